@@ -1,0 +1,48 @@
+# Haldane. `make help` lists what there is to do.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+help:  ## list these targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamp makes the environment once, and anew when what it is made from changes.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+install: $(INSTALLED)  ## make .venv with everything pinned
+
+demo: $(INSTALLED)  ## the main job, end to end, on a real Envoy: promoted, rolled back, frozen
+	@$(BIN)/haldane demo
+
+test: $(INSTALLED)  ## the whole test suite, real Envoy included
+	$(BIN)/python -m pytest -m "not soak"
+
+soak: $(INSTALLED)  ## the long tests
+	$(BIN)/python -m pytest -m soak --timeout 3600
+
+check: $(INSTALLED)  ## formatting, lint, types, import contracts, fresh stubs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python proto/generate.py --check
+
+format: $(INSTALLED)  ## format and sort
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+proto: $(INSTALLED)  ## generate the stubs in controller/pb from proto/
+	$(BIN)/python proto/generate.py
+
+bench: $(INSTALLED)  ## the benchmarks: a table, and bench/results.json
+	$(BIN)/python -m tests.bench
+
+.PHONY: help install demo test soak check format proto bench

@@ -1,0 +1,65 @@
+"""What stops what: one function, one truth table.
+
+Order of power: an operator's forced rollback > freeze > automatic rollback and an operator's rollback > hold >
+everything that raises or moves weight forward. Checked inside the store's transaction, nowhere else.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from controller.core.spec import Value
+
+ALL = "*"
+"""The scope of a freeze of every service."""
+
+
+class Act(StrEnum):
+    """What a change does to the traffic, as far as freezes care."""
+
+    FORCED_ROLLBACK = "forced_rollback"
+    """An operator's rollback --force: goes through everything."""
+    ROLLBACK = "rollback"
+    """All weight back to stable, by the judge or by an operator."""
+    ADVANCE = "advance"
+    """Any other move of weight or step towards the canary: start, step, approve, promote, resume, end of bake."""
+    DELETE = "delete"
+    """The service stops being served."""
+    FALLBACK = "fallback"
+    """Traffic goes to the declared fallback, or comes back from it."""
+    RECORD = "record"
+    """Moves no weight: bookkeeping, pause, endpoints that come and go, a freeze itself."""
+
+
+class Mode(StrEnum):
+    """`freeze`: no weight moves, by automation or by ordinary commands. `hold`: no advance, but rollback is allowed."""
+
+    FREEZE = "freeze"
+    HOLD = "hold"
+
+
+class Freeze(Value):
+    """A freeze or hold in force. Times are Unix seconds; `until` is None for one without an end."""
+
+    scope: str
+    mode: Mode = Mode.FREEZE
+    reason: str
+    who: str
+    since: float
+    until: float | None = None
+
+    def covers(self, service: str) -> bool:
+        """Whether it applies to that service."""
+        return self.scope in (ALL, service)
+
+
+STOPS: dict[Mode, frozenset[Act]] = {
+    Mode.FREEZE: frozenset({Act.ROLLBACK, Act.ADVANCE, Act.DELETE, Act.FALLBACK}),
+    Mode.HOLD: frozenset({Act.ADVANCE, Act.DELETE}),
+}
+"""The truth table: the acts that each mode stops. What is not named passes."""
+
+
+def blocking(freezes: Iterable[Freeze], service: str, act: Act) -> Freeze | None:
+    """The freeze that stops this act on this service, the strongest and widest first; None if it may go ahead."""
+    in_force = [f for f in freezes if f.covers(service) and act in STOPS[f.mode]]
+    return min(in_force, key=lambda f: (f.mode is not Mode.FREEZE, f.scope != ALL), default=None)

@@ -1,0 +1,72 @@
+"""One rollout under judgement: judge, then decide. What `serve`, `judge`, `simulate` and `backtest` all run."""
+
+from dataclasses import dataclass, field, replace
+
+from controller.core.decision import Decision, Progress, Seen, Sync, decide
+from controller.core.guard import Act, Freeze, blocking
+from controller.core.judge import Evidence, judge
+from controller.core.rollout import Phase
+from controller.core.verdict import Verdict, Window
+from controller.core.view import ServiceState
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What is known of one rollout between two ticks: the evidence, and how long it has been watched.
+
+    `at` is the monotonic time of the last tick, None before the first. All of it can be stored and taken up again.
+    """
+
+    rollout_id: str
+    evidence: Evidence
+    progress: Progress = field(default_factory=Progress)
+    at: float | None = None
+
+    @classmethod
+    def of(cls, state: ServiceState) -> "Session":
+        """The session at the start of the state's rollout."""
+        if state.rollout is None:
+            raise ValueError(f"{state.name} has no rollout")
+        return cls(state.rollout.id, Evidence.start(state.rollout.policy))
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a tick must know beside the window: the freezes in force and how far the proxies are."""
+
+    freezes: tuple[Freeze, ...] = ()
+    sync: Sync = field(default_factory=lambda: Sync(1, 1))
+    sync_share: float = 1.0
+    stable_void: bool = False
+
+
+def tick(
+    state: ServiceState, session: Session, window: Window, around: Surroundings, now: float
+) -> tuple[Session, Verdict, Decision]:
+    """One look: the session after it, the verdict and the decision. `now` is Unix seconds, for the record only."""
+    rollout = state.rollout
+    if rollout is None:
+        raise ValueError(f"{state.name} has no rollout")
+    evidence, verdict = judge(rollout.policy, session.evidence, window, rollout.step)
+    passed = 0.0 if session.at is None else max(0.0, window.at - session.at)
+    progress = session.progress.after(passed, blind=verdict.blind)
+
+    def blocked(act: Act) -> Freeze | None:
+        return blocking(around.freezes, state.name, act)
+
+    seen = Seen(verdict, progress, around.sync, blocked, around.stable_void, around.sync_share)
+    return replace(session, evidence=evidence, progress=progress, at=window.at), verdict, decide(state, seen, now)
+
+
+def entered(session: Session, before: ServiceState, after: ServiceState) -> Session:
+    """The session once a decision has been committed: its dwell begins anew where the weight or the step changed.
+
+    The warm-up counts towards the first step's dwell (the weight is the same); the bake begins with its phase.
+    """
+    old, new = before.rollout, after.rollout
+    if old is None or new is None:
+        return session
+    bakes = old.phase is Phase.PROMOTING and new.phase is Phase.BAKING
+    if (old.weight, old.step) == (new.weight, new.step) and not bakes:
+        return session
+    return replace(session, progress=session.progress.entered())

@@ -1,0 +1,63 @@
+"""The units of a service file: durations, shares, weights.
+
+One notation for people (`250ms`, `5s`, `2m`, `6h`; `5%` or `0.05`), one for the program: seconds as float,
+shares as float in 0..1, weights as whole parts of 10 000.
+"""
+
+import math
+import re
+
+PARTS = 10_000
+"""All weights of a service total this, always: with a constant total, hash-sticky users never flip back."""
+
+_DURATION = re.compile(r"^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)$")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(text: object) -> float:
+    """Seconds in a duration such as `250ms`, `5s`, `2m`, `6h`, `1d`; ValueError says what would be right."""
+    found = _DURATION.match(text) if isinstance(text, str) else None
+    if not found:
+        raise ValueError(f"a duration such as 250ms, 5s, 2m or 6h is needed, not {_shown(text)}")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest exact notation that `parse_duration` reads back; rounded to milliseconds."""
+    millis = round(seconds * 1000)
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        if millis and millis % size == 0:
+            return f"{millis // size}{unit}"
+    return "0s" if millis == 0 else f"{millis}ms"
+
+
+def parse_share(value: object) -> float:
+    """A share in 0..1 from `5%` or `0.05`; ValueError says what would be right."""
+    try:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError
+        percent = isinstance(value, str) and value.endswith("%")
+        share = float(value[:-1]) / 100 if percent and isinstance(value, str) else float(value)
+    except (ValueError, OverflowError):
+        raise ValueError(f"a share such as 5% or 0.05 is needed, not {_shown(value)}") from None
+    if not math.isfinite(share) or not 0 <= share <= 1:
+        raise ValueError(f"a share lies between 0% and 100%, not {_shown(value)}")
+    return share
+
+
+def to_parts(share: float) -> int:
+    """A share as whole parts of 10 000; ValueError if it is finer than that."""
+    parts = round(share * PARTS)
+    if abs(share * PARTS - parts) > 1e-6:
+        raise ValueError(f"shares are multiples of 0.01%, not {share * 100:g}%")
+    return parts
+
+
+def format_parts(parts: int) -> str:
+    """Parts of 10 000 as a percentage: 500 -> `5%`."""
+    return f"{parts / 100:g}%"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

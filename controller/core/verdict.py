@@ -1,0 +1,85 @@
+"""What the judge reads and what it says: samples, windows, verdicts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+NO_ERRORS: Mapping[str, int] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one version's servers did since the last tick: increments, summed over all proxies.
+
+    `ok` are the answers without error; answered = ok + all errors. Error classes are `5xx` (with resets, timeouts
+    and refused connections) and `4xx`. `latency` holds (upper edge in milliseconds, count in that bucket), rising,
+    the last edge infinite; not cumulative over the edges.
+    """
+
+    started: int = 0
+    ok: int = 0
+    errors: Mapping[str, int] = field(default_factory=lambda: NO_ERRORS)
+    latency: tuple[tuple[float, int], ...] = ()
+
+    @property
+    def answered(self) -> int:
+        """Requests that ended, well or badly."""
+        return self.ok + sum(self.errors.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What happened on both versions since the last tick. A missing side is `None` (no report), never zeros.
+
+    `at` is seconds on a monotonic clock; `weight` is the canary's, in parts of 10 000, that was served meanwhile.
+    """
+
+    at: float
+    weight: int
+    stable: Sample | None
+    canary: Sample | None
+
+
+class Outcome(StrEnum):
+    """PASS: shown to be no worse, for this step. HARM: shown to be worse. UNKNOWN: neither, and the reasons say why."""
+
+    PASS = "pass"  # noqa: S105
+    HARM = "harm"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One ground of a verdict, for people (`text`) and for programs (the rest).
+
+    `code` is a stable word: a channel (`5xx`, `4xx`, `overdue`, `latency_p99`, `errors_max`, ...) or a condition
+    (`warming`, `no_traffic`, `no_arrivals`, `blind`, `incident`, `insufficient`). Rates are shares in 0..1;
+    `evidence` and `limit` are e-values (the null is rejected when evidence >= limit).
+    """
+
+    code: str
+    text: str
+    canary: float | None = None
+    stable: float | None = None
+    canary_n: int = 0
+    stable_n: int = 0
+    evidence: float | None = None
+    limit: float | None = None
+    needed: int | None = None
+    """Canary requests still needed to decide, where that can be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judge's word on one tick. `warm` is true once the warm-up is over; `blind` while no report arrives."""
+
+    outcome: Outcome
+    reasons: tuple[Reason, ...]
+    warm: bool = True
+    blind: bool = False
+
+    @property
+    def cause(self) -> str:
+        """The code of the reason that decided, for counters and for 'once per cause'."""
+        return self.reasons[0].code if self.reasons else self.outcome.value

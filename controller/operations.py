@@ -1,0 +1,301 @@
+"""What operators can do: each act is read from the newest view, decided by the core, and made true by the store.
+
+The doors (gRPC, HTTP) translate to these and back; nothing here knows how it was asked.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+
+from controller.core.decision import Command, Decision, Verb, obey
+from controller.core.errors import Code, Refusal, Violation, invalid
+from controller.core.guard import ALL, Act, Freeze, Mode
+from controller.core.routing import clashes
+from controller.core.spec import Service
+from controller.core.specfile import read_service
+from controller.core.units import format_duration
+from controller.core.view import Change, Entry, LedgerLine, ServiceState, View
+from controller.ports import Clock, Conflict, Frozen, ReusedId, Store, StoreLost
+
+MAX_REASON = 1024
+"""Characters of a reason. What is longer is a document: link to it."""
+MAX_REQUEST_ID = 128
+MAX_TTL = 30 * 86_400.0
+"""Seconds of a freeze's longest ttl: 30 days. A longer one is a freeze without an end, and should look like one."""
+RETRIES = 5
+
+
+class Operations:
+    """The operator's acts. Every method raises `Refusal`; what it returns is durable."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def apply(
+        self, text: str, *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
+    ) -> tuple[ServiceState, bool]:
+        """Declare or change a service: its state, and whether the file says what was already there.
+
+        Never moves traffic between versions: another `stable` than the one that carries the traffic is refused, and
+        so is taking away a version or the endpoints of a version that carries traffic.
+        """
+        linted = read_service(text)
+        if linted.service is None:
+            raise invalid(linted.violations)
+        why = _checked_reason(reason)
+        view = await self._store.load()
+        present = view.services.get(linted.service.name)
+        state = _declared(linted.service, text, present)
+        _check_together(view, state)
+        if present and (state.spec, state.source) == (present.spec, present.source):
+            return present, True
+        if dry_run:
+            return state, False
+        before = present.weights if present else {}
+        entry = _entry("service_applied", who, why, state.name, before, state.weights)
+        change = Change(
+            id=_id(request_id),
+            fingerprint=_digest("apply", text),
+            act=Act.RECORD,
+            entry=entry,
+            service=state.name,
+            expects=present.revision if present else 0,
+            state=state,
+        )
+        return await self._stored(state.name, await self._command(change)), False
+
+    async def delete(self, service: str, *, who: str, reason: str = "", request_id: str = "") -> int:
+        """Stop serving a service: the revision. Refused while a rollout of it runs."""
+        why = _checked_reason(reason)
+        fingerprint = _digest("delete", service)
+        if done := await self._done(request_id, fingerprint):
+            return done
+        state = _find(await self._store.load(), service)
+        if state.rollout and state.rollout.running:
+            raise Refusal(Code.IN_USE, f"a rollout of {service} is {state.rollout.phase}: end it first")
+        change = Change(
+            id=_id(request_id),
+            fingerprint=fingerprint,
+            act=Act.DELETE,
+            entry=_entry("service_deleted", who, why, service, state.weights, {}),
+            service=service,
+            expects=state.revision,
+            delete=True,
+        )
+        return await self._command(change)
+
+    async def act(self, service: str, command: Command, *, who: str, request_id: str = "") -> ServiceState:
+        """Start, pause, resume, approve, promote or roll back: the service's state after it.
+
+        A rollback that loses a race is tried again, since it is safe whatever came first; nothing else is.
+        """
+        command = replace(command, reason=_checked_reason(command.reason), rollout_id=uuid.uuid4().hex)
+        if command.force and not command.reason:
+            raise invalid([Violation("reason", "a forced rollback needs a reason")])
+        fingerprint = _digest("act", service, command.verb, command.canary, str(command.force))
+        if done := await self._done(request_id, fingerprint):
+            return await self._stored(service, done)
+        attempts = RETRIES if command.verb is Verb.ROLLBACK else 1
+        for left in reversed(range(attempts)):
+            state = _find(await self._store.load(), service)
+            decision = obey(state, command, self._clock.wall())
+            change = change_of(state, decision, who, fingerprint, _id(request_id))
+            try:
+                return await self._stored(service, await self._command(change))
+            except Refusal as refusal:
+                if refusal.code is not Code.CONFLICT or not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def freeze(
+        self,
+        scopes: Sequence[str],
+        *,
+        who: str,
+        reason: str,
+        ttl: float | None = None,
+        mode: Mode = Mode.FREEZE,
+        request_id: str = "",
+    ) -> tuple[tuple[Freeze, ...], int]:
+        """Freeze services ("*" for all): the freezes and the revision, once durable.
+
+        A second freeze of the same scope takes the place of the first: the newer reason and end hold.
+        """
+        violations = _freeze_violations(scopes, reason, ttl)
+        if violations:
+            raise invalid(violations)
+        why = _checked_reason(reason)
+        view = await self._store.load()
+        for scope in scopes:
+            if scope != ALL:
+                _find(view, scope)
+        now = self._clock.wall()
+        until = None if ttl is None else now + ttl
+        freezes = tuple(
+            Freeze(scope=scope, mode=mode, reason=why, who=who, since=now, until=until) for scope in sorted(set(scopes))
+        )
+        fingerprint = _digest("freeze", *sorted(set(scopes)), why, str(ttl), mode)
+        if done := await self._done(request_id, fingerprint):
+            return tuple(f for f in view.freezes if f.scope in scopes), done
+        entry = _entry("freeze_set", who, why, ",".join(f.scope for f in freezes))
+        entry = entry.model_copy(update={"details": {"mode": mode.value, "until": until}})
+        change = Change(_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)
+        return freezes, await self._command(change)
+
+    async def unfreeze(
+        self, scopes: Sequence[str], *, who: str, reason: str, request_id: str = ""
+    ) -> tuple[tuple[Freeze, ...], int]:
+        """Lift the freezes of these scopes ("*": every freeze there is): what was lifted, and the revision."""
+        why = _checked_reason(reason)
+        violations = [] if why else [Violation("reason", "say why it is over")]
+        if violations or not scopes:
+            raise invalid([*violations, *([] if scopes else [Violation("services", "name services, or all")])])
+        fingerprint = _digest("unfreeze", *sorted(set(scopes)))
+        if done := await self._done(request_id, fingerprint):
+            return (), done
+        view = await self._store.load()
+        lifted = tuple(f for f in view.freezes if ALL in scopes or f.scope in scopes)
+        if not lifted:
+            raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
+        entry = _entry("freeze_lifted", who, why, ",".join(sorted(f.scope for f in lifted)))
+        change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=tuple(f.scope for f in lifted))
+        return lifted, await self._command(change)
+
+    async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
+        """Lines of the ledger, oldest first."""
+        try:
+            return await self._store.events(service=service, after=after, limit=limit)
+        except StoreLost as lost:
+            raise Refusal(Code.NOT_DURABLE, f"the store does not answer: {lost}") from lost
+
+    async def _done(self, request_id: str, fingerprint: str) -> int:
+        """The revision at which this very request was applied before; 0 if it was not."""
+        if len(request_id) > MAX_REQUEST_ID:
+            raise invalid([Violation("request_id", f"at most {MAX_REQUEST_ID} characters")])
+        applied = await self._store.applied(request_id) if request_id else None
+        if applied is None:
+            return 0
+        if applied.fingerprint != fingerprint:
+            raise Refusal(Code.REQUEST_ID_REUSED, f"request id {request_id!r} was used for another request")
+        return applied.revision
+
+    async def _command(self, change: Change) -> int:
+        try:
+            return await self._store.command(change)
+        except Frozen as frozen:
+            raise Refusal(Code.FROZEN, str(frozen)) from frozen
+        except Conflict as conflict:
+            raise Refusal(Code.CONFLICT, f"somebody else was faster: {conflict}") from conflict
+        except ReusedId as reused:
+            raise Refusal(Code.REQUEST_ID_REUSED, str(reused)) from reused
+        except StoreLost as lost:
+            raise Refusal(Code.NOT_DURABLE, f"not durable: {lost}") from lost
+
+    async def _stored(self, service: str, revision: int) -> ServiceState:
+        """The state as the store has it now, at `revision` or later."""
+        view = await self._store.load()
+        if view.revision < revision:
+            raise Refusal(Code.NOT_DURABLE, f"the store went back from revision {revision} to {view.revision}")
+        return _find(view, service)
+
+
+def change_of(state: ServiceState, decision: Decision, who: str, fingerprint: str, change_id: str) -> Change:
+    """The change that makes a decision true. `state` is the one it was decided on."""
+    entry = _entry(decision.kind, who, decision.reason, state.name, state.weights, decision.state.weights)
+    if decision.state.rollout:
+        rollout = decision.state.rollout
+        details = {"rollout": rollout.id, "canary": rollout.canary, "phase": rollout.phase.value, "step": rollout.step}
+        entry = entry.model_copy(update={"details": details})
+    return Change(
+        id=change_id,
+        fingerprint=fingerprint,
+        act=decision.act,
+        entry=entry,
+        service=state.name,
+        expects=state.revision,
+        state=decision.state,
+    )
+
+
+def _declared(spec: Service, text: str, present: ServiceState | None) -> ServiceState:
+    """The state after applying a file over what is there; `Refusal` if that would move traffic or make a void."""
+    if present is None:
+        return ServiceState(spec=spec, source=text, stable=spec.stable)
+    if spec.stable not in (present.spec.stable, present.stable):
+        raise Refusal(
+            Code.STABLE_CHANGED,
+            f"{present.stable} is the stable of {spec.name} and carries its traffic; a file does not move traffic: "
+            f"start a canary with {spec.stable} instead",
+        )
+    state = present.model_copy(update={"spec": spec, "source": text})
+    kept = {version for version, weight in present.weights.items() if weight} | {present.stable}
+    if present.rollout and present.rollout.running:
+        kept |= {present.rollout.stable, present.rollout.canary}
+    for version in sorted(kept):
+        declared = spec.version(version)
+        if declared is None:
+            raise Refusal(Code.IN_USE, f"versions.{version} is in use and cannot be taken away")
+        if not declared.endpoints:
+            raise Refusal(Code.NO_ENDPOINTS, f"versions.{version}.endpoints: {version} is in use and needs endpoints")
+    return state
+
+
+def _check_together(view: View, state: ServiceState) -> None:
+    """Refuse a service that cannot be served beside the others."""
+    problems = clashes([*(s for s in view.services.values() if s.name != state.name), state])
+    if problems:
+        raise invalid([Violation("listen", text) for text in problems])
+
+
+def _freeze_violations(scopes: Sequence[str], reason: str, ttl: float | None) -> list[Violation]:
+    found = []
+    if not scopes:
+        found.append(Violation("services", "name services, or all"))
+    if not reason.strip():
+        found.append(Violation("reason", "a freeze needs a reason: who comes at 3 a.m. must know why"))
+    if ttl is not None and not 1 <= ttl <= MAX_TTL:
+        found.append(Violation("ttl", f"between 1s and {format_duration(MAX_TTL)}"))
+    return found
+
+
+def _nothing_to_lift(view: View, scopes: Sequence[str]) -> str:
+    if not view.freezes:
+        return "nothing is frozen"
+    return f"not frozen: {', '.join(scopes)}; in force: {', '.join(f.scope for f in view.freezes)}"
+
+
+def _find(view: View, service: str) -> ServiceState:
+    state = view.services.get(service)
+    if state is None:
+        broken = view.broken.get(service)
+        raise Refusal(Code.NOT_FOUND, f"{service}: {broken}" if broken else f"there is no service {service!r}")
+    return state
+
+
+def _checked_reason(reason: str) -> str:
+    text = reason.strip()
+    if len(text) > MAX_REASON:
+        raise invalid([Violation("reason", f"at most {MAX_REASON} characters")])
+    return text
+
+
+def _entry(
+    kind: str,
+    who: str,
+    why: str,
+    service: str,
+    before: dict[str, int] | None = None,
+    after: dict[str, int] | None = None,
+) -> Entry:
+    return Entry(kind=kind, service=service, who=who, why=why, weights_before=before or {}, weights_after=after or {})
+
+
+def _id(request_id: str) -> str:
+    return request_id or uuid.uuid4().hex
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()

@@ -1,0 +1,429 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ApplyServiceRequest(_message.Message):
+    __slots__ = ("yaml", "reason", "request_id", "dry_run")
+    YAML_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    yaml: str
+    reason: str
+    request_id: str
+    dry_run: bool
+    def __init__(self, yaml: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class ApplyServiceResponse(_message.Message):
+    __slots__ = ("service", "unchanged")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    UNCHANGED_FIELD_NUMBER: _ClassVar[int]
+    service: Service
+    unchanged: bool
+    def __init__(self, service: _Optional[_Union[Service, _Mapping]] = ..., unchanged: _Optional[bool] = ...) -> None: ...
+
+class GetServiceRequest(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    def __init__(self, service: _Optional[str] = ...) -> None: ...
+
+class ListServicesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListServicesResponse(_message.Message):
+    __slots__ = ("services", "broken")
+    class BrokenEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    BROKEN_FIELD_NUMBER: _ClassVar[int]
+    services: _containers.RepeatedCompositeFieldContainer[Service]
+    broken: _containers.ScalarMap[str, str]
+    def __init__(self, services: _Optional[_Iterable[_Union[Service, _Mapping]]] = ..., broken: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class DeleteServiceRequest(_message.Message):
+    __slots__ = ("service", "reason", "request_id")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    reason: str
+    request_id: str
+    def __init__(self, service: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class DeleteServiceResponse(_message.Message):
+    __slots__ = ("revision",)
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    def __init__(self, revision: _Optional[int] = ...) -> None: ...
+
+class Service(_message.Message):
+    __slots__ = ("name", "stable", "versions", "listen", "fleets", "weights", "yaml", "revision", "rollout", "freezes")
+    class WeightsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STABLE_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    LISTEN_FIELD_NUMBER: _ClassVar[int]
+    FLEETS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    YAML_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    FREEZES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    stable: str
+    versions: _containers.RepeatedScalarFieldContainer[str]
+    listen: str
+    fleets: _containers.RepeatedScalarFieldContainer[str]
+    weights: _containers.ScalarMap[str, int]
+    yaml: str
+    revision: int
+    rollout: Rollout
+    freezes: _containers.RepeatedCompositeFieldContainer[FreezeInfo]
+    def __init__(self, name: _Optional[str] = ..., stable: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., fleets: _Optional[_Iterable[str]] = ..., weights: _Optional[_Mapping[str, int]] = ..., yaml: _Optional[str] = ..., revision: _Optional[int] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ...) -> None: ...
+
+class StartCanaryRequest(_message.Message):
+    __slots__ = ("service", "canary", "reason", "request_id")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    CANARY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    canary: str
+    reason: str
+    request_id: str
+    def __init__(self, service: _Optional[str] = ..., canary: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class GetRolloutRequest(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    def __init__(self, service: _Optional[str] = ...) -> None: ...
+
+class ListRolloutsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListRolloutsResponse(_message.Message):
+    __slots__ = ("rollouts",)
+    ROLLOUTS_FIELD_NUMBER: _ClassVar[int]
+    rollouts: _containers.RepeatedCompositeFieldContainer[Rollout]
+    def __init__(self, rollouts: _Optional[_Iterable[_Union[Rollout, _Mapping]]] = ...) -> None: ...
+
+class WatchRolloutRequest(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    def __init__(self, service: _Optional[str] = ...) -> None: ...
+
+class RolloutRequest(_message.Message):
+    __slots__ = ("service", "reason", "request_id")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    reason: str
+    request_id: str
+    def __init__(self, service: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class RollbackRequest(_message.Message):
+    __slots__ = ("service", "reason", "request_id", "force")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    reason: str
+    request_id: str
+    force: bool
+    def __init__(self, service: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
+
+class Rollout(_message.Message):
+    __slots__ = ("service", "stable", "canary", "phase", "step", "weights", "verdict", "reasons", "proxies_synced", "proxies_total", "started_at", "updated_at", "revision", "freezes", "traffic", "details", "id", "phase_reason", "steps")
+    class WeightsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class TrafficEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Traffic
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Traffic, _Mapping]] = ...) -> None: ...
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    STABLE_FIELD_NUMBER: _ClassVar[int]
+    CANARY_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    PROXIES_SYNCED_FIELD_NUMBER: _ClassVar[int]
+    PROXIES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    FREEZES_FIELD_NUMBER: _ClassVar[int]
+    TRAFFIC_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PHASE_REASON_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    stable: str
+    canary: str
+    phase: str
+    step: int
+    weights: _containers.ScalarMap[str, int]
+    verdict: str
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    proxies_synced: int
+    proxies_total: int
+    started_at: float
+    updated_at: float
+    revision: int
+    freezes: _containers.RepeatedCompositeFieldContainer[FreezeInfo]
+    traffic: _containers.MessageMap[str, Traffic]
+    details: _containers.RepeatedCompositeFieldContainer[ReasonInfo]
+    id: str
+    phase_reason: str
+    steps: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, service: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., phase: _Optional[str] = ..., step: _Optional[int] = ..., weights: _Optional[_Mapping[str, int]] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., started_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., revision: _Optional[int] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., traffic: _Optional[_Mapping[str, Traffic]] = ..., details: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., id: _Optional[str] = ..., phase_reason: _Optional[str] = ..., steps: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Traffic(_message.Message):
+    __slots__ = ("requests_per_second", "error_rate", "p50_ms", "p99_ms", "requests", "errors")
+    REQUESTS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    ERROR_RATE_FIELD_NUMBER: _ClassVar[int]
+    P50_MS_FIELD_NUMBER: _ClassVar[int]
+    P99_MS_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    requests_per_second: float
+    error_rate: float
+    p50_ms: float
+    p99_ms: float
+    requests: int
+    errors: int
+    def __init__(self, requests_per_second: _Optional[float] = ..., error_rate: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., requests: _Optional[int] = ..., errors: _Optional[int] = ...) -> None: ...
+
+class ReasonInfo(_message.Message):
+    __slots__ = ("code", "text", "canary", "stable", "canary_n", "stable_n", "evidence", "limit", "needed")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    CANARY_FIELD_NUMBER: _ClassVar[int]
+    STABLE_FIELD_NUMBER: _ClassVar[int]
+    CANARY_N_FIELD_NUMBER: _ClassVar[int]
+    STABLE_N_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    NEEDED_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    text: str
+    canary: float
+    stable: float
+    canary_n: int
+    stable_n: int
+    evidence: float
+    limit: float
+    needed: int
+    def __init__(self, code: _Optional[str] = ..., text: _Optional[str] = ..., canary: _Optional[float] = ..., stable: _Optional[float] = ..., canary_n: _Optional[int] = ..., stable_n: _Optional[int] = ..., evidence: _Optional[float] = ..., limit: _Optional[float] = ..., needed: _Optional[int] = ...) -> None: ...
+
+class FreezeRequest(_message.Message):
+    __slots__ = ("services", "all", "reason", "ttl", "request_id", "mode")
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    ALL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    services: _containers.RepeatedScalarFieldContainer[str]
+    all: bool
+    reason: str
+    ttl: str
+    request_id: str
+    mode: str
+    def __init__(self, services: _Optional[_Iterable[str]] = ..., all: _Optional[bool] = ..., reason: _Optional[str] = ..., ttl: _Optional[str] = ..., request_id: _Optional[str] = ..., mode: _Optional[str] = ...) -> None: ...
+
+class FreezeInfo(_message.Message):
+    __slots__ = ("scope", "reason", "who", "since", "until", "mode")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    scope: str
+    reason: str
+    who: str
+    since: float
+    until: float
+    mode: str
+    def __init__(self, scope: _Optional[str] = ..., reason: _Optional[str] = ..., who: _Optional[str] = ..., since: _Optional[float] = ..., until: _Optional[float] = ..., mode: _Optional[str] = ...) -> None: ...
+
+class FreezeResponse(_message.Message):
+    __slots__ = ("freezes", "revision")
+    FREEZES_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    freezes: _containers.RepeatedCompositeFieldContainer[FreezeInfo]
+    revision: int
+    def __init__(self, freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class UnfreezeRequest(_message.Message):
+    __slots__ = ("services", "all", "reason", "request_id")
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    ALL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    services: _containers.RepeatedScalarFieldContainer[str]
+    all: bool
+    reason: str
+    request_id: str
+    def __init__(self, services: _Optional[_Iterable[str]] = ..., all: _Optional[bool] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class UnfreezeResponse(_message.Message):
+    __slots__ = ("lifted", "revision")
+    LIFTED_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    lifted: _containers.RepeatedCompositeFieldContainer[FreezeInfo]
+    revision: int
+    def __init__(self, lifted: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class ListFreezesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListFreezesResponse(_message.Message):
+    __slots__ = ("freezes",)
+    FREEZES_FIELD_NUMBER: _ClassVar[int]
+    freezes: _containers.RepeatedCompositeFieldContainer[FreezeInfo]
+    def __init__(self, freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ...) -> None: ...
+
+class ListProxiesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListProxiesResponse(_message.Message):
+    __slots__ = ("proxies",)
+    PROXIES_FIELD_NUMBER: _ClassVar[int]
+    proxies: _containers.RepeatedCompositeFieldContainer[Proxy]
+    def __init__(self, proxies: _Optional[_Iterable[_Union[Proxy, _Mapping]]] = ...) -> None: ...
+
+class Proxy(_message.Message):
+    __slots__ = ("node", "fleet", "client", "connected_at", "state", "types")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_AT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    TYPES_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    fleet: str
+    client: str
+    connected_at: float
+    state: str
+    types: _containers.RepeatedCompositeFieldContainer[ProxyType]
+    def __init__(self, node: _Optional[str] = ..., fleet: _Optional[str] = ..., client: _Optional[str] = ..., connected_at: _Optional[float] = ..., state: _Optional[str] = ..., types: _Optional[_Iterable[_Union[ProxyType, _Mapping]]] = ...) -> None: ...
+
+class ProxyType(_message.Message):
+    __slots__ = ("type_url", "state", "wanted", "acknowledged", "since", "error")
+    TYPE_URL_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    type_url: str
+    state: str
+    wanted: str
+    acknowledged: str
+    since: float
+    error: str
+    def __init__(self, type_url: _Optional[str] = ..., state: _Optional[str] = ..., wanted: _Optional[str] = ..., acknowledged: _Optional[str] = ..., since: _Optional[float] = ..., error: _Optional[str] = ...) -> None: ...
+
+class ListEventsRequest(_message.Message):
+    __slots__ = ("service", "after", "limit")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    after: int
+    limit: int
+    def __init__(self, service: _Optional[str] = ..., after: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListEventsResponse(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+
+class WatchEventsRequest(_message.Message):
+    __slots__ = ("service", "after")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    after: int
+    def __init__(self, service: _Optional[str] = ..., after: _Optional[int] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("sequence", "revision", "at", "kind", "service", "who", "why", "weights_before", "weights_after", "details", "change_id", "previous", "hash")
+    class WeightsBeforeEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class WeightsAfterEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_AFTER_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_ID_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    revision: int
+    at: float
+    kind: str
+    service: str
+    who: str
+    why: str
+    weights_before: _containers.ScalarMap[str, int]
+    weights_after: _containers.ScalarMap[str, int]
+    details: str
+    change_id: str
+    previous: str
+    hash: str
+    def __init__(self, sequence: _Optional[int] = ..., revision: _Optional[int] = ..., at: _Optional[float] = ..., kind: _Optional[str] = ..., service: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., weights_before: _Optional[_Mapping[str, int]] = ..., weights_after: _Optional[_Mapping[str, int]] = ..., details: _Optional[str] = ..., change_id: _Optional[str] = ..., previous: _Optional[str] = ..., hash: _Optional[str] = ...) -> None: ...

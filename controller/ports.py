@@ -1,0 +1,180 @@
+"""What the core needs of the world, as Protocols. Adapters implement them; only `app` chooses which."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from controller.core.decision import Sync
+from controller.core.verdict import Verdict
+from controller.core.view import Change, LedgerLine, View
+
+
+class StoreError(Exception):
+    """Base of what a store can answer instead of doing it."""
+
+
+class Conflict(StoreError):  # noqa: N818
+    """Surely not applied: another change came first, or the token is not the current one. Read again."""
+
+
+class Frozen(StoreError):  # noqa: N818
+    """Surely not applied: a freeze in force stops this act. The message names it."""
+
+
+class ReusedId(StoreError):  # noqa: N818
+    """Surely not applied: a change with this id but another content was applied before."""
+
+
+class StoreLost(StoreError):  # noqa: N818
+    """Perhaps applied: the store did not answer. Read again and look for the change id."""
+
+
+class Unusable(StoreError):  # noqa: N818
+    """The store cannot be opened: corrupt, not writable, of a newer schema, in use. The message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A change that was applied: at which revision, and what it said (`Change.fingerprint`)."""
+
+    revision: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """The right to decide. `token` rises with every term, so a late write of an older one is refused."""
+
+    token: int
+
+
+class Store(Protocol):
+    """The one place where decisions become true. The same promises by every backend, tested by one suite."""
+
+    async def load(self) -> View:
+        """Everything at one revision."""
+        ...
+
+    def watch(self, after: int) -> AsyncIterator[View]:
+        """The newest whole view each time there is one newer than `after`; may skip, never goes back."""
+        ...
+
+    async def commit(self, change: Change, token: int) -> int:
+        """Apply automation's change: the revision. In one transaction compares token, expected revision, freezes."""
+        ...
+
+    async def command(self, change: Change) -> int:
+        """Apply an operator's change, on any replica: the revision. Compares expected revision and freezes."""
+        ...
+
+    async def campaign(self, who: str) -> Term:
+        """Become the one who decides; returns when that is so."""
+        ...
+
+    async def applied(self, change_id: str) -> Applied | None:
+        """The change with that id, if it was applied: what makes a retry safe, and settles a `StoreLost`."""
+        ...
+
+    async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
+        """Ledger lines with sequence > `after`, oldest first, of one service or ("") of all."""
+        ...
+
+
+class Archive(Protocol):
+    """Keeps what may be lost without harm: sessions under judgement and the windows they saw. Bounded."""
+
+    async def save_session(self, service: str, rollout_id: str, session: str) -> None:
+        """Keep the newest session of a service's rollout (JSON)."""
+        ...
+
+    async def load_session(self, service: str, rollout_id: str) -> str | None:
+        """The session saved last for that rollout, if any."""
+        ...
+
+
+class Clock(Protocol):
+    """Time. Durations are measured by `monotonic`; `wall` is for people and for what survives a restart."""
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+        ...
+
+    def wall(self) -> float:
+        """Unix seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TypeStatus:
+    """One resource type at one proxy. `state` is SYNCED, STALE, NOT_SENT or ERROR; times are Unix seconds."""
+
+    type_url: str
+    state: str
+    wanted: str
+    acknowledged: str
+    since: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyStatus:
+    """One connected proxy (or proxyless client): who it is and how far it is, per type."""
+
+    node: str
+    fleet: str
+    client: str
+    connected_at: float
+    types: tuple[TypeStatus, ...]
+    state: str
+    """The worst of its types: SYNCED, STALE (unconfirmed), NOT_SENT or ERROR (refused)."""
+
+
+class Fleet(Protocol):
+    """What is known of the proxies."""
+
+    def proxies(self) -> tuple[ProxyStatus, ...]:
+        """Every connected proxy."""
+        ...
+
+    def sync(self, service: str, revision: int) -> Sync:
+        """How many connected proxies of the service's fleets have acknowledged its routes as of that revision."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What one version did: rates over the last seconds, counts since the rollout started."""
+
+    requests_per_second: float = 0.0
+    error_rate: float = 0.0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    requests: int = 0
+    errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What is known of a service beside what is stored: the newest verdict, what automation makes of it, the traffic."""
+
+    verdict: Verdict | None = None
+    decision: str = ""
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
+    """By version."""
+    updated_at: float = 0.0
+
+
+class Observatory(Protocol):
+    """What can be looked at now. The loop is one."""
+
+    def view(self) -> View:
+        """The newest view."""
+        ...
+
+    def live(self, service: str) -> Live:
+        """The newest look at a service."""
+        ...
+
+    async def next(self, seen: int) -> int:
+        """Wait until there is news later than `seen` (0 at first); the number to wait with next time."""
+        ...
