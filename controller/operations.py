@@ -5,9 +5,12 @@ The doors (gRPC, HTTP) translate to these and back; nothing here knows how it wa
 
 import hashlib
 import json
+import math
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+
+from pydantic import JsonValue
 
 from controller.core.decision import Command, Decision, Verb, obey
 from controller.core.errors import Code, Refusal, Violation, invalid
@@ -16,6 +19,7 @@ from controller.core.routing import clashes
 from controller.core.spec import Service
 from controller.core.specfile import read_service
 from controller.core.units import format_duration
+from controller.core.verdict import Reason, Verdict
 from controller.core.view import Change, Entry, LedgerLine, ServiceState, View
 from controller.ports import Clock, Conflict, Frozen, ReusedId, Store, StoreLost
 
@@ -202,12 +206,27 @@ class Operations:
         return _find(view, service)
 
 
-def change_of(state: ServiceState, decision: Decision, who: str, fingerprint: str, change_id: str) -> Change:
-    """The change that makes a decision true. `state` is the one it was decided on."""
+def change_of(
+    state: ServiceState,
+    decision: Decision,
+    who: str,
+    fingerprint: str,
+    change_id: str,
+    verdict: Verdict | None = None,
+) -> Change:
+    """The change that makes a decision true. `state` is the one it was decided on, `verdict` what was seen then."""
     entry = _entry(decision.kind, who, decision.reason, state.name, state.weights, decision.state.weights)
-    if decision.state.rollout:
-        rollout = decision.state.rollout
-        details = {"rollout": rollout.id, "canary": rollout.canary, "phase": rollout.phase.value, "step": rollout.step}
+    rollout = decision.state.rollout
+    if rollout:
+        details: dict[str, JsonValue] = {
+            "rollout": rollout.id,
+            "canary": rollout.canary,
+            "phase": rollout.phase.value,
+            "step": rollout.step,
+        }
+        if verdict:
+            details["verdict"] = verdict.outcome.value
+            details["reasons"] = [reason_details(reason) for reason in verdict.reasons]
         entry = entry.model_copy(update={"details": details})
     return Change(
         id=change_id,
@@ -218,6 +237,15 @@ def change_of(state: ServiceState, decision: Decision, who: str, fingerprint: st
         expects=state.revision,
         state=decision.state,
     )
+
+
+def reason_details(reason: Reason) -> dict[str, JsonValue]:
+    """One ground of a verdict as JSON; what is not known is left out, and so is what JSON cannot say."""
+    return {
+        name: value
+        for name, value in asdict(reason).items()
+        if value is not None and not (isinstance(value, float) and not math.isfinite(value))
+    }
 
 
 def _declared(spec: Service, text: str, present: ServiceState | None) -> ServiceState:

@@ -155,7 +155,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What is known of a service beside what is stored: the newest verdict, what automation makes of it, the traffic."""
+    """What is known of a service beside what is stored: the newest verdict, what is made of it, the traffic."""
 
     verdict: Verdict | None = None
     decision: str = ""

@@ -1,5 +1,7 @@
 """One rollout under judgement: judge, then decide. What `serve`, `judge`, `simulate` and `backtest` all run."""
 
+import json
+
 from dataclasses import dataclass, field, replace
 
 from controller.core.decision import Decision, Progress, Seen, Sync, decide
@@ -28,6 +30,29 @@ class Session:
         if state.rollout is None:
             raise ValueError(f"{state.name} has no rollout")
         return cls(state.rollout.id, Evidence.start(state.rollout.policy))
+
+    def dump(self) -> str:
+        """As JSON, to go on from after a restart. The time of the last tick is left out: clocks start anew."""
+        return json.dumps(
+            {
+                "rollout_id": self.rollout_id,
+                "progress": self.progress.model_dump(),
+                "evidence": self.evidence.dump(),
+            }
+        )
+
+    @classmethod
+    def load(cls, text: str) -> "Session":
+        """What `dump` wrote; ValueError for anything else."""
+        try:
+            stored = json.loads(text)
+            return cls(
+                str(stored["rollout_id"]),
+                Evidence.load(stored["evidence"]),
+                Progress.model_validate(stored["progress"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a stored session: {error!r}") from error
 
 
 @dataclass(frozen=True, slots=True)
