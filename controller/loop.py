@@ -267,9 +267,9 @@ class Loop:
                 entry = Entry(
                     kind="freeze_expired", service=freeze.scope, who=WHO, why=f"its ttl is over: {freeze.reason}"
                 )
-                await self._record(entry, lift=(freeze.scope,))
+                await self._record(entry, lift=(freeze,))
                 del self._ends[freeze.scope, freeze.since]
 
-    async def _record(self, entry: Entry, lift: tuple[str, ...] = ()) -> None:
+    async def _record(self, entry: Entry, lift: tuple[Freeze, ...] = ()) -> None:
         change = Change(uuid.uuid4().hex, entry.kind, Act.RECORD, entry, lift=lift)
         await self._store.commit(change, self._token)

@@ -165,7 +165,7 @@ class Operations:
         if not lifted:
             raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
         entry = _entry("freeze_lifted", who, why, ",".join(sorted(f.scope for f in lifted)))
-        change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=tuple(f.scope for f in lifted))
+        change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
         return lifted, await self._command(change)
 
     async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:

@@ -1,7 +1,6 @@
 """One rollout under judgement: judge, then decide. What `serve`, `judge`, `simulate` and `backtest` all run."""
 
 import json
-
 from dataclasses import dataclass, field, replace
 
 from controller.core.decision import Decision, Progress, Seen, Sync, decide

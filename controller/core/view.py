@@ -111,7 +111,8 @@ class Change:
     `id` makes a retry safe: a second change with the same id and the same `fingerprint` is answered with the first
     one's revision; with another fingerprint it is refused. `expects` is the revision of the service's record that
     the change was decided on, 0 for 'there is none', None where no record is concerned. `state` None with `service`
-    set and `delete` true removes the record. `lift` names the scopes of freezes to end.
+    set and `delete` true removes the record. `lift` holds the freezes to end; one whose place a newer freeze of the
+    same scope has taken (another `since`) stays.
     """
 
     id: str
@@ -123,7 +124,7 @@ class Change:
     state: ServiceState | None = None
     delete: bool = False
     freeze: tuple[Freeze, ...] = ()
-    lift: tuple[str, ...] = ()
+    lift: tuple[Freeze, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
