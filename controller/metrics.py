@@ -1,0 +1,147 @@
+"""Haldane's own figures for Prometheus. Counters and histograms are told; states are read when they are asked for.
+
+Labels hold only names that operators chose (services, versions, fleets, channels), never what a request or a proxy
+says of itself, so their number is bounded.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from controller.core.decision import Decision, Kind
+from controller.core.rollout import Phase
+from controller.core.verdict import Verdict
+from controller.core.view import ServiceState
+from controller.ports import Fleet, Observatory
+
+CONVERGENCE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+TICK_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
+
+
+class Totals(Protocol):
+    """Where the request counts come from."""
+
+    def totals(self) -> Mapping[tuple[str, str], Mapping[str, int]]:
+        """(service, version) -> outcome (`ok`, `5xx`, `4xx`) -> answers since this process started."""
+        ...
+
+
+class Metrics:
+    """What is counted as it happens."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._rollbacks = Counter(
+            "haldane_rollbacks", "Rollbacks, by cause", ["service", "reason"], registry=self.registry
+        )
+        self._suppressed = Counter(
+            "haldane_rollbacks_suppressed", "Rollbacks that a freeze suppressed", ["service"], registry=self.registry
+        )
+        self._rejects = Counter("haldane_xds_rejects", "Refused configurations", ["type"], registry=self.registry)
+        self._convergence = Histogram(
+            "haldane_proxy_convergence_seconds",
+            "From a new revision to a proxy's acknowledgement",
+            buckets=CONVERGENCE_BUCKETS,
+            registry=self.registry,
+        )
+        self._ticks = Histogram(
+            "haldane_tick_seconds", "One look at one rollout", buckets=TICK_BUCKETS, registry=self.registry
+        )
+        self._store = Gauge("haldane_store_up", "Whether the store answered last time", registry=self.registry)
+        self._store.set(1)
+
+    def expose(self, observatory: Observatory, fleet: Fleet, totals: Totals) -> None:
+        """Add what is read at each scrape."""
+        self.registry.register(States(observatory, fleet, totals))
+
+    def decided(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
+        """A decision was committed."""
+        if decision.kind is Kind.ROLLBACK:
+            self._rollbacks.labels(state.name, verdict.cause).inc()
+        elif decision.kind is Kind.SUPPRESSED:
+            self._suppressed.labels(state.name).inc()
+
+    def ticked(self, seconds: float) -> None:
+        """One look at one rollout took so long."""
+        self._ticks.observe(seconds)
+
+    def store_answers(self, up: bool) -> None:
+        """Whether the store answered last time."""
+        self._store.set(1 if up else 0)
+
+    def acknowledged(self, seconds: float) -> None:
+        """A proxy acknowledged what was published so long ago."""
+        self._convergence.observe(seconds)
+
+    def rejected(self, type_url: str) -> None:
+        """A proxy refused a configuration."""
+        self._rejects.labels(type_url.rpartition(".")[2]).inc()
+
+
+class States(Collector):
+    """What holds now: weights, phases, freezes, evidence, proxies, request counts."""
+
+    def __init__(self, observatory: Observatory, fleet: Fleet, totals: Totals) -> None:
+        self._observatory = observatory
+        self._fleet = fleet
+        self._totals = totals
+
+    def collect(self) -> Iterable[Metric]:
+        """One family each; a service that is gone leaves no series behind."""
+        states = list(self._observatory.view().services.values())
+        yield self._weights(states)
+        yield self._phases(states)
+        yield self._frozen()
+        yield self._evidence(states)
+        yield self._proxies()
+        yield self._requests()
+
+    def _weights(self, states: list[ServiceState]) -> Metric:
+        family = GaugeMetricFamily("haldane_weight", "Parts of 10 000", labels=["service", "version"])
+        for state in states:
+            weights = {version.name: 0 for version in state.spec.versions} | state.weights
+            for version, weight in weights.items():
+                family.add_metric([state.name, version], weight)
+        return family
+
+    def _phases(self, states: list[ServiceState]) -> Metric:
+        family = GaugeMetricFamily("haldane_phase", "1 for the phase it is in", labels=["service", "phase"])
+        for state in states:
+            present = state.rollout.phase if state.rollout else Phase.IDLE
+            for phase in Phase:
+                family.add_metric([state.name, phase.value], float(phase is present))
+        return family
+
+    def _frozen(self) -> Metric:
+        family = GaugeMetricFamily("haldane_frozen", "1 for each scope under a freeze or hold", labels=["scope"])
+        for freeze in self._observatory.view().freezes:
+            family.add_metric([freeze.scope], 1)
+        return family
+
+    def _evidence(self, states: list[ServiceState]) -> Metric:
+        family = GaugeMetricFamily("haldane_evidence", "E-value of each reason", labels=["service", "channel"])
+        for state in states:
+            verdict = self._observatory.live(state.name).verdict
+            channels = {r.code: r.evidence for r in verdict.reasons if r.evidence is not None} if verdict else {}
+            for channel, evidence in channels.items():
+                family.add_metric([state.name, channel], evidence)
+        return family
+
+    def _proxies(self) -> Metric:
+        family = GaugeMetricFamily("haldane_proxies", "Connected proxies", labels=["fleet", "state"])
+        counts: dict[tuple[str, str], int] = {}
+        for proxy in self._fleet.proxies():
+            counts[proxy.fleet, proxy.state] = counts.get((proxy.fleet, proxy.state), 0) + 1
+        for (fleet, state), count in counts.items():
+            family.add_metric([fleet, state], count)
+        return family
+
+    def _requests(self) -> Metric:
+        family = CounterMetricFamily("haldane_requests", "Answers by outcome", labels=["service", "version", "outcome"])
+        for (service, version), outcomes in self._totals.totals().items():
+            for outcome, count in outcomes.items():
+                family.add_metric([service, version, outcome], count)
+        return family
