@@ -155,12 +155,21 @@ class Loop:
             await self._end_freezes(self._view.freezes)
             for state in list(self._view.services.values()):
                 if state.rollout and state.rollout.running:
-                    await self._look(state)
+                    await self._look_safely(state)
                 else:
                     self._sessions.pop(state.name, None)
         except StoreError as error:
             self._meter.store_answers(not isinstance(error, StoreLost))
             log.warning("not_committed", error=type(error).__name__, reason=str(error))
+
+    async def _look_safely(self, state: ServiceState) -> None:
+        """A fault in one rollout must not end the watch over the others."""
+        try:
+            await self._look(state)
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("look_failed", service=state.name)
 
     async def _look(self, state: ServiceState) -> None:
         """One look at one rollout; skipped while what was decided last has yet to come back from the store."""

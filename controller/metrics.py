@@ -13,12 +13,16 @@ from prometheus_client.registry import Collector
 
 from controller.core.decision import Decision, Kind
 from controller.core.rollout import Phase
+from controller.core.routing import fleets
 from controller.core.verdict import Verdict
 from controller.core.view import ServiceState
 from controller.ports import Fleet, Observatory
 
 CONVERGENCE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 TICK_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
+
+OTHER_FLEET = "other"
+"""The label of proxies whose fleet no service names: a proxy's word alone makes no series."""
 
 
 class Totals(Protocol):
@@ -133,8 +137,10 @@ class States(Collector):
     def _proxies(self) -> Metric:
         family = GaugeMetricFamily("haldane_proxies", "Connected proxies", labels=["fleet", "state"])
         counts: dict[tuple[str, str], int] = {}
+        known = fleets(self._observatory.view())
         for proxy in self._fleet.proxies():
-            counts[proxy.fleet, proxy.state] = counts.get((proxy.fleet, proxy.state), 0) + 1
+            fleet = proxy.fleet if proxy.fleet in known else OTHER_FLEET
+            counts[fleet, proxy.state] = counts.get((fleet, proxy.state), 0) + 1
         for (fleet, state), count in counts.items():
             family.add_metric([fleet, state], count)
         return family

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -45,4 +45,4 @@ class Settings(BaseSettings):
     """The share of the connected proxies that must serve a step before the next one is taken."""
     drain: Annotated[float, Field(ge=0, le=60)] = 2.0
     """Seconds that open calls get to end on SIGTERM."""
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
