@@ -1,0 +1,116 @@
+"""A real model server: `python -m controller.demo.model_server --port P --name digits --version v2 --fault none`.
+
+Speaks the Open Inference Protocol v2 over HTTP. A fault can be there from the start (`--fault`) or come with a new
+build of the model, loaded as the protocol's model repository extension has it:
+`POST /v2/repository/models/{name}/load` with `{"parameters": {"fault": "slow"}}`.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import click
+import structlog
+from aiohttp import web
+from pydantic import JsonValue
+
+from controller.demo.inference import BadRequest, metadata, read_images, read_request, write_answer
+from controller.demo.models import FEATURES, HALF, Fault, Model, train
+
+VERSION_HEADER = "model-version"
+"""On every answer, bad ones too: which version it came from."""
+MAX_BODY = 1 << 20
+"""Bytes of a request's body."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class ModelServer:
+    """The doors of one model in one version."""
+
+    name: str
+    model: Model
+
+    def application(self) -> web.Application:
+        """The aiohttp application that serves it."""
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[self._tell])
+        model, versioned = f"/v2/models/{self.name}", f"/v2/models/{self.name}/versions/{self.model.version}"
+        app.router.add_get("/v2", self._server)
+        app.router.add_get("/v2/health/live", self._live)
+        app.router.add_get("/v2/health/ready", self._ready)
+        app.router.add_post(f"/v2/repository/models/{self.name}/load", self._load)
+        for path in (model, versioned):
+            app.router.add_get(path, self._metadata)
+            app.router.add_get(f"{path}/ready", self._model_ready)
+            app.router.add_post(f"{path}/infer", self._infer)
+        return app
+
+    async def _server(self, _: web.Request) -> web.Response:
+        return web.json_response({"name": "haldane-demo", "version": "1", "extensions": ["model_repository"]})
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        return web.json_response({"ready": True})
+
+    async def _metadata(self, _: web.Request) -> web.Response:
+        return web.json_response(metadata(self.name, self.model.version))
+
+    async def _model_ready(self, _: web.Request) -> web.Response:
+        return web.json_response({"name": self.name, "ready": True})
+
+    async def _infer(self, request: web.Request) -> web.Response:
+        asked = read_request(await request.read())
+        digits, probabilities = self.model.infer(read_images(asked))
+        return web.json_response(write_answer(asked, self.name, self.model.version, digits, probabilities))
+
+    async def _load(self, request: web.Request) -> web.Response:
+        fault = _asked_fault(await request.read())
+        self.model = replace(self.model, features=FEATURES[fault])
+        log.info("model_loaded", version=self.model.version, fault=fault.value)
+        return web.json_response({})
+
+    @web.middleware
+    async def _tell(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Every answer says which version gave it; every error is the protocol's `{"error": ...}`."""
+        try:
+            response = await handler(request)
+        except BadRequest as bad:
+            response = web.json_response({"error": str(bad)}, status=400)
+        except web.HTTPException as http:
+            response = web.json_response({"error": http.reason}, status=http.status)
+        except Exception as error:
+            log.warning("inference_failed", version=self.model.version, error=repr(error))
+            response = web.json_response({"error": f"{type(error).__name__}: {error}"}, status=500)
+        response.headers[VERSION_HEADER] = self.model.version
+        return response
+
+
+def _asked_fault(body: bytes) -> Fault:
+    try:
+        asked: JsonValue = json.loads(body or b"{}")
+        return Fault(asked["parameters"]["fault"])  # type: ignore[index, call-overload, arg-type]
+    except (ValueError, LookupError, TypeError):
+        raise BadRequest(f"parameters.fault: one of {', '.join(Fault)} is needed") from None
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), required=True)
+@click.option("--name", default="digits", show_default=True, help="The model's name.")
+@click.option("--version", default="v1", show_default=True)
+@click.option("--fault", type=click.Choice([f.value for f in Fault]), default="none", show_default=True)
+@click.option("--samples", type=click.IntRange(100, HALF), default=HALF, show_default=True, help="Images to train on.")
+def main(host: str, port: int, name: str, version: str, fault: str, samples: int) -> None:
+    """Train a model and serve it until SIGTERM."""
+    server = ModelServer(name, train(version, samples=samples, fault=Fault(fault)))
+    log.info("model_serving", name=name, version=version, fault=fault, host=host, port=port)
+    web.run_app(server.application(), host=host, port=port, print=None, access_log=None, shutdown_timeout=1)
+
+
+if __name__ == "__main__":
+    main()
