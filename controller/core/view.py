@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from pydantic import Field, JsonValue
 
-from controller.core.errors import Violation
 from controller.core.guard import Act, Freeze, blocking
 from controller.core.rollout import Rollout
 from controller.core.spec import Service, Value
@@ -76,25 +75,42 @@ class Entry(Value):
 
 
 class LedgerLine(Value):
-    """One line of the ledger. `hash` covers every other field and `previous`, the hash of the line before."""
+    """One line of the ledger. `hash` covers every other field and `previous`, the hash of the line before.
+
+    `effect` is the SHA-256 of what the change did to the stored state, which the store keeps beside the line: so the
+    chain covers it too, and replaying the effects gives the stored state.
+    """
 
     sequence: int
     revision: int
     at: float
     change_id: str
     entry: Entry
+    effect: str = ""
     previous: str
     hash: str
 
     @classmethod
     def after(
-        cls, previous: "LedgerLine | None", *, revision: int, at: float, change_id: str, entry: Entry
+        cls,
+        previous: "LedgerLine | None",
+        *,
+        revision: int,
+        at: float,
+        change_id: str,
+        entry: Entry,
+        effect: str = "",
     ) -> "LedgerLine":
         """The line that follows `previous` (None: the first of all)."""
-        sequence = previous.sequence + 1 if previous else 1
-        link = previous.hash if previous else ""
         body = cls(
-            sequence=sequence, revision=revision, at=at, change_id=change_id, entry=entry, previous=link, hash=""
+            sequence=previous.sequence + 1 if previous else 1,
+            revision=revision,
+            at=at,
+            change_id=change_id,
+            entry=entry,
+            effect=effect,
+            previous=previous.hash if previous else "",
+            hash="",
         )
         return body.model_copy(update={"hash": body.digest()})
 
@@ -111,8 +127,8 @@ class Change:
     `id` makes a retry safe: a second change with the same id and the same `fingerprint` is answered with the first
     one's revision; with another fingerprint it is refused. `expects` is the revision of the service's record that
     the change was decided on, 0 for 'there is none', None where no record is concerned. `state` None with `service`
-    set and `delete` true removes the record. `lift` holds the freezes to end; one whose place a newer freeze of the
-    same scope has taken (another `since`) stays.
+    set and `delete` true removes the record. `lift` holds the freezes to end, each as it was read: if a newer one
+    has taken its place, or it is gone, the change is a Conflict.
     """
 
     id: str
@@ -125,11 +141,3 @@ class Change:
     delete: bool = False
     freeze: tuple[Freeze, ...] = ()
     lift: tuple[Freeze, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Linted:
-    """The result of reading a service file: the service, or every violation in it."""
-
-    service: Service | None
-    violations: tuple[Violation, ...]
