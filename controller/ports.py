@@ -29,6 +29,10 @@ class StoreLost(StoreError):  # noqa: N818
     """Perhaps applied: the store did not answer. Read again and look for the change id."""
 
 
+class NotWritten(StoreLost):
+    """Surely not applied: the disk refused it (full, I/O error). What was stored before stands and is served."""
+
+
 class Unusable(StoreError):  # noqa: N818
     """The store cannot be opened: corrupt, not writable, of a newer schema, in use. The message says what to do."""
 

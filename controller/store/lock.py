@@ -1,0 +1,39 @@
+"""One controller for one file: an advisory lock beside it, which the kernel releases whatever ends the process."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+
+from controller.ports import Unusable
+
+
+class FileLock:
+    """Held from `take` to `release`. The lock file stays, since unlinking it would let two processes hold it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, path: Path) -> Self:
+        """The lock, at once. `Unusable` names the process that holds it; OSError if there can be no such file."""
+        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise Unusable(
+                f"{path} is in use by another controller (process {holder}): stop that one, or give this one its own "
+                "file with HALDANE_STORE=sqlite:PATH"
+            ) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Let the next one have it."""
+        os.close(self._descriptor)

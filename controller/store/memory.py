@@ -1,0 +1,91 @@
+"""The store in memory: every promise of `ports.Store` but durability. For tests, and for judging without a file."""
+
+import uuid
+from collections.abc import AsyncIterator
+
+from controller.core.view import Change, LedgerLine, View
+from controller.ports import Applied, Clock, Term
+from controller.store import rules
+from controller.store.newest import Newest
+from controller.store.records import Effect, digest, write
+
+
+class MemoryStore:
+    """Everything in this process. An act is over before another begins, since none of them waits."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self._newest = Newest(View(str(uuid.uuid4()), 0, {}))
+        self._epoch = 0
+        self._lines: list[LedgerLine] = []
+        self._applied: dict[str, Applied] = {}
+        self._sessions: dict[str, tuple[str, str]] = {}
+
+    async def close(self) -> None:
+        """Every watch ends."""
+        self._newest.end("the store was closed")
+
+    async def load(self) -> View:
+        """Everything at one revision."""
+        return self._newest.view
+
+    def watch(self, after: int) -> AsyncIterator[View]:
+        """The newest whole view each time there is one newer than `after`; may skip, never goes back."""
+        return self._newest.watch(after)
+
+    async def commit(self, change: Change, token: int) -> int:
+        """Apply automation's change: the revision."""
+        return self._apply(change, token)
+
+    async def command(self, change: Change) -> int:
+        """Apply an operator's change: the revision."""
+        return self._apply(change, None)
+
+    async def campaign(self, who: str) -> Term:
+        """Become the one who decides: at once. The terms before end."""
+        self._epoch += 1
+        return Term(self._epoch)
+
+    async def applied(self, change_id: str) -> Applied | None:
+        """The change with that id, if it was applied."""
+        return self._applied.get(change_id)
+
+    async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
+        """Ledger lines with sequence > `after`, oldest first: of all, or those that concern one service."""
+        newer = self._lines[max(after, 0) :]
+        return [line for line in newer if not service or rules.concerns(line.entry.service, service)][:limit]
+
+    async def save_session(self, service: str, rollout_id: str, session: str) -> None:
+        """Keep the newest session of a service's rollout."""
+        self._sessions[service] = (rollout_id, session)
+
+    async def load_session(self, service: str, rollout_id: str) -> str | None:
+        """The session saved last for that rollout, if any."""
+        kept_id, session = self._sessions.get(service, ("", ""))
+        return session if kept_id == rollout_id else None
+
+    def _apply(self, change: Change, token: int | None) -> int:
+        rules.check_sound(change)
+        earlier = self._applied.get(change.id)
+        if earlier:
+            return rules.check_repeated(change, earlier)
+        view = self._newest.view
+        if token is not None:
+            rules.check_token(token, self._epoch)
+        present = view.services.get(change.service)
+        rules.check_change(change, present.revision if present else 0, view.freezes)
+        revision = view.revision + 1
+        line = LedgerLine.after(
+            self._lines[-1] if self._lines else None,
+            revision=revision,
+            at=self._clock.wall(),
+            change_id=change.id,
+            entry=change.entry,
+            effect=digest(write(Effect.of(change, revision))),
+        )
+        self._lines.append(line)
+        self._applied[change.id] = Applied(revision, change.fingerprint)
+        if change.delete:
+            self._sessions.pop(change.service, None)
+        self._newest.publish(rules.after(view, change, revision))
+        return revision

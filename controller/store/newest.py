@@ -1,0 +1,46 @@
+"""The newest view, and those who wait for it: a value that is replaced, not a queue."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from controller.core.view import View
+from controller.ports import StoreLost
+
+
+class Newest:
+    """Holds the newest view of a store. A slow watcher skips views and never sees an old one after a new one."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._ended = ""
+        self._changed = asyncio.Event()
+
+    @property
+    def view(self) -> View:
+        """The newest view."""
+        return self._view
+
+    def publish(self, view: View) -> None:
+        """Take a view, unless a newer one is here already, and wake everyone who waits for it."""
+        if view.revision > self._view.revision:
+            self._view = view
+            self._wake()
+
+    def end(self, why: str) -> None:
+        """Let every watcher end with `StoreLost`."""
+        self._ended = why
+        self._wake()
+
+    async def watch(self, after: int) -> AsyncIterator[View]:
+        """Each newest view later than `after`, for ever; `StoreLost` once it has ended."""
+        while True:
+            while self._view.revision <= after and not self._ended:
+                await self._changed.wait()
+            if self._ended:
+                raise StoreLost(self._ended)
+            after = self._view.revision
+            yield self._view
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

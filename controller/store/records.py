@@ -1,0 +1,99 @@
+"""How values are written down: canonical JSON with a schema number, and back again, or `Unreadable` with the reason."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from pydantic import JsonValue, ValidationError
+
+from controller.core.guard import Freeze, Mode
+from controller.core.spec import Value
+from controller.core.view import SCHEMA, Change, ServiceState
+
+Json = dict[str, JsonValue]
+Upgrade = Callable[[Json], Json]
+
+UPGRADES: Mapping[int, Upgrade] = {}
+"""Schema number -> what makes a record of the next number out of one of this. Every number below SCHEMA is here."""
+
+V = TypeVar("V", bound=Value)
+
+
+class Unreadable(ValueError):  # noqa: N818
+    """A stored record that cannot be read; the message says why. The record stays as it is."""
+
+
+class Effect(Value):
+    """What a change did to the stored state: enough to do it again. Freezes by what was set, lifts by their scope."""
+
+    fingerprint: str = ""
+    service: str = ""
+    state: ServiceState | None = None
+    deleted: bool = False
+    freezes: tuple[Freeze, ...] = ()
+    lifted: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, change: Change, revision: int) -> "Effect":
+        """The effect of that change, applied at that revision."""
+        return cls(
+            fingerprint=change.fingerprint,
+            service=change.service,
+            state=change.state and change.state.model_copy(update={"revision": revision}),
+            deleted=change.delete,
+            freezes=change.freeze,
+            lifted=tuple(f.scope for f in change.lift),
+        )
+
+
+def canonical(plain: object) -> str:
+    """The one JSON text of a plain value: sorted keys, no spaces, ASCII. What is hashed is this text."""
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"))
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a text, in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write(value: Value) -> str:
+    """A value as a record of the present schema."""
+    return canonical({"schema": SCHEMA, **value.model_dump(mode="json")})
+
+
+def read(kind: type[V], text: str, *, newest: int = SCHEMA, upgrades: Mapping[int, Upgrade] = UPGRADES) -> V:
+    """The value in a record of this or an older schema; `Unreadable` otherwise."""
+    try:
+        plain = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"not JSON: {error}") from None
+    schema = plain.pop("schema", None) if isinstance(plain, dict) else None
+    if type(schema) is not int or schema < 1:
+        raise Unreadable("not a record: it has no schema number")
+    if schema > newest:
+        raise Unreadable(f"written by a newer Haldane (schema {schema}, this one reads up to {newest}): upgrade")
+    for number in range(schema, newest):
+        plain = upgrades[number](plain)
+    try:
+        return kind.model_validate(plain)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_input=False)
+        told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong[:3])
+        raise Unreadable(told) from None
+
+
+def read_state(name: str, text: str) -> ServiceState:
+    """The state of the service of that name; `Unreadable` also if the record is that of another one."""
+    state = read(ServiceState, text)
+    if state.name != name:
+        raise Unreadable(f"it is the record of {state.name}")
+    return state
+
+
+def read_freeze(scope: str, text: str) -> Freeze:
+    """The freeze of that scope. One that cannot be read holds on as a full freeze: in doubt nothing moves."""
+    try:
+        return read(Freeze, text)
+    except Unreadable as error:
+        return Freeze(scope=scope, mode=Mode.FREEZE, reason=f"unreadable record: {error}", who="haldane", since=0.0)

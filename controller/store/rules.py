@@ -1,0 +1,73 @@
+"""What must hold for a change to be applied, and what is so once it has been: pure, the same for every backend."""
+
+from collections.abc import Iterable
+
+from controller.core.decision import told_freeze
+from controller.core.guard import ALL, Freeze, blocking
+from controller.core.view import Change, ServiceState, View
+from controller.ports import Applied, Conflict, Frozen, ReusedId
+
+
+def check_sound(change: Change) -> None:
+    """ValueError where a change contradicts itself: a fault of the one who made it."""
+    if change.state and change.delete:
+        raise ValueError("a change cannot both write and delete a record")
+    if change.state and change.state.name != change.service:
+        raise ValueError(f"the state of {change.state.name!r} in a change of {change.service!r}")
+    if (change.state or change.delete) and change.expects is None:
+        raise ValueError("a change of a record must say which revision it was decided on")
+
+
+def check_repeated(change: Change, earlier: Applied) -> int:
+    """The revision of the same change applied earlier; `ReusedId` if that was another change."""
+    if earlier.fingerprint != change.fingerprint:
+        raise ReusedId(f"the id {change.id!r} was used for another change, at revision {earlier.revision}")
+    return earlier.revision
+
+
+def check_token(token: int, epoch: int) -> None:
+    """`Conflict` unless the token is that of the current term."""
+    if token != epoch:
+        raise Conflict(f"the term of token {token} is over: the current one is {epoch}")
+
+
+def check_change(change: Change, present: int, freezes: Iterable[Freeze]) -> None:
+    """`Conflict` or `Frozen` unless the change fits what is stored: `present` is the record's revision, 0 for none."""
+    freezes = tuple(freezes)
+    if change.expects is not None and change.expects != present:
+        raise Conflict(
+            f"{change.service} is at revision {present or 'none'}, decided on was {change.expects or 'none'}"
+        )
+    for freeze in change.lift:
+        if not any((f.scope, f.since) == (freeze.scope, freeze.since) for f in freezes):
+            raise Conflict(f"the freeze of {freeze.scope} is no longer the one to lift")
+    in_force = blocking(freezes, change.service, change.act)
+    if in_force:
+        raise Frozen(told_freeze(in_force))
+
+
+def after(view: View, change: Change, revision: int) -> View:
+    """The view once the change has been applied at that revision."""
+    services: dict[str, ServiceState] = dict(view.services)
+    broken = dict(view.broken)
+    if change.state:
+        services[change.service] = change.state.model_copy(update={"revision": revision})
+    if change.delete:
+        services.pop(change.service, None)
+    if change.state or change.delete:
+        broken.pop(change.service, None)
+    freezes = {f.scope: f for f in view.freezes}
+    for freeze in change.lift:
+        freezes.pop(freeze.scope, None)
+    freezes.update({f.scope: f for f in change.freeze})
+    return View(view.store_id, revision, services, by_scope(freezes.values()), broken)
+
+
+def by_scope(freezes: Iterable[Freeze]) -> tuple[Freeze, ...]:
+    """Freezes in the order of their scopes."""
+    return tuple(sorted(freezes, key=lambda f: f.scope))
+
+
+def concerns(entry_service: str, service: str) -> bool:
+    """Whether a ledger line about these services (a name, several with commas, `*`, or none) belongs to that one."""
+    return bool({service, ALL} & set(entry_service.split(",")))

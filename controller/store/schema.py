@@ -1,0 +1,86 @@
+"""The tables of the SQLite file, and how a file of an older schema becomes one of the present."""
+
+import sqlite3
+import uuid
+from collections.abc import Callable, Mapping
+
+from controller.ports import Unusable
+
+APPLICATION = 0x48414C44
+"""SQLite's application_id of our files: HALD."""
+
+FILE_SCHEMA = 1
+"""The number of the tables below (SQLite's user_version). A reader refuses files of a newer one."""
+
+TABLES = """
+CREATE TABLE store (
+  id TEXT NOT NULL,           -- a UUID made with the file
+  revision INTEGER NOT NULL,  -- raised by one with each change
+  epoch INTEGER NOT NULL      -- the token of the current term
+);
+CREATE TABLE services (name TEXT PRIMARY KEY, revision INTEGER NOT NULL, record TEXT NOT NULL);
+CREATE TABLE freezes (scope TEXT PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE ledger (
+  sequence INTEGER PRIMARY KEY,
+  revision INTEGER NOT NULL,
+  change_id TEXT NOT NULL UNIQUE,
+  service TEXT NOT NULL,
+  line TEXT NOT NULL,         -- a LedgerLine
+  effect TEXT NOT NULL        -- an Effect; its hash is in the line
+);
+CREATE TABLE checkpoint (     -- at most one row: what the trimmed part of the ledger led to
+  sequence INTEGER NOT NULL,
+  hash TEXT NOT NULL,         -- of the last line that was trimmed
+  record TEXT NOT NULL
+);
+CREATE TABLE quarantine (name TEXT NOT NULL, revision INTEGER NOT NULL, record TEXT NOT NULL);
+CREATE TABLE sessions (service TEXT PRIMARY KEY, rollout_id TEXT NOT NULL, session TEXT NOT NULL);
+"""
+
+Migration = Callable[[sqlite3.Connection], None]
+
+MIGRATIONS: Mapping[int, Migration] = {}
+"""File schema -> what turns such a file into one of the next. Every number below FILE_SCHEMA is here."""
+
+
+def prepare(
+    db: sqlite3.Connection, *, newest: int = FILE_SCHEMA, migrations: Mapping[int, Migration] = MIGRATIONS
+) -> None:
+    """Make the tables in an empty file, or bring an older file up, in one transaction; `Unusable` for a foreign one."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        schema = _schema(db)
+        if schema > newest:
+            raise Unusable(
+                f"was written by a newer Haldane (schema {schema}, this one reads up to {newest}): upgrade Haldane, "
+                "or restore the copy made before the upgrade"
+            )
+        if schema == 0:
+            _create(db)
+        else:
+            for number in range(schema, newest):
+                migrations[number](db)
+        db.execute(f"PRAGMA user_version = {newest}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+
+
+def _schema(db: sqlite3.Connection) -> int:
+    """The file's schema; 0 for an empty file."""
+    application = db.execute("PRAGMA application_id").fetchone()[0]
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application == APPLICATION:
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+    if tables or application:
+        raise Unusable("is a database of another program: choose another file with HALDANE_STORE=sqlite:PATH")
+    return 0
+
+
+def _create(db: sqlite3.Connection) -> None:
+    db.execute(f"PRAGMA application_id = {APPLICATION}")
+    for statement in TABLES.split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+    db.execute("INSERT INTO store VALUES (?, 0, 0)", (str(uuid.uuid4()),))

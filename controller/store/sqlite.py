@@ -1,0 +1,126 @@
+"""The embedded store: one SQLite file, one writer thread, one controller. Promises: `ports.Store`, `ports.Archive`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ParamSpec, Self, TypeVar
+
+import structlog
+
+from controller.core.view import Change, LedgerLine, View
+from controller.ports import Applied, Clock, StoreLost, Term, Unusable
+from controller.store.database import Database
+from controller.store.lock import FileLock
+from controller.store.newest import Newest
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_SESSION = 1_048_576
+"""Characters of a session that are kept; a longer one is dropped, and its evidence begins anew after a restart."""
+
+log = structlog.get_logger()
+
+
+class SqliteStore:
+    """Everything in one file. Every act on it runs in one thread, one after the other."""
+
+    def __init__(self, database: Database, lock: FileLock, clock: Clock) -> None:
+        self._database = database
+        self._lock = lock
+        self._clock = clock
+        self._newest = Newest(database.view)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="haldane-store")
+
+    @classmethod
+    def open(cls, path: Path, *, clock: Clock) -> Self:
+        """The store in that file, made if there is none. `Unusable` says what is wrong and what to do.
+
+        For a local disk only: file locks and SQLite's shared memory do not work on network file systems.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FileLock.take(path)
+        except OSError as error:
+            raise Unusable(
+                f"{path} cannot be used ({error.strerror}): choose a writable place with HALDANE_STORE=sqlite:PATH"
+            ) from error
+        try:
+            database = Database.open(path)
+            try:
+                database.raise_epoch()
+            except StoreLost as lost:
+                database.close()
+                raise Unusable(f"{path} cannot be written ({lost}): it needs a writable disk with space") from lost
+        except BaseException:
+            lock.release()
+            raise
+        return cls(database, lock, clock)
+
+    async def close(self) -> None:
+        """Give the file back. Every watch ends."""
+        self._newest.end("the store was closed")
+        await self._run(self._database.close)
+        self._thread.shutdown()
+        self._lock.release()
+
+    async def load(self) -> View:
+        """Everything at one revision; `StoreLost` while it is not known what the file says."""
+        await self._run(self._database.settle)
+        return self._newest.view
+
+    def watch(self, after: int) -> AsyncIterator[View]:
+        """The newest whole view each time there is one newer than `after`; may skip, never goes back."""
+        return self._newest.watch(after)
+
+    async def commit(self, change: Change, token: int) -> int:
+        """Apply automation's change: the revision. In one transaction compares token, expected revision, freezes."""
+        return await self._apply(change, token)
+
+    async def command(self, change: Change) -> int:
+        """Apply an operator's change: the revision. Compares expected revision and freezes."""
+        return await self._apply(change, None)
+
+    async def campaign(self, who: str) -> Term:
+        """Become the one who decides: at once, since nobody else has the file. The terms before end."""
+        token = await self._run(self._database.raise_epoch)
+        log.info("term_begun", who=who, token=token)
+        return Term(token)
+
+    async def applied(self, change_id: str) -> Applied | None:
+        """The change with that id, if it was applied and its ledger line is not trimmed."""
+        return await self._run(self._database.applied, change_id)
+
+    async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
+        """Ledger lines with sequence > `after`, oldest first: of all, or those that concern one service."""
+        return await self._run(self._database.events, service, after, limit)
+
+    async def save_session(self, service: str, rollout_id: str, session: str) -> None:
+        """Keep the newest session of a service's rollout; one that cannot be kept is dropped, and logged."""
+        if len(session) > MAX_SESSION:
+            log.warning("session_dropped", service=service, reason=f"longer than {MAX_SESSION} characters")
+            return
+        try:
+            await self._run(self._database.save_session, service, rollout_id, session)
+        except StoreLost as lost:
+            log.warning("session_dropped", service=service, reason=str(lost))
+
+    async def load_session(self, service: str, rollout_id: str) -> str | None:
+        """The session saved last for that rollout, if any."""
+        return await self._run(self._database.load_session, service, rollout_id)
+
+    async def _apply(self, change: Change, token: int | None) -> int:
+        return await self._run(self._database.apply, change, token, self._clock.wall())
+
+    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do it in the thread and publish what it led to, even if the caller is cancelled meanwhile."""
+        loop = asyncio.get_running_loop()
+
+        def do() -> T:
+            try:
+                return work(*args, **kwargs)
+            finally:
+                loop.call_soon_threadsafe(self._newest.publish, self._database.view)
+
+        return await loop.run_in_executor(self._thread, do)
