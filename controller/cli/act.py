@@ -1,0 +1,61 @@
+"""What an operator does with a rollout: start, pause, resume, approve, promote, roll back."""
+
+import click
+
+from controller.cli.client import Client
+from controller.cli.invocation import Invocation, act_options
+from controller.cli.output import plain, print_json
+from controller.cli.words import rollout_line
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+
+
+@click.command()
+@click.argument("service")
+@click.option("--canary", required=True, metavar="VERSION", help="The version to bring in.")
+@act_options
+@click.pass_obj
+def start(call: Invocation, service: str, canary: str, reason: str, request_id: str) -> None:
+    """Start a rollout: give a canary its first share of the traffic."""
+    request = pb.StartCanaryRequest(service=service, canary=canary, reason=reason, request_id=request_id)
+    with Client(call.admin) as client:
+        _show(call, client.ask("Rollouts/StartCanary", request, pb.Rollout))
+
+
+@click.command()
+@click.argument("service")
+@click.option("--force", is_flag=True, help="Through a freeze, and though stable has no healthy endpoint.")
+@act_options
+@click.pass_obj
+def rollback(call: Invocation, service: str, force: bool, reason: str, request_id: str) -> None:
+    """Send all traffic back to the stable version, now. With --force a --reason is needed."""
+    request = pb.RollbackRequest(service=service, reason=reason, request_id=request_id, force=force)
+    with Client(call.admin) as client:
+        _show(call, client.ask("Rollouts/Rollback", request, pb.Rollout))
+
+
+def _act(name: str, method: str, summary: str) -> click.Command:
+    """The command for an act that needs no more than the service's name."""
+
+    @click.command(name, help=summary)
+    @click.argument("service")
+    @act_options
+    @click.pass_obj
+    def act(call: Invocation, service: str, reason: str, request_id: str) -> None:
+        request = pb.RolloutRequest(service=service, reason=reason, request_id=request_id)
+        with Client(call.admin) as client:
+            _show(call, client.ask(f"Rollouts/{method}", request, pb.Rollout))
+
+    return act
+
+
+pause = _act("pause", "Pause", "Hold automation where it is; protection stays on: harm still rolls back.")
+resume = _act("resume", "Resume", "Let automation go on where it was paused.")
+approve = _act("approve", "Approve", "Say yes to the next share, where the policy asks a person.")
+promote = _act("promote", "Promote", "Send all traffic to the canary now, without further evidence.")
+
+
+def _show(call: Invocation, rollout: pb.Rollout) -> None:
+    if call.json:
+        print_json(plain(rollout))
+    else:
+        click.echo(rollout_line(rollout))

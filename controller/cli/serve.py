@@ -1,0 +1,69 @@
+"""`serve`, `bootstrap`: the controller, and the configuration of the proxies that it serves."""
+
+from typing import Any
+
+import click
+
+from controller.cli.failure import Exit, Failure
+from controller.cli.invocation import DEFAULT_XDS, is_address
+
+
+@click.command()
+@click.option("--store", help="Where state lives: sqlite:PATH or etcd:HOST:PORT,... (HALDANE_STORE)")
+@click.option("--xds", metavar="HOST:PORT", help="Where proxies connect (HALDANE_XDS_LISTEN)")
+@click.option("--admin", metavar="HOST:PORT", help="The admin API (HALDANE_ADMIN_LISTEN)")
+@click.option("--http", metavar="HOST:PORT", help="Console, metrics, health (HALDANE_HTTP_LISTEN)")
+@click.pass_context
+def serve(ctx: click.Context, store: str | None, xds: str | None, admin: str | None, http: str | None) -> None:
+    """Run the controller until SIGTERM or Ctrl-C. All settings are read from HALDANE_... in the environment."""
+    from pydantic import ValidationError  # all of the controller is loaded here, and by no other command
+
+    from controller.app import serve as run
+    from controller.settings import Settings
+
+    given: dict[str, Any] = {"store": store, "xds_listen": xds, "admin_listen": admin, "http_listen": http}
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = [f"{_variable(e['loc'])}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
+        raise Failure(Exit.USAGE, "\n".join(wrong)) from None
+    ctx.exit(run(settings))
+
+
+def _variable(where: tuple[int | str, ...]) -> str:
+    return f"HALDANE_{'_'.join(map(str, where)).upper()}"
+
+
+def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    if not is_address(value):
+        raise click.BadParameter(f"HOST:PORT is needed, such as {DEFAULT_XDS}, not {value!r}")
+    return value
+
+
+@click.command()
+@click.option("--fleet", required=True, help="The fleet that the proxy belongs to; its node.cluster.")
+@click.option("--node", default="", help="The proxy's own id. Default: its host's name and its process.")
+@click.option(
+    "--xds",
+    metavar="HOST:PORT",
+    envvar="HALDANE_XDS_LISTEN",
+    default=DEFAULT_XDS,
+    callback=_address,
+    help=f"This controller; default: HALDANE_XDS_LISTEN or {DEFAULT_XDS}.",
+)
+@click.option(
+    "--envoy-admin",
+    metavar="HOST:PORT|none",
+    default="127.0.0.1:9901",
+    show_default=True,
+    help="Envoy's own admin page.",
+)
+def bootstrap(fleet: str, node: str, xds: str, envoy_admin: str) -> None:
+    """Print the Envoy bootstrap for this controller: YAML, ready for `envoy -c`."""
+    from controller.bootstrap import render
+
+    try:
+        text = render(fleet=fleet, node=node, xds=xds, envoy_admin=None if envoy_admin == "none" else envoy_admin)
+    except ValueError as error:
+        raise Failure(Exit.USAGE, str(error)) from None
+    click.echo(text, nl=False)

@@ -1,0 +1,126 @@
+"""`list`, `get`, `proxies`: how things stand."""
+
+import time
+
+import click
+
+from controller.cli.client import Client
+from controller.cli.invocation import Invocation, client_options
+from controller.cli.output import plain, print_json, print_table, service_document
+from controller.cli.words import NONE, clean, clock, freeze_line, scope, span, synced, weights
+from controller.core.units import format_parts
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+
+
+@click.command("list")
+@client_options
+@click.pass_obj
+def list_services(call: Invocation) -> None:
+    """Show every service in a row."""
+    with Client(call.admin) as client:
+        answer = client.ask("Catalog/ListServices", pb.ListServicesRequest(), pb.ListServicesResponse)
+    if call.json:
+        print_json({"services": [service_document(s) for s in answer.services], "broken": dict(answer.broken)})
+        return
+    head = ["SERVICE", "PHASE", "STABLE", "CANARY", "WEIGHTS", "PROXIES", "VERDICT", "FROZEN"]
+    if answer.services:
+        print_table(head, [_row(service) for service in answer.services])
+    else:
+        click.echo("there are no services: declare one with `haldane apply -f FILE`")
+    for name, problem in sorted(answer.broken.items()):
+        click.echo(f"error: the record of {clean(name)} cannot be read: {clean(problem)}", err=True)
+
+
+@click.command()
+@click.argument("service")
+@client_options
+@click.pass_obj
+def get(call: Invocation, service: str) -> None:
+    """Show a service: its rollout, its freezes, and what was declared."""
+    with Client(call.admin) as client:
+        answer = client.ask("Catalog/GetService", pb.GetServiceRequest(service=service), pb.Service)
+    if call.json:
+        print_json(service_document(answer))
+    else:
+        for line in _told(answer, time.time()):
+            click.echo(line)
+
+
+@click.command()
+@click.option("--wide", is_flag=True, help="Also each type of resource: wanted, acknowledged, refused.")
+@client_options
+@click.pass_obj
+def proxies(call: Invocation, wide: bool) -> None:
+    """Show the connected proxies, and whether they serve what was decided."""
+    with Client(call.admin) as client:
+        answer = client.ask("Fleet/ListProxies", pb.ListProxiesRequest(), pb.ListProxiesResponse)
+    if call.json:
+        print_json(plain(answer))
+    elif not answer.proxies:
+        click.echo(
+            "no proxy is connected: start one with `haldane bootstrap --fleet FLEET > envoy.yaml; envoy -c envoy.yaml`"
+        )
+    elif wide:
+        head = ["NODE", "FLEET", "TYPE", "STATE", "SINCE", "WANTED", "ACKNOWLEDGED", "ERROR"]
+        print_table(head, [_type_row(p, t, time.time()) for p in answer.proxies for t in p.types])
+    else:
+        head = ["NODE", "FLEET", "CLIENT", "STATE", "CONNECTED", "ERROR"]
+        print_table(head, [_proxy_row(p, time.time()) for p in answer.proxies])
+
+
+def _row(service: pb.Service) -> list[str]:
+    rollout = service.rollout
+    return [
+        service.name,
+        rollout.phase or "IDLE",
+        service.stable,
+        rollout.canary or NONE,
+        weights(service.weights, service.stable),
+        synced(rollout) if rollout.phase else NONE,
+        rollout.verdict or NONE,
+        "; ".join(f"{f.mode}: {scope(f)}, {f.who}" for f in service.freezes) or NONE,
+    ]
+
+
+def _told(service: pb.Service, now: float) -> list[str]:
+    facts = [
+        ("service", service.name),
+        ("stable", service.stable),
+        ("traffic", weights(service.weights, service.stable)),
+        ("versions", ", ".join(service.versions)),
+        ("listen", service.listen),
+        ("fleets", ", ".join(service.fleets) or "every fleet"),
+        ("revision", str(service.revision)),
+        *(("frozen", freeze_line(freeze, now)) for freeze in service.freezes),
+    ]
+    if service.HasField("rollout"):
+        facts += _rollout_facts(service.rollout, now)
+    lines = [f"{name + ':':<10}{clean(value)}" for name, value in facts]
+    return [*lines, "", "declared:", *(f"  {clean(line)}" for line in service.yaml.splitlines())]
+
+
+def _rollout_facts(rollout: pb.Rollout, now: float) -> list[tuple[str, str]]:
+    steps = ", ".join(format_parts(weight) for weight in rollout.steps)
+    return [
+        (
+            "rollout",
+            f"{rollout.canary}: {rollout.phase}" + (f", {rollout.phase_reason}" if rollout.phase_reason else ""),
+        ),
+        ("started", f"{clock(rollout.started_at, now)} ({span(now - rollout.started_at)} ago)"),
+        ("step", f"{rollout.step + 1} of {len(rollout.steps)}: {steps}"),
+        ("verdict", rollout.verdict or NONE),
+        *(("", reason) for reason in rollout.reasons),
+        ("proxies", f"{synced(rollout)} in sync"),
+    ]
+
+
+def _proxy_row(proxy: pb.Proxy, now: float) -> list[str]:
+    errors = "; ".join(sorted({t.error for t in proxy.types if t.error}))
+    since = span(now - proxy.connected_at) if proxy.connected_at else NONE
+    return [proxy.node, proxy.fleet, proxy.client, proxy.state, since, errors or NONE]
+
+
+def _type_row(proxy: pb.Proxy, item: pb.ProxyType, now: float) -> list[str]:
+    name = item.type_url.rpartition(".")[2]
+    since = clock(item.since, now)
+    return [proxy.node, proxy.fleet, name, item.state, since, item.wanted, item.acknowledged, item.error or NONE]

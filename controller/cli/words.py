@@ -1,0 +1,96 @@
+"""How values are told to people: times, spans, shares, rollouts, freezes. Pure; `now` is Unix seconds."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from controller.core.guard import ALL
+from controller.core.units import format_parts
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+
+NONE = "-"
+"""Stands where there is nothing."""
+
+
+def clean(text: str) -> str:
+    """Text that others wrote, safe for a terminal: on one line, without control characters."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def clock(at: float, now: float) -> str:
+    """The local time of day; with the date if that is not today's. `-` for 0, which means never."""
+    if not at:
+        return NONE
+    moment, today = datetime.fromtimestamp(at), datetime.fromtimestamp(now)
+    return f"{moment:%H:%M:%S}" if moment.date() == today.date() else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def span(seconds: float) -> str:
+    """A length of time in its two largest units: `42s`, `5m 03s`, `2h 07m`, `3d 04h`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    for large, small, size in (("m", "s", 60), ("h", "m", 3600)):
+        if whole < size * (60 if large == "m" else 24):
+            part = size // 60
+            return f"{whole // size}{large} {whole % size // part:02d}{small}"
+    return f"{whole // 86400}d {whole % 86400 // 3600:02d}h"
+
+
+def weights(shares: Mapping[str, int], stable: str = "") -> str:
+    """Every version with its share, the stable last: `v2 5%, v1 95%`."""
+    names = sorted(shares, key=lambda name: (name == stable, name))
+    return ", ".join(f"{name} {format_parts(shares[name])}" for name in names) or NONE
+
+
+def synced(rollout: pb.Rollout) -> str:
+    """How many proxies serve what was decided: `2/3`."""
+    return f"{rollout.proxies_synced}/{rollout.proxies_total}"
+
+
+def step(rollout: pb.Rollout) -> str:
+    """Which step of how many, counted from 1 as people do."""
+    return f"step {rollout.step + 1} of {len(rollout.steps)}" if rollout.steps else f"step {rollout.step + 1}"
+
+
+def rollout_line(rollout: pb.Rollout) -> str:
+    """A rollout in one line: where it stands, who has how much, what the judge says, what is awaited."""
+    said = [f"{rollout.service}: {rollout.phase}"]
+    if rollout.canary:
+        said.append(f"canary {rollout.canary}, {step(rollout)}")
+    said.append(weights(rollout.weights, rollout.stable))
+    said.append(f"proxies {synced(rollout)}")
+    if rollout.verdict:
+        said.append(f"verdict {rollout.verdict}")
+    said += [freeze_line(freeze) for freeze in rollout.freezes]
+    return clean(" | ".join([*said, *rollout.reasons]))
+
+
+def scope(freeze: pb.FreezeInfo) -> str:
+    """What a freeze covers, in words."""
+    return "all services" if freeze.scope == ALL else freeze.scope
+
+
+def freeze_line(freeze: pb.FreezeInfo, now: float | None = None) -> str:
+    """A freeze in one line: what, whose, why; with `now` also since when and until when."""
+    word = "on hold" if freeze.mode == "hold" else "frozen"
+    line = f"{scope(freeze)} {word} by {freeze.who}"
+    if now is not None:
+        until = f"until {clock(freeze.until, now)}" if freeze.until else "until it is lifted"
+        line += f" since {clock(freeze.since, now)}, {until}"
+    return clean(f"{line}: {freeze.reason}")
+
+
+def event_line(event: pb.Event, now: float) -> str:
+    """A line of the ledger: when, which, what of which service, by whom and why, and what it moved."""
+    subject = f"{event.service} " if event.service else ""
+    line = f"{clock(event.at, now)} #{event.sequence} {subject}{event.kind} by {event.who}"
+    moved = _moved(event.weights_before, event.weights_after)
+    return clean(line + (f" [{moved}]" if moved else "") + (f": {event.why}" if event.why else ""))
+
+
+def _moved(before: Mapping[str, int], after: Mapping[str, int]) -> str:
+    """The shares that changed: `v2 5% > 10%`."""
+    names = [name for name in {**after, **before} if before.get(name, 0) != after.get(name, 0)]
+    return ", ".join(
+        f"{name} {format_parts(before.get(name, 0))} > {format_parts(after.get(name, 0))}" for name in sorted(names)
+    )
