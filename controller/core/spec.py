@@ -77,6 +77,8 @@ class Policy(Value):
     on_blind: Literal["hold", "rollback"] = "hold"
     approve: tuple[int, ...] = ()
     """The weights at which a person must say yes before they are served; 10 000 is promotion."""
+    hooks: tuple[str, ...] = ()
+    """The hooks, by their names in the controller's settings, that are asked before traffic moves forward."""
 
 
 class Service(Value):

@@ -36,7 +36,7 @@ MAX_ENDPOINTS = 1000
 """Of one version."""
 MAX_STEPS = 100
 MAX_LIST = 100
-"""Hosts and fleets of one service."""
+"""Hosts and fleets of one service, hooks of its policy."""
 
 TIMEOUT = (0.001, 3600.0)
 """Seconds. Zero would mean 'none' to Envoy, and a hung server would then never count as an error."""
@@ -292,8 +292,11 @@ def _read_policy(section: _Section) -> Policy:
         ),
         on_blind=section.value("on_blind", _one_of("hold", "rollback"), usual.on_blind, text=True),
         approve=tuple(section.values("approve", read_approval, usual.approve, MAX_STEPS + 1, text=False)),
+        hooks=tuple(section.values("hooks", read_name, usual.hooks, MAX_LIST, text=True)),
     )
     section.close()
+    if twice := _twice(policy.hooks):
+        section.wrong("hooks", f"{twice} stands there twice")
     _check_steps(section, policy)
     _check_approvals(section, policy)
     _check_deadline(section, policy)

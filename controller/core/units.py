@@ -6,6 +6,9 @@ shares as float in 0..1, weights as whole parts of 10 000.
 
 import math
 import re
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 PARTS = 10_000
 """All weights of a service total this, always: with a constant total, hash-sticky users never flip back."""
@@ -29,6 +32,21 @@ def format_duration(seconds: float) -> str:
         if millis and millis % size == 0:
             return f"{millis // size}{unit}"
     return "0s" if millis == 0 else f"{millis}ms"
+
+
+def parse_seconds(value: object) -> float:
+    """Seconds from a number of them, or from a duration such as `5s`; ValueError says what would be right."""
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return parse_duration(value)
+    if not math.isfinite(seconds):
+        raise ValueError(f"seconds, or a duration such as 250ms, 5s, 2m or 6h, are needed, not {_shown(value)}")
+    return seconds
+
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds)]
+"""A setting in seconds."""
 
 
 def parse_share(value: object) -> float:
