@@ -75,6 +75,8 @@ class Kind(StrEnum):
     RESUMED = "resumed"
     ROLLBACK = "rollback"
     ROLLED_BACK = "rolled_back"
+    DIVERTED = "fallback_on"
+    RESTORED = "fallback_off"
     SUPPRESSED = "rollback_suppressed"
     VOID = "rollback_into_void"
     """Not rolled back, since stable has no healthy endpoint."""
@@ -227,6 +229,9 @@ class Verb(StrEnum):
     APPROVE = "approve"
     PROMOTE = "promote"
     ROLLBACK = "rollback"
+    DIVERT = "divert"
+    """All traffic to the declared fallback; a running rollout is rolled back with it."""
+    RESTORE = "restore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +249,10 @@ def obey(state: ServiceState, command: Command, now: float) -> Decision:
     """What the command does; `Refusal` where it is not possible now. Freezes are the store's to check."""
     if command.verb is Verb.START:
         return _start(state, command, now)
+    if command.verb is Verb.DIVERT:
+        return divert(state, command.reason or "sent to the fallback by an operator", now)
+    if command.verb is Verb.RESTORE:
+        return _restore(state, command)
     rollout = state.rollout
     if rollout is None:
         raise Refusal(Code.NO_ROLLOUT, f"{state.name} has no rollout; start one with a canary")
@@ -266,6 +275,30 @@ def obey(state: ServiceState, command: Command, now: float) -> Decision:
     raise Refusal(Code.NOT_POSSIBLE, f"{command.verb} is not possible while {state.name} is {rollout.phase}")
 
 
+def divert(state: ServiceState, why: str, now: float) -> Decision:
+    """Send all traffic to the declared fallback; `Refusal` if there is none, or it is there already."""
+    fallback = state.spec.fallback
+    if fallback is None:
+        raise Refusal(Code.NOT_POSSIBLE, f"{state.name} declares no fallback")
+    if state.diverted:
+        raise Refusal(Code.NOT_POSSIBLE, f"{state.name} is on its fallback already: {state.diverted}")
+    if fallback.version:
+        version = state.spec.version(fallback.version)
+        if version is None or not version.endpoints:
+            raise Refusal(Code.NO_ENDPOINTS, f"the fallback {fallback.version} of {state.name} has no endpoints")
+    rollout = state.rollout
+    if rollout and rollout.running and rollout.can(Event.ROLLBACK):
+        rollout = rollout.moved(Event.ROLLBACK, now, why)
+    return Decision(Kind.DIVERTED, Act.FALLBACK, why, state.model_copy(update={"diverted": why, "rollout": rollout}))
+
+
+def _restore(state: ServiceState, command: Command) -> Decision:
+    if not state.diverted:
+        raise Refusal(Code.NOT_POSSIBLE, f"{state.name} is not on its fallback")
+    why = command.reason or "taken back from the fallback by an operator"
+    return Decision(Kind.RESTORED, Act.FALLBACK, why, state.model_copy(update={"diverted": ""}))
+
+
 def _start(state: ServiceState, command: Command, now: float) -> Decision:
     canary, present = command.canary, state.rollout
     version = state.spec.version(canary)
@@ -276,6 +309,8 @@ def _start(state: ServiceState, command: Command, now: float) -> Decision:
         raise Refusal(Code.INVALID, f"{canary} is the stable of {state.name}: a canary is another version")
     if not version.endpoints:
         raise Refusal(Code.NO_ENDPOINTS, f"{canary} of {state.name} has no endpoints")
+    if state.diverted:
+        raise Refusal(Code.NOT_POSSIBLE, f"{state.name} is on its fallback ({state.diverted}): restore it first")
     if present and present.running and (present.canary == canary or not present.can(Event.START)):
         raise Refusal(
             Code.ALREADY_RUNNING, f"a rollout of {present.canary} is {present.phase}; roll it back or promote it first"

@@ -10,7 +10,7 @@ from itertools import groupby
 
 from controller.core.spec import Endpoint, Listen
 from controller.core.units import PARTS
-from controller.core.view import ServiceState, View
+from controller.core.view import FIXED_RESPONSE, ServiceState, View
 
 
 class RoutingError(ValueError):
@@ -39,14 +39,20 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A prefix of one service and how its traffic is split: (cluster, weight), the canary first, total 10 000."""
+    """A prefix of one service and how its traffic is split: (cluster, weight), the canary first, total 10 000.
+
+    With `fixed` (status, body) the proxies answer by themselves, and `split` is empty.
+    """
 
     service: str
     prefix: str
     timeout: float
     split: tuple[tuple[str, int], ...]
+    fixed: tuple[int, str] | None = None
 
     def __post_init__(self) -> None:
+        if self.fixed and not self.split:
+            return
         if sum(weight for _, weight in self.split) != PARTS or any(weight <= 0 for _, weight in self.split):
             raise RoutingError(f"{self.service}: weights {dict(self.split)} are not positive parts of {PARTS}")
 
@@ -128,6 +134,8 @@ def _clusters(state: ServiceState) -> Iterable[Cluster]:
 
 def _route(state: ServiceState) -> Route:
     spec = state.spec
+    if FIXED_RESPONSE in state.weights and spec.fallback:
+        return Route(spec.name, spec.prefix, spec.timeout, (), (spec.fallback.status, spec.fallback.body))
     live = {version: weight for version, weight in state.weights.items() if weight > 0}
     for version in live:
         declared = spec.version(version)

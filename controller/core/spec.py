@@ -75,10 +75,20 @@ class Policy(Value):
     deadline: float = 21_600.0
     on_insufficient: Literal["hold", "advance", "rollback"] = "hold"
     on_blind: Literal["hold", "rollback"] = "hold"
+    fallback: Literal["manual", "automatic"] = "manual"
+    """Who may send traffic to the declared fallback: a person, or also the watch over stable's absolute limits."""
     approve: tuple[int, ...] = ()
     """The weights at which a person must say yes before they are served; 10 000 is promotion."""
     hooks: tuple[str, ...] = ()
     """The hooks, by their names in the controller's settings, that are asked before traffic moves forward."""
+
+
+class Fallback(Value):
+    """Where traffic goes when neither version can be trusted: another version, or a fixed response."""
+
+    version: str | None = None
+    status: int = 503
+    body: str = ""
 
 
 class Service(Value):
@@ -94,6 +104,7 @@ class Service(Value):
     timeout: float = 5.0
     versions: tuple[Version, ...]
     stable: str
+    fallback: Fallback | None = None
     policy: Policy = Policy()
 
     def version(self, name: str) -> Version | None:
