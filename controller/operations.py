@@ -50,7 +50,7 @@ class Operations:
         if linted.service is None:
             raise invalid(linted.violations)
         why = _checked_reason(reason)
-        view = await self._store.load()
+        view = await self.view()
         present = view.services.get(linted.service.name)
         state = _declared(linted.service, text, present)
         _check_together(view, state)
@@ -77,7 +77,7 @@ class Operations:
         fingerprint = _digest("delete", service)
         if done := await self._done(request_id, fingerprint):
             return done
-        state = _find(await self._store.load(), service)
+        state = find(await self.view(), service)
         if state.rollout and state.rollout.running:
             raise Refusal(Code.IN_USE, f"a rollout of {service} is {state.rollout.phase}: end it first")
         change = Change(
@@ -104,7 +104,7 @@ class Operations:
             return await self._stored(service, done)
         attempts = RETRIES if command.verb is Verb.ROLLBACK else 1
         for left in reversed(range(attempts)):
-            state = _find(await self._store.load(), service)
+            state = find(await self.view(), service)
             decision = obey(state, command, self._clock.wall())
             change = change_of(state, decision, who, fingerprint, _id(request_id))
             try:
@@ -132,10 +132,10 @@ class Operations:
         if violations:
             raise invalid(violations)
         why = _checked_reason(reason)
-        view = await self._store.load()
+        view = await self.view()
         for scope in scopes:
             if scope != ALL:
-                _find(view, scope)
+                find(view, scope)
         now = self._clock.wall()
         until = None if ttl is None else now + ttl
         freezes = tuple(
@@ -160,7 +160,7 @@ class Operations:
         fingerprint = _digest("unfreeze", *sorted(set(scopes)))
         if done := await self._done(request_id, fingerprint):
             return (), done
-        view = await self._store.load()
+        view = await self.view()
         lifted = tuple(f for f in view.freezes if ALL in scopes or f.scope in scopes)
         if not lifted:
             raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
@@ -175,11 +175,21 @@ class Operations:
         except StoreLost as lost:
             raise Refusal(Code.NOT_DURABLE, f"the store does not answer: {lost}") from lost
 
+    async def view(self) -> View:
+        """Everything, as the store has it now."""
+        try:
+            return await self._store.load()
+        except StoreLost as lost:
+            raise Refusal(Code.NOT_DURABLE, f"the store does not answer: {lost}") from lost
+
     async def _done(self, request_id: str, fingerprint: str) -> int:
         """The revision at which this very request was applied before; 0 if it was not."""
         if len(request_id) > MAX_REQUEST_ID:
             raise invalid([Violation("request_id", f"at most {MAX_REQUEST_ID} characters")])
-        applied = await self._store.applied(request_id) if request_id else None
+        try:
+            applied = await self._store.applied(request_id) if request_id else None
+        except StoreLost as lost:
+            raise Refusal(Code.NOT_DURABLE, f"the store does not answer: {lost}") from lost
         if applied is None:
             return 0
         if applied.fingerprint != fingerprint:
@@ -200,10 +210,10 @@ class Operations:
 
     async def _stored(self, service: str, revision: int) -> ServiceState:
         """The state as the store has it now, at `revision` or later."""
-        view = await self._store.load()
+        view = await self.view()
         if view.revision < revision:
             raise Refusal(Code.NOT_DURABLE, f"the store went back from revision {revision} to {view.revision}")
-        return _find(view, service)
+        return find(view, service)
 
 
 def change_of(
@@ -295,7 +305,8 @@ def _nothing_to_lift(view: View, scopes: Sequence[str]) -> str:
     return f"not frozen: {', '.join(scopes)}; in force: {', '.join(f.scope for f in view.freezes)}"
 
 
-def _find(view: View, service: str) -> ServiceState:
+def find(view: View, service: str) -> ServiceState:
+    """The service's state in a view; `Refusal` if it is not there or its record cannot be read."""
     state = view.services.get(service)
     if state is None:
         broken = view.broken.get(service)

@@ -28,6 +28,10 @@ class Code(StrEnum):
     """Somebody else was faster: read again, then try again."""
     NOT_DURABLE = "NOT_DURABLE"
     """The store could not make it durable; perhaps applied, never surely."""
+    TOO_MANY = "TOO_MANY"
+    """A limit is reached; the message says which."""
+    DRAINING = "DRAINING"
+    """The controller is stopping: ask again in a moment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,84 @@
+"""How the methods of the admin API are called: who asks, which refusal becomes which status, and what is logged.
+
+A method is a plain coroutine `(request, who) -> answer`; a watch is an async iterator of answers. No fault in one of
+them ends more than its own call.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any, NoReturn, TypeAlias
+
+import grpc
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from controller.admin.refusals import Status, status_of
+from controller.admin.requests import caller, peer_host, user_of
+from controller.core.errors import Refusal
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handlers: TypeAlias = "grpc.GenericRpcHandler[Any, Any]"
+Method = Callable[[Any, str], Awaitable[Message]]
+Watch = Callable[[Any, str], AsyncGenerator[Message, None]]
+
+log = structlog.get_logger()
+
+
+def handlers(
+    service: ServiceDescriptor, methods: Mapping[str, Method], watches: Mapping[str, Watch] | None = None
+) -> Handlers:
+    """The handlers of one service. ValueError unless every method of the .proto is there and no other."""
+    watches = watches or {}
+    declared = {method.name: method for method in service.methods}
+    if set(declared) != {*methods, *watches}:
+        raise ValueError(f"{service.full_name} declares {sorted(declared)}, not {sorted({*methods, *watches})}")
+    made: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+    for name, descriptor in declared.items():
+        read = GetMessageClass(descriptor.input_type).FromString
+        write = GetMessageClass(descriptor.output_type).SerializeToString
+        full = f"{service.full_name}/{name}"
+        if name in methods:
+            made[name] = grpc.unary_unary_rpc_method_handler(_unary(full, methods[name]), read, write)
+        else:
+            made[name] = grpc.unary_stream_rpc_method_handler(_stream(full, watches[name]), read, write)
+    return grpc.method_handlers_generic_handler(service.full_name, made)
+
+
+def _unary(name: str, method: Method) -> Callable[[Message, Context], Awaitable[Message]]:
+    async def call(request: Message, context: Context) -> Message:
+        try:
+            return await method(request, _who(context))
+        except Exception as error:
+            await _refuse(context, name, error)
+
+    return call
+
+
+def _stream(name: str, watch: Watch) -> Callable[[Message, Context], Awaitable[None]]:
+    async def call(request: Message, context: Context) -> None:
+        try:
+            # Written one by one: the next message is made only once the client has room for it.
+            async with contextlib.aclosing(watch(request, _who(context))) as messages:
+                async for message in messages:
+                    await context.write(message)
+        except Exception as error:
+            await _refuse(context, name, error)
+
+    return call
+
+
+def _who(context: Context) -> str:
+    return caller(user_of(context.invocation_metadata() or ()), peer_host(context.peer()))
+
+
+async def _refuse(context: Context, method: str, error: Exception) -> NoReturn:
+    """End the call with the status that the error stands for."""
+    if isinstance(error, Refusal):
+        status = status_of(error)
+        log.info("refused", method=method, code=error.code.value, reason=status.message)
+    else:
+        status = Status(grpc.StatusCode.INTERNAL, "an error of the controller's own; its log says more")
+        log.error("call_failed", method=method, exc_info=error)
+    await context.abort(status.code, status.message, status.trailers)

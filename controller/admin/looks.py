@@ -1,0 +1,38 @@
+"""What the doors show of a service: what is stored, and beside it what is known only here and now."""
+
+from controller.admin.messages import rollout_message, service_message
+from controller.core.errors import Refusal
+from controller.core.view import ServiceState, View
+from controller.operations import Operations
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+from controller.ports import Fleet, Observatory
+
+
+class Looks:
+    """The store, the observatory and the fleet, looked at as one."""
+
+    def __init__(self, operations: Operations, observatory: Observatory, fleet: Fleet) -> None:
+        self._operations = operations
+        self._observatory = observatory
+        self._fleet = fleet
+
+    async def view(self) -> View:
+        """The store's newest view, so that whoever asks after an act sees it; the served one if the store is away."""
+        try:
+            return await self._operations.view()
+        except Refusal:
+            return self._observatory.view()
+
+    def served(self) -> View:
+        """The view that is being served."""
+        return self._observatory.view()
+
+    def rollout(self, state: ServiceState, view: View) -> pb.Rollout:
+        """The service's rollout as it stands."""
+        sync = self._fleet.sync(state.name, state.revision)
+        return rollout_message(state, view, self._observatory.live(state.name), sync)
+
+    def service(self, state: ServiceState, view: View, *, source: bool = True) -> pb.Service:
+        """The service as it stands."""
+        rollout = self.rollout(state, view) if state.rollout else None
+        return service_message(state, view, rollout, source=source)

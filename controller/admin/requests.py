@@ -1,0 +1,79 @@
+"""What a request says -> what `Operations` takes. Whatever is wrong is a `Refusal` that names the field."""
+
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
+
+from controller.core.errors import Refusal, Violation, invalid
+from controller.core.guard import ALL, Mode
+from controller.core.units import parse_duration
+
+USER = "haldane-user"
+"""The metadata key (the HTTP header) in which a client names its user."""
+ANONYMOUS = "anonymous"
+MAX_USER = 64
+"""Characters of a user's name."""
+MAX_SCOPES = 1000
+"""Services named in one freeze; more are `all`."""
+MAX_SEQUENCE = 2**63 - 1
+
+_PRINTABLE = re.compile(r"[ -~]+\Z")
+
+
+def caller(name: str, peer: str) -> str:
+    """Who asks, for the ledger: `alice@127.0.0.1`.
+
+    The name is the client's own word; the address behind it says that nobody has vouched for it.
+    """
+    if len(name) > MAX_USER or (name and not _PRINTABLE.match(name)):
+        raise _wrong(USER, f"a user's name has at most {MAX_USER} printable ASCII characters")
+    return f"{name or ANONYMOUS}@{peer}"
+
+
+def peer_host(peer: str) -> str:
+    """The host in a gRPC peer such as `ipv4:127.0.0.1:50432` or `ipv6:%5B::1%5D:50432`."""
+    kind, _, address = unquote(peer).partition(":")
+    return address.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else kind
+
+
+def user_of(metadata: Iterable[tuple[str, str | bytes]] | Mapping[str, str]) -> str:
+    """The user that a call names, "" if none."""
+    pairs = metadata.items() if isinstance(metadata, Mapping) else metadata
+    return next((str(value) for key, value in pairs if key.lower() == USER), "")
+
+
+def scopes_of(services: Iterable[str], everything: bool) -> tuple[str, ...]:
+    """The scopes of a freeze: named services, or all, never both and never neither."""
+    names = tuple(services)
+    if everything and names:
+        raise _wrong("services", "name services or set all, not both")
+    if ALL in names:
+        raise _wrong("services", "to mean every service, set all")
+    if len(names) > MAX_SCOPES:
+        raise _wrong("services", f"at most {MAX_SCOPES} services; for more, set all")
+    return (ALL,) if everything else names
+
+
+def ttl_of(text: str) -> float | None:
+    """Seconds of a ttl such as 30m; None for none."""
+    try:
+        return parse_duration(text) if text else None
+    except ValueError as error:
+        raise _wrong("ttl", str(error)) from None
+
+
+def mode_of(text: str) -> Mode:
+    """The mode of a freeze; `freeze` unless it says otherwise."""
+    try:
+        return Mode(text or Mode.FREEZE)
+    except ValueError:
+        raise _wrong("mode", f"{' or '.join(Mode)} is needed, not {text[:40]!r}") from None
+
+
+def after_of(sequence: int) -> int:
+    """The line of the ledger after which to read; what no store can count to is the end."""
+    return min(sequence, MAX_SEQUENCE)
+
+
+def _wrong(field: str, message: str) -> Refusal:
+    return invalid([Violation(field, message)])

@@ -1,0 +1,261 @@
+"""The admin API, `haldane.admin.v1`: five services over `Operations` and what the observatory and the fleet know."""
+
+from collections.abc import AsyncGenerator
+
+import grpc
+
+from controller.admin.calls import Handlers, handlers
+from controller.admin.looks import Looks
+from controller.admin.messages import event_message, freeze_message, proxy_message
+from controller.admin.requests import after_of, mode_of, scopes_of, ttl_of
+from controller.admin.watches import Watches
+from controller.core.decision import Command, Verb
+from controller.operations import Operations, find
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+from controller.ports import Fleet, Observatory
+
+SERVICES = pb.DESCRIPTOR.services_by_name
+SERVICE_NAMES = tuple(service.full_name for service in SERVICES.values())
+"""For reflection and health."""
+PAGE = 1000
+"""Lines of the ledger in one answer at most; `after` asks for the next ones."""
+
+
+def add_admin(server: grpc.aio.Server, operations: Operations, observatory: Observatory, fleet: Fleet) -> Watches:
+    """Add the admin API to a server. Returns its watches, which end when they are told to drain."""
+    watches = Watches(observatory)
+    looks = Looks(operations, observatory, fleet)
+    server.add_generic_rpc_handlers(
+        (
+            Catalog(operations, looks).handlers(),
+            Rollouts(operations, looks, watches).handlers(),
+            KillSwitch(operations, looks).handlers(),
+            Proxies(fleet).handlers(),
+            Ledger(operations, looks, watches).handlers(),
+        )
+    )
+    return watches
+
+
+class Catalog:
+    """What is served, by which versions, under which policy."""
+
+    def __init__(self, operations: Operations, looks: Looks) -> None:
+        self._operations = operations
+        self._looks = looks
+
+    def handlers(self) -> Handlers:
+        """For a gRPC server."""
+        return handlers(
+            SERVICES["Catalog"],
+            {
+                "ApplyService": self.apply,
+                "GetService": self.get,
+                "ListServices": self.list,
+                "DeleteService": self.delete,
+            },
+        )
+
+    async def apply(self, request: pb.ApplyServiceRequest, who: str) -> pb.ApplyServiceResponse:
+        """Declare or change a service."""
+        state, unchanged = await self._operations.apply(
+            request.yaml, who=who, reason=request.reason, request_id=request.request_id, dry_run=request.dry_run
+        )
+        service = self._looks.service(state, await self._looks.view())
+        return pb.ApplyServiceResponse(service=service, unchanged=unchanged)
+
+    async def get(self, request: pb.GetServiceRequest, _who: str) -> pb.Service:
+        """One service, with its file."""
+        view = await self._looks.view()
+        return self._looks.service(find(view, request.service), view)
+
+    async def list(self, _request: pb.ListServicesRequest, _who: str) -> pb.ListServicesResponse:
+        """Every service by name, without the files, and the records that cannot be read."""
+        view = await self._looks.view()
+        states = sorted(view.services.values(), key=lambda state: state.name)
+        services = [self._looks.service(state, view, source=False) for state in states]
+        return pb.ListServicesResponse(services=services, broken=dict(view.broken))
+
+    async def delete(self, request: pb.DeleteServiceRequest, who: str) -> pb.DeleteServiceResponse:
+        """Stop serving a service."""
+        revision = await self._operations.delete(
+            request.service, who=who, reason=request.reason, request_id=request.request_id
+        )
+        return pb.DeleteServiceResponse(revision=revision)
+
+
+class Rollouts:
+    """The move of traffic from stable to canary."""
+
+    def __init__(self, operations: Operations, looks: Looks, watches: Watches) -> None:
+        self._operations = operations
+        self._looks = looks
+        self._watches = watches
+
+    def handlers(self) -> Handlers:
+        """For a gRPC server."""
+        return handlers(
+            SERVICES["Rollouts"],
+            {
+                "StartCanary": self.start,
+                "GetRollout": self.get,
+                "ListRollouts": self.list,
+                "Pause": self.pause,
+                "Resume": self.resume,
+                "Approve": self.approve,
+                "Promote": self.promote,
+                "Rollback": self.rollback,
+            },
+            {"WatchRollout": self.watch},
+        )
+
+    async def start(self, request: pb.StartCanaryRequest, who: str) -> pb.Rollout:
+        """Start a rollout at the first step."""
+        return await self._act(request, Command(Verb.START, request.reason, canary=request.canary), who)
+
+    async def pause(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
+        """Let automation hold; protection stays on."""
+        return await self._act(request, Command(Verb.PAUSE, request.reason), who)
+
+    async def resume(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
+        """Let automation go on."""
+        return await self._act(request, Command(Verb.RESUME, request.reason), who)
+
+    async def approve(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
+        """Say yes to the next share."""
+        return await self._act(request, Command(Verb.APPROVE, request.reason), who)
+
+    async def promote(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
+        """All traffic to the canary, now."""
+        return await self._act(request, Command(Verb.PROMOTE, request.reason), who)
+
+    async def rollback(self, request: pb.RollbackRequest, who: str) -> pb.Rollout:
+        """All traffic to the stable, now."""
+        return await self._act(request, Command(Verb.ROLLBACK, request.reason, force=request.force), who)
+
+    async def get(self, request: pb.GetRolloutRequest, _who: str) -> pb.Rollout:
+        """A service's rollout; IDLE if there never was one."""
+        view = await self._looks.view()
+        return self._looks.rollout(find(view, request.service), view)
+
+    async def list(self, _request: pb.ListRolloutsRequest, _who: str) -> pb.ListRolloutsResponse:
+        """The rollouts of all services that ever had one."""
+        view = await self._looks.view()
+        states = sorted(view.services.values(), key=lambda state: state.name)
+        return pb.ListRolloutsResponse(rollouts=[self._looks.rollout(s, view) for s in states if s.rollout])
+
+    async def watch(self, request: pb.WatchRolloutRequest, _who: str) -> AsyncGenerator[pb.Rollout, None]:
+        """The rollout now, then whenever there is news of it; a slow reader skips to the newest."""
+        view, sent, seen = await self._looks.view(), pb.Rollout(), 0
+        with self._watches.one():
+            while True:
+                message = self._looks.rollout(find(view, request.service), view)
+                if _news_in(message, sent):
+                    yield message
+                    sent = message
+                seen = await self._watches.news(seen)
+                # What is served may for a moment be older than what the store has said already.
+                if self._looks.served().revision >= view.revision:
+                    view = self._looks.served()
+
+    async def _act(
+        self, request: pb.StartCanaryRequest | pb.RolloutRequest | pb.RollbackRequest, command: Command, who: str
+    ) -> pb.Rollout:
+        state = await self._operations.act(request.service, command, who=who, request_id=request.request_id)
+        return self._looks.rollout(state, await self._looks.view())
+
+
+class KillSwitch:
+    """While a freeze is in force no weight moves."""
+
+    def __init__(self, operations: Operations, looks: Looks) -> None:
+        self._operations = operations
+        self._looks = looks
+
+    def handlers(self) -> Handlers:
+        """For a gRPC server."""
+        return handlers(
+            SERVICES["KillSwitch"], {"Freeze": self.freeze, "Unfreeze": self.unfreeze, "ListFreezes": self.list}
+        )
+
+    async def freeze(self, request: pb.FreezeRequest, who: str) -> pb.FreezeResponse:
+        """Freeze; the answer comes once it is durable."""
+        freezes, revision = await self._operations.freeze(
+            scopes_of(request.services, request.all),
+            who=who,
+            reason=request.reason,
+            ttl=ttl_of(request.ttl),
+            mode=mode_of(request.mode),
+            request_id=request.request_id,
+        )
+        return pb.FreezeResponse(freezes=map(freeze_message, freezes), revision=revision)
+
+    async def unfreeze(self, request: pb.UnfreezeRequest, who: str) -> pb.UnfreezeResponse:
+        """Lift freezes."""
+        scopes = scopes_of(request.services, request.all)
+        lifted, revision = await self._operations.unfreeze(
+            scopes, who=who, reason=request.reason, request_id=request.request_id
+        )
+        return pb.UnfreezeResponse(lifted=map(freeze_message, lifted), revision=revision)
+
+    async def list(self, _request: pb.ListFreezesRequest, _who: str) -> pb.ListFreezesResponse:
+        """The freezes in force."""
+        view = await self._looks.view()
+        return pb.ListFreezesResponse(freezes=map(freeze_message, view.freezes))
+
+
+class Proxies:
+    """The proxies that this controller serves."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def handlers(self) -> Handlers:
+        """For a gRPC server."""
+        return handlers(SERVICES["Fleet"], {"ListProxies": self.list})
+
+    async def list(self, _request: pb.ListProxiesRequest, _who: str) -> pb.ListProxiesResponse:
+        """Every connected proxy."""
+        return pb.ListProxiesResponse(proxies=map(proxy_message, self._fleet.proxies()))
+
+
+class Ledger:
+    """Every act, in order, with who and why."""
+
+    def __init__(self, operations: Operations, looks: Looks, watches: Watches) -> None:
+        self._operations = operations
+        self._looks = looks
+        self._watches = watches
+
+    def handlers(self) -> Handlers:
+        """For a gRPC server."""
+        return handlers(SERVICES["Ledger"], {"ListEvents": self.list}, {"WatchEvents": self.watch})
+
+    async def list(self, request: pb.ListEventsRequest, _who: str) -> pb.ListEventsResponse:
+        """Lines after `after`, oldest first; at most a page."""
+        limit = min(request.limit or PAGE, PAGE)
+        lines = await self._operations.events(service=request.service, after=after_of(request.after), limit=limit)
+        return pb.ListEventsResponse(events=map(event_message, lines))
+
+    async def watch(self, request: pb.WatchEventsRequest, _who: str) -> AsyncGenerator[pb.Event, None]:
+        """The lines after `after`, then each new one."""
+        after, seen, read = after_of(request.after), 0, -1
+        with self._watches.one():
+            while True:
+                revision = self._looks.served().revision
+                if revision > read:
+                    lines = await self._operations.events(service=request.service, after=after, limit=PAGE)
+                    for line in lines:
+                        yield event_message(line)
+                        after = line.sequence
+                    read = revision if len(lines) < PAGE else read
+                if read == revision:
+                    seen = await self._watches.news(seen)
+
+
+def _news_in(message: pb.Rollout, sent: pb.Rollout) -> bool:
+    """Whether the message says more than that it was looked at again."""
+    same = pb.Rollout()
+    same.CopyFrom(message)
+    same.updated_at = sent.updated_at
+    return same != sent
