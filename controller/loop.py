@@ -14,6 +14,7 @@ import structlog
 
 from controller.core.decision import Decision
 from controller.core.guard import Act, Freeze
+from controller.core.routing import cluster_name
 from controller.core.session import Session, Surroundings, entered, tick
 from controller.core.telemetry import Book
 from controller.core.verdict import Verdict, Window
@@ -70,8 +71,8 @@ class Loop:
         self._clock = clock
         self._meter = meter
         self._sync_share = sync_share
-        self._view = view
         self._token = token
+        self._see(view)
         self._sessions: dict[str, Session] = {}
         self._verdicts: dict[str, tuple[Verdict, str]] = {}
         self._saved: dict[str, float] = {}
@@ -123,13 +124,18 @@ class Loop:
             try:
                 async for view in self._store.watch(self._view.revision):
                     publish(view)
-                    self._view = view
+                    self._see(view)
                     self._meter.store_answers(True)
                     self._news.set()
             except StoreLost as lost:
                 self._meter.store_answers(False)
                 log.warning("store_lost", reason=str(lost))
                 await asyncio.sleep(IDLE)
+
+    def _see(self, view: View) -> None:
+        self._view = view
+        states = view.services.values()
+        self._book.follow(cluster_name(state.name, v.name) for state in states for v in state.spec.versions)
 
     async def run(self) -> None:
         """Look at everything whenever there is news, for ever."""

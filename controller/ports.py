@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from controller.core.decision import Sync
+from controller.core.telemetry import Traffic as Traffic
 from controller.core.verdict import Verdict
 from controller.core.view import Change, LedgerLine, View
 
@@ -143,18 +144,6 @@ class Fleet(Protocol):
     def sync(self, service: str, revision: int) -> Sync:
         """How many connected proxies of the service's fleets have acknowledged its routes as of that revision."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What one version did: rates over the last seconds, counts since the rollout started."""
-
-    requests_per_second: float = 0.0
-    error_rate: float = 0.0
-    p50_ms: float = 0.0
-    p99_ms: float = 0.0
-    requests: int = 0
-    errors: int = 0
 
 
 @dataclass(frozen=True, slots=True)

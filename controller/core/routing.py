@@ -28,6 +28,11 @@ def cluster_parts(name: str) -> tuple[str, str] | None:
     return (service, version) if slash and service and version else None
 
 
+def stats_name(cluster: str) -> str:
+    """A cluster's name in Envoy's statistics, which are cut at dots. No name of ours holds an equals sign."""
+    return cluster.replace(".", "=")
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """The servers of one version of one service."""
