@@ -25,6 +25,7 @@ def service_message(state: ServiceState, view: View, rollout: pb.Rollout | None,
         revision=state.revision,
         rollout=rollout,
         freezes=freezes_over(state.name, view),
+        diverted=state.diverted,
     )
 
 
@@ -33,7 +34,9 @@ def rollout_message(state: ServiceState, view: View, live: Live, sync: Sync) -> 
     message = _stored(state.rollout) if state.rollout else pb.Rollout(stable=state.stable, phase=Phase.IDLE)
     message.service = state.name
     message.revision = state.revision
+    message.weights.update({version: 0 for version in (message.canary, message.stable) if version})
     message.weights.update(state.weights)
+    message.diverted = state.diverted
     message.proxies_synced = sync.synced
     message.proxies_total = sync.total
     message.freezes.extend(freezes_over(state.name, view))

@@ -105,6 +105,8 @@ class Rollouts:
                 "Approve": self.approve,
                 "Promote": self.promote,
                 "Rollback": self.rollback,
+                "Divert": self.divert,
+                "Restore": self.restore,
             },
             {"WatchRollout": self.watch},
         )
@@ -132,6 +134,14 @@ class Rollouts:
     async def rollback(self, request: pb.RollbackRequest, who: str) -> pb.Rollout:
         """All traffic to the stable, now."""
         return await self._act(request, Command(Verb.ROLLBACK, request.reason, force=request.force), who)
+
+    async def divert(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
+        """All traffic to the declared fallback, now."""
+        return await self._act(request, Command(Verb.DIVERT, request.reason), who)
+
+    async def restore(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
+        """The traffic back from the fallback."""
+        return await self._act(request, Command(Verb.RESTORE, request.reason), who)
 
     async def get(self, request: pb.GetRolloutRequest, _who: str) -> pb.Rollout:
         """A service's rollout; IDLE if there never was one."""

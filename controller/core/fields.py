@@ -16,11 +16,14 @@ MAX_HOST = 253
 """Characters of a host name, RFC 1123."""
 MAX_PREFIX = 1024
 """Characters of a path prefix. Servers refuse far shorter paths than what would need more."""
+MAX_RESPONSE = 4096
+"""Bytes of a fixed response: Envoy's own limit for a body in a route."""
 
 _NAME = re.compile(NAME + r"\Z", re.ASCII)
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z", re.ASCII)
 _PORT = re.compile(r"[1-9][0-9]{0,4}\Z", re.ASCII)
+_STATUS = re.compile(r"[2-5][0-9]{2}\Z", re.ASCII)
 _PREFIX = re.compile(r"/[!-\"$->@-~]*\Z", re.ASCII)
 
 
@@ -78,6 +81,20 @@ def read_prefix(text: str) -> str:
             f"a prefix begins with / and has at most {MAX_PREFIX} characters, none of them a space, ? or #, "
             f"unlike {shown(text)}"
         )
+    return text
+
+
+def read_status(text: str) -> int:
+    """The HTTP status of a fixed response."""
+    if not _STATUS.match(text):
+        raise ValueError(f"an HTTP status from 200 to 599 is needed, not {shown(text)}")
+    return int(text)
+
+
+def read_response(text: str) -> str:
+    """The body of a fixed response."""
+    if len(text.encode()) > MAX_RESPONSE:
+        raise ValueError(f"a fixed response has at most {MAX_RESPONSE} bytes")
     return text
 
 

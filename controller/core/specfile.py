@@ -20,10 +20,12 @@ from controller.core.fields import (
     read_name,
     read_port,
     read_prefix,
+    read_response,
+    read_status,
     read_step,
     share_within,
 )
-from controller.core.spec import Endpoint, ErrorPolicy, LatencyPolicy, Listen, Policy, Service, Version
+from controller.core.spec import Endpoint, ErrorPolicy, Fallback, LatencyPolicy, Listen, Policy, Service, Version
 from controller.core.units import PARTS, format_duration, format_parts
 from controller.core.yamltree import Items, Node, Refused, Scalar, Table, a_type, joined, read_tree, shown
 
@@ -237,11 +239,13 @@ def _read_service(top: _Section) -> Service:
         timeout=top.value("timeout", duration_within(*TIMEOUT), 5.0),
         versions=_read_versions(top.section("versions")),
         stable=top.value("stable", read_name, "", text=True),
+        fallback=_read_fallback(top),
         policy=_read_policy(top.section("policy")),
     )
     top.close()
     _check_lists(top, service)
     _check_versions(top, service)
+    _check_fallback(top, service)
     _check_limits(top, service)
     return service
 
@@ -275,6 +279,25 @@ def _read_version(section: _Section, name: str) -> Version:
     return Version(name=name, endpoints=tuple(endpoints))
 
 
+def _read_fallback(top: _Section) -> Fallback | None:
+    """A version, or a fixed response that the proxies give by themselves."""
+    if top.node("fallback") is None:
+        return None
+    section = top.section("fallback")
+    fallback = Fallback(
+        version=section.value("version", read_name, None, text=True),
+        status=section.value("status", read_status, 503),
+        body=section.value("body", read_response, "", text=True),
+    )
+    section.close()
+    given = section.table.entries.keys() & {"version", "status", "body"}
+    if section.there and not given:
+        section.report.add(section.path, "name a version, or a status and a body to answer with", section.table.line)
+    elif "version" in given and len(given) > 1:
+        section.wrong("version", "a fallback is a version or a fixed response (status, body), not both")
+    return fallback
+
+
 def _read_policy(section: _Section) -> Policy:
     usual = Policy()
     policy = Policy(
@@ -291,6 +314,7 @@ def _read_policy(section: _Section) -> Policy:
             "on_insufficient", _one_of("hold", "advance", "rollback"), usual.on_insufficient, text=True
         ),
         on_blind=section.value("on_blind", _one_of("hold", "rollback"), usual.on_blind, text=True),
+        fallback=section.value("fallback", _one_of("manual", "automatic"), usual.fallback, text=True),
         approve=tuple(section.values("approve", read_approval, usual.approve, MAX_STEPS + 1, text=False)),
         hooks=tuple(section.values("hooks", read_name, usual.hooks, MAX_LIST, text=True)),
     )
@@ -362,6 +386,24 @@ def _check_versions(top: _Section, service: Service) -> None:
                 )
         if twice := _twice(version.endpoints):
             top.wrong("versions", f"{version.name} has the endpoint {twice} twice")
+
+
+def _check_fallback(top: _Section, service: Service) -> None:
+    fallback = service.fallback
+    if fallback is None:
+        if service.policy.fallback == "automatic" and top.report.clean("policy.fallback"):
+            line = top.line("policy")
+            top.report.add("policy.fallback", "automatic needs a fallback to be declared beside the policy", line)
+        return
+    if fallback.version is None or not top.report.clean("fallback", "versions", "stable"):
+        return
+    version = service.version(fallback.version)
+    if version is None:
+        top.wrong("fallback", f"{fallback.version} is not among the versions")
+    elif not version.endpoints:
+        top.wrong("fallback", f"versions.{fallback.version} has no endpoints")
+    elif fallback.version == service.stable:
+        top.wrong("fallback", f"{fallback.version} is the stable: the fallback is for when the stable is broken")
 
 
 def _check_limits(top: _Section, service: Service) -> None:

@@ -1,0 +1,38 @@
+"""The JSON body of a request, strictly: one object, known keys, none twice, no NaN."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from controller.core.errors import Violation, invalid
+from controller.core.yamltree import shown
+
+
+def read_body(data: bytes, known: set[str]) -> Mapping[str, Any]:
+    """The object in the body; a `Refusal` names everything that is wrong with it."""
+    try:
+        body = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+    except RecursionError:
+        raise invalid([Violation("", "the body is nested too deeply")]) from None
+    except ValueError as error:
+        raise invalid([Violation("", f"the body is not JSON: {error}")]) from None
+    if not isinstance(body, dict):
+        raise invalid([Violation("", "the body must be a JSON object")])
+    unknown = [key for key in body if key not in known]
+    if unknown:
+        told = f"unknown key; known here: {', '.join(sorted(known))}"
+        raise invalid([Violation(shown(key), told) for key in unknown])
+    return body
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {shown(key)} is there twice")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
