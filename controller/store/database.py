@@ -78,7 +78,7 @@ class Database:
         rules.check_sound(change)
         revision = self._transact(lambda: self._apply(change, token, at))
         if revision > self.view.revision:
-            self.view = rules.after(self.view, change, revision)
+            self.view = rules.after(self.view, Effect.of(change, revision), revision)
         return revision
 
     def applied(self, change_id: str) -> Applied | None:

@@ -23,7 +23,7 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Every watch ends."""
-        self._newest.end("the store was closed")
+        self._newest.end()
 
     async def load(self) -> View:
         """Everything at one revision."""
@@ -56,8 +56,9 @@ class MemoryStore:
         return [line for line in newer if not service or rules.concerns(line.entry.service, service)][:limit]
 
     async def save_session(self, service: str, rollout_id: str, session: str) -> None:
-        """Keep the newest session of a service's rollout."""
-        self._sessions[service] = (rollout_id, session)
+        """Keep the newest session of a service's rollout, unless it is beyond the bound."""
+        if len(session) <= rules.MAX_SESSION:
+            self._sessions[service] = (rollout_id, session)
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""
@@ -75,17 +76,18 @@ class MemoryStore:
         present = view.services.get(change.service)
         rules.check_change(change, present.revision if present else 0, view.freezes)
         revision = view.revision + 1
+        effect = Effect.of(change, revision)
         line = LedgerLine.after(
             self._lines[-1] if self._lines else None,
             revision=revision,
             at=self._clock.wall(),
             change_id=change.id,
             entry=change.entry,
-            effect=digest(write(Effect.of(change, revision))),
+            effect=digest(write(effect)),
         )
         self._lines.append(line)
         self._applied[change.id] = Applied(revision, change.fingerprint)
         if change.delete:
             self._sessions.pop(change.service, None)
-        self._newest.publish(rules.after(view, change, revision))
+        self._newest.publish(rules.after(view, effect, revision))
         return revision

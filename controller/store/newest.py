@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator
 from controller.core.view import View
 from controller.ports import StoreLost
 
+CLOSED = "the store was closed"
+
 
 class Newest:
     """Holds the newest view of a store. A slow watcher skips views and never sees an old one after a new one."""
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._ended = ""
+        self._ended = False
         self._changed = asyncio.Event()
 
     @property
@@ -26,9 +28,9 @@ class Newest:
             self._view = view
             self._wake()
 
-    def end(self, why: str) -> None:
+    def end(self) -> None:
         """Let every watcher end with `StoreLost`."""
-        self._ended = why
+        self._ended = True
         self._wake()
 
     async def watch(self, after: int) -> AsyncIterator[View]:
@@ -37,7 +39,7 @@ class Newest:
             while self._view.revision <= after and not self._ended:
                 await self._changed.wait()
             if self._ended:
-                raise StoreLost(self._ended)
+                raise StoreLost(CLOSED)
             after = self._view.revision
             yield self._view
 

@@ -6,6 +6,10 @@ from controller.core.decision import told_freeze
 from controller.core.guard import ALL, Freeze, blocking
 from controller.core.view import Change, ServiceState, View
 from controller.ports import Applied, Conflict, Frozen, ReusedId
+from controller.store.records import Effect
+
+MAX_SESSION = 1_048_576
+"""Characters of a session that are kept; a longer one is dropped, and its evidence begins anew after a restart."""
 
 
 def check_sound(change: Change) -> None:
@@ -46,20 +50,17 @@ def check_change(change: Change, present: int, freezes: Iterable[Freeze]) -> Non
         raise Frozen(told_freeze(in_force))
 
 
-def after(view: View, change: Change, revision: int) -> View:
-    """The view once the change has been applied at that revision."""
+def after(view: View, effect: Effect, revision: int) -> View:
+    """The view once a change with that effect has been applied at that revision."""
     services: dict[str, ServiceState] = dict(view.services)
     broken = dict(view.broken)
-    if change.state:
-        services[change.service] = change.state.model_copy(update={"revision": revision})
-    if change.delete:
-        services.pop(change.service, None)
-    if change.state or change.delete:
-        broken.pop(change.service, None)
-    freezes = {f.scope: f for f in view.freezes}
-    for freeze in change.lift:
-        freezes.pop(freeze.scope, None)
-    freezes.update({f.scope: f for f in change.freeze})
+    if effect.state or effect.deleted:
+        services.pop(effect.service, None)
+        broken.pop(effect.service, None)
+    if effect.state:
+        services[effect.service] = effect.state
+    freezes = {f.scope: f for f in view.freezes if f.scope not in effect.lifted}
+    freezes.update({f.scope: f for f in effect.freezes})
     return View(view.store_id, revision, services, by_scope(freezes.values()), broken)
 
 

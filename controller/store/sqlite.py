@@ -12,13 +12,11 @@ from controller.core.view import Change, LedgerLine, View
 from controller.ports import Applied, Clock, StoreLost, Term, Unusable
 from controller.store.database import Database
 from controller.store.lock import FileLock
-from controller.store.newest import Newest
+from controller.store.newest import CLOSED, Newest
+from controller.store.rules import MAX_SESSION
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-MAX_SESSION = 1_048_576
-"""Characters of a session that are kept; a longer one is dropped, and its evidence begins anew after a restart."""
 
 log = structlog.get_logger()
 
@@ -31,6 +29,7 @@ class SqliteStore:
         self._lock = lock
         self._clock = clock
         self._newest = Newest(database.view)
+        self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="haldane-store")
 
     @classmethod
@@ -59,9 +58,12 @@ class SqliteStore:
         return cls(database, lock, clock)
 
     async def close(self) -> None:
-        """Give the file back. Every watch ends."""
-        self._newest.end("the store was closed")
-        await self._run(self._database.close)
+        """Give the file back. Every watch ends, and every later call is `StoreLost`; a second close does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._newest.end()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._database.close)
         self._thread.shutdown()
         self._lock.release()
 
@@ -115,6 +117,8 @@ class SqliteStore:
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do it in the thread and publish what it led to, even if the caller is cancelled meanwhile."""
+        if self._closed:
+            raise StoreLost(CLOSED)
         loop = asyncio.get_running_loop()
 
         def do() -> T:

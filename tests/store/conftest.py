@@ -1,0 +1,59 @@
+"""The backends that keep the store's contract. A new one is added here, and nothing else changes."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from controller.ports import Archive, Clock, Store
+from controller.store.memory import MemoryStore
+from controller.store.sqlite import SqliteStore
+from tests.store.values import ToldClock
+
+
+class ClosableStore(Store, Archive, Protocol):
+    """What a backend gives: a store that is also an archive and can be closed."""
+
+    async def close(self) -> None: ...
+
+
+Open = Callable[[], Awaitable[ClosableStore]]
+
+
+def memory_backend(folder: Path, clock: Clock) -> Open:
+    async def open_store() -> ClosableStore:
+        return MemoryStore(clock=clock)
+
+    return open_store
+
+
+def sqlite_backend(folder: Path, clock: Clock) -> Open:
+    async def open_store() -> ClosableStore:
+        return SqliteStore.open(folder / "haldane.db", clock=clock)
+
+    return open_store
+
+
+BACKENDS: dict[str, Callable[[Path, Clock], Open]] = {"memory": memory_backend, "sqlite": sqlite_backend}
+DURABLE = {"sqlite": sqlite_backend}
+"""Those that can be closed and opened again with everything in them."""
+
+
+@pytest.fixture
+def clock() -> ToldClock:
+    return ToldClock()
+
+
+@pytest.fixture(params=BACKENDS)
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: ToldClock) -> AsyncIterator[ClosableStore]:
+    """An empty store, of each backend in turn."""
+    opened = await BACKENDS[request.param](tmp_path, clock)()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(params=DURABLE)
+def reopen(request: pytest.FixtureRequest, tmp_path: Path, clock: ToldClock) -> Open:
+    """Opens the same store as last time, of each durable backend in turn; the test closes it."""
+    return DURABLE[request.param](tmp_path, clock)

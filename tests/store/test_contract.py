@@ -1,0 +1,446 @@
+"""The contract of a store, the same for every backend: what `controller.ports.Store` and `Archive` promise."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from controller.core.decision import told_freeze
+from controller.core.guard import ALL, STOPS, Act, Freeze, Mode
+from controller.core.ledger import verify
+from controller.core.view import View
+from controller.ports import Applied, Conflict, Frozen, ReusedId, StoreLost
+from tests.store.conftest import ClosableStore, Open
+from tests.store.values import ToldClock, change, freeze, freezing, state
+
+SOON = 5.0
+"""Seconds that a test waits for what must happen."""
+
+
+async def first(store: ClosableStore, after: int) -> View:
+    """The next view that a watcher sees."""
+    return await asyncio.wait_for(anext(aiter(store.watch(after))), SOON)
+
+
+class TestWhole:
+    """A change is applied whole or not at all."""
+
+    async def test_a_new_store_is_empty_and_has_a_name_of_its_own(self, store: ClosableStore) -> None:
+        """Nothing is served from a new store, and its UUID tells it from every other one."""
+        view = await store.load()
+        assert (view.revision, dict(view.services), view.freezes, dict(view.broken)) == (0, {}, (), {})
+        assert uuid.UUID(view.store_id)
+        assert await store.events() == []
+
+    async def test_a_change_writes_record_and_ledger_line_at_one_revision(
+        self, store: ClosableStore, clock: ToldClock
+    ) -> None:
+        """The record carries the revision it was written at, and the ledger says who, why and when."""
+        clock.now = 1234.5
+        sent = change(to=state(weight=500), why="the first step")
+        revision = await store.command(sent)
+        view = await store.load()
+        (line,) = await store.events()
+        assert revision == view.revision == view.services["scorer"].revision == line.revision
+        assert view.services["scorer"] == state(weight=500).model_copy(update={"revision": revision})
+        assert (line.sequence, line.at, line.change_id, line.entry) == (1, 1234.5, sent.id, sent.entry)
+
+    async def test_every_change_has_exactly_one_line(self, store: ClosableStore) -> None:
+        """Applied changes leave one line each, refused ones none; the lines are contiguous and the chain holds."""
+        revision = 0
+        for n in range(10):
+            revision = await store.command(change(expects=revision, to=state(weight=n)))
+            with pytest.raises(Conflict):
+                await store.command(change(expects=revision + 99))
+        lines = await store.events()
+        assert [line.sequence for line in lines] == list(range(1, 11))
+        assert [line.revision for line in lines] == sorted({line.revision for line in lines})
+        assert verify(lines).broken is None
+
+    async def test_a_deleted_service_is_gone_and_can_come_back(self, store: ClosableStore) -> None:
+        """After a delete there is no record, so a new one is decided on 'there is none'."""
+        revision = await store.command(change())
+        await store.command(change(expects=revision, delete=True))
+        assert dict((await store.load()).services) == {}
+        await store.command(change(expects=0, to=state(source="anew")))
+        assert (await store.load()).services["scorer"].source == "anew"
+
+    async def test_services_do_not_touch_one_another(self, store: ClosableStore) -> None:
+        """A change of one service leaves the record of another as it was, revision and all."""
+        first_revision = await store.command(change("one"))
+        await store.command(change("two"))
+        assert (await store.load()).services["one"].revision == first_revision
+
+    async def test_any_text_comes_back_as_it_was(self, store: ClosableStore) -> None:
+        """Quotes, line ends, other scripts and long texts in reasons and sources are kept to the letter."""
+        text = "'; DROP TABLE ledger; -- \"\n\t\\ \u202e ложь 🙂 " + "x" * 100_000
+        await store.command(change(to=state(source=text), why=text))
+        (line,) = await store.events()
+        assert (await store.load()).services["scorer"].source == text == line.entry.why
+        assert verify([line]).broken is None
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            change("other", to=state("scorer")),
+            change(expects=None),
+            change(expects=None, delete=True),
+        ],
+        ids=["state of another service", "write decided on nothing", "delete decided on nothing"],
+    )
+    async def test_a_change_that_contradicts_itself_is_refused(self, store: ClosableStore, broken: object) -> None:
+        """A fault of the caller is an error before anything is touched."""
+        with pytest.raises(ValueError, match="change"):
+            await store.command(broken)  # type: ignore[arg-type]
+        assert (await store.load()).revision == 0
+
+
+class TestCompare:
+    """No update is lost: a change is applied only to what it was decided on."""
+
+    @pytest.mark.parametrize("off", [-1, 1, 1000])
+    async def test_a_change_decided_on_another_revision_is_a_conflict(self, store: ClosableStore, off: int) -> None:
+        """Older or newer, it is refused and nothing changes."""
+        revision = await store.command(change())
+        await store.command(change("other"))
+        before = await store.load()
+        with pytest.raises(Conflict, match="scorer is at revision"):
+            await store.command(change(expects=revision + off))
+        assert await store.load() == before
+        assert len(await store.events()) == 2
+
+    async def test_a_record_that_is_not_there_has_no_revision(self, store: ClosableStore) -> None:
+        """A change decided on a record that is gone is a conflict, a delete as well."""
+        for sent in (change(expects=7), change(expects=7, delete=True)):
+            with pytest.raises(Conflict):
+                await store.command(sent)
+
+    async def test_of_many_at_once_one_wins(self, store: ClosableStore) -> None:
+        """Operators and automation who decided on the same revision: one is applied, the others are conflicts."""
+        term = await store.campaign("leader")
+        revision = await store.command(change())
+        sends = [store.command(change(expects=revision, to=state(weight=n))) for n in range(8)]
+        sends += [store.commit(change(expects=revision, to=state(weight=99)), term.token)]
+        results = await asyncio.gather(*sends, return_exceptions=True)
+        assert sum(isinstance(r, int) for r in results) == 1
+        assert sum(isinstance(r, Conflict) for r in results) == 8
+        assert len(await store.events()) == 2
+
+
+class TestRepeated:
+    """A retry is safe: the id of a change is applied once."""
+
+    async def test_the_same_change_again_is_answered_with_its_revision(self, store: ClosableStore) -> None:
+        """Also when the world has moved on: another record, a freeze, another term."""
+        sent = change(act=Act.ADVANCE)
+        term = await store.campaign("leader")
+        revision = await store.commit(sent, term.token)
+        await store.command(change(expects=revision, to=state(weight=1)))
+        await store.command(freezing(freeze()))
+        await store.campaign("another")
+        before = await store.load()
+        assert await store.commit(sent, term.token) == revision
+        assert await store.command(sent) == revision
+        assert await store.load() == before
+        assert len(await store.events()) == 3
+
+    async def test_an_id_used_for_another_change_is_refused(self, store: ClosableStore) -> None:
+        """The message says at which revision the id was used."""
+        await store.command(change(change_id="mine", fingerprint="one thing"))
+        with pytest.raises(ReusedId, match="'mine' was used for another change, at revision 1"):
+            await store.command(change("other", change_id="mine", fingerprint="another"))
+        assert "other" not in (await store.load()).services
+
+    async def test_a_refused_change_does_not_use_its_id_up(self, store: ClosableStore) -> None:
+        """What was refused can be sent again under the same id."""
+        with pytest.raises(Conflict):
+            await store.command(change(change_id="mine", expects=5))
+        assert await store.command(change(change_id="mine")) == 1
+
+    async def test_it_can_be_asked_whether_a_change_was_applied(self, store: ClosableStore) -> None:
+        """What settles a lost answer: the revision and what the change said; None for one that never was."""
+        await store.command(change(change_id="mine", fingerprint="one thing"))
+        assert await store.applied("mine") == Applied(1, "one thing")
+        assert await store.applied("never") is None
+
+
+class TestTerms:
+    """Only the holder of the current token moves automation on."""
+
+    async def test_a_late_write_of_an_ended_term_is_refused(self, store: ClosableStore) -> None:
+        """A leader that was paused while another took over wakes up and writes: nothing happens."""
+        old = await store.campaign("paused")
+        new = await store.campaign("successor")
+        assert new.token > old.token
+        with pytest.raises(Conflict, match="term"):
+            await store.commit(change(), old.token)
+        assert (await store.load()).revision == 0
+        assert await store.commit(change(), new.token) == 1
+
+    async def test_a_token_that_nobody_was_given_is_refused(self, store: ClosableStore) -> None:
+        """Neither a guessed later token nor 0 passes."""
+        term = await store.campaign("leader")
+        for token in (0, term.token + 1):
+            with pytest.raises(Conflict):
+                await store.commit(change(), token)
+
+    async def test_an_operator_needs_no_term(self, store: ClosableStore) -> None:
+        """A command is applied whoever leads."""
+        await store.campaign("leader")
+        assert await store.command(change()) == 1
+
+
+SCOPES = {"all": ALL, "this service": "scorer", "another service": "other"}
+
+
+class TestFrozen:
+    """A freeze is compared inside the transaction: whatever was decided before it, it wins."""
+
+    @pytest.mark.parametrize("by", ["automation", "operator"])
+    @pytest.mark.parametrize("scope", SCOPES.values(), ids=SCOPES)
+    @pytest.mark.parametrize("mode", Mode)
+    @pytest.mark.parametrize("act", Act)
+    async def test_an_act_is_stopped_as_the_truth_table_says(
+        self, store: ClosableStore, act: Act, mode: Mode, scope: str, by: str
+    ) -> None:
+        """Every act under every mode and scope, by automation and by operators alike; a refused one changes nothing."""
+        term = await store.campaign("leader")
+        revision = await store.command(change())
+        held = freeze(scope, mode=mode)
+        await store.command(freezing(held))
+        before = await store.load()
+        sent = change(expects=revision, act=act, to=state(weight=7))
+        applied = store.commit(sent, term.token) if by == "automation" else store.command(sent)
+        if scope != "other" and act in STOPS[mode]:
+            with pytest.raises(Frozen) as refused:
+                await applied
+            assert str(refused.value) == told_freeze(held)
+            assert await store.load() == before
+            assert len(await store.events()) == 2
+        else:
+            assert await applied > before.revision
+
+    async def test_a_freeze_that_lands_between_decision_and_write_wins(self, store: ClosableStore) -> None:
+        """Freeze and advance race; whenever the freeze was first, the advance is refused."""
+        revision = await store.command(change())
+        race = [store.command(freezing(freeze())), store.command(change(expects=revision, act=Act.ADVANCE))]
+        frozen, advanced = await asyncio.gather(*race, return_exceptions=True)
+        assert isinstance(frozen, int)
+        assert isinstance(advanced, Frozen) or (isinstance(advanced, int) and advanced < frozen)
+
+    async def test_a_newer_freeze_takes_the_place_of_the_older(self, store: ClosableStore) -> None:
+        """One freeze a scope; scopes in order."""
+        await store.command(freezing(freeze("scorer"), freeze("other")))
+        await store.command(freezing(freeze("scorer", since=2.0, reason="worse")))
+        freezes = (await store.load()).freezes
+        assert [(f.scope, f.since, f.reason) for f in freezes] == [
+            ("other", 1.0, "incident 42"),
+            ("scorer", 2.0, "worse"),
+        ]
+
+    async def test_a_lifted_freeze_stops_nothing(self, store: ClosableStore) -> None:
+        """And the freeze of another scope holds on."""
+        await store.command(freezing(freeze("scorer"), freeze("other")))
+        await store.command(freezing(lift=(freeze("scorer"),)))
+        assert [f.scope for f in (await store.load()).freezes] == ["other"]
+        assert await store.command(change(act=Act.ADVANCE)) == 3
+
+    @pytest.mark.parametrize(
+        "lifted", [freeze("scorer", since=0.5), freeze("never")], ids=["taken over by a newer one", "never set"]
+    )
+    async def test_only_the_very_freeze_that_was_read_is_lifted(self, store: ClosableStore, lifted: Freeze) -> None:
+        """A freeze set meanwhile is not ended by somebody who did not know it: a conflict, and it holds."""
+        await store.command(freezing(freeze("scorer", since=1.0)))
+        with pytest.raises(Conflict, match="freeze of"):
+            await store.command(freezing(lift=(lifted,)))
+        assert len((await store.load()).freezes) == 1
+        assert len(await store.events()) == 1
+
+
+class TestWatch:
+    """A watcher sees the newest whole view, may skip some, and never goes back."""
+
+    async def test_who_is_behind_gets_the_newest_at_once(self, store: ClosableStore) -> None:
+        """One view for many changes."""
+        revision = 0
+        for n in range(5):
+            revision = await store.command(change(expects=revision, to=state(weight=n)))
+        assert (await first(store, 0)).revision == revision
+        assert (await first(store, 3)).revision == revision
+
+    async def test_who_is_up_to_date_waits_for_the_next_change(self, store: ClosableStore) -> None:
+        """Nothing is sent until there is something newer."""
+        revision = await store.command(change())
+        waiting = asyncio.ensure_future(first(store, revision))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        later = await store.command(change("other"))
+        assert (await waiting).revision == later
+
+    async def test_a_refused_change_is_no_news(self, store: ClosableStore) -> None:
+        """Watchers are not woken by what did not happen."""
+        revision = await store.command(change())
+        waiting = asyncio.ensure_future(first(store, revision))
+        with pytest.raises(Conflict):
+            await store.command(change(expects=99))
+        await store.load()
+        assert not waiting.done()
+        await store.command(change("other"))
+        await waiting
+
+    async def test_every_watcher_sees_rising_revisions_and_the_last_one(self, store: ClosableStore) -> None:
+        """Several watchers beside a busy writer: each sees revisions rise, each view whole, and ends with the last."""
+        total = 60
+
+        async def follow() -> list[int]:
+            seen = []
+            async for view in store.watch(0):
+                assert max(s.revision for s in view.services.values()) == view.revision
+                seen.append(view.revision)
+                if view.revision == total:
+                    break
+            return seen
+
+        followers = [asyncio.ensure_future(follow()) for _ in range(5)]
+        revision = 0
+        for n in range(total):
+            revision = await store.command(change(expects=revision, to=state(weight=n)))
+        for seen in await asyncio.wait_for(asyncio.gather(*followers), SOON):
+            assert seen == sorted(set(seen))
+            assert seen[-1] == total
+
+    async def test_a_watch_ends_when_the_store_does(self, store: ClosableStore) -> None:
+        """A closed store tells its watchers instead of leaving them waiting for ever."""
+        waiting = asyncio.ensure_future(first(store, 0))
+        await asyncio.sleep(0)
+        await store.close()
+        with pytest.raises(StoreLost):
+            await waiting
+
+    async def test_what_was_answered_can_be_read(self, store: ClosableStore) -> None:
+        """Who has the answer of a change reads it back at once, and so does everybody else."""
+        revision = 0
+        for n in range(20):
+            revision = await store.command(change(expects=revision, to=state(weight=n)))
+            assert (await store.load()).services["scorer"].revision == revision
+
+    async def test_a_caller_who_gives_up_leaves_no_half_change(self, store: ClosableStore) -> None:
+        """A cancelled command was applied whole, or not at all; the view and the ledger agree."""
+        revision = await store.command(change())
+        sent = change(expects=revision, to=state(weight=7))
+        task = asyncio.ensure_future(store.command(sent))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        done = await store.applied(sent.id)
+        view = await store.load()
+        assert view.services["scorer"].weights == ({"v2": 7, "v1": 9993} if done else {"v1": 10_000})
+        assert len(await store.events()) == view.revision == (2 if done else 1)
+
+
+class TestLedger:
+    """The ledger is read in pages, by service, and its chain holds."""
+
+    async def test_it_is_read_page_by_page(self, store: ClosableStore) -> None:
+        """Sequences after the last one seen, oldest first, at most so many."""
+        for n in range(7):
+            await store.command(change(f"s{n}"))
+        pages = [[line.sequence for line in await store.events(after=after, limit=3)] for after in (0, 3, 6, 9)]
+        assert pages == [[1, 2, 3], [4, 5, 6], [7], []]
+
+    async def test_a_service_sees_its_own_lines_and_those_of_all(self, store: ClosableStore) -> None:
+        """Freezes of everything and of several services belong to the story of each; names that contain it do not."""
+        sent = {
+            "own": change("scorer"),
+            "longer": change("scorer2"),
+            "dotted": change("my.scorer"),
+            "several": freezing(freeze("other"), freeze("scorer")),
+            "all": freezing(freeze()),
+            "other": freezing(freeze("other", since=2.0)),
+        }
+        for one in sent.values():
+            await store.command(one)
+        seen = [line.change_id for line in await store.events(service="scorer")]
+        assert seen == [sent[name].id for name in ("own", "several", "all")]
+        assert [line.sequence for line in await store.events(service="scorer", after=1, limit=1)] == [4]
+
+    async def test_lines_of_the_same_act_differ_in_their_effect(self, store: ClosableStore) -> None:
+        """The chain covers what was written, not only what was told about it."""
+        one = await store.command(change(to=state(weight=1)))
+        await store.command(change(expects=one, to=state(weight=2)))
+        lines = await store.events()
+        assert lines[0].entry == lines[1].entry
+        assert len({line.effect for line in lines} | {""}) == 3
+
+
+class TestArchive:
+    """Sessions are kept beside the state: the newest of each service's rollout."""
+
+    async def test_the_newest_session_of_the_rollout_comes_back(self, store: ClosableStore) -> None:
+        """Later replaces earlier; another rollout's session is nobody's."""
+        await store.save_session("scorer", "r1", "old")
+        await store.save_session("scorer", "r1", "new")
+        assert await store.load_session("scorer", "r1") == "new"
+        assert await store.load_session("scorer", "r2") is None
+        assert await store.load_session("other", "r1") is None
+        await store.save_session("scorer", "r2", "next")
+        assert await store.load_session("scorer", "r1") is None
+
+    async def test_a_session_is_no_change(self, store: ClosableStore) -> None:
+        """It raises no revision, writes no line and wakes nobody."""
+        revision = await store.command(change())
+        waiting = asyncio.ensure_future(first(store, revision))
+        await store.save_session("scorer", "r1", "text")
+        assert (await store.load()).revision == revision
+        assert len(await store.events()) == 1
+        assert not waiting.done()
+        waiting.cancel()
+
+    async def test_a_session_goes_with_its_service(self, store: ClosableStore) -> None:
+        """Deleted services leave nothing behind, so the archive stays as small as the services."""
+        revision = await store.command(change())
+        await store.save_session("scorer", "r1", "text")
+        await store.command(change(expects=revision, delete=True))
+        assert await store.load_session("scorer", "r1") is None
+
+    async def test_a_session_beyond_all_bounds_is_not_kept(self, store: ClosableStore) -> None:
+        """Too long a one is dropped without an error, and the one before stays."""
+        await store.save_session("scorer", "r1", "text")
+        await store.save_session("scorer", "r1", "x" * 2_000_000)
+        assert await store.load_session("scorer", "r1") == "text"
+
+
+class TestRestart:
+    """A durable store opened again is as it was, and whoever had it before has lost his term."""
+
+    async def test_everything_is_there_again(self, reopen: Open) -> None:
+        """Name, revision, records, freezes, ledger, change ids and sessions survive; the chain goes on."""
+        store = await reopen()
+        revision = await store.command(change(to=state(weight=500), change_id="mine"))
+        await store.command(freezing(freeze("scorer")))
+        await store.save_session("scorer", "r1", "text")
+        before, lines = await store.load(), await store.events()
+        await store.close()
+
+        again = await reopen()
+        assert await again.load() == before
+        assert await again.events() == lines
+        assert await again.applied("mine") == Applied(revision, "same")
+        assert await again.load_session("scorer", "r1") == "text"
+        with pytest.raises(Frozen):
+            await again.command(change(expects=revision, act=Act.ADVANCE))
+        await again.command(change("other"))
+        assert verify(await again.events()).broken is None
+        assert (await again.load()).revision == before.revision + 1
+        await again.close()
+
+    async def test_a_term_does_not_outlive_a_restart(self, reopen: Open) -> None:
+        """Tokens rise from one run to the next, and an old one is refused."""
+        store = await reopen()
+        old = await store.campaign("first run")
+        await store.close()
+        again = await reopen()
+        with pytest.raises(Conflict):
+            await again.commit(change(), old.token)
+        assert (await again.campaign("second run")).token > old.token
+        await again.close()

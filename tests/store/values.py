@@ -1,0 +1,85 @@
+"""Small values of the domain for the store's tests: a service, changes of it, freezes; and a clock that is told."""
+
+import itertools
+from dataclasses import dataclass
+
+from controller.core.guard import ALL, Act, Freeze, Mode
+from controller.core.rollout import Phase, Rollout
+from controller.core.spec import Endpoint, Listen, Policy, Service, Version
+from controller.core.view import Change, Entry, ServiceState
+
+_ids = itertools.count(1)
+
+
+@dataclass
+class ToldClock:
+    """A clock that stands still until it is set."""
+
+    now: float = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now
+
+
+def service(name: str = "scorer", *, port: int = 10000) -> Service:
+    """A service with the versions v1 (stable) and v2."""
+    versions = tuple(
+        Version(name=version, endpoints=(Endpoint(host="127.0.0.1", port=9000 + i),))
+        for i, version in enumerate(("v1", "v2"))
+    )
+    return Service(name=name, listen=Listen(port=port), versions=versions, stable="v1")
+
+
+def state(name: str = "scorer", *, weight: int | None = None, source: str = "text") -> ServiceState:
+    """A service as it stands; with `weight`, under a rollout that gives v2 so much."""
+    rollout = None
+    if weight is not None:
+        rollout = Rollout(
+            id="r1",
+            service=name,
+            stable="v1",
+            canary="v2",
+            policy=Policy(),
+            phase=Phase.PROGRESSING,
+            weight=weight,
+        )
+    return ServiceState(spec=service(name), source=source, stable="v1", rollout=rollout)
+
+
+def change(
+    name: str = "scorer",
+    *,
+    expects: int | None = 0,
+    act: Act = Act.RECORD,
+    to: ServiceState | None = None,
+    change_id: str = "",
+    fingerprint: str = "same",
+    why: str = "because",
+    delete: bool = False,
+) -> Change:
+    """A change of one service's record."""
+    return Change(
+        id=change_id or f"change-{next(_ids)}",
+        fingerprint=fingerprint,
+        act=act,
+        entry=Entry(kind="test", service=name, who="ada", why=why),
+        service=name,
+        expects=expects,
+        state=None if delete else to or state(name),
+        delete=delete,
+    )
+
+
+def freeze(scope: str = ALL, *, mode: Mode = Mode.FREEZE, since: float = 1.0, reason: str = "incident 42") -> Freeze:
+    """A freeze in force."""
+    return Freeze(scope=scope, mode=mode, reason=reason, who="grace", since=since)
+
+
+def freezing(*freezes: Freeze, lift: tuple[Freeze, ...] = ()) -> Change:
+    """A change that sets or lifts freezes."""
+    names = ",".join(f.scope for f in (*freezes, *lift))
+    entry = Entry(kind="freeze_set", service=names, who="grace", why="incident 42")
+    return Change(f"change-{next(_ids)}", "same", Act.RECORD, entry, freeze=freezes, lift=lift)
