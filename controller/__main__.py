@@ -33,6 +33,8 @@ COMMANDS = {
     "approve": Entry("controller.cli.act:approve", "Say yes to the next share."),
     "promote": Entry("controller.cli.act:promote", "Send all traffic to the canary now."),
     "rollback": Entry("controller.cli.act:rollback", "Send all traffic back to stable now."),
+    "divert": Entry("controller.cli.act:divert", "Send all traffic to the declared fallback."),
+    "restore": Entry("controller.cli.act:restore", "Take the traffic back from the fallback."),
     "freeze": Entry("controller.cli.killswitch:freeze", "Freeze routing: no weight moves."),
     "unfreeze": Entry("controller.cli.killswitch:unfreeze", "Lift freezes."),
     "freezes": Entry("controller.cli.killswitch:freezes", "Show the freezes in force."),

@@ -53,6 +53,9 @@ resume = _act("resume", "Resume", "Let automation go on where it was paused.")
 approve = _act("approve", "Approve", "Say yes to the next share, where the policy asks a person.")
 promote = _act("promote", "Promote", "Send all traffic to the canary now, without further evidence.")
 
+divert = _act("divert", "Divert", "Send all traffic to the fallback that the service file declares.")
+restore = _act("restore", "Restore", "Take the traffic back from the fallback.")
+
 
 def _show(call: Invocation, rollout: pb.Rollout) -> None:
     if call.json:

@@ -18,6 +18,9 @@ from controller.cli.refusal import failure_of
 DEADLINE = 10.0
 """Seconds for one answer."""
 
+MAX_USER = 64
+"""Characters of a user's name that the controller takes."""
+
 _OPTIONS = [
     ("grpc.enable_http_proxy", 0),  # the controller is on this machine or at the end of a tunnel, never behind a proxy
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -40,7 +43,8 @@ class Client:
         self.address = address
         self._channel = grpc.insecure_channel(address, options=_OPTIONS)
         # Metadata is ASCII; a name that is not keeps its meaning as escapes.
-        self._metadata = (("haldane-user", operator().encode("ascii", "backslashreplace").decode()),)
+        user = operator().encode("ascii", "backslashreplace").decode()
+        self._metadata = (("haldane-user", user[:MAX_USER]),)
 
     def __enter__(self) -> Self:
         return self

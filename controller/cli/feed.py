@@ -51,7 +51,7 @@ class Feed:
     def next(self, timeout: float | None = None) -> Message | Lost | None:
         """The next message; None if none comes within `timeout` seconds. Raises the `Failure` that ended a stream."""
         try:
-            item = self._queue.get(timeout=timeout)
+            item = self._queue.get(block=timeout != 0, timeout=timeout)
         except Empty:
             return None
         if isinstance(item, Failure):

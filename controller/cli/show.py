@@ -91,6 +91,7 @@ def _told(service: pb.Service, now: float) -> list[str]:
         ("listen", service.listen),
         ("fleets", ", ".join(service.fleets) or "every fleet"),
         ("revision", str(service.revision)),
+        *([("fallback", f"ON THE FALLBACK: {service.diverted}")] if service.diverted else []),
         *(("frozen", freeze_line(freeze, now)) for freeze in service.freezes),
     ]
     if service.HasField("rollout"):

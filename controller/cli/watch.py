@@ -1,8 +1,10 @@
 """`watch`: a rollout, live."""
 
+import os
+import signal
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import click
 
@@ -23,17 +25,32 @@ QUIET = 10.0
 @click.pass_obj
 def watch(call: Invocation, service: str) -> None:
     """Watch a rollout: a live screen on a terminal, lines otherwise. Ctrl-C ends it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the terminal is put right then, too
     with Client(call.admin) as client, Feed() as feed:
         request = pb.WatchRolloutRequest(service=service)
         feed.add(lambda _last: client.follow("Rollouts/WatchRollout", request, pb.Rollout))
-        lines = Lines(call.json)
         try:
-            while True:
-                news = feed.next()
-                if isinstance(news, pb.Rollout | Lost):
-                    lines.show(news)
+            if call.json or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+                _print_lines(feed, Lines(call.json))
+            else:
+                _paint(client, feed, service)
         except KeyboardInterrupt:
             return
+
+
+def _print_lines(feed: Feed, lines: "Lines") -> None:
+    while True:
+        news = feed.next()
+        if isinstance(news, pb.Rollout | Lost):
+            lines.show(news)
+
+
+def _paint(client: Client, feed: Feed, service: str) -> None:
+    from rich.console import Console  # rich is for this screen alone
+
+    from controller.cli.live import Picture
+
+    Picture(client, feed, service).paint(Console())
 
 
 @dataclass
@@ -43,7 +60,7 @@ class Lines:
     json: bool
     lost: bool = False
     told: tuple[object, ...] = ()
-    told_at: float = field(default=float("-inf"))
+    told_at: float = float("-inf")
 
     def show(self, news: pb.Rollout | Lost) -> None:
         """Print what is worth a line."""
@@ -53,13 +70,12 @@ class Lines:
             self.lost = True
             return
         if self.lost:
-            click.echo("back", err=True)
+            click.echo("the controller is back", err=True)
         self.lost = False
         if self.json:
             print_json(plain(news))
         elif self._worth_telling(news):
             click.echo(f"{clock(time.time(), time.time())} {rollout_line(news)}")
-        sys.stdout.flush()
 
     def _worth_telling(self, rollout: pb.Rollout) -> bool:
         facts = (
@@ -69,6 +85,7 @@ class Lines:
             rollout.verdict,
             (rollout.proxies_synced, rollout.proxies_total),
             [freeze.scope for freeze in rollout.freezes],
+            rollout.diverted,
         )
         if facts == self.told and time.monotonic() - self.told_at < QUIET:
             return False

@@ -82,15 +82,14 @@ def freeze_line(freeze: pb.FreezeInfo, now: float | None = None) -> str:
 
 def event_line(event: pb.Event, now: float) -> str:
     """A line of the ledger: when, which, what of which service, by whom and why, and what it moved."""
-    subject = f"{event.service} " if event.service else ""
-    line = f"{clock(event.at, now)} #{event.sequence} {subject}{event.kind} by {event.who}"
-    moved = _moved(event.weights_before, event.weights_after)
-    return clean(line + (f" [{moved}]" if moved else "") + (f": {event.why}" if event.why else ""))
+    said = [clock(event.at, now), f"#{event.sequence}", event.service, event.kind, moved(event)]
+    why = f": {event.why}" if event.why else ""
+    return clean(" ".join(word for word in said if word) + f" by {event.who}{why}")
 
 
-def _moved(before: Mapping[str, int], after: Mapping[str, int]) -> str:
-    """The shares that changed: `v2 5% > 10%`."""
-    names = [name for name in {**after, **before} if before.get(name, 0) != after.get(name, 0)]
-    return ", ".join(
-        f"{name} {format_parts(before.get(name, 0))} > {format_parts(after.get(name, 0))}" for name in sorted(names)
-    )
+def moved(event: pb.Event) -> str:
+    """The shares that an act changed: `v2 5% > 10%`; empty if none."""
+    before, after = event.weights_before, event.weights_after
+    names = sorted(name for name in {*before, *after} if before.get(name, 0) != after.get(name, 0))
+    changes = (f"{n} {format_parts(before.get(n, 0))} > {format_parts(after.get(n, 0))}" for n in names)
+    return f"[{', '.join(changes)}]" if names else ""

@@ -1,0 +1,225 @@
+"""The live screen of one rollout: messages of the admin API -> what a person sees. Pure; fits 80 columns.
+
+`watch` paints it, and so does the demo.
+"""
+
+import math
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from controller.cli.words import NONE, clean, clock, moved, scope, span, synced
+from controller.core.units import format_parts
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+
+LEDGER_LINES = 6
+"""The newest lines of the ledger that are shown."""
+
+BAR = 10
+"""Cells of an evidence bar."""
+
+_COLOURS = {
+    "PROMOTED": "green",
+    "BAKING": "green",
+    "PAUSED": "yellow",
+    "AWAITING_APPROVAL": "yellow",
+    "ROLLING_BACK": "red",
+    "ROLLED_BACK": "red",
+    "pass": "green",
+    "harm": "red",
+    "unknown": "yellow",
+}
+"""Of phases and verdicts; the rest is cyan."""
+
+
+def screen(rollout: pb.Rollout, events: Iterable[pb.Event], now: float, notice: str = "") -> RenderableType:
+    """The whole screen. `events` are the ledger's lines, oldest first; `notice` is said on top, in red."""
+    parts = [
+        _head(rollout, now),
+        _steps(rollout, now),
+        *_banners(rollout, now, notice),
+        Text(),
+        _traffic(rollout),
+        Text(),
+        _verdict(rollout),
+        *_evidence(rollout),
+        *_next(rollout),
+        Text(),
+        *_ledger(events, now),
+    ]
+    return Group(*parts)
+
+
+def _head(rollout: pb.Rollout, now: float) -> RenderableType:
+    row = Table.grid(expand=True)
+    row.add_column(no_wrap=True)
+    row.add_column(justify="right", no_wrap=True)
+    left = Text.assemble((clean(rollout.service), "bold"), "  ", _coloured(rollout.phase, bold=True))
+    if rollout.canary:
+        left.append(f"  {rollout.canary} in the place of {rollout.stable}")
+    row.add_row(left, Text(clock(now, now), "dim"))
+    return row
+
+
+def _steps(rollout: pb.Rollout, now: float) -> Text:
+    """The way of the canary: steps done, the present one, those to come; and how the proxies follow."""
+    line = Text()
+    for number, weight in enumerate(rollout.steps):
+        style = "green" if number < rollout.step else "bold reverse" if number == rollout.step else "dim"
+        line.append(f" {format_parts(weight)} ", style if rollout.weights.get(rollout.canary) else "dim")
+    if rollout.steps:
+        line.append(" > ", "dim")
+        line.append("promotion", "green" if rollout.phase in ("PROMOTING", "BAKING", "PROMOTED") else "dim")
+        line.append("   ")
+    if rollout.started_at:
+        line.append(f"started {clock(rollout.started_at, now)}   ")
+    behind = rollout.proxies_synced < rollout.proxies_total or not rollout.proxies_total
+    line.append(f"proxies {synced(rollout)} in sync", "yellow" if behind else "green")
+    return line
+
+
+def _banners(rollout: pb.Rollout, now: float, notice: str) -> list[RenderableType]:
+    """What must not be overlooked, across the whole width."""
+    said = [(notice, "bold white on red")] if notice else []
+    said += [(_frozen(freeze, now), "bold white on blue") for freeze in rollout.freezes]
+    if rollout.diverted:
+        said.append((f"ON THE FALLBACK: {rollout.diverted}", "bold white on red"))
+    return [Padding(Text(clean(text), style), (0, 1), style=style) for text, style in said]
+
+
+def _frozen(freeze: pb.FreezeInfo, now: float) -> str:
+    word = "ON HOLD" if freeze.mode == "hold" else "FROZEN"
+    end = f"until {clock(freeze.until, now)}, {span(freeze.until - now)} left" if freeze.until else "until it is lifted"
+    return f"{word} ({scope(freeze)}) by {freeze.who} since {clock(freeze.since, now)}, {end}: {freeze.reason}"
+
+
+def _traffic(rollout: pb.Rollout) -> RenderableType:
+    """Stable and canary side by side: what they do now, and in brackets since the rollout started."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("", max_width=20, no_wrap=True, overflow="ellipsis")
+    for name in ("share", "req/s", "errors", "p50", "p99", "since start", "failed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    shown = [name for name in (rollout.canary, rollout.stable) if name]
+    for name in dict.fromkeys([*shown, *(n for n, weight in rollout.weights.items() if weight)]):
+        table.add_row(*_row(rollout, name))
+    return table
+
+
+def _row(rollout: pb.Rollout, name: str) -> list[Text]:
+    seen = rollout.traffic[name] if name in rollout.traffic else pb.Traffic()
+    role = {rollout.canary: " canary", rollout.stable: " stable"}.get(name, "")
+    alive = seen.requests_per_second > 0
+    cells = [
+        format_parts(rollout.weights.get(name, 0)),
+        f"{seen.requests_per_second:,.1f}",
+        share(seen.error_rate) if alive else NONE,
+        millis(seen.p50_ms) if alive else NONE,
+        millis(seen.p99_ms) if alive else NONE,
+        f"{seen.requests:,}",
+        f"{seen.errors:,}",
+    ]
+    return [Text.assemble((name, "bold"), (role, "dim")), *map(Text, cells)]
+
+
+def _verdict(rollout: pb.Rollout) -> Text:
+    line = Text.assemble("verdict ", _coloured(rollout.verdict.upper() or NONE, rollout.verdict, bold=True))
+    if rollout.phase_reason:
+        line.append(f"   {rollout.phase.lower().replace('_', ' ')}: {clean(rollout.phase_reason)}", "dim")
+    return line
+
+
+def _evidence(rollout: pb.Rollout) -> list[RenderableType]:
+    """Each ground of the verdict: those with evidence as rows, the others in words."""
+    weighed = [ground for ground in rollout.details if ground.limit > 0]
+    words = [ground.text for ground in rollout.details if ground.limit <= 0]
+    parts: list[RenderableType] = []
+    if weighed:
+        table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+        table.add_column("", max_width=16, no_wrap=True, overflow="ellipsis")
+        for name in ("canary", "of", "stable", "of"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("evidence", no_wrap=True)
+        table.add_column("needs", justify="right", no_wrap=True)
+        for ground in weighed:
+            table.add_row(*_weighed(ground, rollout.verdict))
+        parts.append(table)
+    return [*parts, *(Text(f"  {clean(text)}") for text in words)]
+
+
+def _weighed(ground: pb.ReasonInfo, verdict: str) -> list[RenderableType]:
+    colour = _COLOURS.get(verdict, "cyan") if ground.evidence >= ground.limit else "cyan"
+    evidence = Text(bar_of(ground.evidence, ground.limit), colour)
+    return [
+        Text(f"  {clean(ground.code)}"),
+        Text(share(ground.canary)),
+        Text(count(ground.canary_n), "dim"),
+        Text(share(ground.stable)),
+        Text(count(ground.stable_n), "dim"),
+        evidence.append(f" {figure(ground.evidence)} of {figure(ground.limit)}", "default"),
+        Text(f"{count(ground.needed)} more" if ground.needed else "", "dim"),
+    ]
+
+
+def _next(rollout: pb.Rollout) -> list[RenderableType]:
+    """What automation does about it, or waits for: what it says beyond the verdict's grounds."""
+    told = {ground.text for ground in rollout.details}
+    return [Text.assemble("next    ", clean(reason)) for reason in rollout.reasons if reason not in told]
+
+
+def _ledger(events: Iterable[pb.Event], now: float) -> list[RenderableType]:
+    """The newest lines, newest first and that one whole: a screen that is too low loses the oldest."""
+    newest = [_line(event, now) for event in events][: -LEDGER_LINES - 1 : -1]
+    for line in newest[1:]:
+        line.no_wrap, line.overflow = True, "ellipsis"
+    return [Text("ledger, newest first", "dim"), *newest] if newest else []
+
+
+def _line(event: pb.Event, now: float) -> Text:
+    line = Text.assemble((f"{clock(event.at, now)} #{event.sequence} ", "dim"), (clean(event.kind), "bold"))
+    line.append(f" {moved(event)}" if moved(event) else "", "cyan")
+    return line.append(clean(f" by {event.who}: {event.why}"))
+
+
+def bar_of(evidence: float, limit: float) -> str:
+    """Evidence on its way to the limit, by orders of magnitude: an e-value of 1 says nothing, the limit decides."""
+    if not math.isfinite(evidence) or evidence >= limit:
+        part = 1.0
+    else:
+        part = math.log(evidence) / math.log(limit) if evidence > 1 < limit else 0.0
+    full = math.floor(part * BAR)
+    return "█" * full + "░" * (BAR - full)
+
+
+def share(value: float) -> str:
+    """A share in 0..1 as a percentage that keeps small ones apart: `0.35%`, `12%`."""
+    percent = value * 100
+    return f"{percent:.0f}%" if percent >= 10 or not percent else f"{percent:.2g}%"
+
+
+def count(number: int) -> str:
+    """A number of requests, short: `940`, `12.4k`, `3.1M`."""
+    if number < 10_000:
+        return str(number)
+    return f"{number / 1000:.1f}k" if number < 1_000_000 else f"{number / 1_000_000:.1f}M"
+
+
+def millis(value: float) -> str:
+    """Milliseconds, or seconds where they are many: `12.1 ms`, `340 ms`, `2.5 s`."""
+    if not math.isfinite(value):
+        return ">1 h"
+    if value >= 1000:
+        return f"{value / 1000:.1f} s"
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms"
+
+
+def figure(value: float) -> str:
+    """An e-value, short: `3.2`, `210`, `1e+09`."""
+    return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.2g}"
+
+
+def _coloured(text: str, key: str = "", *, bold: bool = False) -> tuple[str, str]:
+    colour = _COLOURS.get(key or text, "cyan")
+    return text, f"bold {colour}" if bold else colour
