@@ -1,1 +1,11 @@
 """The demo: real model servers, a real Envoy, a real load, and three acts that must be seen to happen."""
+
+import click
+
+
+@click.command()
+def demo() -> int:
+    """See it work on a real Envoy: a good canary promoted, a bad one rolled back, and a freeze. About a minute."""
+    from controller.demo.command import run_demo  # scikit-learn takes a second to load: only who asks for it waits
+
+    return run_demo()

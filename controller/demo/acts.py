@@ -1,0 +1,212 @@
+"""The three acts. Each says what it sees and ends with checks: what clients, Envoy and the ledger must have seen."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.core.units import PARTS, format_parts
+from controller.demo.doors import haldane, monotonic_of
+from controller.demo.findings import SETTLED, Harm, Period, Share, harm, share
+from controller.demo.load import Answer
+from controller.demo.models import Fault
+from controller.demo.stage import SERVICE, Stage
+from controller.demo.witness import Witness
+
+FROZEN = 3
+"""The exit code of a command that a freeze refuses."""
+WHO = "haldane"
+"""Who the ledger names for what automation does."""
+HELD = 4.0
+"""Seconds for which the third act watches that nothing moves."""
+QUIET = 1.0
+"""Seconds after a rollback for which nobody may see the bad version any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that must have been seen, and whether it was."""
+
+    text: str
+    ok: bool
+
+
+@dataclass(slots=True)
+class Play:
+    """An act under way: its checks so far, and what it has to tell."""
+
+    title: str
+    stage: Stage
+    witness: Witness
+    say: Callable[[str], None]
+    checks: list[Check] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+
+    def check(self, text: str, ok: bool) -> None:
+        """Write down a check."""
+        self.checks.append(Check(text, ok))
+
+    def tell(self, text: str) -> None:
+        """Write down what was measured."""
+        self.told.append(text)
+        self.say(text)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that must be seen was seen."""
+        return bool(self.checks) and all(check.ok for check in self.checks)
+
+
+async def promotion(play: Play) -> None:
+    """A good canary climbs its steps and is promoted."""
+    witness, began, last = play.witness, time.monotonic(), play.witness.last_line
+    await _start(play, "v2", "learnt from three times as many images")
+    await witness.until("v2 is promoted", lambda: witness.line("promoted", last) is not None, 60)
+    await witness.until("Envoy serves v2 alone", lambda: witness.weights == {"v2": PARTS}, 5)
+    await asyncio.sleep(QUIET)
+    climbed = [p for p in witness.periods(began) if "v2" in p.weights]
+    _check_shares(play, climbed, "v2")
+    policy = [2000, 5000, PARTS]
+    play.check(
+        f"Envoy served v2 at {', '.join(map(format_parts, policy))}, in this order",
+        [p.weights["v2"] for p in climbed] == policy,
+    )
+    bad = [a for a in witness.answers if a.sent >= began and not a.ok]
+    asked = sum(a.sent >= began for a in witness.answers)
+    play.check(f"no client saw an error: {len(bad)} of {asked} answers", not bad and asked > 0)
+    took = climbed[-1].start - climbed[0].start if climbed else 0.0
+    play.tell(
+        f"v2 went from 20% to all traffic in {took:.1f} s, then baked and was promoted; {asked} answers, 0 errors"
+    )
+
+
+async def rollback(play: Play) -> None:
+    """A bad canary does harm, and all weight goes back to stable by itself."""
+    witness, began, last = play.witness, time.monotonic(), play.witness.last_line
+    await _start(play, "v3", "faster features")
+    await witness.until("v3 is rolled back", lambda: witness.line("rollback", last) is not None, 30)
+    done = await _check_rolled_back(play, "v3", "v2", began, last)
+    if done:
+        _tell_harm(play, done, "v3")
+
+
+async def frozen(play: Play) -> None:
+    """Routing is frozen, a bad canary does harm, nothing moves, the ledger says so; unfrozen, it rolls back."""
+    witness, last = play.witness, play.witness.last_line
+    await _start(play, "v4", "a smaller model")
+    await witness.until("v4 has warmed up", lambda: witness.line("rollout_warm", last) is not None, 20)
+    play.say('$ haldane freeze --all --reason "incident 42"')
+    await play.stage.command("freeze", "--all", "--reason", "incident 42")
+    frozen_at, before, weights = time.monotonic(), len(witness.served), witness.weights
+    await _refused(play)
+    play.say("the server of v4 loads a new build, which fails on a part of the images")
+    await play.stage.load_build("v4", Fault.EXCEPTION)
+    harmed_at = time.monotonic()
+    await witness.until(
+        "the ledger says that a rollback was suppressed",
+        lambda: witness.line("rollback_suppressed", last) is not None,
+        20,
+    )
+    await asyncio.sleep(HELD)
+    play.check(f"while frozen nothing moved at Envoy: {_told(weights)}", len(witness.served) == before)
+    held = share(witness.answers, "v4", Period(weights, frozen_at, time.monotonic()))
+    play.check(f"clients saw the same split throughout: {_told_share(held)}", held.right)
+    play.check("the ledger says that a rollback was suppressed", True)
+    play.say("$ haldane unfreeze --all --reason over")
+    await play.stage.command("unfreeze", "--all", "--reason", "over")
+    lifted_at = time.monotonic()
+    await witness.until("v4 is rolled back", lambda: witness.line("rollback", last) is not None, 20)
+    done = await _check_rolled_back(play, "v4", "v2", harmed_at, last)
+    if done:
+        play.tell(
+            f"held for {lifted_at - harmed_at:.1f} s while v4 failed; "
+            f"rolled back {done.decided - lifted_at:.2f} s after the freeze was lifted"
+        )
+
+
+async def _start(play: Play, canary: str, why: str) -> None:
+    play.say(f'$ haldane start {SERVICE} --canary {canary} --reason "{why}"')
+    await play.stage.command("start", SERVICE, "--canary", canary, "--reason", why)
+    await play.witness.until(f"Envoy serves {canary}", lambda: canary in play.witness.weights, 5)
+
+
+async def _refused(play: Play) -> None:
+    """While frozen, a start is refused with the exit code for that."""
+    play.say(f"$ haldane start {SERVICE} --canary v3")
+    said = await haldane(play.stage.environment, "start", SERVICE, "--canary", "v3")
+    play.say(said.text)
+    play.check(f"`haldane start` is refused while frozen, with exit code {FROZEN}", said.code == FROZEN)
+
+
+async def _check_rolled_back(play: Play, canary: str, stable: str, since: float, last: int) -> Harm | None:
+    """That clients, Envoy and the ledger saw the canary go; what it did to clients."""
+    witness = play.witness
+    line = witness.line("rollback", last)
+    assert line is not None
+    decided = monotonic_of(line.at)
+    await witness.until(f"Envoy serves {stable} alone", lambda: witness.weights == {stable: PARTS}, 5)
+    await witness.until("the rollback is confirmed", lambda: witness.line("rolled_back", last) is not None, 15)
+    await witness.look_at_proxies()
+    acknowledged, applied = witness.acknowledged(), witness.served[-1].since
+    sent = (await witness.envoy.sent()).get(canary, 0)
+    await asyncio.sleep(QUIET)
+    play.check(f"the ledger says that {WHO} rolled {canary} back", line.who == WHO)
+    play.check(f"Envoy serves {stable} alone", witness.weights == {stable: PARTS})
+    later = [a for a in witness.answers if a.sent > applied + SETTLED]
+    strays = sum(a.version != stable for a in later)
+    play.check(
+        f"after it clients saw {stable} alone: {len(later)} answers, {strays} others", bool(later) and not strays
+    )
+    more = (await witness.envoy.sent()).get(canary, 0) - sent
+    play.check(f"after it Envoy sent {canary} nothing: {more} requests", more == 0)
+    done = _harm(witness.answers, canary, since, decided, applied, acknowledged)
+    play.check(f"clients saw {canary} fail before it", done is not None)
+    others = sum(not a.ok and a.version != canary and a.ended >= since for a in witness.answers)
+    play.check(f"no answer of another version failed: {others}", others == 0)
+    return done
+
+
+def _harm(
+    answers: list[Answer], canary: str, since: float, decided: float, applied: float, acknowledged: float | None
+) -> Harm | None:
+    of_canary = (a for a in answers if a.version == canary)
+    return harm(
+        of_canary,
+        lambda a: not a.ok,
+        since=since,
+        decided=decided,
+        applied=applied,
+        acknowledged=acknowledged or applied,
+    )
+
+
+def _check_shares(play: Play, climbed: list[Period], version: str) -> None:
+    for period in climbed:
+        seen = share(play.witness.answers, version, period)
+        play.check(f"at {format_parts(seen.weight)} clients saw {_told_share(seen)}", seen.right)
+
+
+def _tell_harm(play: Play, done: Harm, canary: str) -> None:
+    play.tell(
+        f"first bad answer -> decision {done.to_decision:.2f} s; decision -> Envoy's acknowledgement "
+        f"{done.to_acknowledgement * 1000:.0f} ms; first -> last bad answer {done.to_last_bad:.2f} s"
+    )
+    play.tell(f"clients saw {done.bad} bad answers, of {done.answers} that {canary} gave")
+
+
+def _told(weights: dict[str, int]) -> str:
+    return ", ".join(f"{version} {format_parts(weight)}" for version, weight in weights.items())
+
+
+def _told_share(seen: Share) -> str:
+    return (
+        f"{seen.given} of {seen.answers} answers from {seen.version} ({seen.seen:.1%} for {format_parts(seen.weight)})"
+    )
+
+
+ACTS: tuple[tuple[str, Callable[[Play], Coroutine[Any, Any, None]]], ...] = (
+    ("a good canary climbs its steps and is promoted", promotion),
+    ("a bad canary does harm and is taken back", rollback),
+    ("routing is frozen, and nothing moves until it is not", frozen),
+)

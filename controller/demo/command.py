@@ -1,0 +1,76 @@
+"""`haldane demo`: set the stage, play the acts, tell what was seen. Whatever happens, no process stays behind."""
+
+import asyncio
+import contextlib
+import signal
+
+import aiohttp
+from rich.console import Console
+
+from controller.demo.acts import ACTS, Play
+from controller.demo.display import Display
+from controller.demo.doors import Admin, Envoy
+from controller.demo.load import Load, real_inputs
+from controller.demo.processes import ChildDied, Children, children
+from controller.demo.stage import HOST, SERVICE, NotReady, Places, Stage
+from controller.demo.witness import NotSeen, Witness
+
+RATE = 200.0
+"""Requests a second: enough evidence for a promotion in half a minute, and little work for two cores."""
+LIMIT = 110.0
+"""Seconds for the three acts; they take about half of it."""
+ENDED = 128 + signal.SIGTERM
+"""The exit code after SIGTERM, as shells have it."""
+
+
+def run_demo() -> int:
+    """Play the demo: 0 if all was seen to happen, 1 if not."""
+    display = Display(Console())
+    with children() as group:
+        try:
+            code = asyncio.run(_perform(group, display))
+        except (NotReady, NotSeen, ChildDied, TimeoutError) as error:
+            display.say(f"the demo failed: {error or type(error).__name__}")
+            code = 1
+        except asyncio.CancelledError:
+            return ENDED
+        group.keep = code != 0
+        if group.keep:
+            display.show_logs(group)
+    return code
+
+
+async def _perform(group: Children, display: Display) -> int:
+    me = asyncio.current_task()
+    assert me is not None
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(signum, me.cancel)
+    async with aiohttp.ClientSession() as http:
+        stage = Stage(group, Places.free(), http)
+        await stage.set_up(display.say)
+        admin = Admin(f"{HOST}:{stage.places.admin}")
+        async with contextlib.aclosing(admin):
+            load = Load(stage.places.entry_url, real_inputs(), rate=RATE)
+            envoy = Envoy(http, f"{HOST}:{stage.places.envoy_admin}", SERVICE)
+            witness = Witness(SERVICE, load, envoy, admin, group)
+            plays = await _play_all(stage, witness, display)
+    display.summary(plays, witness)
+    return 0 if len(plays) == len(ACTS) and all(play.ok for play in plays) else 1
+
+
+async def _play_all(stage: Stage, witness: Witness, display: Display) -> list[Play]:
+    """The acts up to the first in which something was not seen."""
+    plays: list[Play] = []
+    async with asyncio.timeout(LIMIT), witness.watching(LIMIT), display.showing(witness):
+        await witness.until("clients are answered through Envoy", lambda: len(witness.answers) > RATE, 10)
+        for title, act in ACTS:
+            play = Play(title, stage, witness, display.say)
+            plays.append(play)
+            display.open(f"act {len(plays)} of {len(ACTS)}: {title}")
+            try:
+                await act(play)
+            except NotSeen as unseen:
+                play.check(str(unseen), False)
+            if not play.ok:
+                break
+    return plays

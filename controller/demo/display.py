@@ -1,0 +1,157 @@
+"""What the demo shows while it runs: a live screen on a terminal, plain lines elsewhere."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from controller.cli.words import clean, event_line, rollout_line
+from controller.core.units import format_parts
+from controller.demo.acts import Play
+from controller.demo.load import NOBODY, Flow
+from controller.demo.processes import Children
+from controller.demo.witness import Witness
+
+RECENT = 2.0
+"""Seconds over which rates and percentiles are shown."""
+LEDGER_LINES = 6
+LOG_LINES = 15
+REFRESH = 0.25
+"""Seconds between two pictures."""
+STATUS_EVERY = 2.0
+"""Seconds between two status lines where there is no terminal."""
+
+
+def screen(title: str, witness: Witness, now: float) -> RenderableType:
+    """The whole screen: what clients see, what the controller says, the ledger's last lines."""
+    return Panel(
+        Group(clients(witness), Text(), said(witness), Text(), ledger(witness, now)), title=title, title_align="left"
+    )
+
+
+def clients(witness: Witness) -> Table:
+    """What clients see of each version, beside its weight at Envoy."""
+    table = Table(expand=True, box=None, header_style="dim")
+    table.add_column("clients see")
+    for head in ("weight at Envoy", "share", "answers/s", "errors/s", "p50 ms", "p99 ms"):
+        table.add_column(head, justify="right")
+    flows = witness.load.last(RECENT)
+    total = sum(flow.answers for flow in flows.values())
+    for version in sorted({*flows, *witness.weights}):
+        flow = flows.get(version, Flow(0, 0, 0.0, 0.0, 0.0))
+        weight = format_parts(witness.weights.get(version, 0))
+        table.add_row(*_row(version, weight, flow, total), style="red" if flow.errors else "")
+    return table
+
+
+def said(witness: Witness) -> RenderableType:
+    """The rollout as the controller sees it: phase, verdict, evidence against its limit, proxies in sync."""
+    rollout = witness.rollout
+    lines = [Text(rollout_line(rollout), overflow="fold")]
+    lines += [Text(f"{d.code}: evidence {d.evidence:.3g} of {d.limit:.3g}") for d in rollout.details if d.limit]
+    return Group(*lines)
+
+
+def ledger(witness: Witness, now: float) -> RenderableType:
+    """The ledger's last lines."""
+    lines = [Text(event_line(line, now), style="dim", no_wrap=True) for line in witness.lines[-LEDGER_LINES:]]
+    return Group(*lines)
+
+
+def status_line(witness: Witness) -> str:
+    """The same in one line, for where there is no terminal."""
+    flows = witness.load.last(RECENT)
+    parts = [
+        f"{version or 'nobody'} {format_parts(witness.weights.get(version, 0))} {flow.per_second:.0f}/s "
+        f"{flow.errors} errors p50 {flow.p50_ms:.1f} p99 {flow.p99_ms:.1f} ms"
+        for version, flow in flows.items()
+    ]
+    return clean(" | ".join([witness.rollout.phase or "IDLE", *parts, f"verdict {witness.rollout.verdict or '-'}"]))
+
+
+def _row(version: str, weight: str, flow: Flow, total: int) -> tuple[str, ...]:
+    share = f"{flow.answers / total:.1%}" if total else "-"
+    name = version if version != NOBODY else "nobody"
+    return (
+        name,
+        weight,
+        share,
+        f"{flow.per_second:.0f}",
+        f"{flow.errors / RECENT:.0f}",
+        f"{flow.p50_ms:.1f}",
+        f"{flow.p99_ms:.1f}",
+    )
+
+
+class Display:
+    """Where the demo shows itself."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._title = ""
+        self._started = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self.console.print(Text(f"{time.monotonic() - self._started:5.1f} s  {text}"), highlight=False)
+
+    def open(self, title: str) -> None:
+        """Another act begins."""
+        self._title = title
+        self.console.print()
+        self.console.print(Text(title, style="bold"))
+
+    @contextlib.asynccontextmanager
+    async def showing(self, witness: Witness) -> AsyncIterator[None]:
+        """Show what the witness sees during the block."""
+        show = self._live(witness) if self.console.is_terminal else self._lines(witness)
+        task = asyncio.create_task(show)
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def summary(self, plays: Sequence[Play], witness: Witness) -> None:
+        """What was seen, check by check, and what was measured."""
+        self.console.print()
+        for number, play in enumerate(plays, 1):
+            self.console.print(Text(f"{number}. {play.title}", style="bold"))
+            for check in play.checks:
+                mark = Text("  seen      ", style="green") if check.ok else Text("  NOT SEEN  ", style="bold red")
+                self.console.print(mark + Text(check.text))
+            for told in play.told:
+                self.console.print(Text(f"  measured  {told}"))
+        took = time.monotonic() - self._started
+        unsent = f"; {witness.load.unsent} could not be sent" if witness.load.unsent else ""
+        self.console.print(f"{len(witness.answers)} requests in all{unsent}; {took:.0f} s", highlight=False)
+
+    def show_logs(self, group: Children) -> None:
+        """The last lines of every process, and where the whole is."""
+        for log in sorted(group.folder.glob("*.log")):
+            lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+            self.console.print(Text(f"--- {log.name}", style="bold"))
+            self.console.print(Text("\n".join(lines)))
+        self.console.print(f"everything is in {group.folder}", highlight=False)
+
+    async def _live(self, witness: Witness) -> None:
+        with Live(console=self.console, auto_refresh=False) as live:
+            while True:
+                live.update(screen(self._title, witness, time.time()), refresh=True)
+                await asyncio.sleep(REFRESH)
+
+    async def _lines(self, witness: Witness) -> None:
+        told = 0
+        while True:
+            for line in witness.lines[told:]:
+                self.say(f"ledger: {event_line(line, time.time())}")
+            told = len(witness.lines)
+            self.say(status_line(witness))
+            await asyncio.sleep(STATUS_EVERY)
