@@ -20,12 +20,14 @@ from grpc_reflection.v1alpha import reflection
 from controller import __version__
 from controller.admin import OPTIONS as ADMIN_OPTIONS
 from controller.admin.http import make_http
-from controller.admin.service import SERVICE_NAMES, add_admin
+from controller.admin.service import add_admin
+from controller.core.routing import cluster_name
 from controller.core.telemetry import Book
-from controller.core.view import Entry
+from controller.core.view import Entry, View
 from controller.loop import WHO, Loop
 from controller.metrics import Metrics
 from controller.operations import Operations
+from controller.pb.haldane.admin.v1 import admin_pb2
 from controller.ports import Unusable
 from controller.settings import Settings
 from controller.store.sqlite import SqliteStore
@@ -124,7 +126,7 @@ class Controller:
         )
         self._reports.loop = loop
         # The xDS port opens only once a complete snapshot stands: a proxy must never see half a world.
-        self._xds.publish(view)
+        self._publish(view)
         async with contextlib.AsyncExitStack() as doors:
             await doors.enter_async_context(self._http_door(loop))
             await doors.enter_async_context(self._admin_door(loop))
@@ -136,9 +138,15 @@ class Controller:
             await self._xds.drain()
         await loop.save()
 
+    def _publish(self, view: View) -> None:
+        """Serve this view, and listen to the versions that it names."""
+        self._xds.publish(view)
+        versions = ((state.name, version.name) for state in view.services.values() for version in state.spec.versions)
+        self._book.follow(cluster_name(service, version) for service, version in versions)
+
     async def _until(self, stop: asyncio.Event, loop: Loop) -> None:
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(loop.follow(self._xds.publish)), tasks.create_task(loop.run())]
+            running = [tasks.create_task(loop.follow(self._publish)), tasks.create_task(loop.run())]
             await stop.wait()
             log.info("draining")
             for task in running:
@@ -147,7 +155,7 @@ class Controller:
     @contextlib.asynccontextmanager
     async def _xds_door(self, loop: Loop) -> AsyncIterator[None]:
         reports = LoadReports(self._book, self._clock, interval=self._settings.report_interval, on_news=loop.notice)
-        stats = EnvoyMetrics(self._book, self._clock, on_news=loop.notice)
+        stats = EnvoyMetrics(self._book, self._clock)
         server = grpc.aio.server(options=[*XDS_OPTIONS, *COMMON_OPTIONS])
         server.add_generic_rpc_handlers((*self._xds.handlers(), *reports.handlers(), *stats.handlers()))
         async with _opened(server, self._settings.xds_listen, "HALDANE_XDS_LISTEN", (), self._settings.drain):
@@ -156,11 +164,14 @@ class Controller:
     @contextlib.asynccontextmanager
     async def _admin_door(self, loop: Loop) -> AsyncIterator[None]:
         server = grpc.aio.server(options=[*ADMIN_OPTIONS, *COMMON_OPTIONS])
-        add_admin(server, Operations(self._store, self._clock), loop, self._xds)
+        watches = add_admin(server, Operations(self._store, self._clock), loop, self._xds)
         server.add_generic_rpc_handlers(self._xds.csds_handlers())
         where = self._settings.admin_listen
-        async with _opened(server, where, "HALDANE_ADMIN_LISTEN", SERVICE_NAMES, self._settings.drain):
-            yield
+        async with _opened(server, where, "HALDANE_ADMIN_LISTEN", ADMIN_SERVICES, self._settings.drain):
+            try:
+                yield
+            finally:
+                watches.drain()
 
     @contextlib.asynccontextmanager
     async def _http_door(self, loop: Loop) -> AsyncIterator[None]:
@@ -195,6 +206,7 @@ class Controller:
         )
 
 
+ADMIN_SERVICES = tuple(service.full_name for service in admin_pb2.DESCRIPTOR.services_by_name.values())
 COMMON_OPTIONS = (("grpc.so_reuseport", 0),)
 """With port sharing, which is gRPC's default, a second controller would split the proxies unnoticed."""
 

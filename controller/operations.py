@@ -20,7 +20,7 @@ from controller.core.spec import Service
 from controller.core.specfile import read_service
 from controller.core.units import format_duration
 from controller.core.verdict import Reason, Verdict
-from controller.core.view import Change, Entry, LedgerLine, ServiceState, View
+from controller.core.view import FIXED_RESPONSE, Change, Entry, LedgerLine, ServiceState, View
 from controller.ports import Clock, Conflict, Frozen, ReusedId, Store, StoreLost
 
 MAX_REASON = 1024
@@ -269,7 +269,11 @@ def _declared(spec: Service, text: str, present: ServiceState | None) -> Service
             f"start a canary with {spec.stable} instead",
         )
     state = present.model_copy(update={"spec": spec, "source": text})
-    kept = {version for version, weight in present.weights.items() if weight} | {present.stable}
+    if present.diverted and spec.fallback != present.spec.fallback:
+        raise Refusal(
+            Code.IN_USE, f"fallback: it carries the traffic of {spec.name} and cannot change now: restore first"
+        )
+    kept = {version for version, weight in present.weights.items() if weight} - {FIXED_RESPONSE} | {present.stable}
     if present.rollout and present.rollout.running:
         kept |= {present.rollout.stable, present.rollout.canary}
     for version in sorted(kept):
