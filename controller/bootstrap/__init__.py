@@ -1,0 +1,116 @@
+"""The Envoy bootstrap for this controller, from the template in `envoy/bootstrap.yaml`.
+
+The template's placeholders: `${node}` and `${fleet}` say who the proxy is; `${xds}` and `${admin}` are addresses;
+`${xds_discovery}` is how the controller's address is found; `${xds_protocol}` DELTA_GRPC or GRPC; `${flush_interval}`
+the time between two flushes of the metrics; `${latency_edges}` the buckets of latencies.
+"""
+
+import ipaddress
+import re
+import secrets
+import socket
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any, Literal
+
+import yaml
+
+from controller.core.latency import EDGES_MS
+from controller.core.spec import NAME
+
+NODE = r"[\x21-\x7e]{1,256}"
+"""What a node id looks like: printable, without spaces."""
+
+HEAD = """\
+# An Envoy bootstrap for Haldane, made by `haldane bootstrap`; its template with the reasons is envoy/bootstrap.yaml.
+# Each Envoy needs a node id of its own: print one for each, or start Envoy with --service-node ID.
+"""
+
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+
+
+def render(
+    *,
+    fleet: str,
+    node: str | None = None,
+    xds: str,
+    envoy_admin: str | None = "127.0.0.1:9901",
+    protocol: Literal["delta", "sotw"] = "delta",
+    flush_interval: float = 0.5,
+) -> str:
+    """The bootstrap as YAML, ready for `envoy -c`.
+
+    `xds` is where the controller listens for proxies, HOST:PORT. `envoy_admin` None leaves Envoy's admin page out.
+    Without `node` the id is this host's name and a few random letters. `flush_interval` is in seconds. ValueError
+    names the option that is wrong and what would be right.
+    """
+    if not re.fullmatch(NAME, fleet):
+        raise ValueError(
+            f"--fleet: lower-case letters, digits, '_', '.' and '-', at most 63, are needed, not {fleet!r}"
+        )
+    if node and not re.fullmatch(NODE, node):
+        raise ValueError(f"--node: 1 to 256 printable characters without spaces are needed, not {node!r}")
+    if not 0.1 <= flush_interval <= 60:
+        raise ValueError(f"flush_interval: 0.1 to 60 seconds are needed, not {flush_interval!r}")
+    host, port = _host_and_port("--xds", xds)
+    values = {
+        "node": _Text(node or f"{socket.gethostname()[:200]}-{secrets.token_hex(3)}"),
+        "fleet": _Text(fleet),
+        "xds": _address(host, port),
+        "xds_discovery": "STATIC" if _is_ip(host) else "STRICT_DNS",
+        "xds_protocol": {"delta": "DELTA_GRPC", "sotw": "GRPC"}[protocol],
+        "admin": _address(*_host_and_port("--envoy-admin", envoy_admin)) if envoy_admin else None,
+        "flush_interval": f"{flush_interval:g}s",
+        "latency_edges": list(EDGES_MS),
+    }
+    template: dict[str, Any] = yaml.safe_load(files(__package__).joinpath("envoy.yaml").read_text(encoding="utf-8"))
+    if not envoy_admin:
+        del template["admin"]
+    filled = _filled(template, values)
+    return HEAD + yaml.dump(filled, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=110)
+
+
+class _Text(str):
+    """A value that is text whatever it looks like: readers of YAML differ over y, 1e3 or 0x1 without quotes."""
+
+    __slots__ = ()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts `_Text` in quotes."""
+
+
+_Dumper.add_representer(_Text, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
+def _filled(part: Any, values: Mapping[str, Any]) -> Any:
+    """The same tree with the placeholders' values in their places."""
+    if isinstance(part, dict):
+        return {key: _filled(value, values) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_filled(value, values) for value in part]
+    found = _PLACEHOLDER.fullmatch(part) if isinstance(part, str) else None
+    return values[found[1]] if found else part
+
+
+def _address(host: str, port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": _Text(host), "port_value": port}}
+
+
+def _host_and_port(option: str, text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    bare = host[1:-1] if bracketed else host
+    right = _is_ip(bare) if bracketed else ":" not in host and _HOST.fullmatch(host)
+    if not colon or not right or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise ValueError(f"{option}: HOST:PORT is needed, such as 127.0.0.1:18000 or [::1]:18000, not {text!r}")
+    return bare, int(port)
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,155 @@
+"""Envoy's metrics sink: how long answers took, which of the good ones were 4xx, and what found no server.
+
+Envoy sends all of its metrics at each flush, hundreds for every cluster, since a filter in its configuration would
+take them from its own admin page too. So a family is looked up by the bytes of its name, and parsed only if wanted.
+"""
+
+from collections.abc import AsyncIterator
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from controller.core.latency import BUCKETS, bucket_of
+from controller.core.routing import stats_name
+from controller.core.telemetry import Book, Metered, Tally
+from controller.pb.haldane.wire.v1.metrics_pb2 import Histogram, Metric, MetricFamily, StreamMetricsMessage
+from controller.ports import Clock
+from controller.telemetry.streams import Refused, Roster, Stream, checked_count, checked_node
+
+SERVICE = "envoy.service.metrics.v3.MetricsService"
+UPTIME = b"server.uptime"
+LATENCY = "upstream_rq_time"
+"""Milliseconds from the request's start to the end of the answer; timeouts and resets are not in it."""
+COUNTERS = {
+    "upstream_rq_4xx": Tally.CLIENT_ERRORS,
+    "upstream_cx_none_healthy": Tally.NO_SERVER,
+    "upstream_rq_pending_overflow": Tally.OVERFLOW,
+}
+MAX_BUCKETS = 1000
+"""Buckets of one histogram."""
+
+log = structlog.get_logger()
+
+
+class EnvoyMetrics:
+    """Writes what proxies measure into the book."""
+
+    def __init__(self, book: Book, clock: Clock) -> None:
+        self._book = book
+        self._clock = clock
+        self._roster = Roster()
+        self._followed: frozenset[str] = frozenset()
+        self._wanted: dict[bytes, tuple[str, Tally | None]] = {}
+
+    def handlers(self) -> tuple[grpc.GenericRpcHandler[bytes, bytes], ...]:
+        """What a gRPC server needs to serve it."""
+        method = grpc.stream_unary_rpc_method_handler(self._serve)
+        return (grpc.method_handlers_generic_handler(SERVICE, {"StreamMetrics": method}),)
+
+    async def _serve(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        try:
+            await self._listen(requests)
+        except Refused as refused:
+            log.warning("metrics_refused", peer=context.peer(), reason=str(refused))
+            await context.abort(refused.code, str(refused))
+        return b""
+
+    async def _listen(self, requests: AsyncIterator[bytes]) -> None:
+        stream: Stream | None = None
+        try:
+            async for data in requests:
+                now = self._clock.monotonic()
+                message = _parsed(data)
+                if stream is None:
+                    stream = self._roster.enter(checked_node(message.identifier.node.id), now)
+                    log.info("metrics_opened", node=stream.node, fleet=message.identifier.node.cluster)
+                stream.count(now)
+                self._book.metrics(stream.key, self._metered(message), now)
+        finally:
+            if stream:
+                self._end(stream)
+
+    def _end(self, stream: Stream) -> None:
+        if self._roster.shared(stream):
+            self._book.forget(stream.key)
+        self._roster.leave(stream)
+        lasted = round(self._clock.monotonic() - stream.opened, 3)
+        log.info("metrics_ended", node=stream.node, flushes=stream.messages, seconds=lasted)
+
+    def _metered(self, message: StreamMetricsMessage) -> Metered:
+        """What it says of the followed clusters, all of it checked before any of it counts."""
+        self._follow()
+        uptime: float | None = None
+        counters: dict[tuple[str, Tally], int] = {}
+        latency: dict[str, dict[int, int]] = {}
+        for family in message.envoy_metrics:
+            name = _name(family)
+            if wanted := self._wanted.get(name):
+                cluster, tally = wanted
+                metric = _metric(family)
+                if tally:
+                    counters[cluster, tally] = checked_count(metric.counter.value, tally.value)
+                else:
+                    latency[cluster] = _counts(metric.histogram)
+            elif name == UPTIME:
+                uptime = float(checked_count(_metric(family).gauge.value, "uptime"))
+        return Metered(uptime, counters, latency)
+
+    def _follow(self) -> None:
+        """Have the names of the wanted metrics ready, for the clusters that the book follows now."""
+        if self._followed is self._book.followed:
+            return
+        self._followed = self._book.followed
+        self._wanted = {
+            f"cluster.{stats_name(cluster)}.{stat}".encode(): (cluster, tally)
+            for cluster in self._followed
+            for stat, tally in (*COUNTERS.items(), (LATENCY, None))
+        }
+
+
+def _parsed(data: bytes) -> StreamMetricsMessage:
+    try:
+        return StreamMetricsMessage.FromString(data)
+    except DecodeError:
+        raise Refused("this is not a StreamMetricsMessage") from None
+
+
+def _name(family: bytes) -> bytes:
+    """The name of a serialised MetricFamily: its first field, as a tag, a length of one or two bytes, and the text."""
+    if len(family) < 3 or family[0] != 0x0A:
+        return b""
+    if family[1] < 0x80:
+        return family[2 : 2 + family[1]]
+    return family[3 : 3 + (family[1] & 0x7F) + (family[2] << 7)]
+
+
+def _metric(family: bytes) -> Metric:
+    try:
+        metrics = MetricFamily.FromString(family).metric
+    except DecodeError:
+        raise Refused("a MetricFamily cannot be read") from None
+    if len(metrics) != 1:
+        raise Refused("a MetricFamily holds one metric: emit_tags_as_labels must be off")
+    return metrics[0]
+
+
+def _counts(histogram: Histogram) -> dict[int, int]:
+    """Requests by bucket. Edges that are not ours, from a bootstrap that is not ours, go to the next wider one."""
+    total = checked_count(histogram.sample_count, "sample_count")
+    if not total:
+        return {}
+    if len(histogram.bucket) > MAX_BUCKETS:
+        raise Refused(f"a histogram has at most {MAX_BUCKETS} buckets")
+    counts: dict[int, int] = {}
+    below = 0
+    for bucket in histogram.bucket:
+        if bucket.cumulative_count > below:
+            number = bucket_of(bucket.upper_bound)
+            counts[number] = counts.get(number, 0) + bucket.cumulative_count - below
+            below = bucket.cumulative_count
+    if below > total:
+        raise Refused(f"a histogram of {total} samples cannot have {below} of them in its buckets")
+    if total > below:
+        counts[BUCKETS - 1] = counts.get(BUCKETS - 1, 0) + total - below
+    return counts

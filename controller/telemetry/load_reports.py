@@ -1,0 +1,110 @@
+"""Envoy's load reporting service: how many requests of each version started, went well, failed.
+
+Envoy pushes a report for every cluster it has, idle ones too, once in each interval. It goes on counting while it
+cannot reach us, and its first report after that holds everything from the gap.
+"""
+
+from collections.abc import AsyncIterator, Callable
+
+import grpc
+import structlog
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+
+from controller.core.telemetry import Book, Load
+from controller.pb.haldane.wire.v1.load_stats_pb2 import ClusterStats, LoadStatsRequest, LoadStatsResponse
+from controller.ports import Clock
+from controller.telemetry.streams import Refused, Roster, Stream, checked_count, checked_node
+
+SERVICE = "envoy.service.load_stats.v3.LoadReportingService"
+MAX_CLUSTERS = 20_000
+"""Clusters in one report."""
+
+IDLE = Load()
+
+log = structlog.get_logger()
+
+
+class LoadReports:
+    """Writes what proxies report into the book. `on_news` is called when a window can be closed.
+
+    `interval` is the seconds between two reports that every proxy is asked for.
+    """
+
+    def __init__(self, book: Book, clock: Clock, *, interval: float, on_news: Callable[[], None]) -> None:
+        self._book = book
+        self._clock = clock
+        self._interval = interval
+        self._on_news = on_news
+        self._roster = Roster()
+
+    def handlers(self) -> tuple[grpc.GenericRpcHandler[bytes, bytes], ...]:
+        """What a gRPC server needs to serve it."""
+        method = grpc.stream_stream_rpc_method_handler(self._serve)
+        return (grpc.method_handlers_generic_handler(SERVICE, {"StreamLoadStats": method}),)
+
+    async def _serve(
+        self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
+    ) -> AsyncIterator[bytes]:
+        try:
+            async for reply in self._listen(requests):
+                yield reply
+        except Refused as refused:
+            log.warning("load_report_refused", peer=context.peer(), reason=str(refused))
+            await context.abort(refused.code, str(refused))
+
+    async def _listen(self, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        stream: Stream | None = None
+        try:
+            async for data in requests:
+                now = self._clock.monotonic()
+                report = _parsed(data)
+                if stream is None:
+                    stream = self._roster.enter(checked_node(report.node.id), now)
+                    log.info("load_reports_opened", node=stream.node, fleet=report.node.cluster)
+                    yield _asked(self._interval)
+                stream.count(now)
+                if self._book.loads(stream.key, _loads(report), self._interval, now):
+                    self._on_news()
+        finally:
+            if stream:
+                self._end(stream)
+
+    def _end(self, stream: Stream) -> None:
+        self._roster.leave(stream)
+        self._book.left(stream.key)
+        lasted = round(self._clock.monotonic() - stream.opened, 3)
+        log.info("load_reports_ended", node=stream.node, reports=stream.messages, seconds=lasted)
+        self._on_news()
+
+
+def _asked(interval: float) -> bytes:
+    nanos = round(interval * 1e9)
+    duration = Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
+    return LoadStatsResponse(send_all_clusters=True, load_reporting_interval=duration).SerializeToString()
+
+
+def _parsed(data: bytes) -> LoadStatsRequest:
+    try:
+        report = LoadStatsRequest.FromString(data)
+    except DecodeError:
+        raise Refused("this is not a LoadStatsRequest") from None
+    if len(report.cluster_stats) > MAX_CLUSTERS:
+        raise Refused(f"a report holds at most {MAX_CLUSTERS} clusters", grpc.StatusCode.RESOURCE_EXHAUSTED)
+    return report
+
+
+def _loads(report: LoadStatsRequest) -> dict[str, Load]:
+    """What it says by cluster, all of it checked before any of it counts."""
+    return {stats.cluster_name: _load(stats) for stats in report.cluster_stats}
+
+
+def _load(stats: ClusterStats) -> Load:
+    localities = stats.upstream_locality_stats
+    if not localities:
+        return IDLE
+    return Load(
+        started=checked_count(sum(here.total_issued_requests for here in localities), "total_issued_requests"),
+        ok=checked_count(sum(here.total_successful_requests for here in localities), "total_successful_requests"),
+        errors=checked_count(sum(here.total_error_requests for here in localities), "total_error_requests"),
+    )
