@@ -11,12 +11,12 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from controller.admin.refusals import Status, status_of
 from controller.admin.requests import caller, peer_host, user_of
-from controller.core.errors import Refusal
+from controller.core.errors import Code, Refusal
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handlers: TypeAlias = "grpc.GenericRpcHandler[Any, Any]"
@@ -36,37 +36,45 @@ def handlers(
         raise ValueError(f"{service.full_name} declares {sorted(declared)}, not {sorted({*methods, *watches})}")
     made: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for name, descriptor in declared.items():
-        read = GetMessageClass(descriptor.input_type).FromString
+        kind = GetMessageClass(descriptor.input_type)
         write = GetMessageClass(descriptor.output_type).SerializeToString
         full = f"{service.full_name}/{name}"
+        # Requests come as bytes, so that what cannot be read is refused here like everything else.
         if name in methods:
-            made[name] = grpc.unary_unary_rpc_method_handler(_unary(full, methods[name]), read, write)
+            made[name] = grpc.unary_unary_rpc_method_handler(_unary(full, kind, methods[name]), None, write)
         else:
-            made[name] = grpc.unary_stream_rpc_method_handler(_stream(full, watches[name]), read, write)
+            made[name] = grpc.unary_stream_rpc_method_handler(_stream(full, kind, watches[name]), None, write)
     return grpc.method_handlers_generic_handler(service.full_name, made)
 
 
-def _unary(name: str, method: Method) -> Callable[[Message, Context], Awaitable[Message]]:
-    async def call(request: Message, context: Context) -> Message:
+def _unary(name: str, kind: type[Message], method: Method) -> Callable[[bytes, Context], Awaitable[Message]]:
+    async def call(data: bytes, context: Context) -> Message:
         try:
-            return await method(request, _who(context))
+            return await method(_read(kind, data), _who(context))
         except Exception as error:
             await _refuse(context, name, error)
 
     return call
 
 
-def _stream(name: str, watch: Watch) -> Callable[[Message, Context], Awaitable[None]]:
-    async def call(request: Message, context: Context) -> None:
+def _stream(name: str, kind: type[Message], watch: Watch) -> Callable[[bytes, Context], Awaitable[None]]:
+    async def call(data: bytes, context: Context) -> None:
         try:
             # Written one by one: the next message is made only once the client has room for it.
-            async with contextlib.aclosing(watch(request, _who(context))) as messages:
+            async with contextlib.aclosing(watch(_read(kind, data), _who(context))) as messages:
                 async for message in messages:
                     await context.write(message)
         except Exception as error:
             await _refuse(context, name, error)
 
     return call
+
+
+def _read(kind: type[Message], data: bytes) -> Message:
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise Refusal(Code.INVALID, f"these bytes are no {kind.DESCRIPTOR.full_name}") from None
 
 
 def _who(context: Context) -> str:
