@@ -24,7 +24,7 @@ MAX_USER = 64
 _OPTIONS = [
     ("grpc.enable_http_proxy", 0),  # the controller is on this machine or at the end of a tunnel, never behind a proxy
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 5000),  # this is also how long one attempt to connect may take
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 ]

@@ -1,0 +1,83 @@
+"""Fixtures of the command line's tests: a controller's admin door, and `haldane` run against it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from controller.__main__ import main
+from tests.admin.doors import service_file
+from tests.cli.desk import WITHIN, Desk
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended: its exit code, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on standard output."""
+        return json.loads(self.out)
+
+
+Haldane = Callable[..., Done]
+Process = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    """A controller's admin door over an empty store; what it logs stays apart from what commands print."""
+    with capture_logs(), Desk() as opened:
+        yield opened
+
+
+@pytest.fixture
+def haldane(desk: Desk, capsys: pytest.CaptureFixture[str]) -> Haldane:
+    """Runs `haldane` in this process against the door."""
+
+    def run(*args: str) -> Done:
+        capsys.readouterr()
+        code = main(["--admin", desk.address, *args])
+        said = capsys.readouterr()
+        return Done(int(code), said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def scorer(haldane: Haldane, tmp_path: Path) -> Path:
+    """The file of the service `scorer` (v1 stable, v2, v3 without endpoints), applied."""
+    path = tmp_path / "scorer.yaml"
+    path.write_text(service_file())
+    assert haldane("apply", "-f", str(path)).code == 0
+    return path
+
+
+@pytest.fixture
+def process(desk: Desk) -> Iterator[Process]:
+    """Starts `haldane` as a process of its own against the door; ended with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*args: str, **options: Any) -> subprocess.Popen[str]:
+        environment = {**os.environ, "HALDANE_ADMIN": desk.address, "PYTHONUNBUFFERED": "1"}
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        command = [sys.executable, "-m", "controller", *args]
+        child = subprocess.Popen(command, env=environment, text=True, **{**pipes, **options})
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.kill()
+        child.communicate(timeout=WITHIN)
