@@ -1,13 +1,13 @@
 """What the core needs of the world, as Protocols. Adapters implement them; only `app` chooses which."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from controller.core.decision import Sync
+from controller.core.decision import Decision, Sync
 from controller.core.telemetry import Traffic as Traffic
 from controller.core.verdict import Verdict
-from controller.core.view import Change, LedgerLine, View
+from controller.core.view import Change, LedgerLine, ServiceState, View
 
 
 class StoreError(Exception):
@@ -94,6 +94,63 @@ class Archive(Protocol):
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""
+        ...
+
+
+class Cursors(Protocol):
+    """Keeps how far each reader of the ledger has come. May be lost: then a reader begins at the ledger's end."""
+
+    async def save_cursor(self, reader: str, sequence: int) -> None:
+        """The reader is done with every line up to that sequence."""
+        ...
+
+    async def load_cursor(self, reader: str) -> int | None:
+        """The sequence saved last; None for a reader that is new."""
+        ...
+
+
+class Undelivered(Exception):  # noqa: N818
+    """What was to be told was not taken, and why. `final`: trying the same again is of no use."""
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
+class Audience(Protocol):
+    """Somebody who is told of the ledger's lines: people, a program, a hook.
+
+    `name` is its own among all, `batch` the most lines it takes at once, `give_up` the seconds after which a line is
+    too old to be told.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def batch(self) -> int: ...
+
+    @property
+    def give_up(self) -> float: ...
+
+    def wants(self, line: LedgerLine) -> bool:
+        """Whether it is to be told of this line."""
+        ...
+
+    async def tell(self, lines: Sequence[LedgerLine]) -> None:
+        """Tell it; a line may come twice. Raises `Undelivered`; bounded in time."""
+        ...
+
+
+class Gates(Protocol):
+    """The hooks that services' policies name. Neither method ever waits: the newest answer is what counts."""
+
+    def hold(self, state: ServiceState, decision: Decision, verdict: Verdict) -> str:
+        """Why a decision that moves traffic forward must wait, in words; empty if every hook lets it pass."""
+        ...
+
+    def rollback(self, state: ServiceState, verdict: Verdict | None) -> str:
+        """Why a hook wants the running rollout taken back, in words; empty if none does."""
         ...
 
 

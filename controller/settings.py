@@ -1,11 +1,33 @@
-"""The settings: read once, at the edge, from the environment (`HALDANE_...`). Each with its unit and its reason."""
+"""The settings: read once, at the edge, each with its unit and its reason. Nothing else reads HALDANE_... for `serve`.
+
+Plain ones come from the environment (`HALDANE_XDS_LISTEN`) or from the settings file that HALDANE_CONFIG names
+(`xds_listen`); the environment wins. What has parts comes from the file alone, as tables `[notify.NAME]`,
+`[hooks.NAME]`: the part of Haldane that uses a table also says what is in it (`notify/target.py`, `hooks/hook.py`),
+and here is one line for it. docs/settings.md lists them all.
+"""
 
 import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from controller.core.errors import Violation, invalid
+from controller.core.spec import NAME
+from controller.core.units import Seconds
+from controller.hooks.hook import Hook
+from controller.notify.target import Target
+
+PREFIX = "HALDANE_"
+FILE = "HALDANE_CONFIG"
+"""The variable that names the settings file."""
+MAX_FILE = 1_048_576
+"""Bytes of the settings file."""
 
 
 def state_directory() -> Path:
@@ -23,13 +45,18 @@ def _address(text: str) -> str:
     return text
 
 
+TABLES: Mapping[str, type[BaseModel]] = {"notify": Target, "hooks": Hook}
+"""The settings that are tables of the file, and what is in each."""
+
 LoopbackAddress = Annotated[str, AfterValidator(_address)]
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+"""The NAME of a table such as [notify.NAME]."""
 
 
 class Settings(BaseSettings):
-    """All of Haldane's settings. Frozen; nothing else reads the environment."""
+    """All of Haldane's settings. Frozen."""
 
-    model_config = SettingsConfigDict(env_prefix="HALDANE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", enable_decoding=False)
 
     xds_listen: LoopbackAddress = "127.0.0.1:18000"
     """xDS, load reports, Envoy's metrics, health, reflection."""
@@ -39,10 +66,93 @@ class Settings(BaseSettings):
     """Console, /metrics, /healthz, /readyz, freeze and unfreeze."""
     store: str = Field(default_factory=lambda: f"sqlite:{state_directory() / 'haldane.db'}")
     """`sqlite:PATH` or `etcd:HOST:PORT,...`."""
-    report_interval: Annotated[float, Field(ge=0.1, le=60)] = 0.5
+    report_interval: Annotated[Seconds, Field(ge=0.1, le=60)] = 0.5
     """Seconds between an Envoy's load reports. Each report repeats the 61 KB node; half a second costs 122 KB/s."""
     sync_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The share of the connected proxies that must serve a step before the next one is taken."""
-    drain: Annotated[float, Field(ge=0, le=60)] = 2.0
+    drain: Annotated[Seconds, Field(ge=0, le=60)] = 2.0
     """Seconds that open calls get to end on SIGTERM."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is logged: this and what is more severe."""
+    notify: dict[Name, Target] = Field(default_factory=dict)
+    """Who is told of what happens."""
+    hooks: dict[Name, Hook] = Field(default_factory=dict)
+    """Who is asked before traffic moves."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given in the call first, then the environment, then the file."""
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _read_file(os.environ.get(FILE, "")))
+
+
+def read_settings(**given: object) -> Settings:
+    """The settings; those `given`, by their names, come before any other. `Refusal` names everything wrong at once."""
+    violations = list(_misspelt(os.environ))
+    settings = None
+    try:
+        settings = Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        violations += [_violation(detail, given) for detail in error.errors(include_url=False)]
+    if settings is None or violations:
+        raise invalid(violations)
+    return settings
+
+
+def _read_file(name: str) -> dict[str, Any]:
+    """The settings file's content; empty if none is named."""
+    if not name:
+        return {}
+    path = Path(name).expanduser()
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+        if len(content) > MAX_FILE:
+            raise ValueError(f"it has more than {MAX_FILE} bytes")
+        return tomllib.loads(content.decode())
+    except OSError as error:
+        raise invalid([Violation(FILE, f"{path} cannot be read: {error.strerror}")]) from error
+    except ValueError as error:
+        raise invalid([Violation(FILE, f"{path} is not TOML: {error}")]) from error
+
+
+def _misspelt(environment: Mapping[str, str]) -> Iterator[Violation]:
+    """Variables that look like settings. Others of our prefix are let be: Kubernetes makes some of its own."""
+    known = {name.upper() for name in Settings.model_fields}
+    for variable in sorted(environment):
+        name = variable.removeprefix(PREFIX)
+        near = get_close_matches(name, known, 1, cutoff=0.8) if name != variable and name not in known else []
+        if near:
+            yield Violation(variable, f"is no setting; did you mean {PREFIX}{near[0]}?")
+
+
+def _violation(detail: ErrorDetails, given: Mapping[str, object]) -> Violation:
+    """What pydantic found wrong, named as it was written: a variable or a key of the file."""
+    where = [str(part) for part in detail["loc"] if part != "[key]"]
+    variable = f"{PREFIX}{where[0].upper()}"
+    told = _told(detail, where)
+    if variable not in os.environ or where[0] in given:
+        return Violation(".".join(where), told)
+    if where[0] in TABLES:
+        told = f"belongs into the settings file, as tables [{where[0]}.NAME]; {FILE} names that file"
+    return Violation(variable, told)
+
+
+def _told(detail: ErrorDetails, where: list[str]) -> str:
+    match detail["type"]:
+        case "missing":
+            return "is missing"
+        case "string_pattern_mismatch":
+            return "a name has 1 to 63 of a-z, 0-9, '.', '_' and '-' and begins with a letter or digit"
+        case "extra_forbidden":
+            known = TABLES.get(where[0], Settings).model_fields
+            near = get_close_matches(where[-1][:64], known, 1)
+            return f"is no setting; {f'did you mean {near[0]}?' if near else 'docs/settings.md lists them'}"
+        case _:
+            return detail["msg"].removeprefix("Value error, ").replace("Input should be", "should be")

@@ -15,23 +15,18 @@ from controller.cli.invocation import DEFAULT_XDS, is_address
 @click.option("--http", metavar="HOST:PORT", help="Console, metrics, health (HALDANE_HTTP_LISTEN)")
 @click.pass_context
 def serve(ctx: click.Context, store: str | None, xds: str | None, admin: str | None, http: str | None) -> None:
-    """Run the controller until SIGTERM or Ctrl-C. All settings are read from HALDANE_... in the environment."""
-    from pydantic import ValidationError  # all of the controller is loaded here, and by no other command
-
-    from controller.app import serve as run
-    from controller.settings import Settings
+    """Run the controller until SIGTERM or Ctrl-C. Settings: HALDANE_... and the file that HALDANE_CONFIG names."""
+    from controller.core.errors import Refusal
+    from controller.settings import read_settings
 
     given: dict[str, Any] = {"store": store, "xds_listen": xds, "admin_listen": admin, "http_listen": http}
     try:
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        wrong = [f"{_variable(e['loc'])}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
-        raise Failure(Exit.USAGE, "\n".join(wrong)) from None
+        settings = read_settings(**{name: value for name, value in given.items() if value is not None})
+    except Refusal as refusal:
+        raise Failure(Exit.USAGE, "\n".join(map(str, refusal.violations))) from None
+    from controller.app import serve as run  # all of the controller is loaded here, and by no other command
+
     ctx.exit(run(settings))
-
-
-def _variable(where: tuple[int | str, ...]) -> str:
-    return f"HALDANE_{'_'.join(map(str, where)).upper()}"
 
 
 def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> str:

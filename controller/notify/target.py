@@ -1,0 +1,127 @@
+"""Who is told, and of what: the targets of the settings, and how severe each kind of ledger line is."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from enum import IntEnum
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from controller.core.guard import ALL
+from controller.core.spec import Value
+from controller.core.units import Seconds
+from controller.core.view import LedgerLine
+from controller.outbound import Receiver, SecretFile, Url
+
+
+class Severity(IntEnum):
+    """How much it matters."""
+
+    INFO = 1
+    """All is well, and something happened."""
+    WARNING = 2
+    """Somebody should know, or act, in working hours."""
+    CRITICAL = 3
+    """Wake somebody up."""
+
+
+SKIPPED = "notifications_skipped"
+"""Our own word to a target, not a ledger line: some lines could not be told in time."""
+
+SEVERITY: Mapping[str, Severity] = {
+    **dict.fromkeys(
+        (
+            "service_applied",
+            "rollout_started",
+            "rollout_warm",
+            "step_advanced",
+            "approved",
+            "promotion_started",
+            "bake_started",
+            "promoted",
+            "paused",
+            "resumed",
+            "ledger_trimmed",
+        ),
+        Severity.INFO,
+    ),
+    **dict.fromkeys(
+        (
+            "service_deleted",
+            "approval_needed",
+            "rolled_back",
+            "sight_back",
+            "proxy_refused",
+            "freeze_set",
+            "freeze_lifted",
+            "freeze_expired",
+            SKIPPED,
+        ),
+        Severity.WARNING,
+    ),
+    **dict.fromkeys(("rollback", "rollback_suppressed", "rollback_into_void", "blind"), Severity.CRITICAL),
+}
+"""By the ledger line's kind. Every kind that Haldane writes is here."""
+
+
+def severity_of(kind: str) -> Severity:
+    """How severe a line of that kind is; one that is not known here is rather told than kept quiet."""
+    return SEVERITY.get(kind, Severity.WARNING)
+
+
+def _severity(value: object) -> object:
+    words = {severity.name.lower(): severity for severity in Severity}
+    if isinstance(value, Severity) or value in words:
+        return words.get(str(value), value)
+    raise ValueError(f"one of {', '.join(words)} is needed")
+
+
+def _known_kind(kind: str) -> str:
+    if kind not in SEVERITY:
+        near = get_close_matches(kind[:64], SEVERITY, 1)
+        raise ValueError(f"did you mean {near[0]}?" if near else f"known kinds: {', '.join(sorted(SEVERITY))}")
+    return kind
+
+
+class Target(Value):
+    """One `[notify.NAME]` of the settings: a program that takes CloudEvents (`url`), or people (`apprise_file`)."""
+
+    url: Url | None = None
+    """Where events are sent as CloudEvents over HTTP."""
+    secret_file: SecretFile | None = None
+    """For `url`: keys for signatures, one a line: events are signed with each. Without it they are not signed."""
+    apprise_file: SecretFile | None = None
+    """A file of apprise URLs, one a line: chats, mail, pagers, phones. They hold passwords, so they are no setting."""
+    severity: Annotated[Severity, BeforeValidator(_severity)] = Severity.INFO
+    """Tell what is at least so severe: info, warning or critical."""
+    kinds: tuple[Annotated[str, AfterValidator(_known_kind)], ...] = ()
+    """Tell these kinds of ledger lines alone; empty: every kind."""
+    services: tuple[str, ...] = ()
+    """Tell what concerns these services alone, and what concerns all; empty: every service."""
+    timeout: Annotated[Seconds, Field(ge=0.1, le=60)] = 10.0
+    """Seconds that one attempt may take."""
+    give_up: Annotated[Seconds, Field(ge=1, le=86_400)] = 900.0
+    """Seconds for which a line is tried again; then it is old news, and only counted and summed up."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.url is None) == (self.apprise_file is None):
+            raise ValueError("either url (for programs) or apprise_file (for people) is needed")
+        if self.secret_file and self.url is None:
+            raise ValueError("secret_file goes with url")
+        return self
+
+    def receiver(self) -> Receiver:
+        """The program at `url`."""
+        assert self.url is not None
+        return Receiver(url=self.url, secret_file=self.secret_file, timeout=self.timeout)
+
+    def wants(self, line: LedgerLine) -> bool:
+        """Whether this line is to be told here."""
+        entry = line.entry
+        scopes = set(entry.service.split(","))
+        return (
+            severity_of(entry.kind) >= self.severity
+            and (not self.kinds or entry.kind in self.kinds)
+            and (not self.services or bool(scopes & {*self.services, ALL, ""}))
+        )
