@@ -3,7 +3,6 @@
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 import click
@@ -57,6 +56,8 @@ def _load(name: str, entry: Entry) -> click.Command:
 
 
 def _installed(name: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, distribution  # slow to load, and hardly ever needed
+
     try:
         distribution(name)
     except PackageNotFoundError:

@@ -1,11 +1,11 @@
 """`serve`, `bootstrap`: the controller, and the configuration of the proxies that it serves."""
 
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from controller.cli.failure import Exit, Failure
-from controller.cli.invocation import DEFAULT_XDS, is_address
+from controller.cli.invocation import DEFAULT_XDS
 
 
 @click.command()
@@ -23,27 +23,21 @@ def serve(ctx: click.Context, store: str | None, xds: str | None, admin: str | N
     try:
         settings = read_settings(**{name: value for name, value in given.items() if value is not None})
     except Refusal as refusal:
-        raise Failure(Exit.USAGE, "\n".join(map(str, refusal.violations))) from None
+        wrong = "the settings are not valid:"
+        raise Failure(Exit.USAGE, wrong, code=refusal.code, violations=refusal.violations) from None
     from controller.app import serve as run  # all of the controller is loaded here, and by no other command
 
     ctx.exit(run(settings))
 
 
-def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    if not is_address(value):
-        raise click.BadParameter(f"HOST:PORT is needed, such as {DEFAULT_XDS}, not {value!r}")
-    return value
-
-
 @click.command()
 @click.option("--fleet", required=True, help="The fleet that the proxy belongs to; its node.cluster.")
-@click.option("--node", default="", help="The proxy's own id. Default: its host's name and its process.")
+@click.option("--node", default="", help="The proxy's own id. Default: this host's name and a random end.")
 @click.option(
     "--xds",
     metavar="HOST:PORT",
     envvar="HALDANE_XDS_LISTEN",
     default=DEFAULT_XDS,
-    callback=_address,
     help=f"This controller; default: HALDANE_XDS_LISTEN or {DEFAULT_XDS}.",
 )
 @click.option(
@@ -53,12 +47,16 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     show_default=True,
     help="Envoy's own admin page.",
 )
-def bootstrap(fleet: str, node: str, xds: str, envoy_admin: str) -> None:
+@click.option(
+    "--protocol", type=click.Choice(["delta", "sotw"]), default="delta", show_default=True, help="The form of xDS."
+)
+def bootstrap(fleet: str, node: str, xds: str, envoy_admin: str, protocol: Literal["delta", "sotw"]) -> None:
     """Print the Envoy bootstrap for this controller: YAML, ready for `envoy -c`."""
     from controller.bootstrap import render
 
     try:
-        text = render(fleet=fleet, node=node, xds=xds, envoy_admin=None if envoy_admin == "none" else envoy_admin)
+        page = None if envoy_admin == "none" else envoy_admin
+        text = render(fleet=fleet, node=node, xds=xds, envoy_admin=page, protocol=protocol)
     except ValueError as error:
         raise Failure(Exit.USAGE, str(error)) from None
     click.echo(text, nl=False)

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from controller.core.guard import ALL
 from controller.core.units import format_parts
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 NONE = "-"
 """Stands where there is nothing."""
+EVERY = "*"
+"""What the API says for every service. (`core.guard` has it too, and loads more than all the commands together.)"""
 
 
 def clean(text: str) -> str:
@@ -67,7 +68,7 @@ def rollout_line(rollout: pb.Rollout) -> str:
 
 def scope(freeze: pb.FreezeInfo) -> str:
     """What a freeze covers, in words."""
-    return "all services" if freeze.scope == ALL else freeze.scope
+    return "all services" if freeze.scope == EVERY else freeze.scope
 
 
 def freeze_line(freeze: pb.FreezeInfo, now: float | None = None) -> str:
