@@ -1,0 +1,57 @@
+"""Fixtures for every test: processes that end with the test, and whose output is shown when it fails."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from controller.demo.processes import Children, children
+
+if TYPE_CHECKING:  # loading it takes two seconds, which only the tests that use it pay
+    from tests.support.model import ModelServer
+
+asyncio.set_event_loop(None)  # else pytest-asyncio makes one when it looks for it, and nobody closes that
+
+_PROCESSES = pytest.StashKey[Children]()
+_SHOWN = 40
+"""Lines of each process that a failure shows."""
+
+
+@pytest.fixture
+def processes(request: pytest.FixtureRequest) -> Iterator[Children]:
+    """The test's processes and their folder; all of them end with it."""
+    with children() as group:
+        request.node.stash[_PROCESSES] = group
+        yield group
+
+
+@pytest.fixture
+async def model_server() -> AsyncIterator[Callable[[str], Awaitable["ModelServer"]]]:
+    """Starts a model server of that version, which ends with the test."""
+    from tests.support.model import ModelServer
+
+    started: list[ModelServer] = []
+
+    async def start(version: str) -> ModelServer:
+        server = ModelServer(version)
+        await server.start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        await server.crash()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows the last lines of its processes."""
+    report = yield
+    group = item.stash.get(_PROCESSES, None)
+    if report.failed and group:
+        for child in group:
+            report.sections.append((f"last lines of {child.name} (pid {child.pid})", child.tail(_SHOWN)))
+    return report

@@ -1,0 +1,68 @@
+"""`haldane serve` as a process, with all of its doors on free ports."""
+
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import grpc
+
+from controller.demo.processes import Children
+from controller.pb.haldane.admin.v1.admin_pb2_grpc import (
+    CatalogStub,
+    FleetStub,
+    KillSwitchStub,
+    LedgerStub,
+    RolloutsStub,
+)
+from tests.support.process import Process, free_port
+from tests.support.waiting import answers, wait_until
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The admin API's stubs."""
+
+    catalog: CatalogStub
+    rollouts: RolloutsStub
+    killswitch: KillSwitchStub
+    fleet: FleetStub
+    ledger: LedgerStub
+
+
+class ControllerProcess(Process):
+    """A controller with a state file in the group's folder. It comes back on the same ports, with the same state."""
+
+    def __init__(self, group: Children, settings: Mapping[str, str] | None = None, name: str = "controller") -> None:
+        self.xds, self.admin, self.http = (f"127.0.0.1:{free_port()}" for _ in range(3))
+        self.store = group.folder / f"{name}.db"
+        self.environment = {
+            "HALDANE_XDS_LISTEN": self.xds,
+            "HALDANE_ADMIN_LISTEN": self.admin,
+            "HALDANE_HTTP_LISTEN": self.http,
+            "HALDANE_ADMIN": self.admin,
+            "HALDANE_STORE": f"sqlite:{self.store}",
+            **(settings or {}),
+        }
+        super().__init__(group, name, [sys.executable, "-m", "controller", "serve"], self.environment)
+
+    async def start(self, within: float = 20.0) -> None:
+        """Start it and wait until it says that it is ready."""
+        self.launch()
+        await wait_until(self._ready, within)
+
+    @contextlib.asynccontextmanager
+    async def doors(self) -> AsyncIterator[Doors]:
+        """The admin API, until the end of the block; also after a restart within it."""
+        async with grpc.aio.insecure_channel(self.admin) as channel:
+            yield Doors(
+                CatalogStub(channel),  # type: ignore[no-untyped-call]
+                RolloutsStub(channel),  # type: ignore[no-untyped-call]
+                KillSwitchStub(channel),  # type: ignore[no-untyped-call]
+                FleetStub(channel),  # type: ignore[no-untyped-call]
+                LedgerStub(channel),  # type: ignore[no-untyped-call]
+            )
+
+    async def _ready(self) -> bool:
+        self.child.check()
+        return await answers(f"http://{self.http}/readyz")

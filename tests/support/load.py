@@ -1,0 +1,28 @@
+"""A steady load in the background of a test, with the demo's generator."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+
+from controller.demo.load import Answer, Load
+
+BODY = (b"{}",)
+
+
+@contextlib.asynccontextmanager
+async def steady(port: int, rate: float, *, path: str = "/", timeout: float = 10.0) -> AsyncIterator[Load]:
+    """Requests to that port of 127.0.0.1, `rate` a second, while the block runs and 60 s at the longest."""
+    load = Load(f"http://127.0.0.1:{port}{path}", BODY, rate=rate, timeout=timeout)
+    running = asyncio.create_task(load.run(60.0))
+    try:
+        yield load
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+def by_version(answers: Iterable[Answer]) -> Counter[str]:
+    """How many answers each version gave."""
+    return Counter(answer.version for answer in answers)

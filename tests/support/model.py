@@ -1,0 +1,80 @@
+"""A model server that answers with its version, and misbehaves when it is told to."""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from controller.demo.model_server import VERSION_HEADER
+from tests.support.process import free_port
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """What the server does from now on. `errors` is the share of requests answered with `status`; seconds."""
+
+    errors: float = 0.0
+    status: int = 500
+    delay: float = 0.0
+    slow: float = 1.0
+    """The share of the requests that are delayed."""
+    hang: float = 0.0
+    """The share of the requests that are never answered."""
+    reset: float = 0.0
+    """The share of the requests whose connection is cut in the place of an answer."""
+
+
+@dataclass
+class ModelServer:
+    """Serves every path in the test's own event loop. `behaviour` may be changed at any time."""
+
+    version: str
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    port: int = field(default_factory=free_port)
+    seen: int = 0
+    """Requests that reached it."""
+    given: dict[int, int] = field(default_factory=dict)
+    """Answers by status."""
+
+    def __post_init__(self) -> None:
+        self._dice = random.Random(self.version)
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT, for a service file."""
+        return f"127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Listen; on the same port as before after a `crash`."""
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+
+    async def crash(self) -> None:
+        """Stop listening and cut every connection: further ones are refused."""
+        if self._runner:
+            runner, self._runner = self._runner, None
+            if runner.server:
+                for protocol in list(runner.server.connections):
+                    if protocol.transport:
+                        protocol.transport.abort()
+            await runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.seen += 1
+        now = self.behaviour
+        if self._dice.random() < now.hang:
+            await asyncio.sleep(3600)
+        if now.delay and self._dice.random() < now.slow:
+            await asyncio.sleep(now.delay)
+        if self._dice.random() < now.reset:
+            if request.transport:
+                request.transport.abort()
+            return web.Response()
+        status = now.status if self._dice.random() < now.errors else 200
+        self.given[status] = self.given.get(status, 0) + 1
+        return web.json_response({"model_version": self.version}, status=status, headers={VERSION_HEADER: self.version})
