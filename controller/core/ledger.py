@@ -27,6 +27,22 @@ class Chain:
     broken: int | None = None
     why: str = ""
 
+    def then(self, line: LedgerLine) -> "Chain":
+        """The chain with one line more, which is known to fit."""
+        return Chain(self.lines + 1, self.first or line.sequence, line.sequence, line.hash)
+
+    def fault(self, line: LedgerLine) -> str:
+        """Why the line cannot be the next one; empty if it can. Any line can be the first."""
+        if self.lines and line.sequence != self.last + 1:
+            return f"it follows line {self.last}: what was between them is gone"
+        if self.lines and line.previous != self.hash:
+            return "it does not carry the hash of the line before"
+        if line.sequence == 1 and line.previous:
+            return "it is the first and yet carries the hash of a line before"
+        if line.digest() != line.hash:
+            return "its content does not give its hash: it was changed"
+        return ""
+
 
 def verify(lines: Iterable[LedgerLine], *, whole: bool = True) -> Chain:
     """Follow the chain to its end, or to the first line that does not fit.
@@ -37,29 +53,17 @@ def verify(lines: Iterable[LedgerLine], *, whole: bool = True) -> Chain:
     chain = Chain()
     missing: LedgerLine | None = None
     for line in lines:
-        why = _fault(chain, line)
+        why = chain.fault(line)
         if why:
             return replace(chain, broken=line.sequence, why=why)
         if whole and chain.lines == 0 and line.sequence > 1:
             missing = line
         if missing and _accounts_for(line, missing):
             missing = None
-        chain = Chain(chain.lines + 1, chain.first or line.sequence, line.sequence, line.hash)
+        chain = chain.then(line)
     if missing:
         return replace(chain, broken=missing.sequence, why="the lines before it are gone, and no trimming took them")
     return chain
-
-
-def _fault(chain: Chain, line: LedgerLine) -> str:
-    if chain.lines and line.sequence != chain.last + 1:
-        return f"it follows line {chain.last}: what was between them is gone"
-    if chain.lines and line.previous != chain.hash:
-        return "it does not carry the hash of the line before"
-    if line.sequence == 1 and line.previous:
-        return "it is the first and yet carries the hash of a line before"
-    if line.digest() != line.hash:
-        return "its content does not give its hash: it was changed"
-    return ""
 
 
 def _accounts_for(line: LedgerLine, first: LedgerLine) -> bool:

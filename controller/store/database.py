@@ -10,6 +10,7 @@ from controller.core.guard import Freeze
 from controller.core.view import Change, LedgerLine, ServiceState, View
 from controller.ports import Applied, NotWritten, StoreLost, Unusable
 from controller.store import rules
+from controller.store.ledger import Past, Row
 from controller.store.records import Effect, Unreadable, digest, read_freeze, read_state, write
 from controller.store.schema import prepare
 
@@ -96,6 +97,38 @@ class Database:
                 {"after": after, "service": service, "limit": limit},
             ).fetchall()
         return [LedgerLine.model_validate_json(row[0]) for row in rows]
+
+    def rows(self, limit: int = -1) -> list[Row]:
+        """The oldest rows of the ledger, at most so many (-1: all)."""
+        with self._asking():
+            found = self._db.execute("SELECT line, effect FROM ledger ORDER BY sequence LIMIT ?", (limit,)).fetchall()
+        return [Row(LedgerLine.model_validate_json(line), effect) for line, effect in found]
+
+    def ledger_length(self) -> int:
+        """How many lines the ledger has."""
+        with self._asking():
+            found = self._db.execute(
+                "SELECT (SELECT max(sequence) FROM ledger) - (SELECT min(sequence) FROM ledger) + 1"
+            ).fetchone()
+        return found[0] or 0
+
+    def past(self) -> Past:
+        """What the trimmed part of the ledger led to; nothing, if none was trimmed."""
+        with self._asking():
+            row = self._db.execute("SELECT sequence, hash, record FROM checkpoint").fetchone()
+        return Past.load(self.view.store_id, *row) if row else Past.nothing(self.view.store_id)
+
+    def cut(self, past: Past, change: Change, at: float) -> None:
+        """Take away the lines that led to `past`, which takes their place, and write down the change that says so."""
+
+        def work() -> int:
+            self._db.execute("DELETE FROM checkpoint")
+            self._db.execute("INSERT INTO checkpoint VALUES (?, ?, ?)", (past.chain.last, past.chain.hash, past.dump()))
+            revision = self._apply(change, None, at)
+            self._db.execute("DELETE FROM ledger WHERE sequence <= ?", (past.chain.last,))
+            return revision
+
+        self.view = rules.after(self.view, Effect(), self._transact(work))
 
     def save_session(self, service: str, rollout_id: str, session: str) -> None:
         """Keep a session. Not synced to the disk by itself: what the next change does anyway is enough."""

@@ -11,9 +11,17 @@ import structlog
 from controller.core.view import Change, LedgerLine, View
 from controller.ports import Applied, Clock, StoreLost, Term, Unusable
 from controller.store.database import Database
+from controller.store.ledger import export
 from controller.store.lock import FileLock
 from controller.store.newest import CLOSED, Newest
 from controller.store.rules import MAX_SESSION
+from controller.store.trimming import trim
+
+KEEP = 10_000
+"""Lines of the ledger that stay in the store. So long, too, the id of a change is known and its retry safe."""
+
+CHUNKS = 20
+"""A twentieth of these is trimmed at once: so few that a change meanwhile waits milliseconds, not seconds."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,18 +32,21 @@ log = structlog.get_logger()
 class SqliteStore:
     """Everything in one file. Every act on it runs in one thread, one after the other."""
 
-    def __init__(self, database: Database, lock: FileLock, clock: Clock) -> None:
+    def __init__(self, database: Database, lock: FileLock, clock: Clock, exports: Path, keep: int) -> None:
         self._database = database
         self._lock = lock
         self._clock = clock
+        self._exports = exports
+        self._keep = keep
         self._newest = Newest(database.view)
         self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="haldane-store")
 
     @classmethod
-    def open(cls, path: Path, *, clock: Clock) -> Self:
+    def open(cls, path: Path, *, clock: Clock, keep: int = KEEP) -> Self:
         """The store in that file, made if there is none. `Unusable` says what is wrong and what to do.
 
+        `keep` lines of the ledger stay in it; older ones are exported into the folder PATH-ledger, then trimmed.
         For a local disk only: file locks and SQLite's shared memory do not work on network file systems.
         """
         try:
@@ -55,7 +66,7 @@ class SqliteStore:
         except BaseException:
             lock.release()
             raise
-        return cls(database, lock, clock)
+        return cls(database, lock, clock, path.with_name(path.name + "-ledger"), keep)
 
     async def close(self) -> None:
         """Give the file back. Every watch ends, and every later call is `StoreLost`; a second close does nothing."""
@@ -112,13 +123,36 @@ class SqliteStore:
         """The session saved last for that rollout, if any."""
         return await self._run(self._database.load_session, service, rollout_id)
 
+    async def export(self, folder: Path) -> Path | None:
+        """Write the ledger, as far as it is in the store, into a new file of that folder; None if it is empty."""
+        rows = await self._run(self._database.rows)
+        return await asyncio.to_thread(export, rows, folder) if rows else None
+
     async def _apply(self, change: Change, token: int | None) -> int:
-        return await self._run(self._database.apply, change, token, self._clock.wall())
+        revision = await self._run(self._database.apply, change, token, self._clock.wall())
+        if not self._closed:
+            self._submit(self._tidy)
+        return revision
+
+    def _tidy(self) -> None:
+        """Trim the ledger if it is too long; what stands in the way is logged, and tried again a chunk later."""
+        chunk = max(1, self._keep // CHUNKS)
+        try:
+            length = self._database.ledger_length()
+            if length >= self._keep + chunk and length % chunk == 0:
+                path = trim(self._database, self._exports, lines=chunk, who="haldane", at=self._clock.wall())
+                log.info("ledger_trimmed", lines=chunk, exported=str(path))
+        except (StoreLost, ValueError, OSError) as error:
+            log.warning("ledger_not_trimmed", reason=str(error))
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do it in the thread and publish what it led to, even if the caller is cancelled meanwhile."""
+        """Do it in the thread: it is done even if the caller is cancelled meanwhile."""
         if self._closed:
             raise StoreLost(CLOSED)
+        return await self._submit(work, *args, **kwargs)
+
+    def _submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+        """Do it in the thread and publish the view that it led to, before anybody gets the answer."""
         loop = asyncio.get_running_loop()
 
         def do() -> T:
@@ -127,4 +161,4 @@ class SqliteStore:
             finally:
                 loop.call_soon_threadsafe(self._newest.publish, self._database.view)
 
-        return await loop.run_in_executor(self._thread, do)
+        return loop.run_in_executor(self._thread, do)
