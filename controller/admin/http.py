@@ -7,6 +7,7 @@ under another host's name (DNS rebinding) and requests that another site's page 
 import asyncio
 import ipaddress
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -43,11 +44,12 @@ def make_http(
     *,
     ready: Callable[[], str | None],
     registry: CollectorRegistry,
+    body_within: float = BODY_WITHIN,
 ) -> web.Application:
     """The door. `ready` says why the controller is not ready, None if it is; `registry` is what /metrics shows."""
     app = web.Application(middlewares=[_answer_in_json, _refuse_other_sites], client_max_size=MAX_BODY)
     probes = Probes(ready, registry)
-    switch = Switch(operations, Looks(operations, observatory, fleet))
+    switch = Switch(operations, Looks(operations, observatory, fleet), body_within)
     app.add_routes(
         [
             web.get("/healthz", probes.alive),
@@ -64,9 +66,10 @@ def make_http(
 class Switch:
     """The kill switch over HTTP."""
 
-    def __init__(self, operations: Operations, looks: Looks) -> None:
+    def __init__(self, operations: Operations, looks: Looks, body_within: float) -> None:
         self._operations = operations
         self._looks = looks
+        self._body_within = body_within
 
     async def list(self, _request: web.Request) -> web.Response:
         """GET /freeze: the freezes in force."""
@@ -75,7 +78,7 @@ class Switch:
 
     async def freeze(self, request: web.Request) -> web.Response:
         """POST /freeze: the freeze, once it is durable."""
-        body = await _body(request, {"service", "reason", "ttl", "request_id"})
+        body = await self._body(request, {"service", "reason", "ttl", "request_id"})
         freezes, revision = await self._operations.freeze(
             _scopes(body),
             who=_who(request),
@@ -87,11 +90,22 @@ class Switch:
 
     async def unfreeze(self, request: web.Request) -> web.Response:
         """POST /unfreeze: what was lifted, once it is durable."""
-        body = await _body(request, {"service", "reason", "request_id"})
+        body = await self._body(request, {"service", "reason", "request_id"})
         lifted, revision = await self._operations.unfreeze(
             _scopes(body), who=_who(request), reason=_text(body, "reason"), request_id=_text(body, "request_id")
         )
         return web.json_response({"lifted": [_freeze_json(freeze) for freeze in lifted], "revision": revision})
+
+    async def _body(self, request: web.Request, known: set[str]) -> Mapping[str, Any]:
+        """The JSON object in a request's body."""
+        if request.content_type not in _BODY_TYPES:
+            raise web.HTTPUnsupportedMediaType(reason="a body of application/json is needed")
+        try:
+            async with asyncio.timeout(self._body_within):
+                data = await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(reason=f"the body did not come within {self._body_within:g} s") from None
+        return read_body(data, known)
 
 
 class Probes:
@@ -128,8 +142,7 @@ async def _answer_in_json(request: web.Request, handler: Handler) -> web.StreamR
         return _error(_STATUSES.get(refusal.code, 400), refusal.code.value, refusal.message, refusal.violations)
     except web.HTTPException as error:
         allow = {"Allow": error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
-        message = f"{_line(request)}: {error.reason}"
-        return _error(error.status, error.reason.upper().replace(" ", "_"), message, headers=allow)
+        return _error(error.status, HTTPStatus(error.status).name, f"{_line(request)}: {error.reason}", headers=allow)
     except Exception as error:
         log.error("call_failed", method=_line(request), exc_info=error)
         return _error(500, "INTERNAL", "an error of the controller's own; its log says more")
@@ -142,25 +155,13 @@ async def _refuse_other_sites(request: web.Request, handler: Handler) -> web.Str
         raise web.HTTPForbidden(reason=f"Host must be a loopback name, not {host[:80]}")
     if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
         if origin is not None and origin != f"http://{host}":
-            raise web.HTTPForbidden(reason="Requests from other sites are refused")
+            raise web.HTTPForbidden(reason="requests from other sites are refused")
         if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-            raise web.HTTPForbidden(reason="Requests from other sites are refused")
+            raise web.HTTPForbidden(reason="requests from other sites are refused")
     response = await handler(request)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers[hdrs.CACHE_CONTROL] = "no-store"
     return response
-
-
-async def _body(request: web.Request, known: set[str]) -> Mapping[str, Any]:
-    """The JSON object in a request's body."""
-    if request.content_type not in _BODY_TYPES:
-        raise web.HTTPUnsupportedMediaType(reason="A body of application/json is needed")
-    try:
-        async with asyncio.timeout(BODY_WITHIN):
-            data = await request.read()
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
-    return read_body(data, known)
 
 
 def _scopes(body: Mapping[str, Any]) -> tuple[str, ...]:

@@ -14,11 +14,11 @@ PACE = 0.1
 
 
 class Watches:
-    """The open watches of one door."""
+    """The open watches of one door; `open` is how many."""
 
     def __init__(self, observatory: Observatory) -> None:
         self._observatory = observatory
-        self._open = 0
+        self.open = 0
         self._draining = asyncio.Event()
 
     def drain(self) -> None:
@@ -28,13 +28,13 @@ class Watches:
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
         """The place of one watch, as long as the block runs."""
-        if self._open >= MAX_WATCHES:
+        if self.open >= MAX_WATCHES:
             raise Refusal(Code.TOO_MANY, f"{MAX_WATCHES} watches are open, which is the limit: close some")
-        self._open += 1
+        self.open += 1
         try:
             yield
         finally:
-            self._open -= 1
+            self.open -= 1
 
     async def news(self, seen: int) -> int:
         """Wait until there is news later than `seen`, but no less than the pace; `Refusal` when draining."""

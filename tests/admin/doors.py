@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
@@ -16,7 +17,8 @@ from controller.admin.http import make_http
 from controller.admin.service import add_admin
 from controller.admin.watches import Watches
 from controller.core.decision import Sync
-from controller.core.view import Change, LedgerLine, View
+from controller.core.guard import Act
+from controller.core.view import Change, Entry, LedgerLine, View
 from controller.operations import Operations
 from controller.pb.haldane.admin.v1 import admin_pb2_grpc
 from controller.ports import Applied, Live, ProxyStatus, Store, StoreLost
@@ -64,6 +66,10 @@ class LosableStore(MemoryStore):
         self._answer()
         return await super().events(service=service, after=after, limit=limit)
 
+    def write(self, entry: Entry) -> None:
+        """Write a line into the ledger, whether anybody can reach the store or not."""
+        self._apply(Change(uuid.uuid4().hex, "told", Act.RECORD, entry), None)
+
     def _answer(self) -> None:
         if self.away:
             raise StoreLost("the disk is full")
@@ -80,6 +86,10 @@ class ToldObservatory:
 
     def view(self) -> View:
         return self._view
+
+    def show(self, view: View) -> None:
+        """Serve this view, until the store has a newer one."""
+        self._view = view
 
     def live(self, service: str) -> Live:
         return self._lives.get(service, Live())
@@ -165,7 +175,7 @@ async def opened_doors() -> AsyncIterator[Doors]:
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     doors: Doors
-    site = make_http(operations, observatory, fleet, ready=lambda: doors.unready, registry=registry)
+    site = make_http(operations, observatory, fleet, ready=lambda: doors.unready, registry=registry, body_within=1.0)
     runner = web.AppRunner(site, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
