@@ -13,7 +13,9 @@ from pydantic import BeforeValidator
 PARTS = 10_000
 """All weights of a service total this, always: with a constant total, hash-sticky users never flip back."""
 
-_DURATION = re.compile(r"^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)$")
+# ASCII and \Z: digits of other scripts and a line break at the end are no part of a number.
+_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)\Z", re.ASCII)
+_SHARE = re.compile(r"(\d{1,9}(?:\.\d{1,15})?)(%?)\Z", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -51,16 +53,16 @@ Seconds = Annotated[float, BeforeValidator(parse_seconds)]
 
 def parse_share(value: object) -> float:
     """A share in 0..1 from `5%` or `0.05`; ValueError says what would be right."""
-    try:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError
-        percent = isinstance(value, str) and value.endswith("%")
-        share = float(value[:-1]) / 100 if percent and isinstance(value, str) else float(value)
-    except (ValueError, OverflowError):
-        raise ValueError(f"a share such as 5% or 0.05 is needed, not {_shown(value)}") from None
-    if not math.isfinite(share) or not 0 <= share <= 1:
+    found = _SHARE.match(value) if isinstance(value, str) else None
+    if found:
+        share = float(found[1]) / (100 if found[2] else 1)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        share = value
+    else:
+        raise ValueError(f"a share such as 5% or 0.05 is needed, not {_shown(value)}")
+    if not 0 <= share <= 1:  # NaN is not either
         raise ValueError(f"a share lies between 0% and 100%, not {_shown(value)}")
-    return share
+    return float(share)
 
 
 def to_parts(share: float) -> int:
