@@ -1,0 +1,70 @@
+"""Telling programs: each ledger line as a CloudEvent (v1.0, structured JSON mode) over HTTP, signed.
+
+The format is nine keys of JSON, so it is written here and not taken from a package.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import aiohttp
+from pydantic import JsonValue
+
+from controller.core.view import LedgerLine
+from controller.notify.target import Target, severity_of
+from controller.outbound import Unanswered, post
+from controller.ports import Clock, Undelivered
+
+CONTENT_TYPE = "application/cloudevents+json"
+
+FINAL = frozenset({400, 410, 413, 415, 422})
+"""Statuses that speak of the very event, or say 'never again': sending it once more is of no use."""
+
+
+def cloud_event(line: LedgerLine, store_id: str) -> dict[str, JsonValue]:
+    """The event that tells a ledger line. Its `id` is the same whenever the line is told again."""
+    entry = line.entry
+    return {
+        "specversion": "1.0",
+        "id": f"{store_id}-{line.sequence}-{entry.kind}",
+        "source": f"/haldane/{store_id}",
+        "type": f"haldane.{entry.kind}",
+        "subject": entry.service or "*",
+        "time": datetime.fromtimestamp(line.at, UTC).isoformat(timespec="milliseconds"),
+        "severity": severity_of(entry.kind).name.lower(),
+        "datacontenttype": "application/json",
+        "data": {"sequence": line.sequence, "revision": line.revision, "hash": line.hash, **entry.model_dump()},
+    }
+
+
+class Program:
+    """A program at an HTTP address."""
+
+    batch = 1
+
+    def __init__(self, name: str, target: Target, session: aiohttp.ClientSession, clock: Clock, store_id: str) -> None:
+        self.name = name
+        self.give_up = target.give_up
+        self.wants = target.wants
+        self._receiver = target.receiver()
+        self._session = session
+        self._clock = clock
+        self._store_id = store_id
+
+    async def tell(self, lines: Sequence[LedgerLine]) -> None:
+        """Send each line. Raises `Undelivered`."""
+        for line in lines:
+            event = cloud_event(line, self._store_id)
+            try:
+                status = await post(
+                    self._session,
+                    self._receiver,
+                    json.dumps(event).encode(),
+                    content_type=CONTENT_TYPE,
+                    message_id=str(event["id"]),
+                    now=self._clock.wall(),
+                )
+            except Unanswered as unanswered:
+                raise Undelivered(str(unanswered)) from unanswered
+            if not 200 <= status < 300:
+                raise Undelivered(f"answered {status}", final=status in FINAL)
