@@ -96,6 +96,11 @@ class Decision:
         """Whether nothing is to be written."""
         return self.kind is Kind.HOLD
 
+    @property
+    def forward(self) -> bool:
+        """Whether automation takes the canary a step further with it, or asks a person to: what hooks are asked for."""
+        return self.kind in (Kind.ADVANCED, Kind.APPROVAL_NEEDED, Kind.PROMOTING)
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -126,9 +131,7 @@ def decide(state: ServiceState, seen: Seen, now: float) -> Decision:
         case Phase.PROMOTING:
             return _confirm_promotion(state, rollout, seen, now)
         case Phase.WARMING:
-            if not seen.verdict.warm:
-                return _hold(state, _told(seen.verdict, "the canary is warming up"))
-            return _move(state, rollout, Event.WARM, Kind.WARMED, Act.RECORD, "the warm-up is over", now)
+            return _warm_up(state, rollout, seen, now)
         case Phase.PROGRESSING:
             return _go_on(state, rollout, seen, now)
         case Phase.BAKING:
@@ -170,6 +173,18 @@ def _confirm_promotion(state: ServiceState, rollout: Rollout, seen: Seen, now: f
     bake = format_duration(rollout.policy.bake)
     why = f"{seen.sync.synced} of {seen.sync.total} proxies serve {rollout.canary} alone; watched for {bake}"
     return _move(state, rollout, Event.CONFIRM, Kind.BAKING, Act.RECORD, why, now)
+
+
+def _warm_up(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:
+    if not rollout.weight:
+        freeze = seen.blocked(Act.ADVANCE)
+        if freeze:
+            return _hold(state, f"would begin, but {told_freeze(freeze)}")
+        why = f"begins at {format_parts(rollout.policy.steps[0])}"
+        return _move(state, rollout, Event.OPEN, Kind.ADVANCED, Act.ADVANCE, why, now)
+    if not seen.verdict.warm:
+        return _hold(state, _told(seen.verdict, "the canary is warming up"))
+    return _move(state, rollout, Event.WARM, Kind.WARMED, Act.RECORD, "the warm-up is over", now)
 
 
 def _go_on(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:
@@ -324,7 +339,7 @@ def _start(state: ServiceState, command: Command, now: float) -> Decision:
         phase=Phase.IDLE,
         started_at=now,
     )
-    why = command.reason or f"{canary} starts at {format_parts(state.spec.policy.steps[0])}"
+    why = command.reason or f"{canary} starts"
     if present and present.running:
         why = f"{why} (in the place of {present.canary}, which was {present.phase})"
     return _move(state, fresh, Event.START, Kind.STARTED, Act.ADVANCE, why, now)
@@ -353,6 +368,11 @@ def _once(state: ServiceState, rollout: Rollout, kind: Kind, cause: str, text: s
         return _hold(state, text)
     noted = rollout.model_copy(update={"suppressed": (*rollout.suppressed, cause)})
     return Decision(kind, Act.RECORD, text, state.model_copy(update={"rollout": noted}))
+
+
+def held(state: ServiceState, decision: Decision, reason: str) -> Decision:
+    """To hold where `decision` would have moved on."""
+    return _hold(state, f"would move on ({decision.kind}), but {reason}")
 
 
 def _hold(state: ServiceState, reason: str) -> Decision:

@@ -15,7 +15,9 @@ class Phase(StrEnum):
     IDLE = "IDLE"
     """No rollout has ever run."""
     WARMING = "WARMING"
-    """At the first step's weight while the canary warms up: wider margins, latency not judged."""
+    """At the first step's weight while the canary warms up: wider margins, latency not judged.
+
+    Where the policy names hooks: without weight until they let it begin."""
     PROGRESSING = "PROGRESSING"
     PAUSED = "PAUSED"
     """Automation holds; protection stays on."""
@@ -36,6 +38,8 @@ class Event(StrEnum):
     """What can happen to a rollout."""
 
     START = "START"
+    OPEN = "OPEN"
+    """The hooks let it begin."""
     WARM = "WARM"
     ADVANCE = "ADVANCE"
     ASK = "ASK"
@@ -53,17 +57,17 @@ BACK = "(back)"
 """In the table: return to the phase in which the rollout was paused."""
 
 _TABLE = """
-                  START    WARM         ADVANCE      ASK                FINISH     CONFIRM      BAKED     PAUSE   RESUME  ROLLBACK
-IDLE              WARMING  -            -            -                  -          -            -         -       -       -
-WARMING           WARMING  PROGRESSING  -            -                  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
-PROGRESSING       WARMING  -            PROGRESSING  AWAITING_APPROVAL  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
-PAUSED            WARMING  -            -            -                  PROMOTING  -            -         -       (back)  ROLLING_BACK
-AWAITING_APPROVAL WARMING  -            PROGRESSING  -                  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
-PROMOTING         -        -            -            -                  -          BAKING       -         -       -       ROLLING_BACK
-BAKING            -        -            -            -                  -          -            PROMOTED  PAUSED  -       ROLLING_BACK
-PROMOTED          WARMING  -            -            -                  -          -            -         -       -       ROLLING_BACK
-ROLLING_BACK      -        -            -            -                  -          ROLLED_BACK  -         -       -       -
-ROLLED_BACK       WARMING  -            -            -                  -          -            -         -       -       -
+                  START    OPEN     WARM         ADVANCE      ASK                FINISH     CONFIRM      BAKED     PAUSE   RESUME  ROLLBACK
+IDLE              WARMING  -        -            -            -                  -          -            -         -       -       -
+WARMING           WARMING  WARMING  PROGRESSING  -            -                  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
+PROGRESSING       WARMING  -        -            PROGRESSING  AWAITING_APPROVAL  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
+PAUSED            WARMING  -        -            -            -                  PROMOTING  -            -         -       (back)  ROLLING_BACK
+AWAITING_APPROVAL WARMING  -        -            PROGRESSING  -                  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
+PROMOTING         -        -        -            -            -                  -          BAKING       -         -       -       ROLLING_BACK
+BAKING            -        -        -            -            -                  -          -            PROMOTED  PAUSED  -       ROLLING_BACK
+PROMOTED          WARMING  -        -            -            -                  -          -            -         -       -       ROLLING_BACK
+ROLLING_BACK      -        -        -            -            -                  -          ROLLED_BACK  -         -       -       -
+ROLLED_BACK       WARMING  -        -            -            -                  -          -            -         -       -       -
 """  # noqa: E501
 
 
@@ -140,7 +144,9 @@ class Rollout(Value):
 
     def _weight(self, event: Event, step: int) -> int:
         match event:
-            case Event.START | Event.ADVANCE:
+            case Event.START if self.policy.hooks:
+                return 0
+            case Event.START | Event.OPEN | Event.ADVANCE:
                 return self.policy.steps[step]
             case Event.FINISH:
                 return PARTS

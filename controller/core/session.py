@@ -7,7 +7,7 @@ from controller.core.decision import Decision, Progress, Seen, Sync, decide
 from controller.core.guard import Act, Freeze, blocking
 from controller.core.judge import Evidence, judge
 from controller.core.rollout import Phase
-from controller.core.verdict import Verdict, Window
+from controller.core.verdict import Outcome, Reason, Verdict, Window
 from controller.core.view import ServiceState
 
 
@@ -56,12 +56,16 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a tick must know beside the window: the freezes in force and how far the proxies are."""
+    """What a tick must know beside the window: the freezes in force and how far the proxies are.
+
+    `harm` is why somebody else (a hook) wants the rollout taken back: it weighs as much as harm that was measured.
+    """
 
     freezes: tuple[Freeze, ...] = ()
     sync: Sync = field(default_factory=lambda: Sync(1, 1))
     sync_share: float = 1.0
     stable_void: bool = False
+    harm: Reason | None = None
 
 
 def tick(
@@ -72,6 +76,8 @@ def tick(
     if rollout is None:
         raise ValueError(f"{state.name} has no rollout")
     evidence, verdict = judge(rollout.policy, session.evidence, window, rollout.step)
+    if around.harm and verdict.outcome is not Outcome.HARM:
+        verdict = replace(verdict, outcome=Outcome.HARM, reasons=(around.harm,))
     passed = 0.0 if session.at is None else max(0.0, window.at - session.at)
     progress = session.progress.after(passed, blind=verdict.blind)
 
@@ -85,7 +91,8 @@ def tick(
 def entered(session: Session, before: ServiceState, after: ServiceState) -> Session:
     """The session once a decision has been committed: its dwell begins anew where the weight or the step changed.
 
-    The warm-up counts towards the first step's dwell (the weight is the same); the bake begins with its phase.
+    The warm-up counts towards the first step's dwell (the weight is the same); the bake begins with its phase; and no
+    time counts, towards the deadline either, that a rollout had to wait for its hooks to let it begin.
     """
     old, new = before.rollout, after.rollout
     if old is None or new is None:
@@ -93,4 +100,5 @@ def entered(session: Session, before: ServiceState, after: ServiceState) -> Sess
     bakes = old.phase is Phase.PROMOTING and new.phase is Phase.BAKING
     if (old.weight, old.step) == (new.weight, new.step) and not bakes:
         return session
-    return replace(session, progress=session.progress.entered())
+    began = old.phase is Phase.WARMING and not old.weight
+    return replace(session, progress=Progress() if began else session.progress.entered())
