@@ -6,7 +6,7 @@ from typing import Protocol
 
 from controller.core.decision import Decision, Sync
 from controller.core.telemetry import Traffic as Traffic
-from controller.core.verdict import Verdict
+from controller.core.verdict import Reason, Verdict
 from controller.core.view import Change, LedgerLine, ServiceState, View
 
 
@@ -149,8 +149,8 @@ class Gates(Protocol):
         """Why a decision that moves traffic forward must wait, in words; empty if every hook lets it pass."""
         ...
 
-    def rollback(self, state: ServiceState, verdict: Verdict | None) -> str:
-        """Why a hook wants the running rollout taken back, in words; empty if none does."""
+    def rollback(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:
+        """Why a hook wants the running rollout taken back; None if none does. `verdict` is the newest one."""
         ...
 
 

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 import aiohttp
 from pydantic import JsonValue
 
+from controller.core.severity import severity_of
 from controller.core.view import LedgerLine
-from controller.notify.target import Target, severity_of
+from controller.notify.target import Target
 from controller.outbound import Unanswered, post
 from controller.ports import Clock, Undelivered
 

@@ -14,8 +14,8 @@ from typing import Protocol
 
 import structlog
 
+from controller.core.severity import SKIPPED
 from controller.core.view import Entry, LedgerLine
-from controller.notify.target import SKIPPED
 from controller.ports import Audience, Clock, Cursors, Observatory, Store, StoreError, Undelivered
 
 PAGE = 500

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from controller.core.guard import ALL
+from controller.core.severity import severity_of
 from controller.core.spec import Value
 from controller.core.units import format_parts
 from controller.core.view import Entry, LedgerLine
-from controller.notify.target import Target, severity_of
+from controller.notify.target import Target
 from controller.ports import Undelivered
 
 SHOWN = 10

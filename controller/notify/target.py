@@ -1,72 +1,16 @@
-"""Who is told, and of what: the targets of the settings, and how severe each kind of ledger line is."""
+"""Who is told, and of what: the targets of the settings."""
 
-from collections.abc import Mapping
 from difflib import get_close_matches
-from enum import IntEnum
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from controller.core.guard import ALL
+from controller.core.severity import SEVERITY, Severity, severity_of
 from controller.core.spec import Value
 from controller.core.units import Seconds
 from controller.core.view import LedgerLine
 from controller.outbound import Receiver, SecretFile, Url
-
-
-class Severity(IntEnum):
-    """How much it matters."""
-
-    INFO = 1
-    """All is well, and something happened."""
-    WARNING = 2
-    """Somebody should know, or act, in working hours."""
-    CRITICAL = 3
-    """Wake somebody up."""
-
-
-SKIPPED = "notifications_skipped"
-"""Our own word to a target, not a ledger line: some lines could not be told in time."""
-
-SEVERITY: Mapping[str, Severity] = {
-    **dict.fromkeys(
-        (
-            "service_applied",
-            "rollout_started",
-            "rollout_warm",
-            "step_advanced",
-            "approved",
-            "promotion_started",
-            "bake_started",
-            "promoted",
-            "paused",
-            "resumed",
-            "ledger_trimmed",
-        ),
-        Severity.INFO,
-    ),
-    **dict.fromkeys(
-        (
-            "service_deleted",
-            "approval_needed",
-            "rolled_back",
-            "sight_back",
-            "proxy_refused",
-            "freeze_set",
-            "freeze_lifted",
-            "freeze_expired",
-            SKIPPED,
-        ),
-        Severity.WARNING,
-    ),
-    **dict.fromkeys(("rollback", "rollback_suppressed", "rollback_into_void", "blind"), Severity.CRITICAL),
-}
-"""By the ledger line's kind. Every kind that Haldane writes is here."""
-
-
-def severity_of(kind: str) -> Severity:
-    """How severe a line of that kind is; one that is not known here is rather told than kept quiet."""
-    return SEVERITY.get(kind, Severity.WARNING)
 
 
 def _severity(value: object) -> object:

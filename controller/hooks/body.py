@@ -1,0 +1,71 @@
+"""What a hook is sent: Flagger's webhook payload, with the weights and the verdict that Flagger's users ask for."""
+
+import json
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from controller.core.rollout import Phase
+from controller.core.verdict import Verdict
+from controller.core.view import LedgerLine, ServiceState
+from controller.hooks.hook import Hook, HookType
+
+CONTENT_TYPE = "application/json"
+NAMESPACE = "default"
+"""Haldane has no namespaces; receivers made for Flagger make a key of namespace and name."""
+
+PHASES: Mapping[Phase, str] = {
+    Phase.IDLE: "Initialized",
+    Phase.WARMING: "Progressing",
+    Phase.PROGRESSING: "Progressing",
+    Phase.PAUSED: "Waiting",
+    Phase.AWAITING_APPROVAL: "Waiting",
+    Phase.PROMOTING: "Promoting",
+    Phase.BAKING: "Finalising",
+    Phase.PROMOTED: "Succeeded",
+    Phase.ROLLING_BACK: "Failed",
+    Phase.ROLLED_BACK: "Failed",
+}
+"""Our phases in Flagger's words."""
+ASKED_IN: Mapping[HookType, str] = {
+    HookType.CONFIRM_ROLLOUT: "Waiting",
+    HookType.CONFIRM_PROMOTION: "WaitingPromotion",
+}
+"""What Flagger calls the wait for these answers."""
+
+
+def question(hook: Hook, kind: HookType, state: ServiceState, verdict: Verdict | None) -> bytes:
+    """What is sent to ask."""
+    return _encoded(hook, kind, state, verdict, {})
+
+
+def report(hook: Hook, kind: HookType, state: ServiceState, line: LedgerLine, *, warning: bool) -> bytes:
+    """What is sent to tell a ledger line."""
+    told = {
+        "eventMessage": line.entry.why,
+        "eventType": "Warning" if warning else "Normal",
+        "eventKind": line.entry.kind,
+        "timestamp": str(round(line.at * 1000)),
+    }
+    return _encoded(hook, kind, state, None, told)
+
+
+def _encoded(
+    hook: Hook, kind: HookType, state: ServiceState, verdict: Verdict | None, told: Mapping[str, str]
+) -> bytes:
+    rollout = state.rollout
+    body: dict[str, JsonValue] = {
+        "name": state.name,
+        "namespace": NAMESPACE,
+        "phase": ASKED_IN.get(kind, PHASES[rollout.phase if rollout else Phase.IDLE]),
+        "checksum": rollout.id if rollout else "",
+        "metadata": {**hook.metadata, **told},
+        "type": kind.value,
+        "weights": dict(state.weights),
+    }
+    if rollout:
+        body |= {"stable": rollout.stable, "canary": rollout.canary, "step": rollout.step}
+    if verdict:
+        reasons: list[JsonValue] = [{"code": reason.code, "text": reason.text} for reason in verdict.reasons]
+        body["verdict"] = {"outcome": verdict.outcome.value, "reasons": reasons}
+    return json.dumps(body).encode()

@@ -1,0 +1,75 @@
+"""The hooks that are told and not asked: `event` and `post-rollout`. They follow the ledger like every audience."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import aiohttp
+
+from controller.core.guard import ALL
+from controller.core.severity import Severity, severity_of
+from controller.core.view import LedgerLine, ServiceState, View
+from controller.hooks.body import CONTENT_TYPE, report
+from controller.hooks.hook import Hook, HookType
+from controller.outbound import Unanswered, post
+from controller.ports import Clock, Undelivered
+
+ENDS = frozenset({"promoted", "rolled_back"})
+"""The kinds of ledger lines that end a rollout."""
+GIVE_UP = 900.0
+"""Seconds after which a line is too old to be told."""
+
+
+class Listener:
+    """One hook of the settings, for the services whose policy names it."""
+
+    batch = 1
+    give_up = GIVE_UP
+
+    def __init__(
+        self, name: str, hook: Hook, *, session: aiohttp.ClientSession, clock: Clock, view: Callable[[], View]
+    ) -> None:
+        self.name = f"hooks.{name}"
+        self._hook_name = name
+        self._hook = hook
+        self._session = session
+        self._clock = clock
+        self._view = view
+
+    def wants(self, line: LedgerLine) -> bool:
+        """Whether a service that uses the hook is concerned."""
+        return bool(self._types(line)) and any(self._services(line))
+
+    async def tell(self, lines: Sequence[LedgerLine]) -> None:
+        """Send each line, for each service and type. Raises `Undelivered`."""
+        for line in lines:
+            for state in self._services(line):
+                for kind in self._types(line):
+                    await self._send(line, state, kind)
+
+    async def _send(self, line: LedgerLine, state: ServiceState, kind: HookType) -> None:
+        warning = severity_of(line.entry.kind) > Severity.INFO
+        body = report(self._hook, kind, state, line, warning=warning)
+        message_id = f"{self._view().store_id}-{line.sequence}-{kind}-{state.name}"
+        try:
+            status = await post(
+                self._session,
+                self._hook,
+                body,
+                content_type=CONTENT_TYPE,
+                message_id=message_id,
+                now=self._clock.wall(),
+            )
+        except Unanswered as unanswered:
+            raise Undelivered(str(unanswered)) from unanswered
+        if not 200 <= status < 300:
+            raise Undelivered(f"answered {status}", final=400 <= status < 500)
+
+    def _types(self, line: LedgerLine) -> list[HookType]:
+        told = [HookType.EVENT, HookType.POST_ROLLOUT] if line.entry.kind in ENDS else [HookType.EVENT]
+        return [kind for kind in told if kind in self._hook.types]
+
+    def _services(self, line: LedgerLine) -> Iterator[ServiceState]:
+        scopes = line.entry.service.split(",")
+        for state in self._view().services.values():
+            policy = state.rollout.policy if state.rollout else state.spec.policy
+            if self._hook_name in policy.hooks and (state.name in scopes or ALL in scopes):
+                yield state
