@@ -1,0 +1,264 @@
+"""One open stream: reads requests, steps the stream, writes what it says. Where a stream meets time and the network."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import grpc
+
+from controller.ports import Clock
+from controller.xds.lanes import Stream
+from controller.xds.limits import Limits
+from controller.xds.snapshot import Snapshot
+from controller.xds.stream import DeltaRequest, Event, Request, Settled, step
+from controller.xds.wire import (
+    BadRequest,
+    Node,
+    read_delta_request,
+    read_request,
+    write_delta_reply,
+    write_reply,
+)
+
+EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Observer(Protocol):
+    """Who is told what proxies did."""
+
+    def acknowledged(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
+        """A proxy acknowledged what was published (or what it asked for) so many seconds ago."""
+        ...
+
+    def rejected(self, node: str, fleet: str, type_url: str, error: str) -> None:
+        """A proxy refused a configuration."""
+        ...
+
+    def connected(self, node: str, fleet: str) -> None:
+        """A proxy opened a stream."""
+        ...
+
+    def disconnected(self, node: str, fleet: str) -> None:
+        """A proxy's stream ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """The observer that nobody listens to."""
+
+    def acknowledged(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
+        """Nobody listens."""
+
+    def rejected(self, node: str, fleet: str, type_url: str, error: str) -> None:
+        """Nobody listens."""
+
+    def connected(self, node: str, fleet: str) -> None:
+        """Nobody listens."""
+
+    def disconnected(self, node: str, fleet: str) -> None:
+        """Nobody listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """What a fleet is to be served, and since when (seconds of the monotonic clock)."""
+
+    snapshot: Snapshot
+    at: float
+
+
+class Source(Protocol):
+    """Where a connection finds what it serves, and tells who it is."""
+
+    def newest(self, fleet: str) -> Newest | None:
+        """What that fleet is to be served; None if there is nothing yet."""
+        ...
+
+    def admit(self, connection: "Connection") -> None:
+        """The client has said who it is. Raises `BadRequest` if it has too many streams."""
+        ...
+
+
+class Bucket:
+    """A token bucket: `burst` at once, `rate` a second."""
+
+    def __init__(self, burst: int, rate: float, now: float) -> None:
+        self._burst, self._rate = burst, rate
+        self._tokens, self._at = float(burst), now
+
+    def take(self, now: float) -> bool:
+        """Whether there was a token left."""
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class Connection:
+    """One stream of one client. `implied` is a per-type service's type, "" on an aggregated stream."""
+
+    def __init__(
+        self,
+        context: Context,
+        source: Source,
+        *,
+        delta: bool,
+        implied: str,
+        limits: Limits,
+        clock: Clock,
+        identifier: str,
+        observer: Observer,
+    ) -> None:
+        self.node = Node("", "", "")
+        self.stream = Stream(delta=delta)
+        self.connected_at = clock.wall()
+        self.since: dict[str, float] = {}
+        """Per type, Unix seconds since when it stands as it does."""
+        self._context = context
+        self._source = source
+        self._delta = delta
+        self._implied = implied
+        self._limits = limits
+        self._clock = clock
+        self._identifier = identifier
+        self._observer = observer
+        self._bucket = Bucket(limits.requests_burst, limits.requests_per_second, clock.monotonic())
+        self._due: dict[str, float] = {}
+        self._outbox: deque[bytes] = deque()
+        self._writer: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[Any] | None = None
+        self._ending: BadRequest | None = None
+
+    async def serve(self) -> None:
+        """Until the client ends the stream, or `BadRequest` does."""
+        self._reader = asyncio.current_task()
+        settling: asyncio.TimerHandle | None = None
+        try:
+            first = await self._first()
+            if first is None:
+                return
+            settling = asyncio.get_running_loop().call_later(self._limits.settle, self._settle)
+            self._hear(first)
+            while (data := await self._context.read()) is not EOF:
+                if not self._bucket.take(self._clock.monotonic()):
+                    raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, self._too_fast())
+                self._hear(self._read(data))
+        except asyncio.CancelledError:
+            if self._ending is None or self._reader is None:
+                raise
+            self._reader.uncancel()
+            raise self._ending from None
+        finally:
+            if settling:
+                settling.cancel()
+            if self._writer:
+                self._writer.cancel()
+
+    def wake(self) -> None:
+        """There may be something to say: say it, and whatever is newest by then."""
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+
+    def end(self, code: grpc.StatusCode, message: str) -> None:
+        """End the stream with that status."""
+        if self._ending is None and self._reader:
+            self._ending = BadRequest(code, message)
+            self._reader.cancel()
+
+    async def _first(self) -> Request | DeltaRequest | None:
+        """The first request, which says who the client is; None if the client said nothing and left."""
+        try:
+            async with asyncio.timeout(self._limits.first_request):
+                data = await self._context.read()
+        except TimeoutError:
+            text = f"no request within {self._limits.first_request:g} s"
+            raise BadRequest(grpc.StatusCode.DEADLINE_EXCEEDED, text) from None
+        if data is EOF:
+            return None
+        request, node = self._parse(data)
+        if node is None:
+            raise BadRequest(grpc.StatusCode.INVALID_ARGUMENT, "missing node: the first request must say node.id")
+        self.node = node
+        self._source.admit(self)
+        return request
+
+    def _read(self, data: bytes) -> Request | DeltaRequest:
+        request, node = self._parse(data)
+        if node is not None and (node.id, node.fleet) != (self.node.id, self.node.fleet):
+            text = f"node {node.id!r} on the stream of {self.node.id!r}: a stream belongs to one node"
+            raise BadRequest(grpc.StatusCode.INVALID_ARGUMENT, text)
+        if request.type_url not in self.stream.lanes and len(self.stream.lanes) >= self._limits.types:
+            text = f"more than {self._limits.types} resource types on one stream"
+            raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        return request
+
+    def _parse(self, data: bytes) -> tuple[Request | DeltaRequest, Node | None]:
+        if len(data) > self._limits.message_bytes:
+            text = f"a request of {len(data)} bytes; at most {self._limits.message_bytes}"
+            raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        return (read_delta_request if self._delta else read_request)(data, self._implied, self._limits)
+
+    def _hear(self, request: Request | DeltaRequest) -> None:
+        self._catch_up()
+        url = request.type_url
+        before = self.stream.lanes.get(url)
+        self._step(request)
+        after = self.stream.lanes[url]
+        if before is None or before.subscription != after.subscription:
+            self._due[url] = self._clock.monotonic()
+        if before and before.pending and before.pending.nonce == request.nonce:
+            self._tell(url, request.error)
+        if self._outbox:
+            self.wake()
+
+    def _tell(self, type_url: str, error: str | None) -> None:
+        """The client has answered a response."""
+        self.since[type_url] = self._clock.wall()
+        if error is None:
+            seconds = self._clock.monotonic() - self._due.get(type_url, 0.0)
+            self._observer.acknowledged(self.node.id, self.node.fleet, type_url, seconds)
+        else:
+            self._observer.rejected(self.node.id, self.node.fleet, type_url, error)
+
+    def _catch_up(self) -> None:
+        """Step to the newest snapshot, if the stream is not there yet."""
+        newest = self._source.newest(self.node.fleet)
+        old = self.stream.snapshot
+        if newest is None or newest.snapshot is old:
+            return
+        for url in self.stream.lanes:
+            if old is None or old.catalogue(url) is not newest.snapshot.catalogue(url):
+                self._due[url] = newest.at
+                self.since[url] = self._clock.wall()
+        self._step(newest.snapshot)
+
+    def _settle(self) -> None:
+        self._step(Settled())
+        if self._outbox:
+            self.wake()
+
+    def _step(self, event: Event) -> None:
+        self.stream, replies = step(self.stream, event)
+        write = write_delta_reply if self._delta else write_reply
+        self._outbox.extend(write(reply, self._identifier) for reply in replies)
+
+    async def _write(self) -> None:
+        """Write until there is nothing left to say. One response of each type at most waits here."""
+        self._catch_up()
+        try:
+            while self._outbox:
+                async with asyncio.timeout(self._limits.write):
+                    await self._context.write(self._outbox.popleft())
+        except TimeoutError:
+            text = f"a response found no room within {self._limits.write:g} s: the client reads too slowly"
+            self.end(grpc.StatusCode.DEADLINE_EXCEEDED, text)
+
+    def _too_fast(self) -> str:
+        limits = self._limits
+        return f"more than {limits.requests_burst} requests at once and {limits.requests_per_second:g} a second"

@@ -1,0 +1,156 @@
+"""What a client should have now: what the snapshot says, but never a route before its cluster, never a cluster's end
+before its routes', never what the client refused.
+
+Envoy acknowledges CDS only when every cluster of that update is warm, so a cluster in an acknowledged CDS may get
+traffic, and one that an unacknowledged route table may still use must stay. To send in the right order is not enough.
+"""
+
+from collections.abc import Set
+from dataclasses import replace
+
+from controller.xds.lanes import Lane, Stream
+from controller.xds.snapshot import CDS, EDS, LDS, NOTHING, RDS, Part, Resource, Resources, Snapshot, make_table
+from controller.xds.versions import read_version
+
+
+def wanted(stream: Stream, snapshot: Snapshot, type_url: str) -> Resources | None:
+    """What the client should have of that type now; None while it must not be told anything."""
+    lane = stream.lanes[type_url]
+    base = snapshot.catalogue(type_url).select(lane.subscription)
+    if type_url == RDS:
+        return None if stream.seen > snapshot.revision else _routes(stream, snapshot, lane, base)
+    if _would_empty(snapshot, lane):
+        return None
+    if type_url == CDS:
+        base = _with(base, _clusters_in_use(stream, snapshot, lane, base))
+    elif type_url == EDS:
+        base = _with(base, _endpoints_in_use(stream, lane, base))
+    return _acceptable(lane, base)
+
+
+def _would_empty(snapshot: Snapshot, lane: Lane) -> bool:
+    """Whether an empty world would go to a client that holds something which this store never took away.
+
+    A wiped store has nothing to say; the client keeps what it has.
+    """
+    if not snapshot.empty or not lane.brought:
+        return False
+    version = read_version(lane.brought)
+    return version is None or version.store != snapshot.store or version.revision > snapshot.revision
+
+
+def _with(base: Resources, kept: Resources) -> Resources:
+    return {**kept, **base} if kept else base
+
+
+def _gone(lane: Lane, base: Resources) -> list[Resource]:
+    """What the client has and wants, and the snapshot has no more."""
+    if lane.held is base:
+        return []
+    return [r for name, r in lane.held.items() if name not in base and lane.subscription.covers(name)]
+
+
+def _clusters_in_use(stream: Stream, snapshot: Snapshot, lane: Lane, base: Resources) -> Resources:
+    """Removals wait for the RDS ACK: the clusters that a route table which the client has may still use."""
+    gone = _gone(lane, base)
+    if not gone:
+        return NOTHING
+    used = _used(stream, snapshot)
+    known = _routes_known(stream, snapshot)
+    return {r.name: r for r in gone if r.name in used or not (known or r.any)}
+
+
+def _used(stream: Stream, snapshot: Snapshot) -> frozenset[str]:
+    """The clusters of the route tables that the client has or is about to have, and that are in use there."""
+    routes, listeners = stream.lanes.get(RDS), stream.lanes.get(LDS)
+    if routes is None:
+        return frozenset()
+    tables = [*routes.held.values(), *(routes.pending.after.values() if routes.pending else ())]
+    live = [t for t in tables if snapshot.catalogue(RDS).find(t.name) or (listeners and t.name in listeners.held)]
+    return frozenset().union(*(table.needs for table in live))
+
+
+def _routes_known(stream: Stream, snapshot: Snapshot) -> bool:
+    """Whether the client's route tables are known to be ours. After a reconnect they are not until it said so."""
+    lane = stream.lanes.get(RDS)
+    if lane is None:
+        return stream.settled
+    base = snapshot.catalogue(RDS).select(lane.subscription)
+    return lane.pending is None and all(name in lane.held and lane.held[name].any for name in base)
+
+
+def _endpoints_in_use(stream: Stream, lane: Lane, base: Resources) -> Resources:
+    """Endpoints stay for as long as their cluster does."""
+    clusters = stream.lanes.get(CDS)
+    return {r.name: r for r in _gone(lane, base) if clusters and r.name in clusters.held}
+
+
+def _acceptable(lane: Lane, base: Resources) -> Resources:
+    """Without what the client refused: its last good one in that place, or none."""
+    if not lane.refused:
+        return base
+    chosen = {name: r if r.content not in lane.refused else lane.held.get(name) for name, r in base.items()}
+    return {name: resource for name, resource in chosen.items() if resource}
+
+
+def _routes(stream: Stream, snapshot: Snapshot, lane: Lane, base: Resources) -> Resources:
+    """Additions wait for the CDS ACK: the route tables as far as their clusters are in place."""
+    listeners = stream.lanes.get(LDS)
+    kept = {r.name: r for r in _gone(lane, base) if listeners and r.name in listeners.held}
+    places = _in_place(stream, snapshot)
+    if not lane.refused and (places is None or all(table.needs <= places for table in base.values())):
+        return _with(base, kept)
+    tables = (_table(stream, snapshot, table, places) for table in base.values())
+    return _with({table.name: table for table in tables if table}, kept)
+
+
+def _in_place(stream: Stream, snapshot: Snapshot) -> Set[str] | None:
+    """The clusters that the client may route to; None if that is not ours to gate.
+
+    Only a client that takes all clusters is gated: one that asks by name (gRPC) asks for a cluster after the route.
+    A client that refused all of its first CDS keeps what it had before, which we cannot know: it is not gated.
+    """
+    lane = stream.lanes.get(CDS)
+    if lane is None or not lane.subscription.wildcard:
+        return None
+    if lane.pending:
+        return lane.held.keys() & lane.pending.after.keys()
+    if lane.held is snapshot.catalogue(CDS).listed or (lane.refused and not lane.held):
+        return None
+    return lane.held.keys()
+
+
+def _table(stream: Stream, snapshot: Snapshot, table: Resource, places: Set[str] | None) -> Resource | None:
+    """The newest form of a route table that the client can take now; None if there is none yet."""
+    lane = stream.lanes[RDS]
+    held = lane.held.get(table.name)
+    old = {part.name: part for part in held.parts} if held else {}
+    chosen: list[Part] = []
+    for part in table.parts:
+        if part.content not in lane.refused and (places is None or part.needs <= places):
+            chosen.append(part)
+        elif part.name in old:
+            chosen.append(old[part.name])
+        elif held is None and part.content not in lane.refused and not _hopeless(stream, snapshot, part):
+            return None
+    if len(chosen) == len(table.parts) and all(a is b for a, b in zip(chosen, table.parts, strict=True)):
+        return table
+    domains = [domain for part in chosen for domain in part.domains]
+    if not chosen or len(domains) != len(set(domains)):
+        return held
+    return make_table(table.name, chosen, snapshot.store, snapshot.revision)
+
+
+def _hopeless(stream: Stream, snapshot: Snapshot, part: Part) -> bool:
+    """Whether a cluster that it needs was refused, so that there is nothing to wait for."""
+    clusters, refused = snapshot.catalogue(CDS), stream.lanes[CDS].refused
+    return any((found := clusters.find(name)) and found.content in refused for name in part.needs)
+
+
+def owe_endpoints(stream: Stream, changed: Set[str]) -> Stream:
+    """A changed cluster warms anew, and waits for endpoints though they are the same: owe them once more."""
+    lane = stream.lanes.get(EDS)
+    names = frozenset(name for name in changed if lane and lane.subscription.covers(name))
+    if not lane or not names:
+        return stream
+    return replace(stream, lanes={**stream.lanes, EDS: replace(lane, owed=lane.owed | names)})

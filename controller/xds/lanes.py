@@ -1,0 +1,58 @@
+"""The state of one xDS stream, as values: a lane for each resource type, independent but for the gates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controller.xds.snapshot import NOTHING, Resource, Resources, Snapshot
+from controller.xds.subscription import NO_NAMES, Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The one response of a lane that is not yet answered. `after` is what the client has if it accepts."""
+
+    nonce: str
+    version: str
+    after: Resources
+    carried: tuple[Resource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One type on one stream."""
+
+    subscription: Subscription = NO_NAMES
+    held: Resources = field(default_factory=lambda: NOTHING)
+    """What the client has accepted, as far as this stream knows."""
+    pending: Pending | None = None
+    nonce: str = ""
+    """Of the newest response; empty before the first."""
+    owed: frozenset[str] = frozenset()
+    """Names that must be sent though the client may have them: newly asked for, or their cluster changed."""
+    due: bool = False
+    """Whether an answer is due even if there is nothing to send."""
+    brought: str = ""
+    """The newest version that the client came with, until the first response."""
+    refused: frozenset[str] = frozenset()
+    """Contents that the client refused; never sent again."""
+    rejected: Resources | None = None
+    """What the client would have if it had accepted the response it refused last."""
+    error: str = ""
+    acknowledged: str = ""
+    """The version that the client accepted last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One stream. `seen` is the highest revision of our store that the client said to have seen.
+
+    `settled` once the client has had time to ask for every type it uses: until then, nothing that it brought along
+    from an earlier stream is taken away.
+    """
+
+    delta: bool
+    snapshot: Snapshot | None = None
+    lanes: Mapping[str, Lane] = field(default_factory=dict)
+    nonces: int = 0
+    seen: int = 0
+    settled: bool = False

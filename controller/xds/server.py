@@ -1,0 +1,146 @@
+"""The xDS server: ADS and the per-type services, state of the world and Delta, on grpc.aio with raw bytes."""
+
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
+from typing import Any
+
+import grpc
+import structlog
+
+from controller.core.decision import Sync
+from controller.core.view import View
+from controller.ports import Clock, ProxyStatus
+from controller.xds import fleet
+from controller.xds.connection import Connection, Context, Newest, Observer, Silent
+from controller.xds.csds import csds_handler
+from controller.xds.fleet import Watched
+from controller.xds.limits import DEFAULT, Limits
+from controller.xds.snapshot import CDS, EDS, LDS, RDS
+from controller.xds.wire import BadRequest
+from controller.xds.world import World
+
+log = structlog.get_logger()
+
+ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+
+SERVICES = {
+    ADS: ("AggregatedResources", ""),
+    "envoy.service.cluster.v3.ClusterDiscoveryService": ("Clusters", CDS),
+    "envoy.service.endpoint.v3.EndpointDiscoveryService": ("Endpoints", EDS),
+    "envoy.service.listener.v3.ListenerDiscoveryService": ("Listeners", LDS),
+    "envoy.service.route.v3.RouteDiscoveryService": ("Routes", RDS),
+}
+"""gRPC service -> what its methods end with, and the type that it implies."""
+
+
+class XdsServer:
+    """Serves the newest view to every stream, and knows how far each proxy is (`ports.Fleet`)."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        limits: Limits = DEFAULT,
+        identifier: str = "haldane",
+        observer: Observer | None = None,
+    ) -> None:
+        self._clock = clock
+        self._limits = limits
+        self._identifier = identifier
+        self._observer = observer or Silent()
+        self._world = World()
+        self._published_at = 0.0
+        self._connections: set[Connection] = set()
+        self._draining = False
+
+    def publish(self, view: View) -> None:
+        """Serve that view from now on. An older one than is served is ignored: nothing goes back."""
+        if not self._world.turn(view):
+            return
+        self._published_at = self._clock.monotonic()
+        for connection in self._connections:
+            connection.wake()
+
+    def newest(self, fleet: str) -> Newest | None:
+        """What that fleet is to be served; None before the first view."""
+        snapshot = self._world.snapshot(fleet)
+        return Newest(snapshot, self._published_at) if snapshot else None
+
+    def proxies(self) -> tuple[ProxyStatus, ...]:
+        """Every connected proxy."""
+        return fleet.statuses(self._watched(), self._clock.wall(), self._limits.confirm)
+
+    def sync(self, service: str, revision: int) -> Sync:
+        """How many connected proxies have acknowledged the service's routes; none before that revision is served."""
+        found = fleet.sync(self._watched(), service)
+        return found if self._world.revision >= revision else Sync(0, found.total, found.refused)
+
+    def handlers(self) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":
+        """For the xDS port."""
+        return tuple(
+            grpc.method_handlers_generic_handler(
+                service,
+                {
+                    f"Stream{methods}": self._method(delta=False, implied=implied),
+                    f"Delta{methods}": self._method(delta=True, implied=implied),
+                },
+            )
+            for service, (methods, implied) in SERVICES.items()
+        )
+
+    def csds_handlers(self) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":
+        """For the admin port: how far each proxy is."""
+        return (csds_handler(self.proxies),)
+
+    async def drain(self) -> None:
+        """End every stream, so that its client goes elsewhere or comes back later; never an empty answer."""
+        self._draining = True
+        for connection in tuple(self._connections):
+            connection.end(grpc.StatusCode.UNAVAILABLE, "draining")
+
+    def admit(self, connection: Connection) -> None:
+        """The client of a new stream has said who it is."""
+        node = connection.node
+        if self._draining:
+            raise BadRequest(grpc.StatusCode.UNAVAILABLE, "draining")
+        if sum(other.node.id == node.id for other in self._connections) >= self._limits.streams_per_node:
+            text = f"{node.id} has {self._limits.streams_per_node} streams; that is the most one node may have"
+            raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        self._connections.add(connection)
+        self._observer.connected(node.id, node.fleet)
+
+    def _method(self, *, delta: bool, implied: str) -> "grpc.RpcMethodHandler[Any, Any]":
+        serve: Callable[..., Coroutine[Any, Any, None]] = partial(self._serve, delta=delta, implied=implied)
+
+        async def method(_requests: object, context: Context) -> None:
+            await serve(context)
+
+        return grpc.stream_stream_rpc_method_handler(method)
+
+    async def _serve(self, context: Context, *, delta: bool, implied: str) -> None:
+        connection = Connection(
+            context,
+            self,
+            delta=delta,
+            implied=implied,
+            limits=self._limits,
+            clock=self._clock,
+            identifier=self._identifier,
+            observer=self._observer,
+        )
+        try:
+            await connection.serve()
+        except BadRequest as bad:
+            if not self._draining:
+                log.warning("stream_refused", node=connection.node.id, peer=context.peer(), reason=bad.message)
+            await context.abort(bad.code, bad.message)
+        finally:
+            if connection in self._connections:
+                self._connections.remove(connection)
+                self._observer.disconnected(connection.node.id, connection.node.fleet)
+
+    def _watched(self) -> Iterator[Watched]:
+        for connection in self._connections:
+            snapshot = self._world.snapshot(connection.node.fleet)
+            if snapshot:
+                yield Watched(connection.node, connection.stream, snapshot, connection.connected_at, connection.since)

@@ -1,0 +1,58 @@
+"""Views and services for the tests of the xDS server: the values that a store would give."""
+
+from controller.core.rollout import Phase, Rollout
+from controller.core.spec import Endpoint, Listen, Policy, Service, Version
+from controller.core.units import PARTS
+from controller.core.view import ServiceState, View
+
+STORE = "0f9a-store"
+
+
+def service(
+    name: str = "fraud",
+    *,
+    port: int = 10000,
+    versions: dict[str, list[str]] | None = None,
+    stable: str = "v1",
+    canary: tuple[str, int] | None = None,
+    hosts: tuple[str, ...] = ("*",),
+    prefix: str = "/",
+    fleets: tuple[str, ...] = (),
+    protocol: str = "http",
+    revision: int = 1,
+) -> ServiceState:
+    """A service with its versions and their `host:port`s; `canary` is a version and its weight."""
+    given = versions or {"v1": ["127.0.0.1:9001"], "v2": ["127.0.0.1:9002"]}
+    spec = Service(
+        name=name,
+        fleets=fleets,
+        listen=Listen(port=port),
+        hosts=hosts,
+        prefix=prefix,
+        protocol=protocol,  # type: ignore[arg-type]
+        versions=tuple(Version(name=v, endpoints=tuple(map(endpoint, places))) for v, places in given.items()),
+        stable=stable,
+    )
+    rollout = None
+    if canary:
+        rollout = Rollout(
+            id="r1",
+            service=name,
+            stable=stable,
+            canary=canary[0],
+            policy=Policy(),
+            phase=Phase.PROMOTING if canary[1] == PARTS else Phase.PROGRESSING,
+            weight=canary[1],
+        )
+    return ServiceState(spec=spec, source="", stable=stable, rollout=rollout, revision=revision)
+
+
+def endpoint(place: str) -> Endpoint:
+    """`host:port` as an endpoint."""
+    host, _, port = place.rpartition(":")
+    return Endpoint(host=host.strip("[]"), port=int(port))
+
+
+def view(revision: int, *states: ServiceState, store: str = STORE) -> View:
+    """A view of those services at that revision."""
+    return View(store_id=store, revision=revision, services={state.name: state for state in states})
