@@ -1,0 +1,64 @@
+"""Blocks of traffic: what both versions did between two bets, paired; closed by a rule that is blind to outcomes."""
+
+from typing import NamedTuple
+
+from controller.core.units import PARTS
+
+ENOUGH = 2.0
+"""A block is closed when this many requests are to be expected on the side that has the smaller weight."""
+TOO_MANY = 4
+"""A block that is so many times as large as needed and still one-sided begins anew: the two sides would otherwise be
+compared over different times."""
+
+ALONE = 20.0
+"""Where stable has less than one request for so many of the canary's, the canary is compared with stable's past."""
+
+
+def needed(weight: int) -> float:
+    """Requests on both sides together that close a block at this canary weight."""
+    share = min(weight, PARTS - weight) / PARTS
+    return ENOUGH / share if share > 0 else 1.0
+
+
+class Block(NamedTuple):
+    """An open block of counts. `q` is the guess of stable's rate, made when the block was opened and kept until it is
+    closed: a guess that moved with the block's own outcomes would break the proof.
+
+    `heard_c` and `heard_s` tell whether the side has been reported on since the block was opened.
+    """
+
+    q: float
+    n_c: float = 0.0
+    x_c: float = 0.0
+    n_s: float = 0.0
+    x_s: float = 0.0
+    heard_c: bool = False
+    heard_s: bool = False
+
+    def with_canary(self, n: float, x: float, *, heard: bool = True) -> "Block":
+        """With what the canary did."""
+        q, n_c, x_c, n_s, x_s, heard_c, heard_s = self
+        return Block(q, n_c + n, x_c + x, n_s, x_s, heard_c or heard, heard_s)
+
+    def with_stable(self, n: float, x: float, *, heard: bool = True) -> "Block":
+        """With what stable did."""
+        q, n_c, x_c, n_s, x_s, heard_c, heard_s = self
+        return Block(q, n_c, x_c, n_s + n, x_s + x, heard_c, heard_s or heard)
+
+    def closes(self, weight: int) -> bool:
+        """Whether both sides can be compared, or the canary with the past where it has all the traffic. Looks at
+        sizes alone."""
+        if weight >= PARTS:
+            return self.heard_c and self.n_c >= 1
+        if not (self.heard_c and self.heard_s) or self.n_c < 1 or self.n_s < 1:
+            return False
+        return self.n_c + self.n_s >= needed(weight)
+
+    @property
+    def alone(self) -> bool:
+        """Whether stable has too little traffic to compare with."""
+        return self.n_s * ALONE < self.n_c
+
+    def stale(self, weight: int) -> bool:
+        """Whether it has waited for one side for so long that it must begin anew. Looks at sizes alone."""
+        return (self.n_c < 1 or self.n_s < 1) and self.n_c + self.n_s >= TOO_MANY * needed(weight)

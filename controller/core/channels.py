@@ -1,0 +1,140 @@
+"""What is watched: the channels of evidence, the nulls they bet against, and how the error budget is shared out.
+
+The budget is one bet: weights that total 1 over channels, alternatives and starting times. The average of e-processes
+is an e-process under any dependence between them, so nothing else needs correction; a weight w costs log(1/w) once.
+It is fixed by the policy before the rollout starts, never changed while it runs.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from controller.core.evidence import Null
+from controller.core.spec import Policy
+from controller.core.units import PARTS
+
+ALTERNATIVES = ((0.003, 0.2), (0.015, 0.4), (0.06, 0.2), (0.25, 0.1), (0.7, 0.1))
+"""Errors above what the null allows, as shares, each with its part of the channel's wealth. In points and not as
+ratios: in an incident that both sides share a bet on two points more stakes little by itself."""
+STUCK = ((0.3, 0.4), (0.8, 0.6))
+"""Likewise for requests that are not answered at all."""
+ODDS = ((1.4, 0.3), (2.5, 0.4), (8.0, 0.3))
+"""Slow answers: how many times the odds that the null allows."""
+SHIFTS = ((0.04, 0.4), (0.10, 0.4), (0.25, 0.2))
+"""The mean rank above what the null allows."""
+MOST_GAIN = 30.0
+"""No single bad answer counts for more than this factor, so no rollback rests on fewer than three of them."""
+
+QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
+"""Stable's running quantiles at which the distribution of latency is cut into bins."""
+SCORES = (0.05, 0.175, 0.375, 0.625, 0.825, 0.925, 0.97, 0.995)
+"""The mid-rank of each bin: the whole distribution in one number (Wilcoxon's test, in bins)."""
+SHIFT_MARGIN = 0.02
+TAILS = {0.50: 0.02, 0.75: 0.02, 0.90: 0.015, 0.95: 0.01, 0.99: 0.004}
+"""The quantiles that are channels of their own, each with the share by which the canary may exceed it."""
+
+WARM_UP_MARGIN = 0.05
+"""Errors allowed above stable's during the warm-up, as a share."""
+STUCK_MARGIN = 0.05
+STUCK_MARGIN_COLD = 0.5
+
+_WEIGHTS = {
+    "5xx": 0.55,
+    "4xx": 0.10,
+    "overdue": 0.05,
+    "latency": 0.08,
+    "latency_p50": 0.02,
+    "latency_p75": 0.02,
+    "latency_p90": 0.05,
+    "latency_p95": 0.05,
+    "latency_p99": 0.08,
+}
+_LIMIT_WEIGHT = 0.15
+"""What an absolute limit gets, if there is one."""
+
+GATE_ODDS = ((0.0, 0.7), (0.4, 0.3))
+"""Alternatives at a gate: the canary is like stable; it has 40 % of the margin."""
+RISK = 0.0125
+"""Margin times next weight at a gate: what a wrong step may cost in errors, as a share of all traffic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What must be shown before a step is left: the canary's excess is below these shares."""
+
+    errors: float
+    client_errors: float
+    median: float
+    tail: float
+
+
+LADDER = (
+    Level(0.10, 0.10, 0.30, 0.15),
+    Level(0.05, 0.05, 0.20, 0.08),
+    Level(0.02, 0.03, 0.15, 0.04),
+    Level(0.01, 0.025, 0.12, 0.025),
+    Level(0.004, 0.02, 0.10, 0.015),
+)
+"""The wider the exposure that follows, the smaller the margin. For the default error margin of 0.1 %."""
+GATE_SLACK = 1.21
+"""At a gate an answer is slow beyond the policy's tolerance and this factor more (1.1 x 1.21 = 1.33)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that follows from a policy alone."""
+
+    weights: dict[str, float]
+    harm: Null
+    """For errors, after the warm-up."""
+    cold: Null
+    ladder: tuple[Level, ...]
+    """The levels that some step asks for, the widest first."""
+    rung: tuple[int, ...]
+    """Per step, which of them it asks for."""
+    limit: float
+    """The wealth at which harm is shown: 1/alpha."""
+    gate_limit: float
+
+    def margin(self, metric: str, rung: int) -> float:
+        """The margin of a gate metric at a level of the ladder."""
+        level = self.ladder[rung]
+        match metric:
+            case "5xx":
+                return level.errors
+            case "4xx":
+                return level.client_errors
+            case "latency_p50":
+                return level.median
+            case _:
+                return level.tail
+
+
+@lru_cache(maxsize=256)
+def plan_of(policy: Policy) -> Plan:
+    """The plan of a policy; the same value for the same policy."""
+    weights = dict(_WEIGHTS)
+    if policy.errors.max is not None:
+        weights["errors_max"] = _LIMIT_WEIGHT
+    if policy.latency.p99 is not None:
+        weights["latency_max"] = _LIMIT_WEIGHT
+    total = sum(weights.values())
+    errors = policy.errors
+    nexts = (*policy.steps[1:], PARTS)
+    levels = [_level(weight / PARTS, max(1.0, errors.margin / 0.001)) for weight in nexts]
+    ladder = tuple(sorted(set(levels), key=lambda level: -level.errors))
+    return Plan(
+        weights={name: weight / total for name, weight in weights.items()},
+        harm=Null(errors.ratio, errors.margin),
+        cold=Null(errors.ratio, max(errors.margin, WARM_UP_MARGIN)),
+        ladder=ladder,
+        rung=tuple(ladder.index(level) for level in levels),
+        limit=1 / policy.false_rollback,
+        gate_limit=1 / (1 - policy.confidence),
+    )
+
+
+def _level(exposure: float, scale: float) -> Level:
+    wanted = RISK / exposure
+    fitting = [level for level in LADDER[:-1] if level.errors <= wanted] if exposure < 1 else []
+    level = fitting[0] if fitting else LADDER[-1]
+    return Level(min(0.5, level.errors * scale), level.client_errors, level.median, level.tail)

@@ -1,0 +1,157 @@
+"""The one statistical primitive: a bet on two rates, with a margin, that may be looked at as often as one likes.
+
+The question is always whether events (errors, answers slower than b, ...) are more frequent on the canary than a
+margin allows:
+
+    null H(ratio, margin):   P_canary(event) <= ratio * P_stable(event) + margin,   at all times
+
+where P_stable may move in time as it likes. A block of traffic with n_c and n_s requests, of which x_c and x_s are
+events, multiplies the wealth of somebody who bets against the null by an e-value: a number that is at least 0 and whose
+expected value under the null is at most 1. Wealth is then a supermartingale, and by Ville's inequality it ever reaches
+1/alpha with probability at most alpha, however often one looks and whenever one stops (Ville 1939; Ramdas, Gruenwald,
+Vovk, Shafer, "Game-theoretic statistics and safe anytime-valid inference", 2023).
+
+A bet is four log-factors: what one event or one other request adds on either side. It must be chosen before the block's
+outcomes are known: from earlier blocks, and from the block's sizes, but never from its events. With p < the null's rate
+the same formulas test the opposite null (P_canary >= ratio * P_stable + margin): evidence of no harm. With ratio 0 they
+test an absolute limit.
+"""
+
+from collections.abc import Sequence
+from math import exp, log, log1p, sqrt
+from typing import NamedTuple
+
+
+class Null(NamedTuple):
+    """P_canary <= ratio * P_stable + margin (or >=, where the bet is on less). Both are at least 0."""
+
+    ratio: float
+    margin: float
+
+
+class Bet(NamedTuple):
+    """What the logarithm of wealth gains by each request, by side and by whether it is an event."""
+
+    canary_event: float
+    canary_other: float
+    stable_event: float
+    stable_other: float
+
+
+MOST_STABLE = 0.95
+"""The largest part of what the bounds allow that is staked on stable's events: at 1, one event could take all."""
+KEPT = 0.02
+"""The part of the wealth that stays out of each block's bet, so one block never costs more than a factor of 50.
+
+(1 - f) + f * e is an e-value if e is. It costs 2 % of the growth; an incident that begins inside a block would
+otherwise take everything at once."""
+MOST_WEALTH = 1e9
+"""Wealth is cut off here. Less wealth is always allowed, and a canary that has recovered can be seen to have."""
+_LEAST_RATE = 1e-9
+
+
+def poisson_bet(null: Null, q: float, p: float, r: float) -> Bet:
+    """The bet for rare events that grows fastest if P_canary is p and P_stable is q; r = n_c/n_s.
+
+    With g per canary event and h per stable event, e = g^x_c h^x_s exp(-n_c margin (g-1)). Since
+    E[g^x] <= exp(n P (g-1)) for Bernoulli and for Poisson events alike, the expected value is at most 1 for every
+    P_stable if h = 1 - ratio r (g-1). The pair that grows fastest is g = p/(ratio y + margin), h = q/y, where
+    (ratio y + margin, y) is the null's point nearest to (p, q) (the reverse information projection: Gruenwald,
+    de Heide, Koolen, "Safe testing", 2024); inserting both into the condition gives a quadratic in y. With ratio 1 and
+    margin 0 this is the likelihood ratio of the binomial given x_c + x_s (Lindon, Malek, "Anytime-valid inference for
+    multinomial count data", 2022). q and p steer the power alone; the bet is valid for any values of theirs.
+    """
+    ratio, margin = null
+    if not ratio:
+        g = p / margin
+        return Bet(log(g) - margin * (g - 1), -margin * (g - 1), 0.0, 0.0)
+    q = q if q > _LEAST_RATE else _LEAST_RATE
+    lead = ratio * (1 + ratio * r)
+    middle = margin * (1 + ratio * r) - ratio * (q + r * p)
+    y = (sqrt(middle * middle + 4 * lead * q * margin) - middle) / (2 * lead)
+    g = min(p / (ratio * y + margin), 1 + MOST_STABLE / (ratio * r))
+    h = 1 - ratio * r * (g - 1)
+    cost = -margin * (g - 1)
+    return Bet(log(g) + cost, cost, log(h), 0.0)
+
+
+def bernoulli_stake(null: Null, q: float, p: float, r: float) -> float:
+    """How much to stake per unit of a score in 0..1 if its mean is p on the canary and q on stable; see below.
+
+    The stake that grows fastest to second order, kept where every factor is positive.
+    """
+    ratio, margin = null
+    q_c = ratio * q + margin
+    stake = (p - q_c) / (q_c * (1 - q_c) + ratio * ratio * r * q * (1 - q))
+    if stake > 0:
+        return min(stake, MOST_STABLE / (ratio * r * (1 - q))) if ratio else stake
+    return max(stake, -MOST_STABLE / (1 - q_c), -MOST_STABLE / (ratio * r * q) if ratio else stake)
+
+
+def bernoulli_bet(null: Null, q: float, p: float, r: float) -> Bet:
+    """The bet for events of any frequency; q is a guess of P_stable, made before the block; r = n_c/n_s.
+
+    With the guess q_c = ratio q + margin and a stake s, a canary request multiplies by 1 + s (event - q_c) and a
+    stable one by 1 - ratio r s (event - q). The logarithm of the expected value is concave in P_stable with its
+    maximum, 0, at q: valid for every P_stable, whatever the guess. This is the two-sample e-variable of Turner, Ly,
+    Gruenwald ("Generic E-variables for exact sequential k-sample tests", 2024) in closed form, with a margin and
+    for sides of unequal size.
+    """
+    ratio, margin = null
+    q_c = ratio * q + margin
+    s = bernoulli_stake(null, q, p, r)
+    b = ratio * r * s
+    return Bet(log1p(s * (1 - q_c)), log1p(-s * q_c), log1p(-b * (1 - q)), log1p(b * q))
+
+
+RARE = 0.15
+"""Up to this rate the Poisson form loses nothing worth having, and it needs no guess of stable's rate to be right."""
+
+
+def bet_on(null: Null, q: float, p: float, r: float) -> Bet:
+    """The bet for the alternative p in the form that fits it."""
+    return poisson_bet(null, q, p, r) if p <= RARE else bernoulli_bet(null, q, p, r)
+
+
+def e_value(bet: Bet, n_c: float, x_c: float, n_s: float, x_s: float) -> float:
+    """What the block multiplies a wealth by that is staked whole."""
+    gain = (
+        x_c * bet.canary_event
+        + (n_c - x_c) * bet.canary_other
+        + x_s * bet.stable_event
+        + (n_s - x_s) * bet.stable_other
+    )
+    return exp(gain if gain < 700.0 else 700.0)
+
+
+def score_e_value(
+    null: Null, q: float, p: float, scores: Sequence[float], canary: Sequence[float], stable: Sequence[float]
+) -> float:
+    """The e-value of a score in 0..1 instead of an event: its null is about the means. Counts are per score.
+
+    The same proof: each factor is linear in the score, so only the score's mean enters the expected value. The stake
+    takes the score's spread to be that of ranks, 1/12; it steers the power alone.
+    """
+    n_c, n_s = sum(canary), sum(stable)
+    ratio = null.ratio
+    q_c = ratio * q + null.margin
+    bound = ratio * n_c / n_s
+    s = (p - q_c) / (_SPREAD + (p - q_c) ** 2 + bound * ratio * _SPREAD)
+    s = min(s, MOST_STABLE / q_c, MOST_STABLE / (bound * (1 - q)))
+    b = bound * s
+    gain = 0.0
+    for score, c, t in zip(scores, canary, stable, strict=True):
+        if c:
+            gain += c * log1p(s * (score - q_c))
+        if t:
+            gain += t * log1p(-b * (score - q))
+    return exp(gain if gain < 700.0 else 700.0)
+
+
+_SPREAD = 1 / 12
+
+
+def grown(wealth: float, e: float) -> float:
+    """Wealth after a block, a small part of it kept out of the bet."""
+    after = wealth * (KEPT + (1 - KEPT) * e)
+    return after if after < MOST_WEALTH else MOST_WEALTH
