@@ -18,6 +18,9 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 LEDGER_LINES = 6
 """The newest lines of the ledger that are shown."""
 
+NAME = 16
+"""Characters of a version's or a channel's name."""
+
 BAR = 10
 """Cells of an evidence bar."""
 
@@ -55,9 +58,9 @@ def screen(rollout: pb.Rollout, events: Iterable[pb.Event], now: float, notice: 
 
 def _head(rollout: pb.Rollout, now: float) -> RenderableType:
     row = Table.grid(expand=True)
-    row.add_column(no_wrap=True)
+    row.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     row.add_column(justify="right", no_wrap=True)
-    left = Text.assemble((clean(rollout.service), "bold"), "  ", _coloured(rollout.phase, bold=True))
+    left = Text.assemble(_coloured(rollout.phase, bold=True), "  ", (clean(rollout.service), "bold"))
     if rollout.canary:
         left.append(f"  {rollout.canary} in the place of {rollout.stable}")
     row.add_row(left, Text(clock(now, now), "dim"))
@@ -97,13 +100,13 @@ def _frozen(freeze: pb.FreezeInfo, now: float) -> str:
 
 
 def _traffic(rollout: pb.Rollout) -> RenderableType:
-    """Stable and canary side by side: what they do now, and in brackets since the rollout started."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("", max_width=20, no_wrap=True, overflow="ellipsis")
-    for name in ("share", "req/s", "errors", "p50", "p99", "since start", "failed"):
+    """Canary and stable side by side: the last seconds, and the counts since the rollout started."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("", no_wrap=True)
+    for name in ("share", "req/s", "errors", "p50", "p99", "requests", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
-    shown = [name for name in (rollout.canary, rollout.stable) if name]
-    for name in dict.fromkeys([*shown, *(n for n, weight in rollout.weights.items() if weight)]):
+    versions = [rollout.canary, rollout.stable, *(name for name, weight in rollout.weights.items() if weight)]
+    for name in dict.fromkeys(filter(None, versions)):
         table.add_row(*_row(rollout, name))
     return table
 
@@ -114,14 +117,14 @@ def _row(rollout: pb.Rollout, name: str) -> list[Text]:
     alive = seen.requests_per_second > 0
     cells = [
         format_parts(rollout.weights.get(name, 0)),
-        f"{seen.requests_per_second:,.1f}",
+        rate(seen.requests_per_second),
         share(seen.error_rate) if alive else NONE,
         millis(seen.p50_ms) if alive else NONE,
         millis(seen.p99_ms) if alive else NONE,
-        f"{seen.requests:,}",
-        f"{seen.errors:,}",
+        count(seen.requests),
+        count(seen.errors),
     ]
-    return [Text.assemble((name, "bold"), (role, "dim")), *map(Text, cells)]
+    return [Text.assemble((_clipped(name), "bold"), (role, "dim")), *map(Text, cells)]
 
 
 def _verdict(rollout: pb.Rollout) -> Text:
@@ -137,8 +140,8 @@ def _evidence(rollout: pb.Rollout) -> list[RenderableType]:
     words = [ground.text for ground in rollout.details if ground.limit <= 0]
     parts: list[RenderableType] = []
     if weighed:
-        table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
-        table.add_column("", max_width=16, no_wrap=True, overflow="ellipsis")
+        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+        table.add_column("", no_wrap=True)
         for name in ("canary", "of", "stable", "of"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("evidence", no_wrap=True)
@@ -153,7 +156,7 @@ def _weighed(ground: pb.ReasonInfo, verdict: str) -> list[RenderableType]:
     colour = _COLOURS.get(verdict, "cyan") if ground.evidence >= ground.limit else "cyan"
     evidence = Text(bar_of(ground.evidence, ground.limit), colour)
     return [
-        Text(f"  {clean(ground.code)}"),
+        Text(f"  {_clipped(ground.code)}"),
         Text(share(ground.canary)),
         Text(count(ground.canary_n), "dim"),
         Text(share(ground.stable)),
@@ -193,6 +196,11 @@ def bar_of(evidence: float, limit: float) -> str:
     return "█" * full + "░" * (BAR - full)
 
 
+def rate(value: float) -> str:
+    """Requests a second: `0.4`, `92.1`, `12,346`."""
+    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
 def share(value: float) -> str:
     """A share in 0..1 as a percentage that keeps small ones apart: `0.35%`, `12%`."""
     percent = value * 100
@@ -218,6 +226,11 @@ def millis(value: float) -> str:
 def figure(value: float) -> str:
     """An e-value, short: `3.2`, `210`, `1e+09`."""
     return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.2g}"
+
+
+def _clipped(name: str) -> str:
+    """A name that leaves room for the figures: on 80 columns a long one is cut rather than a number."""
+    return clean(name) if len(name) <= NAME else f"{clean(name[: NAME - 1])}…"
 
 
 def _coloured(text: str, key: str = "", *, bold: bool = False) -> tuple[str, str]:

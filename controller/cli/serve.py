@@ -1,11 +1,15 @@
 """`serve`, `bootstrap`: the controller, and the configuration of the proxies that it serves."""
 
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Literal
 
 import click
 
 from controller.cli.failure import Exit, Failure
 from controller.cli.invocation import DEFAULT_XDS
+
+_OPTIONS = {"store": "--store", "xds_listen": "--xds", "admin_listen": "--admin", "http_listen": "--http"}
+"""The options that settings can be given by."""
 
 
 @click.command()
@@ -19,12 +23,13 @@ def serve(ctx: click.Context, store: str | None, xds: str | None, admin: str | N
     from controller.core.errors import Refusal
     from controller.settings import read_settings
 
-    given: dict[str, Any] = {"store": store, "xds_listen": xds, "admin_listen": admin, "http_listen": http}
+    given = {"store": store, "xds_listen": xds, "admin_listen": admin, "http_listen": http}
     try:
         settings = read_settings(**{name: value for name, value in given.items() if value is not None})
     except Refusal as refusal:
+        violations = [replace(v, field=_OPTIONS.get(v.field, v.field)) for v in refusal.violations]
         wrong = "the settings are not valid:"
-        raise Failure(Exit.USAGE, wrong, code=refusal.code, violations=refusal.violations) from None
+        raise Failure(Exit.USAGE, wrong, code=refusal.code, violations=violations) from None
     from controller.app import serve as run  # all of the controller is loaded here, and by no other command
 
     ctx.exit(run(settings))

@@ -75,9 +75,11 @@ def _until(feed: Feed, phase: Phase, end: float | None, timeout: float | None) -
             raise _not_reached(f"not {phase} within {format_duration(timeout or 0)}: it {stands}", "TIMEOUT", rollout)
         if not isinstance(news, pb.Rollout):
             continue
-        if news.phase == phase or (rollout and _passed(Phase(news.phase), phase)):
+        now = Phase(news.phase)
+        under_way = now in RUNNING
+        if now is phase or (_passed(now, phase) and (under_way or rollout)):
             return news
-        if Phase(news.phase) not in RUNNING:
+        if not under_way:
             why = f": {news.phase_reason}" if news.phase_reason else ""
             raise _not_reached(f"{news.service} is {news.phase}, not {phase}{why}", "ENDED_OTHERWISE", news)
         rollout = news

@@ -32,7 +32,7 @@ class Done:
 
 
 Haldane = Callable[..., Done]
-Process = Callable[..., "subprocess.Popen[str]"]
+Process = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
@@ -67,13 +67,13 @@ def scorer(haldane: Haldane, tmp_path: Path) -> Path:
 @pytest.fixture
 def process(desk: Desk) -> Iterator[Process]:
     """Starts `haldane` as a process of its own against the door; ended with the test."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[subprocess.Popen[bytes]] = []
 
-    def start(*args: str, **options: Any) -> subprocess.Popen[str]:
+    def start(*args: str, **options: Any) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "HALDANE_ADMIN": desk.address, "PYTHONUNBUFFERED": "1"}
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         command = [sys.executable, "-m", "controller", *args]
-        child = subprocess.Popen(command, env=environment, text=True, **{**pipes, **options})
+        child = subprocess.Popen(command, env=environment, bufsize=0, **{**pipes, **options})
         started.append(child)
         return child
 

@@ -25,6 +25,16 @@ WITHIN = 20.0
 """Seconds in which whatever a test waits for must have come."""
 
 
+class AskedObservatory(ToldObservatory):
+    """Counts how often somebody waited for news: who does has been sent everything that was there before."""
+
+    asked = 0
+
+    async def next(self, seen: int) -> int:
+        self.asked += 1
+        return await super().next(seen)
+
+
 @dataclass
 class Desk:
     """The admin door on a free port, over a memory store that outlives the door: `stop` and `start` are a restart."""
@@ -42,6 +52,7 @@ class Desk:
         self.store = MemoryStore(clock=self.clock)
         self._server: grpc.aio.Server | None = None
         self._following: asyncio.Task[None] | None = None
+        self.operations = Operations(self.store, self.clock)
         self.observatory = self.do(self._observe())
         self.token = self.do(self.store.campaign("test")).token
         self.start()
@@ -85,8 +96,8 @@ class Desk:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    async def _observe(self) -> ToldObservatory:
-        observatory = ToldObservatory(await self.store.load())
+    async def _observe(self) -> AskedObservatory:
+        observatory = AskedObservatory(await self.store.load())
         self._following = asyncio.create_task(observatory.follow(self.store))
         return observatory
 

@@ -1,0 +1,118 @@
+"""`haldane events`: the ledger as a story, page by page, and the check of its chain."""
+
+from pathlib import Path
+
+import pytest
+
+from controller.cli.chain import check
+from controller.cli.client import Client
+from controller.cli.events import PAGE, read_ledger
+from controller.core.rollout import Event
+from controller.core.view import LedgerLine
+from controller.store.memory import MemoryStore
+from tests.cli.conftest import Haldane
+from tests.cli.desk import Desk
+
+START = ("start", "scorer", "--canary", "v2", "--reason", "better recall")
+
+
+def test_the_ledger_tells_who_did_what_and_why(scorer: Path, haldane: Haldane, desk: Desk) -> None:
+    """Each act is a line, with its number, what it moved, by whom, and the reason given."""
+    haldane(*START)
+    desk.happens("scorer", Event.ROLLBACK, "5xx: 20% of 300")
+    lines = haldane("events").out.splitlines()
+    assert [line.split()[1] for line in lines] == ["#1", "#2", "#3"]
+    assert "scorer rollout_started [v1 100% > 95%, v2 0% > 5%] by " in lines[1]
+    assert lines[1].endswith(": better recall")
+    assert "[v1 95% > 100%, v2 5% > 0%] by haldane: 5xx: 20% of 300" in lines[2]
+
+
+def test_a_service_s_lines_are_its_own_and_those_of_all(scorer: Path, haldane: Haldane) -> None:
+    """The ledger of one service has what froze it, and not what concerns others."""
+    haldane("freeze", "--all", "--reason", "incident 42")
+    assert [e["kind"] for e in haldane("events", "scorer", "-o", "json").document["events"]] == [
+        "service_applied",
+        "freeze_set",
+    ]
+    assert [e["kind"] for e in haldane("events", "other", "-o", "json").document["events"]] == ["freeze_set"]
+    assert haldane("events", "--after", "1", "-o", "json").document["events"][0]["sequence"] == 2
+
+
+def test_a_whole_ledger_is_verified(scorer: Path, haldane: Haldane) -> None:
+    """The client hashes every line anew; it names the last hash, to be held against a later check."""
+    haldane(*START)
+    haldane("freeze", "--all", "--reason", "incident 42", "--ttl", "30m")
+    found = haldane("events", "--verify", "-o", "json")
+    last = haldane("events", "-o", "json").document["events"][-1]
+    assert found.document == {"valid": True, "lines": 3, "first": 1, "last": 3, "hash": last["hash"]}
+    assert f"3 lines, 1 to 3, last hash {last['hash']}" in haldane("events", "--verify").out
+
+
+class ForgedStore(MemoryStore):
+    """A store in which somebody has rewritten why a line was written."""
+
+    async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
+        lines = await super().events(service=service, after=after, limit=limit)
+        return [
+            line.model_copy(update={"entry": line.entry.model_copy(update={"why": "nothing to see"})})
+            if line.sequence == 2
+            else line
+            for line in lines
+        ]
+
+
+def test_a_forged_ledger_is_found(haldane: Haldane, desk: Desk, tmp_path: Path) -> None:
+    """A line that was rewritten in the store is named, and the check fails."""
+    desk.stop()
+    forged = ForgedStore(clock=desk.clock)
+    desk.wrapped = lambda _store: forged
+    desk.start()
+    for _ in range(3):
+        haldane("freeze", "--all", "--reason", "x")
+    done = haldane("events", "--verify")
+    assert done.code == 1
+    assert "the ledger is broken at line 2: its content does not give its hash" in done.err
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["sequence", "revision", "at", "kind", "service", "who", "why", "details", "change_id", "previous", "effect"],
+)
+def test_no_field_of_a_line_can_be_changed_unseen(scorer: Path, haldane: Haldane, desk: Desk, field: str) -> None:
+    """The hash covers everything that a line says."""
+    haldane(*START)
+    haldane("pause", "scorer")
+    with Client(desk.address) as client:
+        events = list(read_ledger(client))
+    assert check(events, whole=True).broken is None
+    value = getattr(events[1], field)
+    setattr(events[1], field, '{"forged": 1}' if field == "details" else value + (type(value)(1)))
+    assert check(events, whole=True).broken is not None
+
+
+def test_a_line_that_was_taken_away_is_missed(scorer: Path, haldane: Haldane, desk: Desk) -> None:
+    """A gap in the middle and a missing beginning are both found; the rest alone can be checked with --after."""
+    haldane(*START)
+    haldane("pause", "scorer")
+    with Client(desk.address) as client:
+        events = list(read_ledger(client))
+    assert check([events[0], events[2]], whole=True).broken == 3
+    assert check(events[1:], whole=True).broken == 2
+    assert check(events[1:], whole=False).broken is None
+
+
+def test_a_long_ledger_is_read_page_by_page(haldane: Haldane, desk: Desk) -> None:
+    """More lines than one answer holds come all, once, and in order."""
+    number = PAGE + 5
+    for _ in range(number):
+        desk.do(desk.operations.freeze(("*",), who="test", reason="x"))
+    with Client(desk.address) as client:
+        assert [event.sequence for event in read_ledger(client)] == list(range(1, number + 1))
+        assert check(read_ledger(client), whole=True).lines == number
+    assert isinstance(haldane("events", "-o", "json").document["events"][-1]["details"], dict)
+
+
+def test_an_empty_ledger_is_no_fault(haldane: Haldane) -> None:
+    """Nothing has happened yet: nothing is shown, and the check has nothing to find."""
+    assert haldane("events").out == ""
+    assert haldane("events", "--verify").code == 0
