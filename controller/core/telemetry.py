@@ -23,6 +23,8 @@ RECENT = 10.0
 """Seconds over which rates are shown."""
 PATIENCE = 2.0
 """A proxy that has been silent for so many of its report intervals is not waited for any longer."""
+NEWBORN = 2.0
+"""Seconds of age below which all that a proxy has counted is news, also when it is heard for the first time."""
 MAX_METERS = 4096
 """Proxies whose counters are remembered; beyond it the one that was silent longest is forgotten."""
 
@@ -190,29 +192,27 @@ class _Listening:
 class _Meter:
     """The counters of one proxy as they were last seen."""
 
-    uptime: float = 0.0
+    uptime: float | None = None
+    newborn: bool = False
     seen: dict[tuple[str, Tally], int] = field(default_factory=dict)
 
     def notice(self, uptime: float | None) -> None:
         """A proxy younger than it was is a restarted one: all of its counters have begun anew."""
-        if uptime is None:
-            return
-        if uptime < self.uptime:
+        if uptime is not None and self.uptime is not None and uptime < self.uptime:
             self.seen = dict.fromkeys(self.seen, 0)
-        self.uptime = uptime
+        self.newborn = self.uptime is None and uptime is not None and uptime <= NEWBORN
+        self.uptime = uptime if uptime is not None else self.uptime
 
     def rise(self, counter: tuple[str, Tally], value: int | None) -> int:
-        """What came since the last time. The first value of all is only where counting starts.
+        """What came since the last time. Of a proxy unknown so far, the first value is only where counting starts.
 
         Envoy does not send a counter before its first use, so an absent one is 0 so far.
         """
-        before = self.seen.get(counter)
         if value is None:
             self.seen.setdefault(counter, 0)
             return 0
+        before = self.seen.get(counter, 0 if self.newborn else value)
         self.seen[counter] = value
-        if before is None:
-            return 0
         return value - before if value >= before else value
 
     def keep(self, clusters: frozenset[str]) -> None:

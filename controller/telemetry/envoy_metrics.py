@@ -42,7 +42,7 @@ class EnvoyMetrics:
         self._followed: frozenset[str] = frozenset()
         self._wanted: dict[bytes, tuple[str, Tally | None]] = {}
 
-    def handlers(self) -> tuple[grpc.GenericRpcHandler[bytes, bytes], ...]:
+    def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
         """What a gRPC server needs to serve it."""
         method = grpc.stream_unary_rpc_method_handler(self._serve)
         return (grpc.method_handlers_generic_handler(SERVICE, {"StreamMetrics": method}),)

@@ -38,7 +38,7 @@ class LoadReports:
         self._on_news = on_news
         self._roster = Roster()
 
-    def handlers(self) -> tuple[grpc.GenericRpcHandler[bytes, bytes], ...]:
+    def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
         """What a gRPC server needs to serve it."""
         method = grpc.stream_stream_rpc_method_handler(self._serve)
         return (grpc.method_handlers_generic_handler(SERVICE, {"StreamLoadStats": method}),)

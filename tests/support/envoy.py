@@ -29,7 +29,7 @@ class EnvoyProcess(Process):
 
     async def counters(self, prefix: str) -> dict[str, int]:
         """The counters and gauges whose names begin so, from the admin page."""
-        url = f"http://127.0.0.1:{self.admin}/stats?type=Counters&type=Gauges"
+        url = f"http://127.0.0.1:{self.admin}/stats"
         async with aiohttp.ClientSession() as session, session.get(url) as response:
             lines = (line.rpartition(": ") for line in (await response.text()).splitlines())
             return {name: int(value) for name, _, value in lines if name.startswith(prefix) and value.isdigit()}

@@ -1,0 +1,155 @@
+"""The telemetry adapters on a real port, and a real Envoy with fixed clusters that reports to them."""
+
+import contextlib
+import copy
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import yaml
+
+from controller.bootstrap import render
+from controller.core.routing import cluster_name, stats_name
+from controller.core.telemetry import Book
+from controller.core.verdict import Sample, Window
+from controller.telemetry.envoy_metrics import EnvoyMetrics
+from controller.telemetry.load_reports import LoadReports
+from tests.support.clocks import RealClock
+from tests.support.process import free_port
+
+SERVICE = "fraud.scorer"
+"""With a dot, since Envoy cuts the names of its statistics there."""
+INTERVAL = 0.2
+"""Seconds between two reports in these tests."""
+
+
+@dataclass
+class Desk:
+    """Where proxies report to: a book, and the two services that write into it. It can be closed and opened again."""
+
+    book: Book = field(default_factory=Book)
+    port: int = field(default_factory=free_port)
+    news: int = 0
+    _server: grpc.aio.Server | None = None
+
+    async def open(self) -> None:
+        """Listen for proxies."""
+        clock = RealClock()
+        reports = LoadReports(self.book, clock, interval=INTERVAL, on_news=self._hear)
+        metrics = EnvoyMetrics(self.book, clock)
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        self._server.add_generic_rpc_handlers((*reports.handlers(), *metrics.handlers()))
+        self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        await self._server.start()
+
+    async def close(self) -> None:
+        """Cut every stream and stop listening."""
+        if self._server:
+            await self._server.stop(0)
+            self._server = None
+
+    def _hear(self) -> None:
+        self.news += 1
+
+
+@contextlib.asynccontextmanager
+async def open_desk(*versions: str) -> AsyncIterator[Desk]:
+    """A desk that follows these versions of the service."""
+    desk = Desk()
+    desk.book.follow(cluster_name(SERVICE, version) for version in versions)
+    await desk.open()
+    try:
+        yield desk
+    finally:
+        await desk.close()
+
+
+@dataclass
+class Ledger:
+    """The sums of all windows that a desk gave."""
+
+    started: Counter[str] = field(default_factory=Counter)
+    outcomes: dict[str, Counter[str]] = field(default_factory=dict)
+    latency: dict[str, Counter[float]] = field(default_factory=dict)
+
+    def read(self, desk: Desk, stable: str = "v1", canary: str = "v2") -> Window | None:
+        """Take the next window, if there is one, and add it."""
+        window = desk.book.window(SERVICE, stable, canary, 5000, RealClock().monotonic())
+        if window:
+            for version, sample in ((stable, window.stable), (canary, window.canary)):
+                if sample:
+                    self._add(version, sample)
+        return window
+
+    def answered(self, version: str) -> int:
+        """All answers of a version so far."""
+        return self.outcomes.get(version, Counter()).total()
+
+    def _add(self, version: str, sample: Sample) -> None:
+        self.started[version] += sample.started
+        self.outcomes.setdefault(version, Counter()).update({"ok": sample.ok, **sample.errors})
+        self.latency.setdefault(version, Counter()).update(dict(sample.latency))
+
+
+def static_bootstrap(desk: Desk, entry: int, versions: Mapping[str, str], node: str = "lab") -> str:
+    """The rendered bootstrap, with fixed clusters in the place of what xDS would bring.
+
+    The version that the header `version` names answers; its address is HOST:PORT, or empty for no server at all.
+    """
+    text = render(
+        fleet="lab",
+        node=node,
+        xds=f"127.0.0.1:{desk.port}",
+        envoy_admin=f"127.0.0.1:{free_port()}",
+        flush_interval=INTERVAL,
+    )
+    made: dict[str, Any] = yaml.safe_load(text)
+    del made["dynamic_resources"]
+    made["static_resources"]["clusters"] += [_cluster(version, address) for version, address in versions.items()]
+    made["static_resources"]["listeners"] = [_listener(entry, list(versions))]
+    return yaml.safe_dump(made)
+
+
+def _cluster(version: str, address: str) -> dict[str, Any]:
+    name = cluster_name(SERVICE, version)
+    host, _, port = address.rpartition(":")
+    place = {"socket_address": {"address": host, "port_value": int(port or 0)}}
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": place}}]}] if address else []
+    return {
+        "name": name,
+        "alt_stat_name": stats_name(name),
+        "type": "STATIC",
+        "connect_timeout": "0.3s",
+        "load_assignment": {"cluster_name": name, "endpoints": endpoints},
+    }
+
+
+def _listener(entry: int, versions: list[str]) -> dict[str, Any]:
+    routes = [
+        {
+            "match": {"prefix": "/", "headers": [{"name": "version", "string_match": {"exact": version}}]},
+            "route": {"cluster": cluster_name(SERVICE, version), "timeout": "0.5s"},
+        }
+        for version in versions
+    ]
+    manager = copy.deepcopy(_MANAGER)
+    manager["typed_config"]["route_config"]["virtual_hosts"][0]["routes"] = routes
+    return {
+        "name": "entry",
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": entry}},
+        "filter_chains": [{"filters": [manager]}],
+    }
+
+
+_EXTENSIONS = "type.googleapis.com/envoy.extensions.filters"
+_MANAGER: dict[str, Any] = {
+    "name": "http",
+    "typed_config": {
+        "@type": f"{_EXTENSIONS}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "entry",
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"{_EXTENSIONS}.http.router.v3.Router"}}],
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": []}]},
+    },
+}

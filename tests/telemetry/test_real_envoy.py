@@ -1,0 +1,229 @@
+"""What a real Envoy reports, against what its clients and its own admin page say."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import pytest
+
+from controller.core.latency import EDGES_MS
+from controller.core.routing import cluster_name, stats_name
+from controller.demo.processes import Children
+from tests.support.envoy import EnvoyProcess
+from tests.support.model import Behaviour, ModelServer
+from tests.support.process import free_port
+from tests.support.waiting import wait_until
+from tests.telemetry.lab import SERVICE, Desk, Ledger, open_desk, static_bootstrap
+
+pytestmark = pytest.mark.envoy
+StartModel = Callable[[str], Awaitable[ModelServer]]
+
+
+async def ask(entry: int, version: str, count: int, timeout: float = 5.0) -> Counter[int]:
+    """So many requests to a version, ten at a time: how many got which status; 0 where the client gave up."""
+    places = asyncio.Semaphore(10)
+
+    async def one(session: aiohttp.ClientSession) -> int:
+        async with places:
+            try:
+                async with session.get(f"http://127.0.0.1:{entry}/", headers={"version": version}) as response:
+                    return response.status
+            except TimeoutError:
+                return 0
+
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout)) as session:
+        return Counter(await asyncio.gather(*(one(session) for _ in range(count))))
+
+
+class Talk:
+    """What a client has had of one version, to be compared with what was reported."""
+
+    def __init__(self, desk: Desk, ledger: Ledger, version: str, *entries: int) -> None:
+        self._desk = desk
+        self._ledger = ledger
+        self._version = version
+        self._entries = entries
+        self.had: Counter[str] = Counter()
+
+    async def ask(self, count: int) -> None:
+        """So many requests at each entry."""
+        for seen in await asyncio.gather(*(ask(entry, self._version, count) for entry in self._entries)):
+            for status, number in seen.items():
+                self.had["ok" if status == 200 else f"{status // 100}xx"] += number
+
+    async def check(self) -> None:
+        """Wait until every request is reported, and compare.
+
+        The last 4xx may still wait for good answers to be taken out of: a few more are asked for. The server must
+        answer well by now.
+        """
+        for _ in range(5):
+            await wait_until(self._all_reported)
+            if self._ledger.outcomes[self._version] == self.had:
+                return
+            assert self._ledger.outcomes[self._version]["4xx"] < self.had["4xx"]
+            await self.ask(20)
+        assert self._ledger.outcomes[self._version] == self.had
+
+    def _all_reported(self) -> bool:
+        self._ledger.read(self._desk)
+        return self._ledger.answered(self._version) == self.had.total()
+
+
+async def test_every_answer_is_counted_once_and_in_its_class(processes: Children, model_server: StartModel) -> None:
+    """Good answers, 4xx, 5xx, timeouts and cut connections: the windows' sums equal what the client saw."""
+    v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
+    async with open_desk("v1", "v2") as desk:
+        envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v2.address}))
+        await envoy.start()
+        ledger = Ledger()
+        await wait_until(lambda: ledger.read(desk))
+        good, mixed = Talk(desk, ledger, "v1", entry), Talk(desk, ledger, "v2", entry)
+        for behaviour in (
+            Behaviour(),
+            Behaviour(errors=0.5, status=404),
+            Behaviour(errors=0.3, status=500),
+            Behaviour(hang=0.2),
+            Behaviour(reset=0.3),
+            Behaviour(errors=1.0, status=400),
+            Behaviour(),
+        ):
+            v2.behaviour = behaviour
+            await mixed.ask(60)
+            ledger.read(desk)
+        await good.ask(100)
+        await good.check()
+        await mixed.check()
+        assert good.had == {"ok": 100}
+        assert ledger.started == {"v1": 100, "v2": mixed.had.total()}
+        v2_stats = f"cluster.{stats_name(cluster_name(SERVICE, 'v2'))}"
+        counters = await envoy.counters(v2_stats)
+        assert counters[f"{v2_stats}.upstream_rq_total"] == ledger.started["v2"]
+        assert counters[f"{v2_stats}.upstream_rq_4xx"] == ledger.outcomes["v2"]["4xx"]
+
+
+async def test_requests_that_reach_no_server_count_as_failed(processes: Children, model_server: StartModel) -> None:
+    """A canary that refuses connections, and one without any server: neither is in Envoy's request total."""
+    v1, entry = await model_server("v1"), free_port()
+    async with open_desk("v1", "refusing", "empty") as desk:
+        addresses = {"v1": v1.address, "refusing": f"127.0.0.1:{free_port()}", "empty": ""}
+        envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, addresses))
+        await envoy.start()
+        ledger = Ledger()
+        await wait_until(lambda: ledger.read(desk, "refusing", "empty"))
+        assert await ask(entry, "refusing", 20) == {503: 20}
+        assert await ask(entry, "empty", 20) == {503: 20}
+
+        def all_failed() -> bool:
+            ledger.read(desk, "refusing", "empty")
+            return ledger.outcomes["refusing"]["5xx"] == ledger.outcomes["empty"]["5xx"] == 20
+
+        await wait_until(all_failed)
+        assert ledger.answered("refusing") == ledger.answered("empty") == 20
+        assert ledger.started["empty"] == 20
+
+
+async def test_a_version_without_traffic_is_zero_and_an_unknown_one_is_no_side(
+    processes: Children, model_server: StartModel
+) -> None:
+    """No traffic is a number; a version that no proxy has is the absence of one."""
+    v1, entry = await model_server("v1"), free_port()
+    async with open_desk("v1", "v2", "ghost") as desk:
+        envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v1.address}))
+        await envoy.start()
+        window = await wait_until(lambda: Ledger().read(desk, "v1", "v2"))
+        assert (window.stable.started, window.canary.started, window.canary.answered) == (0, 0, 0)
+        window = await wait_until(lambda: Ledger().read(desk, "v1", "ghost"))
+        assert window.stable is not None
+        assert window.canary is None
+
+
+async def test_latencies_arrive_in_buckets_ten_percent_wide(processes: Children, model_server: StartModel) -> None:
+    """A slow-down of 30 % is seen: 50 ms and 65 ms are three buckets apart, and every edge is one of ours."""
+    v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
+    v1.behaviour, v2.behaviour = Behaviour(delay=0.050), Behaviour(delay=0.065)
+    async with open_desk("v1", "v2") as desk:
+        envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v2.address}))
+        await envoy.start()
+        ledger = Ledger()
+        await asyncio.gather(ask(entry, "v1", 40), ask(entry, "v2", 40))
+
+        def all_arrived() -> bool:
+            ledger.read(desk)
+            return all(ledger.latency.get(version, Counter()).total() == 40 for version in ("v1", "v2"))
+
+        await wait_until(all_arrived)
+        assert set(ledger.latency["v1"]) - set(EDGES_MS) == {float("inf")}
+        least = {
+            version: min(edge for edge, count in seen.items() if count) for version, seen in ledger.latency.items()
+        }
+        assert 46 < least["v1"] <= 60  # Envoy's milliseconds are whole, and its timer may be one early
+        assert 60 < least["v2"] <= 79
+
+
+async def test_nothing_is_lost_while_the_controller_is_away(processes: Children, model_server: StartModel) -> None:
+    """Envoy counts on, and both sources catch up: also 4xx, which only the second one knows."""
+    v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
+    async with open_desk("v1", "v2") as desk:
+        envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v2.address}))
+        await envoy.start()
+        ledger = Ledger()
+        await wait_until(lambda: ledger.read(desk))
+        talk = Talk(desk, ledger, "v2", entry)
+        await talk.ask(30)
+        await talk.check()
+        await desk.close()
+        for behaviour in (Behaviour(errors=0.5, status=422), Behaviour(errors=0.5), Behaviour()):
+            v2.behaviour = behaviour
+            await talk.ask(50)
+        await desk.open()
+        await talk.ask(50)
+        await talk.check()
+
+
+async def test_a_restarted_envoy_is_counted_from_zero(processes: Children, model_server: StartModel) -> None:
+    """kill -9 of Envoy: its counters begin anew, and nothing is counted twice or below zero."""
+    v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
+    v2.behaviour = Behaviour(errors=0.5, status=422)
+    async with open_desk("v1", "v2") as desk:
+        envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v2.address}))
+        ledger = Ledger()
+        talk = Talk(desk, ledger, "v2", entry)
+        for count in (60, 20, 100):
+            await envoy.start()
+            await wait_until(lambda: ledger.read(desk))
+            v2.behaviour.errors = 0.5
+            await talk.ask(count)
+            v2.behaviour.errors = 0.0
+            await talk.ask(60)
+            await talk.check()
+            await wait_until(lambda: is_old(envoy))
+            envoy.kill()
+
+
+async def is_old(envoy: EnvoyProcess) -> bool:
+    """Whether it is a second old, which is how finely Envoy tells its age."""
+    return (await envoy.counters("server.uptime"))["server.uptime"] >= 1
+
+
+@pytest.mark.parametrize("nodes", [("one", "two"), ("same", "same")])
+async def test_several_envoys_add_up_also_under_one_name(
+    processes: Children, model_server: StartModel, nodes: tuple[str, str]
+) -> None:
+    """Two Envoys from one bootstrap share a node id: a mistake, and still every request counts once."""
+    v1, v2 = await model_server("v1"), await model_server("v2")
+    async with open_desk("v1", "v2") as desk:
+        entries = []
+        for number, node in enumerate(nodes):
+            entries.append(free_port())
+            text = static_bootstrap(desk, entries[-1], {"v1": v1.address, "v2": v2.address}, node)
+            await EnvoyProcess(processes, text, f"envoy-{number}").start()
+        ledger = Ledger()
+        talk = Talk(desk, ledger, "v2", *entries)
+        await wait_until(lambda: ledger.read(desk))
+        for behaviour in (*[Behaviour(errors=0.5, status=422)] * 3, Behaviour()):
+            v2.behaviour = behaviour
+            await talk.ask(40)
+            ledger.read(desk)
+        await talk.check()
