@@ -144,6 +144,7 @@ def _reason(reason: Reason) -> pb.ReasonInfo:
         evidence=reason.evidence or 0.0,
         limit=reason.limit or 0.0,
         needed=reason.needed or 0,
+        channel=reason.channel,
     )
 
 

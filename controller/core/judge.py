@@ -490,7 +490,7 @@ def _harm_reason(policy: Policy, plan: Plan, after: Evidence, name: str, total: 
         f"{max(1.0, span):.0f} s; allowed {_allowed(policy, name)}; "
         f"evidence {_figure(total)}, limit {plan.limit:g}"
     )
-    return Reason(name, text, rate_c, rate_s, int(n_c), int(n_s), total, plan.limit)
+    return Reason(name, text, rate_c, rate_s, int(n_c), int(n_s), total, plan.limit, channel=name)
 
 
 _GROUP = {"5xx": "5xx", "errors_max": "5xx", "4xx": "4xx", "overdue": "overdue"}
@@ -623,7 +623,7 @@ def _insufficient(plan: Plan, after: Evidence, metric: str, rung: int, evidence:
         f"limit {plan.gate_limit:.3g}; {more}"
     )
     rates = (x_c / n_c if n_c else None, x_s / n_s if n_s else None)
-    return Reason("insufficient", text, *rates, int(n_c), int(n_s), evidence, plan.gate_limit, needed)
+    return Reason("insufficient", text, *rates, int(n_c), int(n_s), evidence, plan.gate_limit, needed, metric)
 
 
 def _guess(after: Evidence, metric: str) -> float:

@@ -68,6 +68,8 @@ class Reason:
     limit: float | None = None
     needed: int | None = None
     """Canary requests still needed to decide, where that can be told."""
+    channel: str = ""
+    """What it is about, where that is one channel: also an `insufficient` names it here."""
 
 
 @dataclass(frozen=True, slots=True)
