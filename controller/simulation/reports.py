@@ -1,0 +1,151 @@
+"""Lines of reports: what `haldane judge` reads and writes. Parsing alone, without I/O."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controller.core.verdict import Sample
+from controller.simulation.trial import Look
+
+MAX_LINE = 1 << 20
+"""Bytes in a line; two versions with 10 000 latency buckets each need less."""
+MAX_COUNT = 10**12
+MAX_BUCKETS = 10_000
+CLASSES = ("5xx", "4xx")
+_SHOWN = 60
+
+
+class BadReport(ValueError):  # noqa: N818  (it is an answer)
+    """A line that cannot be understood: which field, and what would be right."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One line: what both versions did up to `t`."""
+
+    t: float
+    run: int
+    stable: Sample | None
+    canary: Sample | None
+
+
+def read_report(line: bytes) -> Report:
+    """The report in a line; `BadReport` says what is wrong with it."""
+    if len(line) > MAX_LINE:
+        raise BadReport("", f"longer than {MAX_LINE} bytes")
+    try:
+        value = json.loads(line, object_pairs_hook=_without_twins)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, BadReport):
+            raise
+        raise BadReport("", f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadReport(
+            "", f'an object such as {{"t": 1.0, "stable": ..., "canary": ...}} is needed, not {_shown(value)}'
+        )
+    _check_keys(value, "", ("t", "stable", "canary", "run"))
+    for key in ("t", "stable", "canary"):
+        if key not in value:
+            raise BadReport(key, "is missing")
+    t = value["t"]
+    if isinstance(t, bool) or not isinstance(t, int | float) or not abs(t) <= MAX_COUNT:
+        raise BadReport("t", f"seconds are needed, not {_shown(t)}")
+    return Report(
+        float(t),
+        _count(value.get("run", 0), "run"),
+        _sample(value["stable"], "stable"),
+        _sample(value["canary"], "canary"),
+    )
+
+
+def write_look(t: float, look: Look) -> dict[str, Any]:
+    """The answer to a report."""
+    return {
+        "t": t,
+        "decision": look.word,
+        "phase": look.rollout.phase.value,
+        "weight": look.rollout.weight,
+        "verdict": look.verdict.outcome.value,
+        "reasons": [f"{reason.code}: {reason.text}" for reason in look.verdict.reasons] or [look.decision.reason],
+    }
+
+
+def _sample(value: Any, side: str) -> Sample | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise BadReport(side, f"an object or null is needed, not {_shown(value)}")
+    _check_keys(value, side, ("started", "ok", "errors", "latency"))
+    for key in ("started", "ok"):
+        if key not in value:
+            raise BadReport(f"{side}.{key}", "is missing")
+    return Sample(
+        _count(value["started"], f"{side}.started"),
+        _count(value["ok"], f"{side}.ok"),
+        _errors(value.get("errors", {}), f"{side}.errors"),
+        _latency(value.get("latency", []), f"{side}.latency"),
+    )
+
+
+def _errors(value: Any, field: str) -> Mapping[str, int]:
+    if not isinstance(value, dict):
+        raise BadReport(field, f"an object of counts is needed, not {_shown(value)}")
+    _check_keys(value, field, CLASSES)
+    return {name: _count(count, f"{field}.{name}") for name, count in value.items()}
+
+
+def _latency(value: Any, field: str) -> tuple[tuple[float, int], ...]:
+    if not isinstance(value, list) or len(value) > MAX_BUCKETS:
+        raise BadReport(field, f"a list of at most {MAX_BUCKETS} [upper edge in ms, count] is needed")
+    buckets, below = [], -math.inf
+    for number, bucket in enumerate(value):
+        if not isinstance(bucket, list) or len(bucket) != 2:
+            raise BadReport(f"{field}[{number}]", f"[upper edge in ms, count] is needed, not {_shown(bucket)}")
+        edge = _edge(bucket[0], f"{field}[{number}][0]", last=number == len(value) - 1)
+        if edge <= below:
+            raise BadReport(f"{field}[{number}][0]", f"edges must rise: {edge:g} follows {below:g}")
+        buckets.append((edge, _count(bucket[1], f"{field}[{number}][1]")))
+        below = edge
+    return tuple(buckets)
+
+
+def _edge(value: Any, field: str, *, last: bool) -> float:
+    if value is None and last:
+        return math.inf
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise BadReport(field, f"milliseconds above 0 are needed (null, for infinity, last), not {_shown(value)}")
+    return float(value)
+
+
+def _count(value: Any, field: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
+        raise BadReport(field, f"a whole number from 0 to {MAX_COUNT} is needed, not {_shown(value)}")
+    return value
+
+
+def _check_keys(value: Mapping[str, Any], field: str, known: tuple[str, ...]) -> None:
+    for key in value:
+        if key not in known:
+            where = f"{field}.{_shown(key)}" if field else _shown(key)
+            raise BadReport(where, f"unknown; there are {', '.join(known)}")
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        twin = next(name for name in names if names.count(name) > 1)
+        raise BadReport(_shown(twin), "stands there twice")
+    return value
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = "".join(c if c.isprintable() else " " for c in text)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

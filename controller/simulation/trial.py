@@ -1,0 +1,72 @@
+"""One rollout that is its own fleet: what it decides is served at once. The very code that `serve` runs."""
+
+from dataclasses import dataclass
+
+from controller.core.decision import Command, Decision, Kind, Verb, obey
+from controller.core.rollout import Rollout
+from controller.core.session import Session, Surroundings, entered, tick
+from controller.core.spec import Endpoint, Listen, Policy, Service, Version
+from controller.core.verdict import Sample, Verdict, Window
+from controller.core.view import ServiceState
+
+WORDS = {Kind.ADVANCED: "advance", Kind.ROLLBACK: "rollback", Kind.PROMOTING: "promote"}
+"""What a decision is called by `haldane judge`; everything else holds the weight."""
+_ALONE = Surroundings()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What came of one window."""
+
+    verdict: Verdict
+    decision: Decision
+    rollout: Rollout
+
+    @property
+    def word(self) -> str:
+        """hold, advance, rollback or promote."""
+        return WORDS.get(self.decision.kind, "hold")
+
+
+class Trial:
+    """A rollout from its start, driven by windows. Mutable; `rollout` and `session` are values."""
+
+    def __init__(self, service: Service) -> None:
+        canary = next(version.name for version in service.versions if version.name != service.stable)
+        command = Command(Verb.START, "started to be judged", canary=canary, rollout_id="trial")
+        idle = ServiceState(spec=service, source="", stable=service.stable)
+        self._state = obey(idle, command, 0.0).state
+        self.session = Session.of(self._state)
+
+    @property
+    def rollout(self) -> Rollout:
+        """As it stands."""
+        assert self._state.rollout is not None
+        return self._state.rollout
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can happen any more."""
+        return not self.rollout.running
+
+    def look(self, at: float, stable: Sample | None, canary: Sample | None) -> Look:
+        """Judge and decide on what happened up to `at` at the present weight; the weight after it is in the answer."""
+        window = Window(at, self.rollout.weight, stable, canary)
+        session, verdict, decision = tick(self._state, self.session, window, _ALONE, at)
+        self.session = entered(session, self._state, decision.state)
+        self._state = decision.state
+        return Look(verdict, decision, self.rollout)
+
+
+def service_for(policy: Policy) -> Service:
+    """A service that exists only to be judged by this policy."""
+    return Service(
+        name="trial",
+        listen=Listen(port=1),
+        versions=tuple(
+            Version(name=name, endpoints=(Endpoint(host="127.0.0.1", port=port),))
+            for name, port in (("stable", 1), ("canary", 2))
+        ),
+        stable="stable",
+        policy=policy,
+    )
