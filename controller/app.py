@@ -13,7 +13,7 @@ from pathlib import Path
 
 import grpc
 import structlog
-from aiohttp import web
+from aiohttp import ClientSession, web
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -24,15 +24,22 @@ from controller.admin.service import add_admin
 from controller.core.routing import cluster_name
 from controller.core.telemetry import Book
 from controller.core.view import Entry, View
+from controller.hooks.gates import HookGates
+from controller.hooks.listener import Listener
 from controller.loop import WHO, Loop
 from controller.metrics import Metrics
+from controller.notify.cloud_events import Program
+from controller.notify.follow import Notifications
+from controller.notify.people import People
 from controller.operations import Operations
+from controller.outbound import open_session
 from controller.pb.haldane.admin.v1 import admin_pb2
-from controller.ports import Unusable
+from controller.ports import Audience, Unusable
 from controller.settings import Settings
 from controller.store.sqlite import SqliteStore
 from controller.telemetry.envoy_metrics import EnvoyMetrics
 from controller.telemetry.load_reports import LoadReports
+from controller.xds.limits import DEFAULT, server_options
 from controller.xds.server import XdsServer
 
 log = structlog.get_logger()
@@ -64,7 +71,7 @@ class Reports:
     def acknowledged(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
         """A proxy acknowledged what was published so long ago."""
         self._metrics.acknowledged(seconds)
-        self._notice()
+        self.notice()
 
     def rejected(self, node: str, fleet: str, type_url: str, error: str) -> None:
         """A proxy refused a configuration: counted, shown, and written down."""
@@ -80,14 +87,15 @@ class Reports:
     def connected(self, node: str, fleet: str) -> None:
         """A proxy opened its stream."""
         log.info("proxy_connected", node=node, fleet=fleet)
-        self._notice()
+        self.notice()
 
     def disconnected(self, node: str, fleet: str) -> None:
         """A proxy's stream ended."""
         log.info("proxy_disconnected", node=node, fleet=fleet)
-        self._notice()
+        self.notice()
 
-    def _notice(self) -> None:
+    def notice(self) -> None:
+        """Something happened that the loop should look at."""
         if self.loop:
             self.loop.notice()
 
@@ -111,13 +119,26 @@ class Controller:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Open the doors, run until `stop`, then drain. Raises `Unstartable`."""
+        async with open_session() as asking, open_session() as telling:
+            await self._serve(stop, asking, telling)
+
+    async def _serve(self, stop: asyncio.Event, asking: ClientSession, telling: ClientSession) -> None:
+        """`asking` is for hooks that gate, `telling` for those who are told: so neither uses up the other's share."""
         term = await self._store.campaign(WHO)
         view = await self._store.load()
+        gates = HookGates(
+            self._settings.hooks,
+            session=asking,
+            clock=self._clock,
+            meter=self._metrics,
+            on_news=self._reports.notice,
+        )
         loop = Loop(
             store=self._store,
             archive=self._store,
             book=self._book,
             fleet=self._xds,
+            gates=gates,
             clock=self._clock,
             meter=self._metrics,
             sync_share=self._settings.sync_share,
@@ -128,12 +149,13 @@ class Controller:
         # The xDS port opens only once a complete snapshot stands: a proxy must never see half a world.
         self._publish(view)
         async with contextlib.AsyncExitStack() as doors:
+            doors.callback(gates.close)
             await doors.enter_async_context(self._http_door(loop))
             await doors.enter_async_context(self._admin_door(loop))
             await doors.enter_async_context(self._xds_door(loop))
             self._unready = None
             self._say_where()
-            await self._until(stop, loop)
+            await self._until(stop, loop, _audiences(self._settings, telling, self._clock, loop))
             self._unready = "draining"
             await self._xds.drain()
         await loop.save()
@@ -144,9 +166,13 @@ class Controller:
         versions = ((state.name, version.name) for state in view.services.values() for version in state.spec.versions)
         self._book.follow(cluster_name(service, version) for service, version in versions)
 
-    async def _until(self, stop: asyncio.Event, loop: Loop) -> None:
+    async def _until(self, stop: asyncio.Event, loop: Loop, audiences: list[Audience]) -> None:
+        notifications = Notifications(
+            store=self._store, cursors=self._store, observatory=loop, clock=self._clock, meter=self._metrics
+        )
+        work = (loop.follow(self._publish), loop.run(), notifications.run(audiences))
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(loop.follow(self._publish)), tasks.create_task(loop.run())]
+            running = [tasks.create_task(each) for each in work]
             await stop.wait()
             log.info("draining")
             for task in running:
@@ -156,7 +182,7 @@ class Controller:
     async def _xds_door(self, loop: Loop) -> AsyncIterator[None]:
         reports = LoadReports(self._book, self._clock, interval=self._settings.report_interval, on_news=loop.notice)
         stats = EnvoyMetrics(self._book, self._clock)
-        server = grpc.aio.server(options=[*XDS_OPTIONS, *COMMON_OPTIONS])
+        server = grpc.aio.server(options=server_options(DEFAULT))
         server.add_generic_rpc_handlers((*self._xds.handlers(), *reports.handlers(), *stats.handlers()))
         async with _opened(server, self._settings.xds_listen, "HALDANE_XDS_LISTEN", (), self._settings.drain):
             yield
@@ -164,8 +190,7 @@ class Controller:
     @contextlib.asynccontextmanager
     async def _admin_door(self, loop: Loop) -> AsyncIterator[None]:
         server = grpc.aio.server(options=[*ADMIN_OPTIONS, *COMMON_OPTIONS])
-        watches = add_admin(server, Operations(self._store, self._clock), loop, self._xds)
-        server.add_generic_rpc_handlers(self._xds.csds_handlers())
+        watches = add_admin(server, Operations(self._store, self._clock, self._settings.hooks), loop, self._xds)
         where = self._settings.admin_listen
         async with _opened(server, where, "HALDANE_ADMIN_LISTEN", ADMIN_SERVICES, self._settings.drain):
             try:
@@ -177,7 +202,7 @@ class Controller:
     async def _http_door(self, loop: Loop) -> AsyncIterator[None]:
         self._metrics.expose(loop, self._xds, self._book)
         site = make_http(
-            Operations(self._store, self._clock),
+            Operations(self._store, self._clock, self._settings.hooks),
             loop,
             self._xds,
             ready=lambda: self._unready,
@@ -235,6 +260,19 @@ async def _opened(
 
 def _taken(setting: str, address: str, error: Exception) -> str:
     return f"cannot listen on {address} ({setting}): is another program using it? {error}"
+
+
+def _audiences(settings: Settings, session: ClientSession, clock: SystemClock, loop: Loop) -> list[Audience]:
+    """Everybody whom the settings want told."""
+    store_id = loop.view().store_id
+    audiences: list[Audience] = []
+    for name, target in settings.notify.items():
+        full = f"notify.{name}"
+        people = target.url is None
+        audiences.append(People(full, target) if people else Program(full, target, session, clock, store_id))
+    for name, hook in settings.hooks.items():
+        audiences.append(Listener(name, hook, session=session, clock=clock, view=loop.view))
+    return audiences
 
 
 def open_store(settings: Settings, clock: SystemClock) -> SqliteStore:

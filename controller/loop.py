@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from controller.core.decision import Decision
+from controller.core.decision import Decision, held
 from controller.core.guard import Act, Freeze
 from controller.core.routing import cluster_name
 from controller.core.session import Session, Surroundings, entered, tick
@@ -20,7 +20,19 @@ from controller.core.telemetry import Book
 from controller.core.verdict import Verdict, Window
 from controller.core.view import Change, Entry, ServiceState, View
 from controller.operations import change_of
-from controller.ports import Archive, Clock, Conflict, Fleet, Frozen, Live, Store, StoreError, StoreLost, Traffic
+from controller.ports import (
+    Archive,
+    Clock,
+    Conflict,
+    Fleet,
+    Frozen,
+    Gates,
+    Live,
+    Store,
+    StoreError,
+    StoreLost,
+    Traffic,
+)
 
 WHO = "haldane"
 """Who the ledger names for what automation does."""
@@ -58,6 +70,7 @@ class Loop:
         archive: Archive,
         book: Book,
         fleet: Fleet,
+        gates: Gates,
         clock: Clock,
         meter: Meter,
         sync_share: float,
@@ -68,6 +81,7 @@ class Loop:
         self._archive = archive
         self._book = book
         self._fleet = fleet
+        self._gates = gates
         self._clock = clock
         self._meter = meter
         self._sync_share = sync_share
@@ -183,8 +197,16 @@ class Loop:
             return
         started = self._clock.monotonic()
         session = await self._session(state)
-        around = Surroundings(self._view.freezes, self._fleet.sync(state.name, state.revision), self._sync_share)
+        around = Surroundings(
+            self._view.freezes,
+            self._fleet.sync(state.name, state.revision),
+            self._sync_share,
+            harm=self._gates.rollback(state, self._verdicts.get(state.name, (None, ""))[0]),
+        )
         after, verdict, decision = tick(state, session, self._window(state, started), around, self._clock.wall())
+        # Only what goes forward asks the hooks: nothing of theirs lies on the way back.
+        if decision.forward and (why := self._gates.hold(state, decision, verdict)):
+            decision = held(state, decision, why)
         self._sessions[state.name] = after
         self._verdicts[state.name] = (verdict, decision.reason)
         self._tell_blindness(state, verdict)

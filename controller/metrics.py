@@ -54,6 +54,10 @@ class Metrics:
         self._ticks = Histogram(
             "haldane_tick_seconds", "One look at one rollout", buckets=TICK_BUCKETS, registry=self.registry
         )
+        self._told = Counter(
+            "haldane_notifications", "Ledger lines for a target", ["target", "outcome"], registry=self.registry
+        )
+        self._hooks = Counter("haldane_hooks", "Answers of hooks", ["hook", "type", "outcome"], registry=self.registry)
         self._store = Gauge("haldane_store_up", "Whether the store answered last time", registry=self.registry)
         self._store.set(1)
 
@@ -75,6 +79,14 @@ class Metrics:
     def store_answers(self, up: bool) -> None:
         """Whether the store answered last time."""
         self._store.set(1 if up else 0)
+
+    def told(self, target: str, outcome: str, lines: int) -> None:
+        """So many ledger lines were `delivered` to a target, `refused` by it for good, or `lost` since too old."""
+        self._told.labels(target, outcome).inc(lines)
+
+    def hook_answered(self, hook: str, kind: str, outcome: str) -> None:
+        """A hook `passed`, `refused`, or was `unanswered`."""
+        self._hooks.labels(hook, kind, outcome).inc()
 
     def acknowledged(self, seconds: float) -> None:
         """A proxy acknowledged what was published so long ago."""

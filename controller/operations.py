@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 
 from pydantic import JsonValue
@@ -32,11 +32,15 @@ RETRIES = 5
 
 
 class Operations:
-    """The operator's acts. Every method raises `Refusal`; what it returns is durable."""
+    """The operator's acts. Every method raises `Refusal`; what it returns is durable.
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    `hooks` are the names of the hooks that the controller's settings have, which policies may use.
+    """
+
+    def __init__(self, store: Store, clock: Clock, hooks: Collection[str] = ()) -> None:
         self._store = store
         self._clock = clock
+        self._hooks = hooks
 
     async def apply(
         self, text: str, *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
@@ -49,6 +53,8 @@ class Operations:
         linted = read_service(text)
         if linted.service is None:
             raise invalid(linted.violations)
+        if unknown := self._unknown_hooks(linted.service):
+            raise invalid([Violation("policy.hooks", unknown)])
         why = _checked_reason(reason)
         view = await self.view()
         present = view.services.get(linted.service.name)
@@ -105,6 +111,8 @@ class Operations:
         attempts = RETRIES if command.verb is Verb.ROLLBACK else 1
         for left in reversed(range(attempts)):
             state = find(await self.view(), service)
+            if command.verb is Verb.START and (unknown := self._unknown_hooks(state.spec)):
+                raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {unknown}")
             decision = obey(state, command, self._clock.wall())
             change = change_of(state, decision, who, fingerprint, _id(request_id))
             try:
@@ -181,6 +189,12 @@ class Operations:
             return await self._store.load()
         except StoreLost as lost:
             raise Refusal(Code.NOT_DURABLE, f"the store does not answer: {lost}") from lost
+
+    def _unknown_hooks(self, spec: Service) -> str:
+        """What is wrong with the policy's hooks, if it names some that the settings do not have."""
+        unknown = [name for name in spec.policy.hooks if name not in self._hooks]
+        known = ", ".join(sorted(self._hooks)) or "none"
+        return f"{', '.join(unknown)}: not a hook of the controller's settings, which have {known}" if unknown else ""
 
     async def _done(self, request_id: str, fingerprint: str) -> int:
         """The revision at which this very request was applied before; 0 if it was not."""
