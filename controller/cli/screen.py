@@ -24,6 +24,9 @@ NAME = 16
 BAR = 10
 """Cells of an evidence bar."""
 
+PROOFS = ("insufficient", "no_harm")
+"""The codes of grounds whose evidence is for the canary; every other one's is against it."""
+
 _COLOURS = {
     "PROMOTED": "green",
     "BAKING": "green",
@@ -138,31 +141,33 @@ def _evidence(rollout: pb.Rollout) -> list[RenderableType]:
     """Each ground of the verdict: those with evidence as rows, the others in words."""
     weighed = [ground for ground in rollout.details if ground.limit > 0]
     words = [ground.text for ground in rollout.details if ground.limit <= 0]
-    parts: list[RenderableType] = []
+    parts: list[RenderableType] = [Text(f"  {clean(text)}") for text in words]
     if weighed:
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-        table.add_column("", no_wrap=True)
+        table.add_column("  evidence of", no_wrap=True)
         for name in ("canary", "of", "stable", "of"):
             table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("evidence", no_wrap=True)
+        table.add_column("", no_wrap=True)
         table.add_column("needs", justify="right", no_wrap=True)
         for ground in weighed:
-            table.add_row(*_weighed(ground, rollout.verdict))
+            table.add_row(*_weighed(ground))
         parts.append(table)
-    return [*parts, *(Text(f"  {clean(text)}") for text in words)]
+    return parts
 
 
-def _weighed(ground: pb.ReasonInfo, verdict: str) -> list[RenderableType]:
-    colour = _COLOURS.get(verdict, "cyan") if ground.evidence >= ground.limit else "cyan"
-    evidence = Text(bar_of(ground.evidence, ground.limit), colour)
+def _weighed(ground: pb.ReasonInfo) -> list[RenderableType]:
+    """Proof that there is no harm is green, evidence of harm is red; either counts once its bar is full."""
+    proof = ground.code in PROOFS
+    channel = _clipped(ground.channel or "all")
+    bar = Text(bar_of(ground.evidence, ground.limit), "green" if proof else "red")
     return [
-        Text(f"  {_clipped(ground.code)}"),
+        Text(f"  no harm, {channel}" if proof else f"  HARM, {channel}"),
         Text(share(ground.canary)),
         Text(count(ground.canary_n), "dim"),
         Text(share(ground.stable)),
         Text(count(ground.stable_n), "dim"),
-        evidence.append(f" {figure(ground.evidence)} of {figure(ground.limit)}", "default"),
-        Text(f"{count(ground.needed)} more" if ground.needed else "", "dim"),
+        bar.append(f" {figure(ground.evidence)} of {figure(ground.limit)}", "default"),
+        Text(count(ground.needed) if ground.needed else "", "dim"),
     ]
 
 

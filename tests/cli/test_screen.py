@@ -37,7 +37,8 @@ def progressing(**changed: object) -> pb.Rollout:
         "started_at": NOW - 300,
         "details": [
             pb.ReasonInfo(
-                code="5xx",
+                code="insufficient",
+                channel="latency_p99",
                 text="5xx: canary 4 of 1204, stable 38 of 12388",
                 canary=0.0033,
                 stable=0.0031,
@@ -71,15 +72,18 @@ def test_both_versions_stand_side_by_side() -> None:
 
 def test_the_evidence_stands_beside_its_limit() -> None:
     """Each channel: both rates with their counts, how far the evidence is, and how many requests are still needed."""
-    line = row(painted(progressing()), "  5xx").split()
-    assert line == ["5xx", "0.33%", "1204", "0.31%", "12.4k", "██░░░░░░░░", "3.2", "of", "100", "340", "more"]
+    line = " ".join(row(painted(progressing()), "  no harm").split())
+    assert line == "no harm, latency_p99 0.33% 1204 0.31% 12.4k ██░░░░░░░░ 3.2 of 100 340"
+    harm = pb.ReasonInfo(code="5xx", channel="5xx", canary=0.2, canary_n=300, evidence=240, limit=100)
+    line = " ".join(row(painted(progressing(verdict="harm", details=[harm])), "  HARM").split())
+    assert line == "HARM, 5xx 20% 300 0% 0 ██████████ 240 of 100"
 
 
 def test_what_is_awaited_is_said_once() -> None:
     """What automation waits for is the next thing to happen; the grounds of the verdict are not repeated there."""
     text = painted(progressing())
     assert row(text, "next").split(maxsplit=1)[1] == "23 s of the dwell at 10% are left"
-    assert text.count("5xx") == 1
+    assert "5xx: canary 4" not in text
     assert "the canary is warming up" in text
     assert "proxies 2/3 in sync" in text
 
