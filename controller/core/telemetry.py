@@ -38,6 +38,8 @@ class Tally(StrEnum):
     """Requests that found no healthy server. Load reports do not know them at all."""
     OVERFLOW = "overflow"
     """Requests refused by a full circuit breaker, likewise."""
+    UNCONNECTED = "unconnected"
+    """Requests for which no connection could be made. Load reports know them as failed, but not as started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +261,9 @@ class _Cluster:
     def tally(self, tally: Tally, rise: int, now: float) -> None:
         if tally is Tally.CLIENT_ERRORS:
             self.owed += rise
-        else:
-            self.started += rise
+            return
+        self.started += rise
+        if tally is not Tally.UNCONNECTED:
             self._ended({"5xx": rise}, now)
 
     def time(self, counts: Counts, now: float) -> None:
@@ -286,9 +289,10 @@ class _Cluster:
         latency: Counter[int] = Counter()
         for second in self.recent:
             latency.update(second.latency)
+        seconds = max(1.0, now - self.recent[0].at) if self.recent else 1.0
         counted = {outcome: self.total[outcome] - self.since[outcome] for outcome in self.total}
         return Traffic(
-            answered / RECENT,
+            answered / seconds,
             errors / answered if answered else 0.0,
             quantile(latency, 0.50),
             quantile(latency, 0.99),

@@ -25,6 +25,7 @@ COUNTERS = {
     "upstream_rq_4xx": Tally.CLIENT_ERRORS,
     "upstream_cx_none_healthy": Tally.NO_SERVER,
     "upstream_rq_pending_overflow": Tally.OVERFLOW,
+    "upstream_rq_pending_failure_eject": Tally.UNCONNECTED,
 }
 MAX_BUCKETS = 1000
 """Buckets of one histogram."""

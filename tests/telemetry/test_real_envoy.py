@@ -121,6 +121,7 @@ async def test_requests_that_reach_no_server_count_as_failed(processes: Children
 
         await wait_until(all_failed)
         assert ledger.answered("refusing") == ledger.answered("empty") == 20
+        await wait_until(lambda: ledger.read(desk, "refusing", "empty") and ledger.started["refusing"] == 20)
         assert ledger.started["empty"] == 20
 
 

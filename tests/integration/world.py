@@ -1,0 +1,99 @@
+"""The whole system for one test: `haldane serve`, a real Envoy that follows it, a model server for each version."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from controller.bootstrap import render
+from controller.demo.processes import Children
+from controller.pb.haldane.admin.v1 import admin_pb2 as admin
+from tests.support.controller import ControllerProcess, Doors
+from tests.support.envoy import EnvoyProcess
+from tests.support.model import ModelServer
+from tests.support.process import free_port
+from tests.support.waiting import answers, wait_until
+
+SERVICE = "fraud-scorer"
+FLEET = "edge"
+
+POLICY = """\
+  steps: [10%, 50%]
+  dwell: 1s
+  warmup: 1s
+  bake: 2s
+"""
+
+
+@dataclass
+class World:
+    """Everything that runs."""
+
+    processes: Children
+    controller: ControllerProcess
+    envoy: EnvoyProcess
+    entry: int
+    models: dict[str, ModelServer]
+    doors: Doors
+    policy: str = POLICY
+
+    async def rollout(self) -> admin.Rollout:
+        """The rollout as the controller tells it."""
+        told: admin.Rollout = await self.doors.rollouts.GetRollout(admin.GetRolloutRequest(service=SERVICE))
+        return told
+
+    async def apply(self) -> None:
+        """Declare the service."""
+        await self.doors.catalog.ApplyService(admin.ApplyServiceRequest(yaml=self.file(), reason="the test begins"))
+
+    async def start(self, canary: str = "v2") -> None:
+        """Start a rollout."""
+        await self.doors.rollouts.StartCanary(admin.StartCanaryRequest(service=SERVICE, canary=canary, reason="test"))
+
+    async def reach(self, phase: str, within: float = 30.0) -> admin.Rollout:
+        """Wait until the rollout is in that phase."""
+        return await wait_until(lambda: self._in_phase(phase), within, every=0.05)
+
+    async def events(self) -> list[admin.Event]:
+        """The ledger."""
+        told = await self.doors.ledger.ListEvents(admin.ListEventsRequest())
+        return list(told.events)
+
+    async def kinds(self) -> list[str]:
+        """What the ledger says happened, in order."""
+        return [event.kind for event in await self.events()]
+
+    def file(self) -> str:
+        """The service file."""
+        versions = "\n".join(f'  {v}: {{endpoints: ["{m.address}"]}}' for v, m in self.models.items())
+        return (
+            f"service: {SERVICE}\nfleets: [{FLEET}]\nlisten: {{address: 127.0.0.1, port: {self.entry}}}\n"
+            f"timeout: 2s\nversions:\n{versions}\nstable: v1\npolicy:\n{self.policy}"
+        )
+
+    async def _in_phase(self, phase: str) -> admin.Rollout | None:
+        told = await self.rollout()
+        return told if told.phase == phase else None
+
+
+@contextlib.asynccontextmanager
+async def world(
+    processes: Children, *, versions: Sequence[str] = ("v1", "v2"), policy: str = POLICY, protocol: str = "delta"
+) -> AsyncIterator[World]:
+    """A controller, an Envoy and model servers, with the service applied and answering."""
+    controller = ControllerProcess(processes)
+    await controller.start()
+    models = {version: ModelServer(version) for version in versions}
+    bootstrap = render(
+        fleet=FLEET, xds=controller.xds, envoy_admin=f"127.0.0.1:{free_port()}", protocol=protocol  # type: ignore[arg-type]
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        for model in models.values():
+            await model.start()
+            stack.push_async_callback(model.crash)
+        doors = await stack.enter_async_context(controller.doors())
+        envoy = EnvoyProcess(processes, bootstrap)
+        made = World(processes, controller, envoy, free_port(), models, doors, policy)
+        await made.apply()
+        await envoy.start()
+        await wait_until(lambda: answers(f"http://127.0.0.1:{made.entry}/"))
+        yield made
