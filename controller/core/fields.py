@@ -38,7 +38,7 @@ def read_name(text: str) -> str:
 
 def read_port(text: str) -> int:
     """A port, 1 to 65535."""
-    if not _PORT.match(text) or int(text) > 65535:
+    if not _is_port(text):
         raise ValueError(f"a port is a whole number from 1 to 65535, not {shown(text)}")
     return int(text)
 
@@ -63,14 +63,11 @@ def read_domain(text: str) -> str:
     """A host name as Envoy matches it: exact, `*`, `*.example.com` or `example.*`, with `:port` if it has one."""
     domain = text.lower()
     host, colon, port = domain.rpartition(":")
-    if not colon or domain.endswith("]"):
-        host, port = domain, ""
-    if host != "*" and not _is_domain(host):
+    with_port = bool(colon) and not domain.endswith("]")
+    if not (_is_domain(host) and _is_port(port) if with_port else domain == "*" or _is_domain(domain)):
         raise ValueError(
             f"a host is a name such as example.com, '*', '*.example.com' or 'example.*', not {shown(text)}"
         )
-    if port:
-        read_port(port)
     return domain
 
 
@@ -166,6 +163,10 @@ def _read_host(text: str) -> str:
             f"a host is an IP address or a name of letters a-z, digits, '-' and '.' (RFC 1123), not {shown(text)}"
         )
     return host
+
+
+def _is_port(text: str) -> bool:
+    return bool(_PORT.match(text)) and int(text) <= 65535
 
 
 def _reachable(address: str) -> str:

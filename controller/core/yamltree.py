@@ -8,6 +8,7 @@ No loader of YAML runs here, only its parser: nothing is ever constructed from w
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 
@@ -18,8 +19,9 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
 """Of nesting. A service file has five levels."""
 
-# libyaml's parser is some twenty times faster; PyYAML can be built without it.
-_PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's, which is some twenty times faster, or PyYAML's own where it was built without."""
+
 _TYPES = yaml.resolver.Resolver()
 _UNPRINTABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SHOWN = 40
@@ -76,11 +78,11 @@ class Broken(Exception):  # noqa: N818
         self.violation = violation
 
 
-def read_tree(text: str) -> tuple[Node | None, list[Violation]]:
+def read_tree(text: str, parser: Any = PARSER) -> tuple[Node | None, list[Violation]]:
     """The tree of the text's only document (None if there is none to be had) and what is wrong with its form."""
     builder = _Builder()
     try:
-        for event in _events(text):
+        for event in _events(text, parser):
             builder.take(event)
     except Broken as broken:
         return None, [*builder.found, broken.violation]
@@ -92,7 +94,7 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
 
 
-def _events(text: str) -> Iterator[yaml.Event]:
+def _events(text: str, parser: Any) -> Iterator[yaml.Event]:
     if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
         raise Broken(Violation("", f"a service file has at most {MAX_BYTES // 1024} KiB", 1))
     wrong = _UNPRINTABLE.search(text)
@@ -100,12 +102,13 @@ def _events(text: str) -> Iterator[yaml.Event]:
         line = text.count("\n", 0, wrong.start()) + 1
         raise Broken(Violation("", f"the character {wrong[0]!a} has no place in a text", line))
     try:
-        yield from yaml.parse(text, Loader=_PARSER)
+        yield from yaml.parse(text, Loader=parser)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         told = ", ".join(part for part in (error.context, error.problem) if part)
-        # The end of a text that ends too early is counted as a line of its own.
-        line = min(mark.line, text.count("\n")) + 1 if mark else 1
+        # What ends too early is wrong where it ends, not on the empty lines after that.
+        last = len(text.rstrip().splitlines()) or 1
+        line = min(mark.line + 1, last) if mark else 1
         raise Broken(Violation("", f"not valid YAML: {told}", line)) from error
     except yaml.YAMLError as error:
         raise Broken(Violation("", f"not valid YAML: {error}", 1)) from error
@@ -166,8 +169,9 @@ class _Builder:
         if isinstance(parent.node, Items):
             parent.node.nodes.append(node)
         elif parent.key is None:
-            parent.key = node if isinstance(node, Scalar) else Scalar("", "none", node.line)
-            parent.first = self._check_key(parent.node, parent.key, node)
+            key = node if isinstance(node, Scalar) else Scalar("", "none", node.line)
+            parent.first = self._check_key(parent.node, key, node)
+            parent.key = key
         else:
             key, parent.key = parent.key, None
             if parent.first:
@@ -184,7 +188,8 @@ class _Builder:
             self._report(f"a key is text, and YAML takes {shown(key.text)} for {_A[key.type]}: quote it", key.line)
         elif key.text in table.entries:
             before = table.entries[key.text].line
-            self._report(f"duplicate key {shown(key.text)}, first on line {before}", key.line)
+            where = joined(self._path(), key.text)
+            self.found.append(Violation(where, f"duplicate, first on line {before}", key.line))
         else:
             return True
         return False

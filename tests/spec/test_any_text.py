@@ -1,0 +1,132 @@
+"""Whatever the text: reading a service file gives a service or violations, and never an exception."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from controller.core.specfile import Linted, read_service
+from controller.core.yamltree import PARSER, read_tree
+from tests.spec.files import file
+
+REFERENCE = (Path(__file__).parents[2] / "docs" / "examples" / "fraud-scorer.yaml").read_text()
+
+WORDS = ["service", "listen", "port", "versions", "v1", "endpoints", "stable", "policy", "steps", "errors", "fallback"]
+SCALARS = ["1", "5%", "60s", "null", "~", "", "on", ".nan", "-1", "1e400", "'", '"', "*a", "&a", "!!x", "<<", "%", "\t"]
+PIECES = st.sampled_from(
+    [*WORDS, *SCALARS, ": ", ":", "- ", "[", "]", "{", "}", ",", "\n", "\n  ", "#", "---", "...", "? "]
+)
+ODD = st.text(max_size=20) | st.sampled_from(
+    ["\0", "\ud800", "\ufeff", "\u2028", "\x85", "\r", "\x1b[0m", "\u0665", "\u043e"]
+)
+
+
+def is_whole(linted: Linted, text: str) -> None:
+    """A service or violations, never both nor neither; each violation in bounds and on a line of the text."""
+    assert (linted.service is None) == bool(linted.violations)
+    for violation in linted.violations:
+        assert violation.message
+        assert 1 <= violation.line <= max(1, len(text.splitlines()))
+        assert len(str(violation)) < 1000
+
+
+@given(st.text() | st.lists(PIECES | ODD, max_size=60).map("".join))
+@example("\ud800")
+@example("? ")
+@example("- - - - - - - - - - - - - - - - - - - - - -")
+@example("{a, b, a}")
+@example("!<tag:yaml.org,2002:map> {}")
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """Text from anywhere, also text made of YAML's own marks."""
+    is_whole(read_service(text), text)
+
+
+@given(st.integers(0, len(REFERENCE)), st.integers(0, 30), PIECES | ODD)
+def test_a_damaged_reference_file_is_read_or_refused(at: int, lost: int, instead: str) -> None:
+    """The reference file with a piece cut out and something else put in."""
+    text = REFERENCE[:at] + instead + REFERENCE[at + lost :]
+    is_whole(read_service(text), text)
+
+
+@given(st.integers(0, len(REFERENCE)))
+def test_a_file_cut_off_anywhere_is_read_or_refused(end: int) -> None:
+    """A file of which only the beginning was written; without its versions and stable it is never a service."""
+    text = REFERENCE[:end]
+    linted = read_service(text)
+    is_whole(linted, text)
+    assert linted.service is None or end > REFERENCE.index("stable:")
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["5%", "60s", "a:1"]),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=3), inner, max_size=6)
+    ),
+    max_leaves=20,
+)
+KEYS = st.sampled_from(
+    [
+        "service",
+        "fleets",
+        "listen",
+        "hosts",
+        "prefix",
+        "protocol",
+        "timeout",
+        "versions",
+        "stable",
+        "fallback",
+        "policy",
+    ]
+)
+
+
+@given(st.dictionaries(KEYS, JSON, min_size=1))
+def test_right_keys_with_any_values_are_read_or_refused(values: dict[str, object]) -> None:
+    """The shape of a service file with anything at all in it."""
+    text = yaml.safe_dump(values, allow_unicode=True)
+    is_whole(read_service(text), text)
+
+
+@given(st.lists(PIECES | ODD, max_size=60).map("".join))
+def test_without_libyaml_any_text_is_read_or_refused_too(text: str) -> None:
+    """Where PyYAML was built without libyaml, its own parser does the work."""
+    _, found = read_tree(text, yaml.SafeLoader)
+    assert all(violation.message and violation.line >= 1 for violation in found)
+
+
+def test_without_libyaml_a_file_means_the_same() -> None:
+    """Both parsers see the reference file alike, line by line."""
+    assert read_tree(REFERENCE, yaml.SafeLoader) == read_tree(REFERENCE, PARSER)
+
+
+@given(
+    steps=st.lists(st.integers(1, 9999), min_size=1, max_size=20, unique=True).map(sorted),
+    dwell=st.integers(100, 600_000),
+    ports=st.lists(st.integers(1, 65535), min_size=2, max_size=20, unique=True),
+    percent=st.booleans(),
+)
+def test_what_is_written_is_what_is_read(steps: list[int], dwell: int, ports: list[int], percent: bool) -> None:
+    """Steps come back as the same parts of 10 000, however the share is written; durations and ports likewise."""
+    written = ", ".join(f"{n / 100:.2f}%" if percent else f"{n / 10_000:.4f}" for n in steps)
+    stable, canary = ports[: len(ports) // 2], ports[len(ports) // 2 :]
+    service = read_service(
+        file(
+            f"  deadline: {30 * 86_400}s",
+            steps=f"  steps: [{written}]",
+            dwell=f"  dwell: {dwell}ms",
+            v1=f"  v1: {{endpoints: {[f'h:{p}' for p in stable]}}}",
+            v2=f"  v2: {{endpoints: {[f'h:{p}' for p in canary]}}}",
+        )
+    ).service
+    assert service is not None
+    assert list(service.policy.steps) == steps
+    assert service.policy.dwell == pytest.approx(dwell / 1000)
+    assert [[e.port for e in v.endpoints] for v in service.versions] == [stable, canary]

@@ -1,0 +1,414 @@
+"""Wrong service files: each row is one mistake, and what the operator is told about it."""
+
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from controller.core.sections import MAX_VIOLATIONS
+from controller.core.specfile import read_service
+from controller.core.yamltree import MAX_BYTES
+from tests.spec.files import END, GOOD, LINE, file
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A text, and the one violation in it: field, line, and a part of the message."""
+
+    text: str
+    field: str
+    line: int
+    told: str
+
+
+def added(line: str, field: str, told: str) -> Bad:
+    """One line more at the end."""
+    return Bad(file(line), field, END, told)
+
+
+def changed(key: str, line: str | None, field: str, told: str) -> Bad:
+    """One line changed."""
+    return Bad(file(**{key: line}), field, LINE[key], told)
+
+
+def endpoint(written: str, told: str) -> Bad:
+    """The stable's only endpoint."""
+    return changed("v1", f"  v1: {{endpoints: [{written}]}}", "versions.v1.endpoints[0]", told)
+
+
+def host(written: str) -> Bad:
+    """The service's only host."""
+    return added(f'hosts: ["{written}"]', "hosts[0]", "a host is a name such as")
+
+
+def step(written: str, told: str) -> Bad:
+    """The first step."""
+    return changed("steps", f"  steps: [{written}, 99%]", "policy.steps[0]", told)
+
+
+def dwell(written: str, told: str) -> Bad:
+    return changed("dwell", f"  dwell: {written}", "policy.dwell", told)
+
+
+NOT_A_DURATION = "a duration such as 250ms, 5s, 2m or 6h is needed"
+NOT_A_SHARE = "a share such as 5% or 0.05 is needed"
+NOT_A_NAME = "a name has 1 to 63 of"
+
+FORM = {
+    "nothing": Bad("", "", 1, "begins with 'service: NAME'"),
+    "a comment": Bad("# to do\n", "", 1, "begins with 'service: NAME'"),
+    "a word": Bad("fraud-scorer\n", "", 1, "begins with 'service: NAME'"),
+    "a list": Bad("- service: scorer\n", "", 1, "begins with 'service: NAME'"),
+    "half written: an open bracket": Bad(file("hosts: [a, "), "", END, "not valid YAML"),
+    "half written: an open quote": Bad(file('prefix: "/v2'), "", END, "not valid YAML"),
+    "half written: half a key": Bad(file("time"), "", END, "not valid YAML"),
+    "half written: a key without a value": added("timeout:", "timeout", "is empty"),
+    "a tab for indentation": Bad(file("\tdeadline: 6h"), "", END, "not valid YAML"),
+    "a binary zero": Bad(file("prefix: /\0"), "", END, r"the character '\x00' has no place"),
+    "an escape sequence": Bad(file("# \x1b[31m"), "", END, r"the character '\x1b' has no place"),
+    "half a surrogate pair": Bad(file("prefix: /\ud800"), "", END, r"the character '\ud800' has no place"),
+    "a second document": Bad(file("---", "service: other"), "", END, "a second one begins here"),
+    "an anchor": added("prefix: &here /", "prefix", "anchors such as &here"),
+    "an alias of nothing": Bad(file("prefix: *here"), "prefix", END, "aliases such as *here"),
+    "a tag": added("prefix: !!str /", "prefix", "tags such as"),
+    "a tag that names a class": added("prefix: !!python/name:os.system /", "prefix", "tags such as"),
+    "a merge key": changed("v2", "  v2: {<<: {}, endpoints: []}", "versions.v2", "merge keys (<<)"),
+    "a key twice": added("service: other", "service", "duplicate, first on line 1"),
+    "a version twice": changed("v2", "  v1: {endpoints: []}", "versions.v1", "duplicate, first on line 4"),
+    "a number for a key": changed("v2", "  1.0: {endpoints: []}", "versions", "YAML takes '1.0' for a number: quote"),
+    "a truth for a key": changed("v2", "  on: {endpoints: []}", "versions", "'on' for true or false: quote it"),
+    "a date for a key": changed("v2", "  2026-11-23: {endpoints: []}", "versions", "for a date: quote it"),
+    "a list for a key": changed("v2", "  ? [v2]\n  : {endpoints: []}", "versions", "a key is plain text"),
+    "an alias for a key": Bad(file(v2="  *x : {endpoints: []}"), "versions", LINE["v2"], "aliases such as *x"),
+    "21 levels": Bad("a: " * 0 + "[" * 21, "", 1, "nested deeper than 20"),
+    "a hundred thousand levels": Bad("[" * 100_000, "", 1, "nested deeper than 20"),
+    "a hundred thousand mappings": Bad("{a: " * 50_000, "", 1, "nested deeper than 20"),
+    "256 KiB and a byte": Bad("#" * (MAX_BYTES + 1), "", 1, "at most 256 KiB"),
+    "256 KiB of two-byte letters": Bad("#" + "ä" * (MAX_BYTES // 2), "", 1, "at most 256 KiB"),
+}
+
+KEYS = {
+    "no service": Bad(file(service=None), "service", 1, "is missing"),
+    "no listen": Bad(file(listen=None), "listen", 1, "is missing"),
+    "no stable": Bad(file(stable=None), "stable", 1, "is missing"),
+    "no port": changed("listen", "listen: {address: 127.0.0.1}", "listen.port", "is missing"),
+    "no endpoints": changed("v2", "  v2: {}", "versions.v2.endpoints", "is missing"),
+    "a key misspelt": added("  dwel: 30s", "policy.dwel", "did you mean dwell?"),
+    "a key in capitals": added("Timeout: 5s", "Timeout", "did you mean timeout?"),
+    "a key nobody knows": added("owner: ada", "owner", "known here: fallback, fleets, hosts"),
+    "a key of a version nobody knows": changed(
+        "v2", "  v2: {endpoints: [], weight: 5}", "versions.v2.weight", "known here: endpoints"
+    ),
+    "a key of another place": added("steps: [5%]", "steps", "unknown key"),
+    "a weight beside the steps": added("weights: {v1: 90, v2: 20}", "weights", "unknown key"),
+    "a key of emoji": added("🔥: 1", "'🔥'", "unknown key"),
+    "a key of a page": added(f"{'k' * 1000}: 1", repr("k" * 37 + "..."), "unknown key"),
+    "a listen that is text": changed("listen", "listen: 127.0.0.1:10000", "listen", "a mapping is needed"),
+    "versions that are a list": Bad(
+        file(versions="versions: [v1]", v1=None, v2=None), "versions", LINE["versions"], "not a list"
+    ),
+    "versions that are nothing": Bad(
+        file(versions="versions: {}", v1=None, v2=None), "versions", LINE["versions"], "at least one"
+    ),
+    "a version that is nothing": changed("v2", "  v2:", "versions.v2", "a mapping is needed, not nothing"),
+    "endpoints that are text": changed(
+        "v2", '  v2: {endpoints: "127.0.0.1:9002"}', "versions.v2.endpoints", "a list is needed"
+    ),
+    "a policy that is empty": Bad(file(steps=None, dwell=None), "policy", LINE["policy"], "not nothing"),
+    "a name that is a list": changed("service", "service: [scorer]", "service", "a single value is needed"),
+    "a name that is null": changed("service", "service: null", "service", "YAML takes 'null' for nothing: quote it"),
+}
+
+NAMES = {
+    "a name in capitals": changed("service", "service: Scorer", "service", NOT_A_NAME),
+    "a name like a path": changed("service", "service: ../../etc/passwd", "service", NOT_A_NAME),
+    "a name with a slash": changed("service", "service: a/b", "service", NOT_A_NAME),
+    "a name with a line break": changed("service", r'service: "a\nb"', "service", NOT_A_NAME),
+    "a name with a line break at its end": changed("service", r'service: "scorer\n"', "service", NOT_A_NAME),
+    "a name with quotes": changed("service", "service: 'a\"b'", "service", NOT_A_NAME),
+    "a name with braces": changed("service", "service: 'a{}'", "service", NOT_A_NAME),
+    "a name with a space": changed("service", "service: fraud scorer", "service", NOT_A_NAME),
+    "a name that begins with a dot": changed("service", "service: .hidden", "service", NOT_A_NAME),
+    "a name that begins with a dash": changed("service", "service: -x", "service", NOT_A_NAME),
+    "an empty name": changed("service", "service: ''", "service", NOT_A_NAME),
+    "a name of 64": changed("service", f"service: {'a' * 64}", "service", NOT_A_NAME),
+    "a name of emoji": changed("service", "service: 🔥", "service", NOT_A_NAME),
+    "a name with a Cyrillic letter": changed("service", "service: sc\u043erer", "service", NOT_A_NAME),
+    "a name with an Arabic digit": changed("service", "service: v\u0662", "service", NOT_A_NAME),
+    "a name from right to left": changed("service", "service: a\u202eb", "service", NOT_A_NAME),
+    "a name without width": changed("service", "service: a\u200bb", "service", NOT_A_NAME),
+    "a name of 100 kB": changed("service", f"service: {'a' * 100_000}", "service", "aaa...'"),
+    "a name that YAML takes for a number": changed("service", "service: 7", "service", "'7' for a number: quote it"),
+    "a name that YAML takes for a truth": changed("service", "service: on", "service", "quote it"),
+    "a version with a bad name": Bad(file(v2="  V2: {endpoints: []}"), "versions.V2", LINE["v2"], NOT_A_NAME),
+    "a stable with a bad name": changed("stable", "stable: V1", "stable", NOT_A_NAME),
+    "a fleet with a bad name": added("fleets: [edge, e*]", "fleets[1]", NOT_A_NAME),
+    "a fleet twice": added("fleets: [edge, edge]", "fleets", "edge stands there twice"),
+    "no fleet at all": added("fleets: []", "fleets", "would serve nobody"),
+    "101 fleets": added(f"fleets: [{', '.join(f'f{n}' for n in range(101))}]", "fleets", "at most 100 entries"),
+    "a hook with a bad name": added("  hooks: ['http://evil.example']", "policy.hooks[0]", NOT_A_NAME),
+}
+
+ADDRESSES = {
+    "a port of 0": changed("listen", "listen: {port: 0}", "listen.port", "from 1 to 65535"),
+    "a port of 65536": changed("listen", "listen: {port: 65536}", "listen.port", "from 1 to 65535"),
+    "a port below zero": changed("listen", "listen: {port: -1}", "listen.port", "from 1 to 65535"),
+    "half a port": changed("listen", "listen: {port: 80.5}", "listen.port", "from 1 to 65535"),
+    "a port in octal": changed("listen", "listen: {port: 010}", "listen.port", "from 1 to 65535"),
+    "a port in hex": changed("listen", "listen: {port: 0x50}", "listen.port", "from 1 to 65535"),
+    "a port of truth": changed("listen", "listen: {port: yes}", "listen.port", "from 1 to 65535"),
+    "a port of NaN": changed("listen", "listen: {port: .nan}", "listen.port", "from 1 to 65535"),
+    "a port without end": changed("listen", f"listen: {{port: {'9' * 5000}}}", "listen.port", "from 1 to 65535"),
+    "a port in Arabic digits": changed("listen", "listen: {port: \u0668\u0660}", "listen.port", "from 1 to 65535"),
+    "a name to listen on": changed("listen", "listen: {address: localhost, port: 1}", "listen.address", "an IP"),
+    "a zone to listen on": changed("listen", "listen: {address: 'fe80::1%eth0', port: 1}", "listen.address", "an IP"),
+    "an address of three": changed("listen", "listen: {address: '127.0.1', port: 1}", "listen.address", "an IP"),
+    "an endpoint without a port": endpoint("localhost", "an endpoint is host:port"),
+    "an endpoint without a host": endpoint("':9001'", "a host is an IP address or a name"),
+    "an endpoint that is a number": endpoint("9001", "text is needed, and YAML takes '9001' for a number"),
+    "an endpoint with port 0": endpoint('"a:0"', "from 1 to 65535"),
+    "an endpoint with port 65536": endpoint('"a:65536"', "from 1 to 65535"),
+    "an endpoint that is a URL": endpoint('"http://model:80"', "an IPv6 address stands in brackets"),
+    "an endpoint with a path": endpoint('"model:80/v2"', "from 1 to 65535"),
+    "an endpoint with a user": endpoint('"me@model:80"', "RFC 1123"),
+    "an endpoint without brackets": endpoint('"::1:9001"', "an IPv6 address stands in brackets"),
+    "an endpoint with a name in brackets": endpoint('"[model]:80"', "between the brackets an IPv6 address"),
+    "an endpoint with IPv4 in brackets": endpoint('"[127.0.0.1]:80"', "between the brackets an IPv6 address"),
+    "an endpoint with a zone": endpoint('"[fe80::1%eth0]:80"', "between the brackets an IPv6 address"),
+    "an endpoint of the empty address": endpoint('"0.0.0.0:80"', "no address of a server"),
+    "an endpoint of many servers": endpoint('"224.0.0.1:80"', "no address of a server"),
+    "an endpoint of almost IPv4": endpoint('"256.0.0.1:80"', "RFC 1123"),
+    "an endpoint of three numbers": endpoint('"10.0.1:80"', "RFC 1123"),
+    "an endpoint with a look-alike letter": endpoint('"m\u043edel:80"', "RFC 1123"),
+    "an endpoint with a wide dot": endpoint('"a\uff0eb:80"', "RFC 1123"),
+    "an endpoint with an underscore": endpoint('"my_model:80"', "RFC 1123"),
+    "an endpoint that begins with a dash": endpoint('"-model:80"', "RFC 1123"),
+    "an endpoint with two dots": endpoint('"a..b:80"', "RFC 1123"),
+    "an endpoint with a label of 64": endpoint(f'"{"a" * 64}:80"', "RFC 1123"),
+    "an endpoint of 254 letters": endpoint(f'"{("a" * 63 + ".") * 3 + "b" * 62}:80"', "RFC 1123"),
+    "an endpoint twice": changed(
+        "v2", '  v2: {endpoints: ["a:1", "a:1"]}', "versions.v2.endpoints", "a:1 stands there twice"
+    ),
+    "an endpoint twice in other letters": changed(
+        "v2", '  v2: {endpoints: ["a:1", "A:1"]}', "versions.v2.endpoints", "a:1 stands there twice"
+    ),
+    "an endpoint of both versions": changed(
+        "v2", '  v2: {endpoints: ["127.0.0.1:9001"]}', "versions.v2.endpoints", "is an endpoint of v1 too"
+    ),
+    "1001 endpoints": changed(
+        "v2",
+        f"  v2: {{endpoints: [{', '.join(f'h{n}:1' for n in range(1001))}]}}",
+        "versions.v2.endpoints",
+        "at most 1000 entries, not 1001",
+    ),
+    "21 versions": Bad(
+        file(v2="\n".join(f"  w{n}: {{endpoints: []}}" for n in range(20))),
+        "versions",
+        LINE["versions"],
+        "at most 20 versions, not 21",
+    ),
+    "no host at all": added("hosts: []", "hosts", "would serve nobody"),
+    "a host twice": added("hosts: [a.example, A.example]", "hosts", "a.example stands there twice"),
+    "a host with two wildcards": host("*.example.*"),
+    "a host with a wildcard in the middle": host("api.*.example"),
+    "a host of two stars": host("**"),
+    "a host with a path": host("example.com/v2"),
+    "a host with a scheme": host("http://example.com"),
+    "a host with a space": host("example com"),
+    "a host with a look-alike letter": host("ex\u0430mple.com"),
+    "an empty host": host(""),
+    "a host with a wild port": added('hosts: ["example.com:*"]', "hosts[0]", "a host is a name such as"),
+    "a host with an empty port": added('hosts: ["example.com:"]', "hosts[0]", "a host is a name such as"),
+    "a prefix without a slash": added("prefix: v2", "prefix", "a prefix begins with /"),
+    "an empty prefix": added("prefix: ''", "prefix", "a prefix begins with /"),
+    "a prefix with a query": added("prefix: /a?b", "prefix", "a prefix begins with /"),
+    "a prefix with a fragment": added("prefix: '/a#b'", "prefix", "a prefix begins with /"),
+    "a prefix with a line break": added(r'prefix: "/a\nb"', "prefix", "a prefix begins with /"),
+    "a prefix of 1025": added(f"prefix: /{'a' * 1024}", "prefix", "at most 1024"),
+    "an unknown protocol": added("protocol: https", "protocol", "one of http, grpc is needed, not 'https'"),
+}
+
+POLICY = {
+    "no steps": changed("steps", "  steps: []", "policy.steps", "at least one step"),
+    "steps that are text": changed("steps", "  steps: 5%", "policy.steps", "a list is needed"),
+    "steps that fall": changed("steps", "  steps: [50%, 5%]", "policy.steps", "must rise: 5% follows 50%"),
+    "steps that stand still": changed("steps", "  steps: [5%, 5%]", "policy.steps", "must rise: 5% follows 5%"),
+    "steps that are equal in other words": changed("steps", "  steps: [5%, 0.05]", "policy.steps", "must rise"),
+    "101 steps": changed("steps", f"  steps: [{', '.join(['1%'] * 101)}]", "policy.steps", "at most 100 entries"),
+    "10 000 steps": changed("steps", f"  steps: [{', '.join(['1%'] * 10_000)}]", "policy.steps", "at most 100"),
+    "a step of 0": step("0%", "above 0% and below 100%"),
+    "a step of 100 %": changed("steps", "  steps: [5%, 100%]", "policy.steps[1]", "above 0% and below 100%"),
+    "a step above 100 %": step("101%", "between 0% and 100%"),
+    "a step in percent without the sign": step("5", "between 0% and 100%"),
+    "a step below 0": step("-5%", NOT_A_SHARE),
+    "a step finer than 0.01 %": step("0.005%", "multiples of 0.01%"),
+    "a step of NaN": step(".nan", NOT_A_SHARE),
+    "a step of nan": step("nan", NOT_A_SHARE),
+    "a step without end": step(".inf", NOT_A_SHARE),
+    "a step of inf": step("inf%", NOT_A_SHARE),
+    "a step of 1e400": step("1e400", NOT_A_SHARE),
+    "a step of 1e-2": step("1e-2", NOT_A_SHARE),
+    "a step of truth": step("true", NOT_A_SHARE),
+    "a step of nothing": step("null", NOT_A_SHARE),
+    "an empty step": step("~", "is empty"),
+    "a step with a space": step("'5 %'", NOT_A_SHARE),
+    "a step with an underscore": step("1_0%", NOT_A_SHARE),
+    "a step in Arabic digits": step("\u0665%", NOT_A_SHARE),
+    "a step that is a list": step("[5%]", "a single value is needed"),
+    "a dwell without a unit": dwell("60", NOT_A_DURATION),
+    "a dwell of 0": dwell("0s", "between 100ms and 7d"),
+    "a dwell below 0": dwell("-5s", NOT_A_DURATION),
+    "a dwell of years": dwell("3650d", "between 100ms and 7d"),
+    "a dwell of 1e400": dwell("1e400s", NOT_A_DURATION),
+    "a dwell of NaN": dwell(".nan", NOT_A_DURATION),
+    "a dwell without end": dwell("inf", NOT_A_DURATION),
+    "a dwell in weeks": dwell("1w", NOT_A_DURATION),
+    "a dwell in words": dwell("a minute", NOT_A_DURATION),
+    "a dwell of two units": dwell("1m30s", NOT_A_DURATION),
+    "a dwell by the clock": dwell("1:30", NOT_A_DURATION),
+    "a dwell of truth": dwell("yes", NOT_A_DURATION),
+    "a warm-up of a week": added("  warmup: 7d", "policy.warmup", "between 0s and 1d"),
+    "a bake of 10 years": added("  bake: 3650d", "policy.bake", "between 0s and 30d"),
+    "a deadline of 0": added("  deadline: 0s", "policy.deadline", "between 1s and 30d"),
+    "a deadline before the steps": added("  deadline: 90s", "policy.deadline", "warm-up and dwells take 2m"),
+    "a timeout of 0": added("timeout: 0s", "timeout", "between 1ms and 1h"),
+    "a timeout of a day": added("timeout: 1d", "timeout", "between 1ms and 1h"),
+    "false rollbacks never": added("  false_rollback: 0%", "policy.false_rollback", "between 0.0001% and 50%"),
+    "false rollbacks mostly": added("  false_rollback: 51%", "policy.false_rollback", "between 0.0001% and 50%"),
+    "a confidence of 100 %": added("  confidence: 100%", "policy.confidence", "between 50% and 99.9999%"),
+    "a confidence of a coin": added("  confidence: 49%", "policy.confidence", "between 50% and 99.9999%"),
+    "no margin": added("  errors: {margin: 0%}", "policy.errors.margin", "between 0.0001% and 50%"),
+    "a margin of everything": added("  errors: {margin: 60%}", "policy.errors.margin", "between 0.0001% and 50%"),
+    "a ratio below 1": added("  errors: {ratio: 0.9}", "policy.errors.ratio", "a number between 1 and 100"),
+    "a ratio in percent": added("  errors: {ratio: 110%}", "policy.errors.ratio", "a number between 1 and 100"),
+    "a ratio of NaN": added("  errors: {ratio: .nan}", "policy.errors.ratio", "a number between 1 and 100"),
+    "a ratio of 1e400": added("  errors: {ratio: 1e400}", "policy.errors.ratio", "a number between 1 and 100"),
+    "a ratio of nothing": added("  errors: {ratio: null}", "policy.errors.ratio", "a number between 1 and 100"),
+    "a maximum below the margin": added(
+        "  errors: {margin: 1%, max: 0.5%}", "policy.errors.max", "0.5% is below the margin of 1%"
+    ),
+    "a maximum of 0": added("  errors: {max: 0%}", "policy.errors.max", "between 0.0001% and 100%"),
+    "a tolerance of 0": added("  latency: {tolerance: 0%}", "policy.latency.tolerance", "between 1% and 100%"),
+    "a p99 above the timeout": added("  latency: {p99: 5s}", "policy.latency.p99", "below the timeout of 5s"),
+    "a p99 without a unit": added("  latency: {p99: 250}", "policy.latency.p99", NOT_A_DURATION),
+    "errors that are a number": added("  errors: 5%", "policy.errors", "a mapping is needed, not '5%'"),
+    "an unknown word at the deadline": added("  on_insufficient: promote", "policy.on_insufficient", "one of hold"),
+    "to advance blindly": added("  on_blind: advance", "policy.on_blind", "one of hold, rollback"),
+    "approval at no step": added("  approve: [10%]", "policy.approve[0]", "10% is no step; approval can be asked at"),
+    "approval at the first step": added("  approve: [5%]", "policy.approve[0]", "5% is the first step"),
+    "approval at 0": added("  approve: [0%]", "policy.approve[0]", "above 0%"),
+    "approval above everything": added("  approve: [101%]", "policy.approve[0]", "between 0% and 100%"),
+    "approval twice": added("  approve: [25%, 25%]", "policy.approve", "25% stands there twice"),
+    "approval that is text": added("  approve: 25%", "policy.approve", "a list is needed"),
+}
+
+TOGETHER = {
+    "a stable that is no version": changed("stable", "stable: v9", "stable", "v9 is not among the versions: v1, v2"),
+    "a stable without endpoints": Bad(
+        file(v1="  v1: {endpoints: []}"), "stable", LINE["stable"], "versions.v1 has no endpoints"
+    ),
+    "a fallback that is nothing": added("fallback: {}", "fallback", "name a version, or a status and a body"),
+    "a fallback of two kinds": added("fallback: {version: v2, status: 503}", "fallback.version", "not both"),
+    "a fallback that is no version": added("fallback: {version: v9}", "fallback.version", "not among the versions"),
+    "a fallback that is the stable": added("fallback: {version: v1}", "fallback.version", "v1 is the stable"),
+    "a fallback without endpoints": Bad(
+        file("fallback: {version: v2}", v2="  v2: {endpoints: []}"), "fallback.version", END, "has no endpoints"
+    ),
+    "a fallback with a status of 99": added("fallback: {status: 99}", "fallback.status", "from 200 to 599"),
+    "a fallback with a status of 600": added("fallback: {status: 600}", "fallback.status", "from 200 to 599"),
+    "a fallback with a book": added(f"fallback: {{body: {'x' * 4097}}}", "fallback.body", "at most 4096 bytes"),
+    "an automatic fallback to nothing": added(
+        "  fallback: automatic", "policy.fallback", "needs a fallback to be declared"
+    ),
+}
+
+ROWS = {**FORM, **KEYS, **NAMES, **ADDRESSES, **POLICY, **TOGETHER}
+
+
+@pytest.mark.parametrize("bad", [pytest.param(bad, id=name) for name, bad in ROWS.items()])
+def test_each_mistake_is_told_with_its_field_and_line(bad: Bad) -> None:
+    """One mistake gives one violation: the field, the line, and what would be right; quickly, and bounded."""
+    started = time.perf_counter()
+    linted = read_service(bad.text)
+    assert time.perf_counter() - started < 5
+    assert linted.service is None
+    found = linted.violations[0]
+    assert (found.field, found.line) == (bad.field, bad.line), linted.violations
+    assert bad.told in found.message
+    assert len(linted.violations) == 1, linted.violations
+    assert len(str(found)) < 600
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    """An operator corrects a file in one go: all violations come together, by line, the contradictions too."""
+    text = file(
+        "  errors: {ratio: 0}",
+        "timeot: 5s",
+        service="service: Scorer",
+        listen="listen: {port: 0}",
+        stable="stable: v3",
+        steps="  steps: [50%, 5%, 0%]",
+        dwell="  dwell: soon",
+    )
+    assert [(v.line, v.field) for v in read_service(text).violations] == [
+        (LINE["service"], "service"),
+        (LINE["listen"], "listen.port"),
+        (LINE["stable"], "stable"),
+        (LINE["steps"], "policy.steps[2]"),
+        (LINE["dwell"], "policy.dwell"),
+        (END, "policy.errors.ratio"),
+        (END + 1, "timeot"),
+    ]
+
+
+def test_a_missing_file_part_is_told_for_every_part() -> None:
+    """A file with a name alone is told all that is missing."""
+    assert {(v.field, v.message) for v in read_service("service: scorer\n").violations} == {
+        ("listen", "is missing"),
+        ("versions", "is missing"),
+        ("stable", "is missing"),
+    }
+
+
+def test_lines_count_in_long_form_too() -> None:
+    """The line is that of the value itself, however the file is laid out."""
+    text = file(steps="  steps:\n    - 5%\n    - 0%", v1="  v1:\n    endpoints:\n      - a:1\n      - b:0")
+    assert [(v.line, v.field) for v in read_service(text).violations] == [
+        (7, "versions.v1.endpoints[1]"),
+        (13, "policy.steps[1]"),
+    ]
+
+
+def test_violations_without_end_are_counted() -> None:
+    """A hundred are told, the rest are a number."""
+    found = read_service("".join(f"k{n}: 1\n" for n in range(5000)) + file()).violations
+    assert len(found) == MAX_VIOLATIONS + 1
+    assert found[-1].message == f"and {5000 - MAX_VIOLATIONS} violations more"
+
+
+def test_a_laughing_billion_is_refused_at_the_first_anchor() -> None:
+    """Ten lines that mean a gigabyte are read as ten lines."""
+    lines = ['a0: &a0 ["lol"]', *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))]
+    started = time.perf_counter()
+    found = read_service("\n".join(lines)).violations
+    assert time.perf_counter() - started < 1
+    assert "anchors such as &a0" in found[0].message
+
+
+def test_the_largest_right_and_wrong_files_are_read_quickly() -> None:
+    """Reading never holds the controller up: at 256 KiB it takes a fraction of a second."""
+    for text in (
+        file() + "#" * (MAX_BYTES - 1000),
+        file() + "x: [" + "1, " * (MAX_BYTES // 3 - 1000),
+        "".join(f"k{n}: 1\n" for n in range(20_000)),
+        "{" + "".join(f"k{n}, " for n in range(20_000)),
+    ):
+        started = time.perf_counter()
+        read_service(text)
+        assert time.perf_counter() - started < 3
+
+
+def test_the_rows_begin_with_a_right_file() -> None:
+    """Were the common file wrong itself, every row would be true for nothing."""
+    assert read_service(file()).service is not None
+    assert set(LINE) == set(GOOD)

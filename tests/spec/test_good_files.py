@@ -1,0 +1,144 @@
+"""Right service files, and what they mean."""
+
+from pathlib import Path
+
+import pytest
+
+from controller.core.spec import Endpoint, Fallback, Policy, Service
+from controller.core.specfile import read_service
+from tests.spec.files import file
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "examples" / "fraud-scorer.yaml"
+
+
+def read(text: str) -> Service:
+    linted = read_service(text)
+    assert linted.service is not None, linted.violations
+    assert not linted.violations
+    return linted.service
+
+
+def test_the_reference_file_is_right() -> None:
+    """The file that the documentation shows is read as it is meant."""
+    service = read(REFERENCE.read_text())
+    assert (service.name, service.fleets, str(service.listen)) == ("fraud-scorer", ("edge",), "127.0.0.1:10000")
+    assert (service.hosts, service.prefix, service.protocol, service.timeout) == (("*",), "/", "http", 5.0)
+    assert [(v.name, v.endpoints) for v in service.versions] == [
+        ("v1", (Endpoint(host="127.0.0.1", port=9001),)),
+        ("v2", (Endpoint(host="127.0.0.1", port=9002),)),
+    ]
+    assert service.stable == "v1"
+
+
+def test_the_reference_files_policy_is_the_default() -> None:
+    """Everything under `policy` in the reference file has its default there: the file documents the code."""
+    assert read(REFERENCE.read_text()).policy == Policy()
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    """Only service, listen.port, versions and stable are needed."""
+    service = read('service: s\nlisten: {port: 1}\nversions: {v1: {endpoints: ["a:1"]}}\nstable: v1\n')
+    assert (service.listen.address, service.fleets, service.hosts, service.prefix) == ("127.0.0.1", (), ("*",), "/")
+    assert (service.protocol, service.timeout, service.fallback, service.policy) == ("http", 5.0, None, Policy())
+
+
+def test_a_whole_policy() -> None:
+    """Every value of a policy in its own unit: seconds, shares, parts of 10 000."""
+    text = file(
+        "  warmup: 0s",
+        "  bake: 1d",
+        "  false_rollback: 0.5%",
+        "  confidence: 0.99",
+        "  errors: {margin: 0.2%, ratio: 1.5, max: 5%}",
+        "  latency: {tolerance: 20%, p99: 250ms}",
+        "  deadline: 2h",
+        "  on_insufficient: rollback",
+        "  on_blind: rollback",
+        "  approve: [25%, 100%]",
+        "  hooks: [ticket]",
+        "  fallback: automatic",
+        'fallback: {status: 429, body: "later"}',
+        steps="  steps: [0.01%, 0.25, 99.99%]",
+    )
+    service = read(text.replace("approve: [25%", "approve: [99.99%"))
+    policy = service.policy
+    assert (policy.steps, policy.approve) == ((1, 2500, 9999), (9999, 10_000))
+    assert (policy.warmup, policy.bake, policy.deadline) == (0.0, 86_400.0, 7200.0)
+    assert (policy.false_rollback, policy.confidence) == (0.005, 0.99)
+    assert (policy.errors.margin, policy.errors.ratio, policy.errors.max) == (0.002, 1.5, 0.05)
+    assert (policy.latency.tolerance, policy.latency.p99) == (0.2, 0.25)
+    assert (policy.on_insufficient, policy.on_blind, policy.hooks) == ("rollback", "rollback", ("ticket",))
+    assert (policy.fallback, service.fallback) == ("automatic", Fallback(status=429, body="later"))
+
+
+def test_null_means_no_absolute_limit() -> None:
+    """The two limits that may be absent can be written as null."""
+    policy = read(file("  errors: {max: null}", "  latency: {p99: null}")).policy
+    assert (policy.errors.max, policy.latency.p99) == (None, None)
+
+
+def test_a_version_that_is_not_started_yet_needs_no_endpoints() -> None:
+    """Its servers may come later; starting it before that is refused elsewhere."""
+    assert read(file(v2="  v2: {endpoints: []}")).versions[1].endpoints == ()
+
+
+def test_a_fallback_may_be_a_version() -> None:
+    """Another version with endpoints, that is not the stable."""
+    assert read(file("fallback: {version: v2}")).fallback == Fallback(version="v2")
+
+
+@pytest.mark.parametrize(
+    ("written", "host", "port"),
+    [
+        ("127.0.0.1:9001", "127.0.0.1", 9001),
+        ("[::1]:80", "::1", 80),
+        ("[0:0:0:0:0:0:0:1]:80", "::1", 80),
+        ("localhost:1", "localhost", 1),
+        ("Model.Example.COM:65535", "model.example.com", 65535),
+        ("xn--bcher-kva.example:443", "xn--bcher-kva.example", 443),
+        ("a-b.c1:8080", "a-b.c1", 8080),
+        (("a" * 63 + ".") * 3 + "b" * 61 + ":1", ("a" * 63 + ".") * 3 + "b" * 61, 1),
+    ],
+)
+def test_endpoints_have_one_spelling(written: str, host: str, port: int) -> None:
+    """However an address is written, it is kept in its shortest form and in lower case."""
+    service = read(file(v1=f'  v1: {{endpoints: ["{written}"]}}'))
+    assert service.versions[0].endpoints == (Endpoint(host=host, port=port),)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("*", "example.com", "example.com:8080", "*.example.com", "*-eu.example.com", "example.*", "api-*"),
+        *("127.0.0.1", "127.0.0.1:10000", "[::1]:10000", "[::1]"),
+    ],
+)
+def test_hosts_as_envoy_matches_them(host: str) -> None:
+    """Exact, everything, a wildcard at the beginning or at the end; with a port where clients send one."""
+    assert read(file(f'hosts: ["{host}"]')).hosts == (host,)
+
+
+def test_hosts_are_compared_in_lower_case() -> None:
+    """Host names know no case, so one spelling is kept."""
+    assert read(file("hosts: [API.Example.com]")).hosts == ("api.example.com",)
+
+
+@pytest.mark.parametrize("prefix", ["/", "/v2/models/fraud/", "/a%20b", "/~x;y=1"])
+def test_prefixes(prefix: str) -> None:
+    """A path's beginning, as it stands in a request."""
+    assert read(file(f'prefix: "{prefix}"')).prefix == prefix
+
+
+def test_limits_are_reached_but_not_passed() -> None:
+    """At each limit of number a file is still right."""
+    steps = ", ".join(f"{n / 100:.2f}%" for n in range(1, 101))
+    versions = [f'  w{n}: {{endpoints: ["10.0.0.{n}:80"]}}' for n in range(18)]
+    many = ", ".join(f'"10.1.{n // 250}.{n % 250}:80"' for n in range(1000))
+    text = file(steps=f"  steps: [{steps}]", v1="\n".join([f"  v1: {{endpoints: [{many}]}}", *versions]))
+    service = read(text.replace("dwell: 60s", "dwell: 1s"))
+    assert (len(service.policy.steps), len(service.versions), len(service.versions[0].endpoints)) == (100, 20, 1000)
+
+
+def test_line_ends_and_marks_of_other_systems() -> None:
+    """A file with a byte order mark and CRLF, as some editors write it, is the same file."""
+    assert read("\ufeff" + file().replace("\n", "\r\n")) == read(file())
