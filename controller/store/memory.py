@@ -78,7 +78,8 @@ class MemoryStore:
         revision = view.revision + 1
         effect = Effect.of(change, revision)
         line = LedgerLine.after(
-            self._lines[-1] if self._lines else None,
+            len(self._lines),
+            self._lines[-1].hash if self._lines else "",
             revision=revision,
             at=self._clock.wall(),
             change_id=change.id,

@@ -27,7 +27,6 @@ class Unreadable(ValueError):  # noqa: N818
 class Effect(Value):
     """What a change did to the stored state: enough to do it again. Freezes by what was set, lifts by their scope."""
 
-    fingerprint: str = ""
     service: str = ""
     state: ServiceState | None = None
     deleted: bool = False
@@ -38,7 +37,6 @@ class Effect(Value):
     def of(cls, change: Change, revision: int) -> "Effect":
         """The effect of that change, applied at that revision."""
         return cls(
-            fingerprint=change.fingerprint,
             service=change.service,
             state=change.state and change.state.model_copy(update={"revision": revision}),
             deleted=change.delete,

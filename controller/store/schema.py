@@ -24,7 +24,9 @@ CREATE TABLE ledger (
   sequence INTEGER PRIMARY KEY,
   revision INTEGER NOT NULL,
   change_id TEXT NOT NULL UNIQUE,
+  fingerprint TEXT NOT NULL,
   service TEXT NOT NULL,
+  hash TEXT NOT NULL,         -- the line's
   line TEXT NOT NULL,         -- a LedgerLine
   effect TEXT NOT NULL        -- an Effect; its hash is in the line
 );
@@ -43,18 +45,30 @@ MIGRATIONS: Mapping[int, Migration] = {}
 """File schema -> what turns such a file into one of the next. Every number below FILE_SCHEMA is here."""
 
 
+def read_schema(db: sqlite3.Connection, *, newest: int = FILE_SCHEMA) -> int:
+    """The file's schema, 0 for an empty file; `Unusable` for another program's or a newer one. Changes nothing."""
+    application = db.execute("PRAGMA application_id").fetchone()[0]
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application != APPLICATION and (tables or application):
+        raise Unusable("is a database of another program: choose another file with HALDANE_STORE=sqlite:PATH")
+    schema = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if schema > newest:
+        raise Unusable(
+            f"was written by a newer Haldane (schema {schema}, this one reads up to {newest}): upgrade Haldane, "
+            "or restore the copy made before the upgrade"
+        )
+    return schema
+
+
 def prepare(
     db: sqlite3.Connection, *, newest: int = FILE_SCHEMA, migrations: Mapping[int, Migration] = MIGRATIONS
 ) -> None:
-    """Make the tables in an empty file, or bring an older file up, in one transaction; `Unusable` for a foreign one."""
+    """Make the tables in an empty file, or bring an older file up: all in one transaction, or nothing."""
+    schema = read_schema(db, newest=newest)
+    if schema == newest:
+        return
     db.execute("BEGIN IMMEDIATE")
     try:
-        schema = _schema(db)
-        if schema > newest:
-            raise Unusable(
-                f"was written by a newer Haldane (schema {schema}, this one reads up to {newest}): upgrade Haldane, "
-                "or restore the copy made before the upgrade"
-            )
         if schema == 0:
             _create(db)
         else:
@@ -65,17 +79,6 @@ def prepare(
     except BaseException:
         db.execute("ROLLBACK")
         raise
-
-
-def _schema(db: sqlite3.Connection) -> int:
-    """The file's schema; 0 for an empty file."""
-    application = db.execute("PRAGMA application_id").fetchone()[0]
-    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if application == APPLICATION:
-        return int(db.execute("PRAGMA user_version").fetchone()[0])
-    if tables or application:
-        raise Unusable("is a database of another program: choose another file with HALDANE_STORE=sqlite:PATH")
-    return 0
 
 
 def _create(db: sqlite3.Connection) -> None:

@@ -14,6 +14,7 @@ from controller.store.database import Database
 from controller.store.ledger import export
 from controller.store.lock import FileLock
 from controller.store.newest import CLOSED, Newest
+from controller.store.opening import NEEDS
 from controller.store.rules import MAX_SESSION
 from controller.store.trimming import trim
 
@@ -54,7 +55,8 @@ class SqliteStore:
             lock = FileLock.take(path)
         except OSError as error:
             raise Unusable(
-                f"{path} cannot be used ({error.strerror}): choose a writable place with HALDANE_STORE=sqlite:PATH"
+                f"{path} cannot be used ({error.strerror}: {error.filename}): choose a writable place with "
+                "HALDANE_STORE=sqlite:PATH"
             ) from error
         try:
             database = Database.open(path)
@@ -62,7 +64,7 @@ class SqliteStore:
                 database.raise_epoch()
             except StoreLost as lost:
                 database.close()
-                raise Unusable(f"{path} cannot be written ({lost}): it needs a writable disk with space") from lost
+                raise Unusable(f"{path} cannot be used: {lost.__cause__}. {NEEDS}") from lost
         except BaseException:
             lock.release()
             raise

@@ -28,9 +28,9 @@ def chain_of(length: int) -> list[LedgerLine]:
     lines: list[LedgerLine] = []
     for n in range(length):
         entry = Entry(kind="test", service="scorer", who="ada", why=f"reason {n}", weights_after={"v1": 10_000})
-        last = lines[-1] if lines else None
+        last = lines[-1].hash if lines else ""
         lines.append(
-            LedgerLine.after(last, revision=n + 1, at=n / 3, change_id=f"c{n}", entry=entry, effect=f"{n:064}")
+            LedgerLine.after(n, last, revision=n + 1, at=n / 3, change_id=f"c{n}", entry=entry, effect=f"{n:064}")
         )
     return lines
 
@@ -95,7 +95,7 @@ class TestChain:
             ({"through": 4, "hash": lines[2].hash}, 5),
         ):
             entry = Entry(kind=TRIMMED, who="haldane", why="long", details=details)
-            trimmed = LedgerLine.after(lines[-1], revision=11, at=1.0, change_id="t", entry=entry)
+            trimmed = LedgerLine.after(10, lines[-1].hash, revision=11, at=1.0, change_id="t", entry=entry)
             assert verify([*lines[4:], trimmed]).broken == broken
 
     def test_a_first_line_that_names_a_line_before_it_is_wrong(self) -> None:
@@ -182,7 +182,7 @@ class TestReplay:
         play(database, "write", "a", 1)
         (row,) = database.rows()
         effect = canonical({**json.loads(row.effect), "schema": 99})
-        line = LedgerLine.after(None, revision=1, at=1.0, change_id="c", entry=row.line.entry, effect=digest(effect))
+        line = LedgerLine.after(0, "", revision=1, at=1.0, change_id="c", entry=row.line.entry, effect=digest(effect))
         with pytest.raises(Unreadable, match="newer"):
             replay([Row(line, effect)], Past.nothing("id"))
 

@@ -1,0 +1,62 @@
+"""Opening the SQLite file: set up, checked, and of the present schema; or `Unusable` with what to do about it."""
+
+import sqlite3
+from pathlib import Path
+
+from controller.ports import Unusable
+from controller.store.schema import prepare, read_schema
+
+BUSY = 2.0
+"""Seconds to wait for somebody who looks into the file by hand and holds it; the lock keeps other controllers out."""
+
+NEEDS = "It must be writable, on a local disk with space"
+
+RESTORE = (
+    "The file was left as it is. To restore: move it and its -wal and -shm files away, then put a backup in its place, "
+    "or save what can be read with `sqlite3 OLD .recover | sqlite3 NEW`, or start with an empty store and apply the "
+    "service files again. The proxies keep what they serve meanwhile"
+)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection to the file, made if there is none. `Unusable` says what is wrong with it and what to do."""
+    try:
+        if not path.exists():
+            path.touch(mode=0o600)  # SQLite gives its other files the same rights
+        connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise Unusable(f"{path} cannot be opened: {error}") from error
+    try:
+        read_schema(connection)
+        _check(connection)
+        prepare(connection)
+    except Unusable as unusable:
+        connection.close()
+        raise Unusable(f"{path} {unusable}") from None
+    except sqlite3.OperationalError as error:
+        connection.close()
+        raise Unusable(f"{path} cannot be used: {error}. {NEEDS}") from error
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise Unusable(f"{path} is corrupt: {error}. {RESTORE}") from error
+    return connection
+
+
+def _check(db: sqlite3.Connection) -> None:
+    """Set the connection up; refuse a file that is damaged or a place where WAL does not work."""
+    db.text_factory = _decode
+    mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise Unusable(f"is in a place where SQLite's write-ahead log does not work (mode {mode}): use a local disk")
+    db.execute("PRAGMA synchronous = FULL")
+    found = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if found != "ok":
+        raise Unusable(f"is corrupt: {found.splitlines()[-1]}. {RESTORE}")
+
+
+def _decode(text: bytes) -> str:
+    """Text that is no UTF-8 becomes something that is no record either, so that only its own record is unreadable."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        return f"not UTF-8: {error.reason} at byte {error.start}"

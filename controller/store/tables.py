@@ -1,0 +1,142 @@
+"""What is asked of the SQLite tables and written into them, inside a transaction that somebody else holds."""
+
+import contextlib
+import sqlite3
+
+import structlog
+from pydantic import ValidationError
+
+from controller.core.guard import Freeze
+from controller.core.view import Change, LedgerLine, ServiceState, View
+from controller.ports import Applied
+from controller.store import rules
+from controller.store.ledger import Past, Row
+from controller.store.records import Effect, Unreadable, digest, read_freeze, read_state, write
+
+log = structlog.get_logger()
+
+
+def read_view(db: sqlite3.Connection) -> View:
+    """Everything there is. A record that cannot be read is named in `broken`; the others are there all the same."""
+    services: dict[str, ServiceState] = {}
+    broken: dict[str, str] = {}
+    for name, text in db.execute("SELECT name, record FROM services ORDER BY name"):
+        try:
+            services[name] = read_state(name, text)
+        except Unreadable as error:
+            broken[name] = str(error)
+            log.error("record_unreadable", service=name, reason=str(error))
+    head = db.execute("SELECT id, revision FROM store").fetchone()
+    if head is None:
+        raise sqlite3.DatabaseError("its table `store` is empty")
+    store_id, revision = head
+    return View(store_id, revision, services, rules.by_scope(_freezes(db)), broken)
+
+
+def find_applied(db: sqlite3.Connection, change_id: str) -> Applied | None:
+    """The change of that id, if the ledger has it."""
+    row = db.execute("SELECT revision, fingerprint FROM ledger WHERE change_id = ?", (change_id,)).fetchone()
+    return Applied(*row) if row else None
+
+
+def find_lines(db: sqlite3.Connection, service: str, after: int, limit: int) -> list[LedgerLine]:
+    """Ledger lines with sequence > `after`, oldest first: of all (""), or those that concern one service."""
+    query = """
+        SELECT sequence, line, effect FROM ledger WHERE sequence > :after AND (
+          :service = '' OR instr(',' || service || ',', ',' || :service || ',') OR instr(',' || service || ',', ',*,'))
+        ORDER BY sequence LIMIT :limit"""
+    return [row.line for row in _rows(db.execute(query, {"after": after, "service": service, "limit": limit}))]
+
+
+def oldest_rows(db: sqlite3.Connection, limit: int) -> list[Row]:
+    """The oldest rows of the ledger, at most so many (-1: all)."""
+    return _rows(db.execute("SELECT sequence, line, effect FROM ledger ORDER BY sequence LIMIT ?", (limit,)))
+
+
+def ledger_length(db: sqlite3.Connection) -> int:
+    """How many lines the ledger has."""
+    query = "SELECT (SELECT max(sequence) FROM ledger) - (SELECT min(sequence) FROM ledger) + 1"
+    return db.execute(query).fetchone()[0] or 0
+
+
+def read_checkpoint(db: sqlite3.Connection, store_id: str) -> Past:
+    """What the trimmed part of the ledger led to; nothing, if none was trimmed."""
+    row = db.execute("SELECT sequence, hash, record FROM checkpoint").fetchone()
+    return Past.load(store_id, *row) if row else Past.nothing(store_id)
+
+
+def cut_ledger(db: sqlite3.Connection, past: Past) -> None:
+    """Take the lines away that led to `past`, and keep that in their place."""
+    db.execute("DELETE FROM ledger WHERE sequence <= ?", (past.chain.last,))
+    db.execute("DELETE FROM checkpoint")
+    db.execute("INSERT INTO checkpoint VALUES (?, ?, ?)", (past.chain.last, past.chain.hash, past.dump()))
+
+
+def apply(db: sqlite3.Connection, change: Change, token: int | None, at: float) -> int:
+    """Apply the change, unless something speaks against it: the revision. A repeated one is only answered."""
+    earlier = find_applied(db, change.id)
+    if earlier:
+        return rules.check_repeated(change, earlier)
+    revision: int
+    revision, epoch = db.execute("SELECT revision, epoch FROM store").fetchone()
+    if token is not None:
+        rules.check_token(token, epoch)
+    rules.check_change(change, _present(db, change.service), _freezes(db))
+    _write(db, change, revision + 1)
+    _append(db, change, revision + 1, at)
+    db.execute("UPDATE store SET revision = ?", (revision + 1,))
+    return revision + 1
+
+
+def _rows(found: sqlite3.Cursor) -> list[Row]:
+    """The rows, without those that cannot be read: these break the chain for who verifies it."""
+    rows = []
+    for sequence, text, effect in found:
+        try:
+            rows.append(Row(LedgerLine.model_validate_json(text), effect))
+        except ValidationError as error:
+            log.error("ledger_line_unreadable", sequence=sequence, reason=str(error).splitlines()[0])
+    return rows
+
+
+def _present(db: sqlite3.Connection, service: str) -> int:
+    """The revision of a service's record; 0 if there is none, or none that can be read."""
+    row = db.execute("SELECT revision, record FROM services WHERE name = ?", (service,)).fetchone()
+    if row is None:
+        return 0
+    with contextlib.suppress(Unreadable):
+        read_state(service, row[1])
+        return int(row[0])
+    return 0
+
+
+def _freezes(db: sqlite3.Connection) -> list[Freeze]:
+    return [read_freeze(*row) for row in db.execute("SELECT scope, record FROM freezes")]
+
+
+def _write(db: sqlite3.Connection, change: Change, revision: int) -> None:
+    name = change.service
+    if change.state or change.delete:
+        if not change.expects:  # what is there all the same cannot be read: it is kept for whoever can
+            db.execute("INSERT INTO quarantine SELECT name, revision, record FROM services WHERE name = ?", (name,))
+        db.execute("DELETE FROM services WHERE name = ?", (name,))
+    if change.state:
+        record = write(change.state.model_copy(update={"revision": revision}))
+        db.execute("INSERT INTO services VALUES (?, ?, ?)", (name, revision, record))
+    if change.delete:
+        db.execute("DELETE FROM sessions WHERE service = ?", (name,))
+    db.executemany("DELETE FROM freezes WHERE scope = ?", [(f.scope,) for f in change.lift])
+    db.executemany("REPLACE INTO freezes VALUES (?, ?)", [(f.scope, write(f)) for f in change.freeze])
+
+
+def _append(db: sqlite3.Connection, change: Change, revision: int, at: float) -> None:
+    last = db.execute("SELECT sequence, hash FROM ledger ORDER BY sequence DESC LIMIT 1").fetchone() or (0, "")
+    effect = write(Effect.of(change, revision))
+    line = LedgerLine.after(
+        *last, revision=revision, at=at, change_id=change.id, entry=change.entry, effect=digest(effect)
+    )
+    text = line.model_dump_json()
+    db.execute(
+        "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (line.sequence, revision, change.id, change.fingerprint, change.entry.service, line.hash, text, effect),
+    )

@@ -1,0 +1,88 @@
+"""Transactions on a SQLite connection that are honest about a failing disk: surely not written, or perhaps."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from controller.ports import NotWritten, StoreLost
+
+T = TypeVar("T")
+
+INCOMPLETE = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE"})
+"""Errors of COMMIT that leave its last frame in the write-ahead log cut off, so that nothing can bring it back."""
+
+
+class Transactions:
+    """What may be done with the connection, and what is known after an error."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._db = connection
+        self._path = path
+        self._file = _identity(path)
+        self._doubt = False
+
+    def close(self) -> None:
+        """Give the file back; what was committed is in it."""
+        self._db.close()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Ask something. `StoreLost` if the file does not answer, or if it is not sure what it says."""
+        self.settle()
+        try:
+            yield self._db
+        except sqlite3.Error as error:
+            raise StoreLost(f"the store's file does not answer: {error}") from error
+
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do all of it or nothing. `NotWritten` if that is surely nothing, `StoreLost` if it may yet come back."""
+        self.settle()
+        try:
+            return self._commit(work)
+        except NotWritten:
+            raise
+        except StoreLost as lost:
+            self.settle()
+            raise NotWritten(str(lost)) from lost
+
+    def settle(self) -> None:
+        """Make sure what is stored: `StoreLost` while a commit that failed could still come back.
+
+        When the log was written but not synced, nobody sees its last frames, yet after a crash they would be found.
+        Writing anything puts other frames in their place.
+        """
+        if self._doubt:
+            self._commit(lambda db: db.execute("UPDATE store SET epoch = epoch"))
+            self._doubt = False
+
+    def _commit(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if _identity(self._path) != self._file:
+            raise NotWritten(f"{self._path} was taken away or replaced: put it back, or restart the controller")
+        committing = False
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            result = work(self._db)
+            committing = True
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.rollback()
+            if not isinstance(error, sqlite3.Error):
+                raise
+            code = getattr(error, "sqlite_errorname", "")
+            self._doubt = self._doubt or (committing and code not in INCOMPLETE)
+            kind, told = (StoreLost, "perhaps written") if self._doubt else (NotWritten, "nothing changed")
+            raise kind(f"the disk refused it, {told}: {error}") from error
+        return result
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file the name stands for now: a file that was deleted still takes writes, and forgets them."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,96 @@
+"""What the tests run as a process of its own, to kill it, to starve it, or to take its rights away.
+
+python -m tests.store.child open PATH           open the store, say so, hold it until standard input ends
+python -m tests.store.child write PATH SEED     change it for ever; one line for each acknowledged change
+"""
+
+import asyncio
+import json
+import os
+import random
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from controller.core.guard import Freeze
+from controller.core.view import Change, View
+from controller.ports import StoreError, Unusable
+from controller.store.sqlite import SqliteStore
+from tests.store.values import ToldClock, change, freeze, freezing, state
+
+NOBODY = 65534
+
+
+def say(**facts: object) -> None:
+    """One JSON line to whoever started us, at once."""
+    print(json.dumps(facts), flush=True)
+
+
+def give_up_rights() -> None:
+    """Root may write everywhere: go on as nobody, so that a folder's mode means something."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+
+
+async def hold(path: Path) -> None:
+    """Open and hold."""
+    give_up_rights()
+    try:
+        store = SqliteStore.open(path, clock=ToldClock())
+    except Unusable as unusable:
+        say(unusable=str(unusable))
+        return
+    say(opened=os.getpid())
+    await asyncio.to_thread(sys.stdin.read)
+    await store.close()
+
+
+async def write_for_ever(path: Path, seed: int) -> None:
+    """Several writers at once on several services, freezes, sessions, and a ledger so short that it is trimmed."""
+    store = SqliteStore.open(path, clock=ToldClock(), keep=60)
+    choose = random.Random(seed)
+    say(opened=os.getpid())
+    await asyncio.gather(*(_write(store, name, random.Random(choose.random())) for name in ("a", "b", "c")))
+
+
+async def _write(store: SqliteStore, name: str, choose: random.Random) -> None:
+    for n in range(1_000_000):
+        view = await store.load()
+        sent = replace(_next(view, name, n, choose), id=f"{os.getpid()}-{name}-{n}")
+        try:
+            revision = await store.command(sent)
+        except StoreError as error:
+            say(refused=type(error).__name__, reason=str(error))
+            continue
+        say(acknowledged=revision, id=sent.id)
+        if n % 3 == 0:
+            await store.save_session(name, "r1", "x" * choose.randrange(20_000))
+
+
+def _next(view: View, name: str, n: int, choose: random.Random) -> Change:
+    held: list[Freeze] = [f for f in view.freezes if f.scope == name]
+    if choose.random() < 0.2:
+        return freezing(lift=tuple(held)) if held else freezing(freeze(name, since=float(n)))
+    present = view.services.get(name)
+    written = state(name, weight=choose.randrange(10_001), source="x" * choose.randrange(5000))
+    return change(name, expects=present.revision if present else 0, to=written)
+
+
+def main() -> None:
+    """Run what the arguments say."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    match sys.argv[1:]:
+        case ["open", path]:
+            asyncio.run(hold(Path(path)))
+        case ["write", path, seed]:
+            asyncio.run(write_for_ever(Path(path), int(seed)))
+        case _:
+            raise SystemExit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
