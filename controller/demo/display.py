@@ -11,7 +11,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from controller.cli.words import clean, event_line, rollout_line
+from controller.cli.screen import screen as rollout_screen
+from controller.cli.words import clean, event_line
 from controller.core.units import format_parts
 from controller.demo.acts import Play
 from controller.demo.load import NOBODY, Flow
@@ -20,7 +21,6 @@ from controller.demo.witness import Witness
 
 RECENT = 2.0
 """Seconds over which rates and percentiles are shown."""
-LEDGER_LINES = 6
 LOG_LINES = 15
 REFRESH = 0.25
 """Seconds between two pictures."""
@@ -29,10 +29,9 @@ STATUS_EVERY = 2.0
 
 
 def screen(title: str, witness: Witness, now: float) -> RenderableType:
-    """The whole screen: what clients see, what the controller says, the ledger's last lines."""
-    return Panel(
-        Group(clients(witness), Text(), said(witness), Text(), ledger(witness, now)), title=title, title_align="left"
-    )
+    """The whole screen: what clients see, then the controller's own screen, as `haldane watch` paints it."""
+    told = rollout_screen(witness.rollout, witness.lines, now)
+    return Panel(Group(clients(witness), Text(), told), title=Text(title, "bold"), title_align="left")
 
 
 def clients(witness: Witness) -> Table:
@@ -48,20 +47,6 @@ def clients(witness: Witness) -> Table:
         weight = format_parts(witness.weights.get(version, 0))
         table.add_row(*_row(version, weight, flow, total), style="red" if flow.errors else "")
     return table
-
-
-def said(witness: Witness) -> RenderableType:
-    """The rollout as the controller sees it: phase, verdict, evidence against its limit, proxies in sync."""
-    rollout = witness.rollout
-    lines = [Text(rollout_line(rollout), overflow="fold")]
-    lines += [Text(f"{d.code}: evidence {d.evidence:.3g} of {d.limit:.3g}") for d in rollout.details if d.limit]
-    return Group(*lines)
-
-
-def ledger(witness: Witness, now: float) -> RenderableType:
-    """The ledger's last lines."""
-    lines = [Text(event_line(line, now), style="dim", no_wrap=True) for line in witness.lines[-LEDGER_LINES:]]
-    return Group(*lines)
 
 
 def status_line(witness: Witness) -> str:
