@@ -145,6 +145,7 @@ def _reason(reason: Reason) -> pb.ReasonInfo:
         limit=reason.limit or 0.0,
         needed=reason.needed or 0,
         channel=reason.channel,
+        margin=reason.margin or 0.0,
     )
 
 

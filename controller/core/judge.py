@@ -623,7 +623,7 @@ def _insufficient(plan: Plan, after: Evidence, metric: str, rung: int, evidence:
         f"limit {plan.gate_limit:.3g}; {more}"
     )
     rates = (x_c / n_c if n_c else None, x_s / n_s if n_s else None)
-    return Reason("insufficient", text, *rates, int(n_c), int(n_s), evidence, plan.gate_limit, needed, metric)
+    return Reason("insufficient", text, *rates, int(n_c), int(n_s), evidence, plan.gate_limit, needed, metric, margin)
 
 
 def _guess(after: Evidence, metric: str) -> float:
@@ -648,12 +648,13 @@ def _passed(plan: Plan, after: Evidence, step: int) -> Reason:
         text = f"no harm seen: canary {_seen(x_c, n_c)} errors; {evidence}"
         return Reason("no_harm", text, *rates, int(n_c), int(n_s), after.total, plan.limit)
     rung = plan.rung[min(step, len(plan.rung) - 1)]
+    margin = plan.margin("5xx", rung)
     shown = min(max(g.total for g in after.gates[m][rung:]) for m in GATE_METRICS if _required(after, m))
     text = (
-        f"shown to be no worse than stable + {plan.margin('5xx', rung) * 100:.3g} points of errors: canary "
+        f"shown to be no worse than stable + {margin * 100:.3g} points of errors: canary "
         f"{_seen(x_c, n_c)}, stable {_seen(x_s, n_s)}; evidence {_figure(shown)}, limit {plan.gate_limit:.3g}"
     )
-    return Reason("no_harm", text, *rates, int(n_c), int(n_s), shown, plan.gate_limit)
+    return Reason("no_harm", text, *rates, int(n_c), int(n_s), shown, plan.gate_limit, margin=margin)
 
 
 def _plain(value: Any) -> Any:

@@ -70,6 +70,8 @@ class Reason:
     """Canary requests still needed to decide, where that can be told."""
     channel: str = ""
     """What it is about, where that is one channel: also an `insufficient` names it here."""
+    margin: float | None = None
+    """Set where the evidence is for the canary: of its rate being less than stable's plus this share."""
 
 
 @dataclass(frozen=True, slots=True)

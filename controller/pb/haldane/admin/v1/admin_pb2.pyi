@@ -231,7 +231,7 @@ class Traffic(_message.Message):
     def __init__(self, requests_per_second: _Optional[float] = ..., error_rate: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., requests: _Optional[int] = ..., errors: _Optional[int] = ...) -> None: ...
 
 class ReasonInfo(_message.Message):
-    __slots__ = ("code", "text", "canary", "stable", "canary_n", "stable_n", "evidence", "limit", "needed", "channel")
+    __slots__ = ("code", "text", "canary", "stable", "canary_n", "stable_n", "evidence", "limit", "needed", "channel", "margin")
     CODE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     CANARY_FIELD_NUMBER: _ClassVar[int]
@@ -242,6 +242,7 @@ class ReasonInfo(_message.Message):
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     NEEDED_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_FIELD_NUMBER: _ClassVar[int]
     code: str
     text: str
     canary: float
@@ -252,7 +253,8 @@ class ReasonInfo(_message.Message):
     limit: float
     needed: int
     channel: str
-    def __init__(self, code: _Optional[str] = ..., text: _Optional[str] = ..., canary: _Optional[float] = ..., stable: _Optional[float] = ..., canary_n: _Optional[int] = ..., stable_n: _Optional[int] = ..., evidence: _Optional[float] = ..., limit: _Optional[float] = ..., needed: _Optional[int] = ..., channel: _Optional[str] = ...) -> None: ...
+    margin: float
+    def __init__(self, code: _Optional[str] = ..., text: _Optional[str] = ..., canary: _Optional[float] = ..., stable: _Optional[float] = ..., canary_n: _Optional[int] = ..., stable_n: _Optional[int] = ..., evidence: _Optional[float] = ..., limit: _Optional[float] = ..., needed: _Optional[int] = ..., channel: _Optional[str] = ..., margin: _Optional[float] = ...) -> None: ...
 
 class FreezeRequest(_message.Message):
     __slots__ = ("services", "all", "reason", "ttl", "request_id", "mode")
