@@ -4,8 +4,8 @@ A `Routing` can only be built valid: weights that total 10 000, the canary first
 share of traffic for a version without endpoints. Anything else is a `RoutingError`, never a guess.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from controller.core.spec import Endpoint, Listen
@@ -93,12 +93,31 @@ class Routing:
     services: tuple[Route, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Served:
+    """One service as it is served: what does not depend on the others."""
+
+    state: ServiceState
+    clusters: tuple[Cluster, ...]
+    route: Route
+
+
+def serve(state: ServiceState) -> Served:
+    """That service, routed. RoutingError if it cannot be."""
+    return Served(state, tuple(_clusters(state)), _route(state))
+
+
 def route(view: View, fleet: str) -> Routing:
     """The routing of that fleet at the view's revision. RoutingError if it cannot be right."""
-    states = sorted((s for s in view.services.values() if s.spec.in_fleet(fleet)), key=lambda s: s.name)
-    clusters = tuple(cluster for state in states for cluster in _clusters(state))
-    routes = {state.name: _route(state) for state in states}
-    return Routing(view.revision, clusters, _listeners(states, routes), tuple(routes.values()))
+    return join(view.revision, (serve(state) for state in view.services.values() if state.spec.in_fleet(fleet)))
+
+
+def join(revision: int, services: Iterable[Served]) -> Routing:
+    """The routing of these services together. RoutingError if two claim the same place."""
+    ordered = sorted(services, key=lambda served: served.state.name)
+    clusters = tuple(cluster for served in ordered for cluster in served.clusters)
+    routes = {served.state.name: served.route for served in ordered}
+    return Routing(revision, clusters, _listeners([s.state for s in ordered], routes), tuple(routes.values()))
 
 
 def fleets(view: View) -> frozenset[str]:
@@ -108,12 +127,74 @@ def fleets(view: View) -> frozenset[str]:
 
 def clashes(states: Iterable[ServiceState]) -> list[str]:
     """What stands in the way of serving these together: one text for each pair that claims the same place."""
-    found = []
-    seen: list[ServiceState] = []
+    found: list[str] = []
+    places = _Places()
     for state in sorted(states, key=lambda s: s.name):
-        found += [text for other in seen if (text := _clash(other, state))]
-        seen.append(state)
+        found += places.clashes(state)
+        places.take(state)
     return found
+
+
+def servable(view: View, before: Mapping[str, ServiceState]) -> tuple[View, dict[str, str]]:
+    """The view without what cannot be served, and what is wrong with each such service.
+
+    In the place of a service that cannot be routed, clashes with another or could not be read stands the state in
+    which it was served `before`, if any. Those that did not change since come first: a newcomer never displaces them.
+    """
+    problems = {name: f"the stored record cannot be read: {text}" for name, text in view.broken.items()}
+    wanted = dict(view.services) | {name: before[name] for name in view.broken if name in before}
+    served: dict[str, ServiceState] = {}
+    places = _Places()
+    for name in sorted(wanted, key=lambda n: (wanted[n] != before.get(n), n)):
+        choices = [wanted[name], *([before[name]] if before.get(name, wanted[name]) is not wanted[name] else [])]
+        reasons = [_wrong(state) or places.clashes(state) for state in choices]
+        if reasons[0]:
+            problems[name] = "; ".join(reasons[0])
+        good = next((state for state, why in zip(choices, reasons, strict=True) if not why), None)
+        if good:
+            places.take(good)
+            served[name] = good
+    return replace(view, services=served), problems
+
+
+def _wrong(state: ServiceState) -> list[str]:
+    """Why this service cannot be routed, whatever the others are; empty if it can."""
+    try:
+        _route(state)
+    except RoutingError as error:
+        return [str(error)]
+    return []
+
+
+class _Places:
+    """Who has claimed what, so that a newcomer is compared only with those that it could clash with."""
+
+    def __init__(self) -> None:
+        self._paths: dict[tuple[int, str, str], list[ServiceState]] = {}
+        self._ports: dict[tuple[int, bool], list[ServiceState]] = {}
+
+    def take(self, state: ServiceState) -> None:
+        """This one is served."""
+        for key in _paths(state):
+            self._paths.setdefault(key, []).append(state)
+        self._ports.setdefault((state.spec.listen.port, state.spec.listen.address in _EVERY), []).append(state)
+
+    def clashes(self, state: ServiceState) -> list[str]:
+        """What stands in the way of serving this one too."""
+        port, everywhere = state.spec.listen.port, state.spec.listen.address in _EVERY
+        rivals = [other for key in _paths(state) for other in self._paths.get(key, ())]
+        rivals += self._ports.get((port, True), ())
+        rivals += self._ports.get((port, False), ()) if everywhere else ()
+        distinct = {other.name: other for other in rivals}
+        return [text for _, other in sorted(distinct.items()) if (text := _clash(other, state))]
+
+
+_EVERY = frozenset(("0.0.0.0", "::"))  # noqa: S104  (compared, not bound)
+
+
+def _paths(state: ServiceState) -> list[tuple[int, str, str]]:
+    spec = state.spec
+    return [(spec.listen.port, domain, spec.prefix) for domain in spec.hosts]
 
 
 def _clash(a: ServiceState, b: ServiceState) -> str:
@@ -123,7 +204,7 @@ def _clash(a: ServiceState, b: ServiceState) -> str:
     if one.listen.port != two.listen.port:
         return ""
     if one.listen.address != two.listen.address:
-        if {one.listen.address, two.listen.address} & {"0.0.0.0", "::"}:  # noqa: S104  (compared, not bound)
+        if {one.listen.address, two.listen.address} & _EVERY:
             return f"{one.listen} of {one.name} and {two.listen} of {two.name} cannot both be bound"
         return ""
     shared = set(one.hosts) & set(two.hosts)

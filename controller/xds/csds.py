@@ -73,7 +73,7 @@ def _type(status: TypeStatus) -> pb.TypeConfig:
     config = pb.TypeConfig(
         type_url=status.type_url,
         version_info=status.acknowledged,
-        config_status=pb.ConfigStatus.Value(status.state),
+        config_status=status.state,
     )
     config.last_updated.FromMilliseconds(round(status.since * 1000))
     if status.error:

@@ -1,6 +1,6 @@
 """The xDS server: ADS and the per-type services, state of the world and Delta, on grpc.aio with raw bytes."""
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -54,12 +54,25 @@ class XdsServer:
         self._draining = False
 
     def publish(self, view: View) -> None:
-        """Serve that view from now on. An older one than is served is ignored: nothing goes back."""
+        """Serve that view from now on. An older one, or the empty one of another store, is ignored: nothing goes back.
+
+        A service that cannot be served stays as it was (`problems`).
+        """
+        told = self._world.problems
         if not self._world.turn(view):
+            log.error("view_ignored", store=view.store_id, revision=view.revision, served=self._world.revision)
             return
+        for service, reason in self._world.problems.items():
+            if told.get(service) != reason:
+                log.error("service_not_servable", service=service, reason=reason)
         self._published_at = self._clock.monotonic()
         for connection in self._connections:
             connection.wake()
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """The services that cannot be served as they stand in the newest view, each with the reason."""
+        return self._world.problems
 
     def newest(self, fleet: str) -> Newest | None:
         """What that fleet is to be served; None before the first view."""

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from google.protobuf.any_pb2 import Any
 
-from controller.pb.haldane.wire.v1.resources_pb2 import RouteTable
+from controller.pb.haldane.wire.v1.resources_pb2 import RouteConfiguration
 from controller.xds.subscription import Subscription
 from controller.xds.versions import Version, combined_hash, content_hash
 
@@ -142,7 +142,7 @@ def make_table(name: str, parts: Iterable[Part], store: str, revision: int) -> R
     """A route table of its virtual hosts, each encoded before."""
     parts = tuple(parts)
     content = combined_hash((name, *(part.content for part in parts)))
-    body = RouteTable(name=name, virtual_hosts=[part.body for part in parts]).SerializeToString()
+    body = RouteConfiguration(name=name, virtual_hosts=[part.body for part in parts]).SerializeToString()
     return Resource(name, content, str(Version(store, revision, content)), _packed(RDS, body), parts)
 
 
