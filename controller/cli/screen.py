@@ -11,21 +11,21 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from controller.cli.words import NONE, clean, clock, moved, scope, span, synced
+from controller.cli.words import NONE, awaited, clean, clock, moved, scope, span, synced
 from controller.core.units import format_parts
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 LEDGER_LINES = 6
 """The newest lines of the ledger that are shown."""
 
-NAME = 16
+NAME = 14
 """Characters of a version's or a channel's name."""
 
 BAR = 10
 """Cells of an evidence bar."""
 
-PROOFS = ("insufficient", "no_harm")
-"""The codes of grounds whose evidence is for the canary; every other one's is against it."""
+TELLING = ("PAUSED", "AWAITING_APPROVAL", "ROLLING_BACK", "ROLLED_BACK")
+"""The phases in which one asks why."""
 
 _COLOURS = {
     "PROMOTED": "green",
@@ -106,8 +106,9 @@ def _traffic(rollout: pb.Rollout) -> RenderableType:
     """Canary and stable side by side: the last seconds, and the counts since the rollout started."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("", no_wrap=True)
-    for name in ("share", "req/s", "errors", "p50", "p99", "requests", "failed"):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns = {"share": 5, "req/s": 6, "errors": 6, "p50": 7, "p99": 7, "requests": 8, "failed": 6}
+    for name, width in columns.items():  # least widths, so that the figures stand still while they change
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
     versions = [rollout.canary, rollout.stable, *(name for name, weight in rollout.weights.items() if weight)]
     for name in dict.fromkeys(filter(None, versions)):
         table.add_row(*_row(rollout, name))
@@ -132,8 +133,8 @@ def _row(rollout: pb.Rollout, name: str) -> list[Text]:
 
 def _verdict(rollout: pb.Rollout) -> Text:
     line = Text.assemble("verdict ", _coloured(rollout.verdict.upper() or NONE, rollout.verdict, bold=True))
-    if rollout.phase_reason:
-        line.append(f"   {rollout.phase.lower().replace('_', ' ')}: {clean(rollout.phase_reason)}", "dim")
+    if rollout.phase in TELLING and rollout.phase_reason:
+        line.append(f"   {rollout.phase.lower().replace('_', ' ')}: {clean(rollout.phase_reason)}")
     return line
 
 
@@ -144,10 +145,10 @@ def _evidence(rollout: pb.Rollout) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(f"  {clean(text)}") for text in words]
     if weighed:
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-        table.add_column("  evidence of", no_wrap=True)
-        for name in ("canary", "of", "stable", "of"):
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True)
+        table.add_column("  evidence of", no_wrap=True, min_width=20)
+        for name, width in (("canary", 6), ("of", 5), ("stable", 6), ("of", 5)):
+            table.add_column(name, justify="right", no_wrap=True, min_width=width)
+        table.add_column("", no_wrap=True, min_width=20)
         table.add_column("needs", justify="right", no_wrap=True)
         for ground in weighed:
             table.add_row(*_weighed(ground))
@@ -156,12 +157,11 @@ def _evidence(rollout: pb.Rollout) -> list[RenderableType]:
 
 
 def _weighed(ground: pb.ReasonInfo) -> list[RenderableType]:
-    """Proof that there is no harm is green, evidence of harm is red; either counts once its bar is full."""
-    proof = ground.code in PROOFS
+    """Proof for the canary is green and names its margin, evidence of harm is red; either counts at a full bar."""
     channel = _clipped(ground.channel or "all")
-    bar = Text(bar_of(ground.evidence, ground.limit), "green" if proof else "red")
+    bar = Text(bar_of(ground.evidence, ground.limit), "green" if ground.margin else "red")
     return [
-        Text(f"  no harm, {channel}" if proof else f"  HARM, {channel}"),
+        Text(f"  {channel} < +{ground.margin * 100:.2g}pt" if ground.margin else f"  harm, {channel}"),
         Text(share(ground.canary)),
         Text(count(ground.canary_n), "dim"),
         Text(share(ground.stable)),
@@ -172,9 +172,7 @@ def _weighed(ground: pb.ReasonInfo) -> list[RenderableType]:
 
 
 def _next(rollout: pb.Rollout) -> list[RenderableType]:
-    """What automation does about it, or waits for: what it says beyond the verdict's grounds."""
-    told = {ground.text for ground in rollout.details}
-    return [Text.assemble("next    ", clean(reason)) for reason in rollout.reasons if reason not in told]
+    return [Text.assemble("next    ", clean(reason)) for reason in awaited(rollout)]
 
 
 def _ledger(events: Iterable[pb.Event], now: float) -> list[RenderableType]:

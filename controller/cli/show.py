@@ -7,7 +7,7 @@ import click
 from controller.cli.client import Client
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json, print_table, service_document
-from controller.cli.words import NONE, clean, clock, freeze_line, scope, span, synced, weights
+from controller.cli.words import NONE, awaited, clean, clock, freeze_line, scope, span, synced, weights
 from controller.core.units import format_parts
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
@@ -110,7 +110,8 @@ def _rollout_facts(rollout: pb.Rollout, now: float) -> list[tuple[str, str]]:
         ("started", f"{clock(rollout.started_at, now)} ({span(now - rollout.started_at)} ago)"),
         ("step", f"{rollout.step + 1} of {len(rollout.steps)}: {steps}"),
         ("verdict", rollout.verdict or NONE),
-        *(("", reason) for reason in rollout.reasons),
+        *(("", ground.text) for ground in rollout.details),
+        *(("next", reason) for reason in awaited(rollout)),
         ("proxies", f"{synced(rollout)} in sync"),
     ]
 
@@ -124,4 +125,10 @@ def _proxy_row(proxy: pb.Proxy, now: float) -> list[str]:
 def _type_row(proxy: pb.Proxy, item: pb.ProxyType, now: float) -> list[str]:
     name = item.type_url.rpartition(".")[2]
     since = clock(item.since, now)
-    return [proxy.node, proxy.fleet, name, item.state, since, item.wanted, item.acknowledged, item.error or NONE]
+    versions = [_short(item.wanted), _short(item.acknowledged)]
+    return [proxy.node, proxy.fleet, name, item.state, since, *versions, item.error or NONE]
+
+
+def _short(version: str) -> str:
+    """A version without the store's id and leading zeros: which revision, which content."""
+    return version.rpartition(".")[2].lstrip("0") or NONE

@@ -53,6 +53,16 @@ def step(rollout: pb.Rollout) -> str:
     return f"step {rollout.step + 1} of {len(rollout.steps)}" if rollout.steps else f"step {rollout.step + 1}"
 
 
+def awaited(rollout: pb.Rollout) -> list[str]:
+    """What automation does or waits for: its reasons without the words of the verdict's grounds, told apart."""
+    said = []
+    for reason in rollout.reasons:
+        for ground in rollout.details:
+            reason = reason.replace(ground.text, "")
+        said.append(reason.strip(" ;:"))
+    return [reason for reason in said if reason]
+
+
 def rollout_line(rollout: pb.Rollout) -> str:
     """A rollout in one line: where it stands, who has how much, what the judge says, what is awaited."""
     said = [f"{rollout.service}: {rollout.phase}"]
@@ -62,8 +72,9 @@ def rollout_line(rollout: pb.Rollout) -> str:
     said.append(f"proxies {synced(rollout)}")
     if rollout.verdict:
         said.append(f"verdict {rollout.verdict}")
+    said += [f"ON THE FALLBACK: {rollout.diverted}"] if rollout.diverted else []
     said += [freeze_line(freeze) for freeze in rollout.freezes]
-    return clean(" | ".join([*said, *rollout.reasons]))
+    return clean(" | ".join([*said, *(awaited(rollout) or rollout.reasons[:1])]))
 
 
 def scope(freeze: pb.FreezeInfo) -> str:

@@ -31,7 +31,11 @@ def progressing(**changed: object) -> pb.Rollout:
         "steps": [500, 1000, 2500, 5000],
         "weights": {"v1": 9000, "v2": 1000},
         "verdict": "unknown",
-        "reasons": ["5xx: canary 4 of 1204, stable 38 of 12388", "23 s of the dwell at 10% are left"],
+        "reasons": [
+            "5xx: canary 4 of 1204, stable 38 of 12388",
+            "the canary is warming up",
+            "23 s of the dwell at 10% are left",
+        ],
         "proxies_synced": 2,
         "proxies_total": 3,
         "started_at": NOW - 300,
@@ -39,6 +43,7 @@ def progressing(**changed: object) -> pb.Rollout:
             pb.ReasonInfo(
                 code="insufficient",
                 channel="latency_p99",
+                margin=0.08,
                 text="5xx: canary 4 of 1204, stable 38 of 12388",
                 canary=0.0033,
                 stable=0.0031,
@@ -72,11 +77,11 @@ def test_both_versions_stand_side_by_side() -> None:
 
 def test_the_evidence_stands_beside_its_limit() -> None:
     """Each channel: both rates with their counts, how far the evidence is, and how many requests are still needed."""
-    line = " ".join(row(painted(progressing()), "  no harm").split())
-    assert line == "no harm, latency_p99 0.33% 1204 0.31% 12.4k ██░░░░░░░░ 3.2 of 100 340"
+    line = " ".join(row(painted(progressing()), "  latency_p99").split())
+    assert line == "latency_p99 < +8pt 0.33% 1204 0.31% 12.4k ██░░░░░░░░ 3.2 of 100 340"
     harm = pb.ReasonInfo(code="5xx", channel="5xx", canary=0.2, canary_n=300, evidence=240, limit=100)
-    line = " ".join(row(painted(progressing(verdict="harm", details=[harm])), "  HARM").split())
-    assert line == "HARM, 5xx 20% 300 0% 0 ██████████ 240 of 100"
+    line = " ".join(row(painted(progressing(verdict="harm", details=[harm])), "  harm").split())
+    assert line == "harm, 5xx 20% 300 0% 0 ██████████ 240 of 100"
 
 
 def test_what_is_awaited_is_said_once() -> None:
@@ -86,6 +91,15 @@ def test_what_is_awaited_is_said_once() -> None:
     assert "5xx: canary 4" not in text
     assert "the canary is warming up" in text
     assert "proxies 2/3 in sync" in text
+
+
+def test_a_decision_is_told_without_the_verdict_again() -> None:
+    """Of a decision that quotes the grounds of the verdict only what it adds is shown; nothing, if it adds nothing."""
+    grounds = ["5xx: canary 4 of 1204, stable 38 of 12388", "the canary is warming up"]
+    suppressed = f"rollback suppressed by the freeze of anna (incident 42): {'; '.join(grounds)}"
+    text = painted(progressing(reasons=[*grounds, suppressed]))
+    assert row(text, "next").split(maxsplit=1)[1] == "rollback suppressed by the freeze of anna (incident 42)"
+    assert "next" not in painted(progressing(reasons=[*grounds, "; ".join(grounds)]))
 
 
 def test_a_freeze_cannot_be_overlooked() -> None:
