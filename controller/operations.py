@@ -6,13 +6,15 @@ The doors (gRPC, HTTP) translate to these and back; nothing here knows how it wa
 import hashlib
 import json
 import math
+import re
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 
 from pydantic import JsonValue
 
-from controller.core.decision import Command, Decision, Verb, obey
+from controller.core.commands import Command, Verb, obey
+from controller.core.decision import Decision
 from controller.core.errors import Code, Refusal, Violation, invalid
 from controller.core.guard import ALL, Act, Freeze, Mode
 from controller.core.routing import clashes
@@ -29,6 +31,9 @@ MAX_REQUEST_ID = 128
 MAX_TTL = 30 * 86_400.0
 """Seconds of a freeze's longest ttl: 30 days. A longer one is a freeze without an end, and should look like one."""
 RETRIES = 5
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, those that turn the direction of writing, and halves of surrogate pairs."""
 
 
 class Operations:
@@ -198,8 +203,7 @@ class Operations:
 
     async def _done(self, request_id: str, fingerprint: str) -> int:
         """The revision at which this very request was applied before; 0 if it was not."""
-        if len(request_id) > MAX_REQUEST_ID:
-            raise invalid([Violation("request_id", f"at most {MAX_REQUEST_ID} characters")])
+        _check_id(request_id)
         try:
             applied = await self._store.applied(request_id) if request_id else None
         except StoreLost as lost:
@@ -333,9 +337,12 @@ def find(view: View, service: str) -> ServiceState:
 
 
 def _checked_reason(reason: str) -> str:
-    text = reason.strip()
+    """The reason on one line. It is shown on terminals and pages, so it must not be able to rewrite them."""
+    text = " ".join(reason.split())
     if len(text) > MAX_REASON:
         raise invalid([Violation("reason", f"at most {MAX_REASON} characters")])
+    if _CONTROLS.search(text):
+        raise invalid([Violation("reason", "no control characters")])
     return text
 
 
@@ -351,7 +358,13 @@ def _entry(
 
 
 def _id(request_id: str) -> str:
+    _check_id(request_id)
     return request_id or uuid.uuid4().hex
+
+
+def _check_id(request_id: str) -> None:
+    if len(request_id) > MAX_REQUEST_ID or _CONTROLS.search(request_id):
+        raise invalid([Violation("request_id", f"at most {MAX_REQUEST_ID} characters, no control characters")])
 
 
 def _digest(*words: str) -> str:

@@ -9,7 +9,7 @@ from controller.admin.looks import Looks
 from controller.admin.messages import event_message, freeze_message, proxy_message
 from controller.admin.requests import after_of, mode_of, scopes_of, ttl_of
 from controller.admin.watches import Watches
-from controller.core.decision import Command, Verb
+from controller.core.commands import Command, Verb
 from controller.operations import Operations, find
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports import Fleet, Observatory

@@ -63,3 +63,11 @@ def blocking(freezes: Iterable[Freeze], service: str, act: Act) -> Freeze | None
     """The freeze that stops this act on this service, the strongest and widest first; None if it may go ahead."""
     in_force = [f for f in freezes if f.covers(service) and act in STOPS[f.mode]]
     return min(in_force, key=lambda f: (f.mode is not Mode.FREEZE, f.scope != ALL), default=None)
+
+
+def told_freeze(freeze: Freeze) -> str:
+    """A freeze in words."""
+    what = "all services are" if freeze.scope == ALL else f"{freeze.scope} is"
+    verb = "frozen" if freeze.mode is Mode.FREEZE else "on hold"
+    end = "" if freeze.until is None else ", it ends by itself"
+    return f"{what} {verb} by {freeze.who}: {freeze.reason}{end}"

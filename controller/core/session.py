@@ -3,7 +3,8 @@
 import json
 from dataclasses import dataclass, field, replace
 
-from controller.core.decision import Decision, Progress, Seen, Sync, decide
+from controller.core.automation import Seen, decide
+from controller.core.decision import Decision, Progress, Sync
 from controller.core.guard import Act, Freeze, blocking
 from controller.core.judge import Evidence, judge
 from controller.core.rollout import Phase

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from controller.core.decision import Command, Decision, Kind, Verb, obey
+from controller.core.commands import Command, Verb, obey
+from controller.core.decision import Decision, Kind
 from controller.core.rollout import Rollout
 from controller.core.session import Session, Surroundings, entered, tick
 from controller.core.spec import Endpoint, Listen, Policy, Service, Version

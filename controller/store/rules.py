@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from controller.core.decision import told_freeze
-from controller.core.guard import ALL, Freeze, blocking
+from controller.core.guard import ALL, Freeze, blocking, told_freeze
 from controller.core.view import Change, ServiceState, View
 from controller.ports import Applied, Conflict, Frozen, ReusedId
 from controller.store.records import Effect

@@ -5,8 +5,7 @@ import uuid
 
 import pytest
 
-from controller.core.decision import told_freeze
-from controller.core.guard import ALL, STOPS, Act, Freeze, Mode
+from controller.core.guard import ALL, STOPS, Act, Freeze, Mode, told_freeze
 from controller.core.ledger import verify
 from controller.core.view import View
 from controller.ports import Applied, Conflict, Frozen, ReusedId, StoreLost
@@ -444,3 +443,16 @@ class TestRestart:
             await again.commit(change(), old.token)
         assert (await again.campaign("second run")).token > old.token
         await again.close()
+
+
+class TestCursors:
+    """Readers of the ledger find again how far they have come."""
+
+    async def test_each_reader_has_its_own_place(self, store: ClosableStore) -> None:
+        """Later replaces earlier; a reader that is new has no place yet."""
+        await store.save_cursor("notify.chat", 3)
+        await store.save_cursor("notify.audit", 1)
+        await store.save_cursor("notify.chat", 7)
+        assert await store.load_cursor("notify.chat") == 7
+        assert await store.load_cursor("notify.audit") == 1
+        assert await store.load_cursor("notify.pager") is None
