@@ -91,13 +91,8 @@ class Database:
         self.view = rules.after(self.view, Effect(), self._disk.write(work))
 
     def save_session(self, service: str, rollout_id: str, session: str) -> None:
-        """Keep a session. It is not synced by itself: the next change does that, and it may be lost."""
-        with self._disk.read() as db:
-            db.execute("PRAGMA synchronous = NORMAL")
-            try:
-                db.execute("REPLACE INTO sessions VALUES (?, ?, ?)", (service, rollout_id, session))
-            finally:
-                db.execute("PRAGMA synchronous = FULL")
+        """Keep a session."""
+        self._keep("REPLACE INTO sessions VALUES (?, ?, ?)", service, rollout_id, session)
 
     def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session of that rollout, if it is kept."""
@@ -105,3 +100,22 @@ class Database:
         with self._disk.read() as db:
             row = db.execute(query, (service, rollout_id)).fetchone()
         return row[0] if row else None
+
+    def save_cursor(self, reader: str, sequence: int) -> None:
+        """Keep how far a reader of the ledger has come."""
+        self._keep("REPLACE INTO cursors VALUES (?, ?)", reader, sequence)
+
+    def load_cursor(self, reader: str) -> int | None:
+        """How far that reader has come; None for a new one."""
+        with self._disk.read() as db:
+            row = db.execute("SELECT sequence FROM cursors WHERE reader = ?", (reader,)).fetchone()
+        return int(row[0]) if row else None
+
+    def _keep(self, statement: str, *values: object) -> None:
+        """Write what may be lost. It is not synced by itself: the next change does that."""
+        with self._disk.read() as db:
+            db.execute("PRAGMA synchronous = NORMAL")
+            try:
+                db.execute(statement, values)
+            finally:
+                db.execute("PRAGMA synchronous = FULL")

@@ -20,6 +20,7 @@ class MemoryStore:
         self._lines: list[LedgerLine] = []
         self._applied: dict[str, Applied] = {}
         self._sessions: dict[str, tuple[str, str]] = {}
+        self._cursors: dict[str, int] = {}
 
     async def close(self) -> None:
         """Every watch ends."""
@@ -64,6 +65,14 @@ class MemoryStore:
         """The session saved last for that rollout, if any."""
         kept_id, session = self._sessions.get(service, ("", ""))
         return session if kept_id == rollout_id else None
+
+    async def save_cursor(self, reader: str, sequence: int) -> None:
+        """The reader is done with every line up to that sequence."""
+        self._cursors[reader] = sequence
+
+    async def load_cursor(self, reader: str) -> int | None:
+        """The sequence saved last; None for a reader that is new."""
+        return self._cursors.get(reader)
 
     def _apply(self, change: Change, token: int | None) -> int:
         rules.check_sound(change)

@@ -37,6 +37,7 @@ CREATE TABLE checkpoint (     -- at most one row: what the trimmed part of the l
 );
 CREATE TABLE quarantine (name TEXT NOT NULL, revision INTEGER NOT NULL, record TEXT NOT NULL);
 CREATE TABLE sessions (service TEXT PRIMARY KEY, rollout_id TEXT NOT NULL, session TEXT NOT NULL);
+CREATE TABLE cursors (reader TEXT PRIMARY KEY, sequence INTEGER NOT NULL);
 """
 
 Migration = Callable[[sqlite3.Connection], None]

@@ -1,4 +1,4 @@
-"""The embedded store: one SQLite file, one writer thread, one controller. Promises: `ports.Store`, `ports.Archive`."""
+"""The embedded store: one SQLite file, one writer thread, one controller. Promises: see `ports`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -55,7 +55,7 @@ class SqliteStore:
             lock = FileLock.take(path)
         except OSError as error:
             raise Unusable(
-                f"{path} cannot be used ({error.strerror}: {error.filename}): choose a writable place with "
+                f"{path} cannot be used ({error.strerror}: {error.filename or path}): choose a writable place with "
                 "HALDANE_STORE=sqlite:PATH"
             ) from error
         try:
@@ -124,6 +124,14 @@ class SqliteStore:
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""
         return await self._run(self._database.load_session, service, rollout_id)
+
+    async def save_cursor(self, reader: str, sequence: int) -> None:
+        """The reader is done with every line up to that sequence."""
+        await self._run(self._database.save_cursor, reader, sequence)
+
+    async def load_cursor(self, reader: str) -> int | None:
+        """The sequence saved last; None for a reader that is new."""
+        return await self._run(self._database.load_cursor, reader)
 
     async def export(self, folder: Path) -> Path | None:
         """Write the ledger, as far as it is in the store, into a new file of that folder; None if it is empty."""

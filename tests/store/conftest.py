@@ -6,14 +6,14 @@ from typing import Protocol
 
 import pytest
 
-from controller.ports import Archive, Clock, Store
+from controller.ports import Archive, Clock, Cursors, Store
 from controller.store.memory import MemoryStore
 from controller.store.sqlite import SqliteStore
 from tests.store.values import ToldClock
 
 
-class ClosableStore(Store, Archive, Protocol):
-    """What a backend gives: a store that is also an archive and can be closed."""
+class ClosableStore(Store, Archive, Cursors, Protocol):
+    """What a backend gives: a store that also keeps sessions and cursors, and can be closed."""
 
     async def close(self) -> None: ...
 
