@@ -176,6 +176,8 @@ def _text(body: Mapping[str, Any], key: str) -> str:
     value = body.get(key)
     if value is not None and not isinstance(value, str):
         raise invalid([Violation(key, f"text is needed, not {type(value).__name__}")])
+    if value and not value.isascii() and key != "reason":
+        raise invalid([Violation(key, "ASCII alone is needed")])
     return value or ""
 
 

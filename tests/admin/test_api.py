@@ -109,6 +109,13 @@ async def test_freezes_are_set_shown_and_lifted(served: Doors) -> None:
     assert not (await served.api.switch.ListFreezes(pb.ListFreezesRequest())).freezes
 
 
+async def test_a_reason_is_kept_on_one_line(served: Doors) -> None:
+    """Line breaks become spaces, so that no reason can look like two lines of the ledger."""
+    await served.api.switch.Freeze(pb.FreezeRequest(all=True, reason=" incident 42:\n\tcard fraud "))
+    info = (await served.api.switch.ListFreezes(pb.ListFreezesRequest())).freezes[0]
+    assert info.reason == "incident 42: card fraud"
+
+
 async def test_a_hold_of_everything_has_no_end_of_its_own(served: Doors) -> None:
     """`all` freezes every service; `hold` is the weaker mode; without a ttl it lasts until it is lifted."""
     await served.api.switch.Freeze(pb.FreezeRequest(all=True, reason="quarter's end", mode="hold"))

@@ -135,6 +135,8 @@ BAD = {
     "a negative ttl": ({**FREEZE, "ttl": "-30m"}, "ttl"),
     "a ttl of nothing": ({**FREEZE, "ttl": "0s"}, "ttl"),
     "a ttl of a century": ({**FREEZE, "ttl": "36500d"}, "ttl"),
+    "half a surrogate pair": ('{"service": "\\ud800", "reason": "x"}', "service: ASCII"),
+    "half a surrogate pair for a reason": ('{"service": null, "reason": "\\ud800"}', "reason: no control"),
     "a request id without end": ({**FREEZE, "request_id": "x" * 129}, "request_id"),
 }
 

@@ -147,6 +147,21 @@ NOES = {
     "a reason of a book's length": No(
         frozen(all=True, reason="x" * 1025), INVALID, "INVALID", "at most 1024", field="reason"
     ),
+    "a reason with an escape sequence": No(
+        frozen(all=True, reason="\x1b[2J all is well"), INVALID, "INVALID", "no control characters", field="reason"
+    ),
+    "a reason that turns the writing round": No(
+        frozen(all=True, reason="\u202e42 tnedicni"), INVALID, "INVALID", "no control characters", field="reason"
+    ),
+    "an apply with a request id without end": No(
+        lambda api: api.catalog.ApplyService(
+            pb.ApplyServiceRequest(yaml=service_file("b", 10001), request_id="x" * 129)
+        ),
+        INVALID,
+        "INVALID",
+        "at most 128",
+        field="request_id",
+    ),
     "unfreeze of nothing": No(unfrozen(all=True, reason="over"), NOT_FOUND, "NOT_FOUND", "nothing is frozen"),
     "unfreeze of another scope": No(
         unfrozen(services=["scorer"], reason="over"), NOT_FOUND, "NOT_FOUND", "in force: *", after=(freeze,)

@@ -142,3 +142,26 @@ def test_limits_are_reached_but_not_passed() -> None:
 def test_line_ends_and_marks_of_other_systems() -> None:
     """A file with a byte order mark and CRLF, as some editors write it, is the same file."""
     assert read("\ufeff" + file().replace("\n", "\r\n")) == read(file())
+
+
+BOUNDS = {
+    "policy: {dwell: X, warmup: 0s, steps: [5%], deadline: 30d}": ("100ms", "7d"),
+    "policy: {warmup: X, deadline: 30d}": ("0s", "1d"),
+    "policy: {bake: X}": ("0s", "30d"),
+    "policy: {deadline: X, dwell: 1s, warmup: 0s, steps: [5%]}": ("1s", "30d"),
+    "policy: {false_rollback: X}": ("0.0001%", "50%"),
+    "policy: {confidence: X}": ("50%", "99.9999%"),
+    "policy: {errors: {margin: X}}": ("0.0001%", "50%"),
+    "policy: {errors: {ratio: X}}": ("1", "100"),
+    "policy: {errors: {max: X, margin: 0.0001%}}": ("0.0001%", "100%"),
+    "policy: {latency: {tolerance: X}}": ("1%", "100%"),
+    "policy: {latency: {p99: X}}\ntimeout: 1h": ("1ms", "59m"),
+    "timeout: X": ("1ms", "1h"),
+}
+
+
+@pytest.mark.parametrize("line", BOUNDS)
+def test_bounds_are_themselves_right(line: str) -> None:
+    """The least and the most that a refusal names are accepted, as it writes them."""
+    for bound in BOUNDS[line]:
+        read(file(line.replace("X", bound), policy=None, steps=None, dwell=None))
