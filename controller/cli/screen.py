@@ -128,7 +128,8 @@ def _row(rollout: pb.Rollout, name: str) -> list[Text]:
         count(seen.requests),
         count(seen.errors),
     ]
-    return [Text.assemble((_clipped(name), "bold"), (role, "dim")), *map(Text, cells)]
+    shown = _clipped(name, NAME if role else NAME + len(" canary"))
+    return [Text.assemble((shown, "bold"), (role, "dim")), *map(Text, cells)]
 
 
 def _verdict(rollout: pb.Rollout) -> Text:
@@ -231,9 +232,9 @@ def figure(value: float) -> str:
     return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.2g}"
 
 
-def _clipped(name: str) -> str:
+def _clipped(name: str, room: int = NAME) -> str:
     """A name that leaves room for the figures: on 80 columns a long one is cut rather than a number."""
-    return clean(name) if len(name) <= NAME else f"{clean(name[: NAME - 1])}…"
+    return clean(name) if len(name) <= room else f"{clean(name[: room - 1])}…"
 
 
 def _coloured(text: str, key: str = "", *, bold: bool = False) -> tuple[str, str]:
