@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import random
+import resource
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,26 @@ async def _write(store: SqliteStore, name: str, choose: random.Random) -> None:
             await store.save_session(name, "r1", "x" * choose.randrange(20_000))
 
 
+async def starve(path: Path) -> None:
+    """Change it; then under a limit on file sizes that leaves no room; then without it."""
+    store = SqliteStore.open(path, clock=ToldClock())
+    revision = await store.command(change())
+    log = path.with_name(path.name + "-wal").stat().st_size
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log + 1000, hard))
+    refused, served = [], []
+    for _ in range(3):
+        try:
+            await store.command(freezing(freeze()))
+        except StoreError as error:
+            refused.append(type(error).__name__)
+        served.append((await store.load()).revision)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    afterwards = await store.command(freezing(freeze()))
+    await store.close()
+    say(acknowledged=revision, refused=refused, served=served, afterwards=afterwards)
+
+
 def _next(view: View, name: str, n: int, choose: random.Random) -> Change:
     held: list[Freeze] = [f for f in view.freezes if f.scope == name]
     if choose.random() < 0.2:
@@ -86,6 +107,8 @@ def main() -> None:
     match sys.argv[1:]:
         case ["open", path]:
             asyncio.run(hold(Path(path)))
+        case ["starve", path]:
+            asyncio.run(starve(Path(path)))
         case ["write", path, seed]:
             asyncio.run(write_for_ever(Path(path), int(seed)))
         case _:
