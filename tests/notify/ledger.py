@@ -1,0 +1,115 @@
+"""A ledger to be followed, over the memory store, and audiences that hear it as a test has them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+
+from controller.core.view import Entry, LedgerLine
+from controller.notify.follow import Notifications
+from controller.ports import Audience, Undelivered
+from tests.admin.doors import LosableStore, ToldObservatory
+from tests.support.waiting import wait_until
+
+
+class LoopClock:
+    """The event loop's own time, so that tests may let hours pass in no time; `jump` moves the wall clock alone."""
+
+    jump = 0.0
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def wall(self) -> float:
+        return 1_700_000_000.0 + self.monotonic() + self.jump
+
+
+@dataclass
+class Tally:
+    """What was counted: (target, outcome) -> lines."""
+
+    lines: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def told(self, target: str, outcome: str, lines: int) -> None:
+        self.lines[target, outcome] = self.lines.get((target, outcome), 0) + lines
+
+
+@dataclass
+class Hearer:
+    """An audience. `does` is what it does with lines: take them (None), or raise."""
+
+    name: str = "ops"
+    batch: int = 1
+    give_up: float = 900.0
+    does: Callable[[], None] | None = None
+    kinds: tuple[str, ...] = ()
+    hangs: bool = False
+    heard: list[LedgerLine] = field(default_factory=list)
+    calls: list[float] = field(default_factory=list)
+    """When it was told, in the loop's time, well or not."""
+
+    def wants(self, line: LedgerLine) -> bool:
+        return not self.kinds or line.entry.kind in self.kinds
+
+    async def tell(self, lines: Sequence[LedgerLine]) -> None:
+        self.calls.append(asyncio.get_running_loop().time())
+        if self.hangs:
+            await asyncio.get_running_loop().create_future()
+        if self.does:
+            self.does()
+        self.heard.extend(lines)
+
+    @property
+    def words(self) -> list[str]:
+        """What it heard, in order."""
+        return [line.entry.why for line in self.heard]
+
+    @property
+    def kinds_heard(self) -> list[str]:
+        """The kinds of what it heard, in order."""
+        return [line.entry.kind for line in self.heard]
+
+
+def undelivered(*, final: bool = False) -> Callable[[], None]:
+    """What an audience does that does not take anything."""
+
+    def refuse() -> None:
+        raise Undelivered("answered 500", final=final)
+
+    return refuse
+
+
+@dataclass
+class Ledger:
+    """A store whose ledger is written by the test and followed by notifications."""
+
+    clock: LoopClock = field(default_factory=LoopClock)
+    tally: Tally = field(default_factory=Tally)
+
+    def __post_init__(self) -> None:
+        self.store = LosableStore(clock=self.clock)
+
+    def write(self, *words: str, kind: str = "rollback", service: str = "scorer") -> None:
+        """One line for each word."""
+        for word in words:
+            self.store.write(Entry(kind=kind, service=service, who="haldane", why=word))
+
+    @contextlib.asynccontextmanager
+    async def followed(self, *audiences: Audience) -> AsyncIterator[None]:
+        """Notifications to these audiences, until the end of the block: the end is a crash."""
+        observatory = ToldObservatory(await self.store.load())
+        notifications = Notifications(
+            store=self.store, cursors=self.store, observatory=observatory, clock=self.clock, meter=self.tally
+        )
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(observatory.follow(self.store))
+            telling = tasks.create_task(notifications.run(audiences))
+            yield
+            following.cancel()
+            telling.cancel()
+
+
+async def heard(hearer: Hearer, *words: str) -> None:
+    """Wait until it has heard this much, and see that it is this and in this order."""
+    await wait_until(lambda: len(hearer.words) >= len(words))
+    assert hearer.words == list(words)
