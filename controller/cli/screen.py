@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -26,6 +26,8 @@ BAR = 10
 
 TELLING = ("PAUSED", "AWAITING_APPROVAL", "ROLLING_BACK", "ROLLED_BACK")
 """The phases in which one asks why."""
+ENDED = ("IDLE", "PROMOTED", "ROLLED_BACK")
+"""The phases in which nothing more will happen by itself."""
 
 _COLOURS = {
     "PROMOTED": "green",
@@ -43,6 +45,8 @@ _COLOURS = {
 
 def screen(rollout: pb.Rollout, events: Iterable[pb.Event], now: float, notice: str = "") -> RenderableType:
     """The whole screen. `events` are the ledger's lines, oldest first; `notice` is said on top, in red."""
+    newest = list(events)[: -LEDGER_LINES - 1 : -1]
+    told = newest[0].why if newest else ""
     parts = [
         _head(rollout, now),
         _steps(rollout, now),
@@ -50,11 +54,11 @@ def screen(rollout: pb.Rollout, events: Iterable[pb.Event], now: float, notice: 
         Text(),
         _traffic(rollout),
         Text(),
-        _verdict(rollout),
+        _verdict(rollout, told),
         *_evidence(rollout),
         *_next(rollout),
         Text(),
-        *_ledger(events, now),
+        *_ledger(newest, now),
     ]
     return Group(*parts)
 
@@ -65,7 +69,7 @@ def _head(rollout: pb.Rollout, now: float) -> RenderableType:
     row.add_column(justify="right", no_wrap=True)
     left = Text.assemble(_coloured(rollout.phase, bold=True), "  ", (clean(rollout.service), "bold"))
     if rollout.canary:
-        left.append(f"  {rollout.canary} in the place of {rollout.stable}")
+        left.append(f"  canary {clean(rollout.canary)}")
     row.add_row(left, Text(clock(now, now), "dim"))
     return row
 
@@ -132,9 +136,10 @@ def _row(rollout: pb.Rollout, name: str) -> list[Text]:
     return [Text.assemble((shown, "bold"), (role, "dim")), *map(Text, cells)]
 
 
-def _verdict(rollout: pb.Rollout) -> Text:
+def _verdict(rollout: pb.Rollout, told: str) -> Text:
+    """The judge's word; and why the rollout stands where it stands, unless the ledger's newest line says just that."""
     line = Text.assemble("verdict ", _coloured(rollout.verdict.upper() or NONE, rollout.verdict, bold=True))
-    if rollout.phase in TELLING and rollout.phase_reason:
+    if rollout.phase in TELLING and rollout.phase_reason != told:
         line.append(f"   {rollout.phase.lower().replace('_', ' ')}: {clean(rollout.phase_reason)}")
     return line
 
@@ -173,15 +178,18 @@ def _weighed(ground: pb.ReasonInfo) -> list[RenderableType]:
 
 
 def _next(rollout: pb.Rollout) -> list[RenderableType]:
+    """What automation waits for or does about it, as long as it has anything to do."""
+    if rollout.phase in ENDED:
+        return []
     return [Text.assemble("next    ", clean(reason)) for reason in awaited(rollout)]
 
 
-def _ledger(events: Iterable[pb.Event], now: float) -> list[RenderableType]:
-    """The newest lines, newest first and that one whole: a screen that is too low loses the oldest."""
-    newest = [_line(event, now) for event in events][: -LEDGER_LINES - 1 : -1]
-    for line in newest[1:]:
+def _ledger(newest: Sequence[pb.Event], now: float) -> list[RenderableType]:
+    """The newest line first, and that one whole: a screen that is too low loses the oldest."""
+    lines = [_line(event, now) for event in newest]
+    for line in lines[1:]:
         line.no_wrap, line.overflow = True, "ellipsis"
-    return [Text("ledger, newest first", "dim"), *newest] if newest else []
+    return [Text("ledger, newest first", "dim"), *lines] if lines else []
 
 
 def _line(event: pb.Event, now: float) -> Text:

@@ -38,8 +38,8 @@ def span(seconds: float) -> str:
 
 
 def weights(shares: Mapping[str, int], stable: str = "") -> str:
-    """Every version with its share, the stable last: `v2 5%, v1 95%`."""
-    names = sorted(shares, key=lambda name: (name == stable, name))
+    """Every version that has a share, the stable last: `v2 5%, v1 95%`."""
+    names = sorted((name for name in shares if shares[name]), key=lambda name: (name == stable, name))
     return ", ".join(f"{name} {format_parts(shares[name])}" for name in names) or NONE
 
 
