@@ -24,9 +24,10 @@ from controller.admin.service import add_admin
 from controller.core.routing import cluster_name
 from controller.core.telemetry import Book
 from controller.core.view import Entry, View
+from controller.diary import WHO
 from controller.hooks.gates import HookGates
 from controller.hooks.listener import Listener
-from controller.loop import WHO, Loop
+from controller.loop import Loop
 from controller.metrics import Metrics
 from controller.notify.cloud_events import Program
 from controller.notify.follow import Notifications
@@ -241,7 +242,7 @@ async def _opened(
     server: grpc.aio.Server, address: str, setting: str, names: tuple[str, ...], drain: float
 ) -> AsyncIterator[None]:
     """A gRPC server on that address, with health and reflection, until the end of the block."""
-    checks = health.aio.HealthServicer()
+    checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # set at import, unseen by mypy
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     try:

@@ -7,18 +7,22 @@ it, as to everybody, by the store's watch; it keeps no state of its own that a r
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 import structlog
 
+from controller.core.automation import decide_fallback
 from controller.core.decision import Decision, held
 from controller.core.guard import Act, Freeze
 from controller.core.routing import cluster_name
 from controller.core.session import Session, Surroundings, entered, tick
 from controller.core.telemetry import Book
-from controller.core.verdict import Verdict, Window
-from controller.core.view import Change, Entry, ServiceState, View
+from controller.core.verdict import Outcome, Verdict, Window
+from controller.core.view import Entry, ServiceState, View
+from controller.core.watch import Watch, look
+from controller.diary import WHO, Diary
 from controller.operations import change_of
 from controller.ports import (
     Archive,
@@ -34,8 +38,6 @@ from controller.ports import (
     Traffic,
 )
 
-WHO = "haldane"
-"""Who the ledger names for what automation does."""
 IDLE = 0.5
 """Seconds between two looks when nothing is reported: what depends on time alone is noticed this late at most."""
 SAVE_EVERY = 5.0
@@ -91,9 +93,10 @@ class Loop:
         self._verdicts: dict[str, tuple[Verdict, str]] = {}
         self._saved: dict[str, float] = {}
         self._awaited: dict[str, int] = {}
-        self._blind: set[str] = set()
+        self._watches: dict[str, Watch] = {}
+        self._health: dict[str, Verdict] = {}
         self._ends: dict[tuple[str, float], float] = {}
-        self._notes: list[Entry] = []
+        self._diary = Diary(store, token)
         self._news = asyncio.Event()
         self._turn = 0
         self._turned = asyncio.Condition()
@@ -113,7 +116,7 @@ class Loop:
         versions = [version.name for version in state.spec.versions]
         traffic: Mapping[str, Traffic] = {v: self._book.traffic(service, v, now) for v in versions}
         verdict, decision = self._verdicts.get(service, (None, ""))
-        return Live(verdict, decision, traffic, self._clock.wall())
+        return Live(verdict, decision, traffic, self._clock.wall(), self._health.get(service))
 
     async def next(self, seen: int) -> int:
         """Wait until there is news later than `seen`; the number to wait with next time."""
@@ -129,7 +132,7 @@ class Loop:
 
     def note(self, entry: Entry) -> None:
         """Write a line into the ledger soon; for what happens without moving anything."""
-        self._notes.append(entry)
+        self._diary.note(entry)
         self._news.set()
 
     async def follow(self, publish: Callable[[View], None]) -> None:
@@ -150,6 +153,9 @@ class Loop:
         self._view = view
         states = view.services.values()
         self._book.follow(cluster_name(state.name, v.name) for state in states for v in state.spec.versions)
+        for remembered in (self._sessions, self._verdicts, self._saved, self._awaited, self._watches, self._health):
+            for gone in remembered.keys() - view.services.keys():
+                del remembered[gone]
 
     async def run(self) -> None:
         """Look at everything whenever there is news, for ever."""
@@ -170,31 +176,30 @@ class Loop:
     # One turn.
 
     async def _turn_once(self) -> None:
-        try:
-            await self._write_notes()
-            await self._end_freezes(self._view.freezes)
-            for state in list(self._view.services.values()):
-                if state.rollout and state.rollout.running:
-                    await self._look_safely(state)
-                else:
-                    self._sessions.pop(state.name, None)
-        except StoreError as error:
-            self._meter.store_answers(not isinstance(error, StoreLost))
-            log.warning("not_committed", error=type(error).__name__, reason=str(error))
+        """Look at every service first; what is only written down comes after what may have to move."""
+        states = self._view.services.values()
+        steps: list[Callable[[], Awaitable[None]]] = [partial(self._attend, state) for state in states]
+        for step in (*steps, self._end_freezes, self._diary.write):
+            try:
+                await step()
+            except StoreError as error:
+                self._meter.store_answers(not isinstance(error, StoreLost))
+                log.warning("not_committed", error=type(error).__name__, reason=str(error))
+            except Exception:
+                # A fault in one rollout must not end the watch over the others.
+                log.exception("look_failed")
 
-    async def _look_safely(self, state: ServiceState) -> None:
-        """A fault in one rollout must not end the watch over the others."""
-        try:
-            await self._look(state)
-        except StoreError:
-            raise
-        except Exception:
-            log.exception("look_failed", service=state.name)
-
-    async def _look(self, state: ServiceState) -> None:
-        """One look at one rollout; skipped while what was decided last has yet to come back from the store."""
+    async def _attend(self, state: ServiceState) -> None:
+        """Look at one service; not while what was decided last has yet to come back from the store."""
         if self._view.revision < self._awaited.get(state.name, 0):
             return
+        if state.rollout and state.rollout.running:
+            await self._look(state)
+        else:
+            await self._watch(state)
+
+    async def _look(self, state: ServiceState) -> None:
+        """One look at a running rollout."""
         started = self._clock.monotonic()
         session = await self._session(state)
         around = Surroundings(
@@ -209,7 +214,8 @@ class Loop:
             decision = held(state, decision, why)
         self._sessions[state.name] = after
         self._verdicts[state.name] = (verdict, decision.reason)
-        self._tell_blindness(state, verdict)
+        blind = "; ".join(reason.text for reason in verdict.reasons) if verdict.blind else "reports arrive again"
+        self._diary.tell(state, "blind", "sight_back", holds=verdict.blind, why=blind)
         if not decision.holds:
             await self._commit(state, after, verdict, decision)
         elif started - self._saved.get(state.name, 0.0) >= SAVE_EVERY:
@@ -238,21 +244,24 @@ class Loop:
         return Session.of(state)
 
     async def _commit(self, state: ServiceState, session: Session, verdict: Verdict, decision: Decision) -> None:
+        if not await self._store_decision(state, verdict, decision):
+            return
+        after = entered(session, state, decision.state)
+        self._sessions[state.name] = after
+        await self._keep(state.name, after)
+
+    async def _store_decision(self, state: ServiceState, verdict: Verdict, decision: Decision) -> bool:
+        """Make a decision true; False if somebody was faster, or a freeze came between."""
         change = change_of(state, decision, WHO, uuid.uuid4().hex, uuid.uuid4().hex, verdict)
         try:
             revision = await self._store.commit(change, self._token)
-        except Conflict as conflict:
-            log.info("overtaken", service=state.name, decision=decision.kind, reason=str(conflict))
-            return
-        except Frozen as frozen:
-            log.info("frozen_meanwhile", service=state.name, decision=decision.kind, reason=str(frozen))
-            return
+        except (Conflict, Frozen) as refused:
+            why = type(refused).__name__.lower()
+            log.info("not_applied", service=state.name, decision=decision.kind, why=why, reason=str(refused))
+            return False
         self._awaited[state.name] = revision
-        after = entered(session, state, decision.state)
-        self._sessions[state.name] = after
         self._meter.decided(decision.state, decision, verdict)
         self._meter.store_answers(True)
-        await self._keep(state.name, after)
         log.info(
             "decided",
             service=state.name,
@@ -261,52 +270,43 @@ class Loop:
             weights=decision.state.weights,
             revision=revision,
         )
+        return True
 
     async def _keep(self, service: str, session: Session) -> None:
         self._saved[service] = self._clock.monotonic()
         await self._archive.save_session(service, session.rollout_id, session.dump())
 
-    def _tell_blindness(self, state: ServiceState, verdict: Verdict) -> None:
-        """Tell the ledger when sight is lost and when it is back, once each."""
-        if verdict.blind == (state.name in self._blind):
-            return
-        (self._blind.add if verdict.blind else self._blind.discard)(state.name)
-        why = "; ".join(r.text for r in verdict.reasons) if verdict.blind else "reports arrive again"
-        kind = "blind" if verdict.blind else "sight_back"
-        self._notes.append(
-            Entry(
-                kind=kind,
-                service=state.name,
-                who=WHO,
-                why=why,
-                weights_before=state.weights,
-                weights_after=state.weights,
-            )
-        )
+    async def _watch(self, state: ServiceState) -> None:
+        """One look at a stable while no rollout runs; what was seen of the last rollout stays on show."""
+        self._sessions.pop(state.name, None)
+        now = self._clock.monotonic()
+        watch = self._watches.get(state.name)
+        if watch is None or watch.stable != state.stable:
+            watch = Watch(state.stable)
+        window = self._book.window(state.name, state.stable, "", 0, now)
+        policy = state.spec.policy
+        self._watches[state.name], verdict = look(policy, watch, window.stable if window else None, now)
+        self._health[state.name] = verdict
 
-    async def _write_notes(self) -> None:
-        while self._notes:
-            await self._record(self._notes[0])
-            self._notes.pop(0)
+        def blocked(act: Act) -> Freeze | None:
+            return self._view.blocking(state.name, act)
 
-    async def _end_freezes(self, freezes: Sequence[Freeze]) -> None:
-        """Lift the freezes whose time is over.
+        decision = decide_fallback(state, verdict, blocked, self._clock.wall())
+        unwell = verdict.outcome is Outcome.HARM
+        self._diary.tell(state, "stable_unhealthy", "stable_healthy", holds=unwell, why=decision.reason)
+        if not decision.holds:
+            await self._store_decision(state, verdict, decision)
+
+    async def _end_freezes(self) -> None:
+        """End the freezes whose time is over.
 
         Each one's end is fixed on the monotonic clock when it is first seen here, so a wall clock that jumps later
         ends none early; across a restart the wall clock is all there is.
         """
         now = self._clock.monotonic()
-        for freeze in freezes:
-            if freeze.until is None:
-                continue
-            end = self._ends.setdefault((freeze.scope, freeze.since), now + freeze.until - self._clock.wall())
-            if now >= end:
-                entry = Entry(
-                    kind="freeze_expired", service=freeze.scope, who=WHO, why=f"its ttl is over: {freeze.reason}"
-                )
-                await self._record(entry, lift=(freeze,))
-                del self._ends[freeze.scope, freeze.since]
-
-    async def _record(self, entry: Entry, lift: tuple[Freeze, ...] = ()) -> None:
-        change = Change(uuid.uuid4().hex, entry.kind, Act.RECORD, entry, lift=lift)
-        await self._store.commit(change, self._token)
+        known = {(f.scope, f.since): f for f in self._view.freezes if f.until is not None}
+        self._ends = {key: end for key, end in self._ends.items() if key in known}
+        for key, freeze in known.items():
+            assert freeze.until is not None
+            if now >= self._ends.setdefault(key, now + freeze.until - self._clock.wall()):
+                await self._diary.expire(freeze)

@@ -212,6 +212,8 @@ class Live:
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     """By version."""
     updated_at: float = 0.0
+    stable: Verdict | None = None
+    """The watch's word on stable, from when no rollout was running last."""
 
 
 class Observatory(Protocol):

@@ -7,6 +7,7 @@ been done, and once more inside the store's transaction, which is what counts.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from controller.core.commands import divert
 from controller.core.decision import Decision, Kind, Progress, Sync, forward, hold, move
 from controller.core.guard import Act, Freeze, told_freeze
 from controller.core.rollout import JUDGED, Event, Phase, Rollout
@@ -56,6 +57,21 @@ def decide(state: ServiceState, seen: Seen, now: float) -> Decision:
             return hold(state, f"paused: {rollout.reason}")
         case _:
             return hold(state, f"{format_parts(rollout.next_weight)} needs a person's approval")
+
+
+def decide_fallback(
+    state: ServiceState, verdict: Verdict, blocked: Callable[[Act], Freeze | None], now: float
+) -> Decision:
+    """What automation does when no rollout runs and stable itself is judged: with `fallback: automatic`, and only on
+    a broken absolute limit, all traffic goes to the declared fallback. Only a person takes it back."""
+    told = _told(verdict, "stable is watched")
+    automatic = state.spec.policy.fallback == "automatic" and state.spec.fallback and not state.diverted
+    if verdict.outcome is not Outcome.HARM or not automatic:
+        return hold(state, told)
+    freeze = blocked(Act.FALLBACK)
+    if freeze:
+        return hold(state, f"would go to the fallback, but {told_freeze(freeze)}: {told}")
+    return divert(state, told, now)
 
 
 def _take_back(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:

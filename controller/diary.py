@@ -1,0 +1,52 @@
+"""What is written into the ledger beside decisions: sight lost and back, a stable unwell, a proxy that refused.
+
+Lines wait here until the store takes them, so that nothing that has to be decided waits for them.
+"""
+
+import uuid
+from collections import deque
+
+from controller.core.guard import Act, Freeze
+from controller.core.view import Change, Entry, ServiceState
+from controller.ports import Store
+
+WHO = "haldane"
+"""Who the ledger names for what automation does."""
+MOST_WAITING = 1000
+"""Lines that wait at most, should the store be away for long; beyond it the oldest are dropped."""
+
+
+class Diary:
+    """The lines of one term. A condition is told when it begins and when it ends, once each."""
+
+    def __init__(self, store: Store, token: int) -> None:
+        self._store = store
+        self._token = token
+        self._waiting: deque[Entry] = deque(maxlen=MOST_WAITING)
+        self._holding: set[tuple[str, str]] = set()
+
+    def note(self, entry: Entry) -> None:
+        """Write this line soon."""
+        self._waiting.append(entry)
+
+    def tell(self, state: ServiceState, begins: str, ends: str, *, holds: bool, why: str) -> None:
+        """Note that a condition of a service begins (a line of kind `begins`, and why) or ends (kind `ends`)."""
+        if holds == ((state.name, begins) in self._holding):
+            return
+        (self._holding.add if holds else self._holding.discard)((state.name, begins))
+        kind, weights = begins if holds else ends, state.weights
+        self.note(Entry(kind=kind, service=state.name, who=WHO, why=why, weights_before=weights, weights_after=weights))
+
+    async def write(self) -> None:
+        """Write what waits. `StoreError` leaves the rest waiting."""
+        while self._waiting:
+            await self._record(self._waiting[0], ())
+            self._waiting.popleft()
+
+    async def expire(self, freeze: Freeze) -> None:
+        """End a freeze whose time is over; `Conflict` if it is no longer the one in force."""
+        entry = Entry(kind="freeze_expired", service=freeze.scope, who=WHO, why=f"its ttl is over: {freeze.reason}")
+        await self._record(entry, (freeze,))
+
+    async def _record(self, entry: Entry, lift: tuple[Freeze, ...]) -> None:
+        await self._store.commit(Change(uuid.uuid4().hex, entry.kind, Act.RECORD, entry, lift=lift), self._token)
