@@ -44,6 +44,9 @@ def rollout_message(state: ServiceState, view: View, live: Live, sync: Sync) -> 
         message.traffic[version].CopyFrom(_traffic(traffic))
     if state.rollout:
         _judge(message, state.rollout, live)
+    if live.stable and not (state.rollout and state.rollout.running):
+        message.stable_verdict = live.stable.outcome
+        message.stable_reasons.extend(reason.text for reason in live.stable.reasons)
     return message
 
 
@@ -129,6 +132,9 @@ def _judge(message: pb.Rollout, rollout: Rollout, live: Live) -> None:
     message.reasons.extend(reason.text for reason in reasons)
     if live.decision and live.decision not in message.reasons:
         message.reasons.append(live.decision)
+    if not message.reasons and rollout.reason:
+        # After a restart nothing has been seen yet: why it stands where it stands is what there is to say.
+        message.reasons.append(rollout.reason)
     message.details.extend(map(_reason, reasons))
     message.updated_at = max(rollout.entered_at, live.updated_at)
 
