@@ -62,7 +62,7 @@ async def promotion(play: Play) -> None:
     """A good canary climbs its steps and is promoted."""
     witness, began, last = play.witness, time.monotonic(), play.witness.last_line
     await _start(play, "v2", "learnt from three times as many images")
-    await witness.until("v2 is promoted", lambda: witness.line("promoted", last) is not None, 60)
+    await witness.until_line("promoted", last, 60, unless="rollback")
     await witness.until("Envoy serves v2 alone", lambda: witness.weights == {"v2": PARTS}, 5)
     await asyncio.sleep(QUIET)
     climbed = [p for p in witness.periods(began) if "v2" in p.weights]
@@ -85,7 +85,7 @@ async def rollback(play: Play) -> None:
     """A bad canary does harm, and all weight goes back to stable by itself."""
     witness, began, last = play.witness, time.monotonic(), play.witness.last_line
     await _start(play, "v3", "faster features")
-    await witness.until("v3 is rolled back", lambda: witness.line("rollback", last) is not None, 30)
+    await witness.until_line("rollback", last, 30, unless="promotion_started")
     done = await _check_rolled_back(play, "v3", "v2", began, last)
     if done:
         _tell_harm(play, done, "v3")
@@ -95,7 +95,7 @@ async def frozen(play: Play) -> None:
     """Routing is frozen, a bad canary does harm, nothing moves, the ledger says so; unfrozen, it rolls back."""
     witness, last = play.witness, play.witness.last_line
     await _start(play, "v4", "a smaller model")
-    await witness.until("v4 has warmed up", lambda: witness.line("rollout_warm", last) is not None, 20)
+    await witness.until_line("rollout_warm", last, 20, unless="rollback")
     play.say('$ haldane freeze --all --reason "incident 42"')
     await play.stage.command("freeze", "--all", "--reason", "incident 42")
     frozen_at, before, weights = time.monotonic(), len(witness.served), witness.weights
@@ -103,11 +103,7 @@ async def frozen(play: Play) -> None:
     play.say("the server of v4 loads a new build, which fails on a part of the images")
     await play.stage.load_build("v4", Fault.EXCEPTION)
     harmed_at = time.monotonic()
-    await witness.until(
-        "the ledger says that a rollback was suppressed",
-        lambda: witness.line("rollback_suppressed", last) is not None,
-        20,
-    )
+    await witness.until_line("rollback_suppressed", last, 20, unless="rollback")
     await asyncio.sleep(HELD)
     play.check(f"while frozen nothing moved at Envoy: {_told(weights)}", len(witness.served) == before)
     held = share(witness.answers, "v4", Period(weights, frozen_at, time.monotonic()))
@@ -116,7 +112,7 @@ async def frozen(play: Play) -> None:
     play.say("$ haldane unfreeze --all --reason over")
     await play.stage.command("unfreeze", "--all", "--reason", "over")
     lifted_at = time.monotonic()
-    await witness.until("v4 is rolled back", lambda: witness.line("rollback", last) is not None, 20)
+    await witness.until_line("rollback", last, 20)
     done = await _check_rolled_back(play, "v4", "v2", harmed_at, last)
     if done:
         play.tell(
@@ -146,7 +142,7 @@ async def _check_rolled_back(play: Play, canary: str, stable: str, since: float,
     assert line is not None
     decided = monotonic_of(line.at)
     await witness.until(f"Envoy serves {stable} alone", lambda: witness.weights == {stable: PARTS}, 5)
-    await witness.until("the rollback is confirmed", lambda: witness.line("rolled_back", last) is not None, 15)
+    await witness.until_line("rolled_back", last, 15)
     await witness.look_at_proxies()
     acknowledged, applied = witness.acknowledged(), witness.served[-1].since
     sent = (await witness.envoy.sent()).get(canary, 0)

@@ -21,7 +21,8 @@ from controller.demo.witness import Witness
 
 RECENT = 2.0
 """Seconds over which rates and percentiles are shown."""
-LOG_LINES = 15
+LOG_LINES, LOG_WIDTH = 15, 400
+"""How much of each process's log is shown after a failure."""
 REFRESH = 0.25
 """Seconds between two pictures."""
 STATUS_EVERY = 2.0
@@ -121,7 +122,7 @@ class Display:
     def show_logs(self, group: Children) -> None:
         """The last lines of every process, and where the whole is."""
         for log in sorted(group.folder.glob("*.log")):
-            lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+            lines = [line[:LOG_WIDTH] for line in log.read_text(errors="replace").splitlines()[-LOG_LINES:]]
             self.console.print(Text(f"--- {log.name}", style="bold"))
             self.console.print(Text("\n".join(lines)))
         self.console.print(f"everything is in {group.folder}", highlight=False)

@@ -5,6 +5,7 @@ build of the model, loaded as the protocol's model repository extension has it:
 `POST /v2/repository/models/{name}/load` with `{"parameters": {"fault": "slow"}}`.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ class ModelServer:
 
     name: str
     model: Model
+    lookup: float = 0.0
+    """Seconds that each request waits for features to be looked up elsewhere, as most scoring does."""
 
     def application(self) -> web.Application:
         """The aiohttp application that serves it."""
@@ -63,7 +66,9 @@ class ModelServer:
 
     async def _infer(self, request: web.Request) -> web.Response:
         asked = read_request(await request.read())
-        digits, probabilities = self.model.infer(read_images(asked))
+        images = read_images(asked)
+        await asyncio.sleep(self.lookup)
+        digits, probabilities = self.model.infer(images)
         return web.json_response(write_answer(asked, self.name, self.model.version, digits, probabilities))
 
     async def _load(self, request: web.Request) -> web.Response:
@@ -105,9 +110,12 @@ def _asked_fault(body: bytes) -> Fault:
 @click.option("--version", default="v1", show_default=True)
 @click.option("--fault", type=click.Choice([f.value for f in Fault]), default="none", show_default=True)
 @click.option("--samples", type=click.IntRange(100, HALF), default=HALF, show_default=True, help="Images to train on.")
-def main(host: str, port: int, name: str, version: str, fault: str, samples: int) -> None:
+@click.option(
+    "--lookup", type=click.IntRange(0, 10_000), default=0, show_default=True, help="Milliseconds to wait for features."
+)
+def main(host: str, port: int, name: str, version: str, fault: str, samples: int, lookup: int) -> None:
     """Train a model and serve it until SIGTERM."""
-    server = ModelServer(name, train(version, samples=samples, fault=Fault(fault)))
+    server = ModelServer(name, train(version, samples=samples, fault=Fault(fault)), lookup / 1000)
     log.info("model_serving", name=name, version=version, fault=fault, host=host, port=port)
     web.run_app(server.application(), host=host, port=port, print=None, access_log=None, shutdown_timeout=1)
 

@@ -54,6 +54,19 @@ class Witness:
         """The first ledger line of that kind with a sequence above `after`."""
         return next((line for line in self.lines if line.kind == kind and line.sequence > after), None)
 
+    async def until_line(self, kind: str, after: int, seconds: float, unless: str = "") -> pb.Event:
+        """Wait for a ledger line of that kind; NotSeen at once if one of the kind `unless` comes instead."""
+        await self.until(
+            f"the ledger says {kind}",
+            lambda: bool(self.line(kind, after) or (unless and self.line(unless, after))),
+            seconds,
+        )
+        line = self.line(kind, after)
+        if line is None:
+            instead = self.line(unless, after)
+            raise NotSeen(f"not {kind} but {unless}: {instead.why if instead else ''}")
+        return line
+
     @property
     def last_line(self) -> int:
         """The sequence of the newest line."""
