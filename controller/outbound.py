@@ -92,8 +92,14 @@ async def post(
                 return answer.status
     except TimeoutError:
         raise Unanswered(f"no answer within {receiver.timeout:g} s") from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise Unanswered(f"{type(error).__name__}: {error}") from error
+    except aiohttp.ClientConnectorError as error:
+        raise Unanswered(f"cannot connect: {error.os_error}") from error
+    except aiohttp.ClientResponseError as error:
+        raise Unanswered("its answer is no HTTP") from error
+    except aiohttp.ClientError as error:  # the text of these can hold the whole address, or what the receiver sent
+        raise Unanswered(f"the connection broke ({type(error).__name__})") from error
+    except (OSError, ValueError) as error:
+        raise Unanswered(str(error)) from error
 
 
 async def _signature(receiver: Receiver, message_id: str, now: float, body: bytes) -> dict[str, str]:

@@ -51,7 +51,8 @@ class Receiver:
     async def _answer(self, writer: asyncio.StreamWriter) -> None:
         does = self.does
         if isinstance(does, int):
-            writer.write(ANSWER.format(does, 2, "", "ok").encode())
+            body = "" if does == 204 else "ok"
+            writer.write(ANSWER.format(does, len(body), "", body).encode())
             await writer.drain()
         else:
             await self._misbehave(does, writer)
