@@ -246,7 +246,7 @@ class Loop:
     async def _commit(self, state: ServiceState, session: Session, verdict: Verdict, decision: Decision) -> None:
         if not await self._store_decision(state, verdict, decision):
             return
-        after = entered(session, state, decision.state)
+        after = entered(session, decision.state)
         self._sessions[state.name] = after
         await self._keep(state.name, after)
 

@@ -2,34 +2,48 @@
 
 import json
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from controller.core.automation import Seen, decide
 from controller.core.decision import Decision, Progress, Sync
 from controller.core.guard import Act, Freeze, blocking
 from controller.core.judge import Evidence, judge
-from controller.core.rollout import Phase
+from controller.core.rollout import Phase, Rollout
 from controller.core.verdict import Outcome, Reason, Verdict, Window
 from controller.core.view import ServiceState
+
+
+class Stage(NamedTuple):
+    """Where a rollout dwells: time counts as long as these stay the same.
+
+    So the warm-up counts towards the first step's dwell, the bake begins with its phase, and a pause ends neither.
+    """
+
+    step: int
+    weight: int
+    baking: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """What is known of one rollout between two ticks: the evidence, and how long it has been watched.
 
-    `at` is the monotonic time of the last tick, None before the first. All of it can be stored and taken up again.
+    `at` is the monotonic time of the last tick, None before the first. `stage` is what the dwell in `progress` was
+    spent at; time at one stage never counts for another. All of it can be stored and taken up again.
     """
 
     rollout_id: str
     evidence: Evidence
     progress: Progress = field(default_factory=Progress)
     at: float | None = None
+    stage: Stage | None = None
 
     @classmethod
     def of(cls, state: ServiceState) -> "Session":
         """The session at the start of the state's rollout."""
         if state.rollout is None:
             raise ValueError(f"{state.name} has no rollout")
-        return cls(state.rollout.id, Evidence.start(state.rollout.policy))
+        return cls(state.rollout.id, Evidence.start(state.rollout.policy), stage=_stage(state.rollout))
 
     def dump(self) -> str:
         """As JSON, to go on from after a restart. The time of the last tick is left out: clocks start anew."""
@@ -37,6 +51,7 @@ class Session:
             {
                 "rollout_id": self.rollout_id,
                 "progress": self.progress.model_dump(),
+                "stage": self.stage,
                 "evidence": self.evidence.dump(),
             }
         )
@@ -50,6 +65,7 @@ class Session:
                 str(stored["rollout_id"]),
                 Evidence.load(stored["evidence"]),
                 Progress.model_validate(stored["progress"]),
+                stage=Stage(*stored["stage"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a stored session: {error!r}") from error
@@ -76,6 +92,8 @@ def tick(
     rollout = state.rollout
     if rollout is None:
         raise ValueError(f"{state.name} has no rollout")
+    if session.stage != _stage(rollout):  # somebody else's change: how long ago within the tick, nobody knows
+        session = replace(_dwelling(session, rollout), at=None)
     evidence, verdict = judge(rollout.policy, session.evidence, window, rollout.step)
     if around.harm and verdict.outcome is not Outcome.HARM:
         verdict = replace(verdict, outcome=Outcome.HARM, reasons=(around.harm,))
@@ -89,17 +107,25 @@ def tick(
     return replace(session, evidence=evidence, progress=progress, at=window.at), verdict, decide(state, seen, now)
 
 
-def entered(session: Session, before: ServiceState, after: ServiceState) -> Session:
-    """The session once a decision has been committed: its dwell begins anew where the weight or the step changed.
+def entered(session: Session, after: ServiceState) -> Session:
+    """The session once a decision has been committed: where it changed the stage, the dwell begins with it.
 
-    The warm-up counts towards the first step's dwell (the weight is the same); the bake begins with its phase; and no
-    time counts, towards the deadline either, that a rollout had to wait for its hooks to let it begin.
+    A change by somebody else, or one after which the session was not saved, is seen at the next tick.
     """
-    old, new = before.rollout, after.rollout
-    if old is None or new is None:
+    return _dwelling(session, after.rollout) if after.rollout else session
+
+
+def _dwelling(session: Session, rollout: Rollout) -> Session:
+    """The session at the rollout's stage: no time spent at another one counts for it.
+
+    Nor does any time count, towards the deadline either, that a rollout had to wait for its hooks to let it begin.
+    """
+    stage = _stage(rollout)
+    if session.stage == stage:
         return session
-    bakes = old.phase is Phase.PROMOTING and new.phase is Phase.BAKING
-    if (old.weight, old.step) == (new.weight, new.step) and not bakes:
-        return session
-    began = old.phase is Phase.WARMING and not old.weight
-    return replace(session, progress=Progress() if began else session.progress.entered())
+    began = session.stage is not None and session.stage.weight == 0
+    return replace(session, stage=stage, progress=Progress() if began else session.progress.entered())
+
+
+def _stage(rollout: Rollout) -> Stage:
+    return Stage(rollout.step, rollout.weight, Phase.BAKING in (rollout.phase, rollout.paused_in))
