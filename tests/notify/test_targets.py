@@ -1,0 +1,86 @@
+"""Who is told of what: filters, and how severe each kind of ledger line is."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from controller.core.decision import Kind
+from controller.core.severity import SEVERITY, SKIPPED, Severity, severity_of
+from controller.notify.target import Target
+from tests.notify.snippets import DOCS
+from tests.notify.test_people import line
+
+CONTROLLER = Path(__file__).parents[2] / "controller"
+NOT_WRITTEN = {"hold"}
+"""Kinds of decisions that write nothing."""
+
+
+def written_kinds() -> set[str]:
+    """Every kind of ledger line that the program's text has: decisions, `Entry(kind="...")`, `_entry("...")`."""
+    found = {kind.value for kind in Kind} - NOT_WRITTEN
+    for path in CONTROLLER.rglob("*.py"):
+        if {"pb", "cli", "demo"} & set(path.relative_to(CONTROLLER).parts):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Entry", "_entry"):
+                kinds = [k.value for k in node.keywords if k.arg == "kind"]
+                kinds += node.args[:1] if node.func.id == "_entry" else []
+                found |= {k.value for k in kinds if isinstance(k, ast.Constant)}
+    return found
+
+
+def test_every_kind_of_ledger_line_has_a_severity() -> None:
+    """A kind that is added must be given one: nobody should be woken for it, or left asleep, by accident."""
+    kinds = written_kinds()
+    assert {"freeze_set", "service_applied", "proxy_refused", "rollback"} <= kinds
+    assert kinds <= set(SEVERITY)
+
+
+def test_the_documentation_lists_every_kind() -> None:
+    """The table says what the program does."""
+    text = (DOCS / "notifications.md").read_text()
+    table = {
+        severity: set(re.findall(r"`(\w+)`", kinds))
+        for severity, kinds in re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.M)
+    }
+    assert table == {
+        severity.name.lower(): {kind for kind, level in SEVERITY.items() if level is severity} for severity in Severity
+    }
+
+
+def test_an_unknown_kind_is_rather_told() -> None:
+    """As one written by a newer controller."""
+    assert severity_of("something_new") is Severity.WARNING
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "service", "wanted"),
+    [
+        ({}, "step_advanced", "scorer", True),
+        ({"severity": "critical"}, "rollback", "scorer", True),
+        ({"severity": "critical"}, "rolled_back", "scorer", False),
+        ({"severity": "warning"}, "promoted", "scorer", False),
+        ({"kinds": ["promoted"]}, "promoted", "scorer", True),
+        ({"kinds": ["promoted"]}, "rollback", "scorer", False),
+        ({"kinds": ["promoted"], "severity": "critical"}, "promoted", "scorer", False),
+        ({"services": ["scorer"]}, "rollback", "scorer", True),
+        ({"services": ["scorer"]}, "rollback", "ranker", False),
+        ({"services": ["scorer"]}, "freeze_set", "ranker,scorer", True),
+        ({"services": ["scorer"]}, "freeze_set", "ranker,scorer-2", False),
+        ({"services": ["scorer"]}, "freeze_set", "*", True),
+        ({"services": ["scorer"]}, "proxy_refused", "", True),
+    ],
+)
+def test_a_target_is_told_what_passes_all_its_filters(
+    settings: dict[str, object], kind: str, service: str, wanted: bool
+) -> None:
+    """Severity, kinds and services; what concerns everybody passes every filter of services."""
+    target = Target.model_validate({"url": "http://x/", **settings})
+    assert target.wants(line(1, kind, service=service)) is wanted
+
+
+def test_our_own_summary_is_no_kind_that_the_ledger_has() -> None:
+    """It is told and never stored."""
+    assert SKIPPED not in written_kinds()
