@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,12 +96,13 @@ def _tell(error: click.ClickException, invocation: Invocation) -> int:
 
 
 def _fault(error: Exception) -> Failure:
-    """A bug of ours: what, and where, in a line that can be reported."""
+    """A bug of ours: what and where in a line, and the rest in a file that can be reported."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(frame.filename).name}:{frame.lineno}"
-    return Failure(
-        Exit.FAILED, f"unexpected {type(error).__name__} at {where}: {error}", hint="this is a bug: report it"
-    )
+    with tempfile.NamedTemporaryFile("w", prefix="haldane-", suffix=".txt", delete=False) as report:
+        traceback.print_exception(error, file=report)
+    hint = f"this is a bug: report it with {report.name}"
+    return Failure(Exit.FAILED, f"unexpected {type(error).__name__} at {where}: {error}", hint=hint)
 
 
 if __name__ == "__main__":

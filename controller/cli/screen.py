@@ -57,6 +57,7 @@ def screen(rollout: pb.Rollout, events: Iterable[pb.Event], now: float, notice: 
         _verdict(rollout, told),
         *_evidence(rollout),
         *_next(rollout),
+        *_stable(rollout),
         Text(),
         *_ledger(newest, now),
     ]
@@ -182,6 +183,14 @@ def _next(rollout: pb.Rollout) -> list[RenderableType]:
     if rollout.phase in ENDED:
         return []
     return [Text.assemble("next    ", clean(reason)) for reason in awaited(rollout)]
+
+
+def _stable(rollout: pb.Rollout) -> list[RenderableType]:
+    """While no rollout runs the watch over stable goes on."""
+    if not rollout.stable_verdict:
+        return []
+    line = Text.assemble("stable  ", _coloured(rollout.stable_verdict.upper(), rollout.stable_verdict, bold=True))
+    return [line, *(Text(f"  {clean(reason)}") for reason in rollout.stable_reasons)]
 
 
 def _ledger(newest: Sequence[pb.Event], now: float) -> list[RenderableType]:

@@ -77,7 +77,7 @@ def _row(service: pb.Service) -> list[str]:
         rollout.canary or NONE,
         weights(service.weights, service.stable),
         synced(rollout) if rollout.phase else NONE,
-        rollout.verdict or NONE,
+        "stable: harm" if rollout.stable_verdict == "harm" else rollout.verdict or NONE,
         "; ".join(f"{f.mode}: {scope(f)}, {f.who}" for f in service.freezes) or NONE,
     ]
 
@@ -96,7 +96,7 @@ def _told(service: pb.Service, now: float) -> list[str]:
     ]
     if service.HasField("rollout"):
         facts += _rollout_facts(service.rollout, now)
-    lines = [f"{name + ':':<10}{clean(value)}" for name, value in facts]
+    lines = [f"{name + ':' if name else '':<10}{clean(value)}" for name, value in facts]
     return [*lines, "", "declared:", *(f"  {clean(line)}" for line in service.yaml.splitlines())]
 
 
@@ -112,6 +112,8 @@ def _rollout_facts(rollout: pb.Rollout, now: float) -> list[tuple[str, str]]:
         ("verdict", rollout.verdict or NONE),
         *(("", ground.text) for ground in rollout.details),
         *(("next", reason) for reason in awaited(rollout)),
+        *([("watch", f"stable {rollout.stable_verdict}")] if rollout.stable_verdict else []),
+        *(("", reason) for reason in rollout.stable_reasons),
         ("proxies", f"{synced(rollout)} in sync"),
     ]
 

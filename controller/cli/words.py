@@ -74,6 +74,7 @@ def rollout_line(rollout: pb.Rollout) -> str:
         said.append(f"verdict {rollout.verdict}")
     said += [f"ON THE FALLBACK: {rollout.diverted}"] if rollout.diverted else []
     said += [freeze_line(freeze) for freeze in rollout.freezes]
+    said += [f"stable harm: {reason}" for reason in rollout.stable_reasons if rollout.stable_verdict == "harm"]
     return clean(" | ".join([*said, *(awaited(rollout) or rollout.reasons[:1])]))
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -160,6 +161,9 @@ def test_a_fault_of_our_own_is_told_in_words(
     assert "unexpected RuntimeError at test_door.py:" in said
     assert "the wheel came off" in said
     assert "Traceback" not in said
+    report = Path(said.split()[-1])
+    assert "RuntimeError: the wheel came off" in report.read_text()
+    report.unlink()
 
 
 def test_a_reader_that_leaves_is_no_fault(desk: Desk) -> None:

@@ -121,6 +121,14 @@ def test_a_service_without_a_rollout_has_a_screen_too() -> None:
     assert row(text, "v1 stable").split()[2] == "100%"
 
 
+def test_the_watch_over_stable_goes_on_after_a_rollout() -> None:
+    """Nothing is awaited any more; what the watch over stable says has its own lines."""
+    text = painted(progressing(phase="ROLLED_BACK", stable_verdict="harm", stable_reasons=["5% errors, allowed 1%"]))
+    assert "next" not in text
+    assert row(text, "stable  HARM")
+    assert "  5% errors, allowed 1%" in text
+
+
 def test_the_fallback_has_a_row_and_a_banner() -> None:
     """All traffic on a fixed response is said on top, and stands in the table."""
     weights = {"(fixed response)": 10000}
