@@ -88,7 +88,6 @@ class Loop:
         self._meter = meter
         self._sync_share = sync_share
         self._token = token
-        self._see(view)
         self._sessions: dict[str, Session] = {}
         self._verdicts: dict[str, tuple[Verdict, str]] = {}
         self._saved: dict[str, float] = {}
@@ -100,6 +99,7 @@ class Loop:
         self._news = asyncio.Event()
         self._turn = 0
         self._turned = asyncio.Condition()
+        self._see(view)
 
     # What the doors look through.
 
@@ -117,6 +117,11 @@ class Loop:
         traffic: Mapping[str, Traffic] = {v: self._book.traffic(service, v, now) for v in versions}
         verdict, decision = self._verdicts.get(service, (None, ""))
         return Live(verdict, decision, traffic, self._clock.wall(), self._health.get(service))
+
+    @property
+    def turns(self) -> int:
+        """How often everything has been looked at."""
+        return self._turn
 
     async def next(self, seen: int) -> int:
         """Wait until there is news later than `seen`; the number to wait with next time."""
