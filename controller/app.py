@@ -21,6 +21,7 @@ from controller import __version__
 from controller.admin import OPTIONS as ADMIN_OPTIONS
 from controller.admin.http import make_http
 from controller.admin.service import add_admin
+from controller.console.pages import console_routes
 from controller.core.routing import cluster_name
 from controller.core.telemetry import Book
 from controller.core.view import Entry, View
@@ -202,12 +203,14 @@ class Controller:
     @contextlib.asynccontextmanager
     async def _http_door(self, loop: Loop) -> AsyncIterator[None]:
         self._metrics.expose(loop, self._xds, self._book)
+        operations = Operations(self._store, self._clock, self._settings.hooks)
         site = make_http(
-            Operations(self._store, self._clock, self._settings.hooks),
+            operations,
             loop,
             self._xds,
             ready=lambda: self._unready,
             registry=self._metrics.registry,
+            pages=console_routes(operations, loop, self._xds, ready=lambda: self._unready),
         )
         runner = web.AppRunner(site, access_log=None, shutdown_timeout=self._settings.drain)
         await runner.setup()

@@ -6,7 +6,7 @@ under another host's name (DNS rebinding) and requests that another site's page 
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -44,9 +44,13 @@ def make_http(
     *,
     ready: Callable[[], str | None],
     registry: CollectorRegistry,
+    pages: Iterable[web.RouteDef] = (),
     body_within: float = BODY_WITHIN,
 ) -> web.Application:
-    """The door. `ready` says why the controller is not ready, None if it is; `registry` is what /metrics shows."""
+    """The door. `ready` says why the controller is not ready, None if it is; `registry` is what /metrics shows.
+
+    `pages` are routes of others under the same guard.
+    """
     app = web.Application(middlewares=[_answer_in_json, _refuse_other_sites], client_max_size=MAX_BODY)
     probes = Probes(ready, registry)
     switch = Switch(operations, Looks(operations, observatory, fleet), body_within)
@@ -58,6 +62,7 @@ def make_http(
             web.get("/freeze", switch.list),
             web.post("/freeze", switch.freeze),
             web.post("/unfreeze", switch.unfreeze),
+            *pages,
         ]
     )
     return app

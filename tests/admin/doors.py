@@ -16,6 +16,7 @@ from controller.admin import OPTIONS
 from controller.admin.http import make_http
 from controller.admin.service import add_admin
 from controller.admin.watches import Watches
+from controller.console.pages import console_routes
 from controller.core.decision import Sync
 from controller.core.guard import Act
 from controller.core.view import Change, Entry, LedgerLine, View
@@ -175,7 +176,15 @@ async def opened_doors() -> AsyncIterator[Doors]:
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     doors: Doors
-    site = make_http(operations, observatory, fleet, ready=lambda: doors.unready, registry=registry, body_within=1.0)
+    site = make_http(
+        operations,
+        observatory,
+        fleet,
+        ready=lambda: doors.unready,
+        registry=registry,
+        pages=console_routes(operations, observatory, fleet, ready=lambda: doors.unready),
+        body_within=1.0,
+    )
     runner = web.AppRunner(site, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -1,0 +1,60 @@
+"""The console: one page that shows what is served, why, and what happened last. It only looks; acts are the API's.
+
+Everything is in the package: no asset comes from elsewhere, and the page may load nothing that is not ours.
+"""
+
+import math
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+from aiohttp import web
+
+from controller.console.state import Tail, page_state
+from controller.operations import Operations
+from controller.ports import Fleet, Observatory
+
+ASSETS = {"console.css": "text/css", "console.js": "text/javascript"}
+
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
+    "form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+)
+"""What the page may load: its own style, script and state."""
+
+
+def console_routes(
+    operations: Operations, observatory: Observatory, fleet: Fleet, *, ready: Callable[[], str | None]
+) -> list[web.RouteDef]:
+    """The routes of the console, for the HTTP door."""
+    tail = Tail(operations)
+
+    async def state(_request: web.Request) -> web.Response:
+        return web.json_response(_finite(page_state(observatory, fleet, await tail.lines(), ready())))
+
+    return [
+        web.get("/", _asset("console.html", "text/html")),
+        *(web.get(f"/console/{name}", _asset(name, content_type)) for name, content_type in ASSETS.items()),
+        web.get("/console/state", state),
+    ]
+
+
+def _asset(name: str, content_type: str) -> Callable[[web.Request], Any]:
+    body = files("controller.console").joinpath(name).read_bytes()
+
+    async def answer(_request: web.Request) -> web.Response:
+        headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
+
+    return answer
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: null stands for both."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return value

@@ -1,0 +1,118 @@
+"""What the page shows, as plain values for JSON: the stored state, what is seen of it now, and the ledger's end."""
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Any
+
+from controller.core.errors import Refusal
+from controller.core.guard import Freeze
+from controller.core.view import LedgerLine, ServiceState, View
+from controller.operations import Operations
+from controller.ports import Fleet, Live, Observatory, ProxyStatus, Traffic
+
+TAIL = 30
+"""Lines of the ledger on the page."""
+PAGE = 1000
+
+
+class Tail:
+    """The last lines of the ledger, read on from where it was read last."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self._after = 0
+        self._lines: deque[LedgerLine] = deque(maxlen=TAIL)
+
+    async def lines(self) -> list[LedgerLine]:
+        """The newest first. While the store does not answer, those that were read before."""
+        try:
+            while await self._read_on() == PAGE:
+                pass
+        except Refusal:
+            pass
+        return list(reversed(self._lines))
+
+    async def _read_on(self) -> int:
+        page = await self._operations.events(after=self._after, limit=PAGE)
+        for line in page:
+            if line.sequence > self._after:
+                self._after = line.sequence
+                self._lines.append(line)
+        return len(page)
+
+
+def page_state(
+    observatory: Observatory, fleet: Fleet, lines: list[LedgerLine], unready: str | None
+) -> Mapping[str, Any]:
+    """Everything on the page. Weights are parts of 10 000, times Unix seconds."""
+    view = observatory.view()
+    states = sorted(view.services.values(), key=lambda state: state.name)
+    return {
+        "revision": view.revision,
+        "unready": unready,
+        "services": [_service(state, view, observatory.live(state.name), fleet) for state in states],
+        "broken": dict(view.broken),
+        "freezes": [_freeze(freeze) for freeze in view.freezes],
+        "fleets": _fleets(fleet.proxies()),
+        "ledger": [_line(line) for line in lines],
+    }
+
+
+def _service(state: ServiceState, view: View, live: Live, fleet: Fleet) -> Mapping[str, Any]:
+    rollout = state.rollout
+    sync = fleet.sync(state.name, state.revision)
+    reasons = [reason.text for reason in live.verdict.reasons] if live.verdict and rollout else []
+    if rollout and live.decision and live.decision not in reasons:
+        reasons.append(live.decision)
+    return {
+        "name": state.name,
+        "listen": str(state.spec.listen),
+        "stable": rollout.stable if rollout else state.stable,
+        "canary": rollout.canary if rollout else None,
+        "phase": rollout.phase.value if rollout else "IDLE",
+        "phase_reason": rollout.reason if rollout else "",
+        "steps": list(rollout.policy.steps) if rollout else [],
+        "weights": state.weights,
+        "diverted": state.diverted,
+        "verdict": live.verdict.outcome.value if live.verdict and rollout else "",
+        "reasons": reasons,
+        "traffic": {version: _traffic(traffic) for version, traffic in live.traffic.items()},
+        "synced": sync.synced,
+        "proxies": sync.total,
+        "frozen": any(freeze.covers(state.name) for freeze in view.freezes),
+    }
+
+
+def _traffic(traffic: Traffic) -> Mapping[str, float]:
+    return {
+        "rps": traffic.requests_per_second,
+        "error_rate": traffic.error_rate,
+        "p50_ms": traffic.p50_ms,
+        "p99_ms": traffic.p99_ms,
+        "requests": traffic.requests,
+        "errors": traffic.errors,
+    }
+
+
+def _freeze(freeze: Freeze) -> Mapping[str, Any]:
+    return freeze.model_dump(mode="json")
+
+
+def _fleets(proxies: tuple[ProxyStatus, ...]) -> list[Mapping[str, Any]]:
+    """Per fleet, how many proxies are in which state."""
+    counts: dict[str, Counter[str]] = {}
+    for proxy in proxies:
+        counts.setdefault(proxy.fleet, Counter())[proxy.state] += 1
+    return [{"fleet": fleet, "states": dict(states)} for fleet, states in sorted(counts.items())]
+
+
+def _line(line: LedgerLine) -> Mapping[str, Any]:
+    entry = line.entry
+    return {
+        "sequence": line.sequence,
+        "at": line.at,
+        "kind": entry.kind,
+        "service": entry.service,
+        "who": entry.who,
+        "why": entry.why,
+    }

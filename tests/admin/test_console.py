@@ -1,0 +1,105 @@
+"""The console: a page that shows what is, and can be talked into nothing."""
+
+import json
+import re
+from importlib.resources import files
+
+from controller.console.state import TAIL
+from controller.core.decision import Sync
+from controller.core.verdict import Outcome, Reason, Verdict
+from controller.core.view import Entry
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+from controller.ports import Live, ProxyStatus, Traffic
+from tests.admin.doors import Doors
+
+MARKUP = "<script>alert(1)</script>"
+
+
+async def state(doors: Doors) -> dict[str, object]:
+    async with doors.http.get("/console/state") as answer:
+        assert answer.status == 200
+        return json.loads(await answer.text(), parse_constant=refuse)
+
+
+def refuse(name: str) -> None:
+    raise AssertionError(f"{name} is no JSON")
+
+
+async def test_the_page_and_what_it_loads_come_from_here_alone(doors: Doors) -> None:
+    """The page names only files of ours, each is there, and its policy forbids to load anything else."""
+    async with doors.http.get("/") as answer:
+        page = await answer.text()
+        assert (answer.status, answer.content_type) == (200, "text/html")
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    named = [link for link in re.findall(r'(?:href|src)="([^"]+)"', page) if not link.startswith("data:")]
+    assert named
+    for path in named:
+        async with doors.http.get(path) as answer:
+            assert answer.status == 200, path
+
+
+def test_the_page_never_reads_text_as_markup() -> None:
+    """Names and reasons are other people's words: they go into the page as text."""
+    script = files("controller.console").joinpath("console.js").read_text()
+    assert "innerHTML" not in script
+    assert "insertAdjacentHTML" not in script
+    assert "eval(" not in script
+
+
+async def test_an_empty_controller_has_a_page_too(doors: Doors) -> None:
+    """Before anything is declared."""
+    doors.unready = "starting"
+    assert await state(doors) == {
+        "revision": 0,
+        "unready": "starting",
+        "services": [],
+        "broken": {},
+        "freezes": [],
+        "fleets": [],
+        "ledger": [],
+    }
+
+
+async def test_a_rollout_is_shown_with_all_that_is_known_of_it(served: Doors) -> None:
+    """Weights, phase, verdict, traffic, proxies and freezes in one answer, with no figure that JSON does not have."""
+    await served.api.rollouts.StartCanary(pb.StartCanaryRequest(service="scorer", canary="v2"))
+    await served.api.switch.Freeze(pb.FreezeRequest(all=True, reason=MARKUP))
+    served.fleet.synced = Sync(synced=1, total=2)
+    served.fleet.statuses = (
+        ProxyStatus("e1", "edge", "envoy", 0.0, (), "SYNCED"),
+        ProxyStatus("e2", "edge", "envoy", 0.0, (), "STALE"),
+    )
+    verdict = Verdict(Outcome.HARM, (Reason("5xx", "40% errors against 0.1%"),))
+    traffic = {"v2": Traffic(2.0, 0.4, 12.0, float("inf"), 20, 8)}
+    await served.observatory.see("scorer", Live(verdict, "rolls back", traffic))
+    shown = await state(served)
+    service = shown["services"][0]
+    assert (service["name"], service["phase"], service["weights"]) == ("scorer", "WARMING", {"v1": 9500, "v2": 500})
+    assert (service["verdict"], service["reasons"]) == ("harm", ["40% errors against 0.1%", "rolls back"])
+    assert (service["traffic"]["v2"]["errors"], service["traffic"]["v2"]["p99_ms"]) == (8, None)
+    assert (service["synced"], service["proxies"], service["frozen"]) == (1, 2, True)
+    assert shown["freezes"][0]["reason"] == MARKUP
+    assert shown["fleets"] == [{"fleet": "edge", "states": {"SYNCED": 1, "STALE": 1}}]
+    assert [line["kind"] for line in shown["ledger"]] == ["freeze_set", "rollout_started", "service_applied"]
+
+
+async def test_the_ledgers_end_is_shown_newest_first(doors: Doors) -> None:
+    """However long the ledger, the page shows its last lines, and goes on from where it was."""
+    for number in range(1200):
+        doors.store.write(Entry(kind=f"note{number}", who="ada", why="because"))
+    assert [line["sequence"] for line in (await state(doors))["ledger"]] == list(range(1200, 1200 - TAIL, -1))
+    doors.store.write(Entry(kind="last", who="ada", why="because"))
+    assert (await state(doors))["ledger"][0]["kind"] == "last"
+
+
+async def test_without_the_store_the_page_shows_what_is_served(served: Doors) -> None:
+    """An outage of the store takes nothing from the page but news."""
+    before = await state(served)
+    served.store.away = True
+    assert await state(served) == before
+
+
+async def test_another_name_does_not_reach_the_page(doors: Doors) -> None:
+    """The console is under the same guard as the switch."""
+    async with doors.http.get("/", headers={"Host": "evil.example"}) as answer:
+        assert answer.status == 403
