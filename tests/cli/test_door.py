@@ -13,6 +13,7 @@ import pytest
 
 from controller import __version__
 from controller.__main__ import COMMANDS, cli, main
+from controller.cli.failure import Exit
 from controller.cli.group import Entry, LazyGroup
 from tests.cli.conftest import Haldane
 from tests.cli.desk import WITHIN, Desk
@@ -213,3 +214,11 @@ def test_a_wrong_bootstrap_is_wrong_usage(haldane: Haldane, options: tuple[str, 
     done = haldane("bootstrap", *options)
     assert (done.code, done.out) == (2, "")
     assert "--" in done.err
+
+
+def test_the_documentation_names_every_command_and_exit_code() -> None:
+    """docs/cli.md is the reference: no command and no exit code is missing there."""
+    text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    reference, codes = text.split("## Options")[0], text.split("## Exit codes")[1].split("## JSON")[0]
+    assert [name for name in COMMANDS if f"`{name}" not in reference] == []
+    assert [code for code in Exit if f"| {code.value} |" not in codes] == []
