@@ -1,0 +1,99 @@
+"""Hooks as the settings have them, and a service whose policy names some."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from controller.core.decision import Decision, Kind
+from controller.core.guard import Act
+from controller.core.rollout import Phase, Rollout
+from controller.core.spec import Policy
+from controller.core.verdict import Outcome, Reason, Verdict
+from controller.core.view import ServiceState
+from controller.hooks.gates import HookGates
+from controller.hooks.hook import Hook
+from controller.outbound import open_session
+from tests.store.values import service
+
+PASS = Verdict(Outcome.PASS, (Reason("no_harm", "shown to be no worse"),))
+STEPS = (500, 1000, 2500)
+
+
+def hook(url: str, *types: str, timeout: float = 5, **more: object) -> Hook:
+    """A hook at that address."""
+    return Hook.model_validate({"url": url, "types": types, "timeout": timeout, **more})
+
+
+def running(
+    *hooks: str, step: int = 0, weight: int | None = None, rollout: str = "r1", name: str = "scorer"
+) -> ServiceState:
+    """A service under a rollout at that step, whose policy names these hooks."""
+    policy = Policy(hooks=hooks, steps=STEPS)
+    spec = service(name).model_copy(update={"policy": policy})
+    under_way = Rollout(
+        id=rollout,
+        service=name,
+        stable="v1",
+        canary="v2",
+        policy=policy,
+        phase=Phase.PROGRESSING if weight is None else Phase.WARMING,
+        step=step,
+        weight=STEPS[step] if weight is None else weight,
+    )
+    return ServiceState(spec=spec, source="", stable="v1", rollout=under_way)
+
+
+def to(kind: Kind, state: ServiceState) -> Decision:
+    """A decision of that kind on this state."""
+    return Decision(kind, Act.ADVANCE, "passed", state)
+
+
+@dataclass
+class HandClock:
+    """Durations as the test has them; the time of day is the machine's, since receivers compare it."""
+
+    now: float = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return time.time()
+
+
+@dataclass
+class Counted:
+    """(hook, type, outcome) of every answer, in order."""
+
+    answers: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def hook_answered(self, hook: str, kind: str, outcome: str) -> None:
+        self.answers.append((hook, kind, outcome))
+
+
+@dataclass
+class World:
+    """Gates over hooks, a clock that the test moves, and what was counted and noticed."""
+
+    gates: HookGates
+    clock: HandClock
+    counted: Counted
+    noticed: list[None]
+
+    def hold(self, state: ServiceState, kind: Kind = Kind.ADVANCED) -> str:
+        """Why the hooks hold a decision of that kind."""
+        return self.gates.hold(state, to(kind, state), PASS)
+
+
+@contextlib.asynccontextmanager
+async def hooked(**hooks: Hook) -> AsyncIterator[World]:
+    """Gates over these hooks, by their names, until the end of the block."""
+    clock, counted = HandClock(), Counted()
+    noticed: list[None] = []
+    async with open_session() as session:
+        gates = HookGates(hooks, session=session, clock=clock, meter=counted, on_news=lambda: noticed.append(None))
+        try:
+            yield World(gates, clock, counted, noticed)
+        finally:
+            gates.close()
