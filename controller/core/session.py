@@ -89,22 +89,31 @@ def tick(
     state: ServiceState, session: Session, window: Window, around: Surroundings, now: float
 ) -> tuple[Session, Verdict, Decision]:
     """One look: the session after it, the verdict and the decision. `now` is Unix seconds, for the record only."""
+    if state.rollout is None:
+        raise ValueError(f"{state.name} has no rollout")
+    evidence, verdict = judge(state.rollout.policy, session.evidence, window, state.rollout.step)
+    return weigh(state, replace(session, evidence=evidence), verdict, window.at, around, now)
+
+
+def weigh(
+    state: ServiceState, session: Session, verdict: Verdict, at: float, around: Surroundings, now: float
+) -> tuple[Session, Verdict, Decision]:
+    """What follows from a verdict at the monotonic time `at`: the part of a look that comes after judging."""
     rollout = state.rollout
     if rollout is None:
         raise ValueError(f"{state.name} has no rollout")
     if session.stage != _stage(rollout):  # somebody else's change: how long ago within the tick, nobody knows
         session = replace(_dwelling(session, rollout), at=None)
-    evidence, verdict = judge(rollout.policy, session.evidence, window, rollout.step)
     if around.harm and verdict.outcome is not Outcome.HARM:
         verdict = replace(verdict, outcome=Outcome.HARM, reasons=(around.harm,))
-    passed = 0.0 if session.at is None else max(0.0, window.at - session.at)
+    passed = 0.0 if session.at is None else max(0.0, at - session.at)
     progress = session.progress.after(passed, blind=verdict.blind)
 
     def blocked(act: Act) -> Freeze | None:
         return blocking(around.freezes, state.name, act)
 
     seen = Seen(verdict, progress, around.sync, blocked, around.stable_void, around.sync_share)
-    return replace(session, evidence=evidence, progress=progress, at=window.at), verdict, decide(state, seen, now)
+    return replace(session, progress=progress, at=at), verdict, decide(state, seen, now)
 
 
 def entered(session: Session, after: ServiceState) -> Session:
