@@ -21,9 +21,9 @@ SKIPPED = "notifications_skipped"
 _KINDS: Mapping[Severity, str] = {
     Severity.INFO: """service_applied rollout_started rollout_warm step_advanced approved promotion_started
         bake_started promoted paused resumed ledger_trimmed""",
-    Severity.WARNING: f"""service_deleted approval_needed rolled_back sight_back fallback_off proxy_refused
-        freeze_set freeze_lifted freeze_expired {SKIPPED}""",
-    Severity.CRITICAL: "rollback rollback_suppressed rollback_into_void fallback_on blind",
+    Severity.WARNING: f"""service_deleted approval_needed rolled_back sight_back stable_healthy fallback_off
+        proxy_refused freeze_set freeze_lifted freeze_expired {SKIPPED}""",
+    Severity.CRITICAL: "rollback rollback_suppressed rollback_into_void fallback_on blind stable_unhealthy",
 }
 
 SEVERITY: Mapping[str, Severity] = {kind: severity for severity, kinds in _KINDS.items() for kind in kinds.split()}

@@ -18,23 +18,32 @@ NOT_WRITTEN = {"hold"}
 
 
 def written_kinds() -> set[str]:
-    """Every kind of ledger line that the program's text has: decisions, `Entry(kind="...")`, `_entry("...")`."""
+    """Every kind of ledger line that the program's text has: decisions, and what is written beside them."""
     found = {kind.value for kind in Kind} - NOT_WRITTEN
     for path in CONTROLLER.rglob("*.py"):
-        if {"pb", "cli", "demo"} & set(path.relative_to(CONTROLLER).parts):
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Entry", "_entry"):
-                kinds = [k.value for k in node.keywords if k.arg == "kind"]
-                kinds += node.args[:1] if node.func.id == "_entry" else []
-                found |= {k.value for k in kinds if isinstance(k, ast.Constant)}
+        if not {"pb", "cli", "demo"} & set(path.relative_to(CONTROLLER).parts):
+            calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+            found |= {kind.value for call in calls for kind in _kinds(call) if isinstance(kind, ast.Constant)}
     return found
+
+
+def _kinds(call: ast.Call) -> list[ast.expr]:
+    """The arguments that are kinds: of `Entry(kind=...)`, `_entry(kind, ...)`, `diary.tell(state, begins, ends, ...)`."""
+    match call.func:
+        case ast.Name(id="Entry"):
+            return [keyword.value for keyword in call.keywords if keyword.arg == "kind"]
+        case ast.Name(id="_entry"):
+            return call.args[:1]
+        case ast.Attribute(attr="tell", value=ast.Attribute(attr="_diary")):
+            return call.args[1:3]
+        case _:
+            return []
 
 
 def test_every_kind_of_ledger_line_has_a_severity() -> None:
     """A kind that is added must be given one: nobody should be woken for it, or left asleep, by accident."""
     kinds = written_kinds()
-    assert {"freeze_set", "service_applied", "proxy_refused", "rollback"} <= kinds
+    assert {"freeze_set", "service_applied", "proxy_refused", "rollback", "blind"} <= kinds
     assert kinds <= set(SEVERITY)
 
 
