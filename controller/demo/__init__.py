@@ -1,11 +1,14 @@
 """The demo: real model servers, a real Envoy, a real load, and three acts that must be seen to happen."""
 
+from pathlib import Path
+
 import click
 
 
 @click.command()
-def demo() -> int:
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Keep a picture of it there, as SVG.")
+def demo(picture: Path | None) -> int:
     """See it work on a real Envoy: a good canary promoted, a bad one rolled back, and a freeze. About a minute."""
     from controller.demo.command import run_demo  # scikit-learn takes a second to load: only who asks for it waits
 
-    return run_demo()
+    return run_demo(picture)

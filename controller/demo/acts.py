@@ -1,6 +1,7 @@
 """The three acts. Each says what it sees and ends with checks: what clients, Envoy and the ledger must have seen."""
 
 import asyncio
+import shlex
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -40,6 +41,8 @@ class Play:
     stage: Stage
     witness: Witness
     say: Callable[[str], None]
+    picture: Callable[[], None]
+    """Keeps the screen as it is now, if a picture is wanted."""
     checks: list[Check] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
 
@@ -96,33 +99,40 @@ async def frozen(play: Play) -> None:
     witness, last = play.witness, play.witness.last_line
     await _start(play, "v4", "a smaller model")
     await witness.until_line("rollout_warm", last, 20, unless="rollback")
-    play.say('$ haldane freeze --all --reason "incident 42"')
-    await play.stage.command("freeze", "--all", "--reason", "incident 42")
-    frozen_at, before, weights = time.monotonic(), len(witness.served), witness.weights
+    frozen_at = await _operate(play, "freeze", "--all", "--reason", "incident 42")
+    before, weights = len(witness.served), witness.weights
     await _refused(play)
     play.say("the server of v4 loads a new build, which fails on a part of the images")
     await play.stage.load_build("v4", Fault.EXCEPTION)
     harmed_at = time.monotonic()
-    await witness.until_line("rollback_suppressed", last, 20, unless="rollback")
+    suppressed = await witness.until_line("rollback_suppressed", last, 20, unless="rollback")
     await asyncio.sleep(HELD)
+    play.picture()
     play.check(f"while frozen nothing moved at Envoy: {_told(weights)}", len(witness.served) == before)
     held = share(witness.answers, "v4", Period(weights, frozen_at, time.monotonic()))
     play.check(f"clients saw the same split throughout: {_told_share(held)}", held.right)
-    play.check("the ledger says that a rollback was suppressed", True)
-    play.say("$ haldane unfreeze --all --reason over")
-    await play.stage.command("unfreeze", "--all", "--reason", "over")
-    lifted_at = time.monotonic()
+    play.check("the ledger says that a rollback was suppressed", suppressed.who == WHO)
+    lifted_at = await _operate(play, "unfreeze", "--all", "--reason", "over")
     await witness.until_line("rollback", last, 20)
     done = await _check_rolled_back(play, "v4", "v2", harmed_at, last)
     if done:
         play.tell(
-            f"held for {lifted_at - harmed_at:.1f} s while v4 failed; "
-            f"rolled back {done.decided - lifted_at:.2f} s after the freeze was lifted"
+            f"v4 failed under the freeze for {lifted_at - done.first_bad:.1f} s, and {done.bad} of its answers were "
+            f"bad; it was rolled back {done.decided - lifted_at:.2f} s after the freeze was lifted"
         )
 
 
+async def _operate(play: Play, verb: str, *words: str) -> float:
+    """Freeze or unfreeze; when that was true, by the ledger."""
+    last = play.witness.last_line
+    play.say(f"$ haldane {shlex.join((verb, *words))}")
+    await play.stage.command(verb, *words)
+    line = await play.witness.until_line({"freeze": "freeze_set", "unfreeze": "freeze_lifted"}[verb], last, 5)
+    return monotonic_of(line.at)
+
+
 async def _start(play: Play, canary: str, why: str) -> None:
-    play.say(f'$ haldane start {SERVICE} --canary {canary} --reason "{why}"')
+    play.say(f"$ haldane start {SERVICE} --canary {canary} --reason {shlex.quote(why)}")
     await play.stage.command("start", SERVICE, "--canary", canary, "--reason", why)
     await play.witness.until(f"Envoy serves {canary}", lambda: canary in play.witness.weights, 5)
 
@@ -184,9 +194,11 @@ def _check_shares(play: Play, climbed: list[Period], version: str) -> None:
 
 
 def _tell_harm(play: Play, done: Harm, canary: str) -> None:
+    after = done.last_bad - done.decided
+    last = f"{after * 1000:.0f} ms after the decision" if after > 0 else "before the decision"
     play.tell(
         f"first bad answer -> decision {done.to_decision:.2f} s; decision -> Envoy's acknowledgement "
-        f"{done.to_acknowledgement * 1000:.0f} ms; first -> last bad answer {done.to_last_bad:.2f} s"
+        f"{done.to_acknowledgement * 1000:.0f} ms; the last bad answer came {last}"
     )
     play.tell(f"clients saw {done.bad} bad answers, of {done.answers} that {canary} gave")
 

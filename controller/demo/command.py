@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+from pathlib import Path
 
 import aiohttp
 from rich.console import Console
@@ -23,14 +24,14 @@ ENDED = 128 + signal.SIGTERM
 """The exit code after SIGTERM, as shells have it."""
 
 
-def run_demo() -> int:
-    """Play the demo: 0 if all was seen to happen, 1 if not."""
-    display = Display(Console())
+def run_demo(picture: Path | None = None) -> int:
+    """Play the demo: 0 if all was seen to happen, 1 if not. `picture`: where to keep a picture of it, as SVG."""
+    display = Display(Console(), picture)
     with children() as group:
         try:
             code = asyncio.run(_perform(group, display))
         except (NotReady, NotSeen, ChildDied, TimeoutError) as error:
-            display.say(f"the demo failed: {error or type(error).__name__}")
+            display.say(f"the demo failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
             code = 1
         except asyncio.CancelledError:
             return ENDED
@@ -64,7 +65,7 @@ async def _play_all(stage: Stage, witness: Witness, display: Display) -> list[Pl
     async with asyncio.timeout(LIMIT), witness.watching(LIMIT), display.showing(witness):
         await witness.until("clients are answered through Envoy", lambda: len(witness.answers) > RATE, 10)
         for title, act in ACTS:
-            play = Play(title, stage, witness, display.say)
+            play = Play(title, stage, witness, display.say, lambda: display.keep_picture(witness))
             plays.append(play)
             display.open(f"act {len(plays)} of {len(ACTS)}: {title}")
             try:

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import io
 import time
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -23,6 +25,7 @@ RECENT = 2.0
 """Seconds over which rates and percentiles are shown."""
 LOG_LINES, LOG_WIDTH = 15, 400
 """How much of each process's log is shown after a failure."""
+PICTURE_WIDTH = 110
 REFRESH = 0.25
 """Seconds between two pictures."""
 STATUS_EVERY = 2.0
@@ -78,20 +81,27 @@ def _row(version: str, weight: str, flow: Flow, total: int) -> tuple[str, ...]:
 class Display:
     """Where the demo shows itself."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, picture: Path | None = None) -> None:
         self.console = console
+        self._picture = picture
         self._title = ""
         self._started = time.monotonic()
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self.console.print(Text(f"{time.monotonic() - self._started:5.1f} s  {text}"), highlight=False)
+        self._print(Text(f"{time.monotonic() - self._started:5.1f} s  {text}"))
 
     def open(self, title: str) -> None:
         """Another act begins."""
         self._title = title
-        self.console.print()
-        self.console.print(Text(title, style="bold"))
+        self._print(Text(f"\n{title}", style="bold"))
+
+    def keep_picture(self, witness: Witness) -> None:
+        """Write the live screen as SVG, if a picture is wanted."""
+        if self._picture:
+            paper = Console(record=True, width=PICTURE_WIDTH, file=io.StringIO(), force_terminal=True)
+            paper.print(screen(self._title, witness, time.time()))
+            paper.save_svg(str(self._picture), title="haldane demo")
 
     @contextlib.asynccontextmanager
     async def showing(self, witness: Witness) -> AsyncIterator[None]:
@@ -107,25 +117,28 @@ class Display:
 
     def summary(self, plays: Sequence[Play], witness: Witness) -> None:
         """What was seen, check by check, and what was measured."""
-        self.console.print()
         for number, play in enumerate(plays, 1):
-            self.console.print(Text(f"{number}. {play.title}", style="bold"))
+            self._print(Text(f"\n{number}. {play.title}", style="bold"))
             for check in play.checks:
                 mark = Text("  seen      ", style="green") if check.ok else Text("  NOT SEEN  ", style="bold red")
-                self.console.print(mark + Text(check.text))
+                self._print(mark + Text(check.text))
             for told in play.told:
-                self.console.print(Text(f"  measured  {told}"))
+                self._print(Text(f"  measured  {told}"))
         took = time.monotonic() - self._started
         unsent = f"; {witness.load.unsent} could not be sent" if witness.load.unsent else ""
-        self.console.print(f"{len(witness.answers)} requests in all{unsent}; {took:.0f} s", highlight=False)
+        self._print(Text(f"\n{len(witness.answers)} requests in all{unsent}; {took:.0f} s"))
 
     def show_logs(self, group: Children) -> None:
         """The last lines of every process, and where the whole is."""
         for log in sorted(group.folder.glob("*.log")):
             lines = [line[:LOG_WIDTH] for line in log.read_text(errors="replace").splitlines()[-LOG_LINES:]]
-            self.console.print(Text(f"--- {log.name}", style="bold"))
-            self.console.print(Text("\n".join(lines)))
-        self.console.print(f"everything is in {group.folder}", highlight=False)
+            self._print(Text(f"--- {log.name}", style="bold"))
+            self._print(Text("\n".join(lines)))
+        self._print(Text(f"everything is in {group.folder}"))
+
+    def _print(self, text: Text) -> None:
+        """Print; where there is no terminal, a line stays a line."""
+        self.console.print(text, soft_wrap=not self.console.is_terminal)
 
     async def _live(self, witness: Witness) -> None:
         with Live(console=self.console, auto_refresh=False) as live:

@@ -84,11 +84,6 @@ class Harm:
         """Seconds from the decision to Envoy's acknowledgement."""
         return self.acknowledged - self.decided
 
-    @property
-    def to_last_bad(self) -> float:
-        """Seconds from the first bad answer to the last one."""
-        return self.last_bad - self.first_bad
-
 
 def harm(
     answers: Iterable[Answer],

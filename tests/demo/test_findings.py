@@ -60,7 +60,7 @@ def test_harm_is_measured_from_the_first_bad_answer() -> None:
     assert (done.answers, done.bad) == (20, 4)
     assert done.to_decision == pytest.approx(1.1, abs=0.01)
     assert done.to_acknowledgement == pytest.approx(0.02)
-    assert done.to_last_bad == pytest.approx(1.5)
+    assert done.last_bad - done.first_bad == pytest.approx(1.5)
     assert harm(answers[:1], lambda a: not a.ok, since=5.0, decided=6, applied=6, acknowledged=6) is None
 
 
