@@ -28,7 +28,7 @@ def written_kinds() -> set[str]:
 
 
 def _kinds(call: ast.Call) -> list[ast.expr]:
-    """The arguments that are kinds of lines: in `Entry(kind=...)`, `_entry(kind)`, `diary.tell(state, begins, ends)`."""
+    """The arguments that are kinds, in `Entry(kind=...)`, `_entry(kind)`, `diary.tell(state, begins, ends)`."""
     match call.func:
         case ast.Name(id="Entry"):
             return [keyword.value for keyword in call.keywords if keyword.arg == "kind"]
