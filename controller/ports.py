@@ -212,8 +212,16 @@ class Live:
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     """By version."""
     updated_at: float = 0.0
+
     stable: Verdict | None = None
     """The watch's word on stable, from when no rollout was running last."""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What the judge sees and what automation makes of it, in words, each said once."""
+        reasons = tuple(reason.text for reason in self.verdict.reasons) if self.verdict else ()
+        known = ("", *reasons, "; ".join(reasons))
+        return reasons if self.decision in known else (*reasons, self.decision)
 
 
 class Observatory(Protocol):

@@ -127,15 +127,12 @@ def _stored(rollout: Rollout) -> pb.Rollout:
 
 def _judge(message: pb.Rollout, rollout: Rollout, live: Live) -> None:
     """What the judge said last, and what automation makes of it."""
-    reasons = live.verdict.reasons if live.verdict else ()
     message.verdict = live.verdict.outcome if live.verdict else Outcome.UNKNOWN
-    message.reasons.extend(reason.text for reason in reasons)
-    if live.decision and live.decision not in message.reasons:
-        message.reasons.append(live.decision)
+    message.reasons.extend(live.told)
     if not message.reasons and rollout.reason:
         # After a restart nothing has been seen yet: why it stands where it stands is what there is to say.
         message.reasons.append(rollout.reason)
-    message.details.extend(map(_reason, reasons))
+    message.details.extend(map(_reason, live.verdict.reasons if live.verdict else ()))
     message.updated_at = max(rollout.entered_at, live.updated_at)
 
 

@@ -85,13 +85,15 @@ function serviceCard(service) {
     card.append(element("p", { class: "steps" }, `${shares}. Steps: ${steps}, promotion. ${service.phase_reason}`));
   }
   if (Object.keys(service.traffic).length) card.append(versionTable(service));
-  if (service.verdict) {
-    const reasons = service.reasons.map((text) => element("li", {}, text));
-    card.append(element("ul", { class: "reasons" },
-      element("li", {}, "The judge says ", element("span", { class: `verdict ${service.verdict}` }, service.verdict)),
-      ...reasons));
-  }
+  if (service.verdict) card.append(reasonList("The judge says ", service.verdict, service.reasons));
+  if (service.stable_verdict) card.append(reasonList("The watch over stable says ", service.stable_verdict, service.stable_reasons));
   return card;
+}
+
+function reasonList(who, verdict, reasons) {
+  return element("ul", { class: "reasons" },
+    element("li", {}, who, element("span", { class: `verdict ${verdict}` }, verdict)),
+    ...reasons.map((text) => element("li", {}, text)));
 }
 
 function ledgerRow(line) {

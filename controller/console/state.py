@@ -61,9 +61,7 @@ def page_state(
 def _service(state: ServiceState, view: View, live: Live, fleet: Fleet) -> Mapping[str, Any]:
     rollout = state.rollout
     sync = fleet.sync(state.name, state.revision)
-    reasons = [reason.text for reason in live.verdict.reasons] if live.verdict and rollout else []
-    if rollout and live.decision and live.decision not in reasons:
-        reasons.append(live.decision)
+    watched = not (rollout and rollout.running)
     return {
         "name": state.name,
         "listen": str(state.spec.listen),
@@ -75,7 +73,9 @@ def _service(state: ServiceState, view: View, live: Live, fleet: Fleet) -> Mappi
         "weights": state.weights,
         "diverted": state.diverted,
         "verdict": live.verdict.outcome.value if live.verdict and rollout else "",
-        "reasons": reasons,
+        "reasons": list(live.told) if rollout else [],
+        "stable_verdict": live.stable.outcome.value if watched and live.stable else "",
+        "stable_reasons": [reason.text for reason in live.stable.reasons] if watched and live.stable else [],
         "traffic": {version: _traffic(traffic) for version, traffic in live.traffic.items()},
         "synced": sync.synced,
         "proxies": sync.total,

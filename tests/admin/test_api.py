@@ -1,6 +1,7 @@
 """The admin API: what it shows and what it does."""
 
 import json
+from dataclasses import replace
 
 from controller.core.decision import Sync
 from controller.core.verdict import Outcome, Reason, Verdict
@@ -88,6 +89,9 @@ async def test_a_rollout_shows_what_the_judge_and_the_proxies_say(served: Doors)
     served.fleet.synced = Sync(synced=2, total=3)
     await served.observatory.see("scorer", live)
     shown = await served.api.rollouts.GetRollout(pb.GetRolloutRequest(service="scorer"))
+    await served.observatory.see("scorer", replace(live, decision=reason.text))
+    once = await served.api.rollouts.GetRollout(pb.GetRolloutRequest(service="scorer"))
+    assert list(once.reasons) == ["5xx: 4% against 0.1%"]
     assert (shown.verdict, list(shown.reasons)) == ("unknown", ["5xx: 4% against 0.1%", "waits for proof"])
     assert (shown.proxies_synced, shown.proxies_total, shown.updated_at) == (2, 3, 1234.0)
     assert (shown.details[0].code, shown.details[0].evidence, shown.details[0].limit) == ("5xx", 31.0, 100.0)

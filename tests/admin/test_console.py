@@ -83,6 +83,16 @@ async def test_a_rollout_is_shown_with_all_that_is_known_of_it(served: Doors) ->
     assert [line["kind"] for line in shown["ledger"]] == ["freeze_set", "rollout_started", "service_applied"]
 
 
+async def test_the_watch_over_stable_is_shown_while_no_rollout_runs(served: Doors) -> None:
+    """After a rollback, and before any rollout, the page tells how the stable itself does."""
+    watch = Verdict(Outcome.PASS, (Reason("5xx", "as ever"),))
+    await served.observatory.see("scorer", Live(stable=watch))
+    service = (await state(served))["services"][0]
+    assert (service["stable_verdict"], service["stable_reasons"]) == ("pass", ["as ever"])
+    await served.api.rollouts.StartCanary(pb.StartCanaryRequest(service="scorer", canary="v2"))
+    assert (await state(served))["services"][0]["stable_verdict"] == ""
+
+
 async def test_the_ledgers_end_is_shown_newest_first(doors: Doors) -> None:
     """However long the ledger, the page shows its last lines, and goes on from where it was."""
     for number in range(1200):
