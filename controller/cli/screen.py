@@ -54,7 +54,7 @@ def screen(rollout: pb.Rollout, events: Iterable[pb.Event], now: float, notice: 
         Text(),
         _traffic(rollout),
         Text(),
-        _verdict(rollout, told),
+        *_verdict(rollout, told),
         *_evidence(rollout),
         *_next(rollout),
         *_stable(rollout),
@@ -137,12 +137,14 @@ def _row(rollout: pb.Rollout, name: str) -> list[Text]:
     return [Text.assemble((shown, "bold"), (role, "dim")), *map(Text, cells)]
 
 
-def _verdict(rollout: pb.Rollout, told: str) -> Text:
+def _verdict(rollout: pb.Rollout, told: str) -> list[RenderableType]:
     """The judge's word; and why the rollout stands where it stands, unless the ledger's newest line says just that."""
+    if rollout.stable_verdict and not rollout.details:
+        return []  # the rollout is over, and nothing is known of it any more that the ledger does not say
     line = Text.assemble("verdict ", _coloured(rollout.verdict.upper() or NONE, rollout.verdict, bold=True))
     if rollout.phase in TELLING and rollout.phase_reason != told:
         line.append(f"   {rollout.phase.lower().replace('_', ' ')}: {clean(rollout.phase_reason)}")
-    return line
+    return [line]
 
 
 def _evidence(rollout: pb.Rollout) -> list[RenderableType]:
@@ -165,7 +167,7 @@ def _evidence(rollout: pb.Rollout) -> list[RenderableType]:
 
 def _weighed(ground: pb.ReasonInfo) -> list[RenderableType]:
     """Proof for the canary is green and names its margin, evidence of harm is red; either counts at a full bar."""
-    channel = _clipped(ground.channel or "all")
+    channel = _clipped(ground.channel or ("all" if ground.code == "no_harm" else ground.code))
     bar = Text(bar_of(ground.evidence, ground.limit), "green" if ground.margin else "red")
     return [
         Text(f"  {channel} < +{ground.margin * 100:.2g}pt" if ground.margin else f"  harm, {channel}"),
