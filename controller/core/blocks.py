@@ -10,6 +10,8 @@ TOO_MANY = 4
 """A block that is so many times as large as needed and still one-sided begins anew: the two sides would otherwise be
 compared over different times."""
 
+PACE = 2.0
+"""Seconds between two bets on what is not the first sign of harm."""
 ALONE = 20.0
 """Where stable has less than one request for so many of the canary's, the canary is compared with stable's past."""
 
@@ -28,6 +30,7 @@ class Block(NamedTuple):
     """
 
     q: float
+    since: float = 0.0
     n_c: float = 0.0
     x_c: float = 0.0
     n_s: float = 0.0
@@ -37,22 +40,22 @@ class Block(NamedTuple):
 
     def with_canary(self, n: float, x: float, *, heard: bool = True) -> "Block":
         """With what the canary did."""
-        q, n_c, x_c, n_s, x_s, heard_c, heard_s = self
-        return Block(q, n_c + n, x_c + x, n_s, x_s, heard_c or heard, heard_s)
+        q, since, n_c, x_c, n_s, x_s, heard_c, heard_s = self
+        return Block(q, since, n_c + n, x_c + x, n_s, x_s, heard_c or heard, heard_s)
 
     def with_stable(self, n: float, x: float, *, heard: bool = True) -> "Block":
         """With what stable did."""
-        q, n_c, x_c, n_s, x_s, heard_c, heard_s = self
-        return Block(q, n_c, x_c, n_s + n, x_s + x, heard_c, heard_s or heard)
+        q, since, n_c, x_c, n_s, x_s, heard_c, heard_s = self
+        return Block(q, since, n_c, x_c, n_s + n, x_s + x, heard_c, heard_s or heard)
 
-    def closes(self, weight: int) -> bool:
-        """Whether both sides can be compared, or the canary with the past where it has all the traffic. Looks at
-        sizes alone."""
-        if weight >= PARTS:
-            return self.heard_c and self.n_c >= 1
-        if not (self.heard_c and self.heard_s) or self.n_c < 1 or self.n_s < 1:
+    def closes(self, weight: int, time: float, pace: float) -> bool:
+        """Whether it has been open for `pace` seconds and both sides can be compared, or the canary with the past where
+        it has all the traffic. Looks at the clock and at sizes alone."""
+        if not self.heard_c or self.n_c < 1 or time - self.since < pace:
             return False
-        return self.n_c + self.n_s >= needed(weight)
+        if weight >= PARTS:
+            return True
+        return self.heard_s and self.n_s >= 1 and self.n_c + self.n_s >= needed(weight)
 
     @property
     def alone(self) -> bool:

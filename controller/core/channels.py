@@ -15,6 +15,8 @@ from controller.core.units import PARTS
 ALTERNATIVES = ((0.003, 0.2), (0.015, 0.4), (0.06, 0.2), (0.25, 0.1), (0.7, 0.1))
 """Errors above what the null allows, as shares, each with its part of the channel's wealth. In points and not as
 ratios: in an incident that both sides share a bet on two points more stakes little by itself."""
+CLIENT_ALTERNATIVES = ((0.015, 0.5), (0.06, 0.3), (0.4, 0.2))
+"""Likewise for client errors."""
 STUCK = ((0.3, 0.4), (0.8, 0.6))
 """Likewise for requests that are not answered at all."""
 ODDS = ((1.4, 0.3), (2.5, 0.4), (8.0, 0.3))
@@ -29,8 +31,25 @@ QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
 SCORES = (0.05, 0.175, 0.375, 0.625, 0.825, 0.925, 0.97, 0.995)
 """The mid-rank of each bin: the whole distribution in one number (Wilcoxon's test, in bins)."""
 SHIFT_MARGIN = 0.02
-TAILS = {0.50: 0.02, 0.75: 0.02, 0.90: 0.015, 0.95: 0.01, 0.99: 0.004}
-"""The quantiles that are channels of their own, each with the share by which the canary may exceed it."""
+TAILS = {
+    "latency_p50": (QUANTILES.index(0.50), 0.02),
+    "latency_p75": (QUANTILES.index(0.75), 0.02),
+    "latency_p90": (QUANTILES.index(0.90), 0.015),
+    "latency_p95": (QUANTILES.index(0.95), 0.01),
+    "latency_p99": (QUANTILES.index(0.99), 0.004),
+}
+"""The quantiles that are channels of their own: each one's place in `QUANTILES`, and the share by which the canary may
+exceed it."""
+ALTERNATIVES_OF = {
+    "5xx": ALTERNATIVES,
+    "4xx": CLIENT_ALTERNATIVES,
+    "overdue": STUCK,
+    "errors_max": ALTERNATIVES,
+    "latency": SHIFTS,
+    "latency_max": ALTERNATIVES,
+    **dict.fromkeys(TAILS, ODDS),
+}
+"""The alternatives of each channel, each with its part of the channel's stake."""
 
 WARM_UP_MARGIN = 0.05
 """Errors allowed above stable's during the warm-up, as a share."""
@@ -51,8 +70,10 @@ _WEIGHTS = {
 _LIMIT_WEIGHT = 0.15
 """What an absolute limit gets, if there is one."""
 
-GATE_ODDS = ((0.0, 0.7), (0.4, 0.3))
-"""Alternatives at a gate: the canary is like stable; it has 40 % of the margin."""
+GATE_METRICS = ("5xx", "4xx", "latency_p50", "latency_p99")
+"""What must be shown to be harmless before a step is left."""
+GATE_TARGETS = ((0.0, 0.7), (0.4, 0.3))
+"""Alternatives at a gate: the canary is like stable; it uses 40 % of the margin."""
 RISK = 0.0125
 """Margin times next weight at a gate: what a wrong step may cost in errors, as a share of all traffic."""
 
@@ -94,6 +115,10 @@ class Plan:
     limit: float
     """The wealth at which harm is shown: 1/alpha."""
     gate_limit: float
+
+    def rung_of(self, step: int) -> int:
+        """Where on the ladder a step's gate stands."""
+        return self.rung[step if step < len(self.rung) else -1]
 
     def margin(self, metric: str, rung: int) -> float:
         """The margin of a gate metric at a level of the ladder."""

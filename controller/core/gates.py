@@ -6,50 +6,95 @@ do not move: with a relative one an incident would open a wide loophole. What is
 larger one too, so all later gates are bet on from the beginning.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from math import exp, log
 from typing import NamedTuple
 
-from controller.core.channels import GATE_ODDS
+from controller.core.channels import GATE_TARGETS
 from controller.core.evidence import Null, bernoulli_bet, e_value, grown
 
 MOST = 20.0
 """Wealth is cut off at this many times the limit, so a canary that turns bad closes its gates soon."""
 PLACED_COLD = 0.6
 """The part of the stake that bets during the warm-up."""
-LEAST_RATE = 0.0005
+PACE = 5.0
+"""Seconds that a gate's block stays open; less where the dwell is short."""
+LEAST_RATE, LEAST_ROOM = 0.0003, 0.01
 
 
 class Gate(NamedTuple):
     """One metric against one margin: the stake not yet placed and the wealth of its bets."""
 
     unplaced: float = 1.0
-    bets: tuple[float, ...] = (0.0,) * len(GATE_ODDS)
+    bets: tuple[float, ...] = (0.0,) * len(GATE_TARGETS)
 
     @property
     def total(self) -> float:
         """The evidence of no harm."""
         return self.unplaced + sum(self.bets)
 
-    def after(self, left: float, margin: float, q: float, counts: Sequence[float], most: float) -> "Gate":
-        """After a block of (n_c, x_c, n_s, x_s) in which q was the guess of stable's rate."""
-        n_c, x_c, n_s, x_s = counts
-        fresh = self.unplaced - left if self.unplaced > left else 0.0
-        null, q, r = Null(1.0, margin), min(max(q, LEAST_RATE), 1 - margin - 0.01), n_c / n_s
-        bets = []
-        for wealth, (part, share) in zip(self.bets, GATE_ODDS, strict=True):
-            e = e_value(bernoulli_bet(null, q, q + part * margin, r), n_c, x_c, n_s, x_s)
-            bets.append(min(most, grown(wealth + fresh * share, e)))
-        return Gate(self.unplaced - fresh, tuple(bets))
+
+class Proof(NamedTuple):
+    """One metric: what it saw since it bet last, and its gates, the widest margin first. `q` is the guess of stable's
+    rate at that time. `shown` is the evidence at each gate: its own or that of a stricter one, which holds for it too.
+    """
+
+    gates: tuple[Gate, ...]
+    shown: tuple[float, ...]
+    since: float = 0.0
+    q: float = 0.0
+    n_c: float = 0.0
+    x_c: float = 0.0
+    n_s: float = 0.0
+    x_s: float = 0.0
+
+    @classmethod
+    def of(cls, gates: int) -> "Proof":
+        """Before anything was seen."""
+        return cls((Gate(),) * gates, (1.0,) * gates)
+
+    def with_block(self, time: float, q: float, n_c: float, x_c: float, n_s: float, x_s: float) -> "Proof":
+        """With a closed block; the first one after a bet brings its guess."""
+        gates, shown, since, guess, m_c, y_c, m_s, y_s = self
+        if m_c:
+            return Proof(gates, shown, since, guess, m_c + n_c, y_c + x_c, m_s + n_s, y_s + x_s)
+        return Proof(gates, shown, since or time, q, n_c, x_c, n_s, x_s)
+
+    def settled(self, time: float, left: float, ahead: int, margin_of: Callable[[int], float], most: float) -> "Proof":
+        """After betting on what was seen, at all gates from the `ahead`-th on. `left` is what stays unplaced."""
+        r = self.n_c / self.n_s
+        gates = list(self.gates)
+        for i in range(ahead, len(gates)):
+            unplaced, bets = gates[i]
+            fresh = unplaced - left if unplaced > left else 0.0
+            margin = margin_of(i)
+            null, q = Null(1.0, margin), _guess(self.q, margin)
+            grew = []
+            for wealth, (part, share) in zip(bets, GATE_TARGETS, strict=True):
+                bet = bernoulli_bet(null, q, q + part * margin, r)
+                after = grown(wealth + fresh * share, e_value(bet, self.n_c, self.x_c, self.n_s, self.x_s))
+                grew.append(after if after < most else most)
+            gates[i] = Gate(unplaced - fresh, tuple(grew))
+        shown, best = [], 0.0
+        for gate in reversed(gates):
+            best = max(best, gate.total)
+            shown.append(best)
+        return Proof(tuple(gates), tuple(reversed(shown)), time)
 
 
 def still_needed(gate: Gate, margin: float, q: float, r: float, limit: float) -> int | None:
     """Canary requests until the gate opens if the canary is as stable is; None if it never would."""
-    null, q = Null(1.0, margin), min(max(q, LEAST_RATE), 1 - margin - 0.01)
+    null, q = Null(1.0, margin), _guess(q, margin)
     bet = bernoulli_bet(null, q, q, r)
     growth = q * bet.canary_event + (1 - q) * bet.canary_other
     growth += (q * bet.stable_event + (1 - q) * bet.stable_other) / r
+    if growth <= 1e-9:
+        return None
     missing = log(limit / max(gate.bets[0], gate.unplaced * 0.5, exp(-20.0)))
-    if growth <= 1e-9 or missing <= 0:
-        return None if growth <= 1e-9 else 1
     return max(1, round(missing / growth + 0.5))
+
+
+def _guess(q: float, margin: float) -> float:
+    if q < LEAST_RATE:
+        return LEAST_RATE
+    return q if q < 1 - margin - LEAST_ROOM else max(LEAST_RATE, 1 - margin - LEAST_ROOM)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from controller.core.evidence import grown
 
-PLACED_COLD = 0.12
+PLACED_COLD = 0.2
 """The part of the stake that bets from the first request on, against the warm-up's wide margins."""
 PLACED_WARM = 0.75
 """The part that bets once the warm-up is over."""
@@ -37,11 +37,13 @@ class Wealth(NamedTuple):
         """The channel's part of the evidence."""
         return self.unplaced + sum(self.bets)
 
-    def after(self, left: float, shares: Sequence[float], e_values: Sequence[float]) -> "Wealth":
-        """After a block: the stake above `left` is placed, by the shares, then each bet grows by its e-value."""
-        fresh = self.unplaced - left if self.unplaced > left else 0.0
-        bets = tuple([grown(bet + fresh * share, e) for bet, share, e in zip(self.bets, shares, e_values, strict=True)])
-        return Wealth(self.unplaced - fresh, bets)
+    def after(self, left: float, alternatives: Sequence[tuple[float, float]], e_values: Sequence[float]) -> "Wealth":
+        """After a block: the stake above `left` is placed on the alternatives (each with its share), then every bet
+        grows by its e-value."""
+        unplaced, bets = self
+        fresh = unplaced - left if unplaced > left else 0.0
+        grew = [grown(bet + fresh * share, e) for bet, (_, share), e in zip(bets, alternatives, e_values, strict=True)]
+        return Wealth(unplaced - fresh, tuple(grew))
 
 
 def left_after(left: float, since_warm: float, seconds: float, *, warm: bool, changed: bool) -> float:

@@ -1,0 +1,243 @@
+"""Why: the judge's reasons in words for somebody who is woken at 3 a.m., with the numbers beside them for programs."""
+
+from controller.core.arrivals import Arrivals
+from controller.core.channels import GATE_METRICS, STUCK_MARGIN, TAILS, Plan, plan_of
+from controller.core.dossier import Evidence
+from controller.core.gates import still_needed
+from controller.core.slowdown import BINS, MEDIAN, TAIL
+from controller.core.spec import Policy
+from controller.core.units import PARTS, format_duration, format_parts
+from controller.core.verdict import Reason
+
+_EVENT = {
+    "5xx": "server errors",
+    "4xx": "client errors",
+    "overdue": "unanswered requests",
+    "errors_max": "server errors",
+    "latency": "answers slower than stable's p50",
+    "latency_max": "answers above the limit of p99",
+    **{name: f"answers slower than stable's {name.removeprefix('latency_')}" for name in TAILS},
+}
+_GROUP = {"5xx": "5xx", "errors_max": "5xx", "4xx": "4xx", "overdue": "overdue"}
+
+
+def harm_shown(policy: Policy, plan: Plan, evidence: Evidence) -> Reason:
+    """The channel that decided, and what it saw."""
+    name = evidence.weightiest(plan)
+    return _reading(policy, evidence, name, evidence.total, plan.limit)
+
+
+def readings(policy: Policy, evidence: Evidence) -> tuple[Reason, ...]:
+    """Every channel as it stands: what was seen on both versions, and its evidence on its way to the limit.
+
+    Evidence 1 says nothing; a channel that reaches its limit alone brings the whole to the rollback.
+    """
+    plan = plan_of(policy)
+    found = []
+    for name, weight in plan.weights.items():
+        found.append(_reading(policy, evidence, name, evidence.harm[name].total / weight, plan.limit / weight))
+    return tuple(found)
+
+
+def gate_readings(policy: Policy, evidence: Evidence, step: int) -> tuple[Reason, ...]:
+    """Every metric of the step's gate as it stands."""
+    plan = plan_of(policy)
+    asked = [metric for metric in GATE_METRICS if required(evidence, metric)]
+    return tuple([_gate(plan, evidence, metric, plan.rung_of(step)) for metric in asked])
+
+
+def required(evidence: Evidence, metric: str) -> bool:
+    """Whether the gates ask for this metric: errors always, the rest wherever it has ever been reported."""
+    return metric == "5xx" or evidence.timed or (metric == "4xx" and evidence.classed)
+
+
+def unproven(plan: Plan, evidence: Evidence, step: int) -> list[Reason]:
+    """The metrics of the step's gate that have yet to be shown harmless."""
+    rung = plan.rung_of(step)
+    return [
+        _gate(plan, evidence, metric, rung)
+        for metric in GATE_METRICS
+        if required(evidence, metric) and evidence.proofs[metric].shown[rung] < plan.gate_limit
+    ]
+
+
+def proven(plan: Plan, evidence: Evidence, step: int) -> Reason:
+    """What the gate was opened by."""
+    n_c, x_c, n_s, x_s = counts_of(evidence, "5xx")
+    seen = f"canary {seen_as(x_c, n_c)}, stable {seen_as(x_s, n_s)}"
+    rates = (x_c / n_c if n_c else None, x_s / n_s if n_s else None)
+    if evidence.weight >= PARTS:
+        text = f"no harm seen: {seen} server errors; evidence of harm {figure(evidence.total)}, limit {plan.limit:g}"
+        return Reason("no_harm", text, *rates, int(n_c), int(n_s), evidence.total, plan.limit)
+    rung = plan.rung_of(step)
+    shown = min([evidence.proofs[metric].shown[rung] for metric in GATE_METRICS if required(evidence, metric)])
+    margin = plan.margin("5xx", rung)
+    text = (
+        f"shown to be no worse than stable + {margin * 100:.3g} points of server errors: {seen}; "
+        f"evidence {figure(shown)}, limit {plan.gate_limit:.3g}"
+    )
+    return Reason("no_harm", text, *rates, int(n_c), int(n_s), shown, plan.gate_limit, margin=margin)
+
+
+def warming(policy: Policy, evidence: Evidence) -> Reason:
+    """How much of the warm-up is left."""
+    if evidence.first is None:
+        return Reason("warming", "the canary has had no request yet")
+    left = max(0.0, policy.warmup - (evidence.time - evidence.first))
+    return Reason("warming", f"the canary is warming up: {left:.0f} s of {format_duration(policy.warmup)} are left")
+
+
+def blind(evidence: Evidence) -> Reason:
+    """Who is not reported on, and for how long."""
+    silent = evidence.time - evidence.heard_both
+    missing = [
+        name
+        for name, heard in (("the canary", evidence.heard_c), ("stable", evidence.heard_s))
+        if heard <= evidence.heard_both
+    ]
+    return Reason("blind", f"no reports on {' and '.join(missing) or 'both versions'} for {silent:.0f} s")
+
+
+def quiet(evidence: Evidence) -> Reason:
+    """No traffic at all."""
+    silent = evidence.time - evidence.arrivals.any_at
+    return Reason("no_traffic", f"no requests to either version for {silent:.0f} s: nothing to judge by")
+
+
+def not_arriving(arrivals: Arrivals, time: float) -> Reason:
+    """The canary gets nothing although it must."""
+    weight, missed = format_parts(arrivals.weight), arrivals.missed
+    silent = f"{time - arrivals.silent_since:.0f} s"
+    if arrivals.ever:
+        text = (
+            f"no request has reached the canary for {silent} at a weight of {weight}, while stable had {missed}: "
+            "what is sent to it is lost"
+        )
+    else:
+        text = (
+            f"no request has ever reached the canary at a weight of {weight}, while stable had {missed} in {silent}: "
+            "is it routed to, or does sticky routing keep all users away?"
+        )
+    return Reason("no_arrivals", text, stable_n=missed)
+
+
+def share_off(evidence: Evidence, share: float) -> Reason:
+    """The canary gets another share than its weight."""
+    text = f"the canary gets {share * 100:.2g} % of the requests at a weight of {format_parts(evidence.weight)}"
+    return Reason("share", f"{text}: the comparison is in doubt", canary=share)
+
+
+def incident(evidence: Evidence) -> Reason:
+    """Stable is in trouble itself."""
+    server, client = evidence.server, evidence.client
+    rate, what = (
+        (server, "server") if server.guess - server.baseline >= client.guess - client.baseline else (client, "client")
+    )
+    text = (
+        f"stable itself is in trouble: {what} errors at about {rate.guess * 100:.2g} %, usually "
+        f"{rate.baseline * 100:.2g} %: weights stay until that is over"
+    )
+    return Reason("incident", text, stable=rate.guess)
+
+
+def common_mode(policy: Policy, evidence: Evidence) -> Reason | None:
+    """Stable breaks the absolute limit of errors too, so it says nothing against the canary."""
+    most, rate = policy.errors.max, evidence.server.guess
+    if most is None or rate <= most or evidence.weight >= PARTS:
+        return None
+    text = f"stable itself is above the limit of {most * 100:g} % server errors ({rate * 100:.2g} %)"
+    return Reason("common_mode", f"{text}: that is not the canary's doing", stable=rate)
+
+
+def counts_of(evidence: Evidence, name: str) -> tuple[float, float, float, float]:
+    """n_c, x_c, n_s, x_s of a channel in the last minutes."""
+    group = _GROUP.get(name, "latency")
+    recent = evidence.recent.get(group)
+    if recent is None:
+        return 0.0, 0.0, 0.0, 0.0
+    counts = recent.counts
+    if group != "latency":
+        return counts[0], counts[1], counts[2], counts[3]
+    i = TAILS[name][0] if name in TAILS else (TAIL if name == "latency_max" else MEDIAN)
+    return counts[0], counts[1 + i], counts[BINS], counts[BINS + 1 + i]
+
+
+def seen_as(x: float, n: float) -> str:
+    """Events among requests: `7 of 251 (2.8 %)`."""
+    if not n:
+        return "none"
+    percent = x / n * 100
+    return f"{x:.0f} of {n:.0f} ({percent:.0f} %)" if percent >= 10 else f"{x:.0f} of {n:.0f} ({percent:.2g} %)"
+
+
+def figure(value: float) -> str:
+    """An e-value, short."""
+    return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.2g}"
+
+
+def _reading(policy: Policy, evidence: Evidence, name: str, value: float, limit: float) -> Reason:
+    n_c, x_c, n_s, x_s = counts_of(evidence, name)
+    recent = evidence.recent.get(_GROUP.get(name, "latency"))
+    span = max(1.0, evidence.time - recent.since) if recent else 0.0
+    text = (
+        f"{_EVENT[name]}: canary {seen_as(x_c, n_c)}, stable {seen_as(x_s, n_s)} in the last {span:.0f} s; "
+        f"allowed {_allowed(policy, name)}; evidence {figure(value)}, limit {figure(limit)}"
+    )
+    rates = (x_c / n_c if n_c else None, x_s / n_s if n_s else None)
+    return Reason(name, text, *rates, int(n_c), int(n_s), value, limit, channel=name)
+
+
+def _allowed(policy: Policy, name: str) -> str:
+    errors, latency = policy.errors, policy.latency
+    if name in ("5xx", "4xx"):
+        return f"{errors.ratio:g} x stable + {errors.margin * 100:g} points"
+    if name == "errors_max":
+        return f"{(errors.max or 0) * 100:g} %"
+    if name == "overdue":
+        return f"{errors.ratio:g} x stable + {STUCK_MARGIN * 100:g} points"
+    if name == "latency_max":
+        return f"1 % above {(latency.p99 or 0) * 1000:g} ms"
+    return f"{latency.tolerance * 100:g} % slower"
+
+
+def _gate(plan: Plan, evidence: Evidence, metric: str, rung: int) -> Reason:
+    margin, shown = plan.margin(metric, rung), evidence.proofs[metric].shown[rung]
+    n_c, x_c, n_s, x_s = counts_of(evidence, metric)
+    share = min(max(evidence.weight / PARTS, 1e-4), 0.9999)
+    gate = evidence.proofs[metric].gates[rung]
+    needed = still_needed(gate, margin, _usual(evidence, metric), share / (1 - share), plan.gate_limit)
+    text = (
+        f"{_EVENT[metric]}: not yet shown to be less than {margin * 100:.3g} points above stable; "
+        f"canary {seen_as(x_c, n_c)}, stable {seen_as(x_s, n_s)}; evidence {figure(shown)}, "
+        f"limit {plan.gate_limit:.3g}; {_missing(evidence, metric, n_c, needed)}"
+    )
+    rates = (x_c / n_c if n_c else None, x_s / n_s if n_s else None)
+    return Reason("insufficient", text, *rates, int(n_c), int(n_s), shown, plan.gate_limit, needed, metric, margin)
+
+
+def _missing(evidence: Evidence, metric: str, n_c: float, needed: int | None) -> str:
+    if not n_c:
+        return "the canary has not been seen yet"
+    if needed is None:
+        return "cannot be shown at stable's rate: a wider margin is needed"
+    recent = evidence.recent[_GROUP.get(metric, "latency")]
+    pace = n_c / max(1.0, evidence.time - recent.since)
+    seconds = needed / pace
+    said = (
+        f"needs about {needed} more canary requests at {format_parts(evidence.weight)}, {_span(seconds)} at this rate"
+    )
+    return f"{said}: raise the share or widen the margin" if seconds > 3600 else said
+
+
+def _usual(evidence: Evidence, metric: str) -> float:
+    if metric in ("5xx", "4xx"):
+        return (evidence.server if metric == "5xx" else evidence.client).baseline
+    if evidence.thresholds is None:
+        return 0.5 if metric == "latency_p50" else 0.01
+    return evidence.thresholds.q[MEDIAN if metric == "latency_p50" else TAIL]
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{max(1.0, seconds):.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 7200 else f"about {seconds / 3600:.0f} h"

@@ -1,0 +1,184 @@
+"""Bets of closed blocks: what a block says of each channel, and of the gates.
+
+Works on the judge's own copy of the evidence.
+"""
+
+from collections.abc import Sequence
+from math import sqrt
+
+from controller.core.blocks import Block
+from controller.core.channels import (
+    ALTERNATIVES_OF,
+    MOST_GAIN,
+    ODDS,
+    SCORES,
+    SHIFT_MARGIN,
+    SHIFTS,
+    STUCK,
+    STUCK_MARGIN,
+    STUCK_MARGIN_COLD,
+    TAILS,
+    WARM_UP_MARGIN,
+    Plan,
+)
+from controller.core.dossier import Evidence, Recent
+from controller.core.evidence import Null, bernoulli_bet, bet_on, e_value, score_e_value
+from controller.core.gates import MOST as GATE_MOST
+from controller.core.gates import PACE as GATE_PACE
+from controller.core.gates import PLACED_COLD as GATE_PLACED_COLD
+from controller.core.rates import Rate
+from controller.core.slowdown import MEDIAN, TAIL, Thresholds, exceeding, with_errors
+from controller.core.spec import Policy
+from controller.core.units import PARTS
+
+STALE_START, STALE_PER_MINUTE, STALE_MOST = 3.0, 1.0, 20.0
+"""The margin in the bake, in error margins: a baseline of the past is worth less from minute to minute."""
+BAKE_CLIENT = 3.0
+"""Client errors depend on who asks: in the bake their margin is so many times as wide."""
+LEAST_MARGIN = 0.001
+MOST_ALLOWED = 0.95
+"""Where the null allows more than this, there is nothing to bet on."""
+LIMIT_TARGETS = (0.014, 0.025, 0.06, 0.2, 0.6)
+"""Alternatives for the share of answers above the absolute limit of p99, of which 1 % are allowed."""
+
+Counts = tuple[float, float, float, float]
+"""Requests and events of the canary, requests and events of stable."""
+
+
+def settle_answers(policy: Policy, plan: Plan, after: Evidence, step: int) -> None:
+    """The 5xx and their absolute limit."""
+    q, _, n_c, x_c, n_s, x_s, _, _ = after.answers
+    null = _null(policy, plan, after, after.answers, after.server, 1.0)
+    _bet_on_errors(plan, after, "5xx", null, after.answers)
+    most = policy.errors.max
+    if most is not None and x_s <= most * n_s and after.server.guess <= most:
+        # What stable does in the same block says nothing of the canary's part, so it may decide whether to bet.
+        allowed = most if after.warm else min(MOST_ALLOWED, most + WARM_UP_MARGIN)
+        _bet_on_errors(plan, after, "errors_max", Null(0.0, allowed), after.answers)
+    _note(policy, plan, after, "5xx", step, q, (n_c, x_c, n_s, x_s))
+
+
+def settle_classes(policy: Policy, plan: Plan, after: Evidence, step: int) -> None:
+    """The 4xx."""
+    q, _, n_c, x_c, n_s, x_s, _, _ = after.classes
+    null = _null(policy, plan, after, after.classes, after.client, BAKE_CLIENT)
+    _bet_on_errors(plan, after, "4xx", null, after.classes)
+    _note(policy, plan, after, "4xx", step, q, (n_c, x_c, n_s, x_s))
+
+
+def settle_stuck(policy: Policy, plan: Plan, after: Evidence) -> None:
+    """Requests that are not answered."""
+    q, _, n_c, x_c, n_s, x_s, _, _ = after.stuck
+    margin = STUCK_MARGIN if after.warm else STUCK_MARGIN_COLD
+    null = Null(0.0, margin) if after.stuck.alone else Null(policy.errors.ratio, margin)
+    allowed = null.ratio * q + margin
+    r = n_c / n_s if n_s else 0.0
+    e_values = [
+        e_value(bernoulli_bet(null, q, allowed + (1 - allowed) * more, r), n_c, x_c, n_s, x_s) for more, _ in STUCK
+    ]
+    _bet(plan, after, "overdue", e_values)
+    _recount(after, "overdue", (n_c, x_c, n_s, x_s))
+
+
+def settle_latency(policy: Policy, plan: Plan, after: Evidence, step: int, at: Thresholds) -> None:
+    """Slowness: the whole distribution, five of its quantiles, the absolute limit."""
+    canary, stable = after.pair.canary, after.pair.stable
+    plain_c, plain_s = canary.bins(at.canary), stable.bins(at.stable)
+    bins_c = with_errors(canary, plain_c, slowest=True)
+    bins_s = with_errors(stable, plain_s, slowest=False)
+    over_c, over_s = exceeding(bins_c), exceeding(bins_s)
+    n_c, n_s = sum(bins_c), sum(bins_s)
+    alone = after.weight >= PARTS and after.pair.alone
+    if after.warm:
+        for name, (i, margin) in TAILS.items():
+            _bet_on_tail(plan, after, name, margin, at.q[i], (n_c, over_c[i], n_s, over_s[i]), alone)
+        if not alone:
+            _bet_on_shift(plan, after, bins_c, bins_s)
+        if policy.latency.p99 is not None and at.over <= 0.01 and stable.above(at.limit) <= 0.01 * stable.timed + 1:
+            over = max(canary.above(at.limit), min(canary.errors, n_c))
+            bets = [bernoulli_bet(Null(0.0, 0.01), 0.0, p, 0.0) for p in LIMIT_TARGETS]
+            _bet(plan, after, "latency_max", [e_value(bet, n_c, over, 0.0, 0.0) for bet in bets])
+    _recount(after, "latency", (n_c, *over_c, n_s, *over_s))
+    if alone:
+        return
+    plain = exceeding(plain_s)
+    for metric, i, edge in (("latency_p50", MEDIAN, at.gates[0]), ("latency_p99", TAIL, at.gates[1])):
+        counts = (canary.timed, canary.above(edge), stable.timed, plain[i])
+        _prove(policy, plan, after, metric, step, at.q[i], counts)
+
+
+def _null(policy: Policy, plan: Plan, after: Evidence, block: Block, rate: Rate, times: float) -> Null:
+    """The null of an error channel: against stable, or where stable has no traffic against its past."""
+    if not (after.weight >= PARTS and block.alone):
+        return plan.harm if after.warm else plan.cold
+    past = rate.baseline + 2 * sqrt(rate.baseline / (rate.n + 250.0))
+    margins = min(STALE_MOST, STALE_START + STALE_PER_MINUTE * (after.time - after.changed) / 60.0)
+    return Null(0.0, policy.errors.ratio * past + times * margins * max(policy.errors.margin, LEAST_MARGIN))
+
+
+def _bet_on_errors(plan: Plan, after: Evidence, name: str, null: Null, block: Block) -> None:
+    q, _, n_c, x_c, n_s, x_s, _, _ = block
+    allowed = null.ratio * q + null.margin
+    if allowed >= MOST_ALLOWED:
+        return
+    r = n_c / n_s if n_s else 0.0
+    e_values = []
+    for more, _ in ALTERNATIVES_OF[name]:
+        p = allowed + more
+        if p > allowed * MOST_GAIN:
+            p = allowed * MOST_GAIN
+        if p > 0.97:
+            p = (0.97 + allowed) / 2
+        e_values.append(e_value(bet_on(null, q, p, r), n_c, x_c, n_s, x_s))
+    _bet(plan, after, name, e_values)
+
+
+def _bet_on_tail(
+    plan: Plan, after: Evidence, name: str, margin: float, q: float, counts: tuple[int, int, int, int], alone: bool
+) -> None:
+    n_c, x_c, n_s, x_s = counts
+    allowed = min(0.985, q + margin)
+    null = Null(0.0, allowed) if alone else Null(1.0, allowed - q)
+    r = 0.0 if alone else n_c / n_s
+    odds = allowed / (1 - allowed)
+    e_values = []
+    for times, _ in ODDS:
+        p = odds * times / (1 + odds * times)
+        e_values.append(e_value(bernoulli_bet(null, q, p, r), n_c, x_c, n_s, x_s))
+    _bet(plan, after, name, e_values)
+
+
+def _bet_on_shift(plan: Plan, after: Evidence, bins_c: Sequence[int], bins_s: Sequence[int]) -> None:
+    null, middle = Null(1.0, SHIFT_MARGIN), 0.5
+    targets = [middle + SHIFT_MARGIN + more for more, _ in SHIFTS]
+    _bet(plan, after, "latency", [score_e_value(null, middle, p, SCORES, bins_c, bins_s) for p in targets])
+
+
+def _bet(plan: Plan, after: Evidence, name: str, e_values: Sequence[float]) -> None:
+    after.harm[name] = after.harm[name].after(after.left * plan.weights[name], ALTERNATIVES_OF[name], e_values)
+
+
+def _note(policy: Policy, plan: Plan, after: Evidence, name: str, step: int, q: float, counts: Counts) -> None:
+    _recount(after, name, counts)
+    _prove(policy, plan, after, name, step, q, counts)
+
+
+def _recount(after: Evidence, name: str, counts: tuple[float, ...]) -> None:
+    recent = after.recent.get(name)
+    after.recent[name] = recent.after(after.time, counts) if recent else Recent.of(after.time, counts)
+
+
+def _prove(policy: Policy, plan: Plan, after: Evidence, metric: str, step: int, q: float, counts: Counts) -> None:
+    """Bet on the gates that are still ahead, unless stable is in trouble: its margins would mean nothing then.
+
+    To leave out blocks in which stable is seen to be bad can only lower the evidence of no harm.
+    """
+    if after.weight >= PARTS or after.time < after.incident_until or not counts[2]:
+        return
+    proof = after.proofs[metric].with_block(after.time, q, *counts)
+    if after.time - proof.since >= min(GATE_PACE, policy.dwell / 5):
+        left = after.left if after.warm else 1.0 - GATE_PLACED_COLD
+        proof = proof.settled(
+            after.time, left, plan.rung_of(step), lambda i: plan.margin(metric, i), GATE_MOST * plan.gate_limit
+        )
+    after.proofs[metric] = proof
