@@ -9,7 +9,7 @@ from controller.ports import Unusable
 APPLICATION = 0x48414C44
 """SQLite's application_id of our files: HALD."""
 
-FILE_SCHEMA = 1
+FILE_SCHEMA = 2
 """The number of the tables below (SQLite's user_version). A reader refuses files of a newer one."""
 
 TABLES = """
@@ -37,12 +37,14 @@ CREATE TABLE checkpoint (     -- at most one row: what the trimmed part of the l
 );
 CREATE TABLE quarantine (name TEXT NOT NULL, revision INTEGER NOT NULL, record TEXT NOT NULL);
 CREATE TABLE sessions (service TEXT PRIMARY KEY, rollout_id TEXT NOT NULL, session TEXT NOT NULL);
-CREATE TABLE cursors (reader TEXT PRIMARY KEY, sequence INTEGER NOT NULL);
 """
 
-Migration = Callable[[sqlite3.Connection], None]
+CURSORS = "CREATE TABLE cursors (reader TEXT PRIMARY KEY, sequence INTEGER NOT NULL)"
+"""Since schema 2."""
 
-MIGRATIONS: Mapping[int, Migration] = {}
+Migration = Callable[[sqlite3.Connection], object]
+
+MIGRATIONS: Mapping[int, Migration] = {1: lambda db: db.execute(CURSORS)}
 """File schema -> what turns such a file into one of the next. Every number below FILE_SCHEMA is here."""
 
 
@@ -84,7 +86,7 @@ def prepare(
 
 def _create(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA application_id = {APPLICATION}")
-    for statement in TABLES.split(";\n"):
+    for statement in (*TABLES.split(";\n"), CURSORS):
         if statement.strip():
             db.execute(statement)
     db.execute("INSERT INTO store VALUES (?, 0, 0)", (str(uuid.uuid4()),))
