@@ -1,0 +1,285 @@
+"""The book: what proxies say becomes windows. Pure; time is a number."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.core.latency import BUCKETS, EDGES_MS, bucket_of, quantile
+from controller.core.telemetry import MAX_METERS, NEWBORN, Book, Load, Metered, Tally
+
+STABLE, CANARY = "s/v1", "s/v2"
+INTERVAL = 0.5
+
+
+def book() -> Book:
+    """A book that follows both versions of one service."""
+    made = Book()
+    made.follow([STABLE, CANARY])
+    return made
+
+
+def idle() -> dict[str, Load]:
+    """A report of a proxy that has both versions and had no traffic."""
+    return {STABLE: Load(), CANARY: Load()}
+
+
+def client_errors(count: int, uptime: float = 100.0) -> Metered:
+    """Metrics that say that so many 4xx were counted on the canary since the proxy started."""
+    return Metered(uptime, {(CANARY, Tally.CLIENT_ERRORS): count})
+
+
+@dataclass
+class Proxy:
+    """A proxy as it really is: what it counts, and what it has said of it."""
+
+    name: str
+    uptime: float = 0.0
+    unreported: Counter[str] = field(default_factory=Counter)
+    client_errors: int = 0
+
+    def serve(self, ok: int, bad: int, failed: int) -> None:
+        """Requests come in; LRS counts 4xx as good."""
+        self.unreported.update(ok=ok + bad, errors=failed)
+        self.client_errors += bad
+
+    def load(self) -> Load:
+        """The next load report."""
+        said, self.unreported = self.unreported, Counter()
+        return Load(said["ok"] + said["errors"], said["ok"], said["errors"])
+
+
+ACTS = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from(["serve", "serve", "load", "metrics", "lost", "restart", "window"]),
+        st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)),
+    ),
+    max_size=60,
+)
+
+
+@given(ACTS)
+def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str, tuple[int, int, int]]]) -> None:
+    """In whatever order reports and metrics arrive, with flushes lost and proxies restarted: every answer counts once,
+    in its class, never below zero; only the 4xx of a flush that a restart swallowed are not known as such."""
+    told = book()
+    proxies = [Proxy(name) for name in "abc"]
+    truth: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
+    swallowed = 0
+    last_said = dict.fromkeys("abc", 0)
+    now = 1000.0
+
+    def read() -> None:
+        window = told.window("s", "v1", "v2", 500, now)
+        if window and window.canary:
+            parts = {"ok": window.canary.ok, **window.canary.errors}
+            assert min(parts.values()) >= 0
+            assert window.canary.answered == sum(parts.values())
+            seen.update(parts)
+
+    def load(proxy: Proxy) -> None:
+        told.loads(proxy.name, {STABLE: Load(), CANARY: proxy.load()}, INTERVAL, now)
+
+    def metrics(proxy: Proxy) -> None:
+        told.metrics(proxy.name, client_errors(proxy.client_errors, proxy.uptime), now)
+        last_said[proxy.name] = proxy.client_errors
+
+    for proxy in proxies:
+        metrics(proxy)
+    for number, act, (ok, bad, failed) in acts:
+        proxy = proxies[number]
+        now += 0.1
+        for each in proxies:
+            each.uptime += 0.1
+        match act:
+            case "serve":
+                proxy.serve(ok, bad, failed)
+                truth.update({"ok": ok, "4xx": bad, "5xx": failed})
+            case "load":
+                load(proxy)
+            case "metrics":
+                metrics(proxy)
+            case "restart":
+                load(proxy)
+                swallowed += proxy.client_errors - last_said[proxy.name]
+                last_said[proxy.name] = proxy.client_errors = 0
+                proxy.uptime = 0.0
+                metrics(proxy)
+            case "window":
+                read()
+    for _ in range(2):  # a last round of both, and then enough good answers to take the last 4xx out of
+        for proxy in proxies:
+            metrics(proxy)
+            proxy.serve(1000, 0, 0)
+            truth["ok"] += 1000
+            load(proxy)
+        read()
+    truth["ok"] += swallowed
+    truth["4xx"] -= swallowed
+    assert seen == +truth | Counter(dict.fromkeys(seen, 0))
+    assert told.totals()["s", "v2"] == {"ok": truth["ok"], "5xx": truth["5xx"], "4xx": truth["4xx"]}
+
+
+def test_a_window_waits_for_every_proxy_that_reports() -> None:
+    """Two proxies: half of the picture is not a window."""
+    told = book()
+    for proxy in ("a", "b"):
+        told.loads(proxy, idle(), INTERVAL, 10.0)
+    assert told.window("s", "v1", "v2", 500, 10.0)
+    assert not told.loads("a", {CANARY: Load(3, 3, 0)}, INTERVAL, 10.5)
+    assert told.window("s", "v1", "v2", 500, 10.5) is None
+    assert told.loads("b", {CANARY: Load(4, 4, 0)}, INTERVAL, 10.6)
+    window = told.window("s", "v1", "v2", 500, 10.6)
+    assert window is not None
+    assert (window.canary and window.canary.ok, window.stable, window.weight, window.at) == (7, None, 500, 10.6)
+    assert told.window("s", "v1", "v2", 500, 10.7) is None
+
+
+def test_a_silent_proxy_is_waited_for_two_intervals_and_a_gone_one_not_at_all() -> None:
+    """One proxy that hangs does not blind the judge to the others."""
+    told = book()
+    for proxy in ("a", "hangs", "leaves"):
+        told.loads(proxy, idle(), INTERVAL, 10.0)
+    assert told.window("s", "v1", "v2", 500, 10.0)
+    told.left("leaves")
+    assert not told.loads("a", idle(), INTERVAL, 10.5)
+    assert told.loads("a", idle(), INTERVAL, 11.1)
+    assert told.window("s", "v1", "v2", 500, 11.1)
+    assert told.loads("a", idle(), INTERVAL, 11.6)
+
+
+def test_proxies_of_other_fleets_are_not_waited_for() -> None:
+    """A proxy that does not have the service says nothing about it, also while it reports."""
+    told = book()
+    told.loads("ours", idle(), INTERVAL, 10.0)
+    assert not told.loads("other", {"cp": Load(1, 1, 0), "x/v1": Load(5, 5, 0)}, INTERVAL, 10.0)
+    assert told.window("s", "v1", "v2", 500, 10.0)
+    assert told.window("s", "v1", "v2", 500, 20.0) is None
+    assert told.totals().keys() == {("s", "v1"), ("s", "v2")}
+
+
+def test_no_report_at_all_is_no_window() -> None:
+    """Blindness is the absence of windows, not a window of zeros."""
+    told = book()
+    assert told.window("s", "v1", "v2", 500, 10.0) is None
+    told.loads("a", idle(), INTERVAL, 10.0)
+    assert told.window("s", "v1", "v2", 500, 10.0)
+    told.left("a")
+    assert told.window("s", "v1", "v2", 500, 99.0) is None
+
+
+def test_late_client_errors_are_taken_out_of_later_good_answers() -> None:
+    """The two sources arrive at different times; what is answered is never more than what was."""
+    told = book()
+    told.metrics("a", client_errors(0), 9.0)
+    told.loads("a", {CANARY: Load(5, 5, 0)}, INTERVAL, 10.0)
+    first = told.window("s", "v1", "v2", 500, 10.0)
+    told.metrics("a", client_errors(4), 10.2)
+    told.loads("a", {CANARY: Load(3, 3, 0)}, INTERVAL, 10.5)
+    second = told.window("s", "v1", "v2", 500, 10.5)
+    told.loads("a", {CANARY: Load(3, 3, 0)}, INTERVAL, 11.0)
+    third = told.window("s", "v1", "v2", 500, 11.0)
+    samples = [window.canary for window in (first, second, third) if window and window.canary]
+    assert [(sample.ok, sample.errors["4xx"]) for sample in samples] == [(5, 0), (0, 3), (2, 1)]
+
+
+def test_history_of_a_running_proxy_is_not_news_but_a_newborn_ones_is() -> None:
+    """After a controller's restart the counters of days must not count; a proxy born just now has counted for us."""
+    told = book()
+    told.metrics("old", client_errors(1_000_000, uptime=86_400.0), 10.0)
+    told.metrics("new", client_errors(3, uptime=NEWBORN), 10.0)
+    told.metrics("old", client_errors(1_000_002, uptime=86_400.5), 10.5)
+    told.loads("old", {CANARY: Load(10, 10, 0)}, INTERVAL, 11.0)
+    assert told.totals()["s", "v2"]["4xx"] == 5
+
+
+def test_a_version_followed_anew_starts_where_its_counter_stands() -> None:
+    """Deleted and declared again: what was counted before is not counted again."""
+    told = book()
+    told.metrics("a", client_errors(0, 0.0), 9.0)
+    told.metrics("a", client_errors(7, 1.0), 10.0)
+    told.follow([STABLE])
+    told.metrics("a", client_errors(7, 1.5), 10.5)
+    told.follow([STABLE, CANARY])
+    told.metrics("a", client_errors(7, 2.0), 11.0)
+    told.metrics("a", client_errors(8, 2.5), 11.5)
+    told.loads("a", {CANARY: Load(10, 10, 0)}, INTERVAL, 12.0)
+    assert told.totals()["s", "v2"]["4xx"] == 1
+
+
+@pytest.mark.parametrize("tally", [Tally.NO_SERVER, Tally.OVERFLOW])
+def test_requests_that_no_server_got_are_failed_ones(tally: Tally) -> None:
+    """They are in no load report, so they count as started and as failed from the metrics."""
+    told = book()
+    told.metrics("a", Metered(0.0), 9.0)
+    told.metrics("a", Metered(0.5, {(CANARY, tally): 6}), 10.0)
+    told.loads("a", idle(), INTERVAL, 10.1)
+    window = told.window("s", "v1", "v2", 500, 10.1)
+    assert window is not None
+    assert window.canary is not None
+    assert (window.canary.started, window.canary.ok, window.canary.errors) == (6, 0, {"5xx": 6, "4xx": 0})
+
+
+def test_a_reset_begins_the_rollouts_counts_and_windows() -> None:
+    """What a version did before its rollout is not held against it; totals for the metrics page go on rising."""
+    told = book()
+    told.loads("a", {STABLE: Load(9, 9, 0), CANARY: Load(5, 1, 4)}, INTERVAL, 10.0)
+    told.reset("s")
+    assert told.window("s", "v1", "v2", 500, 10.1) is None
+    told.loads("a", {STABLE: Load(2, 2, 0), CANARY: Load(1, 1, 0)}, INTERVAL, 10.5)
+    window = told.window("s", "v1", "v2", 500, 10.5)
+    assert window is not None
+    assert window.canary is not None
+    assert (window.canary.ok, window.canary.errors["5xx"]) == (1, 0)
+    assert (told.traffic("s", "v2", 10.5).requests, told.traffic("s", "v2", 10.5).errors) == (1, 0)
+    assert told.totals()["s", "v2"] == {"ok": 2, "5xx": 4, "4xx": 0}
+
+
+def test_rates_are_those_of_the_last_ten_seconds() -> None:
+    """100 requests a second for a minute, a tenth of them failed, then silence."""
+    told = book()
+    for half_second in range(120):
+        now = 1000.0 + half_second / 2
+        told.loads("a", {CANARY: Load(50, 45, 5)}, INTERVAL, now)
+        told.metrics("a", Metered(now, {}, {CANARY: {bucket_of(20.0): 48, bucket_of(400.0): 2}}), now)
+    seen = told.traffic("s", "v2", 1060.0)
+    assert seen.requests_per_second == pytest.approx(100, rel=0.1)
+    assert seen.error_rate == pytest.approx(0.1)
+    assert (seen.p50_ms, seen.p99_ms) == (20.0, 420.0)
+    assert (seen.requests, seen.errors) == (6000, 600)
+    later = told.traffic("s", "v2", 1080.0)
+    assert (later.requests_per_second, later.error_rate, later.p99_ms, later.requests) == (0.0, 0.0, 0.0, 6000)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """Ten thousand node ids cost no more than the limit, and a proxy's word makes no cluster."""
+    told = book()
+    for number in range(MAX_METERS + 500):
+        told.metrics(f"node-{number}", Metered(50.0, {("made-up/x", Tally.OVERFLOW): 5}), 10.0)
+    told.metrics("node-0", client_errors(9, 51.0), 11.0)  # forgotten: its counter starts here
+    told.metrics("node-501", client_errors(2, 51.0), 11.0)  # remembered: it had none
+    told.loads("a", {CANARY: Load(20, 20, 0)}, INTERVAL, 12.0)
+    assert told.totals() == {("s", "v1"): {"ok": 0, "5xx": 0, "4xx": 0}, ("s", "v2"): {"ok": 18, "5xx": 0, "4xx": 2}}
+
+
+def test_no_step_between_buckets_is_above_ten_percent() -> None:
+    """From half a millisecond to a minute, so that a slow-down of 10 % is never inside one bucket."""
+    assert (EDGES_MS[0], EDGES_MS[-1]) == (0.5, 60_000.0)
+    assert all(1 < b / a <= 1.1 + 1e-9 for a, b in pairwise(EDGES_MS))
+
+
+@given(st.dictionaries(st.integers(0, BUCKETS - 1), st.integers(0, 50)), st.floats(0.01, 1.0))
+def test_a_quantile_is_the_least_edge_with_that_share_below_it(counts: dict[int, int], share: float) -> None:
+    """By the definition, on any histogram; what is above the last edge is shown as the last edge."""
+    values = sorted(number for number, count in counts.items() for _ in range(count))
+    found = quantile(counts, share)
+    if not values:
+        assert found == 0.0
+        return
+    expected = next(v for i, v in enumerate(values, 1) if i >= share * len(values))
+    assert found == EDGES_MS[min(expected, BUCKETS - 2)]

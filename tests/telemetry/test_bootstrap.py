@@ -1,0 +1,153 @@
+"""The bootstrap: values go in as values, mistakes are named, and a real Envoy takes it."""
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.bootstrap import NODE, render
+from controller.core.latency import EDGES_MS
+from controller.core.routing import cluster_name, stats_name
+from controller.core.spec import NAME
+from controller.telemetry.envoy_metrics import COUNTERS, LATENCY
+from tests.support.envoy import validate
+
+ROOT = Path(__file__).parents[2]
+XDS = "127.0.0.1:18000"
+
+
+def rendered(**options: Any) -> dict[str, Any]:
+    """The bootstrap with these options, read back."""
+    read: dict[str, Any] = yaml.safe_load(render(**{"fleet": "edge", "xds": XDS, **options}))
+    return read
+
+
+def address(place: dict[str, Any]) -> str:
+    """HOST:PORT of an Envoy address."""
+    return f"{place['socket_address']['address']}:{place['socket_address']['port_value']}"
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"envoy_admin": None},
+        {"protocol": "sotw"},
+        {"xds": "[::1]:18000", "envoy_admin": "[::1]:9901"},
+        {"xds": "controller.example.org:18000", "flush_interval": 2.5},
+        {"node": "a\"b'c: {d}, #e", "fleet": "1e3"} | {"node": "a\"b'c:{d},#e"},
+        {"node": "${fleet}", "fleet": "y"},
+        {"node": "0x1f", "fleet": "null"},
+        {"node": "~", "fleet": "12"},
+    ],
+    ids=str,
+)
+def test_envoy_itself_takes_it(options: dict[str, Any], tmp_path: Path) -> None:
+    """Also names that YAML readers take for numbers, truth or nothing, and ids full of YAML's own signs."""
+    code, said = validate(render(**{"fleet": "edge", "xds": XDS, **options}), tmp_path)
+    assert code == 0, said
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.from_regex(NAME, fullmatch=True), st.from_regex(NODE, fullmatch=True))
+def test_values_arrive_as_they_are(fleet: str, node: str) -> None:
+    """Whatever is in a value, it is text in its place and changes nothing beside it."""
+    made, plain = rendered(fleet=fleet, node=node), rendered(node="n")
+    assert made.pop("node") == {"id": node, "cluster": fleet}
+    assert plain.pop("node") == {"id": "n", "cluster": "edge"}
+    assert made == plain
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        ({"fleet": "Edge"}, "--fleet"),
+        ({"fleet": ""}, "--fleet"),
+        ({"fleet": "edge\n"}, "--fleet"),
+        ({"fleet": "e" * 64}, "--fleet"),
+        ({"node": "a b"}, "--node"),
+        ({"node": "a\nadmin: {}"}, "--node"),
+        ({"node": "n" * 257}, "--node"),
+        ({"xds": "18000"}, "--xds"),
+        ({"xds": "127.0.0.1"}, "--xds"),
+        ({"xds": "127.0.0.1:0"}, "--xds"),
+        ({"xds": "127.0.0.1:65536"}, "--xds"),
+        ({"xds": "127.0.0.1:٣"}, "--xds"),
+        ({"xds": "::1:18000"}, "--xds"),
+        ({"xds": "[nonsense]:18000"}, "--xds"),
+        ({"xds": "a, b:18000"}, "--xds"),
+        ({"xds": ":18000"}, "--xds"),
+        ({"envoy_admin": "off"}, "--envoy-admin"),
+        ({"envoy_admin": "http://127.0.0.1:9901"}, "--envoy-admin"),
+        ({"flush_interval": 0.0}, "flush_interval"),
+        ({"flush_interval": float("nan")}, "flush_interval"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_named_with_its_option(options: dict[str, Any], option: str) -> None:
+    """The message begins with the option and says what would be right."""
+    with pytest.raises(ValueError, match=f"^{option}: .*(needed|at most)"):
+        rendered(**options)
+
+
+def test_every_envoy_gets_a_node_id_of_its_own() -> None:
+    """Two printed bootstraps are two proxies."""
+    assert rendered()["node"]["id"] != rendered()["node"]["id"]
+
+
+def test_the_admin_page_is_where_it_is_wanted_or_nowhere() -> None:
+    """9901 on this host unless told, and no address at all for `none`."""
+    assert address(rendered()["admin"]["address"]) == "127.0.0.1:9901"
+    assert "admin" not in rendered(envoy_admin=None)
+
+
+def test_the_controllers_address_is_resolved_only_where_it_is_a_name() -> None:
+    """An address needs no DNS; a name is looked up again and again."""
+    for xds, kind in ((XDS, "STATIC"), ("[::1]:1", "STATIC"), ("localhost:18000", "STRICT_DNS")):
+        (cluster,) = rendered(xds=xds)["static_resources"]["clusters"]
+        assert cluster["type"] == kind
+        (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+        assert address(endpoint["endpoint"]["address"]) == xds.replace("[", "").replace("]", "")
+
+
+def test_latency_buckets_are_ours_for_our_clusters_alone() -> None:
+    """The edges are those by which the book counts; the pattern fits every version's latency and no other metric."""
+    (setting,) = rendered()["stats_config"]["histogram_bucket_settings"]
+    assert tuple(setting["buckets"]) == EDGES_MS
+    pattern = re.compile(setting["match"]["safe_regex"]["regex"])
+    ours = stats_name(cluster_name("fraud.scorer", "v1.2"))
+    assert pattern.fullmatch(f"cluster.{ours}.{LATENCY}")
+    for other in (f"cluster.{ours}.external.{LATENCY}", f"cluster.haldane.{LATENCY}", f"cluster.{ours}.upstream_cx_ms"):
+        assert not pattern.fullmatch(other)
+
+
+def test_the_filter_that_the_template_offers_lets_through_all_that_is_read() -> None:
+    """For those who want small flushes: the comment's pattern must not blind the controller."""
+    text = re.sub(r"\n#", " ", (ROOT / "envoy" / "bootstrap.yaml").read_text())
+    found = re.search(r"stats_matcher: .*?safe_regex: \{regex:\s+'(.*?)'\}", text)
+    assert found
+    for stat in (*COUNTERS, LATENCY):
+        assert re.fullmatch(found[1], f"cluster.{stats_name(cluster_name('a.b', 'v1'))}.{stat}"), stat
+
+
+def test_a_wheel_holds_the_template(tmp_path: Path) -> None:
+    """In the repository it lies in envoy/, where a reader looks for it; in the package it is a file, not a link."""
+    unwanted = shutil.ignore_patterns(".*", "build", "tests", "*.egg-info", "__pycache__")
+    source = shutil.copytree(ROOT, tmp_path / "source", symlinks=True, ignore=unwanted)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "-w", str(tmp_path), str(source)]
+    if int(version("setuptools").partition(".")[0]) >= 77:  # then nothing has to be fetched for it
+        command.append("--no-build-isolation")
+    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = zipfile.ZipFile(wheel).read("controller/bootstrap/envoy.yaml").decode()
+    assert inside == (ROOT / "envoy" / "bootstrap.yaml").read_text()
