@@ -13,7 +13,7 @@ function element(tag, attributes, ...children) {
 
 const percent = (parts) => `${Number((parts / 100).toFixed(2))}%`;
 const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString();
-const figure = (value, digits) => (value === null || value === undefined ? "-" : value.toFixed(digits));
+const figure = (value, digits, unit = "") => (value === null || value === undefined ? "-" : value.toFixed(digits) + unit);
 
 function freezeNote(freeze) {
   const what = freeze.scope === "*" ? "All services" : freeze.scope;
@@ -47,7 +47,7 @@ function versionRow(service, version, traffic) {
     cell(version + role, "nowrap"),
     cell(percent(service.weights[version] || 0)),
     cell(figure(traffic.rps, 1)),
-    cell(`${figure(100 * traffic.error_rate, 2)}%`),
+    cell(figure(traffic.error_rate === null ? null : 100 * traffic.error_rate, 2, "%")),
     cell(figure(traffic.p50_ms, 1)),
     cell(figure(traffic.p99_ms, 1)),
     cell(`${traffic.requests}`),

@@ -108,11 +108,15 @@ class Section:
 
     def close(self) -> None:
         """Report the keys that nobody asked for."""
-        for key, entry in self.table.entries.items():
-            if key not in self.taken:
-                near = get_close_matches(key[:64].lower(), self.taken, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(self.taken))}"
-                self.report.add(self.at(key), f"unknown key; {hint}", entry.line)
+        unknown = [key for key in self.table.entries if key not in self.taken]
+        for number, key in enumerate(unknown):
+            # Hints take time, and nobody is told of more than so many violations.
+            hint = self._hint(key) if number < MAX_VIOLATIONS else ""
+            self.report.add(self.at(key), f"unknown key{hint}", self.table.entries[key].line)
+
+    def _hint(self, key: str) -> str:
+        near = get_close_matches(key[:64].lower(), self.taken, 1)
+        return f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(sorted(self.taken))}"
 
 
 def _read_value(report: Report, path: str, node: Node, read: Callable[[str], T], default: D, *, text: bool) -> T | D:

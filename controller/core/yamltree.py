@@ -91,7 +91,11 @@ def read_tree(text: str, parser: Any = PARSER) -> tuple[Node | None, list[Violat
 
 def shown(text: str) -> str:
     """A piece of somebody's text, quoted and bounded, for a message."""
-    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
+    return repr(_short(text))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 def _events(text: str, parser: Any) -> Iterator[yaml.Event]:
@@ -116,12 +120,13 @@ def _events(text: str, parser: Any) -> Iterator[yaml.Event]:
 
 @dataclass(slots=True)
 class _Open:
-    """A list or mapping under construction. `key` is set while a mapping waits for its value."""
+    """A list or mapping under construction. `key` is set while a mapping waits for its value, and `keeps` says whether
+    that value will be kept: it is dropped where the key is refused."""
 
     node: Items | Table
     path: str
     key: Scalar | None = None
-    first: bool = True
+    keeps: bool = True
 
 
 @dataclass(slots=True)
@@ -141,7 +146,9 @@ class _Builder:
                 if self._documents > 1:
                     raise Broken(Violation("", "a service file holds one document; a second one begins here", line))
             case yaml.AliasEvent():
-                self._report(f"aliases such as *{event.anchor} are not supported: write the value out", line)
+                self._report(
+                    f"aliases such as {_short('*' + (event.anchor or ''))} are not supported: write the value out", line
+                )
                 self._put(Refused(line))
             case yaml.ScalarEvent():
                 self._check_plain(event, line)
@@ -170,11 +177,11 @@ class _Builder:
             parent.node.nodes.append(node)
         elif parent.key is None:
             key = node if isinstance(node, Scalar) else Scalar("", "none", node.line)
-            parent.first = self._check_key(parent.node, key, node)
+            parent.keeps = self._check_key(parent.node, key, node)
             parent.key = key
         else:
             key, parent.key = parent.key, None
-            if parent.first:
+            if parent.keeps:
                 parent.node.entries[key.text] = Entry(node, key.line)
 
     def _check_key(self, table: Table, key: Scalar, node: Node) -> bool:
@@ -185,7 +192,7 @@ class _Builder:
             if not isinstance(node, Refused):
                 self._report("a key is plain text, not a list or a mapping", key.line)
         elif key.type != "str":
-            self._report(f"a key is text, and YAML takes {shown(key.text)} for {_A[key.type]}: quote it", key.line)
+            self._report(f"a key is text, and YAML takes {shown(key.text)} for {a_type(key)}: quote it", key.line)
         elif key.text in table.entries:
             before = table.entries[key.text].line
             where = joined(self._path(), key.text)
@@ -196,7 +203,7 @@ class _Builder:
 
     def _check_plain(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, line: int) -> None:
         if event.anchor is not None:
-            self._report(f"anchors such as &{event.anchor} are not supported: write the value out", line)
+            self._report(f"anchors such as {_short('&' + event.anchor)} are not supported: write the value out", line)
         if event.tag is not None:
             self._report(f"tags such as {shown(event.tag)} are not supported: write the plain value", line)
 

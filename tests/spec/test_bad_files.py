@@ -69,6 +69,7 @@ FORM = {
     "half a surrogate pair": Bad(file("prefix: /\ud800"), "", END, r"the character '\ud800' has no place"),
     "a second document": Bad(file("---", "service: other"), "", END, "a second one begins here"),
     "an anchor": added("prefix: &here /", "prefix", "anchors such as &here"),
+    "an anchor of a page": added(f"prefix: &{'a' * 1000} /", "prefix", "anchors such as &aaa"),
     "an alias of nothing": Bad(file("prefix: *here"), "prefix", END, "aliases such as *here"),
     "a tag": added("prefix: !!str /", "prefix", "tags such as"),
     "a tag that names a class": added("prefix: !!python/name:os.system /", "prefix", "tags such as"),
