@@ -1,0 +1,236 @@
+"""Hooks and notifications under the real loop: they hold what goes forward, and nothing else: never a rollback."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from controller.core.commands import Command, Verb
+from controller.core.errors import Code, Refusal
+from controller.core.guard import ALL
+from controller.core.rollout import Phase
+from controller.hooks.gates import HookGates
+from controller.hooks.hook import Hook
+from controller.hooks.listener import Listener
+from controller.notify.cloud_events import Program
+from controller.notify.follow import Notifications
+from controller.notify.target import Target
+from controller.operations import Operations
+from controller.outbound import open_session
+from controller.store.memory import MemoryStore
+from tests.hooks.world import Counted, hook
+from tests.loop.world import FILE, TwoClocks, World, running
+from tests.notify.ledger import Tally
+from tests.notify.receivers import Receiver, receiving
+from tests.support.waiting import wait_until
+
+
+@dataclass
+class Hooked:
+    """A running loop with hooks."""
+
+    world: World
+    gates: HookGates
+
+    async def start(self, *hooks: str) -> None:
+        """A rollout whose policy names these hooks."""
+        text = FILE.format(name="scorer", port=10000, fallback="manual") + f"  hooks: [{', '.join(hooks)}]\n"
+        await self.world.operations.apply(text, who="alice")
+        await self.world.act(Verb.START, canary="v2")
+
+    async def until(self, phase: Phase, **traffic: float) -> int:
+        """Tick until the rollout is in that phase: how many ticks that took."""
+        for ticks in range(400):
+            if (await self.world.rollout()).phase is phase:
+                return ticks
+            await self.world.tick(**traffic)  # type: ignore[arg-type]
+            await asyncio.sleep(0.001)
+        raise AssertionError(f"not {phase}: {await self.world.rollout()}")
+
+    async def weight(self) -> int:
+        """The canary's weight as stored."""
+        return (await self.world.rollout()).weight
+
+    def why(self) -> str:
+        """What GetRollout says is being done."""
+        return self.world.loop.live("scorer").decision
+
+
+@contextlib.asynccontextmanager
+async def controller(store: MemoryStore, clock: TwoClocks, **hooks: Hook) -> AsyncIterator[Hooked]:
+    """A loop over this store, with these hooks in its settings."""
+    async with open_session() as session:
+        gates = HookGates(hooks, session=session, clock=clock, meter=Counted(), on_news=lambda: None)
+        async with running(store, clock, gates) as world:
+            world.operations = Operations(store, clock, hooks)
+            try:
+                yield Hooked(world, gates)
+            finally:
+                gates.close()
+
+
+@pytest.fixture
+def clock() -> TwoClocks:
+    """Time as the test has it."""
+    return TwoClocks()
+
+
+@pytest.fixture
+def store(clock: TwoClocks) -> MemoryStore:
+    """What outlives a controller."""
+    return MemoryStore(clock=clock)
+
+
+async def test_no_traffic_before_the_hooks_let_it_begin(store: MemoryStore, clock: TwoClocks) -> None:
+    """The canary stands at 0 % with the reason shown; at the yes it gets the first step's weight, and goes on."""
+    async with (
+        receiving(403) as gate,
+        controller(store, clock, qa=hook(gate.url, "confirm-rollout", every=1)) as hooked,
+    ):
+        await hooked.start("qa")
+        await wait_until(lambda: _ticked(hooked, "hook qa (confirm-rollout) says no: it answered 403"))
+        await hooked.world.ticks(40)
+        assert (await hooked.world.rollout()).phase is Phase.WARMING
+        assert await hooked.weight() == 0
+        assert {
+            weight for view in hooked.world.published for s in view.services.values() for weight in [s.weights["v1"]]
+        } == {10_000}
+        gate.does = 200
+        await hooked.until(Phase.PROMOTED)
+    kinds = await hooked.world.kinds()
+    assert kinds[:3] == ["service_applied", "rollout_started", "step_advanced"]
+
+
+async def test_waiting_for_hooks_uses_up_no_deadline(store: MemoryStore, clock: TwoClocks) -> None:
+    """A day of waiting for a yes is no time of the rollout: it may take its whole deadline after that."""
+    async with receiving(403) as gate, controller(store, clock, qa=hook(gate.url, "pre-rollout", every=1)) as hooked:
+        await hooked.start("qa")
+        await hooked.world.tick()
+        clock.pass_by(86_400)
+        await hooked.world.tick()
+        gate.does = 200
+        await hooked.until(Phase.PROGRESSING)
+        await hooked.until(Phase.PROMOTED)
+
+
+async def test_promotion_waits_for_its_confirmation(store: MemoryStore, clock: TwoClocks) -> None:
+    """At the last step's weight the rollout is held, with protection on, until the hook says yes."""
+    async with (
+        receiving("hang") as gate,
+        controller(store, clock, qa=hook(gate.url, "confirm-promotion", every=1, timeout=0.5)) as hooked,
+    ):
+        await hooked.start("qa")
+        await wait_until(lambda: _ticked(hooked, "hook qa (confirm-promotion) does not answer"))
+        assert await hooked.weight() == 5000
+        gate.does = 200
+        await hooked.until(Phase.PROMOTED)
+
+
+async def test_a_hook_that_hangs_does_not_delay_a_rollback(store: MemoryStore, clock: TwoClocks) -> None:
+    """Everything that can hang hangs: gates, the rollback hook, event hooks, a notification target. Harm is taken
+    back at the same tick as with no hooks at all, in no more time."""
+    async with receiving("hang") as hung:
+        every = ("rollout", "confirm-traffic-increase", "confirm-promotion", "rollback", "event", "post-rollout")
+        async with controller(store, clock, qa=hook(hung.url, *every, timeout=60)) as hooked, _told(hooked, hung):
+            await hooked.start("qa")
+            await wait_until(lambda: _ticked(hooked, "hook qa (rollout) has not answered yet"))
+            await wait_until(lambda: len(hung.posted) >= 4)
+            started = time.monotonic()
+            ticks = await hooked.until(Phase.ROLLED_BACK, canary_errors=0.5)
+            assert time.monotonic() - started < 2
+    plain_clock = TwoClocks()
+    async with running(MemoryStore(clock=plain_clock), plain_clock) as world:
+        plain = Hooked(world, hooked.gates)
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        await plain.until(Phase.PROGRESSING)
+        await world.ticks(20)
+        assert ticks <= await plain.until(Phase.ROLLED_BACK, canary_errors=0.5) + 1
+
+
+async def test_a_rollback_hook_takes_the_rollout_back(store: MemoryStore, clock: TwoClocks) -> None:
+    """By the normal way, with the hook as the cause in the ledger."""
+    async with receiving(404) as gate, controller(store, clock, stop=hook(gate.url, "rollback", every=1)) as hooked:
+        await hooked.start("stop")
+        await hooked.until(Phase.PROGRESSING)
+        gate.does = 200
+        await hooked.until(Phase.ROLLED_BACK)
+    line = next(line for line in await store.events() if line.entry.kind == "rollback")
+    assert line.entry.why == "hook stop asks for a rollback"
+    assert line.entry.who == "haldane"
+
+
+async def test_a_freeze_holds_a_rollback_that_a_hook_asks_for(store: MemoryStore, clock: TwoClocks) -> None:
+    """It is suppressed and told once; what the hook says when the freeze ends is what counts then."""
+    async with receiving(404) as gate, controller(store, clock, stop=hook(gate.url, "rollback", every=1)) as hooked:
+        await hooked.start("stop")
+        await hooked.until(Phase.PROGRESSING)
+        await hooked.world.operations.freeze([ALL], who="bob", reason="incident 42")
+        gate.does = 200
+        await wait_until(lambda: _ticked(hooked, "rollback suppressed"))
+        await hooked.world.ticks(20)
+        assert (await hooked.world.kinds()).count("rollback_suppressed") == 1
+        assert await hooked.weight() > 0
+        await hooked.world.operations.unfreeze([ALL], who="bob", reason="over")
+        await hooked.until(Phase.ROLLED_BACK)
+
+
+async def test_a_restart_asks_again(store: MemoryStore, clock: TwoClocks) -> None:
+    """A pass is known to nobody after a restart: the hook is asked anew, and traffic stays where it is meanwhile."""
+    async with receiving(200) as gate:
+        settings = hook(gate.url, "confirm-rollout", "confirm-traffic-increase", every=1)
+        async with controller(store, clock, qa=settings) as hooked:
+            await hooked.start("qa")
+            await hooked.until(Phase.PROGRESSING)
+            assert await hooked.weight() == 2000
+        gate.does = 403
+        async with controller(store, clock, qa=settings) as hooked:
+            await wait_until(lambda: _ticked(hooked, "hook qa (confirm-traffic-increase) says no"))
+            assert await hooked.weight() == 2000
+
+
+async def test_a_hook_that_the_settings_do_not_have_is_refused_by_name(store: MemoryStore, clock: TwoClocks) -> None:
+    """At apply with its field, and at start when the settings have lost it since; nothing changes."""
+    async with controller(store, clock, qa=hook("http://127.0.0.1:9/", "rollout")) as hooked:
+        with pytest.raises(Refusal) as refused:
+            await hooked.start("qa", "qb")
+        assert refused.value.code is Code.INVALID
+        (violation,) = refused.value.violations
+        assert violation.field == "policy.hooks"
+        assert violation.message == "qb: not a hook of the controller's settings, which have qa"
+        assert not (await store.load()).services
+        await hooked.start("qa")
+    async with controller(store, clock) as without:
+        await without.world.act(Verb.ROLLBACK)
+        await without.until(Phase.ROLLED_BACK)
+        with pytest.raises(Refusal, match="qa: not a hook of the controller's settings, which have none") as refused:
+            await without.world.operations.act("scorer", Command(Verb.START, "", "v2"), who="alice")
+        assert refused.value.code is Code.NOT_POSSIBLE
+
+
+async def _ticked(hooked: Hooked, text: str) -> bool:
+    """Let half a second of healthy traffic pass: whether GetRollout says so by now."""
+    await hooked.world.tick()
+    return text in hooked.why()
+
+
+@contextlib.asynccontextmanager
+async def _told(hooked: Hooked, receiver: Receiver) -> AsyncIterator[None]:
+    """Notifications to a program and to the event hook at that receiver, until the end of the block."""
+    world = hooked.world
+    async with open_session() as session:
+        target = Target(url=receiver.url, timeout=60)
+        listener = Listener("qa", hook(receiver.url, "event"), session=session, clock=world.clock, view=world.loop.view)
+        program = Program("notify.audit", target, session, world.clock, "store")
+        notifications = Notifications(
+            store=world.store, cursors=world.store, observatory=world.loop, clock=world.clock, meter=Tally()
+        )
+        telling = asyncio.create_task(notifications.run([program, listener]))
+        try:
+            yield
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
