@@ -36,36 +36,42 @@ ASKED_IN: Mapping[HookType, str] = {
 
 def question(hook: Hook, kind: HookType, state: ServiceState, verdict: Verdict | None) -> bytes:
     """What is sent to ask."""
-    return _encoded(hook, kind, state, verdict, {})
-
-
-def report(hook: Hook, kind: HookType, state: ServiceState, line: LedgerLine, *, warning: bool) -> bytes:
-    """What is sent to tell a ledger line."""
-    told = {
-        "eventMessage": line.entry.why,
-        "eventType": "Warning" if warning else "Normal",
-        "eventKind": line.entry.kind,
-        "timestamp": str(round(line.at * 1000)),
-    }
-    return _encoded(hook, kind, state, None, told)
-
-
-def _encoded(
-    hook: Hook, kind: HookType, state: ServiceState, verdict: Verdict | None, told: Mapping[str, str]
-) -> bytes:
-    rollout = state.rollout
-    body: dict[str, JsonValue] = {
-        "name": state.name,
-        "namespace": NAMESPACE,
-        "phase": ASKED_IN.get(kind, PHASES[rollout.phase if rollout else Phase.IDLE]),
-        "checksum": rollout.id if rollout else "",
-        "metadata": {**hook.metadata, **told},
-        "type": kind.value,
-        "weights": dict(state.weights),
-    }
-    if rollout:
-        body |= {"stable": rollout.stable, "canary": rollout.canary, "step": rollout.step}
+    body = _body(hook, kind, state)
+    body["phase"] = ASKED_IN.get(kind, body["phase"])
     if verdict:
         reasons: list[JsonValue] = [{"code": reason.code, "text": reason.text} for reason in verdict.reasons]
         body["verdict"] = {"outcome": verdict.outcome.value, "reasons": reasons}
     return json.dumps(body).encode()
+
+
+def report(hook: Hook, kind: HookType, state: ServiceState, line: LedgerLine, *, warning: bool) -> bytes:
+    """What is sent to tell a ledger line: the service as the line has it, which may be some time ago."""
+    entry, body = line.entry, _body(hook, kind, state)
+    then = entry.details
+    if "phase" in then:
+        body["phase"] = PHASES[Phase(str(then["phase"]))]
+        body |= {"checksum": then["rollout"], "canary": then["canary"], "step": then["step"]}
+    if entry.weights_after and entry.service == state.name:
+        body["weights"] = dict(entry.weights_after)
+    body["metadata"] = {
+        **hook.metadata,
+        "eventMessage": entry.why,
+        "eventType": "Warning" if warning else "Normal",
+        "eventKind": entry.kind,
+        "timestamp": str(round(line.at * 1000)),
+    }
+    return json.dumps(body).encode()
+
+
+def _body(hook: Hook, kind: HookType, state: ServiceState) -> dict[str, JsonValue]:
+    rollout = state.rollout
+    body: dict[str, JsonValue] = {
+        "name": state.name,
+        "namespace": NAMESPACE,
+        "phase": PHASES[rollout.phase if rollout else Phase.IDLE],
+        "checksum": rollout.id if rollout else "",
+        "metadata": {**hook.metadata},
+        "type": kind.value,
+        "weights": {**state.weights},
+    }
+    return body | {"stable": rollout.stable, "canary": rollout.canary, "step": rollout.step} if rollout else body

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controller.core.rollout import Phase
-from controller.core.view import Entry, LedgerLine, ServiceState, View
+from controller.core.view import Entry, LedgerLine, View
 from controller.hooks.listener import Listener
 from controller.outbound import open_session
 from controller.ports import Undelivered
@@ -114,12 +114,11 @@ async def test_one_that_does_not_take_it(does: int | str, final: bool) -> None:
 
 @pytest.mark.parametrize(("phase", "word"), [(Phase.PROMOTED, "Succeeded"), (Phase.ROLLED_BACK, "Failed")])
 async def test_the_outcome_is_in_flaggers_words(phase: Phase, word: str) -> None:
-    """Receivers of post-rollout tell success from failure by the phase."""
-    assert SCORER.rollout
-    ended: ServiceState = SCORER.model_copy(update={"rollout": SCORER.rollout.model_copy(update={"phase": phase})})
-    async with receiving() as receiver, open_session() as session:
-        view = View("store", 9, {"scorer": ended})
-        settings = hook(receiver.url, "post-rollout")
-        listener = Listener("qa", settings, session=session, clock=HandClock(), view=lambda: view)
-        await listener.tell([line(phase.lower())])
-    assert json.loads(receiver.posted[0].body)["phase"] == word
+    """Receivers of post-rollout tell success from failure by the phase, also when the next rollout runs by then."""
+    details = {"rollout": "r0", "canary": "v3", "phase": phase.value, "step": 3}
+    entry = line(phase.lower()).entry.model_copy(update={"details": details, "weights_after": {"v3": 0, "v1": 10_000}})
+    async with receiving() as receiver, listening(receiver, "post-rollout") as listener:
+        await listener.tell([line(phase.lower()).model_copy(update={"entry": entry})])
+    body = json.loads(receiver.posted[0].body)
+    assert (body["phase"], body["checksum"], body["canary"]) == (word, "r0", "v3")
+    assert body["weights"] == {"v3": 0, "v1": 10_000}
