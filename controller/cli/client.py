@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Self, TypeVar
 
 # gRPC's own log would write lines of C++ between ours.
@@ -49,9 +48,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._channel.close()
 
     def ask(self, method: str, request: Message, answer: type[Answer], deadline: float = DEADLINE) -> Answer:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from google.protobuf.message import Message
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from controller.cli.client import Client
@@ -37,12 +37,19 @@ class Picture:
         self._heard = time.monotonic()
 
     def paint(self, console: Console) -> None:
-        """Paint until interrupted. Raises the `Failure` that ends the watch."""
-        with Live(console=console, auto_refresh=False) as live:
-            while True:
-                self._wait()
-                if self._rollout:
-                    live.update(screen(self._rollout, self._events, time.time(), self._notice), refresh=True)
+        """Paint until interrupted, and leave the last picture behind. Raises the `Failure` that ends the watch."""
+        try:
+            with Live(console=console, auto_refresh=False, screen=True) as live:
+                while True:
+                    self._wait()
+                    if self._rollout:
+                        live.update(self._picture(self._rollout), refresh=True)
+        finally:
+            if self._rollout:
+                console.print(self._picture(self._rollout))
+
+    def _picture(self, rollout: pb.Rollout) -> RenderableType:
+        return screen(rollout, self._events, time.time(), self._notice)
 
     def _wait(self) -> None:
         """Take in whatever has come; at most one redraw long."""
@@ -50,7 +57,7 @@ class Picture:
         while news is not None:
             self._take(news)
             news = self._feed.next(0)
-        if not self._notice and time.monotonic() - self._heard > SILENCE:
+        if time.monotonic() - self._heard > SILENCE:
             self._ask()
 
     def _take(self, news: Message | Lost) -> None:
@@ -61,9 +68,11 @@ class Picture:
         elif isinstance(news, pb.Rollout):
             if self._rollout is None:
                 self._follow_ledger(news.revision)
-            self._rollout, self._notice, self._heard = news, "", time.monotonic()
+            self._rollout, self._notice = news, ""
+            self._heard = time.monotonic()
 
     def _ask(self) -> None:
+        """A stream can be dead without a word, as behind a tunnel that is gone; a question needs an answer."""
         request = pb.GetRolloutRequest(service=self._service)
         try:
             self._take(self._client.ask("Rollouts/GetRollout", request, pb.Rollout, PATIENCE))
@@ -71,6 +80,7 @@ class Picture:
             if failure.status is not Exit.UNREACHABLE:
                 raise
             self._take(Lost(failure.message))
+            self._heard = time.monotonic()
 
     def _follow_ledger(self, revision: int) -> None:
         start = max(0, revision - REACH)  # a line's sequence number is the revision that it made

@@ -3,7 +3,6 @@
 `watch` paints it, and so does the demo.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
@@ -11,18 +10,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from controller.cli.figures import NAME, bar_of, clipped, count, figure, millis, rate, share
 from controller.cli.words import NONE, awaited, clean, clock, moved, scope, span, synced
 from controller.core.units import format_parts
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 LEDGER_LINES = 6
 """The newest lines of the ledger that are shown."""
-
-NAME = 14
-"""Characters of a version's or a channel's name."""
-
-BAR = 10
-"""Cells of an evidence bar."""
 
 TELLING = ("PAUSED", "AWAITING_APPROVAL", "ROLLING_BACK", "ROLLED_BACK")
 """The phases in which one asks why."""
@@ -133,7 +127,7 @@ def _row(rollout: pb.Rollout, name: str) -> list[Text]:
         count(seen.requests),
         count(seen.errors),
     ]
-    shown = _clipped(name, NAME if role else NAME + len(" canary"))
+    shown = clipped(name, NAME if role else NAME + len(" canary"))
     return [Text.assemble((shown, "bold"), (role, "dim")), *map(Text, cells)]
 
 
@@ -167,7 +161,7 @@ def _evidence(rollout: pb.Rollout) -> list[RenderableType]:
 
 def _weighed(ground: pb.ReasonInfo) -> list[RenderableType]:
     """Proof for the canary is green and names its margin, evidence of harm is red; either counts at a full bar."""
-    channel = _clipped(ground.channel or ("all" if ground.code == "no_harm" else ground.code))
+    channel = clipped(ground.channel or ("all" if ground.code == "no_harm" else ground.code))
     bar = Text(bar_of(ground.evidence, ground.limit), "green" if ground.margin else "red")
     return [
         Text(f"  {channel} < +{ground.margin * 100:.2g}pt" if ground.margin else f"  harm, {channel}"),
@@ -207,53 +201,6 @@ def _line(event: pb.Event, now: float) -> Text:
     line = Text.assemble((f"{clock(event.at, now)} #{event.sequence} ", "dim"), (clean(event.kind), "bold"))
     line.append(f" {moved(event)}" if moved(event) else "", "cyan")
     return line.append(clean(f" by {event.who}: {event.why}"))
-
-
-def bar_of(evidence: float, limit: float) -> str:
-    """Evidence on its way to the limit, by orders of magnitude: an e-value of 1 says nothing, the limit decides."""
-    if not math.isfinite(evidence) or evidence >= limit:
-        part = 1.0
-    else:
-        part = math.log(evidence) / math.log(limit) if evidence > 1 < limit else 0.0
-    full = math.floor(part * BAR)
-    return "█" * full + "░" * (BAR - full)
-
-
-def rate(value: float) -> str:
-    """Requests a second: `0.4`, `92.1`, `12,346`."""
-    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def share(value: float) -> str:
-    """A share in 0..1 as a percentage that keeps small ones apart: `0.35%`, `12%`."""
-    percent = value * 100
-    return f"{percent:.0f}%" if percent >= 10 or not percent else f"{percent:.2g}%"
-
-
-def count(number: int) -> str:
-    """A number of requests, short: `940`, `12.4k`, `3.1M`."""
-    if number < 10_000:
-        return str(number)
-    return f"{number / 1000:.1f}k" if number < 1_000_000 else f"{number / 1_000_000:.1f}M"
-
-
-def millis(value: float) -> str:
-    """Milliseconds, or seconds where they are many: `12.1 ms`, `340 ms`, `2.5 s`."""
-    if not math.isfinite(value):
-        return ">1 h"
-    if value >= 1000:
-        return f"{value / 1000:.1f} s"
-    return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms"
-
-
-def figure(value: float) -> str:
-    """An e-value, short: `3.2`, `210`, `1e+09`."""
-    return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.2g}"
-
-
-def _clipped(name: str, room: int = NAME) -> str:
-    """A name that leaves room for the figures: on 80 columns a long one is cut rather than a number."""
-    return clean(name) if len(name) <= room else f"{clean(name[: room - 1])}…"
 
 
 def _coloured(text: str, key: str = "", *, bold: bool = False) -> tuple[str, str]:

@@ -1,9 +1,10 @@
 """A controller's admin door in a thread of its own, so that the commands can be run against it as people run them."""
 
 import asyncio
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -81,6 +82,16 @@ class Desk:
     def happens(self, service: str, event: Event, why: str = "because") -> None:
         """What automation decides: the rollout's event, committed as the loop does."""
         self.do(self._happens(service, event, why))
+
+    @contextlib.contextmanager
+    def hung(self) -> Iterator[None]:
+        """For the block the door neither answers nor closes, as a controller that hangs."""
+        over = threading.Event()
+        self._loop.call_soon_threadsafe(over.wait, WITHIN)
+        try:
+            yield
+        finally:
+            over.set()
 
     def close(self) -> None:
         """Everything ends."""

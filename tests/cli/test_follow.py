@@ -159,6 +159,22 @@ def test_the_screen_is_painted_on_a_terminal(scorer: Path, haldane: Haldane, des
     os.close(controller)
 
 
+def test_the_screen_tells_that_the_controller_hangs(
+    scorer: Path, haldane: Haldane, desk: Desk, process: Process
+) -> None:
+    """A picture that stands still is not taken for calm: who does not answer is named, and the picture goes on later."""
+    haldane(*START)
+    controller, terminal = pty.openpty()
+    process("watch", "scorer", stdin=terminal, stdout=terminal)
+    os.close(terminal)
+    painted_until(controller, "WARMING")
+    with desk.hung():
+        painted_until(controller, "does not answer within 2 s")
+    desk.happens("scorer", Event.WARM)
+    painted_until(controller, "PROGRESSING")
+    os.close(controller)
+
+
 def painted_until(controller: int, text: str) -> str:
     """What was painted until that text appeared; fails if it does not in time."""
     painted, end = "", time.monotonic() + WITHIN

@@ -6,7 +6,8 @@ import math
 import pytest
 from rich.console import Console
 
-from controller.cli.screen import BAR, LEDGER_LINES, bar_of, count, figure, millis, screen, share
+from controller.cli.figures import BAR, bar_of, count, figure, millis, share
+from controller.cli.screen import LEDGER_LINES, screen
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 NOW = 1_700_000_000.0
