@@ -162,7 +162,7 @@ def test_the_screen_is_painted_on_a_terminal(scorer: Path, haldane: Haldane, des
 def test_the_screen_tells_that_the_controller_hangs(
     scorer: Path, haldane: Haldane, desk: Desk, process: Process
 ) -> None:
-    """A picture that stands still is not taken for calm: who does not answer is named, and the picture goes on later."""
+    """A picture that stands still is not calm: who does not answer is named, and the picture goes on later."""
     haldane(*START)
     controller, terminal = pty.openpty()
     process("watch", "scorer", stdin=terminal, stdout=terminal)
