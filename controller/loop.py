@@ -165,8 +165,10 @@ class Loop:
     async def run(self) -> None:
         """Look at everything whenever there is news, for ever."""
         while True:
+            # Not asyncio.wait_for: before Python 3.12 it can swallow a cancellation.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), IDLE)
+                async with asyncio.timeout(IDLE):
+                    await self._news.wait()
             self._news.clear()
             await self._turn_once()
             async with self._turned:

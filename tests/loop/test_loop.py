@@ -1,0 +1,221 @@
+"""The loop: what is observed is judged, what is decided becomes true in the store, and nothing else moves."""
+
+import pytest
+
+from controller.core.commands import Verb
+from controller.core.decision import Sync
+from controller.core.guard import ALL
+from controller.core.rollout import Phase
+from controller.core.view import Change
+from controller.ports import StoreLost
+from controller.store.memory import MemoryStore
+from tests.loop.world import TwoClocks, World, running
+
+pytestmark = pytest.mark.looptime
+
+
+async def reach(world: World, phase: Phase, *, within: int = 400, **traffic: float) -> int:
+    """Tick until the rollout is in that phase; how many ticks it took."""
+    for count in range(within):
+        if (await world.rollout()).phase is phase:
+            return count
+        await world.tick(**traffic)  # type: ignore[arg-type]
+    raise AssertionError(f"not {phase} after {within} ticks: {await world.rollout()}")
+
+
+async def test_a_good_canary_climbs_its_steps_and_is_promoted() -> None:
+    """Without a person's act the weight goes 20 %, 50 %, 100 %, and the canary becomes the stable."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        await reach(world, Phase.PROMOTED)
+        assert (await world.state()).stable == "v2"
+        weights = [view.services["scorer"].weights.get("v2", 0) for view in world.published if view.services]
+        assert list(dict.fromkeys(weights)) == [2000, 5000, 10_000]
+
+
+async def test_harm_takes_all_weight_back_and_the_ledger_says_why() -> None:
+    """Half of the canary's answers are errors: rolled back within a second of them, with the evidence written down."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        took = await reach(world, Phase.ROLLED_BACK, canary_errors=0.5)
+        assert took <= 4
+        assert (await world.state()).weights == {"v2": 0, "v1": 10_000}
+        line = next(line for line in await world.store.events() if line.entry.kind == "rollback")
+        reasons = line.entry.details["reasons"]
+        assert isinstance(reasons, list)
+        assert isinstance(reasons[0], dict)
+        assert float(str(reasons[0]["evidence"])) >= float(str(reasons[0]["limit"]))
+        assert "rollback" in world.figures.decisions
+
+
+async def test_a_freeze_suppresses_a_rollback_and_says_so_once_and_its_end_lets_it_happen() -> None:
+    """Nothing moves while frozen, whatever is seen; one line tells what would have been done; unfrozen, it is done."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        await world.ticks(2)
+        await world.operations.freeze([ALL], who="alice", reason="incident 42")
+        await world.ticks(20, canary_errors=0.5)
+        assert (await world.state()).weights == {"v2": 2000, "v1": 8000}
+        assert (await world.kinds()).count("rollback_suppressed") == 1
+        await world.operations.unfreeze([ALL], who="alice", reason="over")
+        await reach(world, Phase.ROLLED_BACK, within=4, canary_errors=0.5)
+
+
+async def test_a_proxy_that_is_not_in_sync_holds_the_advance_but_no_rollback() -> None:
+    """Advancing needs the proxies; taking back needs nobody."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        world.fleet.answer = Sync(1, 2)
+        await world.ticks(60)
+        assert (await world.rollout()).weight == 2000
+        await world.ticks(6, canary_errors=0.5)
+        assert (await world.state()).weights == {"v2": 0, "v1": 10_000}
+        assert (await world.rollout()).phase is Phase.ROLLING_BACK
+        clock.pass_by(10)
+        await world.look()
+        await world.look()
+        assert (await world.rollout()).phase is Phase.ROLLED_BACK
+
+
+async def test_reports_that_stop_hold_the_rollout_and_are_told_once() -> None:
+    """Blind is not good and not bad: nothing moves, the ledger says so at its beginning and at its end."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        await world.ticks(4)
+        for _ in range(60):
+            clock.pass_by(1)
+            await world.look()
+        assert (await world.rollout()).weight == 2000
+        assert (await world.kinds()).count("blind") == 1
+        await world.ticks(4)
+        assert (await world.kinds()).count("sight_back") == 1
+
+
+async def test_a_restart_moves_nothing_and_takes_no_extra_step() -> None:
+    """Killed in the middle of a dwell, the next controller serves the same and goes on from what was saved."""
+    clock = TwoClocks()
+    store = MemoryStore(clock=clock)
+    async with running(store, clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        await world.ticks(6)
+        before = await world.state()
+    async with running(store, clock) as world:
+        assert world.published[0].services["scorer"].weights == before.weights
+        await world.tick()
+        assert (await world.rollout()).weight == 2000
+        await reach(world, Phase.PROMOTED)
+    assert [line.entry.kind for line in await store.events()].count("rollout_started") == 1
+
+
+async def test_a_wall_clock_that_jumps_ends_no_freeze_early() -> None:
+    """A ttl is measured on the monotonic clock: an hour's jump forward changes nothing, the time itself does."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=60)
+        await world.look()
+        clock.date += 3600
+        await world.look()
+        assert (await world.store.load()).freezes
+        clock.pass_by(61)
+        await world.look()
+        await world.look()
+        assert not (await world.store.load()).freezes
+        assert (await world.kinds())[-1] == "freeze_expired"
+
+
+async def test_a_fault_in_one_rollout_does_not_end_the_watch_over_the_others() -> None:
+    """One service's look raises at every tick; the other one is still rolled back."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.apply("broken", port=10001)
+        await world.act(Verb.START, canary="v2")
+        await world.act(Verb.START, "broken", canary="v2")
+        world.fleet.broken = "broken"
+        await reach(world, Phase.ROLLED_BACK, canary_errors=0.5)
+        assert (await world.rollout("broken")).weight == 2000
+
+
+class FullDisk(MemoryStore):
+    """A store that takes no line, until it does again."""
+
+    full = False
+
+    async def commit(self, change: Change, token: int) -> int:
+        if self.full:
+            raise StoreLost("the disk is full")
+        return await super().commit(change, token)
+
+
+async def test_a_store_that_is_away_moves_nothing_and_is_tried_again() -> None:
+    """No commit, no move; once the store answers, what is due happens."""
+    clock = TwoClocks()
+    store = FullDisk(clock=clock)
+    async with running(store, clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        store.full = True
+        await world.ticks(6, canary_errors=0.5)
+        assert (await world.state()).weights == {"v2": 2000, "v1": 8000}
+        assert world.figures.up[-1] is False
+        store.full = False
+        await reach(world, Phase.ROLLED_BACK, within=4, canary_errors=0.5)
+
+
+async def test_after_a_rollback_the_watch_goes_on() -> None:
+    """What stable does is judged against its own limits and shown; a stable that breaks them is told once."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        await reach(world, Phase.ROLLED_BACK, canary_errors=0.5)
+        await world.ticks(4)
+        stable = world.loop.live("scorer").stable
+        assert stable is not None
+        assert stable.outcome == "pass"
+        await world.ticks(10, stable_errors=0.6)
+        stable = world.loop.live("scorer").stable
+        assert stable is not None
+        assert stable.outcome == "harm"
+        assert (await world.kinds()).count("stable_unhealthy") == 1
+        assert (await world.state()).weights == {"v2": 0, "v1": 10_000}
+        await world.ticks(200)
+        assert (await world.kinds()).count("stable_healthy") == 1
+
+
+async def test_an_automatic_fallback_takes_the_traffic_when_stable_breaks_its_limits() -> None:
+    """Only where the policy says so, only on an absolute limit, and only a person takes it back."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply(fallback="automatic")
+        await world.ticks(20)
+        await world.ticks(10, stable_errors=0.6)
+        assert (await world.state()).diverted
+        await world.ticks(20)
+        assert (await world.state()).diverted
+        await world.act(Verb.RESTORE)
+        assert (await world.state()).weights == {"v1": 10_000}
+
+
+async def test_a_freeze_holds_an_automatic_fallback_too() -> None:
+    """Frozen is frozen: the traffic stays, and the ledger says what would have been done."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply(fallback="automatic")
+        await world.operations.freeze([ALL], who="alice", reason="incident 42")
+        await world.ticks(10, stable_errors=0.6)
+        assert not (await world.state()).diverted
+        line = next(line for line in await world.store.events() if line.entry.kind == "stable_unhealthy")
+        assert "would go to the fallback" in line.entry.why

@@ -1,0 +1,189 @@
+"""A loop over a memory store, with time, reports, proxies and hooks as the test has them."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from controller.core.automation import Decision
+from controller.core.commands import Command, Verb
+from controller.core.decision import Sync
+from controller.core.rollout import Rollout
+from controller.core.routing import cluster_name
+from controller.core.telemetry import Book, Load
+from controller.core.verdict import Reason, Verdict
+from controller.core.view import ServiceState, View
+from controller.loop import Loop
+from controller.operations import Operations
+from controller.ports import Gates, ProxyStatus
+from controller.store.memory import MemoryStore
+
+FILE = """\
+service: {name}
+listen: {{port: {port}}}
+versions:
+  v1: {{endpoints: ["127.0.0.1:9001"]}}
+  v2: {{endpoints: ["127.0.0.1:9002"]}}
+stable: v1
+fallback: {{status: 503, body: "try again later"}}
+policy:
+  steps: [20%, 50%]
+  dwell: 5s
+  warmup: 2s
+  bake: 5s
+  errors: {{max: 20%}}
+  fallback: {fallback}
+"""
+
+
+@dataclass
+class TwoClocks:
+    """The monotonic clock and the wall clock, each moved by the test."""
+
+    now: float = 1000.0
+    date: float = 1_700_000_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.date
+
+    def pass_by(self, seconds: float) -> None:
+        """Time passes on both."""
+        self.now += seconds
+        self.date += seconds
+
+
+@dataclass
+class ToldFleet:
+    """Proxies that acknowledge as the test says."""
+
+    answer: Sync = field(default_factory=lambda: Sync(1, 1))
+    broken: str = ""
+
+    def proxies(self) -> tuple[ProxyStatus, ...]:
+        return ()
+
+    def sync(self, service: str, revision: int) -> Sync:
+        if service == self.broken:
+            raise RuntimeError("a fault in one service's look")
+        return self.answer
+
+
+class NoHooks:
+    """No policy names hooks."""
+
+    def hold(self, state: ServiceState, decision: Decision, verdict: Verdict) -> str:
+        return ""
+
+    def rollback(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:
+        return None
+
+
+@dataclass
+class Figures:
+    """What the loop counted."""
+
+    decisions: list[str] = field(default_factory=list)
+    up: list[bool] = field(default_factory=list)
+
+    def decided(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
+        self.decisions.append(decision.kind.value)
+
+    def ticked(self, seconds: float) -> None:
+        assert seconds >= 0
+
+    def store_answers(self, up: bool) -> None:
+        self.up.append(up)
+
+
+class World:
+    """One running loop. A tick is half a second of traffic, reported, and one look at it."""
+
+    def __init__(self, store: MemoryStore, clock: TwoClocks) -> None:
+        self.store = store
+        self.clock = clock
+        self.book = Book()
+        self.fleet = ToldFleet()
+        self.figures = Figures()
+        self.operations = Operations(store, clock)
+        self.published: list[View] = []
+        self.loop: Loop
+        self._seen = 0
+
+    async def apply(self, name: str = "scorer", *, port: int = 10000, fallback: str = "manual") -> None:
+        """Declare a service."""
+        await self.operations.apply(FILE.format(name=name, port=port, fallback=fallback), who="alice")
+
+    async def act(self, verb: Verb, name: str = "scorer", *, canary: str = "", force: bool = False) -> None:
+        """An operator's command."""
+        await self.operations.act(name, Command(verb, "because", canary, force=force), who="alice")
+
+    async def state(self, name: str = "scorer") -> ServiceState:
+        """A service as stored."""
+        return (await self.store.load()).services[name]
+
+    async def rollout(self, name: str = "scorer") -> Rollout:
+        """Its rollout as stored."""
+        rollout = (await self.state(name)).rollout
+        assert rollout is not None
+        return rollout
+
+    async def kinds(self) -> list[str]:
+        """The kinds of all ledger lines."""
+        return [line.entry.kind for line in await self.store.events()]
+
+    async def look(self) -> None:
+        """Let the loop look once, at everything that is there by now."""
+        await asyncio.sleep(0)
+        self.loop.notice()
+        self._seen = await self.loop.next(max(self._seen, self.loop.turns))
+
+    async def tick(
+        self, name: str = "scorer", *, canary_errors: float = 0.0, stable_errors: float = 0.0, rps: int = 200
+    ) -> None:
+        """Half a second of traffic at the weights in force, then a look."""
+        state = await self.state(name)
+        self.clock.pass_by(0.5)
+        loads = {}
+        for version in ("v1", "v2"):
+            n = round(rps * 0.5 * state.weights.get(version, 0) / 10_000)
+            bad = round(n * (stable_errors if version == state.stable else canary_errors))
+            loads[cluster_name(name, version)] = Load(started=n, ok=n - bad, errors=bad)
+        self.book.loads("envoy-1", loads, 0.5, self.clock.now)
+        await self.look()
+
+    async def ticks(self, times: int, **traffic: float) -> None:
+        """So many of them."""
+        for _ in range(times):
+            await self.tick(**traffic)  # type: ignore[arg-type]
+
+
+@contextlib.asynccontextmanager
+async def running(store: MemoryStore, clock: TwoClocks, gates: Gates | None = None) -> AsyncIterator[World]:
+    """A controller's loop over this store; at the end it is cut off as by kill -9: nothing is saved."""
+    world = World(store, clock)
+    term = await store.campaign(uuid.uuid4().hex)
+    view = await store.load()
+    world.loop = Loop(
+        store=store,
+        archive=store,
+        book=world.book,
+        fleet=world.fleet,
+        gates=gates or NoHooks(),
+        clock=clock,
+        meter=world.figures,
+        sync_share=1.0,
+        view=view,
+        token=term.token,
+    )
+    world.published.append(view)
+    tasks = [asyncio.create_task(world.loop.follow(world.published.append)), asyncio.create_task(world.loop.run())]
+    try:
+        yield world
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
