@@ -1,6 +1,7 @@
 """A bounded load in an open loop: asks at a steady rate whatever the answers do, and keeps a record of each.
 
-An open loop shows what a slow or hanging server does to clients; a closed one would politely wait for it.
+An open loop shows what a slow or hanging server does to clients; a closed one would politely wait for it. By hand:
+`python -m controller.demo.load http://127.0.0.1:10000/v2/models/fraud-scorer/infer --rate 50`.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 import aiohttp
+import click
 
 from controller.demo.inference import write_request
 from controller.demo.model_server import VERSION_HEADER
@@ -19,6 +21,8 @@ from controller.demo.models import held_out
 
 NOBODY = ""
 """The version of an answer that no model server gave: Envoy's own, or none at all."""
+TELL_EVERY = 2.0
+"""Seconds between two accounts of `python -m controller.demo.load`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +152,40 @@ def _flow(answers: list[Answer], seconds: float) -> Flow:
 
 def _at(ordered: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+async def _tell(load: Load) -> None:
+    while True:
+        await asyncio.sleep(TELL_EVERY)
+        for version, flow in load.last(TELL_EVERY).items():
+            click.echo(f"{version or 'nobody':12} {flow_line(flow)}")
+
+
+def flow_line(flow: Flow) -> str:
+    """A flow in words."""
+    return f"{flow.per_second:6.1f}/s  {flow.errors:4d} errors  p50 {flow.p50_ms:6.1f} ms  p99 {flow.p99_ms:6.1f} ms"
+
+
+async def _run(load: Load, seconds: float) -> None:
+    telling = asyncio.create_task(_tell(load))
+    try:
+        await load.run(seconds)
+    finally:
+        telling.cancel()
+
+
+@click.command()
+@click.argument("url")
+@click.option("--rate", type=click.FloatRange(0.1, 1000), default=50.0, show_default=True, help="Requests a second.")
+@click.option("--seconds", type=click.FloatRange(1, 3600), default=60.0, show_default=True)
+def main(url: str, rate: float, seconds: float) -> None:
+    """Ask a model server at URL (.../v2/models/NAME/infer) with real images, and tell what each version answers."""
+    load = Load(url, real_inputs(), rate=rate)
+    asyncio.run(_run(load, seconds))
+    click.echo("in all")
+    for version, flow in flows(load.answers, seconds).items():
+        click.echo(f"{version or 'nobody':12} {flow_line(flow)}")
+
+
+if __name__ == "__main__":
+    main()
