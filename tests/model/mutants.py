@@ -1,0 +1,223 @@
+"""Mutants: one real part made wrong in one way each. The model must catch every one of them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from controller.core.commands import Command, Verb, obey
+from controller.core.decision import Decision, Kind
+from controller.core.guard import Act, Freeze
+from controller.core.rollout import Event, Phase, Rollout
+from controller.core.session import Session, Surroundings, weigh
+from controller.core.units import PARTS
+from controller.core.verdict import Outcome, Verdict
+from controller.core.view import Change, ServiceState, View
+from controller.ports import Clock
+from controller.store.memory import MemoryStore
+from controller.xds.stream import Event as StreamEvent
+from tests.model.replica import Parts, Weigh
+from tests.xds.proxies import Link
+
+
+class NoFreezeCheck(MemoryStore):
+    """The commit does not ask for freezes."""
+
+    async def commit(self, change: Change, token: int) -> int:
+        return await super().commit(replace(change, act=Act.RECORD), token)
+
+    async def command(self, change: Change) -> int:
+        return await super().command(replace(change, act=Act.RECORD))
+
+
+class NoTokenCheck(MemoryStore):
+    """The commit does not compare the token."""
+
+    async def commit(self, change: Change, token: int) -> int:
+        return await super().command(change)
+
+
+class NoRevisionCheck(MemoryStore):
+    """The commit does not compare the record's revision."""
+
+    async def commit(self, change: Change, token: int) -> int:
+        return await super().commit(await self._as_if_read(change), token)
+
+    async def command(self, change: Change) -> int:
+        return await super().command(await self._as_if_read(change))
+
+    async def _as_if_read(self, change: Change) -> Change:
+        present = (await self.load()).services.get(change.service)
+        return replace(change, expects=present.revision if present else 0) if change.state else change
+
+
+class NoIdCheck(MemoryStore):
+    """A repeated change is applied again."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        super().__init__(clock=clock)
+        self._applied = _Forgetful()
+
+
+class _Forgetful(dict):  # type: ignore[type-arg]
+    def get(self, key: object, default: object = None) -> object:
+        return None
+
+
+class LiftsAnyFreeze(MemoryStore):
+    """Whatever freeze the scope has by now is lifted, though another one was read."""
+
+    async def command(self, change: Change) -> int:
+        held = {f.scope: f for f in (await self.load()).freezes}
+        lift: tuple[Freeze, ...] = tuple(held.get(f.scope, f) for f in change.lift)
+        return await super().command(replace(change, lift=lift))
+
+
+class LosesTheLine(MemoryStore):
+    """Some changes leave no line in the ledger."""
+
+    async def commit(self, change: Change, token: int) -> int:
+        revision = await super().commit(change, token)
+        if revision % 5 == 0 and self._lines[-1].revision == revision:
+            self._lines.pop()
+        return revision
+
+
+def judging(change: Callable[[Verdict], Verdict]) -> Weigh:
+    """Decides on another verdict than was reached."""
+
+    def mutant(
+        state: ServiceState, session: Session, verdict: Verdict, at: float, around: Surroundings, now: float
+    ) -> tuple[Session, Verdict, Decision]:
+        return weigh(state, session, change(verdict), at, around, now)
+
+    return mutant
+
+
+def unknown_is_pass(verdict: Verdict) -> Verdict:
+    return replace(verdict, outcome=Outcome.PASS) if verdict.outcome is Outcome.UNKNOWN else verdict
+
+
+def deciding(change: Callable[[Rollout, Decision, Verdict, float], Decision]) -> Weigh:
+    """Makes another decision of the one that was made."""
+
+    def mutant(
+        state: ServiceState, session: Session, verdict: Verdict, at: float, around: Surroundings, now: float
+    ) -> tuple[Session, Verdict, Decision]:
+        session, verdict, decision = weigh(state, session, verdict, at, around, now)
+        assert state.rollout is not None
+        return session, verdict, change(state.rollout, decision, verdict, now)
+
+    return mutant
+
+
+def _with(decision: Decision, rollout: Rollout) -> Decision:
+    return replace(decision, state=decision.state.model_copy(update={"rollout": rollout}))
+
+
+def two_steps(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
+    new = decision.state.rollout
+    if decision.kind is Kind.ADVANCED and new and new.next_weight < PARTS:
+        return _with(decision, new.moved(Event.ADVANCE, now, new.reason))
+    return decision
+
+
+def past_approval(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
+    if decision.kind is Kind.APPROVAL_NEEDED:
+        return _with(replace(decision, act=Act.ADVANCE), old.moved(Event.ADVANCE, now, "nobody asked"))
+    return decision
+
+
+def half_a_rollback(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
+    new = decision.state.rollout
+    if decision.kind is Kind.ROLLBACK and new and old.step:
+        return _with(decision, new.model_copy(update={"weight": old.policy.steps[0]}))
+    return decision
+
+
+def rollback_not_final(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
+    if old.phase is Phase.ROLLING_BACK and verdict.outcome is Outcome.PASS:
+        again = old.model_copy(update={"phase": Phase.PROGRESSING, "weight": old.policy.steps[old.step]})
+        return _with(Decision(Kind.ADVANCED, Act.ADVANCE, "it looks better now", decision.state), again)
+    return decision
+
+
+def promotes_from_anywhere(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
+    if decision.kind is Kind.ADVANCED:
+        return _with(decision, old.moved(Event.FINISH, now, "good enough"))
+    return decision
+
+
+def impatient(
+    state: ServiceState, session: Session, verdict: Verdict, at: float, around: Surroundings, now: float
+) -> tuple[Session, Verdict, Decision]:
+    """Any time counts as the whole dwell."""
+    ahead = session.progress.model_copy(update={"observed": session.progress.observed + 9.0})
+    return weigh(state, replace(session, progress=ahead), verdict, at, around, now)
+
+
+def takes_over_the_dwell(text: str, state: ServiceState) -> Session:
+    """After a restart, the time at an earlier step counts for the present one."""
+    return replace(Session.load(text), stage=Session.of(state).stage)
+
+
+def begins_anew(view: View) -> View:
+    """After a restart, rollouts are at their first step."""
+    services = {name: _at_first_step(state) for name, state in view.services.items()}
+    return replace(view, services=services)
+
+
+def _at_first_step(state: ServiceState) -> ServiceState:
+    rollout = state.rollout
+    if rollout is None or not rollout.running:
+        return state
+    first = rollout.model_copy(update={"step": 0, "weight": rollout.policy.steps[0]})
+    return state.model_copy(update={"rollout": first})
+
+
+def carries_the_step(state: ServiceState, command: Command, now: float) -> Decision:
+    """A newer canary goes on where the one before it was."""
+    decision = obey(state, command, now)
+    old, new = state.rollout, decision.state.rollout
+    if command.verb is Verb.START and old and old.running and new:
+        return _with(decision, new.model_copy(update={"step": old.step, "weight": old.policy.steps[old.step]}))
+    return decision
+
+
+class ServesOlderRoutes(Link):
+    """The server takes no notice of what a proxy says to have seen."""
+
+    def turn(self, event: StreamEvent) -> None:
+        self.stream = replace(self.stream, seen=0)
+        super().turn(event)
+        self.stream = replace(self.stream, seen=0)
+
+
+class RepeatsTheRefused(Link):
+    """The server forgets what a proxy has refused."""
+
+    def turn(self, event: StreamEvent) -> None:
+        lanes = {url: replace(lane, refused=frozenset(), rejected=None) for url, lane in self.stream.lanes.items()}
+        self.stream = replace(self.stream, lanes=lanes)
+        super().turn(event)
+
+
+MUTANTS: dict[str, Parts] = {
+    "no freeze check in the commit": Parts(store=lambda clock: NoFreezeCheck(clock=clock)),
+    "token not compared": Parts(store=lambda clock: NoTokenCheck(clock=clock)),
+    "no revision compare": Parts(store=lambda clock: NoRevisionCheck(clock=clock)),
+    "a repeated change applied again": Parts(store=lambda clock: NoIdCheck(clock=clock)),
+    "a newer freeze lifted": Parts(store=lambda clock: LiftsAnyFreeze(clock=clock)),
+    "a change without its line": Parts(store=lambda clock: LosesTheLine(clock=clock)),
+    "UNKNOWN counts as PASS": Parts(weigh=judging(unknown_is_pass)),
+    "blind time counts": Parts(weigh=judging(lambda verdict: replace(verdict, blind=False))),
+    "two steps at once": Parts(weigh=deciding(two_steps)),
+    "past an approval": Parts(weigh=deciding(past_approval)),
+    "half a rollback": Parts(weigh=deciding(half_a_rollback)),
+    "rollback not final": Parts(weigh=deciding(rollback_not_final)),
+    "promotes from any step": Parts(weigh=deciding(promotes_from_anywhere)),
+    "dwell cut short": Parts(weigh=impatient),
+    "an extra step after a restart": Parts(load_session=takes_over_the_dwell),
+    "restart begins at step 0": Parts(restore=begins_anew),
+    "a newer canary carries the old one's step": Parts(obey=carries_the_step),
+    "older routes to a reconnecting proxy": Parts(link=ServesOlderRoutes),
+    "a refused response sent again": Parts(link=RepeatsTheRefused),
+}

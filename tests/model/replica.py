@@ -1,0 +1,170 @@
+"""A controller in the model: the real core and the real xDS server around a view, without sockets and without time."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from controller.core.commands import Command, obey
+from controller.core.decision import Decision, Sync
+from controller.core.session import Session, Surroundings, entered, weigh
+from controller.core.verdict import Verdict
+from controller.core.view import Change, ServiceState, View
+from controller.operations import change_of
+from controller.ports import Clock, Store, StoreError, StoreLost
+from controller.store.memory import MemoryStore
+from controller.xds.fleet import Watched, sync
+from controller.xds.snapshot import Snapshot
+from controller.xds.wire import Node
+from controller.xds.world import World
+from tests.model.witness import Ground, Witness, done
+from tests.xds.proxies import Link, Proxy
+
+FLEET = "edge"
+
+Weigh = Callable[[ServiceState, Session, Verdict, float, Surroundings, float], tuple[Session, Verdict, Decision]]
+
+
+def _load(text: str, _: ServiceState) -> Session:
+    return Session.load(text)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a controller is made of: the real parts, unless a mutant takes the place of one."""
+
+    store: Callable[[Clock], Store] = lambda clock: MemoryStore(clock=clock)
+    weigh: Weigh = weigh
+    obey: Callable[[ServiceState, Command, float], Decision] = obey
+    restore: Callable[[View], View] = lambda view: view
+    load_session: Callable[[str, ServiceState], Session] = _load
+    newer: Callable[[View, View], bool] = lambda view, last: view.revision > last.revision
+    link: Callable[[Proxy, Snapshot], Link] = Link
+
+
+@dataclass
+class Write:
+    """A change on its way to the store."""
+
+    change: Change
+    ground: Ground | None
+    before: ServiceState | None = None
+    session: Session | None = None
+
+
+@dataclass
+class Replica:
+    """One controller process. `cut`: it cannot reach the store. `deaf`: its writes arrive, their answers do not.
+    `forgetful`: it dies before it saves what it knows of a rollout."""
+
+    name: str
+    parts: Parts
+    witness: Witness
+    archive: MemoryStore
+    token: int = 0
+    view: View = field(init=False)
+    world: World = field(default_factory=World)
+    links: dict[str, Link] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    forgetful: bool = False
+    cut: bool = False
+    deaf: bool = False
+    asleep: bool = False
+    _ids = itertools.count(1)
+
+    def __post_init__(self) -> None:
+        self.view = self.parts.restore(self.witness.view)
+        self.world.turn(self.view)
+
+    # Following the store and serving the proxies.
+
+    def follow(self, view: View) -> None:
+        """Take a view that the store's watch gives, and send it to every proxy."""
+        if self.cut or not self.parts.newer(view, self.view):
+            return
+        self.view = view
+        if self.world.turn(view):
+            for link in self.links.values():
+                link.turn(self.snapshot)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What it serves."""
+        found = self.world.snapshot(FLEET)
+        assert found is not None
+        return found
+
+    def connect(self, name: str, proxy: Proxy) -> Link:
+        """A proxy opens its stream."""
+        self.links[name] = self.parts.link(proxy, self.snapshot)
+        return self.links[name]
+
+    def sync(self, service: str) -> Sync:
+        """How far its own proxies are."""
+        watched = (
+            Watched(Node(name, FLEET, "model"), link.stream, self.snapshot, 0.0, {})
+            for name, link in self.links.items()
+        )
+        return sync(watched, service)
+
+    # Deciding.
+
+    def look(self, name: str, verdict: Verdict, now: float, soaked: Callable[[], float]) -> Write | None:
+        """One look at one rollout: what it wants to write, if anything."""
+        state = self.view.services[name]
+        if state.rollout is None or not state.rollout.running:
+            self.sessions.pop(name, None)
+            return None
+        around = Surroundings(self.view.freezes, self.sync(name))
+        session, verdict, decision = self.parts.weigh(state, self._session(state), verdict, now, around, now)
+        self.sessions[name] = session
+        if decision.holds:
+            return None
+        change = change_of(state, decision, "haldane", "automation", self._id(), verdict)
+        return Write(change, Ground(verdict, soaked(), self.token), state, session)
+
+    def obey(self, name: str, command: Command, now: float) -> Write:
+        """What an operator's command is to write, decided on the state as this replica knows it."""
+        state = self.view.services[name]
+        decision = self.parts.obey(state, command, now)
+        return Write(change_of(state, decision, "ada", "operator", self._id()), None)
+
+    def deliver(self, write: Write) -> int | None:
+        """The write arrives at the store: its revision; None where it was refused or nobody knows."""
+        try:
+            revision = self._send(write)
+        except StoreError:
+            return None
+        if write.session and write.change.state:
+            session = entered(write.session, write.change.state)
+            self.sessions[write.change.service] = session
+            if not self.forgetful:
+                self.save(write.change.service)
+        return revision
+
+    def save(self, service: str) -> None:
+        """Keep the session of a service in the archive."""
+        session = self.sessions.get(service)
+        if session and not self.cut:
+            done(self.archive.save_session(service, session.rollout_id, session.dump()))
+
+    def _send(self, write: Write) -> int:
+        if self.cut:
+            raise StoreLost("cut off")
+        sent = (
+            self.witness.automation(write.change, write.ground) if write.ground else self.witness.operator(write.change)
+        )
+        if self.deaf:
+            raise StoreLost("no answer")
+        return sent
+
+    def _session(self, state: ServiceState) -> Session:
+        """In hand, or as saved by whoever had it before, or fresh: as the loop does it."""
+        assert state.rollout is not None
+        session = self.sessions.get(state.name)
+        if session and session.rollout_id == state.rollout.id:
+            return session
+        stored = done(self.archive.load_session(state.name, state.rollout.id))
+        return self.parts.load_session(stored, state) if stored else Session.of(state)
+
+    def _id(self) -> str:
+        return f"{self.name}-{next(self._ids)}"

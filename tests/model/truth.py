@@ -1,0 +1,104 @@
+"""What every replica and every proxy is held against: what the store's views mean, worked out once, in order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controller.core.rollout import Phase
+from controller.core.view import ServiceState
+from controller.xds.snapshot import ORDER, RDS, Resource, Snapshot
+from controller.xds.world import World
+from tests.model.replica import FLEET, Replica
+from tests.model.values import NAMES
+from tests.model.witness import Witness
+from tests.xds.proxies import Proxy
+
+Stage = tuple[str, int, int, bool]
+
+
+@dataclass
+class Truth:
+    """Follows every view without skipping one, and time as it really passed."""
+
+    witness: Witness
+    world: World = field(default_factory=World)
+    snapshots: dict[int, Snapshot] = field(default_factory=dict)
+    moments: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    """(route table, content) -> the revisions at which this was what it should be."""
+    reached: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(proxy, route table) -> the latest revision whose routes it has had."""
+    stages: dict[str, Stage] = field(default_factory=dict)
+    watched: dict[str, float] = field(default_factory=lambda: dict.fromkeys(NAMES, 0.0))
+
+    def __post_init__(self) -> None:
+        self.learn()
+
+    def learn(self) -> None:
+        """Take every view that is new."""
+        for view in self.witness.views[len(self.snapshots) :]:
+            self.world.turn(view)
+            snapshot = self.world.snapshot(FLEET)
+            assert snapshot is not None
+            self.snapshots[view.revision] = snapshot
+            for table, resource in snapshot.catalogue(RDS).listed.items():
+                self.moments.setdefault((table, resource.content), []).append(view.revision)
+            for name, state in view.services.items():
+                self._enter(name, state)
+
+    def passed(self, seconds: float) -> None:
+        """So many seconds were watched."""
+        self.learn()
+        for name in NAMES:
+            self.watched[name] += seconds
+
+    def soaked(self, name: str) -> float:
+        """For how long the present stage of that service's rollout was watched, at most."""
+        self.learn()
+        return self.watched[name]
+
+    def check_replica(self, replica: Replica) -> None:
+        """At the same revision the same bytes everywhere; routes name only clusters of the same snapshot."""
+        snapshot, truth = replica.snapshot, self.snapshots[replica.world.revision]
+        clusters = snapshot.catalogue(ORDER[0]).listed.keys()
+        for url in ORDER:
+            ours, theirs = snapshot.catalogue(url).listed, truth.catalogue(url).listed
+            assert _bytes(ours) == _bytes(theirs), f"{replica.name} serves something else at {snapshot.revision}"
+        assert all(table.needs <= clusters for table in snapshot.catalogue(RDS).listed.values())
+        for name, link in replica.links.items():
+            assert len(link.to_client) <= len(ORDER), f"more than one reply of a type is under way to {name}"
+
+    def check_proxy(self, name: str, proxy: Proxy) -> None:
+        """A proxy serves only what was true at some revision, never one before that it had, and nothing that is not
+        there."""
+        assert not proxy.fault(), proxy.fault()
+        for table, resource in proxy.routes.items():
+            moments = self.moments.get((table, resource.content))
+            assert moments, f"{name} serves weights that were never committed"
+            last = self.reached.get((name, table), 0)
+            later = [revision for revision in moments if revision >= last]
+            assert later, f"{name} went back from revision {last} to {moments[-1]}"
+            self.reached[name, table] = later[0]
+
+    def check_unmoved(self, before: Mapping[str, Resource], after: Mapping[str, Resource]) -> None:
+        """A restart moved no traffic: what was true still stands, and only what had changed meanwhile came."""
+        newest = self.snapshots[self.witness.view.revision].catalogue(RDS).listed
+        for table, resource in after.items():
+            same = table in before and before[table].content == resource.content
+            assert same or resource.content == newest[table].content, "a restart moved traffic"
+
+    def check_newest(self, proxy: Proxy) -> None:
+        """The proxy serves the newest routes."""
+        newest = self.snapshots[self.witness.view.revision].catalogue(RDS).listed
+        assert {t: r.content for t, r in proxy.routes.items()} == {t: r.content for t, r in newest.items()}
+
+    def _enter(self, name: str, state: ServiceState) -> None:
+        rollout = state.rollout
+        if rollout is None:
+            return
+        stage = (rollout.id, rollout.step, rollout.weight, Phase.BAKING in (rollout.phase, rollout.paused_in))
+        if self.stages.get(name) != stage:
+            self.stages[name] = stage
+            self.watched[name] = 0.0
+
+
+def _bytes(resources: Mapping[str, Resource]) -> dict[str, bytes]:
+    return {name: resource.any for name, resource in resources.items()}

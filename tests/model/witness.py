@@ -1,0 +1,195 @@
+"""Sees every change that becomes true, and knows of itself what may: written from the promises, not from the code."""
+
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from controller.core.guard import ALL, Act, Mode
+from controller.core.ledger import verify
+from controller.core.rollout import Phase, Rollout
+from controller.core.units import PARTS
+from controller.core.verdict import Outcome, Verdict
+from controller.core.view import Change, ServiceState, View
+from controller.ports import Applied, Store
+
+T = TypeVar("T")
+
+OVER = (Phase.PROMOTED, Phase.ROLLED_BACK)
+BACK = (Phase.ROLLING_BACK, Phase.ROLLED_BACK)
+
+
+def done(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that has nothing to wait for, as those of the memory store."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    raise AssertionError("it waits")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """On what automation decided. `soaked` are the seconds for which this stage was really watched by then."""
+
+    verdict: Verdict
+    soaked: float
+    token: int
+
+
+@dataclass
+class Witness:
+    """The store as the model uses it. After each change that was applied it checks what has become true."""
+
+    store: Store
+    views: list[View] = field(default_factory=list)
+    changes: list[tuple[Change, int]] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    answered: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.views.append(done(self.store.load()))
+
+    @property
+    def view(self) -> View:
+        """What is true now."""
+        return self.views[-1]
+
+    def campaign(self, who: str) -> int:
+        """A new term."""
+        self.tokens.append(done(self.store.campaign(who)).token)
+        return self.tokens[-1]
+
+    def automation(self, change: Change, ground: Ground) -> int:
+        """Automation's change, however late it comes."""
+        return self._sent(change, ground)
+
+    def operator(self, change: Change) -> int:
+        """An operator's change, through any replica."""
+        return self._sent(change, None)
+
+    # What an operator's door asks of it.
+
+    async def load(self) -> View:
+        return self.view
+
+    async def command(self, change: Change) -> int:
+        return self.operator(change)
+
+    async def applied(self, change_id: str) -> Applied | None:
+        return await self.store.applied(change_id)
+
+    def _sent(self, change: Change, ground: Ground | None) -> int:
+        sending = self.store.commit(change, ground.token) if ground else self.store.command(change)
+        revision = done(sending)
+        before, after = self.view, done(self.store.load())
+        assert self.answered.setdefault(change.id, revision) == revision, "a repeated change has another revision"
+        if after.revision == before.revision:
+            return revision
+        assert (after.revision, revision) == (before.revision + 1,) * 2, "more than one change, or another one"
+        assert change.id not in {c.id for c, _ in self.changes}, "a change was applied twice"
+        self.views.append(after)
+        self.changes.append((change, ground.token if ground else 0))
+        _check_effect(before, after, change)
+        _check_freeze(before, after, change, ground)
+        if ground:
+            assert ground.token == self.tokens[-1], "a term that is over moved something"
+            _check_automation(before, after, change, ground)
+        else:
+            _check_operator(before, after, change)
+        return revision
+
+    def check(self) -> None:
+        """What holds of the store at all times."""
+        lines = done(self.store.events(limit=100_000))
+        chain = verify(lines)
+        assert chain.broken is None, f"the chain is broken at {chain.broken}: {chain.why}"
+        assert [line.change_id for line in lines] == [change.id for change, _ in self.changes], (
+            "ledger and changes differ"
+        )
+        assert all(line.entry.who and line.entry.why for line in lines), "a line without who or why"
+        assert [t for _, t in self.changes if t] == sorted(t for _, t in self.changes if t), "a token fell"
+        for state in self.view.services.values():
+            assert all(isinstance(w, int) and w >= 0 for w in state.weights.values())
+            assert sum(state.weights.values()) == PARTS, "weights do not total 10 000"
+
+
+def _check_effect(before: View, after: View, change: Change) -> None:
+    """Doing the ledger again from nothing gives what is stored: each view is the one before and its change."""
+    services = dict(before.services)
+    if change.delete:
+        del services[change.service]
+    if change.state:
+        services[change.service] = change.state.model_copy(update={"revision": after.revision})
+        present = before.services.get(change.service)
+        assert change.expects == (present.revision if present else 0), "decided on another state than was replaced"
+    assert dict(after.services) == services
+    lifted = {(f.scope, f.since) for f in change.lift}
+    assert lifted <= {(f.scope, f.since) for f in before.freezes}, "another freeze was lifted than was known"
+    set_now = {f.scope for f in change.freeze}
+    kept = {f for f in before.freezes if (f.scope, f.since) not in lifted and f.scope not in set_now}
+    assert set(after.freezes) == kept | set(change.freeze)
+
+
+def _check_freeze(before: View, after: View, change: Change, ground: Ground | None) -> None:
+    """While frozen no weight moves, but by an operator's kill; on hold none moves towards a canary."""
+    present, state = before.services.get(change.service), after.services.get(change.service)
+    if present is None or state is None or state.weights == present.weights:
+        return
+    killed = change.act is Act.FORCED_ROLLBACK and ground is None
+    for freeze in before.freezes:
+        if freeze.scope in (ALL, change.service):
+            back = _canary_weight(state) <= _canary_weight(present)
+            assert killed or (freeze.mode is Mode.HOLD and back), (
+                f"{change.entry.kind} under the freeze of {freeze.scope}"
+            )
+
+
+def _canary_weight(state: ServiceState) -> int:
+    return state.rollout.weight if state.rollout else 0
+
+
+def _check_automation(before: View, after: View, change: Change, ground: Ground) -> None:
+    """What automation may do to a rollout."""
+    if change.state is None:
+        return
+    old, new = before.services[change.service].rollout, after.services[change.service].rollout
+    assert old, "automation began a rollout"
+    assert new, "automation dropped a rollout"
+    fixed = ("id", "policy", "canary", "stable")
+    assert [getattr(new, name) for name in fixed] == [getattr(old, name) for name in fixed], "another rollout"
+    assert old.phase not in OVER, "a rollout that is over was moved"
+    if (new.weight, new.step) != (old.weight, old.step):
+        (_check_back if new.weight < old.weight else _check_forward)(old, new, ground)
+    if new.phase is Phase.PROMOTED:
+        assert old.phase is Phase.BAKING, "promoted without a bake"
+        assert ground.soaked >= old.policy.bake, "promoted before the bake was over"
+        assert ground.verdict.outcome is not Outcome.HARM
+    if old.phase in BACK:
+        assert new.phase in BACK, "a rollback was taken back"
+
+
+def _check_operator(before: View, after: View, change: Change) -> None:
+    """A rollout that an operator starts begins at the first step, whatever the one before had come to."""
+    present, state = before.services.get(change.service), after.services.get(change.service)
+    old, new = present and present.rollout, state and state.rollout
+    if new and (old is None or new.id != old.id):
+        assert (new.phase, new.step, new.weight) == (Phase.WARMING, 0, new.policy.steps[0]), "not from the beginning"
+
+
+def _check_back(old: Rollout, new: Rollout, ground: Ground) -> None:
+    assert (new.weight, new.phase) == (0, Phase.ROLLING_BACK), "half a rollback"
+    assert ground.verdict.outcome is Outcome.HARM, "rolled back without harm"
+
+
+def _check_forward(old: Rollout, new: Rollout, ground: Ground) -> None:
+    """One step at most, on PASS alone, after the whole dwell, and past no approval; promotion from the last step."""
+    steps = (*old.policy.steps, PARTS)
+    assert ground.verdict.outcome is Outcome.PASS, f"advanced on {ground.verdict.outcome}"
+    assert old.phase is Phase.PROGRESSING, f"advanced while {old.phase}"
+    assert new.weight == steps[old.step + 1], "not the next step"
+    assert new.weight not in old.policy.approve, "advanced past a person's approval"
+    assert ground.soaked >= old.policy.dwell, f"advanced after {ground.soaked} s of {old.policy.dwell}"
+    if new.weight == PARTS:
+        assert new.phase is Phase.PROMOTING
+    else:
+        assert (new.step, new.phase) == (old.step + 1, Phase.PROGRESSING)
