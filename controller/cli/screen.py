@@ -20,6 +20,8 @@ LEDGER_LINES = 6
 
 TELLING = ("PAUSED", "AWAITING_APPROVAL", "ROLLING_BACK", "ROLLED_BACK")
 """The phases in which one asks why."""
+CLIMBING = ("WARMING", "PROGRESSING")
+"""The phases that lead to the next share."""
 ENDED = ("IDLE", "PROMOTED", "ROLLED_BACK")
 """The phases in which nothing more will happen by itself."""
 
@@ -81,9 +83,10 @@ def _steps(rollout: pb.Rollout, now: float) -> Text:
         line.append("   ")
     if rollout.started_at:
         line.append(f"started {clock(rollout.started_at, now)}   ")
-    behind = rollout.proxies_synced < rollout.proxies_total or not rollout.proxies_total
-    line.append(f"proxies {synced(rollout)} in sync", "yellow" if behind else "green")
-    return line
+    if not rollout.proxies_total:
+        return line.append("no proxy is connected", "bold red")
+    behind = rollout.proxies_synced < rollout.proxies_total
+    return line.append(f"proxies {synced(rollout)} in sync", "yellow" if behind else "green")
 
 
 def _banners(rollout: pb.Rollout, now: float, notice: str) -> list[RenderableType]:
@@ -175,10 +178,15 @@ def _weighed(ground: pb.ReasonInfo) -> list[RenderableType]:
 
 
 def _next(rollout: pb.Rollout) -> list[RenderableType]:
-    """What automation waits for or does about it, as long as it has anything to do."""
+    """What comes next and what it waits for, or what automation does about harm; nothing once the rollout is over."""
     if rollout.phase in ENDED:
         return []
-    return [Text.assemble("next    ", clean(reason)) for reason in awaited(rollout)]
+    said = awaited(rollout)
+    if rollout.phase in CLIMBING and rollout.verdict != "harm":
+        later = rollout.steps[rollout.step + 1 :]
+        goal = format_parts(later[0]) if later else "promotion"
+        said = [f"{goal}: {reason}" for reason in said] or [f"{goal}, once the canary is proven to do no harm"]
+    return [Text.assemble("next    ", clean(reason)) for reason in said]
 
 
 def _stable(rollout: pb.Rollout) -> list[RenderableType]:

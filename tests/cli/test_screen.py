@@ -88,7 +88,7 @@ def test_the_evidence_stands_beside_its_limit() -> None:
 def test_what_is_awaited_is_said_once() -> None:
     """What automation waits for is the next thing to happen; the grounds of the verdict are not repeated there."""
     text = painted(progressing())
-    assert row(text, "next").split(maxsplit=1)[1] == "23 s of the dwell at 10% are left"
+    assert row(text, "next").split(maxsplit=1)[1] == "25%: 23 s of the dwell at 10% are left"
     assert "5xx: canary 4" not in text
     assert "the canary is warming up" in text
     assert "proxies 2/3 in sync" in text
@@ -98,9 +98,10 @@ def test_a_decision_is_told_without_the_verdict_again() -> None:
     """Of a decision that quotes the grounds of the verdict only what it adds is shown; nothing, if it adds nothing."""
     grounds = ["5xx: canary 4 of 1204, stable 38 of 12388", "the canary is warming up"]
     suppressed = f"rollback suppressed by the freeze of anna (incident 42): {'; '.join(grounds)}"
-    text = painted(progressing(reasons=[*grounds, suppressed]))
+    text = painted(progressing(verdict="harm", reasons=[*grounds, suppressed]))
     assert row(text, "next").split(maxsplit=1)[1] == "rollback suppressed by the freeze of anna (incident 42)"
-    assert "next" not in painted(progressing(reasons=[*grounds, "; ".join(grounds)]))
+    text = painted(progressing(step=3, reasons=[*grounds, "; ".join(grounds)]))
+    assert row(text, "next").split(maxsplit=1)[1] == "promotion, once the canary is proven to do no harm"
 
 
 def test_a_freeze_cannot_be_overlooked() -> None:
@@ -119,6 +120,7 @@ def test_a_service_without_a_rollout_has_a_screen_too() -> None:
     """IDLE: all traffic on the stable, no canary, nothing to judge."""
     text = painted(pb.Rollout(service="x", stable="v1", phase="IDLE", weights={"v1": 10000}))
     assert "IDLE" in text
+    assert "no proxy is connected" in text
     assert row(text, "v1 stable").split()[2] == "100%"
 
 
