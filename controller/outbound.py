@@ -22,8 +22,7 @@ import aiohttp
 from pydantic import AfterValidator, Field, SecretBytes
 
 from controller import __version__
-from controller.core.spec import Value
-from controller.core.units import Seconds
+from controller.core.spec import Seconds, Value
 
 MAX_SECRET = 4096
 """Bytes of a secret file: more is another file, named by mistake."""

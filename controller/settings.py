@@ -18,8 +18,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from controller.core.errors import Violation, invalid
-from controller.core.spec import NAME
-from controller.core.units import Seconds
+from controller.core.spec import NAME, Seconds
 from controller.hooks.hook import Hook
 from controller.notify.target import Target
 

@@ -4,12 +4,18 @@ All values are frozen and in the program's units: seconds, shares in 0..1, weigh
 `specfile` turns the text of a service file into these.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from controller.core.units import parse_seconds
 
 NAME = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
 """What names of services, versions and fleets look like."""
+
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds)]
+"""A setting in seconds."""
 
 
 class Value(BaseModel):

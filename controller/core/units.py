@@ -6,9 +6,6 @@ shares as float in 0..1, weights as whole parts of 10 000.
 
 import math
 import re
-from typing import Annotated
-
-from pydantic import BeforeValidator
 
 PARTS = 10_000
 """All weights of a service total this, always: with a constant total, hash-sticky users never flip back."""
@@ -45,10 +42,6 @@ def parse_seconds(value: object) -> float:
     if not math.isfinite(seconds):
         raise ValueError(f"seconds, or a duration such as 250ms, 5s, 2m or 6h, are needed, not {_shown(value)}")
     return seconds
-
-
-Seconds = Annotated[float, BeforeValidator(parse_seconds)]
-"""A setting in seconds."""
 
 
 def parse_share(value: object) -> float:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from controller.core.units import Seconds
+from controller.core.spec import Seconds
 from controller.outbound import Receiver
 
 

@@ -7,8 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from controller.core.guard import ALL
 from controller.core.severity import SEVERITY, Severity, severity_of
-from controller.core.spec import Value
-from controller.core.units import Seconds
+from controller.core.spec import Seconds, Value
 from controller.core.view import LedgerLine
 from controller.outbound import Receiver, SecretFile, Url
 
