@@ -28,6 +28,7 @@ HEAVY = {
     "aiohttp",
     "envoy_data_plane",
     "numpy",
+    "pydantic",
     "pydantic_settings",
     "rich",
     "sklearn",
