@@ -37,7 +37,7 @@ def state_directory() -> Path:
 
 def _address(text: str) -> str:
     host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"HOST:PORT is needed, such as 127.0.0.1:18000, not {text!r}")
     if host.strip("[]") not in ("127.0.0.1", "::1", "localhost"):
         raise ValueError(f"{host} is not a loopback address: every door binds to loopback until TLS is configured")
