@@ -100,7 +100,8 @@ class LedgerLine(Value):
     @classmethod
     def after(
         cls,
-        previous: "LedgerLine | None",
+        sequence: int,
+        hash_: str,
         *,
         revision: int,
         at: float,
@@ -108,15 +109,15 @@ class LedgerLine(Value):
         entry: Entry,
         effect: str = "",
     ) -> "LedgerLine":
-        """The line that follows `previous` (None: the first of all)."""
+        """The line that follows the one of that sequence and hash; the first of all follows (0, "")."""
         body = cls(
-            sequence=previous.sequence + 1 if previous else 1,
+            sequence=sequence + 1,
             revision=revision,
             at=at,
             change_id=change_id,
             entry=entry,
             effect=effect,
-            previous=previous.hash if previous else "",
+            previous=hash_,
             hash="",
         )
         return body.model_copy(update={"hash": body.digest()})
