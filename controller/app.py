@@ -112,6 +112,9 @@ class Controller:
         self._metrics = Metrics()
         self._reports = Reports(self._metrics)
         self._book = Book()
+        self._load_reports = LoadReports(
+            self._book, clock, interval=settings.report_interval, on_news=self._reports.notice
+        )
         self._xds = XdsServer(
             clock=clock,
             identifier=f"haldane/{__version__} {socket.gethostname()} {os.getpid()}",
@@ -167,6 +170,7 @@ class Controller:
         self._xds.publish(view)
         versions = ((state.name, version.name) for state in view.services.values() for version in state.spec.versions)
         self._book.follow(cluster_name(service, version) for service, version in versions)
+        self._load_reports.follow(view)
 
     async def _until(self, stop: asyncio.Event, loop: Loop, audiences: list[Audience]) -> None:
         notifications = Notifications(
@@ -182,10 +186,9 @@ class Controller:
 
     @contextlib.asynccontextmanager
     async def _xds_door(self, loop: Loop) -> AsyncIterator[None]:
-        reports = LoadReports(self._book, self._clock, interval=self._settings.report_interval, on_news=loop.notice)
         stats = EnvoyMetrics(self._book, self._clock)
         server = grpc.aio.server(options=server_options(DEFAULT))
-        server.add_generic_rpc_handlers((*self._xds.handlers(), *reports.handlers(), *stats.handlers()))
+        server.add_generic_rpc_handlers((*self._xds.handlers(), *self._load_reports.handlers(), *stats.handlers()))
         async with _opened(server, self._settings.xds_listen, "HALDANE_XDS_LISTEN", (), self._settings.drain):
             yield
 

@@ -171,23 +171,28 @@ class Book:
 
 @dataclass(slots=True)
 class _Listening:
-    """Who reports on a service: until when each is waited for, and who has reported since the window before."""
+    """Who reports on a service: until when each is waited for, and who is missing since the window before."""
 
     until: dict[str, float] = field(default_factory=dict)
-    heard: set[str] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
+    heard: bool = False
 
     def hear(self, proxy: str, until: float) -> None:
         self.until[proxy] = until
-        self.heard.add(proxy)
+        self.missing.discard(proxy)
+        self.heard = True
 
     def leave(self, proxy: str) -> None:
         self.until.pop(proxy, None)
+        self.missing.discard(proxy)
 
     def complete(self, now: float) -> bool:
-        return bool(self.heard) and all(proxy in self.heard for proxy, until in self.until.items() if until >= now)
+        """Asked at every report, so it stops at the first proxy that is waited for."""
+        return self.heard and not any(self.until[proxy] >= now for proxy in self.missing)
 
     def close(self) -> None:
-        self.heard.clear()
+        self.missing = set(self.until)
+        self.heard = False
 
 
 @dataclass(slots=True)

@@ -4,19 +4,24 @@ Envoy pushes a report for every cluster it has, idle ones too, once in each inte
 cannot reach us, and its first report after that holds everything from the gap.
 """
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc
 import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
+from controller.core.spec import Service
 from controller.core.telemetry import Book, Load
+from controller.core.view import View
 from controller.pb.haldane.wire.v1.load_stats_pb2 import ClusterStats, LoadStatsRequest, LoadStatsResponse
 from controller.ports import Clock
 from controller.telemetry.streams import Refused, Roster, Stream, checked_count, checked_node
 
 SERVICE = "envoy.service.load_stats.v3.LoadReportingService"
+AT_REST = 2.0
+"""Seconds between the reports of a proxy none of whose services is being rolled out: 61 KB each, whatever happens."""
 MAX_CLUSTERS = 20_000
 """Clusters in one report."""
 
@@ -28,7 +33,8 @@ log = structlog.get_logger()
 class LoadReports:
     """Writes what proxies report into the book. `on_news` is called when a window can be closed.
 
-    `interval` is the seconds between two reports that every proxy is asked for.
+    While a rollout runs, the proxies that serve it report every `interval` seconds, all others at rest. `follow` tells
+    which rollouts run; until it is called, none does.
     """
 
     def __init__(self, book: Book, clock: Clock, *, interval: float, on_news: Callable[[], None]) -> None:
@@ -37,24 +43,31 @@ class LoadReports:
         self._interval = interval
         self._on_news = on_news
         self._roster = Roster()
+        self._rolled_out: list[Service] = []
+        self._pacers: set[_Pacer] = set()
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
         """What a gRPC server needs to serve it."""
         method = grpc.stream_stream_rpc_method_handler(self._serve)
         return (grpc.method_handlers_generic_handler(SERVICE, {"StreamLoadStats": method}),)
 
-    async def _serve(
-        self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
-    ) -> AsyncIterator[bytes]:
+    def follow(self, view: View) -> None:
+        """Set the proxies' pace by the rollouts that run in this view."""
+        states = view.services.values()
+        self._rolled_out = [state.spec for state in states if state.rollout and state.rollout.running]
+        for pacer in self._pacers:
+            pacer.look()
+
+    async def _serve(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         try:
-            async for reply in self._listen(requests):
-                yield reply
+            await self._listen(requests, context.write)
         except Refused as refused:
             log.warning("load_report_refused", peer=context.peer(), reason=str(refused))
             await context.abort(refused.code, str(refused))
 
-    async def _listen(self, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _listen(self, requests: AsyncIterator[bytes], answer: Callable[[bytes], Awaitable[None]]) -> None:
         stream: Stream | None = None
+        pacer = _Pacer(self._pace_of, answer)
         try:
             async for data in requests:
                 now = self._clock.monotonic()
@@ -62,13 +75,20 @@ class LoadReports:
                 if stream is None:
                     stream = self._roster.enter(checked_node(report.node.id), now)
                     log.info("load_reports_opened", node=stream.node, fleet=report.node.cluster)
-                    yield _asked(self._interval)
+                    self._pacers.add(pacer)
+                    pacer.start(report.node.cluster)
                 stream.count(now)
-                if self._book.loads(stream.key, _loads(report), self._interval, now):
+                if self._book.loads(stream.key, _loads(report), self._pace_of(report.node.cluster), now):
                     self._on_news()
         finally:
             if stream:
                 self._end(stream)
+                self._pacers.discard(pacer)
+                await pacer.end()
+
+    def _pace_of(self, fleet: str) -> float:
+        watched = any(service.in_fleet(fleet) for service in self._rolled_out)
+        return self._interval if watched else max(self._interval, AT_REST)
 
     def _end(self, stream: Stream) -> None:
         self._roster.leave(stream)
@@ -76,6 +96,42 @@ class LoadReports:
         lasted = round(self._clock.monotonic() - stream.opened, 3)
         log.info("load_reports_ended", node=stream.node, reports=stream.messages, seconds=lasted)
         self._on_news()
+
+
+class _Pacer:
+    """Tells one proxy how often to report, at first and whenever that changes."""
+
+    def __init__(self, pace_of: Callable[[str], float], answer: Callable[[bytes], Awaitable[None]]) -> None:
+        self._pace_of = pace_of
+        self._answer = answer
+        self._wake = asyncio.Event()
+        self._over = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, fleet: str) -> None:
+        """Begin with a proxy of this fleet."""
+        self._task = asyncio.create_task(self._run(fleet))
+
+    def look(self) -> None:
+        """The pace may have changed."""
+        self._wake.set()
+
+    async def end(self) -> None:
+        """Write no more. Never cancelled within a write: gRPC would then forget to tell the proxy of the end."""
+        self._over = True
+        self._wake.set()
+        if self._task:
+            await asyncio.gather(self._task, return_exceptions=True)  # a write fails when the proxy has gone
+
+    async def _run(self, fleet: str) -> None:
+        told = None
+        while not self._over:
+            self._wake.clear()
+            interval = self._pace_of(fleet)
+            if interval != told:
+                await self._answer(_asked(interval))
+                told = interval
+            await self._wake.wait()
 
 
 def _asked(interval: float) -> bytes:

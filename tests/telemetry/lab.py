@@ -11,9 +11,12 @@ import grpc
 import yaml
 
 from controller.bootstrap import render
+from controller.core.rollout import Rollout
 from controller.core.routing import cluster_name, stats_name
+from controller.core.spec import Endpoint, Listen, Service, Version
 from controller.core.telemetry import Book
 from controller.core.verdict import Sample, Window
+from controller.core.view import ServiceState, View
 from controller.telemetry.envoy_metrics import EnvoyMetrics
 from controller.telemetry.load_reports import LoadReports
 from tests.support.clocks import RealClock
@@ -23,6 +26,14 @@ SERVICE = "fraud.scorer"
 """With a dot, since Envoy cuts the names of its statistics there."""
 INTERVAL = 0.2
 """Seconds between two reports in these tests."""
+
+
+def rolling_out(running: bool) -> View:
+    """A view in which the service's rollout runs, or none does."""
+    versions = tuple(Version(name=name, endpoints=(Endpoint(host="127.0.0.1", port=1),)) for name in ("v1", "v2"))
+    spec = Service(name=SERVICE, listen=Listen(port=1), versions=versions, stable="v1")
+    rollout = Rollout(id="r", service=SERVICE, stable="v1", canary="v2", policy=spec.policy) if running else None
+    return View("store", 1, {SERVICE: ServiceState(spec=spec, source="", stable="v1", rollout=rollout)})
 
 
 @dataclass
@@ -37,10 +48,11 @@ class Desk:
     async def open(self) -> None:
         """Listen for proxies."""
         clock = RealClock()
-        reports = LoadReports(self.book, clock, interval=INTERVAL, on_news=self._hear)
+        self.reports = LoadReports(self.book, clock, interval=INTERVAL, on_news=self._hear)
+        self.reports.follow(rolling_out(True))
         metrics = EnvoyMetrics(self.book, clock)
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-        self._server.add_generic_rpc_handlers((*reports.handlers(), *metrics.handlers()))
+        self._server.add_generic_rpc_handlers((*self.reports.handlers(), *metrics.handlers()))
         self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self._server.start()
 

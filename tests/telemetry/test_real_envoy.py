@@ -10,11 +10,12 @@ import pytest
 from controller.core.latency import EDGES_MS
 from controller.core.routing import cluster_name, stats_name
 from controller.demo.processes import Children
+from controller.telemetry.load_reports import AT_REST
 from tests.support.envoy import EnvoyProcess
 from tests.support.model import Behaviour, ModelServer
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
-from tests.telemetry.lab import SERVICE, Desk, Ledger, open_desk, static_bootstrap
+from tests.telemetry.lab import SERVICE, Desk, Ledger, open_desk, rolling_out, static_bootstrap
 
 pytestmark = pytest.mark.envoy
 StartModel = Callable[[str], Awaitable[ModelServer]]
@@ -228,3 +229,25 @@ async def test_several_envoys_add_up_also_under_one_name(
             await talk.ask(40)
             ledger.read(desk)
         await talk.check()
+
+
+async def test_reports_are_quick_only_while_a_rollout_runs(processes: Children, model_server: StartModel) -> None:
+    """The pace changes on the open stream, at once: a start is not missed, and rest costs little."""
+    v1, entry = await model_server("v1"), free_port()
+    async with open_desk("v1", "v2") as desk:
+        envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v1.address}))
+        await envoy.start()
+        await wait_until(lambda: desk.news)
+
+        async def seconds_for(windows: int) -> float:
+            begun = asyncio.get_running_loop().time()
+            for _ in range(windows):
+                await wait_until(lambda: Ledger().read(desk))
+            return asyncio.get_running_loop().time() - begun
+
+        desk.reports.follow(rolling_out(False))
+        await seconds_for(1)  # what was under way
+        assert await seconds_for(1) > AT_REST * 0.8
+        desk.reports.follow(rolling_out(True))
+        assert await seconds_for(4) < AT_REST
+        assert envoy.output.count("StreamLoadStats") == 0  # the stream was never broken
