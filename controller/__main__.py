@@ -74,7 +74,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _run(args: Sequence[str] | None, invocation: Invocation) -> int:
     try:
         answer = cli.main(args, prog_name="haldane", standalone_mode=False, obj=invocation)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
         raise

@@ -15,6 +15,7 @@ import click
 
 DEFAULT_ADMIN = "127.0.0.1:18001"
 DEFAULT_XDS = "127.0.0.1:18000"
+"""As in `controller.settings`, which would have to be loaded to be asked; a test holds them together."""
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 

@@ -1,6 +1,7 @@
 """What goes to standard output: one JSON document, or lines and tables of text."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 def plain(message: Message) -> dict[str, Any]:
     """A message as JSON values: every field under its name in the proto, empty ones too, whole numbers as numbers.
 
-    A message that is not set is null. An event's `details`, which is JSON itself, is shown as what it says.
+    A message that is not set is null, and so is what JSON has no number for (infinity: a p99 above the last bucket).
+    An event's `details`, which is JSON itself, is shown as what it says.
     """
     values = {field.name: _value(message, field) for field in message.DESCRIPTOR.fields}
     if isinstance(message, pb.Event) and message.details:
@@ -30,7 +32,7 @@ def service_document(service: pb.Service) -> dict[str, Any]:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """Print a document on one line, at once."""
-    click.echo(json.dumps(document, ensure_ascii=False))
+    click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -54,6 +56,8 @@ def _value(message: Message, field: Any) -> Any:
 
 
 def _item(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     return plain(value) if isinstance(value, Message) else value
 
 

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from controller.cli.failure import Exit, Failure
+from controller.cli.words import clean
 from controller.core.errors import Code, Violation
 
 _EXITS = {
@@ -28,7 +29,7 @@ def failure_of(error: grpc.RpcError, address: str, deadline: float = 0.0, reques
     """Why a call failed. `request_id` is the one of an act, empty for a mere question."""
     status = error.code()
     reason, violations = _details(error)
-    message = error.details() or status.name
+    message = clean(error.details() or status.name)
     if reason:
         retry = _retry(request_id) if reason == Code.NOT_DURABLE else ""
         shown = "the request is not valid:" if violations else message
@@ -84,7 +85,7 @@ def _details(error: grpc.RpcError) -> tuple[str, list[Violation]]:
 def _violation(field: str, description: str) -> Violation:
     found = _LINE.match(description)
     line = int(found[1]) if found else 0
-    return Violation(field, description[found.end() :] if found else description, line)
+    return Violation(clean(field), clean(description[found.end() :] if found else description), line)
 
 
 def _status(error: grpc.RpcError) -> status_pb2.Status:

@@ -18,7 +18,7 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 LEDGER_LINES = 6
 """The newest lines of the ledger that are shown."""
 
-TELLING = ("PAUSED", "AWAITING_APPROVAL", "ROLLING_BACK", "ROLLED_BACK")
+TELLING = ("PAUSED", "ROLLING_BACK", "ROLLED_BACK")
 """The phases in which one asks why."""
 CLIMBING = ("WARMING", "PROGRESSING")
 """The phases that lead to the next share."""

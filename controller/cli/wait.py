@@ -9,7 +9,7 @@ from controller.cli.failure import Exit, Failure
 from controller.cli.feed import Feed
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json
-from controller.cli.words import rollout_line
+from controller.cli.words import clean, rollout_line
 from controller.core.rollout import RUNNING, Phase
 from controller.core.units import format_duration, parse_duration
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
@@ -80,7 +80,7 @@ def _until(feed: Feed, phase: Phase, end: float | None, timeout: float | None) -
         if now is phase or (_passed(now, phase) and (under_way or rollout)):
             return news
         if not under_way:
-            why = f": {news.phase_reason}" if news.phase_reason else ""
+            why = f": {clean(news.phase_reason)}" if news.phase_reason else ""
             raise _not_reached(f"{news.service} is {news.phase}, not {phase}{why}", "ENDED_OTHERWISE", news)
         rollout = news
 

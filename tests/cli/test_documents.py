@@ -1,6 +1,7 @@
 """`--output json`: one document for every command, with the API's names, for jq and scripts."""
 
 import json
+import math
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,12 @@ def test_what_a_version_did_is_told_with_it(scorer: Path, haldane: Haldane, desk
     }
     assert (rollout["details"][0]["evidence"], rollout["details"][0]["limit"]) == (3.2, 100.0)
     assert rollout["reasons"][-1] == "23 s of the dwell are left"
+
+
+def test_what_has_no_number_is_null(scorer: Path, haldane: Haldane, desk: Desk) -> None:
+    """A p99 above the last bucket is infinite, which JSON cannot say; the document can still be read by anything."""
+    haldane(*START)
+    desk.see("scorer", Live(traffic={"v2": Traffic(1.0, 0.0, 12.1, math.inf, 10, 0)}))
+    done = haldane("get", "scorer", "-o", "json")
+    assert "Infinity" not in done.out
+    assert done.document["rollout"]["traffic"]["v2"]["p99_ms"] is None

@@ -15,6 +15,8 @@ from controller import __version__
 from controller.__main__ import COMMANDS, cli, main
 from controller.cli.failure import Exit
 from controller.cli.group import Entry, LazyGroup
+from controller.cli.invocation import DEFAULT_ADMIN, DEFAULT_XDS
+from controller.settings import Settings
 from tests.cli.conftest import Haldane
 from tests.cli.desk import WITHIN, Desk
 
@@ -91,6 +93,12 @@ def test_client_commands_load_no_part_of_the_controller() -> None:
     ours = {name for name in modules if name.startswith("controller.")}
     assert not HEAVY & set(modules)
     assert not {name for name in ours if name.split(".")[1] in ("app", "admin", "store", "xds", "telemetry", "demo")}
+
+
+def test_the_addresses_by_default_are_those_of_the_controller() -> None:
+    """Client and controller find each other without a word of configuration."""
+    fields = Settings.model_fields
+    assert (fields["admin_listen"].default, fields["xds_listen"].default) == (DEFAULT_ADMIN, DEFAULT_XDS)
 
 
 @pytest.mark.parametrize("variable", ["HALDANE_ADMIN", "HALDANE_ADMIN_LISTEN"])

@@ -1,0 +1,97 @@
+"""`haldane serve` as a process, and the commands against it: the whole way once, without a proxy."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.admin.doors import service_file
+from tests.cli.desk import WITHIN, eventually
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports on which nobody listens now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The settings of one controller of the test's own."""
+    xds, admin, http = (f"127.0.0.1:{port}" for port in free_ports(3))
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("HALDANE_")}
+    listens = {"HALDANE_XDS_LISTEN": xds, "HALDANE_ADMIN_LISTEN": admin, "HALDANE_HTTP_LISTEN": http}
+    return {**plain, **listens, "HALDANE_STORE": f"sqlite:{tmp_path / 'state.db'}"}
+
+
+@pytest.fixture
+def run(environment: dict[str, str]) -> Run:
+    """Runs a command with the controller's own settings, which also say where it is."""
+
+    def call(*args: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "controller", *args]
+        return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=WITHIN, check=False)
+
+    return call
+
+
+@pytest.fixture
+def controller(environment: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A running `haldane serve`."""
+    with (tmp_path / "log").open("wb") as log:
+        child = subprocess.Popen([sys.executable, "-m", "controller", "serve"], env=environment, stderr=log)
+    address = environment["HALDANE_ADMIN_LISTEN"].rpartition(":")
+    eventually(lambda: answers(int(address[2])), f"serve listens: {(tmp_path / 'log').read_text()}")
+    yield child
+    child.kill()
+    child.wait(WITHIN)
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on that port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_freeze_set_from_the_command_line_outlives_the_controller(
+    controller: "subprocess.Popen[bytes]", environment: dict[str, str], run: Run, tmp_path: Path
+) -> None:
+    """Declare, freeze, SIGTERM with 0, start again: frozen still, and the ledger whole."""
+    path = tmp_path / "scorer.yaml"
+    path.write_text(service_file())
+    assert run("apply", "-f", str(path)).returncode == 0
+    assert run("freeze", "--all", "--reason", "incident 42").returncode == 0
+    assert run("start", "scorer", "--canary", "v2").returncode == 3
+    controller.send_signal(signal.SIGTERM)
+    assert controller.wait(WITHIN) == 0
+    assert run("list").returncode == 6
+    again = subprocess.Popen([sys.executable, "-m", "controller", "serve"], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: run("list").returncode == 0, "the controller is back")
+        assert json.loads(run("freezes", "-o", "json").stdout)["freezes"][0]["reason"] == "incident 42"
+        assert run("start", "scorer", "--canary", "v2").returncode == 3
+        assert json.loads(run("events", "--verify", "-o", "json").stdout)["lines"] == 2
+    finally:
+        again.kill()
+        again.wait(WITHIN)
+
+
+def test_a_taken_port_is_named(environment: dict[str, str], run: Run) -> None:
+    """Who starts a controller where something listens already learns which door it is; exit code 1."""
+    host, _, port = environment["HALDANE_HTTP_LISTEN"].rpartition(":")
+    with socket.create_server((host, int(port))):
+        done = run("serve")
+    assert done.returncode == 1
+    assert "HALDANE_HTTP_LISTEN" in done.stderr
+    assert "Traceback" not in done.stderr
