@@ -97,27 +97,29 @@ async def rollback(play: Play) -> None:
 async def frozen(play: Play) -> None:
     """Routing is frozen, a bad canary does harm, nothing moves, the ledger says so; unfrozen, it rolls back."""
     witness, last = play.witness, play.witness.last_line
-    await _start(play, "v4", "a smaller model")
+    play.say("the server of v3 loads a build with the fault mended")
+    await play.stage.load_build("v3", Fault.NONE)
+    await _start(play, "v3", "mended")
     await witness.until_line("rollout_warm", last, 20, unless="rollback")
     frozen_at = await _operate(play, "freeze", "--all", "--reason", "incident 42")
     before, weights = len(witness.served), witness.weights
     await _refused(play)
-    play.say("the server of v4 loads a new build, which fails on a part of the images")
-    await play.stage.load_build("v4", Fault.EXCEPTION)
+    play.say("the server of v3 loads the next build, and the fault is back")
+    await play.stage.load_build("v3", Fault.EXCEPTION)
     harmed_at = time.monotonic()
     suppressed = await witness.until_line("rollback_suppressed", last, 20, unless="rollback")
     await asyncio.sleep(HELD)
     play.picture()
     play.check(f"while frozen nothing moved at Envoy: {_told(weights)}", len(witness.served) == before)
-    held = share(witness.answers, "v4", Period(weights, frozen_at, time.monotonic()))
+    held = share(witness.answers, "v3", Period(weights, frozen_at, time.monotonic()))
     play.check(f"clients saw the same split throughout: {_told_share(held)}", held.right)
     play.check("the ledger says that a rollback was suppressed", suppressed.who == WHO)
     lifted_at = await _operate(play, "unfreeze", "--all", "--reason", "over")
     await witness.until_line("rollback", last, 20)
-    done = await _check_rolled_back(play, "v4", "v2", harmed_at, last)
+    done = await _check_rolled_back(play, "v3", "v2", harmed_at, last)
     if done:
         play.tell(
-            f"v4 failed under the freeze for {lifted_at - done.first_bad:.1f} s, and {done.bad} of its answers were "
+            f"v3 failed under the freeze for {lifted_at - done.first_bad:.1f} s, and {done.bad} of its answers were "
             f"bad; it was rolled back {done.decided - lifted_at:.2f} s after the freeze was lifted"
         )
 
@@ -139,8 +141,8 @@ async def _start(play: Play, canary: str, why: str) -> None:
 
 async def _refused(play: Play) -> None:
     """While frozen, a start is refused with the exit code for that."""
-    play.say(f"$ haldane start {SERVICE} --canary v3")
-    said = await haldane(play.stage.environment, "start", SERVICE, "--canary", "v3")
+    play.say(f"$ haldane start {SERVICE} --canary v1")
+    said = await haldane(play.stage.environment, "start", SERVICE, "--canary", "v1")
     play.say(said.text)
     play.check(f"`haldane start` is refused while frozen, with exit code {FROZEN}", said.code == FROZEN)
 

@@ -13,8 +13,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from controller.cli.figures import figure
 from controller.cli.screen import screen as rollout_screen
-from controller.cli.words import clean, event_line
+from controller.cli.words import NONE, clean, event_line, synced
 from controller.core.units import format_parts
 from controller.demo.acts import Play
 from controller.demo.load import NOBODY, Flow
@@ -55,13 +56,19 @@ def clients(witness: Witness) -> Table:
 
 def status_line(witness: Witness) -> str:
     """The same in one line, for where there is no terminal."""
-    flows = witness.load.last(RECENT)
+    rollout = witness.rollout
     parts = [
         f"{version or 'nobody'} {format_parts(witness.weights.get(version, 0))} {flow.per_second:.0f}/s "
         f"{flow.errors} errors p50 {flow.p50_ms:.1f} p99 {flow.p99_ms:.1f} ms"
-        for version, flow in flows.items()
+        for version, flow in witness.load.last(RECENT).items()
     ]
-    return clean(" | ".join([witness.rollout.phase or "IDLE", *parts, f"verdict {witness.rollout.verdict or '-'}"]))
+    weighed = [
+        f"{ground.code} {figure(ground.evidence)} of {figure(ground.limit)}"
+        for ground in rollout.details
+        if ground.limit
+    ]
+    said = [f"verdict {rollout.verdict or NONE}", *weighed[:1], f"proxies {synced(rollout)}"]
+    return clean(" | ".join([rollout.phase, *parts, *said]))
 
 
 def _row(version: str, weight: str, flow: Flow, total: int) -> tuple[str, ...]:

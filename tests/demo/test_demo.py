@@ -60,7 +60,7 @@ def test_the_demo_shows_promotion_rollback_and_freeze(tmp_path: Path) -> None:
     assert re.search(r"measured +first bad answer -> decision \d+\.\d\d s", said)
     assert re.search(r"measured +clients saw [1-9]\d* bad answers", said)
     assert re.search(r"seen +`haldane start` is refused while frozen, with exit code 3", said)
-    assert re.search(r"seen +while frozen nothing moved at Envoy: v4 20%, v2 80%", said)
+    assert re.search(r"seen +while frozen nothing moved at Envoy: v3 20%, v2 80%", said)
     assert re.search(r"seen +the ledger says that a rollback was suppressed", said)
     assert in_folder(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
