@@ -26,6 +26,7 @@ from controller.core.routing import cluster_name
 from controller.core.telemetry import Book
 from controller.core.view import Entry, View
 from controller.diary import WHO
+from controller.faults import arm, reach, read_faults
 from controller.hooks.gates import HookGates
 from controller.hooks.listener import Listener
 from controller.loop import Loop
@@ -131,6 +132,7 @@ class Controller:
         """`asking` is for hooks that gate, `telling` for those who are told: so neither uses up the other's share."""
         term = await self._store.campaign(WHO)
         view = await self._store.load()
+        reach("start:before")
         gates = HookGates(
             self._settings.hooks,
             session=asking,
@@ -167,7 +169,9 @@ class Controller:
 
     def _publish(self, view: View) -> None:
         """Serve this view, and listen to the versions that it names."""
+        reach("push:before")
         self._xds.publish(view)
+        reach("push:after")
         versions = ((state.name, version.name) for state in view.services.values() for version in state.spec.versions)
         self._book.follow(cluster_name(service, version) for service, version in versions)
         self._load_reports.follow(view)
@@ -181,6 +185,7 @@ class Controller:
             running = [tasks.create_task(each) for each in work]
             await stop.wait()
             log.info("draining")
+            reach("drain:before")
             for task in running:
                 task.cancel()
 
@@ -298,6 +303,9 @@ def open_store(settings: Settings, clock: SystemClock) -> SqliteStore:
 async def run(settings: Settings) -> None:
     """Run a controller until SIGTERM or SIGINT. Raises `Unstartable`."""
     clock = SystemClock()
+    if settings.fault_points:
+        log.warning("test_mode", fault_points=settings.fault_points)
+        arm(read_faults(settings.fault_points))
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)

@@ -23,6 +23,7 @@ from controller.core.specfile import read_service
 from controller.core.units import format_duration
 from controller.core.verdict import Reason, Verdict
 from controller.core.view import FIXED_RESPONSE, Change, Entry, LedgerLine, ServiceState, View
+from controller.faults import reach
 from controller.ports import Clock, Conflict, Frozen, ReusedId, Store, StoreLost
 
 MAX_REASON = 1024
@@ -160,7 +161,10 @@ class Operations:
         entry = _entry("freeze_set", who, why, ",".join(f.scope for f in freezes))
         entry = entry.model_copy(update={"details": {"mode": mode.value, "until": until}})
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)
-        return freezes, await self._command(change)
+        reach("freeze:before")
+        revision = await self._command(change)
+        reach("freeze:after")
+        return freezes, revision
 
     async def unfreeze(
         self, scopes: Sequence[str], *, who: str, reason: str, request_id: str = ""

@@ -13,12 +13,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from controller.core.errors import Violation, invalid
 from controller.core.spec import NAME, Seconds
+from controller.faults import read_faults
 from controller.hooks.hook import Hook
 from controller.notify.target import Target
 
@@ -41,6 +42,13 @@ def _address(text: str) -> str:
         raise ValueError(f"HOST:PORT is needed, such as 127.0.0.1:18000, not {text!r}")
     if host.strip("[]") not in ("127.0.0.1", "::1", "localhost"):
         raise ValueError(f"{host} is not a loopback address: every door binds to loopback until TLS is configured")
+    return text
+
+
+def _faults(text: str | None, info: ValidationInfo) -> str | None:
+    if text and not info.data.get("test_mode"):
+        raise ValueError("kills and breaks the controller, for tests: refused unless HALDANE_TEST_MODE=1")
+    read_faults(text or "")
     return text
 
 
@@ -73,6 +81,10 @@ class Settings(BaseSettings):
     """Seconds that open calls get to end on SIGTERM."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is logged: this and what is more severe."""
+    test_mode: bool = False
+    """Whether `fault_points` may be set. For tests alone."""
+    fault_points: Annotated[str | None, AfterValidator(_faults)] = None
+    """Where a test kills, breaks or delays the controller (`controller/faults.py`); in test mode alone."""
     notify: dict[Name, Target] = Field(default_factory=dict)
     """Who is told of what happens."""
     hooks: dict[Name, Hook] = Field(default_factory=dict)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from controller.core.view import Change, LedgerLine
+from controller.faults import reach
 from controller.ports import Applied, StoreLost, Unusable
 from controller.store import rules, tables
 from controller.store.ledger import Past, Row
@@ -50,9 +51,11 @@ class Database:
     def apply(self, change: Change, token: int | None, at: float) -> int:
         """Apply the change, unless something speaks against it: the revision. A repeated one is only answered."""
         rules.check_sound(change)
+        reach("commit:before", change.entry.kind)
         revision = self._disk.write(lambda db: tables.apply(db, change, token, at))
         if revision > self.view.revision:
             self.view = rules.after(self.view, Effect.of(change, revision), revision)
+        reach("commit:after", change.entry.kind)
         return revision
 
     def applied(self, change_id: str) -> Applied | None:
@@ -92,7 +95,9 @@ class Database:
 
     def save_session(self, service: str, rollout_id: str, session: str) -> None:
         """Keep a session."""
+        reach("session:before")
         self._keep("REPLACE INTO sessions VALUES (?, ?, ?)", service, rollout_id, session)
+        reach("session:after")
 
     def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session of that rollout, if it is kept."""

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from controller.core.guard import Freeze
 from controller.core.view import Change, LedgerLine, ServiceState, View
+from controller.faults import reach
 from controller.ports import Applied
 from controller.store import rules
 from controller.store.ledger import Past, Row
@@ -85,6 +86,7 @@ def apply(db: sqlite3.Connection, change: Change, token: int | None, at: float) 
     _write(db, change, revision + 1)
     _append(db, change, revision + 1, at)
     db.execute("UPDATE store SET revision = ?", (revision + 1,))
+    reach("commit:inside", change.entry.kind)
     return revision + 1
 
 
