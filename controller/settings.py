@@ -74,8 +74,8 @@ class Settings(BaseSettings):
     store: str = Field(default_factory=lambda: f"sqlite:{state_directory() / 'haldane.db'}")
     """`sqlite:PATH` or `etcd:HOST:PORT,...`."""
     report_interval: Annotated[Seconds, Field(ge=0.1, le=60)] = 0.2
-    """Seconds between an Envoy's load reports while a rollout of one of its services runs; at rest 2 s or this, if it is
-    longer. Each report repeats the 61 KB node: 305 KB/s during a rollout, 31 KB/s at rest."""
+    """Seconds between an Envoy's load reports while a rollout of one of its services runs; at rest 2 s or this, if it
+    is longer. Each report repeats the 61 KB node: 305 KB/s during a rollout, 31 KB/s at rest."""
     sync_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The share of the connected proxies that must serve a step before the next one is taken."""
     drain: Annotated[Seconds, Field(ge=0, le=60)] = 2.0
