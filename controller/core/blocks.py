@@ -64,4 +64,4 @@ class Block(NamedTuple):
 
     def stale(self, weight: int) -> bool:
         """Whether it has waited for one side for so long that it must begin anew. Looks at sizes alone."""
-        return (self.n_c < 1 or self.n_s < 1) and self.n_c + self.n_s >= TOO_MANY * needed(weight)
+        return weight < PARTS and (self.n_c < 1 or self.n_s < 1) and self.n_c + self.n_s >= TOO_MANY * needed(weight)

@@ -12,7 +12,7 @@ from controller.core.evidence import Null
 from controller.core.spec import Policy
 from controller.core.units import PARTS
 
-ALTERNATIVES = ((0.003, 0.2), (0.015, 0.4), (0.06, 0.2), (0.25, 0.1), (0.7, 0.1))
+ALTERNATIVES = ((0.004, 0.3), (0.02, 0.45), (0.1, 0.12), (0.5, 0.13))
 """Errors above what the null allows, as shares, each with its part of the channel's wealth. In points and not as
 ratios: in an incident that both sides share a bet on two points more stakes little by itself."""
 CLIENT_ALTERNATIVES = ((0.015, 0.5), (0.06, 0.3), (0.4, 0.2))
@@ -21,6 +21,8 @@ STUCK = ((0.3, 0.4), (0.8, 0.6))
 """Likewise for requests that are not answered at all."""
 ODDS = ((1.4, 0.3), (2.5, 0.4), (8.0, 0.3))
 """Slow answers: how many times the odds that the null allows."""
+LIMITS = ((0.015, 0.3), (0.03, 0.4), (0.2, 0.3))
+"""The share of answers above the absolute limit of p99, of which 1 % is allowed."""
 SHIFTS = ((0.04, 0.4), (0.10, 0.4), (0.25, 0.2))
 """The mean rank above what the null allows."""
 MOST_GAIN = 30.0
@@ -28,8 +30,6 @@ MOST_GAIN = 30.0
 
 QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
 """Stable's running quantiles at which the distribution of latency is cut into bins."""
-SCORES = (0.05, 0.175, 0.375, 0.625, 0.825, 0.925, 0.97, 0.995)
-"""The mid-rank of each bin: the whole distribution in one number (Wilcoxon's test, in bins)."""
 SHIFT_MARGIN = 0.02
 TAILS = {
     "latency_p50": (QUANTILES.index(0.50), 0.02),
@@ -46,7 +46,7 @@ ALTERNATIVES_OF = {
     "overdue": STUCK,
     "errors_max": ALTERNATIVES,
     "latency": SHIFTS,
-    "latency_max": ALTERNATIVES,
+    "latency_max": LIMITS,
     **dict.fromkeys(TAILS, ODDS),
 }
 """The alternatives of each channel, each with its part of the channel's stake."""
@@ -57,15 +57,15 @@ STUCK_MARGIN = 0.05
 STUCK_MARGIN_COLD = 0.5
 
 _WEIGHTS = {
-    "5xx": 0.55,
+    "5xx": 0.50,
     "4xx": 0.10,
-    "overdue": 0.05,
-    "latency": 0.08,
-    "latency_p50": 0.02,
+    "overdue": 0.03,
+    "latency": 0.13,
+    "latency_p50": 0.01,
     "latency_p75": 0.02,
     "latency_p90": 0.05,
     "latency_p95": 0.05,
-    "latency_p99": 0.08,
+    "latency_p99": 0.11,
 }
 _LIMIT_WEIGHT = 0.15
 """What an absolute limit gets, if there is one."""

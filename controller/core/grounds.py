@@ -4,6 +4,7 @@ from controller.core.arrivals import Arrivals
 from controller.core.channels import GATE_METRICS, STUCK_MARGIN, TAILS, Plan, plan_of
 from controller.core.dossier import Evidence
 from controller.core.gates import still_needed
+from controller.core.harm import error_null, slower_than
 from controller.core.slowdown import BINS, MEDIAN, TAIL
 from controller.core.spec import Policy
 from controller.core.units import PARTS, format_duration, format_parts
@@ -24,7 +25,7 @@ _GROUP = {"5xx": "5xx", "errors_max": "5xx", "4xx": "4xx", "overdue": "overdue"}
 def harm_shown(policy: Policy, plan: Plan, evidence: Evidence) -> Reason:
     """The channel that decided, and what it saw."""
     name = evidence.weightiest(plan)
-    return _reading(policy, evidence, name, evidence.total, plan.limit)
+    return _reading(policy, plan, evidence, name, evidence.total, plan.limit)
 
 
 def readings(policy: Policy, evidence: Evidence) -> tuple[Reason, ...]:
@@ -35,7 +36,7 @@ def readings(policy: Policy, evidence: Evidence) -> tuple[Reason, ...]:
     plan = plan_of(policy)
     found = []
     for name, weight in plan.weights.items():
-        found.append(_reading(policy, evidence, name, evidence.harm[name].total / weight, plan.limit / weight))
+        found.append(_reading(policy, plan, evidence, name, evidence.harm[name].total / weight, plan.limit / weight))
     return tuple(found)
 
 
@@ -67,7 +68,10 @@ def proven(plan: Plan, evidence: Evidence, step: int) -> Reason:
     seen = f"canary {seen_as(x_c, n_c)}, stable {seen_as(x_s, n_s)}"
     rates = (x_c / n_c if n_c else None, x_s / n_s if n_s else None)
     if evidence.weight >= PARTS:
-        text = f"no harm seen: {seen} server errors; evidence of harm {figure(evidence.total)}, limit {plan.limit:g}"
+        text = (
+            f"no harm seen: {seen} server errors; evidence of harm {figure(evidence.total)}, limit {plan.limit:g} "
+            f"(a false alarm in {100 / plan.limit:.3g} % of rollouts at most, however long the bake is)"
+        )
         return Reason("no_harm", text, *rates, int(n_c), int(n_s), evidence.total, plan.limit)
     rung = plan.rung_of(step)
     shown = min([evidence.proofs[metric].shown[rung] for metric in GATE_METRICS if required(evidence, metric)])
@@ -175,29 +179,32 @@ def figure(value: float) -> str:
     return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.2g}"
 
 
-def _reading(policy: Policy, evidence: Evidence, name: str, value: float, limit: float) -> Reason:
+def _reading(policy: Policy, plan: Plan, evidence: Evidence, name: str, value: float, limit: float) -> Reason:
     n_c, x_c, n_s, x_s = counts_of(evidence, name)
     recent = evidence.recent.get(_GROUP.get(name, "latency"))
     span = max(1.0, evidence.time - recent.since) if recent else 0.0
     text = (
         f"{_EVENT[name]}: canary {seen_as(x_c, n_c)}, stable {seen_as(x_s, n_s)} in the last {span:.0f} s; "
-        f"allowed {_allowed(policy, name)}; evidence {figure(value)}, limit {figure(limit)}"
+        f"allowed {_allowed(policy, plan, evidence, name)}; evidence {figure(value)}, limit {figure(limit)}"
     )
     rates = (x_c / n_c if n_c else None, x_s / n_s if n_s else None)
     return Reason(name, text, *rates, int(n_c), int(n_s), value, limit, channel=name)
 
 
-def _allowed(policy: Policy, name: str) -> str:
-    errors, latency = policy.errors, policy.latency
+def _allowed(policy: Policy, plan: Plan, evidence: Evidence, name: str) -> str:
+    errors, latency, bakes = policy.errors, policy.latency, evidence.weight >= PARTS
     if name in ("5xx", "4xx"):
-        return f"{errors.ratio:g} x stable + {errors.margin * 100:g} points"
+        ratio, margin = error_null(policy, plan, evidence, name)
+        if bakes:
+            return f"{margin * 100:.2g} % (stable's past and a margin)"
+        return f"{ratio:g} x stable + {margin * 100:g} points"
     if name == "errors_max":
         return f"{(errors.max or 0) * 100:g} %"
     if name == "overdue":
-        return f"{errors.ratio:g} x stable + {STUCK_MARGIN * 100:g} points"
+        return f"{STUCK_MARGIN * 100:g} points more than stable"
     if name == "latency_max":
         return f"1 % above {(latency.p99 or 0) * 1000:g} ms"
-    return f"{latency.tolerance * 100:g} % slower"
+    return f"{(slower_than(policy, evidence) - 1) * 100:.0f} % slower"
 
 
 def _gate(plan: Plan, evidence: Evidence, metric: str, rung: int) -> Reason:

@@ -9,9 +9,9 @@ from math import sqrt
 from controller.core.blocks import Block
 from controller.core.channels import (
     ALTERNATIVES_OF,
+    LIMITS,
     MOST_GAIN,
     ODDS,
-    SCORES,
     SHIFT_MARGIN,
     SHIFTS,
     STUCK,
@@ -26,7 +26,6 @@ from controller.core.evidence import Null, bernoulli_bet, bet_on, e_value, score
 from controller.core.gates import MOST as GATE_MOST
 from controller.core.gates import PACE as GATE_PACE
 from controller.core.gates import PLACED_COLD as GATE_PLACED_COLD
-from controller.core.rates import Rate
 from controller.core.slowdown import MEDIAN, TAIL, Thresholds, exceeding, with_errors
 from controller.core.spec import Policy
 from controller.core.units import PARTS
@@ -35,12 +34,12 @@ STALE_START, STALE_PER_MINUTE, STALE_MOST = 3.0, 1.0, 20.0
 """The margin in the bake, in error margins: a baseline of the past is worth less from minute to minute."""
 BAKE_CLIENT = 3.0
 """Client errors depend on who asks: in the bake their margin is so many times as wide."""
+BAKE_SLOWER, BAKE_SLOWER_PER_HOUR, BAKE_SLOWER_MOST = 1.5, 1.0, 3.0
+"""In the bake the canary may be slower by this factor beyond the tolerance: its load is another one, and stable's
+latency is of the past, more so with every hour."""
 LEAST_MARGIN = 0.001
 MOST_ALLOWED = 0.95
 """Where the null allows more than this, there is nothing to bet on."""
-LIMIT_TARGETS = (0.014, 0.025, 0.06, 0.2, 0.6)
-"""Alternatives for the share of answers above the absolute limit of p99, of which 1 % are allowed."""
-
 Counts = tuple[float, float, float, float]
 """Requests and events of the canary, requests and events of stable."""
 
@@ -48,7 +47,7 @@ Counts = tuple[float, float, float, float]
 def settle_answers(policy: Policy, plan: Plan, after: Evidence, step: int) -> None:
     """The 5xx and their absolute limit."""
     q, _, n_c, x_c, n_s, x_s, _, _ = after.answers
-    null = _null(policy, plan, after, after.answers, after.server, 1.0)
+    null = _null(policy, plan, after, "5xx", after.answers)
     _bet_on_errors(plan, after, "5xx", null, after.answers)
     most = policy.errors.max
     if most is not None and x_s <= most * n_s and after.server.guess <= most:
@@ -61,7 +60,7 @@ def settle_answers(policy: Policy, plan: Plan, after: Evidence, step: int) -> No
 def settle_classes(policy: Policy, plan: Plan, after: Evidence, step: int) -> None:
     """The 4xx."""
     q, _, n_c, x_c, n_s, x_s, _, _ = after.classes
-    null = _null(policy, plan, after, after.classes, after.client, BAKE_CLIENT)
+    null = _null(policy, plan, after, "4xx", after.classes)
     _bet_on_errors(plan, after, "4xx", null, after.classes)
     _note(policy, plan, after, "4xx", step, q, (n_c, x_c, n_s, x_s))
 
@@ -93,10 +92,10 @@ def settle_latency(policy: Policy, plan: Plan, after: Evidence, step: int, at: T
         for name, (i, margin) in TAILS.items():
             _bet_on_tail(plan, after, name, margin, at.q[i], (n_c, over_c[i], n_s, over_s[i]), alone)
         if not alone:
-            _bet_on_shift(plan, after, bins_c, bins_s)
+            _bet_on_shift(plan, after, at, bins_c, bins_s)
         if policy.latency.p99 is not None and at.over <= 0.01 and stable.above(at.limit) <= 0.01 * stable.timed + 1:
             over = max(canary.above(at.limit), min(canary.errors, n_c))
-            bets = [bernoulli_bet(Null(0.0, 0.01), 0.0, p, 0.0) for p in LIMIT_TARGETS]
+            bets = [bernoulli_bet(Null(0.0, 0.01), 0.0, p, 0.0) for p, _ in LIMITS]
             _bet(plan, after, "latency_max", [e_value(bet, n_c, over, 0.0, 0.0) for bet in bets])
     _recount(after, "latency", (n_c, *over_c, n_s, *over_s))
     if alone:
@@ -107,13 +106,30 @@ def settle_latency(policy: Policy, plan: Plan, after: Evidence, step: int, at: T
         _prove(policy, plan, after, metric, step, at.q[i], counts)
 
 
-def _null(policy: Policy, plan: Plan, after: Evidence, block: Block, rate: Rate, times: float) -> Null:
-    """The null of an error channel: against stable, or where stable has no traffic against its past."""
-    if not (after.weight >= PARTS and block.alone):
-        return plan.harm if after.warm else plan.cold
+def error_null(policy: Policy, plan: Plan, evidence: Evidence, name: str) -> Null:
+    """What is allowed of errors: in comparison with stable, or where stable has no traffic with its past."""
+    if evidence.weight < PARTS:
+        return plan.harm if evidence.warm else plan.cold
+    rate, times = (evidence.server, 1.0) if name == "5xx" else (evidence.client, BAKE_CLIENT)
     past = rate.baseline + 2 * sqrt(rate.baseline / (rate.n + 250.0))
-    margins = min(STALE_MOST, STALE_START + STALE_PER_MINUTE * (after.time - after.changed) / 60.0)
+    margins = min(STALE_MOST, STALE_START + STALE_PER_MINUTE * (evidence.time - evidence.changed) / 60.0)
     return Null(0.0, policy.errors.ratio * past + times * margins * max(policy.errors.margin, LEAST_MARGIN))
+
+
+def slower_than(policy: Policy, evidence: Evidence) -> float:
+    """The factor by which the canary may be slower."""
+    slower = 1 + policy.latency.tolerance
+    if evidence.weight < PARTS:
+        return slower
+    hours = (evidence.time - evidence.changed) / 3600
+    return slower * min(BAKE_SLOWER_MOST, BAKE_SLOWER + BAKE_SLOWER_PER_HOUR * hours)
+
+
+def _null(policy: Policy, plan: Plan, after: Evidence, name: str, block: Block) -> Null:
+    """The null of a block: proxies that have not followed yet may give stable traffic in the bake's first moments."""
+    if after.weight >= PARTS and not block.alone:
+        return plan.harm
+    return error_null(policy, plan, after, name)
 
 
 def _bet_on_errors(plan: Plan, after: Evidence, name: str, null: Null, block: Block) -> None:
@@ -148,10 +164,13 @@ def _bet_on_tail(
     _bet(plan, after, name, e_values)
 
 
-def _bet_on_shift(plan: Plan, after: Evidence, bins_c: Sequence[int], bins_s: Sequence[int]) -> None:
-    null, middle = Null(1.0, SHIFT_MARGIN), 0.5
-    targets = [middle + SHIFT_MARGIN + more for more, _ in SHIFTS]
-    _bet(plan, after, "latency", [score_e_value(null, middle, p, SCORES, bins_c, bins_s) for p in targets])
+def _bet_on_shift(plan: Plan, after: Evidence, at: Thresholds, bins_c: Sequence[int], bins_s: Sequence[int]) -> None:
+    """The mean rank: Wilcoxon's test, in bins."""
+    shares = [here - above for here, above in zip((1.0, *at.q), (*at.q, 0.0), strict=True)]
+    mean = sum([score * share for score, share in zip(at.scores, shares, strict=True)])
+    null = Null(1.0, SHIFT_MARGIN)
+    targets = [mean + SHIFT_MARGIN + more for more, _ in SHIFTS]
+    _bet(plan, after, "latency", [score_e_value(null, mean, p, at.scores, bins_c, bins_s) for p in targets])
 
 
 def _bet(plan: Plan, after: Evidence, name: str, e_values: Sequence[float]) -> None:

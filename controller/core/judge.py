@@ -19,7 +19,7 @@ from controller.core.blocks import PACE, Block
 from controller.core.channels import GATE_SLACK, Plan, plan_of
 from controller.core.dossier import Evidence
 from controller.core.grounds import gate_readings, readings
-from controller.core.harm import settle_answers, settle_classes, settle_latency, settle_stuck
+from controller.core.harm import settle_answers, settle_classes, settle_latency, settle_stuck, slower_than
 from controller.core.slowdown import REFRESH, TAIL, Pair
 from controller.core.spec import Policy
 from controller.core.units import PARTS
@@ -41,9 +41,6 @@ PATIENCE, PATIENCE_COLD, PATIENCE_UNKNOWN = 2.0, 5.0, 15.0
 latency is not known."""
 PATIENCE_TAILS = 4.0
 """Nothing is overdue before so many times stable's p99."""
-BAKE_SLOWER = 1.5
-"""In the bake the canary may be slower by this factor beyond the tolerance: its load is another one, and stable's
-latency is of the past."""
 STUCK_GUESS = 0.001
 
 
@@ -111,28 +108,28 @@ def _count(after: Evidence, canary: Sample | None, stable: Sample | None, second
     timed, classed = after.timed, after.classed
     if canary is not None:
         n, bad = canary.answered, canary.errors.get("4xx", 0)
-        errors = n - canary.ok
-        side = after.pair.canary.after(n, errors, canary.latency)
+        failed = n - canary.ok - bad
+        side = after.pair.canary.after(n, failed, canary.latency)
         told = side.timed > after.pair.canary.timed
         after.pair = Pair(after.pair.since, side, after.pair.stable)
-        after.answers = after.answers.with_canary(n, errors - bad)
+        after.answers = after.answers.with_canary(n, failed)
         after.classes = after.classes.with_canary(n, bad, heard=told or (classed and not timed))
         after.load_c, of_age, overdue = after.load_c.after(after.time, canary.started, n, patience)
         after.stuck = after.stuck.with_canary(of_age, overdue)
         after.timed, after.classed = after.timed or told, after.classed or "4xx" in canary.errors
     if stable is not None:
         n, bad = stable.answered, stable.errors.get("4xx", 0)
-        errors = n - stable.ok
-        side = after.pair.stable.after(n, errors, stable.latency)
+        failed = n - stable.ok - bad
+        side = after.pair.stable.after(n, failed, stable.latency)
         told = side.timed > after.pair.stable.timed
         after.pair = Pair(after.pair.since, after.pair.canary, side)
-        after.answers = after.answers.with_stable(n, errors - bad)
+        after.answers = after.answers.with_stable(n, failed)
         after.classes = after.classes.with_stable(n, bad, heard=told or (classed and not timed))
         after.load_s, of_age, overdue = after.load_s.after(after.time, stable.started, n, patience)
         after.stuck = after.stuck.with_stable(of_age, overdue)
         after.timed, after.classed = after.timed or told, after.classed or "4xx" in stable.errors
         troubled = after.time < after.incident_until
-        after.server = after.server.after(n, errors - bad, seconds, incident=troubled)
+        after.server = after.server.after(n, failed, seconds, incident=troubled)
         after.client = after.client.after(n, bad, seconds, incident=troubled)
         if after.server.troubled or after.client.troubled:
             after.incident_until = after.time + CALM
@@ -173,7 +170,8 @@ def _settle(policy: Policy, plan: Plan, after: Evidence, step: int, sample: Samp
     if closes and after.thresholds is not None:
         settle_latency(policy, plan, after, step, after.thresholds)
     if closes or pair.stale(weight) or (after.thresholds is None and pair.stable.timed):
-        after.past = after.past.after(pair.stable.buckets, after.time)
+        if pair.stable.timed:
+            after.past = after.past.after(pair.stable.buckets, time)
         after.pair = Pair(after.time)
         _renew_thresholds(policy, after, sample)
 
@@ -183,12 +181,10 @@ def _renew_thresholds(policy: Policy, after: Evidence, sample: Sample | None) ->
     due = after.thresholds is None or after.time - after.thresholds.since >= REFRESH
     if not due or not after.past.enough:
         return
-    slower = 1 + policy.latency.tolerance
     limit = policy.latency.p99 * 1000 if policy.latency.p99 is not None else inf
-    errors = after.server.guess + after.client.guess
-    baking = BAKE_SLOWER if after.weight >= PARTS else 1.0
+    slower, at_gates = slower_than(policy, after), (1 + policy.latency.tolerance) * GATE_SLACK
     edges = [edge for edge, _ in sample.latency] if sample else []
-    after.thresholds = after.past.thresholds(edges, slower * baking, slower * GATE_SLACK, limit, errors)
+    after.thresholds = after.past.thresholds(edges, slower, at_gates, limit, after.server.guess)
 
 
 def _verdict(policy: Policy, plan: Plan, after: Evidence, step: int) -> Verdict:

@@ -5,11 +5,11 @@ answers are counted above thresholds that are higher by the tolerance: the null 
 than that. Thresholds are stable's quantiles of the past, and stand still while a block is open: a threshold that moved
 with the block's own outcomes would break the proof.
 
-Errors count as infinitely slow. Envoy's histogram holds them among the answers, at places unknown; where it does not
-(fewer entries than answers), they are added. For harm they are placed where they speak least for it: the canary's among
-its slowest answers, stable's among its fastest. The bound is then valid wherever they were, and a canary that fails
-fast cannot look faster than it would be if those answers had been its slowest. At the gates the histogram is taken as
-it is: what failing fast can hide there is bounded by the errors' own gate.
+Server errors count as infinitely slow. Envoy's histogram holds them among the answers, at places unknown; where it
+does not (fewer entries than answers), they are added. For harm they are placed where they speak least for it: the
+canary's among its slowest answers, stable's among its fastest. The bound is then valid wherever they were, and a canary
+that fails fast cannot look faster than it would be if those answers had been its slowest. At the gates the histogram is
+taken as it is: what failing fast can hide there is bounded by the errors' own gate.
 """
 
 from bisect import bisect_left
@@ -32,8 +32,10 @@ PACE = 3.0
 """Seconds that a block stays open at least: quantiles need many answers, so nothing is lost by looking less often."""
 BINS = len(QUANTILES) + 1
 MEDIAN, TAIL = QUANTILES.index(0.50), QUANTILES.index(0.99)
-NEAR = 2.0
-"""An edge may stand for a quantile if it is exceeded at most so many times as often, or as seldom."""
+ABOUT = 0.07
+"""How far from its quantile an edge may be, as a share of the answers."""
+ROUNDED = 0.01
+"""Edges are rounded numbers: 7.9 stands for 7.2 and 10 % more."""
 
 Buckets = Mapping[float, int]
 """Upper edge in milliseconds -> answers."""
@@ -42,6 +44,7 @@ Buckets = Mapping[float, int]
 class Thresholds(NamedTuple):
     """Where latency is cut, in milliseconds: stable's edges, the canary's (slower by the tolerance), the canary's at
     the gates, and the absolute limit. `q` is how often stable exceeded its edges up to now, `over` how often the limit.
+    `scores` are the ranks in the middle of the bins, from 0 to 1: the whole distribution in one number.
     """
 
     since: float
@@ -51,6 +54,7 @@ class Thresholds(NamedTuple):
     limit: float
     q: tuple[float, ...]
     over: float
+    scores: tuple[float, ...]
 
 
 class Side(NamedTuple):
@@ -101,7 +105,7 @@ class Pair(NamedTuple):
     def stale(self, weight: int) -> bool:
         """Whether it has waited for one side for too long."""
         timed_c, timed_s = self.canary.timed, self.stable.timed
-        return (not timed_c or not timed_s) and timed_c + timed_s >= TOO_MANY * needed(weight)
+        return weight < PARTS and (not timed_c or not timed_s) and timed_c + timed_s >= TOO_MANY * needed(weight)
 
     @property
     def alone(self) -> bool:
@@ -173,30 +177,37 @@ class Past(NamedTuple):
         counts = self.counts
         reached = list(accumulate([counts.get(edge, 0.0) for edge in edges]))
         above = [max(0.0, 1.0 - below / self.total) for below in reached]
-        chosen = [_tightest(edges, reached, self.total, quantile, slower) for quantile in QUANTILES]
+        chosen = [_edge_at(edges, above, 1 - quantile, slower) for quantile in QUANTILES]
         cuts = [edges[i] for i in chosen]
         ceiling = _beyond(edges, limit)
         over = above[bisect_left(edges, ceiling)] if ceiling < inf else 0.0
+        q = tuple([min(0.98, above[i] + errors) for i in chosen])
         return Thresholds(
             self.at,
             tuple(cuts),
             tuple([_beyond(edges, cut * slower) for cut in cuts]),
             (_beyond(edges, cuts[MEDIAN] * at_gates), _beyond(edges, cuts[TAIL] * at_gates)),
             ceiling,
-            tuple([min(0.98, above[i] + errors) for i in chosen]),
+            q,
             min(0.98, over + errors),
+            tuple([1 - (here + above) / 2 for here, above in zip((1.0, *q), (*q, 0.0), strict=True)]),
         )
 
 
-def _tightest(edges: Sequence[float], reached: Sequence[float], total: float, quantile: float, slower: float) -> int:
-    """The edge at the quantile, or the one beside it whose shifted edge overshoots the tolerance least."""
-    at = min(bisect_left(reached, quantile * total * (1 - 1e-12)), len(edges) - 1)
-    least, most = total * (1 - (1 - quantile) * NEAR), total * (1 - (1 - quantile) / NEAR)
-    near = [i for i in (at, at - 1, at + 1) if 0 <= i < len(edges) - 1 and least <= reached[i] <= most]
-    return min(near, key=lambda i: _beyond(edges, edges[i] * slower) / edges[i], default=at)
+def _edge_at(edges: Sequence[float], above: Sequence[float], wanted: float, slower: float) -> int:
+    """The edge that stands for the quantile that is exceeded as often as wanted: of those about there the one whose
+    shifted edge overshoots the tolerance least. Ranks need not be exact; tails must not be exceeded more often."""
+    least, most = (wanted - ABOUT, wanted + ABOUT) if wanted > 2 * ABOUT else (wanted / 2, wanted)
+    at = bisect_left(above, -wanted * (1 + 1e-9), key=lambda share: -share)
+    near = [i for i in range(max(0, at - 3), min(at + 4, len(edges) - 1)) if least <= above[i] <= most * (1 + 1e-9)]
+    return min(
+        near,
+        key=lambda i: (_beyond(edges, edges[i] * slower) / edges[i], abs(above[i] - wanted)),
+        default=min(at, len(edges) - 1),
+    )
 
 
 def _beyond(edges: Sequence[float], value: float) -> float:
-    """The lowest edge that is not below the value."""
-    at = bisect_left(edges, value * (1 - 1e-9))
+    """The lowest edge that is not below the value, but for rounding."""
+    at = bisect_left(edges, value * (1 - ROUNDED))
     return edges[at] if at < len(edges) else inf

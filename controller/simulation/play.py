@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controller.core.latency import bucket_of
 from controller.core.rollout import Phase
@@ -23,7 +23,7 @@ class Setting:
     tick: float = 1.0
     onset: float = 0.0
     """When the canary's fault sets in."""
-    stable: Server = Server()
+    stable: Server = field(default_factory=Server)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> O
         moment = Moment(now, now - setting.onset, share)
         n = poisson(rng, rps * setting.tick)
         n_c = binomial(rng, n, share)
-        if moment.since < 0:
+        if moment.since <= 0:
             before = (canary.requests, canary.bad)
         usual = scenario.both(setting.stable, moment)
         seen_s = stable.serve(usual, n - n_c, now)
@@ -68,7 +68,7 @@ def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> O
         missing = scenario.missing and rng.random() < scenario.missing
         look = trial.look(now, None if missing else seen_s, None if missing else seen_c)
         if look.word in ("rollback", "promote") and (decided is None or look.word == "rollback"):
-            decided = (max(0.0, moment.since), canary.requests - before[0], canary.bad - before[1])
+            decided = (max(0.0, moment.since + setting.tick), canary.requests - before[0], canary.bad - before[1])
             why = "; ".join(reason.text for reason in look.verdict.reasons)
         if now >= len(weights) * 60:
             weights.append(trial.rollout.weight)
