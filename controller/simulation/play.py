@@ -13,6 +13,9 @@ from controller.simulation.scenarios import Moment, Scenario
 from controller.simulation.traffic import Server, Side, binomial, poisson
 from controller.simulation.trial import Trial
 
+SLOW = 1.1
+"""An answer is a bad one for its latency beyond so many times stable's p99."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -27,61 +30,71 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one rollout went. `seconds` and `requests` (of the canary) count from the fault's onset to the rollback, or
-    to the decision to promote; `bad` are the canary's failed, unanswered and slow answers meanwhile."""
+class Played:
+    """How one rollout went.
+
+    `at` is when it was decided: the rollback, or else the promotion; None if neither came. From the fault's onset to
+    that decision or to the end, `seconds` passed, the canary had `requests`, and `bad` of its answers failed, were
+    slow or never came. `moves` are (time, weight of the canary from then on).
+    """
 
     rolled_back: bool
     promoted: bool
-    """Promoted for good: the bake is over, or still going on well when the time was up."""
+    """Nothing was held against it in the bake either."""
+    at: float | None
     seconds: float
     requests: int
     bad: int
-    why: str
-    weights: tuple[int, ...]
-    """The canary's weight, minute by minute."""
+    cause: str
+    """The code of the reason of a rollback."""
+    moves: tuple[tuple[float, int], ...]
 
 
-def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> Outcome:
+def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> Played:
     """One rollout from its start until it is over or the time is up."""
     rng = random.Random(seed)  # noqa: S311  (a simulation)
     trial = Trial(service)
     stable, canary = Side(rng), Side(rng)
-    canary.slow_from = bucket_of(setting.stable.quantile(0.99) * 1.1)
+    canary.slow_from = bucket_of(setting.stable.quantile(0.99) * SLOW)
     rps = setting.rps if scenario.rps is None else scenario.rps
-    weights: list[int] = []
-    decided: tuple[float, int, int] | None = None
-    before = (0, 0)
-    ticks = math.ceil(setting.duration / setting.tick)
-    why = ""
-    for number in range(1, ticks + 1):
+    moves = [(0.0, trial.rollout.weight)]
+    before, at, cause, counted = (0, 0), None, "", (0, 0)
+    now = 0.0
+    for number in range(1, math.ceil(setting.duration / setting.tick) + 1):
         now = number * setting.tick
-        share = trial.rollout.weight / PARTS
-        moment = Moment(now, now - setting.onset, share)
-        n = poisson(rng, rps * setting.tick)
-        n_c = binomial(rng, n, share)
+        moment = Moment(now, now - setting.onset, trial.rollout.weight / PARTS)
         if moment.since <= 0:
             before = (canary.requests, canary.bad)
+        n = poisson(rng, rps * setting.tick)
+        n_c = binomial(rng, n, moment.share)
         usual = scenario.both(setting.stable, moment)
-        seen_s = stable.serve(usual, n - n_c, now)
-        seen_c = canary.serve(scenario.canary(usual, moment), n_c if scenario.arrives else 0, now)
-        missing = scenario.missing and rng.random() < scenario.missing
-        look = trial.look(now, None if missing else seen_s, None if missing else seen_c)
-        if look.word in ("rollback", "promote") and (decided is None or look.word == "rollback"):
-            decided = (max(0.0, moment.since + setting.tick), canary.requests - before[0], canary.bad - before[1])
-            why = "; ".join(reason.text for reason in look.verdict.reasons)
-        if now >= len(weights) * 60:
-            weights.append(trial.rollout.weight)
+        told_s = stable.serve(usual, n - n_c, now)
+        told_c = canary.serve(scenario.canary(usual, moment), n_c if scenario.arrives else 0, now)
+        missing = scenario.missing > 0 and rng.random() < scenario.missing
+        look = trial.look(now, None if missing else told_s, None if missing else told_c)
+        if trial.rollout.weight != moves[-1][1]:
+            moves.append((now, trial.rollout.weight))
+        if look.word in ("rollback", "promote"):
+            at, counted, cause = now, (canary.requests, canary.bad), look.verdict.cause
         if trial.over:
             break
     phase = trial.rollout.phase
-    seconds, requests, bad = decided or (now, canary.requests - before[0], canary.bad - before[1])
     rolled_back = phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK)
-    promoted = phase in (Phase.PROMOTING, Phase.BAKING, Phase.PROMOTED)
-    return Outcome(rolled_back, promoted, seconds, requests, bad, why, tuple(weights))
+    if at is None:
+        counted = (canary.requests, canary.bad)
+    return Played(
+        rolled_back=rolled_back,
+        promoted=phase in (Phase.PROMOTING, Phase.BAKING, Phase.PROMOTED),
+        at=at,
+        seconds=max(0.0, (now if at is None else at) - setting.onset + (setting.tick if setting.onset else 0.0)),
+        requests=counted[0] - before[0],
+        bad=counted[1] - before[1],
+        cause=cause if rolled_back else "",
+        moves=tuple(moves),
+    )
 
 
-def play_often(service: Service, scenario: Scenario, setting: Setting, runs: int, seed: int) -> Iterator[Outcome]:
+def play_often(service: Service, scenario: Scenario, setting: Setting, runs: int, seed: int) -> Iterator[Played]:
     """Independent rollouts, reproducible by the seed."""
     for run in range(runs):
         yield play(service, scenario, setting, seed * 1_000_003 + run)

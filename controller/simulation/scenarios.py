@@ -1,7 +1,7 @@
 """Named canaries: healthy ones that must not be rolled back, and bad ones that must."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from controller.simulation.traffic import Server
@@ -60,6 +60,19 @@ def slower(factor: float) -> Behaviour:
         return server if moment.since < 0 else replace(server, median=server.median * factor)
 
     return behave
+
+
+def described(own: Mapping[str, float]) -> Scenario:
+    """A canary of the caller's: its shares of `errors`, `client_errors` and `hang`, and by how much it is `slower`."""
+    shares = {name: share for name, share in own.items() if name != "slower"}
+
+    def behave(server: Server, moment: Moment) -> Server:
+        if moment.since < 0:
+            return server
+        return replace(server, **shares, median=server.median * (1 + own.get("slower", 0.0)))
+
+    about = ", ".join(f"{name.replace('_', ' ')} {share:.3g}" for name, share in own.items())
+    return Scenario("yours", about, False, canary=behave)
 
 
 def _outage(server: Server, moment: Moment) -> Server:
