@@ -11,10 +11,12 @@ BODY = (b"{}",)
 
 
 @contextlib.asynccontextmanager
-async def steady(port: int, rate: float, *, path: str = "/", timeout: float = 10.0) -> AsyncIterator[Load]:
-    """Requests to that port of 127.0.0.1, `rate` a second, while the block runs and 60 s at the longest."""
+async def steady(
+    port: int, rate: float, *, path: str = "/", timeout: float = 10.0, seconds: float = 60.0
+) -> AsyncIterator[Load]:
+    """Requests to that port of 127.0.0.1, `rate` a second, while the block runs and so many seconds at the longest."""
     load = Load(f"http://127.0.0.1:{port}{path}", BODY, rate=rate, timeout=timeout)
-    running = asyncio.create_task(load.run(60.0))
+    running = asyncio.create_task(load.run(seconds))
     try:
         yield load
     finally:

@@ -1,0 +1,81 @@
+"""kill -9 of the controller in every phase, under load, with a real Envoy: nobody notices but the operator.
+
+No request fails; Envoy's split stays and only ever is one that the ledger tells of; the next life goes on where the
+last one stood, and the rollout ends as it should.
+"""
+
+import pytest
+
+from controller.demo.processes import Children
+from tests.faults.world import Trial, lost, trial
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.envoy
+
+GOOD = [
+    "service_applied",
+    "rollout_started",
+    "rollout_warm",
+    "step_advanced",
+    "promotion_started",
+    "bake_started",
+    "promoted",
+]
+"""What the ledger tells of a good canary: each exactly once, however often the controller died."""
+
+
+async def test_a_rollout_is_promoted_though_the_controller_dies_in_phase_after_phase(processes: Children) -> None:
+    """Killed while the canary warms up, at a step, with the promotion decided and not yet served, and in the bake."""
+    async with trial(processes) as made:
+        await made.start()
+        await made.world.reach("WARMING")
+        await made.serves({"v2": 2000, "v1": 8000})
+        made.kill()
+        await made.live()
+        await made.world.reach("PROGRESSING")
+        made.kill()
+        await made.live("commit:after/promotion_started=kill")
+        await made.died(within=30)
+        await made.dwell(0.5)
+        assert made.split == {"v2": 5000, "v1": 5000}
+        await made.live()
+        await made.serves({"v2": 10_000})
+        await made.world.reach("BAKING")
+        made.kill()
+        await made.live()
+        await made.world.reach("PROMOTED")
+        assert await made.kinds() == GOOD
+        await made.end()
+
+
+async def test_a_freeze_outlives_kill_and_so_does_the_rollback_that_it_holds(processes: Children) -> None:
+    """Frozen with a canary that does harm: killed, frozen still, and told once. Unfrozen, the rollback is decided;
+    killed before it is written nothing moves, killed after it is written the next life serves it."""
+    async with trial(processes) as made:
+        await made.start()
+        await made.serves({"v2": 2000, "v1": 8000})
+        await made.freeze()
+        made.spoil()
+        await wait_until(lambda: told(made, "rollback_suppressed"), within=30, every=0.1)
+        made.kill()
+        await made.live("commit:before/rollback=kill")
+        assert await made.frozen() == ["incident 42"]
+        await made.connected()
+        await made.dwell(2)
+        assert made.split == {"v2": 2000, "v1": 8000}
+        assert (await made.kinds()).count("rollback_suppressed") == 1
+        await lost(made.unfreeze())  # answered or not: the rollback follows within milliseconds
+        await made.died()
+        await made.live("commit:after/rollback=kill")
+        await made.died()
+        assert made.split == {"v2": 2000, "v1": 8000}
+        await made.live()
+        await made.serves({"v1": 10_000})
+        await made.world.reach("ROLLED_BACK")
+        assert (await made.kinds()).count("rollback") == 1
+        await made.end()
+
+
+async def told(made: Trial, kind: str) -> bool:
+    """Whether the ledger has a line of that kind."""
+    return kind in await made.kinds()

@@ -1,0 +1,170 @@
+"""A controller that is killed again and again, a real Envoy, a load on it, and everybody who saw what happened."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from dataclasses import dataclass, field
+
+import grpc
+
+from controller.cli.chain import check
+from controller.core.units import PARTS
+from controller.demo.load import Load
+from controller.demo.processes import Children
+from controller.pb.haldane.admin.v1 import admin_pb2 as admin
+from controller.store.database import Database
+from controller.store.ledger import replay
+from tests.faults.witness import Split, Witness, check_counts, watched
+from tests.integration.world import SERVICE, World, world
+from tests.support.load import steady
+from tests.support.waiting import wait_until
+
+POLICY = """\
+  steps: [20%, 50%]
+  dwell: 1s
+  warmup: 1s
+  bake: 2s
+  deadline: 4s
+  on_insufficient: advance   # so that a few seconds of a small load are enough
+  latency: {tolerance: 100%}
+"""
+RATE = 50.0
+"""Requests a second."""
+
+
+@dataclass
+class Trial:
+    """One test's world. Every life of the controller may be armed with another fault."""
+
+    world: World
+    witness: Witness
+    load: Load
+    blamed: frozenset[str] = frozenset()
+    """The versions that may fail, since the test makes them."""
+    _doors: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+
+    @property
+    def split(self) -> Split:
+        """How Envoy splits now."""
+        return self.witness.split
+
+    def kill(self) -> None:
+        """kill -9 from outside."""
+        self.world.controller.kill()
+
+    def spoil(self) -> None:
+        """From now on the canary fails half of its requests."""
+        self.blamed = frozenset({"v2"})
+        self.world.models["v2"].behaviour.errors = 0.5
+
+    async def died(self, within: float = 10.0) -> None:
+        """Wait until the controller has killed itself, at the point that it was armed with."""
+        controller = self.world.controller
+        await wait_until(lambda: not controller.running, within)
+        assert controller.child.process.returncode == -9, "it ended otherwise"
+
+    async def live(self, fault: str = "") -> None:
+        """The next life of the controller: the same file, the same ports, armed with that fault; and Envoy is back."""
+        controller = self.world.controller
+        controller.environment |= {"HALDANE_TEST_MODE": "1", "HALDANE_FAULT_POINTS": fault}
+        await controller.start()
+        self.world.doors = await self._doors.enter_async_context(controller.doors())
+
+    async def connected(self) -> None:
+        """Wait until Envoy is connected to this life of the controller."""
+        await wait_until(self._proxies)
+
+    async def start(self, request_id: str = "") -> admin.Rollout:
+        """Start the canary."""
+        request = admin.StartCanaryRequest(service=SERVICE, canary="v2", reason="test", request_id=request_id)
+        told: admin.Rollout = await self.world.doors.rollouts.StartCanary(request)
+        return told
+
+    async def freeze(self, request_id: str = "") -> None:
+        """Freeze everything."""
+        request = admin.FreezeRequest(all=True, reason="incident 42", request_id=request_id)
+        await self.world.doors.killswitch.Freeze(request)
+
+    async def unfreeze(self) -> None:
+        """Lift it."""
+        await self.world.doors.killswitch.Unfreeze(admin.UnfreezeRequest(all=True, reason="over"))
+
+    async def frozen(self) -> list[str]:
+        """The reasons of the freezes in force."""
+        told = await self.world.doors.killswitch.ListFreezes(admin.ListFreezesRequest())
+        return [freeze.reason for freeze in told.freezes]
+
+    async def kinds(self) -> list[str]:
+        """The ledger's kinds of lines about traffic and freezes, in order."""
+        return [kind for kind in await self.world.kinds() if kind not in ("blind", "sight_back")]
+
+    async def serves(self, split: Split, within: float = 10.0) -> None:
+        """Wait until Envoy splits so."""
+        await wait_until(lambda: self.split == split, within)
+
+    async def dwell(self, seconds: float) -> None:
+        """Let the load go on for so long."""
+        until = time.monotonic() + seconds
+        await wait_until(lambda: time.monotonic() > until, seconds + 10)
+
+    async def check(self) -> None:
+        """What must hold at every moment, now: no request failed, and no split was seen that the ledger does not tell.
+
+        Splits come in the ledger's order and never go back; the clients' counts are those of the splits; the chain
+        of the ledger holds.
+        """
+        failed = [a for a in self.load.answers if not a.ok and a.version not in self.blamed]
+        assert (failed[:3], self.load.unsent) == ([], 0)
+        events = await self.world.events()
+        chain = check(events, whole=True)
+        assert chain.broken is None, chain.why
+        assert in_order(self.witness.splits, decided(events))
+        assert check_counts(self.witness.sights, list(self.load.answers)) > 0
+
+    async def end(self) -> None:
+        """Kill the controller for the last time: what its ledger tells, done again, gives what is stored."""
+        await self.check()
+        self.kill()
+        database = Database.open(self.world.controller.store)
+        try:
+            assert replay(database.rows(), database.past()).view == database.view
+        finally:
+            database.close()
+
+    async def _proxies(self) -> bool:
+        told = await self.world.doors.fleet.ListProxies(admin.ListProxiesRequest())
+        return bool(told.proxies)
+
+
+def decided(events: Iterable[admin.Event]) -> list[Split]:
+    """The splits that the ledger tells of, in order."""
+    told = [dict(event.weights_after) for event in events if event.weights_after]
+    assert all(sum(weights.values()) == PARTS for weights in told)
+    return [{version: weight for version, weight in weights.items() if weight} for weights in told]
+
+
+def in_order(seen: Iterable[Split], told: Iterable[Split]) -> bool:
+    """Whether each of `seen` is in `told` after the one before it."""
+    rest = iter(told)
+    return all(split in rest for split in seen)
+
+
+@contextlib.asynccontextmanager
+async def trial(processes: Children, *, policy: str = POLICY, protocol: str = "delta") -> AsyncIterator[Trial]:
+    """Everything runs, the service is served by its stable, clients ask."""
+    async with (
+        contextlib.AsyncExitStack() as doors,
+        world(processes, policy=policy, protocol=protocol) as made,
+        steady(made.entry, RATE, seconds=110.0) as load,
+        watched(made.envoy) as witness,
+    ):
+        yield Trial(made, witness, load, _doors=doors)
+
+
+async def lost(call: Awaitable[object]) -> bool:
+    """Whether the answer never came, since the controller died."""
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error.code() is grpc.StatusCode.UNAVAILABLE
+    return False
