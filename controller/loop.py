@@ -214,6 +214,7 @@ class Loop:
             self._fleet.sync(state.name, state.revision),
             self._sync_share,
             harm=self._gates.rollback(state, self._verdicts.get(state.name, (None, ""))[0]),
+            stable_void=state.rollout is not None and self._book.void(state.name, state.rollout.stable, started),
         )
         after, verdict, decision = tick(state, session, self._window(state, started), around, self._clock.wall())
         # Only what goes forward asks the hooks: nothing of theirs lies on the way back.

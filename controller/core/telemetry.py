@@ -25,6 +25,8 @@ PATIENCE = 2.0
 """A proxy that has been silent for so many of its report intervals is not waited for any longer."""
 NEWBORN = 2.0
 """Seconds of age below which all that a proxy has counted is news, also when it is heard for the first time."""
+FRESH = 10.0
+"""Seconds for which a proxy's word on the health of servers is believed."""
 MAX_METERS = 4096
 """Proxies whose counters are remembered; beyond it the one that was silent longest is forgotten."""
 
@@ -55,12 +57,13 @@ class Load:
 class Metered:
     """What a proxy's metrics say: counters since it started, latencies of one flush interval, by cluster.
 
-    `uptime` is the proxy's age in seconds, None where it does not say.
+    `uptime` is the proxy's age in seconds, None where it does not say. `healthy` is how many servers it may send to.
     """
 
     uptime: float | None = None
     counters: Mapping[tuple[str, Tally], int] = field(default_factory=dict)
     latency: Mapping[str, Counts] = field(default_factory=dict)
+    healthy: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class Book:
         self._meters.move_to_end(proxy)
         if len(self._meters) > MAX_METERS:
             self._meters.popitem(last=False)
-        meter.notice(metered.uptime)
+        meter.notice(metered, now)
         for name, cluster in self._clusters.items():
             for tally in Tally:
                 rise = meter.rise((name, tally), metered.counters.get((name, tally)))
@@ -146,6 +149,17 @@ class Book:
             return None
         listening.close()
         return Window(now, weight, self._take(service, stable), self._take(service, canary))
+
+    def void(self, service: str, version: str, now: float) -> bool:
+        """Whether this version is known to have no healthy server: every proxy that has it says so, and one does."""
+        name = cluster_name(service, version)
+        said = False
+        for meter in self._meters.values():
+            healthy = meter.healthy.get(name) if now - meter.heard <= FRESH else None
+            if healthy:
+                return False
+            said = said or healthy is not None
+        return said
 
     def traffic(self, service: str, version: str, now: float) -> Traffic:
         """What people see of one version. All zero if it is not followed."""
@@ -202,9 +216,13 @@ class _Meter:
     uptime: float | None = None
     newborn: bool = False
     seen: dict[tuple[str, Tally], int] = field(default_factory=dict)
+    heard: float = 0.0
+    healthy: Mapping[str, int] = field(default_factory=dict)
 
-    def notice(self, uptime: float | None) -> None:
+    def notice(self, metered: Metered, now: float) -> None:
         """A proxy younger than it was is a restarted one: all of its counters have begun anew."""
+        uptime = metered.uptime
+        self.heard, self.healthy = now, metered.healthy
         if uptime is not None and self.uptime is not None and uptime < self.uptime:
             self.seen = dict.fromkeys(self.seen, 0)
         self.newborn = self.uptime is None and uptime is not None and uptime <= NEWBORN

@@ -27,6 +27,9 @@ COUNTERS = {
     "upstream_rq_pending_overflow": Tally.OVERFLOW,
     "upstream_rq_pending_failure_eject": Tally.UNCONNECTED,
 }
+HEALTHY = "membership_healthy"
+STATS = (*COUNTERS, LATENCY, HEALTHY)
+"""All that is read of a cluster."""
 MAX_BUCKETS = 1000
 """Buckets of one histogram."""
 
@@ -41,7 +44,7 @@ class EnvoyMetrics:
         self._clock = clock
         self._roster = Roster()
         self._followed: frozenset[str] = frozenset()
-        self._wanted: dict[bytes, tuple[str, Tally | None]] = {}
+        self._wanted: dict[bytes, tuple[str, str]] = {}
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
         """What a gRPC server needs to serve it."""
@@ -84,18 +87,21 @@ class EnvoyMetrics:
         uptime: float | None = None
         counters: dict[tuple[str, Tally], int] = {}
         latency: dict[str, dict[int, int]] = {}
+        healthy: dict[str, int] = {}
         for family in message.envoy_metrics:
             name = _name(family)
             if wanted := self._wanted.get(name):
-                cluster, tally = wanted
+                cluster, stat = wanted
                 metric = _metric(family)
-                if tally:
-                    counters[cluster, tally] = checked_count(metric.counter.value, tally.value)
-                else:
+                if stat == LATENCY:
                     latency[cluster] = _counts(metric.histogram)
+                elif stat == HEALTHY:
+                    healthy[cluster] = checked_count(metric.gauge.value, stat)
+                else:
+                    counters[cluster, COUNTERS[stat]] = checked_count(metric.counter.value, stat)
             elif name == UPTIME:
                 uptime = float(checked_count(_metric(family).gauge.value, "uptime"))
-        return Metered(uptime, counters, latency)
+        return Metered(uptime, counters, latency, healthy)
 
     def _follow(self) -> None:
         """Have the names of the wanted metrics ready, for the clusters that the book follows now."""
@@ -103,9 +109,9 @@ class EnvoyMetrics:
             return
         self._followed = self._book.followed
         self._wanted = {
-            f"cluster.{stats_name(cluster)}.{stat}".encode(): (cluster, tally)
+            f"cluster.{stats_name(cluster)}.{stat}".encode(): (cluster, stat)
             for cluster in self._followed
-            for stat, tally in (*COUNTERS.items(), (LATENCY, None))
+            for stat in STATS
         }
 
 
