@@ -2,33 +2,30 @@
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import structlog
-from aiohttp import ClientSession, web
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from aiohttp import ClientSession
 
 from controller import __version__
 from controller.admin import OPTIONS as ADMIN_OPTIONS
 from controller.admin.http import make_http
 from controller.admin.service import add_admin
 from controller.console.pages import console_routes
-from controller.core.routing import cluster_name
 from controller.core.telemetry import Book
 from controller.core.view import Entry, View
 from controller.diary import WHO
+from controller.doors import COMMON_OPTIONS, Unstartable, server_open, site_open
 from controller.faults import arm, reach, read_faults
 from controller.hooks.gates import HookGates
 from controller.hooks.listener import Listener
+from controller.logs import configure_logs
 from controller.loop import Loop
 from controller.metrics import Metrics
 from controller.notify.cloud_events import Program
@@ -58,10 +55,6 @@ class SystemClock:
     def wall(self) -> float:
         """Unix seconds."""
         return time.time()
-
-
-class Unstartable(Exception):  # noqa: N818
-    """Why the controller cannot start, in words for the one who started it."""
 
 
 class Reports:
@@ -172,8 +165,6 @@ class Controller:
         reach("push:before")
         self._xds.publish(view)
         reach("push:after")
-        versions = ((state.name, version.name) for state in view.services.values() for version in state.spec.versions)
-        self._book.follow(cluster_name(service, version) for service, version in versions)
         self._load_reports.follow(view)
 
     async def _until(self, stop: asyncio.Event, loop: Loop, audiences: list[Audience]) -> None:
@@ -192,9 +183,9 @@ class Controller:
     @contextlib.asynccontextmanager
     async def _xds_door(self, loop: Loop) -> AsyncIterator[None]:
         stats = EnvoyMetrics(self._book, self._clock)
-        server = grpc.aio.server(options=server_options(DEFAULT))
+        server = grpc.aio.server(options=[*server_options(DEFAULT), MOST_REPORTED])
         server.add_generic_rpc_handlers((*self._xds.handlers(), *self._load_reports.handlers(), *stats.handlers()))
-        async with _opened(server, self._settings.xds_listen, "HALDANE_XDS_LISTEN", (), self._settings.drain):
+        async with server_open(server, self._settings.xds_listen, "HALDANE_XDS_LISTEN", (), self._settings.drain):
             yield
 
     @contextlib.asynccontextmanager
@@ -202,7 +193,7 @@ class Controller:
         server = grpc.aio.server(options=[*ADMIN_OPTIONS, *COMMON_OPTIONS])
         watches = add_admin(server, Operations(self._store, self._clock, self._settings.hooks), loop, self._xds)
         where = self._settings.admin_listen
-        async with _opened(server, where, "HALDANE_ADMIN_LISTEN", ADMIN_SERVICES, self._settings.drain):
+        async with server_open(server, where, "HALDANE_ADMIN_LISTEN", ADMIN_SERVICES, self._settings.drain):
             try:
                 yield
             finally:
@@ -220,18 +211,8 @@ class Controller:
             registry=self._metrics.registry,
             pages=console_routes(operations, loop, self._xds, ready=lambda: self._unready),
         )
-        runner = web.AppRunner(site, access_log=None, shutdown_timeout=self._settings.drain)
-        await runner.setup()
-        host, _, port = self._settings.http_listen.rpartition(":")
-        try:
-            await web.TCPSite(runner, host.strip("[]"), int(port), reuse_port=False).start()
-        except OSError as error:
-            await runner.cleanup()
-            raise Unstartable(_taken("HALDANE_HTTP_LISTEN", self._settings.http_listen, error)) from error
-        try:
+        async with site_open(site, self._settings.http_listen, "HALDANE_HTTP_LISTEN", self._settings.drain):
             yield
-        finally:
-            await runner.cleanup()
 
     def _say_where(self) -> None:
         log.info(
@@ -243,35 +224,10 @@ class Controller:
         )
 
 
+MOST_REPORTED = ("grpc.max_receive_message_length", 16 * 1024 * 1024)
+"""Bytes of a message on the xDS port: one flush of an Envoy's unfiltered metrics is about 10 KB a service. Requests
+for configuration have a limit of their own, far below."""
 ADMIN_SERVICES = tuple(service.full_name for service in admin_pb2.DESCRIPTOR.services_by_name.values())
-COMMON_OPTIONS = (("grpc.so_reuseport", 0),)
-"""With port sharing, which is gRPC's default, a second controller would split the proxies unnoticed."""
-
-
-@contextlib.asynccontextmanager
-async def _opened(
-    server: grpc.aio.Server, address: str, setting: str, names: tuple[str, ...], drain: float
-) -> AsyncIterator[None]:
-    """A gRPC server on that address, with health and reflection, until the end of the block."""
-    checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # set at import, unseen by mypy
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    try:
-        server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise Unstartable(_taken(setting, address, error)) from error
-    await server.start()
-    for name in ("", *names):
-        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
-    try:
-        yield
-    finally:
-        await checks.enter_graceful_shutdown()
-        await server.stop(drain)
-
-
-def _taken(setting: str, address: str, error: Exception) -> str:
-    return f"cannot listen on {address} ({setting}): is another program using it? {error}"
 
 
 def _audiences(settings: Settings, session: ClientSession, clock: SystemClock, loop: Loop) -> list[Audience]:
@@ -328,20 +284,3 @@ def serve(settings: Settings) -> int:
         return 0
     log.info("stopped")
     return 0
-
-
-def configure_logs(level: str) -> None:
-    """Readable lines on a terminal, one JSON object a line otherwise; on standard error."""
-    terminal = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if terminal else [structlog.processors.dict_tracebacks]),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

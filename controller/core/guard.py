@@ -5,6 +5,7 @@ everything that raises or moves weight forward. Checked inside the store's trans
 """
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from controller.core.spec import Value
@@ -69,5 +70,5 @@ def told_freeze(freeze: Freeze) -> str:
     """A freeze in words."""
     what = "all services are" if freeze.scope == ALL else f"{freeze.scope} is"
     verb = "frozen" if freeze.mode is Mode.FREEZE else "on hold"
-    end = "" if freeze.until is None else ", it ends by itself"
+    end = "" if freeze.until is None else f" (until {datetime.fromtimestamp(freeze.until, UTC):%Y-%m-%d %H:%M:%S} UTC)"
     return f"{what} {verb} by {freeze.who}: {freeze.reason}{end}"

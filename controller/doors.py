@@ -1,0 +1,59 @@
+"""Opening and closing a door: a gRPC server or a web site on one address."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import grpc
+from aiohttp import web
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+
+class Unstartable(Exception):  # noqa: N818
+    """Why the controller cannot start, in words for the one who started it."""
+
+
+COMMON_OPTIONS = (("grpc.so_reuseport", 0),)
+"""With port sharing, which is gRPC's default, a second controller would split the proxies unnoticed."""
+
+
+@contextlib.asynccontextmanager
+async def server_open(
+    server: grpc.aio.Server, address: str, setting: str, names: tuple[str, ...], drain: float
+) -> AsyncIterator[None]:
+    """A gRPC server on that address, with health and reflection, until the end of the block."""
+    checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # set at import, unseen by mypy
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise Unstartable(_taken(setting, address, error)) from error
+    await server.start()
+    for name in ("", *names):
+        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    try:
+        yield
+    finally:
+        await checks.enter_graceful_shutdown()
+        await server.stop(drain)
+
+
+def _taken(setting: str, address: str, error: Exception) -> str:
+    return f"cannot listen on {address} ({setting}): is another program using it? {error}"
+
+
+@contextlib.asynccontextmanager
+async def site_open(site: web.Application, address: str, setting: str, drain: float) -> AsyncIterator[None]:
+    """A web site on that address until the end of the block. Raises `Unstartable`."""
+    runner = web.AppRunner(site, access_log=None, shutdown_timeout=drain)
+    await runner.setup()
+    host, _, port = address.rpartition(":")
+    try:
+        try:
+            await web.TCPSite(runner, host.strip("[]"), int(port), reuse_port=False).start()
+        except OSError as error:
+            raise Unstartable(_taken(setting, address, error)) from error
+        yield
+    finally:
+        await runner.cleanup()
