@@ -1,7 +1,7 @@
 """The whole system for one test: `haldane serve`, a real Envoy that follows it, a model server for each version."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from controller.bootstrap import render
@@ -35,6 +35,7 @@ class World:
     models: dict[str, ModelServer]
     doors: Doors
     policy: str = POLICY
+    endpoints: Mapping[str, str] = field(default_factory=dict)
 
     async def rollout(self) -> admin.Rollout:
         """The rollout as the controller tells it."""
@@ -51,7 +52,8 @@ class World:
 
     async def reach(self, phase: str, within: float = 30.0) -> admin.Rollout:
         """Wait until the rollout is in that phase."""
-        return await wait_until(lambda: self._in_phase(phase), within, every=0.05)
+        told: admin.Rollout = await wait_until(lambda: self._in_phase(phase), within, every=0.05)
+        return told
 
     async def events(self) -> list[admin.Event]:
         """The ledger."""
@@ -64,7 +66,8 @@ class World:
 
     def file(self) -> str:
         """The service file."""
-        versions = "\n".join(f'  {v}: {{endpoints: ["{m.address}"]}}' for v, m in self.models.items())
+        places = {version: model.address for version, model in self.models.items()} | dict(self.endpoints)
+        versions = "\n".join(f'  {version}: {{endpoints: ["{place}"]}}' for version, place in places.items())
         return (
             f"service: {SERVICE}\nfleets: [{FLEET}]\nlisten: {{address: 127.0.0.1, port: {self.entry}}}\n"
             f"timeout: 2s\nversions:\n{versions}\nstable: v1\npolicy:\n{self.policy}"
@@ -77,22 +80,34 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(
-    processes: Children, *, versions: Sequence[str] = ("v1", "v2"), policy: str = POLICY, protocol: str = "delta"
+    processes: Children,
+    *,
+    policy: str = POLICY,
+    protocol: str = "delta",
+    endpoints: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | None = None,
+    change: Callable[[str], str] = str,
 ) -> AsyncIterator[World]:
-    """A controller, an Envoy and model servers, with the service applied and answering."""
-    controller = ControllerProcess(processes)
+    """A controller, an Envoy and model servers, with the service applied and answering.
+
+    `endpoints` are those of versions whose servers are elsewhere; `change` makes another bootstrap of the usual one.
+    """
+    controller = ControllerProcess(processes, settings)
     await controller.start()
-    models = {version: ModelServer(version) for version in versions}
+    models = {version: ModelServer(version) for version in ("v1", "v2")}
     bootstrap = render(
-        fleet=FLEET, xds=controller.xds, envoy_admin=f"127.0.0.1:{free_port()}", protocol=protocol  # type: ignore[arg-type]
+        fleet=FLEET,
+        xds=controller.xds,
+        envoy_admin=f"127.0.0.1:{free_port()}",
+        protocol=protocol,  # type: ignore[arg-type]
     )
     async with contextlib.AsyncExitStack() as stack:
         for model in models.values():
             await model.start()
             stack.push_async_callback(model.crash)
         doors = await stack.enter_async_context(controller.doors())
-        envoy = EnvoyProcess(processes, bootstrap)
-        made = World(processes, controller, envoy, free_port(), models, doors, policy)
+        envoy = EnvoyProcess(processes, change(bootstrap))
+        made = World(processes, controller, envoy, free_port(), models, doors, policy, endpoints or {})
         await made.apply()
         await envoy.start()
         await wait_until(lambda: answers(f"http://127.0.0.1:{made.entry}/"))
