@@ -16,6 +16,7 @@ from controller.xds.snapshot import (
     Resource,
     Resources,
     Snapshot,
+    departed,
     make_catalogue,
     make_resource,
     make_table,
@@ -82,7 +83,9 @@ class Encoder:
             )
             for url, (listed, named) in choices.items()
         }
-        return Snapshot(self.store, self.revision, catalogues, _routes(found, catalogues[RDS].find))
+        routes = _routes(found, catalogues[RDS].find)
+        gone = departed(before, catalogues[CDS].listed, self.revision)
+        return Snapshot(self.store, self.revision, catalogues, routes, gone)
 
     def _service(self, served: Served) -> ServiceResources:
         name = served.route.service

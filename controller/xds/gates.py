@@ -51,13 +51,21 @@ def _gone(lane: Lane, base: Resources) -> list[Resource]:
 
 
 def _clusters_in_use(stream: Stream, snapshot: Snapshot, lane: Lane, base: Resources) -> Resources:
-    """Removals wait for the RDS ACK: the clusters that a route table which the client has may still use."""
+    """Removals wait for the RDS ACK: the clusters that a route table which the client has may still use.
+
+    Until we know the tables of a client that came back, these are all that it may have from before.
+    """
     gone = _gone(lane, base)
-    if not gone:
+    departed = snapshot.departed if 0 < stream.seen < snapshot.revision else {}
+    if not gone and not departed:
         return NOTHING
-    used = _used(stream, snapshot)
-    known = _routes_known(stream, snapshot)
-    return {r.name: r for r in gone if r.name in used or not (known or r.any)}
+    used, known = _used(stream, snapshot), _routes_known(stream, snapshot)
+    kept = {r.name: r for r in gone if r.name in used or not (known or r.any)}
+    if not known and not stream.delta:
+        kept |= {
+            name: d.cluster for name, d in departed.items() if d.revision > stream.seen and lane.subscription.wildcard
+        }
+    return kept
 
 
 def _used(stream: Stream, snapshot: Snapshot) -> frozenset[str]:
@@ -80,9 +88,22 @@ def _routes_known(stream: Stream, snapshot: Snapshot) -> bool:
 
 
 def _endpoints_in_use(stream: Stream, lane: Lane, base: Resources) -> Resources:
-    """Endpoints stay for as long as their cluster does."""
+    """Endpoints stay for as long as their cluster does, also of one that is gone before the client has warmed it."""
     clusters = stream.lanes.get(CDS)
-    return {r.name: r for r in _gone(lane, base) if clusters and r.name in clusters.held}
+    if clusters is None:
+        return NOTHING
+    kept = {r.name: r for r in _gone(lane, base) if r.name in clusters.held}
+    if clusters.pending:
+        before = clusters.pending.snapshot
+        missing = (lane.subscription.names & clusters.pending.after.keys()) - base.keys()
+        kept |= {name: found for name in missing if (found := _last_endpoints(before, name))}
+    return kept
+
+
+def _last_endpoints(snapshot: Snapshot, name: str) -> Resource | None:
+    """The endpoints that a cluster of that snapshot had, or has."""
+    departed = snapshot.departed.get(name)
+    return snapshot.catalogue(EDS).find(name) or (departed.endpoints if departed else None)
 
 
 def _acceptable(lane: Lane, base: Resources) -> Resources:
@@ -108,14 +129,14 @@ def _in_place(stream: Stream, snapshot: Snapshot) -> Set[str] | None:
     """The clusters that the client may route to; None if that is not ours to gate.
 
     Only a client that takes all clusters is gated: one that asks by name (gRPC) asks for a cluster after the route.
-    A client that refused all of its first CDS keeps what it had before, which we cannot know: it is not gated.
+    A client that came back and refused all of its first CDS keeps what it had, which we cannot know: it is not gated.
     """
     lane = stream.lanes.get(CDS)
     if lane is None or not lane.subscription.wildcard:
         return None
     if lane.pending:
         return lane.held.keys() & lane.pending.after.keys()
-    if lane.held is snapshot.catalogue(CDS).listed or (lane.refused and not lane.held):
+    if lane.held is snapshot.catalogue(CDS).listed or (stream.returned and lane.refused and not lane.held):
         return None
     return lane.held.keys()
 
@@ -143,8 +164,8 @@ def _table(stream: Stream, snapshot: Snapshot, table: Resource, places: Set[str]
 
 def _hopeless(stream: Stream, snapshot: Snapshot, part: Part) -> bool:
     """Whether a cluster that it needs was refused, so that there is nothing to wait for."""
-    clusters, refused = snapshot.catalogue(CDS), stream.lanes[CDS].refused
-    return any((found := clusters.find(name)) and found.content in refused for name in part.needs)
+    clusters, refused = snapshot.catalogue(CDS).listed, stream.lanes[CDS].refused
+    return any(name in clusters and clusters[name].content in refused for name in part.needs)
 
 
 def owe_endpoints(stream: Stream, changed: Set[str]) -> Stream:

@@ -9,12 +9,16 @@ from controller.xds.subscription import NO_NAMES, Subscription
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The one response of a lane that is not yet answered. `after` is what the client has if it accepts."""
+    """The one response of a lane that is not yet answered.
+
+    `after` is what the client has if it accepts. `snapshot` is the one it was made of; there may be a newer one now.
+    """
 
     nonce: str
     version: str
     after: Resources
     carried: tuple[Resource, ...]
+    snapshot: Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class Lane:
 class Stream:
     """One stream. `seen` is the highest revision of our store that the client said to have seen.
 
+    `returned` if the client came with anything at all, from us or from another.
+
     `settled` once the client has had time to ask for every type it uses: until then, nothing that it brought along
     from an earlier stream is taken away.
     """
@@ -55,4 +61,5 @@ class Stream:
     lanes: Mapping[str, Lane] = field(default_factory=dict)
     nonces: int = 0
     seen: int = 0
+    returned: bool = False
     settled: bool = False

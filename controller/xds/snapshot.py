@@ -23,6 +23,9 @@ ORDER = (CDS, EDS, LDS, RDS)
 FULL = frozenset((CDS, LDS))
 """The types whose state-of-the-world response is the full set, so that absence is deletion."""
 
+MAX_DEPARTED = 256
+"""Clusters remembered after their end."""
+
 MAX_SELECTIONS = 256
 """Different subscriptions remembered for each catalogue; proxies of one fleet have few."""
 
@@ -108,14 +111,27 @@ class Catalogue:
 EMPTY = Catalogue(version="")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Departed:
+    """A cluster that is served no more, with its endpoints, if those were given by EDS. `revision`: the first without."""
+
+    revision: int
+    cluster: Resource
+    endpoints: Resource | None
+
+
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """All that one fleet is served. `routes`: service -> route table -> the content of its virtual hosts there."""
+    """All that one fleet is served. `routes`: service -> route table -> the content of its virtual hosts there.
+
+    `departed` are the clusters that a proxy which was away may still route to, the latest ones.
+    """
 
     store: str
     revision: int
     catalogues: Mapping[str, Catalogue]
     routes: Mapping[str, Mapping[str, frozenset[str]]]
+    departed: Mapping[str, Departed] = field(default_factory=dict)
 
     def catalogue(self, type_url: str) -> Catalogue:
         """The resources of that type; empty for a type that we do not serve."""
@@ -155,6 +171,18 @@ def make_catalogue(
         return before
     pieces = (f"{name}={part[name].content}" for part in (listed, named) for name in sorted(part))
     return Catalogue(str(Version(store, revision, combined_hash(pieces))), listed, named)
+
+
+def departed(before: Snapshot | None, clusters: Resources, revision: int) -> Mapping[str, Departed]:
+    """The clusters that are no more, after a snapshot that had others; the latest last."""
+    if before is None:
+        return {}
+    endpoints = before.catalogue(EDS)
+    left = {name: gone for name, gone in before.departed.items() if name not in clusters}
+    for name, cluster in before.catalogue(CDS).listed.items():
+        if name not in clusters:
+            left[name] = Departed(revision, cluster, endpoints.find(name))
+    return dict(list(left.items())[-MAX_DEPARTED:])
 
 
 def _kept(new: Resources, old: Resources) -> Resources:

@@ -132,7 +132,7 @@ def _met(stream: Stream, lane: Lane, versions: Iterable[str]) -> tuple[Stream, L
     version = read_version(newest)
     if version and stream.snapshot and version.store == stream.snapshot.store:
         stream = replace(stream, seen=max(stream.seen, version.revision))
-    return stream, replace(lane, brought=newest)
+    return replace(stream, returned=stream.returned or bool(newest)), replace(lane, brought=newest)
 
 
 def _age(text: str) -> int:
@@ -184,10 +184,10 @@ def _judged(lane: Lane, error: str | None, *, full: bool) -> Lane:
 
 
 def _news(lane: Lane, pending: Pending) -> list[Part | Resource]:
-    """What a response carried that the client did not have; all of it if there was nothing new."""
+    """What a response carried that the client had not accepted before: only that can be what it refuses."""
     known = {unit.content for resource in lane.held.values() for unit in resource.units}
-    carried = [unit for resource in pending.carried for unit in resource.units]
-    return [unit for unit in carried if unit.content not in known] or carried
+    carried = (unit for resource in pending.carried for unit in resource.units)
+    return [unit for unit in carried if unit.content not in known]
 
 
 def _turned(stream: Stream, snapshot: Snapshot) -> Stream:
@@ -243,7 +243,7 @@ def _say(stream: Stream, snapshot: Snapshot, type_url: str) -> tuple[Stream, Rep
     version = catalogue.version if whole else snapshot.version(target)
     stream = replace(stream, nonces=stream.nonces + 1)
     reply = Reply(type_url, version, str(stream.nonces), carried, removed)
-    pending = Pending(reply.nonce, version, target, carried)
+    pending = Pending(reply.nonce, version, target, carried, snapshot)
     stream = _put(stream, type_url, replace(lane, pending=pending, nonce=reply.nonce, due=False, brought=""))
     return owe_endpoints(stream, changed.keys()) if type_url == CDS else stream, reply
 

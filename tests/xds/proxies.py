@@ -1,0 +1,240 @@
+"""Envoy, as far as xDS goes, without Envoy: a client that obeys the protocol, warms its clusters and can refuse.
+
+It is joined to a stream by two queues, so that a test decides in which order what travels arrives.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from controller.xds.lanes import Stream
+from controller.xds.snapshot import CDS, EDS, LDS, ORDER, RDS, Resource, Snapshot
+from controller.xds.stream import DeltaRequest, Event, Reply, Request, Settled, step
+
+REFUSE, BLAME = "refuse", "blame"
+"""Two ways to refuse a response: without a word on the culprit, and by naming its newest resource."""
+
+BY_NAME = "/v4"
+"""In these tests the version v4 has host names for endpoints, so its clusters do not wait for EDS."""
+
+
+def waits(cluster: str) -> bool:
+    """Whether the cluster needs endpoints by EDS."""
+    return not cluster.endswith(BY_NAME)
+
+
+@dataclass
+class Proxy:
+    """What the client has. `routes` may name clusters; `fault` says so when one of them is not there."""
+
+    delta: bool
+    clusters: dict[str, Resource] = field(default_factory=dict)
+    warming: set[str] = field(default_factory=set)
+    endpoints: dict[str, Resource] = field(default_factory=dict)
+    listeners: dict[str, Resource] = field(default_factory=dict)
+    routes: dict[str, Resource] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def holding(self, type_url: str) -> dict[str, Resource]:
+        """What it has of that type."""
+        return {CDS: self.clusters, EDS: self.endpoints, LDS: self.listeners, RDS: self.routes}[type_url]
+
+    def fault(self) -> str:
+        """Which live route would answer 503: one to a cluster that is not there, or was never warm."""
+        for name in self.listeners:
+            for cluster in self.routes[name].needs if name in self.routes else ():
+                if cluster not in self.clusters:
+                    return f"{name} routes to {cluster}, which is not there"
+                if cluster in self.warming and cluster not in self.endpoints:
+                    return f"{name} routes to {cluster}, which is not warm"
+        return ""
+
+
+class Link:
+    """A proxy and its stream, and what is under way between them. Every reply is checked against the protocol."""
+
+    def __init__(self, proxy: Proxy, snapshot: Snapshot) -> None:
+        self.proxy = proxy
+        self.stream, _ = step(Stream(delta=proxy.delta), snapshot)
+        self.to_server: deque[Request | DeltaRequest] = deque()
+        self.to_client: deque[Reply] = deque()
+        self.nonces: dict[str, str] = {}
+        self.unanswered: set[str] = set()
+        self.held_ack: Reply | None = None
+        self.refused: set[str] = set()
+        self._refusing: dict[str, set[str]] = {}
+        for type_url in (CDS, LDS):
+            self._open(type_url, ())
+        if proxy.clusters:
+            self._open(EDS, tuple(sorted(filter(waits, proxy.clusters))))
+        if proxy.listeners:
+            self._open(RDS, tuple(sorted(proxy.listeners)))
+
+    def turn(self, event: Event) -> None:
+        """Something happens at the server."""
+        if isinstance(event, Snapshot):  # what was refused and is gone may be tried again if it ever comes back
+            self.refused &= frozenset().union(*(event.catalogue(url).contents for url in ORDER))
+        self.stream, replies = step(self.stream, event)
+        for reply in replies:
+            self._check(reply)
+            self.to_client.append(reply)
+
+    def hear(self) -> None:
+        """The server hears the oldest request under way."""
+        request = self.to_server.popleft()
+        pending = self.stream.lanes[request.type_url].pending if request.type_url in self.stream.lanes else None
+        if pending and request.nonce == pending.nonce:
+            self.unanswered.discard(request.type_url)
+            self.refused |= self._refusing.pop(request.nonce, set())
+        self.turn(request)
+
+    def take(self, how: str = "") -> None:
+        """The client takes the oldest reply under way, and accepts or refuses it."""
+        reply = self.to_client.popleft()
+        self.nonces[reply.type_url] = reply.nonce
+        new = reply.type_url == EDS and not {r.name for r in reply.resources} <= self.proxy.endpoints.keys()
+        if how and reply.resources and not new:  # a cluster whose only endpoints were refused has none: not our fault
+            self._refuse(reply, how)
+            return
+        self._apply(reply)
+
+    def run(self, limit: int = 1000) -> int:
+        """Deliver everything, until nothing is under way: how many messages that took."""
+        for count in range(limit):
+            if self.to_client:
+                self.take()
+            elif self.to_server:
+                self.hear()
+            else:
+                return count
+        raise AssertionError("they never come to rest")
+
+    def _check(self, reply: Reply) -> None:
+        assert reply.type_url not in self.unanswered, f"a second response of {reply.type_url} before the first's ACK"
+        self.unanswered.add(reply.type_url)
+        names = [resource.name for resource in reply.resources]
+        assert len(names) == len(set(names)), "the same name twice in one response"
+        contents = {unit.content for resource in reply.resources for unit in resource.units}
+        assert not contents & self.refused, "what was refused was sent again"
+        assert all(resource.any for resource in reply.resources), "a resource without its bytes"
+        assert self.proxy.delta or not reply.removed
+
+    def _apply(self, reply: Reply) -> None:
+        proxy, url = self.proxy, reply.type_url
+        held = proxy.holding(url)
+        new = {resource.name: resource for resource in reply.resources}
+        gone = set(reply.removed) if proxy.delta else (held.keys() - new.keys() if url in (CDS, LDS) else set())
+        before = dict(held)
+        if url in (EDS, RDS):
+            new = {name: r for name, r in new.items() if name in self._names(url)}
+        held.update(new)
+        for name in gone if url != RDS else ():
+            held.pop(name, None)
+        if url == CDS:
+            changed = {n for n, r in new.items() if n not in before or before[n].content != r.content}
+            proxy.warming = (proxy.warming - gone) | set(filter(waits, changed))
+            self._ask_endpoints(before)
+        elif url == EDS:
+            proxy.warming -= new.keys()
+        elif url == LDS:
+            self._ask_routes(before)
+        if url == CDS and proxy.warming:
+            self.held_ack = reply
+        else:
+            self._acknowledge(reply)
+        self._warmed()
+
+    def _warmed(self) -> None:
+        """The acknowledgement of clusters goes out once they are all warm."""
+        if self.held_ack and not self.proxy.warming:
+            reply, self.held_ack = self.held_ack, None
+            self._acknowledge(reply)
+
+    def _refuse(self, reply: Reply, how: str) -> None:
+        held = self.proxy.holding(reply.type_url)
+        known = {unit.content for resource in held.values() for unit in resource.units}
+        units = [unit for resource in reply.resources for unit in resource.units]
+        news = [unit for unit in units if unit.content not in known]
+        culprits = news[-1:] if how == BLAME else news
+        how = how if news else REFUSE
+        self._refusing[reply.nonce] = {unit.content for unit in culprits}
+        text = f"bad: {culprits[0].name}" if how == BLAME else "bad"
+        if how == BLAME and not self.proxy.delta and reply.type_url in (CDS, LDS):
+            name = culprits[0].name
+            rest = [r for r in reply.resources if r.name != name]
+            kept = (held[name],) if name in held else ()
+            self._apply_rest(reply, (*rest, *kept))
+        self._send(reply.type_url, nonce=reply.nonce, error=text)
+        if reply.type_url == EDS:  # Envoy does not wait for endpoints that it refused
+            self.proxy.warming -= {unit.name for unit in culprits}
+            self._warmed()
+
+    def _apply_rest(self, reply: Reply, resources: tuple[Resource, ...]) -> None:
+        held = self.proxy.holding(reply.type_url)
+        before = dict(held)
+        held.clear()
+        held.update({r.name: r for r in resources})
+        if reply.type_url == CDS:
+            changed = {r.name for r in resources if r.name not in before or before[r.name].content != r.content}
+            self.proxy.warming = (self.proxy.warming & held.keys()) | set(filter(waits, changed))
+            self._ask_endpoints(before)
+        else:
+            self._ask_routes(before)
+
+    def _ask_endpoints(self, before: dict[str, Resource]) -> None:
+        self._resubscribe(EDS, before.keys(), filter(waits, self.proxy.clusters))
+        self.proxy.endpoints = {n: r for n, r in self.proxy.endpoints.items() if n in self.proxy.clusters}
+
+    def _ask_routes(self, before: dict[str, Resource]) -> None:
+        self._resubscribe(RDS, before.keys(), self.proxy.listeners.keys())
+        self.proxy.routes = {n: r for n, r in self.proxy.routes.items() if n in self.proxy.listeners}
+
+    def _names(self, type_url: str) -> set[str]:
+        return set(self.proxy.clusters if type_url == EDS else self.proxy.listeners)
+
+    def _open(self, type_url: str, names: tuple[str, ...]) -> None:
+        held = self.proxy.holding(type_url)
+        self._subscribed.setdefault(type_url, set()).update(names)
+        if self.proxy.delta:
+            initial = tuple((name, resource.version) for name, resource in sorted(held.items()))
+            self.to_server.append(DeltaRequest(type_url, subscribe=names, initial=initial))
+        else:
+            self.to_server.append(Request(type_url, names, version=self.proxy.versions.get(type_url, "")))
+
+    @property
+    def _subscribed(self) -> dict[str, set[str]]:
+        return self.__dict__.setdefault("_subscriptions", {})
+
+    def _resubscribe(self, type_url: str, before: object, after: object) -> None:
+        known, wanted = self._subscribed.setdefault(type_url, set()), set(after)  # type: ignore[call-overload]
+        added, dropped = wanted - known, known - wanted
+        self._subscribed[type_url] = wanted
+        if added or dropped:
+            self._send(type_url, subscribe=tuple(sorted(added)), unsubscribe=tuple(sorted(dropped)))
+
+    def _acknowledge(self, reply: Reply) -> None:
+        self.proxy.versions[reply.type_url] = reply.version
+        self._send(reply.type_url, nonce=reply.nonce)
+
+    def _send(
+        self,
+        type_url: str,
+        *,
+        nonce: str = "",
+        error: str | None = None,
+        subscribe: tuple[str, ...] = (),
+        unsubscribe: tuple[str, ...] = (),
+    ) -> None:
+        if self.proxy.delta:
+            self.to_server.append(DeltaRequest(type_url, subscribe, unsubscribe, nonce=nonce, error=error))
+            return
+        names = tuple(sorted(self._subscribed.get(type_url, ())))
+        version = self.proxy.versions.get(type_url, "")
+        self.to_server.append(
+            Request(type_url, names, version=version, nonce=nonce or self.nonces.get(type_url, ""), error=error)
+        )
+
+
+def settle(link: Link) -> None:
+    """The client has had its time."""
+    link.turn(Settled())

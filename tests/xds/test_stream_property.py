@@ -1,0 +1,173 @@
+"""One xDS stream against a client that behaves, whatever happens in whatever order."""
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.core.view import ServiceState
+from controller.xds.snapshot import CDS, EDS, LDS, RDS, Snapshot
+from controller.xds.world import World
+from tests.xds.effort import EXAMPLES
+from tests.xds.proxies import BLAME, REFUSE, Link, Proxy, settle
+from tests.xds.worlds import service, view
+
+PLACES = {
+    "v1": (["127.0.0.1:9001"], ["127.0.0.1:9011", "127.0.0.1:9021"]),
+    "v2": (["127.0.0.1:9002"], ["127.0.0.1:9012"]),
+    "v3": (["127.0.0.1:9003"], ["[::1]:9013"]),
+    "v4": (["model.internal:9004"], ["model.internal:9014"]),
+}
+"""Version -> its endpoints in two forms; those of v4 are host names."""
+
+
+def forms(name: str) -> list[ServiceState | None]:
+    """A service in many forms, and its absence."""
+    found: list[ServiceState | None] = [None, None]
+    for stable, canary in itertools.permutations(PLACES, 2):
+        for index, weight in enumerate((0, 500, 10000)):
+            kept = dict.fromkeys([stable, *([canary] if weight or index else []), *sorted(PLACES)[:index]])
+            found.append(
+                service(
+                    name,
+                    port=10000 + (index + len(found)) % 2,
+                    hosts=(f"{name}.example",),
+                    versions={version: PLACES[version][len(found) % 2] for version in kept},
+                    stable=stable,
+                    canary=(canary, weight) if weight else None,
+                    protocol="grpc" if len(found) % 7 == 0 else "http",
+                )
+            )
+    return found
+
+
+WORLDS = st.tuples(*(st.sampled_from(forms(name)) for name in "abc")).map(lambda s: [x for x in s if x])
+
+ACTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), WORLDS),
+        st.tuples(st.sampled_from(["hear", "take", "take", "hear", "settle"]), st.none()),
+        st.tuples(st.sampled_from(["hear", "take", "hear", "take", "reconnect"]), st.none()),
+    ),
+    max_size=40,
+)
+
+
+class Play:
+    """A server's worlds and one proxy, through reconnects."""
+
+    def __init__(self, first: list[ServiceState], delta: bool) -> None:
+        self.world = World()
+        self.revision = 0
+        self.publish(first)
+        self.proxy = Proxy(delta)
+        self.link = Link(self.proxy, self.snapshot)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is served now."""
+        found = self.world.snapshot("edge")
+        assert found
+        return found
+
+    def publish(self, states: list[ServiceState]) -> None:
+        """The next view."""
+        self.revision += 1
+        assert self.world.turn(view(self.revision, *states))
+        assert not self.world.problems
+        if self.revision > 1:
+            self.link.turn(self.snapshot)
+
+    def act(self, name: str, states: Any) -> None:
+        """One thing happens, if it can."""
+        if name == "publish":
+            self.publish(states)
+        elif name == "reconnect":
+            self.link = Link(self.proxy, self.snapshot)
+        elif name == "settle":
+            settle(self.link)
+        elif name == "hear" and self.link.to_server:
+            self.link.hear()
+        elif name.startswith("take") and self.link.to_client:
+            self.link.take(name.removeprefix("take").strip())
+        fault = self.proxy.fault()
+        assert not fault, fault
+
+    def finish(self) -> None:
+        """Everything is delivered."""
+        settle(self.link)
+        while self.link.to_server or self.link.to_client:
+            self.act("take" if self.link.to_client else "hear", None)
+
+
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+@given(first=WORLDS, acts=ACTS)
+@settings(deadline=None, max_examples=EXAMPLES)
+def test_no_route_ever_leads_nowhere_and_the_client_ends_with_the_newest(
+    delta: bool, first: list[ServiceState], acts: list[tuple[str, Any]]
+) -> None:
+    """Whatever is published in whatever order messages travel, without reconnects no live route ever names a cluster
+    that is not there and warm; and at the end the client has exactly what was published last."""
+    play = Play(first, delta)
+    for name, states in acts:
+        if name != "reconnect":
+            play.act(name, states)
+    play.finish()
+    for url in (CDS, EDS, LDS, RDS):
+        wanted = play.snapshot.catalogue(url).listed
+        held = play.proxy.holding(url)
+        assert {n: r.content for n, r in held.items()} == {n: r.content for n, r in wanted.items()}, url
+
+
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+@given(first=WORLDS, acts=ACTS)
+@settings(deadline=None, max_examples=EXAMPLES)
+def test_a_client_that_comes_back_loses_no_route_either(
+    delta: bool, first: list[ServiceState], acts: list[tuple[str, Any]]
+) -> None:
+    """The same with reconnects at any moment, whatever was published meanwhile."""
+    play = Play(first, delta)
+    for name, states in acts:
+        play.act(name, states)
+    play.finish()
+    for url in (CDS, EDS, LDS, RDS):
+        wanted = play.snapshot.catalogue(url).listed
+        held = play.proxy.holding(url)
+        assert {n: r.content for n, r in held.items()} == {n: r.content for n, r in wanted.items()}, url
+
+
+REFUSALS = st.lists(
+    st.one_of(
+        st.tuples(st.just("publish"), WORLDS),
+        st.tuples(st.sampled_from(["hear", "take", "hear", "take", "settle"]), st.none()),
+        st.tuples(st.sampled_from(["hear", "take", "hear", f"take {REFUSE}", f"take {BLAME}"]), st.none()),
+    ),
+    max_size=40,
+)
+
+
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+@given(first=WORLDS, acts=REFUSALS)
+@settings(deadline=None, max_examples=EXAMPLES)
+def test_what_is_refused_holds_back_nothing_else(
+    delta: bool, first: list[ServiceState], acts: list[tuple[str, Any]]
+) -> None:
+    """A refused resource is never sent again, no route leads nowhere for it, and every virtual host that was not
+    refused, and whose clusters were not, gets to the client all the same: also beside a refused one in its table."""
+    play = Play(first, delta)
+    for name, states in acts:
+        play.act(name, states)
+    play.finish()
+    refused = play.link.refused
+    clusters, endpoints = play.snapshot.catalogue(CDS).listed, play.snapshot.catalogue(EDS).listed
+    good = {n for n, c in clusters.items() if c.content not in refused}
+    good &= {n for n in good if n not in endpoints or endpoints[n].content not in refused}
+    for name in play.proxy.listeners.keys() & play.snapshot.catalogue(LDS).listed.keys():
+        table = play.snapshot.catalogue(RDS).listed[name]
+        held = play.proxy.routes.get(name)
+        has = {part.content for part in held.parts} if held else set()
+        for part in table.parts:
+            if part.content not in refused and part.needs <= good:
+                assert part.content in has, part.name
