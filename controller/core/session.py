@@ -107,13 +107,18 @@ def weigh(
     if around.harm and verdict.outcome is not Outcome.HARM:
         verdict = replace(verdict, outcome=Outcome.HARM, reasons=(around.harm,))
     passed = 0.0 if session.at is None else max(0.0, at - session.at)
-    progress = session.progress.after(passed, blind=verdict.blind)
+    progress = session.progress.after(passed, blind=verdict.blind or _idle(verdict))
 
     def blocked(act: Act) -> Freeze | None:
         return blocking(around.freezes, state.name, act)
 
     seen = Seen(verdict, progress, around.sync, blocked, around.stable_void, around.sync_share)
     return replace(session, progress=progress, at=at), verdict, decide(state, seen, now)
+
+
+def _idle(verdict: Verdict) -> bool:
+    """Whether there is nothing to watch: time in which nobody asks for anything shows nothing, and serves no dwell."""
+    return any(reason.code == "no_traffic" for reason in verdict.reasons)
 
 
 def entered(session: Session, after: ServiceState) -> Session:

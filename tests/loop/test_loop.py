@@ -219,3 +219,19 @@ async def test_a_freeze_holds_an_automatic_fallback_too() -> None:
         assert not (await world.state()).diverted
         line = next(line for line in await world.store.events() if line.entry.kind == "stable_unhealthy")
         assert "would go to the fallback" in line.entry.why
+
+
+async def test_time_without_traffic_serves_no_dwell() -> None:
+    """Requests stop in the middle of a step: however long that lasts, the next share needs the rest of the dwell."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        while (await world.rollout()).weight < 5000:
+            await world.tick()
+        await world.ticks(2)
+        await world.ticks(120, rps=0)
+        assert (await world.rollout()).weight == 5000
+        await world.ticks(2)
+        assert (await world.rollout()).weight == 5000
+        await reach(world, Phase.PROMOTED)
