@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import aiohttp
+import grpc
 from rich.console import Console
 
 from controller.demo.acts import ACTS, Play
@@ -30,7 +31,7 @@ def run_demo(picture: Path | None = None) -> int:
     with children() as group:
         try:
             code = asyncio.run(_perform(group, display))
-        except (NotReady, NotSeen, ChildDied, TimeoutError) as error:
+        except (NotReady, NotSeen, ChildDied, TimeoutError, aiohttp.ClientError, grpc.RpcError) as error:
             display.say(f"the demo failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
             code = 1
         except asyncio.CancelledError:

@@ -20,6 +20,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from controller.core.routing import cluster_parts
+from controller.demo.processes import surroundings
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -64,10 +65,11 @@ class Admin:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a `haldane` command printed, and its exit code."""
+    """What a `haldane` command printed on standard output and on standard error, and its exit code."""
 
     code: int
-    text: str
+    out: str
+    err: str
 
 
 async def haldane(env: Mapping[str, str], *words: str) -> Said:
@@ -76,18 +78,18 @@ async def haldane(env: Mapping[str, str], *words: str) -> Said:
         *(sys.executable, "-m", "controller", *words),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, **env},
+        stderr=asyncio.subprocess.PIPE,
+        env={**surroundings(), **env},
         start_new_session=True,
     )
     try:
-        out, _ = await asyncio.wait_for(process.communicate(), COMMAND_WITHIN)
+        out, err = await asyncio.wait_for(process.communicate(), COMMAND_WITHIN)
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         raise
-    return Said(process.returncode or 0, out.decode(errors="replace").strip())
+    return Said(process.returncode or 0, out.decode(errors="replace").strip(), err.decode(errors="replace").strip())
 
 
 @dataclass(frozen=True, slots=True)

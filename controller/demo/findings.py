@@ -1,7 +1,7 @@
 """What follows from what was seen: shares against weights, and how long harm lasted. Pure functions of records."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from controller.core.units import PARTS
@@ -62,17 +62,17 @@ def share(answers: Iterable[Answer], version: str, period: Period) -> Share:
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """What a bad version did to clients, and when it ended. Times are monotonic seconds."""
+    """What a bad version did to clients, and when it ended. Times are monotonic seconds.
+
+    `decided` is when the ledger has the rollback, `acknowledged` when Envoy had told the controller that it serves it.
+    """
 
     answers: int
     bad: int
     first_bad: float
     last_bad: float
     decided: float
-    applied: float
-    """When Envoy put the new weights in force, by its own record."""
     acknowledged: float
-    """When its acknowledgement reached the controller."""
 
     @property
     def to_decision(self) -> float:
@@ -85,18 +85,9 @@ class Harm:
         return self.acknowledged - self.decided
 
 
-def harm(
-    answers: Iterable[Answer],
-    bad: Callable[[Answer], bool],
-    *,
-    since: float,
-    decided: float,
-    applied: float,
-    acknowledged: float,
-) -> Harm | None:
-    """The harm since that time; None if clients saw none."""
-    given = [a for a in answers if a.ended >= since]
-    times = [a.ended for a in given if bad(a)]
+def harm(answers: Sequence[Answer], decided: float, acknowledged: float) -> Harm | None:
+    """The harm in these answers of a version; None if clients saw none."""
+    times = [a.ended for a in answers if not a.ok]
     if not times:
         return None
-    return Harm(len(given), len(times), min(times), max(times), decided, applied, acknowledged)
+    return Harm(len(answers), len(times), min(times), max(times), decided, acknowledged)

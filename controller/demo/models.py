@@ -14,6 +14,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import sklearn
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -70,6 +71,7 @@ def train(version: str, *, samples: int = HALF, fault: Fault = Fault.NONE) -> Mo
     """A model trained on the first `samples` images (at most HALF), with the feature code that `fault` names."""
     if not 100 <= samples <= HALF:
         raise ValueError(f"samples: from 100 to {HALF}, not {samples}")
+    sklearn.set_config(assume_finite=True, skip_parameter_validation=True)  # the request was checked already
     images, digits = load_digits(return_X_y=True)
     classifier = LogisticRegression(max_iter=200).fit(_scaled(images[:samples]), digits[:samples])
     return Model(version, classifier, FEATURES[fault])

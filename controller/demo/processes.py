@@ -71,7 +71,7 @@ class Children:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(env or {})},
+                env={**surroundings(), **(env or {})},
                 cwd=self.folder,
                 start_new_session=True,
                 preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  (started by the main thread, before any other)
@@ -110,6 +110,11 @@ def children() -> Iterator[Children]:
         group.stop()
         if not group.keep:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def surroundings() -> dict[str, str]:
+    """The environment without the user's own settings of Haldane: the demo is about its own controller alone."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("HALDANE_")}
 
 
 def free_ports(count: int) -> list[int]:

@@ -97,7 +97,7 @@ policy:
   latency: {{tolerance: 100%}}   # servers, load and controller share a few cores: only a gross slow-down counts
 """
 
-LOOKUP = 25
+LOOKUP = 100
 """Milliseconds that a model waits for its features. Beside them the unrest of a busy machine is small."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """A model server answers one small request at a time; more threads would only fight for the cores."""
@@ -117,11 +117,12 @@ class Stage:
         return self.places.environment(self.children.folder)
 
     async def command(self, *words: str) -> str:
-        """Run a `haldane` command that must do its work; what it printed, or NotReady."""
+        """Run a `haldane` command that must do its work; what it printed. Raises NotReady or ChildDied."""
         said = await haldane(self.environment, *words)
         if said.code:
-            raise NotReady(f"`haldane {' '.join(words)}` ended with exit code {said.code}: {said.text}")
-        return said.text
+            self.children.check()
+            raise NotReady(f"`haldane {' '.join(words)}` ended with exit code {said.code}: {said.err}")
+        return said.out
 
     async def load_build(self, version: str, fault: Fault) -> None:
         """Let a model server load a new build of its model, as its repository door has it."""

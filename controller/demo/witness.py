@@ -13,6 +13,8 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at Envoy. A step lasts for seconds, and Envoy itself tells when it changed."""
+SETTLE = 0.5
+"""Seconds after a lost connection in which the process behind it shows whether it has ended."""
 ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 
 
@@ -83,7 +85,7 @@ class Witness:
         """Wait until it is seen. NotSeen says what was not; ChildDied which process ended."""
         deadline = time.monotonic() + seconds
         while not seen():
-            self._check()
+            await self._check()
             if time.monotonic() > deadline:
                 raise NotSeen(f"not within {seconds:g} s: {what}")
             await asyncio.sleep(0.02)
@@ -105,12 +107,14 @@ class Witness:
         answer = await self._admin.ask("Fleet/ListProxies", pb.ListProxiesRequest(), pb.ListProxiesResponse)
         self.proxies = list(answer.proxies)
 
-    def _check(self) -> None:
-        """Raise what ended a watch or a process."""
+    async def _check(self) -> None:
+        """Raise ChildDied if a process has ended, NotSeen if something cannot be watched any more."""
         self._children.check()
-        for watch in self._watches:
-            if watch.done():
-                watch.result()
+        lost = [error for watch in self._watches if watch.done() and (error := watch.exception())]
+        if lost:
+            await asyncio.sleep(SETTLE)
+            self._children.check()
+            raise NotSeen(f"cannot be watched any more: {lost[0]!r}")
 
     async def _envoy(self) -> None:
         while True:

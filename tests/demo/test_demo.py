@@ -55,6 +55,7 @@ def test_the_demo_shows_promotion_rollback_and_freeze(tmp_path: Path) -> None:
     assert process.returncode == 0, said
     assert time.monotonic() - began < 120
     assert "NOT SEEN" not in said
+    assert said.count("clients see v2 alone") == 2
     assert re.search(r"seen +no client saw an error: 0 of \d+ answers", said)
     assert re.search(r"seen +Envoy served v2 at 20%, 50%, 100%, in this order", said)
     assert re.search(r"measured +first bad answer -> decision \d+\.\d\d s", said)
@@ -88,15 +89,21 @@ def test_no_process_is_left_however_the_demo_is_ended(
     assert process.returncode == code
 
 
-def test_a_part_that_dies_fails_the_demo_with_its_last_words(tmp_path: Path) -> None:
-    """When Envoy is killed, the demo says which part ended, shows its log, keeps the logs, and ends with 1."""
-    with demo(tmp_path) as process:
-        read_until(process, "act 1")
-        envoy = next(pid for pid in in_folder(tmp_path) if "envoy" in Path(f"/proc/{pid}/comm").read_text())
-        os.kill(envoy, signal.SIGKILL)
-        said, _ = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert "envoy ended with exit code -9" in said
-    assert "--- envoy.log" in said
-    assert list(tmp_path.glob("haldane-demo-*/envoy.log"))
+@pytest.mark.parametrize(("part", "process"), [("envoy", "envoy"), ("controller", "serve")])
+def test_a_part_that_dies_fails_the_demo_with_its_last_words(tmp_path: Path, part: str, process: str) -> None:
+    """When Envoy or the controller is killed, the demo says so, shows its log, keeps the logs, and ends with 1."""
+    with demo(tmp_path) as running:
+        read_until(running, "act 1")
+        os.kill(next(pid for pid in in_folder(tmp_path) if process in command_of(pid)), signal.SIGKILL)
+        said, _ = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert f"{part} ended with exit code -9" in said
+    assert f"--- {part}.log" in said
+    assert list(tmp_path.glob(f"haldane-demo-*/{part}.log"))
     assert in_folder(tmp_path) == []
+
+
+def command_of(pid: int) -> list[str]:
+    """The program of a process without its folder, and its arguments."""
+    program, *arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return [Path(program).name, *arguments]

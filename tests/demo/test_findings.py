@@ -53,15 +53,15 @@ def test_answers_count_for_the_weights_they_were_sent_under() -> None:
 
 
 def test_harm_is_measured_from_the_first_bad_answer() -> None:
-    """Times run from the first bad answer a client got; what was before the act is not counted."""
-    answers = [answer(1.0, "v3", "5xx"), *(answer(10 + n / 10, "v3", "5xx" if n % 5 == 4 else "ok") for n in range(20))]
-    done = harm(answers, lambda a: not a.ok, since=5.0, decided=11.5, applied=11.51, acknowledged=11.52)
+    """Times run from the first bad answer that a client got to the decision, and from there to the acknowledgement."""
+    answers = [answer(10 + n / 10, "v3", "5xx" if n % 5 == 4 else "ok") for n in range(20)]
+    done = harm(answers, decided=11.5, acknowledged=11.52)
     assert done is not None
     assert (done.answers, done.bad) == (20, 4)
     assert done.to_decision == pytest.approx(1.1, abs=0.01)
     assert done.to_acknowledgement == pytest.approx(0.02)
     assert done.last_bad - done.first_bad == pytest.approx(1.5)
-    assert harm(answers[:1], lambda a: not a.ok, since=5.0, decided=6, applied=6, acknowledged=6) is None
+    assert harm(answers[:4], decided=11.5, acknowledged=11.52) is None
 
 
 def test_envoy_s_words_become_a_split() -> None:
