@@ -1,9 +1,12 @@
 """A controller that is killed again and again, a real Envoy, a load on it, and everybody who saw what happened."""
 
+import asyncio
 import contextlib
+import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import grpc
 
@@ -17,7 +20,9 @@ from controller.store.ledger import replay
 from tests.faults.witness import Split, Witness, check_counts, watched
 from tests.integration.world import SERVICE, World, world
 from tests.support.load import steady
-from tests.support.waiting import wait_until
+from tests.support.waiting import answers, wait_until
+
+T = TypeVar("T")
 
 POLICY = """\
   steps: [20%, 50%]
@@ -39,6 +44,8 @@ class Trial:
     world: World
     witness: Witness
     load: Load
+    deaths: int = 0
+    """How often the controller has killed itself."""
     blamed: frozenset[str] = frozenset()
     """The versions that may fail, since the test makes them."""
     _doors: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
@@ -61,14 +68,44 @@ class Trial:
         """Wait until the controller has killed itself, at the point that it was armed with."""
         controller = self.world.controller
         await wait_until(lambda: not controller.running, within)
-        assert controller.child.process.returncode == -9, "it ended otherwise"
+        assert controller.child.process.returncode == -signal.SIGKILL, "it ended otherwise"
 
     async def live(self, fault: str = "") -> None:
-        """The next life of the controller: the same file, the same ports, armed with that fault; and Envoy is back."""
+        """The next life of the controller: the same file, the same ports, armed with that fault; until it is ready."""
+        await self.launch(fault)
+        await wait_until(self._ready, 30)
+
+    async def launch(self, fault: str = "") -> None:
+        """The next life of the controller, which may be a short one."""
         controller = self.world.controller
-        controller.environment |= {"HALDANE_TEST_MODE": "1", "HALDANE_FAULT_POINTS": fault}
-        await controller.start()
+        controller.environment |= armed(fault)
+        controller.launch()
         self.world.doors = await self._doors.enter_async_context(controller.doors())
+
+    async def told_to_end(self) -> None:
+        """SIGTERM; and if it died while it drained, another life."""
+        controller = self.world.controller
+        code = controller.stop(30)
+        assert code in (0, -signal.SIGKILL)
+        self.deaths += code != 0
+        await self.live()
+
+    async def insist(self, ask: Callable[[], Awaitable[T]], within: float = 20.0) -> T:
+        """The first true answer; whenever the controller has died, it lives on, with no fault."""
+        deadline = time.monotonic() + within
+        while True:
+            try:
+                if answer := await ask():
+                    return answer
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            if not self.world.controller.running:
+                await self.died()
+                self.deaths += 1
+                await self.live()
+            assert time.monotonic() < deadline, f"not within {within:g} s; the ledger: {await self.kinds()}"
+            await asyncio.sleep(0.05)
 
     async def connected(self) -> None:
         """Wait until Envoy is connected to this life of the controller."""
@@ -80,14 +117,21 @@ class Trial:
         told: admin.Rollout = await self.world.doors.rollouts.StartCanary(request)
         return told
 
-    async def freeze(self, request_id: str = "") -> None:
+    async def freeze(self, request_id: str = "") -> admin.FreezeResponse:
         """Freeze everything."""
         request = admin.FreezeRequest(all=True, reason="incident 42", request_id=request_id)
-        await self.world.doors.killswitch.Freeze(request)
+        told: admin.FreezeResponse = await self.world.doors.killswitch.Freeze(request)
+        return told
 
-    async def unfreeze(self) -> None:
+    async def unfreeze(self, request_id: str = "") -> admin.UnfreezeResponse:
         """Lift it."""
-        await self.world.doors.killswitch.Unfreeze(admin.UnfreezeRequest(all=True, reason="over"))
+        request = admin.UnfreezeRequest(all=True, reason="over", request_id=request_id)
+        told: admin.UnfreezeResponse = await self.world.doors.killswitch.Unfreeze(request)
+        return told
+
+    async def promoted(self) -> bool:
+        """Whether the rollout has ended well."""
+        return (await self.world.rollout()).phase == "PROMOTED"
 
     async def frozen(self) -> list[str]:
         """The reasons of the freezes in force."""
@@ -131,9 +175,18 @@ class Trial:
         finally:
             database.close()
 
+    async def _ready(self) -> bool:
+        self.world.controller.child.check()
+        return await answers(f"http://{self.world.controller.http}/readyz")
+
     async def _proxies(self) -> bool:
         told = await self.world.doors.fleet.ListProxies(admin.ListProxiesRequest())
         return bool(told.proxies)
+
+
+def armed(fault: str) -> dict[str, str]:
+    """The settings of a controller with that fault, or ("") with none."""
+    return {"HALDANE_TEST_MODE": "1", "HALDANE_FAULT_POINTS": fault}
 
 
 def decided(events: Iterable[admin.Event]) -> list[Split]:
@@ -150,11 +203,13 @@ def in_order(seen: Iterable[Split], told: Iterable[Split]) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def trial(processes: Children, *, policy: str = POLICY, protocol: str = "delta") -> AsyncIterator[Trial]:
-    """Everything runs, the service is served by its stable, clients ask."""
+async def trial(
+    processes: Children, *, policy: str = POLICY, protocol: str = "delta", fault: str = ""
+) -> AsyncIterator[Trial]:
+    """Everything runs, the service is served by its stable, clients ask. `fault` is in the controller's first life."""
     async with (
         contextlib.AsyncExitStack() as doors,
-        world(processes, policy=policy, protocol=protocol) as made,
+        world(processes, policy=policy, protocol=protocol, settings=armed(fault)) as made,
         steady(made.entry, RATE, seconds=110.0) as load,
         watched(made.envoy) as witness,
     ):
