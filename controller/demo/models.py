@@ -11,10 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
-from typing import Any
 
 import numpy as np
-import sklearn
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -49,16 +47,21 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One version of the model: a trained classifier, and the code that makes features of an image."""
+    """One version of the model: a trained logistic regression, and the code that makes features of an image."""
 
     version: str
-    classifier: Any
+    weights: NDArray[np.float64]
+    bias: NDArray[np.float64]
     features: Callable[[Pixels], Pixels]
 
     def infer(self, images: Pixels) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The digits of these images (n x 64) and the probability of each digit (n x 10). A bad version may raise."""
-        probabilities = self.classifier.predict_proba(self.features(images))
-        return self.classifier.classes_[probabilities.argmax(axis=1)].astype(np.int64), probabilities
+        """The digits of these images (n x 64) and the probability of each digit (n x 10). A bad version may raise.
+
+        What the classifier's `predict_proba` does, without its checks, which take ten times as long as the rest.
+        """
+        scores = self.features(images) @ self.weights.T + self.bias
+        odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return scores.argmax(axis=1), odds / odds.sum(axis=1, keepdims=True)
 
 
 def held_out() -> tuple[Pixels, NDArray[np.int64]]:
@@ -71,10 +74,9 @@ def train(version: str, *, samples: int = HALF, fault: Fault = Fault.NONE) -> Mo
     """A model trained on the first `samples` images (at most HALF), with the feature code that `fault` names."""
     if not 100 <= samples <= HALF:
         raise ValueError(f"samples: from 100 to {HALF}, not {samples}")
-    sklearn.set_config(assume_finite=True, skip_parameter_validation=True)  # the request was checked already
     images, digits = load_digits(return_X_y=True)
     classifier = LogisticRegression(max_iter=200).fit(_scaled(images[:samples]), digits[:samples])
-    return Model(version, classifier, FEATURES[fault])
+    return Model(version, classifier.coef_, classifier.intercept_, FEATURES[fault])
 
 
 def troubles(image: Pixels) -> bool:

@@ -9,9 +9,11 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 
 from controller.demo.inference import write_request
-from controller.demo.models import Pixels, held_out, troubles
+from controller.demo.models import HALF, Pixels, held_out, train, troubles
 from tests.demo.conftest import Server, Start, wait_for
 
 
@@ -186,3 +188,13 @@ async def test_an_unknown_build_changes_nothing(server: Server) -> None:
     assert await load_build(server, "none") == 200
     assert await load_build(server, "magic") == 400
     assert (await server.ask(write_request(images()[0][0])))[0] == 200
+
+
+def test_the_probabilities_are_those_of_scikit_learn() -> None:
+    """The server's own arithmetic gives what the trained classifier would say, and rows that total 1."""
+    given, digits = load_digits(return_X_y=True)
+    classifier = LogisticRegression(max_iter=200).fit(given[:300] / 16, digits[:300])
+    model = train("v1", samples=300)
+    read, probabilities = model.infer(given[HALF:])
+    np.testing.assert_allclose(probabilities, classifier.predict_proba(given[HALF:] / 16), atol=1e-12)
+    np.testing.assert_array_equal(read, classifier.predict(given[HALF:] / 16))
