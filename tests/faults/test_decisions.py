@@ -1,0 +1,163 @@
+"""What automation and operators may not do to one another, and what bad luck with the figures may not do to either."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from controller.core.commands import Command, Verb
+from controller.core.errors import Code, Refusal
+from controller.core.rollout import Phase
+from controller.core.view import Change, View
+from controller.operations import Operations
+from controller.store.memory import MemoryStore
+from tests.loop.world import FILE, TwoClocks, World, running
+
+pytestmark = pytest.mark.looptime
+
+BACK = {"v2": 0, "v1": 10_000}
+
+
+async def reach(world: World, phase: Phase, within: int = 400, **traffic: float) -> None:
+    """Tick until the rollout is in that phase."""
+    for _ in range(within):
+        if (await world.rollout()).phase is phase:
+            return
+        await world.tick(**traffic)  # type: ignore[arg-type]
+    raise AssertionError(f"not {phase} after {within} ticks: {await world.rollout()}")
+
+
+async def test_a_canary_that_is_as_bad_as_its_stable_goes_nowhere() -> None:
+    """Both fail half of the requests: no worse than stable is not good enough, and it is not the canary's doing."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        await world.ticks(100, canary_errors=0.5, stable_errors=0.5)
+        assert (await world.state()).weights == {"v2": 2000, "v1": 8000}
+        assert any("stable itself" in text for text in world.loop.live("scorer").told)
+
+
+async def test_a_flapping_canary_is_taken_back_once_and_stays_away() -> None:
+    """Bad for a second, good for five, and so on: a rollback is final until a person starts it anew."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        for _ in range(20):
+            await world.ticks(2, canary_errors=0.5)
+            await world.ticks(10)
+        kinds = await world.kinds()
+        assert (kinds.count("rollback"), kinds.count("rolled_back")) == (1, 1)
+        assert (await world.state()).weights == BACK
+        await world.act(Verb.START, canary="v2")
+        assert (await world.rollout()).phase is Phase.WARMING
+
+
+@pytest.mark.parametrize("phase", [Phase.PROMOTING, Phase.BAKING, Phase.PROMOTED])
+async def test_all_weight_on_the_canary_still_comes_back_at_an_operators_word(phase: Phase) -> None:
+    """While it is promoted, baked, and after: the old version is warm, and gets everything."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        await world.ticks(4)
+        await world.act(Verb.PROMOTE)
+        assert (await world.state()).weights == {"v2": 10_000, "v1": 0}
+        await reach(world, phase)
+        await world.act(Verb.ROLLBACK)
+        assert (await world.state()).weights == BACK
+        await reach(world, Phase.ROLLED_BACK)
+        assert (await world.state()).stable == "v1"
+
+
+async def test_a_rollback_to_a_version_whose_servers_are_gone_is_refused_loudly() -> None:
+    """The old version's endpoints were taken away after the promotion: all traffic would go into a void."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        await world.ticks(4)
+        await world.act(Verb.PROMOTE)
+        await reach(world, Phase.PROMOTED)
+        gone = FILE.format(name="scorer", port=10000, fallback="manual").replace('["127.0.0.1:9001"]', "[]")
+        await world.operations.apply(gone.replace("stable: v1", "stable: v2"), who="alice")
+        with pytest.raises(Refusal, match="void") as refused:
+            await world.act(Verb.ROLLBACK, force=True)
+        assert refused.value.code is Code.NO_ENDPOINTS
+        assert (await world.state()).weights == {"v2": 10_000, "v1": 0}
+
+
+async def test_another_canary_in_the_middle_of_a_rollout_begins_at_the_first_step() -> None:
+    """It never carries the old one's step or evidence, and the old one gets nothing more."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.operations.apply(three_versions(), who="alice")
+        await world.act(Verb.START, canary="v2")
+        for _ in range(200):
+            if (await world.rollout()).step == 1:
+                break
+            await world.tick()
+        old = await world.rollout()
+        assert (old.step, old.weight) == (1, 5000)
+        await world.act(Verb.START, canary="v3")
+        new = await world.rollout()
+        assert (new.canary, new.step, new.weight, new.phase) == ("v3", 0, 2000, Phase.WARMING)
+        assert new.id != old.id
+        assert (await world.state()).weights == {"v3": 2000, "v1": 8000}
+        await world.ticks(4)
+        assert (await world.rollout()).step == 0
+
+
+class Crowded(MemoryStore):
+    """A store in which somebody else is faster, once: between the reading and the writing of the next command."""
+
+    first: Callable[[], Awaitable[object]] | None = None
+
+    async def load(self) -> View:
+        view = await super().load()
+        if self.first:
+            first, self.first = self.first, None
+            await first()
+        return view
+
+    async def command(self, change: Change) -> int:
+        await asyncio.sleep(0)
+        return await super().command(change)
+
+
+@pytest.mark.parametrize("faster", [Verb.PAUSE, Verb.PROMOTE])
+async def test_a_rollback_that_loses_a_race_is_tried_again_and_wins(faster: Verb) -> None:
+    """Two operators at once: whatever the other one did, a rollback is safe after it."""
+    clock = TwoClocks()
+    store = Crowded(clock=clock)
+    async with running(store, clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        bob = Operations(store, clock)
+        store.first = lambda: bob.act("scorer", Command(faster, "bob is faster"), who="bob")
+        await world.act(Verb.ROLLBACK)
+        assert (await world.state()).weights == BACK
+        people = [line.entry.who for line in await store.events() if line.entry.who in ("alice", "bob")]
+        assert people[-2:] == ["bob", "alice"]
+
+
+async def test_any_other_command_that_loses_a_race_is_told_so() -> None:
+    """An advance decided on what is no longer so is not done; the answer says that somebody was faster."""
+    clock = TwoClocks()
+    store = Crowded(clock=clock)
+    async with running(store, clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        bob = Operations(store, clock)
+        store.first = lambda: bob.act("scorer", Command(Verb.ROLLBACK, "bob is faster"), who="bob")
+        with pytest.raises(Refusal, match="faster") as refused:
+            await world.act(Verb.PROMOTE)
+        assert refused.value.code is Code.CONFLICT
+        assert (await world.state()).weights == BACK
+
+
+def three_versions() -> str:
+    """The service with a third version."""
+    text = FILE.format(name="scorer", port=10000, fallback="manual")
+    return text.replace("stable: v1", '  v3: {endpoints: ["127.0.0.1:9003"]}\nstable: v1')

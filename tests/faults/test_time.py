@@ -1,0 +1,89 @@
+"""Clocks that jump, controllers that come back: no dwell is shortened, no freeze ends early by more than the jump."""
+
+import pytest
+
+from controller.core.commands import Verb
+from controller.store.memory import MemoryStore
+from tests.loop.world import TwoClocks, World, running
+
+pytestmark = pytest.mark.looptime
+
+HOUR = 3600.0
+BEGUN = 8
+"""Ticks, of half a second each, that a rollout is old when something happens to its clock."""
+DWELL = 10
+"""Ticks of a dwell."""
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
+async def test_a_wall_clock_that_jumps_shortens_no_dwell_and_lengthens_none(jump: float) -> None:
+    """Five seconds at a step are five seconds of the clock that never jumps."""
+    assert await ticks_to_the_second_step(0.0) == await ticks_to_the_second_step(jump)
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
+async def test_a_clock_that_jumps_while_the_controller_is_away_counts_towards_no_dwell(jump: float) -> None:
+    """A restart goes on with the dwell that was observed; what the wall clock says of the time between is ignored."""
+    taken = await ticks_with_a_restart(jump)
+    assert taken == await ticks_with_a_restart(0.0)
+    assert BEGUN + taken > DWELL, "what was not saved does not count, what was not observed neither"
+
+
+@pytest.mark.parametrize(
+    ("jump", "over"), [(0.0, False), (HOUR, True), (-HOUR, False)], ids=["none", "forward", "back"]
+)
+async def test_a_freeze_across_a_restart_ends_early_only_by_what_the_clock_jumped(jump: float, over: bool) -> None:
+    """Across a restart the wall clock is all there is: an hour's jump can end a freeze an hour early, and no more."""
+    clock = TwoClocks()
+    store = MemoryStore(clock=clock)
+    async with running(store, clock) as world:
+        await world.apply()
+        await world.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=HOUR + 60)
+        await world.look()
+    clock.date += jump
+    async with running(store, clock) as world:
+        await world.look()
+        await world.look()
+        assert (await store.load()).freezes, "an hour's jump does not explain an end more than an hour early"
+        clock.pass_by(61)
+        await world.look()
+        await world.look()
+        assert (not (await store.load()).freezes) is over
+
+
+async def ticks_to_the_second_step(jump: float) -> int:
+    """How long the first step takes, when the wall clock jumps in the middle of it."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await begin(world)
+        clock.date += jump
+        return await advance(world)
+
+
+async def ticks_with_a_restart(jump: float) -> int:
+    """How long the first step takes after a restart, when the wall clock jumped meanwhile."""
+    clock = TwoClocks()
+    store = MemoryStore(clock=clock)
+    async with running(store, clock) as world:
+        await begin(world)
+    clock.date += jump
+    clock.now = 5.0  # the machine was started anew too: its monotonic clock begins again
+    async with running(store, clock) as world:
+        return await advance(world)
+
+
+async def begin(world: World) -> None:
+    """A rollout in the middle of its first step."""
+    await world.apply()
+    await world.act(Verb.START, canary="v2")
+    await world.ticks(BEGUN)
+    assert (await world.rollout()).step == 0
+
+
+async def advance(world: World) -> int:
+    """How many ticks it takes until the second step."""
+    for count in range(200):
+        if (await world.rollout()).step == 1:
+            return count
+        await world.tick()
+    raise AssertionError(f"no second step: {await world.rollout()}")
