@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import click
 
@@ -22,23 +22,21 @@ MAX_RUNS = 100_000
 FOREVER = 1e9
 
 
-class Units(click.ParamType[float]):
-    """A duration or a share in the notation of service files."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds, or a share in 0..1."""
-        if isinstance(value, float):
-            return value
-        try:
-            return parse_duration(value) if self.name == "duration" else parse_share(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def duration(text: str) -> float:
+    """Seconds, in the notation of service files."""
+    return _read(parse_duration, text)
 
 
-DURATION, SHARE = Units("duration"), Units("share")
+def share(text: str) -> float:
+    """A share in 0..1, in the notation of service files."""
+    return _read(parse_share, text)
+
+
+def _read(parse: Callable[[object], float], text: str) -> float:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command()
@@ -48,21 +46,21 @@ DURATION, SHARE = Units("duration"), Units("share")
 )
 @click.option("--all", "every", is_flag=True, help="Every named canary.")
 @click.option("--list", "listing", is_flag=True, help="Show the named canaries.")
-@click.option("--errors", type=SHARE, help="A canary of your own: its share of server errors, such as 2%.")
-@click.option("--client-errors", type=SHARE, help="Its share of client errors.")
-@click.option("--slower", type=SHARE, help="How much slower it is, such as 30%.")
-@click.option("--hang", type=SHARE, help="The share of requests that it never answers.")
-@click.option("--stable-errors", type=SHARE, default="0.1%", show_default=True, help="Stable's share of server errors.")
+@click.option("--errors", type=share, help="A canary of your own: its share of server errors, such as 2%.")
+@click.option("--client-errors", type=share, help="Its share of client errors.")
+@click.option("--slower", type=share, help="How much slower it is, such as 30%.")
+@click.option("--hang", type=share, help="The share of requests that it never answers.")
+@click.option("--stable-errors", type=share, default="0.1%", show_default=True, help="Stable's share of server errors.")
 @click.option("--rps", type=click.FloatRange(0, 100_000), default=100.0, show_default=True, help="Requests a second.")
 @click.option(
     "--runs", type=click.IntRange(1, MAX_RUNS), default=50, show_default=True, help="Rollouts of each canary."
 )
 @click.option(
-    "--duration", type=DURATION, default="1h", show_default=True, help="The longest that a rollout is played."
+    "--duration", type=duration, default="1h", show_default=True, help="The longest that a rollout is played."
 )
-@click.option("--tick", type=DURATION, default="1s", show_default=True, help="Between two reports.")
-@click.option("--after", type=DURATION, default="0s", show_default=True, help="When the canary's fault sets in.")
-@click.option("--hold", type=SHARE, help="Stay at this share instead of the policy's steps.")
+@click.option("--tick", type=duration, default="1s", show_default=True, help="Between two reports.")
+@click.option("--after", type=duration, default="0s", show_default=True, help="When the canary's fault sets in.")
+@click.option("--hold", type=share, help="Stay at this share instead of the policy's steps.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed, the same rollouts.")
 @output_option
 @click.pass_obj
@@ -91,12 +89,12 @@ def simulate(
         _print(summaries)
 
 
-def _held(service: Service, share: float | None) -> Service:
+def _held(service: Service, at: float | None) -> Service:
     """The service, with one step that never ends if a share is asked for."""
-    if share is None:
+    if at is None:
         return service
     try:
-        weight = to_parts(share)
+        weight = to_parts(at)
     except ValueError as error:
         raise Failure(Exit.USAGE, f"--hold: {error}") from None
     if not 0 < weight < to_parts(1.0):

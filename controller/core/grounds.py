@@ -94,12 +94,9 @@ def warming(policy: Policy, evidence: Evidence) -> Reason:
 def blind(evidence: Evidence) -> Reason:
     """Who is not reported on, and for how long."""
     silent = evidence.time - evidence.heard_both
-    missing = [
-        name
-        for name, heard in (("the canary", evidence.heard_c), ("stable", evidence.heard_s))
-        if heard <= evidence.heard_both
-    ]
-    return Reason("blind", f"no reports on {' and '.join(missing) or 'both versions'} for {silent:.0f} s")
+    lost_c, lost_s = evidence.heard_c <= evidence.heard_both, evidence.heard_s <= evidence.heard_both
+    who = "the canary" if lost_c and not lost_s else "stable" if lost_s and not lost_c else "both versions"
+    return Reason("blind", f"no reports on {who} for {silent:.0f} s")
 
 
 def quiet(evidence: Evidence) -> Reason:

@@ -38,6 +38,8 @@ BAKE_SLOWER, BAKE_SLOWER_PER_HOUR, BAKE_SLOWER_MOST = 1.5, 1.0, 3.0
 """In the bake the canary may be slower by this factor beyond the tolerance: its load is another one, and stable's
 latency is of the past, more so with every hour."""
 LEAST_MARGIN = 0.001
+MOST_SHIFT = 0.2
+"""Where more errors are allowed than this, they would drown the mean rank."""
 MOST_ALLOWED = 0.95
 """Where the null allows more than this, there is nothing to bet on."""
 Counts = tuple[float, float, float, float]
@@ -80,7 +82,10 @@ def settle_stuck(policy: Policy, plan: Plan, after: Evidence) -> None:
 
 
 def settle_latency(policy: Policy, plan: Plan, after: Evidence, step: int, at: Thresholds) -> None:
-    """Slowness: the whole distribution, five of its quantiles, the absolute limit."""
+    """Slowness: the whole distribution, five of its quantiles, the absolute limit.
+
+    Errors count as slow answers here, so the errors that are allowed are allowed here too.
+    """
     canary, stable = after.pair.canary, after.pair.stable
     plain_c, plain_s = canary.bins(at.canary), stable.bins(at.stable)
     bins_c = with_errors(canary, plain_c, slowest=True)
@@ -88,14 +93,16 @@ def settle_latency(policy: Policy, plan: Plan, after: Evidence, step: int, at: T
     over_c, over_s = exceeding(bins_c), exceeding(bins_s)
     n_c, n_s = sum(bins_c), sum(bins_s)
     alone = after.weight >= PARTS and after.pair.alone
+    errors = policy.errors.margin + (policy.errors.ratio - 1) * after.server.guess
     if after.warm:
         for name, (i, margin) in TAILS.items():
-            _bet_on_tail(plan, after, name, margin, at.q[i], (n_c, over_c[i], n_s, over_s[i]), alone)
-        if not alone:
-            _bet_on_shift(plan, after, at, bins_c, bins_s)
+            _bet_on_tail(plan, after, name, margin + errors, at.q[i], (n_c, over_c[i], n_s, over_s[i]), alone)
+        if not alone and errors < MOST_SHIFT:
+            _bet_on_shift(plan, after, at, errors, bins_c, bins_s)
         if policy.latency.p99 is not None and at.over <= 0.01 and stable.above(at.limit) <= 0.01 * stable.timed + 1:
             over = max(canary.above(at.limit), min(canary.errors, n_c))
-            bets = [bernoulli_bet(Null(0.0, 0.01), 0.0, p, 0.0) for p, _ in LIMITS]
+            allowed = min(0.9, 0.01 + errors + after.server.guess)
+            bets = [bernoulli_bet(Null(0.0, allowed), 0.0, min(0.97, allowed + more), 0.0) for more, _ in LIMITS]
             _bet(plan, after, "latency_max", [e_value(bet, n_c, over, 0.0, 0.0) for bet in bets])
     _recount(after, "latency", (n_c, *over_c, n_s, *over_s))
     if alone:
@@ -164,12 +171,14 @@ def _bet_on_tail(
     _bet(plan, after, name, e_values)
 
 
-def _bet_on_shift(plan: Plan, after: Evidence, at: Thresholds, bins_c: Sequence[int], bins_s: Sequence[int]) -> None:
+def _bet_on_shift(
+    plan: Plan, after: Evidence, at: Thresholds, errors: float, bins_c: Sequence[int], bins_s: Sequence[int]
+) -> None:
     """The mean rank: Wilcoxon's test, in bins."""
     shares = [here - above for here, above in zip((1.0, *at.q), (*at.q, 0.0), strict=True)]
     mean = sum([score * share for score, share in zip(at.scores, shares, strict=True)])
-    null = Null(1.0, SHIFT_MARGIN)
-    targets = [mean + SHIFT_MARGIN + more for more, _ in SHIFTS]
+    null = Null(1.0, SHIFT_MARGIN + errors)
+    targets = [mean + null.margin + more for more, _ in SHIFTS]
     _bet(plan, after, "latency", [score_e_value(null, mean, p, at.scores, bins_c, bins_s) for p in targets])
 
 

@@ -1,0 +1,72 @@
+"""Driving a judge by hand: samples and windows in few words, and rollouts under load."""
+
+import random
+from collections.abc import Callable
+
+from controller.core.judge import Evidence, judge
+from controller.core.spec import Policy
+from controller.core.verdict import Sample, Verdict, Window
+from controller.simulation.traffic import Server, Side, binomial, poisson
+
+QUICK = Policy(steps=(2000, 5000), dwell=2, warmup=2, bake=3)
+STEADY = Policy(steps=(500,), dwell=1e6, warmup=0, deadline=1e6)
+"""One step that is never left, no warm-up: what the judge says by itself."""
+Load = Server | Callable[[float], Server]
+"""How a side behaves, or how it does at a time."""
+USUAL = Server()
+
+
+def _at(load: Load, now: float) -> Server:
+    return load(now) if callable(load) else load
+
+
+def sample(n: int, *, failed: int = 0, refused: int = 0, slow: int = 0, timed: bool = True) -> Sample:
+    """n answered requests: `failed` with 5xx, `refused` with 4xx; `slow` of them took 50 ms, the others 10 ms."""
+    latency = ((5.0, 0), (10.0, n - slow), (20.0, 0), (50.0, slow), (100.0, 0), (float("inf"), 0)) if timed else ()
+    return Sample(n, n - failed - refused, {"5xx": failed, "4xx": refused}, latency)
+
+
+class Watch:
+    """One rollout's judge with its clock. `look` hands it a window and returns the verdict."""
+
+    def __init__(self, policy: Policy = STEADY, weight: int = 500) -> None:
+        self.policy, self.weight, self.step = policy, weight, 0
+        self.evidence = Evidence.start(policy)
+        self.now = 0.0
+        self.verdicts: list[Verdict] = []
+
+    def look(self, stable: Sample | None, canary: Sample | None, seconds: float = 1.0) -> Verdict:
+        """One tick."""
+        self.now += seconds
+        window = Window(self.now, self.weight, stable, canary)
+        self.evidence, verdict = judge(self.policy, self.evidence, window, self.step)
+        self.verdicts.append(verdict)
+        return verdict
+
+    def load(
+        self,
+        ticks: int,
+        *,
+        rps: float = 100.0,
+        seed: int = 1,
+        stable: Load = USUAL,
+        canary: Load = USUAL,
+        until: Callable[[Verdict], bool] | None = None,
+    ) -> Verdict:
+        """Random traffic for so many ticks, or until a verdict is as wanted."""
+        rng = random.Random(seed)
+        sides = Side(rng), Side(rng)
+        for _ in range(ticks):
+            n = poisson(rng, rps)
+            n_c = binomial(rng, n, self.weight / 10_000)
+            seen_s = sides[0].serve(_at(stable, self.now), n - n_c, self.now)
+            seen_c = sides[1].serve(_at(canary, self.now), n_c, self.now)
+            verdict = self.look(seen_s, seen_c)
+            if until and until(verdict):
+                break
+        return self.verdicts[-1]
+
+
+def codes(verdict: Verdict) -> list[str]:
+    """The codes of its reasons."""
+    return [reason.code for reason in verdict.reasons]

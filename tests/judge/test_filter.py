@@ -1,0 +1,185 @@
+"""`haldane judge`: reports in, decisions out, one line for each at once; a wrong line is named, never a traceback."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from controller.cli.failure import Failure
+from controller.cli.judge import run_judge
+from controller.core.spec import Policy
+from controller.simulation.reports import BadReport, read_report
+from controller.simulation.trial import service_for
+
+POLICY = Policy(steps=(2000, 5000), dwell=2, warmup=2, bake=3)
+GOOD: dict[str, object] = {"started": 80, "ok": 80, "errors": {"5xx": 0}, "latency": [[5.0, 60], [None, 20]]}
+BAD: dict[str, object] = {"started": 20, "ok": 10, "errors": {"5xx": 10}, "latency": [[5.0, 20], [None, 0]]}
+FILE = """
+service: fraud-scorer
+listen: {port: 10000}
+versions:
+  v1: {endpoints: ["127.0.0.1:9001"]}
+  v2: {endpoints: ["127.0.0.1:9002"]}
+stable: v1
+policy: {steps: [20%, 50%], dwell: 2s, warmup: 2s, bake: 3s}
+"""
+
+
+def answers(n: int) -> dict[str, object]:
+    return {"started": n, "ok": n, "errors": {"5xx": 0, "4xx": 0}, "latency": [[5.0, n], [5.5, 0], [None, 0]]}
+
+
+def line(t: float, stable: object = GOOD, canary: object = GOOD, **more: object) -> bytes:
+    return json.dumps({"t": t, "stable": stable, "canary": canary, **more}).encode() + b"\n"
+
+
+def judged(*lines: bytes, runs: int = 1) -> list[dict[str, object]]:
+    out = StringIO()
+    run_judge(lines, out, service_for(POLICY), runs)
+    return [json.loads(answer) for answer in out.getvalue().splitlines()]
+
+
+def test_a_good_canary_goes_all_the_way() -> None:
+    """Through warm-up, steps, promotion and bake; one answer for each line, with the weight to be served next."""
+    out = StringIO()
+
+    def traffic() -> Iterator[bytes]:
+        for t in range(1, 61):
+            told = out.getvalue().splitlines()
+            n = (json.loads(told[-1])["weight"] if told else 2000) // 50
+            yield line(float(t), answers(200 - n), answers(n))
+
+    run_judge(traffic(), out, service_for(POLICY))
+    told = [json.loads(answer) for answer in out.getvalue().splitlines()]
+    assert len(told) == 60
+    assert list(told[0]) == ["t", "decision", "phase", "weight", "verdict", "reasons"]
+    moves = [(answer["decision"], answer["weight"]) for answer in told if answer["decision"] != "hold"]
+    assert moves == [("advance", 5000), ("promote", 10_000)]
+    phases = list(dict.fromkeys(answer["phase"] for answer in told))
+    assert phases == ["WARMING", "PROGRESSING", "PROMOTING", "BAKING", "PROMOTED"]
+    assert all(answer["reasons"] for answer in told)
+
+
+def test_a_bad_canary_falls_within_its_first_answers() -> None:
+    """Half of twenty answers are errors, in the warm-up: rolled back on the first line, weight 0 from then on."""
+    first, second, *_ = judged(line(1.0, canary=BAD), line(2.0, canary=BAD))
+    assert (first["decision"], first["phase"], first["weight"]) == ("rollback", "ROLLING_BACK", 0)
+    assert (second["decision"], second["phase"], second["weight"]) == ("hold", "ROLLED_BACK", 0)
+    assert first["verdict"] == "harm"
+    assert "10 of 20" in str(first["reasons"])
+
+
+def test_runs_are_judged_apart() -> None:
+    """Several rollouts in one process: each line names its own, each is answered for itself."""
+    answers = judged(line(1.0, run=7), line(1.0, canary=BAD, run=3), line(2.0, run=7), line(0.5, run=9), runs=3)
+    assert [a["run"] for a in answers] == [7, 3, 7, 9]
+    assert [a["decision"] for a in answers] == ["hold", "rollback", "hold", "hold"]
+
+
+def test_missing_reports_are_no_zeros() -> None:
+    """Null is 'no report': both sides, one side, for long."""
+    answers = judged(line(1.0), *(line(1.0 + t, None, None) for t in range(1, 30)))
+    assert {a["decision"] for a in answers} == {"hold"}
+    assert "blind" in str(answers[-1]["reasons"])
+
+
+BAD_LINES = {
+    "not JSON": (b"{oops", ""),
+    "cut off": (line(1.0)[:-20], ""),
+    "not an object": (b"[1, 2]", ""),
+    "not UTF-8": (b"\xff\xfe{}", ""),
+    "deeply nested": (b"[" * 100_000, ""),
+    "no time": (b'{"stable": null, "canary": null}', "t"),
+    "time as text": (line("1"), "t"),  # type: ignore[arg-type]
+    "time not a number": (b'{"t": NaN, "stable": null, "canary": null}', "t"),
+    "time too large": (b'{"t": 1e400, "stable": null, "canary": null}', "t"),
+    "time as truth": (b'{"t": true, "stable": null, "canary": null}', "t"),
+    "no canary": (b'{"t": 1, "stable": null}', "canary"),
+    "unknown key": (line(1.0, colour="red"), "colour"),
+    "key twice": (b'{"t": 1, "t": 2, "stable": null, "canary": null}', "t"),
+    "side as number": (line(1.0, canary=5), "canary"),
+    "no ok": (line(1.0, canary={"started": 1}), "canary.ok"),
+    "negative count": (line(1.0, canary={**GOOD, "started": -1}), "canary.started"),
+    "half a request": (line(1.0, stable={**GOOD, "ok": 1.5}), "stable.ok"),
+    "count as truth": (line(1.0, stable={**GOOD, "ok": True}), "stable.ok"),
+    "enormous count": (line(1.0, stable={**GOOD, "ok": 10**30}), "stable.ok"),
+    "unknown error class": (line(1.0, stable={**GOOD, "errors": {"3xx": 1}}), "stable.errors.3xx"),
+    "errors as list": (line(1.0, stable={**GOOD, "errors": [1]}), "stable.errors"),
+    "latency as text": (line(1.0, stable={**GOOD, "latency": "fast"}), "stable.latency"),
+    "half a bucket": (line(1.0, stable={**GOOD, "latency": [[5.0]]}), "stable.latency[0]"),
+    "falling edges": (line(1.0, stable={**GOOD, "latency": [[5.0, 1], [4.0, 1]]}), "stable.latency[1][0]"),
+    "infinity first": (line(1.0, stable={**GOOD, "latency": [[None, 1], [4.0, 1]]}), "stable.latency[0][0]"),
+    "negative edge": (line(1.0, stable={**GOOD, "latency": [[-1, 1]]}), "stable.latency[0][0]"),
+    "bucket of minus one": (line(1.0, stable={**GOOD, "latency": [[5.0, -1]]}), "stable.latency[0][1]"),
+    "run as text": (line(1.0, run="a"), "run"),
+}
+
+
+@pytest.mark.parametrize(("bad", "field"), BAD_LINES.values(), ids=BAD_LINES.keys())
+def test_a_line_that_cannot_be_understood_names_its_field(bad: bytes, field: str) -> None:
+    """Every mistake is refused with the field it is in; what came before is answered."""
+    with pytest.raises(BadReport) as refused:
+        read_report(bad)
+    assert refused.value.field == field
+    out = StringIO()
+    with pytest.raises(Failure, match=r"^line 2: ") as failure:
+        run_judge([line(1.0), bad], out, service_for(POLICY))
+    assert failure.value.status == 2
+    assert len(out.getvalue().splitlines()) == 1
+
+
+def test_time_goes_on_and_runs_are_counted() -> None:
+    """A line from the past and one run too many are named too; an empty line is none."""
+    with pytest.raises(Failure, match="line 2: t: time goes on"):
+        judged(line(5.0), line(4.0))
+    with pytest.raises(Failure, match="line 2: run: "):
+        judged(line(1.0, run=0), line(1.0, run=1))
+    assert len(judged(line(1.0), b"\n", line(2.0))) == 2
+
+
+@pytest.fixture
+def filtering(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A running `haldane judge`."""
+    path = tmp_path / "service.yaml"
+    path.write_text(FILE)
+    command = [sys.executable, "-m", "controller", "judge", "-f", str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def test_it_answers_each_line_before_the_next_is_written(filtering: subprocess.Popen[bytes]) -> None:
+    """The caller serves the weight that is printed, so an answer must not wait for more input; then a bad line ends it
+    with exit code 2 and one line of words."""
+    assert filtering.stdin is not None
+    assert filtering.stdout is not None
+    assert filtering.stderr is not None
+    for t in (1.0, 2.0):
+        filtering.stdin.write(line(t))
+        filtering.stdin.flush()
+        answer = json.loads(filtering.stdout.readline())
+        assert (answer["t"], answer["weight"]) == (t, 2000)
+    filtering.stdin.write(line(3.0, canary={"started": 1, "ok": "x"}))
+    filtering.stdin.close()
+    assert filtering.wait(timeout=20) == 2
+    told = filtering.stderr.read().decode()
+    assert told.startswith("error: line 3: canary.ok: ")
+    assert "Traceback" not in told
+
+
+def test_a_service_without_a_canary_cannot_be_judged(tmp_path: Path) -> None:
+    """One version, a broken file, no file: said in words, exit code 2."""
+    lonely = tmp_path / "lonely.yaml"
+    lonely.write_text(FILE.replace('  v2: {endpoints: ["127.0.0.1:9002"]}\n', ""))
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(FILE + "colour: red\n")
+    for path in (lonely, broken, tmp_path / "missing.yaml"):
+        command = [sys.executable, "-m", "controller", "judge", "-f", str(path)]
+        done = subprocess.run(command, input=b"", capture_output=True, timeout=30, check=False)
+        assert done.returncode == 2
+        assert b"error: " in done.stderr
+        assert b"Traceback" not in done.stderr

@@ -1,0 +1,173 @@
+"""No data is three things: no traffic, traffic that does not arrive, no reports. And gaps are not zeros."""
+
+import json
+
+import pytest
+
+from controller.core.judge import Evidence
+from controller.core.spec import Policy
+from controller.core.verdict import Outcome, Sample
+from controller.simulation.traffic import Server
+from tests.judge.driving import STEADY, Watch, codes, sample
+
+
+def test_no_traffic_is_neither_good_nor_bad() -> None:
+    """Nobody asks anything: unknown, with the reason, for as long as it lasts."""
+    watch = Watch(Policy(warmup=0))
+    for _ in range(600):
+        verdict = watch.look(Sample(), Sample())
+        assert verdict.outcome is Outcome.UNKNOWN
+    assert codes(verdict) == ["no_traffic"]
+    assert not verdict.blind
+
+
+def test_traffic_that_stops_arriving_is_harm() -> None:
+    """The canary had requests and has none now, though its weight says that it must: what is sent to it is lost."""
+    watch = Watch()
+    watch.load(60)
+    seconds = 0
+    while watch.look(sample(95), Sample()).outcome is not Outcome.HARM:
+        seconds += 1
+        assert seconds < 60
+    assert codes(watch.verdicts[-1]) == ["no_arrivals"]
+    assert seconds >= 5, "a lag of a few ticks is no loss"
+
+
+def test_a_canary_that_never_had_a_request_is_not_judged() -> None:
+    """Nothing ever reached it: that may be the routing or sticky users. Neither rollback nor proof, and it says why."""
+    watch = Watch()
+    for _ in range(600):
+        verdict = watch.look(sample(100), Sample())
+        assert verdict.outcome is Outcome.UNKNOWN
+    assert "no_arrivals" in codes(verdict)
+    assert "ever reached the canary" in verdict.reasons[0].text
+
+
+def test_a_weight_that_is_followed_late_is_no_loss() -> None:
+    """Proxies serve the new weight some ticks after it was decided: nothing is concluded from that."""
+    watch = Watch(weight=500)
+    watch.load(30)
+    watch.weight = 5000
+    for _ in range(5):
+        watch.look(sample(100), Sample())
+    assert watch.load(60, seed=2).outcome is not Outcome.HARM
+    assert not any("share" in codes(verdict) for verdict in watch.verdicts)
+
+
+def test_a_wrong_share_holds_the_gates_and_no_more() -> None:
+    """A third of the traffic at a weight of 5 %: the comparison is in doubt, so no gate opens; alone it is no harm."""
+    watch = Watch(Policy(warmup=0))
+    for _ in range(120):
+        verdict = watch.look(sample(66), sample(33))
+        assert verdict.outcome is not Outcome.HARM
+    assert "share" in codes(verdict)
+    assert verdict.outcome is Outcome.UNKNOWN
+
+
+def test_blindness_is_said_and_ends_with_the_reports() -> None:
+    """Without reports time is not observed after a few seconds; with the reports the judgement goes on."""
+    watch = Watch(Policy(warmup=0))
+    watch.load(100)
+    blind = [watch.look(None, None).blind for _ in range(100)]
+    assert not any(blind[:5])
+    assert all(blind[6:])
+    assert watch.verdicts[-1].outcome is Outcome.UNKNOWN
+    assert codes(watch.verdicts[-1]) == ["blind"]
+    assert "both versions" in watch.verdicts[-1].reasons[0].text
+    assert not watch.load(5, seed=2).blind
+    assert watch.load(60, seed=3).outcome is Outcome.PASS
+
+
+def test_blindness_rolls_back_only_where_the_policy_says_so() -> None:
+    """`on_blind: rollback`: harm after a minute without reports, not before, and not with `hold`."""
+    watch = Watch(Policy(warmup=0, on_blind="rollback"))
+    watch.load(10)
+    outcomes = [watch.look(None, None).outcome for _ in range(70)]
+    assert Outcome.HARM not in outcomes[:58]
+    assert outcomes[60] is Outcome.HARM
+    assert codes(watch.verdicts[-1]) == ["blind"]
+
+
+def test_one_missing_side_is_not_a_side_without_requests() -> None:
+    """The canary's errors wait for stable's report of the same time: an incident inside a gap hits both."""
+    watch = Watch()
+    watch.load(60)
+    for _ in range(4):
+        assert watch.look(None, sample(5, failed=2)).outcome is not Outcome.HARM
+    assert watch.look(sample(500, failed=200), sample(5, failed=2)).outcome is not Outcome.HARM
+
+
+def test_missing_reports_do_not_blame_anybody() -> None:
+    """A third of all reports lost, on either side, each on its own: a good canary stays one."""
+    watch = Watch(Policy(warmup=10))
+    plain = Watch(Policy(warmup=10))
+    plain.load(400)
+    for tick in range(400):
+        watch.look(None if tick % 3 == 0 else sample(95, failed=tick % 9 == 0), None if tick % 5 < 2 else sample(5))
+    assert all(verdict.outcome is not Outcome.HARM for verdict in watch.verdicts)
+    assert watch.verdicts[-1].outcome is Outcome.PASS
+
+
+def test_a_missing_stream_is_not_a_stream_of_zeros() -> None:
+    """Latency and client errors come by another way than errors. If the canary's stop, its gate does not open."""
+    watch = Watch(Policy(warmup=0))
+    for _ in range(120):
+        verdict = watch.look(sample(95), Sample(5, 5, {}, ()))
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert {reason.channel for reason in verdict.reasons} == {"4xx", "latency_p50", "latency_p99"}
+
+
+def test_without_any_latency_errors_alone_decide() -> None:
+    """Where no latency is ever reported on either side, the gates do not wait for it."""
+    watch = Watch(Policy(warmup=0))
+    for _ in range(60):
+        verdict = watch.look(sample(95, timed=False), sample(5, timed=False))
+    assert verdict.outcome is Outcome.PASS
+
+
+def test_a_restart_goes_on_with_the_evidence() -> None:
+    """Dumped to JSON and loaded by another process whose clock starts elsewhere, it says the same from there on."""
+    watch = Watch(Policy(warmup=20))
+    watch.load(90, canary=Server(errors=0.01))
+    other = Watch(Policy(warmup=20))
+    other.evidence = Evidence.load(json.loads(json.dumps(watch.evidence.dump(), allow_nan=False)))
+    other.now = 12_345.0
+    before = watch.evidence.total
+    assert other.evidence.total == before
+    watch.look(sample(95), sample(5, failed=1), seconds=0.0)
+    other.look(sample(95), sample(5, failed=1))
+    assert other.verdicts == watch.verdicts[-1:]
+    assert other.evidence.dump() == watch.evidence.dump()
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {},
+        {"format": 99},
+        {"format": "1"},
+        {"format": 1},
+        {"time": "yesterday"},
+        {"harm": [["5xx", 1]]},
+        {"past": []},
+        {"answers": None},
+        {"pair": [0.0]},
+    ],
+    ids=str,
+)
+def test_stored_evidence_that_cannot_be_read_is_refused(spoiled: dict[str, object]) -> None:
+    """Another format or a damaged record is a ValueError, never half an evidence."""
+    whole = Evidence.start(Policy()).dump()
+    stored = {**whole, **spoiled} if spoiled and set(spoiled) != {"format"} else spoiled
+    with pytest.raises(ValueError, match="evidence"):
+        Evidence.load(stored)
+    assert Evidence.load(whole) == Evidence.start(Policy())
+
+
+def test_a_service_that_no_one_asks_at_night_is_compared_by_the_day() -> None:
+    """After an hour with stable alone, stable's night is not held against the canary's morning."""
+    watch = Watch(STEADY)
+    watch.load(60)
+    for _ in range(600):
+        watch.look(sample(1), Sample())
+    assert watch.evidence.answers.n_s < 400

@@ -1,0 +1,151 @@
+"""The simulator: honest dice, the same rollouts for the same seed, and each named canary ends as it must."""
+
+import json
+import random
+from pathlib import Path
+from statistics import fmean, pvariance
+
+import pytest
+
+from controller.__main__ import main
+from controller.core.spec import Policy
+from controller.simulation.play import Played, Setting, play, play_often
+from controller.simulation.plot import bars
+from controller.simulation.scenarios import SCENARIOS, Moment
+from controller.simulation.summary import summed_up
+from controller.simulation.traffic import TIMEOUT, Server, Side, binomial, poisson
+from controller.simulation.trial import service_for
+
+SERVICE = service_for(Policy())
+SOON = {"outage": 10, "hang": 20, "errors-20": 60, "two-modes": 150, "client-errors": 200}
+"""Bad canaries that are found soon, and the requests within which they must be."""
+
+
+def test_the_dice_are_honest() -> None:
+    """Binomial and Poisson numbers have their mean and variance, small and large, one by one and by splitting."""
+    rng = random.Random(1)
+    for n, p in ((5, 0.3), (64, 0.5), (1000, 0.002), (5000, 0.4), (100_000, 0.0001)):
+        drawn = [binomial(rng, n, p) for _ in range(1500)]
+        sd = (n * p * (1 - p)) ** 0.5
+        assert abs(fmean(drawn) - n * p) < 4 * sd / 1500**0.5
+        assert 0.8 < pvariance(drawn) / sd**2 < 1.25
+    for mean in (0.3, 20.0, 700.0, 3000.0):
+        drawn = [poisson(rng, mean) for _ in range(1500)]
+        assert abs(fmean(drawn) - mean) < 4 * (mean / 1500) ** 0.5
+        assert 0.8 < pvariance(drawn) / mean < 1.25
+
+
+@pytest.mark.parametrize("n", [300, 3000])
+def test_servers_do_what_is_said_of_them(n: int) -> None:
+    """Errors, client errors, latency and hanging requests come in their shares; what hangs times out in the end."""
+    server = Server(errors=0.1, client_errors=0.05, median=20.0, sigma=0.5, hang=0.2)
+    side = Side(random.Random(2))
+    samples = [side.serve(server, n, float(t)) for t in range(40)]
+    early = samples[: int(TIMEOUT)]
+    started, answered = sum(s.started for s in early), sum(s.answered for s in early)
+    assert answered / started == pytest.approx(0.8, abs=0.02)
+    assert sum(s.errors["5xx"] for s in early) / answered == pytest.approx(0.1, abs=0.02)
+    assert sum(s.errors["4xx"] for s in early) / answered == pytest.approx(0.05, abs=0.02)
+    below = sum(count for s in early for edge, count in s.latency if edge <= 20.0)
+    assert below / answered == pytest.approx(0.5, abs=0.03)
+    assert sum(s.errors["5xx"] for s in samples[-5:]) > 2 * sum(s.errors["5xx"] for s in early[:5])
+
+
+def test_the_same_seed_gives_the_same_rollouts() -> None:
+    """A figure can be reproduced by its command."""
+    setting = Setting(duration=120)
+    first, second = (list(play_often(SERVICE, SCENARIOS["errors-20"], setting, 3, seed=5)) for _ in range(2))
+    assert first == second
+    assert len({one.requests for one in first}) > 1
+
+
+@pytest.mark.parametrize("name", SOON)
+def test_bad_canaries_are_rolled_back_soon(name: str) -> None:
+    """From the fault's onset after the warm-up, with the default policy, at 100 requests a second."""
+    played = list(play_often(SERVICE, SCENARIOS[name], Setting(duration=240, onset=61), 3, seed=1))
+    assert all(one.rolled_back for one in played)
+    assert fmean(one.requests for one in played) <= 2 * SOON[name]
+
+
+def test_a_good_canary_is_promoted_within_260_seconds() -> None:
+    """The default policy with its dwells of a minute: four steps, the promotion, nothing held against it."""
+    played = play(SERVICE, SCENARIOS["healthy"], Setting(duration=300), seed=1)
+    assert played.promoted
+    assert played.at is not None
+    assert played.at <= 260
+    assert [weight for _, weight in played.moves] == [500, 1000, 2500, 5000, 10_000]
+
+
+@pytest.mark.parametrize("name", ["no-traffic", "no-canary-traffic"])
+def test_without_traffic_nothing_is_decided(name: str) -> None:
+    """Neither rolled back nor promoted."""
+    played = play(SERVICE, SCENARIOS[name], Setting(duration=900), seed=1)
+    assert (played.rolled_back, played.promoted, played.requests) == (False, False, 0)
+
+
+def test_every_scenario_can_be_played() -> None:
+    """Each behaviour makes a server of a server at any time."""
+    for scenario in SCENARIOS.values():
+        for t in (0.0, 100.0, 5000.0):
+            usual = scenario.both(Server(), Moment(t, t, 0.5))
+            made = scenario.canary(usual, Moment(t, t, 0.5))
+            assert 0 <= made.errors <= 1
+            assert made.median > 0
+
+
+def test_a_summary_counts_what_was_decided() -> None:
+    """Chances are of all rollouts, times and requests of those that were decided."""
+    back = Played(True, False, 10.0, 10.0, 50, 5, "5xx", ((0.0, 500), (10.0, 0)))
+    neither = Played(False, False, None, 600.0, 3000, 60, "", ((0.0, 500),))
+    summary = summed_up(SCENARIOS["errors-20"], [back, back, back, neither], points=12)
+    assert (summary.rolled_back, summary.promoted) == (0.75, 0.0)
+    assert (summary.seconds.median, summary.requests.mean, summary.bad.p90) == (10.0, 50.0, 5)
+    assert summary.causes == {"5xx": 3}
+    assert [point[1] for point in summary.course][-1] == 0.75
+    assert summary.course[-1][3] == pytest.approx(0.0125)
+
+
+def test_what_is_not_nothing_shows_in_a_plot() -> None:
+    """One rollout in a thousand is still a mark."""
+    assert bars([0.0, 0.001, 0.5, 1.0]) == " ▁▄█"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """A service file with the default policy."""
+    file = tmp_path / "service.yaml"
+    versions = 'versions:\n  v1: {endpoints: ["h:1"]}\n  v2: {endpoints: ["h:2"]}\n'
+    file.write_text(f"service: a\nlisten: {{port: 1}}\n{versions}stable: v1\n")
+    return str(file)
+
+
+def test_the_command_answers_people_and_programs(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A table with a plot, or one JSON document with the same figures."""
+    asked = ["simulate", "-f", path, "--errors", "50%", "--runs", "2", "--duration", "60s"]
+    assert main(asked) == 0
+    shown = capsys.readouterr().out
+    assert "ROLLED BACK" in shown
+    assert "100.0%" in shown
+    assert "rolled back for: 5xx 2" in shown
+    assert main([*asked, "--output", "json"]) == 0
+    [canary] = json.loads(capsys.readouterr().out)["canaries"]
+    assert (canary["name"], canary["rolled_back"], canary["runs"]) == ("yours", 1.0, 2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["--scenario", "nonsense"], ["--errors", "200%"], ["--duration", "soon"], ["--hold", "0%"], ["--tick", "0s"]],
+    ids=str,
+)
+def test_wrong_usage_is_told(wrong: list[str], path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each ends with exit code 2 and says what is wrong."""
+    assert main(["simulate", "-f", path, *wrong]) == 2
+    assert wrong[0] in capsys.readouterr().err or "nonsense" in wrong
+    assert main(["simulate", *wrong]) == 2
+
+
+def test_the_named_canaries_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with what it does."""
+    assert main(["simulate", "--list"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown and scenario.about in shown for name, scenario in SCENARIOS.items())
