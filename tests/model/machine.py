@@ -18,48 +18,44 @@ from controller.core.verdict import Outcome, Reason, Verdict
 from controller.core.view import Change, Entry
 from controller.operations import Operations
 from controller.store.memory import MemoryStore
+from controller.xds.snapshot import RDS
 from tests.model.replica import Parts, Replica, Write
 from tests.model.truth import Truth
 from tests.model.values import NAMES, POLICY, ToldClock, declared
 from tests.model.witness import Witness, done
-from tests.xds.proxies import BLAME, REFUSE, Proxy, settle
+from tests.xds.proxies import BLAME, REFUSE, Link, Proxy, settle
 
-FAULTS = (
-    "restart",
-    "sleep",
-    "cut",
-    "deaf",
-    "late",
-    "lag",
-    "slow",
-    "move",
-    "refuse",
-    "forget",
-    "retry",
-    "blind",
-    "jump",
+TROUBLES = (
+    *("restart", "sleep", "cut", "deaf", "late", "lag", "slow", "move", "refuse", "retry", "blind", "jump"),
+    *("harm", "freeze", "act"),
 )
+"""What a run may have beside time, verdicts and starts: faults, and what ends rollouts or stops them."""
 
-OUTCOMES = st.sampled_from([Outcome.PASS, Outcome.PASS, Outcome.PASS, Outcome.UNKNOWN, Outcome.HARM])
-ACTS = st.sampled_from([Verb.PAUSE, Verb.RESUME, Verb.APPROVE, Verb.APPROVE, Verb.PROMOTE, Verb.ROLLBACK])
+OUTCOMES = st.sampled_from([Outcome.PASS, Outcome.PASS, Outcome.UNKNOWN])
+ACTS = st.sampled_from([Verb.START, Verb.PAUSE, Verb.RESUME, Verb.APPROVE, Verb.APPROVE, Verb.PROMOTE, Verb.ROLLBACK])
 SERVICES = st.sampled_from(NAMES)
+CANARIES = st.sampled_from(["v2", "v3"])
 SCOPES = st.sampled_from([*NAMES, ALL])
 WHICH = st.integers(0, 2)
 
 
-def under(*faults: str) -> Any:
-    """A rule of the runs that have one of these faults."""
-    return precondition(lambda self: self.faults & set(faults))
+def under(*troubles: str) -> Any:
+    """A rule of the runs that have one of these."""
+    return precondition(lambda self: self.troubles & set(troubles))
 
 
 class Model(RuleBasedStateMachine):
     """Three controllers, two proxies, two services, one store."""
 
     parts = Parts()
+    always: tuple[str, ...] = ()
+    """Faults that every run has."""
+    ends_well = True
+    """Whether a run ends with the faults' end."""
 
-    @initialize(faults=st.sets(st.sampled_from(FAULTS), max_size=4), good=st.booleans())
-    def begin(self, faults: set[str], good: bool) -> None:
-        self.faults, self.good = faults, good
+    @initialize(troubles=st.sets(st.sampled_from(TROUBLES), max_size=4), good=st.booleans())
+    def begin(self, troubles: set[str], good: bool) -> None:
+        self.troubles, self.good = troubles | set(self.always), good
         self.clock = ToldClock()
         self.witness = Witness(self.parts.store(self.clock))
         self.archive = MemoryStore(clock=self.clock)
@@ -79,12 +75,15 @@ class Model(RuleBasedStateMachine):
         self.replicas[0].token = self.witness.campaign("first")
         for name in self.proxies:
             self._connect(name, 0)
+        self.refusing: dict[str, str] = {}
+        for name in NAMES:
+            self.start(name, "v2")
         self._settle()
 
     def _replica(self, n: int) -> Replica:
         self.lives += 1
         name = f"replica-{n}.{self.lives}"
-        return Replica(name, self.parts, self.witness, self.archive, forgetful="forget" in self.faults)
+        return Replica(name, self.parts, self.witness, self.archive)
 
     # Time, and what automation makes of it.
 
@@ -92,7 +91,7 @@ class Model(RuleBasedStateMachine):
     def pass_time(self, seconds: float, said: tuple[Outcome, Outcome], late: bool) -> None:
         """Reports arrive for a while; then every controller that believes to lead looks."""
         self.verdicts = {name: _verdict(outcome) for name, outcome in zip(NAMES, said, strict=True)}
-        self._pass(seconds, late=late and "late" in self.faults)
+        self._pass(seconds, late=late and "late" in self.troubles)
 
     @under("blind")
     @rule(seconds=st.sampled_from([5.0, 10.0]))
@@ -137,26 +136,46 @@ class Model(RuleBasedStateMachine):
 
     # Operators.
 
-    @rule(name=SERVICES, canary=st.sampled_from(["v2", "v3"]))
+    @rule(name=SERVICES, canary=CANARIES)
     def start(self, name: str, canary: str) -> None:
         """An operator starts a rollout."""
         self._act(name, Command(Verb.START, "", canary=canary))
 
-    @rule(name=SERVICES, verb=ACTS, force=st.booleans())
-    def act(self, name: str, verb: Verb, force: bool) -> None:
-        """An operator's act, decided on the newest state."""
-        self._act(name, Command(verb, "so it is", force=force and verb is Verb.ROLLBACK))
+    @under("harm")
+    @rule(name=SERVICES)
+    def harm(self, name: str) -> None:
+        """The canary does harm."""
+        self.verdicts[name] = _verdict(Outcome.HARM)
+        self._pass(1.0)
 
-    @under("lag")
-    @rule(name=SERVICES, verb=ACTS, which=WHICH)
-    def act_behind(self, name: str, verb: Verb, which: int) -> None:
+    @under("act")
+    @rule(name=SERVICES, verb=ACTS, canary=CANARIES, force=st.booleans())
+    def act(self, name: str, verb: Verb, canary: str, force: bool) -> None:
+        """An operator's act, decided on the newest state."""
+        self._act(name, Command(verb, "so it is", canary, force=force and verb is Verb.ROLLBACK))
+
+    @under("act", "lag")
+    @rule(name=SERVICES, verb=ACTS, canary=CANARIES, which=WHICH)
+    def act_behind(self, name: str, verb: Verb, canary: str, which: int) -> None:
         """An operator's act, decided on the state that some replica knows."""
         replica = self.replicas[which]
         if not replica.cut:
             try:
-                replica.deliver(replica.obey(name, Command(verb, "so it is"), self.clock.now))
+                replica.deliver(
+                    replica.obey(name, Command(verb, "so it is", canary, str(self.clock.now)), self.clock.now)
+                )
             except Refusal:
                 return
+
+    @under("act")
+    @rule(name=SERVICES)
+    def start_a_newer_one(self, name: str) -> None:
+        """A newer canary comes while one is on its way."""
+        self.climb(name)
+        rollout = self.witness.view.services[name].rollout
+        if rollout:
+            canary = "v3" if rollout.canary == "v2" else "v2"
+            self.act_behind(name, Verb.START, canary, 0)
 
     def _act(self, name: str, command: Command) -> None:
         try:
@@ -164,12 +183,14 @@ class Model(RuleBasedStateMachine):
         except Refusal:
             return
 
+    @under("freeze")
     @rule(scope=SCOPES, mode=st.sampled_from([Mode.FREEZE, Mode.FREEZE, Mode.HOLD]))
     def freeze(self, scope: str, mode: Mode) -> None:
         """An operator freezes; it is durable when it is answered."""
         self.clock.now += 0.001
         done(self.operations.freeze([scope], who="grace", reason="incident", mode=mode))
 
+    @under("freeze")
     @rule(scope=SCOPES)
     def unfreeze(self, scope: str) -> None:
         """An operator lifts a freeze."""
@@ -180,6 +201,7 @@ class Model(RuleBasedStateMachine):
 
     # Races.
 
+    @under("freeze")
     @rule(scope=SCOPES, name=SERVICES)
     def freeze_while_advancing(self, scope: str, name: str) -> None:
         """A freeze lands between an advance's decision and its write."""
@@ -191,6 +213,7 @@ class Model(RuleBasedStateMachine):
         for replica, write in writes:
             replica.deliver(write)
 
+    @under("act")
     @rule(name=SERVICES)
     def roll_back_while_advancing(self, name: str) -> None:
         """An operator's rollback lands between an advance's decision and its write."""
@@ -202,6 +225,7 @@ class Model(RuleBasedStateMachine):
         for replica, write in writes:
             replica.deliver(write)
 
+    @under("freeze")
     @rule(scope=SCOPES)
     def freeze_again_while_unfreezing(self, scope: str) -> None:
         """A second freeze lands between the reading of the first and its lifting."""
@@ -213,7 +237,19 @@ class Model(RuleBasedStateMachine):
 
     # Faults.
 
-    @under("restart", "forget")
+    @under("restart")
+    @rule(name=SERVICES)
+    def die_after_writing(self, name: str) -> None:
+        """kill -9 of every controller after an advance was written, before what is known of the rollout was saved."""
+        self.verdicts[name] = _verdict(Outcome.PASS)
+        for replica in self.replicas:
+            replica.forgetful = True
+        self._pass(POLICY.dwell)
+        for which in range(3):
+            self.restart(which)
+        self._pass(1.0)
+
+    @under("restart")
     @rule(which=WHICH)
     def restart(self, which: int) -> None:
         """kill -9 and a new process, which leads if the old one did; its proxies come back to it."""
@@ -247,8 +283,8 @@ class Model(RuleBasedStateMachine):
     @rule(which=WHICH, on=st.booleans())
     def cut(self, which: int, on: bool) -> None:
         """A controller loses the store, or only its answers; or has it back."""
-        self.replicas[which].cut = on and "cut" in self.faults
-        self.replicas[which].deaf = on and "deaf" in self.faults
+        self.replicas[which].cut = on and "cut" in self.troubles
+        self.replicas[which].deaf = on and "deaf" in self.troubles
 
     @under("retry")
     @rule(which=st.integers(0, 999))
@@ -264,15 +300,11 @@ class Model(RuleBasedStateMachine):
         views = self.witness.views
         self.replicas[which].follow(views[max(0, len(views) - 1 - back)])
 
-    @under("slow", "refuse")
+    @under("slow")
     @rule(name=st.sampled_from(["proxy-0", "proxy-1"]), hear=st.booleans())
     def exchange(self, name: str, hear: bool) -> None:
         """One message between a proxy and its controller arrives."""
-        link = self.replicas[self.at[name]].links[name]
-        if hear and link.to_server:
-            link.hear()
-        elif link.to_client:
-            link.take()
+        self._deliver(name, self.replicas[self.at[name]].links[name], hear=hear)
 
     @under("move")
     @rule(name=st.sampled_from(["proxy-0", "proxy-1"]), which=WHICH)
@@ -283,10 +315,8 @@ class Model(RuleBasedStateMachine):
     @under("refuse")
     @rule(name=st.sampled_from(["proxy-0", "proxy-1"]), how=st.sampled_from([REFUSE, BLAME]))
     def refuse(self, name: str, how: str) -> None:
-        """A proxy refuses the response that is under way to it."""
-        link = self.replicas[self.at[name]].links[name]
-        if link.to_client and link.to_client[0].type_url.endswith("RouteConfiguration"):
-            link.take(how)
+        """A proxy will refuse the next routes that come to it."""
+        self.refusing[name] = how
 
     @under("jump")
     @rule(hours=st.sampled_from([-1.0, 1.0]))
@@ -294,7 +324,7 @@ class Model(RuleBasedStateMachine):
         """The wall clock jumps; the monotonic one does not."""
         self.clock.skew += hours * 3600
 
-    def _connect(self, name: str, which: int) -> Any:
+    def _connect(self, name: str, which: int) -> Link:
         for replica in self.replicas:
             replica.links.pop(name, None)
         self.at[name] = which
@@ -318,24 +348,30 @@ class Model(RuleBasedStateMachine):
 
     def _settle(self) -> None:
         """Without faults on the way, views and messages arrive at once."""
-        if "lag" not in self.faults:
-            for replica in self.replicas:
+        for n, replica in enumerate(self.replicas):
+            if n == 0 or "lag" not in self.troubles:
                 replica.follow(self.witness.view)
-        if "slow" not in self.faults and "refuse" not in self.faults:
-            for replica in self.replicas:
-                for link in replica.links.values():
-                    link.run()
+            for name, link in replica.links.items() if "slow" not in self.troubles else ():
+                while link.to_client or link.to_server:
+                    self._deliver(name, link, hear=not link.to_client)
+
+    def _deliver(self, name: str, link: Link, *, hear: bool) -> None:
+        """The oldest message of one direction arrives, if there is one."""
+        if hear and link.to_server:
+            link.hear()
+        elif not hear and link.to_client:
+            routes = link.to_client[0].type_url == RDS
+            link.take(self.refusing.pop(name, "") if routes else "")
 
     def teardown(self) -> None:
         """The faults end: within a bound, everything is where it should be."""
-        if not hasattr(self, "at"):
-            return
-        calm(self)
+        if hasattr(self, "at") and self.ends_well:
+            calm(self)
 
 
 def calm(model: Model) -> None:
     """No fault any more, no freeze, every person at hand: each rollout ends as its verdict says, at every proxy."""
-    model.faults, model.late = set(), []
+    model.troubles, model.late, model.refusing = set(), [], {}
     model.clock.skew = 0.0
     model.replicas = [model._replica(n) for n in range(3)]
     model.replicas[1].token = model.witness.campaign("calm")
@@ -343,7 +379,7 @@ def calm(model: Model) -> None:
         model._connect(name, 1)
     model.unfreeze(ALL)
     model.verdicts = dict.fromkeys(NAMES, _verdict(Outcome.PASS if model.good else Outcome.HARM))
-    for _ in range(40):
+    for _ in range(2 * len(POLICY.steps) + 8):
         for name in NAMES:
             model._act(name, Command(Verb.RESUME, "calm"))
             model._act(name, Command(Verb.APPROVE, "calm"))

@@ -1,7 +1,7 @@
 """Mutants: one real part made wrong in one way each. The model must catch every one of them."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from controller.core.commands import Command, Verb, obey
 from controller.core.decision import Decision, Kind
@@ -200,24 +200,53 @@ class RepeatsTheRefused(Link):
         super().turn(event)
 
 
-MUTANTS: dict[str, Parts] = {
-    "no freeze check in the commit": Parts(store=lambda clock: NoFreezeCheck(clock=clock)),
-    "token not compared": Parts(store=lambda clock: NoTokenCheck(clock=clock)),
-    "no revision compare": Parts(store=lambda clock: NoRevisionCheck(clock=clock)),
-    "a repeated change applied again": Parts(store=lambda clock: NoIdCheck(clock=clock)),
-    "a newer freeze lifted": Parts(store=lambda clock: LiftsAnyFreeze(clock=clock)),
-    "a change without its line": Parts(store=lambda clock: LosesTheLine(clock=clock)),
-    "UNKNOWN counts as PASS": Parts(weigh=judging(unknown_is_pass)),
-    "blind time counts": Parts(weigh=judging(lambda verdict: replace(verdict, blind=False))),
-    "two steps at once": Parts(weigh=deciding(two_steps)),
-    "past an approval": Parts(weigh=deciding(past_approval)),
-    "half a rollback": Parts(weigh=deciding(half_a_rollback)),
-    "rollback not final": Parts(weigh=deciding(rollback_not_final)),
-    "promotes from any step": Parts(weigh=deciding(promotes_from_anywhere)),
-    "dwell cut short": Parts(weigh=impatient),
-    "an extra step after a restart": Parts(load_session=takes_over_the_dwell),
-    "restart begins at step 0": Parts(restore=begins_anew),
-    "a newer canary carries the old one's step": Parts(obey=carries_the_step),
-    "older routes to a reconnecting proxy": Parts(link=ServesOlderRoutes),
-    "a refused response sent again": Parts(link=RepeatsTheRefused),
+@dataclass(frozen=True)
+class Mutant:
+    """What is wrong, the promise that is seen to be broken, and the troubles without which that cannot be seen."""
+
+    parts: Parts
+    broken: str
+    troubles: tuple[str, ...] = ()
+
+
+MUTANTS = {
+    "no freeze check in the commit": Mutant(
+        Parts(store=lambda clock: NoFreezeCheck(clock=clock)), "under the freeze of", ("freeze",)
+    ),
+    "token not compared": Mutant(
+        Parts(store=lambda clock: NoTokenCheck(clock=clock)), "a term that is over", ("sleep",)
+    ),
+    "no revision compare": Mutant(
+        Parts(store=lambda clock: NoRevisionCheck(clock=clock)), "decided on another state", ("act", "late")
+    ),
+    "a repeated change applied again": Mutant(
+        Parts(store=lambda clock: NoIdCheck(clock=clock)), "applied twice|another revision", ("retry", "freeze")
+    ),
+    "a newer freeze lifted": Mutant(
+        Parts(store=lambda clock: LiftsAnyFreeze(clock=clock)), "another freeze was lifted", ("freeze",)
+    ),
+    "a change without its line": Mutant(
+        Parts(store=lambda clock: LosesTheLine(clock=clock)), "ledger and changes differ"
+    ),
+    "UNKNOWN counts as PASS": Mutant(Parts(weigh=judging(unknown_is_pass)), "advanced on unknown"),
+    "blind time counts": Mutant(
+        Parts(weigh=judging(lambda verdict: replace(verdict, blind=False))),
+        "advanced after|before the bake",
+        ("blind",),
+    ),
+    "two steps at once": Mutant(Parts(weigh=deciding(two_steps)), "not the next step"),
+    "past an approval": Mutant(Parts(weigh=deciding(past_approval)), "past a person's approval"),
+    "half a rollback": Mutant(Parts(weigh=deciding(half_a_rollback)), "half a rollback", ("harm",)),
+    "rollback not final": Mutant(Parts(weigh=deciding(rollback_not_final)), "advanced while ROLLING_BACK", ("harm",)),
+    "promotes from any step": Mutant(Parts(weigh=deciding(promotes_from_anywhere)), "not the next step"),
+    "dwell cut short": Mutant(Parts(weigh=impatient), "advanced after|before the bake"),
+    "an extra step after a restart": Mutant(Parts(load_session=takes_over_the_dwell), "advanced after", ("restart",)),
+    "restart begins at step 0": Mutant(Parts(restore=begins_anew), "serves something else", ("restart",)),
+    "a newer canary carries the old one's step": Mutant(
+        Parts(obey=carries_the_step), "not from the beginning", ("act",)
+    ),
+    "older routes to a reconnecting proxy": Mutant(
+        Parts(link=ServesOlderRoutes), "went back from revision", ("lag", "move")
+    ),
+    "a refused response sent again": Mutant(Parts(link=RepeatsTheRefused), "refused was sent again", ("refuse",)),
 }

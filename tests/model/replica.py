@@ -115,11 +115,11 @@ class Replica:
             self.sessions.pop(name, None)
             return None
         around = Surroundings(self.view.freezes, self.sync(name))
-        session, verdict, decision = self.parts.weigh(state, self._session(state), verdict, now, around, now)
+        session, told, decision = self.parts.weigh(state, self._session(state), verdict, now, around, now)
         self.sessions[name] = session
         if decision.holds:
             return None
-        change = change_of(state, decision, "haldane", "automation", self._id(), verdict)
+        change = change_of(state, decision, "haldane", "automation", self._id(), told)
         return Write(change, Ground(verdict, soaked(), self.token), state, session)
 
     def obey(self, name: str, command: Command, now: float) -> Write:

@@ -5,11 +5,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model.machine import Model
-from tests.model.mutants import MUTANTS
+from tests.model.mutants import MUTANTS, Mutant
 
 QUICK = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
 HUNT = settings(
-    QUICK, max_examples=1500, derandomize=True, database=None, phases=(Phase.generate,), report_multiple_bugs=False
+    QUICK, max_examples=500, derandomize=True, database=None, phases=(Phase.generate,), report_multiple_bugs=False
 )
 LONG = settings(QUICK, max_examples=4000, stateful_step_count=60)
 
@@ -26,9 +26,22 @@ def test_nothing_is_lost_and_nothing_moves_by_accident_for_minutes() -> None:
     run_state_machine_as_test(Model, settings=LONG)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
-def test_a_mutant_is_caught(mutant: str) -> None:
-    """A model that cannot fail proves nothing: with this part wrong, some promise is seen to be broken."""
-    model = type("Mutant", (Model,), {"parts": MUTANTS[mutant]})
-    with pytest.raises(AssertionError):
-        run_state_machine_as_test(model, settings=HUNT)
+def hunt(mutant: Mutant, troubles: tuple[str, ...], how: settings) -> None:
+    """Play until the promise is seen to be broken that this mutant breaks."""
+    model = type("Mutated", (Model,), {"parts": mutant.parts, "always": troubles, "ends_well": False})
+    with pytest.raises(AssertionError, match=mutant.broken):
+        run_state_machine_as_test(model, settings=how)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
+def test_a_mutant_is_caught(mutant: Mutant) -> None:
+    """A model that cannot fail proves nothing: with this part wrong, this promise is seen to be broken."""
+    hunt(mutant, mutant.troubles, HUNT)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
+def test_a_mutant_is_caught_by_chance(mutant: Mutant) -> None:
+    """The same without being told which troubles it needs."""
+    hunt(mutant, (), settings(HUNT, max_examples=5000))

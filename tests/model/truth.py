@@ -80,6 +80,7 @@ class Truth:
 
     def check_unmoved(self, before: Mapping[str, Resource], after: Mapping[str, Resource]) -> None:
         """A restart moved no traffic: what was true still stands, and only what had changed meanwhile came."""
+        self.learn()
         newest = self.snapshots[self.witness.view.revision].catalogue(RDS).listed
         for table, resource in after.items():
             same = table in before and before[table].content == resource.content
