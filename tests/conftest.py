@@ -1,12 +1,14 @@
 """Fixtures for every test: processes that end with the test, and whose output is shown when it fails."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from controller.demo.processes import Children, children
+from controller.demo.processes import Children
 
 if TYPE_CHECKING:  # loading it takes two seconds, which only the tests that use it pay
     from tests.support.model import ModelServer
@@ -19,11 +21,13 @@ _SHOWN = 40
 
 
 @pytest.fixture
-def processes(request: pytest.FixtureRequest) -> Iterator[Children]:
-    """The test's processes and their folder; all of them end with it."""
-    with children() as group:
-        request.node.stash[_PROCESSES] = group
+def processes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Children]:
+    """The test's processes, in a folder that outlives a failure; all of them end with the test."""
+    group = request.node.stash[_PROCESSES] = Children(tmp_path)
+    try:
         yield group
+    finally:
+        group.stop()
 
 
 @pytest.fixture
@@ -53,5 +57,6 @@ def pytest_runtest_makereport(
     group = item.stash.get(_PROCESSES, None)
     if report.failed and group:
         for child in group:
-            report.sections.append((f"last lines of {child.name} (pid {child.pid})", child.tail(_SHOWN)))
+            with contextlib.suppress(OSError):
+                report.sections.append((f"last lines of {child.name} (pid {child.pid})", child.tail(_SHOWN)))
     return report

@@ -39,7 +39,9 @@ class World:
 
     async def rollout(self) -> admin.Rollout:
         """The rollout as the controller tells it."""
-        told: admin.Rollout = await self.doors.rollouts.GetRollout(admin.GetRolloutRequest(service=SERVICE))
+        told: admin.Rollout = await self.doors.rollouts.GetRollout(
+            admin.GetRolloutRequest(service=SERVICE), wait_for_ready=True
+        )
         return told
 
     async def apply(self) -> None:
@@ -57,7 +59,7 @@ class World:
 
     async def events(self) -> list[admin.Event]:
         """The ledger."""
-        told = await self.doors.ledger.ListEvents(admin.ListEventsRequest())
+        told = await self.doors.ledger.ListEvents(admin.ListEventsRequest(), wait_for_ready=True)
         return list(told.events)
 
     async def kinds(self) -> list[str]:

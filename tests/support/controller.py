@@ -53,8 +53,9 @@ class ControllerProcess(Process):
 
     @contextlib.asynccontextmanager
     async def doors(self) -> AsyncIterator[Doors]:
-        """The admin API, until the end of the block; also after a restart within it."""
-        async with grpc.aio.insecure_channel(self.admin) as channel:
+        """The admin API, until the end of the block; after a restart within it too, for calls with `wait_for_ready`."""
+        quick = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)]
+        async with grpc.aio.insecure_channel(self.admin, quick) as channel:
             yield Doors(
                 CatalogStub(channel),  # type: ignore[no-untyped-call]
                 RolloutsStub(channel),  # type: ignore[no-untyped-call]

@@ -1,0 +1,123 @@
+"""Parts die and come back in the middle of a rollout: nothing moves by accident, nothing is lost."""
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+from controller.demo.processes import Children
+from tests.integration.world import World, world
+from tests.support.load import by_version, steady
+from tests.support.model import Behaviour
+from tests.support.waiting import answers, wait_until
+
+pytestmark = pytest.mark.envoy
+
+POLICY = """\
+  steps: [20%, 50%]
+  dwell: 3s
+  warmup: 1s
+  bake: 1s
+"""
+
+
+async def in_sync(at: World) -> bool:
+    """Whether every proxy is connected again and serves what was decided."""
+    told = await at.rollout()
+    return told.proxies_synced == told.proxies_total == 1
+
+
+async def test_the_controllers_death_moves_no_traffic_and_the_rollout_goes_on(processes: Children) -> None:
+    """kill -9 under load: no request fails, the share stays, and the judge goes on with what it knew."""
+    async with world(processes, policy=POLICY) as at, steady(at.entry, 150) as load:
+        await wait_until(lambda: len(load.answers) > 20)
+        await at.start()
+        before = await at.reach("PROGRESSING")
+        died = time.monotonic()
+        at.controller.kill()
+        await wait_until(lambda: load.answers[-1].sent > died + 2.0)
+        await at.controller.start()
+        after = await at.rollout()
+        assert (after.id, after.phase, after.step) == (before.id, before.phase, before.step)
+        assert dict(after.weights) == dict(before.weights)
+        back = time.monotonic()
+        seen = by_version(a for a in load.answers if died < a.sent < back)
+        assert seen["v2"] / seen.total() == pytest.approx(0.2, abs=4 * (0.16 / seen.total()) ** 0.5)
+        assert await wait_until(lambda: advanced(at), 60.0, every=0.1)
+        assert [a for a in load.answers if not a.ok] == []
+        assert (await at.kinds()).count("step_advanced") == 1
+
+
+async def test_harm_during_the_controllers_absence_is_taken_back_after_it(processes: Children) -> None:
+    """Envoy counts on while nobody listens; its first report holds the evidence."""
+    async with world(processes, policy=POLICY) as at, steady(at.entry, 100) as load:
+        await wait_until(lambda: len(load.answers) > 20)
+        await at.start()
+        await at.reach("PROGRESSING")
+        at.controller.kill()
+        at.models["v2"].behaviour = Behaviour(errors=0.5)
+        died = time.monotonic()
+        await wait_until(lambda: load.answers[-1].sent > died + 1.0)
+        await at.controller.start()
+        back = time.monotonic()
+        await at.reach("ROLLED_BACK", 15.0)
+        assert time.monotonic() - back < 8.0  # Envoy opens its report stream again within five seconds
+
+
+async def test_a_restarted_envoy_serves_what_was_decided_and_the_rollout_goes_on(processes: Children) -> None:
+    """kill -9 of the proxy: the new one gets the weights of the running step, and its counts begin at zero."""
+    async with world(processes, policy=POLICY) as at:
+        async with steady(at.entry, 100) as load:
+            await wait_until(lambda: len(load.answers) > 20)
+            await at.start()
+            await at.reach("PROGRESSING")
+        at.envoy.kill()
+        await at.envoy.start()
+        await wait_until(lambda: answers(f"http://127.0.0.1:{at.entry}/"))
+        async with steady(at.entry, 150) as load:
+            await wait_until(lambda: in_sync(at))
+            told = await at.rollout()
+            assert told.weights["v2"] == 2000
+            await wait_until(lambda: len(load.answers) > 300)
+            seen = by_version(load.answers[:300])
+            assert seen["v2"] / 300 == pytest.approx(0.2, abs=4 * (0.16 / 300) ** 0.5)
+            assert [a for a in load.answers if not a.ok] == []
+            at.models["v2"].behaviour = Behaviour(errors=0.5)
+            await at.reach("ROLLED_BACK", 10.0)
+
+
+async def test_a_drained_controller_ends_by_itself_and_comes_back(processes: Children) -> None:
+    """SIGTERM under load: it ends with code 0, and neither its end nor its start costs a request."""
+    async with world(processes, policy=POLICY) as at, steady(at.entry, 100) as load:
+        await wait_until(lambda: len(load.answers) > 20)
+        await at.start()
+        assert await asyncio.to_thread(at.controller.stop) == 0
+        await at.controller.start()
+        await wait_until(lambda: in_sync(at), 15.0)
+        await at.reach("PROGRESSING")
+        assert [a for a in load.answers if not a.ok] == []
+
+
+async def test_a_controller_that_stands_still_is_noticed_and_taken_up_again(processes: Children) -> None:
+    """SIGSTOP, as a machine that hangs: traffic flows on; let go, it continues where it was."""
+    async with world(processes, policy=POLICY) as at, steady(at.entry, 100) as load:
+        await wait_until(lambda: len(load.answers) > 20)
+        await at.start()
+        before = await at.reach("PROGRESSING")
+        at.controller.send(signal.SIGSTOP)
+        stopped = time.monotonic()
+        try:
+            await wait_until(lambda: load.answers[-1].sent > stopped + 6.0, 15.0)
+        finally:
+            at.controller.send(signal.SIGCONT)
+        await wait_until(lambda: in_sync(at), 15.0)
+        assert (await at.rollout()).id == before.id
+        assert [a for a in load.answers if not a.ok] == []
+        at.models["v2"].behaviour = Behaviour(errors=0.5)
+        await at.reach("ROLLED_BACK", 15.0)
+
+
+async def advanced(at: World) -> bool:
+    """Whether the second step was taken."""
+    return (await at.rollout()).weights["v2"] == 5000
