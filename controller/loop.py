@@ -141,7 +141,10 @@ class Loop:
         self._news.set()
 
     async def follow(self, publish: Callable[[View], None]) -> None:
-        """Serve what the store says, for ever: publish each new view, then let the looks go on from it."""
+        """Serve what the store says, for ever: publish each new view, then let the looks go on from it.
+
+        What could not be published is tried again, and nothing more is decided until it is served.
+        """
         while True:
             try:
                 async for view in self._store.watch(self._view.revision):
@@ -152,7 +155,10 @@ class Loop:
             except StoreLost as lost:
                 self._meter.store_answers(False)
                 log.warning("store_lost", reason=str(lost))
-                await asyncio.sleep(IDLE)
+            except Exception:
+                # A fault of ours in publishing must not end the controller: proxies keep what they have, freezes hold.
+                log.exception("publish_failed")
+            await asyncio.sleep(IDLE)
 
     def _see(self, view: View) -> None:
         self._view = view
