@@ -133,32 +133,27 @@ class Connection:
         self._outbox: deque[bytes] = deque()
         self._writer: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[Any] | None = None
+        self._settling: asyncio.TimerHandle | None = None
         self._ending: BadRequest | None = None
 
     async def serve(self) -> None:
         """Until the client ends the stream, or `BadRequest` does."""
         self._reader = asyncio.current_task()
-        settling: asyncio.TimerHandle | None = None
         try:
-            first = await self._first()
-            if first is None:
-                return
-            settling = asyncio.get_running_loop().call_later(self._limits.settle, self._settle)
-            self._hear(first)
-            while (data := await self._context.read()) is not EOF:
-                if not self._bucket.take(self._clock.monotonic()):
-                    raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, self._too_fast())
-                self._hear(self._read(data))
+            await self._converse()
+        except BadRequest as bad:
+            self._ending = bad
         except asyncio.CancelledError:
             if self._ending is None or self._reader is None:
                 raise
             self._reader.uncancel()
-            raise self._ending from None
         finally:
-            if settling:
-                settling.cancel()
+            if self._settling:
+                self._settling.cancel()
             if self._writer:
                 self._writer.cancel()
+        if self._ending:
+            raise self._ending
 
     def wake(self) -> None:
         """There may be something to say: say it, and whatever is newest by then."""
@@ -170,6 +165,19 @@ class Connection:
         if self._ending is None and self._reader:
             self._ending = BadRequest(code, message)
             self._reader.cancel()
+
+    async def _converse(self) -> None:
+        # Else gRPC fails to send a status while the first response waits for the client to read.
+        await self._context.send_initial_metadata(())
+        first = await self._first()
+        if first is None:
+            return
+        self._settling = asyncio.get_running_loop().call_later(self._limits.settle, self._settle)
+        self._hear(first)
+        while (data := await self._context.read()) is not EOF:
+            if not self._bucket.take(self._clock.monotonic()):
+                raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, self._too_fast())
+            self._hear(self._read(data))
 
     async def _first(self) -> Request | DeltaRequest | None:
         """The first request, which says who the client is; None if the client said nothing and left."""
@@ -193,9 +201,15 @@ class Connection:
         if node is not None and (node.id, node.fleet) != (self.node.id, self.node.fleet):
             text = f"node {node.id!r} on the stream of {self.node.id!r}: a stream belongs to one node"
             raise BadRequest(grpc.StatusCode.INVALID_ARGUMENT, text)
-        if request.type_url not in self.stream.lanes and len(self.stream.lanes) >= self._limits.types:
+        lane = self.stream.lanes.get(request.type_url)
+        if lane is None and len(self.stream.lanes) >= self._limits.types:
             text = f"more than {self._limits.types} resource types on one stream"
             raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        if lane and isinstance(request, DeltaRequest):
+            total = len(lane.subscription.names | frozenset(request.subscribe))
+            if total > self._limits.names:
+                text = f"{total} resource names on one stream; at most {self._limits.names}"
+                raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         return request
 
     def _parse(self, data: bytes) -> tuple[Request | DeltaRequest, Node | None]:
@@ -255,6 +269,8 @@ class Connection:
             while self._outbox:
                 async with asyncio.timeout(self._limits.write):
                     await self._context.write(self._outbox.popleft())
+        except grpc.aio.BaseError:
+            self._outbox.clear()  # the client is gone; gRPC will tell the reader
         except TimeoutError:
             text = f"a response found no room within {self._limits.write:g} s: the client reads too slowly"
             self.end(grpc.StatusCode.DEADLINE_EXCEEDED, text)

@@ -146,11 +146,15 @@ class XdsServer:
         except BadRequest as bad:
             if not self._draining:
                 log.warning("stream_refused", node=connection.node.id, peer=context.peer(), reason=bad.message)
-            await context.abort(bad.code, bad.message)
+            self._forget(connection)
+            await context.abort(bad.code, bad.message)  # waits for a client that does not read
         finally:
-            if connection in self._connections:
-                self._connections.remove(connection)
-                self._observer.disconnected(connection.node.id, connection.node.fleet)
+            self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self._observer.disconnected(connection.node.id, connection.node.fleet)
 
     def _watched(self) -> Iterator[Watched]:
         for connection in self._connections:
