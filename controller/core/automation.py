@@ -41,7 +41,7 @@ def decide(state: ServiceState, seen: Seen, now: float) -> Decision:
     if rollout is None or not rollout.running:
         return hold(state, "no rollout is running")
     if rollout.phase in JUDGED and seen.verdict.outcome is Outcome.HARM:
-        return _take_back(state, rollout, seen, now)
+        return _take_back(state, rollout, seen, _told(seen.verdict, "harm"), seen.verdict.cause, now)
     match rollout.phase:
         case Phase.ROLLING_BACK:
             return _confirm_rollback(state, rollout, seen, now)
@@ -74,16 +74,15 @@ def decide_fallback(
     return divert(state, told, now)
 
 
-def _take_back(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:
-    why = _told(seen.verdict, "harm")
+def _take_back(state: ServiceState, rollout: Rollout, seen: Seen, why: str, cause: str, now: float) -> Decision:
+    """A rollback, unless a freeze or a void is in its way; that is said once for each cause."""
     freeze = seen.blocked(Act.ROLLBACK)
     if freeze:
-        cause = f"{freeze.scope}@{freeze.since:.3f}:{seen.verdict.cause}"
         text = f"rollback suppressed by the freeze of {freeze.who} ({freeze.reason}): {why}"
-        return _once(state, rollout, Kind.SUPPRESSED, cause, text)
+        return _once(state, rollout, Kind.SUPPRESSED, f"{freeze.scope}@{freeze.since:.3f}:{cause}", text)
     if seen.stable_void:
-        text = f"no rollback into a void: {rollout.stable} has no healthy endpoint; --force overrides. The harm: {why}"
-        return _once(state, rollout, Kind.VOID, f"void:{seen.verdict.cause}", text)
+        text = f"no rollback into a void: {rollout.stable} has no healthy endpoint; --force overrides. The cause: {why}"
+        return _once(state, rollout, Kind.VOID, f"void:{cause}", text)
     return move(state, rollout, Event.ROLLBACK, Kind.ROLLBACK, Act.ROLLBACK, why, now)
 
 
@@ -124,7 +123,7 @@ def _go_on(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Dec
     insufficient = seen.progress.total >= policy.deadline and verdict.outcome is not Outcome.PASS
     if insufficient and policy.on_insufficient == "rollback":
         why = f"no proof by the deadline of {format_duration(policy.deadline)}: {_told(verdict, 'unknown')}"
-        return _take_back_undecided(state, rollout, seen, why, now)
+        return _take_back(state, rollout, seen, why, "deadline", now)
     if seen.progress.observed < policy.dwell:
         left = policy.dwell - seen.progress.observed
         return hold(state, f"{left:.0f} s of the dwell at {format_parts(rollout.weight)} are left")
@@ -141,13 +140,6 @@ def _go_on(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Dec
         return move(state, rollout, Event.ASK, Kind.APPROVAL_NEEDED, Act.RECORD, text, now)
     why = _told(verdict, "passed") if not overdue else f"the deadline passed: {_told(verdict, 'unknown')}"
     return forward(state, rollout, why, now)
-
-
-def _take_back_undecided(state: ServiceState, rollout: Rollout, seen: Seen, why: str, now: float) -> Decision:
-    freeze = seen.blocked(Act.ROLLBACK)
-    if freeze:
-        return _once(state, rollout, Kind.SUPPRESSED, f"{freeze.scope}@{freeze.since:.3f}:deadline", why)
-    return move(state, rollout, Event.ROLLBACK, Kind.ROLLBACK, Act.ROLLBACK, why, now)
 
 
 def _finish_bake(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:

@@ -1,0 +1,82 @@
+"""What stops what: the truth table of freezes, and which of several is named."""
+
+import pytest
+
+from controller.core.guard import ALL, STOPS, Act, Freeze, Mode, blocking, told_freeze
+from tests.core.values import freeze
+
+TABLE = """
+                 freeze  hold
+forced_rollback  passes  passes
+rollback         stops   passes
+advance          stops   stops
+delete           stops   stops
+fallback         stops   passes
+record           passes  passes
+"""
+"""Forced rollback > freeze > rollback > hold > advance."""
+
+CELLS = [
+    (Act(row.split()[0]), mode, cell == "stops")
+    for row in TABLE.strip().splitlines()[1:]
+    for mode, cell in zip((Mode.FREEZE, Mode.HOLD), row.split()[1:], strict=True)
+]
+
+
+def test_the_table_is_whole() -> None:
+    """Every act under every mode has an answer."""
+    assert {(act, mode) for act, mode, _ in CELLS} == {(act, mode) for act in Act for mode in Mode}
+    assert set(STOPS) == set(Mode)
+
+
+@pytest.mark.parametrize(("act", "mode", "stops"), CELLS, ids=[f"{a}-{m}" for a, m, _ in CELLS])
+@pytest.mark.parametrize("scope", [ALL, "scorer", "other", "scorer2"])
+def test_a_freeze_stops_what_the_table_says_where_it_applies(act: Act, mode: Mode, stops: bool, scope: str) -> None:
+    """A scope is a service's whole name, or all."""
+    held = freeze(scope, mode=mode)
+    applies = scope in (ALL, "scorer")
+    assert blocking([held], "scorer", act) == (held if stops and applies else None)
+
+
+def test_no_freeze_stops_nothing() -> None:
+    """And neither do those of others."""
+    assert all(blocking([], "scorer", act) is None for act in Act)
+
+
+ALL_FREEZE, ALL_HOLD = freeze(ALL), freeze(ALL, mode=Mode.HOLD)
+OWN_FREEZE, OWN_HOLD = freeze("scorer"), freeze("scorer", mode=Mode.HOLD)
+
+
+@pytest.mark.parametrize(
+    ("freezes", "act", "named"),
+    [
+        ([OWN_HOLD, ALL_HOLD, OWN_FREEZE, ALL_FREEZE], Act.ADVANCE, ALL_FREEZE),
+        ([OWN_HOLD, ALL_HOLD, OWN_FREEZE], Act.ADVANCE, OWN_FREEZE),
+        ([OWN_HOLD, ALL_HOLD], Act.ADVANCE, ALL_HOLD),
+        ([ALL_HOLD, OWN_FREEZE], Act.ROLLBACK, OWN_FREEZE),
+        ([ALL_HOLD, OWN_HOLD], Act.ROLLBACK, None),
+    ],
+)
+def test_the_strongest_and_widest_is_named(freezes: list[Freeze], act: Act, named: Freeze | None) -> None:
+    """Who reads the refusal learns of the one that matters most."""
+    assert blocking(freezes, "scorer", act) == named
+    assert blocking(reversed(freezes), "scorer", act) == named
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        (freeze(ALL), "all services are frozen by grace: incident 42"),
+        (freeze("scorer"), "scorer is frozen by grace: incident 42"),
+        (freeze("scorer", mode=Mode.HOLD), "scorer is on hold by grace: incident 42"),
+    ],
+)
+def test_a_freeze_is_told_with_who_and_why(held: Freeze, words: str) -> None:
+    """What a refused operator reads."""
+    assert told_freeze(held) == words
+
+
+def test_a_freeze_that_ends_says_when() -> None:
+    """So that nobody waits at the door without need."""
+    told = told_freeze(freeze(ALL, until=1_700_000_000.0))
+    assert told == "all services are frozen by grace: incident 42 (until 2023-11-14 22:13:20 UTC)"

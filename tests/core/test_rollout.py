@@ -1,0 +1,149 @@
+"""The transition table: every event in every phase, its answer and what it does to step and weight."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.core.rollout import JUDGED, RUNNING, TRANSITIONS, Event, Phase, Rollout
+from controller.core.units import PARTS
+from tests.core.values import POLICY, idle, rollout_in
+
+LEGAL: dict[Phase, dict[Event, Phase]] = {
+    Phase.IDLE: {Event.START: Phase.WARMING},
+    Phase.WARMING: {
+        Event.START: Phase.WARMING,
+        Event.OPEN: Phase.WARMING,
+        Event.WARM: Phase.PROGRESSING,
+        Event.FINISH: Phase.PROMOTING,
+        Event.PAUSE: Phase.PAUSED,
+        Event.ROLLBACK: Phase.ROLLING_BACK,
+    },
+    Phase.PROGRESSING: {
+        Event.START: Phase.WARMING,
+        Event.ADVANCE: Phase.PROGRESSING,
+        Event.ASK: Phase.AWAITING_APPROVAL,
+        Event.FINISH: Phase.PROMOTING,
+        Event.PAUSE: Phase.PAUSED,
+        Event.ROLLBACK: Phase.ROLLING_BACK,
+    },
+    Phase.PAUSED: {
+        Event.START: Phase.WARMING,
+        Event.FINISH: Phase.PROMOTING,
+        Event.RESUME: Phase.PROGRESSING,
+        Event.ROLLBACK: Phase.ROLLING_BACK,
+    },
+    Phase.AWAITING_APPROVAL: {
+        Event.START: Phase.WARMING,
+        Event.ADVANCE: Phase.PROGRESSING,
+        Event.FINISH: Phase.PROMOTING,
+        Event.PAUSE: Phase.PAUSED,
+        Event.ROLLBACK: Phase.ROLLING_BACK,
+    },
+    Phase.PROMOTING: {Event.CONFIRM: Phase.BAKING, Event.ROLLBACK: Phase.ROLLING_BACK},
+    Phase.BAKING: {Event.BAKED: Phase.PROMOTED, Event.PAUSE: Phase.PAUSED, Event.ROLLBACK: Phase.ROLLING_BACK},
+    Phase.PROMOTED: {Event.START: Phase.WARMING, Event.ROLLBACK: Phase.ROLLING_BACK},
+    Phase.ROLLING_BACK: {Event.CONFIRM: Phase.ROLLED_BACK},
+    Phase.ROLLED_BACK: {Event.START: Phase.WARMING},
+}
+"""What each phase knows, written a second time: a slip in the table has to be made twice."""
+
+EVERY_PAIR = [(phase, event) for phase in Phase for event in Event]
+
+
+def test_every_pair_has_an_answer() -> None:
+    """The table is the full product of phases and events: nothing is left to chance."""
+    assert set(TRANSITIONS) == set(EVERY_PAIR)
+
+
+@pytest.mark.parametrize(("phase", "event"), EVERY_PAIR, ids=lambda value: value.value)
+def test_an_event_leads_where_it_should_or_is_refused(phase: Phase, event: Event) -> None:
+    """Where the phase does not know the event, nothing happens and the error names both."""
+    rollout = rollout_in(phase)
+    assert rollout.phase is phase
+    target = LEGAL[phase].get(event)
+    assert rollout.can(event) == (target is not None)
+    if target is None:
+        with pytest.raises(ValueError, match=f"{event} is not possible in {phase}"):
+            rollout.moved(event, 200.0, "why")
+        return
+    moved = rollout.moved(event, 200.0, "why")
+    assert (moved.phase, moved.entered_at, moved.reason) == (target, 200.0, "why")
+    fixed = ("id", "service", "stable", "canary", "policy", "started_at")
+    assert [getattr(moved, name) for name in fixed] == [getattr(rollout, name) for name in fixed]
+
+
+WEIGHTS = [
+    ("start", Phase.IDLE, Event.START, 0, 500),
+    ("a start anew forgets the step", Phase.PROGRESSING, Event.START, 0, 500),
+    ("the warm-up's end moves nothing", Phase.WARMING, Event.WARM, 0, 500),
+    ("the next step", Phase.PROGRESSING, Event.ADVANCE, 2, 5000),
+    ("an approval is the next step", Phase.AWAITING_APPROVAL, Event.ADVANCE, 2, 5000),
+    ("asking moves nothing", Phase.PROGRESSING, Event.ASK, 1, 2500),
+    ("promotion is everything", Phase.PROGRESSING, Event.FINISH, 1, PARTS),
+    ("promotion out of a pause", Phase.PAUSED, Event.FINISH, 1, PARTS),
+    ("its confirmation moves nothing", Phase.PROMOTING, Event.CONFIRM, 2, PARTS),
+    ("nor the end of the bake", Phase.BAKING, Event.BAKED, 2, PARTS),
+    ("a pause moves nothing", Phase.PROGRESSING, Event.PAUSE, 1, 2500),
+    ("nor its end", Phase.PAUSED, Event.RESUME, 1, 2500),
+    ("a rollback leaves nothing", Phase.PROGRESSING, Event.ROLLBACK, 1, 0),
+    ("not while promoting", Phase.PROMOTING, Event.ROLLBACK, 2, 0),
+    ("nor in the bake", Phase.BAKING, Event.ROLLBACK, 2, 0),
+    ("nor after it", Phase.PROMOTED, Event.ROLLBACK, 2, 0),
+    ("its confirmation neither", Phase.ROLLING_BACK, Event.CONFIRM, 1, 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("phase", "event", "step", "weight"), [row[1:] for row in WEIGHTS], ids=[r[0] for r in WEIGHTS]
+)
+def test_step_and_weight_follow_the_event(phase: Phase, event: Event, step: int, weight: int) -> None:
+    """The weight after each event is the step's, all, or none."""
+    moved = rollout_in(phase).moved(event, 200.0, "why")
+    assert (moved.step, moved.weight) == (step, weight)
+
+
+@pytest.mark.parametrize("phase", [Phase.WARMING, Phase.PROGRESSING, Phase.AWAITING_APPROVAL, Phase.BAKING])
+def test_a_pause_returns_to_where_it_was(phase: Phase) -> None:
+    """Also during the warm-up, before an approval, and in the bake."""
+    before = rollout_in(phase)
+    paused = before.moved(Event.PAUSE, 200.0, "coffee")
+    assert (paused.phase, paused.paused_in, paused.weight) == (Phase.PAUSED, phase, before.weight)
+    resumed = paused.moved(Event.RESUME, 300.0, "back")
+    assert (resumed.phase, resumed.paused_in, resumed.step, resumed.weight) == (phase, None, before.step, before.weight)
+
+
+def test_with_hooks_a_rollout_begins_without_weight() -> None:
+    """Until the hooks let it begin, the canary gets nothing."""
+    started = idle(POLICY.model_copy(update={"hooks": ("gate",)})).moved(Event.START, 1.0, "go")
+    assert (started.phase, started.weight) == (Phase.WARMING, 0)
+    assert started.moved(Event.OPEN, 2.0, "yes").weight == 500
+
+
+def test_what_was_suppressed_is_told_once_in_a_phase() -> None:
+    """A pause and its end are no new phase for that; any other event is."""
+    told = rollout_in(Phase.PROGRESSING).model_copy(update={"suppressed": ("*@1.000:5xx",)})
+    paused = told.moved(Event.PAUSE, 1.0, "coffee")
+    assert paused.suppressed == paused.moved(Event.RESUME, 2.0, "back").suppressed == ("*@1.000:5xx",)
+    assert told.moved(Event.ADVANCE, 1.0, "good").suppressed == ()
+
+
+def test_the_phases_that_run_and_those_that_are_judged() -> None:
+    """Harm leads to a rollback in every phase in which there is something to take back by itself."""
+    assert {Phase.IDLE, Phase.PROMOTED, Phase.ROLLED_BACK} == set(Phase) - RUNNING
+    assert {Phase.ROLLING_BACK} == RUNNING - JUDGED
+    assert all(TRANSITIONS[phase, Event.ROLLBACK] != "-" for phase in JUDGED)
+
+
+@given(st.lists(st.sampled_from(Event), max_size=60))
+def test_whatever_happens_the_weight_is_a_step_all_or_none(events: list[Event]) -> None:
+    """Any story: weights are those of the policy, the step is one of its steps, and only START leaves an end."""
+    rollout: Rollout = idle()
+    for event in events:
+        if not rollout.can(event) or (event is Event.ADVANCE and rollout.step + 1 == len(POLICY.steps)):
+            continue
+        before, rollout = rollout, rollout.moved(event, 1.0, "")
+        assert rollout.weight in (0, *POLICY.steps, PARTS)
+        assert 0 <= rollout.step < len(POLICY.steps)
+        assert rollout.weight <= before.weight or event in (Event.START, Event.ADVANCE, Event.FINISH, Event.OPEN)
+        if before.phase is Phase.ROLLED_BACK:
+            assert event is Event.START
