@@ -113,7 +113,7 @@ EMPTY = Catalogue(version="")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Departed:
-    """A cluster that is served no more, with its endpoints, if those were given by EDS. `revision`: the first without."""
+    """A cluster that is served no more, and its endpoints if those came by EDS. `revision`: the first without it."""
 
     revision: int
     cluster: Resource

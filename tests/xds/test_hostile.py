@@ -47,10 +47,10 @@ def sends(*messages: bytes) -> Callable[[Client], Awaitable[None]]:
 
 
 async def flood(client: Client) -> None:
-    """A client that is served, and then sends the same request as fast as it can."""
+    """A client that is served, and then sends the same request as fast as it can: one too many."""
     await client.send(**GOOD)
     await client.read()
-    for _ in range(40):
+    for _ in range(LIMITS.requests_burst):
         await client.send(**GOOD)
 
 

@@ -178,6 +178,7 @@ async def test_an_older_or_another_stores_empty_view_is_ignored(xds: Door) -> No
     xds.xds.publish(view(5, service()))
     client = xds.open()
     await greet(client)
+    await wait_until(lambda: xds.xds.sync("fraud", 5).synced == 1)
     xds.xds.publish(view(4, service(canary=("v2", 500))))
     xds.xds.publish(view(6, store="another"))
     assert (xds.xds.sync("fraud", 5).synced, xds.xds.sync("fraud", 6).synced) == (1, 0)
