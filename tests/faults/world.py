@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -58,6 +59,16 @@ class Trial:
     def kill(self) -> None:
         """kill -9 from outside."""
         self.world.controller.kill()
+
+    def fill_disk(self) -> None:
+        """From now on no file of the controller's may grow: as on a disk that is full."""
+        controller = self.world.controller
+        log = controller.store.with_name(controller.store.name + "-wal")
+        self._limit_files(log.stat().st_size)
+
+    def empty_disk(self) -> None:
+        """There is space again."""
+        self._limit_files(resource.RLIM_INFINITY)
 
     def spoil(self) -> None:
         """From now on the canary fails half of its requests."""
@@ -174,6 +185,10 @@ class Trial:
             assert replay(database.rows(), database.past()).view == database.view
         finally:
             database.close()
+
+    def _limit_files(self, size: int) -> None:
+        limits = (size, resource.RLIM_INFINITY)
+        resource.prlimit(self.world.controller.child.pid, resource.RLIMIT_FSIZE, limits)
 
     async def _ready(self) -> bool:
         self.world.controller.child.check()

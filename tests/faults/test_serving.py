@@ -1,0 +1,153 @@
+"""Faults around a running controller: a disk that is full, hangs or lies, a fault of ours, a polite end."""
+
+import asyncio
+import signal
+
+import aiohttp
+import grpc
+import pytest
+
+from controller.demo.processes import Children
+from controller.pb.haldane.admin.v1 import admin_pb2 as admin
+from controller.pb.haldane.wire.v1.discovery_pb2 import Node
+from controller.xds.snapshot import CDS
+from tests.faults.world import Trial, armed, trial
+from tests.integration.world import FLEET
+from tests.support.controller import ControllerProcess
+from tests.support.waiting import answers, wait_until
+from tests.xds.door import ADS, Client
+
+FILE = """\
+service: scorer
+listen: {port: 10000}
+versions:
+  v1: {endpoints: ["127.0.0.1:9001"]}
+  v2: {endpoints: ["127.0.0.1:9002"]}
+stable: v1
+"""
+
+
+async def test_a_fault_of_ours_in_publishing_ends_nothing_and_is_made_good(processes: Children) -> None:
+    """Publishing the first service fails once: the doors stay open, and a moment later the proxies are served it."""
+    controller = ControllerProcess(processes, armed("push:before=raise@2"))
+    await controller.start()
+    async with controller.doors() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
+        await doors.catalog.ApplyService(admin.ApplyServiceRequest(yaml=FILE))
+        client = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
+        await client.send(node="envoy-1", type_url=CDS)
+        clusters = await client.read()
+        if not clusters.resources:
+            await client.accept(clusters)
+            clusters = await client.read()
+        assert len(clusters.resources) == 2
+        assert (await doors.catalog.ListServices(admin.ListServicesRequest())).services[0].name == "scorer"
+    assert "publish_failed" in controller.output
+
+
+async def test_told_to_end_the_controller_ends_every_open_stream_with_a_word(processes: Children) -> None:
+    """SIGTERM with a proxy and a watcher connected: both hear UNAVAILABLE, the exit code is 0, all within seconds."""
+    controller = ControllerProcess(processes)
+    await controller.start()
+    async with controller.doors() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
+        await doors.catalog.ApplyService(admin.ApplyServiceRequest(yaml=FILE))
+        proxy = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
+        await proxy.send(node="envoy-1", type_url=CDS)
+        await proxy.read()
+        watching = doors.rollouts.WatchRollout(admin.WatchRolloutRequest(service="scorer"))
+        await watching.read()
+        controller.send(signal.SIGTERM)
+        assert (await proxy.end())[0] is grpc.StatusCode.UNAVAILABLE
+        assert await watching.code() is grpc.StatusCode.UNAVAILABLE
+        assert await wait_until(lambda: controller.child.process.poll() == 0)
+
+
+@pytest.mark.envoy
+async def test_a_full_disk_stops_decisions_and_nothing_else(processes: Children) -> None:
+    """In the middle of a rollout nothing can be written any more, and the canary begins to do harm.
+
+    Nothing moves, a freeze is refused since it would not be durable, the metrics say that the store is down. With space
+    again, what is due happens.
+    """
+    async with trial(processes) as made:
+        await made.start()
+        await made.serves({"v2": 2000, "v1": 8000})
+        made.fill_disk()
+        made.spoil()
+        assert await freeze_by_http(made) == 503
+        await wait_until(lambda: metric(made, "haldane_store_up 0.0"))
+        assert await answers(f"http://{made.world.controller.http}/readyz")
+        await made.dwell(3)
+        assert made.split == {"v2": 2000, "v1": 8000}
+        made.empty_disk()
+        await made.serves({"v1": 10_000})
+        await wait_until(lambda: metric(made, "haldane_store_up 1.0"))
+        assert await made.frozen() == []
+        assert (await made.kinds()).count("rollback") == 1
+        await made.end()
+
+
+@pytest.mark.envoy
+async def test_a_disk_that_hangs_holds_up_decisions_and_no_proxy(processes: Children) -> None:
+    """For four seconds the disk takes nothing: a proxy that comes meanwhile is served, and then all goes on."""
+    async with trial(processes, fault="commit:before/rollout_warm=sleep:4") as made:
+        await made.start()
+        await wait_until(lambda: hangs(made), 20)
+        async with grpc.aio.insecure_channel(made.world.controller.xds) as channel:
+            client = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
+            await client.send(node=Node(id="envoy-2", cluster=FLEET), type_url=CDS)
+            assert len((await client.read(within=2.0)).resources) == 2
+            assert await answers(f"http://{made.world.controller.http}/readyz")
+            assert await hangs(made), "the disk took something meanwhile: nothing is proved"
+        await made.serves({"v2": 5000, "v1": 5000}, within=20)
+        await made.end()
+
+
+@pytest.mark.envoy
+async def test_a_corrupt_state_file_is_refused_and_kept_and_traffic_goes_on(processes: Children) -> None:
+    """The controller does not start, says what is wrong and how to restore, and leaves the file as it is; Envoy keeps
+    its split. With the file restored the rollout goes on."""
+    async with trial(processes) as made:
+        await made.start()
+        await made.serves({"v2": 2000, "v1": 8000})
+        controller = made.world.controller
+        await asyncio.to_thread(controller.stop)  # which brings everything into the one file
+        whole = controller.store.read_bytes()
+        controller.store.write_bytes(b"\xff" * 4096 + whole[4096:])
+        await made.launch()
+        await wait_until(lambda: not controller.running, 30)
+        assert controller.child.process.returncode == 1
+        told = controller.output.splitlines()[-1]
+        assert "cannot_start" in told
+        assert "corrupt" in told
+        assert "To restore" in told
+        assert controller.store.read_bytes() == b"\xff" * 4096 + whole[4096:]
+        assert made.split == {"v2": 2000, "v1": 8000}
+        controller.store.write_bytes(whole)
+        await made.live()
+        await made.serves({"v2": 5000, "v1": 5000}, within=20)
+        await made.end()
+
+
+async def hangs(made: Trial) -> bool:
+    """Whether nothing can be read from the store."""
+    try:
+        async with asyncio.timeout(0.5):
+            await made.kinds()
+    except TimeoutError:
+        return True
+    return False
+
+
+async def freeze_by_http(made: Trial) -> int:
+    """Ask for a freeze as with curl: the status of the answer."""
+    body = {"service": None, "reason": "incident 42", "ttl": None}
+    url = f"http://{made.world.controller.http}/freeze"
+    async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:
+        return response.status
+
+
+async def metric(made: Trial, line: str) -> bool:
+    """Whether the metrics have that line."""
+    url = f"http://{made.world.controller.http}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return line in (await response.text()).splitlines()
