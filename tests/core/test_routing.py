@@ -1,0 +1,181 @@
+"""From the view to the routing: only what is right can be built, and one bad service does not take the others down."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.core.rollout import Phase
+from controller.core.routing import Route, RoutingError, clashes, cluster_parts, route, servable, stats_name
+from controller.core.spec import Fallback, Listen
+from controller.core.units import PARTS
+from controller.core.view import ServiceState, View
+from tests.core.values import rollout_in, service, state_in
+
+
+def view(*states: ServiceState, broken: dict[str, str] | None = None) -> View:
+    """A view of these services."""
+    return View("store", 7, {state.name: state for state in states}, (), broken or {})
+
+
+def declared(name: str, *, port: int = 10000, **fields: Any) -> ServiceState:
+    """A service without a rollout."""
+    address = fields.pop("address", "127.0.0.1")
+    spec = service(name=name, listen=Listen(address=address, port=port), **fields)
+    return ServiceState(spec=spec, source="", stable="v1", revision=7)
+
+
+def routes(state: ServiceState) -> Route:
+    """The one route of a view of that service alone."""
+    ((only,),) = [[r for h in listener.hosts for r in h.routes] for listener in route(view(state), "edge").listeners]
+    return only
+
+
+SPLITS = [
+    (Phase.IDLE, (("scorer/v1", PARTS),)),
+    (Phase.WARMING, (("scorer/v2", 500), ("scorer/v1", 9500))),
+    (Phase.PROGRESSING, (("scorer/v2", 2500), ("scorer/v1", 7500))),
+    (Phase.PAUSED, (("scorer/v2", 2500), ("scorer/v1", 7500))),
+    (Phase.AWAITING_APPROVAL, (("scorer/v2", 2500), ("scorer/v1", 7500))),
+    (Phase.PROMOTING, (("scorer/v2", PARTS),)),
+    (Phase.BAKING, (("scorer/v2", PARTS),)),
+    (Phase.PROMOTED, (("scorer/v2", PARTS),)),
+    (Phase.ROLLING_BACK, (("scorer/v1", PARTS),)),
+    (Phase.ROLLED_BACK, (("scorer/v1", PARTS),)),
+]
+
+
+@pytest.mark.parametrize(("phase", "split"), SPLITS, ids=[p for p, _ in SPLITS])
+def test_the_split_in_every_phase(phase: Phase, split: tuple[tuple[str, int], ...]) -> None:
+    """The canary first, ten thousand in all, and nobody with nothing."""
+    assert routes(state_in(phase)).split == split
+
+
+def test_every_version_with_servers_has_its_cluster_always() -> None:
+    """So a start, a step and a rollback touch the routes alone."""
+    for phase in Phase:
+        clusters = [c.name for c in route(view(state_in(phase)), "edge").clusters]
+        assert clusters == ["scorer/v1", "scorer/v2", "scorer/v3"]
+
+
+@given(st.integers(0, PARTS))
+def test_any_weight_gives_a_split_of_ten_thousand(weight: int) -> None:
+    """To versions that exist, each with more than nothing."""
+    rollout = rollout_in(Phase.PROGRESSING).model_copy(update={"weight": weight})
+    split = routes(state_in(Phase.PROGRESSING, rollout=rollout)).split
+    assert sum(parts for _, parts in split) == PARTS
+    assert all(parts > 0 for _, parts in split)
+
+
+@pytest.mark.parametrize(
+    "split",
+    [(), (("a/v1", 9999),), (("a/v1", 10_001),), (("a/v1", PARTS), ("a/v2", 0)), (("a/v1", 10_500), ("a/v2", -500))],
+)
+def test_a_split_that_is_none_cannot_be_made(split: tuple[tuple[str, int], ...]) -> None:
+    """Too little, too much, nothing, less than nothing."""
+    with pytest.raises(RoutingError, match="are not positive parts of 10000"):
+        Route("a", "/", 5.0, split)
+
+
+def test_no_traffic_for_a_version_without_servers() -> None:
+    """A view that says so is not served."""
+    rollout = rollout_in(Phase.PROGRESSING).model_copy(update={"canary": "v4"})
+    with pytest.raises(RoutingError, match="v4 carries traffic but has no endpoints"):
+        route(view(state_in(Phase.PROGRESSING, rollout=rollout)), "edge")
+
+
+def test_the_fallback_takes_everything() -> None:
+    """A version as any other; a fixed response is answered by the proxies."""
+    by_version = state_in(Phase.PROGRESSING, diverted="fire", spec=service(fallback=Fallback(version="v3")))
+    assert routes(by_version).split == (("scorer/v3", PARTS),)
+    fixed = state_in(Phase.PROGRESSING, diverted="fire", spec=service(fallback=Fallback(status=503, body="later")))
+    assert (routes(fixed).split, routes(fixed).fixed) == ((), (503, "later"))
+
+
+def test_a_fleet_gets_its_own_services_alone() -> None:
+    """One that names no fleet is everybody's."""
+    everybodys, edges, others = (
+        declared("a"),
+        declared("b", port=1, fleets=("edge",)),
+        declared("c", port=2, fleets=("x",)),
+    )
+    assert [r.service for r in route(view(everybodys, edges, others), "edge").services] == ["a", "b"]
+
+
+def test_services_behind_one_address_share_its_listener() -> None:
+    """By hosts and prefixes: one virtual host for each set of hosts, the longest prefix first."""
+    states = [
+        declared("a", hosts=("a.example",)),
+        declared("b", hosts=("b.example", "c.example"), prefix="/v2/"),
+        declared("c", hosts=("b.example", "c.example"), prefix="/v2/models/"),
+        declared("d", port=10001),
+    ]
+    first, second = route(view(*reversed(states)), "edge").listeners
+    assert (first.name, second.name) == ("127.0.0.1:10000", "127.0.0.1:10001")
+    found = [(host.domains, [r.service for r in host.routes]) for host in first.hosts]
+    assert found == [(("a.example",), ["a"]), (("b.example", "c.example"), ["c", "b"])]
+
+
+CLASHES = [
+    ("the same place", {}, {}, "a and b both claim */ on 127.0.0.1:10000"),
+    ("another port", {}, {"port": 1}, ""),
+    ("another prefix", {}, {"prefix": "/b"}, ""),
+    ("another host", {"hosts": ("x.example",)}, {"hosts": ("y.example",)}, ""),
+    ("one host in common", {"hosts": ("x", "y")}, {"hosts": ("y", "z")}, "both claim y/"),
+    ("fleets apart", {"fleets": ("one",)}, {"fleets": ("two",)}, ""),
+    ("fleets that meet", {"fleets": ("one", "two")}, {"fleets": ("two",)}, "both claim"),
+    ("a fleet and everybody", {"fleets": ("one",)}, {}, "both claim"),
+    ("every address", {"address": "0.0.0.0"}, {"prefix": "/b"}, "cannot both be bound"),
+    ("two addresses", {"address": "127.0.0.2"}, {}, ""),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "told"), [c[1:] for c in CLASHES], ids=[c[0] for c in CLASHES])
+def test_two_services_that_claim_the_same_place(one: dict[str, Any], other: dict[str, Any], told: str) -> None:
+    """Are told apart or refused, in whichever order they come."""
+    states = [declared("a", **one), declared("b", **other)]
+    found = clashes(states)
+    assert found == clashes(reversed(states))
+    assert told in found[0] if told else found == []
+
+
+class TestServable:
+    """What is served when something in the view cannot be."""
+
+    def test_a_newcomer_in_the_way_is_left_out(self) -> None:
+        """Who was there first stays, whatever the names."""
+        present, newcomer = declared("b"), declared("a")
+        good, problems = servable(view(present, newcomer), {"b": present})
+        assert set(good.services) == {"b"}
+        assert set(problems) == {"a"}
+
+    def test_a_service_that_went_wrong_is_served_as_it_was(self) -> None:
+        """With what is wrong with it told, and the others as they are."""
+        before = state_in(Phase.PROGRESSING)
+        wrong = before.model_copy(update={"spec": before.spec.model_copy(update={"versions": ()})})
+        good, problems = servable(view(wrong, declared("other", port=1)), {"scorer": before})
+        assert good.services["scorer"] == before
+        assert "other" in good.services
+        assert "no endpoints" in problems["scorer"]
+
+    def test_a_record_that_cannot_be_read_is_served_as_it_was(self) -> None:
+        """Where it was served before; else it is left out, and told either way."""
+        before = declared("scorer")
+        good, problems = servable(view(broken={"scorer": "not JSON", "new": "not JSON"}), {"scorer": before})
+        assert dict(good.services) == {"scorer": before}
+        assert set(problems) == {"scorer", "new"}
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [("a/v1", ("a", "v1")), ("a.b/v-1", ("a.b", "v-1")), ("a", None), ("/v1", None), ("a/", None), ("", None)],
+)
+def test_a_clusters_name_is_read_back(name: str, parts: tuple[str, str] | None) -> None:
+    """And what is none of ours is none."""
+    assert cluster_parts(name) == parts
+
+
+def test_names_in_statistics_have_no_dots() -> None:
+    """Envoy cuts them there; the sign in their place occurs in no name, so it can be undone."""
+    assert stats_name("a.b/v1.2") == "a=b/v1=2"
