@@ -50,7 +50,7 @@ async def flood(client: Client) -> None:
     """A client that is served, and then sends the same request as fast as it can: one too many."""
     await client.send(**GOOD)
     await client.read()
-    for _ in range(LIMITS.requests_burst):
+    for _ in range(LIMITS.requests_burst + 1):
         await client.send(**GOOD)
 
 
