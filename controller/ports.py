@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from controller.core.decision import Decision, Sync
+from controller.core.recording import Recording
 from controller.core.telemetry import Traffic as Traffic
 from controller.core.verdict import Reason, Verdict
 from controller.core.view import Change, LedgerLine, ServiceState, View
@@ -94,6 +95,14 @@ class Archive(Protocol):
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""
+        ...
+
+    async def save_recording(self, rollout_id: str, recording: bytes) -> None:
+        """Keep the newest recording of a rollout. Of rollouts beyond a bound the oldest are forgotten."""
+        ...
+
+    async def load_recording(self, rollout_id: str) -> bytes | None:
+        """The recording saved last for that rollout, if it is still kept."""
         ...
 
 
@@ -215,6 +224,8 @@ class Live:
 
     stable: Verdict | None = None
     """The watch's word on stable, from when no rollout was running last."""
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    """By channel of harm, at the last look at a rollout."""
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -237,4 +248,12 @@ class Observatory(Protocol):
 
     async def next(self, seen: int) -> int:
         """Wait until there is news later than `seen` (0 at first); the number to wait with next time."""
+        ...
+
+
+class Recordings(Protocol):
+    """What is kept of rollouts beside the ledger."""
+
+    async def find(self, rollout_id: str) -> Recording | None:
+        """The recording of a rollout up to now; None if there is none, or none any longer. Not to be changed."""
         ...

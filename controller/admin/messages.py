@@ -111,6 +111,23 @@ def event_message(line: LedgerLine) -> pb.Event:
     )
 
 
+def reason_message(reason: Reason) -> pb.ReasonInfo:
+    """One ground of a verdict."""
+    return pb.ReasonInfo(
+        code=reason.code,
+        text=reason.text,
+        canary=reason.canary or 0.0,
+        stable=reason.stable or 0.0,
+        canary_n=reason.canary_n,
+        stable_n=reason.stable_n,
+        evidence=reason.evidence or 0.0,
+        limit=reason.limit or 0.0,
+        needed=reason.needed or 0,
+        channel=reason.channel,
+        margin=reason.margin or 0.0,
+    )
+
+
 def _stored(rollout: Rollout) -> pb.Rollout:
     return pb.Rollout(
         id=rollout.id,
@@ -132,24 +149,8 @@ def _judge(message: pb.Rollout, rollout: Rollout, live: Live) -> None:
     if not message.reasons and rollout.reason:
         # After a restart nothing has been seen yet: why it stands where it stands is what there is to say.
         message.reasons.append(rollout.reason)
-    message.details.extend(map(_reason, live.verdict.reasons if live.verdict else ()))
+    message.details.extend(map(reason_message, live.verdict.reasons if live.verdict else ()))
     message.updated_at = max(rollout.entered_at, live.updated_at)
-
-
-def _reason(reason: Reason) -> pb.ReasonInfo:
-    return pb.ReasonInfo(
-        code=reason.code,
-        text=reason.text,
-        canary=reason.canary or 0.0,
-        stable=reason.stable or 0.0,
-        canary_n=reason.canary_n,
-        stable_n=reason.stable_n,
-        evidence=reason.evidence or 0.0,
-        limit=reason.limit or 0.0,
-        needed=reason.needed or 0,
-        channel=reason.channel,
-        margin=reason.margin or 0.0,
-    )
 
 
 def _traffic(traffic: Traffic) -> pb.Traffic:

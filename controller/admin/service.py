@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 import grpc
 
 from controller.admin.calls import Handlers, handlers
+from controller.admin.history import History
 from controller.admin.looks import Looks
 from controller.admin.messages import event_message, freeze_message, proxy_message
 from controller.admin.requests import after_of, mode_of, scopes_of, ttl_of
@@ -12,7 +13,7 @@ from controller.admin.watches import Watches
 from controller.core.commands import Command, Verb
 from controller.operations import Operations, find
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Fleet, Observatory
+from controller.ports import Fleet, Observatory, Recordings
 
 SERVICES = pb.DESCRIPTOR.services_by_name
 SERVICE_NAMES = tuple(service.full_name for service in SERVICES.values())
@@ -21,17 +22,24 @@ PAGE = 1000
 """Lines of the ledger in one answer at most; `after` asks for the next ones."""
 
 
-def add_admin(server: grpc.aio.Server, operations: Operations, observatory: Observatory, fleet: Fleet) -> Watches:
+def add_admin(
+    server: grpc.aio.Server,
+    operations: Operations,
+    observatory: Observatory,
+    fleet: Fleet,
+    recordings: Recordings,
+) -> Watches:
     """Add the admin API to a server. Returns its watches, which end when they are told to drain."""
     watches = Watches(observatory)
     looks = Looks(operations, observatory, fleet)
+    history = History(operations, looks, recordings)
     server.add_generic_rpc_handlers(
         (
             Catalog(operations, looks).handlers(),
-            Rollouts(operations, looks, watches).handlers(),
+            Rollouts(operations, looks, watches, history).handlers(),
             KillSwitch(operations, looks).handlers(),
             Proxies(fleet).handlers(),
-            Ledger(operations, looks, watches).handlers(),
+            Ledger(operations, looks, watches, history).handlers(),
         )
     )
     return watches
@@ -87,10 +95,11 @@ class Catalog:
 class Rollouts:
     """The move of traffic from stable to canary."""
 
-    def __init__(self, operations: Operations, looks: Looks, watches: Watches) -> None:
+    def __init__(self, operations: Operations, looks: Looks, watches: Watches, history: History) -> None:
         self._operations = operations
         self._looks = looks
         self._watches = watches
+        self._history = history
 
     def handlers(self) -> Handlers:
         """For a gRPC server."""
@@ -107,6 +116,7 @@ class Rollouts:
                 "Rollback": self.rollback,
                 "Divert": self.divert,
                 "Restore": self.restore,
+                "ExplainRollout": self._history.explain,
             },
             {"WatchRollout": self.watch},
         )
@@ -232,14 +242,19 @@ class Proxies:
 class Ledger:
     """Every act, in order, with who and why."""
 
-    def __init__(self, operations: Operations, looks: Looks, watches: Watches) -> None:
+    def __init__(self, operations: Operations, looks: Looks, watches: Watches, history: History) -> None:
         self._operations = operations
         self._looks = looks
         self._watches = watches
+        self._history = history
 
     def handlers(self) -> Handlers:
         """For a gRPC server."""
-        return handlers(SERVICES["Ledger"], {"ListEvents": self.list}, {"WatchEvents": self.watch})
+        return handlers(
+            SERVICES["Ledger"],
+            {"ListEvents": self.list, "GetRecording": self._history.recording},
+            {"WatchEvents": self.watch},
+        )
 
     async def list(self, request: pb.ListEventsRequest, _who: str) -> pb.ListEventsResponse:
         """Lines after `after`, oldest first; at most a page."""

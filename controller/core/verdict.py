@@ -1,8 +1,9 @@
 """What the judge reads and what it says: samples, windows, verdicts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from math import isfinite
 from types import MappingProxyType
 
 NO_ERRORS: Mapping[str, int] = MappingProxyType({})
@@ -72,6 +73,11 @@ class Reason:
     """What it is about, where that is one channel: also an `insufficient` names it here."""
     margin: float | None = None
     """Set where the evidence is for the canary: of its rate being less than stable's plus this share."""
+
+    def plain(self) -> dict[str, str | int | float]:
+        """As JSON values; what is not known is left out, and so is what JSON cannot say."""
+        known = {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in known.items() if not isinstance(value, float) or isfinite(value)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,22 @@ class Database:
             row = db.execute(query, (service, rollout_id)).fetchone()
         return row[0] if row else None
 
+    def save_recording(self, rollout_id: str, recording: bytes) -> None:
+        """Keep a recording, in the place of an earlier one; forget the oldest beyond the bound."""
+        query = (
+            "INSERT INTO recordings (rollout_id, recording) VALUES (?, ?) "
+            "ON CONFLICT (rollout_id) DO UPDATE SET recording = excluded.recording"
+        )
+        self._keep(query, rollout_id, recording)
+        beyond = "SELECT number FROM recordings ORDER BY number DESC LIMIT 1 OFFSET ?"
+        self._keep(f"DELETE FROM recordings WHERE number <= ({beyond})", rules.KEPT_RECORDINGS)  # noqa: S608
+
+    def load_recording(self, rollout_id: str) -> bytes | None:
+        """The recording of that rollout, if it is kept."""
+        with self._disk.read() as db:
+            row = db.execute("SELECT recording FROM recordings WHERE rollout_id = ?", (rollout_id,)).fetchone()
+        return row[0] if row else None
+
     def save_cursor(self, reader: str, sequence: int) -> None:
         """Keep how far a reader of the ledger has come."""
         self._keep("REPLACE INTO cursors VALUES (?, ?)", reader, sequence)

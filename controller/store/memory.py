@@ -20,6 +20,7 @@ class MemoryStore:
         self._lines: list[LedgerLine] = []
         self._applied: dict[str, Applied] = {}
         self._sessions: dict[str, tuple[str, str]] = {}
+        self._recordings: dict[str, bytes] = {}
         self._cursors: dict[str, int] = {}
 
     async def close(self) -> None:
@@ -65,6 +66,17 @@ class MemoryStore:
         """The session saved last for that rollout, if any."""
         kept_id, session = self._sessions.get(service, ("", ""))
         return session if kept_id == rollout_id else None
+
+    async def save_recording(self, rollout_id: str, recording: bytes) -> None:
+        """Keep the newest recording of a rollout, unless it is beyond the bound; forget the oldest ones."""
+        if len(recording) <= rules.MAX_RECORDING:
+            self._recordings[rollout_id] = recording
+        while len(self._recordings) > rules.KEPT_RECORDINGS:
+            del self._recordings[next(iter(self._recordings))]
+
+    async def load_recording(self, rollout_id: str) -> bytes | None:
+        """The recording saved last for that rollout, if it is still kept."""
+        return self._recordings.get(rollout_id)
 
     async def save_cursor(self, reader: str, sequence: int) -> None:
         """The reader is done with every line up to that sequence."""

@@ -9,7 +9,7 @@ from controller.ports import Unusable
 APPLICATION = 0x48414C44
 """SQLite's application_id of our files: HALD."""
 
-FILE_SCHEMA = 2
+FILE_SCHEMA = 3
 """The number of the tables below (SQLite's user_version). A reader refuses files of a newer one."""
 
 TABLES = """
@@ -41,10 +41,20 @@ CREATE TABLE sessions (service TEXT PRIMARY KEY, rollout_id TEXT NOT NULL, sessi
 
 CURSORS = "CREATE TABLE cursors (reader TEXT PRIMARY KEY, sequence INTEGER NOT NULL)"
 """Since schema 2."""
+RECORDINGS = """
+CREATE TABLE recordings (
+  number INTEGER PRIMARY KEY,  -- rises with each rollout
+  rollout_id TEXT NOT NULL UNIQUE,
+  recording BLOB NOT NULL
+)"""
+"""Since schema 3."""
 
 Migration = Callable[[sqlite3.Connection], object]
 
-MIGRATIONS: Mapping[int, Migration] = {1: lambda db: db.execute(CURSORS)}
+MIGRATIONS: Mapping[int, Migration] = {
+    1: lambda db: db.execute(CURSORS),
+    2: lambda db: db.execute(RECORDINGS),
+}
 """File schema -> what turns such a file into one of the next. Every number below FILE_SCHEMA is here."""
 
 
@@ -86,7 +96,7 @@ def prepare(
 
 def _create(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA application_id = {APPLICATION}")
-    for statement in (*TABLES.split(";\n"), CURSORS):
+    for statement in (*TABLES.split(";\n"), CURSORS, RECORDINGS):
         if statement.strip():
             db.execute(statement)
     db.execute("INSERT INTO store VALUES (?, 0, 0)", (str(uuid.uuid4()),))

@@ -15,7 +15,7 @@ from controller.store.ledger import export
 from controller.store.lock import FileLock
 from controller.store.newest import CLOSED, Newest
 from controller.store.opening import NEEDS
-from controller.store.rules import MAX_SESSION
+from controller.store.rules import MAX_RECORDING, MAX_SESSION
 from controller.store.trimming import trim
 
 KEEP = 10_000
@@ -124,6 +124,21 @@ class SqliteStore:
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""
         return await self._run(self._database.load_session, service, rollout_id)
+
+    async def save_recording(self, rollout_id: str, recording: bytes) -> None:
+        """Keep the newest recording of a rollout; one that cannot be kept is dropped, and logged."""
+        why = f"larger than {MAX_RECORDING} bytes" if len(recording) > MAX_RECORDING else ""
+        try:
+            if not why:
+                await self._run(self._database.save_recording, rollout_id, recording)
+        except StoreLost as lost:
+            why = str(lost)
+        if why:
+            log.warning("recording_dropped", rollout=rollout_id, reason=why)
+
+    async def load_recording(self, rollout_id: str) -> bytes | None:
+        """The recording saved last for that rollout, if it is still kept."""
+        return await self._run(self._database.load_recording, rollout_id)
 
     async def save_cursor(self, reader: str, sequence: int) -> None:
         """The reader is done with every line up to that sequence."""

@@ -23,6 +23,7 @@ from controller.core.view import Change, Entry, LedgerLine, View
 from controller.operations import Operations
 from controller.pb.haldane.admin.v1 import admin_pb2_grpc
 from controller.ports import Applied, Live, ProxyStatus, Store, StoreLost
+from controller.recorder import Recorder
 from controller.store.memory import MemoryStore
 from tests.store.values import ToldClock
 
@@ -172,7 +173,7 @@ async def opened_doors() -> AsyncIterator[Doors]:
     registry = CollectorRegistry()
     Gauge("haldane_store_up", "Whether the store answered last time", registry=registry).set(1)
     server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
-    watches = add_admin(server, operations, observatory, fleet)
+    watches = add_admin(server, operations, observatory, fleet, Recorder(store, clock))
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     doors: Doors

@@ -17,6 +17,7 @@ from controller.core.rollout import Event
 from controller.core.view import Change, Entry
 from controller.operations import Operations
 from controller.ports import Live, Store
+from controller.recorder import Recorder
 from controller.store.memory import MemoryStore
 from tests.admin.doors import ToldClock, ToldFleet, ToldObservatory
 
@@ -54,6 +55,7 @@ class Desk:
         self._server: grpc.aio.Server | None = None
         self._following: asyncio.Task[None] | None = None
         self.operations = Operations(self.store, self.clock)
+        self.recorder = Recorder(self.store, self.clock)
         self.observatory = self.do(self._observe())
         self.token = self.do(self.store.campaign("test")).token
         self.start()
@@ -114,7 +116,8 @@ class Desk:
 
     async def _start(self) -> None:
         self._server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
-        add_admin(self._server, Operations(self.wrapped(self.store), self.clock), self.observatory, self.fleet)
+        operations = Operations(self.wrapped(self.store), self.clock)
+        add_admin(self._server, operations, self.observatory, self.fleet, self.recorder)
         self.port = self._server.add_insecure_port(self.address)
         await self._server.start()
 

@@ -17,6 +17,7 @@ from controller.core.view import ServiceState, View
 from controller.loop import Loop
 from controller.operations import Operations
 from controller.ports import Gates, ProxyStatus
+from controller.recorder import Recorder
 from controller.store.memory import MemoryStore
 
 FILE = """\
@@ -109,6 +110,7 @@ class World:
         self.fleet = ToldFleet()
         self.figures = Figures()
         self.operations = Operations(store, clock)
+        self.recorder = Recorder(store, clock)
         self.published: list[View] = []
         self.loop: Loop
         self._seen = 0
@@ -170,6 +172,7 @@ async def running(store: MemoryStore, clock: TwoClocks, gates: Gates | None = No
     world.loop = Loop(
         store=store,
         archive=store,
+        recorder=world.recorder,
         book=world.book,
         fleet=world.fleet,
         gates=gates or NoHooks(),

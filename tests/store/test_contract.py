@@ -9,6 +9,7 @@ from controller.core.guard import ALL, STOPS, Act, Freeze, Mode, told_freeze
 from controller.core.ledger import verify
 from controller.core.view import View
 from controller.ports import Applied, Conflict, Frozen, ReusedId, StoreLost
+from controller.store.rules import KEPT_RECORDINGS
 from tests.store.conftest import ClosableStore, Open
 from tests.store.values import ToldClock, change, freeze, freezing, state
 
@@ -407,6 +408,33 @@ class TestArchive:
         await store.save_session("scorer", "r1", "text")
         await store.save_session("scorer", "r1", "x" * 2_000_000)
         assert await store.load_session("scorer", "r1") == "text"
+
+
+class TestRecordings:
+    """What rollouts were judged by is kept beside the state: of the newest rollouts of all services."""
+
+    async def test_the_newest_recording_of_a_rollout_comes_back(self, store: ClosableStore) -> None:
+        """Later replaces earlier; a rollout that was never recorded has none."""
+        await store.save_recording("r1", b"old")
+        await store.save_recording("r1", b"new")
+        await store.save_recording("r2", b"\0\xff")
+        assert await store.load_recording("r1") == b"new"
+        assert await store.load_recording("r2") == b"\0\xff"
+        assert await store.load_recording("r3") is None
+
+    async def test_the_oldest_rollouts_are_forgotten(self, store: ClosableStore) -> None:
+        """Their number is bounded; one that is saved again keeps its place."""
+        for n in range(KEPT_RECORDINGS + 3):
+            await store.save_recording(f"r{n}", b"x")
+            await store.save_recording("r2", b"again") if n == 5 else None
+        kept = [n for n in range(KEPT_RECORDINGS + 3) if await store.load_recording(f"r{n}")]
+        assert kept == list(range(3, KEPT_RECORDINGS + 3))
+
+    async def test_a_recording_beyond_all_bounds_is_not_kept(self, store: ClosableStore) -> None:
+        """Too large a one is dropped without an error, and the one before stays."""
+        await store.save_recording("r1", b"small")
+        await store.save_recording("r1", b"x" * 2_000_000)
+        assert await store.load_recording("r1") == b"small"
 
 
 class TestRestart:

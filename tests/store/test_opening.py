@@ -83,7 +83,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "the header overwritten": (header_overwritten, "corrupt.*To restore"),
     "a table lost": (table_lost, "corrupt.*To restore"),
     "a row lost": (row_lost, "corrupt.*To restore"),
-    "a newer schema": (newer, r"newer Haldane \(schema 3, this one reads up to 2\): upgrade"),
+    "a newer schema": (newer, r"newer Haldane \(schema 4, this one reads up to 3\): upgrade"),
     "another program's database": (foreign, r"another program.*HALDANE_STORE"),
     "a folder": (a_folder, "cannot be opened"),
 }
@@ -205,6 +205,7 @@ class TestMigration:
         assert await store.applied("second")
         assert await store.load_session("scorer", "r1") == "a session"
         assert await store.load_cursor("notify.chat") is None
+        assert await store.load_recording("r1") is None
         await store.close()
         database = Database.open(path)
         assert replay(database.rows(), database.past()).view == view

@@ -441,3 +441,132 @@ class Event(_message.Message):
     hash: str
     effect: str
     def __init__(self, sequence: _Optional[int] = ..., revision: _Optional[int] = ..., at: _Optional[float] = ..., kind: _Optional[str] = ..., service: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., weights_before: _Optional[_Mapping[str, int]] = ..., weights_after: _Optional[_Mapping[str, int]] = ..., details: _Optional[str] = ..., change_id: _Optional[str] = ..., previous: _Optional[str] = ..., hash: _Optional[str] = ..., effect: _Optional[str] = ...) -> None: ...
+
+class ExplainRolloutRequest(_message.Message):
+    __slots__ = ("service", "sequence")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    sequence: int
+    def __init__(self, service: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("service", "rollout_id", "stable", "canary", "rollout", "decided", "limit", "channels", "gates", "history", "decisions", "missing")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_ID_FIELD_NUMBER: _ClassVar[int]
+    STABLE_FIELD_NUMBER: _ClassVar[int]
+    CANARY_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    GATES_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    rollout_id: str
+    stable: str
+    canary: str
+    rollout: Rollout
+    decided: str
+    limit: float
+    channels: _containers.RepeatedCompositeFieldContainer[ReasonInfo]
+    gates: _containers.RepeatedCompositeFieldContainer[ReasonInfo]
+    history: _containers.RepeatedCompositeFieldContainer[EvidencePoint]
+    decisions: _containers.RepeatedCompositeFieldContainer[Event]
+    missing: str
+    def __init__(self, service: _Optional[str] = ..., rollout_id: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., decided: _Optional[str] = ..., limit: _Optional[float] = ..., channels: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., gates: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[EvidencePoint, _Mapping]]] = ..., decisions: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., missing: _Optional[str] = ...) -> None: ...
+
+class EvidencePoint(_message.Message):
+    __slots__ = ("time", "at", "weight", "total", "harm", "no_harm")
+    class HarmEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class NoHarmEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    HARM_FIELD_NUMBER: _ClassVar[int]
+    NO_HARM_FIELD_NUMBER: _ClassVar[int]
+    time: float
+    at: float
+    weight: int
+    total: float
+    harm: _containers.ScalarMap[str, float]
+    no_harm: _containers.ScalarMap[str, float]
+    def __init__(self, time: _Optional[float] = ..., at: _Optional[float] = ..., weight: _Optional[int] = ..., total: _Optional[float] = ..., harm: _Optional[_Mapping[str, float]] = ..., no_harm: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class GetRecordingRequest(_message.Message):
+    __slots__ = ("sequence",)
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    def __init__(self, sequence: _Optional[int] = ...) -> None: ...
+
+class Recording(_message.Message):
+    __slots__ = ("service", "rollout_id", "stable", "canary", "edges_ms", "windows", "dropped", "decisions")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_ID_FIELD_NUMBER: _ClassVar[int]
+    STABLE_FIELD_NUMBER: _ClassVar[int]
+    CANARY_FIELD_NUMBER: _ClassVar[int]
+    EDGES_MS_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    rollout_id: str
+    stable: str
+    canary: str
+    edges_ms: _containers.RepeatedScalarFieldContainer[float]
+    windows: _containers.RepeatedCompositeFieldContainer[RecordedWindow]
+    dropped: int
+    decisions: _containers.RepeatedCompositeFieldContainer[Event]
+    def __init__(self, service: _Optional[str] = ..., rollout_id: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., edges_ms: _Optional[_Iterable[float]] = ..., windows: _Optional[_Iterable[_Union[RecordedWindow, _Mapping]]] = ..., dropped: _Optional[int] = ..., decisions: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+
+class RecordedWindow(_message.Message):
+    __slots__ = ("since", "until", "at", "weight", "stable", "canary")
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    STABLE_FIELD_NUMBER: _ClassVar[int]
+    CANARY_FIELD_NUMBER: _ClassVar[int]
+    since: float
+    until: float
+    at: float
+    weight: int
+    stable: RecordedSample
+    canary: RecordedSample
+    def __init__(self, since: _Optional[float] = ..., until: _Optional[float] = ..., at: _Optional[float] = ..., weight: _Optional[int] = ..., stable: _Optional[_Union[RecordedSample, _Mapping]] = ..., canary: _Optional[_Union[RecordedSample, _Mapping]] = ...) -> None: ...
+
+class RecordedSample(_message.Message):
+    __slots__ = ("started", "ok", "errors", "bucket", "count")
+    class ErrorsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    OK_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    BUCKET_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    started: int
+    ok: int
+    errors: _containers.ScalarMap[str, int]
+    bucket: _containers.RepeatedScalarFieldContainer[int]
+    count: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, started: _Optional[int] = ..., ok: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., bucket: _Optional[_Iterable[int]] = ..., count: _Optional[_Iterable[int]] = ...) -> None: ...

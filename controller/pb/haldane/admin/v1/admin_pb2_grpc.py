@@ -295,6 +295,11 @@ class RolloutsStub:
                 request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.RolloutRequest.SerializeToString,
                 response_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.Rollout.FromString,
                 _registered_method=True)
+        self.ExplainRollout = channel.unary_unary(
+                '/haldane.admin.v1.Rollouts/ExplainRollout',
+                request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ExplainRolloutRequest.SerializeToString,
+                response_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.Explanation.FromString,
+                _registered_method=True)
 
 
 class RolloutsServicer:
@@ -374,6 +379,13 @@ class RolloutsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainRollout(self, request, context):
+        """Why a rollout stands where it stands, or ended as it did: the evidence over time, and every decision.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RolloutsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -431,6 +443,11 @@ def add_RolloutsServicer_to_server(servicer, server):
                     servicer.Restore,
                     request_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.RolloutRequest.FromString,
                     response_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.Rollout.SerializeToString,
+            ),
+            'ExplainRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainRollout,
+                    request_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ExplainRolloutRequest.FromString,
+                    response_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.Explanation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -741,6 +758,33 @@ class Rollouts:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def ExplainRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haldane.admin.v1.Rollouts/ExplainRollout',
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ExplainRolloutRequest.SerializeToString,
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.Explanation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class KillSwitchStub:
     """The kill switch: while a freeze is in force no weight moves.
@@ -999,6 +1043,11 @@ class LedgerStub:
                 request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.WatchEventsRequest.SerializeToString,
                 response_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.Event.FromString,
                 _registered_method=True)
+        self.GetRecording = channel.unary_unary(
+                '/haldane.admin.v1.Ledger/GetRecording',
+                request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.GetRecordingRequest.SerializeToString,
+                response_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.Recording.FromString,
+                _registered_method=True)
 
 
 class LedgerServicer:
@@ -1018,6 +1067,13 @@ class LedgerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRecording(self, request, context):
+        """What the rollout that a line belongs to was judged by, as far as it is still kept: to judge it again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1030,6 +1086,11 @@ def add_LedgerServicer_to_server(servicer, server):
                     servicer.WatchEvents,
                     request_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.WatchEventsRequest.FromString,
                     response_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.Event.SerializeToString,
+            ),
+            'GetRecording': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRecording,
+                    request_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.GetRecordingRequest.FromString,
+                    response_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.Recording.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1087,6 +1148,33 @@ class Ledger:
             '/haldane.admin.v1.Ledger/WatchEvents',
             controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.WatchEventsRequest.SerializeToString,
             controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.Event.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRecording(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haldane.admin.v1.Ledger/GetRecording',
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.GetRecordingRequest.SerializeToString,
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.Recording.FromString,
             options,
             channel_credentials,
             insecure,

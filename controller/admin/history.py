@@ -1,0 +1,154 @@
+"""What is told of a rollout's past: the evidence over time, the decisions, the windows that it was judged by."""
+
+from collections.abc import Mapping, Sequence
+
+from controller.admin.looks import Looks
+from controller.admin.messages import event_message, reason_message
+from controller.admin.requests import after_of
+from controller.core.decision import Kind
+from controller.core.errors import Code, Refusal
+from controller.core.latency import EDGES_MS
+from controller.core.recording import Recording
+from controller.core.tape import Record
+from controller.core.trace import Point
+from controller.core.verdict import Sample
+from controller.core.view import LedgerLine
+from controller.operations import Operations, find
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+from controller.ports import Recordings
+
+PAGE = 1000
+"""Lines of the ledger read at once."""
+
+
+class History:
+    """The ledger and the recordings, as one."""
+
+    def __init__(self, operations: Operations, looks: Looks, recordings: Recordings) -> None:
+        self._operations = operations
+        self._looks = looks
+        self._recordings = recordings
+
+    async def explain(self, request: pb.ExplainRolloutRequest, _who: str) -> pb.Explanation:
+        """Why a rollout stands where it stands, or ended as it did."""
+        if request.sequence:
+            line = await self._line(request.sequence)
+            if line.entry.service != request.service:
+                raise Refusal(Code.NOT_FOUND, f"line {request.sequence} is of {line.entry.service}")
+            return await self._explained(request.service, _rollout_of(line), pb.Explanation())
+        view = await self._looks.view()
+        state = find(view, request.service)
+        if state.rollout is None:
+            raise Refusal(Code.NO_ROLLOUT, f"{state.name} has had no rollout: there is nothing to explain")
+        message = pb.Explanation(rollout=self._looks.rollout(state, view))
+        return await self._explained(state.name, state.rollout.id, message)
+
+    async def recording(self, request: pb.GetRecordingRequest, _who: str) -> pb.Recording:
+        """What the rollout of a ledger line was judged by."""
+        line = await self._line(request.sequence)
+        rollout_id = _rollout_of(line)
+        recording = await self._recordings.find(rollout_id)
+        if recording is None:
+            raise Refusal(Code.NOT_FOUND, f"the windows of that rollout ({rollout_id}) are not kept, or no longer")
+        lines = await self._lines(line.entry.service, rollout_id)
+        return _recording_message(recording, lines)
+
+    async def _explained(self, service: str, rollout_id: str, message: pb.Explanation) -> pb.Explanation:
+        lines = await self._lines(service, rollout_id)
+        message.service, message.rollout_id = service, rollout_id
+        message.canary = next((str(line.entry.details["canary"]) for line in lines), message.rollout.canary)
+        message.stable = message.rollout.stable
+        message.decided = _decided(lines)
+        message.decisions.extend(map(event_message, lines))
+        recording = await self._recordings.find(rollout_id)
+        if recording is None:
+            message.missing = "its evidence was not recorded, or is no longer kept"
+            return message
+        message.stable, message.limit = recording.stable, recording.limit
+        message.channels.extend(map(reason_message, recording.channels))
+        message.gates.extend(map(reason_message, recording.gates))
+        message.history.extend(map(_point_message, recording.trace.points))
+        return message
+
+    async def _line(self, sequence: int) -> LedgerLine:
+        after = max(0, after_of(sequence) - 1)
+        lines = await self._operations.events(service="", after=after, limit=1)
+        if not sequence or not lines or lines[0].sequence != sequence:
+            raise Refusal(Code.NOT_FOUND, f"the ledger has no line {sequence}, or no longer: see `haldane events`")
+        return lines[0]
+
+    async def _lines(self, service: str, rollout_id: str) -> list[LedgerLine]:
+        """The ledger's lines of a rollout, oldest first."""
+        found: list[LedgerLine] = []
+        after = 0
+        while True:
+            page = await self._operations.events(service=service, after=after, limit=PAGE)
+            found += [line for line in page if line.entry.details.get("rollout") == rollout_id]
+            if len(page) < PAGE:
+                return found
+            after = page[-1].sequence
+
+
+def _rollout_of(line: LedgerLine) -> str:
+    rollout_id = line.entry.details.get("rollout")
+    if not isinstance(rollout_id, str):
+        raise Refusal(Code.NOT_FOUND, f"line {line.sequence} ({line.entry.kind}) is of no rollout")
+    return rollout_id
+
+
+def _decided(lines: Sequence[LedgerLine]) -> str:
+    """The channel that decided on the rollback, if automation did."""
+    for line in reversed(lines):
+        reasons = line.entry.details.get("reasons")
+        if line.entry.kind == Kind.ROLLBACK and isinstance(reasons, list) and reasons:
+            first = reasons[0]
+            return str(first.get("channel") or first.get("code")) if isinstance(first, Mapping) else ""
+    return ""
+
+
+def _point_message(point: Point) -> pb.EvidencePoint:
+    return pb.EvidencePoint(
+        time=point.time,
+        at=point.wall,
+        weight=point.weight,
+        total=point.total,
+        harm=point.harm,
+        no_harm=point.no_harm,
+    )
+
+
+def _recording_message(recording: Recording, lines: Sequence[LedgerLine]) -> pb.Recording:
+    return pb.Recording(
+        service=recording.service,
+        rollout_id=recording.rollout_id,
+        stable=recording.stable,
+        canary=recording.canary,
+        edges_ms=[*EDGES_MS, float("inf")],
+        windows=map(_window_message, recording.tape.records()),
+        dropped=recording.tape.dropped,
+        decisions=map(event_message, lines),
+    )
+
+
+def _window_message(record: Record) -> pb.RecordedWindow:
+    return pb.RecordedWindow(
+        since=record.since,
+        until=record.at,
+        at=record.wall,
+        weight=record.weight,
+        stable=_sample_message(record.stable),
+        canary=_sample_message(record.canary),
+    )
+
+
+def _sample_message(sample: Sample | None) -> pb.RecordedSample | None:
+    if sample is None:
+        return None
+    timed = [(number, count) for number, (_, count) in enumerate(sample.latency) if count]
+    return pb.RecordedSample(
+        started=sample.started,
+        ok=sample.ok,
+        errors=sample.errors,
+        bucket=[number for number, _ in timed],
+        count=[count for _, count in timed],
+    )

@@ -1,0 +1,147 @@
+"""`backtest`: a rollout that is over, judged again by another policy."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from controller.cli.client import Client
+from controller.cli.failure import Exit, Failure
+from controller.cli.figures import figure
+from controller.cli.invocation import Invocation, client_options
+from controller.cli.judge import declared
+from controller.cli.output import plain, print_json
+from controller.cli.words import clean, clock, event_line, span
+from controller.core.backtest import Backtest, Turn, judge_again
+from controller.core.decision import Kind
+from controller.core.latency import EDGES_MS, listed
+from controller.core.tape import Record
+from controller.core.units import format_parts
+from controller.core.verdict import Sample
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+
+REAL = ("rollback", "promoted", "rollback_suppressed", "rollback_into_void")
+"""The kinds of ledger lines that say how a rollout went."""
+
+
+@click.command()
+@click.option("--from", "sequence", type=click.IntRange(min=1), required=True, help="Any ledger line of the rollout.")
+@click.option("-f", "--file", "path", required=True, metavar="FILE", help="The service file whose policy judges.")
+@client_options
+@click.pass_obj
+def backtest(call: Invocation, sequence: int, path: str) -> None:
+    """Judge a past rollout again by another policy: would it have been taken back, when, and why?
+
+    The windows are those that were seen, at the weights that were served. Of FILE the policy alone counts.
+    """
+    policy = declared(path).policy
+    with Client(call.admin) as client:
+        recording = client.ask("Ledger/GetRecording", pb.GetRecordingRequest(sequence=sequence), pb.Recording)
+    records = read_records(recording)
+    if not records:
+        raise Failure(Exit.NOT_POSSIBLE, "nothing was recorded of that rollout", code="NOT_POSSIBLE")
+    found = judge_again(policy, recording.stable, recording.canary, records)
+    if call.json:
+        print_json(_document(recording, records, found))
+        return
+    for line in _told(recording, records, found, path, time.time()):
+        click.echo(line)
+
+
+def read_records(recording: pb.Recording) -> list[Record]:
+    """The windows of a recording; `Failure` if their buckets are of another version of Haldane."""
+    if tuple(recording.edges_ms[:-1]) != EDGES_MS:
+        hint = "use the `haldane` of the controller's version"
+        raise Failure(Exit.FAILED, "the windows have other latency buckets than this program knows", hint=hint)
+    return [
+        Record(w.since, w.until, w.at, w.weight, _sample(w, "stable"), _sample(w, "canary")) for w in recording.windows
+    ]
+
+
+def _sample(window: pb.RecordedWindow, side: str) -> Sample | None:
+    if not window.HasField(side):
+        return None
+    told = window.stable if side == "stable" else window.canary
+    return Sample(told.started, told.ok, dict(told.errors), listed(dict(zip(told.bucket, told.count, strict=True))))
+
+
+def _document(recording: pb.Recording, records: Sequence[Record], found: Backtest) -> dict[str, Any]:
+    fired = found.rollback
+    return {
+        "service": recording.service,
+        "rollout_id": recording.rollout_id,
+        "stable": recording.stable,
+        "canary": recording.canary,
+        "windows": len(records),
+        "dropped": recording.dropped,
+        "seconds": records[-1].at,
+        "fired": fired is not None,
+        "fired_at": fired.wall if fired else None,
+        "fired_after": fired.time if fired else None,
+        "channel": _channel(fired) if fired else None,
+        "phase": found.phase.value,
+        "limit": found.limit,
+        "peak": found.peak,
+        "peaks": found.peaks,
+        "decisions": [_turn_document(turn) for turn in found.turns],
+        "really": [plain(event) for event in recording.decisions],
+    }
+
+
+def _turn_document(turn: Turn) -> dict[str, Any]:
+    return {
+        "time": turn.time,
+        "at": turn.wall,
+        "kind": turn.kind.value,
+        "why": turn.why,
+        "served": turn.served,
+        "weight": turn.weight,
+        "verdict": turn.verdict.outcome.value,
+        "reasons": [reason.plain() for reason in turn.verdict.reasons],
+    }
+
+
+def _told(recording: pb.Recording, records: Sequence[Record], found: Backtest, path: str, now: float) -> Iterator[str]:
+    yield (
+        f"{clean(recording.service)}: {clean(recording.canary)} against {clean(recording.stable)}, "
+        f"{span(records[-1].at)} on record in {len(records)} windows"
+    )
+    if recording.dropped:
+        yield f"the first {recording.dropped} windows are gone: the evidence begins after them"
+    yield ""
+    yield "really"
+    for event in recording.decisions:
+        yield f"  {event_line(event, now)}"
+    yield ""
+    yield f"by {path}"
+    for turn in found.turns:
+        served = "" if turn.served == turn.weight else f", {format_parts(turn.served)} was served"
+        yield f"  {clock(turn.wall, now)} {turn.kind.value} ({format_parts(turn.weight)}{served}): {clean(turn.why)}"
+    yield ""
+    yield _answer(recording, found)
+
+
+def _answer(recording: pb.Recording, found: Backtest) -> str:
+    """Would it have fired? And in comparison with what happened."""
+    really = next((event for event in recording.decisions if event.kind in REAL), None)
+    fired = found.rollback
+    if fired is None:
+        name = max(found.peaks, key=lambda channel: found.peaks[channel])
+        said = (
+            f"it would not have fired: the evidence of harm reached {figure(found.peak)} of {figure(found.limit)}, "
+            f"most of it on {name}"
+        )
+        return f"{said}; really: {really.kind}" if really else said
+    said = f"it would have fired after {span(fired.time)}, on {_channel(fired)}"
+    if really is None or really.kind == Kind.PROMOTED.value:
+        return f"{said}; really it did not"
+    late = fired.wall - really.at
+    if abs(late) < 1.0:
+        return f"{said}; really it did then, too"
+    return f"{said}; really it did {span(abs(late))} {'earlier' if late > 0 else 'later'}"
+
+
+def _channel(turn: Turn) -> str:
+    first = turn.verdict.reasons[0] if turn.verdict.reasons else None
+    return (first.channel or first.code) if first else turn.kind.value

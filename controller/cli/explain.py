@@ -1,0 +1,38 @@
+"""`explain`: why a rollout stands where it stands, or ended as it did."""
+
+import time
+
+import click
+
+from controller.cli.client import Client
+from controller.cli.invocation import Invocation, client_options
+from controller.cli.output import plain, print_json
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+
+WIDTH = 100
+"""Columns where the output is no terminal."""
+
+
+@click.command()
+@click.argument("service")
+@click.option("--from", "sequence", type=click.IntRange(min=0), default=0, help="An earlier rollout: one of its lines.")
+@client_options
+@click.pass_obj
+def explain(call: Invocation, service: str, sequence: int) -> None:
+    """Explain a rollout: which evidence there is, how it grew, which channel decided, and every decision."""
+    with Client(call.admin) as client:
+        request = pb.ExplainRolloutRequest(service=service, sequence=sequence)
+        told = client.ask("Rollouts/ExplainRollout", request, pb.Explanation)
+    if call.json:
+        print_json(plain(told))
+        return
+    from rich.console import Console  # for people alone
+
+    from controller.cli.explanation import explained
+
+    console = Console(highlight=False)
+    console.width = console.width if console.is_terminal else WIDTH
+    with console.capture() as drawn:
+        console.print(explained(told, time.time()))
+    for line in drawn.get().splitlines():
+        click.echo(line.rstrip())

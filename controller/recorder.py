@@ -1,0 +1,139 @@
+"""Records every rollout while it is judged, and keeps the recordings in the archive: in the background, bounded.
+
+What is recorded is for people alone. Nothing of it is on the way of a decision, and all of it may be lost: after a
+crash the last half minute is.
+"""
+
+import asyncio
+import contextlib
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from controller.core.channels import plan_of
+from controller.core.dossier import Evidence
+from controller.core.grounds import gate_readings, readings
+from controller.core.recording import Recording
+from controller.core.rollout import JUDGED, Rollout
+from controller.core.tape import Record
+from controller.core.trace import point_of
+from controller.core.verdict import Window
+from controller.core.view import ServiceState, View
+from controller.ports import Archive, Clock, StoreError
+
+SAVE_EVERY = 30.0
+"""Seconds between two saves of what has changed."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Running:
+    """A recording and what it was last added to by."""
+
+    recording: Recording
+    rollout: Rollout
+    evidence: Evidence
+    time: float = 0.0
+    """Up to when it is recorded, in seconds of observation."""
+    saved: bool = False
+
+    def told(self) -> Recording:
+        """The recording, with every channel in words as it stands now."""
+        policy, recording = self.rollout.policy, self.recording
+        recording.limit = plan_of(policy).limit
+        recording.channels = readings(policy, self.evidence)
+        recording.gates = gate_readings(policy, self.evidence, self.rollout.step)
+        return recording
+
+
+class Recorder:
+    """The recordings of all rollouts: those that run here, the others from the archive."""
+
+    def __init__(self, archive: Archive, clock: Clock) -> None:
+        self._archive = archive
+        self._clock = clock
+        self._running: dict[str, _Running] = {}
+        self._evidence: dict[str, Mapping[str, float]] = {}
+        self._due = asyncio.Event()
+
+    def evidence(self, service: str) -> Mapping[str, float]:
+        """By channel of harm, at the last look at a rollout of the service."""
+        return self._evidence.get(service, {})
+
+    async def resume(self, state: ServiceState, evidence: Evidence) -> None:
+        """Go on with the recording of a rollout whose evidence was taken up again after a restart."""
+        assert state.rollout is not None
+        recording = await self._load(state.rollout.id)
+        if recording:
+            recording.tape.cut(evidence.time)
+            recording.trace.cut(evidence.time)
+            self._running[state.name] = _Running(recording, state.rollout, evidence, evidence.time)
+
+    def note(self, state: ServiceState, evidence: Evidence, window: Window, *, decided: bool) -> None:
+        """One look at a running rollout: the evidence after it, and the window that it judged."""
+        rollout = state.rollout
+        if rollout is None or rollout.phase not in JUDGED:
+            return
+        running = self._running.get(state.name)
+        if running is None or running.recording.rollout_id != rollout.id:
+            recording = Recording(rollout.id, state.name, rollout.stable, rollout.canary)
+            running = self._running[state.name] = _Running(recording, rollout, evidence)
+        wall = self._clock.wall()
+        running.recording.tape.add(
+            Record(running.time, evidence.time, wall, window.weight, window.stable, window.canary)
+        )
+        point = point_of(rollout.policy, evidence, rollout.step, wall)
+        running.recording.trace.add(point, surely=decided)
+        running.rollout, running.evidence, running.time, running.saved = rollout, evidence, evidence.time, False
+        self._evidence[state.name] = point.harm
+        if decided:
+            self._due.set()
+
+    def rest(self, service: str) -> None:
+        """No rollout of the service runs: once its recording is saved it need not be at hand."""
+        running = self._running.get(service)
+        if running and running.saved:
+            del self._running[service]
+
+    def follow(self, view: View) -> None:
+        """Forget the services that are gone."""
+        for remembered in (self._running, self._evidence):
+            for gone in remembered.keys() - view.services.keys():
+                del remembered[gone]
+
+    async def find(self, rollout_id: str) -> Recording | None:
+        """The recording of a rollout up to now; None if there is none, or none any longer."""
+        for running in self._running.values():
+            if running.recording.rollout_id == rollout_id:
+                return running.told()
+        return await self._load(rollout_id)
+
+    async def run(self) -> None:
+        """Save what has changed, for ever: now and then, and soon after each decision."""
+        while True:
+            # Not asyncio.wait_for: before Python 3.12 it can swallow a cancellation.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SAVE_EVERY):
+                    await self._due.wait()
+            self._due.clear()
+            await self.save()
+
+    async def save(self) -> None:
+        """Keep every recording as it is now."""
+        for running in list(self._running.values()):
+            if not running.saved:
+                running.saved = True
+                text = running.told().dump()
+                packed = await asyncio.to_thread(zlib.compress, text.encode())
+                await self._archive.save_recording(running.recording.rollout_id, packed)
+
+    async def _load(self, rollout_id: str) -> Recording | None:
+        try:
+            packed = await self._archive.load_recording(rollout_id)
+            return Recording.load(zlib.decompress(packed).decode()) if packed else None
+        except (StoreError, ValueError, zlib.error) as error:
+            log.warning("recording_unreadable", rollout=rollout_id, reason=str(error))
+            return None

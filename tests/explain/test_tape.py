@@ -1,0 +1,166 @@
+"""The tape: what a rollout was judged by comes back as it was, in bounded space, with nothing added or lost."""
+
+import random
+from itertools import pairwise
+from math import inf
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.core.latency import BUCKETS, EDGES_MS, listed
+from controller.core.recording import Recording
+from controller.core.tape import FINE, MOST, MOST_CHARACTERS, Record, Tape, replayed
+from controller.core.trace import MOST as MOST_POINTS
+from controller.core.trace import Point, Trace
+from controller.core.verdict import Reason, Sample
+
+counts = st.integers(0, 10**9)
+samples = st.builds(
+    Sample,
+    started=counts,
+    ok=counts,
+    errors=st.dictionaries(st.sampled_from(["5xx", "4xx"]), counts),
+    latency=st.dictionaries(st.integers(0, BUCKETS - 1), counts, max_size=20).map(listed),
+)
+sides = st.none() | samples
+
+
+def sample(n: int, bad: int = 0, bucket: int = 20) -> Sample:
+    """n requests, so many of them bad."""
+    return Sample(n, n - bad, {"5xx": bad, "4xx": 0}, listed({bucket: n}))
+
+
+def filled(windows: int, *, seconds: float = 0.2, weight: int = 500) -> tuple[Tape, int]:
+    """A tape of so many reports, and how many canary requests they told of."""
+    tape, told, dice = Tape(), 0, random.Random(1)
+    for n in range(windows):
+        size = dice.randrange(9)
+        told += size
+        times = (round(n * seconds, 6), round((n + 1) * seconds, 6))
+        tape.add(Record(*times, 1e9 + times[1], weight, sample(20), sample(size, bucket=dice.randrange(BUCKETS))))
+    return tape, told
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 5.0), st.integers(0, 10_000), sides, sides), max_size=30))
+def test_what_is_stored_comes_back(windows: list[tuple[float, int, Sample | None, Sample | None]]) -> None:
+    """Every report of any content, to the last bucket, with its weight; silence alone is put together."""
+    tape, now, told = Tape(), 0.0, []
+    for seconds, weight, stable, canary in windows:
+        before, now = now, round(now + seconds, 6)
+        record = Record(before, now, round(now, 3), weight, stable, canary)
+        tape.add(record)
+        told += [] if record.silent else [record]
+    again = Recording.load(Recording("r1", "scorer", "v1", "v2", tape=tape).dump())
+    found = [record for record in again.tape.records() if not record.silent]
+    assert [r._replace(since=0.0) for r in found] == [
+        r._replace(since=0.0, stable=whole(r.stable), canary=whole(r.canary)) for r in told
+    ]
+    times = [record.since for record in again.tape.records()] + [now]
+    assert times == sorted(times)
+
+
+def whole(side: Sample | None) -> Sample | None:
+    """With every bucket named, as it comes back."""
+    return side and Sample(side.started, side.ok, side.errors, side.latency or listed({}))
+
+
+def test_a_day_fits_and_loses_no_request() -> None:
+    """Older windows are merged, so a tape stays small, its newest windows stay as they were, and the sums hold."""
+    tape, told = filled(20_000)
+    records = list(tape.records())
+    assert FINE < len(records) <= MOST + 1
+    assert sum(map(len, tape.lines())) <= MOST_CHARACTERS * 1.01
+    assert sum(r.canary.started for r in records if r.canary) == told
+    assert sum(n for r in records if r.canary for _, n in r.canary.latency) == told
+    assert all(round(r.at - r.since, 6) == 0.2 for r in records[-FINE:])
+    assert [r.since for r in records[1:]] == [r.at for r in records[:-1]]
+    assert tape.dropped == 0
+
+
+def test_neither_weights_nor_silence_are_smoothed_away() -> None:
+    """A merged window is never of two weights, nor of reports and their absence."""
+    tape = Tape()
+    for n in range(6000):
+        weight = 500 if n < 3000 else 1000
+        stable = None if n % 100 < 20 else sample(5)
+        tape.add(Record(n * 1.0, n + 1.0, n, weight, stable, None if n % 50 < 20 else sample(1)))
+    records = list(tape.records())
+    assert next(r.since for r in records if r.weight == 1000) == 3000.0
+    for record in records:
+        assert (record.stable is None) == (record.since % 100 < 20)
+        assert (record.canary is None) == (record.since % 50 < 20)
+
+
+def test_what_cannot_be_merged_is_dropped_and_counted() -> None:
+    """A weight that changes with every report leaves nothing to merge: the oldest windows go, and it is said."""
+    tape = Tape()
+    for n in range(4000):
+        tape.add(Record(n * 1.0, n + 1.0, n, n % 2, sample(1), sample(1)))
+    assert len(tape.lines()) <= MOST + 1
+    assert len(tape.lines()) + tape.dropped == 4000
+
+
+def test_silence_is_played_again_as_the_looks_that_found_it() -> None:
+    """Reports, then ten seconds of nothing, then reports: the judge is asked in between, as it was."""
+    tape = Tape()
+    tape.add(Record(0.0, 0.2, 0.2, 500, sample(9), sample(1)))
+    tape.add(Record(0.2, 0.4, 0.4, 500, None, None))  # another service's report: no silence
+    tape.add(Record(0.4, 0.6, 0.6, 500, sample(9), sample(1)))
+    for n in range(20):
+        tape.add(Record(0.6 + n * 0.5, 1.1 + n * 0.5, 1.0, 500, None, None))
+    tape.add(Record(10.6, 10.8, 10.8, 500, sample(9), sample(1)))
+    assert len(tape.lines()) == 4
+    windows = [window for _, window in replayed(tape.records())]
+    assert [round(w.at, 3) for w in windows if w.canary] == [0.2, 0.6, 10.8]
+    silent = [w.at for w in windows if w.canary is None]
+    assert len(silent) == 20
+    assert all(0.4 < b - a < 0.6 for a, b in pairwise(silent))
+
+
+def test_evidence_that_went_back_takes_the_recording_with_it() -> None:
+    """After a crash the judge goes on from its last save; what it had seen since then is not counted twice."""
+    tape, _ = filled(100)
+    tape.cut(10.0)
+    assert [r.at for r in tape.records()][-1] == 10.0
+    tape.add(Record(10.0, 10.2, 0.0, 500, sample(1), sample(1)))
+    assert len(list(tape.records())) == 51
+
+
+def test_a_trace_keeps_its_peaks() -> None:
+    """However long a rollout is, the highest evidence, the first point and the last are there."""
+    trace = Trace()
+    for n in range(50_000):
+        total = 42.0 if n == 7_777 else 1.0
+        trace.add(Point(float(n), 1e9 + n, 500, total, {"5xx": total}, {}))
+    assert len(trace.points) <= MOST_POINTS
+    assert max(point.harm["5xx"] for point in trace.points) == 42.0
+    assert trace.points[0].time == 0.0
+    assert trace.points[-1].time > 50_000 - 2 * trace.pace
+
+
+def test_a_decision_is_always_a_point() -> None:
+    """It comes in the middle of the pace, and it is the one that is asked for."""
+    trace = Trace()
+    trace.add(Point(0.0, 0.0, 500, 1.0, {}, {}))
+    trace.add(Point(0.2, 0.2, 500, 3.0, {}, {}))
+    trace.add(Point(0.3, 0.3, 500, 2.0, {}, {}))
+    trace.add(Point(0.4, 0.4, 500, 2.5, {}, {}), surely=True)
+    assert [point.total for point in trace.points] == [1.0, 3.0, 2.5]
+
+
+def test_a_recording_of_another_kind_is_refused() -> None:
+    """Anything else than what was written is an error that says so, never half a recording."""
+    recording = Recording("r1", "scorer", "v1", "v2", channels=(Reason("5xx", "text", evidence=inf, limit=2.0),))
+    text = recording.dump()
+    assert Recording.load(text).channels == (Reason("5xx", "text", limit=2.0),)
+    for broken in ("", "{}", "[]", "x", text.replace('"format":1', '"format":2'), text.replace('"trace"', '"t"')):
+        try:
+            Recording.load(broken)
+        except ValueError:
+            continue
+        raise AssertionError(broken[:80])
+
+
+def test_the_buckets_are_those_of_every_window() -> None:
+    """Counts are stored by bucket, so another set of edges is another format."""
+    assert (len(EDGES_MS), EDGES_MS[0], EDGES_MS[-1]) == (BUCKETS - 1, 0.5, 60_000.0)
