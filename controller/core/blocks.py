@@ -10,8 +10,8 @@ TOO_MANY = 4
 """A block that is so many times as large as needed and still one-sided begins anew: the two sides would otherwise be
 compared over different times."""
 
-PACE = 2.0
-"""Seconds between two bets on what is not the first sign of harm."""
+PACE = 3.0
+"""Seconds between two bets on what is seldom the first sign of harm."""
 ALONE = 20.0
 """Where stable has less than one request for so many of the canary's, the canary is compared with stable's past."""
 

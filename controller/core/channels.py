@@ -19,11 +19,11 @@ CLIENT_ALTERNATIVES = ((0.015, 0.5), (0.06, 0.3), (0.4, 0.2))
 """Likewise for client errors."""
 STUCK = ((0.3, 0.4), (0.8, 0.6))
 """Likewise for requests that are not answered at all."""
-ODDS = ((1.4, 0.3), (2.5, 0.4), (8.0, 0.3))
+ODDS = ((1.7, 0.5), (5.0, 0.5))
 """Slow answers: how many times the odds that the null allows."""
 LIMITS = ((0.006, 0.3), (0.025, 0.4), (0.15, 0.3))
 """The share of answers above the absolute limit of p99 beyond the 1 % that is allowed."""
-SHIFTS = ((0.04, 0.4), (0.10, 0.4), (0.25, 0.2))
+SHIFTS = ((0.06, 0.6), (0.20, 0.4))
 """The mean rank above what the null allows."""
 MOST_GAIN = 30.0
 """No single bad answer counts for more than this factor, so no rollback rests on fewer than three of them."""

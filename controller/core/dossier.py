@@ -7,6 +7,7 @@ restart with another clock goes on where it was.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from math import inf, isfinite
+from operator import add
 from typing import Any, NamedTuple
 
 from controller.core.arrivals import Arrivals
@@ -40,14 +41,15 @@ class Recent(NamedTuple):
 
     def after(self, time: float, counts: tuple[float, ...]) -> "Recent":
         """With a block's counts."""
-        if time - self.middle >= RECENT:
-            return Recent(self.middle, time, self.new, counts)
-        return Recent(self.since, self.middle, self.old, tuple([a + b for a, b in zip(self.new, counts, strict=True)]))
+        since, middle, old, new = self
+        if time - middle >= RECENT:
+            return Recent(middle, time, new, counts)
+        return Recent(since, middle, old, tuple(map(add, new, counts)))
 
     @property
     def counts(self) -> tuple[float, ...]:
         """All that is kept."""
-        return tuple([a + b for a, b in zip(self.old, self.new, strict=True)])
+        return tuple(map(add, self.old, self.new))
 
 
 @dataclass(slots=True)

@@ -69,23 +69,12 @@ def poisson_bet(null: Null, q: float, p: float, r: float) -> Bet:
     lead = ratio * (1 + ratio * r)
     middle = margin * (1 + ratio * r) - ratio * (q + r * p)
     y = (sqrt(middle * middle + 4 * lead * q * margin) - middle) / (2 * lead)
-    g = min(p / (ratio * y + margin), 1 + MOST_STABLE / (ratio * r))
+    g = p / (ratio * y + margin)
+    if ratio * r * (g - 1) > MOST_STABLE:
+        g = 1 + MOST_STABLE / (ratio * r)
     h = 1 - ratio * r * (g - 1)
     cost = -margin * (g - 1)
     return Bet(log(g) + cost, cost, log(h), 0.0)
-
-
-def bernoulli_stake(null: Null, q: float, p: float, r: float) -> float:
-    """How much to stake per unit of a score in 0..1 if its mean is p on the canary and q on stable; see below.
-
-    The stake that grows fastest to second order, kept where every factor is positive.
-    """
-    ratio, margin = null
-    q_c = ratio * q + margin
-    stake = (p - q_c) / (q_c * (1 - q_c) + ratio * ratio * r * q * (1 - q))
-    if stake > 0:
-        return min(stake, MOST_STABLE / (ratio * r * (1 - q))) if ratio else stake
-    return max(stake, -MOST_STABLE / (1 - q_c), -MOST_STABLE / (ratio * r * q) if ratio else stake)
 
 
 def bernoulli_bet(null: Null, q: float, p: float, r: float) -> Bet:
@@ -95,12 +84,20 @@ def bernoulli_bet(null: Null, q: float, p: float, r: float) -> Bet:
     stable one by 1 - ratio r s (event - q). The logarithm of the expected value is concave in P_stable with its
     maximum, 0, at q: valid for every P_stable, whatever the guess. This is the two-sample e-variable of Turner, Ly,
     Gruenwald ("Generic E-variables for exact sequential k-sample tests", 2024) in closed form, with a margin and
-    for sides of unequal size.
+    for sides of unequal size. The stake is the one that grows fastest to second order, kept where every factor is
+    positive.
     """
     ratio, margin = null
-    q_c = ratio * q + margin
-    s = bernoulli_stake(null, q, p, r)
-    b = ratio * r * s
+    q_c, slope = ratio * q + margin, ratio * r
+    s = (p - q_c) / (q_c * (1 - q_c) + slope * ratio * q * (1 - q))
+    if s > 0:
+        if slope * s * (1 - q) > MOST_STABLE:
+            s = MOST_STABLE / (slope * (1 - q))
+    elif -slope * s * q > MOST_STABLE:
+        s = -MOST_STABLE / (slope * q)
+    if -s * (1 - q_c) > MOST_STABLE:
+        s = -MOST_STABLE / (1 - q_c)
+    b = slope * s
     return Bet(log1p(s * (1 - q_c)), log1p(-s * q_c), log1p(-b * (1 - q)), log1p(b * q))
 
 
@@ -108,20 +105,29 @@ RARE = 0.15
 """Up to this rate the Poisson form loses nothing worth having, and it needs no guess of stable's rate to be right."""
 
 
-def bet_on(null: Null, q: float, p: float, r: float) -> Bet:
-    """The bet for the alternative p in the form that fits it."""
-    return poisson_bet(null, q, p, r) if p <= RARE else bernoulli_bet(null, q, p, r)
+MOST_GAIN = 700.0
+"""Where the exponential would leave the range of numbers."""
+Counts = tuple[float, float, float, float]
+"""Requests and events of the canary, requests and events of stable."""
 
 
 def e_value(bet: Bet, n_c: float, x_c: float, n_s: float, x_s: float) -> float:
     """What the block multiplies a wealth by that is staked whole."""
-    gain = (
-        x_c * bet.canary_event
-        + (n_c - x_c) * bet.canary_other
-        + x_s * bet.stable_event
-        + (n_s - x_s) * bet.stable_other
-    )
-    return exp(gain if gain < 700.0 else 700.0)
+    event_c, other_c, event_s, other_s = bet
+    gain = x_c * event_c + (n_c - x_c) * other_c + x_s * event_s + (n_s - x_s) * other_s
+    return exp(gain if gain < MOST_GAIN else MOST_GAIN)
+
+
+def e_values(null: Null, q: float, targets: Sequence[float], r: float, counts: Counts) -> list[float]:
+    """The e-values of a block (n_c, x_c, n_s, x_s) for several alternatives, each in the form that fits it."""
+    n_c, x_c, n_s, x_s = counts
+    y_c, y_s = n_c - x_c, n_s - x_s
+    found = []
+    for p in targets:
+        event_c, other_c, event_s, other_s = poisson_bet(null, q, p, r) if p <= RARE else bernoulli_bet(null, q, p, r)
+        gain = x_c * event_c + y_c * other_c + x_s * event_s + y_s * other_s
+        found.append(exp(gain if gain < MOST_GAIN else MOST_GAIN))
+    return found
 
 
 def score_e_value(
@@ -145,7 +151,7 @@ def score_e_value(
             gain += c * log1p(s * (score - q_c))
         if t:
             gain += t * log1p(-b * (score - q))
-    return exp(gain if gain < 700.0 else 700.0)
+    return exp(gain if gain < MOST_GAIN else MOST_GAIN)
 
 
 _SPREAD = 1 / 12

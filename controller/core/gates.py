@@ -62,7 +62,7 @@ class Proof(NamedTuple):
 
     def settled(self, time: float, left: float, ahead: int, margin_of: Callable[[int], float], most: float) -> "Proof":
         """After betting on what was seen, at all gates from the `ahead`-th on. `left` is what stays unplaced."""
-        r = self.n_c / self.n_s
+        r, counts = self.n_c / self.n_s, (self.n_c, self.x_c, self.n_s, self.x_s)
         gates = list(self.gates)
         for i in range(ahead, len(gates)):
             unplaced, bets = gates[i]
@@ -72,7 +72,7 @@ class Proof(NamedTuple):
             grew = []
             for wealth, (part, share) in zip(bets, GATE_TARGETS, strict=True):
                 bet = bernoulli_bet(null, q, q + part * margin, r)
-                after = grown(wealth + fresh * share, e_value(bet, self.n_c, self.x_c, self.n_s, self.x_s))
+                after = grown(wealth + fresh * share, e_value(bet, *counts))
                 grew.append(after if after < most else most)
             gates[i] = Gate(unplaced - fresh, tuple(grew))
         shown, best = [], 0.0

@@ -22,10 +22,9 @@ _EVENT = {
 _GROUP = {"5xx": "5xx", "errors_max": "5xx", "4xx": "4xx", "overdue": "overdue"}
 
 
-def harm_shown(policy: Policy, plan: Plan, evidence: Evidence) -> Reason:
-    """The channel that decided, and what it saw."""
-    name = evidence.weightiest(plan)
-    return _reading(policy, plan, evidence, name, evidence.total, plan.limit)
+def harm_shown(policy: Policy, plan: Plan, evidence: Evidence, total: float) -> Reason:
+    """The channel that decided, what it saw, and the evidence in all."""
+    return _reading(policy, plan, evidence, evidence.weightiest(plan), total, plan.limit)
 
 
 def readings(policy: Policy, evidence: Evidence) -> tuple[Reason, ...]:
@@ -62,17 +61,17 @@ def unproven(plan: Plan, evidence: Evidence, step: int) -> list[Reason]:
     ]
 
 
-def proven(plan: Plan, evidence: Evidence, step: int) -> Reason:
-    """What the gate was opened by."""
+def proven(plan: Plan, evidence: Evidence, step: int, total: float) -> Reason:
+    """What the gate was opened by; in the bake, that the evidence of harm, `total`, is below its limit."""
     n_c, x_c, n_s, x_s = counts_of(evidence, "5xx")
     seen = f"canary {seen_as(x_c, n_c)}, stable {seen_as(x_s, n_s)}"
     rates = (x_c / n_c if n_c else None, x_s / n_s if n_s else None)
     if evidence.weight >= PARTS:
         text = (
-            f"no harm seen: {seen} server errors; evidence of harm {figure(evidence.total)}, limit {plan.limit:g} "
+            f"no harm seen: {seen} server errors; evidence of harm {figure(total)}, limit {plan.limit:g} "
             f"(a false alarm in {100 / plan.limit:.3g} % of rollouts at most, however long the bake is)"
         )
-        return Reason("no_harm", text, *rates, int(n_c), int(n_s), evidence.total, plan.limit)
+        return Reason("no_harm", text, *rates, int(n_c), int(n_s), total, plan.limit)
     rung = plan.rung_of(step)
     shown = min([evidence.proofs[metric].shown[rung] for metric in GATE_METRICS if required(evidence, metric)])
     margin = plan.margin("5xx", rung)

@@ -22,7 +22,7 @@ from controller.core.channels import (
     Plan,
 )
 from controller.core.dossier import Evidence, Recent
-from controller.core.evidence import Null, bernoulli_bet, bet_on, e_value, score_e_value
+from controller.core.evidence import Counts, Null, bernoulli_bet, e_value, e_values, score_e_value
 from controller.core.gates import MOST as GATE_MOST
 from controller.core.gates import PACE as GATE_PACE
 from controller.core.gates import PLACED_COLD as GATE_PLACED_COLD
@@ -42,8 +42,6 @@ MOST_SHIFT = 0.2
 """Where more errors are allowed than this, they would drown the mean rank."""
 MOST_ALLOWED = 0.95
 """Where the null allows more than this, there is nothing to bet on."""
-Counts = tuple[float, float, float, float]
-"""Requests and events of the canary, requests and events of stable."""
 
 
 def settle_answers(policy: Policy, plan: Plan, after: Evidence, step: int) -> None:
@@ -73,12 +71,10 @@ def settle_stuck(policy: Policy, plan: Plan, after: Evidence) -> None:
     margin = STUCK_MARGIN if after.warm else STUCK_MARGIN_COLD
     null = Null(0.0, margin) if after.stuck.alone else Null(policy.errors.ratio, margin)
     allowed = null.ratio * q + margin
-    r = n_c / n_s if n_s else 0.0
-    e_values = [
-        e_value(bernoulli_bet(null, q, allowed + (1 - allowed) * more, r), n_c, x_c, n_s, x_s) for more, _ in STUCK
-    ]
-    _bet(plan, after, "overdue", e_values)
-    _recount(after, "overdue", (n_c, x_c, n_s, x_s))
+    r, counts = n_c / n_s if n_s else 0.0, (n_c, x_c, n_s, x_s)
+    bets = [bernoulli_bet(null, q, allowed + (1 - allowed) * more, r) for more, _ in STUCK]
+    _bet(plan, after, "overdue", [e_value(bet, *counts) for bet in bets])
+    _recount(after, "overdue", counts)
 
 
 def settle_latency(policy: Policy, plan: Plan, after: Evidence, step: int, at: Thresholds) -> None:
@@ -144,31 +140,25 @@ def _bet_on_errors(plan: Plan, after: Evidence, name: str, null: Null, block: Bl
     allowed = null.ratio * q + null.margin
     if allowed >= MOST_ALLOWED:
         return
-    r = n_c / n_s if n_s else 0.0
-    e_values = []
+    targets = []
     for more, _ in ALTERNATIVES_OF[name]:
         p = allowed + more
         if p > allowed * MOST_GAIN:
             p = allowed * MOST_GAIN
-        if p > 0.97:
-            p = (0.97 + allowed) / 2
-        e_values.append(e_value(bet_on(null, q, p, r), n_c, x_c, n_s, x_s))
-    _bet(plan, after, name, e_values)
+        targets.append(p if p < 0.97 else (0.97 + allowed) / 2)
+    r = n_c / n_s if n_s else 0.0
+    _bet(plan, after, name, e_values(null, q, targets, r, (n_c, x_c, n_s, x_s)))
 
 
 def _bet_on_tail(
     plan: Plan, after: Evidence, name: str, margin: float, q: float, counts: tuple[int, int, int, int], alone: bool
 ) -> None:
-    n_c, x_c, n_s, x_s = counts
     allowed = min(0.985, q + margin)
     null = Null(0.0, allowed) if alone else Null(1.0, allowed - q)
-    r = 0.0 if alone else n_c / n_s
+    r = 0.0 if alone else counts[0] / counts[2]
     odds = allowed / (1 - allowed)
-    e_values = []
-    for times, _ in ODDS:
-        p = odds * times / (1 + odds * times)
-        e_values.append(e_value(bernoulli_bet(null, q, p, r), n_c, x_c, n_s, x_s))
-    _bet(plan, after, name, e_values)
+    bets = [bernoulli_bet(null, q, odds * times / (1 + odds * times), r) for times, _ in ODDS]
+    _bet(plan, after, name, [e_value(bet, *counts) for bet in bets])
 
 
 def _bet_on_shift(
@@ -182,8 +172,8 @@ def _bet_on_shift(
     _bet(plan, after, "latency", [score_e_value(null, mean, p, at.scores, bins_c, bins_s) for p in targets])
 
 
-def _bet(plan: Plan, after: Evidence, name: str, e_values: Sequence[float]) -> None:
-    after.harm[name] = after.harm[name].after(after.left * plan.weights[name], ALTERNATIVES_OF[name], e_values)
+def _bet(plan: Plan, after: Evidence, name: str, gains: Sequence[float]) -> None:
+    after.harm[name] = after.harm[name].after(after.left * plan.weights[name], ALTERNATIVES_OF[name], gains)
 
 
 def _note(policy: Policy, plan: Plan, after: Evidence, name: str, step: int, q: float, counts: Counts) -> None:

@@ -41,7 +41,8 @@ PATIENCE, PATIENCE_COLD, PATIENCE_UNKNOWN = 2.0, 5.0, 15.0
 latency is not known."""
 PATIENCE_TAILS = 4.0
 """Nothing is overdue before so many times stable's p99."""
-STUCK_GUESS = 0.001
+STUCK_GUESS, STUCK_PACE = 0.001, 1.5
+"""Of unanswered requests: the guess of stable's rate, and seconds between two bets."""
 
 
 def judge(policy: Policy, evidence: Evidence, window: Window, step: int) -> tuple[Evidence, Verdict]:
@@ -160,7 +161,7 @@ def _settle(policy: Policy, plan: Plan, after: Evidence, step: int, sample: Samp
         after.classes = Block(after.client.guess, time)
     elif after.classes.stale(weight):
         after.classes = Block(after.client.guess, time)
-    if after.stuck.closes(weight, time, PACE):
+    if after.stuck.closes(weight, time, STUCK_PACE):
         settle_stuck(policy, plan, after)
         after.stuck = Block(STUCK_GUESS, time)
     elif after.stuck.stale(weight):
@@ -189,19 +190,20 @@ def _renew_thresholds(policy: Policy, after: Evidence, sample: Sample | None) ->
 
 def _verdict(policy: Policy, plan: Plan, after: Evidence, step: int) -> Verdict:
     blind = after.time - after.heard_both > BLIND_AFTER
-    harm = _harm(policy, plan, after)
+    total = after.total
+    harm = _harm(policy, plan, after, total)
     if harm:
-        return Verdict(Outcome.HARM, (harm,), warm=after.warm, blind=blind)
-    doubts = [grounds.blind(after)] if blind else _doubts(policy, plan, after, step)
+        return Verdict(Outcome.HARM, (harm,), after.warm, blind)
+    doubts = [grounds.blind(after)] if blind else _doubts(policy, plan, after, step, total)
     if doubts:
-        return Verdict(Outcome.UNKNOWN, tuple(doubts), warm=after.warm, blind=blind)
-    return Verdict(Outcome.PASS, (grounds.proven(plan, after, step),), warm=after.warm, blind=blind)
+        return Verdict(Outcome.UNKNOWN, tuple(doubts), after.warm, blind)
+    return Verdict(Outcome.PASS, (grounds.proven(plan, after, step, total),), after.warm, blind)
 
 
-def _harm(policy: Policy, plan: Plan, after: Evidence) -> Reason | None:
+def _harm(policy: Policy, plan: Plan, after: Evidence, total: float) -> Reason | None:
     """What calls for a rollback, if anything does."""
-    if after.total >= plan.limit:
-        return grounds.harm_shown(policy, plan, after)
+    if total >= plan.limit:
+        return grounds.harm_shown(policy, plan, after, total)
     if after.arrivals.ever and after.arrivals.none_arrive(after.time):
         return grounds.not_arriving(after.arrivals, after.time)
     if policy.on_blind == "rollback" and after.time - after.heard_both >= BLIND_HARM:
@@ -209,7 +211,7 @@ def _harm(policy: Policy, plan: Plan, after: Evidence) -> Reason | None:
     return None
 
 
-def _doubts(policy: Policy, plan: Plan, after: Evidence, step: int) -> list[Reason]:
+def _doubts(policy: Policy, plan: Plan, after: Evidence, step: int, total: float) -> list[Reason]:
     """Why there is no proof of no harm; empty if there is."""
     if after.arrivals.no_traffic(after.time):
         return [grounds.quiet(after)]
@@ -227,6 +229,6 @@ def _doubts(policy: Policy, plan: Plan, after: Evidence, step: int) -> list[Reas
         doubts.append(grounds.warming(policy, after))
     if after.weight < PARTS:
         doubts.extend(grounds.unproven(plan, after, step))
-    if after.total >= sqrt(plan.limit):
-        doubts.append(grounds.harm_shown(policy, plan, after))
+    if total >= sqrt(plan.limit):
+        doubts.append(grounds.harm_shown(policy, plan, after, total))
     return doubts

@@ -12,7 +12,7 @@ that fails fast cannot look faster than it would be if those answers had been it
 taken as it is: what failing fast can hide there is bounded by the errors' own gate.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from math import inf
@@ -26,14 +26,16 @@ HALF_LIFE = 70.0
 """Seconds after which an answer counts half in stable's running histogram."""
 FEWEST = 50.0
 """Answers of stable before its quantiles are believed."""
-REFRESH = 10.0
+REFRESH = 20.0
 """Seconds that thresholds stand at least."""
-PACE = 3.0
+PACE = 4.0
 """Seconds that a block stays open at least: quantiles need many answers, so nothing is lost by looking less often."""
 BINS = len(QUANTILES) + 1
 MEDIAN, TAIL = QUANTILES.index(0.50), QUANTILES.index(0.99)
 ABOUT = 0.07
 """How far from its quantile an edge may be, as a share of the answers."""
+NEARBY = 3
+"""How many edges away it may be."""
 ROUNDED = 0.01
 """Edges are rounded numbers: 7.9 stands for 7.2 and 10 % more."""
 
@@ -177,7 +179,7 @@ class Past(NamedTuple):
         counts = self.counts
         reached = list(accumulate([counts.get(edge, 0.0) for edge in edges]))
         above = [max(0.0, 1.0 - below / self.total) for below in reached]
-        chosen = [_edge_at(edges, above, 1 - quantile, slower) for quantile in QUANTILES]
+        chosen = [_edge_at(edges, reached, self.total, quantile, slower) for quantile in QUANTILES]
         cuts = [edges[i] for i in chosen]
         ceiling = _beyond(edges, limit)
         over = above[bisect_left(edges, ceiling)] if ceiling < inf else 0.0
@@ -194,17 +196,20 @@ class Past(NamedTuple):
         )
 
 
-def _edge_at(edges: Sequence[float], above: Sequence[float], wanted: float, slower: float) -> int:
-    """The edge that stands for the quantile that is exceeded as often as wanted: of those about there the one whose
-    shifted edge overshoots the tolerance least. Ranks need not be exact; tails must not be exceeded more often."""
-    least, most = (wanted - ABOUT, wanted + ABOUT) if wanted > 2 * ABOUT else (wanted / 2, wanted)
-    at = bisect_left(above, -wanted * (1 + 1e-9), key=lambda share: -share)
-    near = [i for i in range(max(0, at - 3), min(at + 4, len(edges) - 1)) if least <= above[i] <= most * (1 + 1e-9)]
-    return min(
-        near,
-        key=lambda i: (_beyond(edges, edges[i] * slower) / edges[i], abs(above[i] - wanted)),
-        default=min(at, len(edges) - 1),
-    )
+def _edge_at(edges: Sequence[float], reached: Sequence[float], total: float, quantile: float, slower: float) -> int:
+    """The edge that stands for a quantile: of those about there the one whose shifted edge overshoots the tolerance
+    least, of equal ones the nearest. Ranks need not be exact, but tails must not be exceeded more often."""
+    wanted = 1 - quantile
+    most, least = (wanted + ABOUT, wanted - ABOUT) if wanted > 2 * ABOUT else (wanted, wanted / 2)
+    at = min(bisect_left(reached, quantile * total * (1 - 1e-12)), len(edges) - 1)
+    first = max(at - NEARBY, bisect_left(reached, (1 - most) * total * (1 - 1e-12)))
+    last = min(at + NEARBY, bisect_right(reached, (1 - least) * total), len(edges) - 1)
+    best, found = inf, at
+    for i in sorted(range(first, last), key=lambda i: abs(i - at)):
+        overshoot = _beyond(edges, edges[i] * slower) / edges[i]
+        if overshoot < best:
+            best, found = overshoot, i
+    return found
 
 
 def _beyond(edges: Sequence[float], value: float) -> float:

@@ -41,9 +41,11 @@ class Wealth(NamedTuple):
         """After a block: the stake above `left` is placed on the alternatives (each with its share), then every bet
         grows by its e-value."""
         unplaced, bets = self
-        fresh = unplaced - left if unplaced > left else 0.0
-        grew = [grown(bet + fresh * share, e) for bet, (_, share), e in zip(bets, alternatives, e_values, strict=True)]
-        return Wealth(unplaced - fresh, tuple(grew))
+        if unplaced > left:
+            fresh = unplaced - left
+            bets = tuple([bet + fresh * share for bet, (_, share) in zip(bets, alternatives, strict=True)])
+            unplaced = left
+        return Wealth(unplaced, tuple([grown(bet, e) for bet, e in zip(bets, e_values, strict=True)]))
 
 
 def left_after(left: float, since_warm: float, seconds: float, *, warm: bool, changed: bool) -> float:
