@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping
+from itertools import repeat
 from math import inf
 
 _DECADE = (
@@ -31,7 +32,7 @@ def bucket_of(milliseconds: float) -> int:
 
 def listed(counts: Counts) -> tuple[tuple[float, int], ...]:
     """(upper edge, count) of every bucket, rising, the last edge infinite."""
-    return tuple((edge, counts.get(number, 0)) for number, edge in enumerate((*EDGES_MS, inf)))
+    return tuple(zip((*EDGES_MS, inf), map(counts.get, range(BUCKETS), repeat(0)), strict=True))
 
 
 def quantile(counts: Counts, share: float) -> float:

@@ -53,6 +53,9 @@ class Load:
     errors: int = 0
 
 
+IDLE = Load()
+
+
 @dataclass(frozen=True, slots=True)
 class Metered:
     """What a proxy's metrics say: counters since it started, latencies of one flush interval, by cluster.
@@ -121,13 +124,13 @@ class Book:
         if len(self._meters) > MAX_METERS:
             self._meters.popitem(last=False)
         meter.notice(metered, now)
-        for name, cluster in self._clusters.items():
-            for tally in Tally:
-                rise = meter.rise((name, tally), metered.counters.get((name, tally)))
-                if rise:
-                    cluster.tally(tally, rise, now)
-            if counts := metered.latency.get(name):
+        for (name, tally), value in metered.counters.items():
+            if cluster := self._clusters.get(name):
+                cluster.tally(tally, meter.rise((name, tally), value), now)
+        for name, counts in metered.latency.items():
+            if cluster := self._clusters.get(name):
                 cluster.time(counts, now)
+        meter.known = self.followed
 
     def left(self, proxy: str) -> None:
         """A proxy's load reports have ended: it is not waited for. Its counters are remembered for its return."""
@@ -215,6 +218,8 @@ class _Meter:
 
     uptime: float | None = None
     newborn: bool = False
+    known: frozenset[str] = frozenset()
+    """The clusters that were followed when it last said something."""
     seen: dict[tuple[str, Tally], int] = field(default_factory=dict)
     heard: float = 0.0
     healthy: Mapping[str, int] = field(default_factory=dict)
@@ -228,20 +233,21 @@ class _Meter:
         self.newborn = self.uptime is None and uptime is not None and uptime <= NEWBORN
         self.uptime = uptime if uptime is not None else self.uptime
 
-    def rise(self, counter: tuple[str, Tally], value: int | None) -> int:
-        """What came since the last time. Of a proxy unknown so far, the first value is only where counting starts.
+    def rise(self, counter: tuple[str, Tally], value: int) -> int:
+        """What came since the last time. Of what is unknown so far, the first value is only where counting starts.
 
-        Envoy does not send a counter before its first use, so an absent one is 0 so far.
+        Envoy does not send a counter before its first use: one that appears in a known cluster was 0 until then.
         """
-        if value is None:
-            self.seen.setdefault(counter, 0)
-            return 0
-        before = self.seen.get(counter, 0 if self.newborn else value)
+        before = self.seen.get(counter)
+        if before is None:
+            before = 0 if self.newborn or counter[0] in self.known else value
         self.seen[counter] = value
         return value - before if value >= before else value
 
     def keep(self, clusters: frozenset[str]) -> None:
+        """Forget the others."""
         self.seen = {counter: value for counter, value in self.seen.items() if counter[0] in clusters}
+        self.known &= clusters
 
 
 @dataclass(slots=True)
@@ -276,12 +282,16 @@ class _Cluster:
 
     def load(self, load: Load, now: float) -> None:
         self.named = True
+        if not (load.started or load.ok or load.errors):
+            return
         self.started += load.started
         bad_requests = min(self.owed, load.ok)
         self.owed -= bad_requests
         self._ended({"ok": load.ok - bad_requests, "4xx": bad_requests, "5xx": load.errors}, now)
 
     def tally(self, tally: Tally, rise: int, now: float) -> None:
+        if not rise:
+            return
         if tally is Tally.CLIENT_ERRORS:
             self.owed += rise
             return

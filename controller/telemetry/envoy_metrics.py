@@ -4,6 +4,7 @@ Envoy sends all of its metrics at each flush, hundreds for every cluster, since 
 take them from its own admin page too. So a family is looked up by the bytes of its name, and parsed only if wanted.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator
 
 import grpc
@@ -13,7 +14,7 @@ from google.protobuf.message import DecodeError
 from controller.core.latency import BUCKETS, bucket_of
 from controller.core.routing import stats_name
 from controller.core.telemetry import Book, Metered, Tally
-from controller.pb.haldane.wire.v1.metrics_pb2 import Histogram, Metric, MetricFamily, StreamMetricsMessage
+from controller.pb.haldane.wire.v1.metrics_pb2 import Bucket, Histogram, Metric, MetricFamily, StreamMetricsMessage
 from controller.ports import Clock
 from controller.telemetry.streams import Refused, Roster, Stream, checked_count, checked_node
 
@@ -124,11 +125,10 @@ def _parsed(data: bytes) -> StreamMetricsMessage:
 
 def _name(family: bytes) -> bytes:
     """The name of a serialised MetricFamily: its first field, as a tag, a length of one or two bytes, and the text."""
-    if len(family) < 3 or family[0] != 0x0A:
+    if len(family) < 3:
         return b""
-    if family[1] < 0x80:
-        return family[2 : 2 + family[1]]
-    return family[3 : 3 + (family[1] & 0x7F) + (family[2] << 7)]
+    size = family[1]
+    return family[2 : 2 + size] if size < 0x80 else family[3 : 3 + (size & 0x7F) + (family[2] << 7)]
 
 
 def _metric(family: bytes) -> Metric:
@@ -141,16 +141,22 @@ def _metric(family: bytes) -> Metric:
     return metrics[0]
 
 
+def _below(bucket: Bucket) -> int:
+    return bucket.cumulative_count
+
+
 def _counts(histogram: Histogram) -> dict[int, int]:
     """Requests by bucket. Edges that are not ours, from a bootstrap that is not ours, go to the next wider one."""
     total = checked_count(histogram.sample_count, "sample_count")
     if not total:
         return {}
-    if len(histogram.bucket) > MAX_BUCKETS:
+    buckets = histogram.bucket
+    if len(buckets) > MAX_BUCKETS:
         raise Refused(f"a histogram has at most {MAX_BUCKETS} buckets")
     counts: dict[int, int] = {}
     below = 0
-    for bucket in histogram.bucket:
+    # What lies before the first answer and after the last one need not be read, which is most of it.
+    for bucket in buckets[bisect_right(buckets, 0, key=_below) : bisect_left(buckets, total, key=_below) + 1]:
         if bucket.cumulative_count > below:
             number = bucket_of(bucket.upper_bound)
             counts[number] = counts.get(number, 0) + bucket.cumulative_count - below

@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
 from controller.core.spec import Service
-from controller.core.telemetry import Book, Load
+from controller.core.telemetry import IDLE, Book, Load
 from controller.core.view import View
 from controller.pb.haldane.wire.v1.load_stats_pb2 import ClusterStats, LoadStatsRequest, LoadStatsResponse
 from controller.ports import Clock
@@ -24,8 +24,6 @@ AT_REST = 2.0
 """Seconds between the reports of a proxy none of whose services is being rolled out: 61 KB each, whatever happens."""
 MAX_CLUSTERS = 20_000
 """Clusters in one report."""
-
-IDLE = Load()
 
 log = structlog.get_logger()
 
@@ -156,11 +154,15 @@ def _loads(report: LoadStatsRequest) -> dict[str, Load]:
 
 
 def _load(stats: ClusterStats) -> Load:
-    localities = stats.upstream_locality_stats
-    if not localities:
+    started = ok = errors = 0
+    for here in stats.upstream_locality_stats:
+        started += here.total_issued_requests
+        ok += here.total_successful_requests
+        errors += here.total_error_requests
+    if not (started or ok or errors):
         return IDLE
     return Load(
-        started=checked_count(sum(here.total_issued_requests for here in localities), "total_issued_requests"),
-        ok=checked_count(sum(here.total_successful_requests for here in localities), "total_successful_requests"),
-        errors=checked_count(sum(here.total_error_requests for here in localities), "total_error_requests"),
+        started=checked_count(started, "total_issued_requests"),
+        ok=checked_count(ok, "total_successful_requests"),
+        errors=checked_count(errors, "total_error_requests"),
     )
