@@ -28,12 +28,13 @@ test: $(INSTALLED)  ## the whole test suite, real Envoy included
 soak: $(INSTALLED)  ## the long tests
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
-check: $(INSTALLED)  ## formatting, lint, types, import contracts, fresh stubs
+check: $(INSTALLED)  ## formatting, lint, types, import contracts, fresh stubs and drawings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python proto/generate.py --check
+	$(BIN)/python docs/draw.py --check
 
 format: $(INSTALLED)  ## format and sort
 	$(BIN)/ruff format .
@@ -42,7 +43,10 @@ format: $(INSTALLED)  ## format and sort
 proto: $(INSTALLED)  ## generate the stubs in controller/pb from proto/
 	$(BIN)/python proto/generate.py
 
+docs: $(INSTALLED)  ## draw the diagram and tables of docs/rollouts.md from the code
+	$(BIN)/python docs/draw.py
+
 bench: $(INSTALLED)  ## the benchmarks: a table, and bench/results.json
 	$(BIN)/python -m tests.bench
 
-.PHONY: help install demo test soak check format proto bench
+.PHONY: help install demo test soak check format proto docs bench

@@ -337,6 +337,14 @@ def test_a_start_is_a_new_rollout_from_the_first_step(phase: Phase) -> None:
     assert (rollout.started_at, rollout.suppressed, rollout.paused_in) == (NOW, (), None)
 
 
+def test_a_pause_in_the_bake_is_no_way_around_it() -> None:
+    """Neither in the bake nor in a pause of it: all traffic is on the canary, and a start would move it away."""
+    paused = obey(state_in(Phase.BAKING), Command(Verb.PAUSE, ""), NOW).state
+    with pytest.raises(Refusal) as refused:
+        obey(paused, Command(Verb.START, "", canary="v3", rollout_id="r2"), NOW)
+    assert refused.value.code is Code.ALREADY_RUNNING
+
+
 def test_a_version_that_was_rolled_back_may_be_started_again() -> None:
     """Final until an operator says otherwise."""
     assert obey(state_in(Phase.ROLLED_BACK), Command(Verb.START, "", canary="v2", rollout_id="r2"), NOW).state.rollout
