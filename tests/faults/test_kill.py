@@ -7,7 +7,7 @@ last one stood, and the rollout ends as it should.
 import pytest
 
 from controller.demo.processes import Children
-from tests.faults.world import Trial, lost, trial
+from tests.faults.world import lost, trial
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
@@ -56,7 +56,7 @@ async def test_a_freeze_outlives_kill_and_so_does_the_rollback_that_it_holds(pro
         await made.serves({"v2": 2000, "v1": 8000})
         await made.freeze()
         made.spoil()
-        await wait_until(lambda: told(made, "rollback_suppressed"), within=30, every=0.1)
+        await wait_until(lambda: made.told("rollback_suppressed"), within=30, every=0.1)
         made.kill()
         await made.live("commit:before/rollback=kill")
         assert await made.frozen() == ["incident 42"]
@@ -74,8 +74,3 @@ async def test_a_freeze_outlives_kill_and_so_does_the_rollback_that_it_holds(pro
         await made.world.reach("ROLLED_BACK")
         assert (await made.kinds()).count("rollback") == 1
         await made.end()
-
-
-async def told(made: Trial, kind: str) -> bool:
-    """Whether the ledger has a line of that kind."""
-    return kind in await made.kinds()

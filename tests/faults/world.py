@@ -153,6 +153,10 @@ class Trial:
         """The ledger's kinds of lines about traffic and freezes, in order."""
         return [kind for kind in await self.world.kinds() if kind not in ("blind", "sight_back")]
 
+    async def told(self, kind: str) -> bool:
+        """Whether the ledger has a line of that kind."""
+        return kind in await self.kinds()
+
     async def serves(self, split: Split, within: float = 10.0) -> None:
         """Wait until Envoy splits so."""
         await wait_until(lambda: self.split == split, within)
