@@ -4,10 +4,14 @@ No request fails; Envoy's split stays and only ever is one that the ledger tells
 last one stood, and the rollout ends as it should.
 """
 
+import random
+
 import pytest
 
 from controller.demo.processes import Children
-from tests.faults.world import lost, trial
+from controller.pb.haldane.admin.v1 import admin_pb2 as admin
+from tests.faults.world import POLICY, lost, trial
+from tests.integration.world import SERVICE
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
@@ -73,4 +77,60 @@ async def test_a_freeze_outlives_kill_and_so_does_the_rollback_that_it_holds(pro
         await made.serves({"v1": 10_000})
         await made.world.reach("ROLLED_BACK")
         assert (await made.kinds()).count("rollback") == 1
+        await made.end()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("protocol", ["delta", "sotw"])
+@pytest.mark.parametrize("phase", ["IDLE", "WARMING", "PROGRESSING", "PAUSED", "AWAITING_APPROVAL", "BAKING"])
+async def test_killed_in_one_phase_the_next_life_begins_in_it(processes: Children, phase: str, protocol: str) -> None:
+    """In either form of xDS: the split stays, the phase is the same, and the rollout ends promoted."""
+    policy = POLICY + ("  approve: [100%]\n" if phase == "AWAITING_APPROVAL" else "")
+    async with trial(processes, policy=policy, protocol=protocol) as made:
+        if phase != "IDLE":
+            await made.start()
+        if phase == "PAUSED":
+            await made.world.doors.rollouts.Pause(admin.RolloutRequest(service=SERVICE, reason="lunch"))
+        await made.world.reach(phase)
+        await made.dwell(0.5)
+        split, seen = made.split, len(made.witness.splits)
+        made.kill()
+        await made.dwell(0.5)
+        await made.live()
+        assert (made.split, len(made.witness.splits)) == (split, seen)
+        if phase in ("IDLE", "PAUSED", "AWAITING_APPROVAL"):
+            await made.connected()
+            await made.dwell(2)
+            await made.world.reach(phase, within=1)
+            assert (made.split, len(made.witness.splits)) == (split, seen)
+        if phase == "IDLE":
+            await made.start()
+        if phase == "PAUSED":
+            await made.world.doors.rollouts.Resume(admin.RolloutRequest(service=SERVICE, reason="back"))
+        if phase == "AWAITING_APPROVAL":
+            await made.world.doors.rollouts.Approve(admin.RolloutRequest(service=SERVICE, reason="yes"))
+        await made.world.reach("PROMOTED")
+        assert (await made.kinds()).count("step_advanced") == 1
+        await made.end()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", range(8))
+async def test_killed_at_moments_that_a_dice_chooses_the_rollout_is_promoted_all_the_same(
+    processes: Children, seed: int
+) -> None:
+    """A life lasts a tenth of a second to six seconds after its start, until the canary is promoted."""
+    dice = random.Random(seed)
+    async with trial(processes) as made:
+        await made.start()
+        for _ in range(12):
+            if await made.promoted():
+                break
+            made.kill()
+            await made.live()
+            await made.dwell(dice.uniform(0.1, 6.0))
+        await made.insist(made.promoted, within=60)
+        kinds = await made.kinds()
+        assert [kinds.count(kind) for kind in GOOD] == [1] * len(GOOD), kinds
         await made.end()
