@@ -1,0 +1,124 @@
+"""A real Envoy under load between model servers and the xDS server, which a test changes the world of."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import grpc
+
+from controller.bootstrap import render
+from controller.core.view import ServiceState, View
+from controller.demo.load import Load
+from controller.demo.processes import Children
+from controller.xds.limits import DEFAULT, server_options
+from controller.xds.server import XdsServer
+from tests.support.clocks import RealClock
+from tests.support.envoy import EnvoyProcess
+from tests.support.load import steady
+from tests.support.model import ModelServer
+from tests.support.process import free_port
+from tests.support.waiting import wait_until
+from tests.xds.worlds import service, view
+
+ServerFactory = Callable[[str], Awaitable[ModelServer]]
+
+
+@dataclass
+class Stage:
+    """What a test plays with. `port` is where clients ask."""
+
+    models: Sequence[ModelServer]
+    xds_port: int
+    port: int = field(default_factory=free_port)
+    revision: int = 0
+    xds: XdsServer = field(default_factory=lambda: XdsServer(clock=RealClock()))
+    view: View | None = None
+    _server: grpc.aio.Server | None = None
+
+    def fraud(self, canary: int = 0, **changes: object) -> ServiceState:
+        """The service under load: v1 is stable, v2 may be the canary."""
+        one, two = (model.address for model in self.models[:2])
+        versions = {"v1": [one], "v2": [two]}
+        given = {"versions": versions, "canary": ("v2", canary) if canary else None, **changes}
+        return service(port=self.port, **given)  # type: ignore[arg-type]
+
+    async def show(self, *states: ServiceState) -> None:
+        """Publish, and wait until the proxy has acknowledged everything."""
+        self.publish(*states)
+        await self.in_sync()
+
+    def publish(self, *states: ServiceState) -> None:
+        """Publish the next revision."""
+        self.revision += 1
+        self.view = view(self.revision, *states)
+        self.xds.publish(self.view)
+
+    async def in_sync(self) -> None:
+        """Until every proxy has everything."""
+
+        def synced() -> bool:
+            return [proxy.state for proxy in self.xds.proxies()] == ["SYNCED"]
+
+        await wait_until(synced, 20.0)
+
+    async def open(self) -> None:
+        """Open the xDS port; the same one each time."""
+        self._server = grpc.aio.server(options=server_options(DEFAULT))
+        self._server.add_generic_rpc_handlers(self.xds.handlers())
+        self._server.add_insecure_port(f"127.0.0.1:{self.xds_port}")
+        await self._server.start()
+
+    async def close(self) -> None:
+        """Close it at once: every connection is cut."""
+        if self._server:
+            await self._server.stop(0)
+            self._server = None
+
+    async def restart(self) -> None:
+        """The server dies and another takes its place, which knows only what is published."""
+        await self.close()
+        self.xds = XdsServer(clock=RealClock())
+        assert self.view
+        self.xds.publish(self.view)
+        await self.open()
+
+
+@contextlib.asynccontextmanager
+async def stage(
+    processes: Children, model_server: ServerFactory, protocol: str, rate: float = 200.0
+) -> AsyncIterator[tuple[Stage, Load]]:
+    """A stage with everything in sync and the load running. No answer may be an error when the block ends."""
+    models = [await model_server(version) for version in ("v1", "v2", "v3")]
+    playing = Stage(models, free_port())
+    playing.publish(playing.fraud())
+    await playing.open()
+    try:
+        bootstrap = render(
+            fleet="edge",
+            node="edge-1",
+            xds=f"127.0.0.1:{playing.xds_port}",
+            envoy_admin=f"127.0.0.1:{free_port()}",
+            protocol=protocol,  # type: ignore[arg-type]
+        )
+        await EnvoyProcess(processes, bootstrap).start()
+        await playing.in_sync()
+        async with steady(playing.port, rate) as load:
+            await wait_until(lambda: len(load.answers) > 20)
+            yield playing, load
+            seen = len(load.answers)
+            await wait_until(lambda: len(load.answers) > seen + 20)
+    finally:
+        await playing.close()
+    bad = [(answer.outcome, answer.status) for answer in load.answers if not answer.ok]
+    assert not bad, f"{len(bad)} of {len(load.answers)} requests failed: {sorted(set(bad))}"
+    assert not load.unsent
+
+
+async def versions_answer(load: Load, *wanted: str) -> None:
+    """Until the last answers come from exactly these versions."""
+
+    def seen() -> bool:
+        since = max((answer.sent for answer in load.answers), default=0.0) - 0.1
+        return {answer.version for answer in load.answers[-40:] if answer.sent >= since} == set(wanted)
+
+    await wait_until(seen)

@@ -1,0 +1,105 @@
+"""Not one request fails while the world changes: a real Envoy under load, state of the world and Delta."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from controller.demo.load import Load
+from controller.demo.processes import Children
+from tests.xds.stage import ServerFactory, Stage, stage, versions_answer
+from tests.xds.worlds import service
+
+pytestmark = pytest.mark.envoy
+
+Scenario = Callable[[Stage, Load], Awaitable[None]]
+
+
+async def flip(playing: Stage, load: Load) -> None:
+    """All weight to the canary, and back."""
+    await playing.show(playing.fraud(canary=10_000))
+    await versions_answer(load, "v2")
+    await playing.show(playing.fraud())
+    await versions_answer(load, "v1")
+
+
+async def add_routed_and_remove_routed(playing: Stage, load: Load) -> None:
+    """A version is added and routed to in one change; then taken away and routed past in one change."""
+    alone = {"v1": [playing.models[0].address]}
+    await playing.show(playing.fraud(versions=alone))
+    await playing.show(playing.fraud(canary=5000))
+    await versions_answer(load, "v1", "v2")
+    await playing.show(playing.fraud(versions=alone))
+    await versions_answer(load, "v1")
+
+
+async def change_a_cluster(playing: Stage, load: Load) -> None:
+    """The cluster that carries the traffic changes its kind in place, and back."""
+    by_name = {"v1": [f"localhost:{playing.models[0].port}"], "v2": [playing.models[1].address]}
+    await playing.show(playing.fraud(versions=by_name))
+    await playing.show(playing.fraud())
+
+
+async def replace_endpoints(playing: Stage, load: Load) -> None:
+    """The version that carries the traffic moves to another server, and back."""
+    moved = {"v1": [playing.models[2].address], "v2": [playing.models[1].address]}
+    await playing.show(playing.fraud(versions=moved))
+    await versions_answer(load, "v3")
+    await playing.show(playing.fraud())
+    await versions_answer(load, "v1")
+
+
+async def share_the_port(playing: Stage, load: Load) -> None:
+    """Another service comes to the same port, moves its weights, and goes."""
+    other = {"port": playing.port, "hosts": ("other.example",)}
+    await playing.show(playing.fraud(), service("other", **other))  # type: ignore[arg-type]
+    await playing.show(playing.fraud(canary=5000), service("other", canary=("v2", 500), **other))  # type: ignore[arg-type]
+    await playing.show(playing.fraud())
+
+
+async def restart_the_controller(playing: Stage, load: Load) -> None:
+    """It dies and comes back with the same world."""
+    await playing.restart()
+    await playing.in_sync()
+
+
+async def come_back_to_another_world(playing: Stage, load: Load) -> None:
+    """While the proxy's connection is cut, the version that it sends half of the traffic to is taken away."""
+    await playing.show(playing.fraud(canary=5000))
+    await playing.close()
+    playing.publish(playing.fraud(versions={"v1": [playing.models[0].address]}))
+    await playing.open()
+    await playing.in_sync()
+    await versions_answer(load, "v1")
+    await playing.show(playing.fraud())
+
+
+SCENARIOS: list[Scenario] = [
+    flip,
+    add_routed_and_remove_routed,
+    change_a_cluster,
+    replace_endpoints,
+    share_the_port,
+    restart_the_controller,
+    come_back_to_another_world,
+]
+PROTOCOLS = ["sotw", "delta"]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_no_request_fails(processes: Children, model_server: ServerFactory, protocol: str) -> None:
+    """Every scenario, twice, on one Envoy."""
+    async with stage(processes, model_server, protocol) as (playing, load):
+        for scenario in SCENARIOS * 2:
+            await scenario(playing, load)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_no_request_fails_in_twenty_rounds(
+    processes: Children, model_server: ServerFactory, protocol: str, scenario: Scenario
+) -> None:
+    """One scenario, twenty times over."""
+    async with stage(processes, model_server, protocol, rate=300.0) as (playing, load):
+        for _ in range(20):
+            await scenario(playing, load)
