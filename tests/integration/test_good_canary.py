@@ -2,11 +2,14 @@
 
 import math
 import time
+from functools import partial
 
 import pytest
 
+from controller.demo.load import Answer, Load
 from controller.demo.processes import Children
-from tests.integration.world import world
+from controller.pb.haldane.admin.v1 import admin_pb2 as admin
+from tests.integration.world import SERVICE, world
 from tests.support.load import by_version, steady
 from tests.support.waiting import wait_until
 
@@ -14,47 +17,45 @@ pytestmark = pytest.mark.envoy
 
 STEPS = """\
   steps: [5%, 20%, 50%]
-  dwell: 2s
+  approve: [20%, 50%, 100%]
+  dwell: 1s
   warmup: 0s
   bake: 1s
-  deadline: 6s
+  deadline: 3s
   on_insufficient: advance
 """
-"""Each step is left by time, so that the split is what is tested and not the judge's patience."""
+"""Each step lasts until a person says yes, so that the split is what is tested, and not anybody's speed."""
 
 
-@pytest.mark.parametrize("protocol", ["delta", "sotw"])
+@pytest.mark.parametrize("protocol", ["delta", pytest.param("sotw", marks=pytest.mark.soak)])
 async def test_each_step_serves_its_share_and_no_request_fails(processes: Children, protocol: str) -> None:
     """At every step the canary's part of the answers is its weight, within four standard deviations."""
-    async with world(processes, policy=STEPS, protocol=protocol) as at, steady(at.entry, 200) as load:
+    async with world(processes, policy=STEPS, protocol=protocol) as at, steady(at.entry, 150) as load:
         await wait_until(lambda: len(load.answers) > 20)
         await at.start()
-        entered: list[tuple[int, float]] = []
-
-        async def promoted() -> bool:
-            told = await at.rollout()
-            weight = told.weights["v2"]
-            if told.proxies_synced == told.proxies_total == 1 and (not entered or entered[-1][0] != weight):
-                entered.append((weight, time.monotonic()))
-            return told.phase == "PROMOTED"
-
-        await wait_until(promoted, 30.0, every=0.05)
-        over = time.monotonic()
-        await wait_until(lambda: time.monotonic() - over > 0.5)
-        assert [weight for weight, _ in entered] == [500, 2000, 5000, 10_000]
-        ends = [since for _, since in entered[1:]] + [math.inf]
-        for (weight, since), until in zip(entered, ends, strict=True):
-            # Asked a moment after the step was seen, and answered before the next one was: it is surely of this step.
-            inside = [a for a in load.answers if since + 0.2 < a.sent and a.ended < until - 0.3]
-            share, expected = by_version(inside)["v2"] / len(inside), weight / 10_000
-            assert abs(share - expected) <= 4 * math.sqrt(expected * (1 - expected) / len(inside)), (weight, share)
+        for weight in (500, 2000, 5000):
+            await wait_until(partial(at.serves, weight, "AWAITING_APPROVAL"), 60.0)
+            seen = await answered_from_now(load, 400)
+            share, expected = by_version(seen)["v2"] / len(seen), weight / 10_000
+            assert abs(share - expected) <= 4 * math.sqrt(expected * (1 - expected) / len(seen)), (weight, share)
+            await at.doors.rollouts.Approve(admin.RolloutRequest(service=SERVICE, reason="looks good"))
+        await at.reach("PROMOTED")
+        assert by_version(await answered_from_now(load, 50)) == {"v2": 50}
         assert [a for a in load.answers if not a.ok] == []
-        assert await at.kinds() == [
-            *("service_applied", "rollout_started", "rollout_warm", "step_advanced", "step_advanced"),
-            *("promotion_started", "bake_started", "promoted"),
+        kinds = [kind for kind in await at.kinds() if kind not in ("approval_needed", "service_applied")]
+        assert kinds == [
+            *("rollout_started", "rollout_warm", "approved", "approved", "approved", "bake_started", "promoted"),
         ]
 
 
+async def answered_from_now(load: Load, count: int) -> list[Answer]:
+    """So many answers to requests that are sent from now on."""
+    now = time.monotonic()
+    await wait_until(lambda: sum(a.sent > now for a in load.answers[-count - 100 :]) >= count, 30.0)
+    return [a for a in load.answers if a.sent > now][:count]
+
+
+@pytest.mark.soak
 async def test_a_good_canary_is_promoted_by_proof(processes: Children) -> None:
     """No deadline helps it: every gate opens by evidence, from the reports of a real Envoy."""
     policy = "  steps: [30%]\n  dwell: 1s\n  warmup: 1s\n  bake: 1s\n"
@@ -65,7 +66,5 @@ async def test_a_good_canary_is_promoted_by_proof(processes: Children) -> None:
         assert dict(told.weights) == {"v2": 10_000, "v1": 0}
         (advanced,) = [event for event in await at.events() if event.kind == "promotion_started"]
         assert "shown to be no worse" in advanced.why
-        since = time.monotonic()
-        await wait_until(lambda: load.answers[-1].sent > since + 0.5)
-        assert by_version(a for a in load.answers if a.sent > since) == {"v2": pytest.approx(125, abs=60)}
+        assert by_version(await answered_from_now(load, 50)) == {"v2": 50}
         assert [a for a in load.answers if not a.ok] == []

@@ -36,6 +36,7 @@ class World:
     doors: Doors
     policy: str = POLICY
     endpoints: Mapping[str, str] = field(default_factory=dict)
+    served: str = "http"
 
     async def rollout(self) -> admin.Rollout:
         """The rollout as the controller tells it."""
@@ -52,7 +53,7 @@ class World:
         """Start a rollout."""
         await self.doors.rollouts.StartCanary(admin.StartCanaryRequest(service=SERVICE, canary=canary, reason="test"))
 
-    async def reach(self, phase: str, within: float = 30.0) -> admin.Rollout:
+    async def reach(self, phase: str, within: float = 60.0) -> admin.Rollout:
         """Wait until the rollout is in that phase."""
         told: admin.Rollout = await wait_until(lambda: self._in_phase(phase), within, every=0.05)
         return told
@@ -72,8 +73,20 @@ class World:
         versions = "\n".join(f'  {version}: {{endpoints: ["{place}"]}}' for version, place in places.items())
         return (
             f"service: {SERVICE}\nfleets: [{FLEET}]\nlisten: {{address: 127.0.0.1, port: {self.entry}}}\n"
-            f"timeout: 2s\nversions:\n{versions}\nstable: v1\npolicy:\n{self.policy}"
+            f"timeout: 2s\nprotocol: {self.served}\nversions:\n{versions}\nstable: v1\npolicy:\n{self.policy}"
         )
+
+    async def serves(self, weight: int, phase: str) -> bool:
+        """Whether the canary has that weight at the proxy, in that phase."""
+        told = await self.rollout()
+        return (told.weights["v2"], told.phase, told.proxies_synced) == (weight, phase, told.proxies_total)
+
+    async def ready(self) -> bool:
+        """Whether the proxy serves what it should."""
+        told = await self.doors.fleet.ListProxies(admin.ListProxiesRequest())
+        if [proxy.state for proxy in told.proxies] != ["SYNCED"]:
+            return False
+        return self.served == "grpc" or await answers(f"http://127.0.0.1:{self.entry}/")
 
     async def _in_phase(self, phase: str) -> admin.Rollout | None:
         told = await self.rollout()
@@ -89,10 +102,12 @@ async def world(
     endpoints: Mapping[str, str] | None = None,
     settings: Mapping[str, str] | None = None,
     change: Callable[[str], str] = str,
+    served: str = "http",
 ) -> AsyncIterator[World]:
     """A controller, an Envoy and model servers, with the service applied and answering.
 
-    `endpoints` are those of versions whose servers are elsewhere; `change` makes another bootstrap of the usual one.
+    `endpoints` are those of versions whose servers are elsewhere; `change` makes another bootstrap of the usual one;
+    `served` is the service's protocol.
     """
     controller = ControllerProcess(processes, settings)
     await controller.start()
@@ -109,8 +124,8 @@ async def world(
             stack.push_async_callback(model.crash)
         doors = await stack.enter_async_context(controller.doors())
         envoy = EnvoyProcess(processes, change(bootstrap))
-        made = World(processes, controller, envoy, free_port(), models, doors, policy, endpoints or {})
+        made = World(processes, controller, envoy, free_port(), models, doors, policy, endpoints or {}, served)
         await made.apply()
         await envoy.start()
-        await wait_until(lambda: answers(f"http://127.0.0.1:{made.entry}/"))
+        await wait_until(made.ready)
         yield made
