@@ -49,14 +49,23 @@ def assignment(value: routing.Cluster) -> bytes:
 def listener(listen: Listen) -> bytes:
     """A Listener on that address; its route table has its name."""
     name = str(listen)
-    chain = pb.FilterChain(filters=[pb.Filter(name="http", typed_config=_http(name))])
+    chain = pb.FilterChain(filters=[pb.Filter(name="http", typed_config=http_connections(name))])
     made = pb.Listener(name=name, address=_address(listen.address, listen.port), filter_chains=[chain])
     return made.SerializeToString()
 
 
 def api_listener(service: str) -> bytes:
     """What a proxyless gRPC client of `xds:///service` asks for; its route table has its name."""
-    return pb.Listener(name=service, api_listener=pb.ApiListener(api_listener=_http(service))).SerializeToString()
+    return pb.Listener(
+        name=service, api_listener=pb.ApiListener(api_listener=http_connections(service))
+    ).SerializeToString()
+
+
+def http_connections(name: str) -> Any:
+    """An HttpConnectionManager whose route table has that name."""
+    rds = shapes.routes() + pb.Rds(route_config_name=name).SerializeToString()
+    differs = pb.HttpConnectionManager(stat_prefix=stats_name(name), rds=rds)
+    return Any(type_url=HTTP_CONNECTIONS, value=shapes.http_connections() + differs.SerializeToString())
 
 
 def virtual_host(value: routing.VirtualHost, name: str) -> bytes:
@@ -95,11 +104,6 @@ def _share(name: str, weight: int) -> pb.ClusterWeight:
     header = pb.HeaderValue(key=VERSION_HEADER, value=parts[1] if parts else name)
     told = pb.HeaderValueOption(header=header, append_action=OVERWRITE)
     return pb.ClusterWeight(name=name, weight=UInt32Value(value=weight), response_headers_to_add=[told])
-
-
-def _http(name: str) -> Any:
-    differs = pb.HttpConnectionManager(stat_prefix=stats_name(name), rds=pb.Rds(route_config_name=name))
-    return Any(type_url=HTTP_CONNECTIONS, value=shapes.http_connections() + differs.SerializeToString())
 
 
 def _address(host: str, port: int) -> pb.Address:

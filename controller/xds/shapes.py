@@ -1,7 +1,8 @@
 """What all resources of a kind have in common, built and checked by envoy-data-plane, serialised once.
 
 It takes milliseconds to serialise one such message: too long for every cluster and every weight step. So `resources`
-appends to these bytes what differs, as protobuf allows.
+appends to these bytes what differs, as protobuf allows: always whole fields, since not every reader of protobuf merges
+the two halves of one.
 """
 
 from datetime import timedelta
@@ -84,9 +85,15 @@ def locality() -> bytes:
 
 @cache
 def http_connections() -> bytes:
-    """An HttpConnectionManager without its name and its route table's; routes come on the same stream."""
+    """An HttpConnectionManager without its name and its routes."""
     router = HttpFilter(name="envoy.filters.http.router", typed_config=Any.pack(Router()))
-    return bytes(HttpConnectionManager(rds=Rds(config_source=_ads()), http_filters=[router]))
+    return bytes(HttpConnectionManager(http_filters=[router]))
+
+
+@cache
+def routes() -> bytes:
+    """An Rds without the name of its route table, which comes on the same stream."""
+    return bytes(Rds(config_source=_ads()))
 
 
 def _ads() -> ConfigSource:

@@ -59,7 +59,8 @@ class Stage:
         def synced() -> bool:
             return [proxy.state for proxy in self.xds.proxies()] == ["SYNCED"]
 
-        await wait_until(synced, 20.0)
+        # Less than the 15 s after which Envoy gives up on a cluster that was never given its endpoints.
+        await wait_until(synced, 12.0)
 
     async def open(self) -> None:
         """Open the xDS port; the same one each time."""

@@ -1,6 +1,7 @@
 """Not one request fails while the world changes: a real Envoy under load, state of the world and Delta."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -49,10 +50,11 @@ async def replace_endpoints(playing: Stage, load: Load) -> None:
 
 
 async def share_the_port(playing: Stage, load: Load) -> None:
-    """Another service comes to the same port, moves its weights, and goes."""
-    other = {"port": playing.port, "hosts": ("other.example",)}
-    await playing.show(playing.fraud(), service("other", **other))  # type: ignore[arg-type]
-    await playing.show(playing.fraud(canary=5000), service("other", canary=("v2", 500), **other))  # type: ignore[arg-type]
+    """Another service comes to the same port, moves its weights, changes its clusters' protocol, and goes."""
+    other = partial(service, "other", port=playing.port, hosts=("other.example",))
+    await playing.show(playing.fraud(), other())
+    await playing.show(playing.fraud(canary=5000), other(canary=("v2", 500)))
+    await playing.show(playing.fraud(canary=5000), other(canary=("v2", 500), protocol="grpc"))
     await playing.show(playing.fraud())
 
 

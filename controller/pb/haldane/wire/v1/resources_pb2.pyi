@@ -98,8 +98,8 @@ class HttpConnectionManager(_message.Message):
     STAT_PREFIX_FIELD_NUMBER: _ClassVar[int]
     RDS_FIELD_NUMBER: _ClassVar[int]
     stat_prefix: str
-    rds: Rds
-    def __init__(self, stat_prefix: _Optional[str] = ..., rds: _Optional[_Union[Rds, _Mapping]] = ...) -> None: ...
+    rds: bytes
+    def __init__(self, stat_prefix: _Optional[str] = ..., rds: _Optional[bytes] = ...) -> None: ...
 
 class Rds(_message.Message):
     __slots__ = ("route_config_name",)

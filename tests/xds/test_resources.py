@@ -1,0 +1,198 @@
+"""Envoy's resources: what is put together from pieces is what envoy-data-plane would have written whole."""
+
+from datetime import timedelta
+
+import pytest
+from envoy_data_plane.envoy.config.cluster.v3 import (
+    CircuitBreakers,
+    CircuitBreakersThresholds,
+    Cluster,
+    ClusterDiscoveryType,
+    ClusterDnsLookupFamily,
+    ClusterEdsClusterConfig,
+)
+from envoy_data_plane.envoy.config.core.v3 import (
+    Address,
+    AggregatedConfigSource,
+    ApiVersion,
+    ConfigSource,
+    DataSource,
+    HeaderValue,
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
+    Http2ProtocolOptions,
+    Locality,
+    SelfConfigSource,
+    SocketAddress,
+)
+from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints
+from envoy_data_plane.envoy.config.listener.v3 import ApiListener, Filter, FilterChain, Listener
+from envoy_data_plane.envoy.config.route.v3 import (
+    DirectResponseAction,
+    Route,
+    RouteAction,
+    RouteActionMaxStreamDuration,
+    RouteConfiguration,
+    RouteMatch,
+    VirtualHost,
+    WeightedCluster,
+    WeightedClusterClusterWeight,
+)
+from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    HttpConnectionManager,
+    HttpFilter,
+    Rds,
+)
+from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
+    HttpProtocolOptions,
+    HttpProtocolOptionsExplicitHttpConfig,
+)
+from envoy_data_plane.google.protobuf import Any
+
+from controller.core import routing
+from controller.core.spec import Listen
+from controller.xds import resources
+from controller.xds.snapshot import RDS, Part, make_table
+from tests.xds.worlds import endpoint
+
+ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
+MANY = 1_000_000_000
+SPLIT = (("fraud/v2.1", 500), ("fraud/v1", 9500))
+
+
+def of(name: str, *places: str, protocol: str = "http") -> routing.Cluster:
+    """A cluster with these endpoints."""
+    return routing.Cluster(name, protocol, tuple(map(endpoint, places)))
+
+
+def endpoints(name: str, *places: tuple[str, int]) -> ClusterLoadAssignment:
+    """A ClusterLoadAssignment as envoy-data-plane writes it."""
+    servers = [
+        LbEndpoint(endpoint=Endpoint(address=Address(socket_address=SocketAddress(address=host, port_value=port))))
+        for host, port in places
+    ]
+    group = LocalityLbEndpoints(locality=Locality(), load_balancing_weight=1, lb_endpoints=servers)
+    return ClusterLoadAssignment(cluster_name=name, endpoints=[group])
+
+
+def expected(name: str, stats: str, **kind: object) -> Cluster:
+    """A Cluster as envoy-data-plane writes it."""
+    breaker = CircuitBreakersThresholds(
+        max_connections=MANY, max_pending_requests=MANY, max_requests=MANY, max_retries=MANY
+    )
+    return Cluster(
+        name=name,
+        alt_stat_name=stats,
+        connect_timeout=timedelta(seconds=1),
+        circuit_breakers=CircuitBreakers(thresholds=[breaker]),
+        lrs_server=ConfigSource(self=SelfConfigSource(), resource_api_version=ApiVersion.V3),
+        **kind,  # type: ignore[arg-type]
+    )
+
+
+def test_addresses_come_by_eds() -> None:
+    """With the statistics' name free of dots, which cut names there."""
+    made = Cluster.parse(resources.cluster(of("fraud/v2.1", "127.0.0.1:9001", "[::1]:9002")))
+    assert made == expected(
+        "fraud/v2.1",
+        "fraud/v2=1",
+        type=ClusterDiscoveryType.EDS,
+        eds_cluster_config=ClusterEdsClusterConfig(eds_config=ADS),
+    )
+    assigned = ClusterLoadAssignment.parse(resources.assignment(of("fraud/v2.1", "127.0.0.1:9001", "[::1]:9002")))
+    assert assigned == endpoints("fraud/v2.1", ("127.0.0.1", 9001), ("::1", 9002))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (resources.cluster, ClusterDiscoveryType.STRICT_DNS),
+        (resources.proxyless_cluster, ClusterDiscoveryType.LOGICAL_DNS),
+    ],
+    ids=["envoy", "proxyless"],
+)
+def test_host_names_are_inline_and_resolved_by_the_client(make: object, kind: ClusterDiscoveryType) -> None:
+    """Also beside addresses; gRPC models are spoken to by HTTP/2."""
+    value = of("fraud/v1", "model.internal:9001", "127.0.0.1:9002", protocol="grpc")
+    http2 = HttpProtocolOptions(
+        explicit_http_config=HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=Http2ProtocolOptions())
+    )
+    assert Cluster.parse(make(value)) == expected(  # type: ignore[operator]
+        "fraud/v1",
+        "fraud/v1",
+        type=kind,
+        dns_lookup_family=ClusterDnsLookupFamily.V4_PREFERRED,
+        load_assignment=endpoints("fraud/v1", ("model.internal", 9001), ("127.0.0.1", 9002)),
+        typed_extension_protocol_options={"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": Any.pack(http2)},
+    )
+
+
+def http(name: str, stats: str = "") -> Any:
+    """An HttpConnectionManager as ours is put together."""
+    router = HttpFilter(name="envoy.filters.http.router", typed_config=Any.pack(Router()))
+    rds = Rds(route_config_name=name, config_source=ADS)
+    whole = HttpConnectionManager(stat_prefix=stats or name, rds=rds, http_filters=[router])
+    made = resources.http_connections(name)
+    assert HttpConnectionManager.parse(made.value) == whole
+    return Any.parse(made.SerializeToString())
+
+
+def test_a_listener_finds_its_routes_by_its_own_name() -> None:
+    """For proxies named after its address, for proxyless clients after the service."""
+    made = Listener.parse(resources.listener(Listen(address="::1", port=10000)))
+    address = Address(socket_address=SocketAddress(address="::1", port_value=10000))
+    assert (made.name, made.address) == ("[::1]:10000", address)
+    assert made.filter_chains == [FilterChain(filters=[Filter(name="http", typed_config=http("[::1]:10000"))])]
+    api = Listener.parse(resources.api_listener("fraud.eu"))
+    assert api == Listener(name="fraud.eu", api_listener=ApiListener(api_listener=http("fraud.eu", "fraud=eu")))
+
+
+def share(name: str, weight: int, version: str) -> WeightedClusterClusterWeight:
+    """A share of the traffic as envoy-data-plane writes it."""
+    header = HeaderValueOption(
+        header=HeaderValue(key="x-haldane-version", value=version),
+        append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+    return WeightedClusterClusterWeight(name=name, weight=weight, response_headers_to_add=[header])
+
+
+@pytest.mark.parametrize("proxyless", [False, True])
+def test_a_split_has_the_canary_first_and_tells_who_answered(proxyless: bool) -> None:
+    """Weights in parts of 10 000, in their order, without retries; gRPC reads the timeout in another place."""
+    host = routing.VirtualHost(("a.example", "b.example"), (routing.Route("fraud", "/v2/", 2.5, SPLIT),))
+    make = resources.proxyless_virtual_host if proxyless else resources.virtual_host
+    timeout = timedelta(seconds=2.5)
+    action = RouteAction(
+        weighted_clusters=WeightedCluster(clusters=[share("fraud/v2.1", 500, "v2.1"), share("fraud/v1", 9500, "v1")]),
+        timeout=timeout,
+        max_stream_duration=RouteActionMaxStreamDuration(max_stream_duration=timeout) if proxyless else None,
+    )
+    route = Route(name="fraud", match=RouteMatch(prefix="/v2/"), route=action)
+    assert VirtualHost.parse(make(host, "fraud")) == VirtualHost(
+        name="fraud", domains=["a.example", "b.example"], routes=[route]
+    )
+
+
+def test_a_fixed_response_needs_no_cluster() -> None:
+    """The declared fallback that the proxies give by themselves."""
+    host = routing.VirtualHost(("*",), (routing.Route("fraud", "/", 5.0, (), (503, "later")),))
+    route = Route(
+        name="fraud",
+        match=RouteMatch(prefix="/"),
+        direct_response=DirectResponseAction(status=503, body=DataSource(inline_string="later")),
+    )
+    for make in (resources.virtual_host, resources.proxyless_virtual_host):
+        assert VirtualHost.parse(make(host, "fraud")).routes == [route]
+
+
+def test_a_table_is_its_virtual_hosts_one_after_the_other() -> None:
+    """Encoded before and joined: a step encodes one of them anew."""
+    bodies = [bytes(VirtualHost(name=name, domains=[name])) for name in ("a", "b")]
+    parts = [Part(n, n, body, frozenset((n,)), frozenset()) for n, body in zip("ab", bodies, strict=True)]
+    table = make_table("127.0.0.1:1", parts, "store", 7)
+    packed = Any.parse(table.any)
+    assert packed.type_url == RDS
+    assert RouteConfiguration.parse(packed.value) == RouteConfiguration(
+        name="127.0.0.1:1", virtual_hosts=[VirtualHost.parse(body) for body in bodies]
+    )
