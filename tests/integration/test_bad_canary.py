@@ -24,9 +24,9 @@ DIES = None
 FAULTS = {
     "a fifth of the answers are 500": Behaviour(errors=0.2),
     "it dies": DIES,
-    "it hangs": Behaviour(hang=1.0),
 }
 MORE_FAULTS = {
+    "it hangs": Behaviour(hang=1.0),
     "a fifth of the answers are 422": Behaviour(errors=0.2, status=422),
     "it cuts connections": Behaviour(reset=0.3),
     "it is 100 ms slower": Behaviour(delay=0.1),

@@ -29,6 +29,7 @@ async def suppressed(at: World) -> bool:
     return "rollback_suppressed" in await at.kinds()
 
 
+@pytest.mark.soak
 async def test_a_freeze_holds_through_harm_and_a_kill_and_ends_in_a_rollback(processes: Children) -> None:
     """Frozen by curl; the canary does harm; the controller is killed and comes back: the share stays what it was, and
     the ledger has told once what was not done. Lifted, it rolls back."""

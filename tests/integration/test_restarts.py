@@ -28,6 +28,7 @@ async def in_sync(at: World) -> bool:
     return told.proxies_synced == told.proxies_total == 1
 
 
+@pytest.mark.soak
 async def test_the_controllers_death_moves_no_traffic_and_the_rollout_goes_on(processes: Children) -> None:
     """kill -9 under load: no request fails, the share stays, and the judge goes on with what it knew."""
     async with world(processes, policy=POLICY) as at, steady(at.entry, 150) as load:

@@ -257,5 +257,5 @@ async def test_reports_are_quick_only_while_a_rollout_runs(processes: Children, 
         await seconds_for(1)  # what was under way
         assert await seconds_for(1) > AT_REST * 0.8
         desk.reports.follow(rolling_out(True))
-        assert await seconds_for(4) < AT_REST
+        assert await seconds_for(4) < 2 * AT_REST  # at rest it would be four times that
         assert envoy.output.count("StreamLoadStats") == 0  # the stream was never broken
