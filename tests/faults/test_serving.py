@@ -1,6 +1,7 @@
 """Faults around a running controller: a disk that is full, hangs or lies, a fault of ours, a polite end."""
 
 import asyncio
+import contextlib
 import signal
 
 import aiohttp
@@ -10,6 +11,7 @@ import pytest
 from controller.demo.processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from controller.pb.haldane.wire.v1.discovery_pb2 import Node
+from controller.xds.limits import DEFAULT
 from controller.xds.snapshot import CDS
 from tests.faults.world import Trial, armed, trial
 from tests.integration.world import FLEET
@@ -151,3 +153,48 @@ async def metric(made: Trial, line: str) -> bool:
     url = f"http://{made.world.controller.http}/metrics"
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         return line in (await response.text()).splitlines()
+
+
+@pytest.mark.soak
+async def test_streams_beyond_the_limit_are_refused_and_the_others_are_served(processes: Children) -> None:
+    """One peer opens streams under ever new names until there are no more: each one too many is refused by name, a
+    proxy that was there is served on, and once they are gone there is room again."""
+    controller = ControllerProcess(processes)
+    await controller.start()
+    async with controller.doors() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
+        proxy = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
+        await proxy.send(node="envoy-1", type_url=CDS)
+        await proxy.accept(await proxy.read())
+        async with grpc.aio.insecure_channel(controller.xds, [("grpc.use_local_subchannel_pool", 1)]) as crowd:
+            admitted: list[Client] = []
+            while not (refused := await open_streams(crowd, admitted)):
+                assert len(admitted) <= DEFAULT.streams
+            assert set(refused) == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+            assert len(admitted) > DEFAULT.streams - BATCH
+            await doors.catalog.ApplyService(admin.ApplyServiceRequest(yaml=FILE))
+            assert len((await proxy.read()).resources) == 2
+        again = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
+        await again.send(node="envoy-2", type_url=CDS)
+        assert len((await again.read()).resources) == 2
+
+
+BATCH = 128
+
+
+async def open_streams(crowd: grpc.aio.Channel, admitted: list[Client]) -> list[grpc.StatusCode]:
+    """Open some more streams: how those ended that were refused."""
+    clients = [Client(crowd.stream_stream(ADS + "StreamAggregatedResources")()) for _ in range(BATCH)]
+    for number, client in enumerate(clients, len(admitted)):
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await client.send(node=f"crowd-{number}", type_url=CDS)
+    refused = []
+    for client in clients:
+        try:
+            answered = await client.call.read() is not grpc.aio.EOF  # type: ignore[attr-defined]
+        except grpc.aio.AioRpcError:
+            answered = False
+        if answered:
+            admitted.append(client)
+        else:
+            refused.append(await client.call.code())
+    return refused
