@@ -43,12 +43,6 @@ class Child:
         line, self._rest = self._rest.split(b"\n", 1)
         return dict(json.loads(line))
 
-    def said(self, seconds: float) -> Iterator[dict[str, Any]]:
-        """All that it says within so many seconds."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            yield self.next()
-
     def kill(self) -> list[dict[str, Any]]:
         """kill -9: everything that it had said by then, and that was not read yet."""
         self.process.kill()

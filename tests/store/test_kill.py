@@ -13,11 +13,11 @@ from tests.store.processes import child
 
 
 def played(path: Path, seed: int) -> list[dict[str, Any]]:
-    """Let a child write for a moment, kill it: what it had acknowledged, in the order of the revisions."""
+    """Let a child write, kill it somewhere: what it had acknowledged, in the order of the revisions."""
     choose = random.Random(seed)
     with child("write", str(path), str(seed)) as writer:
         assert "opened" in writer.next()
-        said = [writer.next(), *writer.said(choose.uniform(0.0, 0.4)), *writer.kill()]
+        said = [writer.next() for _ in range(choose.randrange(1, 80))] + writer.kill()
     assert not [line for line in said if line.get("refused") not in (None, "Frozen", "Conflict")]
     return sorted((line for line in said if "acknowledged" in line), key=lambda line: line["acknowledged"])
 
@@ -55,7 +55,7 @@ def kill_many_times(path: Path, rounds: int) -> None:
     for seed in range(rounds):
         acknowledged += played(path, seed)
         check_nothing_lost(path, acknowledged)
-    assert len(acknowledged) > 20 * rounds
+    assert len(acknowledged) >= rounds
 
 
 def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
