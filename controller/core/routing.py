@@ -139,13 +139,13 @@ def servable(view: View, before: Mapping[str, ServiceState]) -> tuple[View, dict
     """The view without what cannot be served, and what is wrong with each such service.
 
     In the place of a service that cannot be routed, clashes with another or could not be read stands the state in
-    which it was served `before`, if any. Those that did not change since come first: a newcomer never displaces them.
+    which it was served `before`, if any. Those that stay in their place come first: a newcomer never displaces them.
     """
     problems = {name: f"the stored record cannot be read: {text}" for name, text in view.broken.items()}
     wanted = dict(view.services) | {name: before[name] for name in view.broken if name in before}
     served: dict[str, ServiceState] = {}
     places = _Places()
-    for name in sorted(wanted, key=lambda n: (wanted[n] != before.get(n), n)):
+    for name in sorted(wanted, key=lambda n: (_moved(before.get(n), wanted[n]), n)):
         choices = [wanted[name], *([before[name]] if before.get(name, wanted[name]) is not wanted[name] else [])]
         reasons = [_wrong(state) or places.clashes(state) for state in choices]
         if reasons[0]:
@@ -155,6 +155,14 @@ def servable(view: View, before: Mapping[str, ServiceState]) -> tuple[View, dict
             places.take(good)
             served[name] = good
     return replace(view, services=served), problems
+
+
+def _moved(before: ServiceState | None, after: ServiceState) -> bool:
+    """Whether a service claims another place than it had, or had none."""
+    if before is None or before is after:
+        return before is None
+    old, new = before.spec, after.spec
+    return (old.listen, old.hosts, old.prefix, old.fleets) != (new.listen, new.hosts, new.prefix, new.fleets)
 
 
 def _wrong(state: ServiceState) -> list[str]:
