@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -287,3 +289,22 @@ class TestTrimming:
             revision = await store.command(change(expects=revision, to=state(weight=n)))
         assert len(await store.events()) == 30
         await store.close()
+
+
+def test_an_export_can_be_checked_with_what_the_documentation_says(database: Database, tmp_path: Path) -> None:
+    """The few lines of docs/ledger.md need nothing of ours; they pass a sound export and name a changed line."""
+    for weight in range(4):
+        play(database, "write", "a", weight)
+    page = Path(__file__).parents[2] / "docs" / "ledger.md"
+    script = page.read_text().split("```python\n")[1].split("```")[0]
+    text = export(database.rows(), tmp_path).read_text()
+
+    def check(exported: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", "-c", script]
+        return subprocess.run(command, input=exported, capture_output=True, text=True, check=False)
+
+    assert check(text).returncode == 0
+    assert "line 3 was changed" in check(text.replace('"sequence":3', '"sequence":3,"x":1')).stderr
+    assert "effect 2 was changed" in check(text.replace('"weight":1}', '"weight":2}')).stderr
+    lines = text.splitlines(keepends=True)
+    assert "missing before line 3" in check("".join([lines[0], *lines[2:]])).stderr
