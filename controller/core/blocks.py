@@ -10,6 +10,8 @@ TOO_MANY = 4
 """A block that is so many times as large as needed and still one-sided begins anew: the two sides would otherwise be
 compared over different times."""
 
+MOMENT = 0.005
+"""Seconds: what is due within so short a time is due now, so that rounded times lead to the same bets."""
 PACE = 3.0
 """Seconds between two bets on what is seldom the first sign of harm."""
 ALONE = 20.0
@@ -51,7 +53,7 @@ class Block(NamedTuple):
     def closes(self, weight: int, time: float, pace: float) -> bool:
         """Whether it has been open for `pace` seconds and both sides can be compared, or the canary with the past where
         it has all the traffic. Looks at the clock and at sizes alone."""
-        if not self.heard_c or self.n_c < 1 or time - self.since < pace:
+        if not self.heard_c or self.n_c < 1 or time - self.since < pace - MOMENT:
             return False
         if weight >= PARTS:
             return True

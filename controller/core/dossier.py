@@ -64,6 +64,8 @@ class Evidence:
     first: float | None = None
     """When the canary's first request was reported: the warm-up's beginning."""
     warm: bool = False
+    counted: float | None = None
+    """When a report last came, on either side; likewise `heard_...` on one side or on both."""
     heard_c: float = 0.0
     heard_s: float = 0.0
     heard_both: float = 0.0

@@ -6,6 +6,8 @@ At most `answered` of the requests that were started up to a time can have been 
 
 from typing import NamedTuple
 
+from controller.core.blocks import MOMENT
+
 MOST_KEPT = 128
 """Entries of the history of starts; where ticks are shorter, neighbours are merged."""
 
@@ -28,7 +30,7 @@ class InFlight(NamedTuple):
         total, done = self.started + started, self.answered + answered
         history = (*self.history, (now, total))
         cut, aged = 0, self.aged
-        limit = now - patience + 1e-9
+        limit = now - patience + MOMENT
         while cut < len(history) and history[cut][0] <= limit:
             aged = history[cut][1]
             cut += 1

@@ -6,7 +6,7 @@ Works on the judge's own copy of the evidence.
 from collections.abc import Sequence
 from math import sqrt
 
-from controller.core.blocks import Block
+from controller.core.blocks import MOMENT, Block
 from controller.core.channels import (
     ALTERNATIVES_OF,
     LIMITS,
@@ -194,7 +194,7 @@ def _prove(policy: Policy, plan: Plan, after: Evidence, metric: str, step: int, 
     if after.weight >= PARTS or after.time < after.incident_until or not counts[2]:
         return
     proof = after.proofs[metric].with_block(after.time, q, *counts)
-    if after.time - proof.since >= min(GATE_PACE, policy.dwell / 5):
+    if after.time - proof.since >= min(GATE_PACE, policy.dwell / 5) - MOMENT:
         left = after.left if after.warm else 1.0 - GATE_PLACED_COLD
         proof = proof.settled(
             after.time, left, plan.rung_of(step), lambda i: plan.margin(metric, i), GATE_MOST * plan.gate_limit

@@ -15,7 +15,7 @@ Pure, and cheap enough to be asked at every report. What it rests on:
 from math import inf, isfinite, sqrt
 
 from controller.core import grounds
-from controller.core.blocks import PACE, Block
+from controller.core.blocks import MOMENT, PACE, Block
 from controller.core.channels import GATE_SLACK, Plan, plan_of
 from controller.core.dossier import Evidence
 from controller.core.grounds import gate_readings, readings
@@ -51,8 +51,13 @@ def judge(policy: Policy, evidence: Evidence, window: Window, step: int) -> tupl
     after = evidence.copy()
     seconds = _advance(policy, after, window)
     canary, stable = _paired(after, evidence, window, seconds)
-    _count(after, canary, stable, seconds)
-    _settle(policy, plan, after, step, stable or canary)
+    if canary is not None or stable is not None:  # a look without a report decides nothing: the bets wait for one
+        if after.counted is None:
+            after.counted = after.time
+            _begin_blocks(after)
+        _count(after, canary, stable, after.time - after.counted)
+        after.counted = after.time
+        _settle(policy, plan, after, step, stable or canary)
     return after, _verdict(policy, plan, after, step)
 
 
@@ -64,7 +69,7 @@ def _advance(policy: Policy, after: Evidence, window: Window) -> float:
     after.at, after.time = window.at, time
     if after.first is None and canary is not None and (canary.started or canary.answered):
         after.first = time
-    after.warm = after.first is not None and time - after.first >= policy.warmup
+    after.warm = after.first is not None and time - after.first >= policy.warmup - MOMENT
     after.heard_c = time if canary is not None else after.heard_c
     after.heard_s = time if stable is not None else after.heard_s
     if canary is not None and (stable is not None or window.weight >= PARTS):
@@ -179,7 +184,7 @@ def _settle(policy: Policy, plan: Plan, after: Evidence, step: int, sample: Samp
 
 def _renew_thresholds(policy: Policy, after: Evidence, sample: Sample | None) -> None:
     """Move the thresholds along with stable; only where no block is open. The sample is asked for its edges alone."""
-    due = after.thresholds is None or after.time - after.thresholds.since >= REFRESH
+    due = after.thresholds is None or after.time - after.thresholds.since >= REFRESH - MOMENT
     if not due or not after.past.enough:
         return
     limit = policy.latency.p99 * 1000 if policy.latency.p99 is not None else inf
@@ -189,7 +194,7 @@ def _renew_thresholds(policy: Policy, after: Evidence, sample: Sample | None) ->
 
 
 def _verdict(policy: Policy, plan: Plan, after: Evidence, step: int) -> Verdict:
-    blind = after.time - after.heard_both > BLIND_AFTER
+    blind = after.time - after.heard_both > BLIND_AFTER + MOMENT
     total = after.total
     harm = _harm(policy, plan, after, total)
     if harm:
@@ -206,7 +211,7 @@ def _harm(policy: Policy, plan: Plan, after: Evidence, total: float) -> Reason |
         return grounds.harm_shown(policy, plan, after, total)
     if after.arrivals.ever and after.arrivals.none_arrive(after.time):
         return grounds.not_arriving(after.arrivals, after.time)
-    if policy.on_blind == "rollback" and after.time - after.heard_both >= BLIND_HARM:
+    if policy.on_blind == "rollback" and after.time - after.heard_both >= BLIND_HARM - MOMENT:
         return grounds.blind(after)
     return None
 

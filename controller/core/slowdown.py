@@ -18,7 +18,7 @@ from itertools import accumulate
 from math import inf
 from typing import NamedTuple
 
-from controller.core.blocks import ALONE, TOO_MANY, needed
+from controller.core.blocks import ALONE, MOMENT, TOO_MANY, needed
 from controller.core.channels import QUANTILES
 from controller.core.units import PARTS
 
@@ -98,7 +98,7 @@ class Pair(NamedTuple):
 
     def closes(self, weight: int, time: float) -> bool:
         """Whether both sides can be compared. Looks at sizes and at the clock alone."""
-        if time - self.since < PACE or self.canary.timed < 1:
+        if time - self.since < PACE - MOMENT or self.canary.timed < 1:
             return False
         if weight >= PARTS:
             return True
