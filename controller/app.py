@@ -40,6 +40,7 @@ from controller.settings import Settings
 from controller.store.sqlite import SqliteStore
 from controller.telemetry.envoy_metrics import EnvoyMetrics
 from controller.telemetry.load_reports import LoadReports
+from controller.telemetry.prometheus import Prometheus
 from controller.xds.limits import DEFAULT, server_options
 from controller.xds.server import XdsServer
 
@@ -120,11 +121,14 @@ class Controller:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Open the doors, run until `stop`, then drain. Raises `Unstartable`."""
-        async with open_session() as asking, open_session() as telling:
-            await self._serve(stop, asking, telling)
+        async with open_session() as asking, open_session() as telling, open_session() as reading:
+            await self._serve(stop, asking, telling, reading)
 
-    async def _serve(self, stop: asyncio.Event, asking: ClientSession, telling: ClientSession) -> None:
-        """`asking` is for hooks that gate, `telling` for those who are told: so neither uses up the other's share."""
+    async def _serve(
+        self, stop: asyncio.Event, asking: ClientSession, telling: ClientSession, reading: ClientSession
+    ) -> None:
+        """`asking` is for hooks that gate, `telling` for those who are told, `reading` for metrics: so none uses up
+        another's share."""
         term = await self._store.campaign(WHO)
         view = await self._store.load()
         reach("start:before")
@@ -135,6 +139,15 @@ class Controller:
             meter=self._metrics,
             on_news=self._reports.notice,
         )
+        custom = Prometheus(
+            self._settings.prometheus,
+            self._settings.metrics,
+            session=reading,
+            clock=self._clock,
+            interval=self._settings.prometheus_interval,
+            timeout=self._settings.prometheus_timeout,
+            on_news=self._reports.notice,
+        )
         loop = Loop(
             store=self._store,
             archive=self._store,
@@ -142,6 +155,7 @@ class Controller:
             book=self._book,
             fleet=self._xds,
             gates=gates,
+            custom=custom,
             clock=self._clock,
             meter=self._metrics,
             sync_share=self._settings.sync_share,
@@ -158,7 +172,7 @@ class Controller:
             await doors.enter_async_context(self._xds_door(loop))
             self._unready = None
             self._say_where()
-            await self._until(stop, loop, _audiences(self._settings, telling, self._clock, loop))
+            await self._until(stop, loop, custom, _audiences(self._settings, telling, self._clock, loop))
             self._unready = "draining"
             await self._xds.drain()
         await loop.save()
@@ -171,11 +185,17 @@ class Controller:
         reach("push:after")
         self._load_reports.follow(view)
 
-    async def _until(self, stop: asyncio.Event, loop: Loop, audiences: list[Audience]) -> None:
+    async def _until(self, stop: asyncio.Event, loop: Loop, custom: Prometheus, audiences: list[Audience]) -> None:
         notifications = Notifications(
             store=self._store, cursors=self._store, observatory=loop, clock=self._clock, meter=self._metrics
         )
-        work = (loop.follow(self._publish), loop.run(), self._recorder.run(), notifications.run(audiences))
+        work = (
+            loop.follow(self._publish),
+            loop.run(),
+            self._recorder.run(),
+            custom.run(loop.view),
+            notifications.run(audiences),
+        )
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(each) for each in work]
             await stop.wait()
@@ -198,7 +218,7 @@ class Controller:
         server = grpc.aio.server(options=[*ADMIN_OPTIONS, *COMMON_OPTIONS])
         watches = add_admin(
             server,
-            Operations(self._store, self._clock, self._settings.hooks),
+            Operations(self._store, self._clock, self._settings.hooks, self._settings.metrics),
             loop,
             self._xds,
             self._recorder,
@@ -213,7 +233,7 @@ class Controller:
     @contextlib.asynccontextmanager
     async def _http_door(self, loop: Loop) -> AsyncIterator[None]:
         self._metrics.expose(loop, self._xds, self._book)
-        operations = Operations(self._store, self._clock, self._settings.hooks)
+        operations = Operations(self._store, self._clock, self._settings.hooks, self._settings.metrics)
         site = make_http(
             operations,
             loop,

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -28,6 +29,7 @@ from controller.ports import (
     Archive,
     Clock,
     Conflict,
+    CustomMetrics,
     Fleet,
     Frozen,
     Gates,
@@ -75,6 +77,7 @@ class Loop:
         book: Book,
         fleet: Fleet,
         gates: Gates,
+        custom: CustomMetrics,
         clock: Clock,
         meter: Meter,
         sync_share: float,
@@ -87,6 +90,7 @@ class Loop:
         self._book = book
         self._fleet = fleet
         self._gates = gates
+        self._custom = custom
         self._clock = clock
         self._meter = meter
         self._sync_share = sync_share
@@ -249,7 +253,8 @@ class Loop:
         rollout = state.rollout
         assert rollout is not None
         window = self._book.window(state.name, rollout.stable, rollout.canary, rollout.weight, now)
-        return window or Window(now, rollout.weight, None, None)
+        window = window or Window(now, rollout.weight, None, None)
+        return replace(window, custom=self._custom.take(state)) if rollout.policy.metrics else window
 
     async def _session(self, state: ServiceState) -> Session:
         """The session of the running rollout: in hand, or as saved before a restart, or fresh."""

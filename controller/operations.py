@@ -39,13 +39,14 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udf
 class Operations:
     """The operator's acts. Every method raises `Refusal`; what it returns is durable.
 
-    `hooks` are the names of the hooks that the controller's settings have, which policies may use.
+    `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use.
     """
 
-    def __init__(self, store: Store, clock: Clock, hooks: Collection[str] = ()) -> None:
+    def __init__(self, store: Store, clock: Clock, hooks: Collection[str] = (), metrics: Collection[str] = ()) -> None:
         self._store = store
         self._clock = clock
         self._hooks = hooks
+        self._metrics = metrics
 
     async def apply(
         self, text: str, *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
@@ -58,8 +59,8 @@ class Operations:
         linted = read_service(text)
         if linted.service is None:
             raise invalid(linted.violations)
-        if unknown := self._unknown_hooks(linted.service):
-            raise invalid([Violation("policy.hooks", unknown)])
+        if unknown := self._unknown(linted.service):
+            raise invalid(unknown)
         why = _checked_reason(reason)
         view = await self.view()
         present = view.services.get(linted.service.name)
@@ -116,8 +117,9 @@ class Operations:
         attempts = RETRIES if command.verb is Verb.ROLLBACK else 1
         for left in reversed(range(attempts)):
             state = find(await self.view(), service)
-            if command.verb is Verb.START and (unknown := self._unknown_hooks(state.spec)):
-                raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {unknown}")
+            if command.verb is Verb.START and (unknown := self._unknown(state.spec)):
+                told = "; ".join(violation.message for violation in unknown)
+                raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {told}")
             decision = obey(state, command, self._clock.wall())
             change = change_of(state, decision, who, fingerprint, _id(request_id))
             try:
@@ -198,11 +200,17 @@ class Operations:
         except StoreLost as lost:
             raise Refusal(Code.NOT_DURABLE, f"the store does not answer: {lost}") from lost
 
-    def _unknown_hooks(self, spec: Service) -> str:
-        """What is wrong with the policy's hooks, if it names some that the settings do not have."""
-        unknown = [name for name in spec.policy.hooks if name not in self._hooks]
-        known = ", ".join(sorted(self._hooks)) or "none"
-        return f"{', '.join(unknown)}: not a hook of the controller's settings, which have {known}" if unknown else ""
+    def _unknown(self, spec: Service) -> list[Violation]:
+        """What the policy names that the settings do not have."""
+        metrics = [metric.name for metric in spec.policy.metrics]
+        wanted = (("hook", spec.policy.hooks, self._hooks), ("metric", metrics, self._metrics))
+        found = []
+        for kind, names, there in wanted:
+            if unknown := ", ".join(name for name in names if name not in there):
+                known = ", ".join(sorted(there)) or "none"
+                told = f"{unknown}: not a {kind} of the controller's settings, which have {known}"
+                found.append(Violation(f"policy.{kind}s", told))
+        return found
 
     async def _done(self, request_id: str, fingerprint: str) -> int:
         """The revision at which this very request was applied before; 0 if it was not."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from controller.core.decision import Decision, Sync
+from controller.core.readings import Reading
 from controller.core.recording import Recording
 from controller.core.telemetry import Traffic as Traffic
 from controller.core.verdict import Reason, Verdict
@@ -160,6 +161,14 @@ class Gates(Protocol):
 
     def rollback(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:
         """Why a hook wants the running rollout taken back; None if none does. `verdict` is the newest one."""
+        ...
+
+
+class CustomMetrics(Protocol):
+    """The custom metrics that services' policies name. Read in the background: this never waits."""
+
+    def take(self, state: ServiceState) -> Mapping[str, Reading]:
+        """What was read of the service's running rollout since the last time."""
         ...
 
 

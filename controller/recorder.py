@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from controller.core.channels import plan_of
+from controller.core.custom import without_custom
 from controller.core.dossier import Evidence
 from controller.core.grounds import gate_readings, readings
 from controller.core.recording import Recording
@@ -42,7 +43,7 @@ class _Running:
 
     def told(self) -> Recording:
         """The recording, with every channel in words as it stands now."""
-        policy, recording = self.rollout.policy, self.recording
+        policy, recording = without_custom(self.rollout.policy), self.recording
         recording.limit = plan_of(policy).limit
         recording.channels = readings(policy, self.evidence)
         recording.gates = gate_readings(policy, self.evidence, self.rollout.step)
@@ -85,7 +86,7 @@ class Recorder:
         running.recording.tape.add(
             Record(running.time, evidence.time, wall, window.weight, window.stable, window.canary)
         )
-        point = point_of(rollout.policy, evidence, rollout.step, wall)
+        point = point_of(without_custom(rollout.policy), evidence, rollout.step, wall)
         running.recording.trace.add(point, surely=decided)
         running.rollout, running.evidence, running.time, running.saved = rollout, evidence, evidence.time, False
         self._evidence[state.name] = point.harm

@@ -22,6 +22,8 @@ from controller.core.spec import NAME, Seconds
 from controller.faults import read_faults
 from controller.hooks.hook import Hook
 from controller.notify.target import Target
+from controller.outbound import Url
+from controller.telemetry.metric import Metric
 
 PREFIX = "HALDANE_"
 FILE = "HALDANE_CONFIG"
@@ -52,7 +54,13 @@ def _faults(text: str | None, info: ValidationInfo) -> str | None:
     return text
 
 
-TABLES: Mapping[str, type[BaseModel]] = {"notify": Target, "hooks": Hook}
+def _readable(metrics: dict[str, Metric], info: ValidationInfo) -> dict[str, Metric]:
+    if metrics and not info.data.get("prometheus"):
+        raise ValueError("without `prometheus`, the address where they are read, there are no metrics")
+    return metrics
+
+
+TABLES: Mapping[str, type[BaseModel]] = {"notify": Target, "hooks": Hook, "metrics": Metric}
 """The settings that are tables of the file, and what is in each."""
 
 LoopbackAddress = Annotated[str, AfterValidator(_address)]
@@ -90,6 +98,14 @@ class Settings(BaseSettings):
     """Who is told of what happens."""
     hooks: dict[Name, Hook] = Field(default_factory=dict)
     """Who is asked before traffic moves."""
+    prometheus: Url | None = None
+    """Where the custom metrics are read: one address, never one from a service file."""
+    prometheus_interval: Annotated[Seconds, Field(ge=1, le=600)] = 15.0
+    """Seconds between two readings; what is scraped less often than that is read twice."""
+    prometheus_timeout: Annotated[Seconds, Field(ge=0.1, le=60)] = 5.0
+    """Seconds until an answer must be there."""
+    metrics: Annotated[dict[Name, Metric], AfterValidator(_readable)] = Field(default_factory=dict)
+    """The custom metrics that policies may name."""
 
     @classmethod
     def settings_customise_sources(

@@ -2,7 +2,8 @@
 
 The windows are those that were really seen, at the weights that were really served. So what another policy would have
 decided first is exact; what would have come after a decision that was not taken in truth is not known, since the
-canary's share would have been another one. Persons and hooks are not played: they say yes at once.
+canary's share would have been another one. Persons and hooks are not played: they say yes at once. Custom metrics are
+not recorded, so they are left out.
 """
 
 from collections.abc import Iterable
@@ -79,7 +80,7 @@ def judge_again(policy: Policy, stable: str, canary: str, records: Iterable[Reco
 
 def _started(policy: Policy, stable: str, canary: str) -> ServiceState:
     versions = tuple(Version(name=name, endpoints=_NOWHERE) for name in (stable, canary))
-    unasked = policy.model_copy(update={"approve": (), "hooks": ()})
+    unasked = policy.model_copy(update={"approve": (), "hooks": (), "metrics": ()})
     service = Service(name="backtest", listen=Listen(port=1), versions=versions, stable=stable, policy=unasked)
     command = Command(Verb.START, "judged again", canary=canary, rollout_id="backtest")
     return obey(ServiceState(spec=service, source="", stable=stable), command, 0.0).state

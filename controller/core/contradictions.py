@@ -24,6 +24,7 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
     policy = service.policy
     for name, listed in (("fleets", service.fleets), ("hosts", service.hosts), ("policy.hooks", policy.hooks)):
         yield from _twice(name, listed)
+    yield from _twice("policy.metrics", [metric.name for metric in policy.metrics])
     yield from _stable(service)
     yield from _endpoints(service)
     yield from _fallback(service)

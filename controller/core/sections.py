@@ -106,6 +106,24 @@ class Section:
             self.report.add(path, f"a mapping is needed, not {_told(node)}")
         return Section(self.report, path, Table({}, self.report.lines[path]), there=False)
 
+    def sections(self, key: str, most: int) -> "list[Section]":
+        """A list of mappings under the key, at most so many; empty if there is none."""
+        node, path = self.node(key), self.at(key)
+        if node is None or isinstance(node, Refused):
+            return []
+        if not isinstance(node, Items) or len(node.nodes) > most:
+            told = f"at most {most} entries" if isinstance(node, Items) else f"a list is needed, not {_told(node)}"
+            self.report.add(path, told)
+            return []
+        found = []
+        for i, item in enumerate(node.nodes):
+            self.report.lines[f"{path}[{i}]"] = item.line
+            if isinstance(item, Table):
+                found.append(Section(self.report, f"{path}[{i}]", item))
+            elif not isinstance(item, Refused):
+                self.report.add(f"{path}[{i}]", f"a mapping is needed, not {_told(item)}")
+        return found
+
     def close(self) -> None:
         """Report the keys that nobody asked for."""
         unknown = [key for key in self.table.entries if key not in self.taken]

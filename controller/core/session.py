@@ -4,7 +4,9 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from controller.core import custom
 from controller.core.automation import Seen, decide
+from controller.core.custom import Custom, with_custom, without_custom
 from controller.core.decision import Decision, Progress, Sync
 from controller.core.guard import Act, Freeze, blocking
 from controller.core.judge import Evidence, judge
@@ -37,13 +39,14 @@ class Session:
     progress: Progress = field(default_factory=Progress)
     at: float | None = None
     stage: Stage | None = None
+    custom: Custom = field(default_factory=dict)
 
     @classmethod
     def of(cls, state: ServiceState) -> "Session":
         """The session at the start of the state's rollout."""
         if state.rollout is None:
             raise ValueError(f"{state.name} has no rollout")
-        return cls(state.rollout.id, Evidence.start(state.rollout.policy), stage=_stage(state.rollout))
+        return cls(state.rollout.id, Evidence.start(without_custom(state.rollout.policy)), stage=_stage(state.rollout))
 
     def dump(self) -> str:
         """As JSON, to go on from after a restart. The time of the last tick is left out: clocks start anew."""
@@ -53,6 +56,7 @@ class Session:
                 "progress": self.progress.model_dump(),
                 "stage": self.stage,
                 "evidence": self.evidence.dump(),
+                "custom": custom.dump(self.custom),
             }
         )
 
@@ -66,6 +70,7 @@ class Session:
                 Evidence.load(stored["evidence"]),
                 Progress.model_validate(stored["progress"]),
                 stage=Stage(*stored["stage"]),
+                custom=custom.load(stored.get("custom", {})),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a stored session: {error!r}") from error
@@ -91,8 +96,10 @@ def tick(
     """One look: the session after it, the verdict and the decision. `now` is Unix seconds, for the record only."""
     if state.rollout is None:
         raise ValueError(f"{state.name} has no rollout")
-    evidence, verdict = judge(state.rollout.policy, session.evidence, window, state.rollout.step)
-    return weigh(state, replace(session, evidence=evidence), verdict, window.at, around, now)
+    policy = state.rollout.policy
+    evidence, verdict = judge(without_custom(policy), session.evidence, window, state.rollout.step)
+    beside, verdict = with_custom(policy, session.custom, window, evidence.time, verdict)
+    return weigh(state, replace(session, evidence=evidence, custom=beside), verdict, window.at, around, now)
 
 
 def weigh(

@@ -66,6 +66,14 @@ class LatencyPolicy(Value):
     p99: float | None = None
 
 
+class MetricPolicy(Value):
+    """A custom metric that the controller's settings define. `margin`: how much worse than stable is allowed, for a
+    rate in points, for a gauge as a share of stable's value."""
+
+    name: str
+    margin: float = 0.01
+
+
 class Policy(Value):
     """By which evidence traffic moves. The defaults are those of the reference service file."""
 
@@ -87,6 +95,8 @@ class Policy(Value):
     """The weights at which a person must say yes before they are served; 10 000 is promotion."""
     hooks: tuple[str, ...] = ()
     """The hooks, by their names in the controller's settings, that are asked before traffic moves forward."""
+    metrics: tuple[MetricPolicy, ...] = ()
+    """The custom metrics that are judged too."""
 
 
 class Fallback(Value):

@@ -24,7 +24,17 @@ from controller.core.fields import (
     share_within,
 )
 from controller.core.sections import Report, Section, one_of
-from controller.core.spec import Endpoint, ErrorPolicy, Fallback, LatencyPolicy, Listen, Policy, Service, Version
+from controller.core.spec import (
+    Endpoint,
+    ErrorPolicy,
+    Fallback,
+    LatencyPolicy,
+    Listen,
+    MetricPolicy,
+    Policy,
+    Service,
+    Version,
+)
 from controller.core.yamltree import Table, read_tree
 
 MAX_VERSIONS = 20
@@ -33,6 +43,9 @@ MAX_ENDPOINTS = 1000
 MAX_STEPS = 100
 MAX_LIST = 100
 """Hosts and fleets of one service, hooks of its policy."""
+
+MAX_METRICS = 10
+"""Custom metrics of one policy: they share one part of the error budget."""
 
 TIMEOUT = (0.001, 3600.0)
 """Seconds. Zero would mean 'none' to Envoy, and a hung server would then never count as an error."""
@@ -55,6 +68,7 @@ RATIO = (1.0, 100.0)
 ERRORS_MAX = (0.000_001, 1.0)
 TOLERANCE = (0.01, 1.0)
 """Below 1% no histogram tells a difference."""
+METRIC_MARGIN = (0.0001, 1.0)
 P99 = (0.001, 3600.0)
 """Seconds."""
 
@@ -174,9 +188,20 @@ def _read_policy(section: Section) -> Policy:
         fallback=section.value("fallback", one_of("manual", "automatic"), usual.fallback, text=True),
         approve=section.values("approve", read_approval, usual.approve, MAX_STEPS + 1, text=False),
         hooks=section.values("hooks", read_name, usual.hooks, MAX_LIST, text=True),
+        metrics=tuple(map(_read_metric, section.sections("metrics", MAX_METRICS))),
     )
     section.close()
     return policy
+
+
+def _read_metric(section: Section) -> MetricPolicy:
+    section.require("name")
+    metric = MetricPolicy(
+        name=section.value("name", read_name, "", text=True),
+        margin=section.value("margin", share_within(*METRIC_MARGIN), MetricPolicy(name="").margin),
+    )
+    section.close()
+    return metric
 
 
 def _read_errors(section: Section) -> ErrorPolicy:

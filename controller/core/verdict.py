@@ -6,6 +6,9 @@ from enum import StrEnum
 from math import isfinite
 from types import MappingProxyType
 
+from controller.core.readings import Reading
+
+NO_READINGS: Mapping[str, Reading] = MappingProxyType({})
 NO_ERRORS: Mapping[str, int] = MappingProxyType({})
 
 
@@ -40,6 +43,8 @@ class Window:
     weight: int
     stable: Sample | None
     canary: Sample | None
+    custom: Mapping[str, Reading] = field(default_factory=lambda: NO_READINGS)
+    """By custom metric: what was read since the last tick; most ticks nothing is."""
 
 
 class Outcome(StrEnum):

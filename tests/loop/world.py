@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from controller.core.automation import Decision
 from controller.core.commands import Command, Verb
 from controller.core.decision import Sync
+from controller.core.readings import Reading
 from controller.core.rollout import Rollout
 from controller.core.routing import cluster_name
 from controller.core.telemetry import Book, Load
@@ -112,8 +113,14 @@ class World:
         self.operations = Operations(store, clock)
         self.recorder = Recorder(store, clock)
         self.published: list[View] = []
+        self.readings: dict[str, Reading] = {}
         self.loop: Loop
         self._seen = 0
+
+    def take(self, state: ServiceState) -> Mapping[str, Reading]:
+        """The custom metrics that the test has told since the last look."""
+        told, self.readings = self.readings, {}
+        return told
 
     async def apply(self, name: str = "scorer", *, port: int = 10000, fallback: str = "manual") -> None:
         """Declare a service."""
@@ -176,6 +183,7 @@ async def running(store: MemoryStore, clock: TwoClocks, gates: Gates | None = No
         book=world.book,
         fleet=world.fleet,
         gates=gates or NoHooks(),
+        custom=world,
         clock=clock,
         meter=world.figures,
         sync_share=1.0,

@@ -1,0 +1,75 @@
+"""A custom metric as the settings define it, and how a version's name gets into its queries: as a label's value."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from controller.core.spec import Value
+
+MAX_QUERY = 4096
+_STRINGS = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`|#[^\n]*')
+_MATCHER = re.compile(r"[{,]\s*[a-zA-Z_][a-zA-Z0-9_]*\s*=\s*\Z")
+_PLACES = ("{service}", "{version}")
+
+
+def checked_query(text: str) -> str:
+    """A query whose places are filled as values of labels and nowhere else; ValueError says what would be right."""
+    if not text.strip() or len(text) > MAX_QUERY:
+        raise ValueError(f"a query of at most {MAX_QUERY} characters is needed")
+    outside = _STRINGS.sub("", text)
+    if any(place in outside for place in _PLACES) or any(quote in outside for quote in "\"'`"):
+        raise ValueError('{service} and {version} stand in quotes, as the value of a label: {version="{version}"}')
+    for found in _STRINGS.finditer(text):
+        if not any(place in found[0] for place in _PLACES):
+            continue
+        if found[0][0] not in "\"'" or not _MATCHER.search(_STRINGS.sub('""', text[: found.start()])):
+            raise ValueError(
+                f'{found[0]}: {{service}} and {{version}} fill the value of a label alone, after "=" (after "=~" a dot '
+                "in a name would match anything)"
+            )
+    if "{version}" not in text:
+        raise ValueError('without {version} both versions would have the same figures: {version="{version}"}')
+    return text
+
+
+Query = Annotated[str, AfterValidator(checked_query)]
+"""PromQL with {service} and {version} as values of labels."""
+
+
+class Metric(Value):
+    """One `[metrics.NAME]` of the settings; services use it by its name under `policy.metrics`."""
+
+    kind: Literal["rate", "gauge"]
+    events: Query | None = None
+    """Of a rate: the counter of bad ones, cumulative, one series."""
+    total: Query | None = None
+    """Of a rate: the counter of all, likewise."""
+    value: Query | None = None
+    """Of a gauge: the value, one series."""
+    worse: Literal["higher", "lower"] = "higher"
+    """Of a gauge: which way it is worse."""
+    worse_in: Annotated[int, Field(ge=1, le=100)] = 3
+    """Of a gauge: in how many of the last `readings` it must be worse to be harm."""
+    readings: Annotated[int, Field(ge=1, le=100)] = 5
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        given = {name for name in ("events", "total", "value") if getattr(self, name) is not None}
+        if given != ({"events", "total"} if self.kind == "rate" else {"value"}):
+            raise ValueError("a rate has `events` and `total`, a gauge has `value`, and neither has the other's")
+        if self.worse_in > self.readings:
+            raise ValueError("`worse_in` is at most `readings`")
+        return self
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """Events and total, or the value."""
+        return tuple(query for query in (self.events, self.total, self.value) if query is not None)
+
+
+def filled(query: str, service: str, version: str) -> str:
+    """The query for one version. Names are escaped though none that Haldane takes needs it."""
+    for place, name in zip(_PLACES, (service, version), strict=True):
+        query = query.replace(place, name.replace("\\", "\\\\").replace('"', '\\"').replace("'", "\\'"))
+    return query

@@ -1,0 +1,207 @@
+"""Custom metrics, read from Prometheus in the background: what it does or fails to do never delays a look.
+
+The address is the settings'; a service file names metrics and nothing more. Answers are bounded in time and size,
+redirects are not followed, nothing is decompressed, and of an answer one number is kept. Whatever is not one finite
+number of now is `Unread`, with the reason.
+"""
+
+import asyncio
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import aiohttp
+import structlog
+
+from controller.core.readings import Counted, Gauged, Reading, Unread
+from controller.core.rollout import JUDGED
+from controller.core.view import ServiceState, View
+from controller.ports import Clock
+from controller.telemetry.metric import Metric, filled
+
+MAX_BODY = 65_536
+"""Bytes of an answer; one number needs 200."""
+AT_ONCE = 8
+"""Queries under way at the same time."""
+SKEW = 1.0
+"""Seconds by which an answer's time may differ from the time that was asked for."""
+MOST = 1e15
+"""Beyond it a float does not count by ones any more."""
+
+log = structlog.get_logger()
+
+
+class _NoNumber(Exception):  # noqa: N818
+    """Why there is none."""
+
+
+@dataclass(slots=True)
+class _Rollout:
+    """What is known of one rollout: the counters as last read, and the readings not yet taken."""
+
+    id: str
+    counters: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    fresh: dict[str, Reading] = field(default_factory=dict)
+
+
+class Prometheus:
+    """The custom metrics of every rollout that runs."""
+
+    def __init__(
+        self,
+        address: str | None,
+        metrics: Mapping[str, Metric],
+        *,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        interval: float,
+        timeout: float,
+        on_news: Callable[[], None],
+    ) -> None:
+        self._url = f"{(address or '').rstrip('/')}/api/v1/query"
+        self._metrics = metrics
+        self._session = session
+        self._clock = clock
+        self._interval = interval
+        self._timeout = timeout
+        self._on_news = on_news
+        self._rollouts: dict[str, _Rollout] = {}
+        self._room = asyncio.Semaphore(AT_ONCE)
+
+    def take(self, state: ServiceState) -> Mapping[str, Reading]:
+        """What was read of the service's running rollout since the last time."""
+        known = self._rollouts.get(state.name)
+        if known is None or state.rollout is None or known.id != state.rollout.id:
+            return {}
+        taken, known.fresh = known.fresh, {}
+        return taken
+
+    async def run(self, view: Callable[[], View]) -> None:
+        """Read everything at each interval, for ever."""
+        while self._metrics:
+            await self.read(view())
+            await asyncio.sleep(self._interval)
+
+    async def read(self, view: View) -> None:
+        """Read every metric of every rollout that runs, once."""
+        running = {
+            name: state
+            for name, state in view.services.items()
+            if state.rollout and state.rollout.phase in JUDGED and state.rollout.policy.metrics
+        }
+        self._rollouts = {name: self._of(state) for name, state in running.items()}
+        if not running:
+            return
+        async with asyncio.TaskGroup() as tasks:
+            for state in running.values():
+                assert state.rollout is not None
+                for metric in state.rollout.policy.metrics:
+                    tasks.create_task(self._read(state, metric.name))
+        self._on_news()
+
+    def _of(self, state: ServiceState) -> _Rollout:
+        assert state.rollout is not None
+        known = self._rollouts.get(state.name)
+        return known if known and known.id == state.rollout.id else _Rollout(state.rollout.id)
+
+    async def _read(self, state: ServiceState, name: str) -> None:
+        rollout = state.rollout
+        assert rollout is not None
+        known, metric = self._rollouts[state.name], self._metrics.get(name)
+        if metric is None:
+            known.fresh[name] = Unread("it is not among the controller's settings any more")
+            return
+        at = self._clock.wall()
+        queries = [filled(q, state.name, v) for v in (rollout.canary, rollout.stable) for q in metric.queries]
+        found = await asyncio.gather(*(self._number(query, at) for query in queries), return_exceptions=True)
+        numbers = tuple(number for number in found if isinstance(number, float))
+        if len(numbers) < len(found):
+            error = next(error for error in found if not isinstance(error, float))
+            if not isinstance(error, _NoNumber):
+                log.error("metric_failed", metric=name, service=state.name, exc_info=error)
+            version = rollout.canary if found.index(error) < len(metric.queries) else rollout.stable
+            reading: Reading | None = Unread(f"of {version}: {error}")
+        elif metric.kind == "gauge":
+            canary, stable = numbers
+            reading = Gauged(canary, stable, metric.worse == "higher", metric.worse_in, metric.readings)
+        else:
+            reading = _risen(known.counters.get(name), numbers)
+            known.counters[name] = numbers
+        if reading:
+            known.fresh[name] = _joined(known.fresh.get(name), reading)
+
+    async def _number(self, query: str, at: float) -> float:
+        """The one number that the query gives at that time. Raises `_NoNumber`."""
+        try:
+            async with self._room, asyncio.timeout(self._timeout):
+                return _number_in(await self._body(query, at), at)
+        except TimeoutError:
+            raise _NoNumber(f"no answer within {self._timeout:g} s") from None
+        except aiohttp.ClientError as error:
+            raise _NoNumber(f"Prometheus cannot be asked ({type(error).__name__})") from None
+        except OSError as error:
+            raise _NoNumber(f"Prometheus cannot be asked ({error.strerror})") from None
+
+    async def _body(self, query: str, at: float) -> bytes:
+        parameters = {"query": query, "time": f"{at:.3f}"}
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        async with self._session.get(self._url, params=parameters, headers=headers, allow_redirects=False) as answer:
+            if answer.status != 200:
+                raise _NoNumber(f"Prometheus answered with HTTP {answer.status}")
+            if answer.headers.get("Content-Encoding", "identity") != "identity":
+                raise _NoNumber("the answer is compressed, which was not asked for")
+            body = b""
+            while chunk := await answer.content.read(MAX_BODY + 1 - len(body)):
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise _NoNumber(f"the answer has more than {MAX_BODY} bytes")
+            return body
+
+
+def _number_in(body: bytes, at: float) -> float:
+    """The number in an answer of `/api/v1/query`: one series, finite, of the time that was asked for."""
+    try:
+        answer = json.loads(body)
+        data = answer["data"] if answer["status"] == "success" else {}
+        kind, result = data["resultType"], data["result"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        raise _NoNumber("the answer is not one of Prometheus") from None
+    if kind != "vector":
+        raise _NoNumber(f"a vector is needed, the query gives a {str(kind)[:20]}")
+    if not isinstance(result, list) or len(result) != 1:
+        count = len(result) if isinstance(result, list) else 0
+        raise _NoNumber("there is no such series" if not count else f"{count} series where one is needed")
+    try:
+        then, text = result[0]["value"]
+        number = float(text)
+        late = float(then) - at
+    except (ValueError, KeyError, TypeError):
+        raise _NoNumber("the answer holds no number") from None
+    if not math.isfinite(number):
+        raise _NoNumber(f"its value is {number}")
+    if not abs(late) <= SKEW:
+        raise _NoNumber("the answer is of another time than was asked for")
+    return number
+
+
+def _risen(before: tuple[float, ...] | None, now: tuple[float, ...]) -> Reading | None:
+    """What the counters (events and total of the canary, then of stable) gained; None at the first sight of them."""
+    if any(number < 0 or number > MOST for number in now):
+        return Unread("a counter is no count")
+    if before is None:
+        return None
+    rises = [b - a for a, b in zip(before, now, strict=True)]
+    if min(rises) < 0:
+        return Unread("a counter was reset: what it counted in between is not known")
+    x_c, n_c, x_s, n_s = map(round, rises)
+    if x_c > n_c or x_s > n_s:
+        return Unread("more events than there are in total")
+    return Counted(n_c, x_c, n_s, x_s)
+
+
+def _joined(before: Reading | None, reading: Reading) -> Reading:
+    """What was not yet taken, and what is read now: no count is lost; of anything else the newest holds."""
+    if isinstance(before, Counted) and isinstance(reading, Counted):
+        return Counted(*(a + b for a, b in zip(before, reading, strict=True)))
+    return reading

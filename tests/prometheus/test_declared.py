@@ -1,0 +1,92 @@
+"""Custom metrics as settings define them and policies name them: what is wrong is refused, and named."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from controller.core.commands import Command, Verb
+from controller.core.errors import Code, Refusal
+from controller.core.spec import MetricPolicy
+from controller.core.specfile import read_service
+from controller.operations import Operations
+from controller.settings import read_settings
+from controller.store.memory import MemoryStore
+from tests.loop.world import FILE, TwoClocks
+
+QUERY = """value = 'max(depth{version="{version}"})'"""
+
+
+def declared(metrics: str) -> str:
+    """A service file with these metrics."""
+    return FILE.format(name="scorer", port=10000, fallback="manual") + f"  metrics: {metrics}\n"
+
+
+def test_a_policy_names_metrics() -> None:
+    """By name, with how much worse is allowed."""
+    service = read_service(declared("[{name: accuracy, margin: 2%}, {name: queue}]")).service
+    assert service
+    assert service.policy.metrics == (MetricPolicy(name="accuracy", margin=0.02), MetricPolicy(name="queue"))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "field", "said"),
+    [
+        ("accuracy", "policy.metrics", "a list is needed"),
+        ("[accuracy]", "policy.metrics[0]", "a mapping is needed"),
+        ("[{margin: 2%}]", "policy.metrics[0].name", "is missing"),
+        ("[{name: accuracy, margin: 0}]", "policy.metrics[0].margin", "between"),
+        ("[{name: accuracy, query: up}]", "policy.metrics[0].query", "unknown key"),
+        ("[{name: 'up{}'}]", "policy.metrics[0].name", "a name has 1 to 63"),
+        ("[{name: accuracy}, {name: accuracy}]", "policy.metrics", "accuracy"),
+        ("[" + ", ".join(f"{{name: m{n}}}" for n in range(11)) + "]", "policy.metrics", "at most 10"),
+    ],
+)
+def test_what_is_wrong_is_named(metrics: str, field: str, said: str) -> None:
+    """With its field; a query in a service file is an unknown key like any other."""
+    linted = read_service(declared(metrics))
+    assert linted.service is None
+    assert any(v.field == field and said in v.message for v in linted.violations), linted.violations
+
+
+async def test_a_metric_that_the_settings_do_not_have_is_refused() -> None:
+    """When the file is applied; and at the start, if it has gone since."""
+    clock = TwoClocks()
+    store = MemoryStore(clock=clock)
+    having, lacking = Operations(store, clock, (), ("accuracy",)), Operations(store, clock)
+    text = declared("[{name: accuracy}]")
+    with pytest.raises(
+        Refusal, match="accuracy: not a metric of the controller's settings, which have none"
+    ) as refused:
+        await lacking.apply(text, who="alice")
+    assert [violation.field for violation in refused.value.violations] == ["policy.metrics"]
+    await having.apply(text, who="alice")
+    with pytest.raises(Refusal, match="cannot be kept: accuracy") as refused:
+        await lacking.act("scorer", Command(Verb.START, "because", "v2"), who="alice")
+    assert refused.value.code is Code.NOT_POSSIBLE
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """What is said of a settings file."""
+
+    def say(text: str) -> str:
+        path = tmp_path / "haldane.toml"
+        path.write_text(text)
+        monkeypatch.setenv("HALDANE_CONFIG", str(path))
+        with pytest.raises(Refusal) as refusal:
+            read_settings()
+        return refusal.value.message
+
+    return say
+
+
+def test_settings_that_cannot_be_read_are_refused(refused: Callable[[str], str]) -> None:
+    """No address, a rate without its counters, a place outside of a label's value, more than there is."""
+    address = 'prometheus = "http://127.0.0.1:9090"\n'
+    assert "metrics: without `prometheus`" in refused(f"[metrics.queue]\nkind = 'gauge'\n{QUERY}\n")
+    assert "a rate has `events` and `total`" in refused(f"{address}[metrics.queue]\nkind = 'rate'\n{QUERY}\n")
+    assert "metrics.queue.value: " in refused(f"{address}[metrics.queue]\nkind = 'gauge'\nvalue = 'up{{version}}'\n")
+    too_many = f"{address}[metrics.queue]\nkind = 'gauge'\n{QUERY}\nworse_in = 6\n"
+    assert "`worse_in` is at most `readings`" in refused(too_many)
+    assert "prometheus: " in refused('prometheus = "file:///etc/passwd"\n')

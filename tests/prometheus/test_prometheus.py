@@ -1,0 +1,317 @@
+"""What Prometheus may answer: a loopback fake for hostile answers, and the real one for the right ones."""
+
+import asyncio
+import contextlib
+import gzip
+import json
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from controller.app import SystemClock
+from controller.core.commands import Command, Verb
+from controller.core.readings import Counted, Gauged, Reading, Unread
+from controller.core.view import ServiceState, View
+from controller.demo.processes import Children
+from controller.operations import Operations
+from controller.outbound import open_session
+from controller.store.memory import MemoryStore
+from controller.telemetry.metric import Metric, checked_query, filled
+from controller.telemetry.prometheus import MAX_BODY, Prometheus
+from tests.loop.world import FILE
+from tests.support.process import Process, free_port
+from tests.support.waiting import wait_until
+
+GAUGE = Metric(kind="gauge", value='max(queue_depth{service="{service}",version="{version}"})')
+RATE = Metric(
+    kind="rate",
+    events='sum(wrong_total{service="{service}",version="{version}"})',
+    total='sum(labelled_total{service="{service}",version="{version}"})',
+)
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def vector(*values: object, at: float | None = None) -> web.Response:
+    """An answer of Prometheus: a series for each value."""
+    result = [{"metric": {}, "value": [time.time() if at is None else at, value]} for value in values]
+    return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
+
+
+@contextlib.asynccontextmanager
+async def serving(answer: Answer) -> AsyncIterator[str]:
+    """A server that answers every path so."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def rollout_of(*metrics: str) -> tuple[View, ServiceState]:
+    """A rollout of v2 whose policy names these metrics."""
+    clock = SystemClock()
+    store = MemoryStore(clock=clock)
+    operations = Operations(store, clock, (), metrics)
+    listed = ", ".join(f"{{name: {name}}}" for name in metrics)
+    text = FILE.format(name="scorer", port=10000, fallback="manual") + f"  metrics: [{listed}]\n"
+    await operations.apply(text, who="alice")
+    await operations.act("scorer", Command(Verb.START, "because", "v2"), who="alice")
+    view = await store.load()
+    return view, view.services["scorer"]
+
+
+@dataclass
+class Reader:
+    """Metrics as they are read from an address."""
+
+    prometheus: Prometheus
+    view: View
+    state: ServiceState
+    told: list[int] = field(default_factory=list)
+
+    async def read(self) -> dict[str, Reading]:
+        """One reading of everything."""
+        await self.prometheus.read(self.view)
+        return dict(self.prometheus.take(self.state))
+
+
+@contextlib.asynccontextmanager
+async def reading(address: str, timeout: float = 1.0, **metrics: Metric) -> AsyncIterator[Reader]:
+    """A reader of these metrics."""
+    view, state = await rollout_of(*metrics)
+    async with open_session() as session:
+        prometheus = Prometheus(
+            address,
+            metrics,
+            session=session,
+            clock=SystemClock(),
+            interval=1.0,
+            timeout=timeout,
+            on_news=lambda: None,
+        )
+        yield Reader(prometheus, view, state)
+
+
+def always(response: Callable[[], web.StreamResponse]) -> Answer:
+    """The same answer for everything."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return response()
+
+    return answer
+
+
+async def endless(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        for _ in range(1000):
+            await response.write(b" " * 65_536)
+    return response
+
+
+async def never(request: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(30)
+    return web.Response()
+
+
+def text(body: str, content_type: str = "application/json") -> Answer:
+    return always(lambda: web.Response(text=body, content_type=content_type))
+
+
+def data(kind: str, result: object) -> Answer:
+    return text(json.dumps({"status": "success", "data": {"resultType": kind, "result": result}}))
+
+
+HOSTILE: dict[str, tuple[Answer, str]] = {
+    "NaN": (always(lambda: vector("NaN")), "its value is nan"),
+    "infinity": (always(lambda: vector("+Inf")), "its value is inf"),
+    "minus infinity": (always(lambda: vector("-Inf")), "its value is -inf"),
+    "beyond a float": (always(lambda: vector("1e400")), "its value is inf"),
+    "no series": (always(vector), "no such series"),
+    "two series": (always(lambda: vector("1", "2")), "2 series where one is needed"),
+    "no number": (always(lambda: vector("many")), "holds no number"),
+    "null": (always(lambda: vector(None)), "holds no number"),
+    "a string": (data("string", [1.0, "x"]), "the query gives a string"),
+    "a scalar": (data("scalar", [1.0, "1"]), "the query gives a scalar"),
+    "a matrix": (data("matrix", []), "the query gives a matrix"),
+    "a sample of an hour ago": (always(lambda: vector("1", at=time.time() - 3600)), "of another time"),
+    "a sample of the future": (always(lambda: vector("1", at=time.time() + 3600)), "of another time"),
+    "a time that is none": (always(lambda: vector("1", at=float("nan"))), "of another time|not one of Prometheus"),
+    "an error": (text('{"status":"error","error":"bad"}'), "not one of Prometheus"),
+    "HTML": (text("<html>login</html>", "text/html"), "not one of Prometheus"),
+    "a list": (text("[]"), "not one of Prometheus"),
+    "deep": (text("[" * 60_000), "not one of Prometheus"),
+    "half an answer": (text('{"status":"succ'), "not one of Prometheus"),
+    "500": (always(lambda: web.Response(status=500)), "HTTP 500"),
+    "a redirect": (
+        always(lambda: web.Response(status=302, headers={"Location": "http://169.254.169.254/"})),
+        "HTTP 302",
+    ),
+    "gzip": (
+        always(lambda: web.Response(body=gzip.compress(b" " * 10_000_000), headers={"Content-Encoding": "gzip"})),
+        "compressed",
+    ),
+    "endless": (endless, f"more than {MAX_BODY} bytes"),
+    "slow": (never, "no answer within"),
+}
+
+
+@pytest.mark.parametrize(("answer", "said"), HOSTILE.values(), ids=HOSTILE.keys())
+async def test_what_is_no_number_of_now_is_unread_and_says_why(answer: Answer, said: str) -> None:
+    """No answer, however wrong, is more than UNKNOWN: it ends nothing and takes no longer than it may."""
+    async with serving(answer) as address, reading(address, timeout=0.5, queue=GAUGE) as reader:
+        (found,) = (await reader.read()).values()
+        assert isinstance(found, Unread)
+        assert found.why.startswith("of v2: ")
+        assert any(part in found.why for part in said.split("|")), found.why
+
+
+async def test_nobody_there() -> None:
+    """A connection that is refused is a reason too."""
+    async with reading(f"http://127.0.0.1:{free_port()}", queue=GAUGE) as reader:
+        (found,) = (await reader.read()).values()
+        assert isinstance(found, Unread)
+        assert "cannot be asked" in found.why
+
+
+async def test_counters_become_counts() -> None:
+    """The first sight of counters is where counting starts; a reset is no reading; rises that wait are added up."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        query = request.query["query"]
+        version = "v2" if 'version="v2"' in query else "v1"
+        return vector(str(counters[version, "wrong" if "wrong_total" in query else "total"]))
+
+    counters = {("v2", "wrong"): 5.0, ("v2", "total"): 50.0, ("v1", "wrong"): 40.0, ("v1", "total"): 900.0}
+    async with serving(answer) as address, reading(address, accuracy=RATE) as reader:
+        assert await reader.read() == {}
+        counters |= {("v2", "wrong"): 7.0, ("v2", "total"): 60.0, ("v1", "total"): 1000.0}
+        await reader.prometheus.read(reader.view)
+        counters |= {("v1", "wrong"): 41.0, ("v1", "total"): 1010.0}
+        assert await reader.read() == {"accuracy": Counted(10, 2, 110, 1)}
+        counters |= {("v2", "wrong"): 0.0, ("v2", "total"): 3.0}
+        (reset,) = (await reader.read()).values()
+        assert isinstance(reset, Unread)
+        assert "reset" in reset.why
+        counters |= {("v2", "wrong"): 4.0}
+        (more,) = (await reader.read()).values()
+        assert isinstance(more, Unread)
+        assert "more events than" in more.why
+
+
+GOOD = (
+    'up{version="{version}"}',
+    "up{version='{version}'}",
+    'a{service = "{service}", version="x-{version}"} / on() b{version="{version}"}',
+    'x{note="say \\"hi\\"",version="{version}"}',
+)
+BAD = (
+    "up{version={version}}",
+    'up{version=~"{version}"}',
+    'up{version!="{version}"}',
+    "up{version=`{version}`}",
+    '{version}{a="b"}',
+    'label_replace(up, "version", "{version}", "a", "b")',
+    'up{service="{service}"}',
+    'up{version="{version}',
+    'up{version="{version}"} # {service}"',
+    "",
+    'up{version="{version}"}' + " " * 5000,
+)
+
+
+@pytest.mark.parametrize("query", GOOD)
+def test_places_are_values_of_labels(query: str) -> None:
+    """A place in quotes after an equals sign is filled, with whatever a name holds escaped."""
+    assert checked_query(query) == query
+    assert "{version}" not in filled(query, "scorer", "v1.2")
+    assert '\\"' in filled('up{version="{version}"}', "s", 'v"} or up{a="')
+
+
+@pytest.mark.parametrize("query", BAD)
+def test_a_place_anywhere_else_is_refused(query: str) -> None:
+    """Outside of quotes, in a pattern, in a raw string, in a function's argument, in a comment; or nowhere at all."""
+    with pytest.raises(ValueError, match=r"value of a label|both versions|at most"):
+        checked_query(query)
+
+
+CONFIG = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+  - job_name: models
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+
+
+@dataclass
+class Exporter:
+    """What two versions of a model would tell Prometheus."""
+
+    wrong: dict[str, int] = field(default_factory=lambda: {"v1": 0, "v2": 0})
+    labelled: dict[str, int] = field(default_factory=lambda: {"v1": 0, "v2": 0})
+    queue: dict[str, float] = field(default_factory=lambda: {"v1": 4.0, "v2": 6.0})
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """The text format."""
+        lines = []
+        for name, values in (
+            ("wrong_total", self.wrong),
+            ("labelled_total", self.labelled),
+            ("queue_depth", self.queue),
+        ):
+            lines += [f'{name}{{service="scorer",version="{v}"}} {value}' for v, value in values.items()]
+        return web.Response(text="\n".join(lines) + "\n")
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="Debian's package `prometheus` is not installed")
+async def test_a_real_prometheus(processes: Children, tmp_path: Path) -> None:
+    """Rates and gauges through a real scrape and a real query; a target that is gone is unread, and so is its end."""
+    exporter = Exporter()
+    async with serving(exporter.answer) as target:
+        config, port = tmp_path / "prometheus.yml", free_port()
+        config.write_text(CONFIG.format(port=target.rpartition(":")[2]))
+        command = [
+            "prometheus",
+            f"--config.file={config}",
+            f"--storage.tsdb.path={tmp_path / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
+        server = Process(processes, "prometheus", command)
+        server.launch()
+        async with reading(f"http://127.0.0.1:{port}", timeout=5.0, accuracy=RATE, queue=GAUGE) as reader:
+
+            async def gauge() -> bool:
+                return (await reader.read()).get("queue") == Gauged(6.0, 4.0, True, 3, 5)
+
+            await wait_until(gauge, 30.0, every=0.2)
+            counted: list[int] = [0, 0, 0, 0]
+            exporter.wrong, exporter.labelled = {"v1": 3, "v2": 9}, {"v1": 300, "v2": 50}
+
+            async def rate() -> bool:
+                found = (await reader.read()).get("accuracy")
+                if isinstance(found, Counted):
+                    counted[:] = [a + b for a, b in zip(counted, found, strict=True)]
+                return counted == [50, 9, 300, 3]
+
+            await wait_until(rate, 20.0, every=0.2)
+            exporter.queue = {"v1": 4.0}
+
+            async def gone() -> bool:
+                found = (await reader.read())["queue"]
+                return isinstance(found, Unread) and "no such series" in found.why
+
+            await wait_until(gone, 20.0, every=0.2)
+            server.stop()
+            assert all(isinstance(found, Unread) for found in (await reader.read()).values())
