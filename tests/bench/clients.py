@@ -1,0 +1,97 @@
+"""Many xDS clients in a process of their own, as light as they can be: they acknowledge the routes they are sent.
+
+Started by the benchmarks with the server's address, the number of streams and of connections. Writes `ready` once all
+streams have their routes; then reads version numbers to wait for, and answers each with a line of JSON: how many
+seconds after the line was read the first and the last stream had it.
+"""
+
+import asyncio
+import json
+import resource
+import sys
+import time
+from typing import Any
+
+import grpc
+
+from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
+from controller.xds.snapshot import RDS
+
+METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
+OPENING = 64
+"""Streams that are opened at the same time; each is tried again until it stands, as Envoy does."""
+
+
+class Crowd:
+    """All the streams."""
+
+    def __init__(self, delta: bool, table: str, streams: int) -> None:
+        self._delta = delta
+        self._table = table
+        self._streams = streams
+        self._versions: list[str] = [""] * streams
+        self._at: list[float] = [0.0] * streams
+        self._news = asyncio.Event()
+        self._gate = asyncio.Semaphore(OPENING)
+        self.tries = 0
+
+    async def run(self, channels: list[grpc.aio.Channel]) -> None:
+        """Every stream, for ever."""
+        await asyncio.gather(*(self._keep(channels[i % len(channels)], i) for i in range(self._streams)))
+
+    async def wait(self, version: str) -> tuple[float, float]:
+        """When the first and the last stream had that version (of any: "")."""
+        while not all(held == version if version else held for held in self._versions):
+            self._news.clear()
+            await self._news.wait()
+        return min(self._at), max(self._at)
+
+    async def _keep(self, channel: grpc.aio.Channel, number: int) -> None:
+        while True:
+            try:
+                await self._talk(channel, number)
+            except grpc.aio.AioRpcError:
+                await asyncio.sleep(0.1 + 0.1 * (number % 7))
+
+    async def _talk(self, channel: grpc.aio.Channel, number: int) -> None:
+        name = "DeltaAggregatedResources" if self._delta else "StreamAggregatedResources"
+        async with self._gate:
+            self.tries += 1
+            call = channel.stream_stream(METHOD + name)()
+            await call.write(self._request(node=pb.Node(id=f"bench-{number}", cluster="edge")))
+            data = await call.read()
+        while data is not grpc.aio.EOF:  # type: ignore[attr-defined]
+            head = (pb.DeltaDiscoveryResponseHead if self._delta else pb.DiscoveryResponseHead).FromString(data)
+            version = head.system_version_info if self._delta else head.version_info  # type: ignore[union-attr]
+            await call.write(self._request(response_nonce=head.nonce))
+            self._versions[number], self._at[number] = version, time.monotonic()
+            self._news.set()
+            data = await call.read()
+
+    def _request(self, **fields: Any) -> bytes:
+        if self._delta:
+            names = [self._table] if "node" in fields else []
+            return pb.DeltaDiscoveryRequest(type_url=RDS, resource_names_subscribe=names, **fields).SerializeToString()
+        return pb.DiscoveryRequest(type_url=RDS, resource_names=[self._table], **fields).SerializeToString()
+
+
+async def main(address: str, streams: int, connections: int, kind: str, table: str) -> None:
+    """Until standard input ends."""
+    options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
+    channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(connections)]
+    crowd = Crowd(kind == "delta", table, streams)
+    running = asyncio.create_task(crowd.run(channels))
+    await crowd.wait("")
+    print(json.dumps({"tries": crowd.tries}), flush=True)
+    while version := (await asyncio.to_thread(sys.stdin.readline)).strip():
+        first, last = await crowd.wait(version)
+        print(json.dumps({"first": first, "last": last}), flush=True)
+    running.cancel()
+    for channel in channels:
+        await channel.close()
+
+
+if __name__ == "__main__":
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]))
