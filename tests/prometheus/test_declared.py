@@ -9,8 +9,10 @@ from controller.core.commands import Command, Verb
 from controller.core.errors import Code, Refusal
 from controller.core.spec import MetricPolicy
 from controller.core.specfile import read_service
+from controller.core.verdict import Sample
 from controller.operations import Operations
 from controller.settings import read_settings
+from controller.simulation.trial import Trial
 from controller.store.memory import MemoryStore
 from tests.loop.world import FILE, TwoClocks
 
@@ -90,3 +92,15 @@ def test_settings_that_cannot_be_read_are_refused(refused: Callable[[str], str])
     too_many = f"{address}[metrics.queue]\nkind = 'gauge'\n{QUERY}\nworse_in = 6\n"
     assert "`worse_in` is at most `readings`" in refused(too_many)
     assert "prometheus: " in refused('prometheus = "file:///etc/passwd"\n')
+
+
+def test_judging_without_a_prometheus_leaves_them_out() -> None:
+    """`haldane judge` and `simulate` have none to ask: a metric that is never read would hold every step."""
+    service = read_service(declared("[{name: accuracy}]")).service
+    assert service
+    trial = Trial(service)
+    assert trial.rollout.policy.metrics == ()
+    stable, canary = (Sample(n, n, {"5xx": 0, "4xx": 0}) for n in (400, 100))
+    for second in range(1, 60):
+        trial.look(float(second), stable, canary)
+    assert trial.rollout.step == 1
