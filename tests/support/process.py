@@ -7,9 +7,14 @@ from collections.abc import Mapping, Sequence
 from controller.demo.processes import Child, Children, free_ports
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens now."""
-    return free_ports(1)[0]
+    """A port of 127.0.0.1 on which nobody listens now; never the same one twice, since it may not be bound yet."""
+    port = next(port for port in free_ports(len(_given) + 1) if port not in _given)
+    _given.add(port)
+    return port
 
 
 class Process:
