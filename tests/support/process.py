@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from controller.demo.processes import Child, Children, free_ports
 
-
 _given: set[int] = set()
 
 
