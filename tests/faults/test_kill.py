@@ -52,6 +52,7 @@ async def test_a_rollout_is_promoted_though_the_controller_dies_in_phase_after_p
         await made.end()
 
 
+@pytest.mark.soak
 async def test_a_freeze_outlives_kill_and_so_does_the_rollback_that_it_holds(processes: Children) -> None:
     """Frozen with a canary that does harm: killed, frozen still, and told once. Unfrozen, the rollback is decided;
     killed before it is written nothing moves, killed after it is written the next life serves it."""

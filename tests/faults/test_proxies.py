@@ -19,6 +19,7 @@ from tests.xds.door import ADS, Client
 pytestmark = pytest.mark.envoy
 
 
+@pytest.mark.soak
 async def test_what_envoy_refuses_is_told_once_and_holds_nobody_else(processes: Children) -> None:
     """A second service wants a port that another program has: Envoy refuses its listener.
 

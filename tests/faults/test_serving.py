@@ -64,6 +64,7 @@ async def test_told_to_end_the_controller_ends_every_open_stream_with_a_word(pro
 
 
 @pytest.mark.envoy
+@pytest.mark.soak
 async def test_a_full_disk_stops_decisions_and_nothing_else(processes: Children) -> None:
     """In the middle of a rollout nothing can be written any more, and the canary begins to do harm.
 
@@ -89,6 +90,7 @@ async def test_a_full_disk_stops_decisions_and_nothing_else(processes: Children)
 
 
 @pytest.mark.envoy
+@pytest.mark.soak
 async def test_a_disk_that_hangs_holds_up_decisions_and_no_proxy(processes: Children) -> None:
     """For four seconds the disk takes nothing: a proxy that comes meanwhile is served, and then all goes on."""
     async with trial(processes, fault="commit:before/rollout_warm=sleep:4") as made:
@@ -105,6 +107,7 @@ async def test_a_disk_that_hangs_holds_up_decisions_and_no_proxy(processes: Chil
 
 
 @pytest.mark.envoy
+@pytest.mark.soak
 async def test_a_corrupt_state_file_is_refused_and_kept_and_traffic_goes_on(processes: Children) -> None:
     """The controller does not start, says what is wrong and how to restore, and leaves the file as it is; Envoy keeps
     its split. With the file restored the rollout goes on."""

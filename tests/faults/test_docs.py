@@ -1,0 +1,39 @@
+"""The pages about faults are held to the suite."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("page", ["faults.md", "track-record.md"])
+def test_every_test_that_a_page_names_exists(page: str) -> None:
+    """By its file, its class and its name."""
+    named = set(re.findall(r"(tests/[\w/]+\.py)((?:::\w+)*)", (ROOT / "docs" / page).read_text()))
+    assert named
+    missing = [path + name for path, name in named if not exists(ROOT / path, name.split("::")[1:])]
+    assert missing == []
+
+
+def test_every_row_of_the_fault_matrix_has_its_tests_or_a_reason() -> None:
+    """Thirty-three rows, in order."""
+    section = (ROOT / "docs" / "faults.md").read_text().partition("## The fault matrix")[2].partition("## Bad")[0]
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", section, re.M)
+    assert [int(number) for number, _ in rows] == list(range(1, 34))
+    assert [n for n, text in rows if "tests/" not in text and "not applicable" not in text] == []
+
+
+def exists(path: Path, names: list[str]) -> bool:
+    """Whether that file has that class and function."""
+    if not path.exists():
+        return False
+    body = ast.parse(path.read_text()).body
+    for name in names:
+        found = [node for node in body if getattr(node, "name", None) == name]
+        if not found:
+            return False
+        body = getattr(found[0], "body", [])
+    return True
