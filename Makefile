@@ -23,7 +23,7 @@ demo: $(INSTALLED)  ## the main job, end to end, on a real Envoy: promoted, roll
 	@$(BIN)/haldane demo
 
 test: $(INSTALLED)  ## the whole test suite, real Envoy included
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -m "not soak" -n 3 --dist worksteal
 
 soak: $(INSTALLED)  ## the long tests
 	$(BIN)/python -m pytest -m soak --timeout 3600

@@ -120,7 +120,8 @@ def surroundings() -> dict[str, str]:
 def free_ports(count: int) -> list[int]:
     """That many ports of 127.0.0.1 on which nobody listens now."""
     found: list[int] = []
-    for port in random.sample(_PORTS, k=len(_PORTS)):
+    # From the system and not from the seed: processes that were seeded alike must not pick the same ports.
+    for port in random.SystemRandom().sample(_PORTS, k=len(_PORTS)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
