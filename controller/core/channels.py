@@ -15,6 +15,8 @@ from controller.core.units import PARTS
 ALTERNATIVES = ((0.004, 0.3), (0.02, 0.45), (0.1, 0.12), (0.5, 0.13))
 """Errors above what the null allows, as shares, each with its part of the channel's wealth. In points and not as
 ratios: in an incident that both sides share a bet on two points more stakes little by itself."""
+COLD_ALTERNATIVES = ((0.004, 0.0), (0.02, 0.1), (0.1, 0.45), (0.5, 0.45))
+"""The same during the warm-up: against its wide margin only large differences can be shown."""
 CLIENT_ALTERNATIVES = ((0.015, 0.5), (0.06, 0.3), (0.4, 0.2))
 """Likewise for client errors."""
 STUCK = ((0.3, 0.4), (0.8, 0.6))
@@ -50,6 +52,9 @@ ALTERNATIVES_OF = {
     **dict.fromkeys(TAILS, ODDS),
 }
 """The alternatives of each channel, each with its part of the channel's stake."""
+
+COLD_ALTERNATIVES_OF = {**ALTERNATIVES_OF, "5xx": COLD_ALTERNATIVES, "errors_max": COLD_ALTERNATIVES}
+"""Likewise during the warm-up: the same alternatives, with other parts."""
 
 WARM_UP_MARGIN = 0.05
 """Errors allowed above stable's during the warm-up, as a share."""

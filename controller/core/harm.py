@@ -9,6 +9,7 @@ from math import sqrt
 from controller.core.blocks import MOMENT, Block
 from controller.core.channels import (
     ALTERNATIVES_OF,
+    COLD_ALTERNATIVES_OF,
     LIMITS,
     MOST_GAIN,
     ODDS,
@@ -173,7 +174,8 @@ def _bet_on_shift(
 
 
 def _bet(plan: Plan, after: Evidence, name: str, gains: Sequence[float]) -> None:
-    after.harm[name] = after.harm[name].after(after.left * plan.weights[name], ALTERNATIVES_OF[name], gains)
+    alternatives = (ALTERNATIVES_OF if after.warm else COLD_ALTERNATIVES_OF)[name]
+    after.harm[name] = after.harm[name].after(after.left * plan.weights[name], alternatives, gains)
 
 
 def _note(policy: Policy, plan: Plan, after: Evidence, name: str, step: int, q: float, counts: Counts) -> None:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 HALF_LIFE, HALF_LIFE_COUNT = 120.0, 1000.0
 """Seconds, or requests where that is longer, after which what was seen counts half."""
-HALF_LIFE_INCIDENT = 1200.0
-"""Seconds likewise while stable is in trouble: an incident is not the new baseline, unless it never ends."""
+ACCEPTED = 1800.0
+"""Seconds of trouble after which it is what one has to expect: the baseline stands still until then."""
 FAST, FAST_COUNT = 3.0, 60.0
 """Seconds or requests, for the fast average that notices an incident."""
 PRIOR_EVENTS, PRIOR = 0.5, 250.0
@@ -16,19 +16,25 @@ INCIDENT_RATIO, INCIDENT_POINTS = 3.0, 0.02
 
 
 class Rate(NamedTuple):
-    """Decaying counts of one kind of event on stable, slow and fast."""
+    """Decaying counts of one kind of event on stable, slow and fast; and for how long stable has been in trouble."""
 
     n: float = 0.0
     x: float = 0.0
     fast_n: float = 0.0
     fast_x: float = 0.0
+    troubled_for: float = 0.0
 
     def after(self, n: float, x: float, seconds: float, *, incident: bool) -> "Rate":
         """With n more requests and x more events, `seconds` later."""
-        slow = 0.5 ** min(seconds / (HALF_LIFE_INCIDENT if incident else HALF_LIFE), n / HALF_LIFE_COUNT)
+        slow_n, slow_x, fast_n, fast_x, troubled_for = self
         fast = 0.5 ** min(seconds / FAST, n / FAST_COUNT)
-        gain = slow if not incident else slow * HALF_LIFE / HALF_LIFE_INCIDENT
-        return Rate(self.n * slow + n * gain, self.x * slow + x * gain, self.fast_n * fast + n, self.fast_x * fast + x)
+        fast_n, fast_x = fast_n * fast + n, fast_x * fast + x
+        if incident:
+            troubled_for += seconds
+            if troubled_for < ACCEPTED:
+                return Rate(slow_n, slow_x, fast_n, fast_x, troubled_for)
+        slow = 0.5 ** min(seconds / HALF_LIFE, n / HALF_LIFE_COUNT)
+        return Rate(slow_n * slow + n, slow_x * slow + x, fast_n, fast_x, troubled_for if incident else 0.0)
 
     @property
     def baseline(self) -> float:
@@ -38,8 +44,9 @@ class Rate(NamedTuple):
     @property
     def guess(self) -> float:
         """The best guess of the present rate: the baseline, or what the fast average surely exceeds it by."""
+        baseline = self.baseline
         sure = self.fast_x - 3 * sqrt(self.fast_x)
-        return max(self.baseline, sure / self.fast_n) if sure > 0 else self.baseline
+        return sure / self.fast_n if sure > baseline * self.fast_n else baseline
 
     @property
     def troubled(self) -> bool:
