@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,19 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from controller.demo.processes import free_ports
 from tests.admin.doors import service_file
 from tests.cli.desk import WITHIN, eventually
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports on which nobody listens now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 @pytest.fixture
