@@ -114,7 +114,7 @@ def weigh(
     if around.harm and verdict.outcome is not Outcome.HARM:
         verdict = replace(verdict, outcome=Outcome.HARM, reasons=(around.harm,))
     passed = 0.0 if session.at is None else max(0.0, at - session.at)
-    progress = session.progress.after(passed, blind=verdict.blind or _idle(verdict))
+    progress = session.progress.after(passed, blind=verdict.blind, idle=_idle(verdict))
 
     def blocked(act: Act) -> Freeze | None:
         return blocking(around.freezes, state.name, act)

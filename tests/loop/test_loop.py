@@ -235,3 +235,14 @@ async def test_time_without_traffic_serves_no_dwell() -> None:
         await world.ticks(2)
         assert (await world.rollout()).weight == 5000
         await reach(world, Phase.PROMOTED)
+
+
+async def test_a_deadline_comes_also_where_nobody_asks_for_anything() -> None:
+    """No requests for longer than the deadline: what the policy says for that case happens, and no step is taken."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply(extra="\n  deadline: 30s\n  on_insufficient: rollback")
+        await world.act(Verb.START, canary="v2")
+        await world.ticks(8)
+        await world.ticks(60, rps=0)
+        assert (await world.rollout()).phase is Phase.ROLLED_BACK
