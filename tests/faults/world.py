@@ -96,7 +96,7 @@ class Trial:
     async def told_to_end(self) -> None:
         """SIGTERM; and if it died while it drained, another life."""
         controller = self.world.controller
-        code = controller.stop(30)
+        code = await asyncio.to_thread(controller.stop, 30)  # the model servers live in this thread
         assert code in (0, -signal.SIGKILL)
         self.deaths += code != 0
         await self.live()
