@@ -77,8 +77,8 @@ _LIMIT_WEIGHT = 0.15
 
 GATE_METRICS = ("5xx", "4xx", "latency_p50", "latency_p99")
 """What must be shown to be harmless before a step is left."""
-GATE_TARGETS = ((0.0, 0.7), (0.4, 0.3))
-"""Alternatives at a gate: the canary is like stable; it uses 40 % of the margin."""
+GATE_TARGETS = ((0.15, 1.0),)
+"""The alternative at a gate: the canary is worse than stable by this part of the margin."""
 RISK = 0.0125
 """Margin times next weight at a gate: what a wrong step may cost in errors, as a share of all traffic."""
 

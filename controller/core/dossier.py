@@ -7,7 +7,7 @@ restart with another clock goes on where it was.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from math import inf, isfinite
-from operator import add
+from operator import add, attrgetter
 from typing import Any, NamedTuple
 
 from controller.core.arrivals import Arrivals
@@ -104,9 +104,7 @@ class Evidence:
 
     def copy(self) -> "Evidence":
         """An independent one: the parts are immutable, the dictionaries are copied."""
-        twin = object.__new__(Evidence)
-        for name in _NAMES:
-            setattr(twin, name, getattr(self, name))
+        twin = Evidence(*_VALUES(self))
         twin.harm, twin.proofs, twin.recent = self.harm.copy(), self.proofs.copy(), self.recent.copy()
         return twin
 
@@ -131,6 +129,7 @@ class Evidence:
 
 
 _NAMES = tuple(f.name for f in fields(Evidence))
+_VALUES = attrgetter(*_NAMES)
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from math import exp, log
 from typing import NamedTuple
 
 from controller.core.channels import GATE_TARGETS
-from controller.core.evidence import Null, bernoulli_bet, e_value, grown
+from controller.core.evidence import Bet, Null, bernoulli_bet, e_value, grown
 
 MOST = 20.0
 """Wealth is cut off at this many times the limit, so a canary that turns bad closes its gates soon."""
@@ -23,15 +23,10 @@ LEAST_RATE, LEAST_ROOM = 0.0003, 0.01
 
 
 class Gate(NamedTuple):
-    """One metric against one margin: the stake not yet placed and the wealth of its bets."""
+    """One metric against one margin: the stake not yet placed, and the wealth of what was."""
 
     unplaced: float = 1.0
-    bets: tuple[float, ...] = (0.0,) * len(GATE_TARGETS)
-
-    @property
-    def total(self) -> float:
-        """The evidence of no harm."""
-        return self.unplaced + sum(self.bets)
+    wealth: float = 0.0
 
 
 class Proof(NamedTuple):
@@ -62,39 +57,36 @@ class Proof(NamedTuple):
 
     def settled(self, time: float, left: float, ahead: int, margin_of: Callable[[int], float], most: float) -> "Proof":
         """After betting on what was seen, at all gates from the `ahead`-th on. `left` is what stays unplaced."""
-        r, counts = self.n_c / self.n_s, (self.n_c, self.x_c, self.n_s, self.x_s)
+        r = self.n_c / self.n_s
         gates = list(self.gates)
         for i in range(ahead, len(gates)):
-            unplaced, bets = gates[i]
+            unplaced, wealth = gates[i]
             fresh = unplaced - left if unplaced > left else 0.0
-            margin = margin_of(i)
-            null, q = Null(1.0, margin), _guess(self.q, margin)
-            grew = []
-            for wealth, (part, share) in zip(bets, GATE_TARGETS, strict=True):
-                bet = bernoulli_bet(null, q, q + part * margin, r)
-                after = grown(wealth + fresh * share, e_value(bet, *counts))
-                grew.append(after if after < most else most)
-            gates[i] = Gate(unplaced - fresh, tuple(grew))
+            bet = _bet(self.q, margin_of(i), r)
+            wealth = grown(wealth + fresh, e_value(bet, self.n_c, self.x_c, self.n_s, self.x_s))
+            gates[i] = Gate(unplaced - fresh, wealth if wealth < most else most)
         shown, best = [], 0.0
         for gate in reversed(gates):
-            best = max(best, gate.total)
+            best = max(best, gate.unplaced + gate.wealth)
             shown.append(best)
         return Proof(tuple(gates), tuple(reversed(shown)), time)
 
 
 def still_needed(gate: Gate, margin: float, q: float, r: float, limit: float) -> int | None:
     """Canary requests until the gate opens if the canary is as stable is; None if it never would."""
-    null, q = Null(1.0, margin), _guess(q, margin)
-    bet = bernoulli_bet(null, q, q, r)
+    bet = _bet(q, margin, r)
     growth = q * bet.canary_event + (1 - q) * bet.canary_other
     growth += (q * bet.stable_event + (1 - q) * bet.stable_other) / r
     if growth <= 1e-9:
         return None
-    missing = log(limit / max(gate.bets[0], gate.unplaced * 0.5, exp(-20.0)))
+    missing = log(limit / max(gate.wealth, gate.unplaced * 0.5, exp(-20.0)))
     return max(1, round(missing / growth + 0.5))
 
 
-def _guess(q: float, margin: float) -> float:
-    if q < LEAST_RATE:
-        return LEAST_RATE
-    return q if q < 1 - margin - LEAST_ROOM else max(LEAST_RATE, 1 - margin - LEAST_ROOM)
+def _bet(q: float, margin: float, r: float) -> Bet:
+    """Against 'worse by the margin', for a canary that uses a small part of it."""
+    most = 1 - margin - LEAST_ROOM
+    q = q if q < most else most
+    q = q if q > LEAST_RATE else LEAST_RATE
+    [(used, _)] = GATE_TARGETS
+    return bernoulli_bet(Null(1.0, margin), q, q + used * margin, r)

@@ -4,7 +4,7 @@ from controller.core.arrivals import Arrivals
 from controller.core.channels import GATE_METRICS, STUCK_MARGIN, TAILS, Plan, plan_of
 from controller.core.dossier import Evidence
 from controller.core.gates import still_needed
-from controller.core.harm import error_null, slower_than
+from controller.core.harm import error_null, gate_margin, slower_than
 from controller.core.slowdown import BINS, MEDIAN, TAIL
 from controller.core.spec import Policy
 from controller.core.units import PARTS, format_duration, format_parts
@@ -74,7 +74,7 @@ def proven(plan: Plan, evidence: Evidence, step: int, total: float) -> Reason:
         return Reason("no_harm", text, *rates, int(n_c), int(n_s), total, plan.limit)
     rung = plan.rung_of(step)
     shown = min([evidence.proofs[metric].shown[rung] for metric in GATE_METRICS if required(evidence, metric)])
-    margin = plan.margin("5xx", rung)
+    margin = gate_margin(plan, evidence, "5xx", rung)
     text = (
         f"shown to be no worse than stable + {margin * 100:.3g} points of server errors: {seen}; "
         f"evidence {figure(shown)}, limit {plan.gate_limit:.3g}"
@@ -204,7 +204,7 @@ def _allowed(policy: Policy, plan: Plan, evidence: Evidence, name: str) -> str:
 
 
 def _gate(plan: Plan, evidence: Evidence, metric: str, rung: int) -> Reason:
-    margin, shown = plan.margin(metric, rung), evidence.proofs[metric].shown[rung]
+    margin, shown = gate_margin(plan, evidence, metric, rung), evidence.proofs[metric].shown[rung]
     n_c, x_c, n_s, x_s = counts_of(evidence, metric)
     share = min(max(evidence.weight / PARTS, 1e-4), 0.9999)
     gate = evidence.proofs[metric].gates[rung]

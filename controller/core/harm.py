@@ -39,6 +39,8 @@ BAKE_SLOWER, BAKE_SLOWER_PER_HOUR, BAKE_SLOWER_MOST = 1.5, 1.0, 3.0
 """In the bake the canary may be slower by this factor beyond the tolerance: its load is another one, and stable's
 latency is of the past, more so with every hour."""
 LEAST_MARGIN = 0.001
+USUAL_SERVER, USUAL_CLIENT, USUAL_MOST = 0.2, 0.3, 0.02
+"""What a gate's margin has beside its level: these parts of stable's baseline, up to two points."""
 MOST_SHIFT = 0.2
 """Where more errors are allowed than this, they would drown the mean rank."""
 MOST_ALLOWED = 0.95
@@ -129,6 +131,17 @@ def slower_than(policy: Policy, evidence: Evidence) -> float:
     return slower * min(BAKE_SLOWER_MOST, BAKE_SLOWER + BAKE_SLOWER_PER_HOUR * hours)
 
 
+def gate_margin(plan: Plan, evidence: Evidence, metric: str, rung: int) -> float:
+    """How much worse than stable the canary is shown not to be: the level's margin, and a little for errors that stable
+    has as a rule. Its baseline stands still in an incident, which would else open a loophole."""
+    margin = plan.margin(metric, rung)
+    if metric == "5xx":
+        return margin + min(USUAL_MOST, USUAL_SERVER * evidence.server.baseline)
+    if metric == "4xx":
+        return margin + min(USUAL_MOST, USUAL_CLIENT * evidence.client.baseline)
+    return margin
+
+
 def _null(policy: Policy, plan: Plan, after: Evidence, name: str, block: Block) -> Null:
     """The null of a block: proxies that have not followed yet may give stable traffic in the bake's first moments."""
     if after.weight >= PARTS and not block.alone:
@@ -199,6 +212,10 @@ def _prove(policy: Policy, plan: Plan, after: Evidence, metric: str, step: int, 
     if after.time - proof.since >= min(GATE_PACE, policy.dwell / 5) - MOMENT:
         left = after.left if after.warm else 1.0 - GATE_PLACED_COLD
         proof = proof.settled(
-            after.time, left, plan.rung_of(step), lambda i: plan.margin(metric, i), GATE_MOST * plan.gate_limit
+            after.time,
+            left,
+            plan.rung_of(step),
+            lambda i: gate_margin(plan, after, metric, i),
+            GATE_MOST * plan.gate_limit,
         )
     after.proofs[metric] = proof

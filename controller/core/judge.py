@@ -136,9 +136,17 @@ def _count(after: Evidence, canary: Sample | None, stable: Sample | None, second
         after.timed, after.classed = after.timed or told, after.classed or "4xx" in stable.errors
         troubled = after.time < after.incident_until
         after.server = after.server.after(n, failed, seconds, incident=troubled)
-        after.client = after.client.after(n, bad, seconds, incident=troubled)
-        if after.server.troubled or after.client.troubled:
+        if after.server.troubled:
             after.incident_until = after.time + CALM
+
+
+def _learn_of_clients(after: Evidence) -> None:
+    """What a closed block says of stable's client errors, which are told later and less often than the others."""
+    block, time = after.classes, after.time
+    incident = time < after.incident_until
+    after.client = after.client.after(block.n_s, block.x_s, time - block.since, incident=incident)
+    if after.client.troubled:
+        after.incident_until = time + CALM
 
 
 def _patience(after: Evidence) -> float:
@@ -163,6 +171,7 @@ def _settle(policy: Policy, plan: Plan, after: Evidence, step: int, sample: Samp
         after.answers = Block(after.server.guess, time)
     if after.classes.closes(weight, time, PACE):
         settle_classes(policy, plan, after, step)
+        _learn_of_clients(after)
         after.classes = Block(after.client.guess, time)
     elif after.classes.stale(weight):
         after.classes = Block(after.client.guess, time)
