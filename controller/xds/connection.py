@@ -265,15 +265,18 @@ class Connection:
     async def _write(self) -> None:
         """Write until there is nothing left to say. One response of each type at most waits here."""
         self._catch_up()
+        patience = asyncio.get_running_loop().call_later(self._limits.write, self._lose_patience)
         try:
             while self._outbox:
-                async with asyncio.timeout(self._limits.write):
-                    await self._context.write(self._outbox.popleft())
+                await self._context.write(self._outbox.popleft())
         except grpc.aio.BaseError:
             self._outbox.clear()  # the client is gone; gRPC will tell the reader
-        except TimeoutError:
-            text = f"a response found no room within {self._limits.write:g} s: the client reads too slowly"
-            self.end(grpc.StatusCode.DEADLINE_EXCEEDED, text)
+        finally:
+            patience.cancel()
+
+    def _lose_patience(self) -> None:
+        text = f"responses found no room within {self._limits.write:g} s: the client reads too slowly"
+        self.end(grpc.StatusCode.DEADLINE_EXCEEDED, text)
 
     def _too_fast(self) -> str:
         limits = self._limits

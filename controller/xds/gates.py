@@ -8,7 +8,7 @@ traffic, and one that an unacknowledged route table may still use must stay. To 
 from collections.abc import Set
 from dataclasses import replace
 
-from controller.xds.lanes import Lane, Stream
+from controller.xds.lanes import Lane, Pending, Stream
 from controller.xds.snapshot import CDS, EDS, LDS, NOTHING, RDS, Part, Resource, Resources, Snapshot, make_table
 from controller.xds.versions import read_version
 
@@ -168,9 +168,10 @@ def _hopeless(stream: Stream, snapshot: Snapshot, part: Part) -> bool:
     return any(name in clusters and clusters[name].content in refused for name in part.needs)
 
 
-def owe_endpoints(stream: Stream, changed: Set[str]) -> Stream:
+def owe_endpoints(stream: Stream, clusters: Pending) -> Stream:
     """A changed cluster warms anew, and waits for endpoints though they are the same: owe them once more."""
-    lane = stream.lanes.get(EDS)
+    lane, held = stream.lanes.get(EDS), stream.lanes[CDS].held
+    changed = (r.name for r in clusters.carried if r.name not in held or held[r.name].content != r.content)
     names = frozenset(name for name in changed if lane and lane.subscription.covers(name))
     if not lane or not names:
         return stream

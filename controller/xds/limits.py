@@ -18,7 +18,7 @@ class Limits:
     first_request: float = 10.0
     """Seconds until a new stream must say who it is: an idle connection costs memory and tells nothing."""
     write: float = 20.0
-    """Seconds in which a response must find room in the client's window: a slower reader had better reconnect."""
+    """Seconds in which responses must find room in the client's window: a slower reader had better reconnect."""
     requests_per_second: float = 50.0
     """Sustained requests on one stream. A client's own requests number a few for each change."""
     requests_burst: int = 200

@@ -91,12 +91,13 @@ def _heard(stream: Stream, request: Request) -> Stream:
     else:
         return stream
     before, after = lane.subscription, lane.subscription.listing(request.names, empty_is_all=full)
-    lane = replace(
-        lane,
-        subscription=after,
-        owed=lane.owed | (after.names if first else after.names - before.names),
-        due=lane.due or (first and full) or (after.wildcard and not before.wildcard),
-    )
+    if first or after != before:
+        lane = replace(
+            lane,
+            subscription=after,
+            owed=lane.owed | (after.names if first else after.names - before.names),
+            due=lane.due or (first and full) or (after.wildcard and not before.wildcard),
+        )
     if first and full and stream.snapshot and _same_version(lane.brought, stream.snapshot.catalogue(url).version):
         lane = replace(lane, held=stream.snapshot.catalogue(url).select(after))
     return _put(stream, url, lane)
@@ -110,6 +111,8 @@ def _heard_delta(stream: Stream, request: DeltaRequest) -> Stream:
         stream, lane = _met(stream, lane, [version for _, version in request.initial])
     elif lane.pending and request.nonce == lane.pending.nonce:
         lane = _judged(lane, request.error, full=False)
+    if not (first or request.subscribe or request.unsubscribe):
+        return _put(stream, url, lane)
     before = lane.subscription
     after = before.changing(request.subscribe, request.unsubscribe, first=first, empty_is_all=full)
     named = frozenset(request.subscribe) & after.names
@@ -192,11 +195,10 @@ def _news(lane: Lane, pending: Pending) -> list[Part | Resource]:
 
 def _turned(stream: Stream, snapshot: Snapshot) -> Stream:
     """The newest snapshot takes the place of the one before; a refusal ends when what was refused is gone from it."""
-    lanes = {
-        url: replace(lane, refused=lane.refused & snapshot.catalogue(url).contents) if lane.refused else lane
-        for url, lane in stream.lanes.items()
-    }
-    return replace(stream, snapshot=snapshot, lanes=lanes)
+    for url, lane in stream.lanes.items():
+        if lane.refused:
+            stream = _put(stream, url, replace(lane, refused=lane.refused & snapshot.catalogue(url).contents))
+    return replace(stream, snapshot=snapshot)
 
 
 def _put(stream: Stream, type_url: str, lane: Lane) -> Stream:
@@ -226,26 +228,33 @@ def _say(stream: Stream, snapshot: Snapshot, type_url: str) -> tuple[Stream, Rep
     if target is None or (target is lane.held and not lane.owed and not lane.due):
         return stream, None
     catalogue = snapshot.catalogue(type_url)
-    changed = {name: r for name, r in target.items() if name not in lane.held or lane.held[name].content != r.content}
-    news = changed | {name: target[name] for name in lane.owed & target.keys()}
-    gone = lane.held.keys() - target.keys()
     absent = frozenset(name for name in lane.owed if name not in target and catalogue.find(name) is None)
-    lane = replace(lane, owed=lane.owed - target.keys() - absent)
-    if stream.delta:
-        carried, removed = tuple(news.values()), tuple(sorted(gone | absent))
-        silent = not news and not removed
-    else:
-        carried, removed = tuple((target if type_url in FULL else news).values()), ()
-        silent = not news and not (gone and type_url in FULL)
-    if (silent and not lane.due) or _refused_before(lane, target):
-        return _put(stream, type_url, lane), None
-    whole = catalogue.version and target is catalogue.select(lane.subscription)
-    version = catalogue.version if whole else snapshot.version(target)
-    stream = replace(stream, nonces=stream.nonces + 1)
-    reply = Reply(type_url, version, str(stream.nonces), carried, removed)
-    pending = Pending(reply.nonce, version, target, carried, snapshot)
-    stream = _put(stream, type_url, replace(lane, pending=pending, nonce=reply.nonce, due=False, brought=""))
-    return owe_endpoints(stream, changed.keys()) if type_url == CDS else stream, reply
+    owed = lane.owed - target.keys() - absent if lane.owed else lane.owed
+    told = _told(lane, target, absent, delta=stream.delta, full=type_url in FULL)
+    if told is None or _refused_before(lane, target):
+        return (stream if owed == lane.owed else _put(stream, type_url, replace(lane, owed=owed))), None
+    version = catalogue.version if target is catalogue.select(lane.subscription) else ""
+    reply = Reply(type_url, version or snapshot.version(target), str(stream.nonces + 1), *told)
+    pending = Pending(reply.nonce, reply.version, target, reply.resources, snapshot)
+    lane = replace(lane, pending=pending, nonce=reply.nonce, owed=owed, due=False, brought="")
+    stream = replace(stream, nonces=stream.nonces + 1, lanes={**stream.lanes, type_url: lane})
+    return owe_endpoints(stream, pending) if type_url == CDS else stream, reply
+
+
+def _told(
+    lane: Lane, target: Resources, absent: frozenset[str], *, delta: bool, full: bool
+) -> tuple[tuple[Resource, ...], tuple[str, ...]] | None:
+    """What brings the client to `target`: resources and removed names; None if there is nothing to say."""
+    held, owed = lane.held, lane.owed
+    changed = (r for name, r in target.items() if name in owed or name not in held or held[name].content != r.content)
+    news = [resource for resource in changed if resource.any]  # what a client brought is kept, never sent
+    gone = held.keys() - target.keys()
+    if delta:
+        removed = tuple(sorted(gone | absent))
+        return (tuple(news), removed) if news or removed or lane.due else None
+    if full:
+        return (tuple(target.values()), ()) if news or gone or lane.due else None
+    return (tuple(news), ()) if news or lane.due else None
 
 
 def _refused_before(lane: Lane, target: Resources) -> bool:
