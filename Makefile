@@ -28,6 +28,9 @@ test: $(INSTALLED)  ## the whole test suite, real Envoy included
 soak: $(INSTALLED)  ## the long tests
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
+fuzz: $(INSTALLED)  ## bytes and requests into the xDS parser and streams, for minutes
+	FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest tests/xds/test_fuzz.py tests/xds/test_stream_property.py --timeout 3600
+
 check: $(INSTALLED)  ## formatting, lint, types, import contracts, fresh stubs and drawings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -49,4 +52,4 @@ docs: $(INSTALLED)  ## draw the diagram and tables of docs/rollouts.md from the 
 bench: $(INSTALLED)  ## the benchmarks: a table, and bench/results.json
 	$(BIN)/python -m tests.bench
 
-.PHONY: help install demo test soak check format proto docs bench
+.PHONY: help install demo test soak fuzz check format proto docs bench

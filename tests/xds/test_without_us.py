@@ -1,0 +1,55 @@
+"""What an Envoy does while the controller is away."""
+
+import aiohttp
+import pytest
+
+from controller.bootstrap import render
+from controller.demo.processes import Children
+from tests.support.envoy import EnvoyProcess
+from tests.support.process import free_port
+from tests.support.waiting import wait_until
+from tests.xds.stage import ServerFactory, Stage
+
+pytestmark = pytest.mark.envoy
+
+
+async def answer(port: int) -> str:
+    """The version that answers on that port, or what went wrong."""
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/") as response:
+            return response.headers.get("x-haldane-version", str(response.status))
+    except aiohttp.ClientConnectorError:
+        return "refused"
+
+
+@pytest.mark.parametrize("protocol", ["sotw", "delta"])
+async def test_a_running_envoy_goes_on_and_a_restarted_one_serves_nothing_rather_than_something_old(
+    processes: Children, model_server: ServerFactory, protocol: str
+) -> None:
+    """It keeps its split while the controller is away. Restarted meanwhile it takes no connection, so nobody is sent
+    to a version that was rolled back; and serves the newest split as soon as the controller is back."""
+    playing = Stage([await model_server(version) for version in ("v1", "v2")], free_port())
+    playing.publish(playing.fraud(canary=10_000))
+    await playing.open()
+    bootstrap = render(
+        fleet="edge",
+        xds=f"127.0.0.1:{playing.xds_port}",
+        envoy_admin=f"127.0.0.1:{free_port()}",
+        protocol=protocol,  # type: ignore[arg-type]
+    )
+    envoy = EnvoyProcess(processes, bootstrap)
+    await envoy.start()
+    await playing.in_sync()
+    await playing.close()
+    assert await answer(playing.port) == "v2"
+    envoy.kill()
+    await envoy.start()  # four seconds: Envoy waits for clusters and for listeners, then gives up
+    assert await answer(playing.port) == "refused"
+    playing.publish(playing.fraud())
+    await playing.open()
+
+    async def serves() -> bool:
+        return await answer(playing.port) == "v1"
+
+    await wait_until(serves, 5.0)
+    await playing.close()
