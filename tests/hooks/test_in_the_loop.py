@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -131,16 +130,14 @@ async def test_promotion_waits_for_its_confirmation(store: MemoryStore, clock: T
 
 async def test_a_hook_that_hangs_does_not_delay_a_rollback(store: MemoryStore, clock: TwoClocks) -> None:
     """Everything that can hang hangs: gates, the rollback hook, event hooks, a notification target. Harm is taken
-    back at the same tick as with no hooks at all, in no more time."""
+    back at the same tick as with no hooks at all."""
     async with receiving("hang") as hung:
         every = ("rollout", "confirm-traffic-increase", "confirm-promotion", "rollback", "event", "post-rollout")
         async with controller(store, clock, qa=hook(hung.url, *every, timeout=60)) as hooked, _told(hooked, hung):
             await hooked.start("qa")
             await wait_until(lambda: _ticked(hooked, "hook qa (rollout) has not answered yet"))
             await wait_until(lambda: len(hung.posted) >= 4)
-            started = time.monotonic()
             ticks = await hooked.until(Phase.ROLLED_BACK, canary_errors=0.5)
-            assert time.monotonic() - started < 2
     plain_clock = TwoClocks()
     async with running(MemoryStore(clock=plain_clock), plain_clock) as world:
         plain = Hooked(world, hooked.gates)

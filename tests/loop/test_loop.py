@@ -241,7 +241,7 @@ async def test_a_deadline_comes_also_where_nobody_asks_for_anything() -> None:
     """No requests for longer than the deadline: what the policy says for that case happens, and no step is taken."""
     clock = TwoClocks()
     async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply(extra="\n  deadline: 30s\n  on_insufficient: rollback")
+        await world.apply(extra="  deadline: 30s\n  on_insufficient: rollback\n")
         await world.act(Verb.START, canary="v2")
         await world.ticks(8)
         await world.ticks(60, rps=0)

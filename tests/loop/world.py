@@ -35,7 +35,7 @@ policy:
   warmup: 2s
   bake: 5s
   errors: {{max: 20%}}
-  fallback: {fallback}{extra}
+  fallback: {fallback}
 """
 
 
@@ -126,7 +126,7 @@ class World:
         self, name: str = "scorer", *, port: int = 10000, fallback: str = "manual", extra: str = ""
     ) -> None:
         """Declare a service."""
-        await self.operations.apply(FILE.format(name=name, port=port, fallback=fallback, extra=extra), who="alice")
+        await self.operations.apply(FILE.format(name=name, port=port, fallback=fallback) + extra, who="alice")
 
     async def act(self, verb: Verb, name: str = "scorer", *, canary: str = "", force: bool = False) -> None:
         """An operator's command."""
