@@ -9,8 +9,10 @@ SETTLING = 5.0
 """Seconds after a change of weight in which proxies may still serve the weight before."""
 IMPOSSIBLE = log(1e-6)
 """The log-probability below which 'none of these requests went to the canary' is no accident."""
-SUSTAINED = 10.0
+SUSTAINED = 30.0
 """Seconds that the canary must be without requests, beyond that."""
+UNUSUAL = 10
+"""How many times longer than any before it the silence must be."""
 QUIET = 30.0
 """Seconds without any request after which it is said that there is no traffic."""
 LEAST_FOR_SHARE = 200.0
@@ -33,35 +35,33 @@ class Arrivals(NamedTuple):
     """When there was last a request at all."""
     ever: bool = False
     """Whether the canary has ever had a request."""
+    longest: int = 0
+    """The most requests that stable ever had between two of the canary's."""
 
     def after(self, time: float, seconds: float, weight: int, canary: int | None, stable: int | None) -> "Arrivals":
         """With the requests started in a tick; None where a side was not reported."""
         if weight != self.weight:
-            return Arrivals(weight, time, silent_since=time, any_at=max(self.any_at, 0.0), ever=self.ever).after(
-                time, seconds, weight, canary, stable
-            )
+            anew = Arrivals(weight, time, 0.0, 0.0, 0, time, self.any_at, self.ever, self.longest)
+            return anew.after(time, seconds, weight, canary, stable)
         any_at = time if (canary or stable) else self.any_at
         ever = self.ever or bool(canary)
         if time - self.since < SETTLING:
-            return Arrivals(weight, self.since, 0.0, 0.0, 0, time, any_at, ever)
+            return Arrivals(weight, self.since, 0.0, 0.0, 0, time, any_at, ever, self.longest)
         if canary is None or stable is None:
             return self._replace(any_at=any_at, ever=ever)
         keep = 0.5 ** (seconds / HALF_LIFE)
-        missed, silent_since = (0, time) if canary else (self.missed + stable, self.silent_since)
-        return Arrivals(
-            weight,
-            self.since,
-            self.canary * keep + canary,
-            self.stable * keep + stable,
-            missed,
-            silent_since,
-            any_at,
-            ever,
-        )
+        missed, silent_since, longest = self.missed + stable, self.silent_since, self.longest
+        if canary:
+            missed, silent_since, longest = 0, time, max(longest, missed - stable)
+        shares = self.canary * keep + canary, self.stable * keep + stable
+        return Arrivals(weight, self.since, *shares, missed, silent_since, any_at, ever, longest)
 
     def none_arrive(self, time: float) -> bool:
-        """Whether the canary gets nothing although its weight says that it must."""
+        """Whether the canary gets nothing although its weight says that it must. Users that stick to a version come in
+        bursts, so the silence must also be much longer than any before."""
         if not 0 < self.weight < PARTS or time - self.silent_since < SUSTAINED:
+            return False
+        if self.missed < UNUSUAL * self.longest:
             return False
         return self.missed * log1p(-self.weight / PARTS) < IMPOSSIBLE
 

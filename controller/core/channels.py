@@ -12,7 +12,7 @@ from controller.core.evidence import Null
 from controller.core.spec import Policy
 from controller.core.units import PARTS
 
-ALTERNATIVES = ((0.004, 0.3), (0.02, 0.45), (0.1, 0.12), (0.5, 0.13))
+ALTERNATIVES = ((0.004, 0.23), (0.02, 0.52), (0.1, 0.12), (0.5, 0.13))
 """Errors above what the null allows, as shares, each with its part of the channel's wealth. In points and not as
 ratios: in an incident that both sides share a bet on two points more stakes little by itself."""
 COLD_ALTERNATIVES = ((0.004, 0.0), (0.02, 0.1), (0.1, 0.45), (0.5, 0.45))
@@ -62,15 +62,15 @@ STUCK_MARGIN = 0.05
 STUCK_MARGIN_COLD = 0.5
 
 _WEIGHTS = {
-    "5xx": 0.50,
-    "4xx": 0.10,
+    "5xx": 0.54,
+    "4xx": 0.08,
     "overdue": 0.03,
-    "latency": 0.13,
+    "latency": 0.12,
     "latency_p50": 0.01,
     "latency_p75": 0.02,
     "latency_p90": 0.05,
     "latency_p95": 0.05,
-    "latency_p99": 0.11,
+    "latency_p99": 0.10,
 }
 _LIMIT_WEIGHT = 0.15
 """What an absolute limit gets, if there is one."""

@@ -36,11 +36,11 @@ LOST_AFTER = 60.0
 """Seconds of silence after which what a side reports next is not paired with what the other did meanwhile."""
 CALM = 5.0
 """Seconds after an incident of stable during which the gates stay shut."""
-PATIENCE, PATIENCE_COLD, PATIENCE_UNKNOWN = 2.0, 5.0, 15.0
-"""Seconds after which an unanswered request counts as overdue: after the warm-up, in it, and after it where stable's
-latency is not known."""
+PATIENCE, PATIENCE_COLD, PATIENCE_UNKNOWN = 2.0, 5.0, 30.0
+"""Seconds after which an unanswered request counts as overdue: after the warm-up, in it, and where nothing is known
+of stable's latency."""
 PATIENCE_TAILS = 4.0
-"""Nothing is overdue before so many times stable's p99."""
+"""Nothing is overdue before so many times stable's p99, or its slowest answer where that is all that is known."""
 STUCK_GUESS, STUCK_PACE = 0.001, 1.5
 """Of unanswered requests: the guess of stable's rate, and seconds between two bets."""
 
@@ -150,15 +150,10 @@ def _learn_of_clients(after: Evidence) -> None:
 
 
 def _patience(after: Evidence) -> float:
-    """Seconds after which a request is overdue. In the warm-up only a hang counts, so a fixed time will do."""
-    if after.thresholds is None:
-        return PATIENCE_UNKNOWN if after.warm and not after.past.enough else PATIENCE_COLD
-    tail = after.thresholds.stable[TAIL]
-    return (
-        max(PATIENCE if after.warm else PATIENCE_COLD, PATIENCE_TAILS * tail / 1000)
-        if isfinite(tail)
-        else PATIENCE_UNKNOWN
-    )
+    """Seconds after which a request is overdue."""
+    least = PATIENCE if after.warm else PATIENCE_COLD
+    slow = after.thresholds.stable[TAIL] if after.thresholds else after.past.slowest
+    return max(least, PATIENCE_TAILS * slow / 1000) if isfinite(slow) else PATIENCE_UNKNOWN
 
 
 def _settle(policy: Policy, plan: Plan, after: Evidence, step: int, sample: Sample | None) -> None:

@@ -168,6 +168,11 @@ class Past(NamedTuple):
         """Whether there is enough to take quantiles from."""
         return self.total >= FEWEST * self.weight
 
+    @property
+    def slowest(self) -> float:
+        """The upper edge of the slowest bucket that holds an answer, in milliseconds; infinite if none does."""
+        return max(self.counts, default=inf)
+
     def thresholds(
         self, seen: Iterable[float], slower: float, at_gates: float, limit: float, errors: float
     ) -> Thresholds:

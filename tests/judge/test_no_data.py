@@ -33,6 +33,28 @@ def test_traffic_that_stops_arriving_is_harm() -> None:
     assert seconds >= 5, "a lag of a few ticks is no loss"
 
 
+def test_users_that_stick_to_a_version_come_and_go() -> None:
+    """A few users with sticky routing: the canary's only one is away for half a minute now and then. That is no loss;
+    when nothing comes for much longer than ever, it is."""
+    watch = Watch()
+    for tick in range(600):
+        watch.look(sample(95), sample(5 if tick % 60 < 25 else 0))
+    assert all("no_arrivals" not in codes(verdict) for verdict in watch.verdicts[120:])
+    for _ in range(600):
+        verdict = watch.look(sample(95), Sample())
+    assert codes(verdict) == ["no_arrivals"]
+
+
+def test_a_slow_service_is_not_taken_for_a_hanging_one() -> None:
+    """Answers take 20 s on both versions: what has not been answered after 5 s is nothing unusual here."""
+    watch = Watch(Policy(warmup=60), weight=5000)
+    slow = ((10_000.0, 0), (20_000.0, 3), (float("inf"), 0))
+    for tick in range(120):
+        answered = Sample(3, 3, {}, slow)
+        verdict = watch.look(answered, answered if tick >= 20 else Sample(3, 0))
+        assert verdict.outcome is not Outcome.HARM
+
+
 def test_a_canary_that_never_had_a_request_is_not_judged() -> None:
     """Nothing ever reached it: that may be the routing or sticky users. Neither rollback nor proof, and it says why."""
     watch = Watch()
