@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ from controller.demo.processes import Children
 
 if TYPE_CHECKING:  # loading it takes two seconds, which only the tests that use it pay
     from tests.support.model import ModelServer
+
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+"""Before gRPC is loaded: its fork handlers kill one of eight children that are started while a channel is open."""
 
 asyncio.set_event_loop(None)  # else pytest-asyncio makes one when it looks for it, and nobody closes that
 
