@@ -67,10 +67,7 @@ class Encoder:
         """The snapshot of a routing and the services in it. What did not change since `before` is the same object."""
         made = [self.cache.get(served, self._service, served) for served in services]
         tables = {each.name: self._table(each.name, each.hosts) for each in found.listeners}
-        listeners = {
-            each.name: self.cache.get(each.listen, self._one, LDS, each.name, each.listen, resources.listener)
-            for each in found.listeners
-        }
+        listeners = {each.name: self._one(LDS, each.name, each.listen, resources.listener) for each in found.listeners}
         choices = {
             CDS: (_merged(m.clusters for m in made), _merged(m.named_clusters for m in made)),
             EDS: (_merged(m.assignments for m in made), {}),
@@ -117,6 +114,9 @@ class Encoder:
         return {cluster.name: self._one(type_url, cluster.name, cluster, make) for cluster in clusters}
 
     def _one(self, type_url: str, name: str, value: T, make: Callable[[T], bytes]) -> Resource:
+        return self.cache.get((make, value), self._made, type_url, name, value, make)
+
+    def _made(self, type_url: str, name: str, value: T, make: Callable[[T], bytes]) -> Resource:
         return make_resource(type_url, name, make(value), self.store, self.revision)
 
 
