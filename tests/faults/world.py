@@ -36,6 +36,8 @@ POLICY = """\
 """
 RATE = 50.0
 """Requests a second."""
+ANSWERED_WITHIN = 10.0
+"""Seconds after which a call is taken for lost: gRPC does not always tell a client that its server was killed."""
 
 
 @dataclass
@@ -106,8 +108,11 @@ class Trial:
         deadline = time.monotonic() + within
         while True:
             try:
-                if answer := await ask():
-                    return answer
+                async with asyncio.timeout(ANSWERED_WITHIN):
+                    if answer := await ask():
+                        return answer
+            except TimeoutError:
+                pass  # asked at the very moment of a death
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
@@ -238,7 +243,10 @@ async def trial(
 async def lost(call: Awaitable[object]) -> bool:
     """Whether the answer never came, since the controller died."""
     try:
-        await call
+        async with asyncio.timeout(ANSWERED_WITHIN):
+            await call
+    except TimeoutError:
+        return True
     except grpc.aio.AioRpcError as error:
         return error.code() is grpc.StatusCode.UNAVAILABLE
     return False
