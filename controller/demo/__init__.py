@@ -12,3 +12,10 @@ def demo(picture: Path | None) -> int:
     from controller.demo.command import run_demo  # scikit-learn takes a second to load: only who asks for it waits
 
     return run_demo(picture)
+
+
+import os
+
+# Before gRPC is loaded: its fork handlers can kill a child that is started while a channel is open, and the demo starts
+# its children with a hook before exec, which makes them forks.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
