@@ -1,8 +1,13 @@
 """The demo: real model servers, a real Envoy, a real load, and three acts that must be seen to happen."""
 
+import os
 from pathlib import Path
 
 import click
+
+# Before gRPC is loaded: its fork handlers can kill a child that is started while a channel is open, and the demo starts
+# its children with a hook before exec, which makes them forks.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 
 @click.command()
@@ -12,10 +17,3 @@ def demo(picture: Path | None) -> int:
     from controller.demo.command import run_demo  # scikit-learn takes a second to load: only who asks for it waits
 
     return run_demo(picture)
-
-
-import os
-
-# Before gRPC is loaded: its fork handlers can kill a child that is started while a channel is open, and the demo starts
-# its children with a hook before exec, which makes them forks.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
