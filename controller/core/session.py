@@ -7,7 +7,7 @@ from typing import NamedTuple
 from controller.core import custom
 from controller.core.automation import Seen, decide
 from controller.core.custom import Custom, with_custom, without_custom
-from controller.core.decision import Decision, Progress, Sync
+from controller.core.decision import Decision, Progress, Sync, held
 from controller.core.guard import Act, Freeze, blocking
 from controller.core.judge import Evidence, judge
 from controller.core.rollout import Phase, Rollout
@@ -40,6 +40,8 @@ class Session:
     at: float | None = None
     stage: Stage | None = None
     custom: Custom = field(default_factory=dict)
+    silent: float = 0.0
+    """Seconds since the last report: watched if one comes before sight is lost, and not before it has come."""
 
     @classmethod
     def of(cls, state: ServiceState) -> "Session":
@@ -99,13 +101,25 @@ def tick(
     policy = state.rollout.policy
     evidence, verdict = judge(without_custom(policy), session.evidence, window, state.rollout.step)
     beside, verdict = with_custom(policy, session.custom, window, evidence.time, verdict)
-    return weigh(state, replace(session, evidence=evidence, custom=beside), verdict, window.at, around, now)
+    reported = window.stable is not None or window.canary is not None
+    looked = replace(session, evidence=evidence, custom=beside)
+    return weigh(state, looked, verdict, window.at, around, now, reported=reported)
 
 
 def weigh(
-    state: ServiceState, session: Session, verdict: Verdict, at: float, around: Surroundings, now: float
+    state: ServiceState,
+    session: Session,
+    verdict: Verdict,
+    at: float,
+    around: Surroundings,
+    now: float,
+    *,
+    reported: bool = True,
 ) -> tuple[Session, Verdict, Decision]:
-    """What follows from a verdict at the monotonic time `at`: the part of a look that comes after judging."""
+    """What follows from a verdict at the monotonic time `at`: the part of a look that comes after judging.
+
+    `reported`: whether some proxy has said something since the last look.
+    """
     rollout = state.rollout
     if rollout is None:
         raise ValueError(f"{state.name} has no rollout")
@@ -114,13 +128,19 @@ def weigh(
     if around.harm and verdict.outcome is not Outcome.HARM:
         verdict = replace(verdict, outcome=Outcome.HARM, reasons=(around.harm,))
     passed = 0.0 if session.at is None else max(0.0, at - session.at)
-    progress = session.progress.after(passed, blind=verdict.blind, idle=_idle(verdict))
+    silent = 0.0 if verdict.blind else session.silent + passed
+    seen, silent = (silent, 0.0) if reported else (0.0, silent)
+    progress = session.progress.after(passed, seen, idle=_idle(verdict))
 
     def blocked(act: Act) -> Freeze | None:
         return blocking(around.freezes, state.name, act)
 
-    seen = Seen(verdict, progress, around.sync, blocked, around.stable_void, around.sync_share)
-    return replace(session, progress=progress, at=at), verdict, decide(state, seen, now)
+    known = Seen(verdict, progress, around.sync, blocked, around.stable_void, around.sync_share)
+    decision = decide(state, known, now)
+    if decision.act is Act.ADVANCE and not reported:
+        # Also what was proved in an earlier life is acted on only by one that sees something itself.
+        decision = held(state, decision, "no proxy has reported since the last look")
+    return replace(session, progress=progress, at=at, silent=silent), verdict, decision
 
 
 def _idle(verdict: Verdict) -> bool:
@@ -145,7 +165,7 @@ def _dwelling(session: Session, rollout: Rollout) -> Session:
     if session.stage == stage:
         return session
     began = session.stage is not None and session.stage.weight == 0
-    return replace(session, stage=stage, progress=Progress() if began else session.progress.entered())
+    return replace(session, stage=stage, silent=0.0, progress=Progress() if began else session.progress.entered())
 
 
 def _stage(rollout: Rollout) -> Stage:

@@ -246,3 +246,21 @@ async def test_a_deadline_comes_also_where_nobody_asks_for_anything() -> None:
         await world.ticks(8)
         await world.ticks(60, rps=0)
         assert (await world.rollout()).phase is Phase.ROLLED_BACK
+
+
+async def test_a_restart_watches_nothing_before_the_first_report() -> None:
+    """The deadline has passed and the policy would go on: but a new life has seen nothing yet, and takes no step."""
+    clock = TwoClocks()
+    store = MemoryStore(clock=clock)
+    async with running(store, clock) as world:
+        await world.apply(extra="  deadline: 15s\n  on_insufficient: advance\n")
+        await world.act(Verb.START, canary="v2")
+        world.fleet.answer = Sync(0, 1)
+        await world.ticks(40)
+        assert (await world.rollout()).weight == 2000
+    async with running(store, clock) as world:
+        for _ in range(40):
+            clock.pass_by(0.1)
+            await world.look()
+        assert (await world.rollout()).weight == 2000
+        assert (await world.rollout()).phase is Phase.PROGRESSING
