@@ -35,6 +35,9 @@ class Trial:
     def __init__(self, service: Service) -> None:
         canary = next(version.name for version in service.versions if version.name != service.stable)
         command = Command(Verb.START, "started to be judged", canary=canary, rollout_id="trial")
+        # There is no Prometheus to ask here, and a metric that is not read would shut every gate.
+        policy = service.policy.model_copy(update={"metrics": ()})
+        service = service.model_copy(update={"policy": policy})
         idle = ServiceState(spec=service, source="", stable=service.stable)
         self._state = obey(idle, command, 0.0).state
         self.session = Session.of(self._state)
