@@ -79,9 +79,6 @@ class Evidence:
     proofs: dict[str, Proof] = field(default_factory=dict)
     server: Rate = Rate()  # noqa: RUF009  (a named tuple)
     client: Rate = Rate()  # noqa: RUF009
-    baked_server: Rate = Rate()  # noqa: RUF009
-    """What the canary itself does in the bake, with all the traffic; likewise `baked_client`."""
-    baked_client: Rate = Rate()  # noqa: RUF009
     load_c: InFlight = InFlight()  # noqa: RUF009
     load_s: InFlight = InFlight()  # noqa: RUF009
     answers: Block = Block(0.002)  # noqa: RUF009
@@ -178,8 +175,6 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "recent": lambda stored: _table(stored, lambda recent: Recent(*_real(recent))),
     "server": lambda stored: Rate(*_real(stored)),
     "client": lambda stored: Rate(*_real(stored)),
-    "baked_server": lambda stored: Rate(*_real(stored)),
-    "baked_client": lambda stored: Rate(*_real(stored)),
     "load_c": lambda stored: InFlight(*_real(stored)),
     "load_s": lambda stored: InFlight(*_real(stored)),
     "answers": lambda stored: Block(*_real(stored)),

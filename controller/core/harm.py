@@ -33,8 +33,6 @@ from controller.core.units import PARTS
 
 STALE_START, STALE_PER_MINUTE, STALE_MOST = 3.0, 1.0, 20.0
 """The margin in the bake, in error margins: a baseline of the past is worth less from minute to minute."""
-LONGER = 2.0
-"""Where stable had spells of more errors, the canary may have them in the bake too, up to this many times as long."""
 BAKE_CLIENT = 3.0
 """Client errors depend on who asks: in the bake their margin is so many times as wide."""
 BAKE_SLOWER, BAKE_SLOWER_PER_HOUR, BAKE_SLOWER_MOST = 1.5, 1.0, 3.0
@@ -94,7 +92,7 @@ def settle_latency(policy: Policy, plan: Plan, after: Evidence, step: int, at: T
     over_c, over_s = exceeding(bins_c), exceeding(bins_s)
     n_c, n_s = sum(bins_c), sum(bins_s)
     alone = after.weight >= PARTS and after.pair.alone
-    errors = _allowed_errors(policy, plan, after, alone)
+    errors = policy.errors.margin + (policy.errors.ratio - 1) * after.server.guess
     if after.warm:
         for name, (i, margin) in TAILS.items():
             _bet_on_tail(plan, after, name, margin + errors, at.q[i], (n_c, over_c[i], n_s, over_s[i]), alone)
@@ -114,24 +112,12 @@ def settle_latency(policy: Policy, plan: Plan, after: Evidence, step: int, at: T
         _prove(policy, plan, after, metric, step, at.q[i], counts)
 
 
-def _allowed_errors(policy: Policy, plan: Plan, after: Evidence, alone: bool) -> float:
-    """The share by which the canary's errors may exceed what is known of stable's."""
-    if alone:
-        return error_null(policy, plan, after, "5xx").margin
-    return policy.errors.margin + (policy.errors.ratio - 1) * after.server.guess
-
-
 def error_null(policy: Policy, plan: Plan, evidence: Evidence, name: str) -> Null:
     """What is allowed of errors: in comparison with stable, or where stable has no traffic with its past."""
     if evidence.weight < PARTS:
         return plan.harm if evidence.warm else plan.cold
-    if name == "5xx":
-        rate, lately, times = evidence.server, evidence.baked_server, 1.0
-    else:
-        rate, lately, times = evidence.client, evidence.baked_client, BAKE_CLIENT
+    rate, times = (evidence.server, 1.0) if name == "5xx" else (evidence.client, BAKE_CLIENT)
     past = rate.baseline + 2 * sqrt(rate.baseline / (rate.n + 250.0))
-    if lately.spell <= LONGER * rate.longest:  # stable too has had such a spell in this rollout
-        past = max(past, rate.peak)
     margins = min(STALE_MOST, STALE_START + STALE_PER_MINUTE * (evidence.time - evidence.changed) / 60.0)
     return Null(0.0, policy.errors.ratio * past + times * margins * max(policy.errors.margin, LEAST_MARGIN))
 

@@ -123,10 +123,6 @@ def _count(after: Evidence, canary: Sample | None, stable: Sample | None, second
         after.load_c, of_age, overdue = after.load_c.after(after.time, canary.started, n, patience)
         after.stuck = after.stuck.with_canary(of_age, overdue)
         after.timed, after.classed = after.timed or told, after.classed or "4xx" in canary.errors
-        if after.weight >= PARTS:
-            server, client = after.server.baseline, after.client.baseline
-            after.baked_server = after.baked_server.after(n, failed, seconds, incident=False, usual=server)
-            after.baked_client = after.baked_client.after(n, bad, seconds, incident=False, usual=client)
     if stable is not None:
         n, bad = stable.answered, stable.errors.get("4xx", 0)
         failed = n - stable.ok - bad

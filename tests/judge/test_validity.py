@@ -17,8 +17,8 @@ STRICT = Policy(
     warmup=0,
     deadline=1e6,
     false_rollback=0.1,
-    errors=ErrorPolicy(margin=0.0, ratio=1.0),
-    latency=LatencyPolicy(tolerance=0.0),
+    errors=ErrorPolicy(margin=1e-6, ratio=1.0),
+    latency=LatencyPolicy(tolerance=0.01),
 )
 
 

@@ -227,18 +227,3 @@ def test_a_quiet_bake_accuses_nobody() -> None:
             verdict = watch.look(absent, sample(100))
             assert verdict.outcome is Outcome.PASS
             assert not verdict.blind
-
-
-def test_the_canary_may_have_in_the_bake_what_stable_had_before() -> None:
-    """Stable had half a minute of 40 % errors in this rollout: the same of the canary, once it has all the traffic, is
-    no harm; the same for much longer is, and so is twice as much."""
-    for errors, lasts, guilty in ((0.4, 30, False), (0.4, 120, True), (0.9, 10, True)):
-        watch = Watch(Policy(warmup=0), weight=5000)
-        watch.load(60)
-        stormy = Server(errors=0.4)
-        watch.load(30, stable=stormy, canary=stormy, seed=2)
-        watch.load(90, seed=3)
-        watch.weight = 10_000
-        watch.load(30, seed=4)
-        verdict = watch.load(lasts, canary=Server(errors=errors), until=harmful, seed=5)
-        assert harmful(verdict) == guilty, (errors, lasts)
