@@ -61,10 +61,9 @@ def _clusters_in_use(stream: Stream, snapshot: Snapshot, lane: Lane, base: Resou
         return NOTHING
     used, known = _used(stream, snapshot), _routes_known(stream, snapshot)
     kept = {r.name: r for r in gone if r.name in used or not (known or r.any)}
-    if not known and not stream.delta:
-        kept |= {
-            name: d.cluster for name, d in departed.items() if d.revision > stream.seen and lane.subscription.wildcard
-        }
+    if not known and not stream.delta and lane.subscription.wildcard:
+        unseen = {name: d.cluster for name, d in departed.items() if d.revision > stream.seen}
+        kept |= {name: cluster for name, cluster in unseen.items() if not lane.nonce or name in lane.held}
     return kept
 
 
@@ -84,7 +83,7 @@ def _routes_known(stream: Stream, snapshot: Snapshot) -> bool:
     if lane is None:
         return stream.settled
     base = snapshot.catalogue(RDS).select(lane.subscription)
-    return lane.pending is None and all(name in lane.held and lane.held[name].any for name in base)
+    return lane.pending is None and base.keys() <= lane.held.keys() and all(table.any for table in lane.held.values())
 
 
 def _endpoints_in_use(stream: Stream, lane: Lane, base: Resources) -> Resources:

@@ -59,7 +59,12 @@ class XdsServer:
         A service that cannot be served stays as it was (`problems`).
         """
         told = self._world.problems
-        if not self._world.turn(view):
+        try:
+            taken = self._world.turn(view)
+        except Exception:  # whatever is wrong with a view, the proxies keep the last one and the process lives
+            log.exception("view_not_servable", store=view.store_id, revision=view.revision)
+            return
+        if not taken:
             log.error("view_ignored", store=view.store_id, revision=view.revision, served=self._world.revision)
             return
         for service, reason in self._world.problems.items():

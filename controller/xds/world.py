@@ -31,17 +31,17 @@ class World:
         present = self._snapshots.get(OTHERS)
         if present and self._strange(view, present.store):
             return False
-        good, self.problems = servable(view, {name: served.state for name, served in self._served.items()})
-        self._served = {name: self._serve(state) for name, state in good.services.items()}
-        self._named, self.revision = fleets(good), view.revision
+        good, problems = servable(view, {name: served.state for name, served in self._served.items()})
+        served = {name: self._serve(state) for name, state in good.services.items()}
         encoder = Encoder(view.store_id, view.revision, self._cache)
-        snapshots = {}
-        for fleet in (*self._named, OTHERS):
-            services = [served for served in self._served.values() if served.state.spec.in_fleet(fleet)]
+        named, snapshots = fleets(good), {}
+        for fleet in (*named, OTHERS):
+            services = [each for each in served.values() if each.state.spec.in_fleet(fleet)]
             # A fleet that was just named goes on from what it was served as one of the others.
             before = self._snapshots.get(fleet, present)
             snapshots[fleet] = encoder.snapshot(join(view.revision, services), services, before)
-        self._snapshots = snapshots
+        self.revision, self.problems = view.revision, problems
+        self._served, self._named, self._snapshots = served, named, snapshots
         self._cache.forget()
         return True
 

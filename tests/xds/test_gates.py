@@ -159,6 +159,25 @@ def test_a_client_that_comes_back_keeps_the_clusters_it_may_still_route_to() -> 
         assert (after.removed if delta else tuple(names(after))) == (("fraud/v2",) if delta else ("fraud/v1",))
 
 
+def test_what_a_client_that_came_back_has_lost_since_never_returns() -> None:
+    """What went long after it came back stays gone, also while its routes are on their way."""
+    before = greeted(service(versions=TWO))
+    talk = Talk(service(versions=TWO), revision=2)
+    (clusters,) = talk.ask(CDS, version=before.snapshot.catalogue(CDS).version)
+    talk.ack(clusters)
+    (routes,) = talk.ask(RDS, TABLE)
+    talk.ack(routes, TABLE)
+    (fewer,) = talk.publish(service(versions=ONE))
+    talk.ack(fewer)
+    three = ONE | {"v3": ["127.0.0.1:9003"]}
+    (more,) = talk.publish(service(versions=three))
+    talk.ack(more)
+    (step,) = talk.publish(service(versions=three, canary=("v3", 500)))
+    assert step.type_url == RDS
+    (last,) = talk.publish(service(versions=three | {"v4": ["127.0.0.1:9004"]}, canary=("v3", 500)))
+    assert (last.type_url, names(last)) == (CDS, ["fraud/v1", "fraud/v3", "fraud/v4"])
+
+
 def test_a_client_without_routes_loses_what_is_gone_after_a_while() -> None:
     """One that asks for clusters alone is told of removals once it has had time to ask for more."""
     before = Talk(service(versions=TWO))

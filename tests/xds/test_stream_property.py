@@ -86,7 +86,7 @@ class Play:
             self.publish(states)
         elif name == "reconnect":
             self.link = Link(self.proxy, self.snapshot)
-        elif name == "settle":
+        elif name == "settle" and not self.link.to_server:  # it means that the client has had time to ask
             settle(self.link)
         elif name == "hear" and self.link.to_server:
             self.link.hear()
@@ -96,10 +96,11 @@ class Play:
         assert not fault, fault
 
     def finish(self) -> None:
-        """Everything is delivered."""
-        settle(self.link)
-        while self.link.to_server or self.link.to_client:
-            self.act("take" if self.link.to_client else "hear", None)
+        """Everything is delivered, and the client has had its time."""
+        for _ in range(2):
+            while self.link.to_server or self.link.to_client:
+                self.act("take" if self.link.to_client else "hear", None)
+            settle(self.link)
 
 
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])

@@ -6,6 +6,7 @@ from controller.core.routing import servable
 from controller.xds.snapshot import CDS, EDS, LDS, RDS, Snapshot
 from controller.xds.versions import Version, read_version
 from controller.xds.world import World
+from tests.xds.door import door
 from tests.xds.worlds import STORE, service, view
 
 
@@ -129,6 +130,17 @@ def test_nothing_goes_back() -> None:
     assert world.turn(view(1, service("new"), store="another"))
     assert world.turn(view(2, store="another"))
     assert snapshot(world).empty
+
+
+async def test_a_view_that_cannot_be_encoded_changes_nothing_and_ends_nothing() -> None:
+    """Half a surrogate in a name is no text: the last world goes on being served."""
+    async with door() as xds:
+        xds.xds.publish(view(1, service()))
+        xds.xds.publish(view(2, service(hosts=("\ud800",))))
+        client = xds.open()
+        await client.send(type_url=CDS, node="edge-1")
+        assert len((await client.read()).resources) == 2
+        assert xds.xds.sync("fraud", 2).total == 0
 
 
 def test_the_world_of_a_store_is_named_after_it() -> None:
