@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from controller import __version__
 from controller.admin import OPTIONS as ADMIN_OPTIONS
 from controller.admin.http import make_http
 from controller.admin.service import add_admin
+from controller.clock import SystemClock
 from controller.console.pages import console_routes
 from controller.core.telemetry import Book
 from controller.core.view import Entry, View
@@ -45,18 +45,6 @@ from controller.xds.limits import DEFAULT, server_options
 from controller.xds.server import XdsServer
 
 log = structlog.get_logger()
-
-
-class SystemClock:
-    """The machine's clocks."""
-
-    def monotonic(self) -> float:
-        """Seconds that never jump."""
-        return time.monotonic()
-
-    def wall(self) -> float:
-        """Unix seconds."""
-        return time.time()
 
 
 class Reports:
@@ -117,6 +105,7 @@ class Controller:
             observer=self._reports,
         )
         self._recorder = Recorder(store, clock)
+        self._operations = Operations(store, clock, settings.hooks, settings.metrics)
         self._unready: str | None = "starting"
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -216,13 +205,8 @@ class Controller:
     @contextlib.asynccontextmanager
     async def _admin_door(self, loop: Loop) -> AsyncIterator[None]:
         server = grpc.aio.server(options=[*ADMIN_OPTIONS, *COMMON_OPTIONS])
-        watches = add_admin(
-            server,
-            Operations(self._store, self._clock, self._settings.hooks, self._settings.metrics),
-            loop,
-            self._xds,
-            self._recorder,
-        )
+        watches = add_admin(server, self._operations, loop, self._xds, self._recorder)
+        server.add_generic_rpc_handlers(self._xds.csds_handlers())
         where = self._settings.admin_listen
         async with server_open(server, where, "HALDANE_ADMIN_LISTEN", ADMIN_SERVICES, self._settings.drain):
             try:
@@ -233,14 +217,13 @@ class Controller:
     @contextlib.asynccontextmanager
     async def _http_door(self, loop: Loop) -> AsyncIterator[None]:
         self._metrics.expose(loop, self._xds, self._book)
-        operations = Operations(self._store, self._clock, self._settings.hooks, self._settings.metrics)
         site = make_http(
-            operations,
+            self._operations,
             loop,
             self._xds,
             ready=lambda: self._unready,
             registry=self._metrics.registry,
-            pages=console_routes(operations, loop, self._xds, ready=lambda: self._unready),
+            pages=console_routes(self._operations, loop, self._xds, ready=lambda: self._unready),
         )
         async with site_open(site, self._settings.http_listen, "HALDANE_HTTP_LISTEN", self._settings.drain):
             yield
@@ -281,7 +264,6 @@ def open_store(settings: Settings, clock: SystemClock) -> SqliteStore:
         raise Unstartable(f"HALDANE_STORE: sqlite:PATH is needed, not {settings.store!r}")
     path = Path(where).expanduser()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         return SqliteStore.open(path, clock=clock)
     except (Unusable, OSError) as error:
         raise Unstartable(f"the state file {path} cannot be used: {error}") from error

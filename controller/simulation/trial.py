@@ -6,7 +6,7 @@ from controller.core.commands import Command, Verb, obey
 from controller.core.decision import Decision, Kind
 from controller.core.rollout import Rollout
 from controller.core.session import Session, Surroundings, entered, tick
-from controller.core.spec import Endpoint, Listen, Policy, Service, Version
+from controller.core.spec import Service
 from controller.core.verdict import Sample, Verdict, Window
 from controller.core.view import ServiceState
 
@@ -60,17 +60,3 @@ class Trial:
         self.session = entered(session, decision.state)
         self._state = decision.state
         return Look(verdict, decision, self.rollout)
-
-
-def service_for(policy: Policy) -> Service:
-    """A service that exists only to be judged by this policy."""
-    return Service(
-        name="trial",
-        listen=Listen(port=1),
-        versions=tuple(
-            Version(name=name, endpoints=(Endpoint(host="127.0.0.1", port=port),))
-            for name, port in (("stable", 1), ("canary", 2))
-        ),
-        stable="stable",
-        policy=policy,
-    )

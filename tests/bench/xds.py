@@ -19,6 +19,7 @@ from typing import Any
 import grpc
 
 from controller.bootstrap import render
+from controller.clock import SystemClock
 from controller.core.view import ServiceState
 from controller.demo.processes import children
 from controller.xds.lanes import Stream
@@ -29,7 +30,6 @@ from controller.xds.stream import DeltaRequest, Reply, Request, step
 from controller.xds.wire import write_delta_reply, write_reply
 from controller.xds.world import World
 from tests.bench import Row
-from tests.support.clocks import RealClock
 from tests.support.envoy import EnvoyProcess
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
@@ -114,7 +114,7 @@ def resident() -> int:
 async def crowd(streams: int, connections: int, kind: str) -> list[Row]:
     """A weight step to many streams: from publishing it to the last acknowledgement."""
     acks = Acks()
-    xds = XdsServer(clock=RealClock(), limits=LIMITS, observer=acks)
+    xds = XdsServer(clock=SystemClock(), limits=LIMITS, observer=acks)
     xds.publish(view(1, service()))
     case = f"{streams} streams, {connections} connections, {kind}"
     async with serving(xds) as port:
@@ -149,7 +149,7 @@ async def crowd(streams: int, connections: int, kind: str) -> list[Row]:
 async def first_request(kind: str) -> list[Row]:
     """A flip of all weight: from publishing it to Envoy's first answer from the other side, on one connection."""
     acks = Acks()
-    xds = XdsServer(clock=RealClock(), limits=LIMITS, observer=acks)
+    xds = XdsServer(clock=SystemClock(), limits=LIMITS, observer=acks)
     listen = free_port()
     with children() as group:
         async with serving(xds) as port, child("tests.bench.flips") as process:

@@ -4,7 +4,7 @@ from typing import Any
 
 from controller.core.automation import Seen
 from controller.core.decision import Progress, Sync
-from controller.core.guard import Act, Freeze, blocking
+from controller.core.guard import Act, Freeze, Mode, blocking
 from controller.core.rollout import Event, Phase, Rollout
 from controller.core.spec import Endpoint, Fallback, Listen, Policy, Service, Version
 from controller.core.verdict import Outcome, Reason, Verdict
@@ -95,3 +95,9 @@ def freeze(scope: str = "*", **fields: Any) -> Freeze:
 
 MOVING = frozenset({Act.ADVANCE, Act.ROLLBACK, Act.FORCED_ROLLBACK, Act.DELETE, Act.FALLBACK})
 """The acts that may move weight."""
+
+
+LAST = POLICY.model_copy(update={"steps": (500, 2500)})
+"""A policy whose last step is the one that `state_in` reaches."""
+FREEZE, HOLD = (freeze(),), (freeze(mode=Mode.HOLD),)
+"""All services under a freeze, and under a hold."""

@@ -11,20 +11,11 @@ from controller.core.rollout import Phase
 from controller.core.view import Change, View
 from controller.operations import Operations
 from controller.store.memory import MemoryStore
-from tests.loop.world import FILE, TwoClocks, World, running
+from tests.loop.world import FILE, TwoClocks, reach, running
 
 pytestmark = pytest.mark.looptime
 
 BACK = {"v2": 0, "v1": 10_000}
-
-
-async def reach(world: World, phase: Phase, within: int = 400, **traffic: float) -> None:
-    """Tick until the rollout is in that phase."""
-    for _ in range(within):
-        if (await world.rollout()).phase is phase:
-            return
-        await world.tick(**traffic)  # type: ignore[arg-type]
-    raise AssertionError(f"not {phase} after {within} ticks: {await world.rollout()}")
 
 
 async def test_a_canary_that_is_as_bad_as_its_stable_goes_nowhere() -> None:

@@ -9,19 +9,12 @@ import pytest
 
 from controller.demo.processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
-from tests.integration.world import SERVICE, World, world
+from tests.integration.world import QUICK, SERVICE, World, world
 from tests.support.load import by_version, steady
 from tests.support.model import Behaviour
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
-
-POLICY = """\
-  steps: [20%, 50%]
-  dwell: 1s
-  warmup: 1s
-  bake: 1s
-"""
 
 
 async def suppressed(at: World) -> bool:
@@ -33,7 +26,7 @@ async def suppressed(at: World) -> bool:
 async def test_a_freeze_holds_through_harm_and_a_kill_and_ends_in_a_rollback(processes: Children) -> None:
     """Frozen by curl; the canary does harm; the controller is killed and comes back: the share stays what it was, and
     the ledger has told once what was not done. Lifted, it rolls back."""
-    async with world(processes, policy=POLICY) as at, steady(at.entry, 100) as load:
+    async with world(processes, policy=QUICK) as at, steady(at.entry, 100) as load:
         await wait_until(lambda: len(load.answers) > 20)
         await at.start()
         await at.reach("PROGRESSING")

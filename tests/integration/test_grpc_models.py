@@ -4,18 +4,11 @@ import grpc
 import pytest
 
 from controller.demo.processes import Children
-from tests.integration.world import world
+from tests.integration.world import QUICK, world
 from tests.support.grpc_model import GrpcModelServer, steady_calls
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
-
-POLICY = """\
-  steps: [20%, 50%]
-  dwell: 1s
-  warmup: 1s
-  bake: 1s
-"""
 
 
 async def test_a_canary_that_fails_inside_http_200_is_taken_back(processes: Children) -> None:
@@ -25,7 +18,7 @@ async def test_a_canary_that_fails_inside_http_200_is_taken_back(processes: Chil
         await server.start()
     places = {"v1": v1.address, "v2": v2.address}
     async with (
-        world(processes, policy=POLICY, served="grpc", endpoints=places) as at,
+        world(processes, policy=QUICK, served="grpc", endpoints=places) as at,
         steady_calls(at.entry, 100) as seen,
     ):
         await wait_until(lambda: seen["v1"] > 20)

@@ -6,19 +6,12 @@ import pytest
 import yaml
 
 from controller.demo.processes import Children
-from tests.integration.world import World, world
+from tests.integration.world import QUICK, World, world
 from tests.support.load import steady
 from tests.support.model import Behaviour
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
-
-POLICY = """\
-  steps: [20%, 50%]
-  dwell: 1s
-  warmup: 1s
-  bake: 1s
-"""
 
 
 def without_reports(bootstrap: str) -> str:
@@ -35,7 +28,7 @@ async def says(at: World, word: str) -> bool:
 
 async def test_a_canary_without_traffic_is_held_and_said_to_be(processes: Children) -> None:
     """Nobody asks: neither promoted nor rolled back."""
-    async with world(processes, policy=POLICY) as at:
+    async with world(processes, policy=QUICK) as at:
         await at.start()
         await wait_until(lambda: says(at, "no request"), 30.0)
         begun = time.monotonic()
@@ -47,7 +40,7 @@ async def test_a_canary_without_traffic_is_held_and_said_to_be(processes: Childr
 
 async def test_blindness_holds_and_is_written_down(processes: Children) -> None:
     """Traffic flows and is bad, but no proxy reports: the controller says that it is blind, and does not guess."""
-    async with world(processes, policy=POLICY, change=without_reports) as at, steady(at.entry, 50) as load:
+    async with world(processes, policy=QUICK, change=without_reports) as at, steady(at.entry, 50) as load:
         await wait_until(lambda: len(load.answers) > 20)
         await at.start()
         at.models["v2"].behaviour = Behaviour(errors=0.5)
@@ -64,7 +57,7 @@ async def test_blindness_holds_and_is_written_down(processes: Children) -> None:
 @pytest.mark.soak
 async def test_sight_that_comes_back_is_used_at_once(processes: Children) -> None:
     """Blind, then an Envoy that reports takes the place of the other: the harm is seen and taken back."""
-    async with world(processes, policy=POLICY) as at:
+    async with world(processes, policy=QUICK) as at:
         at.envoy.kill()
         await at.start()
         await wait_until(lambda: says(at, "no reports on"), 60.0)

@@ -16,6 +16,12 @@ from tests.support.waiting import answers, wait_until
 SERVICE = "fraud-scorer"
 FLEET = "edge"
 
+QUICK = """\
+  steps: [20%, 50%]
+  dwell: 1s
+  warmup: 1s
+  bake: 1s
+"""
 POLICY = """\
   steps: [10%, 50%]
   dwell: 1s

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 
 from controller.core.judge import Evidence, judge
-from controller.core.spec import Policy
+from controller.core.spec import Endpoint, Listen, Policy, Service, Version
 from controller.core.verdict import Sample, Verdict, Window
 from controller.simulation.traffic import Server, Side, binomial, poisson
 
@@ -70,3 +70,17 @@ class Watch:
 def codes(verdict: Verdict) -> list[str]:
     """The codes of its reasons."""
     return [reason.code for reason in verdict.reasons]
+
+
+def service_for(policy: Policy) -> Service:
+    """A service that exists only to be judged by this policy."""
+    return Service(
+        name="trial",
+        listen=Listen(port=1),
+        versions=tuple(
+            Version(name=name, endpoints=(Endpoint(host="127.0.0.1", port=port),))
+            for name, port in (("stable", 1), ("canary", 2))
+        ),
+        stable="stable",
+        policy=policy,
+    )

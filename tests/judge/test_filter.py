@@ -13,7 +13,7 @@ from controller.cli.failure import Failure
 from controller.cli.judge import run_judge
 from controller.core.spec import Policy
 from controller.simulation.reports import BadReport, read_report
-from controller.simulation.trial import service_for
+from tests.judge.driving import service_for
 
 POLICY = Policy(steps=(2000, 5000), dwell=2, warmup=2, bake=3)
 GOOD: dict[str, object] = {"started": 80, "ok": 80, "errors": {"5xx": 0}, "latency": [[5.0, 60], [None, 20]]}

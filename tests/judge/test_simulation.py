@@ -14,7 +14,7 @@ from controller.simulation.plot import bars
 from controller.simulation.scenarios import SCENARIOS, Moment
 from controller.simulation.summary import summed_up
 from controller.simulation.traffic import TIMEOUT, Server, Side, binomial, poisson
-from controller.simulation.trial import service_for
+from tests.judge.driving import service_for
 
 SERVICE = service_for(Policy())
 SOON = {"outage": 10, "hang": 20, "errors-20": 60, "two-modes": 150, "client-errors": 200}

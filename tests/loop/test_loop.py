@@ -9,18 +9,9 @@ from controller.core.rollout import Phase
 from controller.core.view import Change
 from controller.ports import StoreLost
 from controller.store.memory import MemoryStore
-from tests.loop.world import TwoClocks, World, running
+from tests.loop.world import TwoClocks, reach, running
 
 pytestmark = pytest.mark.looptime
-
-
-async def reach(world: World, phase: Phase, *, within: int = 400, **traffic: float) -> int:
-    """Tick until the rollout is in that phase; how many ticks it took."""
-    for count in range(within):
-        if (await world.rollout()).phase is phase:
-            return count
-        await world.tick(**traffic)  # type: ignore[arg-type]
-    raise AssertionError(f"not {phase} after {within} ticks: {await world.rollout()}")
 
 
 async def test_a_good_canary_climbs_its_steps_and_is_promoted() -> None:

@@ -10,7 +10,7 @@ from controller.core.automation import Decision
 from controller.core.commands import Command, Verb
 from controller.core.decision import Sync
 from controller.core.readings import Reading
-from controller.core.rollout import Rollout
+from controller.core.rollout import Phase, Rollout
 from controller.core.routing import cluster_name
 from controller.core.telemetry import Book, Load
 from controller.core.verdict import Reason, Verdict
@@ -170,6 +170,15 @@ class World:
         """So many of them."""
         for _ in range(times):
             await self.tick(**traffic)  # type: ignore[arg-type]
+
+
+async def reach(world: World, phase: Phase, *, within: int = 400, **traffic: float) -> int:
+    """Tick until the rollout is in that phase; how many ticks it took."""
+    for count in range(within):
+        if (await world.rollout()).phase is phase:
+            return count
+        await world.tick(**traffic)  # type: ignore[arg-type]
+    raise AssertionError(f"not {phase} after {within} ticks: {await world.rollout()}")
 
 
 @contextlib.asynccontextmanager

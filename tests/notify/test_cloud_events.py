@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretBytes
 from structlog.testing import capture_logs
 
+from controller.clock import SystemClock
 from controller.core.view import Entry, LedgerLine
 from controller.notify.cloud_events import Program, cloud_event
 from controller.notify.target import Target
@@ -20,7 +21,6 @@ from controller.outbound import open_session, read_keys, signature_headers
 from controller.ports import Undelivered
 from tests.notify.receivers import Receiver, receiving
 from tests.notify.snippets import snippet
-from tests.support.clocks import RealClock
 from tests.support.process import free_port
 
 LINE = LedgerLine.after(
@@ -51,7 +51,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 def program(session: aiohttp.ClientSession, url: str, *, timeout: float = 5, secret: Path | None = None) -> Program:
     """A program at that address."""
     target = Target(url=url, timeout=timeout, secret_file=secret)
-    return Program("notify.audit", target, session, RealClock(), "store")
+    return Program("notify.audit", target, session, SystemClock(), "store")
 
 
 def test_an_event_has_what_cloudevents_asks_for() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from controller.app import SystemClock
+from controller.clock import SystemClock
 from controller.core.commands import Command, Verb
 from controller.core.readings import Counted, Gauged, Reading, Unread
 from controller.core.view import ServiceState, View

@@ -11,6 +11,7 @@ import grpc
 import yaml
 
 from controller.bootstrap import render
+from controller.clock import SystemClock
 from controller.core.rollout import Rollout
 from controller.core.routing import cluster_name, stats_name
 from controller.core.spec import Endpoint, Listen, Service, Version
@@ -19,7 +20,6 @@ from controller.core.verdict import Sample, Window
 from controller.core.view import ServiceState, View
 from controller.telemetry.envoy_metrics import EnvoyMetrics
 from controller.telemetry.load_reports import LoadReports
-from tests.support.clocks import RealClock
 from tests.support.process import free_port
 
 SERVICE = "fraud.scorer"
@@ -47,7 +47,7 @@ class Desk:
 
     async def open(self) -> None:
         """Listen for proxies."""
-        clock = RealClock()
+        clock = SystemClock()
         self.reports = LoadReports(self.book, clock, interval=INTERVAL, on_news=self._hear)
         self.reports.follow(rolling_out(True))
         metrics = EnvoyMetrics(self.book, clock)
@@ -88,7 +88,7 @@ class Ledger:
 
     def read(self, desk: Desk, stable: str = "v1", canary: str = "v2") -> Window | None:
         """Take the next window, if there is one, and add it."""
-        window = desk.book.window(SERVICE, stable, canary, 5000, RealClock().monotonic())
+        window = desk.book.window(SERVICE, stable, canary, 5000, SystemClock().monotonic())
         if window:
             for version, sample in ((stable, window.stable), (canary, window.canary)):
                 if sample:

@@ -9,10 +9,10 @@ from typing import Any
 import grpc
 from envoy_data_plane.envoy.service.discovery.v3 import DeltaDiscoveryResponse, DiscoveryResponse
 
+from controller.clock import SystemClock
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.xds.limits import DEFAULT, Limits, server_options
 from controller.xds.server import XdsServer
-from tests.support.clocks import RealClock
 
 ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
 
@@ -123,7 +123,7 @@ def _fill(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest, node: Any, er
 async def door(limits: Limits = DEFAULT) -> AsyncIterator[Door]:
     """A server and a channel to it."""
     told = Told()
-    xds = XdsServer(clock=RealClock(), limits=limits, identifier="haldane/test", observer=told)
+    xds = XdsServer(clock=SystemClock(), limits=limits, identifier="haldane/test", observer=told)
     server = grpc.aio.server(options=server_options(limits))
     server.add_generic_rpc_handlers((*xds.handlers(), *xds.csds_handlers()))
     port = server.add_insecure_port("127.0.0.1:0")

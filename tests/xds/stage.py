@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import grpc
 
 from controller.bootstrap import render
+from controller.clock import SystemClock
 from controller.core.view import ServiceState, View
 from controller.demo.load import Load
 from controller.demo.processes import Children
 from controller.xds.limits import DEFAULT, server_options
 from controller.xds.server import XdsServer
-from tests.support.clocks import RealClock
 from tests.support.envoy import EnvoyProcess
 from tests.support.load import steady
 from tests.support.model import ModelServer
@@ -31,7 +31,7 @@ class Stage:
     xds_port: int
     port: int = field(default_factory=free_port)
     revision: int = 0
-    xds: XdsServer = field(default_factory=lambda: XdsServer(clock=RealClock()))
+    xds: XdsServer = field(default_factory=lambda: XdsServer(clock=SystemClock()))
     view: View | None = None
     _server: grpc.aio.Server | None = None
 
@@ -78,7 +78,7 @@ class Stage:
     async def restart(self) -> None:
         """The server dies and another takes its place, which knows only what is published."""
         await self.close()
-        self.xds = XdsServer(clock=RealClock())
+        self.xds = XdsServer(clock=SystemClock())
         assert self.view
         self.xds.publish(self.view)
         await self.open()

@@ -1,4 +1,4 @@
-"""What automation decides on a verdict and what an operator's command does: tables over every phase."""
+"""What automation decides on a verdict: a table over every phase."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,20 +6,15 @@ from typing import Any
 import pytest
 
 from controller.core.automation import CONFIRM_WITHIN, decide, decide_fallback
-from controller.core.commands import Command, Verb, obey
 from controller.core.decision import Decision, Kind, Sync
-from controller.core.errors import Code, Refusal
-from controller.core.guard import Act, Mode, blocking
-from controller.core.rollout import JUDGED, RUNNING, Phase
+from controller.core.guard import Act, blocking
+from controller.core.rollout import JUDGED, Phase
 from controller.core.spec import Fallback
 from controller.core.units import PARTS
 from controller.core.verdict import Outcome
-from controller.core.view import FIXED_RESPONSE, ServiceState
-from tests.core.values import POLICY, freeze, seen, state_in, verdict
+from tests.core.values import FREEZE, HOLD, LAST, POLICY, freeze, seen, state_in, verdict
 
 NOW = 500.0
-LAST = POLICY.model_copy(update={"steps": (500, 2500)})
-"""A policy whose last step is the one that `state_in` reaches."""
 ASKED = POLICY.model_copy(update={"approve": (5000,)})
 TIRED = {way: POLICY.model_copy(update={"on_insufficient": way}) for way in ("hold", "advance", "rollback")}
 BEHIND, REFUSED, NOBODY = Sync(1, 2), Sync(2, 2, ("edge-1",)), Sync(0, 0)
@@ -38,7 +33,6 @@ class Row:
     policy: Any = field(default=POLICY)
 
 
-FREEZE, HOLD = (freeze(),), (freeze(mode=Mode.HOLD),)
 UNKNOWN, HARM = {"outcome": Outcome.UNKNOWN}, {"outcome": Outcome.HARM}
 
 ROWS = [
@@ -239,192 +233,3 @@ class TestFallback:
     def test_otherwise_it_stays(self, policy: Any, outcome: Outcome, fields: dict[str, Any]) -> None:
         """Nothing moves without the policy's word, harm, a fallback, and no freeze."""
         assert self.decided(policy, outcome, **fields).holds
-
-
-# Operators.
-
-VERBS = """
-                   start  pause  resume  approve  promote  rollback
-IDLE               yes    NO     NO      NO       NO       NO
-WARMING            yes    yes    not     not      yes      yes
-PROGRESSING        yes    yes    not     not      yes      yes
-PAUSED             yes    not    yes     not      yes      yes
-AWAITING_APPROVAL  yes    yes    not     yes      yes      yes
-PROMOTING          run    not    not     not      not      yes
-BAKING             run    yes    not     not      yes      yes
-PROMOTED           yes    NO     NO      NO       NO       yes
-ROLLING_BACK       run    not    not     not      not      NO
-ROLLED_BACK        yes    NO     NO      NO       NO       NO
-"""
-"""What an operator may ask in each phase; where not: ALREADY_RUNNING (run), NOT_POSSIBLE (not), NO_ROLLOUT (NO).
-The start is that of a third version."""
-
-CODES = {"run": Code.ALREADY_RUNNING, "not": Code.NOT_POSSIBLE, "NO": Code.NO_ROLLOUT}
-CELLS = [
-    (Phase(row.split()[0]), Verb(verb), cell)
-    for row in VERBS.strip().splitlines()[1:]
-    for verb, cell in zip(VERBS.split()[:6], row.split()[1:], strict=True)
-]
-
-
-@pytest.mark.parametrize(("phase", "verb", "answer"), CELLS, ids=[f"{p}-{v}" for p, v, _ in CELLS])
-def test_an_operator_may_or_may_not(phase: Phase, verb: Verb, answer: str) -> None:
-    """Every act in every phase: done, or refused with a code for programs and the phase for people."""
-    state = state_in(phase)
-    command = Command(verb, "so it is", canary="v3", rollout_id="r2")
-    if answer == "yes":
-        decision = obey(state, command, NOW)
-        assert decision.reason.startswith("so it is")
-        assert decision.state.rollout
-        assert decision.state.rollout.phase is not phase or verb is Verb.START
-        return
-    with pytest.raises(Refusal) as refused:
-        obey(state, command, NOW)
-    assert refused.value.code is CODES[answer]
-    assert phase is Phase.IDLE or str(phase) in refused.value.message
-
-
-def test_every_phase_and_verb_is_in_the_table() -> None:
-    """But for those of the fallback, which depend on no phase."""
-    assert {(p, v) for p, v, _ in CELLS} == {
-        (p, v) for p in Phase for v in Verb if v not in (Verb.DIVERT, Verb.RESTORE)
-    }
-
-
-MOVES = [
-    (Verb.START, Phase.PROMOTED, Act.ADVANCE, {"v3": 500, "v2": 9500}),
-    (Verb.START, Phase.ROLLED_BACK, Act.ADVANCE, {"v3": 500, "v1": 9500}),
-    (Verb.START, Phase.PROGRESSING, Act.ADVANCE, {"v3": 500, "v1": 9500}),
-    (Verb.PAUSE, Phase.PROGRESSING, Act.RECORD, {"v2": 2500, "v1": 7500}),
-    (Verb.RESUME, Phase.PAUSED, Act.ADVANCE, {"v2": 2500, "v1": 7500}),
-    (Verb.APPROVE, Phase.AWAITING_APPROVAL, Act.ADVANCE, {"v2": 5000, "v1": 5000}),
-    (Verb.PROMOTE, Phase.PROGRESSING, Act.ADVANCE, {"v2": PARTS, "v1": 0}),
-    (Verb.PROMOTE, Phase.BAKING, Act.ADVANCE, {"v2": PARTS, "v1": 0}),
-    *((Verb.ROLLBACK, phase, Act.ROLLBACK, {"v2": 0, "v1": PARTS}) for phase in (*sorted(JUDGED), Phase.PROMOTED)),
-]
-
-
-@pytest.mark.parametrize(("verb", "phase", "act", "weights"), MOVES, ids=[f"{m[0]}-{m[1]}" for m in MOVES])
-def test_what_an_act_does_to_the_weights(verb: Verb, phase: Phase, act: Act, weights: dict[str, int]) -> None:
-    """And as what it counts when a freeze is in force."""
-    decision = obey(state_in(phase), Command(verb, "", canary="v3", rollout_id="r2"), NOW)
-    assert (decision.act, decision.state.weights) == (act, weights)
-
-
-def test_an_approval_of_the_last_step_promotes() -> None:
-    """`approve: [100%]` is a person's word on promotion."""
-    state = state_in(Phase.AWAITING_APPROVAL, LAST)
-    assert obey(state, Command(Verb.APPROVE, ""), NOW).state.weights == {"v2": PARTS, "v1": 0}
-
-
-def test_promotion_makes_the_canary_stable_and_a_rollback_after_it_takes_that_back() -> None:
-    """The old version is still warm."""
-    promoted = obey(state_in(Phase.BAKING), Command(Verb.PROMOTE, ""), NOW).state
-    assert promoted.stable == "v2"
-    assert obey(promoted, Command(Verb.ROLLBACK, ""), NOW).state.stable == "v1"
-
-
-@pytest.mark.parametrize("phase", [Phase.PROGRESSING, Phase.ROLLED_BACK, Phase.PROMOTED])
-def test_a_start_is_a_new_rollout_from_the_first_step(phase: Phase) -> None:
-    """With the policy as it is declared now, and nothing of the one before."""
-    state = state_in(phase)
-    policy = POLICY.model_copy(update={"steps": (100, 9000)})
-    state = state.model_copy(update={"spec": state.spec.model_copy(update={"policy": policy})})
-    rollout = obey(state, Command(Verb.START, "", canary="v3", rollout_id="r2"), NOW).state.rollout
-    assert rollout
-    assert (rollout.id, rollout.canary, rollout.stable) == ("r2", "v3", state.stable)
-    assert (rollout.phase, rollout.step, rollout.weight, rollout.policy) == (Phase.WARMING, 0, 100, policy)
-    assert (rollout.started_at, rollout.suppressed, rollout.paused_in) == (NOW, (), None)
-
-
-def test_a_pause_in_the_bake_is_no_way_around_it() -> None:
-    """Neither in the bake nor in a pause of it: all traffic is on the canary, and a start would move it away."""
-    paused = obey(state_in(Phase.BAKING), Command(Verb.PAUSE, ""), NOW).state
-    with pytest.raises(Refusal) as refused:
-        obey(paused, Command(Verb.START, "", canary="v3", rollout_id="r2"), NOW)
-    assert refused.value.code is Code.ALREADY_RUNNING
-
-
-def test_a_version_that_was_rolled_back_may_be_started_again() -> None:
-    """Final until an operator says otherwise."""
-    assert obey(state_in(Phase.ROLLED_BACK), Command(Verb.START, "", canary="v2", rollout_id="r2"), NOW).state.rollout
-
-
-BAD_STARTS = [
-    ("unknown", Phase.ROLLED_BACK, "v9", Code.INVALID, "has no version 'v9'; it has v1, v2, v3, v4"),
-    ("the stable", Phase.ROLLED_BACK, "v1", Code.INVALID, "v1 is the stable"),
-    ("the promoted one", Phase.PROMOTED, "v2", Code.INVALID, "v2 is the stable"),
-    ("without endpoints", Phase.ROLLED_BACK, "v4", Code.NO_ENDPOINTS, "v4 of scorer has no endpoints"),
-    ("the one that runs", Phase.PROGRESSING, "v2", Code.ALREADY_RUNNING, "v2 is PROGRESSING"),
-    ("while another is promoted", Phase.PROMOTING, "v3", Code.ALREADY_RUNNING, "v2 is PROMOTING"),
-]
-
-
-@pytest.mark.parametrize(
-    ("phase", "canary", "code", "told"), [b[1:] for b in BAD_STARTS], ids=[b[0] for b in BAD_STARTS]
-)
-def test_a_start_that_cannot_be_right_is_refused(phase: Phase, canary: str, code: Code, told: str) -> None:
-    """With what is wrong, and what there is instead."""
-    with pytest.raises(Refusal) as refused:
-        obey(state_in(phase), Command(Verb.START, "", canary=canary), NOW)
-    assert refused.value.code is code
-    assert told in refused.value.message
-
-
-@pytest.mark.parametrize("phase", sorted(JUDGED))
-def test_a_forced_rollback_goes_through_everything(phase: Phase) -> None:
-    """It counts as the one act that no freeze stops."""
-    decision = obey(state_in(phase), Command(Verb.ROLLBACK, "now", force=True), NOW)
-    assert decision.act is Act.FORCED_ROLLBACK
-    assert all(blocking(held, "scorer", decision.act) is None for held in (FREEZE, HOLD))
-
-
-def test_no_rollback_to_a_version_that_has_no_servers_any_more() -> None:
-    """Not even by force: there is nobody to answer."""
-    state = state_in(Phase.PROMOTED)
-    spec = state.spec.model_copy(update={"versions": state.spec.versions[1:]})
-    with pytest.raises(Refusal) as refused:
-        obey(state.model_copy(update={"spec": spec}), Command(Verb.ROLLBACK, "now", force=True), NOW)
-    assert refused.value.code is Code.NO_ENDPOINTS
-
-
-class TestOperatorsFallback:
-    """Sending all traffic to the declared fallback, and taking it back."""
-
-    def state(self, phase: Phase | None, fallback: Fallback | None) -> ServiceState:
-        state = state_in(phase)
-        return state.model_copy(update={"spec": state.spec.model_copy(update={"fallback": fallback})})
-
-    @pytest.mark.parametrize("phase", sorted(Phase))
-    def test_all_traffic_goes_there_and_a_running_rollout_is_rolled_back(self, phase: Phase) -> None:
-        """In every phase; what was over stays as it was."""
-        state = self.state(phase, Fallback(version="v3"))
-        decision = obey(state, Command(Verb.DIVERT, "fire"), NOW)
-        assert (decision.act, decision.state.weights, decision.state.diverted) == (Act.FALLBACK, {"v3": PARTS}, "fire")
-        rollout = decision.state.rollout
-        assert rollout is None or (rollout.phase is Phase.ROLLING_BACK) == (phase in RUNNING)
-        back = obey(decision.state, Command(Verb.RESTORE, "out"), NOW).state
-        assert back.weights[state.stable] == PARTS
-
-    def test_a_fixed_response_needs_no_server(self) -> None:
-        """The proxies answer by themselves."""
-        decision = obey(self.state(None, Fallback(status=503, body="later")), Command(Verb.DIVERT, ""), NOW)
-        assert decision.state.weights == {FIXED_RESPONSE: PARTS}
-
-    @pytest.mark.parametrize(
-        ("verb", "fallback", "diverted", "code"),
-        [
-            (Verb.DIVERT, None, "", Code.NOT_POSSIBLE),
-            (Verb.DIVERT, Fallback(version="v3"), "fire", Code.NOT_POSSIBLE),
-            (Verb.DIVERT, Fallback(version="v4"), "", Code.NO_ENDPOINTS),
-            (Verb.DIVERT, Fallback(version="v9"), "", Code.NO_ENDPOINTS),
-            (Verb.RESTORE, Fallback(version="v3"), "", Code.NOT_POSSIBLE),
-            (Verb.START, Fallback(version="v3"), "fire", Code.NOT_POSSIBLE),
-        ],
-    )
-    def test_what_cannot_be_is_refused(self, verb: Verb, fallback: Fallback | None, diverted: str, code: Code) -> None:
-        """None declared, there already, nobody there to answer; and no start before the traffic is back."""
-        state = self.state(None, fallback).model_copy(update={"diverted": diverted})
-        with pytest.raises(Refusal) as refused:
-            obey(state, Command(verb, "", canary="v2", rollout_id="r2"), NOW)
-        assert refused.value.code is code
