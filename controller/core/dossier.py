@@ -18,9 +18,10 @@ from controller.core.hang import InFlight
 from controller.core.rates import Rate
 from controller.core.slowdown import Pair, Past, Side, Thresholds
 from controller.core.spec import Policy
+from controller.core.spells import Spell
 from controller.core.wealth import Wealth
 
-FORMAT = 1
+FORMAT = 2
 """The number of the stored form; another one is refused."""
 RECENT = 60.0
 """Seconds after which the counts that are shown to people begin anew; one such span before is kept."""
@@ -87,6 +88,8 @@ class Evidence:
     past: Past = Past()  # noqa: RUF009
     thresholds: Thresholds | None = None
     pair: Pair = Pair()  # noqa: RUF009
+    spells: dict[str, Spell] = field(default_factory=dict)
+    """By channel: stable's worst spell, and in the bake the canary's present one."""
     arrivals: Arrivals = Arrivals()  # noqa: RUF009
     recent: dict[str, Recent] = field(default_factory=dict)
 
@@ -106,6 +109,7 @@ class Evidence:
         """An independent one: the parts are immutable, the dictionaries are copied."""
         twin = Evidence(*_VALUES(self))
         twin.harm, twin.proofs, twin.recent = self.harm.copy(), self.proofs.copy(), self.recent.copy()
+        twin.spells = self.spells.copy()
         return twin
 
     def weightiest(self, plan: Plan) -> str:
@@ -173,6 +177,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
         stored, lambda proof: Proof(tuple([Gate(*_real(gate)) for gate in proof[0]]), *_real(proof[1:]))
     ),
     "recent": lambda stored: _table(stored, lambda recent: Recent(*_real(recent))),
+    "spells": lambda stored: _table(stored, lambda spell: Spell(*_real(spell))),
     "server": lambda stored: Rate(*_real(stored)),
     "client": lambda stored: Rate(*_real(stored)),
     "load_c": lambda stored: InFlight(*_real(stored)),

@@ -7,6 +7,7 @@ from controller.core.gates import still_needed
 from controller.core.harm import error_null, gate_margin, slower_than
 from controller.core.slowdown import BINS, MEDIAN, TAIL
 from controller.core.spec import Policy
+from controller.core.spells import FORGIVEN
 from controller.core.units import PARTS, format_duration, format_parts
 from controller.core.verdict import Reason
 
@@ -19,6 +20,8 @@ _EVENT = {
     "latency_max": "answers above the limit of p99",
     **{name: f"answers slower than stable's {name.removeprefix('latency_')}" for name in TAILS},
 }
+SERIOUS = 0.5
+"""A spell is told from this part of what is forgiven on."""
 _GROUP = {"5xx": "5xx", "errors_max": "5xx", "4xx": "4xx", "overdue": "overdue"}
 
 
@@ -138,6 +141,21 @@ def incident(evidence: Evidence) -> Reason:
         f"{rate.baseline * 100:.2g} %: weights stay until that is over"
     )
     return Reason("incident", text, stable=rate.guess)
+
+
+def spell(evidence: Evidence) -> Reason | None:
+    """In the bake: the canary is worse than stable was, so far not for longer than is forgiven."""
+    for name, present in evidence.spells.items():
+        limit = present.limit(FORGIVEN[name], evidence.time - evidence.changed)
+        if present.depth > 0 and present.depth >= limit * SERIOUS:
+            n_c, x_c, _, _ = counts_of(evidence, name)
+            text = (
+                f"{_EVENT[name]}: more than stable had, {seen_as(x_c, n_c)} in the last minutes. Nothing runs beside "
+                f"the canary, so it may be everybody's trouble: {present.depth:.1f} seconds of outage so far, "
+                f"{limit:.1f} are forgiven"
+            )
+            return Reason("spell", text, x_c / n_c if n_c else None, canary_n=int(n_c), channel=name)
+    return None
 
 
 def common_mode(policy: Policy, evidence: Evidence) -> Reason | None:

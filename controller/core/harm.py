@@ -4,7 +4,6 @@ Works on the judge's own copy of the evidence.
 """
 
 from collections.abc import Sequence
-from math import sqrt
 
 from controller.core.blocks import MOMENT, Block
 from controller.core.channels import (
@@ -29,6 +28,7 @@ from controller.core.gates import PACE as GATE_PACE
 from controller.core.gates import PLACED_COLD as GATE_PLACED_COLD
 from controller.core.slowdown import MEDIAN, TAIL, Thresholds, exceeding, with_errors
 from controller.core.spec import Policy
+from controller.core.spells import FORGIVEN, Spell
 from controller.core.units import PARTS
 
 STALE_START, STALE_PER_MINUTE, STALE_MOST = 3.0, 1.0, 20.0
@@ -50,8 +50,7 @@ MOST_ALLOWED = 0.95
 def settle_answers(policy: Policy, plan: Plan, after: Evidence, step: int) -> None:
     """The 5xx and their absolute limit."""
     q, _, n_c, x_c, n_s, x_s, _, _ = after.answers
-    null = _null(policy, plan, after, "5xx", after.answers)
-    _bet_on_errors(plan, after, "5xx", null, after.answers)
+    _compare_errors(policy, plan, after, "5xx", after.answers)
     most = policy.errors.max
     if most is not None and x_s <= most * n_s and after.server.guess <= most:
         # What stable does in the same block says nothing of the canary's part, so it may decide whether to bet.
@@ -63,8 +62,7 @@ def settle_answers(policy: Policy, plan: Plan, after: Evidence, step: int) -> No
 def settle_classes(policy: Policy, plan: Plan, after: Evidence, step: int) -> None:
     """The 4xx."""
     q, _, n_c, x_c, n_s, x_s, _, _ = after.classes
-    null = _null(policy, plan, after, "4xx", after.classes)
-    _bet_on_errors(plan, after, "4xx", null, after.classes)
+    _compare_errors(policy, plan, after, "4xx", after.classes)
     _note(policy, plan, after, "4xx", step, q, (n_c, x_c, n_s, x_s))
 
 
@@ -75,8 +73,9 @@ def settle_stuck(policy: Policy, plan: Plan, after: Evidence) -> None:
     null = Null(0.0, margin) if after.stuck.alone else Null(policy.errors.ratio, margin)
     allowed = null.ratio * q + margin
     r, counts = n_c / n_s if n_s else 0.0, (n_c, x_c, n_s, x_s)
-    bets = [bernoulli_bet(null, q, allowed + (1 - allowed) * more, r) for more, _ in STUCK]
-    _bet(plan, after, "overdue", [e_value(bet, *counts) for bet in bets])
+    if _may_bet(after, "overdue", margin, after.time - after.stuck.since, counts, _alone(after, after.stuck)):
+        bets = [bernoulli_bet(null, q, allowed + (1 - allowed) * more, r) for more, _ in STUCK]
+        _bet(plan, after, "overdue", [e_value(bet, *counts) for bet in bets])
     _recount(after, "overdue", counts)
 
 
@@ -92,10 +91,12 @@ def settle_latency(policy: Policy, plan: Plan, after: Evidence, step: int, at: T
     over_c, over_s = exceeding(bins_c), exceeding(bins_s)
     n_c, n_s = sum(bins_c), sum(bins_s)
     alone = after.weight >= PARTS and after.pair.alone
-    errors = policy.errors.margin + (policy.errors.ratio - 1) * after.server.guess
+    errors = _allowed_errors(policy, after, alone)
     if after.warm:
         for name, (i, margin) in TAILS.items():
-            _bet_on_tail(plan, after, name, margin + errors, at.q[i], (n_c, over_c[i], n_s, over_s[i]), alone)
+            counts, allowed = (n_c, over_c[i], n_s, over_s[i]), at.q[i] + margin + errors
+            if _may_bet(after, name, allowed, after.time - after.pair.since, counts, alone):
+                _bet_on_tail(plan, after, name, margin + errors, at.q[i], counts, alone)
         if not alone and errors < MOST_SHIFT:
             _bet_on_shift(plan, after, at, errors, bins_c, bins_s)
         if policy.latency.p99 is not None and at.over <= 0.01 and stable.above(at.limit) <= 0.01 * stable.timed + 1:
@@ -116,10 +117,21 @@ def error_null(policy: Policy, plan: Plan, evidence: Evidence, name: str) -> Nul
     """What is allowed of errors: in comparison with stable, or where stable has no traffic with its past."""
     if evidence.weight < PARTS:
         return plan.harm if evidence.warm else plan.cold
+    minutes = (evidence.time - evidence.changed) / 60.0
+    return Null(0.0, _of_the_past(policy, evidence, name, min(STALE_MOST, STALE_START + STALE_PER_MINUTE * minutes)))
+
+
+def _of_the_past(policy: Policy, evidence: Evidence, name: str, margins: float) -> float:
+    """The share of errors that stable's past allows, with so many margins on top."""
     rate, times = (evidence.server, 1.0) if name == "5xx" else (evidence.client, BAKE_CLIENT)
-    past = rate.baseline + 2 * sqrt(rate.baseline / (rate.n + 250.0))
-    margins = min(STALE_MOST, STALE_START + STALE_PER_MINUTE * (evidence.time - evidence.changed) / 60.0)
-    return Null(0.0, policy.errors.ratio * past + times * margins * max(policy.errors.margin, LEAST_MARGIN))
+    return policy.errors.ratio * rate.at_most + times * margins * max(policy.errors.margin, LEAST_MARGIN)
+
+
+def _allowed_errors(policy: Policy, after: Evidence, alone: bool) -> float:
+    """How many more of the canary's answers than of stable's may be errors, and so count as slow."""
+    if alone:
+        return _of_the_past(policy, after, "5xx", STALE_START)
+    return policy.errors.margin + (policy.errors.ratio - 1) * after.server.guess
 
 
 def slower_than(policy: Policy, evidence: Evidence) -> float:
@@ -142,11 +154,32 @@ def gate_margin(plan: Plan, evidence: Evidence, metric: str, rung: int) -> float
     return margin
 
 
-def _null(policy: Policy, plan: Plan, after: Evidence, name: str, block: Block) -> Null:
-    """The null of a block: proxies that have not followed yet may give stable traffic in the bake's first moments."""
-    if after.weight >= PARTS and not block.alone:
-        return plan.harm
-    return error_null(policy, plan, after, name)
+def _alone(after: Evidence, block: Block) -> bool:
+    """Whether there is nothing to compare with. Proxies that have not followed yet may give stable traffic in the
+    bake's first moments."""
+    return after.weight >= PARTS and block.alone
+
+
+def _compare_errors(policy: Policy, plan: Plan, after: Evidence, name: str, block: Block) -> None:
+    _, since, n_c, x_c, n_s, x_s, _, _ = block
+    alone = _alone(after, block)
+    null = plan.harm if after.weight >= PARTS and not alone else error_null(policy, plan, after, name)
+    allowed = null.margin if alone else _of_the_past(policy, after, name, STALE_START)
+    if _may_bet(after, name, allowed, after.time - since, (n_c, x_c, n_s, x_s), alone):
+        _bet_on_errors(plan, after, name, null, block)
+
+
+def _may_bet(after: Evidence, name: str, allowed: float, seconds: float, counts: Counts, alone: bool) -> bool:
+    """Follow the spell of whoever has one; whether this block may be bet on: in the bake only beyond what is forgiven
+    by the blocks before it."""
+    n_c, x_c, n_s, x_s = counts
+    spell, forgiven = after.spells.get(name, Spell()), FORGIVEN[name]
+    if alone:
+        after.spells[name] = spell.after(x_c / n_c - allowed, seconds, forgiven)
+        return spell.depth >= spell.limit(forgiven, after.time - after.changed)
+    if after.weight < PARTS and n_s:
+        after.spells[name] = spell.after(x_s / n_s - allowed, seconds, forgiven).remembered()
+    return True
 
 
 def _bet_on_errors(plan: Plan, after: Evidence, name: str, null: Null, block: Block) -> None:

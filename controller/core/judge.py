@@ -6,6 +6,7 @@ Pure, and cheap enough to be asked at every report. What it rests on:
     channels   what is bet on, and how the error budget is shared out
     wealth     when the bets are placed
     harm       what a closed block of traffic says: `blocks`, `rates`, `slowdown`, `hang`
+    spells     what is forgiven in the bake, where nothing runs beside the canary
     gates      the proof of no harm that opens a step
     arrivals   what no data means
     dossier    all that is known, and its stored form
@@ -81,6 +82,7 @@ def _advance(policy: Policy, after: Evidence, window: Window) -> float:
         after.weight, after.changed = window.weight, time
         if window.weight >= PARTS:
             _begin_blocks(after)
+            after.spells = {name: spell.begun() for name, spell in after.spells.items()}
     return seconds
 
 
@@ -238,6 +240,8 @@ def _doubts(policy: Policy, plan: Plan, after: Evidence, step: int, total: float
         doubts.append(grounds.warming(policy, after))
     if after.weight < PARTS:
         doubts.extend(grounds.unproven(plan, after, step))
+    elif spell := grounds.spell(after):
+        doubts.append(spell)
     if total >= sqrt(plan.limit):
         doubts.append(grounds.harm_shown(policy, plan, after, total))
     return doubts

@@ -16,30 +16,41 @@ INCIDENT_RATIO, INCIDENT_POINTS = 3.0, 0.02
 
 
 class Rate(NamedTuple):
-    """Decaying counts of one kind of event on stable, slow and fast; and for how long stable has been in trouble."""
+    """Decaying counts of one kind of event on stable, slow and fast; for how long stable has been in trouble; and all
+    that there ever was, trouble included."""
 
     n: float = 0.0
     x: float = 0.0
     fast_n: float = 0.0
     fast_x: float = 0.0
     troubled_for: float = 0.0
+    all_n: float = 0.0
+    all_x: float = 0.0
 
     def after(self, n: float, x: float, seconds: float, *, incident: bool) -> "Rate":
         """With n more requests and x more events, `seconds` later."""
-        slow_n, slow_x, fast_n, fast_x, troubled_for = self
+        slow_n, slow_x, fast_n, fast_x, troubled_for, all_n, all_x = self
+        all_n, all_x = all_n + n, all_x + x
         fast = 0.5 ** min(seconds / FAST, n / FAST_COUNT)
         fast_n, fast_x = fast_n * fast + n, fast_x * fast + x
         if incident:
             troubled_for += seconds
             if troubled_for < ACCEPTED:
-                return Rate(slow_n, slow_x, fast_n, fast_x, troubled_for)
+                return Rate(slow_n, slow_x, fast_n, fast_x, troubled_for, all_n, all_x)
         slow = 0.5 ** min(seconds / HALF_LIFE, n / HALF_LIFE_COUNT)
-        return Rate(slow_n * slow + n, slow_x * slow + x, fast_n, fast_x, troubled_for if incident else 0.0)
+        slow_n, slow_x = slow_n * slow + n, slow_x * slow + x
+        return Rate(slow_n, slow_x, fast_n, fast_x, troubled_for if incident else 0.0, all_n, all_x)
 
     @property
     def baseline(self) -> float:
         """The slow average."""
         return (self.x + PRIOR_EVENTS) / (self.n + PRIOR)
+
+    @property
+    def at_most(self) -> float:
+        """What it is as a rule, on the safe side: the baseline or the plain mean, and two standard errors more."""
+        usual = max(self.baseline, (self.all_x + PRIOR_EVENTS) / (self.all_n + PRIOR))
+        return usual + 2 * sqrt(usual / (self.all_n + PRIOR))
 
     @property
     def guess(self) -> float:

@@ -110,6 +110,7 @@ ROWS = [
     Row("in the bake", Phase.BAKING, {"observed": 899.0}, Kind.HOLD, why="1 s of the bake are left"),
     Row("baked", Phase.BAKING, {}, Kind.PROMOTED, (Act.ADVANCE, Phase.PROMOTED, PARTS), "no harm seen in 15m of bake"),
     Row("baked without proof", Phase.BAKING, UNKNOWN, Kind.PROMOTED),
+    Row("baked in a spell", Phase.BAKING, {**UNKNOWN, "code": "spell"}, Kind.HOLD, why="the bake goes on: spell says"),
     Row("baked while frozen", Phase.BAKING, {"freezes": FREEZE}, Kind.HOLD, why="would end the bake, but all"),
     # The way back.
     Row("back everywhere", Phase.ROLLING_BACK, {}, Kind.ROLLED_BACK, (Act.RECORD, Phase.ROLLED_BACK, 0), "all 2"),
