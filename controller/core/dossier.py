@@ -162,8 +162,8 @@ def _table(pairs: Any, read: Callable[[Any], Any]) -> dict[Any, Any]:
 
 
 def _side(stored: Any) -> Side:
-    answered, errors, timed, buckets = stored
-    return Side(answered, errors, timed, _table(buckets, _real))
+    answered, errors, timed, reports = stored
+    return Side(answered, errors, timed, _real(reports))
 
 
 def _past(stored: Any) -> Past:

@@ -179,11 +179,13 @@ def _settle(policy: Policy, plan: Plan, after: Evidence, step: int, sample: Samp
         after.stuck = Block(STUCK_GUESS, time)
     pair = after.pair
     closes = pair.closes(weight, time)
+    if closes:
+        pair = after.pair = pair.added_up()
     if closes and after.thresholds is not None:
         settle_latency(policy, plan, after, step, after.thresholds)
     if closes or pair.stale(weight) or (after.thresholds is None and pair.stable.timed):
         if pair.stable.timed:
-            after.past = after.past.after(pair.stable.buckets, time)
+            after.past = after.past.after(pair.stable, time)
         after.pair = Pair(after.time)
         _renew_thresholds(policy, after, sample)
 

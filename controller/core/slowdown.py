@@ -16,6 +16,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from math import inf
+from operator import itemgetter
 from typing import NamedTuple
 
 from controller.core.blocks import ALONE, MOMENT, TOO_MANY, needed
@@ -39,8 +40,12 @@ NEARBY = 3
 ROUNDED = 0.01
 """Edges are rounded numbers: 7.9 stands for 7.2 and 10 % more."""
 
-Buckets = Mapping[float, int]
-"""Upper edge in milliseconds -> answers."""
+MOST_REPORTS = 32
+"""Histograms of an open block that are kept apart."""
+
+Histogram = tuple[tuple[float, int], ...]
+"""(Upper edge in milliseconds, answers in that bucket)."""
+_COUNT = itemgetter(1)
 
 
 class Thresholds(NamedTuple):
@@ -60,32 +65,43 @@ class Thresholds(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One version in an open block: answers, errors among them, and the buckets of those that were timed."""
+    """One version in an open block: answers, errors among them, and the histograms of those that were timed.
+
+    Of each report the buckets that hold an answer are kept; they are added up when the block is closed: looks are
+    many, blocks are few.
+    """
 
     answered: int = 0
     errors: int = 0
     timed: int = 0
-    buckets: Buckets = {}
+    reports: tuple[Histogram, ...] = ()
 
-    def after(self, answered: int, errors: int, latency: Iterable[tuple[float, int]]) -> "Side":
-        """With a tick's answers. The buckets are copied, never changed."""
-        buckets = dict(self.buckets)
-        timed = 0
-        for edge, count in latency:
-            if count:
+    def after(self, answered: int, errors: int, latency: Histogram) -> "Side":
+        """With a tick's answers."""
+        answers = tuple(filter(_COUNT, latency))
+        reports = (*self.reports, answers) if answers else self.reports
+        timed = self.timed + sum(map(_COUNT, answers))
+        grown = Side(self.answered + answered, self.errors + errors, timed, reports)
+        return grown if len(reports) <= MOST_REPORTS else grown.added_up()
+
+    def added_up(self) -> "Side":
+        """The same with one histogram."""
+        buckets: dict[float, int] = {}
+        for report in self.reports:
+            for edge, count in report:
                 buckets[edge] = buckets.get(edge, 0) + count
-                timed += count
-        return Side(self.answered + answered, self.errors + errors, self.timed + timed, buckets)
+        return self._replace(reports=(tuple(buckets.items()),))
 
     def above(self, edge: float) -> int:
         """Timed answers above an edge: a bucket lies above it if its own upper edge does."""
-        return sum([count for upper, count in self.buckets.items() if upper > edge])
+        return sum([count for report in self.reports for upper, count in report if upper > edge])
 
     def bins(self, edges: Sequence[float]) -> list[int]:
         """Timed answers between the edges."""
         bins = [0] * BINS
-        for upper, count in self.buckets.items():
-            bins[bisect_left(edges, upper)] += count
+        for report in self.reports:
+            for upper, count in report:
+                bins[bisect_left(edges, upper)] += count
         return bins
 
 
@@ -103,6 +119,10 @@ class Pair(NamedTuple):
         if weight >= PARTS:
             return True
         return self.stable.timed >= 1 and self.canary.timed + self.stable.timed >= needed(weight)
+
+    def added_up(self) -> "Pair":
+        """The same, with one histogram a side."""
+        return Pair(self.since, self.canary.added_up(), self.stable.added_up())
 
     def stale(self, weight: int) -> bool:
         """Whether it has waited for one side for too long."""
@@ -151,13 +171,14 @@ class Past(NamedTuple):
     total: float = 0.0
     counts: Mapping[float, float] = {}
 
-    def after(self, buckets: Buckets, time: float) -> "Past":
+    def after(self, stable: Side, time: float) -> "Past":
         """With stable's answers up to `time`."""
         counts = dict(self.counts)
         weight, total = self.weight * 2.0 ** ((time - self.at) / HALF_LIFE), self.total
-        for edge, count in buckets.items():
-            counts[edge] = counts.get(edge, 0.0) + count * weight
-            total += count * weight
+        for report in stable.reports:
+            for edge, count in report:
+                counts[edge] = counts.get(edge, 0.0) + count * weight
+                total += count * weight
         if weight > 1e12:
             counts = {edge: count / weight for edge, count in counts.items()}
             total, weight = total / weight, 1.0

@@ -112,7 +112,7 @@ def test_failing_fast_does_not_look_fast(answers: list[tuple[float, bool]], time
     edges = (5.0, 10.0, 15.0, 20.0, 40.0, 60.0, 80.0)
     errors = sum(failed for _, failed in answers)
     buckets = Counter(latency for latency, failed in answers if timed or not failed)
-    side = Side(len(answers), errors, buckets.total(), buckets)
+    side = Side(len(answers), errors, buckets.total(), (tuple(buckets.items()),))
     truth = [sum(failed or latency > edge for latency, failed in answers) for edge in edges]
     least = exceeding(with_errors(side, side.bins(edges), slowest=True))
     most = exceeding(with_errors(side, side.bins(edges), slowest=False))

@@ -1,0 +1,111 @@
+"""What one look at one rollout costs: the judge alone, and the whole of it (judge, custom metrics, decision).
+
+Times are the least of several passes over the same windows, piece by piece: on a machine with other work to do the
+rest measures the other work. A piece of plain Python beside them tells how fast the machine is today.
+"""
+
+import gc
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from controller.core.judge import Evidence, judge
+from controller.core.spec import Policy
+from controller.core.verdict import Sample, Window
+from controller.simulation.traffic import Server, Side, binomial, poisson
+from controller.simulation.trial import Trial
+from tests.bench import Row
+from tests.judge.driving import service_for
+
+POLICY = Policy(steps=(500,), dwell=1e9, deadline=1e9)
+PASSES, PIECE, PIECES, BEFORE = 10, 20, 30, 200
+"""Looks in a piece, pieces of a pass, and looks that come before, so that everything is warm and every block open."""
+CASES = {
+    "100 rps, 5 %, each second": (100.0, 500, 1.0),
+    "1000 rps, 5 %, each second": (1000.0, 500, 1.0),
+    "100 rps, 50 %, each second": (100.0, 5000, 1.0),
+    "100 rps, 5 %, five a second": (100.0, 500, 0.2),
+    "2 rps, 5 %, each second": (2.0, 500, 1.0),
+    "100 rps, in the bake": (100.0, 10_000, 1.0),
+}
+
+
+def windows(rps: float, weight: int, tick: float) -> list[Window]:
+    """Reports of two healthy versions; before a bake, of both side by side."""
+    rng = random.Random(1)
+    stable, canary = Side(rng), Side(rng)
+    found = []
+    for number in range(1, BEFORE + PIECES * PIECE + 1):
+        now = number * tick
+        served = 5000 if weight == 10_000 and number <= BEFORE // 2 else weight
+        n = poisson(rng, rps * tick)
+        n_c = binomial(rng, n, served / 10_000)
+        found.append(Window(now, served, stable.serve(Server(), n - n_c, now), canary.serve(Server(), n_c, now)))
+    return found
+
+
+def least(look: Callable[[Window], object], start: Callable[[], None], seen: Sequence[Window]) -> float:
+    """Microseconds of one look."""
+    best = [float("inf")] * PIECES
+    for _ in range(PASSES):
+        start()
+        for window in seen[:BEFORE]:
+            look(window)
+        for piece in range(PIECES):
+            some = seen[BEFORE + piece * PIECE : BEFORE + (piece + 1) * PIECE]
+            begun = time.perf_counter()
+            for window in some:
+                look(window)
+            best[piece] = min(best[piece], time.perf_counter() - begun)
+    return sum(best) / (PIECES * PIECE) * 1e6
+
+
+class Judge:
+    """The judge alone."""
+
+    def start(self) -> None:
+        """From the beginning of a rollout."""
+        self.evidence = Evidence.start(POLICY)
+
+    def look(self, window: Window) -> None:
+        """One look."""
+        self.evidence, _ = judge(POLICY, self.evidence, window, 0)
+
+
+class Rollout:
+    """A whole look, as `serve` has it, but for the store and the proxies."""
+
+    def start(self) -> None:
+        """From the beginning of a rollout."""
+        self.trial = Trial(service_for(POLICY))
+
+    def look(self, window: Window) -> None:
+        """One look."""
+        self.trial.look(window.at, window.stable, window.canary)
+
+
+def plain_python(window: Window | None, numbers: Sequence[int] = range(1000)) -> int:
+    """Something that only depends on the machine."""
+    total = 0
+    for number in numbers:
+        total += number * number
+    return total
+
+
+def run() -> list[Row]:
+    """All of them."""
+    gc.disable()
+    try:
+        unit = least(plain_python, lambda: None, [Window(0.0, 0, Sample(), Sample())] * (BEFORE + PIECES * PIECE))
+        rows = [Row("a loop of 1000 multiplications", "plain Python", unit, "us")]
+        for case, given in CASES.items():
+            seen = windows(*given)
+            alone, whole = Judge(), Rollout()
+            cost = least(alone.look, alone.start, seen)
+            rows.append(Row("one look, the judge", case, cost, "us"))
+            rows.append(Row("one look, the judge, in such loops", case, cost / unit, "x"))
+            if given[1] < 10_000:
+                rows.append(Row("one look, all of it", case, least(whole.look, whole.start, seen), "us"))
+        return rows
+    finally:
+        gc.enable()
