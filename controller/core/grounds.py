@@ -72,7 +72,7 @@ def proven(plan: Plan, evidence: Evidence, step: int, total: float) -> Reason:
     if evidence.weight >= PARTS:
         text = (
             f"no harm seen: {seen} server errors; evidence of harm {figure(total)}, limit {plan.limit:g} "
-            f"(a false alarm in {100 / plan.limit:.3g} % of rollouts at most, however long the bake is)"
+            f"(a false alarm in {100 / plan.limit:.3g} % of rollouts at most, if all else is as it was)"
         )
         return Reason("no_harm", text, *rates, int(n_c), int(n_s), total, plan.limit)
     rung = plan.rung_of(step)

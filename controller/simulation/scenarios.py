@@ -117,6 +117,18 @@ def _daily(server: Server, moment: Moment) -> Server:
     return replace(server, errors=server.errors * (1.5 + wave), median=server.median * (1.3 + 0.3 * wave))
 
 
+def _waves(server: Server, moment: Moment) -> Server:
+    return replace(server, errors=0.08) if moment.t % 60 < 20 else server
+
+
+def _standstill(server: Server, moment: Moment) -> Server:
+    return replace(server, median=server.median * 20) if 400 <= moment.t < 405 else server
+
+
+def _late(server: Server, moment: Moment) -> Server:
+    return replace(server, errors=server.errors + 0.05) if moment.t >= 400 and moment.since >= 0 else server
+
+
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
@@ -125,6 +137,10 @@ SCENARIOS = {
         Scenario("healthy-high", "as good as stable, 1000 requests a second", True, rps=1000.0),
         Scenario("daily", "a daily cycle of load errors and latency on both versions", True, both=_daily),
         Scenario("incident", "both versions fail 40 % for a minute", True, both=_incident),
+        Scenario("waves", "both versions fail 8 % for 20 s of every minute", True, both=_waves),
+        Scenario(
+            "standstill", "everything takes 20 times as long for 5 s, in the bake by default", True, both=_standstill
+        ),
         Scenario("stable-3", "both versions have 3 % errors", True, both=lambda s, _: replace(s, errors=0.03)),
         Scenario("heavy-tail", "both versions have a very long tail", True, both=lambda s, _: replace(s, sigma=1.6)),
         Scenario("cold-start", "slow and failing while it warms up, then good", True, canary=_cold),
@@ -150,6 +166,7 @@ SCENARIOS = {
         Scenario("tail-x2", "one answer in twenty takes twice stable's p99", False, canary=_slow_tail),
         Scenario("two-modes", "one answer in five takes 8 times as long", False, canary=_two_modes),
         Scenario("slow-burn", "one point more errors with every minute", False, canary=_slow_burn),
+        Scenario("late", "5 points more errors from 400 s on, in the bake by default", False, canary=_late),
         Scenario("under-load", "5 points more errors above a share of 30 %", False, canary=_under_load),
         Scenario(
             "errors-20-low", "20 points more errors at 0.5 requests a second", False, changed(errors=0.2), rps=0.5
