@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -20,6 +20,7 @@ from controller.core.guard import Act, Freeze
 from controller.core.routing import cluster_name
 from controller.core.session import Session, Surroundings, entered, tick
 from controller.core.telemetry import Book
+from controller.core.trace import point_of
 from controller.core.verdict import Outcome, Verdict, Window
 from controller.core.view import Entry, ServiceState, View
 from controller.core.watch import Watch, look
@@ -246,7 +247,7 @@ class Loop:
             elif started - self._saved.get(state.name, 0.0) >= SAVE_EVERY:
                 await self._keep(state.name, after)
         finally:
-            self._recorder.note(state, after.evidence, window, decided=not decision.holds)
+            self._recorder.note(state, after, window, decided=not decision.holds)
         self._meter.ticked(self._clock.monotonic() - started)
 
     def _window(self, state: ServiceState, now: float) -> Window:
@@ -266,7 +267,7 @@ class Loop:
         if stored:
             try:
                 session = Session.load(stored)
-                await self._recorder.resume(state, session.evidence)
+                await self._recorder.resume(state, session)
                 return session
             except ValueError as error:
                 log.warning("session_unreadable", service=state.name, reason=str(error))
@@ -274,15 +275,17 @@ class Loop:
         return Session.of(state)
 
     async def _commit(self, state: ServiceState, session: Session, verdict: Verdict, decision: Decision) -> None:
-        if not await self._store_decision(state, verdict, decision):
+        if not await self._store_decision(state, verdict, decision, _numbers(state, session, self._clock.wall())):
             return
         after = entered(session, decision.state)
         self._sessions[state.name] = after
         await self._keep(state.name, after)
 
-    async def _store_decision(self, state: ServiceState, verdict: Verdict, decision: Decision) -> bool:
+    async def _store_decision(
+        self, state: ServiceState, verdict: Verdict, decision: Decision, evidence: Mapping[str, Any] | None = None
+    ) -> bool:
         """Make a decision true; False if somebody was faster, or a freeze came between."""
-        change = change_of(state, decision, WHO, uuid.uuid4().hex, uuid.uuid4().hex, verdict)
+        change = change_of(state, decision, WHO, uuid.uuid4().hex, uuid.uuid4().hex, verdict, evidence)
         try:
             revision = await self._store.commit(change, self._token)
         except (Conflict, Frozen) as refused:
@@ -341,3 +344,11 @@ class Loop:
             assert freeze.until is not None
             if now >= self._ends.setdefault(key, now + freeze.until - self._clock.wall()):
                 await self._diary.expire(freeze)
+
+
+def _numbers(state: ServiceState, session: Session, wall: float) -> Mapping[str, Any]:
+    """How every channel stands at a decision, for the ledger: it must be explicable when its recording is gone."""
+    rollout = state.rollout
+    assert rollout is not None
+    point = point_of(rollout.policy, session.evidence, session.custom, rollout.step, wall)
+    return {**point.plain(), "limit": 1 / rollout.policy.false_rollback}

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from pydantic import JsonValue
@@ -252,8 +252,10 @@ def change_of(
     fingerprint: str,
     change_id: str,
     verdict: Verdict | None = None,
+    evidence: Mapping[str, JsonValue] | None = None,
 ) -> Change:
-    """The change that makes a decision true. `state` is the one it was decided on, `verdict` what was seen then."""
+    """The change that makes a decision true. `state` is the one it was decided on, `verdict` what was seen then, and
+    `evidence` how every channel stood."""
     entry = _entry(decision.kind, who, decision.reason, state.name, state.weights, decision.state.weights)
     rollout = decision.state.rollout
     if rollout:
@@ -266,6 +268,8 @@ def change_of(
         if verdict:
             details["verdict"] = verdict.outcome.value
             details["reasons"] = [{**reason.plain()} for reason in verdict.reasons]
+        if evidence:
+            details["evidence"] = {**evidence}
         entry = entry.model_copy(update={"details": details})
     return Change(
         id=change_id,

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from controller.core.channels import plan_of
-from controller.core.custom import without_custom
-from controller.core.dossier import Evidence
+from controller.core.custom import custom_gates, custom_readings, without_custom
 from controller.core.grounds import gate_readings, readings
 from controller.core.recording import Recording
 from controller.core.rollout import JUDGED, Rollout
+from controller.core.session import Session
 from controller.core.tape import Record
 from controller.core.trace import point_of
 from controller.core.verdict import Window
@@ -36,17 +35,18 @@ class _Running:
 
     recording: Recording
     rollout: Rollout
-    evidence: Evidence
+    session: Session
     time: float = 0.0
     """Up to when it is recorded, in seconds of observation."""
     saved: bool = False
 
     def told(self) -> Recording:
         """The recording, with every channel in words as it stands now."""
-        policy, recording = without_custom(self.rollout.policy), self.recording
-        recording.limit = plan_of(policy).limit
-        recording.channels = readings(policy, self.evidence)
-        recording.gates = gate_readings(policy, self.evidence, self.rollout.step)
+        policy, evidence, custom = self.rollout.policy, self.session.evidence, self.session.custom
+        others, recording = without_custom(policy), self.recording
+        recording.limit = 1 / policy.false_rollback
+        recording.channels = (*readings(others, evidence), *custom_readings(policy, custom, evidence.weight))
+        recording.gates = (*gate_readings(others, evidence, self.rollout.step), *custom_gates(policy, custom))
         return recording
 
 
@@ -64,31 +64,32 @@ class Recorder:
         """By channel of harm, at the last look at a rollout of the service."""
         return self._evidence.get(service, {})
 
-    async def resume(self, state: ServiceState, evidence: Evidence) -> None:
-        """Go on with the recording of a rollout whose evidence was taken up again after a restart."""
+    async def resume(self, state: ServiceState, session: Session) -> None:
+        """Go on with the recording of a rollout whose session was taken up again after a restart."""
         assert state.rollout is not None
         recording = await self._load(state.rollout.id)
         if recording:
-            recording.tape.cut(evidence.time)
-            recording.trace.cut(evidence.time)
-            self._running[state.name] = _Running(recording, state.rollout, evidence, evidence.time)
+            time = session.evidence.time
+            recording.tape.cut(time)
+            recording.trace.cut(time)
+            self._running[state.name] = _Running(recording, state.rollout, session, time)
 
-    def note(self, state: ServiceState, evidence: Evidence, window: Window, *, decided: bool) -> None:
-        """One look at a running rollout: the evidence after it, and the window that it judged."""
+    def note(self, state: ServiceState, session: Session, window: Window, *, decided: bool) -> None:
+        """One look at a running rollout: the session after it, and the window that it judged."""
         rollout = state.rollout
         if rollout is None or rollout.phase not in JUDGED:
             return
         running = self._running.get(state.name)
         if running is None or running.recording.rollout_id != rollout.id:
             recording = Recording(rollout.id, state.name, rollout.stable, rollout.canary)
-            running = self._running[state.name] = _Running(recording, rollout, evidence)
-        wall = self._clock.wall()
+            running = self._running[state.name] = _Running(recording, rollout, session)
+        wall, time = self._clock.wall(), session.evidence.time
         running.recording.tape.add(
-            Record(running.time, evidence.time, wall, window.weight, window.stable, window.canary)
+            Record(running.time, time, wall, window.weight, window.stable, window.canary, window.custom)
         )
-        point = point_of(without_custom(rollout.policy), evidence, rollout.step, wall)
+        point = point_of(rollout.policy, session.evidence, session.custom, rollout.step, wall)
         running.recording.trace.add(point, surely=decided)
-        running.rollout, running.evidence, running.time, running.saved = rollout, evidence, evidence.time, False
+        running.rollout, running.session, running.time, running.saved = rollout, session, time, False
         self._evidence[state.name] = point.harm
         if decided:
             self._due.set()

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints, Valida
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from controller.core.channels import ALTERNATIVES_OF
 from controller.core.errors import Violation, invalid
 from controller.core.spec import NAME, Seconds
 from controller.faults import read_faults
@@ -57,6 +58,8 @@ def _faults(text: str | None, info: ValidationInfo) -> str | None:
 def _readable(metrics: dict[str, Metric], info: ValidationInfo) -> dict[str, Metric]:
     if metrics and not info.data.get("prometheus"):
         raise ValueError("without `prometheus`, the address where they are read, there are no metrics")
+    if taken := sorted(metrics.keys() & ALTERNATIVES_OF):
+        raise ValueError(f"{taken[0]} is the name of a channel of the judge's own: another one is needed")
     return metrics
 
 
@@ -100,9 +103,9 @@ class Settings(BaseSettings):
     """Who is asked before traffic moves."""
     prometheus: Url | None = None
     """Where the custom metrics are read: one address, never one from a service file."""
-    prometheus_interval: Annotated[Seconds, Field(ge=1, le=600)] = 15.0
+    prometheus_interval: Annotated[Seconds, Field(ge=1, le=30)] = 15.0
     """Seconds between two readings; what is scraped less often than that is read twice."""
-    prometheus_timeout: Annotated[Seconds, Field(ge=0.1, le=60)] = 5.0
+    prometheus_timeout: Annotated[Seconds, Field(ge=0.1, le=20)] = 5.0
     """Seconds until an answer must be there."""
     metrics: Annotated[dict[Name, Metric], AfterValidator(_readable)] = Field(default_factory=dict)
     """The custom metrics that policies may name."""

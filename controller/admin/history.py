@@ -1,6 +1,7 @@
 """What is told of a rollout's past: the evidence over time, the decisions, the windows that it was judged by."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from controller.admin.looks import Looks
 from controller.admin.messages import event_message, reason_message
@@ -8,6 +9,7 @@ from controller.admin.requests import after_of
 from controller.core.decision import Kind
 from controller.core.errors import Code, Refusal
 from controller.core.latency import EDGES_MS
+from controller.core.readings import Counted, Gauged, Reading, Unread
 from controller.core.recording import Recording
 from controller.core.tape import Record
 from controller.core.trace import Point
@@ -62,7 +64,10 @@ class History:
         message.decisions.extend(map(event_message, lines))
         recording = await self._recordings.find(rollout_id)
         if recording is None:
-            message.missing = "its evidence was not recorded, or is no longer kept"
+            message.missing = "it was not recorded, or is no longer kept"
+            for point, limit in _told_points(lines, message.canary):
+                message.history.append(_point_message(point))
+                message.limit = limit
             return message
         message.stable, message.limit = recording.stable, recording.limit
         message.channels.extend(map(reason_message, recording.channels))
@@ -106,6 +111,15 @@ def _decided(lines: Sequence[LedgerLine]) -> str:
     return ""
 
 
+def _told_points(lines: Sequence[LedgerLine], canary: str) -> Iterator[tuple[Point, float]]:
+    """The evidence at each decision and its limit, as the ledger's lines tell it."""
+    for line in lines:
+        told = line.entry.details.get("evidence")
+        if isinstance(told, dict):
+            stored: dict[str, Any] = told
+            yield Point.of_plain(stored, line.at, line.entry.weights_before.get(canary, 0)), float(stored["limit"])
+
+
 def _point_message(point: Point) -> pb.EvidencePoint:
     return pb.EvidencePoint(
         time=point.time,
@@ -114,6 +128,7 @@ def _point_message(point: Point) -> pb.EvidencePoint:
         total=point.total,
         harm=point.harm,
         no_harm=point.no_harm,
+        worse=point.worse,
     )
 
 
@@ -138,7 +153,19 @@ def _window_message(record: Record) -> pb.RecordedWindow:
         weight=record.weight,
         stable=_sample_message(record.stable),
         canary=_sample_message(record.canary),
+        custom={name: _reading_message(reading) for name, reading in record.custom.items()},
     )
+
+
+def _reading_message(reading: Reading) -> pb.RecordedReading:
+    match reading:
+        case Counted():
+            return pb.RecordedReading(counts=pb.RecordedCounts(**reading._asdict()))
+        case Gauged(canary, stable, higher, k, n, slack):
+            values = pb.RecordedValues(canary=canary, stable=stable, higher=higher, decisive=k, readings=n, slack=slack)
+            return pb.RecordedReading(values=values)
+        case Unread(why):
+            return pb.RecordedReading(unread=why)
 
 
 def _sample_message(sample: Sample | None) -> pb.RecordedSample | None:

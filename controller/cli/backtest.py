@@ -1,7 +1,8 @@
 """`backtest`: a rollout that is over, judged again by another policy."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from controller.cli.words import clean, clock, event_line, span
 from controller.core.backtest import Backtest, Turn, judge_again
 from controller.core.decision import Kind
 from controller.core.latency import EDGES_MS, listed
+from controller.core.readings import Counted, Gauged, Reading, Unread
 from controller.core.tape import Record
 from controller.core.units import format_parts
 from controller.core.verdict import Sample
@@ -55,8 +57,26 @@ def read_records(recording: pb.Recording) -> list[Record]:
         hint = "use the `haldane` of the controller's version"
         raise Failure(Exit.FAILED, "the windows have other latency buckets than this program knows", hint=hint)
     return [
-        Record(w.since, w.until, w.at, w.weight, _sample(w, "stable"), _sample(w, "canary")) for w in recording.windows
+        Record(w.since, w.until, w.at, w.weight, _sample(w, "stable"), _sample(w, "canary"), _custom(w))
+        for w in recording.windows
     ]
+
+
+def _custom(window: pb.RecordedWindow) -> Mapping[str, Reading]:
+    return {name: _reading(told) for name, told in window.custom.items()}
+
+
+def _reading(told: pb.RecordedReading) -> Reading:
+    match told.WhichOneof("reading"):
+        case "counts":
+            counts = told.counts
+            return Counted(counts.canary_n, counts.canary_x, counts.stable_n, counts.stable_x)
+        case "values":
+            v = told.values
+            stable = v.stable if v.HasField("stable") else None
+            return Gauged(v.canary, stable, v.higher, v.decisive, v.readings, v.slack)
+        case _:
+            return Unread(told.unread)
 
 
 def _sample(window: pb.RecordedWindow, side: str) -> Sample | None:
@@ -76,6 +96,8 @@ def _document(recording: pb.Recording, records: Sequence[Record], found: Backtes
         "windows": len(records),
         "dropped": recording.dropped,
         "seconds": records[-1].at,
+        "missing_seconds": _missing(records),
+        "left_out": list(found.left_out),
         "fired": fired is not None,
         "fired_at": fired.wall if fired else None,
         "fired_after": fired.time if fired else None,
@@ -109,6 +131,13 @@ def _told(recording: pb.Recording, records: Sequence[Record], found: Backtest, p
     )
     if recording.dropped:
         yield f"the first {recording.dropped} windows are gone: the evidence begins after them"
+    if lost := _missing(records):
+        yield f"{span(lost)} of it are missing, as the controller was killed: they are judged as time without reports"
+    if found.left_out:
+        yield (
+            f"left out, since nothing is on record: {', '.join(found.left_out)}; what would have come of "
+            f"{'it' if len(found.left_out) == 1 else 'them'} is not known"
+        )
     yield ""
     yield "really"
     for event in recording.decisions:
@@ -140,6 +169,11 @@ def _answer(recording: pb.Recording, found: Backtest) -> str:
     if abs(late) < 1.0:
         return f"{said}; really it did then, too"
     return f"{said}; really it did {span(abs(late))} {'earlier' if late > 0 else 'later'}"
+
+
+def _missing(records: Sequence[Record]) -> float:
+    """Seconds of observation that no window tells of."""
+    return sum(after.since - before.at for before, after in pairwise(records) if after.since > before.at)
 
 
 def _channel(turn: Turn) -> str:

@@ -20,6 +20,9 @@ LEVELS = "▁▂▃▄▅▆▇█"
 QUIET = 2.0
 """Channels that never had more evidence than this are told in one line all together."""
 
+UNKNOWN = "metric_unknown"
+"""The code of a custom metric that cannot be read now."""
+
 Value = Callable[[pb.EvidencePoint], float]
 
 
@@ -30,24 +33,28 @@ def explained(told: pb.Explanation, now: float) -> RenderableType:
     )
 
 
-def sparkline(history: Sequence[pb.EvidencePoint], value: Value, limit: float) -> str:
-    """The evidence over time, the highest of each cell; a cell without a point is as the one before."""
+def sparkline(history: Sequence[pb.EvidencePoint], value: Value, limit: float, *, counts: bool = False) -> str:
+    """The evidence over time, the highest of each cell; a cell without a point is as the one before.
+
+    By orders of magnitude, unless `counts` are shown.
+    """
     first, last = history[0].time, history[-1].time
     cells: list[float | None] = [None] * CELLS
     for point in history:
         cell = min(CELLS - 1, int((point.time - first) / (last - first) * CELLS)) if last > first else 0
         cells[cell] = max(cells[cell] or 0.0, value(point))
-    line, before = "", 1.0
+    line, before = "", 0.0 if counts else 1.0
     for found in cells:
         before = before if found is None else found
-        line += LEVELS[_level(before, limit)]
+        line += LEVELS[_level(before, limit, counts=counts)]
     return line
 
 
-def _level(evidence: float, limit: float) -> int:
+def _level(evidence: float, limit: float, *, counts: bool) -> int:
     if not math.isfinite(evidence) or evidence >= limit:
         return len(LEVELS) - 1
-    part = math.log(evidence) / math.log(limit) if evidence > 1 < limit else 0.0
+    logarithm = math.log(evidence) / math.log(limit) if evidence > 1 < limit else 0.0
+    part = evidence / limit if counts else logarithm
     return min(len(LEVELS) - 2, int(part * (len(LEVELS) - 1)))
 
 
@@ -71,8 +78,11 @@ def _answer(told: pb.Explanation, now: float) -> Iterator[RenderableType]:
 
 
 def _evidence(told: pb.Explanation) -> Iterator[RenderableType]:
-    if told.missing or not told.history:
-        yield Text(f"no evidence over time: {told.missing or 'nothing has been seen yet'}", "yellow")
+    if told.missing:
+        yield Text(f"no evidence over time: {told.missing}", "yellow")
+    elif not told.history:
+        yield Text("no evidence yet: nothing has been seen", "yellow")
+    if not told.history:
         return
     first, last = told.history[0], told.history[-1]
     watched = span(last.time - first.time)
@@ -80,7 +90,9 @@ def _evidence(told: pb.Explanation) -> Iterator[RenderableType]:
     peaks = {
         reason.channel: max(point.harm.get(reason.channel, 0.0) for point in told.history) for reason in told.channels
     }
-    loud = [reason for reason in told.channels if peaks[reason.channel] > QUIET or reason.channel == told.decided]
+    gauges = [reason for reason in told.channels if any(reason.channel in point.worse for point in told.history)]
+    rates = [reason for reason in told.channels if reason not in gauges]
+    loud = [reason for reason in rates if peaks[reason.channel] > QUIET or reason.channel == told.decided]
     loud.sort(key=lambda reason: (reason.channel != told.decided, -peaks[reason.channel] / max(reason.limit, 1.0)))
     table = _table()
     _row(table, "all together", sparkline(told.history, lambda p: p.total, told.limit), last.total, told.limit)
@@ -89,12 +101,36 @@ def _evidence(told: pb.Explanation) -> Iterator[RenderableType]:
         line = sparkline(told.history, lambda p, name=name: p.harm.get(name, 1.0), reason.limit)  # type: ignore[misc]
         _row(table, name, line, reason.evidence, reason.limit, decided=name == told.decided)
     yield table
-    for reason in loud:
-        yield Padding(Text(f"{clipped(reason.channel)}: {clean(reason.text)}", "dim"), (0, 0, 0, 2))
-    quiet = [reason.channel for reason in told.channels if reason not in loud]
+    yield from map(_words, loud)
+    quiet = [reason.channel for reason in rates if reason not in loud and reason.code != UNKNOWN]
     if quiet:
         yield Padding(Text(f"nothing on {', '.join(quiet)}", "dim"), (0, 0, 0, 2))
+    for reason in told.channels:
+        if reason.code == UNKNOWN and reason not in loud:
+            yield Padding(Text(clean(reason.text), "yellow"), (0, 0, 0, 2))
     yield Text()
+    yield from _gauges(told, gauges)
+
+
+def _gauges(told: pb.Explanation, gauges: Sequence[pb.ReasonInfo]) -> Iterator[RenderableType]:
+    """The custom gauges, which have no evidence but counts."""
+    if not gauges:
+        return
+    yield Text("worse among the last readings of each gauge (so many take it back)", "bold")
+    table = _table()
+    for reason in gauges:
+        name = reason.channel
+        line = sparkline(told.history, lambda p, name=name: p.worse.get(name, 0), reason.limit, counts=True)  # type: ignore[misc]
+        _row(table, name, line, reason.evidence, reason.limit, decided=name == told.decided)
+    yield table
+    yield from map(_words, gauges)
+    yield Text()
+
+
+def _words(reason: pb.ReasonInfo) -> RenderableType:
+    """A channel in words, with its name before it where they do not begin with it."""
+    name, text = clipped(reason.channel), clean(reason.text)
+    return Padding(Text(text if text.startswith(f"{name}:") else f"{name}: {text}", "dim"), (0, 0, 0, 2))
 
 
 def _gates(told: pb.Explanation) -> Iterator[RenderableType]:

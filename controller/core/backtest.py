@@ -2,14 +2,15 @@
 
 The windows are those that were really seen, at the weights that were really served. So what another policy would have
 decided first is exact; what would have come after a decision that was not taken in truth is not known, since the
-canary's share would have been another one. Persons and hooks are not played: they say yes at once. Custom metrics are
-not recorded, so they are left out.
+canary's share would have been another one. Persons and hooks are not played: they say yes at once. A custom metric
+that the other policy names is judged by what was read of it then; one that was not read then is left out, and named.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from controller.core.commands import Command, Verb, obey
+from controller.core.custom import without_custom
 from controller.core.decision import Kind
 from controller.core.rollout import JUDGED, Phase
 from controller.core.session import Session, Surroundings, entered, tick
@@ -41,7 +42,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """What came of it. `peaks` is the most evidence of harm that each channel ever had, `peak` that of them all."""
+    """What came of it. `peaks` is the most evidence of harm that each channel ever had, `peak` that of them all.
+
+    `left_out` are the policy's custom metrics of which nothing is on record.
+    """
 
     turns: tuple[Turn, ...]
     phase: Phase
@@ -49,6 +53,7 @@ class Backtest:
     peak: float
     peaks: dict[str, float]
     windows: int
+    left_out: tuple[str, ...] = ()
 
     @property
     def rollback(self) -> Turn | None:
@@ -56,18 +61,19 @@ class Backtest:
         return next((turn for turn in self.turns if turn.kind is Kind.ROLLBACK), None)
 
 
-def judge_again(policy: Policy, stable: str, canary: str, records: Iterable[Record]) -> Backtest:
+def judge_again(policy: Policy, stable: str, canary: str, records: Sequence[Record]) -> Backtest:
     """Judge what was recorded by this policy, up to its rollback or promotion or the end of the record."""
-    state = _started(policy, stable, canary)
+    judged, left_out = _on_record(policy, records)
+    state = _started(judged, stable, canary)
     session, turns = Session.of(state), list[Turn]()
-    peak, peaks, windows = 0.0, dict.fromkeys(session.evidence.harm, 0.0), 0
+    peak, peaks, windows = 0.0, dict[str, float](), 0
     for record, window in replayed(iter(records)):
         windows += window.stable is not None or window.canary is not None
         while state.rollout and state.rollout.phase in JUDGED:
             session, verdict, decision = tick(state, session, window, _ALONE, record.wall)
-            seen = point_of(policy, session.evidence, state.rollout.step, record.wall)
+            seen = point_of(judged, session.evidence, session.custom, state.rollout.step, record.wall)
             peak = max(peak, seen.total)
-            peaks = {name: max(highest, seen.harm[name]) for name, highest in peaks.items()}
+            peaks = {name: max(peaks.get(name, 0.0), found) for name, found in seen.harm.items()}
             if decision.holds:
                 break
             weight = decision.state.rollout.weight if decision.state.rollout else 0
@@ -75,12 +81,22 @@ def judge_again(policy: Policy, stable: str, canary: str, records: Iterable[Reco
             session, state = entered(session, decision.state), decision.state
             window = Window(window.at, window.weight, None, None)  # a decision is news: it is looked at once more
     phase = state.rollout.phase if state.rollout else Phase.IDLE
-    return Backtest(tuple(turns), phase, 1 / policy.false_rollback, peak, peaks, windows)
+    return Backtest(tuple(turns), phase, 1 / judged.false_rollback, peak, peaks, windows, left_out)
+
+
+def _on_record(policy: Policy, records: Sequence[Record]) -> tuple[Policy, tuple[str, ...]]:
+    """The policy with those of its custom metrics that are on record, and the names of the others."""
+    recorded = {name for record in records for name in record.custom}
+    left_out = tuple(metric.name for metric in policy.metrics if metric.name not in recorded)
+    known = tuple(metric for metric in policy.metrics if metric.name in recorded)
+    if policy.metrics and not known:
+        return without_custom(policy), left_out
+    return policy.model_copy(update={"metrics": known}), left_out
 
 
 def _started(policy: Policy, stable: str, canary: str) -> ServiceState:
     versions = tuple(Version(name=name, endpoints=_NOWHERE) for name in (stable, canary))
-    unasked = policy.model_copy(update={"approve": (), "hooks": (), "metrics": ()})
+    unasked = policy.model_copy(update={"approve": (), "hooks": ()})
     service = Service(name="backtest", listen=Listen(port=1), versions=versions, stable=stable, policy=unasked)
     command = Command(Verb.START, "judged again", canary=canary, rollout_id="backtest")
     return obey(ServiceState(spec=service, source="", stable=stable), command, 0.0).state

@@ -1,55 +1,31 @@
 """Custom metrics: what Envoy cannot know, such as accuracy against late labels, judged beside the rest.
 
-A rate goes through the same e-process as errors, with a part of the error budget of its own (`BUDGET`): the false
-rollbacks of all that is judged stay within `false_rollback`, since the parts add up to it. A gauge has no such promise:
-it is worse when `k` of its last `n` readings are worse than stable's by more than the margin, which bounds how long
-it takes and not how often it errs. A reading that is missing is no reading: it holds the gate, and no more, unless the
-policy says `on_blind: rollback`. At 100 % there is no stable to compare with, so nothing is judged.
+A rate goes through the same e-process as errors. All that is judged is one bet, of which the custom metrics have the
+part `BUDGET`: a rollback rests on the average of the judge's evidence and the rates', so the false rollbacks stay
+within `false_rollback`. A gauge has no such promise: it is worse when `k` of its last `n` readings are, which bounds
+how long it takes and not how often it errs. What cannot be read holds the gate, and no more, unless the policy says
+`on_blind: rollback`. At 100 % the canary is compared with stable's past (`followed`).
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from math import sqrt
+from typing import Any
 
-from controller.core.channels import GATE_TARGETS
-from controller.core.evidence import Null, bernoulli_bet, e_value, e_values, grown
-from controller.core.readings import Counted, Gauged, Reading, Unread
+from controller.core import grounds
+from controller.core.channels import plan_of
+from controller.core.dossier import Evidence
+from controller.core.followed import ALONE_MARGIN, Followed, after_reading
 from controller.core.spec import MetricPolicy, Policy
 from controller.core.units import PARTS
 from controller.core.verdict import Outcome, Reason, Verdict, Window
 
 BUDGET = 0.2
-"""The part of `false_rollback` that goes to the custom rates, all together."""
-ALTERNATIVES = ((0.02, 0.4), (0.1, 0.4), (0.3, 0.2))
-"""Rates above what the margin allows, as shares, each with its part of the stake."""
-PLACED, PLACED_LATER = 0.5, 0.05
-"""The part of the stake that bets from the first block on; and of the rest, what each later block adds."""
-SILENT = 60.0
-"""Seconds without a reading after which a metric is unknown, and after which `on_blind: rollback` rolls back."""
-HIGHEST = 0.97
-_PROOF = tuple(share for _, share in GATE_TARGETS)
-
-
-class Followed(NamedTuple):
-    """What is known of one metric. `heard` is when it was last read; `why` says why it was not, the last time."""
-
-    heard: float | None = None
-    why: str = "it has not been read yet"
-    unplaced: float = 1.0
-    bets: tuple[float, ...] = (0.0,) * len(ALTERNATIVES)
-    proof: tuple[float, ...] = _PROOF
-    counts: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Of everything so far, as in `Counted`."""
-    gauge: tuple[float, float] | None = None
-    worse: tuple[bool, ...] = ()
-    decisive: int = 0
-    """How many of `worse` decide."""
-
-    @property
-    def evidence(self) -> float:
-        """Of harm."""
-        return self.unplaced + sum(self.bets)
-
+"""The part of `false_rollback` that goes to the custom metrics, all together."""
+SILENT = 90.0
+"""Seconds without a reading after which a metric is unknown though the last one was good, and after which
+`on_blind: rollback` rolls back."""
 
 Custom = Mapping[str, Followed]
 """By the metric's name."""
@@ -64,25 +40,50 @@ def without_custom(policy: Policy) -> Policy:
 
 
 def with_custom(
-    policy: Policy, custom: Custom, window: Window, time: float, verdict: Verdict
+    policy: Policy, custom: Custom, window: Window, evidence: Evidence, verdict: Verdict
 ) -> tuple[Custom, Verdict]:
-    """The verdict on everything. `time` is seconds of observation; `verdict` is the one on everything else."""
-    if not policy.metrics or window.weight >= PARTS:
+    """The verdict on everything; `evidence` and `verdict` are the judge's on everything else."""
+    if not policy.metrics:
         return custom, verdict
+    time, warm, proof_limit = evidence.time, verdict.warm, 1 / (1 - policy.confidence)
     after = {
-        metric.name: _after(policy, metric, custom.get(metric.name, Followed()), window, time, warm=verdict.warm)
-        for metric in policy.metrics
+        name: after_reading(
+            custom.get(name, Followed()), window.custom.get(name), margin, proof_limit, window.weight, time, warm=warm
+        )
+        for name, margin in ((metric.name, metric.margin) for metric in policy.metrics)
     }
     if verdict.outcome is Outcome.HARM:
         return after, verdict
-    harm = _harm(policy, after, time, warm=verdict.warm)
+    harm = _harm(policy, after, evidence, warm=warm)
     if harm:
-        return after, Verdict(Outcome.HARM, (harm,), verdict.warm, verdict.blind)
-    doubts = tuple(reason for metric in policy.metrics if (reason := _doubt(policy, metric, after[metric.name], time)))
+        return after, Verdict(Outcome.HARM, (harm,), warm, verdict.blind)
+    doubts = _doubts(policy, after, evidence)
     if not doubts:
         return after, verdict
     others = verdict.reasons if verdict.outcome is Outcome.UNKNOWN else ()
-    return after, Verdict(Outcome.UNKNOWN, (*others, *doubts), verdict.warm, verdict.blind)
+    return after, Verdict(Outcome.UNKNOWN, (*others, *doubts), warm, verdict.blind)
+
+
+def total(policy: Policy, custom: Custom, evidence: Evidence) -> float:
+    """The evidence of harm that a rollback rests on; its limit is 1 / false_rollback."""
+    return evidence.total if not policy.metrics else (1 - BUDGET) * evidence.total + BUDGET * _mean(policy, custom)
+
+
+def custom_readings(policy: Policy, custom: Custom, weight: int) -> tuple[Reason, ...]:
+    """Every metric as it stands. Of a gauge `evidence` is how many readings were worse, `limit` how many decide."""
+    alone = len(policy.metrics) / (policy.false_rollback * BUDGET)
+    found = []
+    for metric in policy.metrics:
+        followed = custom.get(metric.name, Followed())
+        reason = _told(metric, followed, weight, followed.evidence, alone)
+        found.append(replace(reason, code="metric_unknown") if followed.why else reason)
+    return tuple(found)
+
+
+def custom_gates(policy: Policy, custom: Custom) -> tuple[Reason, ...]:
+    """The proof of no harm of every rate, as it stands."""
+    rates = [metric for metric in policy.metrics if (known := custom.get(metric.name)) and not known.gauge]
+    return tuple(_unproven(policy, metric, custom[metric.name]) for metric in rates)
 
 
 def dump(custom: Custom) -> dict[str, Any]:
@@ -92,103 +93,119 @@ def dump(custom: Custom) -> dict[str, Any]:
 
 def load(stored: Mapping[str, Any]) -> Custom:
     """What `dump` gave, through JSON; TypeError for anything else."""
-    return {
-        name: Followed._make(tuple(value) if isinstance(value, list) else value for value in values)
-        for name, values in stored.items()
-    }
+    return {name: _thawed(values) for name, values in stored.items()}
 
 
-def _after(
-    policy: Policy, metric: MetricPolicy, before: Followed, window: Window, time: float, *, warm: bool
-) -> Followed:
-    reading: Reading | None = window.custom.get(metric.name)
-    match reading:
-        case Unread(why):
-            return before._replace(why=why)
-        case Counted():
-            heard = before._replace(heard=time, why="")
-            return _counted(metric, heard, reading, 1 / (1 - policy.confidence)) if warm else heard
-        case Gauged():
-            worse = (*before.worse, reading.excess > metric.margin)[-reading.n :] if warm else ()
-            gauge = (reading.canary, reading.stable)
-            return before._replace(heard=time, why="", gauge=gauge, worse=worse, decisive=reading.k)
-        case _:
-            return before
+def _thawed(stored: list[Any]) -> Followed:
+    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in stored]
+    return Followed(*values)
 
 
-def _counted(metric: MetricPolicy, before: Followed, block: Counted, most: float) -> Followed:
-    """After a block: it is bet on with what was known before it, so the first one is only learnt from."""
-    old_n_c, old_x_c, past_n, past_x = before.counts
-    n_c, n_s = block.canary_n, block.stable_n
-    counts = (old_n_c + n_c, old_x_c + block.canary_x, past_n + n_s, past_x + block.stable_x)
-    after = before._replace(counts=counts)
-    if not past_n or not n_c or not n_s:
-        return after
-    q, r = (past_x + 0.5) / (past_n + 1), n_c / n_s
-    null, allowed = Null(1.0, metric.margin), q + metric.margin
-    proof = before.proof
-    if allowed < HIGHEST:
-        fresh = before.unplaced * (PLACED if not any(before.bets) else PLACED_LATER)
-        targets = [min(allowed + more, (HIGHEST + allowed) / 2) for more, _ in ALTERNATIVES]
-        found = e_values(null, q, targets, r, block)
-        bets = tuple(
-            grown(bet + fresh * share, e) for bet, (_, share), e in zip(before.bets, ALTERNATIVES, found, strict=True)
-        )
-        proof = tuple(
-            min(most * 20, grown(wealth, e_value(bernoulli_bet(null, q, q + part * metric.margin, r), *block)))
-            for wealth, (part, _) in zip(before.proof, GATE_TARGETS, strict=True)
-        )
-        after = after._replace(unplaced=before.unplaced - fresh, bets=bets)
-    return after._replace(proof=proof)
+def _mean(policy: Policy, custom: Custom) -> float:
+    """The e-value of all metrics together; a gauge, or one that was never read, says nothing: 1."""
+    return sum([followed.evidence for followed in custom.values()]) / len(policy.metrics) if custom else 1.0
 
 
-def _harm(policy: Policy, custom: Custom, time: float, *, warm: bool) -> Reason | None:
-    rates = [name for name in custom if custom[name].gauge is None]
-    total = sum(custom[name].evidence for name in rates) / len(custom)
-    limit = 1 / (policy.false_rollback * BUDGET)
-    if rates and total >= limit:
-        name = max(rates, key=lambda name: custom[name].evidence)
-        return _told(policy, name, custom[name], total, limit)
-    for name, followed in custom.items():
-        if followed.gauge and followed.decisive and sum(followed.worse) >= followed.decisive:
-            return _told(policy, name, followed, None, None)
+def _harm(policy: Policy, custom: Custom, evidence: Evidence, *, warm: bool) -> Reason | None:
+    shown = total(policy, custom, evidence)
+    if shown >= 1 / policy.false_rollback:
+        return _weightiest(policy, custom, evidence, shown)
+    for metric in policy.metrics:
+        if custom[metric.name].harmful:
+            return _told(metric, custom[metric.name], evidence.weight)
     if policy.on_blind == "rollback" and warm:
         for name, followed in custom.items():
-            if time - (followed.heard or 0.0) >= SILENT:
-                return Reason("metric_unknown", f"{name} has not been read for a minute: {followed.why}", channel=name)
+            silent = evidence.time - (followed.heard or 0.0)
+            if silent >= SILENT:
+                text = f"{name} has not been read for {silent:.0f} s: {followed.why or 'nothing was told'}"
+                return Reason("metric_unknown", text, channel=name)
     return None
 
 
-def _doubt(policy: Policy, metric: MetricPolicy, followed: Followed, time: float) -> Reason | None:
-    """Why the gate of a metric is shut."""
-    name = metric.name
-    if followed.why or followed.heard is None or time - followed.heard > SILENT:
-        why = followed.why or f"nothing for {time - (followed.heard or 0.0):.0f} s"
+def _weightiest(policy: Policy, custom: Custom, evidence: Evidence, shown: float) -> Reason:
+    """What speaks most for harm: a custom metric, or one of the judge's channels."""
+    if BUDGET * _mean(policy, custom) < shown / 2:
+        return grounds.harm_shown(policy, plan_of(policy), evidence, shown)
+    metric = max(policy.metrics, key=lambda metric: custom[metric.name].evidence)
+    return _told(metric, custom[metric.name], evidence.weight, shown, 1 / policy.false_rollback)
+
+
+def _doubts(policy: Policy, custom: Custom, evidence: Evidence) -> tuple[Reason, ...]:
+    """Why the gate is shut."""
+    shown = total(policy, custom, evidence)
+    found = [_doubt(policy, metric, custom[metric.name], evidence) for metric in policy.metrics]
+    if shown >= sqrt(1 / policy.false_rollback) and BUDGET * _mean(policy, custom) >= shown / 2:
+        found.append(_weightiest(policy, custom, evidence, shown))
+    return tuple(doubt for doubt in found if doubt)
+
+
+def _doubt(policy: Policy, metric: MetricPolicy, followed: Followed, evidence: Evidence) -> Reason | None:
+    name, full = metric.name, evidence.weight >= PARTS
+    silent = evidence.time - (followed.heard or 0.0)
+    if followed.why or followed.heard is None or silent > SILENT:
+        why = followed.why or f"nothing for {silent:.0f} s"
         return Reason("metric_unknown", f"{name} is unknown: {why}", channel=name)
+    if full and not followed.based:
+        text = f"{name} is unknown: at 100 % there is only stable's past to compare with, and there is none"
+        return Reason("metric_unknown", text, channel=name)
     if followed.gauge:
-        return _told(policy, name, followed, None, None) if any(followed.worse) or not followed.worse else None
-    shown, limit = sum(followed.proof), 1 / (1 - policy.confidence)
-    if shown >= limit:
-        return None
-    n_c, x_c, n_s, x_s = followed.counts
+        calm = len(followed.worse) >= followed.decisive and not any(followed.worse)
+        return None if calm else _told(metric, followed, evidence.weight)
+    return None if full or followed.shown >= 1 / (1 - policy.confidence) else _unproven(policy, metric, followed)
+
+
+def _unproven(policy: Policy, metric: MetricPolicy, followed: Followed) -> Reason:
+    limit = 1 / (1 - policy.confidence)
     text = (
-        f"{name}: not yet shown to be less than {metric.margin * 100:.3g} points above stable: canary {x_c} of {n_c}, "
-        f"stable {x_s} of {n_s}; evidence {shown:.2g}, limit {limit:.3g}"
+        f"{metric.name}: not yet shown to be less than {metric.margin * 100:.3g} points above stable: "
+        f"{_seen(followed)}; evidence {grounds.figure(followed.shown)}, limit {limit:.3g}"
     )
-    rates = (x_c / n_c if n_c else None, x_s / n_s if n_s else None)
-    return Reason("insufficient", text, *rates, n_c, n_s, shown, limit, channel=name, margin=metric.margin)
+    return _rate(metric, followed, "insufficient", text, followed.shown, limit, metric.margin)
 
 
-def _told(policy: Policy, name: str, followed: Followed, evidence: float | None, limit: float | None) -> Reason:
-    margin = next(metric.margin for metric in policy.metrics if metric.name == name)
+def _told(metric: MetricPolicy, followed: Followed, weight: int, evidence: float = 1.0, limit: float = 1.0) -> Reason:
+    """A metric in words: of a rate with this evidence, of a gauge with its readings."""
+    text = _gauge_text(metric, followed, weight) if followed.gauge else _rate_text(metric, followed, weight)
+    if followed.why:
+        text = f"{text}; unknown now: {followed.why}"
     if followed.gauge:
-        canary, stable = followed.gauge
-        text = (
-            f"{name}: canary {canary:.4g}, stable {stable:.4g}; worse by more than {margin * 100:g} % in "
-            f"{sum(followed.worse)} of the last {len(followed.worse)} readings, {followed.decisive} decide"
-        )
-        return Reason("custom", text, canary, stable, channel=name)
+        worse, decisive = float(sum(followed.worse)), float(followed.decisive)
+        return Reason("custom", text, *followed.gauge, evidence=worse, limit=decisive, channel=metric.name)
+    text = f"{text}; evidence {grounds.figure(evidence)}, limit {grounds.figure(limit)}"
+    return _rate(metric, followed, "custom", text, evidence, limit)
+
+
+def _gauge_text(metric: MetricPolicy, followed: Followed, weight: int) -> str:
+    assert followed.gauge is not None
+    canary, stable = followed.gauge
+    name = "stable" if weight < PARTS else "stable's worst level before"
+    against = f"{name} {stable:.4g}" if stable is not None else f"{name} unknown"
+    margin = metric.margin * (1 if weight < PARTS else ALONE_MARGIN) * 100
+    return (
+        f"{metric.name}: canary {canary:.4g}, {against}; worse by more than {margin:g} % in {sum(followed.worse)} of "
+        f"the last {len(followed.worse)} readings, {followed.decisive} decide"
+    )
+
+
+def _rate_text(metric: MetricPolicy, followed: Followed, weight: int) -> str:
+    name, times = ("stable", 1.0) if weight < PARTS else ("stable's past", ALONE_MARGIN)
+    return f"{metric.name}: {_seen(followed)}; allowed {name} + {metric.margin * times * 100:g} points"
+
+
+def _rate(
+    metric: MetricPolicy,
+    followed: Followed,
+    code: str,
+    text: str,
+    evidence: float,
+    limit: float,
+    margin: float | None = None,
+) -> Reason:
     n_c, x_c, n_s, x_s = followed.counts
-    text = f"{name}: canary {x_c} of {n_c}, stable {x_s} of {n_s}; allowed stable + {margin * 100:g} points"
     rates = (x_c / n_c if n_c else None, x_s / n_s if n_s else None)
-    return Reason("custom", text, *rates, n_c, n_s, evidence, limit, channel=name)
+    return Reason(code, text, *rates, n_c, n_s, evidence, limit, channel=metric.name, margin=margin)
+
+
+def _seen(followed: Followed) -> str:
+    n_c, x_c, n_s, x_s = followed.counts
+    return f"canary {grounds.seen_as(x_c, n_c)}, stable {grounds.seen_as(x_s, n_s)}"

@@ -1,10 +1,10 @@
-"""What a custom metric said at one poll: counts, values, or nothing, and then why not."""
+"""What a custom metric said at one poll: counts, values, or nothing, and then why not. And its form on a tape."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Counted(NamedTuple):
-    """A rate: requests and events of both versions since the poll before."""
+    """A rate: requests and events of both versions since the poll before. At 100 % stable's may be zeros."""
 
     canary_n: int
     canary_x: int
@@ -13,19 +13,22 @@ class Counted(NamedTuple):
 
 
 class Gauged(NamedTuple):
-    """A value of each version. It is worse where it is higher, or lower; `k` of `n` readings decide."""
+    """A value of each version; None for stable's where it has no traffic any more and cannot be read.
+
+    It is worse where it is higher, or lower, by more than `slack`; `k` of `n` readings decide.
+    """
 
     canary: float
-    stable: float
+    stable: float | None
     higher: bool
     k: int
     n: int
+    slack: float = 0.0
 
-    @property
-    def excess(self) -> float:
-        """By which share of stable's value the canary is worse; below 0 it is better."""
-        worse = self.canary - self.stable if self.higher else self.stable - self.canary
-        return worse / max(abs(self.stable), 1e-9)
+    def worse_than(self, level: float, margin: float) -> bool:
+        """Whether the canary is worse than this level of stable by more than a share of it, and beyond the slack."""
+        excess = self.canary - level if self.higher else level - self.canary
+        return excess > max(margin * abs(level), self.slack)
 
 
 class Unread(NamedTuple):
@@ -35,3 +38,25 @@ class Unread(NamedTuple):
 
 
 Reading = Counted | Gauged | Unread
+
+
+def joined(before: Reading | None, reading: Reading) -> Reading:
+    """Two readings as one: no count is lost; of anything else the newest holds."""
+    if isinstance(before, Counted):
+        if isinstance(reading, Counted):
+            return Counted(*(a + b for a, b in zip(before, reading, strict=True)))
+        if isinstance(reading, Unread):
+            return before
+    return reading
+
+
+def plain(reading: Reading) -> Any:
+    """As JSON values: a text, four counts, or six values."""
+    return reading.why if isinstance(reading, Unread) else list(reading)
+
+
+def read_plain(stored: Any) -> Reading:
+    """What `plain` gave; TypeError for anything else."""
+    if isinstance(stored, str):
+        return Unread(stored)
+    return Counted(*stored) if len(stored) == len(Counted._fields) else Gauged(*stored)

@@ -10,8 +10,10 @@ from controller.core.tape import Tape
 from controller.core.trace import Trace
 from controller.core.verdict import Reason
 
-FORMAT = 1
-"""The number of the stored form, and of the latency buckets in it; another one is refused."""
+FORMAT = 2
+"""The number of the stored form, and of the latency buckets in it."""
+READABLE = (1, FORMAT)
+"""The forms that are read: 1 had no custom metrics. Any other is refused."""
 
 
 @dataclass(slots=True)
@@ -54,7 +56,7 @@ class Recording:
         head, *lines = text.splitlines()
         try:
             stored = json.loads(head)
-            if stored["format"] != FORMAT:
+            if stored["format"] not in READABLE:
                 raise ValueError(f"a recording of another format than {FORMAT}")
             return cls(
                 str(stored["rollout_id"]),

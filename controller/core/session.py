@@ -100,7 +100,7 @@ def tick(
         raise ValueError(f"{state.name} has no rollout")
     policy = state.rollout.policy
     evidence, verdict = judge(without_custom(policy), session.evidence, window, state.rollout.step)
-    beside, verdict = with_custom(policy, session.custom, window, evidence.time, verdict)
+    beside, verdict = with_custom(policy, session.custom, window, evidence, verdict)
     reported = window.stable is not None or window.canary is not None
     looked = replace(session, evidence=evidence, custom=beside)
     return weigh(state, looked, verdict, window.at, around, now, reported=reported)

@@ -2,7 +2,8 @@
 
 Bounded in number and in characters. The newest windows are kept as they were. Older ones are merged with their
 neighbours, as little as will do: first those within a second, then within two, and so on. Only windows of one weight
-with the same sides reported are merged, so no change of weight and no silence is smoothed away.
+with the same sides reported are merged, so no change of weight and no silence is smoothed away. Of custom metrics the
+counts of merged windows are added up; of a gauge's values the newest stays.
 """
 
 import json
@@ -10,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from controller.core.latency import BUCKETS, listed
-from controller.core.verdict import NO_ERRORS, Sample, Window
+from controller.core.readings import Reading, joined, plain, read_plain
+from controller.core.verdict import NO_ERRORS, NO_READINGS, Sample, Window
 
 MOST = 1500
 """Windows on a tape."""
@@ -40,11 +42,18 @@ class Record(NamedTuple):
     weight: int
     stable: Sample | None
     canary: Sample | None
+    custom: Mapping[str, Reading] = NO_READINGS
+    """By custom metric: what was read of it."""
+
+    @property
+    def unreported(self) -> bool:
+        """Whether no proxy reported anything."""
+        return self.stable is None and self.canary is None
 
     @property
     def silent(self) -> bool:
-        """Whether nothing was reported at all."""
-        return self.stable is None and self.canary is None
+        """Whether nothing was heard at all, of custom metrics either."""
+        return self.unreported and not self.custom
 
 
 class Tape:
@@ -109,11 +118,11 @@ def replayed(records: Iterator[Record]) -> Iterator[tuple[Record, Window]]:
     """The windows to judge once more, each with the record that it is of: silence becomes the looks that found it."""
     before = 0.0
     for record in records:
-        silent_until = record.at if record.silent else record.since
+        silent_until = record.at if record.unreported else record.since
         while before + LOOK < silent_until:
             before += LOOK
             yield record, Window(before, record.weight, None, None)
-        yield record, Window(record.at, record.weight, record.stable, record.canary)
+        yield record, Window(record.at, record.weight, record.stable, record.canary, record.custom)
         before = record.at
 
 
@@ -131,22 +140,29 @@ def _merged(records: Iterator[Record], pace: float) -> list[Record]:
     merged: list[Record] = []
     for record in records:
         if merged and _alike(merged[-1], record) and record.at - merged[-1].since <= pace:
-            before = merged[-1]
-            stable, canary = _sum(before.stable, record.stable), _sum(before.canary, record.canary)
-            merged[-1] = record._replace(since=before.since, stable=stable, canary=canary)
+            merged[-1] = _one(merged[-1], record)
         else:
             merged.append(record)
     return merged
 
 
 def _alike(one: Record, other: Record) -> bool:
+    """Whether two windows may be one: of one weight, with the same sides reported, or nothing but readings in one."""
+    if one.weight != other.weight or one.at != other.since:
+        return False
     same_sides = (one.stable is None, one.canary is None) == (other.stable is None, other.canary is None)
-    return same_sides and one.weight == other.weight and one.at == other.since
+    return same_sides or any(r.unreported and r.custom and r.at - r.since < SHORT for r in (one, other))
+
+
+def _one(before: Record, record: Record) -> Record:
+    custom = {**before.custom, **{name: joined(before.custom.get(name), r) for name, r in record.custom.items()}}
+    stable, canary = _sum(before.stable, record.stable), _sum(before.canary, record.canary)
+    return record._replace(since=before.since, stable=stable, canary=canary, custom=custom)
 
 
 def _sum(one: Sample | None, other: Sample | None) -> Sample | None:
     if one is None or other is None:
-        return None
+        return one or other
     errors = {name: one.errors.get(name, 0) + other.errors.get(name, 0) for name in {**one.errors, **other.errors}}
     counts = dict(_sparse(one))
     for bucket, count in _sparse(other).items():
@@ -157,13 +173,15 @@ def _sum(one: Sample | None, other: Sample | None) -> Sample | None:
 def _encoded(record: Record) -> str:
     sides = [_plain(side) for side in (record.stable, record.canary)]
     head = [round(record.since, 6), round(record.at, 6), round(record.wall, 3), record.weight]
-    return json.dumps([*head, *sides], separators=(",", ":"))
+    custom = [{name: plain(reading) for name, reading in record.custom.items()}] if record.custom else []
+    return json.dumps([*head, *sides, *custom], separators=(",", ":"))
 
 
 def _decoded(line: str) -> Record:
     """ValueError (also as KeyError or TypeError) for anything that is no window."""
-    since, at, wall, weight, stable, canary = json.loads(line)
-    return Record(since, at, wall, weight, _sample(stable), _sample(canary))
+    since, at, wall, weight, stable, canary, *custom = json.loads(line)
+    read = {name: read_plain(stored) for name, stored in custom[0].items()} if custom else NO_READINGS
+    return Record(since, at, wall, weight, _sample(stable), _sample(canary), read)
 
 
 def _plain(sample: Sample | None) -> list[Any] | None:

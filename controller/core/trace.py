@@ -1,9 +1,11 @@
 """The evidence of every channel over time, kept in little space so that a rollout can be explained."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from controller.core.channels import plan_of
+from controller.core.custom import Custom, total, without_custom
 from controller.core.dossier import Evidence
 from controller.core.spec import Policy
 
@@ -18,7 +20,8 @@ class Point(NamedTuple):
 
     `time` is seconds of observation since the rollout's first look, `wall` Unix seconds. `total` is the evidence of
     harm that a rollback rests on. `harm` has each channel's own: what `total` would be if it were staked whole on that
-    channel. `no_harm` has that of each metric at the present step's gate.
+    channel or custom rate. `no_harm` has that of each metric at the present step's gate. `worse`: of a gauge, how many
+    of its last readings were worse than allowed.
     """
 
     time: float
@@ -27,6 +30,19 @@ class Point(NamedTuple):
     total: float
     harm: Mapping[str, float]
     no_harm: Mapping[str, float]
+    worse: Mapping[str, int] = MappingProxyType({})
+
+    def plain(self) -> dict[str, Any]:
+        """What goes with a decision into the ledger, as JSON values, three digits each."""
+        harm, no_harm = _all_short(self.harm), _all_short(self.no_harm)
+        worse = {"worse": dict(self.worse)} if self.worse else {}
+        return {"time": round(self.time, 3), "total": _short(self.total), "harm": harm, "no_harm": no_harm, **worse}
+
+    @classmethod
+    def of_plain(cls, stored: Mapping[str, Any], wall: float, weight: int) -> "Point":
+        """What `plain` gave, at that time and weight."""
+        harm, no_harm, worse = stored["harm"], stored["no_harm"], stored.get("worse", {})
+        return cls(stored["time"], wall, weight, stored["total"], harm, no_harm, worse)
 
 
 class Trace:
@@ -65,6 +81,7 @@ class Trace:
                     _short(p.total),
                     _all_short(p.harm),
                     _all_short(p.no_harm),
+                    dict(p.worse),
                 ]
                 for p in self.points
             ],
@@ -88,13 +105,19 @@ class Trace:
         return int(one.time / self.pace) == int(other.time / self.pace)
 
 
-def point_of(policy: Policy, evidence: Evidence, step: int, wall: float) -> Point:
+def point_of(policy: Policy, evidence: Evidence, custom: Custom, step: int, wall: float) -> Point:
     """The evidence as it stands."""
-    plan = plan_of(policy)
+    plan = plan_of(without_custom(policy))
     rung = plan.rung_of(step)
     harm = {name: evidence.harm[name].total / weight for name, weight in plan.weights.items()}
     no_harm = {metric: proof.shown[rung] for metric, proof in evidence.proofs.items()}
-    return Point(evidence.time, wall, evidence.weight, evidence.total, harm, no_harm)
+    worse = {}
+    for name, followed in custom.items():
+        if followed.gauge:
+            worse[name] = sum(followed.worse)
+        else:
+            harm[name], no_harm[name] = followed.evidence, followed.shown
+    return Point(evidence.time, wall, evidence.weight, total(policy, custom, evidence), harm, no_harm, worse)
 
 
 def _all_short(values: Mapping[str, float]) -> dict[str, float]:

@@ -52,6 +52,8 @@ class Metric(Value):
     worse_in: Annotated[int, Field(ge=1, le=100)] = 3
     """Of a gauge: in how many of the last `readings` it must be worse to be harm."""
     readings: Annotated[int, Field(ge=1, le=100)] = 5
+    slack: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Of a gauge: a difference of so much, in its own unit, is none, however small stable's value is."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

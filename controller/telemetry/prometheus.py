@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 import aiohttp
 import structlog
 
-from controller.core.readings import Counted, Gauged, Reading, Unread
-from controller.core.rollout import JUDGED
+from controller.core.readings import Counted, Gauged, Reading, Unread, joined
+from controller.core.rollout import JUDGED, Rollout
+from controller.core.units import PARTS
 from controller.core.view import ServiceState, View
 from controller.ports import Clock
+from controller.telemetry.counters import Counters, Gain, gained
 from controller.telemetry.metric import Metric, filled
 
 MAX_BODY = 65_536
@@ -26,8 +28,9 @@ AT_ONCE = 8
 """Queries under way at the same time."""
 SKEW = 1.0
 """Seconds by which an answer's time may differ from the time that was asked for."""
-MOST = 1e15
-"""Beyond it a float does not count by ones any more."""
+
+Numbers = tuple[float, ...]
+"""What the queries of a metric give for one version, in their order."""
 
 log = structlog.get_logger()
 
@@ -38,11 +41,20 @@ class _NoNumber(Exception):  # noqa: N818
 
 @dataclass(slots=True)
 class _Rollout:
-    """What is known of one rollout: the counters as last read, and the readings not yet taken."""
+    """What is known of one rollout: the counters of each metric and version as last read, and what is not yet taken."""
 
     id: str
-    counters: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    counters: dict[tuple[str, str], Counters | None] = field(default_factory=dict)
     fresh: dict[str, Reading] = field(default_factory=dict)
+
+    def gained(self, name: str, version: str, numbers: Numbers | Unread, now: float) -> Gain | str | None:
+        """What a version's counters gained since they were last read; None at the first sight of them."""
+        if isinstance(numbers, Unread):
+            self.counters[name, version] = None
+            return None
+        before = self.counters.get((name, version))
+        self.counters[name, version], gain = gained(before, numbers, now)
+        return gain
 
 
 class Prometheus:
@@ -113,23 +125,30 @@ class Prometheus:
             known.fresh[name] = Unread("it is not among the controller's settings any more")
             return
         at = self._clock.wall()
-        queries = [filled(q, state.name, v) for v in (rollout.canary, rollout.stable) for q in metric.queries]
-        found = await asyncio.gather(*(self._number(query, at) for query in queries), return_exceptions=True)
-        numbers = tuple(number for number in found if isinstance(number, float))
-        if len(numbers) < len(found):
-            error = next(error for error in found if not isinstance(error, float))
-            if not isinstance(error, _NoNumber):
-                log.error("metric_failed", metric=name, service=state.name, exc_info=error)
-            version = rollout.canary if found.index(error) < len(metric.queries) else rollout.stable
-            reading: Reading | None = Unread(f"of {version}: {error}")
+        canary, stable = await asyncio.gather(
+            *(self._numbers(metric, state.name, version, at) for version in (rollout.canary, rollout.stable))
+        )
+        if isinstance(canary, Unread):
+            reading: Reading | None = canary
+        elif isinstance(stable, Unread) and rollout.weight < PARTS:  # with all traffic on the canary it is not needed
+            reading = stable
         elif metric.kind == "gauge":
-            canary, stable = numbers
-            reading = Gauged(canary, stable, metric.worse == "higher", metric.worse_in, metric.readings)
+            reading = _gauged(metric, canary, stable)
         else:
-            reading = _risen(known.counters.get(name), numbers)
-            known.counters[name] = numbers
+            reading = _counted(known, name, rollout, (canary, stable), self._clock.monotonic())
         if reading:
-            known.fresh[name] = _joined(known.fresh.get(name), reading)
+            known.fresh[name] = joined(known.fresh.get(name), reading)
+
+    async def _numbers(self, metric: Metric, service: str, version: str, at: float) -> Numbers | Unread:
+        """What the metric's queries give for one version, or why one of them gives nothing."""
+        queries = (filled(query, service, version) for query in metric.queries)
+        found = await asyncio.gather(*(self._number(query, at) for query in queries), return_exceptions=True)
+        for error in found:
+            if isinstance(error, BaseException):
+                if not isinstance(error, _NoNumber):
+                    log.error("metric_failed", service=service, version=version, exc_info=error)
+                return Unread(f"of {version}: {error}")
+        return tuple(number for number in found if isinstance(number, float))
 
     async def _number(self, query: str, at: float) -> float:
         """The one number that the query gives at that time. Raises `_NoNumber`."""
@@ -176,7 +195,7 @@ def _number_in(body: bytes, at: float) -> float:
         then, text = result[0]["value"]
         number = float(text)
         late = float(then) - at
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise _NoNumber("the answer holds no number") from None
     if not math.isfinite(number):
         raise _NoNumber(f"its value is {number}")
@@ -185,23 +204,20 @@ def _number_in(body: bytes, at: float) -> float:
     return number
 
 
-def _risen(before: tuple[float, ...] | None, now: tuple[float, ...]) -> Reading | None:
-    """What the counters (events and total of the canary, then of stable) gained; None at the first sight of them."""
-    if any(number < 0 or number > MOST for number in now):
-        return Unread("a counter is no count")
-    if before is None:
-        return None
-    rises = [b - a for a, b in zip(before, now, strict=True)]
-    if min(rises) < 0:
-        return Unread("a counter was reset: what it counted in between is not known")
-    x_c, n_c, x_s, n_s = map(round, rises)
-    if x_c > n_c or x_s > n_s:
-        return Unread("more events than there are in total")
-    return Counted(n_c, x_c, n_s, x_s)
+def _gauged(metric: Metric, canary: Numbers, stable: Numbers | Unread) -> Gauged:
+    level = None if isinstance(stable, Unread) else stable[0]
+    return Gauged(canary[0], level, metric.worse == "higher", metric.worse_in, metric.readings, metric.slack)
 
 
-def _joined(before: Reading | None, reading: Reading) -> Reading:
-    """What was not yet taken, and what is read now: no count is lost; of anything else the newest holds."""
-    if isinstance(before, Counted) and isinstance(reading, Counted):
-        return Counted(*(a + b for a, b in zip(before, reading, strict=True)))
-    return reading
+def _counted(
+    known: _Rollout, name: str, rollout: Rollout, found: tuple[Numbers, Numbers | Unread], now: float
+) -> Reading | None:
+    """What the counters of both versions gained at the same time; None at the first sight of one of them."""
+    gain_c = known.gained(name, rollout.canary, found[0], now)
+    gain_s = known.gained(name, rollout.stable, found[1], now)
+    if rollout.weight >= PARTS and not isinstance(gain_s, Gain):
+        gain_s = Gain(0, 0)
+    for version, gain in ((rollout.canary, gain_c), (rollout.stable, gain_s)):
+        if isinstance(gain, str):
+            return Unread(f"of {version}: {gain}")
+    return Counted(*gain_c, *gain_s) if isinstance(gain_c, Gain) and isinstance(gain_s, Gain) else None

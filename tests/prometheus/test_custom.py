@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from controller.core.commands import Verb
-from controller.core.custom import BUDGET, Followed, dump, load, with_custom, without_custom
+from controller.core.custom import BUDGET, SILENT, Custom, dump, load, total, with_custom, without_custom
+from controller.core.dossier import Evidence
+from controller.core.followed import ALONE_MARGIN, Followed
 from controller.core.readings import Counted, Gauged, Reading, Unread
 from controller.core.rollout import Phase
 from controller.core.spec import MetricPolicy, Policy
@@ -19,16 +21,31 @@ PASS = Verdict(Outcome.PASS, (Reason("no_harm", "all is well"),))
 POLICY = Policy(metrics=(MetricPolicy(name="accuracy", margin=0.02),))
 
 
-def judged(readings: list[Reading | None], policy: Policy = POLICY, *, weight: int = 500) -> list[Verdict]:
-    """The verdicts on such readings, one every 15 s, where everything else passes."""
-    custom: dict[str, Followed] = {}
+def looks(
+    readings: list[Reading | None],
+    policy: Policy = POLICY,
+    *,
+    weight: int = 500,
+    told: Verdict = PASS,
+    custom: Custom | None = None,
+) -> tuple[list[Verdict], Custom]:
+    """The verdicts on such readings, one every 15 s, where the judge says `told` of everything else; and what is known
+    of the metrics after them."""
+    custom = custom or {}
     found = []
     for n, reading in enumerate(readings):
+        evidence = Evidence.start(without_custom(policy))
+        evidence.time, evidence.weight = n * 15.0, weight
         window = Window(n * 15.0, weight, None, None, {"accuracy": reading} if reading else {})
-        custom, verdict = with_custom(policy, custom, window, n * 15.0, PASS)  # type: ignore[assignment]
-        custom = dict(load(json.loads(json.dumps(dump(custom)))))  # as after a restart
+        custom, verdict = with_custom(policy, custom, window, evidence, told)
+        custom = load(json.loads(json.dumps(dump(custom))))  # as after a restart
         found.append(verdict)
-    return found
+    return found, custom
+
+
+def judged(readings: list[Reading | None], policy: Policy = POLICY, *, weight: int = 500) -> list[Verdict]:
+    """The verdicts alone."""
+    return looks(readings, policy, weight=weight)[0]
 
 
 def block(dice: random.Random, canary: float, stable: float, n_c: int = 50, n_s: int = 500) -> Counted:
@@ -82,11 +99,13 @@ def test_what_is_not_read_holds_and_no_more(readings: list[Reading | None]) -> N
     assert {verdict.reasons[-1].channel for verdict in judged(readings)} == {"accuracy"}
 
 
-def test_only_a_policy_that_says_so_rolls_back_blind() -> None:
-    """`on_blind: rollback`, and only after a minute."""
+@pytest.mark.parametrize("weight", [500, 10_000])
+def test_only_a_policy_that_says_so_rolls_back_blind(weight: int) -> None:
+    """`on_blind: rollback`, and only after a minute and a half; at 100 % too."""
     blind = POLICY.model_copy(update={"on_blind": "rollback"})
-    found = judged([Unread("HTTP 500")] * 6, blind)
-    assert [verdict.outcome for verdict in found] == [Outcome.UNKNOWN] * 4 + [Outcome.HARM] * 2
+    found = judged([Unread("HTTP 500")] * 8, blind, weight=weight)
+    late = round(SILENT / 15)
+    assert [verdict.outcome for verdict in found] == [Outcome.UNKNOWN] * late + [Outcome.HARM] * (8 - late)
     assert "HTTP 500" in found[-1].reasons[0].text
 
 
@@ -99,29 +118,123 @@ def test_a_reading_lost_between_good_ones_shuts_the_gate_until_the_next() -> Non
 
 
 def test_a_gauge_decides_by_k_of_n() -> None:
-    """Three of five readings beyond the margin are harm; one alone shuts the gate while it is among the five."""
+    """Three of five readings beyond the margin are harm; one alone shuts the gate while it is among the five, and fewer
+    than three open none."""
     policy = Policy(metrics=(MetricPolicy(name="accuracy", margin=0.2),))
 
     def read(*values: float) -> list[Outcome]:
         return [v.outcome for v in judged([Gauged(v, 100.0, True, 3, 5) for v in values], policy)]
 
     harm, passed, unknown = Outcome.HARM, Outcome.PASS, Outcome.UNKNOWN
-    assert read(100, 119, 90) == [passed] * 3
-    assert read(100, 130, 100, 100, 100, 100, 100) == [passed, *[unknown] * 5, passed]
+    assert read(100, 119, 90, 100) == [unknown, unknown, passed, passed]
+    assert read(100, 130, 100, 100, 100, 100, 100) == [*[unknown] * 6, passed]
     assert read(130, 100, 130, 100, 130) == [*[unknown] * 4, harm]
     lower = [v.outcome for v in judged([Gauged(70.0, 100.0, False, 3, 5)] * 3, policy)]
     assert lower == [unknown, unknown, harm]
 
 
-def test_in_the_warm_up_and_at_full_weight_nothing_is_judged() -> None:
-    """A cold cache is no harm; without traffic on stable there is nothing to compare with."""
+def test_a_gauge_that_is_zero_on_stable_has_a_slack() -> None:
+    """One waiting request more than none is no harm where the settings say that so much is no difference."""
+    policy = Policy(metrics=(MetricPolicy(name="accuracy", margin=0.5),))
+
+    def read(slack: float) -> Outcome:
+        return judged([Gauged(1.0, 0.0, True, 3, 5, slack)] * 3, policy)[-1].outcome
+
+    assert (read(0.0), read(2.0)) == (Outcome.HARM, Outcome.PASS)
+
+
+def test_in_the_warm_up_nothing_is_judged() -> None:
+    """A cold cache is no harm."""
     cold = replace(PASS, outcome=Outcome.UNKNOWN, warm=False)
-    custom: dict[str, Followed] = {}
-    for n in range(30):
-        window = Window(n * 15.0, 500, None, None, {"accuracy": Counted(100, 90, 1000, 10)})
-        custom, verdict = with_custom(POLICY, custom, window, n * 15.0, cold)  # type: ignore[assignment]
-        assert verdict.outcome is Outcome.UNKNOWN
-    assert judged([Counted(100, 90, 1000, 10)] * 30, weight=10_000) == [PASS] * 30
+    for reading in (Counted(100, 90, 1000, 10), Gauged(9.0, 1.0, True, 3, 5)):
+        found, custom = looks([reading] * 30, told=cold)
+        assert {verdict.outcome for verdict in found} == {Outcome.UNKNOWN}
+        assert (custom["accuracy"].evidence, custom["accuracy"].worse) == (1.0, ())
+
+
+class TestAtFullWeight:
+    """At 100 % there is no stable beside the canary, only its past."""
+
+    def past(self, reading: Reading, times: int = 40) -> Custom:
+        """What is known after a rollout in which stable was so, and the canary as good."""
+        found, custom = looks([reading] * times)
+        assert Outcome.HARM not in {verdict.outcome for verdict in found}
+        return custom
+
+    def test_a_rate_far_above_stables_past_is_harm(self) -> None:
+        """Stable had 5 % wrong; 20 % of the canary's are found, without one more label of stable's."""
+        past = self.past(Counted(50, 2, 500, 25))
+        found, custom = looks([Counted(500, 100, 0, 0)] * 10, weight=10_000, custom=past)
+        assert found[-1].outcome is Outcome.HARM
+        assert "stable's past + 6 points" in found[-1].reasons[0].text
+        assert custom["accuracy"].counts[2:] == past["accuracy"].counts[2:]
+
+    def test_within_three_margins_of_the_past_nothing_fires_however_long_it_is_watched(self) -> None:
+        """A canary at the edge of what is allowed, for two days of bake at a reading each 15 s: its budget holds."""
+        past, wrong, dice = self.past(Counted(50, 2, 500, 25)), 0, random.Random(5)
+        policy = POLICY.model_copy(update={"false_rollback": 0.5})
+        for _ in range(20):
+            readings: list[Reading | None] = [
+                Counted(50, sum(dice.random() < 0.05 + ALONE_MARGIN * 0.02 for _ in range(50)), 0, 0)
+                for _ in range(600)
+            ]
+            wrong += any(v.outcome is Outcome.HARM for v in looks(readings, policy, weight=10_000, custom=past)[0])
+        assert wrong / 20 <= 0.5 * BUDGET
+
+    def test_late_labels_of_stable_are_still_compared_with(self) -> None:
+        """Labels come hours later: while stable's still come, both are compared as they are at the same time."""
+        past = self.past(Counted(50, 2, 500, 25))
+        shared = looks([Counted(300, 90, 300, 90)] * 40, weight=10_000, custom=past)[0]
+        assert {verdict.outcome for verdict in shared} == {Outcome.PASS}
+
+    def test_a_gauge_is_compared_with_the_worst_level_that_stable_had(self) -> None:
+        """A queue grows with the load: stable's under most of the traffic is the measure, three margins above it."""
+        busy, idle = Gauged(8.0, 10.0, True, 3, 5), Gauged(2.0, 2.0, True, 3, 5)
+        policy = Policy(metrics=(MetricPolicy(name="accuracy", margin=0.5),))
+        past = looks([busy] * 3 + [replace_stable(busy, 900.0)] + [idle] * 20, policy)[1]
+
+        def read(value: float) -> list[Outcome]:
+            return [
+                v.outcome for v in looks([Gauged(value, None, True, 3, 5)] * 5, policy, weight=10_000, custom=past)[0]
+            ]
+
+        assert past["accuracy"].base == 10.0
+        assert read(24.0)[-1] is Outcome.PASS
+        assert read(26.0)[-1] is Outcome.HARM
+
+    @pytest.mark.parametrize("reading", [Counted(500, 400, 0, 0), Gauged(1e6, None, True, 3, 5)])
+    def test_without_a_past_it_is_unknown(self, reading: Reading) -> None:
+        """Nothing to compare with is no harm, and is said."""
+        found = judged([reading] * 30, weight=10_000)
+        assert {verdict.outcome for verdict in found} == {Outcome.UNKNOWN}
+        assert "there is none" in found[-1].reasons[-1].text
+
+
+def replace_stable(gauge: Gauged, value: float) -> Gauged:
+    """The reading with another value of stable's."""
+    return gauge._replace(stable=value)
+
+
+def test_everything_together_is_one_bet() -> None:
+    """Evidence of errors and of labels that is not enough by itself is enough together, and the greater part is named."""
+    evidence = Evidence.start(without_custom(POLICY))
+    evidence.harm = {
+        name: wealth._replace(bets=(110.0 if name == "5xx" else 0.0,)) for name, wealth in evidence.harm.items()
+    }
+    custom = {"accuracy": Followed(heard=0.0, why="", bets=(70.0, 0.0, 0.0))}
+    assert evidence.total < 125
+    assert 100 < total(POLICY, custom, evidence) < 105
+    _, verdict = with_custom(POLICY, custom, Window(1.0, 500, None, None), evidence, PASS)
+    assert (verdict.outcome, verdict.reasons[0].channel) == (Outcome.HARM, "5xx")
+    alone = {"accuracy": Followed(heard=0.0, why="", bets=(510.0, 0.0, 0.0))}
+    _, verdict = with_custom(POLICY, alone, Window(1.0, 500, None, None), Evidence.start(without_custom(POLICY)), PASS)
+    assert (verdict.outcome, verdict.reasons[0].channel) == (Outcome.HARM, "accuracy")
+
+
+def test_what_an_older_version_stored_is_taken_up() -> None:
+    """Sessions from before gauges had a past have fewer values; they are gone on with."""
+    old = {"accuracy": [30.0, "", 0.5, [1.0, 2.0, 3.0], [1.0], [50, 2, 500, 25], None, [], 0]}
+    assert load(old)["accuracy"] == Followed(30.0, "", 0.5, (1.0, 2.0, 3.0), (1.0,), (50, 2, 500, 25))
 
 
 async def test_it_takes_a_rollout_back_and_the_ledger_says_why() -> None:

@@ -479,7 +479,7 @@ class Explanation(_message.Message):
     def __init__(self, service: _Optional[str] = ..., rollout_id: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., decided: _Optional[str] = ..., limit: _Optional[float] = ..., channels: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., gates: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[EvidencePoint, _Mapping]]] = ..., decisions: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., missing: _Optional[str] = ...) -> None: ...
 
 class EvidencePoint(_message.Message):
-    __slots__ = ("time", "at", "weight", "total", "harm", "no_harm")
+    __slots__ = ("time", "at", "weight", "total", "harm", "no_harm", "worse")
     class HarmEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -494,19 +494,28 @@ class EvidencePoint(_message.Message):
         key: str
         value: float
         def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class WorseEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     TIME_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     HARM_FIELD_NUMBER: _ClassVar[int]
     NO_HARM_FIELD_NUMBER: _ClassVar[int]
+    WORSE_FIELD_NUMBER: _ClassVar[int]
     time: float
     at: float
     weight: int
     total: float
     harm: _containers.ScalarMap[str, float]
     no_harm: _containers.ScalarMap[str, float]
-    def __init__(self, time: _Optional[float] = ..., at: _Optional[float] = ..., weight: _Optional[int] = ..., total: _Optional[float] = ..., harm: _Optional[_Mapping[str, float]] = ..., no_harm: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    worse: _containers.ScalarMap[str, int]
+    def __init__(self, time: _Optional[float] = ..., at: _Optional[float] = ..., weight: _Optional[int] = ..., total: _Optional[float] = ..., harm: _Optional[_Mapping[str, float]] = ..., no_harm: _Optional[_Mapping[str, float]] = ..., worse: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class GetRecordingRequest(_message.Message):
     __slots__ = ("sequence",)
@@ -535,20 +544,67 @@ class Recording(_message.Message):
     def __init__(self, service: _Optional[str] = ..., rollout_id: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., edges_ms: _Optional[_Iterable[float]] = ..., windows: _Optional[_Iterable[_Union[RecordedWindow, _Mapping]]] = ..., dropped: _Optional[int] = ..., decisions: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class RecordedWindow(_message.Message):
-    __slots__ = ("since", "until", "at", "weight", "stable", "canary")
+    __slots__ = ("since", "until", "at", "weight", "stable", "canary", "custom")
+    class CustomEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: RecordedReading
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[RecordedReading, _Mapping]] = ...) -> None: ...
     SINCE_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     STABLE_FIELD_NUMBER: _ClassVar[int]
     CANARY_FIELD_NUMBER: _ClassVar[int]
+    CUSTOM_FIELD_NUMBER: _ClassVar[int]
     since: float
     until: float
     at: float
     weight: int
     stable: RecordedSample
     canary: RecordedSample
-    def __init__(self, since: _Optional[float] = ..., until: _Optional[float] = ..., at: _Optional[float] = ..., weight: _Optional[int] = ..., stable: _Optional[_Union[RecordedSample, _Mapping]] = ..., canary: _Optional[_Union[RecordedSample, _Mapping]] = ...) -> None: ...
+    custom: _containers.MessageMap[str, RecordedReading]
+    def __init__(self, since: _Optional[float] = ..., until: _Optional[float] = ..., at: _Optional[float] = ..., weight: _Optional[int] = ..., stable: _Optional[_Union[RecordedSample, _Mapping]] = ..., canary: _Optional[_Union[RecordedSample, _Mapping]] = ..., custom: _Optional[_Mapping[str, RecordedReading]] = ...) -> None: ...
+
+class RecordedReading(_message.Message):
+    __slots__ = ("counts", "values", "unread")
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    UNREAD_FIELD_NUMBER: _ClassVar[int]
+    counts: RecordedCounts
+    values: RecordedValues
+    unread: str
+    def __init__(self, counts: _Optional[_Union[RecordedCounts, _Mapping]] = ..., values: _Optional[_Union[RecordedValues, _Mapping]] = ..., unread: _Optional[str] = ...) -> None: ...
+
+class RecordedCounts(_message.Message):
+    __slots__ = ("canary_n", "canary_x", "stable_n", "stable_x")
+    CANARY_N_FIELD_NUMBER: _ClassVar[int]
+    CANARY_X_FIELD_NUMBER: _ClassVar[int]
+    STABLE_N_FIELD_NUMBER: _ClassVar[int]
+    STABLE_X_FIELD_NUMBER: _ClassVar[int]
+    canary_n: int
+    canary_x: int
+    stable_n: int
+    stable_x: int
+    def __init__(self, canary_n: _Optional[int] = ..., canary_x: _Optional[int] = ..., stable_n: _Optional[int] = ..., stable_x: _Optional[int] = ...) -> None: ...
+
+class RecordedValues(_message.Message):
+    __slots__ = ("canary", "stable", "higher", "decisive", "readings", "slack")
+    CANARY_FIELD_NUMBER: _ClassVar[int]
+    STABLE_FIELD_NUMBER: _ClassVar[int]
+    HIGHER_FIELD_NUMBER: _ClassVar[int]
+    DECISIVE_FIELD_NUMBER: _ClassVar[int]
+    READINGS_FIELD_NUMBER: _ClassVar[int]
+    SLACK_FIELD_NUMBER: _ClassVar[int]
+    canary: float
+    stable: float
+    higher: bool
+    decisive: int
+    readings: int
+    slack: float
+    def __init__(self, canary: _Optional[float] = ..., stable: _Optional[float] = ..., higher: _Optional[bool] = ..., decisive: _Optional[int] = ..., readings: _Optional[int] = ..., slack: _Optional[float] = ...) -> None: ...
 
 class RecordedSample(_message.Message):
     __slots__ = ("started", "ok", "errors", "bucket", "count")
