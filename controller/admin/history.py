@@ -64,7 +64,7 @@ class History:
         message.decisions.extend(map(event_message, lines))
         recording = await self._recordings.find(rollout_id)
         if recording is None:
-            message.missing = "it was not recorded, or is no longer kept"
+            message.missing = "its evidence was not recorded, or is no longer kept"
             for point, limit in _told_points(lines, message.canary):
                 message.history.append(_point_message(point))
                 message.limit = limit
@@ -164,8 +164,8 @@ def _reading_message(reading: Reading) -> pb.RecordedReading:
         case Gauged(canary, stable, higher, k, n, slack):
             values = pb.RecordedValues(canary=canary, stable=stable, higher=higher, decisive=k, readings=n, slack=slack)
             return pb.RecordedReading(values=values)
-        case Unread(why):
-            return pb.RecordedReading(unread=why)
+        case Unread(why, heard):
+            return pb.RecordedReading(unread=pb.RecordedUnread(why=why, heard=heard))
 
 
 def _sample_message(sample: Sample | None) -> pb.RecordedSample | None:

@@ -76,7 +76,7 @@ def _reading(told: pb.RecordedReading) -> Reading:
             stable = v.stable if v.HasField("stable") else None
             return Gauged(v.canary, stable, v.higher, v.decisive, v.readings, v.slack)
         case _:
-            return Unread(told.unread)
+            return Unread(told.unread.why, told.unread.heard)
 
 
 def _sample(window: pb.RecordedWindow, side: str) -> Sample | None:

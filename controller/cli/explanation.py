@@ -79,7 +79,8 @@ def _answer(told: pb.Explanation, now: float) -> Iterator[RenderableType]:
 
 def _evidence(told: pb.Explanation) -> Iterator[RenderableType]:
     if told.missing:
-        yield Text(f"no evidence over time: {told.missing}", "yellow")
+        rest = "; what follows is from the ledger, of the decisions alone" if told.history else ""
+        yield Text(f"no evidence over time: {told.missing}{rest}", "yellow")
     elif not told.history:
         yield Text("no evidence yet: nothing has been seen", "yellow")
     if not told.history:

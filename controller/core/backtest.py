@@ -6,7 +6,7 @@ canary's share would have been another one. Persons and hooks are not played: th
 that the other policy names is judged by what was read of it then; one that was not read then is left out, and named.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from controller.core.commands import Command, Verb, obey
@@ -61,8 +61,9 @@ class Backtest:
         return next((turn for turn in self.turns if turn.kind is Kind.ROLLBACK), None)
 
 
-def judge_again(policy: Policy, stable: str, canary: str, records: Sequence[Record]) -> Backtest:
+def judge_again(policy: Policy, stable: str, canary: str, records: Iterable[Record]) -> Backtest:
     """Judge what was recorded by this policy, up to its rollback or promotion or the end of the record."""
+    records = tuple(records)
     judged, left_out = _on_record(policy, records)
     state = _started(judged, stable, canary)
     session, turns = Session.of(state), list[Turn]()

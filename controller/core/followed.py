@@ -82,11 +82,11 @@ def after_reading(
 ) -> Followed:
     """What is known after a reading, if there was one. Nothing is bet on in the warm-up."""
     match reading:
-        case Unread(why):
-            return before._replace(why=why)
+        case Unread(why, heard):
+            return before._replace(why=why, heard=time if heard else before.heard)
         case Counted():
-            heard = before._replace(heard=time, why="")
-            return _counted(heard, reading, margin, proof_limit, weight) if warm else heard
+            now = before._replace(heard=time, why="")
+            return _counted(now, reading, margin, proof_limit, weight) if warm else now
         case Gauged(_, stable) if weight >= PARTS or stable is not None:
             return _gauged(before._replace(heard=time, why=""), reading, margin, weight, warm=warm)
         case _:

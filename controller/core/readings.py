@@ -32,9 +32,10 @@ class Gauged(NamedTuple):
 
 
 class Unread(NamedTuple):
-    """Nothing, and why."""
+    """Nothing, and why. `heard`: there was an answer, and nothing can be concluded from it: that is no blindness."""
 
     why: str
+    heard: bool = False
 
 
 Reading = Counted | Gauged | Unread
@@ -51,12 +52,13 @@ def joined(before: Reading | None, reading: Reading) -> Reading:
 
 
 def plain(reading: Reading) -> Any:
-    """As JSON values: a text, four counts, or six values."""
-    return reading.why if isinstance(reading, Unread) else list(reading)
+    """As JSON values: a text, or two, four or six values."""
+    return reading.why if isinstance(reading, Unread) and not reading.heard else list(reading)
 
 
 def read_plain(stored: Any) -> Reading:
-    """What `plain` gave; TypeError for anything else."""
+    """What `plain` gave; TypeError or KeyError for anything else."""
     if isinstance(stored, str):
         return Unread(stored)
-    return Counted(*stored) if len(stored) == len(Counted._fields) else Gauged(*stored)
+    made: Reading = {2: Unread, 4: Counted, 6: Gauged}[len(stored)](*stored)
+    return made

@@ -7,8 +7,8 @@ the sum is back where it was, or for `WARY` seconds if it does not come back.
 
 from typing import NamedTuple
 
-WARY = 30.0
-"""Seconds: a server that Prometheus missed is back after one scrape or two."""
+WARY = 90.0
+"""Seconds: a server that Prometheus missed is back after a scrape, of which there is one in a minute at least."""
 MOST = 1e15
 """Beyond it a float does not count by ones any more."""
 

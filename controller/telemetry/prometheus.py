@@ -219,5 +219,5 @@ def _counted(
         gain_s = Gain(0, 0)
     for version, gain in ((rollout.canary, gain_c), (rollout.stable, gain_s)):
         if isinstance(gain, str):
-            return Unread(f"of {version}: {gain}")
+            return Unread(f"of {version}: {gain}", heard=True)
     return Counted(*gain_c, *gain_s) if isinstance(gain_c, Gain) and isinstance(gain_s, Gain) else None

@@ -153,7 +153,7 @@ def test_a_recording_of_another_kind_is_refused() -> None:
     recording = Recording("r1", "scorer", "v1", "v2", channels=(Reason("5xx", "text", evidence=inf, limit=2.0),))
     text = recording.dump()
     assert Recording.load(text).channels == (Reason("5xx", "text", limit=2.0),)
-    for broken in ("", "{}", "[]", "x", text.replace('"format":1', '"format":2'), text.replace('"trace"', '"t"')):
+    for broken in ("", "{}", "[]", "x", text.replace('"format":2', '"format":3'), text.replace('"trace"', '"t"')):
         try:
             Recording.load(broken)
         except ValueError:

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -22,7 +23,7 @@ POLICY = Policy(metrics=(MetricPolicy(name="accuracy", margin=0.02),))
 
 
 def looks(
-    readings: list[Reading | None],
+    readings: Sequence[Reading | None],
     policy: Policy = POLICY,
     *,
     weight: int = 500,
@@ -107,6 +108,14 @@ def test_only_a_policy_that_says_so_rolls_back_blind(weight: int) -> None:
     late = round(SILENT / 15)
     assert [verdict.outcome for verdict in found] == [Outcome.UNKNOWN] * late + [Outcome.HARM] * (8 - late)
     assert "HTTP 500" in found[-1].reasons[0].text
+
+
+def test_a_counter_that_fell_is_no_blindness() -> None:
+    """It holds the gate with its reason, and is not what `on_blind: rollback` means."""
+    fell = Unread("of v2: a counter fell", heard=True)
+    found = judged([fell] * 20, POLICY.model_copy(update={"on_blind": "rollback"}))
+    assert {verdict.outcome for verdict in found} == {Outcome.UNKNOWN}
+    assert "a counter fell" in found[-1].reasons[0].text
 
 
 def test_a_reading_lost_between_good_ones_shuts_the_gate_until_the_next() -> None:
@@ -216,7 +225,7 @@ def replace_stable(gauge: Gauged, value: float) -> Gauged:
 
 
 def test_everything_together_is_one_bet() -> None:
-    """Evidence of errors and of labels that is not enough by itself is enough together, and the greater part is named."""
+    """Errors and labels that are not evidence enough by themselves are together, and the greater part is named."""
     evidence = Evidence.start(without_custom(POLICY))
     evidence.harm = {
         name: wealth._replace(bets=(110.0 if name == "5xx" else 0.0,)) for name, wealth in evidence.harm.items()

@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -148,6 +148,10 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
     "a matrix": (data("matrix", []), "the query gives a matrix"),
     "a sample of an hour ago": (always(lambda: vector("1", at=time.time() - 3600)), "of another time"),
     "a sample of the future": (always(lambda: vector("1", at=time.time() + 3600)), "of another time"),
+    "more digits than a float has": (
+        text('{"status":"success","data":{"resultType":"vector","result":[{"value":[1' + "0" * 400 + ',"1"]}]}}'),
+        "holds no number",
+    ),
     "a time that is none": (always(lambda: vector("1", at=float("nan"))), "of another time|not one of Prometheus"),
     "an error": (text('{"status":"error","error":"bad"}'), "not one of Prometheus"),
     "HTML": (text("<html>login</html>", "text/html"), "not one of Prometheus"),
@@ -203,13 +207,61 @@ async def test_counters_become_counts() -> None:
         counters |= {("v1", "wrong"): 41.0, ("v1", "total"): 1010.0}
         assert await reader.read() == {"accuracy": Counted(10, 2, 110, 1)}
         counters |= {("v2", "wrong"): 0.0, ("v2", "total"): 3.0}
-        (reset,) = (await reader.read()).values()
-        assert isinstance(reset, Unread)
-        assert "reset" in reset.why
-        counters |= {("v2", "wrong"): 4.0}
-        (more,) = (await reader.read()).values()
-        assert isinstance(more, Unread)
-        assert "more events than" in more.why
+        (fell,) = (await reader.read()).values()
+        assert isinstance(fell, Unread)
+        assert fell.why.startswith("of v2: a counter fell")
+
+
+class TestAtFullWeight:
+    """Stable has no traffic any more: its servers may be gone, and the canary is read all the same."""
+
+    @pytest.fixture
+    def counters(self) -> dict[str, float | None]:
+        """The counters of each version; None where there is no such series."""
+        return {"v1": 100.0, "v2": 10.0}
+
+    @pytest.fixture
+    async def reader(self, counters: dict[str, float | None]) -> AsyncIterator[Reader]:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            value = counters["v2" if 'version="v2"' in request.query["query"] else "v1"]
+            return vector() if value is None else vector(str(value))
+
+        async with serving(answer) as address, reading(address, accuracy=RATE, queue=GAUGE) as reader:
+            yield reader
+
+    def promote(self, reader: Reader) -> None:
+        """All traffic goes to the canary."""
+        rollout = reader.state.rollout
+        assert rollout is not None
+        rollout = rollout.model_copy(update={"weight": 10_000})
+        reader.state = reader.state.model_copy(update={"rollout": rollout})
+        reader.view = replace(reader.view, services={"scorer": reader.state})
+
+    async def test_a_stable_that_is_gone_is_not_missed(self, reader: Reader, counters: dict[str, float | None]) -> None:
+        """Before 100 % it is unknown; at 100 % the canary's figures are all that is needed."""
+        await reader.read()
+        counters |= {"v1": None, "v2": 15.0}
+        missed = await reader.read()
+        assert {type(found) for found in missed.values()} == {Unread}
+        self.promote(reader)
+        assert await reader.read() == {"accuracy": Counted(5, 5, 0, 0), "queue": Gauged(15.0, None, True, 3, 5)}
+        counters |= {"v2": None}
+        assert {type(found) for found in (await reader.read()).values()} == {Unread}
+
+    async def test_stables_late_labels_are_counted_as_long_as_they_come(
+        self, reader: Reader, counters: dict[str, float | None]
+    ) -> None:
+        """And when it comes back after a while, what it did meanwhile is not news."""
+        self.promote(reader)
+        await reader.read()
+        counters |= {"v1": 103.0, "v2": 15.0}
+        assert (await reader.read())["accuracy"] == Counted(5, 5, 3, 3)
+        counters |= {"v1": None, "v2": 16.0}
+        assert (await reader.read())["accuracy"] == Counted(1, 1, 0, 0)
+        counters |= {"v1": 500.0, "v2": 17.0}
+        assert (await reader.read())["accuracy"] == Counted(1, 1, 0, 0)
+        counters |= {"v1": 501.0, "v2": 18.0}
+        assert (await reader.read())["accuracy"] == Counted(1, 1, 1, 1)
 
 
 GOOD = (

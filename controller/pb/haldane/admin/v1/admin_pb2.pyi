@@ -575,8 +575,16 @@ class RecordedReading(_message.Message):
     UNREAD_FIELD_NUMBER: _ClassVar[int]
     counts: RecordedCounts
     values: RecordedValues
-    unread: str
-    def __init__(self, counts: _Optional[_Union[RecordedCounts, _Mapping]] = ..., values: _Optional[_Union[RecordedValues, _Mapping]] = ..., unread: _Optional[str] = ...) -> None: ...
+    unread: RecordedUnread
+    def __init__(self, counts: _Optional[_Union[RecordedCounts, _Mapping]] = ..., values: _Optional[_Union[RecordedValues, _Mapping]] = ..., unread: _Optional[_Union[RecordedUnread, _Mapping]] = ...) -> None: ...
+
+class RecordedUnread(_message.Message):
+    __slots__ = ("why", "heard")
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    HEARD_FIELD_NUMBER: _ClassVar[int]
+    why: str
+    heard: bool
+    def __init__(self, why: _Optional[str] = ..., heard: _Optional[bool] = ...) -> None: ...
 
 class RecordedCounts(_message.Message):
     __slots__ = ("canary_n", "canary_x", "stable_n", "stable_x")
