@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from controller.core.custom import custom_gates, custom_readings, without_custom
+from controller.core.custom import custom_gates, custom_readings, total, without_custom
 from controller.core.grounds import gate_readings, readings
+from controller.core.record import Record
 from controller.core.recording import Recording
 from controller.core.rollout import JUDGED, Rollout
 from controller.core.session import Session
-from controller.core.tape import Record
 from controller.core.trace import point_of
 from controller.core.verdict import Window
 from controller.core.view import ServiceState, View
@@ -45,7 +45,7 @@ class _Running:
         policy, evidence, custom = self.rollout.policy, self.session.evidence, self.session.custom
         others, recording = without_custom(policy), self.recording
         recording.limit = 1 / policy.false_rollback
-        recording.channels = (*readings(others, evidence), *custom_readings(policy, custom, evidence.weight))
+        recording.channels = (*readings(others, evidence), *custom_readings(policy, custom, evidence))
         recording.gates = (*gate_readings(others, evidence, self.rollout.step), *custom_gates(policy, custom))
         return recording
 
@@ -57,12 +57,15 @@ class Recorder:
         self._archive = archive
         self._clock = clock
         self._running: dict[str, _Running] = {}
-        self._evidence: dict[str, Mapping[str, float]] = {}
+        self._last: dict[str, tuple[Rollout, Session]] = {}
         self._due = asyncio.Event()
 
     def evidence(self, service: str) -> Mapping[str, float]:
         """By channel of harm, at the last look at a rollout of the service."""
-        return self._evidence.get(service, {})
+        if service not in self._last:
+            return {}
+        rollout, session = self._last[service]
+        return point_of(rollout.policy, session.evidence, session.custom, rollout.step, 0.0).harm
 
     async def resume(self, state: ServiceState, session: Session) -> None:
         """Go on with the recording of a rollout whose session was taken up again after a restart."""
@@ -87,10 +90,12 @@ class Recorder:
         running.recording.tape.add(
             Record(running.time, time, wall, window.weight, window.stable, window.canary, window.custom)
         )
-        point = point_of(rollout.policy, session.evidence, session.custom, rollout.step, wall)
-        running.recording.trace.add(point, surely=decided)
+        trace = running.recording.trace
+        if decided or trace.wants(time, total(rollout.policy, session.custom, session.evidence)):
+            point = point_of(rollout.policy, session.evidence, session.custom, rollout.step, wall)
+            trace.add(point, surely=decided)
         running.rollout, running.session, running.time, running.saved = rollout, session, time, False
-        self._evidence[state.name] = point.harm
+        self._last[state.name] = rollout, session
         if decided:
             self._due.set()
 
@@ -102,7 +107,7 @@ class Recorder:
 
     def follow(self, view: View) -> None:
         """Forget the services that are gone."""
-        for remembered in (self._running, self._evidence):
+        for remembered in (self._running, self._last):
             for gone in remembered.keys() - view.services.keys():
                 del remembered[gone]
 

@@ -10,8 +10,8 @@ from controller.core.decision import Kind
 from controller.core.errors import Code, Refusal
 from controller.core.latency import EDGES_MS
 from controller.core.readings import Counted, Gauged, Reading, Unread
+from controller.core.record import Record
 from controller.core.recording import Recording
-from controller.core.tape import Record
 from controller.core.trace import Point
 from controller.core.verdict import Sample
 from controller.core.view import LedgerLine

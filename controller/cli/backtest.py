@@ -18,7 +18,7 @@ from controller.core.backtest import Backtest, Turn, judge_again
 from controller.core.decision import Kind
 from controller.core.latency import EDGES_MS, listed
 from controller.core.readings import Counted, Gauged, Reading, Unread
-from controller.core.tape import Record
+from controller.core.record import Record
 from controller.core.units import format_parts
 from controller.core.verdict import Sample
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.cli.figures import NAME, clipped, figure
-from controller.cli.words import awaited, clean, clock, event_line, span
+from controller.cli.screen import ENDED
+from controller.cli.words import awaited, clean, clock, event_line, freeze_line, span
 from controller.core.units import format_parts
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
@@ -73,8 +74,23 @@ def _answer(told: pb.Explanation, now: float) -> Iterator[RenderableType]:
         ago = span(now - newest.at)
         yield Text(f"{newest.kind} by {clean(newest.who)}{by}, {clock(newest.at, now)}, {ago} ago:", "bold")
         yield Padding(Text(clean(newest.why)), (0, 0, 0, 2))
-    for reason in awaited(told.rollout) if told.HasField("rollout") else ():
-        yield Text(f"now: {clean(reason)}")
+    if told.HasField("rollout"):
+        yield from _now(told.rollout, newest.why if told.decisions else "")
+
+
+def _now(rollout: pb.Rollout, said: str) -> Iterator[RenderableType]:
+    """What stands in the way, without what was `said`; what has yet to be shown at the gate is told there."""
+    for reason in (*map(freeze_line, rollout.freezes), *awaited(rollout)):
+        if rest := reason.replace(said, "").strip(" ;:") if said else reason:
+            yield Text(f"now: {clean(rest)}")
+    if rollout.phase in ENDED or not rollout.verdict:
+        return
+    yield Text(f"now: the verdict is {rollout.verdict}", "bold" if rollout.verdict == "harm" else "")
+    grounds = [ground.text for ground in rollout.details if ground.code != "insufficient"]
+    if len(grounds) < len(rollout.details):
+        grounds.append("not all of the gate's metrics are shown to be harmless yet: see below")
+    for text in grounds:
+        yield Padding(Text(clean(text)), (0, 0, 0, 2))
 
 
 def _evidence(told: pb.Explanation) -> Iterator[RenderableType]:
@@ -107,7 +123,7 @@ def _evidence(told: pb.Explanation) -> Iterator[RenderableType]:
     if quiet:
         yield Padding(Text(f"nothing on {', '.join(quiet)}", "dim"), (0, 0, 0, 2))
     for reason in told.channels:
-        if reason.code == UNKNOWN and reason not in loud:
+        if reason.code == UNKNOWN and reason not in loud and reason not in gauges:
             yield Padding(Text(clean(reason.text), "yellow"), (0, 0, 0, 2))
     yield Text()
     yield from _gauges(told, gauges)

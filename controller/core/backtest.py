@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from controller.core.commands import Command, Verb, obey
 from controller.core.custom import without_custom
 from controller.core.decision import Kind
+from controller.core.record import Record
 from controller.core.rollout import JUDGED, Phase
 from controller.core.session import Session, Surroundings, entered, tick
 from controller.core.spec import Endpoint, Listen, Policy, Service, Version
-from controller.core.tape import Record, replayed
+from controller.core.tape import replayed
 from controller.core.trace import point_of
 from controller.core.verdict import Verdict, Window
 from controller.core.view import ServiceState
@@ -68,7 +69,7 @@ def judge_again(policy: Policy, stable: str, canary: str, records: Iterable[Reco
     state = _started(judged, stable, canary)
     session, turns = Session.of(state), list[Turn]()
     peak, peaks, windows = 0.0, dict[str, float](), 0
-    for record, window in replayed(iter(records)):
+    for record, window in replayed(records):
         windows += window.stable is not None or window.canary is not None
         while state.rollout and state.rollout.phase in JUDGED:
             session, verdict, decision = tick(state, session, window, _ALONE, record.wall)

@@ -16,7 +16,8 @@ from typing import Any
 from controller.core import grounds
 from controller.core.channels import plan_of
 from controller.core.dossier import Evidence
-from controller.core.followed import ALONE_MARGIN, Followed, after_reading
+from controller.core.followed import Followed, after_reading
+from controller.core.metric_grounds import told, unproven
 from controller.core.spec import MetricPolicy, Policy
 from controller.core.units import PARTS
 from controller.core.verdict import Outcome, Reason, Verdict, Window
@@ -69,13 +70,15 @@ def total(policy: Policy, custom: Custom, evidence: Evidence) -> float:
     return evidence.total if not policy.metrics else (1 - BUDGET) * evidence.total + BUDGET * _mean(policy, custom)
 
 
-def custom_readings(policy: Policy, custom: Custom, weight: int) -> tuple[Reason, ...]:
-    """Every metric as it stands. Of a gauge `evidence` is how many readings were worse, `limit` how many decide."""
+def custom_readings(policy: Policy, custom: Custom, evidence: Evidence) -> tuple[Reason, ...]:
+    """Every metric as it stands. Of a gauge `evidence` is here how many readings were worse, `limit` how many do."""
     alone = len(policy.metrics) / (policy.false_rollback * BUDGET)
     found = []
     for metric in policy.metrics:
         followed = custom.get(metric.name, Followed())
-        reason = _told(metric, followed, weight, followed.evidence, alone)
+        reason = told(metric, followed, evidence, followed.evidence, alone)
+        if followed.gauge:
+            reason = replace(reason, evidence=float(sum(followed.worse)), limit=float(followed.decisive))
         found.append(replace(reason, code="metric_unknown") if followed.why else reason)
     return tuple(found)
 
@@ -83,7 +86,7 @@ def custom_readings(policy: Policy, custom: Custom, weight: int) -> tuple[Reason
 def custom_gates(policy: Policy, custom: Custom) -> tuple[Reason, ...]:
     """The proof of no harm of every rate, as it stands."""
     rates = [metric for metric in policy.metrics if (known := custom.get(metric.name)) and not known.gauge]
-    return tuple(_unproven(policy, metric, custom[metric.name]) for metric in rates)
+    return tuple(unproven(policy, metric, custom[metric.name]) for metric in rates)
 
 
 def dump(custom: Custom) -> dict[str, Any]:
@@ -93,12 +96,7 @@ def dump(custom: Custom) -> dict[str, Any]:
 
 def load(stored: Mapping[str, Any]) -> Custom:
     """What `dump` gave, through JSON; TypeError for anything else."""
-    return {name: _thawed(values) for name, values in stored.items()}
-
-
-def _thawed(stored: list[Any]) -> Followed:
-    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in stored]
-    return Followed(*values)
+    return {name: Followed.thawed(values) for name, values in stored.items()}
 
 
 def _mean(policy: Policy, custom: Custom) -> float:
@@ -112,7 +110,7 @@ def _harm(policy: Policy, custom: Custom, evidence: Evidence, *, warm: bool) -> 
         return _weightiest(policy, custom, evidence, shown)
     for metric in policy.metrics:
         if custom[metric.name].harmful:
-            return _told(metric, custom[metric.name], evidence.weight)
+            return told(metric, custom[metric.name], evidence)
     if policy.on_blind == "rollback" and warm:
         for name, followed in custom.items():
             silent = evidence.time - (followed.heard or 0.0)
@@ -127,7 +125,7 @@ def _weightiest(policy: Policy, custom: Custom, evidence: Evidence, shown: float
     if BUDGET * _mean(policy, custom) < shown / 2:
         return grounds.harm_shown(policy, plan_of(policy), evidence, shown)
     metric = max(policy.metrics, key=lambda metric: custom[metric.name].evidence)
-    return _told(metric, custom[metric.name], evidence.weight, shown, 1 / policy.false_rollback)
+    return told(metric, custom[metric.name], evidence, shown, 1 / policy.false_rollback)
 
 
 def _doubts(policy: Policy, custom: Custom, evidence: Evidence) -> tuple[Reason, ...]:
@@ -150,62 +148,5 @@ def _doubt(policy: Policy, metric: MetricPolicy, followed: Followed, evidence: E
         return Reason("metric_unknown", text, channel=name)
     if followed.gauge:
         calm = len(followed.worse) >= followed.decisive and not any(followed.worse)
-        return None if calm else _told(metric, followed, evidence.weight)
-    return None if full or followed.shown >= 1 / (1 - policy.confidence) else _unproven(policy, metric, followed)
-
-
-def _unproven(policy: Policy, metric: MetricPolicy, followed: Followed) -> Reason:
-    limit = 1 / (1 - policy.confidence)
-    text = (
-        f"{metric.name}: not yet shown to be less than {metric.margin * 100:.3g} points above stable: "
-        f"{_seen(followed)}; evidence {grounds.figure(followed.shown)}, limit {limit:.3g}"
-    )
-    return _rate(metric, followed, "insufficient", text, followed.shown, limit, metric.margin)
-
-
-def _told(metric: MetricPolicy, followed: Followed, weight: int, evidence: float = 1.0, limit: float = 1.0) -> Reason:
-    """A metric in words: of a rate with this evidence, of a gauge with its readings."""
-    text = _gauge_text(metric, followed, weight) if followed.gauge else _rate_text(metric, followed, weight)
-    if followed.why:
-        text = f"{text}; unknown now: {followed.why}"
-    if followed.gauge:
-        worse, decisive = float(sum(followed.worse)), float(followed.decisive)
-        return Reason("custom", text, *followed.gauge, evidence=worse, limit=decisive, channel=metric.name)
-    text = f"{text}; evidence {grounds.figure(evidence)}, limit {grounds.figure(limit)}"
-    return _rate(metric, followed, "custom", text, evidence, limit)
-
-
-def _gauge_text(metric: MetricPolicy, followed: Followed, weight: int) -> str:
-    assert followed.gauge is not None
-    canary, stable = followed.gauge
-    name = "stable" if weight < PARTS else "stable's worst level before"
-    against = f"{name} {stable:.4g}" if stable is not None else f"{name} unknown"
-    margin = metric.margin * (1 if weight < PARTS else ALONE_MARGIN) * 100
-    return (
-        f"{metric.name}: canary {canary:.4g}, {against}; worse by more than {margin:g} % in {sum(followed.worse)} of "
-        f"the last {len(followed.worse)} readings, {followed.decisive} decide"
-    )
-
-
-def _rate_text(metric: MetricPolicy, followed: Followed, weight: int) -> str:
-    name, times = ("stable", 1.0) if weight < PARTS else ("stable's past", ALONE_MARGIN)
-    return f"{metric.name}: {_seen(followed)}; allowed {name} + {metric.margin * times * 100:g} points"
-
-
-def _rate(
-    metric: MetricPolicy,
-    followed: Followed,
-    code: str,
-    text: str,
-    evidence: float,
-    limit: float,
-    margin: float | None = None,
-) -> Reason:
-    n_c, x_c, n_s, x_s = followed.counts
-    rates = (x_c / n_c if n_c else None, x_s / n_s if n_s else None)
-    return Reason(code, text, *rates, n_c, n_s, evidence, limit, channel=metric.name, margin=margin)
-
-
-def _seen(followed: Followed) -> str:
-    n_c, x_c, n_s, x_s = followed.counts
-    return f"canary {grounds.seen_as(x_c, n_c)}, stable {grounds.seen_as(x_s, n_s)}"
+        return None if calm else told(metric, followed, evidence)
+    return None if full or followed.shown >= 1 / (1 - policy.confidence) else unproven(policy, metric, followed)

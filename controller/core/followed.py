@@ -8,10 +8,11 @@ present, so there the promise is only as good as stable's past.
 from collections.abc import Sequence
 from math import sqrt
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from controller.core.blocks import ALONE
 from controller.core.channels import GATE_TARGETS
+from controller.core.dossier import Recent
 from controller.core.evidence import Null, bernoulli_bet, e_value, e_values, grown
 from controller.core.readings import Counted, Gauged, Reading, Unread
 from controller.core.units import PARTS
@@ -48,6 +49,15 @@ class Followed(NamedTuple):
     """Stable's last values, as many as decide, while it had traffic."""
     base: float | None = None
     """The worst level that stable ever had. A level is the median of as many values as decide."""
+    recent: Recent | None = None
+    """Of a rate: the counts of the last minutes, for people."""
+
+    @classmethod
+    def thawed(cls, stored: list[Any]) -> "Followed":
+        """What came back from JSON, also from an older version, which had fewer values; TypeError for anything else."""
+        values = [_thawed(value) for value in stored]
+        recent = values[len(cls._fields) - 1 :]
+        return cls(*values[: len(cls._fields) - 1], *(Recent(*counts) if counts else None for counts in recent))
 
     @property
     def evidence(self) -> float:
@@ -70,6 +80,10 @@ class Followed(NamedTuple):
         return self.base is not None if self.gauge else self.counts[2] > 0
 
 
+def _thawed(value: Any) -> Any:
+    return tuple(map(_thawed, value)) if isinstance(value, list) else value
+
+
 def after_reading(
     before: Followed,
     reading: Reading | None,
@@ -86,7 +100,7 @@ def after_reading(
             return before._replace(why=why, heard=time if heard else before.heard)
         case Counted():
             now = before._replace(heard=time, why="")
-            return _counted(now, reading, margin, proof_limit, weight) if warm else now
+            return _counted(now, reading, margin, proof_limit, weight, time) if warm else now
         case Gauged(_, stable) if weight >= PARTS or stable is not None:
             return _gauged(before._replace(heard=time, why=""), reading, margin, weight, warm=warm)
         case _:
@@ -118,10 +132,11 @@ def _worst(base: float | None, levels: Sequence[float], reading: Gauged) -> floa
     return max(known) if reading.higher else min(known)
 
 
-def _counted(before: Followed, block: Counted, margin: float, proof_limit: float, weight: int) -> Followed:
+def _counted(before: Followed, block: Counted, margin: float, proof_limit: float, weight: int, time: float) -> Followed:
     """After a block: it is bet on with what was known before it, so the first one is only learnt from."""
     counts = Counted(*(a + b for a, b in zip(before.counts, block, strict=True)))
-    after, past = before._replace(counts=counts), Counted(*before.counts)
+    recent = before.recent.after(time, block) if before.recent else Recent.of(time, block)
+    after, past = before._replace(counts=counts, recent=recent), Counted(*before.counts)
     n_c, _, n_s, _ = block
     if not past.stable_n or not n_c:
         return after

@@ -52,13 +52,18 @@ class Trace:
         self.points = list(points)
         self.pace = pace
 
+    def wants(self, time: float, total: float) -> bool:
+        """Whether a point at that time with so much evidence would be kept."""
+        last = self.points[-1] if len(self.points) > 1 else None
+        return last is None or total > last.total or not self._near(last.time, time)
+
     def add(self, point: Point, *, surely: bool = False) -> None:
         """A point more. Of those within one pace the one with the most evidence of harm stays, so no peak is lost.
 
         `surely`: it stays whatever comes, since something was decided here.
         """
         last = self.points[-1] if len(self.points) > 1 else None
-        if last is None or surely or not self._near(last, point):
+        if last is None or surely or not self._near(last.time, point.time):
             self.points.append(point)
         elif point.total > last.total:
             self.points[-1] = point
@@ -101,8 +106,8 @@ class Trace:
                 thinned.add(point)
             self.points = [*thinned.points, self.points[-1]]
 
-    def _near(self, one: Point, other: Point) -> bool:
-        return int(one.time / self.pace) == int(other.time / self.pace)
+    def _near(self, one: float, other: float) -> bool:
+        return int(one / self.pace) == int(other / self.pace)
 
 
 def point_of(policy: Policy, evidence: Evidence, custom: Custom, step: int, wall: float) -> Point:

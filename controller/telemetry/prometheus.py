@@ -8,6 +8,7 @@ number of now is `Unread`, with the reason.
 import asyncio
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -157,10 +158,10 @@ class Prometheus:
                 return _number_in(await self._body(query, at), at)
         except TimeoutError:
             raise _NoNumber(f"no answer within {self._timeout:g} s") from None
-        except aiohttp.ClientError as error:
-            raise _NoNumber(f"Prometheus cannot be asked ({type(error).__name__})") from None
-        except OSError as error:
-            raise _NoNumber(f"Prometheus cannot be asked ({error.strerror})") from None
+        except (aiohttp.ClientError, OSError) as error:
+            number = error.errno if isinstance(error, OSError) else None
+            why = os.strerror(number) if number and number > 0 else type(error).__name__
+            raise _NoNumber(f"Prometheus cannot be asked ({why})") from None
 
     async def _body(self, query: str, at: float) -> bytes:
         parameters = {"query": query, "time": f"{at:.3f}"}

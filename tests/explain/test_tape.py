@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.latency import BUCKETS, EDGES_MS, listed
+from controller.core.record import Record
 from controller.core.recording import Recording
-from controller.core.tape import FINE, MOST, MOST_CHARACTERS, Record, Tape, replayed
+from controller.core.tape import FINE, MOST, MOST_NUMBERS, Tape, replayed
 from controller.core.trace import MOST as MOST_POINTS
 from controller.core.trace import Point, Trace
 from controller.core.verdict import Reason, Sample
@@ -69,7 +70,7 @@ def test_a_day_fits_and_loses_no_request() -> None:
     tape, told = filled(20_000)
     records = list(tape.records())
     assert FINE < len(records) <= MOST + 1
-    assert sum(map(len, tape.lines())) <= MOST_CHARACTERS * 1.01
+    assert sum(map(len, tape.lines())) <= 4 * MOST_NUMBERS
     assert sum(r.canary.started for r in records if r.canary) == told
     assert sum(n for r in records if r.canary for _, n in r.canary.latency) == told
     assert all(round(r.at - r.since, 6) == 0.2 for r in records[-FINE:])
