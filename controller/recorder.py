@@ -25,6 +25,8 @@ from controller.ports import Archive, Clock, StoreError
 
 SAVE_EVERY = 30.0
 """Seconds between two saves of what has changed."""
+SETTLE_EVERY = 1.0
+"""Seconds between two times that the tapes put in place what was added to them: no look has to wait for that."""
 
 log = structlog.get_logger()
 
@@ -120,13 +122,19 @@ class Recorder:
 
     async def run(self) -> None:
         """Save what has changed, for ever: now and then, and soon after each decision."""
+        saved = self._clock.monotonic()
         while True:
             # Not asyncio.wait_for: before Python 3.12 it can swallow a cancellation.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SAVE_EVERY):
+                async with asyncio.timeout(SETTLE_EVERY):
                     await self._due.wait()
-            self._due.clear()
-            await self.save()
+            for running in list(self._running.values()):
+                running.recording.tape.settle()
+                await asyncio.sleep(0)
+            if self._due.is_set() or self._clock.monotonic() - saved >= SAVE_EVERY:
+                self._due.clear()
+                await self.save()
+                saved = self._clock.monotonic()
 
     async def save(self) -> None:
         """Keep every recording as it is now."""

@@ -33,7 +33,9 @@ def judge(path: str, runs: int) -> None:
     "errors": {"5xx": 1, "4xx": 4}, "latency": [[upper edge in ms, count], ..., [null, count]]}: what happened since the
     line before. The weight that is printed is the one to serve from then on.
     """
-    run_judge(sys.stdin.buffer, sys.stdout, declared(path), runs)
+    service = declared(path)
+    tell_left_out(service)
+    run_judge(sys.stdin.buffer, sys.stdout, service, runs)
 
 
 def run_judge(lines: Iterable[bytes], out: TextIO, service: Service, runs: int = 1) -> None:
@@ -58,6 +60,13 @@ def run_judge(lines: Iterable[bytes], out: TextIO, service: Service, runs: int =
             answer["run"] = report.run
         out.write(json.dumps(answer, ensure_ascii=False) + "\n")
         out.flush()
+
+
+def tell_left_out(service: Service) -> None:
+    """Say on standard error which of the policy's metrics are not judged where there is no Prometheus to ask."""
+    names = ", ".join(metric.name for metric in service.policy.metrics)
+    if names:
+        click.echo(f"note: not judged here, since there is no Prometheus to ask: {names}", err=True)
 
 
 def declared(path: str) -> Service:

@@ -8,7 +8,7 @@ import click
 
 from controller.cli.failure import Exit, Failure
 from controller.cli.invocation import Invocation, output_option
-from controller.cli.judge import declared
+from controller.cli.judge import declared, tell_left_out
 from controller.cli.output import print_table
 from controller.core.spec import Service
 from controller.core.units import format_duration, format_parts, parse_duration, parse_share, to_parts
@@ -74,6 +74,7 @@ def simulate(
     if path is None:
         raise Failure(Exit.USAGE, "-f FILE is needed: the service file whose policy is played")
     service = _held(declared(path), more["hold"])
+    tell_left_out(service)
     stable = Server(errors=more["stable_errors"])
     setting = Setting(more["rps"], more["duration"], more["tick"], more["after"], stable)
     if not 0.01 <= setting.tick <= 60 or setting.duration / setting.tick > 1e7:

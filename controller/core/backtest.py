@@ -6,12 +6,13 @@ canary's share would have been another one. Persons and hooks are not played: th
 that the other policy names is judged by what was read of it then; one that was not read then is left out, and named.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from controller.core.commands import Command, Verb, obey
 from controller.core.custom import without_custom
-from controller.core.decision import Kind
+from controller.core.decision import Decision, Kind
 from controller.core.record import Record
 from controller.core.rollout import JUDGED, Phase
 from controller.core.session import Session, Surroundings, entered, tick
@@ -62,28 +63,49 @@ class Backtest:
         return next((turn for turn in self.turns if turn.kind is Kind.ROLLBACK), None)
 
 
+class Look(NamedTuple):
+    """One look of the other policy at a window of the record: what it decided on which state, and the session after."""
+
+    record: Record
+    window: Window
+    state: ServiceState
+    session: Session
+    verdict: Verdict
+    decision: Decision
+
+
 def judge_again(policy: Policy, stable: str, canary: str, records: Iterable[Record]) -> Backtest:
     """Judge what was recorded by this policy, up to its rollback or promotion or the end of the record."""
     records = tuple(records)
     judged, left_out = _on_record(policy, records)
-    state = _started(judged, stable, canary)
-    session, turns = Session.of(state), list[Turn]()
-    peak, peaks, windows = 0.0, dict[str, float](), 0
+    state, turns = started(judged, stable, canary), list[Turn]()
+    peak, peaks, windows = 0.0, dict[str, float](), set[float]()
+    for record, window, before, session, verdict, decision in looks(state, records):
+        assert before.rollout is not None
+        state = decision.state
+        if not record.silent:
+            windows.add(record.at)
+        seen = point_of(judged, session.evidence, session.custom, before.rollout.step, record.wall)
+        peak = max(peak, seen.total)
+        peaks = {name: max(peaks.get(name, 0.0), found) for name, found in seen.harm.items()}
+        if not decision.holds:
+            weight = state.rollout.weight if state.rollout else 0
+            turns.append(Turn(window.at, record.wall, decision.kind, decision.reason, window.weight, weight, verdict))
+    phase = state.rollout.phase if state.rollout else Phase.IDLE
+    return Backtest(tuple(turns), phase, 1 / judged.false_rollback, peak, peaks, len(windows), left_out)
+
+
+def looks(state: ServiceState, records: Iterable[Record]) -> Iterator[Look]:
+    """Every look at the record, from that state on, as long as there is something to judge."""
+    session = Session.of(state)
     for record, window in replayed(records):
-        windows += window.stable is not None or window.canary is not None
         while state.rollout and state.rollout.phase in JUDGED:
             session, verdict, decision = tick(state, session, window, _ALONE, record.wall)
-            seen = point_of(judged, session.evidence, session.custom, state.rollout.step, record.wall)
-            peak = max(peak, seen.total)
-            peaks = {name: max(peaks.get(name, 0.0), found) for name, found in seen.harm.items()}
+            yield Look(record, window, state, session, verdict, decision)
             if decision.holds:
                 break
-            weight = decision.state.rollout.weight if decision.state.rollout else 0
-            turns.append(Turn(window.at, record.wall, decision.kind, decision.reason, window.weight, weight, verdict))
             session, state = entered(session, decision.state), decision.state
             window = Window(window.at, window.weight, None, None)  # a decision is news: it is looked at once more
-    phase = state.rollout.phase if state.rollout else Phase.IDLE
-    return Backtest(tuple(turns), phase, 1 / judged.false_rollback, peak, peaks, windows, left_out)
 
 
 def _on_record(policy: Policy, records: Sequence[Record]) -> tuple[Policy, tuple[str, ...]]:
@@ -96,7 +118,8 @@ def _on_record(policy: Policy, records: Sequence[Record]) -> tuple[Policy, tuple
     return policy.model_copy(update={"metrics": known}), left_out
 
 
-def _started(policy: Policy, stable: str, canary: str) -> ServiceState:
+def started(policy: Policy, stable: str, canary: str) -> ServiceState:
+    """A rollout by this policy that has just started, with nobody to ask."""
     versions = tuple(Version(name=name, endpoints=_NOWHERE) for name in (stable, canary))
     unasked = policy.model_copy(update={"approve": (), "hooks": ()})
     service = Service(name="backtest", listen=Listen(port=1), versions=versions, stable=stable, policy=unasked)

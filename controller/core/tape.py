@@ -1,9 +1,10 @@
 """The windows that a rollout was judged by, kept in little space so that another policy can judge them again.
 
 The newest windows are kept as they were. Older ones are merged with their neighbours, the more the older they are: a
-window's width is a small part of its age. Each look merges a window or two, so none pays for the whole tape. Only
-windows of one weight with the same sides reported are merged, so no change of weight and no silence is smoothed away.
-Of custom metrics the counts of merged windows are added up; of a gauge's values the newest stays.
+window's width is a small part of its age. To add one costs a look nothing; `settle` puts it in its place later, and
+merges a window or two on the way, never the whole tape at once. Only windows of one weight with the same sides reported
+are merged, so no change of weight and no silence is smoothed away. Of custom metrics the counts of merged windows are
+added up; of a gauge's values the newest stays.
 """
 
 import json
@@ -22,6 +23,8 @@ PACE = 1.0
 """Seconds that a merged window spans at the first level; twice as many at each further one."""
 MOST = FINE + KEPT * LEVELS
 """Windows on a tape."""
+MOST_WAITING = 50
+"""Windows that may wait to be put in their place."""
 MOST_NUMBERS = 300_000
 """Numbers on a tape: about a million characters."""
 LOOK = 0.5
@@ -32,6 +35,7 @@ class Tape:
     """The windows of one rollout, oldest first. Mutable."""
 
     def __init__(self, lines: Iterable[str] = (), *, dropped: int = 0) -> None:
+        self._waiting: list[Record] = []
         self._open: Record | None = None
         self._fine = deque[Plain]()
         self._levels = [deque[Plain]() for _ in range(LEVELS)]
@@ -43,25 +47,36 @@ class Tape:
 
     def add(self, record: Record) -> None:
         """One window more."""
-        extended = _extended(self._open, record) if self._open else record
-        if extended is None:
-            self._seal()
-            extended = record
-        self._open = extended
+        self._waiting.append(record)
+        if len(self._waiting) >= MOST_WAITING:
+            self.settle()
+
+    def settle(self) -> None:
+        """Put what was added in its place."""
+        for record in self._waiting:
+            extended = _extended(self._open, record) if self._open else record
+            if extended is None:
+                self._seal()
+                extended = record
+            self._open = extended
+        self._waiting.clear()
 
     def records(self) -> Iterator[Record]:
         """Every window, oldest first."""
+        self.settle()
         yield from (window.record for window in self._windows())
         if self._open:
             yield self._open
 
     def lines(self) -> list[str]:
         """The stored form, a line each."""
+        self.settle()
         newest = [Plain.of(self._open)] if self._open else []
         return [_line(window) for window in (*self._windows(), *newest)]
 
     def cut(self, time: float) -> None:
         """Forget what happened after that time: evidence that went back to an earlier save will see it anew."""
+        self.settle()
         self._seal()
         for windows in (self._fine, *self._levels):
             while windows and windows[-1].at > time:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from controller.core.commands import Command, Verb, obey
+from controller.core.custom import without_custom
 from controller.core.decision import Decision, Kind
 from controller.core.rollout import Rollout
 from controller.core.session import Session, Surroundings, entered, tick
@@ -36,8 +37,7 @@ class Trial:
         canary = next(version.name for version in service.versions if version.name != service.stable)
         command = Command(Verb.START, "started to be judged", canary=canary, rollout_id="trial")
         # There is no Prometheus to ask here, and a metric that is not read would shut every gate.
-        policy = service.policy.model_copy(update={"metrics": ()})
-        service = service.model_copy(update={"policy": policy})
+        service = service.model_copy(update={"policy": without_custom(service.policy)})
         idle = ServiceState(spec=service, source="", stable=service.stable)
         self._state = obey(idle, command, 0.0).state
         self.session = Session.of(self._state)

@@ -5,15 +5,20 @@ import json
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from controller.core.backtest import Backtest, judge_again
+from controller.core.backtest import Backtest, Look, judge_again, looks, started
 from controller.core.commands import Verb
 from controller.core.decision import Kind
+from controller.core.readings import Counted, Gauged, Reading, Unread
+from controller.core.record import Record
 from controller.core.recording import Recording
 from controller.core.rollout import Phase
-from controller.core.spec import ErrorPolicy, Policy
+from controller.core.spec import ErrorPolicy, MetricPolicy, Policy
+from controller.core.verdict import Verdict
+from controller.operations import Operations
 from controller.store.memory import MemoryStore
 from tests.cli.conftest import Haldane
 from tests.cli.desk import Desk
@@ -75,6 +80,103 @@ async def test_the_same_policy_decides_the_same(at: World) -> None:
     assert [turn.wall for turn in found.turns] == [line.at for line in lines if line.entry.kind in kinds]
     assert found.rollback
     assert found.peak >= found.limit == 100
+
+
+METRICS = "  metrics: [{name: accuracy, margin: 5%}, {name: queue, margin: 50%}]\n"
+
+
+def read(number: int) -> dict[str, Reading]:
+    """What Prometheus says at every fourth look: labels, a queue, now and then neither."""
+    if number % 4:
+        return {}
+    if number % 28 == 0:
+        return {"accuracy": Unread("of v2: NaN"), "queue": Unread("of v2: NaN")}
+    return {"accuracy": Counted(40, 2, 160, 8), "queue": Gauged(4.0 + number % 3, 5.0, True, 3, 5)}
+
+
+@pytest.mark.parametrize("restart", [None, 5, 23])
+async def test_every_verdict_is_reached_again(store: MemoryStore, clock: TwoClocks, restart: int | None) -> None:
+    """By the same policy each window leads to the same verdict for the same reasons and to the same decision; also
+    with custom metrics, and with a controller that was stopped and started in the middle."""
+    real: list[tuple[float, Verdict | None]] = []
+
+    async def drive(world: World, looks: range) -> None:
+        for number in looks:
+            world.readings = read(number)
+            await world.tick(canary_errors=0.0 if number < 40 else 0.1)
+            real.append((clock.date, world.loop.live("scorer").verdict))
+
+    async with running(store, clock) as world:
+        world.operations = Operations(store, clock, (), ("accuracy", "queue"))
+        await world.apply(extra=METRICS)
+        await world.act(Verb.START, canary="v2")
+        await drive(world, range(restart or 60))
+        await world.loop.save()
+        await world.recorder.save()
+        recording = await recorded(world)
+        policy = (await world.rollout()).policy
+    if restart:
+        async with running(store, clock) as world:
+            await drive(world, range(restart, 60))
+            recording = await recorded(world)
+    again: dict[float, list[Look]] = {}  # a decision is looked at twice
+    for look in looks(started(policy, "v1", "v2"), recording.tape.records()):
+        again.setdefault(look.record.wall, []).append(look)
+    (ended,) = [line for line in await store.events() if line.entry.kind == "rollback"]
+    seen = [(at, verdict) for at, verdict in real if at <= ended.at]
+    assert len(seen) > 40
+    for at, verdict in seen:
+        assert verdict in [look.verdict for look in again[at]]
+    found = judge_again(policy, "v1", "v2", recording.tape.records())
+    lines = [line for line in await store.events() if line.entry.who == "haldane" and line.entry.kind != "rolled_back"]
+    assert [(turn.wall, turn.why) for turn in found.turns] == [(line.at, line.entry.why) for line in lines]
+
+
+async def test_custom_metrics_are_judged_again_by_another_policy(store: MemoryStore, clock: TwoClocks) -> None:
+    """The same name with another margin, none, and a name that nobody read: that one is left out and named."""
+    async with running(store, clock) as world:
+        world.operations = Operations(store, clock, (), ("accuracy",))
+        await world.apply(extra="  metrics: [{name: accuracy, margin: 5%}]\n")
+        await world.act(Verb.START, canary="v2")
+        for number in range(120):
+            world.readings = {"accuracy": Counted(40, 16, 160, 8)} if number % 4 == 0 else {}
+            await world.tick()
+        policy = (await world.rollout()).policy
+
+        async def by(*metrics: MetricPolicy) -> Backtest:
+            return await judged(world, policy.model_copy(update={"metrics": metrics}))
+
+        same, strict = await by(*policy.metrics), await by(MetricPolicy(name="accuracy", margin=0.001))
+        loose, none = await by(MetricPolicy(name="accuracy", margin=0.6)), await by()
+        more = await by(*policy.metrics, MetricPolicy(name="tokens"))
+        other = await by(MetricPolicy(name="tokens"))
+        really = next(line for line in await store.events() if line.entry.kind == "rollback")
+    assert same.rollback
+    assert (same.rollback.wall, same.rollback.why) == (really.at, really.entry.why)
+    assert strict.rollback
+    assert strict.rollback.time <= same.rollback.time
+    assert (loose.rollback, none.rollback, other.rollback) == (None, None, None)
+    assert more.rollback
+    assert (same.left_out, more.left_out, other.left_out) == ((), ("tokens",), ("tokens",))
+    assert same.peaks["accuracy"] > 400 > 10 > loose.peaks["accuracy"]
+
+
+async def test_each_decision_takes_its_evidence_into_the_ledger(store: MemoryStore, clock: TwoClocks) -> None:
+    """Every channel and metric as it stood, and the limit: a rollback is explicable when its recording is gone."""
+    async with running(store, clock) as world:
+        world.operations = Operations(store, clock, (), ("accuracy", "queue"))
+        await world.apply(extra=METRICS)
+        await world.act(Verb.START, canary="v2")
+        for number in range(60):
+            world.readings = read(number)
+            await world.tick(canary_errors=0.0 if number < 40 else 0.1)
+    lines = [line for line in await store.events() if line.entry.who == "haldane"]
+    assert [line.entry.kind for line in lines] == ["rollout_warm", "step_advanced", "rollback", "rolled_back"]
+    told: list[Any] = [line.entry.details["evidence"] for line in lines]
+    assert [found["total"] >= found["limit"] for found in told] == [False, False, True, True]
+    assert {"5xx", "latency_p99", "accuracy"} < told[2]["harm"].keys()
+    assert told[2]["harm"]["5xx"] > 100
+    assert (told[1]["no_harm"]["accuracy"] >= 20, told[1]["worse"]) == (True, {"queue": 0})
 
 
 async def test_a_wider_margin_would_not_have_fired(at: World) -> None:
@@ -181,6 +283,24 @@ class TestCommand:
         calm = haldane("backtest", "--from", str(line), "-f", str(wide))
         assert "it would not have fired: the evidence of harm reached" in calm.out
 
+    def test_what_is_not_on_record_is_said(
+        self, line: int, recording: Recording, scorer: Path, haldane: Haldane, desk: Desk
+    ) -> None:
+        """A metric that nobody read then, and a time that nobody saw: left out of the judgement, not of the answer."""
+        recording.tape.cut(3.0)
+        last = list(recording.tape.records())[-1]
+        gauge: dict[str, Reading] = {"queue": Gauged(4.0, None, True, 3, 5), "labels": Unread("of v2: NaN")}
+        recording.tape.add(
+            Record(last.at + 20.0, last.at + 21.0, last.wall + 21.0, 500, last.stable, last.canary, gauge)
+        )
+        desk.do(desk.store.save_recording(recording.rollout_id, zlib.compress(recording.dump().encode())))
+        scorer.write_text(scorer.read_text() + "policy: {metrics: [{name: tokens}, {name: queue}, {name: labels}]}\n")
+        text = haldane("backtest", "--from", str(line), "-f", str(scorer)).out
+        assert "20s of it are missing" in text
+        assert "left out, since nothing is on record: tokens; what would have come of it is not known" in text
+        told = haldane("backtest", "--from", str(line), "-f", str(scorer), "-o", "json").document
+        assert (told["left_out"], told["missing_seconds"]) == (["tokens"], 20.0)
+
     def test_what_cannot_be_judged_is_refused(self, line: int, scorer: Path, haldane: Haldane, tmp_path: Path) -> None:
         """No such line, a line of no rollout, a file that is none: each is said, with the exit code of its kind."""
         haldane("freeze", "--all", "--reason", "incident 42")
@@ -215,6 +335,7 @@ class TestExplain:
         assert (told.code, told.err) == (0, "")
         assert "no evidence over time: its evidence was not recorded" in told.out
         assert "better recall" in told.out
+        assert "from the ledger" not in told.out
         document = haldane("explain", "scorer", "-o", "json").document
         assert (document["history"], document["decided"], document["canary"]) == ([], "", "v2")
 

@@ -4,10 +4,12 @@ import random
 from itertools import pairwise
 from math import inf
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.latency import BUCKETS, EDGES_MS, listed
+from controller.core.readings import Counted, Gauged, Reading, Unread
 from controller.core.record import Record
 from controller.core.recording import Recording
 from controller.core.tape import FINE, MOST, MOST_NUMBERS, Tape, replayed
@@ -24,6 +26,13 @@ samples = st.builds(
     latency=st.dictionaries(st.integers(0, BUCKETS - 1), counts, max_size=20).map(listed),
 )
 sides = st.none() | samples
+values = st.floats(-1e9, 1e9)
+readings = st.dictionaries(
+    st.sampled_from(["accuracy", "queue"]),
+    st.builds(Counted, *[counts] * 4)
+    | st.builds(Gauged, values, st.none() | values, st.booleans(), st.just(3), st.just(5), st.just(0.5))
+    | st.builds(Unread, st.sampled_from(["of v2: NaN", ""]), st.booleans()),
+)
 
 
 def sample(n: int, bad: int = 0, bucket: int = 20) -> Sample:
@@ -34,21 +43,24 @@ def sample(n: int, bad: int = 0, bucket: int = 20) -> Sample:
 def filled(windows: int, *, seconds: float = 0.2, weight: int = 500) -> tuple[Tape, int]:
     """A tape of so many reports, and how many canary requests they told of."""
     tape, told, dice = Tape(), 0, random.Random(1)
+    stable, canaries = sample(20), [sample(dice.randrange(9), bucket=dice.randrange(BUCKETS)) for _ in range(97)]
     for n in range(windows):
-        size = dice.randrange(9)
-        told += size
+        canary = canaries[n % len(canaries)]
+        told += canary.started
         times = (round(n * seconds, 6), round((n + 1) * seconds, 6))
-        tape.add(Record(*times, 1e9 + times[1], weight, sample(20), sample(size, bucket=dice.randrange(BUCKETS))))
+        tape.add(Record(*times, 1e9 + times[1], weight, stable, canary))
     return tape, told
 
 
-@given(st.lists(st.tuples(st.floats(0.01, 5.0), st.integers(0, 10_000), sides, sides), max_size=30))
-def test_what_is_stored_comes_back(windows: list[tuple[float, int, Sample | None, Sample | None]]) -> None:
+@given(st.lists(st.tuples(st.floats(0.01, 5.0), st.integers(0, 10_000), sides, sides, readings), max_size=30))
+def test_what_is_stored_comes_back(
+    windows: list[tuple[float, int, Sample | None, Sample | None, dict[str, Reading]]],
+) -> None:
     """Every report of any content, to the last bucket, with its weight; silence alone is put together."""
     tape, now, told = Tape(), 0.0, []
-    for seconds, weight, stable, canary in windows:
+    for seconds, weight, stable, canary, custom in windows:
         before, now = now, round(now + seconds, 6)
-        record = Record(before, now, round(now, 3), weight, stable, canary)
+        record = Record(before, now, round(now, 3), weight, stable, canary, custom)
         tape.add(record)
         told += [] if record.silent else [record]
     again = Recording.load(Recording("r1", "scorer", "v1", "v2", tape=tape).dump())
@@ -65,7 +77,7 @@ def whole(side: Sample | None) -> Sample | None:
     return side and Sample(side.started, side.ok, side.errors, side.latency or listed({}))
 
 
-def test_a_day_fits_and_loses_no_request() -> None:
+def test_a_long_rollout_fits_and_loses_no_request() -> None:
     """Older windows are merged, so a tape stays small, its newest windows stay as they were, and the sums hold."""
     tape, told = filled(20_000)
     records = list(tape.records())
@@ -76,6 +88,68 @@ def test_a_day_fits_and_loses_no_request() -> None:
     assert all(round(r.at - r.since, 6) == 0.2 for r in records[-FINE:])
     assert [r.since for r in records[1:]] == [r.at for r in records[:-1]]
     assert tape.dropped == 0
+
+
+def test_a_window_is_narrow_for_its_age() -> None:
+    """However long a rollout is: what was decided an hour ago is known to the minute, a day ago to half an hour."""
+    tape, _ = filled(43_200, seconds=2.0)
+    records = list(tape.records())
+    end = records[-1].at
+    assert end == 86_400.0
+    assert all(r.at - r.since <= max(2.0, (end - r.at) / 35) for r in records)
+    assert (records[0].since, tape.dropped) == (0.0, 0)
+    assert len(records) < 1300
+
+
+def test_a_tape_that_is_full_drops_its_oldest_windows() -> None:
+    """At the bound of numbers: windows with every bucket filled; what is dropped is counted, the newest stay."""
+    full = Sample(BUCKETS, BUCKETS, {"5xx": 0}, listed(dict.fromkeys(range(BUCKETS), 1)))
+    tape = Tape()
+    for n in range(900):
+        tape.add(Record(float(n), n + 1.0, 0.0, n % 2, full, full))
+    records = list(tape.records())
+    assert len(records) + tape.dropped == 900
+    assert 0.9 * MOST_NUMBERS < sum(4 * BUCKETS + 8 for _ in records) <= MOST_NUMBERS + 4 * BUCKETS + 8
+    assert records[-1].at == 900.0
+
+
+@pytest.mark.parametrize(("at", "every"), [(0, 3), (1, 40), (301, 7), (500, 3), (699, 40)])
+def test_a_restart_changes_nothing_on_the_tape(at: int, every: int) -> None:
+    """Stored and loaded in the middle, it goes on as if it had not been."""
+    once, twice = Tape(), Tape()
+    for n in range(700):
+        if n == at:
+            twice = Tape(twice.lines(), dropped=twice.dropped)
+        record = Record(n * 0.5, n * 0.5 + 0.5, 0.0, 500 + n // 250, None if n % every == 0 else sample(3), sample(1))
+        once.add(record)
+        twice.add(record)
+    assert twice.lines() == once.lines()
+
+
+def test_readings_of_merged_windows() -> None:
+    """Counts are added up, of values the newest stays; a look at a reading alone does not keep its neighbours apart."""
+    tape = Tape()
+    for n in range(4000):
+        read: dict[str, Reading] = {}
+        if n % 10 == 0:
+            read = {"accuracy": Counted(5, 1, 20, 2), "queue": Gauged(float(n), 1.0, True, 3, 5)}
+        side = None if read else sample(3)
+        tape.add(Record(n * 0.2, n * 0.2 + 0.2, 0.0, 500, side, side, read))
+    records = list(tape.records())
+    assert len(records) < 1000
+    counted = [r.custom["accuracy"] for r in records if "accuracy" in r.custom]
+    assert tuple(map(sum, zip(*counted, strict=True))) == (5 * 400, 400, 20 * 400, 800)
+    gauges = [r.custom["queue"].canary for r in records if "queue" in r.custom]  # type: ignore[union-attr]
+    assert gauges == sorted(gauges)
+    assert gauges[-1] == 3990.0
+
+
+def test_what_an_older_version_recorded_is_read() -> None:
+    """Recordings of the first form: without custom metrics, with the pace of their thinning in the head."""
+    text = (
+        Recording("r1", "scorer", "v1", "v2", tape=filled(10)[0]).dump().replace('"format":2', '"format":1,"pace":2.0')
+    )
+    assert len(list(Recording.load(text).tape.records())) == 10
 
 
 def test_neither_weights_nor_silence_are_smoothed_away() -> None:

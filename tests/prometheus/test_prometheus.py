@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import gzip
 import json
-import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from controller.clock import SystemClock
 from controller.core.commands import Command, Verb
@@ -24,7 +23,8 @@ from controller.store.memory import MemoryStore
 from controller.telemetry.metric import Metric, checked_query, filled
 from controller.telemetry.prometheus import MAX_BODY, Prometheus
 from tests.loop.world import FILE
-from tests.support.process import Process, free_port
+from tests.prometheus.server import NEEDED, Exporter, prometheus
+from tests.support.process import free_port
 from tests.support.waiting import wait_until
 
 GAUGE = Metric(kind="gauge", value='max(queue_depth{service="{service}",version="{version}"})')
@@ -300,50 +300,14 @@ def test_a_place_anywhere_else_is_refused(query: str) -> None:
         checked_query(query)
 
 
-CONFIG = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
-scrape_configs:
-  - job_name: models
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
-"""
-
-
-@dataclass
-class Exporter:
-    """What two versions of a model would tell Prometheus."""
-
-    wrong: dict[str, int] = field(default_factory=lambda: {"v1": 0, "v2": 0})
-    labelled: dict[str, int] = field(default_factory=lambda: {"v1": 0, "v2": 0})
-    queue: dict[str, float] = field(default_factory=lambda: {"v1": 4.0, "v2": 6.0})
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        """The text format."""
-        lines = []
-        for name, values in (
-            ("wrong_total", self.wrong),
-            ("labelled_total", self.labelled),
-            ("queue_depth", self.queue),
-        ):
-            lines += [f'{name}{{service="scorer",version="{v}"}} {value}' for v, value in values.items()]
-        return web.Response(text="\n".join(lines) + "\n")
-
-
-@pytest.mark.skipif(shutil.which("prometheus") is None, reason="Debian's package `prometheus` is not installed")
+@NEEDED
 async def test_a_real_prometheus(processes: Children, tmp_path: Path) -> None:
     """Rates and gauges through a real scrape and a real query; a target that is gone is unread, and so is its end."""
     exporter = Exporter()
     async with serving(exporter.answer) as target:
-        config, port = tmp_path / "prometheus.yml", free_port()
-        config.write_text(CONFIG.format(port=target.rpartition(":")[2]))
-        command = [
-            "prometheus",
-            f"--config.file={config}",
-            f"--storage.tsdb.path={tmp_path / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ]
-        server = Process(processes, "prometheus", command)
+        server, address = prometheus(processes, tmp_path, target)
         server.launch()
-        async with reading(f"http://127.0.0.1:{port}", timeout=5.0, accuracy=RATE, queue=GAUGE) as reader:
+        async with reading(address, timeout=5.0, accuracy=RATE, queue=GAUGE) as reader:
 
             async def gauge() -> bool:
                 return (await reader.read()).get("queue") == Gauged(6.0, 4.0, True, 3, 5)
@@ -359,6 +323,19 @@ async def test_a_real_prometheus(processes: Children, tmp_path: Path) -> None:
                 return counted == [50, 9, 300, 3]
 
             await wait_until(rate, 20.0, every=0.2)
+            odd = 'v"2\\'
+            exporter.queue |= {odd.replace("\\", r"\\").replace('"', r"\""): 9.0}
+            query = filled('queue_depth{version="{version}"}', "scorer", odd)
+
+            async def escaped() -> bool:
+                async with (
+                    ClientSession() as client,
+                    client.get(f"{address}/api/v1/query", params={"query": query}) as told,
+                ):
+                    series = (await told.json())["data"]["result"]
+                return [(found["metric"]["version"], found["value"][1]) for found in series] == [(odd, "9")]
+
+            await wait_until(escaped, 20.0, every=0.2)
             exporter.queue = {"v1": 4.0}
 
             async def gone() -> bool:

@@ -1,0 +1,57 @@
+"""A real Prometheus, and the model servers' exporter that it scrapes."""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from controller.demo.processes import Children
+from tests.support.process import Process, free_port
+
+NEEDED = pytest.mark.skipif(shutil.which("prometheus") is None, reason="Debian's package `prometheus` is not installed")
+CONFIG = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+  - job_name: models
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+BOTH = ("v1", "v2")
+
+
+@dataclass
+class Exporter:
+    """What two versions of a model tell Prometheus. `each`: what a version gains at each scrape, (wrong, labelled)."""
+
+    service: str = "scorer"
+    wrong: dict[str, int] = field(default_factory=lambda: dict.fromkeys(BOTH, 0))
+    labelled: dict[str, int] = field(default_factory=lambda: dict.fromkeys(BOTH, 0))
+    queue: dict[str, float] = field(default_factory=lambda: {"v1": 4.0, "v2": 6.0})
+    each: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """The text format."""
+        for version, (wrong, labelled) in self.each.items():
+            self.wrong[version] += wrong
+            self.labelled[version] += labelled
+        families = {"wrong_total": self.wrong, "labelled_total": self.labelled, "queue_depth": self.queue}
+        lines = [
+            f'{name}{{service="{self.service}",version="{version}"}} {value}'
+            for name, values in families.items()
+            for version, value in values.items()
+        ]
+        return web.Response(text="\n".join(lines) + "\n")
+
+
+def prometheus(processes: Children, directory: Path, target: str) -> tuple[Process, str]:
+    """A Prometheus that scrapes an exporter each second, not yet started, and its address. It keeps what it had."""
+    config, port = directory / "prometheus.yml", free_port()
+    config.write_text(CONFIG.format(port=target.rpartition(":")[2]))
+    command = [
+        "prometheus",
+        f"--config.file={config}",
+        f"--storage.tsdb.path={directory / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    return Process(processes, "prometheus", command), f"http://127.0.0.1:{port}"
