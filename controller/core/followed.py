@@ -49,8 +49,10 @@ class Followed(NamedTuple):
     """Stable's last values, as many as decide, while it had traffic."""
     base: float | None = None
     """The worst level that stable ever had. A level is the median of as many values as decide."""
+    alone: bool = False
+    """Of a rate: whether the canary was compared with stable's past, the last time."""
     recent: Recent | None = None
-    """Of a rate: the counts of the last minutes, for people."""
+    """Of a rate: the counts of the last minutes that were compared so, for people."""
 
     @classmethod
     def thawed(cls, stored: list[Any]) -> "Followed":
@@ -135,12 +137,15 @@ def _worst(base: float | None, levels: Sequence[float], reading: Gauged) -> floa
 def _counted(before: Followed, block: Counted, margin: float, proof_limit: float, weight: int, time: float) -> Followed:
     """After a block: it is bet on with what was known before it, so the first one is only learnt from."""
     counts = Counted(*(a + b for a, b in zip(before.counts, block, strict=True)))
-    recent = before.recent.after(time, block) if before.recent else Recent.of(time, block)
-    after, past = before._replace(counts=counts, recent=recent), Counted(*before.counts)
+    alone = weight >= PARTS and block.stable_n * ALONE < block.canary_n
+    same = before.recent if alone == before.alone else None
+    recent = same.after(time, block) if same else Recent.of(time, block)
+    after = before._replace(counts=counts, alone=alone, recent=recent)
+    past = Counted(*before.counts)
     n_c, _, n_s, _ = block
     if not past.stable_n or not n_c:
         return after
-    if weight >= PARTS and n_s * ALONE < n_c:
+    if alone:
         allowed = _allowed_alone(past, margin)
         return _bet(after, Null(0.0, allowed), 0.0, 0.0, block._replace(stable_n=0, stable_x=0))
     if not n_s:

@@ -49,11 +49,12 @@ def _rate_text(metric: MetricPolicy, followed: Followed, seen: Evidence) -> str:
     canary, stable = seen_as(x_c, n_c), seen_as(x_s, n_s)
     lately = f" in the last {max(1.0, seen.time - followed.recent.since):.0f} s" if followed.recent else ""
     points = metric.margin * 100
-    if seen.weight < PARTS:
+    if not followed.alone:
         return f"{metric.name}: canary {canary}, stable {stable}{lately}; allowed stable + {points:g} points"
     past = seen_as(followed.counts[3], followed.counts[2])
-    allowed = f"allowed stable's past ({past}) + {points * ALONE_MARGIN:g} points"
-    return f"{metric.name}: canary {canary}{lately}; {allowed}"
+    return (
+        f"{metric.name}: canary {canary}{lately}; allowed {points * ALONE_MARGIN:g} points above stable's past, {past}"
+    )
 
 
 def _recent(followed: Followed) -> Counts:

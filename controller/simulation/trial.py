@@ -43,6 +43,11 @@ class Trial:
         self.session = Session.of(self._state)
 
     @property
+    def state(self) -> ServiceState:
+        """The service and its rollout as they stand."""
+        return self._state
+
+    @property
     def rollout(self) -> Rollout:
         """As it stands."""
         assert self._state.rollout is not None

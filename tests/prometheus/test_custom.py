@@ -175,7 +175,7 @@ class TestAtFullWeight:
         past = self.past(Counted(50, 2, 500, 25))
         found, custom = looks([Counted(500, 100, 0, 0)] * 10, weight=10_000, custom=past)
         assert found[-1].outcome is Outcome.HARM
-        assert "stable's past + 6 points" in found[-1].reasons[0].text
+        assert "allowed 6 points above stable's past, 1000 of 20000 (5 %)" in found[-1].reasons[0].text
         assert custom["accuracy"].counts[2:] == past["accuracy"].counts[2:]
 
     def test_within_three_margins_of_the_past_nothing_fires_however_long_it_is_watched(self) -> None:
@@ -244,6 +244,24 @@ def test_what_an_older_version_stored_is_taken_up() -> None:
     """Sessions from before gauges had a past have fewer values; they are gone on with."""
     old = {"accuracy": [30.0, "", 0.5, [1.0, 2.0, 3.0], [1.0], [50, 2, 500, 25], None, [], 0]}
     assert load(old)["accuracy"] == Followed(30.0, "", 0.5, (1.0, 2.0, 3.0), (1.0,), (50, 2, 500, 25))
+
+
+async def test_a_prometheus_that_is_away_takes_back_only_where_the_policy_says_so() -> None:
+    """Under the real loop, for two minutes: on hold by one policy, rolled back by the other, which says why."""
+    for on_blind, phase in (("hold", Phase.PROGRESSING), ("rollback", Phase.ROLLED_BACK)):
+        clock = TwoClocks()
+        store = MemoryStore(clock=clock)
+        async with running(store, clock) as world:
+            world.operations = type(world.operations)(store, clock, metrics=("accuracy",))
+            await world.apply(extra=f"  on_blind: {on_blind}\n  metrics: [{{name: accuracy}}]\n")
+            await world.act(Verb.START, canary="v2")
+            for _ in range(240):
+                world.readings = {"accuracy": Unread("of v2: Prometheus cannot be asked")}
+                await world.tick()
+            rollout = await world.rollout()
+            assert (rollout.phase, rollout.step) == (phase, 0)
+            text = "accuracy is unknown" if phase is Phase.PROGRESSING else "accuracy has not been read for 90 s"
+            assert any(text in told for told in (*world.loop.live("scorer").told, rollout.reason))
 
 
 async def test_it_takes_a_rollout_back_and_the_ledger_says_why() -> None:

@@ -1,5 +1,7 @@
 """Custom metrics as settings define them and policies name them: what is wrong is refused, and named."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,7 +86,8 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 
 def test_settings_that_cannot_be_read_are_refused(refused: Callable[[str], str]) -> None:
-    """No address, a rate without its counters, a place outside of a label's value, more than there is."""
+    """No address, a rate without its counters, a place outside of a label's value, more than there is, a name that is
+    taken, readings so seldom that a metric would be unknown between any two."""
     address = 'prometheus = "http://127.0.0.1:9090"\n'
     assert "metrics: without `prometheus`" in refused(f"[metrics.queue]\nkind = 'gauge'\n{QUERY}\n")
     assert "a rate has `events` and `total`" in refused(f"{address}[metrics.queue]\nkind = 'rate'\n{QUERY}\n")
@@ -92,15 +95,33 @@ def test_settings_that_cannot_be_read_are_refused(refused: Callable[[str], str])
     too_many = f"{address}[metrics.queue]\nkind = 'gauge'\n{QUERY}\nworse_in = 6\n"
     assert "`worse_in` is at most `readings`" in refused(too_many)
     assert "prometheus: " in refused('prometheus = "file:///etc/passwd"\n')
+    assert "5xx is the name of a channel" in refused(f"{address}[metrics.5xx]\nkind = 'gauge'\n{QUERY}\n")
+    assert "prometheus_interval: " in refused(f"prometheus_interval = '2m'\n{address}")
+    assert "prometheus_timeout: " in refused(f"prometheus_timeout = '1m'\n{address}")
 
 
 def test_judging_without_a_prometheus_leaves_them_out() -> None:
-    """`haldane judge` and `simulate` have none to ask: a metric that is never read would hold every step."""
+    """`haldane judge` and `simulate` have none to ask: a metric that is never read would hold every step. The part of
+    the error budget that is theirs stays free, as in truth."""
     service = read_service(declared("[{name: accuracy}]")).service
     assert service
     trial = Trial(service)
     assert trial.rollout.policy.metrics == ()
+    assert trial.rollout.policy.false_rollback == 0.8 * service.policy.false_rollback
     stable, canary = (Sample(n, n, {"5xx": 0, "4xx": 0}) for n in (400, 100))
     for second in range(1, 60):
         trial.look(float(second), stable, canary)
     assert trial.rollout.step == 1
+
+
+@pytest.mark.parametrize("command", [["judge"], ["simulate", "--runs", "1", "--duration", "1s"]])
+def test_what_is_left_out_is_said(command: list[str], tmp_path: Path) -> None:
+    """On standard error, so that what is read by programs stays as it is; and nothing where nothing is left out."""
+    path = tmp_path / "scorer.yaml"
+    for text, said in ((declared("[{name: accuracy}, {name: queue}]"), "accuracy, queue"), (declared("[]"), "")):
+        path.write_text(text)
+        run = [sys.executable, "-m", "controller", *command, "-f", str(path)]
+        done = subprocess.run(run, input="", capture_output=True, text=True, timeout=60, check=True)
+        note = f"note: not judged here, since there is no Prometheus to ask: {said}\n"
+        assert done.stderr == (note if said else "")
+        assert "note:" not in done.stdout
