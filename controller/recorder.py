@@ -141,8 +141,7 @@ class Recorder:
         for running in list(self._running.values()):
             if not running.saved:
                 running.saved = True
-                text = running.told().dump()
-                packed = await asyncio.to_thread(zlib.compress, text.encode())
+                packed = await asyncio.to_thread(_packed, running.told().copy())
                 await self._archive.save_recording(running.recording.rollout_id, packed)
 
     async def _load(self, rollout_id: str) -> Recording | None:
@@ -152,3 +151,7 @@ class Recorder:
         except (StoreError, ValueError, zlib.error) as error:
             log.warning("recording_unreadable", rollout=rollout_id, reason=str(error))
             return None
+
+
+def _packed(recording: Recording) -> bytes:
+    return zlib.compress(recording.dump().encode())

@@ -4,7 +4,7 @@ It may be lost without harm. With it a rollout can be explained, and judged agai
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controller.core.tape import Tape
 from controller.core.trace import Trace
@@ -32,6 +32,10 @@ class Recording:
     """Every channel of harm, as it stood last."""
     gates: tuple[Reason, ...] = ()
     """Every metric of the gate that was last asked for."""
+
+    def copy(self) -> "Recording":
+        """An independent one, which can be dumped elsewhere while this one goes on."""
+        return replace(self, tape=self.tape.copy(), trace=Trace(self.trace.points, self.trace.pace))
 
     def dump(self) -> str:
         """As text: a line of JSON, then a line for each window."""

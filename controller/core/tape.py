@@ -61,6 +61,14 @@ class Tape:
             self._open = extended
         self._waiting.clear()
 
+    def copy(self) -> "Tape":
+        """An independent one, at little cost: windows are values."""
+        self.settle()
+        twin = Tape(dropped=self.dropped)
+        twin._open, twin._size = self._open, self._size
+        twin._fine, twin._levels = self._fine.copy(), [level.copy() for level in self._levels]
+        return twin
+
     def records(self) -> Iterator[Record]:
         """Every window, oldest first."""
         self.settle()

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from controller.admin.history import History
+from controller.admin.looks import Looks
 from controller.core.backtest import Backtest, Look, judge_again, looks, started
 from controller.core.commands import Verb
 from controller.core.decision import Kind
@@ -19,6 +21,8 @@ from controller.core.rollout import Phase
 from controller.core.spec import ErrorPolicy, MetricPolicy, Policy
 from controller.core.verdict import Verdict
 from controller.operations import Operations
+from controller.pb.haldane.admin.v1 import admin_pb2 as admin
+from controller.recorder import Recorder
 from controller.store.memory import MemoryStore
 from tests.cli.conftest import Haldane
 from tests.cli.desk import Desk
@@ -248,6 +252,25 @@ async def test_the_record_of_a_rollout_that_is_over_is_kept_apart(at: World) -> 
     assert again is not first
     assert again.dump() == first.dump()
     assert (again.trace.points[-1].total >= 100, second.trace.points[-1].total < 100) == (True, True)
+
+
+async def test_a_rollout_whose_record_is_gone_is_explained_by_its_ledger(store: MemoryStore, clock: TwoClocks) -> None:
+    """The evidence at each decision is there, custom metrics and the limit too, and that the rest is missing is said."""
+    async with running(store, clock) as world:
+        world.operations = Operations(store, clock, (), ("accuracy", "queue"))
+        await world.apply(extra=METRICS)
+        await world.act(Verb.START, canary="v2")
+        for number in range(60):
+            world.readings = read(number)
+            await world.tick(canary_errors=0.0 if number < 40 else 0.1)
+        history = History(world.operations, Looks(world.operations, world.loop, world.fleet), Recorder(store, clock))
+        told = await history.explain(admin.ExplainRolloutRequest(service="scorer"), "alice")
+    assert "no longer kept" in told.missing
+    assert (told.decided, told.limit, len(told.history)) == ("5xx", 100.0, 4)
+    assert [point.weight for point in told.history] == [2000, 2000, 5000, 0]
+    assert told.history[2].total >= told.limit
+    assert told.history[2].harm["5xx"] > told.history[1].harm["5xx"]
+    assert "queue" in told.history[2].worse
 
 
 class TestCommand:

@@ -126,6 +126,16 @@ def test_a_restart_changes_nothing_on_the_tape(at: int, every: int) -> None:
     assert twice.lines() == once.lines()
 
 
+def test_a_copy_stands_still() -> None:
+    """It is stored while the rollout goes on."""
+    tape, _ = filled(1000)
+    recording = Recording("r1", "scorer", "v1", "v2", tape=tape)
+    still, text = recording.copy(), recording.dump()
+    tape.add(Record(200.0, 200.2, 0.0, 500, sample(1), sample(1)))
+    recording.trace.add(Point(200.0, 0.0, 500, 1.0, {}, {}))
+    assert still.dump() == text != recording.dump()
+
+
 def test_readings_of_merged_windows() -> None:
     """Counts are added up, of values the newest stays; a look at a reading alone does not keep its neighbours apart."""
     tape = Tape()
