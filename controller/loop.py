@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from controller.core.automation import decide_fallback
+from controller.core.custom import lost
 from controller.core.decision import Decision, held
 from controller.core.guard import Act, Freeze
 from controller.core.routing import cluster_name
@@ -241,6 +242,9 @@ class Loop:
         self._verdicts[state.name] = (verdict, decision.reason)
         blind = "; ".join(reason.text for reason in verdict.reasons) if verdict.blind else "reports arrive again"
         self._diary.tell(state, "blind", "sight_back", holds=verdict.blind, why=blind)
+        unread = lost(after.custom, after.evidence)
+        why = unread.text if unread else "every custom metric is read again"
+        self._diary.tell(state, "metric_lost", "metric_back", holds=unread is not None, why=why)
         try:
             if not decision.holds:
                 await self._commit(state, after, verdict, decision)

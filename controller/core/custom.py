@@ -70,6 +70,16 @@ def total(policy: Policy, custom: Custom, evidence: Evidence) -> float:
     return evidence.total if not policy.metrics else (1 - BUDGET) * evidence.total + BUDGET * _mean(policy, custom)
 
 
+def lost(custom: Custom, evidence: Evidence) -> Reason | None:
+    """The first metric that has not been read for so long that somebody must know; None if there is none."""
+    for name, followed in custom.items():
+        silent = evidence.time - (followed.heard or 0.0)
+        if silent >= SILENT:
+            text = f"{name} has not been read for {silent:.0f} s: {followed.why or 'nothing was told'}"
+            return Reason("metric_unknown", text, channel=name)
+    return None
+
+
 def custom_readings(policy: Policy, custom: Custom, evidence: Evidence) -> tuple[Reason, ...]:
     """Every metric as it stands. Of a gauge `evidence` is here how many readings were worse, `limit` how many do."""
     alone = len(policy.metrics) / (policy.false_rollback * BUDGET)
@@ -111,13 +121,7 @@ def _harm(policy: Policy, custom: Custom, evidence: Evidence, *, warm: bool) -> 
     for metric in policy.metrics:
         if custom[metric.name].harmful:
             return told(metric, custom[metric.name], evidence)
-    if policy.on_blind == "rollback" and warm:
-        for name, followed in custom.items():
-            silent = evidence.time - (followed.heard or 0.0)
-            if silent >= SILENT:
-                text = f"{name} has not been read for {silent:.0f} s: {followed.why or 'nothing was told'}"
-                return Reason("metric_unknown", text, channel=name)
-    return None
+    return lost(custom, evidence) if policy.on_blind == "rollback" and warm else None
 
 
 def _weightiest(policy: Policy, custom: Custom, evidence: Evidence, shown: float) -> Reason:

@@ -22,7 +22,7 @@ _KINDS: Mapping[Severity, str] = {
     Severity.INFO: """service_applied rollout_started rollout_warm step_advanced approved promotion_started
         bake_started promoted paused resumed ledger_trimmed""",
     Severity.WARNING: f"""service_deleted approval_needed rolled_back sight_back stable_healthy fallback_off
-        proxy_refused freeze_set freeze_lifted freeze_expired {SKIPPED}""",
+        metric_lost metric_back proxy_refused freeze_set freeze_lifted freeze_expired {SKIPPED}""",
     Severity.CRITICAL: "rollback rollback_suppressed rollback_into_void fallback_on blind stable_unhealthy",
 }
 

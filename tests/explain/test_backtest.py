@@ -255,7 +255,7 @@ async def test_the_record_of_a_rollout_that_is_over_is_kept_apart(at: World) -> 
 
 
 async def test_a_rollout_whose_record_is_gone_is_explained_by_its_ledger(store: MemoryStore, clock: TwoClocks) -> None:
-    """The evidence at each decision is there, custom metrics and the limit too, and that the rest is missing is said."""
+    """The evidence at each decision, custom metrics and the limit too; and that the rest is missing is said."""
     async with running(store, clock) as world:
         world.operations = Operations(store, clock, (), ("accuracy", "queue"))
         await world.apply(extra=METRICS)

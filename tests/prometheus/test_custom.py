@@ -247,7 +247,8 @@ def test_what_an_older_version_stored_is_taken_up() -> None:
 
 
 async def test_a_prometheus_that_is_away_takes_back_only_where_the_policy_says_so() -> None:
-    """Under the real loop, for two minutes: on hold by one policy, rolled back by the other, which says why."""
+    """Under the real loop, for two minutes: on hold by one policy, rolled back by the other, which says why. The ledger
+    tells both, so that somebody is told."""
     for on_blind, phase in (("hold", Phase.PROGRESSING), ("rollback", Phase.ROLLED_BACK)):
         clock = TwoClocks()
         store = MemoryStore(clock=clock)
@@ -262,6 +263,11 @@ async def test_a_prometheus_that_is_away_takes_back_only_where_the_policy_says_s
             assert (rollout.phase, rollout.step) == (phase, 0)
             text = "accuracy is unknown" if phase is Phase.PROGRESSING else "accuracy has not been read for 90 s"
             assert any(text in told for told in (*world.loop.live("scorer").told, rollout.reason))
+            assert (await world.kinds()).count("metric_lost") == 1
+            if phase is Phase.PROGRESSING:
+                world.readings = {"accuracy": Counted(40, 2, 160, 8)}
+                await world.ticks(4)
+                assert (await world.kinds())[-1] == "metric_back"
 
 
 async def test_it_takes_a_rollout_back_and_the_ledger_says_why() -> None:
