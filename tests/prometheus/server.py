@@ -12,7 +12,7 @@ from tests.support.process import Process, free_port
 
 NEEDED = pytest.mark.skipif(shutil.which("prometheus") is None, reason="Debian's package `prometheus` is not installed")
 CONFIG = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+global: {{scrape_interval: 2s, scrape_timeout: 2s}}
 scrape_configs:
   - job_name: models
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
@@ -45,7 +45,7 @@ class Exporter:
 
 
 def prometheus(processes: Children, directory: Path, target: str) -> tuple[Process, str]:
-    """A Prometheus that scrapes an exporter each second, not yet started, and its address. It keeps what it had."""
+    """A Prometheus that scrapes an exporter every two seconds, not yet started, and its address."""
     config, port = directory / "prometheus.yml", free_port()
     config.write_text(CONFIG.format(port=target.rpartition(":")[2]))
     command = [

@@ -35,6 +35,8 @@ POLICY = """\
   dwell: 1s
   warmup: 1s
   bake: 600s
+  confidence: 80%
+  errors: {margin: 5%}
   latency: {tolerance: 100%}
   metrics: [{name: accuracy, margin: 5%}, {name: queue, margin: 50%}]
 """
@@ -75,16 +77,16 @@ async def test_a_prometheus_that_is_away_holds_and_back_again_it_goes_on(scene: 
     at, exporter = scene.at, scene.exporter
     scene.prometheus.kill()
     await at.start()
-    await wait_until(lambda: scene.says("accuracy is unknown: of v2: Prometheus cannot be asked"), 30.0)
+    await wait_until(lambda: scene.says("accuracy is unknown: of v2: Prometheus cannot be asked"), 60.0)
     explained = await haldane(at, "explain", SERVICE)
     assert "queue is unknown: of v2: Prometheus cannot be asked (Connection refused)" in explained.out
     assert "accuracy is unknown" in (await haldane(at, "get", SERVICE)).out
     assert (await at.rollout()).weights["v2"] == 5000
     scene.prometheus.launch()
-    await at.reach("BAKING", 60.0)
+    await at.reach("BAKING", 120.0)
     exporter.each = {"v2": (40, 100)}
     del exporter.queue["v1"]
-    told = await at.reach("ROLLED_BACK", 60.0)
+    told = await at.reach("ROLLED_BACK", 120.0)
     assert "accuracy: canary" in told.phase_reason
     assert "stable's past" in told.phase_reason
     line = next(event for event in await at.events() if event.kind == "rollback")
@@ -101,7 +103,7 @@ async def test_a_long_queue_takes_a_canary_back(scene: Scene) -> None:
     """What only a gauge tells: three of five readings, and the ledger names it with its values."""
     scene.exporter.queue = {"v1": 4.0, "v2": 40.0}
     await scene.at.start()
-    told = await scene.at.reach("ROLLED_BACK", 60.0)
+    told = await scene.at.reach("ROLLED_BACK", 120.0)
     assert "queue: canary 40, stable 4; worse by more than 50 %" in told.phase_reason
     document = (await haldane(scene.at, "explain", SERVICE, "-o", "json")).document
     assert document["decided"] == "queue"
