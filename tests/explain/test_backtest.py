@@ -98,6 +98,16 @@ def read(number: int) -> dict[str, Reading]:
     return {"accuracy": Counted(40, 2, 160, 8), "queue": Gauged(4.0 + number % 3, 5.0, True, 3, 5)}
 
 
+async def roll_back(world: World) -> None:
+    """A rollout with custom metrics whose canary turns bad at the second step."""
+    world.operations = Operations(world.store, world.clock, (), ("accuracy", "queue"))
+    await world.apply(extra=METRICS)
+    await world.act(Verb.START, canary="v2")
+    for number in range(60):
+        world.readings = read(number)
+        await world.tick(canary_errors=0.0 if number < 40 else 0.1)
+
+
 @pytest.mark.parametrize("restart", [None, 5, 23])
 async def test_every_verdict_is_reached_again(store: MemoryStore, clock: TwoClocks, restart: int | None) -> None:
     """By the same policy each window leads to the same verdict for the same reasons and to the same decision; also
@@ -168,12 +178,7 @@ async def test_custom_metrics_are_judged_again_by_another_policy(store: MemorySt
 async def test_each_decision_takes_its_evidence_into_the_ledger(store: MemoryStore, clock: TwoClocks) -> None:
     """Every channel and metric as it stood, and the limit: a rollback is explicable when its recording is gone."""
     async with running(store, clock) as world:
-        world.operations = Operations(store, clock, (), ("accuracy", "queue"))
-        await world.apply(extra=METRICS)
-        await world.act(Verb.START, canary="v2")
-        for number in range(60):
-            world.readings = read(number)
-            await world.tick(canary_errors=0.0 if number < 40 else 0.1)
+        await roll_back(world)
     lines = [line for line in await store.events() if line.entry.who == "haldane"]
     assert [line.entry.kind for line in lines] == ["rollout_warm", "step_advanced", "rollback", "rolled_back"]
     told: list[Any] = [line.entry.details["evidence"] for line in lines]
@@ -257,12 +262,7 @@ async def test_the_record_of_a_rollout_that_is_over_is_kept_apart(at: World) -> 
 async def test_a_rollout_whose_record_is_gone_is_explained_by_its_ledger(store: MemoryStore, clock: TwoClocks) -> None:
     """The evidence at each decision, custom metrics and the limit too; and that the rest is missing is said."""
     async with running(store, clock) as world:
-        world.operations = Operations(store, clock, (), ("accuracy", "queue"))
-        await world.apply(extra=METRICS)
-        await world.act(Verb.START, canary="v2")
-        for number in range(60):
-            world.readings = read(number)
-            await world.tick(canary_errors=0.0 if number < 40 else 0.1)
+        await roll_back(world)
         history = History(world.operations, Looks(world.operations, world.loop, world.fleet), Recorder(store, clock))
         told = await history.explain(admin.ExplainRolloutRequest(service="scorer"), "alice")
     assert "no longer kept" in told.missing
