@@ -1,6 +1,6 @@
 """The command line's door: `haldane`, or `python -m controller`."""
 
-import json
+import errno
 import os
 import sys
 import tempfile
@@ -13,10 +13,13 @@ import click
 from controller import __version__
 from controller.cli.failure import Exit, Failure
 from controller.cli.group import Entry, LazyGroup
-from controller.cli.invocation import Invocation, admin_option, default_admin, output_option
+from controller.cli.invocation import Invocation, admin_option, asks_for_json, default_admin, output_option
+from controller.cli.output import make_streams_safe, print_json
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it."""
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""What a write to standard output can fail with: not a fault of ours."""
 
 COMMANDS = {
     "serve": Entry("controller.cli.serve:serve", "Run the controller."),
@@ -63,9 +66,11 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command: its exit code. Whatever goes wrong is told in words, never by a traceback."""
+    words = sys.argv[1:] if args is None else args
     invocation = Invocation(admin=default_admin())
+    make_streams_safe()
     try:
-        code = _run(args, invocation)
+        code = _run(words, invocation)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -73,32 +78,42 @@ def main(args: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(args: Sequence[str] | None, invocation: Invocation) -> int:
+def _run(words: Sequence[str], invocation: Invocation) -> int:
     try:
-        answer = cli.main(args, prog_name="haldane", standalone_mode=False, obj=invocation)
+        answer = cli.main(words, prog_name="haldane", standalone_mode=False, obj=invocation)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
         raise
-    except click.ClickException as error:
-        return _tell(error, invocation)
+    except Failure as failure:
+        return _tell(failure, json=invocation.json)
+    except click.ClickException as wrong:
+        return _tell_usage(wrong, json=invocation.json or asks_for_json(words))
     except Exception as error:
-        return _tell(_fault(error), invocation)
+        return _tell(_fault(error), json=invocation.json)
     return answer if isinstance(answer, int) else Exit.DONE
 
 
-def _tell(error: click.ClickException, invocation: Invocation) -> int:
-    if not isinstance(error, Failure):
-        error.show()
-        return error.exit_code
-    if invocation.json:
-        click.echo(json.dumps(error.document()))
-    click.echo("\n".join(error.lines()), err=True)
-    return error.status
+def _tell(failure: Failure, *, json: bool) -> int:
+    if json:
+        print_json(failure.document())
+    click.echo("\n".join(failure.lines()), err=True)
+    return failure.status
+
+
+def _tell_usage(wrong: click.ClickException, *, json: bool) -> int:
+    if json:
+        print_json(Failure(Exit.USAGE, wrong.format_message()).document())
+    wrong.show()
+    return wrong.exit_code
 
 
 def _fault(error: Exception) -> Failure:
-    """A bug of ours: what and where in a line, and the rest in a file that can be reported."""
+    """A full disk, words that are no text; or a bug of ours: what and where, and the rest in a file to be reported."""
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return Failure(Exit.FAILED, f"the output cannot be written: {error.strerror}")
+    if isinstance(error, UnicodeEncodeError):
+        return Failure(Exit.USAGE, f"not text in the encoding of this terminal: {str(error.object)[:60]!a}")
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(frame.filename).name}:{frame.lineno}"
     with tempfile.NamedTemporaryFile("w", prefix="haldane-", suffix=".txt", delete=False) as report:

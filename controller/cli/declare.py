@@ -1,16 +1,13 @@
 """`lint`, `apply`, `delete`: what is declared."""
 
-import sys
-from pathlib import Path
-
 import click
 
 from controller.cli.client import Client
-from controller.cli.failure import Exit, Failure
+from controller.cli.failure import Failure
+from controller.cli.files import not_valid, text_of
 from controller.cli.invocation import Invocation, act_options, output_option
 from controller.cli.output import plain, print_json
 from controller.cli.words import weights
-from controller.core.errors import Violation
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 file_option = click.option("-f", "--file", "path", required=True, metavar="FILE", help="A service file; - for stdin.")
@@ -24,9 +21,9 @@ def lint(call: Invocation, path: str) -> None:
     """Check a service file without a controller: every violation with its line."""
     from controller.core.specfile import read_service  # pydantic and YAML, which only this command needs
 
-    linted = read_service(_text(path))
+    linted = read_service(text_of(path))
     if linted.service is None:
-        raise _invalid(path, linted.violations)
+        raise not_valid(path, linted.violations)
     if call.json:
         print_json({"file": path, "valid": True, "service": linted.service.name, "violations": []})
     else:
@@ -40,12 +37,12 @@ def lint(call: Invocation, path: str) -> None:
 @click.pass_obj
 def apply(call: Invocation, path: str, dry_run: bool, reason: str, request_id: str) -> None:
     """Declare or change a service. Never moves traffic between versions."""
-    request = pb.ApplyServiceRequest(yaml=_text(path), reason=reason, request_id=request_id, dry_run=dry_run)
+    request = pb.ApplyServiceRequest(yaml=text_of(path), reason=reason, request_id=request_id, dry_run=dry_run)
     with Client(call.admin) as client:
         try:
             answer = client.ask("Catalog/ApplyService", request, pb.ApplyServiceResponse)
         except Failure as failure:
-            raise _invalid(path, failure.violations) if failure.violations else failure from None
+            raise not_valid(path, failure.violations) if failure.violations else failure from None
     if call.json:
         print_json(plain(answer))
         return
@@ -70,17 +67,3 @@ def delete(call: Invocation, service: str, reason: str, request_id: str) -> None
     else:
         click.echo(f"{service}: deleted, revision {answer.revision}")
 
-
-def _text(path: str) -> str:
-    """The text of a file, `-` for standard input; `Failure` if it cannot be read."""
-    try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        return data.decode("utf-8")
-    except OSError as error:
-        raise Failure(Exit.USAGE, f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise Failure(Exit.USAGE, f"{path}: not UTF-8 at byte {error.start}") from None
-
-
-def _invalid(path: str, violations: tuple[Violation, ...]) -> Failure:
-    return Failure(Exit.USAGE, f"{path} is not a valid service file", code="INVALID", violations=violations, file=path)

@@ -7,7 +7,7 @@ import getpass
 import os
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -49,6 +49,12 @@ def is_address(text: str) -> bool:
 def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is not None:
         setattr(ctx.find_object(Invocation), str(param.name), value)
+
+
+def asks_for_json(words: Sequence[str]) -> bool:
+    """Whether words that could not be understood ask for JSON: who does wants to be told so in JSON, too."""
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    return any(w in ("-ojson", "--output=json") or (w in ("-o", "--output") and v == "json") for w, v in pairs)
 
 
 def output_option(command: Decorated) -> Decorated:

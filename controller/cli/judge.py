@@ -3,15 +3,17 @@
 import json
 import sys
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TextIO
+from functools import partial
+from typing import Any, TextIO
 
 import click
 
 from controller.cli.failure import Exit, Failure
+from controller.cli.files import not_valid, text_of
+from controller.cli.invocation import output_option
 from controller.core.spec import Service
 from controller.core.specfile import read_service
-from controller.simulation.reports import BadReport, read_report, write_look
+from controller.simulation.reports import MAX_LINE, BadReport, Report, read_report, write_look
 from controller.simulation.trial import Trial
 
 MAX_RUNS = 10_000
@@ -26,6 +28,7 @@ MAX_RUNS = 10_000
     show_default=True,
     help='Independent rollouts in one process; each line names its own: "run": 0.',
 )
+@output_option
 def judge(path: str, runs: int) -> None:
     """Judge reports: JSON lines on standard input, a decision for each on standard output.
 
@@ -33,33 +36,53 @@ def judge(path: str, runs: int) -> None:
     "errors": {"5xx": 1, "4xx": 4}, "latency": [[upper edge in ms, count], ..., [null, count]]}: what happened since the
     line before. The weight that is printed is the one to serve from then on.
     """
+    if path == "-":
+        raise Failure(Exit.USAGE, "-f -: standard input carries the reports; name the service file", code="INVALID")
     service = declared(path)
     tell_left_out(service)
-    run_judge(sys.stdin.buffer, sys.stdout, service, runs)
+    # Line by line as they come, and no more of one than is allowed.
+    lines = iter(partial(sys.stdin.buffer.readline, MAX_LINE + 2), b"")
+    run_judge(lines, sys.stdout, service, runs)
 
 
 def run_judge(lines: Iterable[bytes], out: TextIO, service: Service, runs: int = 1) -> None:
     """Answer every line at once; `Failure` names the line and the field of the first one that cannot be understood."""
-    trials: dict[int, Trial] = {}
-    last: dict[int, float] = {}
+    bench = Bench(service, runs)
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            report = read_report(line)
-            if report.run not in trials and len(trials) == runs:
-                raise BadReport("run", f"{report.run} is one more than the {runs} of --runs")
-            if report.t < last.get(report.run, report.t):
-                raise BadReport("t", f"time goes on: {report.t:g} follows {last[report.run]:g}")
+            answer = bench.judge(read_report(line))
         except BadReport as error:
             raise Failure(Exit.USAGE, f"line {number}: {error}", code="INVALID") from None
-        last[report.run] = report.t
-        trial = trials.setdefault(report.run, Trial(service)) if report.run not in trials else trials[report.run]
-        answer = write_look(report.t, trial.look(report.t, report.stable, report.canary))
-        if runs > 1:
-            answer["run"] = report.run
-        out.write(json.dumps(answer, ensure_ascii=False) + "\n")
+        out.write(json.dumps(answer) + "\n")
         out.flush()
+
+
+class Bench:
+    """Up to `runs` independent rollouts, each with a clock of its own."""
+
+    def __init__(self, service: Service, runs: int) -> None:
+        self._service = service
+        self._runs = runs
+        self._trials: dict[int, Trial] = {}
+        self._last: dict[int, float] = {}
+
+    def judge(self, report: Report) -> dict[str, Any]:
+        """The answer to a report; `BadReport` if it comes too early, or is one run too many."""
+        run = report.run or 0
+        trial = self._trials.get(run)
+        if trial is None:
+            if len(self._trials) == self._runs:
+                raise BadReport("run", f"{run} is one more than the {self._runs} of --runs")
+            trial = self._trials[run] = Trial(self._service)
+        elif report.t < self._last[run]:
+            raise BadReport("t", f"time goes on: {report.t:g} follows {self._last[run]:g}")
+        self._last[run] = report.t
+        answer = write_look(report.t, trial.look(report.t, report.stable, report.canary))
+        if report.run is not None or self._runs > 1:
+            answer["run"] = run
+        return answer
 
 
 def tell_left_out(service: Service) -> None:
@@ -71,17 +94,9 @@ def tell_left_out(service: Service) -> None:
 
 def declared(path: str) -> Service:
     """The service in a file, ready to be judged; `Failure` says what is wrong with it."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise Failure(Exit.USAGE, f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise Failure(Exit.USAGE, f"{path}: not UTF-8 at byte {error.start}") from None
-    linted = read_service(text)
+    linted = read_service(text_of(path))
     if linted.service is None:
-        raise Failure(
-            Exit.USAGE, f"{path} is not a valid service file", code="INVALID", violations=linted.violations, file=path
-        )
+        raise not_valid(path, linted.violations)
     if len(linted.service.versions) < 2:
         raise Failure(Exit.USAGE, f"{path} declares one version: there is no canary to judge", code="INVALID")
     return linted.service

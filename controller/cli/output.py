@@ -1,7 +1,10 @@
 """What goes to standard output: one JSON document, or lines and tables of text."""
 
+import io
 import json
 import math
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +13,16 @@ from google.protobuf.message import Message
 
 from controller.cli.words import clean
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+
+
+def make_streams_safe() -> None:
+    """A stream that is closed, or that has no such letter, must not end a command whose act may be done already."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  (for the process's life)
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def plain(message: Message) -> dict[str, Any]:
@@ -32,7 +45,8 @@ def service_document(service: pb.Service) -> dict[str, Any]:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """Print a document on one line, at once."""
-    click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False))
+    plain_text = "utf" in (sys.stdout.encoding or "").lower()
+    click.echo(json.dumps(document, ensure_ascii=not plain_text, allow_nan=False))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

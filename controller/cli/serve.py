@@ -6,7 +6,8 @@ from typing import Literal
 import click
 
 from controller.cli.failure import Exit, Failure
-from controller.cli.invocation import DEFAULT_XDS
+from controller.cli.invocation import DEFAULT_XDS, Invocation, output_option
+from controller.cli.output import print_json
 
 _OPTIONS = {"store": "--store", "xds_listen": "--xds", "admin_listen": "--admin", "http_listen": "--http"}
 """The options that settings can be given by."""
@@ -55,8 +56,15 @@ def serve(ctx: click.Context, store: str | None, xds: str | None, admin: str | N
 @click.option(
     "--protocol", type=click.Choice(["delta", "sotw"]), default="delta", show_default=True, help="The form of xDS."
 )
-def bootstrap(fleet: str, node: str, xds: str, envoy_admin: str, protocol: Literal["delta", "sotw"]) -> None:
-    """Print the Envoy bootstrap for this controller: YAML, ready for `envoy -c`."""
+@output_option
+@click.pass_obj
+def bootstrap(
+    call: Invocation, fleet: str, node: str, xds: str, envoy_admin: str, protocol: Literal["delta", "sotw"]
+) -> None:
+    """Print the Envoy bootstrap for this controller: YAML, ready for `envoy -c`. With -o json as JSON, which Envoy
+    reads as well from a file that is named so."""
+    import yaml
+
     from controller.bootstrap import render
 
     try:
@@ -64,4 +72,7 @@ def bootstrap(fleet: str, node: str, xds: str, envoy_admin: str, protocol: Liter
         text = render(fleet=fleet, node=node, xds=xds, envoy_admin=page, protocol=protocol)
     except ValueError as error:
         raise Failure(Exit.USAGE, str(error)) from None
-    click.echo(text, nl=False)
+    if call.json:
+        print_json(yaml.safe_load(text))
+    else:
+        click.echo(text, nl=False)

@@ -1,6 +1,5 @@
 """`simulate`: what a policy would do, before the first real canary. Virtual time, many rollouts, no network."""
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
@@ -9,7 +8,7 @@ import click
 from controller.cli.failure import Exit, Failure
 from controller.cli.invocation import Invocation, output_option
 from controller.cli.judge import declared, tell_left_out
-from controller.cli.output import print_table
+from controller.cli.output import print_json, print_table
 from controller.core.spec import Service
 from controller.core.units import format_duration, format_parts, parse_duration, parse_share, to_parts
 from controller.simulation.play import Played, Setting, play_often
@@ -69,7 +68,7 @@ def simulate(
 ) -> None:
     """Play a policy against a canary, often: chance of rollback and promotion, time, requests, bad answers served."""
     if listing:
-        print_table(("NAME", "CANARY"), [(s.name, s.about) for s in SCENARIOS.values()])
+        _list(call)
         return
     if path is None:
         raise Failure(Exit.USAGE, "-f FILE is needed: the service file whose policy is played")
@@ -85,9 +84,16 @@ def simulate(
         played = list(_shown(play_often(service, scenario, setting, runs, seed), scenario.name, runs))
         summaries.append(summed_up(scenario, played, WIDTH))
     if call.json:
-        click.echo(json.dumps(_document(path, setting, seed, summaries)))
+        print_json(_document(path, setting, seed, summaries))
     else:
         _print(summaries)
+
+
+def _list(call: Invocation) -> None:
+    if call.json:
+        print_json({"canaries": [{"name": s.name, "about": s.about} for s in SCENARIOS.values()]})
+    else:
+        print_table(("NAME", "CANARY"), [(s.name, s.about) for s in SCENARIOS.values()])
 
 
 def _held(service: Service, at: float | None) -> Service:

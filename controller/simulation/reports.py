@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from controller.core.verdict import Sample
@@ -13,6 +14,8 @@ MAX_LINE = 1 << 20
 """Bytes in a line; two versions with 10 000 latency buckets each need less."""
 MAX_COUNT = 10**12
 MAX_BUCKETS = 10_000
+MAX_EDGE = 1e15
+"""Milliseconds."""
 CLASSES = ("5xx", "4xx")
 _SHOWN = 60
 
@@ -27,10 +30,10 @@ class BadReport(ValueError):  # noqa: N818  (it is an answer)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One line: what both versions did up to `t`."""
+    """One line: what both versions did up to `t`. `run` is None where the line names none."""
 
     t: float
-    run: int
+    run: int | None
     stable: Sample | None
     canary: Sample | None
 
@@ -58,7 +61,7 @@ def read_report(line: bytes) -> Report:
         raise BadReport("t", f"seconds are needed, not {_shown(t)}")
     return Report(
         float(t),
-        _count(value.get("run", 0), "run"),
+        _count(value["run"], "run") if "run" in value else None,
         _sample(value["stable"], "stable"),
         _sample(value["canary"], "canary"),
     )
@@ -103,6 +106,32 @@ def _errors(value: Any, field: str) -> Mapping[str, int]:
 def _latency(value: Any, field: str) -> tuple[tuple[float, int], ...]:
     if not isinstance(value, list) or len(value) > MAX_BUCKETS:
         raise BadReport(field, f"a list of at most {MAX_BUCKETS} [upper edge in ms, count] is needed")
+    return _plain_buckets(value) or _checked_buckets(value, field)
+
+
+def _plain_buckets(value: list[Any]) -> tuple[tuple[float, int], ...]:
+    """Buckets with nothing wrong, without a look at each by itself: most of the time goes into them. Else ()."""
+    if set(map(type, value)) != {list} or set(map(len, value)) != {2}:
+        return ()
+    edges, counts = zip(*value, strict=True)
+    if set(map(type, counts)) != {int} or min(counts) < 0 or max(counts) > MAX_COUNT:
+        return ()
+    if not set(map(type, edges)) <= {int, float, type(None)}:
+        return ()
+    return tuple(zip(_rising(edges), counts, strict=False))
+
+
+@lru_cache(maxsize=256)
+def _rising(edges: tuple[float | None, ...]) -> tuple[float, ...]:
+    """The edges if they are right, else (). A caller has the same few again and again."""
+    try:
+        return tuple(edge for edge, _ in _checked_buckets([[edge, 0] for edge in edges], ""))
+    except BadReport:
+        return ()
+
+
+def _checked_buckets(value: list[Any], field: str) -> tuple[tuple[float, int], ...]:
+    """The buckets, each looked at by itself; `BadReport` names the one that is wrong."""
     buckets, below = [], -math.inf
     for number, bucket in enumerate(value):
         if not isinstance(bucket, list) or len(bucket) != 2:
@@ -118,8 +147,8 @@ def _latency(value: Any, field: str) -> tuple[tuple[float, int], ...]:
 def _edge(value: Any, field: str, *, last: bool) -> float:
     if value is None and last:
         return math.inf
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise BadReport(field, f"milliseconds above 0 are needed (null, for infinity, last), not {_shown(value)}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_EDGE:
+        raise BadReport(field, f"milliseconds from 0 to {MAX_EDGE:g} are needed (null, for infinity, last), not {_shown(value)}")
     return float(value)
 
 
