@@ -4,16 +4,22 @@ Labels hold only names that operators chose (services, versions, fleets, channel
 says of itself, so their number is bounded.
 """
 
+import re
+from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from controller.core.channels import ALTERNATIVES_OF
 from controller.core.decision import Decision, Kind
+from controller.core.guard import ALL
 from controller.core.rollout import Phase
 from controller.core.routing import fleets
+from controller.core.spec import NAME
 from controller.core.verdict import Verdict
 from controller.core.view import ServiceState
 from controller.ports import Fleet, Observatory
@@ -21,8 +27,19 @@ from controller.ports import Fleet, Observatory
 CONVERGENCE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 TICK_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 
+OPERATOR = "operator"
+"""The reason of a rollback that a person asked for."""
+REASONS = (*ALTERNATIVES_OF, "no_arrivals", "blind", "insufficient", "custom", "hook", OPERATOR)
+"""Why there are rollbacks. Shown at zero once a service has had a rollout, so that the first one counts as a rise."""
+TYPES = ("Listener", "RouteConfiguration", "Cluster", "ClusterLoadAssignment")
+STATES = ("SYNCED", "STALE", "NOT_SENT", "ERROR")
+
+MOST_FLEETS = 100
 OTHER_FLEET = "other"
-"""The label of proxies whose fleet no service names: a proxy's word alone makes no series."""
+"""The label of proxies whose fleet no service names, beyond `MOST_FLEETS` or if that is no name: what proxies say of
+themselves makes no series without end."""
+
+disable_created_metrics()  # a gauge beside every counter, which says what the first scrape says too
 
 
 class Totals(Protocol):
@@ -38,13 +55,12 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._rollbacks = Counter(
-            "haldane_rollbacks", "Rollbacks, by cause", ["service", "reason"], registry=self.registry
-        )
-        self._suppressed = Counter(
-            "haldane_rollbacks_suppressed", "Rollbacks that a freeze suppressed", ["service"], registry=self.registry
-        )
+        self.rollbacks: Tally[tuple[str, str]] = Tally()
+        """By service and reason."""
+        self.suppressed: Tally[str] = Tally()
         self._rejects = Counter("haldane_xds_rejects", "Refused configurations", ["type"], registry=self.registry)
+        for name in TYPES:
+            self._rejects.labels(name)
         self._convergence = Histogram(
             "haldane_proxy_convergence_seconds",
             "From a new revision to a proxy's acknowledgement",
@@ -63,14 +79,19 @@ class Metrics:
 
     def expose(self, observatory: Observatory, fleet: Fleet, totals: Totals) -> None:
         """Add what is read at each scrape."""
-        self.registry.register(States(observatory, fleet, totals))
+        self.registry.register(States(observatory, fleet, totals, self))
 
     def decided(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
         """A decision was committed."""
         if decision.kind is Kind.ROLLBACK:
-            self._rollbacks.labels(state.name, verdict.cause).inc()
+            self.rollbacks[state.name, verdict.cause] += 1
         elif decision.kind is Kind.SUPPRESSED:
-            self._suppressed.labels(state.name).inc()
+            self.suppressed[state.name] += 1
+
+    def obeyed(self, service: str, decision: Decision) -> None:
+        """What a person asked for was committed."""
+        if decision.kind is Kind.ROLLBACK:
+            self.rollbacks[service, OPERATOR] += 1
 
     def ticked(self, seconds: float) -> None:
         """One look at one rollout took so long."""
@@ -98,19 +119,22 @@ class Metrics:
 
 
 class States(Collector):
-    """What holds now: weights, phases, freezes, evidence, proxies, request counts."""
+    """What holds now: weights, phases, freezes, evidence, proxies, counts by service."""
 
-    def __init__(self, observatory: Observatory, fleet: Fleet, totals: Totals) -> None:
+    def __init__(self, observatory: Observatory, fleet: Fleet, totals: Totals, metrics: Metrics) -> None:
         self._observatory = observatory
         self._fleet = fleet
         self._totals = totals
+        self._metrics = metrics
 
     def collect(self) -> Iterable[Metric]:
-        """One family each; a service that is gone leaves no series behind."""
+        """One family each. A service that is gone leaves no state behind, only what was counted."""
         states = list(self._observatory.view().services.values())
         yield self._weights(states)
         yield self._phases(states)
-        yield self._frozen()
+        yield self._frozen(states)
+        yield self._rollbacks(states)
+        yield self._suppressed(states)
         yield self._evidence(states)
         yield self._proxies()
         yield self._requests()
@@ -131,10 +155,26 @@ class States(Collector):
                 family.add_metric([state.name, phase.value], float(phase is present))
         return family
 
-    def _frozen(self) -> Metric:
+    def _frozen(self, states: list[ServiceState]) -> Metric:
         family = GaugeMetricFamily("haldane_frozen", "1 for each scope under a freeze or hold", labels=["scope"])
-        for freeze in self._observatory.view().freezes:
-            family.add_metric([freeze.scope], 1)
+        frozen = {freeze.scope for freeze in self._observatory.view().freezes}
+        for scope in sorted({ALL, *(state.name for state in states), *frozen}):
+            family.add_metric([scope], float(scope in frozen))
+        return family
+
+    def _rollbacks(self, states: list[ServiceState]) -> Metric:
+        family = CounterMetricFamily("haldane_rollbacks", "Rollbacks, by cause", labels=["service", "reason"])
+        had = [state.name for state in states if state.rollout]
+        for key in dict.fromkeys((*product(had, REASONS), *self._metrics.rollbacks)):
+            family.add_metric(key, self._metrics.rollbacks[key])
+        return family
+
+    def _suppressed(self, states: list[ServiceState]) -> Metric:
+        family = CounterMetricFamily(
+            "haldane_rollbacks_suppressed", "Rollbacks that a freeze suppressed", labels=["service"]
+        )
+        for service in dict.fromkeys((*(state.name for state in states), *self._metrics.suppressed)):
+            family.add_metric([service], self._metrics.suppressed[service])
         return family
 
     def _evidence(self, states: list[ServiceState]) -> Metric:
@@ -147,13 +187,14 @@ class States(Collector):
 
     def _proxies(self) -> Metric:
         family = GaugeMetricFamily("haldane_proxies", "Connected proxies", labels=["fleet", "state"])
-        counts: dict[tuple[str, str], int] = {}
-        known = fleets(self._observatory.view())
-        for proxy in self._fleet.proxies():
-            fleet = proxy.fleet if proxy.fleet in known else OTHER_FLEET
-            counts[fleet, proxy.state] = counts.get((fleet, proxy.state), 0) + 1
-        for (fleet, state), count in counts.items():
-            family.add_metric([fleet, state], count)
+        proxies = self._fleet.proxies()
+        named = fleets(self._observatory.view())
+        said = sorted({proxy.fleet for proxy in proxies if re.fullmatch(NAME, proxy.fleet)} - named)
+        known = {*named, *said[:MOST_FLEETS]}
+        counts = Tally((proxy.fleet if proxy.fleet in known else OTHER_FLEET, proxy.state) for proxy in proxies)
+        for fleet in sorted(known | {fleet for fleet, _ in counts}):
+            for state in STATES:
+                family.add_metric([fleet, state], counts[fleet, state])
         return family
 
     def _requests(self) -> Metric:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from pydantic import JsonValue
@@ -40,13 +40,22 @@ class Operations:
     """The operator's acts. Every method raises `Refusal`; what it returns is durable.
 
     `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use.
+    `obeyed` is told of each service and decision that an operator's command came to.
     """
 
-    def __init__(self, store: Store, clock: Clock, hooks: Collection[str] = (), metrics: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        hooks: Collection[str] = (),
+        metrics: Collection[str] = (),
+        obeyed: Callable[[str, Decision], None] = lambda _service, _decision: None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._hooks = hooks
         self._metrics = metrics
+        self._obeyed = obeyed
 
     async def apply(
         self, text: str, *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
@@ -123,7 +132,9 @@ class Operations:
             decision = obey(state, command, self._clock.wall())
             change = change_of(state, decision, who, fingerprint, _id(request_id))
             try:
-                return await self._stored(service, await self._command(change))
+                revision = await self._command(change)
+                self._obeyed(service, decision)
+                return await self._stored(service, revision)
             except Refusal as refusal:
                 if refusal.code is not Code.CONFLICT or not left:
                     raise

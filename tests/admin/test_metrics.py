@@ -1,0 +1,132 @@
+"""What Prometheus reads: every name and label of the contract, and zeros where the first event must count as a rise."""
+
+import re
+from collections.abc import Mapping
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from controller.core.commands import Command, Verb, obey
+from controller.core.guard import Freeze
+from controller.core.specfile import read_service
+from controller.core.verdict import Outcome, Reason, Verdict
+from controller.core.view import ServiceState, View
+from controller.metrics import MOST_FLEETS, Metrics
+from controller.operations import Operations
+from controller.ports import ProxyStatus
+from controller.store.memory import MemoryStore
+from tests.admin.doors import ToldFleet, ToldObservatory, service_file
+from tests.store.values import ToldClock
+
+CONTRACT = {
+    "haldane_weight": ("gauge", {"service", "version"}),
+    "haldane_phase": ("gauge", {"service", "phase"}),
+    "haldane_frozen": ("gauge", {"scope"}),
+    "haldane_rollbacks": ("counter", {"service", "reason"}),
+    "haldane_rollbacks_suppressed": ("counter", {"service"}),
+    "haldane_requests": ("counter", {"service", "version", "outcome"}),
+    "haldane_evidence": ("gauge", {"service", "channel"}),
+    "haldane_proxies": ("gauge", {"fleet", "state"}),
+    "haldane_proxy_convergence_seconds": ("histogram", set()),
+    "haldane_xds_rejects": ("counter", {"type"}),
+    "haldane_store_up": ("gauge", set()),
+    "haldane_tick_seconds": ("histogram", set()),
+}
+"""As outside scripts and dashboards rely on them. A counter's series ends in `_total`."""
+
+
+class Counted:
+    """Requests of one version."""
+
+    def totals(self) -> Mapping[tuple[str, str], Mapping[str, int]]:
+        return {("scorer", "v1"): {"ok": 7, "5xx": 1, "4xx": 0}}
+
+
+def rolling() -> ServiceState:
+    """The service `scorer` with a rollout of v2."""
+    service = read_service(service_file()).service
+    assert service
+    idle = ServiceState(spec=service, source="", stable=service.stable)
+    return obey(idle, Command(Verb.START, "try", canary="v2", rollout_id="r"), 0.0).state
+
+
+def exposed(metrics: Metrics, *proxies: ProxyStatus, freezes: tuple[Freeze, ...] = ()) -> dict[str, float]:
+    """What a scrape reads: series -> value."""
+    state = rolling()
+    view = View("store", 1, services={state.name: state}, freezes=freezes)
+    metrics.expose(ToldObservatory(view), ToldFleet(proxies), Counted())
+    told = {}
+    for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
+        for sample in family.samples:
+            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+            told[f"{sample.name}{{{labels}}}"] = sample.value
+    return told
+
+
+def proxy(fleet: str, state: str = "SYNCED") -> ProxyStatus:
+    return ProxyStatus(f"node of {fleet}", fleet, "envoy", 0.0, (), state)
+
+
+def test_every_metric_of_the_contract_is_there_by_its_name_type_and_labels() -> None:
+    """Before anything has happened at all; and nothing is exposed beside ours."""
+    metrics = Metrics()
+    metrics.expose(ToldObservatory(View("store", 1, services={"scorer": rolling()})), ToldFleet((proxy("edge"),)), Counted())
+    families = {f.name: f for f in text_string_to_metric_families(generate_latest(metrics.registry).decode())}
+    assert {name: family.type for name, family in families.items() if name in CONTRACT} == {
+        name: kind for name, (kind, _) in CONTRACT.items()
+    }
+    for name, (_, labels) in CONTRACT.items():
+        for sample in families[name].samples:
+            assert set(sample.labels) - {"le"} == labels, sample.name
+    assert [name for name in families if not name.startswith("haldane_")] == []
+    assert not re.search("_created", generate_latest(metrics.registry).decode())
+
+
+def test_what_has_not_happened_yet_is_zero_and_not_absent() -> None:
+    """`increase()` does not see a counter that begins with 1, and a panel of nothing says nothing."""
+    told = exposed(Metrics(), proxy("edge"))
+    assert told["haldane_rollbacks_total{reason=5xx,service=scorer}"] == 0
+    assert told["haldane_rollbacks_suppressed_total{service=scorer}"] == 0
+    assert told["haldane_xds_rejects_total{type=Cluster}"] == 0
+    assert (told["haldane_frozen{scope=*}"], told["haldane_frozen{scope=scorer}"]) == (0, 0)
+    assert (told["haldane_proxies{fleet=edge,state=SYNCED}"], told["haldane_proxies{fleet=edge,state=ERROR}"]) == (1, 0)
+    assert told["haldane_weight{service=scorer,version=v3}"] == 0
+    assert told["haldane_tick_seconds_count{}"] == 0
+
+
+def test_what_happens_is_counted_by_service_and_reason() -> None:
+    """A rollback by its cause, a suppressed one, a freeze by its scope."""
+    metrics, state = Metrics(), rolling()
+    verdict = Verdict(Outcome.HARM, (Reason("5xx", "40% errors"),))
+    back = obey(state, Command(Verb.ROLLBACK, ""), 0.0)
+    metrics.decided(state, back, verdict)
+    metrics.decided(state, obey(state, Command(Verb.PAUSE, ""), 0.0), verdict)
+    freeze = Freeze(scope="*", reason="incident", who="ada", since=0.0)
+    told = exposed(metrics, freezes=(freeze,))
+    assert told["haldane_rollbacks_total{reason=5xx,service=scorer}"] == 1
+    assert sum(value for name, value in told.items() if name.startswith("haldane_rollbacks_total")) == 1
+    assert (told["haldane_frozen{scope=*}"], told["haldane_frozen{scope=scorer}"]) == (1, 0)
+
+
+@pytest.mark.parametrize(("verb", "counted"), [(Verb.ROLLBACK, 1), (Verb.PAUSE, 0)])
+async def test_an_operators_rollback_is_counted_once_however_often_it_is_repeated(verb: Verb, counted: int) -> None:
+    """A retry with the same request id is not another rollback; other commands are none."""
+    metrics = Metrics()
+    operations = Operations(MemoryStore(clock=ToldClock()), ToldClock(), obeyed=metrics.obeyed)
+    await operations.apply(service_file(), who="ada")
+    await operations.act("scorer", Command(Verb.START, "", canary="v2"), who="ada")
+    for _ in range(2):
+        await operations.act("scorer", Command(verb, ""), who="ada", request_id="once")
+    assert metrics.rollbacks["scorer", "operator"] == counted
+
+
+def test_fleets_that_no_service_names_are_shown_and_bounded() -> None:
+    """A service may be for every fleet, so a proxy's own word counts; but neither nonsense nor numbers without end."""
+    many = [proxy(f"fleet{number:03}") for number in range(MOST_FLEETS + 5)]
+    told = exposed(Metrics(), *many, proxy("Not A Name"))
+    assert told["haldane_proxies{fleet=fleet000,state=SYNCED}"] == 1
+    assert told["haldane_proxies{fleet=other,state=SYNCED}"] == 6
+    assert sum(name.startswith("haldane_proxies") for name in told) == 4 * (MOST_FLEETS + 1)
+
+
