@@ -1,147 +1,135 @@
 "use strict";
-// Asks for the state once a second and draws it. All text goes in as text, never as markup.
+// Asks for the state once a second and draws it; says so at once when no answer comes.
+
+import { alarm, fillCard, makeCard } from "./service.js";
+import { ask } from "./switch.js";
+import { clock, element, many, percent, span } from "./words.js";
 
 const PERIOD_MS = 1000;
-const MOVING = ["WARMING", "PROGRESSING", "PAUSED", "AWAITING_APPROVAL", "PROMOTING", "BAKING"];
+const RED = ["rollback", "rolled_back", "rollback_suppressed", "rollback_into_void", "blind", "proxy_refused", "fallback_on"];
+const COLD = ["freeze_set", "freeze_lifted", "freeze_expired"];
+const cards = new Map();
+const part = (id) => document.getElementById(id);
+let newest = null; // of the ledger, as drawn
+let answered = null; // when the last answer came, by the browser's clock
 
-function element(tag, attributes, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
+function freezeNote(freeze, now) {
+  const what = freeze.scope === "*" ? "Everything is" : `${freeze.scope} is`;
+  const how = freeze.mode === "freeze" ? "FROZEN" : "ON HOLD";
+  const left = freeze.until === null ? "until it is lifted" : `until ${clock(freeze.until)}, ${span(freeze.until - now)} left`;
+  const effect = freeze.mode === "freeze" ? "No weight moves." : "Nothing advances; harm is still rolled back.";
+  return element("div", { class: "banner freeze" },
+    element("strong", {}, `${what} ${how}: ${freeze.reason}`),
+    element("span", {}, `${effect} By ${freeze.who} since ${clock(freeze.since)}, ${left}.`));
 }
 
-const percent = (parts) => `${Number((parts / 100).toFixed(2))}%`;
-const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString();
-const figure = (value, digits, unit = "") => (value === null || value === undefined ? "-" : value.toFixed(digits) + unit);
-
-function freezeNote(freeze) {
-  const what = freeze.scope === "*" ? "All services" : freeze.scope;
-  const how = freeze.mode === "freeze" ? "frozen" : "on hold";
-  const until = freeze.until === null ? "until it is lifted" : `until ${clock(freeze.until)}`;
-  return element("div", { class: "freeze" },
-    element("strong", {}, `${what}: ${how}`),
-    ` by ${freeze.who} since ${clock(freeze.since)}, ${until}: ${freeze.reason}`);
+function drawFreezes(freezes, now) {
+  part("freezes").replaceChildren(...freezes.map((freeze) => freezeNote(freeze, now)));
+  const all = freezes.some((freeze) => freeze.scope === "*");
+  part("freeze-all").textContent = all ? "Unfreeze everything" : "Freeze everything";
+  part("freeze-all").dataset.act = all ? "unfreeze" : "freeze";
 }
 
-function splitBar(service) {
-  const bar = element("div", { class: "split", role: "img" });
-  const told = [];
-  for (const [version, parts] of Object.entries(service.weights)) {
-    told.push(`${version} ${percent(parts)}`);
-    if (parts === 0) continue;
-    const known = { [service.canary]: "canary", [service.stable]: "stable" };
-    const part = element("div", { class: known[version] || "other" }, parts >= 600 ? `${version} ${percent(parts)}` : "");
-    part.style.flexGrow = parts;
-    part.style.flexBasis = 0;
-    bar.append(part);
-  }
-  bar.setAttribute("aria-label", told.join(", "));
-  return bar;
+function drawServices(state, now) {
+  const services = [...state.services].sort((a, b) => alarm(b) - alarm(a) || a.name.localeCompare(b.name));
+  const broken = Object.entries(state.broken)
+    .map(([name, what]) => element("p", { class: "banner bad" }, `The record of ${name} cannot be read: ${what}`));
+  const none = element("p", { class: "quiet" }, "No service is declared yet. ", element("code", {}, "haldane apply -f FILE"), " declares one.");
+  for (const name of [...cards.keys()].filter((name) => !services.some((s) => s.name === name))) cards.delete(name);
+  const wanted = services.map((service) => {
+    if (!cards.has(service.name)) cards.set(service.name, makeCard(service.name));
+    const made = cards.get(service.name);
+    fillCard(made, service, now);
+    return made.card;
+  });
+  // Cards stay where they are as long as they can: a button that moves under the mouse cannot be pressed.
+  const shown = [...part("services").children].filter((child) => child.tagName === "ARTICLE");
+  const same = shown.length === wanted.length && shown.every((card, i) => card === wanted[i]);
+  if (!same || broken.length || !wanted.length) part("services").replaceChildren(...broken, ...(wanted.length ? wanted : [none]));
 }
 
-function versionRow(service, version, traffic) {
-  const cell = (text, kind = "number") => element("td", { class: kind }, text);
-  const role = version === service.canary ? " (canary)" : version === service.stable ? " (stable)" : "";
-  return element("tr", {},
-    cell(version + role, "nowrap"),
-    cell(percent(service.weights[version] || 0)),
-    cell(figure(traffic.rps, 1)),
-    cell(figure(traffic.error_rate === null ? null : 100 * traffic.error_rate, 2, "%")),
-    cell(figure(traffic.p50_ms, 1)),
-    cell(figure(traffic.p99_ms, 1)),
-    cell(`${traffic.requests}`),
-    cell(`${traffic.errors}`));
+function drawProxies(state) {
+  const fleets = state.fleets.map((fleet) => {
+    const states = Object.entries(fleet.states).map(([word, number]) => `${number} ${word}`).join(", ");
+    return element("p", {}, element("strong", {}, fleet.fleet || "(no fleet)"), ` ${states}`);
+  });
+  const behind = state.behind.map((proxy) =>
+    element("p", { class: "bad" }, `${proxy.node} (${proxy.fleet}): ${proxy.state}${proxy.why ? `: ${proxy.why}` : ""}`));
+  const none = element("p", { class: "quiet" }, "None is connected. ", element("code", {}, "haldane bootstrap --fleet FLEET"), " prints what an Envoy needs.");
+  part("proxies").replaceChildren(element("h2", {}, "Proxies"), ...(fleets.length ? fleets : [none]), ...behind);
 }
 
-function versionTable(service) {
-  const heads = ["version", "share", "requests/s", "errors", "p50 ms", "p99 ms", "requests", "errors in all"];
-  const head = heads.map((text, i) => element("th", i ? { class: "number" } : {}, text));
-  const rows = Object.entries(service.traffic).map(([version, traffic]) => versionRow(service, version, traffic));
-  return element("div", { class: "wide" },
-    element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)));
-}
-
-function phaseKind(phase) {
-  if (phase === "PROMOTED") return "good";
-  if (phase.startsWith("ROLL")) return "bad";
-  return MOVING.includes(phase) ? "moving" : "quiet";
-}
-
-function serviceCard(service) {
-  const card = element("article", { class: service.frozen ? "service frozen" : "service" });
-  const synced = service.proxies ? `${service.synced} of ${service.proxies} proxies in sync` : "no proxy is connected";
-  const allSynced = service.proxies > 0 && service.synced === service.proxies;
-  card.append(element("div", { class: "head" },
-    element("h2", {}, service.name),
-    element("span", { class: `phase ${phaseKind(service.phase)}` }, service.phase),
-    element("span", { class: "quiet" }, service.listen),
-    element("span", { class: allSynced ? "quiet" : "bad" }, synced)));
-  if (service.diverted) card.append(element("p", { class: "bad" }, `On its fallback: ${service.diverted}`));
-  card.append(splitBar(service));
-  if (service.canary) {
-    const steps = service.steps.map(percent).join(", ");
-    const shares = Object.entries(service.weights).map(([version, parts]) => `${version} ${percent(parts)}`).join(", ");
-    card.append(element("p", { class: "steps" }, `${shares}. Steps: ${steps}, promotion. ${service.phase_reason}`));
-  }
-  if (Object.keys(service.traffic).length) card.append(versionTable(service));
-  if (service.verdict) card.append(reasonList("The judge says ", service.verdict, service.reasons));
-  if (service.stable_verdict) card.append(reasonList("The watch over stable says ", service.stable_verdict, service.stable_reasons));
-  return card;
-}
-
-function reasonList(who, verdict, reasons) {
-  return element("ul", { class: "reasons" },
-    element("li", {}, who, element("span", { class: `verdict ${verdict}` }, verdict)),
-    ...reasons.map((text) => element("li", {}, text)));
+function moved(line) {
+  const names = [...new Set([...Object.keys(line.before), ...Object.keys(line.after)])].sort();
+  return names.filter((name) => (line.before[name] || 0) !== (line.after[name] || 0))
+    .map((name) => `${name} ${percent(line.before[name] || 0)} > ${percent(line.after[name] || 0)}`).join("\n");
 }
 
 function ledgerRow(line) {
   const cell = (text, kind = "") => element("td", { class: kind }, text);
   const when = element("td", { class: "nowrap", title: new Date(line.at * 1000).toISOString() }, clock(line.at));
-  return element("tr", {}, cell(`${line.sequence}`), when, cell(line.kind.replaceAll("_", " "), "nowrap"),
-    cell(line.service, "nowrap"), cell(line.who, "nowrap"), cell(line.why));
+  const kind = RED.includes(line.kind) ? "bad" : COLD.includes(line.kind) ? "cold" : line.kind === "promoted" ? "good" : "";
+  return element("tr", {}, cell(`${line.sequence}`), when, cell(line.kind.replaceAll("_", " "), `nowrap ${kind}`),
+    cell(line.service === "*" ? "all" : line.service, "nowrap"), cell(moved(line), "moved"), cell(line.who, "nowrap"), cell(line.why, "why"));
 }
 
-function fleetLine(fleet) {
-  const states = Object.entries(fleet.states).map(([state, count]) => `${count} ${state}`).join(", ");
-  return element("p", {}, element("strong", {}, fleet.fleet || "(no fleet)"), ` ${states}`);
+function drawLedger(ledger) {
+  const top = ledger.length ? ledger[0].sequence : 0;
+  if (top === newest) return; // what somebody has marked stays marked
+  newest = top;
+  part("ledger").replaceChildren(...ledger.map(ledgerRow));
 }
 
-function draw(state) {
-  const put = (id, ...children) => document.getElementById(id).replaceChildren(...children);
-  put("freezes", ...state.freezes.map(freezeNote));
-  const broken = Object.entries(state.broken)
-    .map(([name, what]) => element("p", { class: "bad" }, `The record of ${name} cannot be read: ${what}`));
-  const none = element("p", { class: "quiet" }, "No service is declared yet: haldane apply -f FILE");
-  const cards = state.services.map(serviceCard);
-  put("services", ...broken, ...(cards.length || broken.length ? cards : [none]));
-  const fleets = state.fleets.length ? state.fleets.map(fleetLine) : [element("p", { class: "quiet" }, "None is connected.")];
-  put("proxies", element("h2", {}, "Proxies"), ...fleets);
-  put("ledger", ...state.ledger.map(ledgerRow));
+function summary(state) {
+  const running = state.services.filter((service) => service.running).length;
+  const worst = Math.max(0, ...state.services.map(alarm));
+  const frozen = state.freezes.length ? `${many(state.freezes.length, "freeze")} in force` : "nothing is frozen";
+  document.title = `${worst > 1 ? "(!) " : ""}${state.freezes.length ? "frozen, " : ""}${many(running, "rollout")} - Haldane`;
+  return `${many(state.services.length, "service")}, ${many(running, "rollout")} running, ${frozen}, revision ${state.revision}`;
 }
 
-function tell(text, lost) {
-  const told = document.getElementById("told");
-  told.textContent = text;
-  told.className = lost ? "lost" : "";
+function draw(state, now) {
+  drawFreezes(state.freezes, now);
+  drawServices(state, now);
+  drawProxies(state);
+  drawLedger(state.ledger);
+  part("told").textContent = `${clock(now)}  ${summary(state)}`;
+  lose(state.unready ? `Not ready: ${state.unready}.` : "");
 }
 
-let answered = null;
+function lose(text, old = false) {
+  part("lost").hidden = !text;
+  if (part("lost").textContent !== text) part("lost").textContent = text;
+  document.body.classList.toggle("old", old);
+}
+
+function tellLoss() {
+  const since = answered ? ` since ${clock(answered / 1000)}, ${span((Date.now() - answered) / 1000)} ago. What is shown is from then` : "";
+  lose(`The controller does not answer${since}. The proxies go on serving the last split; no rollout moves and nothing is taken back meanwhile.`, true);
+  document.title = "(!) no answer - Haldane";
+}
+
+async function look() {
+  const answer = await fetch("/console/state", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  const now = Date.parse(answer.headers.get("Date")) / 1000 || Date.now() / 1000; // the controller's clock counts
+  return { state: await answer.json(), now };
+}
 
 async function refresh() {
+  const looked = await look().catch(() => null);
+  if (looked) answered = Date.now();
   try {
-    const answer = await fetch("/console/state", { cache: "no-store", signal: AbortSignal.timeout(5000) });
-    if (!answer.ok) throw new Error(`status ${answer.status}`);
-    const state = await answer.json();
-    draw(state);
-    answered = new Date();
-    tell(state.unready ? `not ready: ${state.unready}` : `revision ${state.revision}, ${answered.toLocaleTimeString()}`, state.unready);
-  } catch (error) {
-    const since = answered ? ` since ${answered.toLocaleTimeString()}: what is shown is old` : "";
-    tell(`The controller does not answer${since}. The proxies keep serving.`, true);
+    if (looked) draw(looked.state, looked.now);
+    else tellLoss();
+  } catch (error) { // a fault of ours: what is on the page may be old
+    lose(`This page has a fault (${error.message}); haldane list and haldane watch tell the truth.`, true);
   }
   setTimeout(refresh, PERIOD_MS);
 }
 
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-act]");
+  if (button) ask(button.dataset.act, button.dataset.service || null);
+});
 refresh();

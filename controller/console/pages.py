@@ -1,4 +1,5 @@
-"""The console: one page that shows what is served, why, and what happened last. It only looks; acts are the API's.
+"""The console: one page that shows what is served, why, and what happened last; its one act is the kill switch, by
+the same door as for curl (`POST /freeze`).
 
 Everything is in the package: no asset comes from elsewhere, and the page may load nothing that is not ours.
 """
@@ -14,7 +15,13 @@ from controller.console.state import Tail, page_state
 from controller.operations import Operations
 from controller.ports import Fleet, Observatory
 
-ASSETS = {"console.css": "text/css", "console.js": "text/javascript"}
+ASSETS = {
+    "console.css": "text/css",
+    "words.js": "text/javascript",
+    "service.js": "text/javascript",
+    "switch.js": "text/javascript",
+    "console.js": "text/javascript",
+}
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "

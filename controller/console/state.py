@@ -45,7 +45,7 @@ def page_state(
     observatory: Observatory, fleet: Fleet, lines: list[LedgerLine], unready: str | None
 ) -> Mapping[str, Any]:
     """Everything on the page. Weights are parts of 10 000, times Unix seconds."""
-    view = observatory.view()
+    view, proxies = observatory.view(), fleet.proxies()
     states = sorted(view.services.values(), key=lambda state: state.name)
     return {
         "revision": view.revision,
@@ -53,7 +53,8 @@ def page_state(
         "services": [_service(state, view, observatory.live(state.name), fleet) for state in states],
         "broken": dict(view.broken),
         "freezes": [_freeze(freeze) for freeze in view.freezes],
-        "fleets": _fleets(fleet.proxies()),
+        "fleets": _fleets(proxies),
+        "behind": [_behind(proxy) for proxy in proxies if proxy.state != "SYNCED"],
         "ledger": [_line(line) for line in lines],
     }
 
@@ -69,17 +70,22 @@ def _service(state: ServiceState, view: View, live: Live, fleet: Fleet) -> Mappi
         "canary": rollout.canary if rollout else None,
         "phase": rollout.phase.value if rollout else "IDLE",
         "phase_reason": rollout.reason if rollout else "",
+        "running": bool(rollout and rollout.running),
+        "started_at": rollout.started_at if rollout else None,
+        "step": rollout.step if rollout else 0,
         "steps": list(rollout.policy.steps) if rollout else [],
         "weights": state.weights,
         "diverted": state.diverted,
         "verdict": live.verdict.outcome.value if live.verdict and rollout else "",
-        "reasons": list(live.told) if rollout else [],
+        "grounds": [reason.plain() for reason in live.verdict.reasons] if live.verdict and rollout else [],
+        "doing": live.told[-1] if rollout and live.told and live.told[-1] == live.decision else "",
+        "looked_at": live.updated_at,
         "stable_verdict": live.stable.outcome.value if watched and live.stable else "",
         "stable_reasons": [reason.text for reason in live.stable.reasons] if watched and live.stable else [],
         "traffic": {version: _traffic(traffic) for version, traffic in live.traffic.items()},
         "synced": sync.synced,
         "proxies": sync.total,
-        "frozen": any(freeze.covers(state.name) for freeze in view.freezes),
+        "freezes": [_freeze(freeze) for freeze in view.freezes if freeze.covers(state.name)],
     }
 
 
@@ -106,6 +112,12 @@ def _fleets(proxies: tuple[ProxyStatus, ...]) -> list[Mapping[str, Any]]:
     return [{"fleet": fleet, "states": dict(states)} for fleet, states in sorted(counts.items())]
 
 
+def _behind(proxy: ProxyStatus) -> Mapping[str, Any]:
+    """A proxy that does not serve what was decided, and what is known of why."""
+    errors = sorted({status.error for status in proxy.types if status.error})
+    return {"node": proxy.node, "fleet": proxy.fleet, "state": proxy.state, "why": "; ".join(errors)}
+
+
 def _line(line: LedgerLine) -> Mapping[str, Any]:
     entry = line.entry
     return {
@@ -115,4 +127,6 @@ def _line(line: LedgerLine) -> Mapping[str, Any]:
         "service": entry.service,
         "who": entry.who,
         "why": entry.why,
+        "before": entry.weights_before,
+        "after": entry.weights_after,
     }

@@ -4,12 +4,13 @@ import json
 import re
 from importlib.resources import files
 
+from controller.console.pages import ASSETS
 from controller.console.state import TAIL
 from controller.core.decision import Sync
 from controller.core.verdict import Outcome, Reason, Verdict
 from controller.core.view import Entry
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Live, ProxyStatus, Traffic
+from controller.ports import Live, ProxyStatus, Traffic, TypeStatus
 from tests.admin.doors import Doors
 
 MARKUP = "<script>alert(1)</script>"
@@ -31,19 +32,24 @@ async def test_the_page_and_what_it_loads_come_from_here_alone(doors: Doors) -> 
         page = await answer.text()
         assert (answer.status, answer.content_type) == (200, "text/html")
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    policy = answer.headers["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy  # nobody lays the buttons under his own page
     named = [link for link in re.findall(r'(?:href|src)="([^"]+)"', page) if not link.startswith("data:")]
     assert named
-    for path in named:
+    loaded = [f"/console/{name}" for name in ASSETS]
+    assert set(named) <= set(loaded)
+    for path in loaded:
         async with doors.http.get(path) as answer:
             assert answer.status == 200, path
 
 
 def test_the_page_never_reads_text_as_markup() -> None:
     """Names and reasons are other people's words: they go into the page as text."""
-    script = files("controller.console").joinpath("console.js").read_text()
-    assert "innerHTML" not in script
-    assert "insertAdjacentHTML" not in script
-    assert "eval(" not in script
+    for name in ASSETS:
+        script = files("controller.console").joinpath(name).read_text()
+        for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+            assert word not in script, name
 
 
 async def test_an_empty_controller_has_a_page_too(doors: Doors) -> None:
@@ -56,6 +62,7 @@ async def test_an_empty_controller_has_a_page_too(doors: Doors) -> None:
         "broken": {},
         "freezes": [],
         "fleets": [],
+        "behind": [],
         "ledger": [],
     }
 
@@ -67,20 +74,27 @@ async def test_a_rollout_is_shown_with_all_that_is_known_of_it(served: Doors) ->
     served.fleet.synced = Sync(synced=1, total=2)
     served.fleet.statuses = (
         ProxyStatus("e1", "edge", "envoy", 0.0, (), "SYNCED"),
-        ProxyStatus("e2", "edge", "envoy", 0.0, (), "STALE"),
+        ProxyStatus("e2", "edge", "envoy", 0.0, (TypeStatus("t", "ERROR", "2", "1", 0.0, "no such cluster"),), "ERROR"),
     )
-    verdict = Verdict(Outcome.HARM, (Reason("5xx", "40% errors against 0.1%"),))
+    verdict = Verdict(Outcome.HARM, (Reason("5xx", "40% errors against 0.1%", evidence=float("inf"), limit=100.0),))
     traffic = {"v2": Traffic(2.0, 0.4, 12.0, float("inf"), 20, 8)}
     await served.observatory.see("scorer", Live(verdict, "rolls back", traffic))
     shown = await state(served)
     service = shown["services"][0]
     assert (service["name"], service["phase"], service["weights"]) == ("scorer", "WARMING", {"v1": 9500, "v2": 500})
-    assert (service["verdict"], service["reasons"]) == ("harm", ["40% errors against 0.1%", "rolls back"])
+    assert (service["running"], service["step"], service["steps"]) == (True, 0, [500, 1000, 2500, 5000])
+    assert (service["verdict"], service["doing"]) == ("harm", "rolls back")
+    ground = service["grounds"][0]
+    assert (ground["code"], ground["text"], ground["limit"]) == ("5xx", "40% errors against 0.1%", 100.0)
     assert (service["traffic"]["v2"]["errors"], service["traffic"]["v2"]["p99_ms"]) == (8, None)
-    assert (service["synced"], service["proxies"], service["frozen"]) == (1, 2, True)
+    assert (service["synced"], service["proxies"]) == (1, 2)
+    assert [freeze["scope"] for freeze in service["freezes"]] == ["*"]
     assert shown["freezes"][0]["reason"] == MARKUP
-    assert shown["fleets"] == [{"fleet": "edge", "states": {"SYNCED": 1, "STALE": 1}}]
+    assert shown["fleets"] == [{"fleet": "edge", "states": {"SYNCED": 1, "ERROR": 1}}]
+    assert shown["behind"] == [{"node": "e2", "fleet": "edge", "state": "ERROR", "why": "no such cluster"}]
     assert [line["kind"] for line in shown["ledger"]] == ["freeze_set", "rollout_started", "service_applied"]
+    moved = shown["ledger"][1]
+    assert (moved["before"], moved["after"]) == ({"v1": 10_000}, {"v1": 9500, "v2": 500})
 
 
 async def test_the_watch_over_stable_is_shown_while_no_rollout_runs(served: Doors) -> None:

@@ -1,0 +1,181 @@
+"use strict";
+// The card of one service: what is the state, what is Haldane doing, why, and what can be done about it.
+
+import { count, element, figure, millis, percent, share, span } from "./words.js";
+
+const GOES_ON = {
+  WARMING: "warms up", PROGRESSING: "is on trial", PAUSED: "is paused", AWAITING_APPROVAL: "waits for a person's yes",
+  PROMOTING: "is being promoted", BAKING: "is promoted, and still watched", PROMOTED: "was promoted",
+  ROLLING_BACK: "is being taken back", ROLLED_BACK: "was taken back",
+};
+const BAD = ["ROLLING_BACK", "ROLLED_BACK"];
+const ALL = 10000; // parts
+const STALE_LOOK = 15; // seconds without a look at a running rollout
+
+export function alarm(service) {
+  // 3: harm that nobody takes back, 2: harm or a fallback, 1: something is asked of a person, 0: nothing.
+  if (service.running && service.verdict === "harm" && !BAD.includes(service.phase)) return 3;
+  if (service.diverted || service.stable_verdict === "harm" || service.phase === "ROLLING_BACK") return 2;
+  return service.phase === "AWAITING_APPROVAL" || service.proxies > service.synced ? 1 : 0;
+}
+
+export function makeCard(name) {
+  const button = (act, text) => element("button", { "data-act": act, "data-service": name }, text);
+  const freeze = button("freeze", "Freeze"), lift = button("unfreeze", "Unfreeze");
+  freeze.className = "freeze-button";
+  const commands = element("div", { class: "commands" });
+  const card = element("article", { class: "service" },
+    element("div", { class: "head" }, element("h2", {}, name), element("div", { class: "state" }),
+      element("span", { class: "room" }), freeze, lift),
+    element("div", { class: "body" }),
+    element("details", {}, element("summary", {}, "What an operator can do"), commands));
+  return { card, freeze, lift, commands, told: "", level: 0, state: card.querySelector(".state"), body: card.querySelector(".body") };
+}
+
+export function fillCard(made, service, now) {
+  const level = alarm(service);
+  made.card.className = `service${service.freezes.length ? " frozen" : ""}${level > 1 ? " alarming" : ""}`;
+  made.state.replaceChildren(
+    element("span", { class: `phase ${phaseKind(service.phase)}` }, service.phase.replaceAll("_", " ")),
+    element("span", { class: "quiet" }, service.listen), proxies(service));
+  made.body.replaceChildren(...warnings(service, level, now), headline(service, level), splitBar(service), ...ladder(service),
+    ...traffic(service), ...judged(service), ...watched(service));
+  made.lift.hidden = !service.freezes.some((freeze) => freeze.scope === service.name);
+  made.freeze.hidden = !made.lift.hidden;
+  if (level > 1 && made.level < 2) made.card.querySelector("details").open = true;
+  made.level = level;
+  const commands = possible(service);
+  if (commands.join() !== made.told) { // else what somebody is copying would go away under the mouse
+    made.told = commands.join();
+    made.commands.replaceChildren(...commands.map((command) => element("code", {}, command)));
+  }
+}
+
+function phaseKind(phase) {
+  if (phase === "PROMOTED" || phase === "BAKING") return "good";
+  return BAD.includes(phase) ? "bad" : phase === "IDLE" ? "quiet" : "moving";
+}
+
+function proxies(service) {
+  if (!service.proxies) return element("span", { class: "bad" }, "no proxy is connected");
+  const all = service.synced === service.proxies;
+  return element("span", { class: all ? "quiet" : "bad" }, `${service.synced} of ${service.proxies} proxies in sync`);
+}
+
+function warnings(service, level, now) {
+  const said = [];
+  if (service.diverted) said.push(`ON THE FALLBACK: all traffic goes to ${service.diverted}`);
+  if (level === 3) said.push(`HARM, and the canary still gets ${percent(service.weights[service.canary] || 0)}: ${service.doing}`);
+  const silent = now - service.looked_at;
+  if (service.running && service.looked_at && silent > STALE_LOOK) said.push(`No look at this rollout for ${span(silent)}`);
+  return said.map((text) => element("p", { class: "banner bad" }, text));
+}
+
+function headline(service, level) {
+  const told = element("p", { class: "headline" });
+  if (!service.canary) told.append(element("strong", {}, service.stable), " has all the traffic. No rollout so far.");
+  else {
+    const weight = service.weights[service.canary] || 0;
+    told.append(element("strong", {}, service.canary), ` ${GOES_ON[service.phase] || ""}: `);
+    if (weight && weight < ALL) told.append(`it has ${percent(weight)} of the traffic, `, element("strong", {}, service.stable), " the rest.");
+    else if (!service.diverted) told.append(element("strong", {}, weight ? service.canary : service.stable), " has all the traffic.");
+    const why = service.running && service.doing ? service.doing : service.phase_reason;
+    if (why && level < 3) told.append(` ${why[0].toUpperCase()}${why.slice(1)}.`);
+  }
+  return told;
+}
+
+function splitBar(service) {
+  const bar = element("div", { class: "split", role: "img" });
+  const told = [];
+  for (const [version, parts] of Object.entries(service.weights)) {
+    told.push(`${version} ${percent(parts)}`);
+    if (parts === 0) continue;
+    const known = { [service.canary]: "canary", [service.stable]: "stable" };
+    const part = element("div", { class: known[version] || "other" }, parts >= 600 ? `${version} ${percent(parts)}` : "");
+    part.style.flexGrow = parts;
+    part.style.flexBasis = 0;
+    bar.append(part);
+  }
+  bar.setAttribute("aria-label", told.join(", "));
+  return bar;
+}
+
+function ladder(service) {
+  if (!service.canary) return [];
+  const over = ["PROMOTING", "BAKING", "PROMOTED"].includes(service.phase);
+  const back = BAD.includes(service.phase);
+  const place = (number) => (back ? "" : over || number < service.step ? "done" : number === service.step ? "here" : "");
+  const steps = service.steps.map((parts, number) => element("li", { class: place(number) }, percent(parts)));
+  return [element("ol", { class: "ladder", "aria-label": "Steps" }, ...steps, element("li", { class: over ? "here" : "" }, "100%"))];
+}
+
+function table(kind, heads, rows) {
+  const cells = heads.map((text, i) => element("th", i ? { class: "number" } : {}, text));
+  return element("div", { class: "wide" }, element("table", { class: kind },
+    element("thead", {}, element("tr", {}, ...cells)), element("tbody", {}, ...rows)));
+}
+
+function row(name, ...figures) {
+  return element("tr", {}, element("td", { class: "nowrap" }, name), ...figures.map((f) => element("td", { class: "number" }, f)));
+}
+
+function traffic(service) {
+  const role = (version) => (version === service.canary ? " canary" : version === service.stable ? " stable" : "");
+  const rows = Object.entries(service.traffic).map(([version, seen]) => {
+    const alive = seen.rps > 0;
+    return row(version + role(version), percent(service.weights[version] || 0), seen.rps.toFixed(1),
+      alive ? share(seen.error_rate) : "-", alive ? millis(seen.p50_ms) : "-", alive ? millis(seen.p99_ms) : "-",
+      count(seen.requests), count(seen.errors));
+  });
+  const heads = ["version", "share", "requests/s", "errors", "p50", "p99", "requests", "failed"];
+  return rows.length ? [table("traffic", heads, rows)] : [];
+}
+
+const MEANS = { pass: "shown to do no harm, as far as this step asks", harm: "shown to do harm", unknown: "neither is shown yet" };
+
+function verdict(who, word, means = "") {
+  return element("p", { class: "verdict-line" }, who, element("span", { class: `verdict ${word}` }, word.toUpperCase()), means);
+}
+
+function judged(service) {
+  if (!service.verdict || !service.running) return [];
+  const weighed = service.grounds.filter((ground) => ground.limit > 0);
+  const words = service.grounds.filter((ground) => !(ground.limit > 0));
+  return [verdict("The judge says ", service.verdict, `: ${MEANS[service.verdict]}`), ...words.map((ground) => element("p", { class: "ground" }, ground.text)),
+    ...(weighed.length ? [table("evidence", ["evidence of", "canary", "stable", "evidence, and the limit where it decides", "needs"],
+      weighed.map(evidenceRow))] : [])];
+}
+
+function evidenceRow(ground) {
+  const channel = ground.channel || (ground.code === "no_harm" ? "all" : ground.code);
+  const claim = ground.margin ? `${channel} less than ${Number((100 * ground.margin).toPrecision(2))} points worse` : `harm: ${channel}`;
+  const evidence = ground.evidence ?? Infinity; // JSON has no infinity, and what is without end is left out
+  const part = evidence >= ground.limit ? 1 : evidence > 1 ? Math.log(evidence) / Math.log(ground.limit) : 0;
+  const bar = element("span", { class: `bar ${ground.margin ? "for" : "against"}` }, element("span", {}));
+  bar.firstChild.style.width = `${100 * part}%`;
+  const side = (rate, n) => (rate === undefined ? "-" : `${share(rate)} of ${count(n)}`);
+  const made = row(claim, side(ground.canary, ground.canary_n), side(ground.stable, ground.stable_n), "",
+    ground.needed ? `${count(ground.needed)} requests` : "");
+  made.children[3].append(bar, ` ${figure(evidence)} of ${figure(ground.limit)}`);
+  made.title = ground.text;
+  return made;
+}
+
+function watched(service) {
+  if (!service.stable_verdict) return [];
+  return [verdict(`The watch over ${service.stable} says `, service.stable_verdict),
+    ...service.stable_reasons.map((text) => element("p", { class: "ground" }, text))];
+}
+
+function possible(service) {
+  const acts = [`haldane watch ${service.name}`, `haldane explain ${service.name}`];
+  const frozen = service.freezes.some((freeze) => freeze.mode === "freeze");
+  if (service.running) acts.push(`haldane rollback ${service.name}${frozen ? " --force" : ""} --reason "..."`);
+  if (service.running && service.phase === "PAUSED") acts.push(`haldane resume ${service.name}`);
+  else if (service.running) acts.push(`haldane pause ${service.name} --reason "..."`);
+  if (service.phase === "AWAITING_APPROVAL") acts.push(`haldane approve ${service.name} --reason "..."`);
+  if (service.diverted) acts.push(`haldane restore ${service.name} --reason "..."`);
+  if (!service.running && !frozen) acts.push(`haldane start ${service.name} --canary VERSION --reason "..."`);
+  return acts;
+}
