@@ -61,7 +61,7 @@ def screen(rollout: pb.Rollout, events: Iterable[pb.Event], now: float, notice: 
 
 
 def _head(rollout: pb.Rollout, now: float) -> RenderableType:
-    row = Table.grid(expand=True)
+    row = Table.grid(expand=True, padding=(0, 1, 0, 0))
     row.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     row.add_column(justify="right", no_wrap=True)
     left = Text.assemble(_coloured(rollout.phase, bold=True), "  ", (clean(rollout.service), "bold"))

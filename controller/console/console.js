@@ -25,9 +25,8 @@ function freezeNote(freeze, now) {
 
 function drawFreezes(freezes, now) {
   part("freezes").replaceChildren(...freezes.map((freeze) => freezeNote(freeze, now)));
-  const all = freezes.some((freeze) => freeze.scope === "*");
-  part("freeze-all").textContent = all ? "Unfreeze everything" : "Freeze everything";
-  part("freeze-all").dataset.act = all ? "unfreeze" : "freeze";
+  part("freeze-all").hidden = freezes.some((freeze) => freeze.scope === "*" && freeze.mode === "freeze");
+  part("lift-all").hidden = !freezes.length; // it lifts every freeze and hold there is
 }
 
 function drawServices(state, now) {

@@ -40,8 +40,9 @@ export function fillCard(made, service, now) {
     element("span", { class: "quiet" }, service.listen), proxies(service));
   made.body.replaceChildren(...warnings(service, level, now), headline(service, level), splitBar(service), ...ladder(service),
     ...traffic(service), ...judged(service), ...watched(service));
-  made.lift.hidden = !service.freezes.some((freeze) => freeze.scope === service.name);
-  made.freeze.hidden = !made.lift.hidden;
+  const own = service.freezes.filter((freeze) => freeze.scope === service.name);
+  made.lift.hidden = !own.length;
+  made.freeze.hidden = own.some((freeze) => freeze.mode === "freeze");
   if (level > 1 && made.level < 2) made.card.querySelector("details").open = true;
   made.level = level;
   const commands = possible(service);
