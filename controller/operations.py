@@ -154,7 +154,7 @@ class Operations:
 
         A second freeze of the same scope takes the place of the first: the newer reason and end hold.
         """
-        violations = _freeze_violations(scopes, reason, ttl)
+        violations = freeze_violations(scopes, reason, ttl)
         if violations:
             raise invalid(violations)
         why = _checked_reason(reason)
@@ -327,7 +327,14 @@ def _check_together(view: View, state: ServiceState) -> None:
         raise invalid([Violation("listen", text) for text in problems])
 
 
-def _freeze_violations(scopes: Sequence[str], reason: str, ttl: float | None) -> list[Violation]:
+def _nothing_to_lift(view: View, scopes: Sequence[str]) -> str:
+    if not view.freezes:
+        return "nothing is frozen"
+    return f"not frozen: {', '.join(scopes)}; in force: {', '.join(f.scope for f in view.freezes)}"
+
+
+def freeze_violations(scopes: Sequence[str], reason: str, ttl: float | None) -> list[Violation]:
+    """Everything that is wrong with a freeze."""
     found = []
     if not scopes:
         found.append(Violation("services", "name services, or all"))
@@ -336,12 +343,6 @@ def _freeze_violations(scopes: Sequence[str], reason: str, ttl: float | None) ->
     if ttl is not None and not 1 <= ttl <= MAX_TTL:
         found.append(Violation("ttl", f"between 1s and {format_duration(MAX_TTL)}"))
     return found
-
-
-def _nothing_to_lift(view: View, scopes: Sequence[str]) -> str:
-    if not view.freezes:
-        return "nothing is frozen"
-    return f"not frozen: {', '.join(scopes)}; in force: {', '.join(f.scope for f in view.freezes)}"
 
 
 def find(view: View, service: str) -> ServiceState:

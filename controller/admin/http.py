@@ -18,10 +18,10 @@ from prometheus_client.exposition import choose_encoder
 
 from controller.admin.bodies import read_body
 from controller.admin.looks import Looks
-from controller.admin.requests import caller, scopes_of, ttl_of, user_of
+from controller.admin.requests import Wrong, caller, scopes_of, ttl_of, user_of
 from controller.core.errors import Code, Refusal, Violation, invalid
 from controller.core.guard import ALL, Freeze
-from controller.operations import Operations
+from controller.operations import Operations, freeze_violations
 from controller.ports import Fleet, Observatory
 
 MAX_BODY = 64 * 1024
@@ -84,20 +84,27 @@ class Switch:
     async def freeze(self, request: web.Request) -> web.Response:
         """POST /freeze: the freeze, once it is durable."""
         body = await self._body(request, {"service", "reason", "ttl", "request_id"})
+        wrong = Wrong()
+        scopes = wrong.read(lambda: _scopes(body), (ALL,))
+        reason = wrong.read(lambda: _text(body, "reason"), "")
+        ttl = wrong.read(lambda: ttl_of(_text(body, "ttl")), None)
+        request_id = wrong.read(lambda: _text(body, "request_id"), "")
+        wrong.refuse(freeze_violations(scopes, reason, ttl))
         freezes, revision = await self._operations.freeze(
-            _scopes(body),
-            who=_who(request),
-            reason=_text(body, "reason"),
-            ttl=ttl_of(_text(body, "ttl")),
-            request_id=_text(body, "request_id"),
+            scopes, who=_who(request), reason=reason, ttl=ttl, request_id=request_id
         )
         return web.json_response({**_freeze_json(freezes[0]), "revision": revision})
 
     async def unfreeze(self, request: web.Request) -> web.Response:
         """POST /unfreeze: what was lifted, once it is durable."""
         body = await self._body(request, {"service", "reason", "request_id"})
+        wrong = Wrong()
+        scopes = wrong.read(lambda: _scopes(body), (ALL,))
+        reason = wrong.read(lambda: _text(body, "reason"), "")
+        request_id = wrong.read(lambda: _text(body, "request_id"), "")
+        wrong.refuse()
         lifted, revision = await self._operations.unfreeze(
-            _scopes(body), who=_who(request), reason=_text(body, "reason"), request_id=_text(body, "request_id")
+            scopes, who=_who(request), reason=reason, request_id=request_id
         )
         return web.json_response({"lifted": [_freeze_json(freeze) for freeze in lifted], "revision": revision})
 

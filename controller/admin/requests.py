@@ -1,7 +1,8 @@
 """What a request says -> what `Operations` takes. Whatever is wrong is a `Refusal` that names the field."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 from urllib.parse import unquote
 
 from controller.core.errors import Refusal, Violation, invalid
@@ -18,6 +19,30 @@ MAX_SCOPES = 1000
 MAX_SEQUENCE = 2**63 - 1
 
 _PRINTABLE = re.compile(r"[ -~]+\Z")
+
+
+Read = TypeVar("Read")
+
+
+class Wrong:
+    """What is wrong with a request, collected, so that it is told all at once and not piece by piece."""
+
+    def __init__(self) -> None:
+        self.found: list[Violation] = []
+
+    def read(self, part: Callable[[], Read], instead: Read) -> Read:
+        """What `part` reads; if that is refused as invalid, what to go on with `instead`."""
+        try:
+            return part()
+        except Refusal as refusal:
+            self.found += refusal.violations
+            return instead
+
+    def refuse(self, others: Iterable[Violation] = ()) -> None:
+        """Refuse, if anything was wrong; `others` are told too then."""
+        if self.found:
+            known = {violation.field for violation in self.found}
+            raise invalid([*self.found, *(violation for violation in others if violation.field not in known)])
 
 
 def caller(name: str, peer: str) -> str:

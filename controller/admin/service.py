@@ -8,10 +8,11 @@ from controller.admin.calls import Handlers, handlers
 from controller.admin.history import History
 from controller.admin.looks import Looks
 from controller.admin.messages import event_message, freeze_message, proxy_message
-from controller.admin.requests import after_of, mode_of, scopes_of, ttl_of
+from controller.admin.requests import Wrong, after_of, mode_of, scopes_of, ttl_of
 from controller.admin.watches import Watches
 from controller.core.commands import Command, Verb
-from controller.operations import Operations, find
+from controller.core.guard import ALL, Mode
+from controller.operations import Operations, find, freeze_violations
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports import Fleet, Observatory, Recordings
 
@@ -200,13 +201,13 @@ class KillSwitch:
 
     async def freeze(self, request: pb.FreezeRequest, who: str) -> pb.FreezeResponse:
         """Freeze; the answer comes once it is durable."""
+        wrong = Wrong()
+        scopes = wrong.read(lambda: scopes_of(request.services, request.all), (ALL,))
+        ttl = wrong.read(lambda: ttl_of(request.ttl), None)
+        mode = wrong.read(lambda: mode_of(request.mode), Mode.FREEZE)
+        wrong.refuse(freeze_violations(scopes, request.reason, ttl))
         freezes, revision = await self._operations.freeze(
-            scopes_of(request.services, request.all),
-            who=who,
-            reason=request.reason,
-            ttl=ttl_of(request.ttl),
-            mode=mode_of(request.mode),
-            request_id=request.request_id,
+            scopes, who=who, reason=request.reason, ttl=ttl, mode=mode, request_id=request.request_id
         )
         return pb.FreezeResponse(freezes=map(freeze_message, freezes), revision=revision)
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from controller.cli.invocation import Invocation, output_option
+
 # Before gRPC is loaded: its fork handlers can kill a child that is started while a channel is open, and the demo starts
 # its children with a hook before exec, which makes them forks.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
@@ -12,8 +14,13 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 @click.command()
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Keep a picture of it there, as SVG.")
-def demo(picture: Path | None) -> int:
-    """See it work on a real Envoy: a good canary promoted, a bad one rolled back, and a freeze. About a minute."""
+@output_option
+@click.pass_obj
+def demo(call: Invocation, picture: Path | None) -> int:
+    """See it work on a real Envoy: a good canary promoted, a bad one rolled back, and a freeze. About a minute.
+
+    With -o json what was seen is one document at the end, and everything else goes to standard error.
+    """
     from controller.demo.command import run_demo  # scikit-learn takes a second to load: only who asks for it waits
 
-    return run_demo(picture)
+    return run_demo(picture, as_json=call.json)

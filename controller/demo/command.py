@@ -9,6 +9,7 @@ import aiohttp
 import grpc
 from rich.console import Console
 
+from controller.cli.output import print_json
 from controller.demo.acts import ACTS, Play
 from controller.demo.display import Display
 from controller.demo.doors import Admin, Envoy
@@ -25,9 +26,9 @@ ENDED = 128 + signal.SIGTERM
 """The exit code after SIGTERM, as shells have it."""
 
 
-def run_demo(picture: Path | None = None) -> int:
+def run_demo(picture: Path | None = None, *, as_json: bool = False) -> int:
     """Play the demo: 0 if all was seen to happen, 1 if not. `picture`: where to keep a picture of it, as SVG."""
-    display = Display(Console(), picture)
+    display = Display(Console(stderr=as_json), picture)
     with children() as group:
         try:
             code = asyncio.run(_perform(group, display))
@@ -39,6 +40,8 @@ def run_demo(picture: Path | None = None) -> int:
         group.keep = code != 0
         if group.keep:
             display.show_logs(group)
+    if as_json:
+        print_json({"ok": code == 0, "acts": display.acts})
     return code
 
 

@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -90,6 +91,8 @@ class Display:
 
     def __init__(self, console: Console, picture: Path | None = None) -> None:
         self.console = console
+        self.acts: list[dict[str, Any]] = []
+        """What the summary told, as JSON values."""
         self._picture = picture
         self._title = ""
         self._started = time.monotonic()
@@ -125,6 +128,8 @@ class Display:
     def summary(self, plays: Sequence[Play], witness: Witness) -> None:
         """What was seen, check by check, and what was measured."""
         for number, play in enumerate(plays, 1):
+            seen = [{"text": check.text, "seen": check.ok} for check in play.checks]
+            self.acts.append({"title": play.title, "ok": play.ok, "checks": seen, "measured": play.told})
             self._print(Text(f"\n{number}. {play.title}", style="bold"))
             for check in play.checks:
                 mark = Text("  seen      ", style="green") if check.ok else Text("  NOT SEEN  ", style="bold red")

@@ -150,6 +150,13 @@ async def test_a_bad_body_is_400_with_the_reason(served: Doors, body: object, to
     assert not (await served.store.load()).freezes
 
 
+async def test_everything_wrong_with_a_body_is_told_at_once(doors: Doors) -> None:
+    """Each field once: who mends the first mistake does not learn of the second one only then."""
+    status, answer = await post(doors, "/freeze", {"service": 7, "reason": None, "ttl": 30, "request_id": []})
+    assert status == 400
+    assert [violation["field"] for violation in answer["violations"]] == ["service", "ttl", "request_id", "reason"]
+
+
 async def test_unfreeze_of_nothing_is_400(doors: Doors) -> None:
     """There is nothing to lift, and the answer says so."""
     status, answer = await post(doors, "/unfreeze", {"service": None, "reason": "over"})

@@ -24,12 +24,15 @@ DIES = None
 FAULTS = {
     "a fifth of the answers are 500": Behaviour(errors=0.2),
     "it dies": DIES,
-}
-MORE_FAULTS = {
     "it hangs": Behaviour(hang=1.0),
     "a fifth of the answers are 422": Behaviour(errors=0.2, status=422),
+    "a fifth of the answers take 300 ms": Behaviour(delay=0.3, slow=0.2),
+}
+MORE_FAULTS = {
     "it cuts connections": Behaviour(reset=0.3),
     "it is 100 ms slower": Behaviour(delay=0.1),
+    "a tenth of the requests hang": Behaviour(hang=0.1),
+    "one in fifty answers is 500": Behaviour(errors=0.02),
 }
 CASES = [pytest.param(fault, id=name) for name, fault in FAULTS.items()]
 CASES += [pytest.param(fault, id=name, marks=pytest.mark.soak) for name, fault in MORE_FAULTS.items()]

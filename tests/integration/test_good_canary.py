@@ -11,6 +11,7 @@ from controller.demo.processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from tests.integration.world import SERVICE, world
 from tests.support.load import by_version, steady
+from tests.support.model import Behaviour
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
@@ -53,6 +54,21 @@ async def answered_from_now(load: Load, count: int) -> list[Answer]:
     now = time.monotonic()
     await wait_until(lambda: sum(a.sent > now for a in load.answers[-count - 100 :]) >= count, 30.0)
     return [a for a in load.answers if a.sent > now][:count]
+
+
+async def test_a_cold_start_is_no_harm(processes: Children) -> None:
+    """A model that is slow until its caches are full: in the warm-up latency is not judged, after it all is well."""
+    policy = "  steps: [30%]\n  dwell: 1s\n  warmup: 8s\n  bake: 1s\n  latency: {tolerance: 100%}\n"
+    async with world(processes, policy=policy) as at, steady(at.entry, 100) as load:
+        at.models["v2"].behaviour = Behaviour(delay=0.4)
+        await wait_until(lambda: len(load.answers) > 20)
+        await at.start()
+        await wait_until(lambda: at.models["v2"].seen > 60)
+        at.models["v2"].behaviour = Behaviour()
+        await at.reach("PROMOTED", 120.0)
+        slow = [a for a in load.answers if a.version == "v2" and a.milliseconds > 400]
+        assert len(slow) >= 60
+        assert "rollback" not in await at.kinds()
 
 
 @pytest.mark.soak

@@ -132,6 +132,46 @@ def test_a_line_that_cannot_be_understood_names_its_field(bad: bytes, field: str
     assert len(out.getvalue().splitlines()) == 1
 
 
+LATENCY = {
+    "edges that fall": [[5.0, 1], [4.0, 1]],
+    "the same edge twice": [[5.0, 1], [5.0, 1]],
+    "no edge at all": [[None, 1], [5.0, 1]],
+    "an edge of zero": [[0, 1]],
+    "an edge that is true": [[True, 1]],
+    "an edge without end": [[10**400, 1]],
+    "a count of half": [[5.0, 0.5]],
+    "a count that is true": [[5.0, True]],
+    "a count below zero": [[5.0, -1], [6.0, 1]],
+    "a count without end": [[5.0, 10**13]],
+    "a bucket of one": [[5.0, 1], [6.0]],
+    "a bucket that is none": [[5.0, 1], {"6.0": 1}],
+}
+
+
+@pytest.mark.parametrize("latency", LATENCY.values(), ids=LATENCY.keys())
+def test_a_wrong_bucket_is_found_among_right_ones_that_were_read_before(latency: list[object]) -> None:
+    """Buckets are read all at once where nothing is wrong; what is wrong is still named, each time."""
+    assert read_report(line(1.0)).canary
+    for _ in range(2):
+        with pytest.raises(BadReport) as refused:
+            read_report(line(1.0, canary={"started": 2, "ok": 2, "latency": latency}))
+        assert refused.value.field.startswith("canary.latency[")
+
+
+def test_buckets_are_read_as_they_stand() -> None:
+    """Whole and broken edges, the last one without end, none at all."""
+    for latency in ([[5, 1], [5.5, 0], [None, 2]], [[7.5, 3]], []):
+        read = read_report(line(1.0, canary={"started": 3, "ok": 3, "latency": latency})).canary
+        assert read
+        assert read.latency == tuple((float("inf") if edge is None else edge, count) for edge, count in latency)
+
+
+def test_who_names_a_run_is_answered_with_it() -> None:
+    """Also when there is only one, so that a caller need not know how many there are."""
+    assert [answer.get("run") for answer in judged(line(1.0, run=0), line(2.0))] == [0, None]
+    assert [answer.get("run") for answer in judged(line(1.0, run=4), line(2.0), runs=2)] == [4, 0]
+
+
 def test_time_goes_on_and_runs_are_counted() -> None:
     """A line from the past and one run too many are named too; an empty line is none."""
     with pytest.raises(Failure, match="line 2: t: time goes on"):

@@ -22,6 +22,8 @@ class GrpcModelServer:
     port: int = field(default_factory=free_port)
     errors: float = 0.0
     code: grpc.StatusCode = grpc.StatusCode.INTERNAL
+    hangs: bool = False
+    """Whether it takes calls and never answers them."""
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.version)
@@ -47,6 +49,8 @@ class GrpcModelServer:
             await self._server.stop(0)
 
     async def _answer(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        if self.hangs:
+            await asyncio.sleep(3600)
         if self._dice.random() < self.errors:
             await context.abort(self.code, f"{self.version} fails")
         return self.version.encode()

@@ -12,7 +12,7 @@ BODY = (b"{}",)
 
 @contextlib.asynccontextmanager
 async def steady(
-    port: int, rate: float, *, path: str = "/", timeout: float = 10.0, seconds: float = 60.0
+    port: int, rate: float, *, path: str = "/", timeout: float = 10.0, seconds: float = 120.0
 ) -> AsyncIterator[Load]:
     """Requests to that port of 127.0.0.1, `rate` a second, while the block runs and so many seconds at the longest."""
     load = Load(f"http://127.0.0.1:{port}{path}", BODY, rate=rate, timeout=timeout)

@@ -1,0 +1,114 @@
+"""Commands in bad surroundings: closed or full streams, foreign encodings, files without end, words that are no text."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from controller.__main__ import COMMANDS, cli
+from tests.admin.doors import service_file
+from tests.cli.conftest import Haldane
+from tests.cli.desk import WITHIN, Desk
+
+REASON = "für später \u2014 \u2603"
+FREEZE = ("freeze", "--all", "--reason", REASON)
+
+
+def shell(line: str, desk: Desk, **environment: str) -> "subprocess.CompletedProcess[bytes]":
+    """A line of a shell in which `haldane` is a command, against the door."""
+    command = f'haldane() {{ {sys.executable} -m controller "$@"; }}; {line}'
+    setting = {**os.environ, "HALDANE_ADMIN": desk.address, **environment}
+    return subprocess.run(["sh", "-c", command], env=setting, capture_output=True, timeout=WITHIN, check=False)
+
+
+def test_every_command_answers_in_json() -> None:
+    """`--output json` everywhere; `serve` alone has no answer: it logs."""
+    for name in COMMANDS.keys() - {"serve"}:
+        command = cli.get_command(click.Context(cli), name)
+        assert command
+        assert "output" in {param.name for param in command.params}, name
+
+
+@pytest.mark.parametrize(
+    "words", [("frobnicate", "-o", "json"), ("list", "--output=json", "--frob"), ("-o", "json", "get"), ("-ojson", "x")]
+)
+def test_wrong_usage_is_told_in_json_to_who_asks_for_it(haldane: Haldane, words: tuple[str, ...]) -> None:
+    """One document, also when the words could not be understood."""
+    done = haldane(*words)
+    assert (done.code, done.document["error"]["code"]) == (2, "USAGE")
+    assert done.document["error"]["message"]
+
+
+def test_a_freeze_is_done_and_told_whatever_the_terminal_can_show(desk: Desk) -> None:
+    """Letters that the encoding has not are shown as escapes; JSON stays JSON."""
+    assert shell(f"haldane freeze --all --reason '{REASON}'", desk).returncode == 0
+    text = shell("haldane freezes", desk, PYTHONIOENCODING="latin-1")
+    assert (text.returncode, text.stderr) == (0, b"")
+    assert b"f\xfcr sp\xe4ter \\u2014" in text.stdout
+    document = shell("haldane freezes -o json", desk, PYTHONIOENCODING="latin-1")
+    assert json.loads(document.stdout)["freezes"][0]["reason"] == REASON
+
+
+def test_words_that_are_no_text_are_wrong_usage(desk: Desk) -> None:
+    """Bytes that the terminal's encoding does not know: refused in words, nothing is frozen."""
+    done = shell("haldane freeze --all --reason \"$(printf 'f\\374r')\"", desk, PYTHONUTF8="1")
+    assert done.returncode == 2
+    assert b"not text" in done.stderr
+    assert not desk.do(desk.store.load()).freezes
+
+
+def test_a_closed_output_loses_words_and_not_the_act(desk: Desk) -> None:
+    """`>&-`: the freeze is set, and the exit code says so."""
+    done = shell("haldane freeze --all --reason x >&- 2>&-", desk)
+    assert done.returncode == 0
+    assert desk.do(desk.store.load()).freezes
+
+
+@pytest.mark.parametrize("line", ["haldane lint -f - <&-", "haldane apply -f - <&-"])
+def test_a_closed_input_is_an_empty_file(desk: Desk, line: str) -> None:
+    """`<&-`: not a fault of ours."""
+    done = shell(line, desk)
+    assert done.returncode == 2
+    assert b"unexpected" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_no_bug_of_ours(desk: Desk) -> None:
+    """The output cannot be written: failed, in words."""
+    done = shell("haldane list > /dev/full", desk)
+    assert done.returncode == 1
+    assert b"cannot be written: No space left" in done.stderr
+    assert b"bug" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero here")
+def test_a_file_without_end_is_refused_and_not_read(haldane: Haldane) -> None:
+    """No more than a service file may have is held in memory."""
+    done = haldane("lint", "-f", "/dev/zero")
+    assert done.code == 2
+    assert "longer than" in done.err
+
+
+def test_a_file_may_begin_with_a_mark_and_end_its_lines_as_windows_does(haldane: Haldane, tmp_path: Path) -> None:
+    """A byte order mark and CRLF are what editors leave behind."""
+    path = tmp_path / "windows.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + service_file().replace("\n", "\r\n").encode())
+    assert haldane("lint", "-f", str(path)).code == 0
+
+
+def test_a_bootstrap_in_json_says_the_same(haldane: Haldane) -> None:
+    """Envoy reads both."""
+    words = ("bootstrap", "--fleet", "edge", "--node", "n1")
+    assert haldane(*words, "-o", "json").document == yaml.safe_load(haldane(*words).out)
+
+
+def test_the_filter_needs_its_input_for_the_reports(haldane: Haldane) -> None:
+    """`judge -f -` would read both from one stream."""
+    done = haldane("judge", "-f", "-")
+    assert done.code == 2
+    assert "standard input carries the reports" in done.err
