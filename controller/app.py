@@ -105,9 +105,7 @@ class Controller:
             observer=self._reports,
         )
         self._recorder = Recorder(store, clock)
-        self._operations = Operations(
-            store, clock, settings.hooks, settings.metrics, self._metrics.obeyed
-        )
+        self._operations = Operations(store, clock, settings.hooks, settings.metrics, self._metrics.obeyed)
         self._unready: str | None = "starting"
 
     async def serve(self, stop: asyncio.Event) -> None:

@@ -85,7 +85,7 @@ class Switch:
         """POST /freeze: the freeze, once it is durable."""
         body = await self._body(request, {"service", "reason", "ttl", "request_id"})
         wrong = Wrong()
-        scopes = wrong.read(lambda: _scopes(body), (ALL,))
+        scopes: tuple[str, ...] = wrong.read(lambda: _scopes(body), (ALL,))
         reason = wrong.read(lambda: _text(body, "reason"), "")
         ttl = wrong.read(lambda: ttl_of(_text(body, "ttl")), None)
         request_id = wrong.read(lambda: _text(body, "request_id"), "")
@@ -99,7 +99,7 @@ class Switch:
         """POST /unfreeze: what was lifted, once it is durable."""
         body = await self._body(request, {"service", "reason", "request_id"})
         wrong = Wrong()
-        scopes = wrong.read(lambda: _scopes(body), (ALL,))
+        scopes: tuple[str, ...] = wrong.read(lambda: _scopes(body), (ALL,))
         reason = wrong.read(lambda: _text(body, "reason"), "")
         request_id = wrong.read(lambda: _text(body, "request_id"), "")
         wrong.refuse()

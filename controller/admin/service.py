@@ -202,7 +202,7 @@ class KillSwitch:
     async def freeze(self, request: pb.FreezeRequest, who: str) -> pb.FreezeResponse:
         """Freeze; the answer comes once it is durable."""
         wrong = Wrong()
-        scopes = wrong.read(lambda: scopes_of(request.services, request.all), (ALL,))
+        scopes: tuple[str, ...] = wrong.read(lambda: scopes_of(request.services, request.all), (ALL,))
         ttl = wrong.read(lambda: ttl_of(request.ttl), None)
         mode = wrong.read(lambda: mode_of(request.mode), Mode.FREEZE)
         wrong.refuse(freeze_violations(scopes, request.reason, ttl))

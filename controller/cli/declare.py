@@ -66,4 +66,3 @@ def delete(call: Invocation, service: str, reason: str, request_id: str) -> None
         print_json(plain(answer))
     else:
         click.echo(f"{service}: deleted, revision {answer.revision}")
-

@@ -148,7 +148,9 @@ def _edge(value: Any, field: str, *, last: bool) -> float:
     if value is None and last:
         return math.inf
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_EDGE:
-        raise BadReport(field, f"milliseconds from 0 to {MAX_EDGE:g} are needed (null, for infinity, last), not {_shown(value)}")
+        raise BadReport(
+            field, f"milliseconds from 0 to {MAX_EDGE:g} are needed (null, for infinity, last), not {_shown(value)}"
+        )
     return float(value)
 
 

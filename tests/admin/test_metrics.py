@@ -71,7 +71,9 @@ def proxy(fleet: str, state: str = "SYNCED") -> ProxyStatus:
 def test_every_metric_of_the_contract_is_there_by_its_name_type_and_labels() -> None:
     """Before anything has happened at all; and nothing is exposed beside ours."""
     metrics = Metrics()
-    metrics.expose(ToldObservatory(View("store", 1, services={"scorer": rolling()})), ToldFleet((proxy("edge"),)), Counted())
+    metrics.expose(
+        ToldObservatory(View("store", 1, services={"scorer": rolling()})), ToldFleet((proxy("edge"),)), Counted()
+    )
     families = {f.name: f for f in text_string_to_metric_families(generate_latest(metrics.registry).decode())}
     assert {name: family.type for name, family in families.items() if name in CONTRACT} == {
         name: kind for name, (kind, _) in CONTRACT.items()
@@ -128,5 +130,3 @@ def test_fleets_that_no_service_names_are_shown_and_bounded() -> None:
     assert told["haldane_proxies{fleet=fleet000,state=SYNCED}"] == 1
     assert told["haldane_proxies{fleet=other,state=SYNCED}"] == 6
     assert sum(name.startswith("haldane_proxies") for name in told) == 4 * (MOST_FLEETS + 1)
-
-

@@ -1,4 +1,4 @@
-"""Commands in bad surroundings: closed or full streams, foreign encodings, files without end, words that are no text."""
+"""Commands in bad surroundings: closed or full streams, foreign encodings, endless files, words that are no text."""
 
 import json
 import os
