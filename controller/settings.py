@@ -35,7 +35,10 @@ MAX_FILE = 1_048_576
 
 def state_directory() -> Path:
     """Where state lives by default: $XDG_STATE_HOME/haldane, or ~/.local/state/haldane."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    try:
+        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:  # a user id without a home, as in many containers
+        raise invalid([Violation("store", "there is no home directory here: name a file, sqlite:PATH")]) from None
     return Path(base) / "haldane"
 
 
@@ -45,6 +48,15 @@ def _address(text: str) -> str:
         raise ValueError(f"HOST:PORT is needed, such as 127.0.0.1:18000, not {text!r}")
     if host.strip("[]") not in ("127.0.0.1", "::1", "localhost"):
         raise ValueError(f"{host} is not a loopback address: every door binds to loopback until TLS is configured")
+    return text
+
+
+def _store(text: str) -> str:
+    kind, _, where = text.partition(":")
+    if kind == "etcd":
+        raise ValueError("etcd is not there yet: sqlite:PATH is")
+    if kind != "sqlite" or not where:
+        raise ValueError(f"sqlite:PATH is needed, not {text!r}")
     return text
 
 
@@ -82,8 +94,10 @@ class Settings(BaseSettings):
     """The admin API, CSDS, health, reflection."""
     http_listen: LoopbackAddress = "127.0.0.1:18002"
     """Console, /metrics, /healthz, /readyz, freeze and unfreeze."""
-    store: str = Field(default_factory=lambda: f"sqlite:{state_directory() / 'haldane.db'}")
-    """`sqlite:PATH` or `etcd:HOST:PORT,...`."""
+    store: Annotated[str, AfterValidator(_store)] = Field(
+        default_factory=lambda: f"sqlite:{state_directory() / 'haldane.db'}"
+    )
+    """Where state lives: `sqlite:PATH`, on a disk of this machine."""
     report_interval: Annotated[Seconds, Field(ge=0.1, le=60)] = 0.2
     """Seconds between an Envoy's load reports while a rollout of one of its services runs; at rest 2 s or this, if it
     is longer. Each report repeats the 61 KB node: 305 KB/s during a rollout, 31 KB/s at rest."""

@@ -14,7 +14,7 @@ _OPTIONS = {"store": "--store", "xds_listen": "--xds", "admin_listen": "--admin"
 
 
 @click.command()
-@click.option("--store", help="Where state lives: sqlite:PATH or etcd:HOST:PORT,... (HALDANE_STORE)")
+@click.option("--store", help="Where state lives: sqlite:PATH (HALDANE_STORE)")
 @click.option("--xds", metavar="HOST:PORT", help="Where proxies connect (HALDANE_XDS_LISTEN)")
 @click.option("--admin", metavar="HOST:PORT", help="The admin API (HALDANE_ADMIN_LISTEN)")
 @click.option("--http", metavar="HOST:PORT", help="Console, metrics, health (HALDANE_HTTP_LISTEN)")

@@ -1,6 +1,9 @@
 """Settings: two places, one order, and everything that is wrong named at once with its key and what would be right."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -96,6 +99,9 @@ BAD: dict[str, tuple[str, list[str]]] = {
     "unknown and unlike": ("zzzz = 1", ["zzzz: is no setting; docs/settings.md lists them"]),
     "not on the loopback": ("xds_listen = '0.0.0.0:18000'", ["xds_listen: 0.0.0.0 is not a loopback address"]),
     "no port": ("xds_listen = 'localhost'", ["xds_listen: HOST:PORT is needed, such as 127.0.0.1:18000"]),
+    "a store that is not there yet": ("store = 'etcd:127.0.0.1:2379'", ["store: etcd is not there yet: sqlite:PATH is"]),
+    "no kind of store": ("store = 'state.db'", ["store: sqlite:PATH is needed, not 'state.db'"]),
+    "a store without a path": ("store = 'sqlite:'", ["store: sqlite:PATH is needed, not 'sqlite:'"]),
     "no duration": ("drain = 'soon'", ["drain: a duration such as 250ms, 5s, 2m or 6h is needed, not 'soon'"]),
     "a boolean duration": ("drain = true", ["drain: seconds, or a duration such as 250ms"]),
     "not a number": ("drain = nan", ["drain: seconds, or a duration such as 250ms"]),
@@ -196,6 +202,19 @@ def test_a_file_that_cannot_be_read_is_refused(
     monkeypatch.setenv("HALDANE_CONFIG", str(tmp_path / name))
     (found,) = refused()
     assert found.startswith(f"HALDANE_CONFIG: {tmp_path / name} cannot be read: {why}")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody without a home")
+def test_somebody_without_a_home_is_told_what_to_say() -> None:
+    """As in a container with a user id of its own: a setting is missing, and it is no fault of ours."""
+    plain = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_STATE_HOME")}
+    program = (
+        "import os, sys, controller.settings, controller.cli.serve; from controller.__main__ import main\n"
+        "os.setuid(54321); sys.exit(main(['serve']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=plain, text=True, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert "store: there is no home directory here: name a file, sqlite:PATH" in done.stderr
 
 
 def documented(heading: str) -> dict[str, str]:
