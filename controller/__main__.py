@@ -86,7 +86,7 @@ def _run(words: Sequence[str], invocation: Invocation) -> int:
     except BrokenPipeError:
         raise
     except Failure as failure:
-        return _tell(failure, json=invocation.json)
+        return _tell(failure, json=invocation.json or asks_for_json(words))
     except click.ClickException as wrong:
         return _tell_usage(wrong, json=invocation.json or asks_for_json(words))
     except Exception as error:

@@ -47,7 +47,7 @@ def _load(name: str, entry: Entry) -> click.Command:
         raise Failure(
             Exit.FAILED,
             f"haldane {name} needs {' and '.join(missing)}, not installed here",
-            hint=f"pip install 'haldane[{name}]'",
+            hint=f"pip install {' '.join(missing)}",
         )
     module, _, attribute = entry.target.partition(":")
     command = getattr(importlib.import_module(module), attribute)

@@ -99,7 +99,10 @@ BAD: dict[str, tuple[str, list[str]]] = {
     "unknown and unlike": ("zzzz = 1", ["zzzz: is no setting; docs/settings.md lists them"]),
     "not on the loopback": ("xds_listen = '0.0.0.0:18000'", ["xds_listen: 0.0.0.0 is not a loopback address"]),
     "no port": ("xds_listen = 'localhost'", ["xds_listen: HOST:PORT is needed, such as 127.0.0.1:18000"]),
-    "a store that is not there yet": ("store = 'etcd:127.0.0.1:2379'", ["store: etcd is not there yet: sqlite:PATH is"]),
+    "a store that is not there yet": (
+        "store = 'etcd:127.0.0.1:2379'",
+        ["store: etcd is not there yet: sqlite:PATH is"],
+    ),
     "no kind of store": ("store = 'state.db'", ["store: sqlite:PATH is needed, not 'state.db'"]),
     "a store without a path": ("store = 'sqlite:'", ["store: sqlite:PATH is needed, not 'sqlite:'"]),
     "no duration": ("drain = 'soon'", ["drain: a duration such as 250ms, 5s, 2m or 6h is needed, not 'soon'"]),
