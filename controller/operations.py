@@ -169,7 +169,10 @@ class Operations:
         )
         fingerprint = _digest("freeze", *sorted(set(scopes)), why, str(ttl), mode)
         if done := await self._done(request_id, fingerprint):
-            return tuple(f for f in view.freezes if f.scope in scopes), done
+            if not (held := tuple(f for f in view.freezes if f.scope in scopes)):
+                told = f"request {request_id!r} set a freeze at revision {done}, which is no longer in force"
+                raise Refusal(Code.CONFLICT, f"{told}: freeze again with another id")
+            return held, done
         entry = _entry("freeze_set", who, why, ",".join(f.scope for f in freezes))
         entry = entry.model_copy(update={"details": {"mode": mode.value, "until": until}})
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)

@@ -34,7 +34,7 @@ def console_routes(
     operations: Operations, observatory: Observatory, fleet: Fleet, *, ready: Callable[[], str | None]
 ) -> list[web.RouteDef]:
     """The routes of the console, for the HTTP door."""
-    tail = Tail(operations)
+    tail = Tail(operations, observatory)
 
     async def state(_request: web.Request) -> web.Response:
         return web.json_response(_finite(page_state(observatory, fleet, await tail.lines(), ready())))

@@ -1,5 +1,7 @@
 """What the page shows, as plain values for JSON: the stored state, what is seen of it now, and the ledger's end."""
 
+import asyncio
+import contextlib
 from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
@@ -13,29 +15,33 @@ from controller.ports import Fleet, Live, Observatory, ProxyStatus, Traffic
 TAIL = 30
 """Lines of the ledger on the page."""
 PAGE = 1000
+PATIENCE = 2.0
+"""Seconds for the store to tell of its ledger: the rest of the page must not wait for a disk that hangs."""
 
 
 class Tail:
     """The last lines of the ledger, read on from where it was read last."""
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Operations, observatory: Observatory) -> None:
         self._operations = operations
-        self._after = 0
+        self._observatory = observatory
+        self._after: int | None = None
         self._lines: deque[LedgerLine] = deque(maxlen=TAIL)
 
     async def lines(self) -> list[LedgerLine]:
-        """The newest first. While the store does not answer, those that were read before."""
-        try:
-            while await self._read_on() == PAGE:
-                pass
-        except Refusal:
-            pass
+        """The newest first. While the store does not answer, or hangs, those that were read before."""
+        if self._after is None:  # each line's number is the revision that it made
+            self._after = max(0, self._observatory.view().revision - TAIL)
+        with contextlib.suppress(Refusal, TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while await self._read_on(self._after) == PAGE:
+                    pass
         return list(reversed(self._lines))
 
-    async def _read_on(self) -> int:
-        page = await self._operations.events(after=self._after, limit=PAGE)
+    async def _read_on(self, after: int) -> int:
+        page = await self._operations.events(after=after, limit=PAGE)
         for line in page:
-            if line.sequence > self._after:
+            if line.sequence > (self._after or 0):  # else another page's reader was faster
                 self._after = line.sequence
                 self._lines.append(line)
         return len(page)

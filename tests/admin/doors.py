@@ -44,9 +44,11 @@ def service_file(name: str = "scorer", port: int = 10000) -> str:
 
 
 class LosableStore(MemoryStore):
-    """A store that can go away and come back. While `mute` is set, an act is applied but its answer is lost."""
+    """A store that can go away and come back. While `mute` is set, an act is applied but its answer is lost; while it
+    is `hung`, its ledger does not answer."""
 
     away = False
+    hung = False
     mute = False
 
     async def load(self) -> View:
@@ -66,6 +68,8 @@ class LosableStore(MemoryStore):
 
     async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
         self._answer()
+        if self.hung:
+            await asyncio.sleep(3600)
         return await super().events(service=service, after=after, limit=limit)
 
     def write(self, entry: Entry) -> None:

@@ -116,6 +116,13 @@ async def test_the_ledgers_end_is_shown_newest_first(doors: Doors) -> None:
     assert (await state(doors))["ledger"][0]["kind"] == "last"
 
 
+async def test_a_store_that_hangs_takes_the_ledger_from_the_page_alone(served: Doors) -> None:
+    """A disk that does not answer: weights, verdicts and freezes are shown all the same."""
+    before = await state(served)
+    served.store.hung = True
+    assert await state(served) == before
+
+
 async def test_without_the_store_the_page_shows_what_is_served(served: Doors) -> None:
     """An outage of the store takes nothing from the page but news."""
     before = await state(served)

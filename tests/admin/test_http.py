@@ -104,6 +104,17 @@ async def test_a_retry_with_the_same_request_id_sets_one_freeze(doors: Doors) ->
     assert (status, answer["error"]) == (400, "REQUEST_ID_REUSED")
 
 
+async def test_a_retry_of_a_freeze_that_was_lifted_meanwhile_promises_nothing(doors: Doors) -> None:
+    """Nothing is frozen any more, and nobody is told that it is."""
+    asked = {**FREEZE, "request_id": "f-1"}
+    await post(doors, "/freeze", asked)
+    await post(doors, "/unfreeze", {"service": None, "reason": "over"})
+    status, answer = await post(doors, "/freeze", asked)
+    assert (status, answer["error"]) == (409, "CONFLICT")
+    assert "no longer in force" in answer["message"]
+    assert await get(doors, "/freeze") == (200, [])
+
+
 async def test_a_freeze_that_is_not_durable_is_not_promised(doors: Doors) -> None:
     """503 while the store does not answer."""
     doors.store.away = True
