@@ -92,7 +92,9 @@ def read_service(text: str) -> Linted:
             if report.clean(found.field, *found.against):
                 report.add(found.field, found.message)
     elif not malformed:
-        report.add("", "a service file is a mapping that begins with 'service: NAME'", root.line if root else 1)
+        # An empty document begins after its mark, which may be after the end of the text.
+        line = min(root.line, len(text.splitlines())) if root else 1
+        report.add("", "a service file is a mapping that begins with 'service: NAME'", max(1, line))
     return Linted(None, report.all()) if report.found else Linted(service, ())
 
 

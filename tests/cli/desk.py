@@ -23,7 +23,7 @@ from tests.admin.doors import ToldClock, ToldFleet, ToldObservatory
 
 T = TypeVar("T")
 
-WITHIN = 20.0
+WITHIN = 60.0
 """Seconds in which whatever a test waits for must have come."""
 
 

@@ -34,6 +34,7 @@ def is_whole(linted: Linted, text: str) -> None:
 
 @given(st.text() | st.lists(PIECES | ODD, max_size=60).map("".join))
 @example("\ud800")
+@example("---")
 @example("? ")
 @example("- - - - - - - - - - - - - - - - - - - - - -")
 @example("{a, b, a}")
