@@ -7,7 +7,7 @@ import click
 from controller.cli.client import Client
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json, print_table, service_document
-from controller.cli.words import NONE, awaited, clean, clock, freeze_line, scope, span, synced, weights
+from controller.cli.words import NONE, awaited, clean, clock, conditions, freeze_line, scope, span, synced, weights
 from controller.core.units import format_parts
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
@@ -77,9 +77,14 @@ def _row(service: pb.Service) -> list[str]:
         rollout.canary or NONE,
         weights(service.weights, service.stable),
         synced(rollout) if rollout.phase else NONE,
-        "stable: harm" if rollout.stable_verdict == "harm" else rollout.verdict or NONE,
+        "stable: harm" if rollout.stable_verdict == "harm" else _verdict(rollout),
         "; ".join(f"{f.mode}: {scope(f)}, {f.who}" for f in service.freezes) or NONE,
     ]
+
+
+def _verdict(rollout: pb.Rollout) -> str:
+    """The judge's word, and what stands in its way, so that a blind rollout does not look like a quiet one."""
+    return ": ".join([rollout.verdict or NONE, *(condition.code for condition in conditions(rollout)[:1])])
 
 
 def _told(service: pb.Service, now: float) -> list[str]:

@@ -12,7 +12,7 @@ from controller.cli.client import Client
 from controller.cli.feed import Feed, Lost
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json
-from controller.cli.words import clock, rollout_line
+from controller.cli.words import clock, conditions, rollout_line
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 QUIET = 10.0
@@ -83,6 +83,7 @@ class Lines:
             rollout.step,
             sorted(rollout.weights.items()),
             rollout.verdict,
+            [condition.code for condition in conditions(rollout)],
             (rollout.proxies_synced, rollout.proxies_total),
             [freeze.scope for freeze in rollout.freezes],
             rollout.diverted,

@@ -53,6 +53,11 @@ def step(rollout: pb.Rollout) -> str:
     return f"step {rollout.step + 1} of {len(rollout.steps)}" if rollout.steps else f"step {rollout.step + 1}"
 
 
+def conditions(rollout: pb.Rollout) -> list[pb.ReasonInfo]:
+    """The grounds that are no evidence but what stands in its way: warming, blind, no traffic, an incident."""
+    return [ground for ground in rollout.details if ground.limit <= 0]
+
+
 def awaited(rollout: pb.Rollout) -> list[str]:
     """What automation does or waits for: its reasons without the words of the verdict's grounds, told apart."""
     said = []
@@ -75,7 +80,8 @@ def rollout_line(rollout: pb.Rollout) -> str:
     said += [f"ON THE FALLBACK: {rollout.diverted}"] if rollout.diverted else []
     said += [freeze_line(freeze) for freeze in rollout.freezes]
     said += [f"stable harm: {reason}" for reason in rollout.stable_reasons if rollout.stable_verdict == "harm"]
-    return clean(" | ".join([*said, *(awaited(rollout) or rollout.reasons[:1])]))
+    said += [condition.text for condition in conditions(rollout)]
+    return clean(" | ".join([*said, *(awaited(rollout) or ([] if rollout.details else rollout.reasons[:1]))]))
 
 
 def scope(freeze: pb.FreezeInfo) -> str:

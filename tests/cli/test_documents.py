@@ -176,3 +176,13 @@ def test_what_has_no_number_is_null(scorer: Path, haldane: Haldane, desk: Desk) 
     done = haldane("get", "scorer", "-o", "json")
     assert "Infinity" not in done.out
     assert done.document["rollout"]["traffic"]["v2"]["p99_ms"] is None
+
+
+def test_a_blind_rollout_does_not_look_like_a_quiet_one(scorer: Path, haldane: Haldane, desk: Desk) -> None:
+    """What stands in the judge's way is said wherever the verdict is: UNKNOWN alone may mean that all goes well."""
+    haldane(*START)
+    blind = Reason("blind", "no reports on both versions for 42 s")
+    desk.see("scorer", Live(Verdict(Outcome.UNKNOWN, (blind,), blind=True), "60 s of the dwell at 5% are left"))
+    assert "unknown: blind" in haldane("list").out
+    line = haldane("pause", "scorer").out
+    assert "no reports on both versions for 42 s | " in line
