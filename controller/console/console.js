@@ -1,4 +1,3 @@
-"use strict";
 // Asks for the state once a second and draws it; says so at once when no answer comes.
 
 import { alarm, fillCard, makeCard } from "./service.js";

@@ -1,4 +1,3 @@
-"use strict";
 // The card of one service: what is the state, what is Haldane doing, why, and what can be done about it.
 
 import { count, element, figure, millis, percent, share, span } from "./words.js";

@@ -1,4 +1,3 @@
-"use strict";
 // The kill switch: one dialog that asks why, by the same door as curl. What is done is durable once it closes.
 
 const part = (id) => document.getElementById(`switch-${id}`);

@@ -1,4 +1,3 @@
-"use strict";
 // How values are told, and how elements are made. All text goes in as text, never as markup.
 
 export function element(tag, attributes, ...children) {

@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def demo(folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+def demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """The demo under way, with everything that it writes in that folder."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "controller", "demo", *more],
+        [sys.executable, "-m", "controller", "demo"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,23 +1,28 @@
 """Models that are served by gRPC: an error inside a 200 is an error."""
 
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+
 import grpc
 import pytest
 
 from controller.demo.processes import Children
-from tests.integration.world import QUICK, world
+from tests.integration.world import QUICK, World, world
 from tests.support.grpc_model import GrpcModelServer, steady_calls
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
 
 
-@pytest.mark.parametrize("fault", ["it dies", pytest.param("it hangs", marks=pytest.mark.soak)])
-async def test_a_canary_that_gives_no_answer_is_taken_back(processes: Children, fault: str) -> None:
-    """A server that is gone, or that takes calls and never answers: clients get statuses of Envoy's own."""
-    v1, v2 = GrpcModelServer("v1"), GrpcModelServer("v2")
-    for server in (v1, v2):
+@contextlib.asynccontextmanager
+async def on_trial(processes: Children) -> AsyncIterator[tuple[World, GrpcModelServer, Counter[str]]]:
+    """A rollout of the second of two gRPC servers, past its warm-up: the world, the canary, what callers have seen."""
+    canary = GrpcModelServer("v2")
+    servers = (GrpcModelServer("v1"), canary)
+    for server in servers:
         await server.start()
-    places = {"v1": v1.address, "v2": v2.address}
+    places = {server.version: server.address for server in servers}
     async with (
         world(processes, policy=QUICK, served="grpc", endpoints=places) as at,
         steady_calls(at.entry, 100) as seen,
@@ -25,42 +30,35 @@ async def test_a_canary_that_gives_no_answer_is_taken_back(processes: Children, 
         await wait_until(lambda: seen["v1"] > 20)
         await at.start()
         await at.reach("PROGRESSING")
-        if fault == "it dies":
-            await v2.crash()
-        else:
-            v2.hangs = True
-        await at.reach("ROLLED_BACK")
-        v2_before = seen["v2"]
-        v1_before = seen["v1"]
-        await wait_until(lambda: seen["v1"] > v1_before + 50)
-        assert seen["v2"] == v2_before
-    for server in (v1, v2):
+        yield at, canary, seen
+    for server in servers:
         await server.crash()
+
+
+@pytest.mark.parametrize("fault", ["it dies", pytest.param("it hangs", marks=pytest.mark.soak)])
+async def test_a_canary_that_gives_no_answer_is_taken_back(processes: Children, fault: str) -> None:
+    """A server that is gone, or that takes calls and never answers: clients get statuses of Envoy's own."""
+    async with on_trial(processes) as (at, canary, seen):
+        if fault == "it dies":
+            await canary.crash()
+        else:
+            canary.hangs = True
+        await at.reach("ROLLED_BACK")
+        before = Counter(seen)
+        await wait_until(lambda: seen["v1"] > before["v1"] + 50)
+        assert seen["v2"] == before["v2"]
 
 
 async def test_a_canary_that_fails_inside_http_200_is_taken_back(processes: Children) -> None:
     """INTERNAL is harm; INVALID_ARGUMENT, which is the caller's own fault, was none before."""
-    v1, v2 = GrpcModelServer("v1"), GrpcModelServer("v2")
-    for server in (v1, v2):
-        await server.start()
-    places = {"v1": v1.address, "v2": v2.address}
-    async with (
-        world(processes, policy=QUICK, served="grpc", endpoints=places) as at,
-        steady_calls(at.entry, 100) as seen,
-    ):
-        await wait_until(lambda: seen["v1"] > 20)
-        await at.start()
-        await at.reach("PROGRESSING")
-        v2.errors, v2.code = 0.5, grpc.StatusCode.INVALID_ARGUMENT
+    async with on_trial(processes) as (at, canary, seen):
+        canary.errors, canary.code = 0.5, grpc.StatusCode.INVALID_ARGUMENT
         await wait_until(lambda: seen["INVALID_ARGUMENT"] > 20)
         assert (await at.rollout()).traffic["v2"].errors == 0
-        v2.code = grpc.StatusCode.INTERNAL
+        canary.code = grpc.StatusCode.INTERNAL
         told = await at.reach("ROLLED_BACK")
         assert "server errors" in told.phase_reason
         assert seen["INTERNAL"] > 0
-        before = sum(seen.values())
-        v1_before = seen["v1"]
-        await wait_until(lambda: seen["v1"] > v1_before + 50)
-        assert sum(seen.values()) - before <= seen["v1"] - v1_before + 10  # all but those under way
-    for server in (v1, v2):
-        await server.crash()
+        before = Counter(seen)
+        await wait_until(lambda: seen["v1"] > before["v1"] + 50)
+        assert seen.total() - before.total() <= seen["v1"] - before["v1"] + 10  # all but those under way
