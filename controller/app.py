@@ -105,8 +105,11 @@ class Controller:
             observer=self._reports,
         )
         self._recorder = Recorder(store, clock)
-        self._operations = Operations(store, clock, settings.hooks, settings.metrics)
+        self._operations = Operations(store, clock, settings.hooks, settings.metrics, self._void)
         self._unready: str | None = "starting"
+
+    def _void(self, service: str, version: str) -> bool:
+        return self._book.void(service, version, self._clock.monotonic())
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Open the doors, run until `stop`, then drain. Raises `Unstartable`."""
@@ -181,6 +184,7 @@ class Controller:
         work = (
             loop.follow(self._publish),
             loop.run(),
+            loop.feel_the_store(),
             self._recorder.run(),
             custom.run(loop.view),
             notifications.run(audiences),

@@ -192,6 +192,21 @@ class Loop:
                 self._turn += 1
                 self._turned.notify_all()
 
+    async def feel_the_store(self) -> None:
+        """Ask now and then whether the store answers, for ever: the metrics say so also while nothing is written."""
+        lost = False
+        while True:
+            try:
+                await self._store.load()
+                if lost:
+                    self._meter.store_answers(True)
+                lost = False
+            except StoreLost as error:
+                self._meter.store_answers(False)
+                log.warning("store_lost", reason=str(error))
+                lost = True
+            await asyncio.sleep(SAVE_EVERY)
+
     async def save(self) -> None:
         """Keep every session, so that a restart goes on with its evidence."""
         for service, session in self._sessions.items():

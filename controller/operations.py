@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from pydantic import JsonValue
@@ -23,7 +23,7 @@ from controller.core.units import format_duration
 from controller.core.verdict import Verdict
 from controller.core.view import FIXED_RESPONSE, Change, Entry, LedgerLine, ServiceState, View
 from controller.faults import reach
-from controller.ports import Clock, Conflict, Frozen, ReusedId, Store, StoreLost
+from controller.ports import Clock, Conflict, Frozen, NotWritten, ReusedId, Store, StoreLost
 
 MAX_REASON = 1024
 """Characters of a reason. What is longer is a document: link to it."""
@@ -39,14 +39,23 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udf
 class Operations:
     """The operator's acts. Every method raises `Refusal`; what it returns is durable.
 
-    `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use.
+    `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use; `void`
+    says whether a version of a service is known to have no healthy endpoint.
     """
 
-    def __init__(self, store: Store, clock: Clock, hooks: Collection[str] = (), metrics: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        hooks: Collection[str] = (),
+        metrics: Collection[str] = (),
+        void: Callable[[str, str], bool] = lambda *_: False,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._hooks = hooks
         self._metrics = metrics
+        self._void = void
 
     async def apply(
         self, text: str, *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
@@ -120,7 +129,8 @@ class Operations:
             if command.verb is Verb.START and (unknown := self._unknown(state.spec)):
                 told = "; ".join(violation.message for violation in unknown)
                 raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {told}")
-            decision = obey(state, command, self._clock.wall())
+            void = state.rollout is not None and self._void(service, state.rollout.stable)
+            decision = obey(state, command, self._clock.wall(), stable_void=void)
             change = change_of(state, decision, who, fingerprint, _id(request_id))
             try:
                 return await self._stored(service, await self._command(change))
@@ -234,8 +244,11 @@ class Operations:
             raise Refusal(Code.CONFLICT, f"somebody else was faster: {conflict}") from conflict
         except ReusedId as reused:
             raise Refusal(Code.REQUEST_ID_REUSED, str(reused)) from reused
+        except NotWritten as lost:
+            raise Refusal(Code.NOT_DURABLE, f"not durable, nothing was changed: {lost}") from lost
         except StoreLost as lost:
-            raise Refusal(Code.NOT_DURABLE, f"not durable: {lost}") from lost
+            told = f"not durable yet, perhaps later: {lost}. The same request with request_id {change.id} tells"
+            raise Refusal(Code.NOT_DURABLE, told) from lost
 
     async def _stored(self, service: str, revision: int) -> ServiceState:
         """The state as the store has it now, at `revision` or later."""

@@ -80,7 +80,7 @@ def _take_back(state: ServiceState, rollout: Rollout, seen: Seen, why: str, caus
     if freeze:
         text = f"rollback suppressed by the freeze of {freeze.who} ({freeze.reason}): {why}"
         return _once(state, rollout, Kind.SUPPRESSED, f"{freeze.scope}@{freeze.since:.3f}:{cause}", text)
-    if seen.stable_void:
+    if seen.stable_void and rollout.weight:
         text = f"no rollback into a void: {rollout.stable} has no healthy endpoint; --force overrides. The cause: {why}"
         return _once(state, rollout, Kind.VOID, f"void:{cause}", text)
     return move(state, rollout, Event.ROLLBACK, Kind.ROLLBACK, Act.ROLLBACK, why, now)

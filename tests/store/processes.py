@@ -38,7 +38,8 @@ class Child:
             ready, _, _ = select.select([self._out], [], [], max(0.0, end - time.monotonic()))
             chunk = os.read(self._out, 65536) if ready else b""
             if not chunk:
-                raise AssertionError(f"the child said nothing more: {self.told()}")
+                why = f"within {PATIENCE:g} s" if not ready else f"and ended with {self.process.wait()}"
+                raise AssertionError(f"the child said nothing more {why}: {self.told()}")
             self._rest += chunk
         line, self._rest = self._rest.split(b"\n", 1)
         return dict(json.loads(line))
