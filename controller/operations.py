@@ -31,6 +31,7 @@ MAX_REQUEST_ID = 128
 MAX_TTL = 30 * 86_400.0
 """Seconds of a freeze's longest ttl: 30 days. A longer one is a freeze without an end, and should look like one."""
 RETRIES = 5
+SILENT = "the store does not answer"
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, those that turn the direction of writing, and halves of surrogate pairs."""
@@ -201,14 +202,14 @@ class Operations:
         try:
             return await self._store.events(service=service, after=after, limit=limit)
         except StoreLost as lost:
-            raise Refusal(Code.NOT_DURABLE, f"the store does not answer: {lost}") from lost
+            raise Refusal(Code.NOT_DURABLE, f"{SILENT}: {lost}") from lost
 
     async def view(self) -> View:
         """Everything, as the store has it now."""
         try:
             return await self._store.load()
         except StoreLost as lost:
-            raise Refusal(Code.NOT_DURABLE, f"the store does not answer: {lost}") from lost
+            raise Refusal(Code.NOT_DURABLE, f"{SILENT}: {lost}") from lost
 
     def _unknown(self, spec: Service) -> list[Violation]:
         """What the policy names that the settings do not have."""
@@ -228,7 +229,7 @@ class Operations:
         try:
             applied = await self._store.applied(request_id) if request_id else None
         except StoreLost as lost:
-            raise Refusal(Code.NOT_DURABLE, f"the store does not answer: {lost}") from lost
+            raise Refusal(Code.NOT_DURABLE, f"{SILENT}: {lost}") from lost
         if applied is None:
             return 0
         if applied.fingerprint != fingerprint:
@@ -252,7 +253,10 @@ class Operations:
 
     async def _stored(self, service: str, revision: int) -> ServiceState:
         """The state as the store has it now, at `revision` or later."""
-        view = await self.view()
+        try:
+            view = await self._store.load()
+        except StoreLost as lost:
+            raise Refusal(Code.NOT_DURABLE, f"applied at revision {revision}, then {SILENT}: {lost}") from lost
         if view.revision < revision:
             raise Refusal(Code.NOT_DURABLE, f"the store went back from revision {revision} to {view.revision}")
         return find(view, service)
