@@ -1,12 +1,17 @@
 """The loop: what is observed is judged, what is decided becomes true in the store, and nothing else moves."""
 
+import asyncio
+
 import pytest
 
 from controller.core.commands import Verb
 from controller.core.decision import Sync
+from controller.core.errors import Code, Refusal
 from controller.core.guard import ALL
 from controller.core.rollout import Phase
-from controller.core.view import Change
+from controller.core.routing import cluster_name
+from controller.core.telemetry import Metered
+from controller.core.view import Change, View
 from controller.ports import StoreLost
 from controller.store.memory import MemoryStore
 from tests.loop.world import TwoClocks, reach, running
@@ -163,6 +168,90 @@ async def test_a_store_that_is_away_moves_nothing_and_is_tried_again() -> None:
         assert world.figures.up[-1] is False
         store.full = False
         await reach(world, Phase.ROLLED_BACK, within=4, canary_errors=0.5)
+
+
+class Mumbling(MemoryStore):
+    """A store that does what it is told, and whose answers get lost, until they do not."""
+
+    lost = False
+
+    async def commit(self, change: Change, token: int) -> int:
+        revision = await super().commit(change, token)
+        if self.lost:
+            raise StoreLost("no answer")
+        return revision
+
+
+async def test_what_came_true_without_an_answer_is_not_written_twice() -> None:
+    """Sight is lost while the store's answers are: one line says so, and a freeze whose time is over ends once."""
+    clock = TwoClocks()
+    store = Mumbling(clock=clock)
+    async with running(store, clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        await world.ticks(4)
+        await world.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=5)
+        await world.look()
+        store.lost = True
+        for _ in range(20):
+            clock.pass_by(1)
+            await world.look()
+        store.lost = False
+        await world.look()
+        kinds = await world.kinds()
+        assert (kinds.count("blind"), kinds.count("freeze_expired")) == (1, 1)
+        assert not (await store.load()).freezes
+
+
+async def test_a_rollback_that_came_true_without_an_answer_is_gone_on_with() -> None:
+    """The loop learns of it as everybody does, by the store's watch, and does not do it again."""
+    clock = TwoClocks()
+    store = Mumbling(clock=clock)
+    async with running(store, clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        store.lost = True
+        await world.ticks(8, canary_errors=0.5)
+        store.lost = False
+        await reach(world, Phase.ROLLED_BACK, within=4)
+        assert (await world.kinds()).count("rollback") == 1
+
+
+async def test_the_metrics_say_that_the_store_is_away_also_when_nothing_is_written() -> None:
+    """It is asked now and then; and said to be back once it is."""
+
+    class Away(MemoryStore):
+        away = False
+
+        async def load(self) -> View:
+            if self.away:
+                raise StoreLost("the disk has not answered")
+            return await super().load()
+
+    clock = TwoClocks()
+    store = Away(clock=clock)
+    async with running(store, clock) as world:
+        feeling = asyncio.create_task(world.loop.feel_the_store())
+        for away in (True, False):
+            store.away = away
+            await asyncio.sleep(11)
+            assert world.figures.up[-1] is not away
+        feeling.cancel()
+
+
+async def test_an_operators_rollback_does_not_go_into_a_void_unless_by_force() -> None:
+    """The proxies say that stable has no healthy server: the traffic stays, and the operator is told what overrides."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        world.book.metrics("envoy-1", Metered(1.0, healthy={cluster_name("scorer", "v1"): 0}), clock.now)
+        with pytest.raises(Refusal, match="no healthy endpoint") as refused:
+            await world.act(Verb.ROLLBACK)
+        assert refused.value.code is Code.NO_ENDPOINTS
+        assert (await world.state()).weights == {"v2": 2000, "v1": 8000}
+        await world.act(Verb.ROLLBACK, force=True)
+        assert (await world.state()).weights == {"v2": 0, "v1": 10_000}
 
 
 async def test_after_a_rollback_the_watch_goes_on() -> None:

@@ -110,7 +110,7 @@ class World:
         self.book = Book()
         self.fleet = ToldFleet()
         self.figures = Figures()
-        self.operations = Operations(store, clock)
+        self.operations = Operations(store, clock, void=lambda *which: self.book.void(*which, clock.now))
         self.recorder = Recorder(store, clock)
         self.published: list[View] = []
         self.readings: dict[str, Reading] = {}
