@@ -35,6 +35,7 @@ from controller.operations import Operations
 from controller.outbound import open_session
 from controller.pb.haldane.admin.v1 import admin_pb2
 from controller.ports import Audience, Unusable
+from controller.pulse import feel_the_store
 from controller.recorder import Recorder
 from controller.settings import Settings
 from controller.store.sqlite import SqliteStore
@@ -184,7 +185,7 @@ class Controller:
         work = (
             loop.follow(self._publish),
             loop.run(),
-            loop.feel_the_store(),
+            feel_the_store(self._store, self._metrics),
             self._recorder.run(),
             custom.run(loop.view),
             notifications.run(audiences),

@@ -12,6 +12,8 @@ from controller.ports import Store
 
 WHO = "haldane"
 """Who the ledger names for what automation does."""
+AT_ONCE = 10
+"""Lines written at most between two looks, so that what has to move does not wait for what happened."""
 MOST_WAITING = 1000
 """Lines that wait at most, should the store be away for long; beyond it the oldest are dropped."""
 
@@ -37,10 +39,15 @@ class Diary:
         kind, weights = begins if holds else ends, state.weights
         self.note(Entry(kind=kind, service=state.name, who=WHO, why=why, weights_before=weights, weights_after=weights))
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._waiting)
+
     async def write(self) -> None:
-        """Write what waits. `StoreError` leaves the rest waiting; what was written all the same is not written twice,
-        since its id stays."""
-        while self._waiting:
+        """Write some of what waits. `StoreError` leaves the rest waiting; what was written all the same is not
+        written twice, since its id stays."""
+        for _ in range(min(AT_ONCE, len(self._waiting))):
             await self._store.commit(self._waiting[0], self._token)
             self._waiting.popleft()
 

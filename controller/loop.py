@@ -26,6 +26,7 @@ from controller.core.verdict import Outcome, Verdict, Window
 from controller.core.view import Entry, ServiceState, View
 from controller.core.watch import Watch, look
 from controller.diary import WHO, Diary
+from controller.keeper import Keeper
 from controller.operations import change_of
 from controller.ports import (
     Archive,
@@ -45,8 +46,11 @@ from controller.recorder import Recorder
 
 IDLE = 0.5
 """Seconds between two looks when nothing is reported: what depends on time alone is noticed this late at most."""
-SAVE_EVERY = 5.0
-"""Seconds between two saves of a session: what a crash costs of the evidence."""
+
+_CHORES = "(chores)"
+"""Under way beside the services' looks; no service can have this name."""
+
+Step = Callable[[], Awaitable[None]]
 
 log = structlog.get_logger()
 
@@ -87,7 +91,8 @@ class Loop:
         token: int,
     ) -> None:
         self._store = store
-        self._archive = archive
+        self._keeper = Keeper(archive, clock)
+        self._under_way: dict[str, asyncio.Task[None]] = {}
         self._recorder = recorder
         self._book = book
         self._fleet = fleet
@@ -99,7 +104,6 @@ class Loop:
         self._token = token
         self._sessions: dict[str, Session] = {}
         self._verdicts: dict[str, tuple[Verdict, str]] = {}
-        self._saved: dict[str, float] = {}
         self._awaited: dict[str, int] = {}
         self._watches: dict[str, Watch] = {}
         self._health: dict[str, Verdict] = {}
@@ -174,59 +178,67 @@ class Loop:
         self._view = view
         states = view.services.values()
         self._book.follow(cluster_name(state.name, v.name) for state in states for v in state.spec.versions)
-        for remembered in (self._sessions, self._verdicts, self._saved, self._awaited, self._watches, self._health):
+        for remembered in (self._sessions, self._verdicts, self._awaited, self._watches, self._health):
             for gone in remembered.keys() - view.services.keys():
                 del remembered[gone]
+                self._keeper.forget(gone)
         self._recorder.follow(view)
 
     async def run(self) -> None:
-        """Look at everything whenever there is news, for ever."""
-        while True:
-            # Not asyncio.wait_for: before Python 3.12 it can swallow a cancellation.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(IDLE):
-                    await self._news.wait()
-            self._news.clear()
-            await self._turn_once()
-            async with self._turned:
-                self._turn += 1
-                self._turned.notify_all()
-
-    async def feel_the_store(self) -> None:
-        """Ask now and then whether the store answers, for ever: the metrics say so also while nothing is written."""
-        lost = False
-        while True:
-            try:
-                await self._store.load()
-                if lost:
-                    self._meter.store_answers(True)
-                lost = False
-            except StoreLost as error:
-                self._meter.store_answers(False)
-                log.warning("store_lost", reason=str(error))
-                lost = True
-            await asyncio.sleep(SAVE_EVERY)
+        """Look at everything whenever there is news, for ever; and keep what is known of it."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keeper.run())
+            while True:
+                # Not asyncio.wait_for: before Python 3.12 it can swallow a cancellation.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(IDLE):
+                        await self._news.wait()
+                self._news.clear()
+                await self._turn_once(tasks)
+                async with self._turned:
+                    self._turn += 1
+                    self._turned.notify_all()
 
     async def save(self) -> None:
         """Keep every session, so that a restart goes on with its evidence."""
         for service, session in self._sessions.items():
-            await self._keep(service, session)
+            self._keeper.keep(service, session)
+        await self._keeper.save()
 
     # One turn.
 
-    async def _turn_once(self) -> None:
-        """Look at every service first; what is only written down comes after what may have to move."""
-        states = self._view.services.values()
-        steps: list[Callable[[], Awaitable[None]]] = [partial(self._attend, state) for state in states]
-        for step in (*steps, self._end_freezes, self._diary.write):
-            try:
-                await step()
-            except StoreError as error:
-                self._meter.store_answers(not isinstance(error, StoreLost))
-                log.warning("not_committed", error=type(error).__name__, reason=str(error))
-            except Exception:
-                # A fault in one rollout must not end the watch over the others.
-                log.exception("look_failed")
+    async def _turn_once(self, tasks: asyncio.TaskGroup) -> None:
+        """Look at every service; what is only written down comes after what may have to move.
+
+        A look whose write takes long goes on beside the next turns: no service waits for another one's.
+        """
+        await self._side_by_side(tasks, {s.name: partial(self._attend, s) for s in self._view.services.values()})
+        await self._side_by_side(tasks, {_CHORES: self._do_chores})
+
+    async def _side_by_side(self, tasks: asyncio.TaskGroup, steps: Mapping[str, Step]) -> None:
+        """Begin the steps that are not under way yet, and wait for them, but not for long."""
+        for name in steps.keys() - self._under_way.keys():
+            self._under_way[name] = tasks.create_task(self._try(steps[name]))
+        under_way = [self._under_way[name] for name in steps]
+        if under_way:
+            await asyncio.wait(under_way, timeout=IDLE)
+        self._under_way = {name: task for name, task in self._under_way.items() if not task.done()}
+
+    async def _do_chores(self) -> None:
+        await self._try(self._end_freezes)
+        await self._diary.write()
+        if self._diary.waits:
+            self._news.set()
+
+    async def _try(self, step: Step) -> None:
+        """Do it. A fault in one rollout must not end the watch over the others."""
+        try:
+            await step()
+        except StoreError as error:
+            self._meter.store_answers(not isinstance(error, StoreLost))
+            log.warning("not_committed", error=type(error).__name__, reason=str(error))
+        except Exception:
+            log.exception("look_failed")
 
     async def _attend(self, state: ServiceState) -> None:
         """Look at one service; not while what was decided last has yet to come back from the store."""
@@ -263,8 +275,8 @@ class Loop:
         try:
             if not decision.holds:
                 await self._commit(state, after, verdict, decision)
-            elif started - self._saved.get(state.name, 0.0) >= SAVE_EVERY:
-                await self._keep(state.name, after)
+            else:
+                self._keeper.keep_now_and_then(state.name, after)
         finally:
             self._recorder.note(state, after, window, decided=not decision.holds)
         self._meter.ticked(self._clock.monotonic() - started)
@@ -282,14 +294,10 @@ class Loop:
         session = self._sessions.get(state.name)
         if session and session.rollout_id == state.rollout.id:
             return session
-        stored = await self._archive.load_session(state.name, state.rollout.id)
-        if stored:
-            try:
-                session = Session.load(stored)
-                await self._recorder.resume(state, session)
-                return session
-            except ValueError as error:
-                log.warning("session_unreadable", service=state.name, reason=str(error))
+        kept = await self._keeper.load(state.name, state.rollout.id)
+        if kept:
+            await self._recorder.resume(state, kept)
+            return kept
         self._book.reset(state.name)
         return Session.of(state)
 
@@ -298,7 +306,7 @@ class Loop:
             return
         after = entered(session, decision.state)
         self._sessions[state.name] = after
-        await self._keep(state.name, after)
+        self._keeper.keep(state.name, after)
 
     async def _store_decision(
         self, state: ServiceState, verdict: Verdict, decision: Decision, evidence: Mapping[str, Any] | None = None
@@ -323,10 +331,6 @@ class Loop:
             revision=revision,
         )
         return True
-
-    async def _keep(self, service: str, session: Session) -> None:
-        self._saved[service] = self._clock.monotonic()
-        await self._archive.save_session(service, session.rollout_id, session.dump())
 
     async def _watch(self, state: ServiceState) -> None:
         """One look at a stable while no rollout runs; what was seen of the last rollout stays on show."""

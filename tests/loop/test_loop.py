@@ -11,7 +11,7 @@ from controller.core.guard import ALL
 from controller.core.rollout import Phase
 from controller.core.routing import cluster_name
 from controller.core.telemetry import Metered
-from controller.core.view import Change, View
+from controller.core.view import Change, Entry
 from controller.ports import StoreLost
 from controller.store.memory import MemoryStore
 from tests.loop.world import TwoClocks, reach, running
@@ -203,6 +203,84 @@ async def test_what_came_true_without_an_answer_is_not_written_twice() -> None:
         assert not (await store.load()).freezes
 
 
+async def test_what_is_written_down_does_not_hold_up_what_has_to_move() -> None:
+    """Hundreds of lines wait for the ledger: a rollback that is due comes before most of them, and they follow."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        await world.ticks(4)
+        for n in range(500):
+            world.loop.note(Entry(kind="proxy_refused", who="haldane", why=f"number {n}"))
+        await reach(world, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+        assert (await world.kinds()).index("rollback") < 150
+        while (await world.kinds()).count("proxy_refused") < 500:
+            await world.look()
+
+
+class SlowArchive(MemoryStore):
+    """A store that saves no session until it is told to."""
+
+    def __init__(self, clock: TwoClocks) -> None:
+        super().__init__(clock=clock)
+        self.free = asyncio.Event()
+
+    async def save_session(self, service: str, rollout_id: str, session: str) -> None:
+        await self.free.wait()
+        await super().save_session(service, rollout_id, session)
+
+
+async def test_no_rollback_waits_for_the_saving_of_sessions() -> None:
+    """Nothing can be saved: all goes on as it should, and what is newest is saved once it can be."""
+    clock = TwoClocks()
+    store = SlowArchive(clock)
+    async with running(store, clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        await world.ticks(20)
+        before = (await world.rollout()).id
+        assert await store.load_session("scorer", before) is None
+        await reach(world, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+        store.free.set()
+        await world.look()
+        await asyncio.sleep(1)
+        assert await store.load_session("scorer", before)
+
+
+class SlowAdvance(MemoryStore):
+    """A store that takes one service's changes only when it is told to."""
+
+    def __init__(self, clock: TwoClocks) -> None:
+        super().__init__(clock=clock)
+        self.free = asyncio.Event()
+        self.waiting = False
+
+    async def commit(self, change: Change, token: int) -> int:
+        if change.service == "slow":
+            self.waiting = True
+            await self.free.wait()
+            self.waiting = False
+        return await super().commit(change, token)
+
+
+async def test_no_rollback_waits_for_another_services_change() -> None:
+    """One service's step takes long to be written: the other one is taken back meanwhile."""
+    clock = TwoClocks()
+    store = SlowAdvance(clock)
+    async with running(store, clock) as world:
+        await world.apply("slow", port=10001)
+        await world.apply()
+        for name in ("slow", "scorer"):
+            await world.act(Verb.START, name, canary="v2")
+        while not store.waiting:
+            await world.tick("slow")
+        await reach(world, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+        assert store.waiting, "nothing was slow: nothing is proved"
+        store.free.set()
+        while (await world.rollout("slow")).phase is Phase.WARMING:
+            await world.tick("slow")
+
+
 async def test_a_rollback_that_came_true_without_an_answer_is_gone_on_with() -> None:
     """The loop learns of it as everybody does, by the store's watch, and does not do it again."""
     clock = TwoClocks()
@@ -215,28 +293,6 @@ async def test_a_rollback_that_came_true_without_an_answer_is_gone_on_with() -> 
         store.lost = False
         await reach(world, Phase.ROLLED_BACK, within=4)
         assert (await world.kinds()).count("rollback") == 1
-
-
-async def test_the_metrics_say_that_the_store_is_away_also_when_nothing_is_written() -> None:
-    """It is asked now and then; and said to be back once it is."""
-
-    class Away(MemoryStore):
-        away = False
-
-        async def load(self) -> View:
-            if self.away:
-                raise StoreLost("the disk has not answered")
-            return await super().load()
-
-    clock = TwoClocks()
-    store = Away(clock=clock)
-    async with running(store, clock) as world:
-        feeling = asyncio.create_task(world.loop.feel_the_store())
-        for away in (True, False):
-            store.away = away
-            await asyncio.sleep(11)
-            assert world.figures.up[-1] is not away
-        feeling.cancel()
 
 
 async def test_an_operators_rollback_does_not_go_into_a_void_unless_by_force() -> None:
