@@ -262,6 +262,15 @@ class KeepsItToItself(Link):
             super().turn(event)
 
 
+class DoesNotWait(Link):
+    """The server forgets what it has sent and nobody has acknowledged."""
+
+    def turn(self, event: StreamEvent) -> None:
+        lanes = {url: replace(lane, pending=None) for url, lane in self.stream.lanes.items()}
+        self.stream = replace(self.stream, lanes=lanes)
+        super().turn(event)
+
+
 class RepeatsTheRefused(Link):
     """The server forgets what a proxy has refused."""
 
@@ -345,6 +354,9 @@ MUTANTS = {
     ),
     "older routes to a reconnecting proxy": Mutant(
         Parts(link=ServesOlderRoutes), "went back from revision", ("lag", "move")
+    ),
+    "a second response before the first is acknowledged": Mutant(
+        Parts(link=DoesNotWait), "before the first's ACK", ("slow",)
     ),
     "a refused response sent again": Mutant(Parts(link=RepeatsTheRefused), "refused was sent again", ("refuse",)),
 }
