@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
@@ -18,6 +18,7 @@ from controller.core.automation import decide_fallback
 from controller.core.custom import lost
 from controller.core.decision import Decision, held
 from controller.core.guard import Act, Freeze
+from controller.core.rollout import Phase
 from controller.core.routing import cluster_name
 from controller.core.session import Session, Surroundings, entered, tick
 from controller.core.telemetry import Book
@@ -49,6 +50,16 @@ IDLE = 0.5
 
 _CHORES = "(chores)"
 """Under way beside the services' looks; no service can have this name."""
+
+
+class Looked(NamedTuple):
+    """One look at a rollout: what was seen, what is made of it, and of which rollout in which phase."""
+
+    verdict: Verdict
+    decision: str
+    rollout_id: str
+    phase: Phase
+
 
 Step = Callable[[], Awaitable[None]]
 
@@ -103,7 +114,7 @@ class Loop:
         self._sync_share = sync_share
         self._token = token
         self._sessions: dict[str, Session] = {}
-        self._verdicts: dict[str, tuple[Verdict, str]] = {}
+        self._looked: dict[str, Looked] = {}
         self._awaited: dict[str, int] = {}
         self._watches: dict[str, Watch] = {}
         self._health: dict[str, Verdict] = {}
@@ -128,9 +139,20 @@ class Loop:
         now = self._clock.monotonic()
         versions = [version.name for version in state.spec.versions]
         traffic: Mapping[str, Traffic] = {v: self._book.traffic(service, v, now) for v in versions}
-        verdict, decision = self._verdicts.get(service, (None, ""))
+        verdict, decision = self._told_of(state)
         evidence = self._recorder.evidence(service)
         return Live(verdict, decision, traffic, self._clock.wall(), self._health.get(service), evidence)
+
+    def _told_of(self, state: ServiceState) -> tuple[Verdict | None, str]:
+        """What was seen of its rollout, and what is made of it; what was said of another rollout or phase is over."""
+        looked, rollout = self._looked.get(state.name), state.rollout
+        if looked is None or rollout is None or looked.rollout_id != rollout.id:
+            return None, ""
+        return looked.verdict, looked.decision if looked.phase is rollout.phase else rollout.reason
+
+    def void(self, service: str, version: str) -> bool:
+        """Whether this version is known to have no healthy endpoint."""
+        return self._book.void(service, version, self._clock.monotonic())
 
     @property
     def turns(self) -> int:
@@ -178,7 +200,7 @@ class Loop:
         self._view = view
         states = view.services.values()
         self._book.follow(cluster_name(state.name, v.name) for state in states for v in state.spec.versions)
-        for remembered in (self._sessions, self._verdicts, self._awaited, self._watches, self._health):
+        for remembered in (self._sessions, self._looked, self._awaited, self._watches, self._health):
             for gone in remembered.keys() - view.services.keys():
                 del remembered[gone]
                 self._keeper.forget(gone)
@@ -253,12 +275,14 @@ class Loop:
         """One look at a running rollout."""
         started = self._clock.monotonic()
         session = await self._session(state)
+        rollout = state.rollout
+        assert rollout is not None
         around = Surroundings(
             self._view.freezes,
             self._fleet.sync(state.name, state.revision),
             self._sync_share,
-            harm=self._gates.rollback(state, self._verdicts.get(state.name, (None, ""))[0]),
-            stable_void=state.rollout is not None and self._book.void(state.name, state.rollout.stable, started),
+            harm=self._gates.rollback(state, self._told_of(state)[0]),
+            stable_void=self.void(state.name, rollout.stable),
         )
         window = self._window(state, started)
         after, verdict, decision = tick(state, session, window, around, self._clock.wall())
@@ -266,7 +290,7 @@ class Loop:
         if decision.forward and (why := self._gates.hold(state, decision, verdict)):
             decision = held(state, decision, why)
         self._sessions[state.name] = after
-        self._verdicts[state.name] = (verdict, decision.reason)
+        self._looked[state.name] = Looked(verdict, decision.reason, rollout.id, rollout.phase)
         blind = "; ".join(reason.text for reason in verdict.reasons) if verdict.blind else "reports arrive again"
         self._diary.tell(state, "blind", "sight_back", holds=verdict.blind, why=blind)
         unread = lost(after.custom, after.evidence)

@@ -7,8 +7,9 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from pydantic import JsonValue
 
@@ -23,7 +24,7 @@ from controller.core.units import format_duration
 from controller.core.verdict import Verdict
 from controller.core.view import FIXED_RESPONSE, Change, Entry, LedgerLine, ServiceState, View
 from controller.faults import reach
-from controller.ports import Clock, Conflict, Frozen, NotWritten, ReusedId, Store, StoreLost
+from controller.ports import Clock, Conflict, Frozen, Live, NotWritten, ReusedId, Store, StoreLost
 
 MAX_REASON = 1024
 """Characters of a reason. What is longer is a document: link to it."""
@@ -37,11 +38,23 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udf
 """Control characters, those that turn the direction of writing, and halves of surrogate pairs."""
 
 
+class Sight(Protocol):
+    """What is seen of the services now. The loop is one."""
+
+    def live(self, service: str) -> Live:
+        """The newest look at a service."""
+        ...
+
+    def void(self, service: str, version: str) -> bool:
+        """Whether this version is known to have no healthy endpoint."""
+        ...
+
+
 class Operations:
     """The operator's acts. Every method raises `Refusal`; what it returns is durable.
 
-    `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use; `void`
-    says whether a version of a service is known to have no healthy endpoint.
+    `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use; `sight` is
+    what is seen of the services now, where somebody looks.
     """
 
     def __init__(
@@ -50,13 +63,13 @@ class Operations:
         clock: Clock,
         hooks: Collection[str] = (),
         metrics: Collection[str] = (),
-        void: Callable[[str, str], bool] = lambda *_: False,
+        sight: Sight | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._hooks = hooks
         self._metrics = metrics
-        self._void = void
+        self._sight = sight
 
     async def apply(
         self, text: str, *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
@@ -130,9 +143,10 @@ class Operations:
             if command.verb is Verb.START and (unknown := self._unknown(state.spec)):
                 told = "; ".join(violation.message for violation in unknown)
                 raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {told}")
-            void = state.rollout is not None and self._void(service, state.rollout.stable)
+            verdict, void = self._seen(state)
             decision = obey(state, command, self._clock.wall(), stable_void=void)
-            change = change_of(state, decision, who, fingerprint, _id(request_id))
+            known = None if command.verb is Verb.START else verdict
+            change = change_of(state, decision, who, fingerprint, _id(request_id), known)
             try:
                 return await self._stored(service, await self._command(change))
             except Refusal as refusal:
@@ -210,6 +224,12 @@ class Operations:
             return await self._store.load()
         except StoreLost as lost:
             raise Refusal(Code.NOT_DURABLE, f"{SILENT}: {lost}") from lost
+
+    def _seen(self, state: ServiceState) -> tuple[Verdict | None, bool]:
+        """The evidence so far on the service's rollout, and whether its stable is known to have no healthy endpoint."""
+        if self._sight is None or state.rollout is None:
+            return None, False
+        return self._sight.live(state.name).verdict, self._sight.void(state.name, state.rollout.stable)
 
     def _unknown(self, spec: Service) -> list[Violation]:
         """What the policy names that the settings do not have."""

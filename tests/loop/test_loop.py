@@ -295,6 +295,25 @@ async def test_a_rollback_that_came_true_without_an_answer_is_gone_on_with() -> 
         assert (await world.kinds()).count("rollback") == 1
 
 
+async def test_an_operators_word_on_a_rollout_is_written_down_with_the_evidence_so_far() -> None:
+    """Who promotes before the proof is there did so on this evidence. What is said of a phase ends with it."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        await world.ticks(6)
+        await world.act(Verb.PROMOTE)
+        lines = {line.entry.kind: line.entry.details for line in await world.store.events()}
+        assert lines["promotion_started"]["verdict"] == "unknown"
+        assert "server errors" in str(lines["promotion_started"]["reasons"])
+        assert "verdict" not in lines["rollout_started"]
+        await reach(world, Phase.BAKING)
+        await world.tick()
+        await world.act(Verb.PROMOTE)
+        await world.look()
+        assert world.loop.live("scorer").decision == "because", "what was made of the bake is no news after it"
+
+
 async def test_an_operators_rollback_does_not_go_into_a_void_unless_by_force() -> None:
     """The proxies say that stable has no healthy server: the traffic stays, and the operator is told what overrides."""
     clock = TwoClocks()

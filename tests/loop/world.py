@@ -110,7 +110,7 @@ class World:
         self.book = Book()
         self.fleet = ToldFleet()
         self.figures = Figures()
-        self.operations = Operations(store, clock, void=lambda *which: self.book.void(*which, clock.now))
+        self.operations = Operations(store, clock)
         self.recorder = Recorder(store, clock)
         self.published: list[View] = []
         self.readings: dict[str, Reading] = {}
@@ -201,6 +201,7 @@ async def running(store: MemoryStore, clock: TwoClocks, gates: Gates | None = No
         view=view,
         token=term.token,
     )
+    world.operations = Operations(store, clock, sight=world.loop)
     world.published.append(view)
     tasks = [asyncio.create_task(world.loop.follow(world.published.append)), asyncio.create_task(world.loop.run())]
     try:
