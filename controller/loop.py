@@ -372,7 +372,9 @@ class Loop:
         def blocked(act: Act) -> Freeze | None:
             return self._view.blocking(state.name, act)
 
-        decision = decide_fallback(state, verdict, blocked, self._clock.wall())
+        fallback = state.spec.fallback
+        void = bool(fallback and fallback.version and self.void(state.name, fallback.version))
+        decision = decide_fallback(state, verdict, blocked, self._clock.wall(), void=void)
         unwell = verdict.outcome is Outcome.HARM
         self._diary.tell(state, "stable_unhealthy", "stable_healthy", holds=unwell, why=decision.reason)
         if not decision.holds:
