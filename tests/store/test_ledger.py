@@ -86,6 +86,13 @@ class TestChain:
         lines[4] = altered(forged, hash=forged.digest())
         assert verify(lines).broken == 6
 
+    def test_a_last_line_with_another_number_is_found(self) -> None:
+        """Though its hash is made anew: no line can stand for some that never were."""
+        lines = chain_of(10)
+        renumbered = altered(lines[9], sequence=12)
+        lines[9] = altered(renumbered, hash=renumbered.digest())
+        assert verify(lines).broken == 12
+
     def test_lines_taken_away_added_or_swapped_are_found(self) -> None:
         """A gap, a doubled line, another order."""
         lines = chain_of(10)

@@ -111,6 +111,20 @@ class TestOrder:
         assert len(ended) == 1 + len(crowd)
         await store.close()
 
+    async def test_what_an_operators_act_begins_with_waits_for_nothing_either(self, tmp_path: Path, disk: Disk) -> None:
+        """It reads the newest state and looks for its request id: before all that is to be saved and read."""
+        store = SqliteStore.open(tmp_path / "haldane.db", clock=ToldClock())
+        ended: list[str] = []
+        hung = await hanging(store._thread, disk)
+        crowd = [asyncio.create_task(noting(ended, "crowd", store.events())) for _ in range(20)]
+        await asyncio.sleep(0)
+        reads = [asyncio.create_task(noting(ended, "act", read)) for read in (store.load(), store.applied("an id"))]
+        await asyncio.sleep(0)
+        disk.free.set()
+        await asyncio.gather(hung, *crowd, *reads)
+        assert ended[:2] == ["act", "act"]
+        await store.close()
+
 
 async def noting(ended: list[str], name: str, work: object) -> None:
     """Note that it has ended, however."""
