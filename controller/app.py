@@ -35,6 +35,7 @@ from controller.operations import Operations
 from controller.outbound import open_session
 from controller.pb.haldane.admin.v1 import admin_pb2
 from controller.ports import Audience, Unusable
+from controller.pulse import feel_the_store
 from controller.recorder import Recorder
 from controller.settings import Settings
 from controller.store.sqlite import SqliteStore
@@ -105,7 +106,6 @@ class Controller:
             observer=self._reports,
         )
         self._recorder = Recorder(store, clock)
-        self._operations = Operations(store, clock, settings.hooks, settings.metrics, self._metrics.obeyed)
         self._unready: str | None = "starting"
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -152,12 +152,16 @@ class Controller:
             token=term.token,
         )
         self._reports.loop = loop
+        settings = self._settings
+        operations = Operations(
+            self._store, self._clock, settings.hooks, settings.metrics, obeyed=self._metrics.obeyed, sight=loop
+        )
         # The xDS port opens only once a complete snapshot stands: a proxy must never see half a world.
         self._publish(view)
         async with contextlib.AsyncExitStack() as doors:
             doors.callback(gates.close)
-            await doors.enter_async_context(self._http_door(loop))
-            await doors.enter_async_context(self._admin_door(loop))
+            await doors.enter_async_context(self._http_door(loop, operations))
+            await doors.enter_async_context(self._admin_door(loop, operations))
             await doors.enter_async_context(self._xds_door(loop))
             self._unready = None
             self._say_where()
@@ -181,6 +185,7 @@ class Controller:
         work = (
             loop.follow(self._publish),
             loop.run(),
+            feel_the_store(self._store, self._metrics),
             self._recorder.run(),
             custom.run(loop.view),
             notifications.run(audiences),
@@ -203,9 +208,9 @@ class Controller:
             yield
 
     @contextlib.asynccontextmanager
-    async def _admin_door(self, loop: Loop) -> AsyncIterator[None]:
+    async def _admin_door(self, loop: Loop, operations: Operations) -> AsyncIterator[None]:
         server = grpc.aio.server(options=[*ADMIN_OPTIONS, *COMMON_OPTIONS])
-        watches = add_admin(server, self._operations, loop, self._xds, self._recorder)
+        watches = add_admin(server, operations, loop, self._xds, self._recorder)
         server.add_generic_rpc_handlers(self._xds.csds_handlers())
         where = self._settings.admin_listen
         async with server_open(server, where, "HALDANE_ADMIN_LISTEN", ADMIN_SERVICES, self._settings.drain):
@@ -215,15 +220,15 @@ class Controller:
                 watches.drain()
 
     @contextlib.asynccontextmanager
-    async def _http_door(self, loop: Loop) -> AsyncIterator[None]:
+    async def _http_door(self, loop: Loop, operations: Operations) -> AsyncIterator[None]:
         self._metrics.expose(loop, self._xds, self._book)
         site = make_http(
-            self._operations,
+            operations,
             loop,
             self._xds,
             ready=lambda: self._unready,
             registry=self._metrics.registry,
-            pages=console_routes(self._operations, loop, self._xds, ready=lambda: self._unready),
+            pages=console_routes(operations, loop, self._xds, ready=lambda: self._unready),
         )
         async with site_open(site, self._settings.http_listen, "HALDANE_HTTP_LISTEN", self._settings.drain):
             yield

@@ -12,6 +12,8 @@ from controller.ports import Store
 
 WHO = "haldane"
 """Who the ledger names for what automation does."""
+AT_ONCE = 10
+"""Lines written at most between two looks, so that what has to move does not wait for what happened."""
 MOST_WAITING = 1000
 """Lines that wait at most, should the store be away for long; beyond it the oldest are dropped."""
 
@@ -22,12 +24,12 @@ class Diary:
     def __init__(self, store: Store, token: int) -> None:
         self._store = store
         self._token = token
-        self._waiting: deque[Entry] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[Change] = deque(maxlen=MOST_WAITING)
         self._holding: set[tuple[str, str]] = set()
 
     def note(self, entry: Entry) -> None:
         """Write this line soon."""
-        self._waiting.append(entry)
+        self._waiting.append(_change(entry))
 
     def tell(self, state: ServiceState, begins: str, ends: str, *, holds: bool, why: str) -> None:
         """Note that a condition of a service begins (a line of kind `begins`, and why) or ends (kind `ends`)."""
@@ -37,16 +39,23 @@ class Diary:
         kind, weights = begins if holds else ends, state.weights
         self.note(Entry(kind=kind, service=state.name, who=WHO, why=why, weights_before=weights, weights_after=weights))
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._waiting)
+
     async def write(self) -> None:
-        """Write what waits. `StoreError` leaves the rest waiting."""
-        while self._waiting:
-            await self._record(self._waiting[0], ())
+        """Write some of what waits. `StoreError` leaves the rest waiting; what was written all the same is not
+        written twice, since its id stays."""
+        for _ in range(min(AT_ONCE, len(self._waiting))):
+            await self._store.commit(self._waiting[0], self._token)
             self._waiting.popleft()
 
     async def expire(self, freeze: Freeze) -> None:
         """End a freeze whose time is over; `Conflict` if it is no longer the one in force."""
         entry = Entry(kind="freeze_expired", service=freeze.scope, who=WHO, why=f"its ttl is over: {freeze.reason}")
-        await self._record(entry, (freeze,))
+        await self._store.commit(_change(entry, freeze), self._token)
 
-    async def _record(self, entry: Entry, lift: tuple[Freeze, ...]) -> None:
-        await self._store.commit(Change(uuid.uuid4().hex, entry.kind, Act.RECORD, entry, lift=lift), self._token)
+
+def _change(entry: Entry, *lift: Freeze) -> Change:
+    return Change(uuid.uuid4().hex, entry.kind, Act.RECORD, entry, lift=lift)

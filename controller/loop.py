@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
@@ -18,6 +18,7 @@ from controller.core.automation import decide_fallback
 from controller.core.custom import lost
 from controller.core.decision import Decision, held
 from controller.core.guard import Act, Freeze
+from controller.core.rollout import Phase
 from controller.core.routing import cluster_name
 from controller.core.session import Session, Surroundings, entered, tick
 from controller.core.telemetry import Book
@@ -26,6 +27,7 @@ from controller.core.verdict import Outcome, Verdict, Window
 from controller.core.view import Entry, ServiceState, View
 from controller.core.watch import Watch, look
 from controller.diary import WHO, Diary
+from controller.keeper import Keeper
 from controller.operations import change_of
 from controller.ports import (
     Archive,
@@ -45,8 +47,21 @@ from controller.recorder import Recorder
 
 IDLE = 0.5
 """Seconds between two looks when nothing is reported: what depends on time alone is noticed this late at most."""
-SAVE_EVERY = 5.0
-"""Seconds between two saves of a session: what a crash costs of the evidence."""
+
+_CHORES = "(chores)"
+"""Under way beside the services' looks; no service can have this name."""
+
+
+class Looked(NamedTuple):
+    """One look at a rollout: what was seen, what is made of it, and of which rollout in which phase."""
+
+    verdict: Verdict
+    decision: str
+    rollout_id: str
+    phase: Phase
+
+
+Step = Callable[[], Awaitable[None]]
 
 log = structlog.get_logger()
 
@@ -87,7 +102,8 @@ class Loop:
         token: int,
     ) -> None:
         self._store = store
-        self._archive = archive
+        self._keeper = Keeper(archive, clock)
+        self._under_way: dict[str, asyncio.Task[None]] = {}
         self._recorder = recorder
         self._book = book
         self._fleet = fleet
@@ -98,8 +114,7 @@ class Loop:
         self._sync_share = sync_share
         self._token = token
         self._sessions: dict[str, Session] = {}
-        self._verdicts: dict[str, tuple[Verdict, str]] = {}
-        self._saved: dict[str, float] = {}
+        self._looked: dict[str, Looked] = {}
         self._awaited: dict[str, int] = {}
         self._watches: dict[str, Watch] = {}
         self._health: dict[str, Verdict] = {}
@@ -124,9 +139,20 @@ class Loop:
         now = self._clock.monotonic()
         versions = [version.name for version in state.spec.versions]
         traffic: Mapping[str, Traffic] = {v: self._book.traffic(service, v, now) for v in versions}
-        verdict, decision = self._verdicts.get(service, (None, ""))
+        verdict, decision = self._told_of(state)
         evidence = self._recorder.evidence(service)
         return Live(verdict, decision, traffic, self._clock.wall(), self._health.get(service), evidence)
+
+    def _told_of(self, state: ServiceState) -> tuple[Verdict | None, str]:
+        """What was seen of its rollout, and what is made of it; what was said of another rollout or phase is over."""
+        looked, rollout = self._looked.get(state.name), state.rollout
+        if looked is None or rollout is None or looked.rollout_id != rollout.id:
+            return None, ""
+        return looked.verdict, looked.decision if looked.phase is rollout.phase else rollout.reason
+
+    def void(self, service: str, version: str) -> bool:
+        """Whether this version is known to have no healthy endpoint."""
+        return self._book.void(service, version, self._clock.monotonic())
 
     @property
     def turns(self) -> int:
@@ -174,44 +200,67 @@ class Loop:
         self._view = view
         states = view.services.values()
         self._book.follow(cluster_name(state.name, v.name) for state in states for v in state.spec.versions)
-        for remembered in (self._sessions, self._verdicts, self._saved, self._awaited, self._watches, self._health):
+        for remembered in (self._sessions, self._looked, self._awaited, self._watches, self._health):
             for gone in remembered.keys() - view.services.keys():
                 del remembered[gone]
+                self._keeper.forget(gone)
         self._recorder.follow(view)
 
     async def run(self) -> None:
-        """Look at everything whenever there is news, for ever."""
-        while True:
-            # Not asyncio.wait_for: before Python 3.12 it can swallow a cancellation.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(IDLE):
-                    await self._news.wait()
-            self._news.clear()
-            await self._turn_once()
-            async with self._turned:
-                self._turn += 1
-                self._turned.notify_all()
+        """Look at everything whenever there is news, for ever; and keep what is known of it."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keeper.run())
+            while True:
+                # Not asyncio.wait_for: before Python 3.12 it can swallow a cancellation.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(IDLE):
+                        await self._news.wait()
+                self._news.clear()
+                await self._turn_once(tasks)
+                async with self._turned:
+                    self._turn += 1
+                    self._turned.notify_all()
 
     async def save(self) -> None:
         """Keep every session, so that a restart goes on with its evidence."""
         for service, session in self._sessions.items():
-            await self._keep(service, session)
+            self._keeper.keep(service, session)
+        await self._keeper.save()
 
     # One turn.
 
-    async def _turn_once(self) -> None:
-        """Look at every service first; what is only written down comes after what may have to move."""
-        states = self._view.services.values()
-        steps: list[Callable[[], Awaitable[None]]] = [partial(self._attend, state) for state in states]
-        for step in (*steps, self._end_freezes, self._diary.write):
-            try:
-                await step()
-            except StoreError as error:
-                self._meter.store_answers(not isinstance(error, StoreLost))
-                log.warning("not_committed", error=type(error).__name__, reason=str(error))
-            except Exception:
-                # A fault in one rollout must not end the watch over the others.
-                log.exception("look_failed")
+    async def _turn_once(self, tasks: asyncio.TaskGroup) -> None:
+        """Look at every service; what is only written down comes after what may have to move.
+
+        A look whose write takes long goes on beside the next turns: no service waits for another one's.
+        """
+        await self._side_by_side(tasks, {s.name: partial(self._attend, s) for s in self._view.services.values()})
+        await self._side_by_side(tasks, {_CHORES: self._do_chores})
+
+    async def _side_by_side(self, tasks: asyncio.TaskGroup, steps: Mapping[str, Step]) -> None:
+        """Begin the steps that are not under way yet, and wait for them, but not for long."""
+        for name in steps.keys() - self._under_way.keys():
+            self._under_way[name] = tasks.create_task(self._try(steps[name]))
+        under_way = [self._under_way[name] for name in steps]
+        if under_way:
+            await asyncio.wait(under_way, timeout=IDLE)
+        self._under_way = {name: task for name, task in self._under_way.items() if not task.done()}
+
+    async def _do_chores(self) -> None:
+        await self._try(self._end_freezes)
+        await self._diary.write()
+        if self._diary.waits:
+            self._news.set()
+
+    async def _try(self, step: Step) -> None:
+        """Do it. A fault in one rollout must not end the watch over the others."""
+        try:
+            await step()
+        except StoreError as error:
+            self._meter.store_answers(not isinstance(error, StoreLost))
+            log.warning("not_committed", error=type(error).__name__, reason=str(error))
+        except Exception:
+            log.exception("look_failed")
 
     async def _attend(self, state: ServiceState) -> None:
         """Look at one service; not while what was decided last has yet to come back from the store."""
@@ -226,12 +275,14 @@ class Loop:
         """One look at a running rollout."""
         started = self._clock.monotonic()
         session = await self._session(state)
+        rollout = state.rollout
+        assert rollout is not None
         around = Surroundings(
             self._view.freezes,
             self._fleet.sync(state.name, state.revision),
             self._sync_share,
-            harm=self._gates.rollback(state, self._verdicts.get(state.name, (None, ""))[0]),
-            stable_void=state.rollout is not None and self._book.void(state.name, state.rollout.stable, started),
+            harm=self._gates.rollback(state, self._told_of(state)[0]),
+            stable_void=self.void(state.name, rollout.stable),
         )
         window = self._window(state, started)
         after, verdict, decision = tick(state, session, window, around, self._clock.wall())
@@ -239,7 +290,7 @@ class Loop:
         if decision.forward and (why := self._gates.hold(state, decision, verdict)):
             decision = held(state, decision, why)
         self._sessions[state.name] = after
-        self._verdicts[state.name] = (verdict, decision.reason)
+        self._looked[state.name] = Looked(verdict, decision.reason, rollout.id, rollout.phase)
         blind = "; ".join(reason.text for reason in verdict.reasons) if verdict.blind else "reports arrive again"
         self._diary.tell(state, "blind", "sight_back", holds=verdict.blind, why=blind)
         unread = lost(after.custom, after.evidence)
@@ -248,8 +299,8 @@ class Loop:
         try:
             if not decision.holds:
                 await self._commit(state, after, verdict, decision)
-            elif started - self._saved.get(state.name, 0.0) >= SAVE_EVERY:
-                await self._keep(state.name, after)
+            else:
+                self._keeper.keep_now_and_then(state.name, after)
         finally:
             self._recorder.note(state, after, window, decided=not decision.holds)
         self._meter.ticked(self._clock.monotonic() - started)
@@ -267,14 +318,10 @@ class Loop:
         session = self._sessions.get(state.name)
         if session and session.rollout_id == state.rollout.id:
             return session
-        stored = await self._archive.load_session(state.name, state.rollout.id)
-        if stored:
-            try:
-                session = Session.load(stored)
-                await self._recorder.resume(state, session)
-                return session
-            except ValueError as error:
-                log.warning("session_unreadable", service=state.name, reason=str(error))
+        kept = await self._keeper.load(state.name, state.rollout.id)
+        if kept:
+            await self._recorder.resume(state, kept)
+            return kept
         self._book.reset(state.name)
         return Session.of(state)
 
@@ -283,7 +330,7 @@ class Loop:
             return
         after = entered(session, decision.state)
         self._sessions[state.name] = after
-        await self._keep(state.name, after)
+        self._keeper.keep(state.name, after)
 
     async def _store_decision(
         self, state: ServiceState, verdict: Verdict, decision: Decision, evidence: Mapping[str, Any] | None = None
@@ -309,10 +356,6 @@ class Loop:
         )
         return True
 
-    async def _keep(self, service: str, session: Session) -> None:
-        self._saved[service] = self._clock.monotonic()
-        await self._archive.save_session(service, session.rollout_id, session.dump())
-
     async def _watch(self, state: ServiceState) -> None:
         """One look at a stable while no rollout runs; what was seen of the last rollout stays on show."""
         self._sessions.pop(state.name, None)
@@ -329,7 +372,9 @@ class Loop:
         def blocked(act: Act) -> Freeze | None:
             return self._view.blocking(state.name, act)
 
-        decision = decide_fallback(state, verdict, blocked, self._clock.wall())
+        fallback = state.spec.fallback
+        void = bool(fallback and fallback.version and self.void(state.name, fallback.version))
+        decision = decide_fallback(state, verdict, blocked, self._clock.wall(), void=void)
         unwell = verdict.outcome is Outcome.HARM
         self._diary.tell(state, "stable_unhealthy", "stable_healthy", holds=unwell, why=decision.reason)
         if not decision.holds:

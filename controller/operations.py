@@ -9,6 +9,7 @@ import re
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from pydantic import JsonValue
 
@@ -23,7 +24,7 @@ from controller.core.units import format_duration
 from controller.core.verdict import Verdict
 from controller.core.view import FIXED_RESPONSE, Change, Entry, LedgerLine, ServiceState, View
 from controller.faults import reach
-from controller.ports import Clock, Conflict, Frozen, ReusedId, Store, StoreLost
+from controller.ports import Clock, Conflict, Frozen, Live, NotWritten, ReusedId, Store, StoreLost
 
 MAX_REASON = 1024
 """Characters of a reason. What is longer is a document: link to it."""
@@ -31,16 +32,30 @@ MAX_REQUEST_ID = 128
 MAX_TTL = 30 * 86_400.0
 """Seconds of a freeze's longest ttl: 30 days. A longer one is a freeze without an end, and should look like one."""
 RETRIES = 5
+SILENT = "the store does not answer"
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, those that turn the direction of writing, and halves of surrogate pairs."""
 
 
+class Sight(Protocol):
+    """What is seen of the services now. The loop is one."""
+
+    def live(self, service: str) -> Live:
+        """The newest look at a service."""
+        ...
+
+    def void(self, service: str, version: str) -> bool:
+        """Whether this version is known to have no healthy endpoint."""
+        ...
+
+
 class Operations:
     """The operator's acts. Every method raises `Refusal`; what it returns is durable.
 
-    `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use.
-    `obeyed` is told of each service and decision that an operator's command came to.
+    `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use. `obeyed`
+    is told of each service and decision that an operator's command came to; `sight` is what is seen of the services
+    now, where somebody looks.
     """
 
     def __init__(
@@ -50,12 +65,14 @@ class Operations:
         hooks: Collection[str] = (),
         metrics: Collection[str] = (),
         obeyed: Callable[[str, Decision], None] = lambda _service, _decision: None,
+        sight: Sight | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._hooks = hooks
         self._metrics = metrics
         self._obeyed = obeyed
+        self._sight = sight
 
     async def apply(
         self, text: str, *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
@@ -129,8 +146,10 @@ class Operations:
             if command.verb is Verb.START and (unknown := self._unknown(state.spec)):
                 told = "; ".join(violation.message for violation in unknown)
                 raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {told}")
-            decision = obey(state, command, self._clock.wall())
-            change = change_of(state, decision, who, fingerprint, _id(request_id))
+            verdict, void = self._seen(state)
+            decision = obey(state, command, self._clock.wall(), stable_void=void)
+            known = None if command.verb is Verb.START else verdict
+            change = change_of(state, decision, who, fingerprint, _id(request_id), known)
             try:
                 revision = await self._command(change)
                 self._obeyed(service, decision)
@@ -205,14 +224,20 @@ class Operations:
         try:
             return await self._store.events(service=service, after=after, limit=limit)
         except StoreLost as lost:
-            raise Refusal(Code.NOT_DURABLE, f"the store does not answer: {lost}") from lost
+            raise Refusal(Code.NOT_DURABLE, f"{SILENT}: {lost}") from lost
 
     async def view(self) -> View:
         """Everything, as the store has it now."""
         try:
             return await self._store.load()
         except StoreLost as lost:
-            raise Refusal(Code.NOT_DURABLE, f"the store does not answer: {lost}") from lost
+            raise Refusal(Code.NOT_DURABLE, f"{SILENT}: {lost}") from lost
+
+    def _seen(self, state: ServiceState) -> tuple[Verdict | None, bool]:
+        """The evidence so far on the service's rollout, and whether its stable is known to have no healthy endpoint."""
+        if self._sight is None or state.rollout is None:
+            return None, False
+        return self._sight.live(state.name).verdict, self._sight.void(state.name, state.rollout.stable)
 
     def _unknown(self, spec: Service) -> list[Violation]:
         """What the policy names that the settings do not have."""
@@ -232,7 +257,7 @@ class Operations:
         try:
             applied = await self._store.applied(request_id) if request_id else None
         except StoreLost as lost:
-            raise Refusal(Code.NOT_DURABLE, f"the store does not answer: {lost}") from lost
+            raise Refusal(Code.NOT_DURABLE, f"{SILENT}: {lost}") from lost
         if applied is None:
             return 0
         if applied.fingerprint != fingerprint:
@@ -248,12 +273,18 @@ class Operations:
             raise Refusal(Code.CONFLICT, f"somebody else was faster: {conflict}") from conflict
         except ReusedId as reused:
             raise Refusal(Code.REQUEST_ID_REUSED, str(reused)) from reused
+        except NotWritten as lost:
+            raise Refusal(Code.NOT_DURABLE, f"not durable, nothing was changed: {lost}") from lost
         except StoreLost as lost:
-            raise Refusal(Code.NOT_DURABLE, f"not durable: {lost}") from lost
+            told = f"not durable yet, perhaps later: {lost}. The same request with request_id {change.id} tells"
+            raise Refusal(Code.NOT_DURABLE, told) from lost
 
     async def _stored(self, service: str, revision: int) -> ServiceState:
         """The state as the store has it now, at `revision` or later."""
-        view = await self.view()
+        try:
+            view = await self._store.load()
+        except StoreLost as lost:
+            raise Refusal(Code.NOT_DURABLE, f"applied at revision {revision}, then {SILENT}: {lost}") from lost
         if view.revision < revision:
             raise Refusal(Code.NOT_DURABLE, f"the store went back from revision {revision} to {view.revision}")
         return find(view, service)

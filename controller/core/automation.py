@@ -60,10 +60,13 @@ def decide(state: ServiceState, seen: Seen, now: float) -> Decision:
 
 
 def decide_fallback(
-    state: ServiceState, verdict: Verdict, blocked: Callable[[Act], Freeze | None], now: float
+    state: ServiceState, verdict: Verdict, blocked: Callable[[Act], Freeze | None], now: float, *, void: bool = False
 ) -> Decision:
     """What automation does when no rollout runs and stable itself is judged: with `fallback: automatic`, and only on
-    a broken absolute limit, all traffic goes to the declared fallback. Only a person takes it back."""
+    a broken absolute limit, all traffic goes to the declared fallback. Only a person takes it back.
+
+    `void`: the fallback is a version that is known to have no healthy endpoint.
+    """
     told = _told(verdict, "stable is watched")
     automatic = state.spec.policy.fallback == "automatic" and state.spec.fallback and not state.diverted
     if verdict.outcome is not Outcome.HARM or not automatic:
@@ -71,6 +74,8 @@ def decide_fallback(
     freeze = blocked(Act.FALLBACK)
     if freeze:
         return hold(state, f"would go to the fallback, but {told_freeze(freeze)}: {told}")
+    if void:
+        return hold(state, f"would go to the fallback, but that has no healthy endpoint: {told}")
     return divert(state, told, now)
 
 
@@ -80,7 +85,7 @@ def _take_back(state: ServiceState, rollout: Rollout, seen: Seen, why: str, caus
     if freeze:
         text = f"rollback suppressed by the freeze of {freeze.who} ({freeze.reason}): {why}"
         return _once(state, rollout, Kind.SUPPRESSED, f"{freeze.scope}@{freeze.since:.3f}:{cause}", text)
-    if seen.stable_void:
+    if seen.stable_void and rollout.weight:
         text = f"no rollback into a void: {rollout.stable} has no healthy endpoint; --force overrides. The cause: {why}"
         return _once(state, rollout, Kind.VOID, f"void:{cause}", text)
     return move(state, rollout, Event.ROLLBACK, Kind.ROLLBACK, Act.ROLLBACK, why, now)

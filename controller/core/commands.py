@@ -35,8 +35,11 @@ class Command:
     force: bool = False
 
 
-def obey(state: ServiceState, command: Command, now: float) -> Decision:
-    """What the command does; `Refusal` where it is not possible now. Freezes are the store's to check."""
+def obey(state: ServiceState, command: Command, now: float, *, stable_void: bool = False) -> Decision:
+    """What the command does; `Refusal` where it is not possible now. Freezes are the store's to check.
+
+    `stable_void`: stable is known to have no healthy endpoint.
+    """
     if command.verb is Verb.START:
         return _start(state, command, now)
     if command.verb is Verb.DIVERT:
@@ -47,7 +50,7 @@ def obey(state: ServiceState, command: Command, now: float) -> Decision:
     if rollout is None:
         raise Refusal(Code.NO_ROLLOUT, f"{state.name} has no rollout; start one with a canary")
     if command.verb is Verb.ROLLBACK:
-        return _roll_back(state, rollout, command, now)
+        return _roll_back(state, rollout, command, now, stable_void=stable_void)
     if not rollout.running:
         raise Refusal(Code.NO_ROLLOUT, f"no rollout of {state.name} is running: the last one is {rollout.phase}")
     why = command.reason or f"{command.verb} by an operator"
@@ -101,8 +104,7 @@ def _start(state: ServiceState, command: Command, now: float) -> Decision:
         raise Refusal(Code.NO_ENDPOINTS, f"{canary} of {state.name} has no endpoints")
     if state.diverted:
         raise Refusal(Code.NOT_POSSIBLE, f"{state.name} is on its fallback ({state.diverted}): restore it first")
-    promoted = present and Phase.BAKING in (present.phase, present.paused_in)
-    if present and present.running and (present.canary == canary or promoted or not present.can(Event.START)):
+    if present and present.running and (present.canary == canary or not present.can(Event.START)):
         raise Refusal(
             Code.ALREADY_RUNNING, f"a rollout of {present.canary} is {present.phase}; roll it back or promote it first"
         )
@@ -121,12 +123,15 @@ def _start(state: ServiceState, command: Command, now: float) -> Decision:
     return move(state, fresh, Event.START, Kind.STARTED, Act.ADVANCE, why, now)
 
 
-def _roll_back(state: ServiceState, rollout: Rollout, command: Command, now: float) -> Decision:
+def _roll_back(state: ServiceState, rollout: Rollout, command: Command, now: float, *, stable_void: bool) -> Decision:
     if not rollout.can(Event.ROLLBACK):
         raise Refusal(Code.NO_ROLLOUT, f"nothing to roll back: the rollout of {rollout.canary} is {rollout.phase}")
     target = state.spec.version(rollout.stable)
     if target is None or not target.endpoints:
         raise Refusal(Code.NO_ENDPOINTS, f"{rollout.stable} has no endpoints any more: traffic would go into a void")
+    if stable_void and rollout.weight and not command.force:
+        told = f"{rollout.stable} has no healthy endpoint: traffic would go into a void"
+        raise Refusal(Code.NO_ENDPOINTS, f"{told}; a forced rollback goes there all the same")
     act = Act.FORCED_ROLLBACK if command.force else Act.ROLLBACK
     why = command.reason or "rollback by an operator"
     return move(state, rollout, Event.ROLLBACK, Kind.ROLLBACK, act, why, now)

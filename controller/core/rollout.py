@@ -61,9 +61,9 @@ _TABLE = """
 IDLE              WARMING  -        -            -            -                  -          -            -         -       -       -
 WARMING           WARMING  WARMING  PROGRESSING  -            -                  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
 PROGRESSING       WARMING  -        -            PROGRESSING  AWAITING_APPROVAL  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
-PAUSED            WARMING  -        -            -            -                  PROMOTING  -            -         -       (back)  ROLLING_BACK
+PAUSED            WARMING  -        -            -            -                  PROMOTING  -            PROMOTED  -       (back)  ROLLING_BACK
 AWAITING_APPROVAL WARMING  -        -            PROGRESSING  -                  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
-PROMOTING         -        -        -            -            -                  -          BAKING       -         -       -       ROLLING_BACK
+PROMOTING         -        -        -            -            -                  -          BAKING       -         PAUSED  -       ROLLING_BACK
 BAKING            -        -        -            -            -                  -          -            PROMOTED  PAUSED  -       ROLLING_BACK
 PROMOTED          WARMING  -        -            -            -                  -          -            -         -       -       ROLLING_BACK
 ROLLING_BACK      -        -        -            -            -                  -          ROLLED_BACK  -         -       -       -
@@ -77,7 +77,10 @@ def _read(table: str) -> dict[tuple[Phase, Event], str]:
 
 
 TRANSITIONS = _read(_TABLE)
-"""(phase, event) -> the phase after it, `(back)`, or `-` where the event is not possible. Every pair has an answer."""
+"""(phase, event) -> the phase after it, `(back)`, or `-` where the event is not possible. Every pair has an answer.
+
+While PAUSED, beside RESUME only that is possible which is so in the phase in which it was paused, too: a bake that is
+paused can be ended, and not begun anew."""
 
 RUNNING = frozenset(Phase) - {Phase.IDLE, Phase.PROMOTED, Phase.ROLLED_BACK}
 """The phases in which a rollout is under way."""
@@ -120,14 +123,15 @@ class Rollout(Value):
         return steps[self.step + 1] if self.step + 1 < len(steps) else PARTS
 
     def can(self, event: Event) -> bool:
-        """Whether the table knows this event in the present phase."""
-        return TRANSITIONS[self.phase, event] != "-"
+        """Whether the table knows this event in the present phase, and in the one in which it was paused."""
+        beneath = self.paused_in if self.paused_in and event is not Event.RESUME else self.phase
+        return TRANSITIONS[self.phase, event] != "-" != TRANSITIONS[beneath, event]
 
     def moved(self, event: Event, now: float, reason: str) -> "Rollout":
         """The rollout after the event, its weight with it. ValueError if the table says that it is not possible."""
-        cell = TRANSITIONS[self.phase, event]
-        if cell == "-":
+        if not self.can(event):
             raise ValueError(f"{event} is not possible in {self.phase}")
+        cell = TRANSITIONS[self.phase, event]
         phase = (self.paused_in or Phase.PROGRESSING) if cell == BACK else Phase(cell)
         step = {Event.START: 0, Event.ADVANCE: self.step + 1}.get(event, self.step)
         return self.model_copy(

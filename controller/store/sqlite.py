@@ -1,13 +1,15 @@
 """The embedded store: one SQLite file, one writer thread, one controller. Promises: see `ports`."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
 import structlog
 
+from controller.core.guard import Act
 from controller.core.view import Change, LedgerLine, View
 from controller.ports import Applied, Clock, StoreLost, Term, Unusable
 from controller.store.database import Database
@@ -16,13 +18,21 @@ from controller.store.lock import FileLock
 from controller.store.newest import CLOSED, Newest
 from controller.store.opening import NEEDS
 from controller.store.rules import MAX_RECORDING, MAX_SESSION
-from controller.store.trimming import trim
+from controller.store.thread import StoreThread
+from controller.store.trimming import archive, trimming
 
 KEEP = 10_000
 """Lines of the ledger that stay in the store. So long, too, the id of a change is known and its retry safe."""
 
 CHUNKS = 20
-"""A twentieth of these is trimmed at once: so few that a change meanwhile waits milliseconds, not seconds."""
+SMALLEST_CHUNK = 20
+"""A twentieth of the lines that are kept is trimmed at once, and so many at least."""
+
+PATIENCE = 5.0
+"""Seconds after which who asked is told that the disk does not answer. Less than a client's deadline of 10 s."""
+
+BACK = frozenset({Act.FORCED_ROLLBACK, Act.ROLLBACK, Act.FALLBACK})
+"""The acts that take traffic away from harm."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,23 +41,27 @@ log = structlog.get_logger()
 
 
 class SqliteStore:
-    """Everything in one file. Every act on it runs in one thread, one after the other."""
+    """Everything in one file. Every act on it runs in one thread, one after the other, the urgent ones first."""
 
-    def __init__(self, database: Database, lock: FileLock, clock: Clock, exports: Path, keep: int) -> None:
+    def __init__(
+        self, database: Database, lock: FileLock, clock: Clock, exports: Path, keep: int, patience: float
+    ) -> None:
         self._database = database
         self._lock = lock
         self._clock = clock
         self._exports = exports
-        self._keep = keep
+        self._keep = self._too_long = keep
         self._newest = Newest(database.view)
         self._closed = False
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="haldane-store")
+        self._thread = StoreThread(patience)
+        self._tidying: asyncio.Task[None] | None = None
 
     @classmethod
-    def open(cls, path: Path, *, clock: Clock, keep: int = KEEP) -> Self:
+    def open(cls, path: Path, *, clock: Clock, keep: int = KEEP, patience: float = PATIENCE) -> Self:
         """The store in that file, made if there is none. `Unusable` says what is wrong and what to do.
 
         `keep` lines of the ledger stay in it; older ones are exported into the folder PATH-ledger, then trimmed.
+        No call takes much longer than `patience` seconds, whatever the disk does.
         For a local disk only: file locks and SQLite's shared memory do not work on network file systems.
         """
         try:
@@ -68,21 +82,31 @@ class SqliteStore:
         except BaseException:
             lock.release()
             raise
-        return cls(database, lock, clock, path.with_name(path.name + "-ledger"), keep)
+        return cls(database, lock, clock, path.with_name(path.name + "-ledger"), keep, patience)
 
     async def close(self) -> None:
-        """Give the file back. Every watch ends, and every later call is `StoreLost`; a second close does nothing."""
+        """Give the file back. Every watch ends, and every later call is `StoreLost`; a second close does nothing.
+
+        While the disk hangs the file cannot be given back: then the end of the process does it.
+        """
         if self._closed:
             return
         self._closed = True
         self._newest.end()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._database.close)
-        self._thread.shutdown()
+        if self._tidying:
+            self._tidying.cancel()
+            await asyncio.wait([self._tidying])
+        try:
+            await self._thread.do(self._database.close)
+        except StoreLost as lost:
+            log.warning("store_not_closed", reason=str(lost))
+            return
+        self._thread.end()
         self._lock.release()
 
     async def load(self) -> View:
         """Everything at one revision; `StoreLost` while it is not known what the file says."""
-        await self._run(self._database.settle)
+        await self._run_first(self._database.settle)
         return self._newest.view
 
     def watch(self, after: int) -> AsyncIterator[View]:
@@ -105,7 +129,7 @@ class SqliteStore:
 
     async def applied(self, change_id: str) -> Applied | None:
         """The change with that id, if it was applied and its ledger line is not trimmed."""
-        return await self._run(self._database.applied, change_id)
+        return await self._run_first(self._database.applied, change_id)
 
     async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
         """Ledger lines with sequence > `after`, oldest first: of all, or those that concern one service."""
@@ -154,36 +178,53 @@ class SqliteStore:
         return await asyncio.to_thread(export, rows, folder) if rows else None
 
     async def _apply(self, change: Change, token: int | None) -> int:
-        revision = await self._run(self._database.apply, change, token, self._clock.wall())
-        if not self._closed:
-            self._submit(self._tidy)
+        run = self._run_first if change.freeze or change.act in BACK else self._run
+        revision = await run(self._database.apply, change, token, self._clock.wall())
+        if self._tidying is None or self._tidying.done():
+            self._tidying = asyncio.create_task(self._tidy())
         return revision
 
-    def _tidy(self) -> None:
-        """Trim the ledger if it is too long; what stands in the way is logged, and tried again a chunk later."""
-        chunk = max(1, self._keep // CHUNKS)
+    async def _tidy(self) -> None:
+        """Trim the ledger while it is too long; what stands in the way is logged, and tried again a chunk later."""
+        chunk = max(SMALLEST_CHUNK, self._keep // CHUNKS)
+        length = 0
         try:
-            length = self._database.ledger_length()
-            if length >= self._keep + chunk and length % chunk == 0:
-                path = trim(self._database, self._exports, lines=chunk, who="haldane", at=self._clock.wall())
-                log.info("ledger_trimmed", lines=chunk, exported=str(path))
+            while (length := await self._run(self._database.ledger_length)) >= self._too_long + chunk:
+                await self._trim(chunk)
+                self._too_long = self._keep
         except (StoreLost, ValueError, OSError) as error:
+            self._too_long = max(self._too_long, length)
             log.warning("ledger_not_trimmed", reason=str(error))
 
+    async def _trim(self, lines: int) -> None:
+        """Archive the oldest lines, then take them away. In small jobs, the long one beside the thread, so that no
+        change waits for all of it."""
+        rows = await self._run(self._database.rows, lines)
+        past = await self._run(self._database.past)
+        past, path = await asyncio.to_thread(archive, rows, past, self._exports)
+        told = trimming(past, path, who="haldane")
+        await self._run(self._database.cut, past, told, self._clock.wall())
+        log.info("ledger_trimmed", lines=lines, exported=str(path))
+
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do it in the thread: it is done even if the caller is cancelled meanwhile."""
+        """Do it in the thread, in turn."""
+        return await self._do(partial(work, *args, **kwargs), urgent=False)
+
+    async def _run_first(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do it in the thread, before all that waits: what takes traffic back or freezes it, and what that reads."""
+        return await self._do(partial(work, *args, **kwargs), urgent=True)
+
+    async def _do(self, work: Callable[[], T], *, urgent: bool) -> T:
+        """Do it in the thread and publish the view that it led to, before anybody gets the answer."""
         if self._closed:
             raise StoreLost(CLOSED)
-        return await self._submit(work, *args, **kwargs)
-
-    def _submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
-        """Do it in the thread and publish the view that it led to, before anybody gets the answer."""
         loop = asyncio.get_running_loop()
 
         def do() -> T:
             try:
-                return work(*args, **kwargs)
+                return work()
             finally:
-                loop.call_soon_threadsafe(self._newest.publish, self._database.view)
+                with contextlib.suppress(RuntimeError):  # the loop may have ended while the disk hung
+                    loop.call_soon_threadsafe(self._newest.publish, self._database.view)
 
-        return loop.run_in_executor(self._thread, do)
+        return await self._thread.do(do, urgent=urgent)

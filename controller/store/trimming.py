@@ -1,26 +1,27 @@
 """Keeping the ledger short: the oldest lines go into files beside the store, and what they led to takes their place."""
 
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from controller.core.guard import Act
 from controller.core.ledger import TRIMMED
 from controller.core.view import Change, Entry
-from controller.store.database import Database
-from controller.store.ledger import export, replay
+from controller.store.ledger import Past, Row, export, replay
 
 
-def trim(database: Database, folder: Path, *, lines: int, who: str, at: float) -> Path:
-    """Export the oldest `lines` into a file of that folder, then take them away: the file.
+def archive(rows: Iterable[Row], past: Past, folder: Path) -> tuple[Past, Path]:
+    """Export the oldest rows into a file of that folder: what they led to, and the file. `past` is what was before.
 
     They are replayed first, so lines that do not hold are never taken away: `BrokenLedgerError` or `Unreadable` then,
-    OSError or `StoreLost` if the disk refuses.
+    OSError if the disk refuses.
     """
-    rows = database.rows(lines)
-    past = replay(rows, database.past())
-    path = export(rows, folder)
+    rows = list(rows)
+    return replay(rows, past), export(rows, folder)
+
+
+def trimming(past: Past, path: Path, *, who: str) -> Change:
+    """What is written down when the lines that led to `past`, and are in that file, are taken away."""
     details = {"through": past.chain.last, "hash": past.chain.hash, "file": path.name}
-    why = f"{len(rows)} lines exported to {path}"
-    entry = Entry(kind=TRIMMED, who=who, why=why, details=details)
-    database.cut(past, Change(uuid.uuid4().hex, TRIMMED, Act.RECORD, entry), at)
-    return path
+    entry = Entry(kind=TRIMMED, who=who, why=f"lines up to {past.chain.last} exported to {path}", details=details)
+    return Change(uuid.uuid4().hex, TRIMMED, Act.RECORD, entry)

@@ -210,8 +210,9 @@ class TestFallback:
     def decided(self, policy: Any, outcome: Outcome, freezes: Any = (), **fields: Any) -> Decision:
         state = state_in(Phase.PROMOTED, policy)
         spec = state.spec.model_copy(update={"fallback": fields.pop("fallback", Fallback(version="v3"))})
+        void = fields.pop("void", False)
         state = state.model_copy(update={"spec": spec, **fields})
-        return decide_fallback(state, verdict(outcome), lambda act: blocking(freezes, "scorer", act), NOW)
+        return decide_fallback(state, verdict(outcome), lambda act: blocking(freezes, "scorer", act), NOW, void=void)
 
     def test_it_sends_all_traffic_to_the_fallback(self) -> None:
         """Only where the policy says automatic."""
@@ -228,8 +229,9 @@ class TestFallback:
             (AUTOMATIC, Outcome.HARM, {"fallback": None}),
             (AUTOMATIC, Outcome.HARM, {"diverted": "already"}),
             (AUTOMATIC, Outcome.HARM, {"freezes": FREEZE}),
+            (AUTOMATIC, Outcome.HARM, {"void": True}),
         ],
-        ids=["manual", "unknown", "healthy", "none declared", "there already", "frozen"],
+        ids=["manual", "unknown", "healthy", "none declared", "there already", "frozen", "nobody there"],
     )
     def test_otherwise_it_stays(self, policy: Any, outcome: Outcome, fields: dict[str, Any]) -> None:
         """Nothing moves without the policy's word, harm, a fallback, and no freeze."""

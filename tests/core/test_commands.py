@@ -21,7 +21,7 @@ WARMING            yes    yes    not     not      yes      yes
 PROGRESSING        yes    yes    not     not      yes      yes
 PAUSED             yes    not    yes     not      yes      yes
 AWAITING_APPROVAL  yes    yes    not     yes      yes      yes
-PROMOTING          run    not    not     not      not      yes
+PROMOTING          run    yes    not     not      not      yes
 BAKING             run    yes    not     not      yes      yes
 PROMOTED           yes    NO     NO      NO       NO       yes
 ROLLING_BACK       run    not    not     not      not      NO
@@ -114,6 +114,44 @@ def test_a_pause_in_the_bake_is_no_way_around_it() -> None:
     with pytest.raises(Refusal) as refused:
         obey(paused, Command(Verb.START, "", canary="v3", rollout_id="r2"), NOW)
     assert refused.value.code is Code.ALREADY_RUNNING
+
+
+def test_a_promote_in_a_paused_bake_ends_the_bake() -> None:
+    """As it does in the bake; the bake does not begin anew."""
+    paused = obey(state_in(Phase.BAKING), Command(Verb.PAUSE, ""), NOW).state
+    promoted = obey(paused, Command(Verb.PROMOTE, "good enough"), NOW).state
+    assert promoted.rollout
+    assert (promoted.rollout.phase, promoted.stable) == (Phase.PROMOTED, "v2")
+
+
+def test_a_pause_while_promoting_is_no_second_promotion() -> None:
+    """What is under way is all that can be; a resume goes on with it, a rollback takes it back."""
+    paused = obey(state_in(Phase.PROMOTING), Command(Verb.PAUSE, ""), NOW).state
+    with pytest.raises(Refusal) as refused:
+        obey(paused, Command(Verb.PROMOTE, ""), NOW)
+    assert refused.value.code is Code.NOT_POSSIBLE
+    resumed = obey(paused, Command(Verb.RESUME, ""), NOW).state.rollout
+    assert resumed
+    assert resumed.phase is Phase.PROMOTING
+    assert obey(paused, Command(Verb.ROLLBACK, ""), NOW).state.weights == {"v2": 0, "v1": PARTS}
+
+
+@pytest.mark.parametrize("phase", [*sorted(JUDGED), Phase.PROMOTED])
+def test_no_rollback_into_a_void_but_by_force(phase: Phase) -> None:
+    """Stable has no healthy endpoint: the traffic stays, by an operator's word too, unless he insists."""
+    with pytest.raises(Refusal) as refused:
+        obey(state_in(phase), Command(Verb.ROLLBACK, "now"), NOW, stable_void=True)
+    assert refused.value.code is Code.NO_ENDPOINTS
+    assert "v1 has no healthy endpoint" in refused.value.message
+    forced = obey(state_in(phase), Command(Verb.ROLLBACK, "now", force=True), NOW, stable_void=True)
+    assert forced.state.weights == {"v2": 0, "v1": PARTS}
+
+
+def test_what_moves_no_traffic_goes_into_no_void() -> None:
+    """A rollout that waits for its hooks carries none: it may be taken back whatever stable is like."""
+    state = state_in(Phase.IDLE, POLICY.model_copy(update={"hooks": ("gate",)}))
+    waiting = obey(state, Command(Verb.START, "", canary="v2", rollout_id="r2"), NOW).state
+    assert obey(waiting, Command(Verb.ROLLBACK, ""), NOW, stable_void=True).state.rollout
 
 
 def test_a_version_that_was_rolled_back_may_be_started_again() -> None:

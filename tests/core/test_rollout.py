@@ -39,7 +39,11 @@ LEGAL: dict[Phase, dict[Event, Phase]] = {
         Event.PAUSE: Phase.PAUSED,
         Event.ROLLBACK: Phase.ROLLING_BACK,
     },
-    Phase.PROMOTING: {Event.CONFIRM: Phase.BAKING, Event.ROLLBACK: Phase.ROLLING_BACK},
+    Phase.PROMOTING: {
+        Event.CONFIRM: Phase.BAKING,
+        Event.PAUSE: Phase.PAUSED,
+        Event.ROLLBACK: Phase.ROLLING_BACK,
+    },
     Phase.BAKING: {Event.BAKED: Phase.PROMOTED, Event.PAUSE: Phase.PAUSED, Event.ROLLBACK: Phase.ROLLING_BACK},
     Phase.PROMOTED: {Event.START: Phase.WARMING, Event.ROLLBACK: Phase.ROLLING_BACK},
     Phase.ROLLING_BACK: {Event.CONFIRM: Phase.ROLLED_BACK},
@@ -102,9 +106,31 @@ def test_step_and_weight_follow_the_event(phase: Phase, event: Event, step: int,
     assert (moved.step, moved.weight) == (step, weight)
 
 
-@pytest.mark.parametrize("phase", [Phase.WARMING, Phase.PROGRESSING, Phase.AWAITING_APPROVAL, Phase.BAKING])
+PAUSABLE = [Phase.WARMING, Phase.PROGRESSING, Phase.AWAITING_APPROVAL, Phase.PROMOTING, Phase.BAKING]
+WHILE_PAUSED = {
+    Phase.WARMING: {Event.START, Event.FINISH},
+    Phase.PROGRESSING: {Event.START, Event.FINISH},
+    Phase.AWAITING_APPROVAL: {Event.START, Event.FINISH},
+    Phase.PROMOTING: set[Event](),
+    Phase.BAKING: {Event.BAKED},
+}
+"""What else than a resume and a rollback is possible in a pause, by the phase that was paused."""
+
+
+@pytest.mark.parametrize("phase", PAUSABLE)
+@pytest.mark.parametrize("event", Event)
+def test_in_a_pause_only_that_is_possible_which_was_before(phase: Phase, event: Event) -> None:
+    """All weight on the canary, a pause is no way to begin the promotion or its bake anew; the bake can be ended."""
+    paused = rollout_in(phase).moved(Event.PAUSE, 200.0, "coffee")
+    assert paused.can(event) == (event in {Event.RESUME, Event.ROLLBACK} | WHILE_PAUSED[phase])
+    if not paused.can(event):
+        with pytest.raises(ValueError, match=f"{event} is not possible in PAUSED"):
+            paused.moved(event, 300.0, "why")
+
+
+@pytest.mark.parametrize("phase", PAUSABLE)
 def test_a_pause_returns_to_where_it_was(phase: Phase) -> None:
-    """Also during the warm-up, before an approval, and in the bake."""
+    """Also during the warm-up, before an approval, while promoting, and in the bake."""
     before = rollout_in(phase)
     paused = before.moved(Event.PAUSE, 200.0, "coffee")
     assert (paused.phase, paused.paused_in, paused.weight) == (Phase.PAUSED, phase, before.weight)

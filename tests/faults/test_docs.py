@@ -20,10 +20,27 @@ def test_every_test_that_a_page_names_exists(page: str) -> None:
 
 def test_every_row_of_the_fault_matrix_has_its_tests_or_a_reason() -> None:
     """Thirty-three rows, in order."""
-    section = (ROOT / "docs" / "faults.md").read_text().partition("## The fault matrix")[2].partition("## Bad")[0]
-    rows = re.findall(r"^\| (\d+) \| (.*) \|$", section, re.M)
+    rows = rows_of("The fault matrix")
     assert [int(number) for number, _ in rows] == list(range(1, 34))
     assert [n for n, text in rows if "tests/" not in text and "not applicable" not in text] == []
+
+
+def test_every_promise_says_where_it_is_checked() -> None:
+    """Sixteen of them, in order; what is named is in the model or in its proxies."""
+    rows = rows_of("What must always hold")
+    assert [int(number) for number, _ in rows] == list(range(1, 17))
+    code = "".join(path.read_text() for path in (ROOT / "tests" / "model").glob("*.py"))
+    code += (ROOT / "tests" / "xds" / "proxies.py").read_text()
+    for _, text in rows:
+        named = re.findall(r"`(?:[\w/]+\.py::)?(?:\w+\.)?(\w+)`", text)
+        assert named, text
+        assert [name for name in named if f"def {name}(" not in code and f"class {name}" not in code] == []
+
+
+def rows_of(heading: str) -> list[tuple[str, str]]:
+    """The numbered rows of the table below that heading."""
+    section = (ROOT / "docs" / "faults.md").read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| (\d+) \| (.*) \|$", section, re.M)
 
 
 def exists(path: Path, names: list[str]) -> bool:

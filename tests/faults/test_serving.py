@@ -14,7 +14,7 @@ from controller.pb.haldane.wire.v1.discovery_pb2 import Node
 from controller.xds.limits import DEFAULT
 from controller.xds.snapshot import CDS
 from tests.faults.world import Trial, armed, trial
-from tests.integration.world import FLEET
+from tests.integration.world import FLEET, SERVICE
 from tests.support.controller import ControllerProcess
 from tests.support.waiting import answers, wait_until
 from tests.xds.door import ADS, Client
@@ -92,8 +92,10 @@ async def test_a_full_disk_stops_decisions_and_nothing_else(processes: Children)
 @pytest.mark.envoy
 @pytest.mark.soak
 async def test_a_disk_that_hangs_holds_up_decisions_and_no_proxy(processes: Children) -> None:
-    """For four seconds the disk takes nothing: a proxy that comes meanwhile is served, and then all goes on."""
-    async with trial(processes, fault="commit:before/rollout_warm=sleep:4") as made:
+    """The disk takes nothing: a proxy that comes meanwhile is served, a freeze and a forced rollback are refused and
+    not promised, the metrics say that the store is down. Once the disk is back, nothing of what was refused has
+    happened, and the rollout goes on."""
+    async with trial(processes, fault="commit:before/rollout_warm=sleep:20") as made:
         await made.start()
         await wait_until(lambda: hangs(made), 20)
         async with grpc.aio.insecure_channel(made.world.controller.xds) as channel:
@@ -101,8 +103,18 @@ async def test_a_disk_that_hangs_holds_up_decisions_and_no_proxy(processes: Chil
             await client.send(node=Node(id="envoy-2", cluster=FLEET), type_url=CDS)
             assert len((await client.read(within=2.0)).resources) == 2
             assert await answers(f"http://{made.world.controller.http}/readyz")
+            assert await freeze_by_http(made) == 503
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await made.world.doors.rollouts.Rollback(
+                    admin.RollbackRequest(service=SERVICE, force=True, reason="now")
+                )
+            assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+            await wait_until(lambda: metric(made, "haldane_store_up 0.0"))
             assert await hangs(made), "the disk took something meanwhile: nothing is proved"
-        await made.serves({"v2": 5000, "v1": 5000}, within=20)
+        await made.serves({"v2": 5000, "v1": 5000}, within=40)
+        await wait_until(lambda: metric(made, "haldane_store_up 1.0"))
+        kinds = await made.kinds()
+        assert not {"freeze_set", "rollback"} & set(kinds)
         await made.end()
 
 
@@ -140,6 +152,8 @@ async def hangs(made: Trial) -> bool:
             await made.kinds()
     except TimeoutError:
         return True
+    except grpc.aio.AioRpcError as error:
+        return error.code() is grpc.StatusCode.UNAVAILABLE
     return False
 
 

@@ -178,7 +178,7 @@ class Trial:
         of the ledger holds.
         """
         failed = [a for a in self.load.answers if not a.ok and a.version not in self.blamed]
-        assert (failed[:3], self.load.unsent) == ([], 0)
+        assert (failed[:3], self.load.unsent) == ([], 0), f"{failed[:3]} failed, {self.load.unsent} were never sent"
         events = await self.world.events()
         chain = check(events, whole=True)
         assert chain.broken is None, chain.why

@@ -201,6 +201,7 @@ async def running(store: MemoryStore, clock: TwoClocks, gates: Gates | None = No
         view=view,
         token=term.token,
     )
+    world.operations = Operations(store, clock, sight=world.loop)
     world.published.append(view)
     tasks = [asyncio.create_task(world.loop.follow(world.published.append)), asyncio.create_task(world.loop.run())]
     try:

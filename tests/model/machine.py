@@ -4,30 +4,33 @@ Each run has its own few faults (a swarm): with all of them always on, a kill co
 half of the bugs hide behind it. Known races are rules of their own. What must hold is checked after every step.
 """
 
+import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from controller.core.commands import Command, Verb
-from controller.core.errors import Refusal
+from controller.core.errors import Code, Refusal
 from controller.core.guard import ALL, Act, Mode
 from controller.core.rollout import Phase
 from controller.core.verdict import Outcome, Reason, Verdict
 from controller.core.view import Change, Entry
 from controller.operations import Operations
+from controller.ports import ReusedId
 from controller.store.memory import MemoryStore
 from controller.xds.snapshot import RDS
 from tests.model.replica import Parts, Replica, Write
 from tests.model.truth import Truth
 from tests.model.values import NAMES, POLICY, ToldClock, declared
-from tests.model.witness import Witness, done
+from tests.model.witness import BACK, Witness, done
 from tests.xds.proxies import BLAME, REFUSE, Link, Proxy, settle
 
 TROUBLES = (
     *("restart", "sleep", "cut", "deaf", "late", "lag", "slow", "move", "refuse", "retry", "blind", "jump"),
-    *("harm", "freeze", "act"),
+    *("harm", "freeze", "act", "endpoints"),
 )
 """What a run may have beside time, verdicts and starts: faults, and what ends rollouts or stops them."""
 
@@ -61,9 +64,7 @@ class Model(RuleBasedStateMachine):
         self.archive = MemoryStore(clock=self.clock)
         self.operations = Operations(self.witness, self.clock)
         for name in NAMES:
-            entry = Entry(kind="service_applied", service=name, who="ada", why="new")
-            state = declared(name)
-            self.witness.operator(Change(f"declare-{name}", "", Act.RECORD, entry, name, expects=0, state=state))
+            done(self.operations.apply(declared(name), who="ada", reason="new"))
         self.truth = Truth(self.witness)
         self.lives = 0
         self.replicas = [self._replica(n) for n in range(3)]
@@ -123,7 +124,7 @@ class Model(RuleBasedStateMachine):
     def _looks(self, replica: Replica) -> Iterator[Write]:
         for name in NAMES if replica.token and not replica.asleep else ():
             verdict = self.verdicts[name]
-            write = replica.look(name, verdict, self.clock.now, lambda n=name: self.truth.soaked(n))
+            write = replica.look(name, verdict, self.clock, lambda n=name: self.truth.soaked(n))
             if write:
                 yield write
 
@@ -178,10 +179,25 @@ class Model(RuleBasedStateMachine):
             self.act_behind(name, Verb.START, canary, 0)
 
     def _act(self, name: str, command: Command) -> None:
+        """An operator's act. What may stop a rollback is a freeze, and nothing stops a forced one."""
         try:
             done(self.operations.act(name, command, who="ada"))
-        except Refusal:
-            return
+        except Refusal as refusal:
+            if command.verb is Verb.ROLLBACK and refusal.code is Code.FROZEN:
+                assert not command.force, "a freeze stopped a forced rollback"
+                modes = {f.mode for f in self.witness.view.freezes if f.scope in (ALL, name)}
+                assert Mode.FREEZE in modes, "a rollback was refused, though nothing is frozen"
+
+    @under("endpoints")
+    @rule(name=SERVICES, third=st.booleans(), moved=st.booleans())
+    def redeclare(self, name: str, third: bool, moved: bool) -> None:
+        """Endpoints come and go, also while frozen, and versions that carry nothing."""
+        refused = None
+        try:
+            done(self.operations.apply(declared(name, third=third, moved=moved), who="ada", reason="moved"))
+        except Refusal as refusal:
+            refused = refusal.code
+        assert refused is not Code.FROZEN, "a freeze stopped endpoints"
 
     @under("freeze")
     @rule(scope=SCOPES, mode=st.sampled_from([Mode.FREEZE, Mode.FREEZE, Mode.HOLD]))
@@ -198,6 +214,13 @@ class Model(RuleBasedStateMachine):
             done(self.operations.unfreeze([scope], who="grace", reason="over"))
         except Refusal:
             return
+
+    @under("freeze")
+    @rule(scope=SCOPES, name=SERVICES, mode=st.sampled_from(Mode))
+    def roll_back_under_it(self, scope: str, name: str, mode: Mode) -> None:
+        """An operator rolls back under a freeze by force, on hold without."""
+        self.freeze(scope, mode)
+        self._act(name, Command(Verb.ROLLBACK, "no more", force=mode is Mode.FREEZE))
 
     # Races.
 
@@ -293,6 +316,15 @@ class Model(RuleBasedStateMachine):
         change, _ = self.witness.changes[which % len(self.witness.changes)]
         self.replicas[0].deliver(Write(change, None))
 
+    @under("retry")
+    @rule(which=st.integers(0, 999))
+    def use_again(self, which: int) -> None:
+        """Somebody sends another change under an id that was used."""
+        change, _ = self.witness.changes[which % len(self.witness.changes)]
+        with contextlib.suppress(ReusedId):
+            self.witness.operator(replace(change, fingerprint="another"))
+            raise AssertionError("an id was taken for another change")
+
     @under("lag")
     @rule(which=WHICH, back=st.integers(0, 5))
     def catch_up(self, which: int, back: int) -> None:
@@ -321,8 +353,10 @@ class Model(RuleBasedStateMachine):
     @under("jump")
     @rule(hours=st.sampled_from([-1.0, 1.0]))
     def jump(self, hours: float) -> None:
-        """The wall clock jumps; the monotonic one does not."""
+        """The wall clock jumps; the monotonic one does not. A healthy canary gains nothing by it."""
         self.clock.skew += hours * 3600
+        self.verdicts = dict.fromkeys(NAMES, _verdict(Outcome.PASS))
+        self._pass(1.0)
 
     def _connect(self, name: str, which: int) -> Link:
         for replica in self.replicas:
@@ -378,6 +412,7 @@ def calm(model: Model) -> None:
     for name in model.proxies:
         model._connect(name, 1)
     model.unfreeze(ALL)
+    begun = {name: model.witness.view.services[name].rollout for name in NAMES}
     model.verdicts = dict.fromkeys(NAMES, _verdict(Outcome.PASS if model.good else Outcome.HARM))
     for _ in range(2 * len(POLICY.steps) + 8):
         for name in NAMES:
@@ -385,13 +420,16 @@ def calm(model: Model) -> None:
             model._act(name, Command(Verb.APPROVE, "calm"))
         model._pass(POLICY.dwell)
         model.all_holds()
+        for proxy in model.proxies.values():
+            model.truth.check_newest(proxy)
     for replica in model.replicas:
         assert replica.view.revision == model.witness.view.revision, "a replica lags"
-    for name in NAMES:
-        rollout = model.witness.view.services[name].rollout
-        assert rollout is None or rollout.phase in (Phase.PROMOTED, Phase.ROLLED_BACK), f"stuck in {rollout.phase}"
-    for proxy in model.proxies.values():
-        model.truth.check_newest(proxy)
+    for name, rollout in begun.items():
+        ended = model.witness.view.services[name].rollout
+        if rollout and ended:
+            taken_back = rollout.phase in BACK or (rollout.running and not model.good)
+            due = Phase.ROLLED_BACK if taken_back else Phase.PROMOTED
+            assert ended.phase is due, f"{ended.phase} at the end, though it should be {due}"
 
 
 def _verdict(outcome: Outcome) -> Verdict:

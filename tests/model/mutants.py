@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from controller.core.commands import Command, Verb, obey
-from controller.core.decision import Decision, Kind
+from controller.core.decision import Decision, Kind, hold
 from controller.core.guard import Act, Freeze
 from controller.core.rollout import Event, Phase, Rollout
 from controller.core.session import Session, Surroundings, weigh
@@ -13,6 +13,7 @@ from controller.core.verdict import Outcome, Verdict
 from controller.core.view import Change, ServiceState, View
 from controller.ports import Clock
 from controller.store.memory import MemoryStore
+from controller.xds.snapshot import Snapshot
 from controller.xds.stream import Event as StreamEvent
 from tests.model.replica import Parts, Weigh
 from tests.xds.proxies import Link
@@ -81,6 +82,55 @@ class LosesTheLine(MemoryStore):
         return revision
 
 
+class FreezesOneAlone(MemoryStore):
+    """A freeze of all covers no service: scopes are compared and no more."""
+
+    async def commit(self, change: Change, token: int) -> int:
+        return await super().commit(await self._past_all(change), token)
+
+    async def _past_all(self, change: Change) -> Change:
+        named = {f.scope for f in (await self.load()).freezes}
+        return change if change.service in named else replace(change, act=Act.RECORD)
+
+
+class StopsForce(MemoryStore):
+    """A forced rollback is one like any other."""
+
+    async def command(self, change: Change) -> int:
+        return await super().command(replace(change, act=Act.ROLLBACK) if change.act is Act.FORCED_ROLLBACK else change)
+
+
+class HoldsRollbacks(MemoryStore):
+    """A hold stops what a freeze does."""
+
+    async def command(self, change: Change) -> int:
+        return await super().command(replace(change, act=Act.ADVANCE) if change.act is Act.ROLLBACK else change)
+
+
+class FreezesEndpoints(MemoryStore):
+    """A freeze stops files too."""
+
+    async def command(self, change: Change) -> int:
+        applied = change.entry.kind == "service_applied"
+        return await super().command(replace(change, act=Act.ADVANCE) if applied else change)
+
+
+class TellsTheFirstWeights(MemoryStore):
+    """Lines say that nothing moved."""
+
+    async def commit(self, change: Change, token: int) -> int:
+        entry = change.entry.model_copy(update={"weights_after": change.entry.weights_before})
+        return await super().commit(replace(change, entry=entry), token)
+
+
+class AnswersForAnother(MemoryStore):
+    """Whatever is sent under a used id is taken for done."""
+
+    async def command(self, change: Change) -> int:
+        earlier = self._applied.get(change.id)
+        return await super().command(replace(change, fingerprint=earlier.fingerprint) if earlier else change)
+
+
 def judging(change: Callable[[Verdict], Verdict]) -> Weigh:
     """Decides on another verdict than was reached."""
 
@@ -140,6 +190,12 @@ def rollback_not_final(old: Rollout, decision: Decision, verdict: Verdict, now: 
     return decision
 
 
+def never_confirms(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
+    if decision.kind is Kind.BAKING:
+        return hold(decision.state.model_copy(update={"rollout": old}), "not yet")
+    return decision
+
+
 def promotes_from_anywhere(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
     if decision.kind is Kind.ADVANCED:
         return _with(decision, old.moved(Event.FINISH, now, "good enough"))
@@ -152,6 +208,13 @@ def impatient(
     """Any time counts as the whole dwell."""
     ahead = session.progress.model_copy(update={"observed": session.progress.observed + 9.0})
     return weigh(state, replace(session, progress=ahead), verdict, at, around, now)
+
+
+def by_the_wall_clock(
+    state: ServiceState, session: Session, verdict: Verdict, at: float, around: Surroundings, now: float
+) -> tuple[Session, Verdict, Decision]:
+    """Durations are measured by the clock that people set."""
+    return weigh(state, session, verdict, now, around, now)
 
 
 def takes_over_the_dwell(text: str, state: ServiceState) -> Session:
@@ -191,6 +254,23 @@ class ServesOlderRoutes(Link):
         self.stream = replace(self.stream, seen=0)
 
 
+class KeepsItToItself(Link):
+    """The server does not send what is new to a proxy that is connected."""
+
+    def turn(self, event: StreamEvent) -> None:
+        if not isinstance(event, Snapshot):
+            super().turn(event)
+
+
+class DoesNotWait(Link):
+    """The server forgets what it has sent and nobody has acknowledged."""
+
+    def turn(self, event: StreamEvent) -> None:
+        lanes = {url: replace(lane, pending=None) for url, lane in self.stream.lanes.items()}
+        self.stream = replace(self.stream, lanes=lanes)
+        super().turn(event)
+
+
 class RepeatsTheRefused(Link):
     """The server forgets what a proxy has refused."""
 
@@ -202,17 +282,44 @@ class RepeatsTheRefused(Link):
 
 @dataclass(frozen=True)
 class Mutant:
-    """What is wrong, the promise that is seen to be broken, and the troubles without which that cannot be seen."""
+    """What is wrong, the promise that is seen to be broken, and the troubles without which that cannot be seen.
+
+    `late`: it is seen only once the faults have ended, since what is missing is that something happens.
+    """
 
     parts: Parts
     broken: str
     troubles: tuple[str, ...] = ()
+    late: bool = False
 
 
 MUTANTS = {
     "no freeze check in the commit": Mutant(
         Parts(store=lambda clock: NoFreezeCheck(clock=clock)), "under the freeze of", ("freeze",)
     ),
+    "a freeze of all covers nobody": Mutant(
+        Parts(store=lambda clock: FreezesOneAlone(clock=clock)), "under the freeze of", ("freeze",)
+    ),
+    "a freeze stops a forced rollback": Mutant(
+        Parts(store=lambda clock: StopsForce(clock=clock)), "stopped a forced rollback", ("freeze",)
+    ),
+    "a hold is a freeze": Mutant(
+        Parts(store=lambda clock: HoldsRollbacks(clock=clock)), "though nothing is frozen", ("freeze",)
+    ),
+    "a freeze stops endpoints": Mutant(
+        Parts(store=lambda clock: FreezesEndpoints(clock=clock)), "stopped endpoints", ("freeze", "endpoints")
+    ),
+    "a line tells of other weights": Mutant(
+        Parts(store=lambda clock: TellsTheFirstWeights(clock=clock)), "tells of other weights"
+    ),
+    "an id taken for another change": Mutant(
+        Parts(store=lambda clock: AnswersForAnother(clock=clock)), "taken for another change", ("retry",)
+    ),
+    "the wall clock serves a dwell": Mutant(
+        Parts(weigh=by_the_wall_clock), "advanced after|before the bake", ("jump",)
+    ),
+    "a promotion is never confirmed": Mutant(Parts(weigh=deciding(never_confirms)), "PROMOTING at the end", late=True),
+    "a rollback is not sent": Mutant(Parts(link=KeepsItToItself), "does not serve what was decided", late=True),
     "token not compared": Mutant(
         Parts(store=lambda clock: NoTokenCheck(clock=clock)), "a term that is over", ("sleep",)
     ),
@@ -247,6 +354,9 @@ MUTANTS = {
     ),
     "older routes to a reconnecting proxy": Mutant(
         Parts(link=ServesOlderRoutes), "went back from revision", ("lag", "move")
+    ),
+    "a second response before the first is acknowledged": Mutant(
+        Parts(link=DoesNotWait), "before the first's ACK", ("slow",)
     ),
     "a refused response sent again": Mutant(Parts(link=RepeatsTheRefused), "refused was sent again", ("refuse",)),
 }

@@ -108,14 +108,15 @@ class Replica:
 
     # Deciding.
 
-    def look(self, name: str, verdict: Verdict, now: float, soaked: Callable[[], float]) -> Write | None:
+    def look(self, name: str, verdict: Verdict, clock: Clock, soaked: Callable[[], float]) -> Write | None:
         """One look at one rollout: what it wants to write, if anything."""
         state = self.view.services[name]
         if state.rollout is None or not state.rollout.running:
             self.sessions.pop(name, None)
             return None
         around = Surroundings(self.view.freezes, self.sync(name))
-        session, told, decision = self.parts.weigh(state, self._session(state), verdict, now, around, now)
+        at, now = clock.monotonic(), clock.wall()
+        session, told, decision = self.parts.weigh(state, self._session(state), verdict, at, around, now)
         self.sessions[name] = session
         if decision.holds:
             return None

@@ -28,11 +28,12 @@ def test_nothing_is_lost_and_nothing_moves_by_accident_for_minutes() -> None:
 
 def hunt(mutant: Mutant, troubles: tuple[str, ...], how: settings) -> None:
     """Play until the promise is seen to be broken that this mutant breaks."""
-    model = type("Mutated", (Model,), {"parts": mutant.parts, "always": troubles, "ends_well": False})
+    model = type("Mutated", (Model,), {"parts": mutant.parts, "always": troubles, "ends_well": mutant.late})
     with pytest.raises(AssertionError, match=mutant.broken):
         run_state_machine_as_test(model, settings=how)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
 def test_a_mutant_is_caught(mutant: Mutant) -> None:
     """A model that cannot fail proves nothing: with this part wrong, this promise is seen to be broken."""

@@ -89,7 +89,8 @@ class Truth:
     def check_newest(self, proxy: Proxy) -> None:
         """The proxy serves the newest routes."""
         newest = self.snapshots[self.witness.view.revision].catalogue(RDS).listed
-        assert {t: r.content for t, r in proxy.routes.items()} == {t: r.content for t, r in newest.items()}
+        theirs, ours = ({t: r.content for t, r in tables.items()} for tables in (proxy.routes, newest))
+        assert theirs == ours, "a proxy does not serve what was decided"
 
     def _enter(self, name: str, state: ServiceState) -> None:
         rollout = state.rollout

@@ -2,13 +2,27 @@
 
 from dataclasses import dataclass
 
-from controller.core.spec import Endpoint, Listen, Policy, Service, Version
-from controller.core.view import ServiceState
+from controller.core.spec import Policy
+from controller.core.specfile import read_service
 
 NAMES = ("free", "asked")
 """`free` climbs by itself; `asked` needs a person's yes before half."""
 
-POLICY = Policy(steps=(500, 2500, 5000), dwell=10.0, warmup=0.0, bake=20.0, deadline=1e9)
+FILE = """\
+service: {name}
+listen: {{port: {port}}}
+versions:
+  v1: {{endpoints: ["127.0.0.1:{first}"]}}
+  v2: {{endpoints: ["127.0.0.1:{second}"]}}
+{third}stable: v1
+policy:
+  steps: [5%, 25%, 50%]
+  approve: [{approve}]
+  dwell: 10s
+  warmup: 0s
+  bake: 20s
+  deadline: 30d
+"""
 
 
 @dataclass
@@ -25,13 +39,24 @@ class ToldClock:
         return self.now + self.skew
 
 
-def declared(name: str) -> ServiceState:
-    """A service as an operator declares it. Each has a port, and so a route table, of its own."""
-    policy = POLICY if name == "free" else POLICY.model_copy(update={"approve": (5000,)})
+def declared(name: str, *, third: bool = True, moved: bool = False) -> str:
+    """A service's file. Each has a port, so a route table, of its own. `third`: with v3; `moved`: v2 is elsewhere."""
     port = 10_000 + NAMES.index(name)
-    versions = tuple(
-        Version(name=version, endpoints=(Endpoint(host="127.0.0.1", port=port + 100 * n),))
-        for n, version in enumerate(("v1", "v2", "v3"), 1)
+    return FILE.format(
+        name=name,
+        port=port,
+        first=port + 100,
+        second=port + (250 if moved else 200),
+        third=f'  v3: {{endpoints: ["127.0.0.1:{port + 300}"]}}\n' if third else "",
+        approve="" if name == "free" else "50%",
     )
-    spec = Service(name=name, listen=Listen(port=port), versions=versions, stable="v1", policy=policy)
-    return ServiceState(spec=spec, source="", stable="v1")
+
+
+def _policy() -> Policy:
+    read = read_service(declared("free")).service
+    assert read
+    return read.policy
+
+
+POLICY = _policy()
+"""That of `free`."""

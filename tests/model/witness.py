@@ -9,7 +9,7 @@ from controller.core.ledger import Chain
 from controller.core.rollout import Phase, Rollout
 from controller.core.units import PARTS
 from controller.core.verdict import Outcome, Verdict
-from controller.core.view import Change, ServiceState, View
+from controller.core.view import Change, LedgerLine, ServiceState, View
 from controller.ports import Applied, Store
 
 T = TypeVar("T")
@@ -110,10 +110,24 @@ class Witness:
         assert told == [change.id for change, _ in self.changes[self.told :]], "ledger and changes differ"
         self.told += len(told)
         assert all(line.entry.who and line.entry.why for line in lines), "a line without who or why"
+        for line in lines:
+            self._check_weights(line)
         assert [t for _, t in self.changes if t] == sorted(t for _, t in self.changes if t), "a token fell"
         for state in self.view.services.values():
             assert all(isinstance(w, int) and w >= 0 for w in state.weights.values())
             assert sum(state.weights.values()) == PARTS, "weights do not total 10 000"
+
+    def _check_weights(self, line: LedgerLine) -> None:
+        """A line about a service's traffic tells what it was and what it is."""
+        entry = line.entry
+        if self.changes[line.sequence - 1][0].state:
+            before, after = (
+                self.views[revision].services.get(entry.service) for revision in (line.revision - 1, line.revision)
+            )
+            told = (entry.weights_before, entry.weights_after)
+            assert told == (before.weights if before else {}, after.weights if after else {}), (
+                f"line {line.sequence} tells of other weights"
+            )
 
 
 def _check_effect(before: View, after: View, change: Change) -> None:
@@ -175,6 +189,8 @@ def _check_operator(before: View, after: View, change: Change) -> None:
     """A rollout that an operator starts begins at the first step, whatever the one before had come to."""
     present, state = before.services.get(change.service), after.services.get(change.service)
     old, new = present and present.rollout, state and state.rollout
+    if present and state and state.spec != present.spec:
+        assert (old, state.weights) == (new, present.weights), "a file moved traffic"
     if new and (old is None or new.id != old.id):
         assert (new.phase, new.step, new.weight) == (Phase.WARMING, 0, new.policy.steps[0]), "not from the beginning"
 

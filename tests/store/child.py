@@ -5,6 +5,7 @@ python -m tests.store.child write PATH SEED     change it for ever; one line for
 """
 
 import asyncio
+import faulthandler
 import json
 import os
 import random
@@ -116,4 +117,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()
     main()

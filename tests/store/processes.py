@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 30.0
-"""Seconds to wait for a child's next line."""
+PATIENCE = 120.0
+"""Seconds to wait for a child's next line: on a machine with much else to do, a start alone can take half a minute."""
 
 
 class Child:
@@ -38,7 +39,8 @@ class Child:
             ready, _, _ = select.select([self._out], [], [], max(0.0, end - time.monotonic()))
             chunk = os.read(self._out, 65536) if ready else b""
             if not chunk:
-                raise AssertionError(f"the child said nothing more: {self.told()}")
+                why = f"within {PATIENCE:g} s" if not ready else f"and ended with {self.process.wait()}"
+                raise AssertionError(f"the child said nothing more {why}: {self.told()}")
             self._rest += chunk
         line, self._rest = self._rest.split(b"\n", 1)
         return dict(json.loads(line))
@@ -54,8 +56,8 @@ class Child:
         return [json.loads(line) for line in whole.splitlines()]
 
     def told(self) -> str:
-        """What it wrote to standard error, once it has ended."""
-        self.process.kill()
+        """What it wrote to standard error; if it has not ended, with where it stands."""
+        self.process.send_signal(signal.SIGABRT)
         assert self.process.stderr
         return self.process.stderr.read().decode(errors="replace")[-2000:]
 
