@@ -41,8 +41,7 @@ from controller.store.sqlite import SqliteStore
 from controller.telemetry.envoy_metrics import EnvoyMetrics
 from controller.telemetry.load_reports import LoadReports
 from controller.telemetry.prometheus import Prometheus
-from controller.xds.limits import DEFAULT, server_options
-from controller.xds.server import XdsServer
+from controller.xds.server import XdsServer, make_grpc_server
 
 log = structlog.get_logger()
 
@@ -101,6 +100,7 @@ class Controller:
         )
         self._xds = XdsServer(
             clock=clock,
+            limits=settings.xds_limits,
             identifier=f"haldane/{__version__} {socket.gethostname()} {os.getpid()}",
             observer=self._reports,
         )
@@ -196,8 +196,7 @@ class Controller:
     @contextlib.asynccontextmanager
     async def _xds_door(self, loop: Loop) -> AsyncIterator[None]:
         stats = EnvoyMetrics(self._book, self._clock)
-        options = [*server_options(DEFAULT), MOST_REPORTED]
-        server = grpc.aio.server(options=options, maximum_concurrent_rpcs=DEFAULT.streams)
+        server = make_grpc_server(self._settings.xds_limits, MOST_REPORTED)
         server.add_generic_rpc_handlers((*self._xds.handlers(), *self._load_reports.handlers(), *stats.handlers()))
         async with server_open(server, self._settings.xds_listen, "HALDANE_XDS_LISTEN", (), self._settings.drain):
             yield

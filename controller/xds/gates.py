@@ -117,14 +117,14 @@ def _routes(stream: Stream, snapshot: Snapshot, lane: Lane, base: Resources) -> 
     """Additions wait for the CDS ACK: the route tables as far as their clusters are in place."""
     listeners = stream.lanes.get(LDS)
     kept = {r.name: r for r in _gone(lane, base) if listeners and r.name in listeners.held}
-    places = _in_place(stream, snapshot)
+    places = in_place(stream, snapshot)
     if not lane.refused and (places is None or all(table.needs <= places for table in base.values())):
         return _with(base, kept)
     tables = (_table(stream, snapshot, table, places) for table in base.values())
     return _with({table.name: table for table in tables if table}, kept)
 
 
-def _in_place(stream: Stream, snapshot: Snapshot) -> Set[str] | None:
+def in_place(stream: Stream, snapshot: Snapshot) -> Set[str] | None:
     """The clusters that the client may route to; None if that is not ours to gate.
 
     Only a client that takes all clusters is gated: one that asks by name (gRPC) asks for a cluster after the route.

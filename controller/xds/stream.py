@@ -14,6 +14,7 @@ clusters, endpoints, listeners, routes, in this order. So there is never more th
 the newest snapshot wins, and a stale one is never sent after a newer. What may be sent is `gates`' to say.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -176,7 +177,7 @@ def _judged(lane: Lane, error: str | None, *, full: bool) -> Lane:
         told = lane.error if lane.refused else ""
         return replace(lane, pending=None, held=pending.after, acknowledged=pending.version, error=told, rejected=None)
     news = _news(lane, pending)
-    named = frozenset(unit.content for unit in news if unit.name in error)
+    named = frozenset(unit.content for unit in news if unit.name in error and _names(error, unit.name))
     blamed = named or frozenset(unit.content for unit in news)
     held = lane.held
     if full and named:
@@ -184,6 +185,11 @@ def _judged(lane: Lane, error: str | None, *, full: bool) -> Lane:
         after = {name: r if r.content not in blamed else held.get(name) for name, r in pending.after.items()}
         held = {name: resource for name, resource in after.items() if resource}
     return replace(lane, pending=None, held=held, refused=lane.refused | blamed, rejected=pending.after, error=error)
+
+
+def _names(error: str, name: str) -> bool:
+    """Whether a refusal's text names this, and not only something whose name contains it."""
+    return re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w/-]|\.\w)", error) is not None
 
 
 def _news(lane: Lane, pending: Pending) -> list[Part | Resource]:

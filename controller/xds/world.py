@@ -21,6 +21,8 @@ class World:
     def __init__(self) -> None:
         self.revision = 0
         self.problems: Mapping[str, str] = {}
+        self.running: frozenset[str] = frozenset()
+        """The services whose rollout is running."""
         self._served: Mapping[str, Served] = {}
         self._named: frozenset[str] = frozenset()
         self._snapshots: dict[str, Snapshot] = {}
@@ -41,6 +43,7 @@ class World:
             before = self._snapshots.get(fleet, present)
             snapshots[fleet] = encoder.snapshot(join(view.revision, services), services, before)
         self.revision, self.problems = view.revision, problems
+        self.running = frozenset(n for n, state in view.services.items() if state.rollout and state.rollout.running)
         self._served, self._named, self._snapshots = served, named, snapshots
         self._cache.forget()
         return True

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from controller.clock import SystemClock
 from controller.core.view import ServiceState
 from controller.demo.processes import children
 from controller.xds.lanes import Stream
-from controller.xds.limits import DEFAULT, server_options
-from controller.xds.server import XdsServer
+from controller.xds.limits import Limits
+from controller.xds.server import XdsServer, make_grpc_server
 from controller.xds.snapshot import CDS, EDS, LDS, RDS
 from controller.xds.stream import DeltaRequest, Reply, Request, step
 from controller.xds.wire import write_delta_reply, write_reply
@@ -35,7 +35,7 @@ from tests.support.process import free_port
 from tests.support.waiting import wait_until
 from tests.xds.worlds import service, view
 
-LIMITS = replace(DEFAULT, names=10_000, message_bytes=1024 * 1024)
+LIMITS = Limits(names=10_000, message_bytes=1024 * 1024)
 TABLE = "127.0.0.1:10000"
 CROWDS = ((100, 100), (500, 500), (1000, 8), (1000, 1000), (2000, 20))
 """Streams, and the connections that they share."""
@@ -56,7 +56,7 @@ class Acks:
         self.count += type_url == RDS
         self.last = time.monotonic()
 
-    def rejected(self, node: str, fleet: str, type_url: str, error: str) -> None:
+    def rejected(self, node: str, fleet: str, type_url: str, error: str, *, news: bool) -> None:
         """Never, here."""
         raise AssertionError(error)
 
@@ -70,7 +70,7 @@ class Acks:
 @asynccontextmanager
 async def serving(xds: XdsServer) -> AsyncIterator[int]:
     """The server on a port."""
-    server = grpc.aio.server(options=server_options(LIMITS))
+    server = make_grpc_server(LIMITS)
     server.add_generic_rpc_handlers(xds.handlers())
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -40,21 +40,22 @@ class Proxy:
         return {CDS: self.clusters, EDS: self.endpoints, LDS: self.listeners, RDS: self.routes}[type_url]
 
     def fault(self) -> str:
-        """Which live route would answer 503: one to a cluster that is not there, or was never warm."""
+        """Which live route would answer 503: one to a cluster that is not there, or has no endpoints."""
         for name in self.listeners:
             for cluster in self.routes[name].needs if name in self.routes else ():
                 if cluster not in self.clusters:
                     return f"{name} routes to {cluster}, which is not there"
-                if cluster in self.warming and cluster not in self.endpoints:
-                    return f"{name} routes to {cluster}, which is not warm"
+                if waits(cluster) and cluster not in self.endpoints:
+                    return f"{name} routes to {cluster}, which has no endpoints"
         return ""
 
 
 class Link:
     """A proxy and its stream, and what is under way between them. Every reply is checked against the protocol."""
 
-    def __init__(self, proxy: Proxy, snapshot: Snapshot) -> None:
+    def __init__(self, proxy: Proxy, snapshot: Snapshot, *, lazy: bool = False) -> None:
         self.proxy = proxy
+        self._lazy = lazy
         self.stream, _ = step(Stream(delta=proxy.delta), snapshot)
         self.to_server: deque[Request | DeltaRequest] = deque()
         self.to_client: deque[Reply] = deque()
@@ -135,7 +136,7 @@ class Link:
             proxy.warming = (proxy.warming - gone) | set(filter(waits, changed))
             self._ask_endpoints(before)
         elif url == EDS:
-            proxy.warming -= new.keys()
+            proxy.warming -= new.keys() | gone  # told that there are none, Envoy waits no longer
         elif url == LDS:
             self._ask_routes(before)
         if url == CDS and proxy.warming:
@@ -225,14 +226,37 @@ class Link:
         subscribe: tuple[str, ...] = (),
         unsubscribe: tuple[str, ...] = (),
     ) -> None:
+        request: Request | DeltaRequest
         if self.proxy.delta:
-            self.to_server.append(DeltaRequest(type_url, subscribe, unsubscribe, nonce=nonce, error=error))
-            return
-        names = tuple(sorted(self._subscribed.get(type_url, ())))
-        version = self.proxy.versions.get(type_url, "")
-        self.to_server.append(
-            Request(type_url, names, version=version, nonce=nonce or self.nonces.get(type_url, ""), error=error)
+            request = DeltaRequest(type_url, subscribe, unsubscribe, nonce=nonce, error=error)
+        else:
+            names = tuple(sorted(self._subscribed.get(type_url, ())))
+            version = self.proxy.versions.get(type_url, "")
+            request = Request(type_url, names, version, nonce or self.nonces.get(type_url, ""), error)
+        waiting = self.to_server[-1] if self.to_server else None
+        together = merged(waiting, request) if self._lazy and waiting else None
+        if together:
+            self.to_server.pop()
+        self.to_server.append(together or request)
+
+
+def merged(first: Request | DeltaRequest, second: Request | DeltaRequest) -> Request | DeltaRequest | None:
+    """Two requests that were not yet under way as one, as Envoy sends them; None if they must stay two.
+
+    A name that was dropped and is wanted again is asked for as if it were new.
+    """
+    if first.type_url != second.type_url or first.error is not None or second.error is not None:
+        return None
+    if isinstance(first, Request) and isinstance(second, Request):
+        return second if first.nonce == second.nonce else None
+    if isinstance(first, DeltaRequest) and isinstance(second, DeltaRequest) and not (first.nonce and second.nonce):
+        added = {*first.subscribe} - {*second.unsubscribe} | {*second.subscribe}
+        dropped = {*first.unsubscribe} - {*second.subscribe} | {*second.unsubscribe}
+        nonce = first.nonce or second.nonce
+        return DeltaRequest(
+            first.type_url, tuple(sorted(added)), tuple(sorted(dropped)), first.initial, nonce, second.error
         )
+    return None
 
 
 def settle(link: Link) -> None:
