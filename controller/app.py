@@ -58,11 +58,11 @@ class Reports:
         self._metrics.acknowledged(seconds)
         self.notice()
 
-    def rejected(self, node: str, fleet: str, type_url: str, error: str) -> None:
-        """A proxy refused a configuration: counted, shown, and written down."""
+    def rejected(self, node: str, fleet: str, type_url: str, error: str, *, news: bool) -> None:
+        """A proxy refused a configuration: counted each time, written down once."""
         self._metrics.rejected(type_url)
-        log.warning("proxy_refused", node=node, fleet=fleet, type=type_url, error=error)
-        if self.loop:
+        log.warning("proxy_refused", node=node, fleet=fleet, type=type_url, error=error, news=news)
+        if self.loop and news:
             self.loop.note(
                 Entry(
                     kind="proxy_refused", who=WHO, why=error, details={"node": node, "fleet": fleet, "type": type_url}

@@ -1,4 +1,4 @@
-"""What proxies refused: remembered beyond their streams, so that each refusal is told once and the last one is shown."""
+"""What proxies refused, remembered beyond their streams: each refusal is told once, the last one is shown."""
 
 from collections import OrderedDict
 from collections.abc import Iterable

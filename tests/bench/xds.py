@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from controller.bootstrap import render
 from controller.clock import SystemClock
 from controller.core.view import ServiceState

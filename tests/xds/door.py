@@ -30,7 +30,7 @@ class Told:
 
     def rejected(self, node: str, fleet: str, type_url: str, error: str, *, news: bool) -> None:
         """A proxy refused."""
-        self.lines.append(("rejected", node, fleet, type_url, error))
+        self.lines.append(("rejected", node, fleet, type_url, error, news))
 
     def connected(self, node: str, fleet: str) -> None:
         """A proxy opened a stream."""

@@ -113,7 +113,6 @@ class Play:
                 self.act("take" if self.link.to_client else "hear", None)
             settle(self.link)
 
-
     def converged(self) -> None:
         """The client has exactly what was published last."""
         for url in (CDS, EDS, LDS, RDS):
