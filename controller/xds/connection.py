@@ -71,7 +71,7 @@ class Connection:
         identifier: str,
     ) -> None:
         self.node = Node("", "", "")
-        self.stream = Stream(delta=delta)
+        self.stream = Stream(delta=delta, aggregated=not implied)
         self.connected_at = clock.wall()
         self.since: dict[str, float] = {}
         """Per type, Unix seconds since when it stands as it does."""

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from controller.xds.gates import owe_endpoints, wanted
+from controller.xds.gates import FOLLOWS, late, owe_what_follows, wanted
 from controller.xds.lanes import Lane, Pending, Stream
 from controller.xds.snapshot import CDS, EDS, FULL, NOTHING, ORDER, Part, Resource, Resources, Snapshot
 from controller.xds.subscription import WILDCARD, Subscription
@@ -119,7 +119,7 @@ def _heard_delta(stream: Stream, request: DeltaRequest) -> Stream:
     named = frozenset(request.subscribe) & after.names
     if first:
         lane = replace(lane, held=_brought(stream.snapshot, request, after))
-        named = (named - lane.held.keys()) | (_warming(stream) & after.names if url == EDS else frozenset())
+        named = (named - lane.held.keys()) | (_warming(stream, named) if url == EDS else frozenset())
     dropped = frozenset(request.unsubscribe) - {WILDCARD} if after.wildcard else frozenset()
     lane = replace(
         lane,
@@ -161,11 +161,13 @@ def _brought(snapshot: Snapshot | None, request: DeltaRequest, subscription: Sub
     return base if held == base else held
 
 
-def _warming(stream: Stream) -> frozenset[str]:
-    """The clusters that were sent and are not yet acknowledged: they wait for endpoints, also for unchanged ones."""
+def _warming(stream: Stream, names: frozenset[str]) -> frozenset[str]:
+    """Which of these clusters may wait for endpoints, also for such as the client says to have: those that were sent
+    and are not yet acknowledged, or all of a client that is late with asking for clusters."""
     clusters = stream.lanes.get(CDS)
     pending = clusters.pending if clusters else None
-    return frozenset(resource.name for resource in pending.carried) if pending else frozenset()
+    sent = frozenset(resource.name for resource in pending.carried) if pending else frozenset[str]()
+    return names if late(stream) else names & sent
 
 
 def _judged(lane: Lane, error: str | None, *, full: bool) -> Lane:
@@ -244,7 +246,7 @@ def _say(stream: Stream, snapshot: Snapshot, type_url: str) -> tuple[Stream, Rep
     pending = Pending(reply.nonce, reply.version, target, reply.resources, snapshot)
     lane = replace(lane, pending=pending, nonce=reply.nonce, owed=owed, due=False, brought="")
     stream = replace(stream, nonces=stream.nonces + 1, lanes={**stream.lanes, type_url: lane})
-    return owe_endpoints(stream, pending) if type_url == CDS else stream, reply
+    return owe_what_follows(stream, type_url, pending) if type_url in FOLLOWS else stream, reply
 
 
 def _told(

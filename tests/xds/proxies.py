@@ -64,10 +64,13 @@ class Link:
         self.held_ack: Reply | None = None
         self.refused: set[str] = set()
         self._refusing: dict[str, set[str]] = {}
-        for type_url in (CDS, LDS):
-            self._open(type_url, ())
+        self._silent = bool(proxy.warming)
+        """Seen at Envoy 1.40: on a new stream it asks for clusters only once those that warm are warm."""
+        if not self._silent:
+            self._open(CDS, ())
         if proxy.clusters:
             self._open(EDS, tuple(sorted(filter(waits, proxy.clusters))))
+        self._open(LDS, ())
         if proxy.listeners:
             self._open(RDS, tuple(sorted(proxy.listeners)))
 
@@ -119,6 +122,16 @@ class Link:
         assert not contents & self.refused, "what was refused was sent again"
         assert all(resource.any for resource in reply.resources), "a resource without its bytes"
         assert self.proxy.delta or not reply.removed
+        for table in reply.resources if reply.type_url == RDS else ():
+            self._check_hosts(table)
+
+    def _check_hosts(self, table: Resource) -> None:
+        """What the client serves, and is still to serve, is in every table that it is sent."""
+        assert self.stream.snapshot
+        held, newest = self.proxy.routes.get(table.name), self.stream.snapshot.catalogue(RDS).find(table.name)
+        has = {part.name for part in held.parts} if held else set()
+        stays = has & {part.name for part in newest.parts} if newest else set()
+        assert stays <= {part.name for part in table.parts}, "a virtual host is lost"
 
     def _apply(self, reply: Reply) -> None:
         proxy, url = self.proxy, reply.type_url
@@ -150,6 +163,9 @@ class Link:
         if self.held_ack and not self.proxy.warming:
             reply, self.held_ack = self.held_ack, None
             self._acknowledge(reply)
+        if self._silent and not self.proxy.warming:
+            self._silent = False
+            self._open(CDS, ())
 
     def _refuse(self, reply: Reply, how: str) -> None:
         held = self.proxy.holding(reply.type_url)

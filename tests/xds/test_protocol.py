@@ -295,7 +295,7 @@ async def test_who_comes_back_to_delta_with_what_we_have_is_sent_nothing(xds: Do
     client, have = await started_delta(xds)
     client.call.cancel()
     back = Delta(xds)
-    for url, names in ((EDS, BOTH), (RDS, [TABLE]), (CDS, []), (LDS, [])):
+    for url, names in ((CDS, []), (EDS, BOTH), (RDS, [TABLE]), (LDS, [])):
         await back.ask(url, *names, have=have[url])
     await back.silent()
     await back.ask(EDS, "fraud/v1")

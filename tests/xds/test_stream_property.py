@@ -114,7 +114,8 @@ class Play:
             settle(self.link)
 
     def converged(self) -> None:
-        """The client has exactly what was published last."""
+        """The client has exactly what was published last, and waits for nothing."""
+        assert not self.proxy.warming
         for url in (CDS, EDS, LDS, RDS):
             wanted = self.snapshot.catalogue(url).listed
             held = self.proxy.holding(url)
