@@ -17,6 +17,7 @@ from controller.admin import OPTIONS as ADMIN_OPTIONS
 from controller.admin.http import make_http
 from controller.admin.service import add_admin
 from controller.clock import SystemClock
+from controller.collector import spare_collection
 from controller.console.pages import console_routes
 from controller.core.telemetry import Book
 from controller.core.view import Entry, View
@@ -159,6 +160,7 @@ class Controller:
             await doors.enter_async_context(self._http_door(loop))
             await doors.enter_async_context(self._admin_door(loop))
             await doors.enter_async_context(self._xds_door(loop))
+            spare_collection()
             self._unready = None
             self._say_where()
             await self._until(stop, loop, custom, _audiences(self._settings, telling, self._clock, loop))

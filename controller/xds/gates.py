@@ -12,7 +12,6 @@ from controller.xds.lanes import Lane, Pending, Stream
 from controller.xds.snapshot import CDS, EDS, LDS, NOTHING, RDS, Part, Resource, Resources, Snapshot, make_table
 from controller.xds.versions import read_version
 
-
 FOLLOWS = {CDS: EDS, LDS: RDS}
 """The type that a client asks for by the names in another: endpoints of clusters, route tables of listeners."""
 
