@@ -60,13 +60,16 @@ DEFAULT = Limits()
 
 def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
     """The limits that gRPC itself keeps."""
-    milliseconds = round(limits.keepalive * 1000)
+    silence = round(limits.keepalive * 1000)
+    patience = max(1, silence // 2)
     return (
         ("grpc.max_metadata_size", limits.metadata_bytes),
         # Without the second one gRPC refuses by chance what lies between the limit and 16 KiB.
         ("grpc.absolute_max_metadata_size", limits.metadata_bytes),
-        ("grpc.keepalive_time_ms", milliseconds),
-        ("grpc.keepalive_timeout_ms", max(1, milliseconds // 2)),
+        ("grpc.keepalive_time_ms", silence),
+        ("grpc.keepalive_timeout_ms", patience),
+        # Without this one gRPC 1.85 waits for an answer for a minute, whatever the two above say.
+        ("grpc.http2.ping_timeout_ms", patience),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
         ("grpc.so_reuseport", 0),
     )
