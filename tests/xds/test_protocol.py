@@ -19,6 +19,7 @@ from envoy_data_plane.envoy.service.discovery.v3 import (
 from envoy_data_plane.google.rpc import Status
 
 from controller.core.view import ServiceState
+from tests.support.waiting import wait_until
 from tests.xds.door import Door
 from tests.xds.worlds import service, view
 
@@ -43,10 +44,10 @@ class Sotw:
         self.first = True
         self.reading: asyncio.Future[Any] | None = None
 
-    async def ask(self, url: str, *names: str, nonce: str = "", version: str = "", error: str = "") -> None:
-        """A request."""
+    async def ask(self, url: str, *names: str, nonce: str = "", version: str = "", error: str | None = None) -> None:
+        """A request; `error`, also an empty one, makes it a refusal."""
         node, self.first = (NODE if self.first else None), False
-        detail = Status(code=13, message=error) if error else None
+        detail = None if error is None else Status(code=13, message=error)
         await self.call.write(
             bytes(
                 DiscoveryRequest(
@@ -101,11 +102,11 @@ class Delta:
         drop: tuple[str, ...] = (),
         have: dict[str, str] | None = None,
         nonce: str = "",
-        error: str = "",
+        error: str | None = None,
     ) -> None:
-        """A request."""
+        """A request; `error`, also an empty one, makes it a refusal."""
         node, self.first = (NODE if self.first else None), False
-        detail = Status(code=13, message=error) if error else None
+        detail = None if error is None else Status(code=13, message=error)
         await self.call.write(
             bytes(
                 DeltaDiscoveryRequest(
@@ -128,11 +129,9 @@ class Delta:
         self.last = DeltaDiscoveryResponse.parse(data)
         for each in self.last.resources:
             assert each.resource
-            assert (each.resource.type_url, name_of(each.resource), bool(each.version)) == (
-                self.last.type_url,
-                each.name,
-                True,
-            )
+            assert (each.resource.type_url, name_of(each.resource)) == (self.last.type_url, each.name)
+            assert each.version
+            assert each.ttl is None
         return self.last.type_url, sorted(r.name for r in self.last.resources), sorted(self.last.removed_resources)
 
     async def ack(self) -> None:
@@ -349,6 +348,19 @@ async def test_what_was_refused_is_not_sent_until_it_changes(xds: Door, delta: b
     await client.silent()
     xds.xds.publish(view(4, service(canary=("v2", 1000))))
     assert (await client.hear())[:2] == (RDS, [TABLE])
+
+
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+async def test_a_refusal_is_its_error_and_nothing_else(xds: Door, delta: bool) -> None:
+    """Without one it is accepted, whatever version the client says to have; with an empty one it is refused."""
+    xds.xds.publish(view(1, service()))
+    client: Sotw | Delta = (await started_delta(xds))[0] if delta else await started(xds)
+    names = () if delta else (TABLE,)
+    for revision, error, told in ((2, None, "SYNCED"), (3, "", "ERROR")):
+        xds.xds.publish(view(revision, service(canary=("v2", 500 * revision))))
+        assert (await client.hear())[:2] == (RDS, [TABLE])
+        await client.ask(RDS, *names, nonce=client.last.nonce, error=error)
+        await wait_until(lambda told=told: xds.xds.proxies()[0].state == told)
 
 
 async def test_every_response_names_the_replica_and_has_a_nonce_of_its_own(xds: Door) -> None:
