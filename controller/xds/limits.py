@@ -29,9 +29,9 @@ class Limits(Value):
     """Seconds in which a new stream must say who it is: one that says nothing costs memory and gets nothing."""
     write: Time = 20.0
     """Seconds in which a response must find room in the client's window: who reads slower had better connect anew."""
-    keepalive: Time = 10.0
-    """Seconds of silence after which a client is asked whether it lives; it has half as long to answer. A connection
-    that broke without a word is noticed by it."""
+    keepalive: Time = 15.0
+    """Seconds of silence after which a client is asked whether it lives, and in which it must answer whenever it is
+    asked: so a connection that broke without a word is noticed within half a minute."""
     requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = 50.0
     """Requests on one stream, sustained: a client sends a few for each change."""
     requests_burst: Count = 200
@@ -61,15 +61,14 @@ DEFAULT = Limits()
 def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
     """The limits that gRPC itself keeps."""
     silence = round(limits.keepalive * 1000)
-    patience = max(1, silence // 2)
     return (
         ("grpc.max_metadata_size", limits.metadata_bytes),
         # Without the second one gRPC refuses by chance what lies between the limit and 16 KiB.
         ("grpc.absolute_max_metadata_size", limits.metadata_bytes),
         ("grpc.keepalive_time_ms", silence),
-        ("grpc.keepalive_timeout_ms", patience),
+        ("grpc.keepalive_timeout_ms", silence),
         # Without this one gRPC 1.85 waits for an answer for a minute, whatever the two above say.
-        ("grpc.http2.ping_timeout_ms", patience),
+        ("grpc.http2.ping_timeout_ms", silence),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
         ("grpc.so_reuseport", 0),
     )

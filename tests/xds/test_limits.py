@@ -253,7 +253,7 @@ async def test_who_speaks_in_time_is_served_and_who_does_not_is_told() -> None:
 
 
 async def test_a_connection_that_breaks_without_a_word_is_noticed() -> None:
-    """Half of the silence allowed is the time to answer; a client that lives answers and stays."""
+    """One that lives answers and stays, however little it says."""
     async with (
         limited(keepalive=2.0) as xds,
         relay(xds.address) as (address, cut),
