@@ -63,7 +63,7 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
     silence = round(limits.keepalive * 1000)
     return (
         ("grpc.max_metadata_size", limits.metadata_bytes),
-        # Without the second one gRPC refuses by chance what lies between the limit and 16 KiB.
+        # Without this one too, gRPC lets pass what is larger, up to 16 KiB.
         ("grpc.absolute_max_metadata_size", limits.metadata_bytes),
         ("grpc.keepalive_time_ms", silence),
         ("grpc.keepalive_timeout_ms", silence),
