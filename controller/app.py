@@ -17,6 +17,7 @@ from controller.admin import OPTIONS as ADMIN_OPTIONS
 from controller.admin.http import make_http
 from controller.admin.service import add_admin
 from controller.clock import SystemClock
+from controller.collector import spare_collection
 from controller.console.pages import console_routes
 from controller.core.telemetry import Book
 from controller.core.view import Entry, View
@@ -42,8 +43,7 @@ from controller.store.sqlite import SqliteStore
 from controller.telemetry.envoy_metrics import EnvoyMetrics
 from controller.telemetry.load_reports import LoadReports
 from controller.telemetry.prometheus import Prometheus
-from controller.xds.limits import DEFAULT, server_options
-from controller.xds.server import XdsServer
+from controller.xds.server import XdsServer, make_grpc_server
 
 log = structlog.get_logger()
 
@@ -60,11 +60,11 @@ class Reports:
         self._metrics.acknowledged(seconds)
         self.notice()
 
-    def rejected(self, node: str, fleet: str, type_url: str, error: str) -> None:
-        """A proxy refused a configuration: counted, shown, and written down."""
+    def rejected(self, node: str, fleet: str, type_url: str, error: str, *, news: bool) -> None:
+        """A proxy refused a configuration: counted each time, written down once."""
         self._metrics.rejected(type_url)
-        log.warning("proxy_refused", node=node, fleet=fleet, type=type_url, error=error)
-        if self.loop:
+        log.warning("proxy_refused", node=node, fleet=fleet, type=type_url, error=error, news=news)
+        if self.loop and news:
             self.loop.note(
                 Entry(
                     kind="proxy_refused", who=WHO, why=error, details={"node": node, "fleet": fleet, "type": type_url}
@@ -102,6 +102,7 @@ class Controller:
         )
         self._xds = XdsServer(
             clock=clock,
+            limits=settings.xds_limits,
             identifier=f"haldane/{__version__} {socket.gethostname()} {os.getpid()}",
             observer=self._reports,
         )
@@ -163,6 +164,7 @@ class Controller:
             await doors.enter_async_context(self._http_door(loop, operations))
             await doors.enter_async_context(self._admin_door(loop, operations))
             await doors.enter_async_context(self._xds_door(loop))
+            spare_collection()
             self._unready = None
             self._say_where()
             await self._until(stop, loop, custom, _audiences(self._settings, telling, self._clock, loop))
@@ -201,8 +203,7 @@ class Controller:
     @contextlib.asynccontextmanager
     async def _xds_door(self, loop: Loop) -> AsyncIterator[None]:
         stats = EnvoyMetrics(self._book, self._clock)
-        options = [*server_options(DEFAULT), MOST_REPORTED]
-        server = grpc.aio.server(options=options, maximum_concurrent_rpcs=DEFAULT.streams)
+        server = make_grpc_server(self._settings.xds_limits, MOST_REPORTED)
         server.add_generic_rpc_handlers((*self._xds.handlers(), *self._load_reports.handlers(), *stats.handlers()))
         async with server_open(server, self._settings.xds_listen, "HALDANE_XDS_LISTEN", (), self._settings.drain):
             yield

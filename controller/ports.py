@@ -197,6 +197,24 @@ class TypeStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """What a proxy refused: of which type, when (Unix seconds), in its own words."""
+
+    type_url: str
+    at: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A service whose rollout waits for a proxy: what for, and since when (Unix seconds)."""
+
+    service: str
+    reason: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class ProxyStatus:
     """One connected proxy (or proxyless client): who it is and how far it is, per type."""
 
@@ -207,10 +225,19 @@ class ProxyStatus:
     types: tuple[TypeStatus, ...]
     state: str
     """The worst of its types: SYNCED, STALE (unconfirmed), NOT_SENT or ERROR (refused)."""
+    waits: tuple[Wait, ...] = ()
+    """The rollouts that wait for it."""
+    refused: Refused | None = None
+    """What it refused last, also if it has something better since."""
 
 
 class Fleet(Protocol):
     """What is known of the proxies."""
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """The services that cannot be served as they stand, each with the reason; the others are served."""
+        ...
 
     def proxies(self) -> tuple[ProxyStatus, ...]:
         """Every connected proxy."""

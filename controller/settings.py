@@ -25,6 +25,7 @@ from controller.hooks.hook import Hook
 from controller.notify.target import Target
 from controller.outbound import Url
 from controller.telemetry.metric import Metric
+from controller.xds.limits import Limits
 
 PREFIX = "HALDANE_"
 FILE = "HALDANE_CONFIG"
@@ -75,8 +76,10 @@ def _readable(metrics: dict[str, Metric], info: ValidationInfo) -> dict[str, Met
     return metrics
 
 
-TABLES: Mapping[str, type[BaseModel]] = {"notify": Target, "hooks": Hook, "metrics": Metric}
+TABLES: Mapping[str, type[BaseModel]] = {"notify": Target, "hooks": Hook, "metrics": Metric, "xds_limits": Limits}
 """The settings that are tables of the file, and what is in each."""
+SINGLE = frozenset(("xds_limits",))
+"""Those of which there is one alone, `[xds_limits]`; of the others there are many, each with a name."""
 
 LoopbackAddress = Annotated[str, AfterValidator(_address)]
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -123,6 +126,8 @@ class Settings(BaseSettings):
     """Seconds until an answer must be there."""
     metrics: Annotated[dict[Name, Metric], AfterValidator(_readable)] = Field(default_factory=dict)
     """The custom metrics that policies may name."""
+    xds_limits: Limits = Limits()
+    """What clients may ask of the xDS port."""
 
     @classmethod
     def settings_customise_sources(
@@ -185,7 +190,8 @@ def _violation(detail: ErrorDetails, given: Mapping[str, object]) -> Violation:
     if variable not in os.environ or where[0] in given:
         return Violation(".".join(where), told)
     if where[0] in TABLES:
-        told = f"belongs into the settings file, as tables [{where[0]}.NAME]; {FILE} names that file"
+        place = f"as table [{where[0]}]" if where[0] in SINGLE else f"as tables [{where[0]}.NAME]"
+        told = f"belongs into the settings file, {place}; {FILE} names that file"
     return Violation(variable, told)
 
 

@@ -52,7 +52,7 @@ def make_http(
     `pages` are routes of others under the same guard.
     """
     app = web.Application(middlewares=[_answer_in_json, _refuse_other_sites], client_max_size=MAX_BODY)
-    probes = Probes(ready, registry)
+    probes = Probes(ready, registry, fleet)
     switch = Switch(operations, Looks(operations, observatory, fleet), body_within)
     app.add_routes(
         [
@@ -123,19 +123,23 @@ class Switch:
 class Probes:
     """What machines ask: alive, ready, and how are you."""
 
-    def __init__(self, ready: Callable[[], str | None], registry: CollectorRegistry) -> None:
+    def __init__(self, ready: Callable[[], str | None], registry: CollectorRegistry, fleet: Fleet) -> None:
         self._unready = ready
         self._registry = registry
+        self._fleet = fleet
 
     async def alive(self, _request: web.Request) -> web.Response:
         """GET /healthz: the process answers. Nothing else is asked, least of all the store."""
         return web.json_response({"status": "alive"})
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """GET /readyz: 200 while proxies are being served, else 503 with the reason."""
+        """GET /readyz: 200 while proxies are being served, else 503 with the reason.
+
+        `problems` names the services that cannot be served as they stand: the others are, so it is ready all the same.
+        """
         unready = self._unready()
         if unready is None:
-            return web.json_response({"status": "ready"})
+            return web.json_response({"status": "ready", "problems": dict(self._fleet.problems)})
         return web.json_response({"status": "not ready", "reason": unready}, status=503)
 
     async def metrics(self, request: web.Request) -> web.Response:

@@ -35,4 +35,4 @@ class Looks:
     def service(self, state: ServiceState, view: View, *, source: bool = True) -> pb.Service:
         """The service as it stands."""
         rollout = self.rollout(state, view) if state.rollout else None
-        return service_message(state, view, rollout, source=source)
+        return service_message(state, view, rollout, self._fleet.problems.get(state.name, ""), source=source)

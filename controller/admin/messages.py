@@ -11,8 +11,11 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports import Live, ProxyStatus, Traffic
 
 
-def service_message(state: ServiceState, view: View, rollout: pb.Rollout | None, *, source: bool) -> pb.Service:
-    """A service. `source`: with the text of its file, which lists leave out since 200 of them fill no one message."""
+def service_message(
+    state: ServiceState, view: View, rollout: pb.Rollout | None, problem: str, *, source: bool
+) -> pb.Service:
+    """A service. `problem`: why it cannot be served as it stands, or "". `source`: with the text of its file, which
+    lists leave out since 200 of them fill no one message."""
     spec = state.spec
     return pb.Service(
         name=spec.name,
@@ -26,6 +29,7 @@ def service_message(state: ServiceState, view: View, rollout: pb.Rollout | None,
         rollout=rollout,
         freezes=freezes_over(state.name, view),
         diverted=state.diverted,
+        problem=problem,
     )
 
 
@@ -80,14 +84,18 @@ def proxy_message(proxy: ProxyStatus) -> pb.Proxy:
         )
         for t in proxy.types
     ]
-    return pb.Proxy(
+    message = pb.Proxy(
         node=proxy.node,
         fleet=proxy.fleet,
         client=proxy.client,
         connected_at=proxy.connected_at,
         state=proxy.state,
         types=types,
+        waits=[pb.ProxyWait(service=w.service, reason=w.reason, since=w.since) for w in proxy.waits],
     )
+    if last := proxy.refused:
+        message.refused.CopyFrom(pb.ProxyRefusal(type_url=last.type_url, at=last.at, error=last.error))
+    return message
 
 
 def event_message(line: LedgerLine) -> pb.Event:

@@ -1,6 +1,7 @@
 """`list`, `get`, `proxies`: how things stand."""
 
 import time
+from collections.abc import Iterable, Iterator
 
 import click
 
@@ -27,6 +28,9 @@ def list_services(call: Invocation) -> None:
         print_table(head, [_row(service) for service in answer.services])
     else:
         click.echo("there are no services: declare one with `haldane apply -f FILE`")
+    for service in answer.services:
+        if service.problem:
+            click.echo(f"error: {clean(service.name)} is served as it was: {clean(service.problem)}", err=True)
     for name, problem in sorted(answer.broken.items()):
         click.echo(f"error: the record of {clean(name)} cannot be read: {clean(problem)}", err=True)
 
@@ -64,8 +68,11 @@ def proxies(call: Invocation, wide: bool) -> None:
         head = ["NODE", "FLEET", "TYPE", "STATE", "SINCE", "WANTED", "ACKNOWLEDGED", "ERROR"]
         print_table(head, [_type_row(p, t, time.time()) for p in answer.proxies for t in p.types])
     else:
+        now = time.time()
         head = ["NODE", "FLEET", "CLIENT", "STATE", "CONNECTED", "ERROR"]
-        print_table(head, [_proxy_row(p, time.time()) for p in answer.proxies])
+        print_table(head, [_proxy_row(p, now) for p in answer.proxies])
+        for line in _held_up(answer.proxies, now):
+            click.echo(line)
 
 
 def _row(service: pb.Service) -> list[str]:
@@ -96,6 +103,7 @@ def _told(service: pb.Service, now: float) -> list[str]:
         ("listen", service.listen),
         ("fleets", ", ".join(service.fleets) or "every fleet"),
         ("revision", str(service.revision)),
+        *([("PROBLEM", f"served as it was, not as it stands: {service.problem}")] if service.problem else []),
         *([("fallback", f"ON THE FALLBACK: {service.diverted}")] if service.diverted else []),
         *(("frozen", freeze_line(freeze, now)) for freeze in service.freezes),
     ]
@@ -127,6 +135,19 @@ def _proxy_row(proxy: pb.Proxy, now: float) -> list[str]:
     errors = "; ".join(sorted({t.error for t in proxy.types if t.error}))
     since = span(now - proxy.connected_at) if proxy.connected_at else NONE
     return [proxy.node, proxy.fleet, proxy.client, proxy.state, since, errors or NONE]
+
+
+def _held_up(proxies: Iterable[pb.Proxy], now: float) -> Iterator[str]:
+    """Which rollout waits for whom, and what was refused last."""
+    for proxy in proxies:
+        for wait in proxy.waits:
+            since = f"{clock(wait.since, now)} ({span(now - wait.since)})"
+            yield clean(f"{wait.service} waits for {proxy.node} since {since}: {wait.reason}")
+    for proxy in proxies:
+        if proxy.HasField("refused"):
+            last = proxy.refused
+            what = last.type_url.rpartition(".")[2]
+            yield clean(f"{proxy.node} last refused a {what} at {clock(last.at, now)}: {last.error}")
 
 
 def _type_row(proxy: pb.Proxy, item: pb.ProxyType, now: float) -> list[str]:

@@ -175,4 +175,7 @@ def _told(verdict: Verdict, otherwise: str) -> str:
 def _out_of_sync(sync: Sync) -> str:
     if sync.refused:
         return f"refused by {', '.join(sync.refused[:3])}: see `haldane proxies`"
-    return f"{sync.synced} of {sync.total} proxies are in sync" if sync.total else "no proxy is connected"
+    if not sync.total:
+        return "no proxy is connected"
+    names = ", ".join(sync.behind[:3]) + (", ..." if sync.behind[3:] else "")
+    return f"{sync.synced} of {sync.total} proxies are in sync" + (f": waiting for {names}" if names else "")

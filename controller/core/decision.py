@@ -37,11 +37,12 @@ class Progress(Value):
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """How many of the connected proxies serve what was decided, and which have refused it."""
+    """How many of the connected proxies serve what was decided, and by name which have refused it or do not yet."""
 
     synced: int = 0
     total: int = 0
     refused: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

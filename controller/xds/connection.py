@@ -2,15 +2,17 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
 
 from controller.ports import Clock
-from controller.xds.lanes import Stream
+from controller.xds.bucket import Bucket
+from controller.xds.lanes import Lane, Stream
 from controller.xds.limits import Limits
-from controller.xds.snapshot import Snapshot
+from controller.xds.snapshot import ORDER, Snapshot
 from controller.xds.stream import DeltaRequest, Event, Request, Settled, step
 from controller.xds.wire import (
     BadRequest,
@@ -24,43 +26,6 @@ from controller.xds.wire import (
 EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-
-class Observer(Protocol):
-    """Who is told what proxies did."""
-
-    def acknowledged(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
-        """A proxy acknowledged what was published (or what it asked for) so many seconds ago."""
-        ...
-
-    def rejected(self, node: str, fleet: str, type_url: str, error: str) -> None:
-        """A proxy refused a configuration."""
-        ...
-
-    def connected(self, node: str, fleet: str) -> None:
-        """A proxy opened a stream."""
-        ...
-
-    def disconnected(self, node: str, fleet: str) -> None:
-        """A proxy's stream ended."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """The observer that nobody listens to."""
-
-    def acknowledged(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
-        """Nobody listens."""
-
-    def rejected(self, node: str, fleet: str, type_url: str, error: str) -> None:
-        """Nobody listens."""
-
-    def connected(self, node: str, fleet: str) -> None:
-        """Nobody listens."""
-
-    def disconnected(self, node: str, fleet: str) -> None:
-        """Nobody listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +47,13 @@ class Source(Protocol):
         """The client has said who it is. Raises `BadRequest` if it has too many streams."""
         ...
 
+    def acknowledged(self, connection: "Connection", type_url: str, seconds: float) -> None:
+        """The client has what was published, or what it asked for, so many seconds ago."""
+        ...
 
-class Bucket:
-    """A token bucket: `burst` at once, `rate` a second."""
-
-    def __init__(self, burst: int, rate: float, now: float) -> None:
-        self._burst, self._rate = burst, rate
-        self._tokens, self._at = float(burst), now
-
-    def take(self, now: float) -> bool:
-        """Whether there was a token left."""
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
+    def refused(self, connection: "Connection", type_url: str, error: str, contents: Collection[str]) -> None:
+        """The client refused these contents."""
+        ...
 
 
 class Connection:
@@ -113,10 +69,9 @@ class Connection:
         limits: Limits,
         clock: Clock,
         identifier: str,
-        observer: Observer,
     ) -> None:
         self.node = Node("", "", "")
-        self.stream = Stream(delta=delta)
+        self.stream = Stream(delta=delta, aggregated=not implied)
         self.connected_at = clock.wall()
         self.since: dict[str, float] = {}
         """Per type, Unix seconds since when it stands as it does."""
@@ -127,7 +82,6 @@ class Connection:
         self._limits = limits
         self._clock = clock
         self._identifier = identifier
-        self._observer = observer
         self._bucket = Bucket(limits.requests_burst, limits.requests_per_second, clock.monotonic())
         self._due: dict[str, float] = {}
         self._outbox: deque[bytes] = deque()
@@ -227,18 +181,20 @@ class Connection:
         if before is None or before.subscription != after.subscription:
             self._due[url] = self._clock.monotonic()
         if before and before.pending and before.pending.nonce == request.nonce:
-            self._tell(url, request.error)
+            self._tell(request, before, after)
         if self._outbox:
             self.wake()
 
-    def _tell(self, type_url: str, error: str | None) -> None:
+    def _tell(self, request: Request | DeltaRequest, before: Lane, after: Lane) -> None:
         """The client has answered a response."""
-        self.since[type_url] = self._clock.wall()
-        if error is None:
-            seconds = self._clock.monotonic() - self._due.get(type_url, 0.0)
-            self._observer.acknowledged(self.node.id, self.node.fleet, type_url, seconds)
+        url = request.type_url
+        self.since[url] = self._clock.wall()
+        if url not in ORDER:
+            return  # it was told that we have nothing of that type
+        if request.error is None:
+            self._source.acknowledged(self, url, self._clock.monotonic() - self._due.get(url, 0.0))
         else:
-            self._observer.rejected(self.node.id, self.node.fleet, type_url, error)
+            self._source.refused(self, url, request.error, after.refused - before.refused)
 
     def _catch_up(self) -> None:
         """Step to the newest snapshot, if the stream is not there yet."""
@@ -246,10 +202,12 @@ class Connection:
         old = self.stream.snapshot
         if newest is None or newest.snapshot is old:
             return
-        for url in self.stream.lanes:
+        for url, lane in self.stream.lanes.items():
             if old is None or old.catalogue(url) is not newest.snapshot.catalogue(url):
                 self._due[url] = newest.at
-                self.since[url] = self._clock.wall()
+                # Who is behind already is so since then, however often there is news.
+                if old is None or lane.error or lane.held is old.catalogue(url).select(lane.subscription):
+                    self.since[url] = self._clock.wall()
         self._step(newest.snapshot)
 
     def _settle(self) -> None:

@@ -1,12 +1,13 @@
 """What is known of the proxies: how far each is, per type and per service. Pure questions about streams."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from controller.core.decision import Sync
-from controller.ports import ProxyStatus, TypeStatus
+from controller.ports import ProxyStatus, Refused, TypeStatus, Wait
+from controller.xds.gates import in_place
 from controller.xds.lanes import Lane, Stream
-from controller.xds.snapshot import EMPTY, ORDER, RDS, Snapshot
+from controller.xds.snapshot import CDS, EMPTY, ORDER, RDS, Snapshot
 from controller.xds.wire import Node
 
 SYNCED, STALE, NOT_SENT, ERROR = "SYNCED", "STALE", "NOT_SENT", "ERROR"
@@ -24,15 +25,26 @@ class Watched:
     since: Mapping[str, float]
 
 
-def statuses(streams: Iterable[Watched], now: float, confirm: float) -> tuple[ProxyStatus, ...]:
-    """Every proxy with all its streams together. `now` is Unix seconds; see `Limits.confirm`."""
+def statuses(
+    streams: Iterable[Watched],
+    running: Iterable[str],
+    last_refused: Callable[[str, str], Refused | None],
+    now: float,
+    confirm: float,
+) -> tuple[ProxyStatus, ...]:
+    """Every proxy with all its streams together, and which of the `running` services' rollouts wait for it.
+
+    `now` is Unix seconds; see `Limits.confirm`.
+    """
     nodes: dict[tuple[str, str], list[Watched]] = {}
     for watched in streams:
         nodes.setdefault((watched.node.id, watched.node.fleet), []).append(watched)
-    return tuple(_proxy(each, now, confirm) for _, each in sorted(nodes.items()))
+    services = sorted(running)
+    proxies = (_proxy(each, services, now, confirm) for _, each in sorted(nodes.items()))
+    return tuple(replace(proxy, refused=last_refused(proxy.node, proxy.fleet)) for proxy in proxies)
 
 
-def _proxy(streams: list[Watched], now: float, confirm: float) -> ProxyStatus:
+def _proxy(streams: list[Watched], services: list[str], now: float, confirm: float) -> ProxyStatus:
     found: dict[str, TypeStatus] = {}
     for watched in streams:
         for url in watched.stream.lanes:
@@ -43,7 +55,8 @@ def _proxy(streams: list[Watched], now: float, confirm: float) -> ProxyStatus:
     worst = max((status.state for status in types), key=SEVERITY.index, default=NOT_SENT)
     first = streams[0].node
     connected = min(watched.connected_at for watched in streams)
-    return ProxyStatus(first.id, first.fleet, first.client, connected, types, worst)
+    waits = tuple(wait for watched in streams for wait in _waits(watched, services))
+    return ProxyStatus(first.id, first.fleet, first.client, connected, types, worst, waits)
 
 
 def _place(type_url: str) -> tuple[int, str]:
@@ -52,7 +65,7 @@ def _place(type_url: str) -> tuple[int, str]:
 
 def _type(watched: Watched, type_url: str, now: float, confirm: float) -> TypeStatus:
     lane = watched.stream.lanes[type_url]
-    since = watched.since.get(type_url, watched.connected_at)
+    since = _since(watched, type_url)
     state, error = _state(watched, lane, type_url), lane.error
     wanted = watched.snapshot.catalogue(type_url).version
     acknowledged = wanted if state == SYNCED else lane.acknowledged
@@ -75,9 +88,8 @@ def _state(watched: Watched, lane: Lane, type_url: str) -> str:
 
 
 def _waiting(watched: Watched, lane: Lane, type_url: str, seconds: float, confirm: float) -> str:
-    seen, ours = watched.stream.seen, watched.snapshot.revision
-    if type_url == RDS and seen > ours:
-        return f"held back: the proxy has seen revision {seen} of this store, we are at {ours}"
+    if type_url == RDS and watched.stream.seen > watched.snapshot.revision:
+        return _held_back(watched)
     if lane.pending and seconds > confirm:
         return f"unconfirmed: not acknowledged for {seconds:.0f} s"
     return ""
@@ -89,15 +101,21 @@ def sync(streams: Iterable[Watched], service: str) -> Sync:
     refused: set[str] = set()
     for watched in streams:
         lane = watched.stream.lanes.get(RDS)
-        places = watched.snapshot.routes.get(service, {})
-        asked = [table for table in places if lane and lane.subscription.covers(table)]
-        if lane is None or not asked:
+        places = _asked(watched, lane, service)
+        if lane is None or not places:
             continue
         node = watched.node.id
-        good[node] = good.get(node, True) and all(_has(watched, lane, table, places[table]) for table in asked)
-        if any(places[table] & lane.refused for table in asked):
+        good[node] = good.get(node, True) and all(_has(watched, lane, *place) for place in places.items())
+        if any(wanted & lane.refused for wanted in places.values()):
             refused.add(node)
-    return Sync(synced=sum(good.values()), total=len(good), refused=tuple(sorted(refused)))
+    behind = tuple(sorted(node for node, serves in good.items() if not serves))
+    return Sync(sum(good.values()), len(good), tuple(sorted(refused)), behind)
+
+
+def _asked(watched: Watched, lane: Lane | None, service: str) -> Mapping[str, frozenset[str]]:
+    """The route tables of the service that the proxy asked for, and what it should have in them."""
+    places = watched.snapshot.routes.get(service, {})
+    return {table: wanted for table, wanted in places.items() if lane and lane.subscription.covers(table)}
 
 
 def _has(watched: Watched, lane: Lane, table: str, wanted: frozenset[str]) -> bool:
@@ -105,3 +123,47 @@ def _has(watched: Watched, lane: Lane, table: str, wanted: frozenset[str]) -> bo
         return True
     held = lane.held.get(table)
     return held is not None and wanted <= {part.content for part in held.parts}
+
+
+def _waits(watched: Watched, services: list[str]) -> Iterator[Wait]:
+    """The services whose newest routes this proxy has not, and why not yet."""
+    lane = watched.stream.lanes.get(RDS)
+    if lane is None or lane.held is watched.snapshot.catalogue(RDS).select(lane.subscription):
+        return
+    for service in services:
+        places = _asked(watched, lane, service)
+        if any(not _has(watched, lane, *place) for place in places.items()):
+            yield _wait(watched, lane, service, places)
+
+
+def _wait(watched: Watched, lane: Lane, service: str, places: Mapping[str, frozenset[str]]) -> Wait:
+    wanted = frozenset[str]().union(*places.values())
+    sent = lane.pending.after if lane.pending else {}
+    if wanted & lane.refused:
+        reason = f"refused: {lane.error}"
+    elif watched.stream.seen > watched.snapshot.revision:
+        reason = _held_back(watched)
+    elif wanted <= {part.content for table in places if table in sent for part in sent[table].parts}:
+        reason = "its routes are sent and not acknowledged"
+    elif cold := _cold(watched, places, wanted):
+        return Wait(service, f"clusters are not warm: {', '.join(cold)}", _since(watched, CDS))
+    else:
+        reason = "earlier routes are sent and not acknowledged"
+    return Wait(service, reason, _since(watched, RDS))
+
+
+def _cold(watched: Watched, places: Iterable[str], wanted: frozenset[str]) -> list[str]:
+    """The clusters that the proxy has yet to acknowledge before it may have these routes."""
+    there = in_place(watched.stream, watched.snapshot)
+    tables = (watched.snapshot.catalogue(RDS).find(name) for name in places)
+    needs = {name for table in tables if table for part in table.parts if part.content in wanted for name in part.needs}
+    return [] if there is None else sorted(needs - there)
+
+
+def _since(watched: Watched, type_url: str) -> float:
+    return watched.since.get(type_url, watched.connected_at)
+
+
+def _held_back(watched: Watched) -> str:
+    ours, seen = watched.snapshot.revision, watched.stream.seen
+    return f"held back: the proxy has seen revision {seen} of this store, we are at {ours}"

@@ -12,6 +12,9 @@ from controller.xds.lanes import Lane, Pending, Stream
 from controller.xds.snapshot import CDS, EDS, LDS, NOTHING, RDS, Part, Resource, Resources, Snapshot, make_table
 from controller.xds.versions import read_version
 
+FOLLOWS = {CDS: EDS, LDS: RDS}
+"""The type that a client asks for by the names in another: endpoints of clusters, route tables of listeners."""
+
 
 def wanted(stream: Stream, snapshot: Snapshot, type_url: str) -> Resources | None:
     """What the client should have of that type now; None while it must not be told anything."""
@@ -24,8 +27,16 @@ def wanted(stream: Stream, snapshot: Snapshot, type_url: str) -> Resources | Non
     if type_url == CDS:
         base = _with(base, _clusters_in_use(stream, snapshot, lane, base))
     elif type_url == EDS:
-        base = _with(base, _endpoints_in_use(stream, lane, base))
+        base = _with(base, _endpoints_in_use(stream, snapshot, lane, base))
     return _acceptable(lane, base)
+
+
+def late(stream: Stream) -> bool:
+    """Whether a client has yet to ask for its clusters, although it may have some.
+
+    An Envoy that comes back asks for endpoints, listeners and routes at once, and for clusters only when all are warm.
+    """
+    return stream.aggregated and CDS not in stream.lanes
 
 
 def _would_empty(snapshot: Snapshot, lane: Lane) -> bool:
@@ -86,17 +97,25 @@ def _routes_known(stream: Stream, snapshot: Snapshot) -> bool:
     return lane.pending is None and base.keys() <= lane.held.keys() and all(table.any for table in lane.held.values())
 
 
-def _endpoints_in_use(stream: Stream, lane: Lane, base: Resources) -> Resources:
+def _endpoints_in_use(stream: Stream, snapshot: Snapshot, lane: Lane, base: Resources) -> Resources:
     """Endpoints stay for as long as their cluster does, also of one that is gone before the client has warmed it."""
     clusters = stream.lanes.get(CDS)
     if clusters is None:
-        return NOTHING
+        return _endpoints_left(snapshot, lane, base) if late(stream) else NOTHING
     kept = {r.name: r for r in _gone(lane, base) if r.name in clusters.held}
     if clusters.pending:
         before = clusters.pending.snapshot
         missing = (lane.subscription.names & clusters.pending.after.keys()) - base.keys()
         kept |= {name: found for name in missing if (found := _last_endpoints(before, name))}
     return kept
+
+
+def _endpoints_left(snapshot: Snapshot, lane: Lane, base: Resources) -> Resources:
+    """What a client that is late with asking for clusters has, and what clusters that went meanwhile had: it may be
+    waiting for just those."""
+    departed = {name: snapshot.departed.get(name) for name in lane.subscription.names - base.keys()}
+    left = {name: gone.endpoints for name, gone in departed.items() if gone and gone.endpoints}
+    return {r.name: r for r in _gone(lane, base)} | left
 
 
 def _last_endpoints(snapshot: Snapshot, name: str) -> Resource | None:
@@ -117,20 +136,22 @@ def _routes(stream: Stream, snapshot: Snapshot, lane: Lane, base: Resources) -> 
     """Additions wait for the CDS ACK: the route tables as far as their clusters are in place."""
     listeners = stream.lanes.get(LDS)
     kept = {r.name: r for r in _gone(lane, base) if listeners and r.name in listeners.held}
-    places = _in_place(stream, snapshot)
+    places = in_place(stream, snapshot)
     if not lane.refused and (places is None or all(table.needs <= places for table in base.values())):
         return _with(base, kept)
     tables = (_table(stream, snapshot, table, places) for table in base.values())
     return _with({table.name: table for table in tables if table}, kept)
 
 
-def _in_place(stream: Stream, snapshot: Snapshot) -> Set[str] | None:
+def in_place(stream: Stream, snapshot: Snapshot) -> Set[str] | None:
     """The clusters that the client may route to; None if that is not ours to gate.
 
     Only a client that takes all clusters is gated: one that asks by name (gRPC) asks for a cluster after the route.
     A client that came back and refused all of its first CDS keeps what it had, which we cannot know: it is not gated.
     """
-    lane = stream.lanes.get(CDS)
+    lane, listeners = stream.lanes.get(CDS), stream.lanes.get(LDS)
+    if lane is None and late(stream) and not stream.settled and listeners and listeners.subscription.wildcard:
+        return frozenset()
     if lane is None or not lane.subscription.wildcard:
         return None
     if lane.pending:
@@ -151,8 +172,8 @@ def _table(stream: Stream, snapshot: Snapshot, table: Resource, places: Set[str]
             chosen.append(part)
         elif part.name in old:
             chosen.append(old[part.name])
-        elif held is None and part.content not in lane.refused and not _hopeless(stream, snapshot, part):
-            return None
+        elif not (held and held.any) and part.content not in lane.refused and not _hopeless(stream, snapshot, part):
+            return held  # what it has of this part is not known: to leave it out would cut it off
     if len(chosen) == len(table.parts) and all(a is b for a, b in zip(chosen, table.parts, strict=True)):
         return table
     domains = [domain for part in chosen for domain in part.domains]
@@ -163,15 +184,23 @@ def _table(stream: Stream, snapshot: Snapshot, table: Resource, places: Set[str]
 
 def _hopeless(stream: Stream, snapshot: Snapshot, part: Part) -> bool:
     """Whether a cluster that it needs was refused, so that there is nothing to wait for."""
-    clusters, refused = snapshot.catalogue(CDS).listed, stream.lanes[CDS].refused
+    lane, clusters = stream.lanes.get(CDS), snapshot.catalogue(CDS).listed
+    refused = lane.refused if lane else frozenset[str]()
     return any(name in clusters and clusters[name].content in refused for name in part.needs)
 
 
-def owe_endpoints(stream: Stream, clusters: Pending) -> Stream:
-    """A changed cluster warms anew, and waits for endpoints though they are the same: owe them once more."""
-    lane, held = stream.lanes.get(EDS), stream.lanes[CDS].held
-    changed = (r.name for r in clusters.carried if r.name not in held or held[r.name].content != r.content)
-    names = frozenset(name for name in changed if lane and lane.subscription.covers(name))
+def owe_what_follows(stream: Stream, type_url: str, sent: Pending) -> Stream:
+    """What is to be sent once more though it is the same.
+
+    A changed cluster warms anew and waits for its endpoints. A listener that is new, or was gone in between, waits for
+    its routes: a client that says at once what it dropped and wants again seems to have wanted it all the time.
+    """
+    follows, held = FOLLOWS[type_url], stream.lanes[type_url].held
+    new = (
+        r.name for r in sent.carried if r.name not in held or (type_url == CDS and held[r.name].content != r.content)
+    )
+    lane = stream.lanes.get(follows)
+    names = frozenset(name for name in new if lane and lane.subscription.covers(name))
     if not lane or not names:
         return stream
-    return replace(stream, lanes={**stream.lanes, EDS: replace(lane, owed=lane.owed | names)})
+    return replace(stream, lanes={**stream.lanes, follows: replace(lane, owed=lane.owed | names)})

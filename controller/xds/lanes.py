@@ -52,11 +52,14 @@ class Stream:
 
     `returned` if the client came with anything at all, from us or from another.
 
+    `aggregated` if all types come on this stream, so that a type which is not asked for says something.
+
     `settled` once the client has had time to ask for every type it uses: until then, nothing that it brought along
     from an earlier stream is taken away.
     """
 
     delta: bool
+    aggregated: bool = True
     snapshot: Snapshot | None = None
     lanes: Mapping[str, Lane] = field(default_factory=dict)
     nonces: int = 0

@@ -1,42 +1,57 @@
-"""What one client may ask of us. Every limit has a name, a unit and a reason, and is refused loudly."""
+"""What clients may ask of the xDS port. Every limit has a name, a unit and a reason, and is refused loudly."""
 
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from controller.core.spec import Seconds, Value
+
+MIB = 1024 * 1024
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Time = Annotated[Seconds, Field(ge=0.01, le=3600)]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of the xDS door. Beyond one, the stream that broke it ends with a status that names it."""
+class Limits(Value):
+    """`[xds_limits]` of the settings. Beyond one, the stream that broke it ends with a status that names it."""
 
-    streams: int = 4096
-    """Open calls on the door, over all clients; gRPC refuses further ones with RESOURCE_EXHAUSTED."""
-    streams_per_node: int = 8
-    """Open streams of one node: ADS, or one for each type, and the old ones of a reconnect not yet noticed as dead."""
-    message_bytes: int = 256 * 1024
-    """Size of a discovery request. Envoy's first is about 61 KB, mostly its list of extensions."""
-    metadata_bytes: int = 8 * 1024
-    """Size of a call's headers."""
-    first_request: float = 10.0
-    """Seconds until a new stream must say who it is: an idle connection costs memory and tells nothing."""
-    write: float = 20.0
-    """Seconds in which responses must find room in the client's window: a slower reader had better reconnect."""
-    requests_per_second: float = 50.0
-    """Sustained requests on one stream. A client's own requests number a few for each change."""
-    requests_burst: int = 200
-    """Requests at once on one stream, as after a reconnect with every type."""
-    names: int = 4096
-    """Resource names in one request: two versions each of 2000 services."""
-    name_length: int = 256
-    """Characters of a resource name; a service and a version have 63 each."""
-    node_length: int = 256
-    """Characters of a node's id, and of its fleet."""
-    types: int = 32
-    """Resource types on one stream. Envoy knows about a dozen."""
-    error_length: int = 1024
-    """Characters that are kept of a refusal's text, which is shown and written to the ledger."""
-    settle: float = 1.0
-    """Seconds in which a reconnecting client asks for all types it uses; nothing it brought is taken away before."""
-    confirm: float = 10.0
-    """Seconds after which a proxy that has not acknowledged is called unconfirmed."""
+    streams: Count = 4096
+    """Open calls on the port, over all clients: each costs memory. An Envoy has three (configuration, load reports,
+    metrics), so this is 1365 Envoys; gRPC refuses further calls with RESOURCE_EXHAUSTED."""
+    streams_per_node: Count = 8
+    """Open xDS streams of one node: an aggregated one or one for each type, and those of a connection that broke and
+    is not yet known to be dead."""
+    message_bytes: Annotated[int, Field(ge=1024, le=4 * MIB)] = 256 * 1024
+    """Bytes of one request. Envoy's first is about 61 KB, most of it the list of its extensions."""
+    metadata_bytes: Annotated[int, Field(ge=1024, le=MIB)] = 8 * 1024
+    """Bytes of one call's headers, which gRPC unpacks before anything of ours sees them."""
+    first_request: Time = 10.0
+    """Seconds in which a new stream must say who it is: one that says nothing costs memory and gets nothing."""
+    write: Time = 20.0
+    """Seconds in which a response must find room in the client's window: who reads slower had better connect anew."""
+    keepalive: Time = 15.0
+    """Seconds of silence after which a client is asked whether it lives, and in which it must answer whenever it is
+    asked: so a connection that broke without a word is noticed within half a minute."""
+    requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = 50.0
+    """Requests on one stream, sustained: a client sends a few for each change."""
+    requests_burst: Count = 200
+    """Requests on one stream at once: after a reconnect every type comes at the same time."""
+    names: Count = 4096
+    """Resource names in one request, and of one type on one stream: two versions each of 2000 services."""
+    name_length: Count = 256
+    """Characters of a resource name and of a type: names of services and of versions have 63 at most."""
+    node_length: Count = 256
+    """Characters of a node's id, of its fleet, and of its client's name: they are shown and logged."""
+    types: Count = 32
+    """Resource types on one stream: Envoy knows about a dozen."""
+    error_length: Count = 1024
+    """Characters kept of what a client says when it refuses: that is shown and written to the ledger."""
+    refusals: Count = 4096
+    """Refusals remembered over all proxies, so that each is written to the ledger once; the oldest is forgotten."""
+    settle: Time = 1.0
+    """Seconds in which a client that comes back asks for all that it uses: before, nothing it has is taken away."""
+    confirm: Time = 10.0
+    """Seconds without an acknowledgement after which a proxy is shown as unconfirmed."""
 
 
 DEFAULT = Limits()
@@ -44,11 +59,16 @@ DEFAULT = Limits()
 
 
 def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
-    """The limits that gRPC itself keeps, and the keepalive by which half-open connections are noticed."""
+    """The limits that gRPC itself keeps."""
+    silence = round(limits.keepalive * 1000)
     return (
         ("grpc.max_metadata_size", limits.metadata_bytes),
-        ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
+        # Without this one too, gRPC lets pass what is larger, up to 16 KiB.
+        ("grpc.absolute_max_metadata_size", limits.metadata_bytes),
+        ("grpc.keepalive_time_ms", silence),
+        ("grpc.keepalive_timeout_ms", silence),
+        # Without this one gRPC 1.85 waits for an answer for a minute, whatever the two above say.
+        ("grpc.http2.ping_timeout_ms", silence),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
         ("grpc.so_reuseport", 0),
     )

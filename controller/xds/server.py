@@ -1,6 +1,6 @@
 """The xDS server: ADS and the per-type services, state of the world and Delta, on grpc.aio with raw bytes."""
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -9,12 +9,14 @@ import structlog
 
 from controller.core.decision import Sync
 from controller.core.view import View
-from controller.ports import Clock, ProxyStatus
+from controller.ports import Clock, ProxyStatus, Refused
 from controller.xds import fleet
-from controller.xds.connection import Connection, Context, Newest, Observer, Silent
+from controller.xds.connection import Connection, Context, Newest
 from controller.xds.csds import csds_handler
 from controller.xds.fleet import Watched
-from controller.xds.limits import DEFAULT, Limits
+from controller.xds.limits import DEFAULT, Limits, server_options
+from controller.xds.observer import Observer, Silent
+from controller.xds.refusals import Refusals
 from controller.xds.snapshot import CDS, EDS, LDS, RDS
 from controller.xds.wire import BadRequest
 from controller.xds.world import World
@@ -31,6 +33,11 @@ SERVICES = {
     "envoy.service.route.v3.RouteDiscoveryService": ("Routes", RDS),
 }
 """gRPC service -> what its methods end with, and the type that it implies."""
+
+
+def make_grpc_server(limits: Limits, *options: tuple[str, int]) -> grpc.aio.Server:
+    """A gRPC server that keeps those of the limits that are gRPC's to keep."""
+    return grpc.aio.server(options=[*server_options(limits), *options], maximum_concurrent_rpcs=limits.streams)
 
 
 class XdsServer:
@@ -51,6 +58,7 @@ class XdsServer:
         self._world = World()
         self._published_at = 0.0
         self._connections: set[Connection] = set()
+        self._refusals = Refusals(limits.refusals)
         self._draining = False
 
     def publish(self, view: View) -> None:
@@ -86,7 +94,8 @@ class XdsServer:
 
     def proxies(self) -> tuple[ProxyStatus, ...]:
         """Every connected proxy."""
-        return fleet.statuses(self._watched(), self._clock.wall(), self._limits.confirm)
+        now, confirm = self._clock.wall(), self._limits.confirm
+        return fleet.statuses(self._watched(), self._world.running, self._refusals.last, now, confirm)
 
     def sync(self, service: str, revision: int) -> Sync:
         """How many connected proxies have acknowledged the service's routes; none before that revision is served."""
@@ -127,6 +136,17 @@ class XdsServer:
         self._connections.add(connection)
         self._observer.connected(node.id, node.fleet)
 
+    def acknowledged(self, connection: Connection, type_url: str, seconds: float) -> None:
+        """A client has what was published so many seconds ago."""
+        self._observer.acknowledged(connection.node.id, connection.node.fleet, type_url, seconds)
+
+    def refused(self, connection: Connection, type_url: str, error: str, contents: Collection[str]) -> None:
+        """A client refused these contents. What is refused again, on this stream or another, is no news."""
+        node = connection.node
+        refused = Refused(type_url, self._clock.wall(), error)
+        news = self._refusals.take(node.id, node.fleet, refused, contents)
+        self._observer.rejected(node.id, node.fleet, type_url, error, news=news)
+
     def _method(self, *, delta: bool, implied: str) -> "grpc.RpcMethodHandler[Any, Any]":
         serve: Callable[..., Coroutine[Any, Any, None]] = partial(self._serve, delta=delta, implied=implied)
 
@@ -144,7 +164,6 @@ class XdsServer:
             limits=self._limits,
             clock=self._clock,
             identifier=self._identifier,
-            observer=self._observer,
         )
         try:
             await connection.serve()

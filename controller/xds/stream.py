@@ -14,10 +14,11 @@ clusters, endpoints, listeners, routes, in this order. So there is never more th
 the newest snapshot wins, and a stale one is never sent after a newer. What may be sent is `gates`' to say.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from controller.xds.gates import owe_endpoints, wanted
+from controller.xds.gates import FOLLOWS, late, owe_what_follows, wanted
 from controller.xds.lanes import Lane, Pending, Stream
 from controller.xds.snapshot import CDS, EDS, FULL, NOTHING, ORDER, Part, Resource, Resources, Snapshot
 from controller.xds.subscription import WILDCARD, Subscription
@@ -118,7 +119,7 @@ def _heard_delta(stream: Stream, request: DeltaRequest) -> Stream:
     named = frozenset(request.subscribe) & after.names
     if first:
         lane = replace(lane, held=_brought(stream.snapshot, request, after))
-        named = (named - lane.held.keys()) | (_warming(stream) & after.names if url == EDS else frozenset())
+        named = (named - lane.held.keys()) | (_warming(stream, named) if url == EDS else frozenset())
     dropped = frozenset(request.unsubscribe) - {WILDCARD} if after.wildcard else frozenset()
     lane = replace(
         lane,
@@ -160,11 +161,13 @@ def _brought(snapshot: Snapshot | None, request: DeltaRequest, subscription: Sub
     return base if held == base else held
 
 
-def _warming(stream: Stream) -> frozenset[str]:
-    """The clusters that were sent and are not yet acknowledged: they wait for endpoints, also for unchanged ones."""
+def _warming(stream: Stream, names: frozenset[str]) -> frozenset[str]:
+    """Which of these clusters may wait for endpoints, also for such as the client says to have: those that were sent
+    and are not yet acknowledged, or all of a client that is late with asking for clusters."""
     clusters = stream.lanes.get(CDS)
     pending = clusters.pending if clusters else None
-    return frozenset(resource.name for resource in pending.carried) if pending else frozenset()
+    sent = frozenset(resource.name for resource in pending.carried) if pending else frozenset[str]()
+    return names if late(stream) else names & sent
 
 
 def _judged(lane: Lane, error: str | None, *, full: bool) -> Lane:
@@ -176,7 +179,7 @@ def _judged(lane: Lane, error: str | None, *, full: bool) -> Lane:
         told = lane.error if lane.refused else ""
         return replace(lane, pending=None, held=pending.after, acknowledged=pending.version, error=told, rejected=None)
     news = _news(lane, pending)
-    named = frozenset(unit.content for unit in news if unit.name in error)
+    named = frozenset(unit.content for unit in news if unit.name in error and _names(error, unit.name))
     blamed = named or frozenset(unit.content for unit in news)
     held = lane.held
     if full and named:
@@ -184,6 +187,11 @@ def _judged(lane: Lane, error: str | None, *, full: bool) -> Lane:
         after = {name: r if r.content not in blamed else held.get(name) for name, r in pending.after.items()}
         held = {name: resource for name, resource in after.items() if resource}
     return replace(lane, pending=None, held=held, refused=lane.refused | blamed, rejected=pending.after, error=error)
+
+
+def _names(error: str, name: str) -> bool:
+    """Whether a refusal's text names this, and not only something whose name contains it."""
+    return re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w/-]|\.\w)", error) is not None
 
 
 def _news(lane: Lane, pending: Pending) -> list[Part | Resource]:
@@ -238,7 +246,7 @@ def _say(stream: Stream, snapshot: Snapshot, type_url: str) -> tuple[Stream, Rep
     pending = Pending(reply.nonce, reply.version, target, reply.resources, snapshot)
     lane = replace(lane, pending=pending, nonce=reply.nonce, owed=owed, due=False, brought="")
     stream = replace(stream, nonces=stream.nonces + 1, lanes={**stream.lanes, type_url: lane})
-    return owe_endpoints(stream, pending) if type_url == CDS else stream, reply
+    return owe_what_follows(stream, type_url, pending) if type_url in FOLLOWS else stream, reply
 
 
 def _told(

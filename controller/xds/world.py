@@ -1,8 +1,9 @@
 """View -> Snapshot, for each fleet, and never a worse one than before."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from controller.core.routing import Served, fleets, join, servable, serve
+from controller.core.routing import RoutingError, Served, fleets, join, servable, serve
 from controller.core.view import ServiceState, View
 from controller.xds.encode import Cache, Encoder
 from controller.xds.snapshot import Snapshot
@@ -21,6 +22,8 @@ class World:
     def __init__(self) -> None:
         self.revision = 0
         self.problems: Mapping[str, str] = {}
+        self.running: frozenset[str] = frozenset()
+        """The services whose rollout is running."""
         self._served: Mapping[str, Served] = {}
         self._named: frozenset[str] = frozenset()
         self._snapshots: dict[str, Snapshot] = {}
@@ -31,7 +34,25 @@ class World:
         present = self._snapshots.get(OTHERS)
         if present and self._strange(view, present.store):
             return False
-        good, problems = servable(view, {name: served.state for name, served in self._served.items()})
+        try:
+            self._take(view, {})
+        except Exception:
+            bad = self._unencodable(view)
+            if not bad:
+                raise
+            self._take(view, bad)
+        return True
+
+    def snapshot(self, fleet: str) -> Snapshot | None:
+        """What that fleet is served; None before the first view."""
+        return self._snapshots.get(fleet if fleet in self._named else OTHERS)
+
+    def _take(self, view: View, bad: Mapping[str, str]) -> None:
+        """Serve that view, with the `bad` services as they were."""
+        present = self._snapshots.get(OTHERS)
+        sound = {name: state for name, state in view.services.items() if name not in bad}
+        rest = replace(view, services=sound, broken={**view.broken, **bad})
+        good, problems = servable(rest, {name: served.state for name, served in self._served.items()})
         served = {name: self._serve(state) for name, state in good.services.items()}
         encoder = Encoder(view.store_id, view.revision, self._cache)
         named, snapshots = fleets(good), {}
@@ -40,14 +61,23 @@ class World:
             # A fleet that was just named goes on from what it was served as one of the others.
             before = self._snapshots.get(fleet, present)
             snapshots[fleet] = encoder.snapshot(join(view.revision, services), services, before)
-        self.revision, self.problems = view.revision, problems
+        self.revision, self.problems = view.revision, {**problems, **bad}
+        self.running = frozenset(n for n, state in view.services.items() if state.rollout and state.rollout.running)
         self._served, self._named, self._snapshots = served, named, snapshots
         self._cache.forget()
-        return True
 
-    def snapshot(self, fleet: str) -> Snapshot | None:
-        """What that fleet is served; None before the first view."""
-        return self._snapshots.get(fleet if fleet in self._named else OTHERS)
+    def _unencodable(self, view: View) -> dict[str, str]:
+        """The services that fail by themselves, and how; each costs a look, but only once something has failed."""
+        found = {}
+        for name, state in view.services.items():
+            try:
+                alone = serve(state)
+                Encoder(view.store_id, view.revision, Cache()).snapshot(join(view.revision, [alone]), [alone], None)
+            except RoutingError:
+                continue  # `servable` tells of it
+            except Exception as error:
+                found[name] = f"it cannot be encoded: {error}"
+        return found
 
     def _serve(self, state: ServiceState) -> Served:
         held = self._served.get(state.name)

@@ -128,6 +128,7 @@ class ToldFleet:
     statuses: tuple[ProxyStatus, ...] = ()
     synced: Sync = field(default_factory=Sync)
     fault: Exception | None = None
+    problems: dict[str, str] = field(default_factory=dict)
 
     def proxies(self) -> tuple[ProxyStatus, ...]:
         if self.fault:

@@ -39,7 +39,9 @@ async def test_ready_only_while_it_is(doors: Doors) -> None:
     doors.unready = "starting"
     assert await get(doors, "/readyz") == (503, {"status": "not ready", "reason": "starting"})
     doors.unready = None
-    assert await get(doors, "/readyz") == (200, {"status": "ready"})
+    assert await get(doors, "/readyz") == (200, {"status": "ready", "problems": {}})
+    doors.fleet.problems = {"scorer": "v1 carries traffic but has no endpoints"}
+    assert await get(doors, "/readyz") == (200, {"status": "ready", "problems": doors.fleet.problems})
 
 
 @pytest.mark.parametrize(

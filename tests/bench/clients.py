@@ -1,8 +1,8 @@
 """Many xDS clients in a process of their own, as light as they can be: they acknowledge the routes they are sent.
 
-Started by the benchmarks with the server's address, the number of streams and of connections. Writes `ready` once all
-streams have their routes; then reads version numbers to wait for, and answers each with a line of JSON: how many
-seconds after the line was read the first and the last stream had it.
+Started by the benchmarks with the server's address, the number of streams and of connections, and how many streams may
+be opening at the same time. Writes how often a stream was tried once all have their routes; then reads version numbers
+to wait for, and answers each with a line of JSON: when the first and the last stream had it, by the monotonic clock.
 """
 
 import asyncio
@@ -18,21 +18,19 @@ from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.xds.snapshot import RDS
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
-OPENING = 64
-"""Streams that are opened at the same time; each is tried again until it stands, as Envoy does."""
 
 
 class Crowd:
-    """All the streams."""
+    """All the streams. Each is tried again until it stands, as Envoy does."""
 
-    def __init__(self, delta: bool, table: str, streams: int) -> None:
+    def __init__(self, delta: bool, table: str, streams: int, opening: int) -> None:
         self._delta = delta
         self._table = table
         self._streams = streams
         self._versions: list[str] = [""] * streams
         self._at: list[float] = [0.0] * streams
         self._news = asyncio.Event()
-        self._gate = asyncio.Semaphore(OPENING)
+        self._gate = asyncio.Semaphore(opening)
         self.tries = 0
 
     async def run(self, channels: list[grpc.aio.Channel]) -> None:
@@ -75,11 +73,11 @@ class Crowd:
         return pb.DiscoveryRequest(type_url=RDS, resource_names=[self._table], **fields).SerializeToString()
 
 
-async def main(address: str, streams: int, connections: int, kind: str, table: str) -> None:
+async def main(address: str, streams: int, connections: int, kind: str, table: str, opening: int) -> None:
     """Until standard input ends."""
     options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
     channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(connections)]
-    crowd = Crowd(kind == "delta", table, streams)
+    crowd = Crowd(kind == "delta", table, streams, opening)
     running = asyncio.create_task(crowd.run(channels))
     await crowd.wait("")
     print(json.dumps({"tries": crowd.tries}), flush=True)
@@ -94,4 +92,4 @@ async def main(address: str, streams: int, connections: int, kind: str, table: s
 if __name__ == "__main__":
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5], int(sys.argv[6])))

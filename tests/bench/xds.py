@@ -2,19 +2,10 @@
 
 import asyncio
 import gc
-import json
-import multiprocessing
-import os
-import resource
 import statistics
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import grpc
 
@@ -22,128 +13,26 @@ from controller.bootstrap import render
 from controller.clock import SystemClock
 from controller.core.view import ServiceState
 from controller.demo.processes import children
+from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.xds.lanes import Stream
-from controller.xds.limits import DEFAULT, server_options
-from controller.xds.server import XdsServer
+from controller.xds.server import ADS, XdsServer
 from controller.xds.snapshot import CDS, EDS, LDS, RDS
 from controller.xds.stream import DeltaRequest, Reply, Request, step
 from controller.xds.wire import write_delta_reply, write_reply
 from controller.xds.world import World
 from tests.bench import Row
+from tests.bench.crowd import LIMITS, STEPS, TABLE, WARM, Acks, alone, child, line, say, serving
 from tests.support.envoy import EnvoyProcess
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
 from tests.xds.worlds import service, view
 
-LIMITS = replace(DEFAULT, names=10_000, message_bytes=1024 * 1024)
-TABLE = "127.0.0.1:10000"
-CROWDS = ((100, 100), (500, 500), (1000, 8), (1000, 1000), (2000, 20))
+CROWDS = ((100, 8), (100, 100), (500, 8), (500, 500), (1000, 8), (1000, 1000))
 """Streams, and the connections that they share."""
-STEPS = 7
-FLIPS = 100
-
-
-@dataclass
-class Acks:
-    """Counts acknowledgements of routes, and remembers when the newest came."""
-
-    count: int = 0
-    last: float = 0.0
-    lines: list[str] = field(default_factory=list)
-
-    def acknowledged(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
-        """One more."""
-        self.count += type_url == RDS
-        self.last = time.monotonic()
-
-    def rejected(self, node: str, fleet: str, type_url: str, error: str) -> None:
-        """Never, here."""
-        raise AssertionError(error)
-
-    def connected(self, node: str, fleet: str) -> None:
-        """A stream stands."""
-
-    def disconnected(self, node: str, fleet: str) -> None:
-        """A stream is gone."""
-
-
-@asynccontextmanager
-async def serving(xds: XdsServer) -> AsyncIterator[int]:
-    """The server on a port."""
-    server = grpc.aio.server(options=server_options(LIMITS))
-    server.add_generic_rpc_handlers(xds.handlers())
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield port
-    finally:
-        await server.stop(0)
-
-
-@asynccontextmanager
-async def child(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Python module as a process."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", *words, stdin=pipe, stdout=pipe)
-    try:
-        yield process
-    finally:
-        process.kill()
-        await process.wait()
-
-
-async def line(process: asyncio.subprocess.Process, within: float = 60.0) -> Any:
-    """The next line that a child writes, as JSON."""
-    assert process.stdout
-    async with asyncio.timeout(within):
-        return json.loads(await process.stdout.readline())
-
-
-def say(process: asyncio.subprocess.Process, text: object) -> None:
-    """A line to a child."""
-    assert process.stdin
-    process.stdin.write(f"{text}\n".encode())
-
-
-def resident() -> int:
-    """Bytes of memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-async def crowd(streams: int, connections: int, kind: str) -> list[Row]:
-    """A weight step to many streams: from publishing it to the last acknowledgement."""
-    acks = Acks()
-    xds = XdsServer(clock=SystemClock(), limits=LIMITS, observer=acks)
-    xds.publish(view(1, service()))
-    case = f"{streams} streams, {connections} connections, {kind}"
-    async with serving(xds) as port:
-        before = resident()
-        start = time.monotonic()
-        async with child(
-            "tests.bench.clients", f"127.0.0.1:{port}", str(streams), str(connections), kind, TABLE
-        ) as process:
-            tries = (await line(process))["tries"]
-            joined = time.monotonic() - start
-            await wait_until(lambda: acks.count >= streams)
-            memory = (resident() - before) / streams / 1024
-            taken, cpu = [], []
-            for number in range(STEPS):
-                acks.count = 0
-                spent = time.process_time()
-                at = time.monotonic()
-                xds.publish(view(2 + number, service(canary=("v2", 500 + number))))
-                await wait_until(lambda: acks.count >= streams, every=0.005)
-                taken.append((acks.last - at) * 1000)
-                cpu.append((time.process_time() - spent) * 1000)
-    return [
-        Row("step to last ACK, median", case, statistics.median(taken), "ms"),
-        Row("step to last ACK, worst", case, max(taken), "ms"),
-        Row("CPU of the server for one step, median", case, statistics.median(cpu), "ms"),
-        Row("memory of the server for one stream", case, memory, "KB"),
-        Row("all streams standing after", case, joined, "s"),
-        Row("streams tried again", case, tries - streams, ""),
-    ]
+BURST = (2000, 20)
+"""The same for a crowd that comes all at once."""
+FLIPS = 200
+ANY_SIZE = (("grpc.max_receive_message_length", -1),)
 
 
 async def first_request(kind: str) -> list[Row]:
@@ -187,18 +76,6 @@ async def first_request(kind: str) -> list[Row]:
     return rows
 
 
-def alone(streams: int, connections: int, kind: str) -> list[Row]:
-    """The same in a process of its own, so that its memory is its own."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_crowd, streams, connections, kind).result()
-
-
-def _crowd(streams: int, connections: int, kind: str) -> list[Row]:
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return asyncio.run(crowd(streams, connections, kind))
-
-
 def many(count: int) -> list[ServiceState]:
     """So many services on one port."""
     return [service(f"s{number:04}", hosts=(f"s{number:04}.example",)) for number in range(count)]
@@ -233,6 +110,32 @@ def first_snapshot(count: int) -> list[Row]:
     ]
 
 
+async def first_served(count: int) -> list[Row]:
+    """A proxy that comes to a controller with so many services: until it was sent the last of all it asks for."""
+    xds = XdsServer(clock=SystemClock(), limits=LIMITS)
+    xds.publish(view(1, *many(count)))
+    names = [f"s{number:04}/{version}" for number in range(count) for version in ("v1", "v2")]
+    taken: list[float] = []
+    async with serving(xds) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}", ANY_SIZE) as channel:
+        await channel.channel_ready()
+        for _ in range(WARM + STEPS):
+            call = channel.stream_stream(f"/{ADS}/StreamAggregatedResources")()
+            with measured(taken, time.monotonic):
+                for type_url, asked in ((CDS, []), (EDS, names), (LDS, []), (RDS, [TABLE])):
+                    node = pb.Node(id="bench", cluster="edge") if type_url == CDS else None
+                    request = pb.DiscoveryRequest(type_url=type_url, resource_names=asked, node=node)
+                    await call.write(request.SerializeToString())
+                for nonce in range(1, 5):
+                    head = pb.DiscoveryResponseHead.FromString(await call.read())
+                    if head.type_url == CDS:  # routes wait for it
+                        ack = pb.DiscoveryRequest(type_url=CDS, response_nonce=str(nonce))
+                        await call.write(ack.SerializeToString())
+            call.cancel()
+    return [
+        Row("first full snapshot, to a proxy on the wire", f"{count} services", statistics.median(taken[WARM:]), "ms")
+    ]
+
+
 def one_step(count: int, kind: str) -> list[Row]:
     """One weight step with so many services on its port: what it costs, and what goes to each proxy."""
     states, world = many(count), World()
@@ -244,7 +147,7 @@ def one_step(count: int, kind: str) -> list[Row]:
     ask = DeltaRequest(RDS, (TABLE,)) if delta else Request(RDS, (TABLE,))
     stream, (reply,) = step(stream, ask)
     taken: list[float] = []
-    for number in range(2 * STEPS):
+    for number in range(STEPS):
         stream, _ = step(stream, _accept(reply, delta))
         states[0] = service("s0000", hosts=("s0000.example",), canary=("v2", 500 + number))
         changed = view(2 + number, *states)
@@ -278,4 +181,7 @@ def run() -> list[Row]:
     for streams, connections in CROWDS:
         for kind in ("sotw", "delta") if streams == 1000 else ("sotw",):
             rows += alone(streams, connections, kind)
-    return [*rows, *first_snapshot(1000)]
+    rows += alone(*BURST, "sotw", opening=BURST[0])
+    for count in (100, 1000):
+        rows += [*first_snapshot(count), *asyncio.run(first_served(count))]
+    return rows

@@ -12,7 +12,7 @@ from controller.cli.output import plain
 from controller.core.decision import Sync
 from controller.core.verdict import Outcome, Reason, Verdict
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Live, ProxyStatus, Traffic, TypeStatus
+from controller.ports import Live, ProxyStatus, Refused, Traffic, TypeStatus, Wait
 from tests.cli.conftest import Haldane, Process
 from tests.cli.desk import WITHIN, Desk
 
@@ -88,6 +88,28 @@ def test_proxies_are_told_type_by_type(haldane: Haldane, desk: Desk) -> None:
         said = haldane("proxies", *form).out
         assert "edge-1" in said
         assert "no such cluster" in said
+
+
+def test_proxies_tell_which_rollout_waits_for_whom(haldane: Haldane, desk: Desk) -> None:
+    """Since when and what for, and what each refused last, also when it is long over."""
+    wait, last = Wait("scorer", "clusters are not warm: scorer/v2", 1000.0), Refused("x.v3.Listener", 990.0, "bad port")
+    desk.fleet.statuses = (ProxyStatus("edge-1", "edge", "envoy", 900.0, (), "STALE", (wait,), last),)
+    proxy = haldane("proxies", "-o", "json").document["proxies"][0]
+    assert proxy["waits"] == [{"service": "scorer", "reason": wait.reason, "since": 1000.0}]
+    assert proxy["refused"] == {"type_url": "x.v3.Listener", "at": 990.0, "error": "bad port"}
+    said = haldane("proxies").out
+    assert "scorer waits for edge-1 since" in said
+    assert "clusters are not warm: scorer/v2" in said
+    assert "edge-1 last refused a Listener at" in said
+
+
+def test_a_service_that_cannot_be_served_as_it_stands_is_said_to_be(scorer: Path, haldane: Haldane, desk: Desk) -> None:
+    """In the list on standard error, so that the table stays one; in the service itself; for programs in `problem`."""
+    desk.fleet.problems = {"scorer": "v1 carries traffic but has no endpoints"}
+    listed = haldane("list")
+    assert "scorer is served as it was: v1 carries traffic but has no endpoints" in listed.err
+    assert "PROBLEM:" in haldane("get", "scorer").out
+    assert haldane("list", "-o", "json").document["services"][0]["problem"] == desk.fleet.problems["scorer"]
 
 
 def test_a_refusal_is_a_document_too(scorer: Path, haldane: Haldane, tmp_path: Path) -> None:

@@ -228,13 +228,14 @@ def in_order(seen: Iterable[Split], told: Iterable[Split]) -> bool:
 
 @contextlib.asynccontextmanager
 async def trial(
-    processes: Children, *, policy: str = POLICY, protocol: str = "delta", fault: str = ""
+    processes: Children, *, policy: str = POLICY, protocol: str = "delta", fault: str = "", seconds: float = 110.0
 ) -> AsyncIterator[Trial]:
-    """Everything runs, the service is served by its stable, clients ask. `fault` is in the controller's first life."""
+    """Everything runs, the service is served by its stable, clients ask, for so many seconds at most. `fault` is in
+    the controller's first life."""
     async with (
         contextlib.AsyncExitStack() as doors,
         world(processes, policy=policy, protocol=protocol, settings=armed(fault)) as made,
-        steady(made.entry, RATE, seconds=110.0) as load,
+        steady(made.entry, RATE, seconds=seconds) as load,
         watched(made.envoy) as witness,
     ):
         yield Trial(made, witness, load, _doors=doors)

@@ -64,6 +64,7 @@ class ToldFleet:
 
     answer: Sync = field(default_factory=lambda: Sync(1, 1))
     broken: str = ""
+    problems: dict[str, str] = field(default_factory=dict)
 
     def proxies(self) -> tuple[ProxyStatus, ...]:
         return ()

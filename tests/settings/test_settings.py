@@ -11,7 +11,7 @@ import pytest
 
 from controller.core.errors import Code, Refusal
 from controller.core.severity import Severity
-from controller.settings import TABLES, Settings, read_settings
+from controller.settings import SINGLE, TABLES, Settings, read_settings
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -90,6 +90,13 @@ def test_tables_are_read(write: Write, tmp_path: Path) -> None:
     assert settings.hooks["qa-gate"].every == 10
 
 
+def test_limits_are_one_table_without_names(write: Write) -> None:
+    """What is not said keeps its default."""
+    write("[xds_limits]\nstreams = 100\nfirst_request = '500ms'\n")
+    limits = read_settings().xds_limits
+    assert (limits.streams, limits.first_request, limits.streams_per_node) == (100, 0.5, 8)
+
+
 BAD: dict[str, tuple[str, list[str]]] = {
     "not TOML": ("[notify", ["HALDANE_CONFIG: ", "is not TOML"]),
     "binary": ("\x00\x01", ["HALDANE_CONFIG: ", "is not TOML"]),
@@ -128,6 +135,9 @@ BAD: dict[str, tuple[str, list[str]]] = {
         "[hooks.qa]\nurl='http://x/'\ntypes=['event']\nretry=1",
         ["hooks.qa.retry: is no setting; did you"],
     ),
+    "an unknown limit": ("[xds_limits]\nstream = 9", ["xds_limits.stream: is no setting; did you mean streams?"]),
+    "no limit at all": ("[xds_limits]\nnames = 0", ["xds_limits.names: should be greater than or equal to 1"]),
+    "a limit in words": ("[xds_limits]\nwrite = 'soon'", ["xds_limits.write: a duration such as 250ms"]),
     "no target": ("[notify.ops]", ["notify.ops: either url (for programs) or apprise_file (for people) is needed"]),
     "a secret that is not there": (
         "[notify.ops]\nurl='http://x/'\nsecret_file='/nowhere'",
@@ -191,9 +201,9 @@ def test_variables_of_others_are_let_be(monkeypatch: pytest.MonkeyPatch, variabl
 def test_tables_do_not_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
     """There is one place for them, and the refusal names it."""
     monkeypatch.setenv(f"HALDANE_{table.upper()}", "{}")
+    place = f"table [{table}]" if table in SINGLE else f"tables [{table}.NAME]"
     assert refused() == [
-        f"HALDANE_{table.upper()}: belongs into the settings file, as tables [{table}.NAME]; "
-        "HALDANE_CONFIG names that file"
+        f"HALDANE_{table.upper()}: belongs into the settings file, as {place}; HALDANE_CONFIG names that file"
     ]
 
 
@@ -244,7 +254,7 @@ EMPTY = {"kinds": "every kind", "services": "every service", "metadata": "empty"
 @pytest.mark.parametrize("table", TABLES)
 def test_the_documentation_lists_everything_in_the_tables(table: str) -> None:
     """With the default that it has."""
-    listed = documented(f"`[{table}.NAME]`")
+    listed = documented(f"`[{table}]`" if table in SINGLE else f"`[{table}.NAME]`")
     fields = TABLES[table].model_fields
     assert listed == {
         name: EMPTY.get(name) or WORDS.get(str(field.default), f"`{field.default}`") for name, field in fields.items()

@@ -11,8 +11,8 @@ from envoy_data_plane.envoy.service.discovery.v3 import DeltaDiscoveryResponse, 
 
 from controller.clock import SystemClock
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
-from controller.xds.limits import DEFAULT, Limits, server_options
-from controller.xds.server import XdsServer
+from controller.xds.limits import DEFAULT, Limits
+from controller.xds.server import XdsServer, make_grpc_server
 
 ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
 
@@ -28,9 +28,9 @@ class Told:
         assert seconds >= 0
         self.lines.append(("acknowledged", node, fleet, type_url))
 
-    def rejected(self, node: str, fleet: str, type_url: str, error: str) -> None:
+    def rejected(self, node: str, fleet: str, type_url: str, error: str, *, news: bool) -> None:
         """A proxy refused."""
-        self.lines.append(("rejected", node, fleet, type_url, error))
+        self.lines.append(("rejected", node, fleet, type_url, error, news))
 
     def connected(self, node: str, fleet: str) -> None:
         """A proxy opened a stream."""
@@ -124,7 +124,7 @@ async def door(limits: Limits = DEFAULT) -> AsyncIterator[Door]:
     """A server and a channel to it."""
     told = Told()
     xds = XdsServer(clock=SystemClock(), limits=limits, identifier="haldane/test", observer=told)
-    server = grpc.aio.server(options=server_options(limits))
+    server = make_grpc_server(limits)
     server.add_generic_rpc_handlers((*xds.handlers(), *xds.csds_handlers()))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -40,21 +40,22 @@ class Proxy:
         return {CDS: self.clusters, EDS: self.endpoints, LDS: self.listeners, RDS: self.routes}[type_url]
 
     def fault(self) -> str:
-        """Which live route would answer 503: one to a cluster that is not there, or was never warm."""
+        """Which live route would answer 503: one to a cluster that is not there, or has no endpoints."""
         for name in self.listeners:
             for cluster in self.routes[name].needs if name in self.routes else ():
                 if cluster not in self.clusters:
                     return f"{name} routes to {cluster}, which is not there"
-                if cluster in self.warming and cluster not in self.endpoints:
-                    return f"{name} routes to {cluster}, which is not warm"
+                if waits(cluster) and cluster not in self.endpoints:
+                    return f"{name} routes to {cluster}, which has no endpoints"
         return ""
 
 
 class Link:
     """A proxy and its stream, and what is under way between them. Every reply is checked against the protocol."""
 
-    def __init__(self, proxy: Proxy, snapshot: Snapshot) -> None:
+    def __init__(self, proxy: Proxy, snapshot: Snapshot, *, lazy: bool = False) -> None:
         self.proxy = proxy
+        self._lazy = lazy
         self.stream, _ = step(Stream(delta=proxy.delta), snapshot)
         self.to_server: deque[Request | DeltaRequest] = deque()
         self.to_client: deque[Reply] = deque()
@@ -63,10 +64,13 @@ class Link:
         self.held_ack: Reply | None = None
         self.refused: set[str] = set()
         self._refusing: dict[str, set[str]] = {}
-        for type_url in (CDS, LDS):
-            self._open(type_url, ())
+        self._silent = bool(proxy.warming)
+        """Seen at Envoy 1.40: on a new stream it asks for clusters only once those that warm are warm."""
+        if not self._silent:
+            self._open(CDS, ())
         if proxy.clusters:
             self._open(EDS, tuple(sorted(filter(waits, proxy.clusters))))
+        self._open(LDS, ())
         if proxy.listeners:
             self._open(RDS, tuple(sorted(proxy.listeners)))
 
@@ -118,6 +122,16 @@ class Link:
         assert not contents & self.refused, "what was refused was sent again"
         assert all(resource.any for resource in reply.resources), "a resource without its bytes"
         assert self.proxy.delta or not reply.removed
+        for table in reply.resources if reply.type_url == RDS else ():
+            self._check_hosts(table)
+
+    def _check_hosts(self, table: Resource) -> None:
+        """What the client serves, and is still to serve, is in every table that it is sent."""
+        assert self.stream.snapshot
+        held, newest = self.proxy.routes.get(table.name), self.stream.snapshot.catalogue(RDS).find(table.name)
+        has = {part.name for part in held.parts} if held else set()
+        stays = has & {part.name for part in newest.parts} if newest else set()
+        assert stays <= {part.name for part in table.parts}, "a virtual host is lost"
 
     def _apply(self, reply: Reply) -> None:
         proxy, url = self.proxy, reply.type_url
@@ -135,7 +149,7 @@ class Link:
             proxy.warming = (proxy.warming - gone) | set(filter(waits, changed))
             self._ask_endpoints(before)
         elif url == EDS:
-            proxy.warming -= new.keys()
+            proxy.warming -= new.keys() | gone  # told that there are none, Envoy waits no longer
         elif url == LDS:
             self._ask_routes(before)
         if url == CDS and proxy.warming:
@@ -149,6 +163,9 @@ class Link:
         if self.held_ack and not self.proxy.warming:
             reply, self.held_ack = self.held_ack, None
             self._acknowledge(reply)
+        if self._silent and not self.proxy.warming:
+            self._silent = False
+            self._open(CDS, ())
 
     def _refuse(self, reply: Reply, how: str) -> None:
         held = self.proxy.holding(reply.type_url)
@@ -225,14 +242,37 @@ class Link:
         subscribe: tuple[str, ...] = (),
         unsubscribe: tuple[str, ...] = (),
     ) -> None:
+        request: Request | DeltaRequest
         if self.proxy.delta:
-            self.to_server.append(DeltaRequest(type_url, subscribe, unsubscribe, nonce=nonce, error=error))
-            return
-        names = tuple(sorted(self._subscribed.get(type_url, ())))
-        version = self.proxy.versions.get(type_url, "")
-        self.to_server.append(
-            Request(type_url, names, version=version, nonce=nonce or self.nonces.get(type_url, ""), error=error)
+            request = DeltaRequest(type_url, subscribe, unsubscribe, nonce=nonce, error=error)
+        else:
+            names = tuple(sorted(self._subscribed.get(type_url, ())))
+            version = self.proxy.versions.get(type_url, "")
+            request = Request(type_url, names, version, nonce or self.nonces.get(type_url, ""), error)
+        waiting = self.to_server[-1] if self.to_server else None
+        together = merged(waiting, request) if self._lazy and waiting else None
+        if together:
+            self.to_server.pop()
+        self.to_server.append(together or request)
+
+
+def merged(first: Request | DeltaRequest, second: Request | DeltaRequest) -> Request | DeltaRequest | None:
+    """Two requests that were not yet under way as one, as Envoy sends them; None if they must stay two.
+
+    A name that was dropped and is wanted again is asked for as if it were new.
+    """
+    if first.type_url != second.type_url or first.error is not None or second.error is not None:
+        return None
+    if isinstance(first, Request) and isinstance(second, Request):
+        return second if first.nonce == second.nonce else None
+    if isinstance(first, DeltaRequest) and isinstance(second, DeltaRequest) and not (first.nonce and second.nonce):
+        added = {*first.subscribe} - {*second.unsubscribe} | {*second.subscribe}
+        dropped = {*first.unsubscribe} - {*second.subscribe} | {*second.unsubscribe}
+        nonce = first.nonce or second.nonce
+        return DeltaRequest(
+            first.type_url, tuple(sorted(added)), tuple(sorted(dropped)), first.initial, nonce, second.error
         )
+    return None
 
 
 def settle(link: Link) -> None:

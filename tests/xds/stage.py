@@ -11,8 +11,8 @@ from controller.clock import SystemClock
 from controller.core.view import ServiceState, View
 from controller.demo.load import Load
 from controller.demo.processes import Children
-from controller.xds.limits import DEFAULT, server_options
-from controller.xds.server import XdsServer
+from controller.xds.limits import DEFAULT
+from controller.xds.server import XdsServer, make_grpc_server
 from tests.support.envoy import EnvoyProcess
 from tests.support.load import steady
 from tests.support.model import ModelServer
@@ -64,7 +64,7 @@ class Stage:
 
     async def open(self) -> None:
         """Open the xDS port; the same one each time."""
-        self._server = grpc.aio.server(options=server_options(DEFAULT))
+        self._server = make_grpc_server(DEFAULT)
         self._server.add_generic_rpc_handlers(self.xds.handlers())
         self._server.add_insecure_port(f"127.0.0.1:{self.xds_port}")
         await self._server.start()

@@ -246,3 +246,63 @@ def test_a_delta_client_gets_endpoints_for_a_cluster_that_changed_while_it_was_a
     assert names(changed) == ["fraud/v1", "fraud/v2"]
     (again,) = talk.event(DeltaRequest(EDS, subscribe=("fraud/v1", "fraud/v2"), initial=tuple(endpoints)))
     assert names(again) == ["fraud/v1", "fraud/v2"]
+
+
+def brought(talk: Talk, type_url: str) -> list[tuple[str, str]]:
+    """The versions that a Delta client has after it was served."""
+    return [(r.name, r.version) for r in talk.snapshot.catalogue(type_url).listed.values()]
+
+
+def test_a_client_that_comes_back_while_it_warms_gets_its_endpoints_again() -> None:
+    """Its cluster changed, and the connection broke before the endpoints came. Envoy asks for everything but clusters
+    then, and says to have the endpoints, which it has of the cluster as it was: unsent, it would wait for 15 s."""
+    before = greeted(service(protocol="grpc"), delta=True)
+    talk = Talk(service(protocol="grpc"), delta=True)
+    (again,) = talk.event(DeltaRequest(EDS, ("fraud/v1", "fraud/v2"), initial=tuple(brought(before, EDS))))
+    assert names(again) == ["fraud/v1", "fraud/v2"]
+
+
+def test_a_client_that_comes_back_while_it_warms_gets_the_endpoints_of_what_is_gone() -> None:
+    """What it warms was taken away meanwhile: it must get done with it before it asks for clusters at all."""
+    for delta in (False, True):
+        talk = Talk(service(versions=TWO), delta=delta)
+        talk.publish(service(versions=ONE))
+        (left,) = talk.subscribe(EDS, "fraud/v2") if delta else talk.ask(EDS, "fraud/v2")
+        assert names(left) == ["fraud/v2"]
+        talk.ack(left, "fraud/v2")
+        clusters = (talk.subscribe(CDS) if delta else talk.ask(CDS))[0]
+        assert (clusters.type_url, names(clusters)) == (CDS, ["fraud/v1"])
+
+
+def test_a_client_that_comes_back_while_it_warms_gets_its_routes_after_its_clusters() -> None:
+    """It takes all listeners and has yet to ask for clusters: until it does, or had time to, it keeps its routes."""
+    for settles in (False, True):
+        talk = Talk(service(canary=("v2", 5000)))
+        (listeners,) = talk.ask(LDS, version="any")
+        talk.ack(listeners)
+        assert talk.ask(RDS, TABLE, version="any") == []
+        replies = talk.event(Settled()) if settles else talk.ack(talk.ask(CDS, version="any")[0])
+        assert RDS in types(replies)
+
+
+def test_a_client_that_comes_back_to_delta_loses_no_neighbour_while_clusters_warm() -> None:
+    """On a shared port: what it has of the table is not known, so one without the service that waits would cut it."""
+    a, b = service("a", hosts=("a.example",)), service("b", hosts=("b.example",), versions=ONE)
+    before = greeted(a, b, delta=True)
+    moved = service("b", hosts=("b.example",), versions=TWO, canary=("v2", 5000))
+    talk = Talk(service("a", hosts=("a.example",), canary=("v2", 500)), moved, delta=True, revision=2)
+    (clusters,) = talk.subscribe(CDS, initial=brought(before, CDS))
+    assert names(clusters) == ["b/v2"]
+    assert talk.subscribe(RDS, TABLE, initial=brought(before, RDS)) == []
+    (routes,) = talk.ack(clusters)
+    assert [part.name for part in routes.resources[0].parts] == ["a", "b"]
+
+
+def test_a_listener_that_comes_back_gets_its_routes_though_its_client_never_dropped_them() -> None:
+    """Gone and back in a moment: the client's two changes of mind may reach us as none."""
+    other = service("other", port=10001)
+    talk = greeted(service(versions=ONE), other)
+    (listeners,) = talk.publish(other)
+    (clusters,) = talk.ack(listeners)
+    back, routes = talk.publish(service(versions=ONE), other)
+    assert (clusters.type_url, back.type_url, names(routes)) == (CDS, LDS, [TABLE])

@@ -1,12 +1,16 @@
 """Not one request fails while the world changes: a real Envoy under load, state of the world and Delta."""
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Literal
 
 import pytest
 
 from controller.demo.load import Load
 from controller.demo.processes import Children
+from tests.faults.world import trial
 from tests.xds.stage import ServerFactory, Stage, stage, versions_answer
 from tests.xds.worlds import service
 
@@ -75,6 +79,20 @@ async def come_back_to_another_world(playing: Stage, load: Load) -> None:
     await playing.show(playing.fraud())
 
 
+async def come_back_while_it_warms(playing: Stage, load: Load) -> None:
+    """A version is added, by a host name, and routed to in one change, and the connection is cut at that moment: while
+    its cluster warms Envoy asks for everything but clusters."""
+    alone, both = {"v1": playing.models[0].address}, {"v2": f"localhost:{playing.models[1].port}"}
+    await playing.show(playing.fraud(versions={v: [place] for v, place in alone.items()}))
+    playing.publish(playing.fraud(versions={v: [place] for v, place in (alone | both).items()}, canary=5000))
+    await asyncio.sleep(random.uniform(0, 0.01))
+    await playing.close()
+    await playing.open()
+    await playing.in_sync()
+    await versions_answer(load, "v1", "v2")
+    await playing.show(playing.fraud())
+
+
 SCENARIOS: list[Scenario] = [
     flip,
     add_routed_and_remove_routed,
@@ -83,7 +101,10 @@ SCENARIOS: list[Scenario] = [
     share_the_port,
     restart_the_controller,
     come_back_to_another_world,
+    come_back_while_it_warms,
 ]
+"""Flips; a canary added and routed, removed and routed past, each in one change; a cluster changed in place; endpoints
+replaced; a shared port; the controller's restart; proxies that reconnect, to another world and while they warm."""
 PROTOCOLS = ["sotw", "delta"]
 
 
@@ -93,6 +114,24 @@ async def test_no_request_fails(processes: Children, model_server: ServerFactory
     async with stage(processes, model_server, protocol) as (playing, load):
         for scenario in SCENARIOS * 2:
             await scenario(playing, load)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_no_request_fails_though_the_controller_is_killed_twenty_times(
+    processes: Children, protocol: Literal["sotw", "delta"]
+) -> None:
+    """kill -9 of `haldane serve` itself, with half of the traffic at the canary."""
+    async with trial(processes, protocol=protocol, seconds=500.0) as made:
+        await made.start()
+        await made.world.reach("PROGRESSING")
+        for _ in range(20):
+            made.kill()
+            await made.dwell(0.2)
+            await made.live()
+            await made.connected()
+        await made.end()
 
 
 @pytest.mark.soak

@@ -5,7 +5,6 @@ import contextlib
 import gc
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import aiohttp
 import grpc
@@ -207,7 +206,7 @@ async def test_delta_has_its_own_ways_to_go_wrong(row: str) -> None:
 
 async def test_names_kept_of_one_stream_are_bounded() -> None:
     """Delta names add up over requests: there is an end to it."""
-    async with door(replace(LIMITS, requests_burst=1000)) as xds:
+    async with door(LIMITS.model_copy(update={"requests_burst": 1000})) as xds:
         xds.xds.publish(view(1, service()))
         client = xds.open("DeltaAggregatedResources")
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
@@ -276,7 +275,7 @@ async def test_the_words_of_a_refusal_are_kept_to_a_length() -> None:
 
 async def test_a_client_that_does_not_read_is_let_go() -> None:
     """Its window is full and stays so: its stream ends, and with it what waited for it."""
-    async with door(replace(LIMITS, requests_burst=10_000, requests_per_second=1e6)) as xds:
+    async with door(LIMITS.model_copy(update={"requests_burst": 10_000, "requests_per_second": 1e6})) as xds:
         many = [service(f"s{i}", hosts=(f"s{i}.example",), prefix="/" + "p" * 4000) for i in range(50)]
         xds.xds.publish(view(1, *many))
         client = xds.open("DeltaAggregatedResources")
@@ -312,7 +311,7 @@ async def test_another_protocol_on_the_port_is_turned_away() -> None:
 
 async def test_a_thousand_streams_leave_nothing_behind() -> None:
     """Opened, served and dropped, in every way a stream can end: no task, no connection, no lane is left."""
-    async with door(replace(LIMITS, streams_per_node=1000, first_request=5.0)) as xds:
+    async with door(LIMITS.model_copy(update={"streams_per_node": 1000, "first_request": 5.0})) as xds:
         xds.xds.publish(view(1, service()))
         await wait_until(lambda: not xds.xds.proxies())
         before = len(asyncio.all_tasks())

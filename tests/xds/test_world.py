@@ -132,15 +132,20 @@ def test_nothing_goes_back() -> None:
     assert snapshot(world).empty
 
 
-async def test_a_view_that_cannot_be_encoded_changes_nothing_and_ends_nothing() -> None:
-    """Half a surrogate in a name is no text: the last world goes on being served."""
+async def test_a_service_that_cannot_be_encoded_stays_as_it_was_and_the_others_go_on() -> None:
+    """Half a surrogate in a name is no text: whoever fails by itself is named, and holds nobody up."""
     async with door() as xds:
-        xds.xds.publish(view(1, service()))
-        xds.xds.publish(view(2, service(hosts=("\ud800",))))
+        good, bad = service("good"), service("bad", port=10001)
+        xds.xds.publish(view(1, good, bad))
+        broken = service("bad", port=10001, hosts=("\ud800",), canary=("v2", 500))
+        xds.xds.publish(view(2, service("good", canary=("v2", 500)), broken))
+        assert [name for name, why in xds.xds.problems.items() if "cannot be encoded" in why] == ["bad"]
         client = xds.open()
-        await client.send(type_url=CDS, node="edge-1")
-        assert len((await client.read()).resources) == 2
-        assert xds.xds.sync("fraud", 2).total == 0
+        await client.send(type_url=RDS, resource_names=["127.0.0.1:10000", "127.0.0.1:10001"], node="edge-1")
+        response = await client.read()
+        assert ["0000000000000002" in response.version_info, len(response.resources)] == [True, 2]
+        xds.xds.publish(view(3, service("good", canary=("v2", 500)), bad))
+        assert not xds.xds.problems
 
 
 def test_the_world_of_a_store_is_named_after_it() -> None:

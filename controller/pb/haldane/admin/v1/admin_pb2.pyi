@@ -68,7 +68,7 @@ class DeleteServiceResponse(_message.Message):
     def __init__(self, revision: _Optional[int] = ...) -> None: ...
 
 class Service(_message.Message):
-    __slots__ = ("name", "stable", "versions", "listen", "fleets", "weights", "yaml", "revision", "rollout", "freezes", "diverted")
+    __slots__ = ("name", "stable", "versions", "listen", "fleets", "weights", "yaml", "revision", "rollout", "freezes", "diverted", "problem")
     class WeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +87,7 @@ class Service(_message.Message):
     ROLLOUT_FIELD_NUMBER: _ClassVar[int]
     FREEZES_FIELD_NUMBER: _ClassVar[int]
     DIVERTED_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
     name: str
     stable: str
     versions: _containers.RepeatedScalarFieldContainer[str]
@@ -98,7 +99,8 @@ class Service(_message.Message):
     rollout: Rollout
     freezes: _containers.RepeatedCompositeFieldContainer[FreezeInfo]
     diverted: str
-    def __init__(self, name: _Optional[str] = ..., stable: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., fleets: _Optional[_Iterable[str]] = ..., weights: _Optional[_Mapping[str, int]] = ..., yaml: _Optional[str] = ..., revision: _Optional[int] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., diverted: _Optional[str] = ...) -> None: ...
+    problem: str
+    def __init__(self, name: _Optional[str] = ..., stable: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., fleets: _Optional[_Iterable[str]] = ..., weights: _Optional[_Mapping[str, int]] = ..., yaml: _Optional[str] = ..., revision: _Optional[int] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., diverted: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class StartCanaryRequest(_message.Message):
     __slots__ = ("service", "canary", "reason", "request_id")
@@ -341,20 +343,44 @@ class ListProxiesResponse(_message.Message):
     def __init__(self, proxies: _Optional[_Iterable[_Union[Proxy, _Mapping]]] = ...) -> None: ...
 
 class Proxy(_message.Message):
-    __slots__ = ("node", "fleet", "client", "connected_at", "state", "types")
+    __slots__ = ("node", "fleet", "client", "connected_at", "state", "types", "waits", "refused")
     NODE_FIELD_NUMBER: _ClassVar[int]
     FLEET_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_AT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
     node: str
     fleet: str
     client: str
     connected_at: float
     state: str
     types: _containers.RepeatedCompositeFieldContainer[ProxyType]
-    def __init__(self, node: _Optional[str] = ..., fleet: _Optional[str] = ..., client: _Optional[str] = ..., connected_at: _Optional[float] = ..., state: _Optional[str] = ..., types: _Optional[_Iterable[_Union[ProxyType, _Mapping]]] = ...) -> None: ...
+    waits: _containers.RepeatedCompositeFieldContainer[ProxyWait]
+    refused: ProxyRefusal
+    def __init__(self, node: _Optional[str] = ..., fleet: _Optional[str] = ..., client: _Optional[str] = ..., connected_at: _Optional[float] = ..., state: _Optional[str] = ..., types: _Optional[_Iterable[_Union[ProxyType, _Mapping]]] = ..., waits: _Optional[_Iterable[_Union[ProxyWait, _Mapping]]] = ..., refused: _Optional[_Union[ProxyRefusal, _Mapping]] = ...) -> None: ...
+
+class ProxyWait(_message.Message):
+    __slots__ = ("service", "reason", "since")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    reason: str
+    since: float
+    def __init__(self, service: _Optional[str] = ..., reason: _Optional[str] = ..., since: _Optional[float] = ...) -> None: ...
+
+class ProxyRefusal(_message.Message):
+    __slots__ = ("type_url", "at", "error")
+    TYPE_URL_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    type_url: str
+    at: float
+    error: str
+    def __init__(self, type_url: _Optional[str] = ..., at: _Optional[float] = ..., error: _Optional[str] = ...) -> None: ...
 
 class ProxyType(_message.Message):
     __slots__ = ("type_url", "state", "wanted", "acknowledged", "since", "error")

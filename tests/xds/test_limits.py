@@ -1,0 +1,315 @@
+"""Every limit of the xDS port, at it and one beyond it: served at it, refused by its name beyond it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+
+from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
+from controller.ports import Refused
+from controller.xds.bucket import Bucket
+from controller.xds.limits import DEFAULT, Limits
+from controller.xds.refusals import Refusals
+from controller.xds.snapshot import CDS, EDS, PREFIX
+from tests.support.waiting import wait_until
+from tests.xds.door import ADS, Client, Door, delta_request, door, request
+from tests.xds.worlds import service, view
+
+Code = grpc.StatusCode
+GOOD: dict[str, Any] = {"type_url": CDS, "node": "edge-1"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A limit and its value in the test; what a client sends at it and beyond it; what it is told then."""
+
+    value: float
+    at: tuple[bytes, ...]
+    beyond: tuple[bytes, ...]
+    words: str
+    code: Code = Code.RESOURCE_EXHAUSTED
+    delta: bool = False
+
+
+def padded(size: int) -> bytes:
+    """A request of exactly so many bytes."""
+    empty = len(request(**GOOD, error="")) + 2  # two bytes more for the lengths of a text this long
+    data = request(**GOOD, error="e" * (size - empty - 1))
+    data = data if len(data) == size else request(**GOOD, error="e" * (size - empty - 1 + size - len(data)))
+    assert len(data) == size
+    return data
+
+
+def named(count: int) -> bytes:
+    """A request for so many resources."""
+    return request(**GOOD, resource_names=[f"n{i}" for i in range(count)])
+
+
+def added(*counts: int) -> tuple[bytes, ...]:
+    """Delta requests that each add so many names."""
+    batches = [[f"n{number}-{i}" for i in range(count)] for number, count in enumerate(counts)]
+    return tuple(delta_request(type_url=EDS, node="edge-1", resource_names_subscribe=names) for names in batches)
+
+
+def typed(count: int) -> tuple[bytes, ...]:
+    """Requests of so many types."""
+    return tuple(request(type_url=f"{PREFIX}no.Such{i}", node="edge-1") for i in range(count))
+
+
+INVALID = Code.INVALID_ARGUMENT
+CASES: dict[str, tuple[str, Case]] = {
+    "message_bytes": ("message_bytes", Case(2000, (padded(2000),), (padded(2001),), "2001 bytes; at most 2000")),
+    "names in a request": ("names", Case(20, (named(20),), (named(21),), "21 resource names")),
+    "names on a stream": (
+        "names",
+        Case(20, added(10, 10), added(10, 10, 1), "21 resource names on one stream", delta=True),
+    ),
+    "name_length": (
+        "name_length",
+        Case(
+            100,
+            (request(**GOOD, resource_names=["n" * 100]),),
+            (request(**GOOD, resource_names=["n" * 101]),),
+            "longer than 100",
+            INVALID,
+        ),
+    ),
+    "a type's length": (
+        "name_length",
+        Case(
+            100,
+            (request(type_url="t" * 100, node="edge-1"),),
+            (request(type_url="t" * 101, node="edge-1"),),
+            "type_url is longer than 100",
+            INVALID,
+        ),
+    ),
+    "a node's id": (
+        "node_length",
+        Case(
+            20,
+            (request(type_url=CDS, node="n" * 20),),
+            (request(type_url=CDS, node="n" * 21),),
+            "node.id is not at most 20",
+            INVALID,
+        ),
+    ),
+    "a node's fleet": (
+        "node_length",
+        Case(
+            20,
+            (request(type_url=CDS, node=pb.Node(id="a", cluster="f" * 20)),),
+            (request(type_url=CDS, node=pb.Node(id="a", cluster="f" * 21)),),
+            "node.cluster is not at most 20",
+            INVALID,
+        ),
+    ),
+    "types": ("types", Case(5, typed(5), typed(6), "more than 5 resource types")),
+    "requests_burst": (
+        "requests_burst",
+        Case(10, (request(**GOOD),) * 11, (request(**GOOD),) * 12, "more than 10 requests at once"),
+    ),
+}
+"""The first request of a stream is not counted: it says who asks."""
+
+SLOW = {"requests_per_second": 0.001}
+"""So that a burst is a burst, however slow the machine."""
+
+
+@contextlib.asynccontextmanager
+async def limited(**given: Any) -> AsyncIterator[Door]:
+    """A door with these limits, and a service behind it."""
+    async with door(Limits(**given)) as opened:
+        opened.xds.publish(view(1, service()))
+        yield opened
+
+
+async def spoken(xds: Door, case: Case, messages: tuple[bytes, ...]) -> Client:
+    """A stream on which these were sent."""
+    client = xds.open("DeltaAggregatedResources" if case.delta else "StreamAggregatedResources")
+    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+        for message in messages:
+            await client.call.write(message)
+    return client
+
+
+@pytest.mark.parametrize("row", CASES)
+async def test_at_the_limit_the_stream_is_served(row: str) -> None:
+    """It stands, with everything that was asked."""
+    name, case = CASES[row]
+    async with limited(**{**SLOW, name: case.value}) as xds:
+        client = await spoken(xds, case, case.at)
+        expected = {pb_type(message, delta=case.delta) for message in case.at}
+
+        def heard() -> bool:
+            return len(xds.xds.proxies()) == 1 and {t.type_url for t in xds.xds.proxies()[0].types} == expected
+
+        await wait_until(heard)
+        assert not client.call.done()
+
+
+@pytest.mark.parametrize("row", CASES)
+async def test_one_beyond_the_limit_the_stream_ends_with_its_name(row: str) -> None:
+    """And with a status for programs."""
+    name, case = CASES[row]
+    async with limited(**{**SLOW, name: case.value}) as xds:
+        code, said = await (await spoken(xds, case, case.beyond)).end()
+        assert (code, case.words in said) == (case.code, True), said
+        assert not xds.xds.proxies()
+
+
+def pb_type(message: bytes, *, delta: bool) -> str:
+    """The type that a request is for."""
+    return (pb.DeltaDiscoveryRequest if delta else pb.DiscoveryRequest).FromString(message).type_url
+
+
+async def opened(channel: grpc.aio.Channel, number: int, metadata: Any = None) -> tuple[Code | None, Client]:
+    """A stream of a node of its own: None if it is served, else how it ended."""
+    client = Client(channel.stream_stream(ADS + "StreamAggregatedResources")(metadata=metadata))
+    try:
+        await client.send(type_url=CDS, node=f"edge-{number}")
+        await client.read()
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError, AssertionError):
+        return await client.call.code(), client
+    return None, client
+
+
+async def test_so_many_streams_and_no_more() -> None:
+    """gRPC refuses the one too many; when one ends there is room."""
+    async with limited(streams=3) as xds:
+        served = [await opened(xds.channel, number) for number in range(3)]
+        assert [code for code, _ in served] == [None] * 3
+        assert (await opened(xds.channel, 3))[0] is Code.RESOURCE_EXHAUSTED
+        served[0][1].call.cancel()
+
+        async def room() -> bool:
+            return (await opened(xds.channel, 4))[0] is None
+
+        await wait_until(room)
+
+
+async def test_so_many_streams_of_one_node_and_no_more() -> None:
+    """Streams of others are not counted with them."""
+    async with limited(streams_per_node=2) as xds:
+        assert [(await opened(xds.channel, 1))[0] for _ in range(3)] == [None, None, Code.RESOURCE_EXHAUSTED]
+        assert (await opened(xds.channel, 2))[0] is None
+
+
+@pytest.mark.parametrize("name", ["metadata_bytes"])
+async def test_headers_of_that_size_and_no_larger(name: str) -> None:
+    """gRPC counts every header of a call, its name and 32 bytes more; so beside one's own there are some hundred."""
+    async with limited(metadata_bytes=4096) as xds:
+        assert (await opened(xds.channel, 1, [("x", "v" * (4096 - 1024))]))[0] is None
+        async with grpc.aio.insecure_channel(xds.address, [("grpc.max_metadata_size", 65536)]) as channel:
+            assert (await opened(channel, 2, [("x", "v" * 4096)]))[0] is Code.RESOURCE_EXHAUSTED
+
+
+def test_so_many_requests_a_second_and_no_more() -> None:
+    """By a clock of the test: what is used up comes back at that rate, and never more than a burst."""
+    bucket = Bucket(burst=2, rate=4.0, now=100.0)
+    assert [bucket.take(100.0) for _ in range(3)] == [True, True, False]
+    assert [bucket.take(at) for at in (100.25, 100.26, 100.75, 100.76)] == [True, False, True, True]
+    assert [bucket.take(900.0) for _ in range(3)] == [True, True, False]
+
+
+async def test_the_words_of_a_refusal_are_kept_up_to_a_length() -> None:
+    """Whole at the limit, cut beyond it."""
+    async with limited(error_length=10) as xds:
+        for number, text in enumerate(("e" * 10, "e" * 11)):
+            client = xds.open()
+            await client.send(type_url=CDS, node=f"edge-{number}")
+            await client.send(type_url=CDS, nonce=(await client.read()).nonce, error=text)
+            await wait_until(lambda number=number: len(told(xds)) == number + 1)
+        assert told(xds) == ["e" * 10] * 2
+
+
+def told(xds: Door) -> list[str]:
+    """The refusals, in the proxies' words."""
+    return [line[4] for line in xds.told.lines if line[0] == "rejected"]
+
+
+def test_so_many_refusals_are_remembered_and_no_more() -> None:
+    """The one too many takes the place of the oldest."""
+    refusals = Refusals(3)
+    for node in "abc":
+        assert refusals.take(node, "edge", Refused(CDS, 1.0, "bad"), ["x"])
+    assert not refusals.take("a", "edge", Refused(CDS, 2.0, "bad"), ["x"])
+    assert refusals.take("d", "edge", Refused(CDS, 3.0, "bad"), ["x"])
+    assert refusals.last("b", "edge") is None
+    assert refusals.last("a", "edge")
+
+
+async def test_who_speaks_in_time_is_served_and_who_does_not_is_told() -> None:
+    """The first request's time."""
+    async with limited(first_request=0.2) as xds:
+        late = xds.open()
+        assert await late.end() == (Code.DEADLINE_EXCEEDED, "no request within 0.2 s")
+    async with limited(first_request=60) as xds:
+        assert (await opened(xds.channel, 1))[0] is None
+
+
+async def test_a_connection_that_breaks_without_a_word_is_noticed() -> None:
+    """One that lives answers and stays, however little it says."""
+    async with (
+        limited(keepalive=2.0) as xds,
+        relay(xds.address) as (address, cut),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        assert (await opened(channel, 1))[0] is None
+        assert (await opened(xds.channel, 2))[0] is None
+        cut()
+        await wait_until(lambda: [proxy.node for proxy in xds.xds.proxies()] == ["edge-2"], 20.0)
+
+
+@contextlib.asynccontextmanager
+async def relay(address: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
+    """A way to that address which can be cut: from then on nothing passes, and nobody is told."""
+    whole = asyncio.Event()
+    whole.set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                await whole.wait()
+                writer.write(data)
+        writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, _, port = address.rpartition(":")
+        inner_reader, inner_writer = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
+
+    server = await asyncio.start_server(connect, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", whole.clear
+    finally:
+        whole.set()
+        server.close()
+
+
+ELSEWHERE = {
+    "write": "tests/xds/test_hostile.py",
+    "settle": "tests/xds/test_gates.py",
+    "confirm": "tests/xds/test_server.py",
+}
+"""Times that are seen by what they end: a slow reader, a returning client's grace, a silent proxy."""
+HERE = {
+    "streams",
+    "streams_per_node",
+    "metadata_bytes",
+    "requests_per_second",
+    "error_length",
+    "refusals",
+    "first_request",
+    "keepalive",
+}
+
+
+def test_no_limit_is_without_a_test() -> None:
+    """A new one needs its row."""
+    assert {name for name, _ in CASES.values()} | HERE | ELSEWHERE.keys() == set(Limits.model_fields)
+    assert Limits() == DEFAULT

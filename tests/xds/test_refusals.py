@@ -1,0 +1,122 @@
+"""What a proxy refuses is counted each time and told once, whatever it does in between."""
+
+import pytest
+
+from controller.ports import Refused
+from controller.xds.refusals import Refusals
+from controller.xds.snapshot import CDS, RDS
+from tests.support.waiting import wait_until
+from tests.xds.door import Client, Door
+from tests.xds.talk import Talk
+from tests.xds.worlds import service, view
+
+TABLE = "127.0.0.1:10000"
+
+
+async def refuse(xds: Door, client: Client, *, delta: bool, error: str = "bad") -> None:
+    """Read the next response of routes, and refuse it."""
+    before = len(told(xds))
+    if delta:
+        await client.send_delta(type_url=RDS, nonce=(await client.read_delta()).nonce, error=error)
+    else:
+        response = await client.read()
+        await client.send(type_url=RDS, resource_names=[TABLE], nonce=response.nonce, error=error)
+    await wait_until(lambda: len(told(xds)) == before + 1)
+
+
+async def accept(client: Client, *, delta: bool) -> None:
+    """Read the next response of routes, and accept it."""
+    if delta:
+        await client.send_delta(type_url=RDS, nonce=(await client.read_delta()).nonce)
+    else:
+        await client.accept(await client.read(), TABLE)
+
+
+async def stream(xds: Door, *, delta: bool, node: str = "edge-1") -> Client:
+    """A stream that asks for the routes."""
+    if delta:
+        client = xds.open("DeltaAggregatedResources")
+        await client.send_delta(type_url=RDS, resource_names_subscribe=[TABLE], node=node)
+    else:
+        client = xds.open()
+        await client.send(type_url=RDS, resource_names=[TABLE], node=node)
+    return client
+
+
+def told(xds: Door) -> list[bool]:
+    """Of each refusal: whether it was news."""
+    return [line[-1] for line in xds.told.lines if line[0] == "rejected"]
+
+
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+async def test_a_proxy_that_comes_back_and_refuses_again_is_no_news(xds: Door, delta: bool) -> None:
+    """Each new stream is sent what an earlier one refused, since a restarted proxy may take it; told once."""
+    xds.xds.publish(view(1, service()))
+    for _ in range(3):
+        client = await stream(xds, delta=delta)
+        await refuse(xds, client, delta=delta)
+        client.call.cancel()
+        await wait_until(lambda: not xds.xds.proxies())
+    assert told(xds) == [True, False, False]
+    other = await stream(xds, delta=delta, node="edge-2")
+    await refuse(xds, other, delta=delta)
+    assert told(xds) == [True, False, False, True]
+
+
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+async def test_a_change_that_comes_and_goes_is_told_once(xds: Door, delta: bool) -> None:
+    """Good and refused in turn: only another refused content is news. What was refused last stays on show."""
+    xds.xds.publish(view(1, service()))
+    client = await stream(xds, delta=delta)
+    await accept(client, delta=delta)
+    await wait_until(lambda: xds.xds.sync("fraud", 1).complete)
+    for revision in range(2, 6, 2):
+        xds.xds.publish(view(revision, service(canary=("v2", 500))))
+        await refuse(xds, client, delta=delta)
+        xds.xds.publish(view(revision + 1, service(canary=("v2", 400 + revision))))
+        await accept(client, delta=delta)
+        await wait_until(lambda: xds.xds.sync("fraud", 1).complete)
+    assert told(xds) == [True, False]
+    xds.xds.publish(view(9, service(canary=("v2", 700))))
+    await refuse(xds, client, delta=delta, error="worse")
+    assert told(xds) == [True, False, True]
+    last = xds.xds.proxies()[0].refused
+    assert last
+    assert (last.type_url, last.error) == (RDS, "worse")
+
+
+async def test_to_refuse_that_there_is_nothing_of_an_unknown_type_is_no_refusal_of_ours(xds: Door) -> None:
+    """Else any text that a client sends as a type would become a label of a metric."""
+    xds.xds.publish(view(1, service()))
+    client = xds.open("DeltaAggregatedResources")
+    await client.send_delta(type_url="type.googleapis.com/made.Up", resource_names_subscribe=["x"], node="edge-1")
+    nothing = await client.read_delta()
+    assert nothing.removed_resources == ["x"]
+    await client.send_delta(type_url="type.googleapis.com/made.Up", nonce=nothing.nonce, error="no")
+    await client.send_delta(type_url=CDS)
+    assert (await client.read_delta()).type_url == CDS
+    assert told(xds) == []
+
+
+def test_of_many_refusals_the_oldest_is_forgotten() -> None:
+    """The memory is bounded; what is refused again is as young as when it was refused last."""
+    refusals = Refusals(most=2)
+
+    def take(node: str, content: str) -> bool:
+        return refusals.take(node, "edge", Refused(RDS, 1.0, content), [content])
+
+    assert [take("a", "1"), take("b", "1"), take("a", "1"), take("c", "1")] == [True, True, False, True]
+    assert [take("a", "1"), take("b", "1")] == [False, True]
+    assert refusals.last("c", "edge") is None
+    assert refusals.last("b", "edge") == Refused(RDS, 1.0, "1")
+
+
+def test_a_refusal_blames_what_it_names_and_not_what_only_begins_so() -> None:
+    """The text says v10: v1, which came in the same response, is not held against."""
+    places = {"v1": ["127.0.0.1:9001"], "v10": ["127.0.0.1:9010"]}
+    for text in ("Error adding/updating cluster(s) fraud/v10: no good", "cluster fraud/v10.", "'fraud/v10' is bad"):
+        talk = Talk(service(versions=places))
+        (clusters,) = talk.ask(CDS)
+        talk.nack(clusters, error=text)
+        blamed = talk.stream.lanes[CDS].refused
+        assert blamed == {talk.snapshot.catalogue(CDS).listed["fraud/v10"].content}, text
