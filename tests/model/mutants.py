@@ -327,7 +327,7 @@ MUTANTS = {
         Parts(store=lambda clock: NoRevisionCheck(clock=clock)), "decided on another state", ("act", "late")
     ),
     "a repeated change applied again": Mutant(
-        Parts(store=lambda clock: NoIdCheck(clock=clock)), "applied twice|another revision", ("retry", "freeze")
+        Parts(store=lambda clock: NoIdCheck(clock=clock)), "applied twice|another revision|an id", ("retry", "freeze")
     ),
     "a newer freeze lifted": Mutant(
         Parts(store=lambda clock: LiftsAnyFreeze(clock=clock)), "another freeze was lifted", ("freeze",)
@@ -348,7 +348,7 @@ MUTANTS = {
     "promotes from any step": Mutant(Parts(weigh=deciding(promotes_from_anywhere)), "not the next step"),
     "dwell cut short": Mutant(Parts(weigh=impatient), "advanced after|before the bake"),
     "an extra step after a restart": Mutant(Parts(load_session=takes_over_the_dwell), "advanced after", ("restart",)),
-    "restart begins at step 0": Mutant(Parts(restore=begins_anew), "serves something else", ("restart",)),
+    "restart begins at step 0": Mutant(Parts(restore=begins_anew), "something else|restart moved", ("restart",)),
     "a newer canary carries the old one's step": Mutant(
         Parts(obey=carries_the_step), "not from the beginning", ("act",)
     ),
