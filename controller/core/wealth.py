@@ -41,11 +41,11 @@ class Wealth(NamedTuple):
         """After a block: the stake above `left` is placed on the alternatives (each with its share), then every bet
         grows by its e-value."""
         unplaced, bets = self
-        if unplaced <= left:
-            return Wealth(unplaced, tuple(map(grown, bets, e_values)))
-        fresh = unplaced - left
-        placed = [bet + fresh * share for bet, (_, share) in zip(bets, alternatives, strict=True)]
-        return Wealth(left, tuple(map(grown, placed, e_values)))
+        if unplaced > left:
+            fresh = unplaced - left
+            bets = tuple([bet + fresh * share for bet, (_, share) in zip(bets, alternatives, strict=True)])
+            unplaced = left
+        return Wealth(unplaced, tuple([grown(bet, e) for bet, e in zip(bets, e_values, strict=True)]))
 
 
 def left_after(left: float, since_warm: float, seconds: float, *, warm: bool, changed: bool) -> float:
