@@ -157,15 +157,15 @@ async def test_the_ledger_tells_who_did_what_and_why(served: Doors) -> None:
 
 
 async def test_a_retry_of_an_apply_is_known_whatever_came_since(served: Doors) -> None:
-    """Another file came between: the retry is answered and takes nothing back."""
+    """Its port is another service's by now, so it would be refused; it was done, and takes nothing back."""
     catalog = served.api.catalog
-    wider = service_file() + "timeout: 9s\n"
-    asked = pb.ApplyServiceRequest(yaml=wider, request_id="a-1")
+    asked = pb.ApplyServiceRequest(yaml=service_file() + "timeout: 9s\n", request_id="a-1")
     await catalog.ApplyService(asked)
-    later = wider.replace("9s", "8s")
-    await catalog.ApplyService(pb.ApplyServiceRequest(yaml=later))
+    moved = service_file(port=10001)
+    await catalog.ApplyService(pb.ApplyServiceRequest(yaml=moved))
+    await catalog.ApplyService(pb.ApplyServiceRequest(yaml=service_file("ranker")))
     again = await catalog.ApplyService(asked)
-    assert again.service.yaml == later
+    assert again.service.yaml == moved
 
 
 async def test_the_request_id_of_an_apply_is_not_taken_by_another_file(served: Doors) -> None:
