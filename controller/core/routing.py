@@ -152,8 +152,8 @@ def servable(view: View, before: Mapping[str, ServiceState]) -> tuple[View, dict
     for name, state in wanted.items():
         if name in movers:
             continue
-        if state is not before[name] and (reasons := _wrong(state)):
-            problems[name] = "; ".join(reasons)
+        if state is not before[name] and (wrong := _wrong(state)):
+            problems[name] = "; ".join(wrong)
             state = before[name]
         served[name] = state
     places = _Places()
