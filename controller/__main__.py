@@ -16,8 +16,6 @@ from controller.cli.group import Entry, LazyGroup
 from controller.cli.invocation import Invocation, admin_option, asks_for_json, default_admin, output_option
 from controller.cli.output import make_streams_safe, print_json
 
-INTERRUPTED = 130
-"""The exit code after Ctrl-C, as shells have it."""
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 """What a write to standard output can fail with: not a fault of ours."""
 
@@ -82,7 +80,7 @@ def _run(words: Sequence[str], invocation: Invocation) -> int:
     try:
         answer = cli.main(words, prog_name="haldane", standalone_mode=False, obj=invocation)
     except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
+        return Exit.INTERRUPTED
     except BrokenPipeError:
         raise
     except Failure as failure:

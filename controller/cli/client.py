@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from controller.cli.failure import Exit, Failure
 from controller.cli.invocation import DEFAULT_ADMIN, is_address, operator
-from controller.cli.refusal import failure_of
+from controller.cli.refusal import failure_of, interrupted
 
 DEADLINE = 10.0
 """Seconds for one answer."""
@@ -62,6 +62,10 @@ class Client:
             found: Answer = call(request, timeout=deadline, metadata=self._metadata)
         except grpc.RpcError as error:
             raise failure_of(error, self.address, deadline, _request_id(request)) from None
+        except KeyboardInterrupt:
+            if not (request_id := _request_id(request)):
+                raise
+            raise interrupted(request_id) from None
         return found
 
     def follow(self, method: str, request: Message, answer: type[Answer]) -> Iterator[Answer]:

@@ -24,6 +24,8 @@ class Exit(IntEnum):
     """The controller cannot be reached."""
     NOT_REACHED = 7
     """`wait` ended otherwise, or timed out."""
+    INTERRUPTED = 130
+    """Ended by Ctrl-C: the code that shells have for it."""
 
 
 class Failure(click.ClickException):

@@ -42,6 +42,11 @@ def failure_of(error: grpc.RpcError, address: str, deadline: float = 0.0, reques
     return _unreachable(status, message, address, deadline, request_id)
 
 
+def interrupted(request_id: str) -> Failure:
+    """Somebody did not want to wait for the answer to an act."""
+    return Failure(Exit.INTERRUPTED, "ended before the controller answered", hint=_retry(request_id))
+
+
 def _unreachable(status: grpc.StatusCode, message: str, address: str, deadline: float, request_id: str) -> Failure:
     hint = (
         "is `haldane serve` running? It prints its admin address when it starts; "

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +114,25 @@ def test_the_filter_needs_its_input_for_the_reports(haldane: Haldane) -> None:
     done = haldane("judge", "-f", "-")
     assert done.code == 2
     assert "standard input carries the reports" in done.err
+
+
+@pytest.mark.parametrize(("words", "told"), [(FREEZE, "--request-id f-1"), (("list",), "")])
+def test_an_act_that_is_interrupted_may_be_done_and_says_so(words: tuple[str, ...], told: str) -> None:
+    """Ctrl-C while the controller is silent: the request id for a retry, or nothing where nothing was to be done."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        options = ("--request-id", "f-1") if told else ()
+        command = [sys.executable, "-m", "controller", "--admin", address, *words, *options]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            silent.settimeout(WITHIN)
+            connection, _ = silent.accept()
+            with connection:
+                child.send_signal(signal.SIGINT)
+                _, said = child.communicate(timeout=WITHIN)
+        finally:
+            child.kill()
+            child.communicate()
+    assert child.returncode == 130
+    assert "Traceback" not in said
+    assert told in said if told else not said.strip()
