@@ -12,6 +12,8 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 WIDTH = 100
 """Columns where the output is no terminal and COLUMNS does not say."""
+NARROWEST = 40
+"""Columns at least, whatever COLUMNS says: in fewer, words fall into letters, and in none there is nothing."""
 
 
 @click.command()
@@ -34,6 +36,7 @@ def explain(call: Invocation, service: str, sequence: int) -> None:
     console = Console(highlight=False)
     if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
         console.width = WIDTH
+    console.width = max(console.width, NARROWEST)
     with console.capture() as drawn:
         console.print(explained(told, time.time()))
     for line in drawn.get().splitlines():

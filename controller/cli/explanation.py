@@ -1,6 +1,7 @@
 """An explanation of a rollout, for a person who was woken up: the answer first, then the evidence. Pure."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
@@ -81,7 +82,7 @@ def _answer(told: pb.Explanation, now: float) -> Iterator[RenderableType]:
 def _now(rollout: pb.Rollout, said: str) -> Iterator[RenderableType]:
     """What stands in the way, without what was `said`; what has yet to be shown at the gate is told there."""
     for reason in (*map(freeze_line, rollout.freezes), *awaited(rollout)):
-        if rest := reason.replace(said, "").strip(" ;:") if said else reason:
+        if rest := _without(said, reason):
             yield Text(f"now: {clean(rest)}")
     if rollout.phase in ENDED or not rollout.verdict:
         return
@@ -91,6 +92,11 @@ def _now(rollout: pb.Rollout, said: str) -> Iterator[RenderableType]:
         grounds.append("not all of the gate's metrics are shown to be harmless yet: see below")
     for text in grounds:
         yield Padding(Text(clean(text)), (0, 0, 0, 2))
+
+
+def _without(said: str, reason: str) -> str:
+    """The reason without what was `said`, where that is a part by itself: an operator's reason may be one letter."""
+    return re.sub(rf"(^|[;:] ){re.escape(said)}(?=$|;)", r"\1", reason).strip(" ;:") if said else reason
 
 
 def _evidence(told: pb.Explanation) -> Iterator[RenderableType]:

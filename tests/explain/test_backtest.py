@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from controller.admin.history import History
 from controller.admin.looks import Looks
+from controller.cli.explanation import explained
 from controller.core.backtest import Backtest, Look, judge_again, looks, started
 from controller.core.commands import Verb
 from controller.core.decision import Kind
@@ -374,6 +376,25 @@ class TestExplain:
             widest[given] = max(map(len, haldane("explain", "scorer").out.splitlines()))
         assert 80 < widest[""] <= 100
         assert widest[str(columns)] <= columns
+
+    def test_columns_of_no_sense_take_nothing_away(
+        self, scorer: Path, haldane: Haldane, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """COLUMNS=0, as some terminals say it, does not make an empty answer."""
+        haldane("start", "scorer", "--canary", "v2", "--reason", "better recall")
+        for columns in ("0", "1", "-3", "many"):
+            monkeypatch.setenv("COLUMNS", columns)
+            assert "better recall" in haldane("explain", "scorer").out, columns
+
+    @pytest.mark.parametrize("said", ["r", "no", "proxy", "incident 42; see (r)"])
+    def test_what_was_said_is_not_said_again_and_takes_no_letters_out_of_other_words(self, said: str) -> None:
+        """The operator's reason stands in the first line; in the next it is left out where it is a part by itself."""
+        rollout = admin.Rollout(phase="ROLLED_BACK", reasons=[f"{said}; no proxy is connected"])
+        decisions = [admin.Event(kind="rollback", who="ada", why=said)]
+        console = Console(width=100)
+        with console.capture() as drawn:
+            console.print(explained(admin.Explanation(rollout=rollout, decisions=decisions), 0.0))
+        assert "now: no proxy is connected" in drawn.get().splitlines()
 
     async def test_an_earlier_rollout(self, at: World, scorer: Path, haldane: Haldane, desk: Desk) -> None:
         """By any of its lines, also when another rollout has followed."""
