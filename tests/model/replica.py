@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from controller.core.changes import change_of
 from controller.core.commands import Command, obey
 from controller.core.decision import Decision, Sync
 from controller.core.session import Session, Surroundings, entered, weigh
 from controller.core.verdict import Verdict
 from controller.core.view import Change, ServiceState, View
-from controller.operations import change_of
 from controller.ports import Clock, Store, StoreError, StoreLost
 from controller.store.memory import MemoryStore
 from controller.xds.fleet import Watched, sync
