@@ -25,7 +25,19 @@ from controller.core.view import ServiceState, View
 from controller.core.watch import Watch, look
 from controller.diary import WHO, Diary
 from controller.keeper import Keeper
-from controller.ports import Clock, Conflict, CustomMetrics, Fleet, Frozen, Gates, Live, Store, Traffic
+from controller.ports import (
+    Clock,
+    Conflict,
+    CustomMetrics,
+    Fleet,
+    Frozen,
+    Gates,
+    Live,
+    NotWritten,
+    Store,
+    StoreLost,
+    Traffic,
+)
 from controller.recorder import Recorder
 
 log = structlog.get_logger()
@@ -91,13 +103,15 @@ class Lookout:
         self._sessions: dict[str, Session] = {}
         self._looked: dict[str, Looked] = {}
         self._awaited: dict[str, int] = {}
+        self._unanswered: dict[str, tuple[Decision, Verdict]] = {}
         self._watches: dict[str, Watch] = {}
         self._health: dict[str, Verdict] = {}
 
     def follow(self, view: View) -> None:
         """The newest view, from which the next looks go on."""
         self._view = view
-        for remembered in (self._sessions, self._looked, self._awaited, self._watches, self._health):
+        seen = (self._sessions, self._looked, self._watches, self._health)
+        for remembered in (*seen, self._awaited, self._unanswered):
             for gone in remembered.keys() - view.services.keys():
                 del remembered[gone]
                 self._keeper.forget(gone)
@@ -134,10 +148,19 @@ class Lookout:
         """Look at one service; not while what was decided last has yet to come back from the store."""
         if self._view.revision < self._awaited.get(state.name, 0):
             return
+        self._settle(state)
         if state.rollout and state.rollout.running:
             await self._look(state)
         else:
             await self._watch(state)
+
+    def _settle(self, state: ServiceState) -> None:
+        """Count the decision whose answer was lost, once it is seen that it came true."""
+        decision, verdict = self._unanswered.get(state.name, (None, None))
+        if decision and verdict and state.revision > decision.state.revision:
+            del self._unanswered[state.name]
+            if state.rollout == decision.state.rollout:
+                self._meter.decided(decision.state, decision, verdict)
 
     async def _look(self, state: ServiceState) -> None:
         """One look at a running rollout."""
@@ -211,6 +234,12 @@ class Lookout:
             why = type(refused).__name__.lower()
             log.info("not_applied", service=state.name, decision=decision.kind, why=why, reason=str(refused))
             return False
+        except NotWritten:
+            raise
+        except StoreLost:
+            self._unanswered[state.name] = decision, verdict
+            raise
+        self._unanswered.pop(state.name, None)
         self._awaited[state.name] = revision
         self._meter.decided(decision.state, decision, verdict)
         self._meter.store_answers(True)
