@@ -143,8 +143,8 @@ def servable(view: View, before: Mapping[str, ServiceState]) -> tuple[View, dict
 
     In the place of a service that cannot be routed, clashes with another or could not be read stands the state in
     which it was served `before`, if any. Those that stay in their place come first, then those that move, which
-    may have to stay after all: a newcomer never displaces either. Those served `before` were served together, so whoever
-    stays in its place clashes with nobody else that does.
+    may have to stay after all: a newcomer never displaces either. Those served `before` were served together, so
+    whoever stays in its place clashes with nobody else that does.
     """
     problems = {name: f"the stored record cannot be read: {text}" for name, text in view.broken.items()}
     wanted = dict(view.services) | {name: before[name] for name in view.broken if name in before}

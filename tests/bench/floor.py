@@ -1,4 +1,4 @@
-"""What a step would cost if nothing had to be thought of: the least that grpc.aio takes, and how fast the machine is now.
+"""The least that grpc.aio takes for a step, if nothing had to be thought of, and how fast the machine is just now.
 
 A machine that others share changes its speed from minute to minute. Ratios to these two stay.
 """
