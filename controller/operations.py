@@ -85,8 +85,11 @@ class Operations:
         if unknown := self._unknown(linted.service):
             raise invalid(unknown)
         why = _checked_reason(reason)
+        name, fingerprint = linted.service.name, fingerprint_of("apply", text)
+        if not dry_run and (done := await self._done(request_id, fingerprint)):
+            return await self._stored(name, done), False
         view = await self.view()
-        present = view.services.get(linted.service.name)
+        present = view.services.get(name)
         state = declare(linted.service, text, present)
         check_together(view, state)
         if present and (state.spec, state.source) == (present.spec, present.source):
@@ -97,7 +100,7 @@ class Operations:
         entry = entry_of("service_applied", who, why, state.name, before, state.weights)
         change = Change(
             id=_id(request_id),
-            fingerprint=fingerprint_of("apply", text),
+            fingerprint=fingerprint,
             act=Act.RECORD,
             entry=entry,
             service=state.name,
@@ -201,10 +204,10 @@ class Operations:
         self, scopes: Sequence[str], *, who: str, reason: str, request_id: str = ""
     ) -> tuple[tuple[Freeze, ...], int]:
         """Lift the freezes of these scopes ("*": every freeze there is): what was lifted, and the revision."""
+        violations = unfreeze_violations(scopes, reason)
+        if violations:
+            raise invalid(violations)
         why = _checked_reason(reason)
-        violations = [] if why else [Violation("reason", "say why it is over")]
-        if violations or not scopes:
-            raise invalid([*violations, *([] if scopes else [Violation("services", "name services, or all")])])
         fingerprint = fingerprint_of("unfreeze", *sorted(set(scopes)))
         if done := await self._done(request_id, fingerprint):
             return (), done
@@ -302,6 +305,16 @@ def freeze_violations(scopes: Sequence[str], reason: str, ttl: float | None) -> 
         found.append(Violation("reason", "a freeze needs a reason: who comes at 3 a.m. must know why"))
     if ttl is not None and not 1 <= ttl <= MAX_TTL:
         found.append(Violation("ttl", f"between 1s and {format_duration(MAX_TTL)}"))
+    return found
+
+
+def unfreeze_violations(scopes: Sequence[str], reason: str) -> list[Violation]:
+    """Everything that is wrong with the lifting of freezes."""
+    found = []
+    if not scopes:
+        found.append(Violation("services", "name services, or all"))
+    if not reason.strip():
+        found.append(Violation("reason", "say why it is over"))
     return found
 
 

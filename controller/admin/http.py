@@ -21,7 +21,7 @@ from controller.admin.looks import Looks
 from controller.admin.requests import Wrong, caller, scopes_of, ttl_of, user_of
 from controller.core.errors import Code, Refusal, Violation, invalid
 from controller.core.guard import ALL, Freeze
-from controller.operations import Operations, freeze_violations
+from controller.operations import Operations, freeze_violations, unfreeze_violations
 from controller.ports import Fleet, Observatory
 
 MAX_BODY = 64 * 1024
@@ -102,7 +102,7 @@ class Switch:
         scopes: tuple[str, ...] = wrong.read(lambda: _scopes(body), (ALL,))
         reason = wrong.read(lambda: _text(body, "reason"), "")
         request_id = wrong.read(lambda: _text(body, "request_id"), "")
-        wrong.refuse()
+        wrong.refuse(unfreeze_violations(scopes, reason))
         lifted, revision = await self._operations.unfreeze(
             scopes, who=_who(request), reason=reason, request_id=request_id
         )

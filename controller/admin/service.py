@@ -12,7 +12,7 @@ from controller.admin.requests import Wrong, after_of, mode_of, scopes_of, ttl_o
 from controller.admin.watches import Watches
 from controller.core.commands import Command, Verb
 from controller.core.guard import ALL, Mode
-from controller.operations import Operations, find, freeze_violations
+from controller.operations import Operations, find, freeze_violations, unfreeze_violations
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports import Fleet, Observatory, Recordings
 
@@ -213,7 +213,9 @@ class KillSwitch:
 
     async def unfreeze(self, request: pb.UnfreezeRequest, who: str) -> pb.UnfreezeResponse:
         """Lift freezes."""
-        scopes = scopes_of(request.services, request.all)
+        wrong = Wrong()
+        scopes: tuple[str, ...] = wrong.read(lambda: scopes_of(request.services, request.all), (ALL,))
+        wrong.refuse(unfreeze_violations(scopes, request.reason))
         lifted, revision = await self._operations.unfreeze(
             scopes, who=who, reason=request.reason, request_id=request.request_id
         )

@@ -12,6 +12,9 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 file_option = click.option("-f", "--file", "path", required=True, metavar="FILE", help="A service file; - for stdin.")
 
+_OF_THE_REQUEST = ("reason", "request_id")
+"""Fields of an apply that are not in the file."""
+
 
 @click.command()
 @file_option
@@ -42,7 +45,8 @@ def apply(call: Invocation, path: str, dry_run: bool, reason: str, request_id: s
         try:
             answer = client.ask("Catalog/ApplyService", request, pb.ApplyServiceResponse)
         except Failure as failure:
-            raise not_valid(path, failure.violations) if failure.violations else failure from None
+            of_file = any(v.line or v.field not in _OF_THE_REQUEST for v in failure.violations)
+            raise not_valid(path, failure.violations) if of_file else failure from None
     if call.json:
         print_json(plain(answer))
         return

@@ -18,6 +18,10 @@ ALONE = 20.0
 """Where stable has less than one request for so many of the canary's, the canary is compared with stable's past."""
 
 
+Told = tuple[int, int, bool]
+"""Requests of one version, events among them, and whether it was told of the events at all."""
+
+
 def needed(weight: int) -> float:
     """Requests on both sides together that close a block at this canary weight."""
     share = min(weight, PARTS - weight) / PARTS
@@ -40,15 +44,16 @@ class Block(NamedTuple):
     heard_c: bool = False
     heard_s: bool = False
 
-    def with_canary(self, n: float, x: float, *, heard: bool = True) -> "Block":
-        """With what the canary did."""
+    def after(self, canary: Told | None, stable: Told | None) -> "Block":
+        """With what both did; None of a version that was not reported."""
         q, since, n_c, x_c, n_s, x_s, heard_c, heard_s = self
-        return Block(q, since, n_c + n, x_c + x, n_s, x_s, heard_c or heard, heard_s)
-
-    def with_stable(self, n: float, x: float, *, heard: bool = True) -> "Block":
-        """With what stable did."""
-        q, since, n_c, x_c, n_s, x_s, heard_c, heard_s = self
-        return Block(q, since, n_c, x_c, n_s + n, x_s + x, heard_c, heard_s or heard)
+        if canary:
+            n, x, heard = canary
+            n_c, x_c, heard_c = n_c + n, x_c + x, heard_c or heard
+        if stable:
+            n, x, heard = stable
+            n_s, x_s, heard_s = n_s + n, x_s + x, heard_s or heard
+        return tuple.__new__(Block, (q, since, n_c, x_c, n_s, x_s, heard_c, heard_s))
 
     def closes(self, weight: int, time: float, pace: float) -> bool:
         """Whether it has been open for `pace` seconds and both sides can be compared, or the canary with the past where

@@ -6,9 +6,9 @@ It is fixed by the policy before the rollout starts, never changed while it runs
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from controller.core.evidence import Null
+from controller.core.memo import by_identity
 from controller.core.spec import Policy
 from controller.core.units import PARTS
 
@@ -139,9 +139,9 @@ class Plan:
                 return level.tail
 
 
-@lru_cache(maxsize=256)
+@by_identity
 def plan_of(policy: Policy) -> Plan:
-    """The plan of a policy; the same value for the same policy."""
+    """The plan of a policy."""
     weights = dict(_WEIGHTS)
     if policy.errors.max is not None:
         weights["errors_max"] = _LIMIT_WEIGHT

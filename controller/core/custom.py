@@ -9,7 +9,6 @@ how long it takes and not how often it errs. What cannot be read holds the gate,
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from math import sqrt
 from typing import Any
 
@@ -17,6 +16,7 @@ from controller.core import grounds
 from controller.core.channels import plan_of
 from controller.core.dossier import Evidence
 from controller.core.followed import Followed, after_reading
+from controller.core.memo import by_identity
 from controller.core.metric_grounds import told, unproven
 from controller.core.spec import MetricPolicy, Policy
 from controller.core.units import PARTS
@@ -32,7 +32,7 @@ Custom = Mapping[str, Followed]
 """By the metric's name."""
 
 
-@lru_cache(maxsize=256)
+@by_identity
 def without_custom(policy: Policy) -> Policy:
     """The policy for everything else: with the part of the error budget that custom metrics leave."""
     if not policy.metrics:
@@ -57,12 +57,12 @@ def with_custom(
         return after, verdict
     harm = _harm(policy, after, evidence, warm=warm)
     if harm:
-        return after, Verdict(Outcome.HARM, (harm,), warm, verdict.blind)
+        return after, replace(verdict, outcome=Outcome.HARM, grounds=(harm,))
     doubts = _doubts(policy, after, evidence)
     if not doubts:
         return after, verdict
-    others = verdict.reasons if verdict.outcome is Outcome.UNKNOWN else ()
-    return after, Verdict(Outcome.UNKNOWN, (*others, *doubts), warm, verdict.blind)
+    others = verdict.grounds if verdict.outcome is Outcome.UNKNOWN else ()
+    return after, replace(verdict, outcome=Outcome.UNKNOWN, grounds=(*others, *doubts))
 
 
 def total(policy: Policy, custom: Custom, evidence: Evidence) -> float:

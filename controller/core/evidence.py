@@ -48,6 +48,8 @@ otherwise take everything at once."""
 MOST_WEALTH = 1e9
 """Wealth is cut off here. Less wealth is always allowed, and a canary that has recovered can be seen to have."""
 _LEAST_RATE = 1e-9
+_made = tuple.__new__
+"""What makes a named tuple, without the Python between: bets are made ten times a look."""
 
 
 def poisson_bet(null: Null, q: float, p: float, r: float) -> Bet:
@@ -64,17 +66,19 @@ def poisson_bet(null: Null, q: float, p: float, r: float) -> Bet:
     ratio, margin = null
     if not ratio:
         g = p / margin
-        return Bet(log(g) - margin * (g - 1), -margin * (g - 1), 0.0, 0.0)
+        cost = margin - margin * g
+        return _made(Bet, (log(g) + cost, cost, 0.0, 0.0))
     q = q if q > _LEAST_RATE else _LEAST_RATE
-    lead = ratio * (1 + ratio * r)
-    middle = margin * (1 + ratio * r) - ratio * (q + r * p)
-    y = (sqrt(middle * middle + 4 * lead * q * margin) - middle) / (2 * lead)
+    slope = ratio * r
+    lead = 2 * ratio * (1 + slope)
+    middle = margin * (1 + slope) - ratio * q - slope * p
+    y = (sqrt(middle * middle + 2 * lead * q * margin) - middle) / lead
     g = p / (ratio * y + margin)
-    if ratio * r * (g - 1) > MOST_STABLE:
-        g = 1 + MOST_STABLE / (ratio * r)
-    h = 1 - ratio * r * (g - 1)
-    cost = -margin * (g - 1)
-    return Bet(log(g) + cost, cost, log(h), 0.0)
+    stake = slope * (g - 1)
+    if stake > MOST_STABLE:
+        stake, g = MOST_STABLE, 1 + MOST_STABLE / slope
+    cost = margin - margin * g
+    return _made(Bet, (log(g) + cost, cost, log(1 - stake), 0.0))
 
 
 def bernoulli_bet(null: Null, q: float, p: float, r: float) -> Bet:
@@ -98,7 +102,7 @@ def bernoulli_bet(null: Null, q: float, p: float, r: float) -> Bet:
     if -s * (1 - q_c) > MOST_STABLE:
         s = -MOST_STABLE / (1 - q_c)
     b = slope * s
-    return Bet(log1p(s * (1 - q_c)), log1p(-s * q_c), log1p(-b * (1 - q)), log1p(b * q))
+    return _made(Bet, (log1p(s * (1 - q_c)), log1p(-s * q_c), log1p(-b * (1 - q)), log1p(b * q)))
 
 
 RARE = 0.15

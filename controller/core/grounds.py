@@ -1,5 +1,7 @@
 """Why: the judge's reasons in words for somebody who is woken at 3 a.m., with the numbers beside them for programs."""
 
+from functools import partial
+
 from controller.core.arrivals import Arrivals
 from controller.core.channels import GATE_METRICS, STUCK_MARGIN, TAILS, Plan, plan_of
 from controller.core.dossier import Evidence
@@ -9,7 +11,7 @@ from controller.core.slowdown import BINS, MEDIAN, TAIL
 from controller.core.spec import Policy
 from controller.core.spells import FORGIVEN
 from controller.core.units import PARTS, format_duration, format_parts
-from controller.core.verdict import Reason
+from controller.core.verdict import Ground, Reason
 
 _EVENT = {
     "5xx": "server errors",
@@ -54,11 +56,11 @@ def required(evidence: Evidence, metric: str) -> bool:
     return metric == "5xx" or evidence.timed or (metric == "4xx" and evidence.classed)
 
 
-def unproven(plan: Plan, evidence: Evidence, step: int) -> list[Reason]:
+def unproven(plan: Plan, evidence: Evidence, step: int) -> list[Ground]:
     """The metrics of the step's gate that have yet to be shown harmless."""
     rung = plan.rung_of(step)
     return [
-        _gate(plan, evidence, metric, rung)
+        partial(_gate, plan, evidence, metric, rung)
         for metric in GATE_METRICS
         if required(evidence, metric) and evidence.proofs[metric].shown[rung] < plan.gate_limit
     ]

@@ -13,18 +13,20 @@ Pure, and cheap enough to be asked at every report. What it rests on:
     grounds    the reasons, in words
 """
 
+from functools import partial
 from math import inf, isfinite, sqrt
 
 from controller.core import grounds
-from controller.core.blocks import MOMENT, PACE, Block
+from controller.core.blocks import MOMENT, PACE, Block, Told
 from controller.core.channels import GATE_SLACK, Plan, plan_of
 from controller.core.dossier import Evidence
 from controller.core.grounds import gate_readings, readings
+from controller.core.hang import InFlight
 from controller.core.harm import settle_answers, settle_classes, settle_latency, settle_stuck, slower_than
-from controller.core.slowdown import REFRESH, TAIL, Pair
+from controller.core.slowdown import REFRESH, TAIL, Pair, Side
 from controller.core.spec import Policy
 from controller.core.units import PARTS
-from controller.core.verdict import Outcome, Reason, Sample, Verdict, Window
+from controller.core.verdict import Ground, Outcome, Sample, Verdict, Window
 from controller.core.wealth import left_after
 
 __all__ = ["Evidence", "gate_readings", "judge", "readings"]
@@ -113,33 +115,36 @@ def _begin_blocks(after: Evidence) -> None:
 def _count(after: Evidence, canary: Sample | None, stable: Sample | None, seconds: float) -> None:
     """Add a tick to the open blocks, and stable's side to what is known of its rates."""
     patience = _patience(after)
-    timed, classed = after.timed, after.classed
+    answers_c = classes_c = stuck_c = answers_s = classes_s = stuck_s = None
+    side_c, side_s = after.pair.canary, after.pair.stable
     if canary is not None:
-        n, bad = canary.answered, canary.errors.get("4xx", 0)
-        failed = n - canary.ok - bad
-        side = after.pair.canary.after(n, failed, canary.latency)
-        told = side.timed > after.pair.canary.timed
-        after.pair = Pair(after.pair.since, side, after.pair.stable)
-        after.answers = after.answers.with_canary(n, failed)
-        after.classes = after.classes.with_canary(n, bad, heard=told or (classed and not timed))
-        after.load_c, of_age, overdue = after.load_c.after(after.time, canary.started, n, patience)
-        after.stuck = after.stuck.with_canary(of_age, overdue)
-        after.timed, after.classed = after.timed or told, after.classed or "4xx" in canary.errors
+        side_c, after.load_c, answers_c, classes_c, stuck_c = _told(after, canary, side_c, after.load_c, patience)
     if stable is not None:
-        n, bad = stable.answered, stable.errors.get("4xx", 0)
-        failed = n - stable.ok - bad
-        side = after.pair.stable.after(n, failed, stable.latency)
-        told = side.timed > after.pair.stable.timed
-        after.pair = Pair(after.pair.since, after.pair.canary, side)
-        after.answers = after.answers.with_stable(n, failed)
-        after.classes = after.classes.with_stable(n, bad, heard=told or (classed and not timed))
-        after.load_s, of_age, overdue = after.load_s.after(after.time, stable.started, n, patience)
-        after.stuck = after.stuck.with_stable(of_age, overdue)
-        after.timed, after.classed = after.timed or told, after.classed or "4xx" in stable.errors
+        side_s, after.load_s, answers_s, classes_s, stuck_s = _told(after, stable, side_s, after.load_s, patience)
+        n, failed, _ = answers_s
         troubled = after.time < after.incident_until
         after.server = after.server.after(n, failed, seconds, incident=troubled)
         if after.server.troubled:
             after.incident_until = after.time + CALM
+    after.pair = Pair(after.pair.since, side_c, side_s)
+    after.answers = after.answers.after(answers_c, answers_s)
+    after.classes = after.classes.after(classes_c, classes_s)
+    after.stuck = after.stuck.after(stuck_c, stuck_s)
+
+
+def _told(
+    after: Evidence, sample: Sample, side: Side, load: InFlight, patience: float
+) -> tuple[Side, InFlight, Told, Told, Told]:
+    """What one version's sample tells: of its latency, of what it has in flight, and of errors, client errors and
+    unanswered requests."""
+    n, bad = sample.answered, sample.errors.get("4xx", 0)
+    failed = n - sample.ok - bad
+    grown = side.after(n, failed, sample.latency)
+    timed = grown.timed > side.timed
+    heard = timed or (after.classed and not after.timed)
+    after.timed, after.classed = after.timed or timed, after.classed or "4xx" in sample.errors
+    load, of_age, overdue = load.after(after.time, sample.started, n, patience)
+    return grown, load, (n, failed, True), (n, bad, heard), (of_age, overdue, True)
 
 
 def _learn_of_clients(after: Evidence) -> None:
@@ -207,43 +212,45 @@ def _verdict(policy: Policy, plan: Plan, after: Evidence, step: int) -> Verdict:
     harm = _harm(policy, plan, after, total)
     if harm:
         return Verdict(Outcome.HARM, (harm,), after.warm, blind)
-    doubts = [grounds.blind(after)] if blind else _doubts(policy, plan, after, step, total)
+    if blind:
+        return Verdict(Outcome.UNKNOWN, (partial(grounds.blind, after),), after.warm, blind)
+    if after.arrivals.no_traffic(after.time):
+        return Verdict(Outcome.UNKNOWN, (partial(grounds.quiet, after),), after.warm, idle=True)
+    doubts = _doubts(policy, plan, after, step, total)
     if doubts:
-        return Verdict(Outcome.UNKNOWN, tuple(doubts), after.warm, blind)
-    return Verdict(Outcome.PASS, (grounds.proven(plan, after, step, total),), after.warm, blind)
+        return Verdict(Outcome.UNKNOWN, tuple(doubts), after.warm)
+    return Verdict(Outcome.PASS, (partial(grounds.proven, plan, after, step, total),), after.warm)
 
 
-def _harm(policy: Policy, plan: Plan, after: Evidence, total: float) -> Reason | None:
+def _harm(policy: Policy, plan: Plan, after: Evidence, total: float) -> Ground | None:
     """What calls for a rollback, if anything does."""
     if total >= plan.limit:
-        return grounds.harm_shown(policy, plan, after, total)
+        return partial(grounds.harm_shown, policy, plan, after, total)
     if after.arrivals.ever and after.arrivals.none_arrive(after.time):
-        return grounds.not_arriving(after.arrivals, after.time)
+        return partial(grounds.not_arriving, after.arrivals, after.time)
     if policy.on_blind == "rollback" and after.time - after.heard_both >= BLIND_HARM - MOMENT:
-        return grounds.blind(after)
+        return partial(grounds.blind, after)
     return None
 
 
-def _doubts(policy: Policy, plan: Plan, after: Evidence, step: int, total: float) -> list[Reason]:
+def _doubts(policy: Policy, plan: Plan, after: Evidence, step: int, total: float) -> list[Ground]:
     """Why there is no proof of no harm; empty if there is."""
-    if after.arrivals.no_traffic(after.time):
-        return [grounds.quiet(after)]
-    doubts: list[Reason] = []
+    doubts: list[Ground] = []
     if after.arrivals.none_arrive(after.time):
-        doubts.append(grounds.not_arriving(after.arrivals, after.time))
+        doubts.append(partial(grounds.not_arriving, after.arrivals, after.time))
     if after.time < after.incident_until:
-        doubts.append(grounds.incident(after))
+        doubts.append(partial(grounds.incident, after))
     if shared := grounds.common_mode(policy, after):
         doubts.append(shared)
     share = after.arrivals.share
     if share is not None:
-        doubts.append(grounds.share_off(after, share))
+        doubts.append(partial(grounds.share_off, after, share))
     if not after.warm:
-        doubts.append(grounds.warming(policy, after))
+        doubts.append(partial(grounds.warming, policy, after))
     if after.weight < PARTS:
         doubts.extend(grounds.unproven(plan, after, step))
     elif spell := grounds.spell(after):
         doubts.append(spell)
     if total >= sqrt(plan.limit):
-        doubts.append(grounds.harm_shown(policy, plan, after, total))
+        doubts.append(partial(grounds.harm_shown, policy, plan, after, total))
     return doubts

@@ -2,7 +2,6 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from itertools import repeat
 from math import inf
 
 _DECADE = (
@@ -21,6 +20,9 @@ EDGES_MS = tuple(
 
 BUCKETS = len(EDGES_MS) + 1
 
+_UPPER = (*EDGES_MS, inf)
+_NONE = [(edge, 0) for edge in _UPPER]
+
 Counts = Mapping[int, int]
 """Bucket -> requests in it. Buckets without requests may be absent."""
 
@@ -32,7 +34,10 @@ def bucket_of(milliseconds: float) -> int:
 
 def listed(counts: Counts) -> tuple[tuple[float, int], ...]:
     """(upper edge, count) of every bucket, rising, the last edge infinite."""
-    return tuple(zip((*EDGES_MS, inf), map(counts.get, range(BUCKETS), repeat(0)), strict=True))
+    buckets = _NONE.copy()
+    for number, count in counts.items():
+        buckets[number] = (_UPPER[number], count)
+    return tuple(buckets)
 
 
 def quantile(counts: Counts, share: float) -> float:

@@ -109,11 +109,14 @@ def serve(state: ServiceState) -> Served:
 
 def route(view: View, fleet: str) -> Routing:
     """The routing of that fleet at the view's revision. RoutingError if it cannot be right."""
-    return join(view.revision, (serve(state) for state in view.services.values() if state.spec.in_fleet(fleet)))
+    states = [state for state in view.services.values() if state.spec.in_fleet(fleet)]
+    if problems := clashes(states):
+        raise RoutingError("; ".join(problems))
+    return join(view.revision, map(serve, states))
 
 
 def join(revision: int, services: Iterable[Served]) -> Routing:
-    """The routing of these services together. RoutingError if two claim the same place."""
+    """The routing of these services together, which do not clash (`servable`, `clashes`)."""
     ordered = sorted(services, key=lambda served: served.state.name)
     clusters = tuple(cluster for served in ordered for cluster in served.clusters)
     routes = {served.state.name: served.route for served in ordered}
@@ -140,12 +143,23 @@ def servable(view: View, before: Mapping[str, ServiceState]) -> tuple[View, dict
 
     In the place of a service that cannot be routed, clashes with another or could not be read stands the state in
     which it was served `before`, if any. Those that stay in their place come first: a newcomer never displaces them.
+    Those served `before` were served together, so whoever stays in its place clashes with nobody else that does.
     """
     problems = {name: f"the stored record cannot be read: {text}" for name, text in view.broken.items()}
     wanted = dict(view.services) | {name: before[name] for name in view.broken if name in before}
     served: dict[str, ServiceState] = {}
+    movers = {name for name, state in wanted.items() if _moved(before.get(name), state)}
+    for name, state in wanted.items():
+        if name in movers:
+            continue
+        if state is not before[name] and (wrong := _wrong(state)):
+            problems[name] = "; ".join(wrong)
+            state = before[name]
+        served[name] = state
     places = _Places()
-    for name in sorted(wanted, key=lambda n: (_moved(before.get(n), wanted[n]), n)):
+    for state in served.values() if movers else ():
+        places.take(state)
+    for name in sorted(movers):
         choices = [wanted[name], *([before[name]] if before.get(name, wanted[name]) is not wanted[name] else [])]
         reasons = [_wrong(state) or places.clashes(state) for state in choices]
         if reasons[0]:
@@ -244,9 +258,6 @@ def _listeners(states: list[ServiceState], routes: dict[str, Route]) -> tuple[Li
         return state.spec.listen.address, state.spec.listen.port
 
     ordered = sorted(states, key=place)
-    problems = clashes(ordered)
-    if problems:
-        raise RoutingError("; ".join(problems))
     return tuple(
         Listener(Listen(address=address, port=port), _virtual_hosts(list(group), routes))
         for (address, port), group in groupby(ordered, key=place)
@@ -263,7 +274,10 @@ def _virtual_hosts(states: list[ServiceState], routes: dict[str, Route]) -> tupl
     for domain, names in by_domain.items():
         by_services.setdefault(tuple(sorted(names)), []).append(domain)
     return tuple(
-        VirtualHost(tuple(sorted(domains)), tuple(sorted((routes[n] for n in names), key=_by_prefix)))
+        VirtualHost(
+            tuple(sorted(domains)),
+            tuple(sorted((routes[n] for n in names), key=_by_prefix)) if len(names) > 1 else (routes[names[0]],),
+        )
         for names, domains in sorted(by_services.items())
     )
 

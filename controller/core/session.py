@@ -126,11 +126,11 @@ def weigh(
     if session.stage != _stage(rollout):  # somebody else's change: how long ago within the tick, nobody knows
         session = replace(_dwelling(session, rollout), at=None)
     if around.harm and verdict.outcome is not Outcome.HARM:
-        verdict = replace(verdict, outcome=Outcome.HARM, reasons=(around.harm,))
+        verdict = replace(verdict, outcome=Outcome.HARM, grounds=(around.harm,))
     passed = 0.0 if session.at is None else max(0.0, at - session.at)
     silent = 0.0 if verdict.blind else session.silent + passed
     seen, silent = (silent, 0.0) if reported else (0.0, silent)
-    progress = session.progress.after(passed, seen, idle=_idle(verdict))
+    progress = session.progress.after(passed, seen, idle=verdict.idle)
 
     def blocked(act: Act) -> Freeze | None:
         return blocking(around.freezes, state.name, act)
@@ -141,11 +141,6 @@ def weigh(
         # Also what was proved in an earlier life is acted on only by one that sees something itself.
         decision = held(state, decision, "no proxy has reported since the last look")
     return replace(session, progress=progress, at=at, silent=silent), verdict, decision
-
-
-def _idle(verdict: Verdict) -> bool:
-    """Whether there is nothing to watch: time in which nobody asks for anything shows nothing, and serves no dwell."""
-    return any(reason.code == "no_traffic" for reason in verdict.reasons)
 
 
 def entered(session: Session, after: ServiceState) -> Session:

@@ -86,8 +86,8 @@ class Side(NamedTuple):
 
     def added_up(self) -> "Side":
         """The same with one histogram."""
-        buckets: dict[float, int] = {}
-        for report in self.reports:
+        buckets = dict(self.reports[0]) if self.reports else {}
+        for report in self.reports[1:]:
             for edge, count in report:
                 buckets[edge] = buckets.get(edge, 0) + count
         return self._replace(reports=(tuple(buckets.items()),))

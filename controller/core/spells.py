@@ -55,6 +55,8 @@ class Spell(NamedTuple):
 
     def after(self, excess: float, seconds: float, forgiven: Forgiven) -> "Spell":
         """After a block of so many seconds, in which the share of events was by `excess` above what is allowed."""
+        if excess <= 0.0 and not self.depth:
+            return self
         seconds = seconds if seconds < LONGEST else LONGEST
         depth = self.depth * 0.5 ** (seconds / HALF_LIFE) + excess * seconds
         if depth <= 0.0:
@@ -64,7 +66,7 @@ class Spell(NamedTuple):
 
     def remembered(self) -> "Spell":
         """Stable's: with its worst kept."""
-        return Spell(self.depth, max(self.depth, self.worst))
+        return self if self.depth <= self.worst else Spell(self.depth, self.depth)
 
     def begun(self) -> "Spell":
         """The canary's, at the beginning of the bake."""

@@ -1,8 +1,9 @@
 """What the judge reads and what it says: samples, windows, verdicts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from math import isfinite
 from types import MappingProxyType
 
@@ -85,14 +86,34 @@ class Reason:
         return {name: value for name, value in known.items() if not isinstance(value, float) or isfinite(value)}
 
 
-@dataclass(frozen=True, slots=True)
+Ground = Reason | Callable[[], Reason]
+"""A reason, or how to put it into words: looks are many, and few of them are read."""
+
+
+@dataclass(frozen=True, eq=False)
 class Verdict:
-    """The judge's word on one tick. `warm` is true once the warm-up is over; `blind` while no report arrives."""
+    """The judge's word on one tick. `warm` is true once the warm-up is over; `blind` while no report arrives; `idle`
+    while nobody asks for anything, so that time shows nothing."""
 
     outcome: Outcome
-    reasons: tuple[Reason, ...]
+    grounds: tuple[Ground, ...]
     warm: bool = True
     blind: bool = False
+    idle: bool = False
+
+    @cached_property
+    def reasons(self) -> tuple[Reason, ...]:
+        """The grounds in words, the first one first."""
+        return tuple([ground if isinstance(ground, Reason) else ground() for ground in self.grounds])
+
+    def __eq__(self, other: object) -> bool:
+        """Two verdicts are the same if they say the same."""
+        return isinstance(other, Verdict) and self._said() == other._said()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _said(self) -> tuple[object, ...]:
+        return self.outcome, self.reasons, self.warm, self.blind, self.idle
 
     @property
     def cause(self) -> str:

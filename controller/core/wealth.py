@@ -41,11 +41,9 @@ class Wealth(NamedTuple):
         """After a block: the stake above `left` is placed on the alternatives (each with its share), then every bet
         grows by its e-value."""
         unplaced, bets = self
-        if unplaced > left:
-            fresh = unplaced - left
-            bets = tuple([bet + fresh * share for bet, (_, share) in zip(bets, alternatives, strict=True)])
-            unplaced = left
-        return Wealth(unplaced, tuple([grown(bet, e) for bet, e in zip(bets, e_values, strict=True)]))
+        fresh = unplaced - left if unplaced > left else 0.0
+        staked = zip(bets, alternatives, e_values, strict=True)
+        return Wealth(unplaced - fresh, tuple([grown(bet + fresh * share, e) for bet, (_, share), e in staked]))
 
 
 def left_after(left: float, since_warm: float, seconds: float, *, warm: bool, changed: bool) -> float:

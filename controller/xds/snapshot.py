@@ -187,11 +187,15 @@ def departed(before: Snapshot | None, clusters: Resources, revision: int) -> Map
 
 def _kept(new: Resources, old: Resources) -> Resources:
     """The new resources, but the old object (with its older version) where the content is the same."""
-    return {name: held if (held := old.get(name)) and held.content == r.content else r for name, r in new.items()}
+    others = [name for name, resource in new.items() if old.get(name) is not resource]
+    if not others and len(new) == len(old):
+        return old
+    same = {name: held for name in others if (held := old.get(name)) and held.content == new[name].content}
+    return {**new, **same} if same else new
 
 
 def _same(new: Resources, old: Resources) -> bool:
-    return new.keys() == old.keys() and all(old[name] is resource for name, resource in new.items())
+    return new is old or (len(new) == len(old) and all(old.get(name) is resource for name, resource in new.items()))
 
 
 def _packed(type_url: str, body: bytes) -> bytes:

@@ -32,11 +32,8 @@ def read_version(text: str) -> Version | None:
 
 def content_hash(*pieces: bytes) -> str:
     """64 bits over the pieces, each with its length, as 16 hexadecimal digits."""
-    digest = hashlib.blake2b(digest_size=8)
-    for piece in pieces:
-        digest.update(len(piece).to_bytes(8, "big"))
-        digest.update(piece)
-    return digest.hexdigest()
+    framed = b"".join(part for piece in pieces for part in (len(piece).to_bytes(8, "big"), piece))
+    return hashlib.blake2b(framed, digest_size=8).hexdigest()
 
 
 def combined_hash(contents: Iterable[str]) -> str:

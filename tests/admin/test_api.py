@@ -7,7 +7,7 @@ from controller.core.decision import Sync
 from controller.core.verdict import Outcome, Reason, Verdict
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports import Live, ProxyStatus, Traffic, TypeStatus
-from tests.admin.doors import Doors, service_file
+from tests.admin.doors import Doors, refused, service_file
 
 ALICE = (("haldane-user", "alice"),)
 
@@ -154,6 +154,29 @@ async def test_the_ledger_tells_who_did_what_and_why(served: Doors) -> None:
     assert list(later.events) == [events[1]]
     beyond = await served.api.ledger.ListEvents(pb.ListEventsRequest(after=2**64 - 1))
     assert not beyond.events
+
+
+async def test_a_retry_of_an_apply_is_known_whatever_came_since(served: Doors) -> None:
+    """Its port is another service's by now, so it would be refused; it was done, and takes nothing back."""
+    catalog = served.api.catalog
+    asked = pb.ApplyServiceRequest(yaml=service_file() + "timeout: 9s\n", request_id="a-1")
+    await catalog.ApplyService(asked)
+    moved = service_file(port=10001)
+    await catalog.ApplyService(pb.ApplyServiceRequest(yaml=moved))
+    await catalog.ApplyService(pb.ApplyServiceRequest(yaml=service_file("ranker")))
+    again = await catalog.ApplyService(asked)
+    assert again.service.yaml == moved
+
+
+async def test_the_request_id_of_an_apply_is_not_taken_by_another_file(served: Doors) -> None:
+    """Not even by one that says what is already there, and so would change nothing."""
+    catalog = served.api.catalog
+    await catalog.ApplyService(pb.ApplyServiceRequest(yaml=service_file() + "timeout: 9s\n", request_id="a-1"))
+    other = service_file() + "timeout: 8s\n"
+    await catalog.ApplyService(pb.ApplyServiceRequest(yaml=other))
+    with refused() as told:
+        await catalog.ApplyService(pb.ApplyServiceRequest(yaml=other, request_id="a-1"))
+    assert told.reason == "REQUEST_ID_REUSED"
 
 
 async def test_a_retry_with_the_same_request_id_does_nothing_more(served: Doors) -> None:

@@ -170,6 +170,13 @@ async def test_everything_wrong_with_a_body_is_told_at_once(doors: Doors) -> Non
     assert [violation["field"] for violation in answer["violations"]] == ["service", "ttl", "request_id", "reason"]
 
 
+async def test_everything_wrong_with_an_unfreeze_is_told_at_once(doors: Doors) -> None:
+    """The service that is missing and the reason that is."""
+    status, answer = await post(doors, "/unfreeze", {})
+    assert status == 400
+    assert [violation["field"] for violation in answer["violations"]] == ["service", "reason"]
+
+
 async def test_unfreeze_of_nothing_is_400(doors: Doors) -> None:
     """There is nothing to lift, and the answer says so."""
     status, answer = await post(doors, "/unfreeze", {"service": None, "reason": "over"})

@@ -198,6 +198,14 @@ async def test_everything_wrong_with_a_freeze_comes_back_at_once(doors: Doors) -
     assert set(told.violations) == {"services", "reason", "ttl", "mode"}
 
 
+async def test_everything_wrong_with_an_unfreeze_comes_back_at_once(doors: Doors) -> None:
+    """Who names services beside all and forgets the reason learns of both."""
+    with refused() as told:
+        await doors.api.switch.Unfreeze(pb.UnfreezeRequest(services=["scorer"], all=True))
+    assert told.status is INVALID
+    assert set(told.violations) == {"services", "reason"}
+
+
 async def test_every_violation_of_a_file_comes_back_with_its_line(doors: Doors) -> None:
     """One apply tells everything that is wrong with a file, each with field and line."""
     text = service_file() + "policy: {steps: [50%, 5%], dwel: 60s}\ntimeout: 0s\n"

@@ -15,6 +15,9 @@ from controller.demo.processes import free_ports
 from tests.admin.doors import service_file
 from tests.cli.desk import WITHIN, eventually
 
+# A dozen processes one after the other: on a machine with far more to do than it has cores for that takes minutes.
+pytestmark = pytest.mark.timeout(300)
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

@@ -16,7 +16,7 @@ from tests.core.values import POLICY, freeze, state_in, verdict
 
 PASS = verdict(Outcome.PASS)
 BLIND = verdict(Outcome.UNKNOWN, blind=True)
-NO_TRAFFIC = Verdict(Outcome.UNKNOWN, (Reason("no_traffic", "nobody asks"),))
+NO_TRAFFIC = Verdict(Outcome.UNKNOWN, (Reason("no_traffic", "nobody asks"),), idle=True)
 
 
 def looked(
