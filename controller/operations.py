@@ -3,26 +3,23 @@
 The doors (gRPC, HTTP) translate to these and back; nothing here knows how it was asked.
 """
 
-import hashlib
-import json
 import re
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from pydantic import JsonValue
-
+from controller.core.changes import change_of, entry_of, fingerprint_of
 from controller.core.commands import Command, Verb, obey
 from controller.core.decision import Decision
+from controller.core.declaration import check_together, declare
 from controller.core.errors import Code, Refusal, Violation, invalid
 from controller.core.guard import ALL, Act, Freeze, Mode
-from controller.core.routing import clashes
 from controller.core.spec import Service
 from controller.core.specfile import read_service
 from controller.core.units import format_duration
 from controller.core.verdict import Verdict
-from controller.core.view import FIXED_RESPONSE, Change, Entry, LedgerLine, ServiceState, View
+from controller.core.view import Change, LedgerLine, ServiceState, View
 from controller.faults import reach
 from controller.ports import Clock, Conflict, Frozen, Live, NotWritten, ReusedId, Store, StoreLost
 
@@ -88,19 +85,19 @@ class Operations:
         if unknown := self._unknown(linted.service):
             raise invalid(unknown)
         why = _checked_reason(reason)
-        name, fingerprint = linted.service.name, _digest("apply", text)
+        name, fingerprint = linted.service.name, fingerprint_of("apply", text)
         if not dry_run and (done := await self._done(request_id, fingerprint)):
             return await self._stored(name, done), False
         view = await self.view()
         present = view.services.get(name)
-        state = _declared(linted.service, text, present)
-        _check_together(view, state)
+        state = declare(linted.service, text, present)
+        check_together(view, state)
         if present and (state.spec, state.source) == (present.spec, present.source):
             return present, True
         if dry_run:
             return state, False
         before = present.weights if present else {}
-        entry = _entry("service_applied", who, why, state.name, before, state.weights)
+        entry = entry_of("service_applied", who, why, state.name, before, state.weights)
         change = Change(
             id=_id(request_id),
             fingerprint=fingerprint,
@@ -115,7 +112,7 @@ class Operations:
     async def delete(self, service: str, *, who: str, reason: str = "", request_id: str = "") -> int:
         """Stop serving a service: the revision. Refused while a rollout of it runs."""
         why = _checked_reason(reason)
-        fingerprint = _digest("delete", service)
+        fingerprint = fingerprint_of("delete", service)
         if done := await self._done(request_id, fingerprint):
             return done
         state = find(await self.view(), service)
@@ -125,7 +122,7 @@ class Operations:
             id=_id(request_id),
             fingerprint=fingerprint,
             act=Act.DELETE,
-            entry=_entry("service_deleted", who, why, service, state.weights, {}),
+            entry=entry_of("service_deleted", who, why, service, state.weights, {}),
             service=service,
             expects=state.revision,
             delete=True,
@@ -140,7 +137,7 @@ class Operations:
         command = replace(command, reason=_checked_reason(command.reason), rollout_id=uuid.uuid4().hex)
         if command.force and not command.reason:
             raise invalid([Violation("reason", "a forced rollback needs a reason")])
-        fingerprint = _digest("act", service, command.verb, command.canary, str(command.force))
+        fingerprint = fingerprint_of("act", service, command.verb, command.canary, str(command.force))
         if done := await self._done(request_id, fingerprint):
             return await self._stored(service, done)
         attempts = RETRIES if command.verb is Verb.ROLLBACK else 1
@@ -174,7 +171,8 @@ class Operations:
     ) -> tuple[tuple[Freeze, ...], int]:
         """Freeze services ("*" for all): the freezes and the revision, once durable.
 
-        A second freeze of the same scope takes the place of the first: the newer reason and end hold.
+        Each stands by itself beside those that are there, so nobody's freeze ends or weakens by another's. The same
+        person's freeze for the same reason, and for no shorter, renews the one before.
         """
         violations = freeze_violations(scopes, reason, ttl)
         if violations:
@@ -189,13 +187,14 @@ class Operations:
         freezes = tuple(
             Freeze(scope=scope, mode=mode, reason=why, who=who, since=now, until=until) for scope in sorted(set(scopes))
         )
-        fingerprint = _digest("freeze", *sorted(set(scopes)), why, str(ttl), mode)
+        fingerprint = fingerprint_of("freeze", *sorted(set(scopes)), why, str(ttl), mode)
         if done := await self._done(request_id, fingerprint):
-            if not (held := tuple(f for f in view.freezes if f.scope in scopes)):
+            held = tuple(f for f in view.freezes if f.scope in scopes and (f.mode, f.reason) == (mode, why))
+            if not held:
                 told = f"request {request_id!r} set a freeze at revision {done}, which is no longer in force"
                 raise Refusal(Code.CONFLICT, f"{told}: freeze again with another id")
             return held, done
-        entry = _entry("freeze_set", who, why, ",".join(f.scope for f in freezes))
+        entry = entry_of("freeze_set", who, why, ",".join(f.scope for f in freezes))
         entry = entry.model_copy(update={"details": {"mode": mode.value, "until": until}})
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)
         reach("freeze:before")
@@ -206,19 +205,22 @@ class Operations:
     async def unfreeze(
         self, scopes: Sequence[str], *, who: str, reason: str, request_id: str = ""
     ) -> tuple[tuple[Freeze, ...], int]:
-        """Lift the freezes of these scopes ("*": every freeze there is): what was lifted, and the revision."""
+        """Lift all the freezes of these scopes ("*": every freeze there is): what was lifted, and the revision.
+
+        What somebody sets meanwhile stays: it was not known to who lifts.
+        """
         violations = unfreeze_violations(scopes, reason)
         if violations:
             raise invalid(violations)
         why = _checked_reason(reason)
-        fingerprint = _digest("unfreeze", *sorted(set(scopes)))
+        fingerprint = fingerprint_of("unfreeze", *sorted(set(scopes)))
         if done := await self._done(request_id, fingerprint):
             return (), done
         view = await self.view()
         lifted = tuple(f for f in view.freezes if ALL in scopes or f.scope in scopes)
         if not lifted:
             raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
-        entry = _entry("freeze_lifted", who, why, ",".join(sorted(f.scope for f in lifted)))
+        entry = entry_of("freeze_lifted", who, why, ",".join(sorted({f.scope for f in lifted})))
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
         return lifted, await self._command(change)
 
@@ -293,77 +295,6 @@ class Operations:
         return find(view, service)
 
 
-def change_of(
-    state: ServiceState,
-    decision: Decision,
-    who: str,
-    fingerprint: str,
-    change_id: str,
-    verdict: Verdict | None = None,
-    evidence: Mapping[str, JsonValue] | None = None,
-) -> Change:
-    """The change that makes a decision true. `state` is the one it was decided on, `verdict` what was seen then, and
-    `evidence` how every channel stood."""
-    entry = _entry(decision.kind, who, decision.reason, state.name, state.weights, decision.state.weights)
-    rollout = decision.state.rollout
-    if rollout:
-        details: dict[str, JsonValue] = {
-            "rollout": rollout.id,
-            "canary": rollout.canary,
-            "phase": rollout.phase.value,
-            "step": rollout.step,
-        }
-        if verdict:
-            details["verdict"] = verdict.outcome.value
-            details["reasons"] = [{**reason.plain()} for reason in verdict.reasons]
-        if evidence:
-            details["evidence"] = {**evidence}
-        entry = entry.model_copy(update={"details": details})
-    return Change(
-        id=change_id,
-        fingerprint=fingerprint,
-        act=decision.act,
-        entry=entry,
-        service=state.name,
-        expects=state.revision,
-        state=decision.state,
-    )
-
-
-def _declared(spec: Service, text: str, present: ServiceState | None) -> ServiceState:
-    """The state after applying a file over what is there; `Refusal` if that would move traffic or make a void."""
-    if present is None:
-        return ServiceState(spec=spec, source=text, stable=spec.stable)
-    if spec.stable not in (present.spec.stable, present.stable):
-        raise Refusal(
-            Code.STABLE_CHANGED,
-            f"{present.stable} is the stable of {spec.name} and carries its traffic; a file does not move traffic: "
-            f"start a canary with {spec.stable} instead",
-        )
-    state = present.model_copy(update={"spec": spec, "source": text})
-    if present.diverted and spec.fallback != present.spec.fallback:
-        raise Refusal(
-            Code.IN_USE, f"fallback: it carries the traffic of {spec.name} and cannot change now: restore first"
-        )
-    kept = {version for version, weight in present.weights.items() if weight} - {FIXED_RESPONSE} | {present.stable}
-    if present.rollout and present.rollout.running:
-        kept |= {present.rollout.stable, present.rollout.canary}
-    for version in sorted(kept):
-        declared = spec.version(version)
-        if declared is None:
-            raise Refusal(Code.IN_USE, f"versions.{version} is in use and cannot be taken away")
-        if not declared.endpoints:
-            raise Refusal(Code.NO_ENDPOINTS, f"versions.{version}.endpoints: {version} is in use and needs endpoints")
-    return state
-
-
-def _check_together(view: View, state: ServiceState) -> None:
-    """Refuse a service that cannot be served beside the others."""
-    problems = clashes([*(s for s in view.services.values() if s.name != state.name), state])
-    if problems:
-        raise invalid([Violation("listen", text) for text in problems])
-
-
 def _nothing_to_lift(view: View, scopes: Sequence[str]) -> str:
     if not view.freezes:
         return "nothing is frozen"
@@ -411,17 +342,6 @@ def _checked_reason(reason: str) -> str:
     return text
 
 
-def _entry(
-    kind: str,
-    who: str,
-    why: str,
-    service: str,
-    before: dict[str, int] | None = None,
-    after: dict[str, int] | None = None,
-) -> Entry:
-    return Entry(kind=kind, service=service, who=who, why=why, weights_before=before or {}, weights_after=after or {})
-
-
 def _id(request_id: str) -> str:
     _check_id(request_id)
     return request_id or uuid.uuid4().hex
@@ -430,7 +350,3 @@ def _id(request_id: str) -> str:
 def _check_id(request_id: str) -> None:
     if len(request_id) > MAX_REQUEST_ID or _CONTROLS.search(request_id):
         raise invalid([Violation("request_id", f"at most {MAX_REQUEST_ID} characters, no control characters")])
-
-
-def _digest(*words: str) -> str:
-    return hashlib.sha256(json.dumps(words).encode()).hexdigest()

@@ -282,7 +282,7 @@ async def test_no_rollback_waits_for_another_services_change() -> None:
 
 
 async def test_a_rollback_that_came_true_without_an_answer_is_gone_on_with() -> None:
-    """The loop learns of it as everybody does, by the store's watch, and does not do it again."""
+    """The loop learns of it as everybody does, by the store's watch; it does not do it again, and counts it once."""
     clock = TwoClocks()
     store = Mumbling(clock=clock)
     async with running(store, clock) as world:
@@ -293,6 +293,7 @@ async def test_a_rollback_that_came_true_without_an_answer_is_gone_on_with() -> 
         store.lost = False
         await reach(world, Phase.ROLLED_BACK, within=4)
         assert (await world.kinds()).count("rollback") == 1
+        assert world.figures.decisions.count("rollback") == 1
 
 
 async def test_an_operators_word_on_a_rollout_is_written_down_with_the_evidence_so_far() -> None:

@@ -21,7 +21,7 @@ def line(
     return LedgerLine.after(sequence - 1, "", revision=1, at=1_699_923_600.0 + sequence, change_id="c", entry=entry)
 
 
-def people(tmp_path: Path, *addresses: str, timeout: float = 5) -> People:
+def people(tmp_path: Path, *addresses: str, timeout: float = 30) -> People:
     """The people behind these addresses."""
     file = tmp_path / "addresses"
     file.write_text("# who is on call\n" + "\n".join(addresses))

@@ -28,11 +28,11 @@ def written_kinds() -> set[str]:
 
 
 def _kinds(call: ast.Call) -> list[ast.expr]:
-    """The arguments that are kinds, in `Entry(kind=...)`, `_entry(kind)`, `diary.tell(state, begins, ends)`."""
+    """The arguments that are kinds, in `Entry(kind=...)`, `entry_of(kind)`, `diary.tell(state, begins, ends)`."""
     match call.func:
         case ast.Name(id="Entry"):
             return [keyword.value for keyword in call.keywords if keyword.arg == "kind"]
-        case ast.Name(id="_entry"):
+        case ast.Name(id="entry_of"):
             return call.args[:1]
         case ast.Attribute(attr="tell", value=ast.Attribute(attr="_diary")):
             return call.args[1:3]

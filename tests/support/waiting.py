@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 
-async def wait_until(condition: Callable[[], Any], within: float = 10.0, every: float = 0.02) -> Any:
+async def wait_until(condition: Callable[[], Any], within: float = 30.0, every: float = 0.02) -> Any:
     """The first true value of the condition, which may be a coroutine function. Fails if none comes in that time."""
     deadline = time.monotonic() + within
     while True:
