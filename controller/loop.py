@@ -11,6 +11,7 @@ from functools import partial
 
 import structlog
 
+from controller.core.guard import Freeze
 from controller.core.routing import cluster_name
 from controller.core.telemetry import Book
 from controller.core.view import Entry, View
@@ -72,7 +73,7 @@ class Loop:
         self._clock = clock
         self._meter = meter
         self._under_way: dict[str, asyncio.Task[None]] = {}
-        self._ends: dict[tuple[str, float], float] = {}
+        self._ends: dict[Freeze, float] = {}
         self._news = asyncio.Event()
         self._turn = 0
         self._turned = asyncio.Condition()
@@ -205,9 +206,7 @@ class Loop:
         ends none early; across a restart the wall clock is all there is.
         """
         now = self._clock.monotonic()
-        known = {(f.scope, f.since): f for f in self._view.freezes if f.until is not None}
-        self._ends = {key: end for key, end in self._ends.items() if key in known}
-        for key, freeze in known.items():
-            assert freeze.until is not None
-            if now >= self._ends.setdefault(key, now + freeze.until - self._clock.wall()):
+        self._ends = {freeze: end for freeze, end in self._ends.items() if freeze in self._view.freezes}
+        for freeze in self._view.freezes:
+            if now >= self._ends.setdefault(freeze, now + freeze.end - self._clock.wall()):
                 await self._diary.expire(freeze)

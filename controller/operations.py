@@ -171,7 +171,8 @@ class Operations:
     ) -> tuple[tuple[Freeze, ...], int]:
         """Freeze services ("*" for all): the freezes and the revision, once durable.
 
-        A second freeze of the same scope takes the place of the first: the newer reason and end hold.
+        Each stands by itself beside those that are there, so nobody's freeze ends or weakens by another's. The same
+        person's freeze for the same reason, and for no shorter, renews the one before.
         """
         violations = freeze_violations(scopes, reason, ttl)
         if violations:
@@ -188,7 +189,8 @@ class Operations:
         )
         fingerprint = fingerprint_of("freeze", *sorted(set(scopes)), why, str(ttl), mode)
         if done := await self._done(request_id, fingerprint):
-            if not (held := tuple(f for f in view.freezes if f.scope in scopes)):
+            held = tuple(f for f in view.freezes if f.scope in scopes and (f.mode, f.reason) == (mode, why))
+            if not held:
                 told = f"request {request_id!r} set a freeze at revision {done}, which is no longer in force"
                 raise Refusal(Code.CONFLICT, f"{told}: freeze again with another id")
             return held, done
@@ -203,7 +205,10 @@ class Operations:
     async def unfreeze(
         self, scopes: Sequence[str], *, who: str, reason: str, request_id: str = ""
     ) -> tuple[tuple[Freeze, ...], int]:
-        """Lift the freezes of these scopes ("*": every freeze there is): what was lifted, and the revision."""
+        """Lift all the freezes of these scopes ("*": every freeze there is): what was lifted, and the revision.
+
+        What somebody sets meanwhile stays: it was not known to who lifts.
+        """
         violations = unfreeze_violations(scopes, reason)
         if violations:
             raise invalid(violations)
@@ -215,7 +220,7 @@ class Operations:
         lifted = tuple(f for f in view.freezes if ALL in scopes or f.scope in scopes)
         if not lifted:
             raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
-        entry = entry_of("freeze_lifted", who, why, ",".join(sorted(f.scope for f in lifted)))
+        entry = entry_of("freeze_lifted", who, why, ",".join(sorted({f.scope for f in lifted})))
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
         return lifted, await self._command(change)
 

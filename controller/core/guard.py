@@ -7,6 +7,7 @@ everything that raises or moves weight forward. Checked inside the store's trans
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
+from math import inf
 
 from controller.core.spec import Value
 
@@ -52,6 +53,16 @@ class Freeze(Value):
         """Whether it applies to that service."""
         return self.scope in (ALL, service)
 
+    @property
+    def end(self) -> float:
+        """When it ends by itself: infinity for one without an end."""
+        return inf if self.until is None else self.until
+
+    def renews(self, other: "Freeze") -> bool:
+        """Whether it says all that the other one says, for no shorter: the same words of the same person."""
+        same = (self.scope, self.mode, self.who, self.reason) == (other.scope, other.mode, other.who, other.reason)
+        return same and self.end >= other.end
+
 
 STOPS: dict[Mode, frozenset[Act]] = {
     Mode.FREEZE: frozenset({Act.ROLLBACK, Act.ADVANCE, Act.DELETE, Act.FALLBACK}),
@@ -61,9 +72,12 @@ STOPS: dict[Mode, frozenset[Act]] = {
 
 
 def blocking(freezes: Iterable[Freeze], service: str, act: Act) -> Freeze | None:
-    """The freeze that stops this act on this service, the strongest and widest first; None if it may go ahead."""
+    """The freeze that stops this act on this service; None if it may go ahead.
+
+    Of several the strongest is told, of these the widest, of these the one that ends last.
+    """
     in_force = [f for f in freezes if f.covers(service) and act in STOPS[f.mode]]
-    return min(in_force, key=lambda f: (f.mode is not Mode.FREEZE, f.scope != ALL), default=None)
+    return min(in_force, key=lambda f: (f.mode is not Mode.FREEZE, f.scope != ALL, -f.end), default=None)
 
 
 def told_freeze(freeze: Freeze) -> str:

@@ -135,8 +135,8 @@ class Change:
     `id` makes a retry safe: a second change with the same id and the same `fingerprint` is answered with the first
     one's revision; with another fingerprint it is refused. `expects` is the revision of the service's record that
     the change was decided on, 0 for 'there is none', None where no record is concerned. `state` None with `service`
-    set and `delete` true removes the record. `lift` holds the freezes to end, each as it was read: if a newer one
-    has taken its place, or it is gone, the change is a Conflict.
+    set and `delete` true removes the record. A freeze in `freeze` stands beside those that are there, or renews
+    one. `lift` holds the freezes to end, each as it was read: if one was renewed or is gone, the change is a Conflict.
     """
 
     id: str

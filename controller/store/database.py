@@ -54,7 +54,7 @@ class Database:
         reach("commit:before", change.entry.kind)
         revision = self._disk.write(lambda db: tables.apply(db, change, token, at))
         if revision > self.view.revision:
-            self.view = rules.after(self.view, Effect.of(change, revision), revision)
+            self.view = rules.after(self.view, rules.effect_of(change, revision, self.view.freezes), revision)
         reach("commit:after", change.entry.kind)
         return revision
 

@@ -7,7 +7,7 @@ from controller.core.view import Change, LedgerLine, View
 from controller.ports import Applied, Clock, Term
 from controller.store import rules
 from controller.store.newest import Newest
-from controller.store.records import Effect, digest, write
+from controller.store.records import digest, write
 
 
 class MemoryStore:
@@ -97,7 +97,7 @@ class MemoryStore:
         present = view.services.get(change.service)
         rules.check_change(change, present.revision if present else 0, view.freezes)
         revision = view.revision + 1
-        effect = Effect.of(change, revision)
+        effect = rules.effect_of(change, revision, view.freezes)
         line = LedgerLine.after(
             len(self._lines),
             self._lines[-1].hash if self._lines else "",

@@ -9,7 +9,7 @@ from pydantic import JsonValue, ValidationError
 
 from controller.core.guard import Freeze, Mode
 from controller.core.spec import Value
-from controller.core.view import SCHEMA, Change, ServiceState
+from controller.core.view import SCHEMA, ServiceState
 
 Json = dict[str, JsonValue]
 Upgrade = Callable[[Json], Json]
@@ -25,7 +25,11 @@ class Unreadable(ValueError):  # noqa: N818
 
 
 class Effect(Value):
-    """What a change did to the stored state: enough to do it again. Freezes by what was set, lifts by their scope."""
+    """What a change did to the stored state: enough to do it again.
+
+    `freezes` are all that are in force after it in the scopes that it touched, `lifted` those of these scopes that have
+    none any more.
+    """
 
     service: str = ""
     state: ServiceState | None = None
@@ -33,16 +37,10 @@ class Effect(Value):
     freezes: tuple[Freeze, ...] = ()
     lifted: tuple[str, ...] = ()
 
-    @classmethod
-    def of(cls, change: Change, revision: int) -> "Effect":
-        """The effect of that change, applied at that revision."""
-        return cls(
-            service=change.service,
-            state=change.state and change.state.model_copy(update={"revision": revision}),
-            deleted=change.delete,
-            freezes=change.freeze,
-            lifted=tuple(f.scope for f in change.lift),
-        )
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes whose freezes it changed."""
+        return frozenset({*self.lifted, *(f.scope for f in self.freezes)})
 
 
 def canonical(plain: object) -> str:

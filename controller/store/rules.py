@@ -46,11 +46,28 @@ def check_change(change: Change, present: int, freezes: Iterable[Freeze]) -> Non
             f"{change.service} is at revision {present or 'none'}, decided on was {change.expects or 'none'}"
         )
     for freeze in change.lift:
-        if not any((f.scope, f.since) == (freeze.scope, freeze.since) for f in freezes):
+        if freeze not in freezes:
             raise Conflict(f"the freeze of {freeze.scope} is no longer the one to lift")
     in_force = blocking(freezes, change.service, change.act)
     if in_force:
         raise Frozen(told_freeze(in_force))
+
+
+def effect_of(change: Change, revision: int, freezes: Iterable[Freeze]) -> Effect:
+    """What the change does, applied at that revision where these freezes are in force.
+
+    A freeze lasts until it is lifted or over, whoever sets another one: only one that renews it takes its place.
+    """
+    left = (f for f in freezes if f not in change.lift and not any(g.renews(f) for g in change.freeze))
+    scopes = {f.scope for f in (*change.freeze, *change.lift)}
+    stand = by_scope(f for f in (*left, *change.freeze) if f.scope in scopes)
+    return Effect(
+        service=change.service,
+        state=change.state and change.state.model_copy(update={"revision": revision}),
+        deleted=change.delete,
+        freezes=stand,
+        lifted=tuple(sorted(scopes - {f.scope for f in stand})),
+    )
 
 
 def after(view: View, effect: Effect, revision: int) -> View:
@@ -62,14 +79,13 @@ def after(view: View, effect: Effect, revision: int) -> View:
         broken.pop(effect.service, None)
     if effect.state:
         services[effect.service] = effect.state
-    freezes = {f.scope: f for f in view.freezes if f.scope not in effect.lifted}
-    freezes.update({f.scope: f for f in effect.freezes})
-    return View(view.store_id, revision, services, by_scope(freezes.values()), broken)
+    elsewhere = (f for f in view.freezes if f.scope not in effect.scopes)
+    return View(view.store_id, revision, services, by_scope((*elsewhere, *effect.freezes)), broken)
 
 
 def by_scope(freezes: Iterable[Freeze]) -> tuple[Freeze, ...]:
-    """Freezes in the order of their scopes."""
-    return tuple(sorted(freezes, key=lambda f: f.scope))
+    """Freezes in the order of their scopes, in each the oldest first."""
+    return tuple(sorted(freezes, key=lambda f: (f.scope, f.since)))
 
 
 def concerns(entry_service: str, service: str) -> bool:

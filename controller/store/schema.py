@@ -9,7 +9,7 @@ from controller.ports import Unusable
 APPLICATION = 0x48414C44
 """SQLite's application_id of our files: HALD."""
 
-FILE_SCHEMA = 3
+FILE_SCHEMA = 4
 """The number of the tables below (SQLite's user_version). A reader refuses files of a newer one."""
 
 TABLES = """
@@ -19,7 +19,6 @@ CREATE TABLE store (
   epoch INTEGER NOT NULL      -- the token of the current term
 );
 CREATE TABLE services (name TEXT PRIMARY KEY, revision INTEGER NOT NULL, record TEXT NOT NULL);
-CREATE TABLE freezes (scope TEXT PRIMARY KEY, record TEXT NOT NULL);
 CREATE TABLE ledger (
   sequence INTEGER PRIMARY KEY,
   revision INTEGER NOT NULL,
@@ -48,12 +47,24 @@ CREATE TABLE recordings (
   recording BLOB NOT NULL
 )"""
 """Since schema 3."""
+FREEZES = "CREATE TABLE freezes (scope TEXT NOT NULL, record TEXT NOT NULL)"
+"""Since schema 4; before, a scope had one freeze at most."""
+
+
+def _let_freezes_stand(db: sqlite3.Connection) -> None:
+    """A scope can have several freezes from now on."""
+    kept = db.execute("SELECT scope, record FROM freezes").fetchall()
+    db.execute("DROP TABLE freezes")
+    db.execute(FREEZES)
+    db.executemany("INSERT INTO freezes VALUES (?, ?)", kept)
+
 
 Migration = Callable[[sqlite3.Connection], object]
 
 MIGRATIONS: Mapping[int, Migration] = {
     1: lambda db: db.execute(CURSORS),
     2: lambda db: db.execute(RECORDINGS),
+    3: _let_freezes_stand,
 }
 """File schema -> what turns such a file into one of the next. Every number below FILE_SCHEMA is here."""
 
@@ -96,7 +107,7 @@ def prepare(
 
 def _create(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA application_id = {APPLICATION}")
-    for statement in (*TABLES.split(";\n"), CURSORS, RECORDINGS):
+    for statement in (*TABLES.split(";\n"), CURSORS, RECORDINGS, FREEZES):
         if statement.strip():
             db.execute(statement)
     db.execute("INSERT INTO store VALUES (?, 0, 0)", (str(uuid.uuid4()),))

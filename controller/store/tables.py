@@ -82,9 +82,11 @@ def apply(db: sqlite3.Connection, change: Change, token: int | None, at: float) 
     revision, epoch = db.execute("SELECT revision, epoch FROM store").fetchone()
     if token is not None:
         rules.check_token(token, epoch)
-    rules.check_change(change, _present(db, change.service), _freezes(db))
-    _write(db, change, revision + 1)
-    _append(db, change, revision + 1, at)
+    freezes = _freezes(db)
+    rules.check_change(change, _present(db, change.service), freezes)
+    effect = rules.effect_of(change, revision + 1, freezes)
+    _write(db, change, effect, revision + 1)
+    _append(db, change, effect, revision + 1, at)
     db.execute("UPDATE store SET revision = ?", (revision + 1,))
     reach("commit:inside", change.entry.kind)
     return revision + 1
@@ -116,29 +118,28 @@ def _freezes(db: sqlite3.Connection) -> list[Freeze]:
     return [read_freeze(*row) for row in db.execute("SELECT scope, record FROM freezes")]
 
 
-def _write(db: sqlite3.Connection, change: Change, revision: int) -> None:
+def _write(db: sqlite3.Connection, change: Change, effect: Effect, revision: int) -> None:
     name = change.service
     if change.state or change.delete:
         if not change.expects:  # what is there all the same cannot be read: it is kept for whoever can
             db.execute("INSERT INTO quarantine SELECT name, revision, record FROM services WHERE name = ?", (name,))
         db.execute("DELETE FROM services WHERE name = ?", (name,))
-    if change.state:
-        record = write(change.state.model_copy(update={"revision": revision}))
-        db.execute("INSERT INTO services VALUES (?, ?, ?)", (name, revision, record))
+    if effect.state:
+        db.execute("INSERT INTO services VALUES (?, ?, ?)", (name, revision, write(effect.state)))
     if change.delete:
         db.execute("DELETE FROM sessions WHERE service = ?", (name,))
-    db.executemany("DELETE FROM freezes WHERE scope = ?", [(f.scope,) for f in change.lift])
-    db.executemany("REPLACE INTO freezes VALUES (?, ?)", [(f.scope, write(f)) for f in change.freeze])
+    db.executemany("DELETE FROM freezes WHERE scope = ?", [(scope,) for scope in effect.scopes])
+    db.executemany("INSERT INTO freezes VALUES (?, ?)", [(f.scope, write(f)) for f in effect.freezes])
 
 
-def _append(db: sqlite3.Connection, change: Change, revision: int, at: float) -> None:
+def _append(db: sqlite3.Connection, change: Change, effect: Effect, revision: int, at: float) -> None:
     last = db.execute("SELECT sequence, hash FROM ledger ORDER BY sequence DESC LIMIT 1").fetchone() or (0, "")
-    effect = write(Effect.of(change, revision))
+    record = write(effect)
     line = LedgerLine.after(
-        *last, revision=revision, at=at, change_id=change.id, entry=change.entry, effect=digest(effect)
+        *last, revision=revision, at=at, change_id=change.id, entry=change.entry, effect=digest(record)
     )
     text = line.model_dump_json()
     db.execute(
         "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (line.sequence, revision, change.id, change.fingerprint, change.entry.service, line.hash, text, effect),
+        (line.sequence, revision, change.id, change.fingerprint, change.entry.service, line.hash, text, record),
     )

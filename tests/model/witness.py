@@ -140,11 +140,9 @@ def _check_effect(before: View, after: View, change: Change) -> None:
         present = before.services.get(change.service)
         assert change.expects == (present.revision if present else 0), "decided on another state than was replaced"
     assert dict(after.services) == services
-    lifted = {(f.scope, f.since) for f in change.lift}
-    assert lifted <= {(f.scope, f.since) for f in before.freezes}, "another freeze was lifted than was known"
-    set_now = {f.scope for f in change.freeze}
-    kept = {f for f in before.freezes if (f.scope, f.since) not in lifted and f.scope not in set_now}
-    assert set(after.freezes) == kept | set(change.freeze)
+    assert set(change.lift) <= set(before.freezes), "another freeze was lifted than was known"
+    kept = {f for f in set(before.freezes) - set(change.lift) if not any(g.renews(f) for g in change.freeze)}
+    assert set(after.freezes) == kept | set(change.freeze), "a freeze ended that nobody lifted"
 
 
 def _check_freeze(before: View, after: View, change: Change, ground: Ground | None) -> None:

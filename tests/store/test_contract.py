@@ -183,6 +183,15 @@ class TestTerms:
 SCOPES = {"all": ALL, "this service": "scorer", "another service": "other"}
 
 
+WEAKER = {
+    "one with an end": freeze("scorer", since=2.0, until=60.0, reason="worse", who="ada"),
+    "a hold": freeze("scorer", since=2.0, mode=Mode.HOLD, reason="worse", who="ada"),
+    "the same person's, for a while": freeze("scorer", since=2.0, until=60.0),
+    "the same person's hold": freeze("scorer", since=2.0, mode=Mode.HOLD),
+    "set at the same moment": freeze("scorer", reason="worse", who="ada", mode=Mode.HOLD),
+}
+
+
 class TestFrozen:
     """A freeze is compared inside the transaction: whatever was decided before it, it wins."""
 
@@ -218,15 +227,47 @@ class TestFrozen:
         assert isinstance(frozen, int)
         assert isinstance(advanced, Frozen) or (isinstance(advanced, int) and advanced < frozen)
 
-    async def test_a_newer_freeze_takes_the_place_of_the_older(self, store: ClosableStore) -> None:
-        """One freeze a scope; scopes in order."""
-        await store.command(freezing(freeze("scorer"), freeze("other")))
-        await store.command(freezing(freeze("scorer", since=2.0, reason="worse")))
-        freezes = (await store.load()).freezes
-        assert [(f.scope, f.since, f.reason) for f in freezes] == [
-            ("other", 1.0, "incident 42"),
-            ("scorer", 2.0, "worse"),
-        ]
+    @pytest.mark.parametrize("second", WEAKER.values(), ids=WEAKER)
+    async def test_nobodys_freeze_is_weakened_by_another_freeze(self, store: ClosableStore, second: Freeze) -> None:
+        """Each stands by itself, in the order of scopes and of time; when the second is over the first holds on."""
+        first = freeze("scorer")
+        revision = await store.command(change())
+        await store.command(freezing(first, freeze("other")))
+        await store.command(freezing(second))
+        assert (await store.load()).freezes == (freeze("other"), first, second)
+        await store.command(freezing(lift=(second,)))
+        assert (await store.load()).freezes == (freeze("other"), first)
+        with pytest.raises(Frozen):
+            await store.command(change(expects=revision, act=Act.ROLLBACK))
+
+    async def test_a_strong_freeze_is_over_when_it_is_over(self, store: ClosableStore) -> None:
+        """A short freeze beside a hold without an end: once it is lifted, a rollback is possible again."""
+        short = freeze("scorer", since=2.0, until=60.0)
+        revision = await store.command(change())
+        await store.command(freezing(freeze("scorer", mode=Mode.HOLD)))
+        await store.command(freezing(short))
+        with pytest.raises(Frozen):
+            await store.command(change(expects=revision, act=Act.ROLLBACK))
+        await store.command(freezing(lift=(short,)))
+        with pytest.raises(Frozen):
+            await store.command(change(expects=revision, act=Act.ADVANCE))
+        assert await store.command(change(expects=revision, act=Act.ROLLBACK))
+
+    async def test_who_freezes_again_for_the_same_reason_renews_the_freeze(self, store: ClosableStore) -> None:
+        """A script that freezes every minute leaves one freeze, not thousands; the one before is gone."""
+        first, again, longer = (freeze("scorer", since=n, until=u) for n, u in ((1.0, 61.0), (2.0, 61.0), (3.0, None)))
+        for held in (first, again, longer):
+            await store.command(freezing(held))
+            assert (await store.load()).freezes == (held,)
+        with pytest.raises(Conflict, match="no longer the one to lift"):
+            await store.command(freezing(lift=(again,)))
+
+    async def test_freezes_set_at_once_all_stand(self, store: ClosableStore) -> None:
+        """Two people at the same moment, and somebody who lifts what was there before: both of theirs hold."""
+        old, one, two = freeze("scorer"), freeze("scorer", who="ada"), freeze("scorer", who="bob", until=60.0)
+        await store.command(freezing(old))
+        await asyncio.gather(*(store.command(c) for c in (freezing(one), freezing(lift=(old,)), freezing(two))))
+        assert set((await store.load()).freezes) == {one, two}
 
     async def test_a_lifted_freeze_stops_nothing(self, store: ClosableStore) -> None:
         """And the freeze of another scope holds on."""
@@ -235,9 +276,7 @@ class TestFrozen:
         assert [f.scope for f in (await store.load()).freezes] == ["other"]
         assert await store.command(change(act=Act.ADVANCE)) == 3
 
-    @pytest.mark.parametrize(
-        "lifted", [freeze("scorer", since=0.5), freeze("never")], ids=["taken over by a newer one", "never set"]
-    )
+    @pytest.mark.parametrize("lifted", [freeze("scorer", since=0.5), freeze("never")], ids=["another one", "never set"])
     async def test_only_the_very_freeze_that_was_read_is_lifted(self, store: ClosableStore, lifted: Freeze) -> None:
         """A freeze set meanwhile is not ended by somebody who did not know it: a conflict, and it holds."""
         await store.command(freezing(freeze("scorer", since=1.0)))

@@ -138,7 +138,8 @@ def play(database: Database, act: str, name: str, weight: int) -> None:
             database.apply(change(name, expects=expects, delete=True), None, 1.0)
         case "freeze" | "hold":
             mode = Mode.FREEZE if act == "freeze" else Mode.HOLD
-            database.apply(freezing(freeze(name, mode=mode, since=float(view.revision))), None, 1.0)
+            who = "ada" if weight % 2 else "grace"
+            database.apply(freezing(freeze(name, mode=mode, since=float(view.revision), who=who)), None, 1.0)
         case "lift" if name in freezes:
             database.apply(freezing(lift=(freezes[name],)), None, 1.0)
 

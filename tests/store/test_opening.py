@@ -83,7 +83,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "the header overwritten": (header_overwritten, "corrupt.*To restore"),
     "a table lost": (table_lost, "corrupt.*To restore"),
     "a row lost": (row_lost, "corrupt.*To restore"),
-    "a newer schema": (newer, r"newer Haldane \(schema 4, this one reads up to 3\): upgrade"),
+    "a newer schema": (newer, r"newer Haldane \(schema 5, this one reads up to 4\): upgrade"),
     "another program's database": (foreign, r"another program.*HALDANE_STORE"),
     "a folder": (a_folder, "cannot be opened"),
 }

@@ -73,9 +73,17 @@ def change(
     )
 
 
-def freeze(scope: str = ALL, *, mode: Mode = Mode.FREEZE, since: float = 1.0, reason: str = "incident 42") -> Freeze:
+def freeze(
+    scope: str = ALL,
+    *,
+    mode: Mode = Mode.FREEZE,
+    since: float = 1.0,
+    until: float | None = None,
+    reason: str = "incident 42",
+    who: str = "grace",
+) -> Freeze:
     """A freeze in force."""
-    return Freeze(scope=scope, mode=mode, reason=reason, who="grace", since=since)
+    return Freeze(scope=scope, mode=mode, reason=reason, who=who, since=since, until=until)
 
 
 def freezing(*freezes: Freeze, lift: tuple[Freeze, ...] = ()) -> Change:
