@@ -1,0 +1,67 @@
+"""How long a response may wait for room, on one connection without a network."""
+
+import asyncio
+
+import grpc
+import pytest
+
+from controller.clock import SystemClock
+from controller.xds.connection import Connection
+from controller.xds.limits import Limits
+from controller.xds.server import XdsServer
+from controller.xds.snapshot import RDS
+from controller.xds.wire import BadRequest
+from tests.support.waiting import wait_until
+from tests.xds.door import request
+from tests.xds.worlds import service, view
+
+TABLE = "127.0.0.1:10000"
+
+
+class Reader:
+    """A gRPC context whose client takes so many responses, and then no more."""
+
+    def __init__(self, takes: int) -> None:
+        self._takes = takes
+        self.written: list[float] = []
+        self.requests: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def send_initial_metadata(self, _metadata: object) -> None:
+        """Nothing to tell."""
+
+    async def read(self) -> bytes:
+        """The next request."""
+        return await self.requests.get()
+
+    async def write(self, _data: bytes) -> None:
+        """Returns once the client has taken it."""
+        self.written.append(asyncio.get_running_loop().time())
+        if len(self.written) > self._takes:
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("takes", [0, 1, 3])
+async def test_each_response_has_all_of_its_time_however_soon_after_others_it_comes(takes: int) -> None:
+    """The one that is not taken ends the stream then, and not before."""
+    limits, clock, reader = Limits(write=0.5), SystemClock(), Reader(takes)
+    xds = XdsServer(clock=clock, limits=limits)
+    xds.publish(view(1, service()))
+    connection = Connection(
+        reader,  # type: ignore[arg-type]
+        xds,
+        delta=False,
+        implied="",
+        limits=limits,
+        clock=clock,
+        identifier="haldane/test",
+    )
+    serving = asyncio.create_task(connection.serve())
+    reader.requests.put_nowait(request(type_url=RDS, resource_names=[TABLE], node="edge-1"))
+    for number in range(1, takes + 1):
+        await wait_until(lambda number=number: len(reader.written) == number)
+        xds.publish(view(1 + number, service(canary=("v2", 500 + number))))
+        reader.requests.put_nowait(request(type_url=RDS, resource_names=[TABLE], nonce=str(number)))
+    with pytest.raises(BadRequest) as ended:
+        await asyncio.wait_for(serving, 30)
+    assert ended.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert asyncio.get_running_loop().time() - reader.written[-1] > limits.write - 0.01
