@@ -155,7 +155,13 @@ class Controller:
         self._reports.loop = loop
         settings = self._settings
         operations = Operations(
-            self._store, self._clock, settings.hooks, settings.metrics, obeyed=self._metrics.obeyed, sight=loop
+            self._store,
+            self._clock,
+            settings.hooks,
+            settings.metrics,
+            obeyed=self._metrics.obeyed,
+            sight=loop,
+            most_services=settings.max_services,
         )
         # The xDS port opens only once a complete snapshot stands: a proxy must never see half a world.
         self._publish(view)

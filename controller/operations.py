@@ -50,7 +50,8 @@ class Sight(Protocol):
 class Operations:
     """The operator's acts. Every method raises `Refusal`; what it returns is durable.
 
-    `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use. `obeyed`
+    `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use. There are
+    `most_services` at most; two that are declared at the same moment can be one more. `obeyed`
     is told of each service and decision that an operator's command came to; `sight` is what is seen of the services
     now, where somebody looks.
     """
@@ -63,7 +64,9 @@ class Operations:
         metrics: Collection[str] = (),
         obeyed: Callable[[str, Decision], None] = lambda _service, _decision: None,
         sight: Sight | None = None,
+        most_services: int = 1000,
     ) -> None:
+        self._most_services = most_services
         self._store = store
         self._clock = clock
         self._hooks = hooks
@@ -90,6 +93,9 @@ class Operations:
             return await self._stored(name, done), False
         view = await self.view()
         present = view.services.get(name)
+        if present is None and len(view.services) >= self._most_services:
+            told = f"{len(view.services)} services are declared, and max_services allows no more: delete one first"
+            raise Refusal(Code.TOO_MANY, told)
         state = declare(linted.service, text, present)
         check_together(view, state)
         if present and (state.spec, state.source) == (present.spec, present.source):

@@ -72,7 +72,7 @@ def simulate(
         return
     if path is None:
         raise Failure(Exit.USAGE, "-f FILE is needed: the service file whose policy is played")
-    service = _held(declared(path), more["hold"])
+    service = _approved(_held(declared(path), more["hold"]))
     tell_left_out(service)
     stable = Server(errors=more["stable_errors"])
     setting = Setting(more["rps"], more["duration"], more["tick"], more["after"], stable)
@@ -110,6 +110,14 @@ def _held(service: Service, at: float | None) -> Service:
         update={"steps": (weight,), "dwell": FOREVER, "deadline": FOREVER, "approve": ()}
     )
     return service.model_copy(update={"policy": policy})
+
+
+def _approved(service: Service) -> Service:
+    """The service without approvals: there is nobody to ask in virtual time, and a run would wait to its end."""
+    if not service.policy.approve:
+        return service
+    click.echo("note: approvals are given at once here", err=True)
+    return service.model_copy(update={"policy": service.policy.model_copy(update={"approve": ()})})
 
 
 def _chosen(names: tuple[str, ...], every: bool, more: dict[str, float]) -> list[Scenario]:

@@ -142,6 +142,18 @@ def test_the_command_answers_people_and_programs(path: str, capsys: pytest.Captu
     assert (canary["name"], canary["rolled_back"], canary["runs"]) == ("yours", 1.0, 2)
 
 
+def test_approvals_are_given_where_there_is_nobody_to_ask(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """And that is said: what would be asked for is no part of the figures."""
+    with Path(path).open("a") as file:
+        file.write("policy: {approve: [10%, 100%]}\n")
+    assert (
+        main(["simulate", "-f", path, "--scenario", "healthy", "--runs", "1", "--duration", "400s", "-o", "json"]) == 0
+    )
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["canaries"][0]["promoted"] == 1.0
+    assert "approvals are given at once" in shown.err
+
+
 @pytest.mark.parametrize(
     "wrong",
     [["--scenario", "nonsense"], ["--errors", "200%"], ["--duration", "soon"], ["--hold", "0%"], ["--tick", "0s"]],
