@@ -137,7 +137,7 @@ class Operations:
         command = replace(command, reason=_checked_reason(command.reason), rollout_id=uuid.uuid4().hex)
         if command.force and not command.reason:
             raise invalid([Violation("reason", "a forced rollback needs a reason")])
-        fingerprint = fingerprint_of("act", service, command.verb, command.canary, str(command.force))
+        fingerprint = fingerprint_of("act", service, command.verb, command.canary, str(command.force), *_meant(command))
         if done := await self._done(request_id, fingerprint):
             return await self._stored(service, done)
         attempts = RETRIES if command.verb is Verb.ROLLBACK else 1
@@ -293,6 +293,11 @@ class Operations:
         if view.revision < revision:
             raise Refusal(Code.NOT_DURABLE, f"the store went back from revision {revision} to {view.revision}")
         return find(view, service)
+
+
+def _meant(command: Command) -> tuple[str, ...]:
+    """For the fingerprint, which without these is what it was before commands had them: ids of then are known."""
+    return (command.meant, str(command.weight)) if command.meant or command.weight else ()
 
 
 def _nothing_to_lift(view: View, scopes: Sequence[str]) -> str:
