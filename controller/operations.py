@@ -275,7 +275,8 @@ class Operations:
         except Frozen as frozen:
             raise Refusal(Code.FROZEN, str(frozen)) from frozen
         except Conflict as conflict:
-            raise Refusal(Code.CONFLICT, f"somebody else was faster: {conflict}") from conflict
+            told = await self._came_between(change) or str(conflict)
+            raise Refusal(Code.CONFLICT, f"somebody else was faster: {told}") from conflict
         except ReusedId as reused:
             raise Refusal(Code.REQUEST_ID_REUSED, str(reused)) from reused
         except NotWritten as lost:
@@ -283,6 +284,18 @@ class Operations:
         except StoreLost as lost:
             told = f"not durable yet, perhaps later: {lost}. The same request with request_id {change.id} tells"
             raise Refusal(Code.NOT_DURABLE, told) from lost
+
+    async def _came_between(self, change: Change) -> str:
+        """What happened to the service last since the change was decided on; empty if that is not known."""
+        if change.expects is None:
+            return ""
+        try:
+            # Each line's number is the revision that it made.
+            lines = await self._store.events(service=change.service, after=change.expects)
+        except StoreLost:
+            return ""
+        of_it = [line.entry for line in lines if line.entry.service == change.service]
+        return f"{of_it[-1].kind} by {of_it[-1].who}, {of_it[-1].why or 'without a reason'}" if of_it else ""
 
     async def _stored(self, service: str, revision: int) -> ServiceState:
         """The state as the store has it now, at `revision` or later."""
