@@ -219,7 +219,7 @@ class Lookout:
     async def _commit(self, state: ServiceState, session: Session, verdict: Verdict, decision: Decision) -> None:
         if not await self._store_decision(state, verdict, decision, _numbers(state, session, self._clock.wall())):
             return
-        after = entered(session, decision.state)
+        after = entered(session, decision.state, self._clock.monotonic())
         self._sessions[state.name] = after
         self._keeper.keep(state.name, after)
 

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from controller.core.errors import Code, Refusal, Violation
+from controller.core.units import counted
 
 DOMAIN = "haldane"
 """The domain of every ErrorInfo."""
@@ -62,7 +63,7 @@ def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadReques
         told = answer.FieldViolation(field=violation.field, description=_bounded(where + violation.message))
         room -= told.ByteSize() + 4
         if room < 0:
-            answer.field_violations.add(description=f"and {len(violations) - done} violations more")
+            answer.field_violations.add(description=f"and {counted(len(violations) - done, 'violation')} more")
             break
         answer.field_violations.append(told)
     return answer

@@ -19,7 +19,7 @@ from controller.core.decision import Kind
 from controller.core.latency import EDGES_MS, listed
 from controller.core.readings import Counted, Gauged, Reading, Unread
 from controller.core.record import Record
-from controller.core.units import format_parts
+from controller.core.units import counted, format_parts
 from controller.core.verdict import Sample
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
@@ -127,10 +127,10 @@ def _turn_document(turn: Turn) -> dict[str, Any]:
 def _told(recording: pb.Recording, records: Sequence[Record], found: Backtest, path: str, now: float) -> Iterator[str]:
     yield (
         f"{clean(recording.service)}: {clean(recording.canary)} against {clean(recording.stable)}, "
-        f"{span(records[-1].at)} on record in {len(records)} windows"
+        f"{span(records[-1].at)} on record in {counted(len(records), 'window')}"
     )
     if recording.dropped:
-        yield f"the first {recording.dropped} windows are gone: the evidence begins after them"
+        yield f"gone: the first {counted(recording.dropped, 'window')}; the evidence begins after that"
     if lost := _missing(records):
         yield f"{span(lost)} of it are missing, as the controller was killed: they are judged as time without reports"
     if found.left_out:

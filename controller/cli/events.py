@@ -12,6 +12,7 @@ from controller.cli.feed import Feed, Lost
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json
 from controller.cli.words import event_line
+from controller.core.units import counted
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 PAGE = 1000
@@ -82,12 +83,13 @@ def _verify(call: Invocation, client: Client, after: int) -> None:
     chain = check(read_ledger(client, after=after), whole=not after)
     facts = {"lines": chain.lines, "first": chain.first, "last": chain.last, "hash": chain.hash}
     if chain.broken is not None:
-        hint = f"the {chain.lines} lines before it are whole" if chain.lines else ""
+        hint = f"whole before it: {counted(chain.lines, 'line')}" if chain.lines else ""
         message = f"the ledger is broken at line {chain.broken}: {chain.why}"
         raise Failure(Exit.FAILED, message, code="BROKEN", facts={**facts, "broken": chain.broken}, hint=hint)
     if call.json:
         print_json({"valid": True, **facts})
     elif chain.lines:
-        click.echo(f"the ledger is whole: {chain.lines} lines, {chain.first} to {chain.last}, last hash {chain.hash}")
+        lines = counted(chain.lines, "line")
+        click.echo(f"the ledger is whole: {lines}, {chain.first} to {chain.last}, last hash {chain.hash}")
     else:
         click.echo("the ledger has no line" + (f" after {after}" if after else ""))

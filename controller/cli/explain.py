@@ -1,5 +1,6 @@
 """`explain`: why a rollout stands where it stands, or ended as it did."""
 
+import os
 import time
 
 import click
@@ -10,7 +11,7 @@ from controller.cli.output import plain, print_json
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 WIDTH = 100
-"""Columns where the output is no terminal."""
+"""Columns where the output is no terminal and COLUMNS does not say."""
 
 
 @click.command()
@@ -31,7 +32,8 @@ def explain(call: Invocation, service: str, sequence: int) -> None:
     from controller.cli.explanation import explained
 
     console = Console(highlight=False)
-    console.width = console.width if console.is_terminal else WIDTH
+    if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
+        console.width = WIDTH
     with console.capture() as drawn:
         console.print(explained(told, time.time()))
     for line in drawn.get().splitlines():

@@ -14,7 +14,7 @@ from controller.core.units import format_duration, format_parts, parse_duration,
 from controller.simulation.play import Played, Setting, play_often
 from controller.simulation.plot import WIDTH, course
 from controller.simulation.scenarios import SCENARIOS, Scenario, described
-from controller.simulation.summary import Summary, summed_up
+from controller.simulation.summary import Summary, bad_over_all, summed_up
 from controller.simulation.traffic import Server
 
 MAX_RUNS = 100_000
@@ -144,6 +144,9 @@ def _print(summaries: list[Summary]) -> None:
         "BAD (mean)",
     )
     print_table(head, [_row(summary) for summary in summaries])
+    over_all = bad_over_all(summaries)
+    if over_all is not None and len(summaries) > 1:
+        click.echo(f"\nbad answers, geometric mean over the bad canaries: {over_all:.1f}")
     for summary in summaries:
         click.echo(f"\n{summary.name}: {summary.about}")
         if summary.causes:
@@ -168,4 +171,5 @@ def _row(summary: Summary) -> tuple[str, ...]:
 
 def _document(path: str, setting: Setting, seed: int, summaries: list[Summary]) -> dict[str, object]:
     played = {"rps": setting.rps, "duration": setting.duration, "tick": setting.tick, "after": setting.onset}
-    return {"file": path, "seed": seed, **played, "canaries": [summary.document() for summary in summaries]}
+    canaries = [summary.document() for summary in summaries]
+    return {"file": path, "seed": seed, **played, "canaries": canaries, "bad_geometric_mean": bad_over_all(summaries)}

@@ -112,7 +112,8 @@ function ladder(service) {
 
 function table(kind, heads, rows) {
   const cells = heads.map((text, i) => element("th", i ? { class: "number" } : {}, text));
-  return element("div", { class: "wide" }, element("table", { class: kind },
+  for (const made of rows) heads.forEach((text, i) => { made.children[i].dataset.head = text; }); // a narrow page shows it there
+  return element("div", { class: "wide" }, element("table", { class: `figures ${kind}` },
     element("thead", {}, element("tr", {}, ...cells)), element("tbody", {}, ...rows)));
 }
 
@@ -149,14 +150,15 @@ function judged(service) {
 
 function evidenceRow(ground) {
   const channel = ground.channel || (ground.code === "no_harm" ? "all" : ground.code);
-  const claim = ground.margin ? `${channel} less than ${Number((100 * ground.margin).toPrecision(2))} points worse` : `harm: ${channel}`;
+  const points = Number((100 * ground.margin).toPrecision(2));
+  const claim = ground.margin ? `${channel} less than ${points} point${points === 1 ? "" : "s"} worse` : `harm: ${channel}`;
   const evidence = ground.evidence ?? Infinity; // JSON has no infinity, and what is without end is left out
   const part = evidence >= ground.limit ? 1 : evidence > 1 ? Math.log(evidence) / Math.log(ground.limit) : 0;
   const bar = element("span", { class: `bar ${ground.margin ? "for" : "against"}` }, element("span", {}));
   bar.firstChild.style.width = `${100 * part}%`;
   const side = (rate, n) => (rate === undefined ? "-" : `${share(rate)} of ${count(n)}`);
   const made = row(claim, side(ground.canary, ground.canary_n), side(ground.stable, ground.stable_n), "",
-    ground.needed ? `${count(ground.needed)} requests` : "");
+    ground.needed ? `${count(ground.needed)} request${ground.needed === 1 ? "" : "s"}` : "");
   made.children[3].append(bar, ` ${figure(evidence)} of ${figure(ground.limit)}`);
   made.title = ground.text;
   return made;

@@ -96,7 +96,7 @@ def _confirm_rollback(state: ServiceState, rollout: Rollout, seen: Seen, now: fl
     if not sync.complete and seen.progress.elapsed < CONFIRM_WITHIN:
         return hold(state, f"{sync.synced} of {sync.total} proxies have confirmed the rollback")
     why = (
-        f"all {sync.total} connected proxies serve {rollout.stable} alone"
+        _serving(sync, rollout.stable)
         if sync.complete
         else f"{sync.total - sync.synced} of {sync.total} proxies have not confirmed within {CONFIRM_WITHIN:g} s"
     )
@@ -107,7 +107,7 @@ def _confirm_promotion(state: ServiceState, rollout: Rollout, seen: Seen, now: f
     if not seen.sync.enough(seen.sync_share):
         return hold(state, _out_of_sync(seen.sync))
     bake = format_duration(rollout.policy.bake)
-    why = f"{seen.sync.synced} of {seen.sync.total} proxies serve {rollout.canary} alone; watched for {bake}"
+    why = f"{_serving(seen.sync, rollout.canary)}; watched for {bake}"
     return move(state, rollout, Event.CONFIRM, Kind.BAKING, Act.RECORD, why, now)
 
 
@@ -170,6 +170,16 @@ def _once(state: ServiceState, rollout: Rollout, kind: Kind, cause: str, text: s
 
 def _told(verdict: Verdict, otherwise: str) -> str:
     return "; ".join(r.text for r in verdict.reasons) or otherwise
+
+
+def _serving(sync: Sync, version: str) -> str:
+    if not sync.total:
+        return "no proxy is connected"
+    if not sync.complete:
+        return f"{sync.synced} of {sync.total} proxies serve {version} alone"
+    if sync.total == 1:
+        return f"the one connected proxy serves {version} alone"
+    return f"all {sync.total} connected proxies serve {version} alone"
 
 
 def _out_of_sync(sync: Sync) -> str:

@@ -104,7 +104,7 @@ def looks(state: ServiceState, records: Iterable[Record]) -> Iterator[Look]:
             yield Look(record, window, state, session, verdict, decision)
             if decision.holds:
                 break
-            session, state = entered(session, decision.state), decision.state
+            session, state = entered(session, decision.state, window.at), decision.state
             window = Window(window.at, window.weight, None, None)  # a decision is news: it is looked at once more
 
 

@@ -140,7 +140,7 @@ def incident(evidence: Evidence) -> Reason:
     )
     text = (
         f"stable itself is in trouble: {what} errors at about {rate.guess * 100:.2g} %, usually "
-        f"{rate.baseline * 100:.2g} %: weights stay until that is over"
+        f"{rate.seen * 100:.2g} %: weights stay until that is over"
     )
     return Reason("incident", text, stable=rate.guess)
 

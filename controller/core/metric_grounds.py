@@ -5,7 +5,7 @@ from controller.core.evidence import Counts
 from controller.core.followed import ALONE_MARGIN, Followed
 from controller.core.grounds import figure, seen_as
 from controller.core.spec import MetricPolicy, Policy
-from controller.core.units import PARTS
+from controller.core.units import PARTS, counted
 from controller.core.verdict import Reason
 
 
@@ -40,7 +40,7 @@ def _gauge_text(metric: MetricPolicy, followed: Followed, seen: Evidence) -> str
     margin = metric.margin * (1 if seen.weight < PARTS else ALONE_MARGIN) * 100
     return (
         f"{metric.name}: canary {canary:.4g}, {against}; worse by more than {margin:g} % in {sum(followed.worse)} of "
-        f"the last {len(followed.worse)} readings, {followed.decisive} decide"
+        f"the last {counted(len(followed.worse), 'reading')}, {followed.decisive} decide"
     )
 
 

@@ -47,6 +47,11 @@ class Rate(NamedTuple):
         return (self.x + PRIOR_EVENTS) / (self.n + PRIOR)
 
     @property
+    def seen(self) -> float:
+        """The baseline as people are told it: what was seen, without what was believed before."""
+        return self.x / self.n if self.n else 0.0
+
+    @property
     def at_most(self) -> float:
         """What it is as a rule, on the safe side: the baseline or the plain mean, and two standard errors more."""
         usual = max(self.baseline, (self.all_x + PRIOR_EVENTS) / (self.all_n + PRIOR))

@@ -142,8 +142,9 @@ def servable(view: View, before: Mapping[str, ServiceState]) -> tuple[View, dict
     """The view without what cannot be served, and what is wrong with each such service.
 
     In the place of a service that cannot be routed, clashes with another or could not be read stands the state in
-    which it was served `before`, if any. Those that stay in their place come first: a newcomer never displaces them.
-    Those served `before` were served together, so whoever stays in its place clashes with nobody else that does.
+    which it was served `before`, if any. Those that stay in their place come first, then those that move, which
+    may have to stay after all: a newcomer never displaces either. Those served `before` were served together, so
+    whoever stays in its place clashes with nobody else that does.
     """
     problems = {name: f"the stored record cannot be read: {text}" for name, text in view.broken.items()}
     wanted = dict(view.services) | {name: before[name] for name in view.broken if name in before}
@@ -159,7 +160,7 @@ def servable(view: View, before: Mapping[str, ServiceState]) -> tuple[View, dict
     places = _Places()
     for state in served.values() if movers else ():
         places.take(state)
-    for name in sorted(movers):
+    for name in sorted(movers, key=lambda name: (name not in before, name)):  # who is served comes before who is new
         choices = [wanted[name], *([before[name]] if before.get(name, wanted[name]) is not wanted[name] else [])]
         reasons = [_wrong(state) or places.clashes(state) for state in choices]
         if reasons[0]:

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import LiteralString, TypeVar
 
 from controller.core.errors import Violation
+from controller.core.units import counted
 from controller.core.yamltree import Entry, Items, Node, Refused, Scalar, Table, a_type, joined, shown
 
 T = TypeVar("T")
@@ -37,7 +38,9 @@ class Report:
         found = sorted(self.found, key=lambda violation: violation.line)
         if len(found) <= MAX_VIOLATIONS:
             return tuple(found)
-        rest = Violation("", f"and {len(found) - MAX_VIOLATIONS} violations more", found[MAX_VIOLATIONS].line)
+        rest = Violation(
+            "", f"and {counted(len(found) - MAX_VIOLATIONS, 'violation')} more", found[MAX_VIOLATIONS].line
+        )
         return (*found[:MAX_VIOLATIONS], rest)
 
 

@@ -143,12 +143,15 @@ def weigh(
     return replace(session, progress=progress, at=at, silent=silent), verdict, decision
 
 
-def entered(session: Session, after: ServiceState) -> Session:
-    """The session once a decision has been committed: where it changed the stage, the dwell begins with it.
+def entered(session: Session, after: ServiceState, at: float) -> Session:
+    """The session once a decision has been committed, at the monotonic time `at`: where it changed the stage, the dwell
+    begins then. A commit can take long, and what was watched meanwhile was the stage before.
 
     A change by somebody else, or one after which the session was not saved, is seen at the next tick.
     """
-    return _dwelling(session, after.rollout) if after.rollout else session
+    if after.rollout is None or session.stage == _stage(after.rollout):
+        return session
+    return replace(_dwelling(session, after.rollout), at=at)
 
 
 def _dwelling(session: Session, rollout: Rollout) -> Session:

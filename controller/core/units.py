@@ -71,6 +71,11 @@ def format_parts(parts: int) -> str:
     return f"{parts / 100:g}%"
 
 
+def counted(number: int, noun: str) -> str:
+    """So many of a thing, as people say it: `1 line`, `2 lines`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -61,10 +61,11 @@ def look(policy: Policy, watch: Watch, sample: Sample | None, now: float) -> tup
 
 def _detect(detectors: Sequence[float], limit: float | None, n: int, x: int) -> tuple[float, ...]:
     """Each alternative's statistic after n more answers, x of them events; untouched where there is no limit."""
-    if limit is None or not n:
+    if limit is None or limit >= 1.0 or not n:
         return tuple(detectors)
     limit = max(limit, 1e-6)
-    bets = (poisson_bet(Null(0.0, limit), 0.0, min(HIGHEST, limit * times), 0.0) for times in TIMES)
+    highest = max(HIGHEST, (1 + limit) / 2)  # below the limit it would be a bet that the limit is kept
+    bets = (poisson_bet(Null(0.0, limit), 0.0, min(highest, limit * times), 0.0) for times in TIMES)
     return tuple(min(MOST, (m + 1) * e_value(bet, n, x, 0, 0)) for m, bet in zip(detectors, bets, strict=True))
 
 
@@ -92,7 +93,7 @@ def _verdict(policy: Policy, watch: Watch, now: float) -> Verdict:
     if rate.fast_n < 1:
         return Verdict(Outcome.UNKNOWN, (Reason("no_traffic", f"{watch.stable} gets no traffic"),))
     recent = rate.fast_x / rate.fast_n
-    seen = f"{watch.stable}: {recent:.1%} errors lately, {rate.baseline:.1%} as a rule"
+    seen = f"{watch.stable}: {recent:.1%} errors lately, {rate.seen:.2%} as a rule"
     if rate.troubled:
         return Verdict(Outcome.UNKNOWN, (Reason("incident", f"worse than its own baseline: {seen}", stable=recent),))
     return Verdict(Outcome.PASS, (Reason("healthy", f"as it used to be: {seen}", stable=recent),))

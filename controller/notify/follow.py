@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from controller.core.severity import SKIPPED
+from controller.core.units import counted
 from controller.core.view import Entry, LedgerLine
 from controller.ports import Audience, Clock, Cursors, Observatory, Store, StoreError, Undelivered
 
@@ -165,7 +166,8 @@ class Notifications:
 
     def _summary(self, lost: Lost) -> LedgerLine:
         """Our own line to an audience that has missed some; it is in no ledger, and has no hash."""
-        why = f"{lost.count} lines from {lost.first} to {lost.last} could not be told in time; the ledger has them"
+        lines = counted(lost.count, "line")
+        why = f"{lines} from {lost.first} to {lost.last} could not be told in time; the ledger has them"
         entry = Entry(kind=SKIPPED, who="haldane", why=why, details={"first": lost.first, "last": lost.last})
         return LedgerLine(
             sequence=lost.last, revision=0, at=self._clock.wall(), change_id="", entry=entry, previous="", hash=""

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from controller.core.guard import ALL
 from controller.core.severity import severity_of
 from controller.core.spec import Value
-from controller.core.units import format_parts
+from controller.core.units import counted, format_parts
 from controller.core.view import Entry, LedgerLine
 from controller.notify.target import Target
 from controller.ports import Undelivered
@@ -109,7 +109,7 @@ def message(lines: Sequence[LedgerLine]) -> tuple[str, str]:
     shown = sorted(severe[:SHOWN], key=lambda line: line.sequence)
     text = [_told(line) for line in shown]
     if len(lines) > len(shown):
-        text.append(f"... and {len(lines) - len(shown)} lines more: `haldane events` has them all")
+        text.append(f"... and {counted(len(lines) - len(shown), 'line')} more: `haldane events` has them all")
     return title, "\n".join(text)
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import fmean
+from statistics import fmean, geometric_mean
 from typing import Any
 
 from controller.core.units import PARTS
@@ -71,6 +71,13 @@ def summed_up(scenario: Scenario, played: Sequence[Played], points: int) -> Summ
         causes=dict(Counter(one.cause for one in played if one.cause).most_common()),
         course=tuple(_course(played, points)),
     )
+
+
+def bad_over_all(summaries: Sequence[Summary]) -> float | None:
+    """The geometric mean, over the bad canaries, of the bad answers that each serves on average (fewer than one count
+    as one): every canary weighs the same, however much it harms. None if none of them is bad."""
+    bad = [max(1.0, summary.bad.mean) for summary in summaries if not summary.healthy]
+    return geometric_mean(bad) if bad else None
 
 
 def _course(played: Sequence[Played], points: int) -> list[tuple[float, float, float, float]]:

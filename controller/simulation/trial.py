@@ -62,6 +62,6 @@ class Trial:
         """Judge and decide on what happened up to `at` at the present weight; the weight after it is in the answer."""
         window = Window(at, self.rollout.weight, stable, canary)
         session, verdict, decision = tick(self._state, self.session, window, _ALONE, at)
-        self.session = entered(session, decision.state)
+        self.session = entered(session, decision.state, at)
         self._state = decision.state
         return Look(verdict, decision, self.rollout)

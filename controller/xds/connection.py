@@ -3,8 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import grpc
 
@@ -28,8 +27,7 @@ EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Newest:
+class Newest(NamedTuple):
     """What a fleet is to be served, and since when (seconds of the monotonic clock)."""
 
     snapshot: Snapshot
@@ -88,6 +86,8 @@ class Connection:
         self._writer: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[Any] | None = None
         self._settling: asyncio.TimerHandle | None = None
+        self._writing: float | None = None
+        self._patience: asyncio.TimerHandle | None = None
         self._ending: BadRequest | None = None
 
     async def serve(self) -> None:
@@ -102,8 +102,9 @@ class Connection:
                 raise
             self._reader.uncancel()
         finally:
-            if self._settling:
-                self._settling.cancel()
+            for timer in (self._settling, self._patience):
+                if timer:
+                    timer.cancel()
             if self._writer:
                 self._writer.cancel()
         if self._ending:
@@ -223,14 +224,29 @@ class Connection:
     async def _write(self) -> None:
         """Write until there is nothing left to say. One response of each type at most waits here."""
         self._catch_up()
-        patience = asyncio.get_running_loop().call_later(self._limits.write, self._lose_patience)
+        loop = asyncio.get_running_loop()
+        self._writing = loop.time()
+        if self._patience is None:
+            self._watch(loop, self._writing)
         try:
             while self._outbox:
                 await self._context.write(self._outbox.popleft())
         except grpc.aio.BaseError:
             self._outbox.clear()  # the client is gone; gRPC will tell the reader
         finally:
-            patience.cancel()
+            self._writing = None
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, since: float) -> None:
+        """Look whether the writing that began then has ended, once it has had its time."""
+        self._patience = loop.call_at(since + self._limits.write, self._look, loop, since)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, since: float) -> None:
+        # One timer for all the writing in that time: to start and cancel one for each response costs more.
+        self._patience = None
+        if self._writing == since:
+            self._lose_patience()
+        elif self._writing is not None:
+            self._watch(loop, self._writing)
 
     def _lose_patience(self) -> None:
         text = f"responses found no room within {self._limits.write:g} s: the client reads too slowly"

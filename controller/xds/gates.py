@@ -6,7 +6,6 @@ traffic, and one that an unacknowledged route table may still use must stay. To 
 """
 
 from collections.abc import Set
-from dataclasses import replace
 
 from controller.xds.lanes import Lane, Pending, Stream
 from controller.xds.snapshot import CDS, EDS, LDS, NOTHING, RDS, Part, Resource, Resources, Snapshot, make_table
@@ -203,4 +202,4 @@ def owe_what_follows(stream: Stream, type_url: str, sent: Pending) -> Stream:
     names = frozenset(name for name in new if lane and lane.subscription.covers(name))
     if not lane or not names:
         return stream
-    return replace(stream, lanes={**stream.lanes, follows: replace(lane, owed=lane.owed | names)})
+    return stream._replace(lanes={**stream.lanes, follows: lane._replace(owed=lane.owed | names)})

@@ -1,14 +1,17 @@
-"""The state of one xDS stream, as values: a lane for each resource type, independent but for the gates."""
+"""The state of one xDS stream, as values: a lane for each resource type, independent but for the gates.
+
+Named tuples, because each step to each stream makes several anew.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from controller.xds.snapshot import NOTHING, Resource, Resources, Snapshot
 from controller.xds.subscription import NO_NAMES, Subscription
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """The one response of a lane that is not yet answered.
 
     `after` is what the client has if it accepts. `snapshot` is the one it was made of; there may be a newer one now.
@@ -21,12 +24,11 @@ class Pending:
     snapshot: Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(NamedTuple):
     """One type on one stream."""
 
     subscription: Subscription = NO_NAMES
-    held: Resources = field(default_factory=lambda: NOTHING)
+    held: Resources = NOTHING
     """What the client has accepted, as far as this stream knows."""
     pending: Pending | None = None
     nonce: str = ""
@@ -46,8 +48,7 @@ class Lane:
     """The version that the client accepted last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(NamedTuple):
     """One stream. `seen` is the highest revision of our store that the client said to have seen.
 
     `returned` if the client came with anything at all, from us or from another.
@@ -61,7 +62,7 @@ class Stream:
     delta: bool
     aggregated: bool = True
     snapshot: Snapshot | None = None
-    lanes: Mapping[str, Lane] = field(default_factory=dict)
+    lanes: Mapping[str, Lane] = MappingProxyType({})
     nonces: int = 0
     seen: int = 0
     returned: bool = False

@@ -16,7 +16,7 @@ the newest snapshot wins, and a stale one is never sent after a newer. What may 
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from controller.xds.gates import FOLLOWS, late, owe_what_follows, wanted
 from controller.xds.lanes import Lane, Pending, Stream
@@ -25,8 +25,7 @@ from controller.xds.subscription import WILDCARD, Subscription
 from controller.xds.versions import read_version
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A DiscoveryRequest (state of the world). `error` is the refusal's text; None where nothing is refused."""
 
     type_url: str
@@ -36,8 +35,7 @@ class Request:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeltaRequest:
+class DeltaRequest(NamedTuple):
     """A DeltaDiscoveryRequest."""
 
     type_url: str
@@ -48,7 +46,6 @@ class DeltaRequest:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class Settled:
     """The client has had time to ask for every type that it uses."""
 
@@ -56,15 +53,14 @@ class Settled:
 Event = Request | DeltaRequest | Snapshot | Settled
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A response to send: full bytes are made of it outside. `removed` is for Delta alone."""
 
     type_url: str
     version: str
     nonce: str
     resources: tuple[Resource, ...]
-    removed: tuple[str, ...] = field(default=())
+    removed: tuple[str, ...] = ()
 
 
 def step(stream: Stream, event: Event) -> tuple[Stream, tuple[Reply, ...]]:
@@ -77,7 +73,7 @@ def step(stream: Stream, event: Event) -> tuple[Stream, tuple[Reply, ...]]:
         case Snapshot():
             stream = _turned(stream, event)
         case Settled():
-            stream = replace(stream, settled=True)
+            stream = stream._replace(settled=True)
     return _answered(stream)
 
 
@@ -93,14 +89,13 @@ def _heard(stream: Stream, request: Request) -> Stream:
         return stream
     before, after = lane.subscription, lane.subscription.listing(request.names, empty_is_all=full)
     if first or after != before:
-        lane = replace(
-            lane,
+        lane = lane._replace(
             subscription=after,
             owed=lane.owed | (after.names if first else after.names - before.names),
             due=lane.due or (first and full) or (after.wildcard and not before.wildcard),
         )
     if first and full and stream.snapshot and _same_version(lane.brought, stream.snapshot.catalogue(url).version):
-        lane = replace(lane, held=stream.snapshot.catalogue(url).select(after))
+        lane = lane._replace(held=stream.snapshot.catalogue(url).select(after))
     return _put(stream, url, lane)
 
 
@@ -118,11 +113,10 @@ def _heard_delta(stream: Stream, request: DeltaRequest) -> Stream:
     after = before.changing(request.subscribe, request.unsubscribe, first=first, empty_is_all=full)
     named = frozenset(request.subscribe) & after.names
     if first:
-        lane = replace(lane, held=_brought(stream.snapshot, request, after))
+        lane = lane._replace(held=_brought(stream.snapshot, request, after))
         named = (named - lane.held.keys()) | (_warming(stream, named) if url == EDS else frozenset())
     dropped = frozenset(request.unsubscribe) - {WILDCARD} if after.wildcard else frozenset()
-    lane = replace(
-        lane,
+    lane = lane._replace(
         subscription=after,
         owed=lane.owed | named | dropped,
         due=lane.due or (after.wildcard and not before.wildcard and not lane.held),
@@ -135,8 +129,8 @@ def _met(stream: Stream, lane: Lane, versions: Iterable[str]) -> tuple[Stream, L
     newest = max((text for text in versions if text), key=_age, default="")
     version = read_version(newest)
     if version and stream.snapshot and version.store == stream.snapshot.store:
-        stream = replace(stream, seen=max(stream.seen, version.revision))
-    return replace(stream, returned=stream.returned or bool(newest)), replace(lane, brought=newest)
+        stream = stream._replace(seen=max(stream.seen, version.revision))
+    return stream._replace(returned=stream.returned or bool(newest)), lane._replace(brought=newest)
 
 
 def _age(text: str) -> int:
@@ -177,7 +171,7 @@ def _judged(lane: Lane, error: str | None, *, full: bool) -> Lane:
         return lane
     if error is None:
         told = lane.error if lane.refused else ""
-        return replace(lane, pending=None, held=pending.after, acknowledged=pending.version, error=told, rejected=None)
+        return lane._replace(pending=None, held=pending.after, acknowledged=pending.version, error=told, rejected=None)
     news = _news(lane, pending)
     named = frozenset(unit.content for unit in news if unit.name in error and _names(error, unit.name))
     blamed = named or frozenset(unit.content for unit in news)
@@ -186,7 +180,7 @@ def _judged(lane: Lane, error: str | None, *, full: bool) -> Lane:
         # Clients apply the rest of a full set when they refuse a part of it (Envoy; gRPC by gRFC A46).
         after = {name: r if r.content not in blamed else held.get(name) for name, r in pending.after.items()}
         held = {name: resource for name, resource in after.items() if resource}
-    return replace(lane, pending=None, held=held, refused=lane.refused | blamed, rejected=pending.after, error=error)
+    return lane._replace(pending=None, held=held, refused=lane.refused | blamed, rejected=pending.after, error=error)
 
 
 def _names(error: str, name: str) -> bool:
@@ -205,16 +199,16 @@ def _turned(stream: Stream, snapshot: Snapshot) -> Stream:
     """The newest snapshot takes the place of the one before; a refusal ends when what was refused is gone from it."""
     for url, lane in stream.lanes.items():
         if lane.refused:
-            stream = _put(stream, url, replace(lane, refused=lane.refused & snapshot.catalogue(url).contents))
-    return replace(stream, snapshot=snapshot)
+            stream = _put(stream, url, lane._replace(refused=lane.refused & snapshot.catalogue(url).contents))
+    return stream._replace(snapshot=snapshot)
 
 
 def _put(stream: Stream, type_url: str, lane: Lane) -> Stream:
     """The lane in its place, without what the client no longer wants."""
     wants = lane.subscription
     if not wants.wildcard and not lane.held.keys() <= wants.names:
-        lane = replace(lane, held={name: resource for name, resource in lane.held.items() if name in wants.names})
-    return replace(stream, lanes={**stream.lanes, type_url: lane})
+        lane = lane._replace(held={name: resource for name, resource in lane.held.items() if name in wants.names})
+    return stream._replace(lanes={**stream.lanes, type_url: lane})
 
 
 def _answered(stream: Stream) -> tuple[Stream, tuple[Reply, ...]]:
@@ -240,12 +234,12 @@ def _say(stream: Stream, snapshot: Snapshot, type_url: str) -> tuple[Stream, Rep
     owed = lane.owed - target.keys() - absent if lane.owed else lane.owed
     told = _told(lane, target, absent, delta=stream.delta, full=type_url in FULL)
     if told is None or _refused_before(lane, target):
-        return (stream if owed == lane.owed else _put(stream, type_url, replace(lane, owed=owed))), None
+        return (stream if owed == lane.owed else _put(stream, type_url, lane._replace(owed=owed))), None
     version = catalogue.version if target is catalogue.select(lane.subscription) else ""
     reply = Reply(type_url, version or snapshot.version(target), str(stream.nonces + 1), *told)
     pending = Pending(reply.nonce, reply.version, target, reply.resources, snapshot)
-    lane = replace(lane, pending=pending, nonce=reply.nonce, owed=owed, due=False, brought="")
-    stream = replace(stream, nonces=stream.nonces + 1, lanes={**stream.lanes, type_url: lane})
+    lane = lane._replace(pending=pending, nonce=reply.nonce, owed=owed, due=False, brought="")
+    stream = stream._replace(nonces=stream.nonces + 1, lanes={**stream.lanes, type_url: lane})
     return owe_what_follows(stream, type_url, pending) if type_url in FOLLOWS else stream, reply
 
 

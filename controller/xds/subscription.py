@@ -1,13 +1,12 @@
 """What a client is subscribed to, of one type on one stream: names, or everything ("*"), or both."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 WILDCARD = "*"
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(NamedTuple):
     """The names asked for. `explicit` once any name was ever given: an empty list is no wildcard from then on.
 
     Source: Envoy's xDS protocol, "How the client specifies what resources to return".

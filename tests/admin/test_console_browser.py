@@ -3,7 +3,9 @@
 import asyncio
 import shutil
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
 from controller.core.decision import Sync
@@ -11,6 +13,7 @@ from controller.core.verdict import Outcome, Reason, Verdict
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports import Live, ProxyStatus, Traffic, TypeStatus
 from tests.admin.doors import Doors
+from tests.support.waiting import wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
@@ -19,15 +22,56 @@ MARKUP = "<b>incident</b>"
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
 
 
+async def browser(folder: Path, *words: str) -> asyncio.subprocess.Process:
+    """A Chromium without a window and with nothing to remember."""
+    options = ["--headless", "--no-sandbox", *QUIET.split(), "--disable-sync", f"--user-data-dir={folder}"]
+    out, err = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    return await asyncio.create_subprocess_exec(str(CHROMIUM), *options, *words, stdout=out, stderr=err)
+
+
 async def shown(doors: Doors, folder: Path) -> str:
     """What is on the page once its scripts have run: the document as it stands then."""
-    options = ["--headless", "--no-sandbox", *QUIET.split(), "--disable-sync", f"--user-data-dir={folder}"]
-    words = [*options, "--virtual-time-budget=3000", "--dump-dom", f"{doors.url}/"]
-    child = await asyncio.create_subprocess_exec(
-        str(CHROMIUM), *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
+    child = await browser(folder, "--virtual-time-budget=3000", "--dump-dom", f"{doors.url}/")
     said, _ = await child.communicate()
     return said.decode()
+
+
+async def measured(doors: Doors, folder: Path, width: int, ready: str, expression: str) -> Any:
+    """What the expression gives on a page of that many pixels, once `ready` is true there."""
+    child = await browser(folder, "--remote-debugging-port=0", f"{doors.url}/")
+    told = folder / "DevToolsActivePort"
+    try:
+        await wait_until(lambda: told.exists() and len(told.read_text().splitlines()) == 2)
+        debugger = f"http://127.0.0.1:{told.read_text().splitlines()[0]}"
+        async with aiohttp.ClientSession() as session:
+
+            async def page() -> str:
+                async with session.get(f"{debugger}/json/list") as answer:
+                    pages = await answer.json()
+                return next((p["webSocketDebuggerUrl"] for p in pages if p["url"].startswith(doors.url)), "")
+
+            await wait_until(page)
+            async with session.ws_connect(await page()) as wire:
+
+                async def done(method: str, **parameters: Any) -> Any:
+                    await wire.send_json({"id": 1, "method": method, "params": parameters})
+                    return (await wire.receive_json())["result"]
+
+                async def asked(text: str) -> Any:
+                    return (await done("Runtime.evaluate", expression=text, returnByValue=True))["result"]["value"]
+
+                screen = {
+                    "width": width,
+                    "height": 900,
+                    "deviceScaleFactor": 1,
+                    "mobile": False,
+                }  # no window is so narrow
+                await done("Emulation.setDeviceMetricsOverride", **screen)
+                await wait_until(lambda: asked(ready))
+                return await asked(expression)
+    finally:
+        child.kill()
+        await child.communicate()
 
 
 async def test_an_empty_controller_says_what_to_do_first(doors: Doors, tmp_path: Path) -> None:
@@ -59,3 +103,21 @@ async def test_harm_under_a_freeze_is_what_one_sees_first(served: Doors, tmp_pat
     ):
         assert part in page, part
     assert "has a fault" not in page
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+async def test_nothing_is_cut_at_the_edge(served: Doors, tmp_path: Path, width: int) -> None:
+    """On a phone's width as on a desk's: every figure is in sight, without scrolling sideways, and has its name."""
+    await served.api.rollouts.StartCanary(pb.StartCanaryRequest(service="scorer", canary="v2"))
+    ground = Reason("5xx", "not yet", 0.01, 0.0, 20, 400, evidence=3.0, limit=20.0, channel="5xx", margin=0.01)
+    seen = Traffic(5200.0, 0.04, 1200.0, 4300.0, 200_000, 8000)
+    await served.observatory.see("scorer", Live(Verdict(Outcome.UNKNOWN, (ground,)), "waits", {"v1": seen, "v2": seen}))
+    ready = "document.querySelectorAll('table.figures').length == 2"
+    boxes = (
+        "[document.documentElement, ...document.querySelectorAll('.wide')].map((e) => [e.scrollWidth, e.clientWidth])"
+    )
+    found = await measured(served, tmp_path, width, ready, f"[{boxes}, document.body.innerText]")
+    assert found[0][0][1] <= width
+    assert all(inside <= outside for inside, outside in found[0]), found[0]
+    assert len(found[0]) == 4
+    assert "5xx less than 1 point worse" in found[1]

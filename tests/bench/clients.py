@@ -1,15 +1,13 @@
 """Many xDS clients in a process of their own, as light as they can be: they acknowledge the routes they are sent.
 
 Started by the benchmarks with the server's address, the number of streams and of connections, and how many streams may
-be opening at the same time. Writes how often a stream was tried once all have their routes; then reads version numbers
-to wait for, and answers each with a line of JSON: when the first and the last stream had it, by the monotonic clock.
+be opening at the same time. Once all have their routes it writes how often a stream was tried.
 """
 
 import asyncio
 import json
 import resource
 import sys
-import time
 from typing import Any
 
 import grpc
@@ -27,22 +25,14 @@ class Crowd:
         self._delta = delta
         self._table = table
         self._streams = streams
-        self._versions: list[str] = [""] * streams
-        self._at: list[float] = [0.0] * streams
-        self._news = asyncio.Event()
+        self._served: set[int] = set()
+        self.all_served = asyncio.Event()
         self._gate = asyncio.Semaphore(opening)
         self.tries = 0
 
     async def run(self, channels: list[grpc.aio.Channel]) -> None:
         """Every stream, for ever."""
         await asyncio.gather(*(self._keep(channels[i % len(channels)], i) for i in range(self._streams)))
-
-    async def wait(self, version: str) -> tuple[float, float]:
-        """When the first and the last stream had that version (of any: "")."""
-        while not all(held == version if version else held for held in self._versions):
-            self._news.clear()
-            await self._news.wait()
-        return min(self._at), max(self._at)
 
     async def _keep(self, channel: grpc.aio.Channel, number: int) -> None:
         while True:
@@ -58,12 +48,12 @@ class Crowd:
             call = channel.stream_stream(METHOD + name)()
             await call.write(self._request(node=pb.Node(id=f"bench-{number}", cluster="edge")))
             data = await call.read()
+        self._served.add(number)
+        if len(self._served) == self._streams:
+            self.all_served.set()
         while data is not grpc.aio.EOF:  # type: ignore[attr-defined]
             head = (pb.DeltaDiscoveryResponseHead if self._delta else pb.DiscoveryResponseHead).FromString(data)
-            version = head.system_version_info if self._delta else head.version_info  # type: ignore[union-attr]
             await call.write(self._request(response_nonce=head.nonce))
-            self._versions[number], self._at[number] = version, time.monotonic()
-            self._news.set()
             data = await call.read()
 
     def _request(self, **fields: Any) -> bytes:
@@ -79,11 +69,9 @@ async def main(address: str, streams: int, connections: int, kind: str, table: s
     channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(connections)]
     crowd = Crowd(kind == "delta", table, streams, opening)
     running = asyncio.create_task(crowd.run(channels))
-    await crowd.wait("")
+    await crowd.all_served.wait()
     print(json.dumps({"tries": crowd.tries}), flush=True)
-    while version := (await asyncio.to_thread(sys.stdin.readline)).strip():
-        first, last = await crowd.wait(version)
-        print(json.dumps({"first": first, "last": last}), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
     running.cancel()
     for channel in channels:
         await channel.close()

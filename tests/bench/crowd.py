@@ -9,10 +9,11 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from controller.xds.limits import Limits
 from controller.xds.server import XdsServer, make_grpc_server
 from controller.xds.snapshot import RDS
 from tests.bench import Row
+from tests.bench.floor import Floor, multiplications
 from tests.support.waiting import wait_until
 from tests.xds.worlds import service, view
 
@@ -59,7 +61,7 @@ class Acks:
 
 
 @asynccontextmanager
-async def serving(xds: XdsServer) -> AsyncIterator[int]:
+async def serving(xds: XdsServer | Floor) -> AsyncIterator[int]:
     """The server on a port."""
     server = make_grpc_server(LIMITS)
     server.add_generic_rpc_handlers(xds.handlers())
@@ -103,34 +105,50 @@ def resident() -> int:
 
 
 async def crowd(streams: int, connections: int, kind: str, opening: int) -> list[Row]:
-    """A weight step to many streams: from publishing it to the last acknowledgement."""
+    """A weight step to many streams: from publishing it to the last acknowledgement, in turns with the floor."""
     spare_collection()
     acks = Acks()
     xds = XdsServer(clock=SystemClock(), limits=LIMITS, observer=acks)
     xds.publish(view(1, service()))
     case = f"{streams} streams, {connections} connections, {kind}" + (" at once" if opening == streams else "")
-    async with serving(xds) as port:
-        before = resident()
-        start = time.monotonic()
-        async with child(
-            "tests.bench.clients", f"127.0.0.1:{port}", str(streams), str(connections), kind, TABLE, str(opening)
-        ) as process:
-            tries = (await line(process))["tries"]
-            joined = time.monotonic() - start
-            await wait_until(lambda: acks.count >= streams)
-            memory = (resident() - before) / streams / 1024
-            steps = [await one_push(xds, acks, streams, number) for number in range(WARM + STEPS)][WARM:]
-            gc.unfreeze()
-            gc.set_threshold(*DEFAULT_THRESHOLDS)
-            with collecting() as collector:
-                plain = [await one_push(xds, acks, streams, WARM + STEPS + number) for number in range(WARM + STEPS)]
+
+    def publish(number: int) -> None:
+        xds.publish(view(2 + number, service(canary=("v2", 500 + number))))
+
+    async with AsyncExitStack() as stack:
+        before, start = resident(), time.monotonic()
+        tries = await clients(stack, xds, streams, connections, kind, opening)
+        joined = time.monotonic() - start
+        await wait_until(lambda: acks.count >= streams)
+        memory = (resident() - before) / streams / 1024
+        floor_acks = Acks()
+        floor = Floor(floor_acks, kind)
+        await clients(stack, floor, streams, connections, kind, OPENING)
+        await wait_until(lambda: floor_acks.count >= streams)
+        steps, floors, loops = [], [], []
+        for number in range(WARM + STEPS):
+            steps.append(await one_push(partial(publish, number), acks, streams))
+            floors.append(await one_push(partial(floor.publish, 2 + number), floor_acks, streams))
+            loops.append(multiplications())
+        del steps[:WARM], floors[:WARM]
+        gc.unfreeze()
+        gc.set_threshold(*DEFAULT_THRESHOLDS)
+        with collecting() as collector:
+            plain = [
+                await one_push(partial(publish, n), acks, streams) for n in range(WARM + STEPS, 2 * (WARM + STEPS))
+            ]
     taken, cpu = [step.taken for step in steps], statistics.median(step.cpu for step in steps)
+    bare, loop = statistics.median(step.cpu for step in floors), statistics.median(loops)
     share = 100 * sum(collector) / sum(step.cpu for step in plain)
     return [
         Row("step to last ACK, median", case, statistics.median(taken), "ms"),
         Row("step to last ACK, worst", case, max(taken), "ms"),
         Row("CPU of the server for one step, median", case, cpu, "ms"),
         Row("the same for one stream", case, cpu / streams * 1000, "us"),
+        Row("floor for one stream: a bare handler", case, bare / streams * 1000, "us"),
+        Row("step to last ACK, of the floor's", case, ratio(steps, floors, "taken"), "x"),
+        Row("CPU for one step, of the floor's", case, ratio(steps, floors, "cpu"), "x"),
+        Row("a loop of 1000 multiplications", case, loop, "us"),
         Row("of it garbage collection, if it were not set", case, share, "%"),
         Row("memory of the server for one stream", case, memory, "KB"),
         Row("all streams standing after", case, joined, "s"),
@@ -146,11 +164,26 @@ class Push:
     cpu: float
 
 
-async def one_push(xds: XdsServer, acks: Acks, streams: int, number: int) -> Push:
-    """Publish the step of that number, and wait until everybody has acknowledged it."""
+def ratio(ours: list[Push], floors: list[Push], field: str) -> float:
+    """How many times the floor's cost ours is: the median over pairs that were taken one after the other."""
+    return statistics.median(getattr(a, field) / getattr(b, field) for a, b in zip(ours, floors, strict=True))
+
+
+async def clients(
+    stack: AsyncExitStack, server: XdsServer | Floor, streams: int, connections: int, kind: str, opening: int
+) -> int:
+    """Start the server and its crowd, for as long as the stack stands: how often a stream was tried."""
+    port = await stack.enter_async_context(serving(server))
+    words = (f"127.0.0.1:{port}", str(streams), str(connections), kind, TABLE, str(opening))
+    tries: int = (await line(await stack.enter_async_context(child("tests.bench.clients", *words))))["tries"]
+    return tries
+
+
+async def one_push(publish: Callable[[], None], acks: Acks, streams: int) -> Push:
+    """Publish a step, and wait until everybody has acknowledged it."""
     acks.count = 0
     spent, at = time.process_time(), time.monotonic()
-    xds.publish(view(2 + number, service(canary=("v2", 500 + number))))
+    publish()
     await wait_until(lambda: acks.count >= streams, every=0.005)
     return Push((acks.last - at) * 1000, (time.process_time() - spent) * 1000)
 

@@ -1,13 +1,17 @@
 """What one look at one rollout costs: the judge alone, and the whole of it (judge, custom metrics, decision).
 
 Times are the least of several passes over the same windows, piece by piece: on a machine with other work to do the
-rest measures the other work. A piece of plain Python beside them tells how fast the machine is today.
+rest measures the other work. A piece of plain Python beside them tells how fast the machine is today, and the number of
+bytecode instructions is the same on every machine.
 """
 
 import gc
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
 
 from controller.clock import SystemClock
 from controller.core.judge import Evidence, judge
@@ -61,6 +65,29 @@ def least(look: Callable[[Window], object], start: Callable[[], None], seen: Seq
                 look(window)
             best[piece] = min(best[piece], time.perf_counter() - begun)
     return sum(best) / (PIECES * PIECE) * 1e6
+
+
+def instructions(look: Callable[[Window], object], start: Callable[[], None], seen: Sequence[Window]) -> float:
+    """Bytecode instructions of one look."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Callable[..., Any]:
+        nonlocal count
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        count += event == "opcode"
+        return trace
+
+    start()
+    for window in seen[:BEFORE]:
+        look(window)
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        for window in seen[BEFORE:]:
+            look(window)
+    finally:
+        sys.settrace(before)
+    return count / len(seen[BEFORE:])
 
 
 class Judge:
@@ -122,6 +149,7 @@ def run() -> list[Row]:
             cost = least(alone.look, alone.start, seen)
             rows.append(Row("one look, the judge", case, cost, "us"))
             rows.append(Row("one look, the judge, in such loops", case, cost / unit, "x"))
+            rows.append(Row("one look, bytecode instructions", case, instructions(alone.look, alone.start, seen), ""))
             if given[1] < 10_000:
                 cost, recorded = least(whole.look, whole.start, seen), Recorded()
                 rows.append(Row("one look, all of it", case, cost, "us"))

@@ -40,6 +40,7 @@ def test_a_service_s_lines_are_its_own_and_those_of_all(scorer: Path, haldane: H
 
 def test_a_whole_ledger_is_verified(scorer: Path, haldane: Haldane) -> None:
     """The client hashes every line anew; it names the last hash, to be held against a later check."""
+    assert "whole: 1 line, 1 to 1" in haldane("events", "--verify").out
     haldane(*START)
     haldane("freeze", "--all", "--reason", "incident 42", "--ttl", "30m")
     found = haldane("events", "--verify", "-o", "json")

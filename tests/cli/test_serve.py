@@ -41,16 +41,29 @@ def run(environment: dict[str, str]) -> Run:
     return call
 
 
+Serve = Callable[[], "subprocess.Popen[bytes]"]
+
+
 @pytest.fixture
-def controller(environment: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A running `haldane serve`."""
-    with (tmp_path / "log").open("wb") as log:
-        child = subprocess.Popen([sys.executable, "-m", "controller", "serve"], env=environment, stderr=log)
-    address = environment["HALDANE_ADMIN_LISTEN"].rpartition(":")
-    eventually(lambda: answers(int(address[2])), f"serve listens: {(tmp_path / 'log').read_text()}")
-    yield child
-    child.kill()
-    child.wait(WITHIN)
+def serve(environment: dict[str, str], tmp_path: Path) -> Iterator[Serve]:
+    """Starts `haldane serve` and waits until it listens; one after the other, all with one log, shown by what fails."""
+    log, lives = tmp_path / "log", list["subprocess.Popen[bytes]"]()
+    port = int(environment["HALDANE_ADMIN_LISTEN"].rpartition(":")[2])
+
+    def start() -> "subprocess.Popen[bytes]":
+        with log.open("ab") as output:
+            lives.append(
+                subprocess.Popen([sys.executable, "-m", "controller", "serve"], env=environment, stderr=output)
+            )
+        eventually(lambda: lives[-1].poll() is not None or answers(port), "serve listens or ends")
+        assert lives[-1].poll() is None, "serve has ended"
+        return lives[-1]
+
+    yield start
+    for life in lives:
+        life.kill()
+        life.wait(WITHIN)
+    print(log.read_text())  # pytest shows it where the test has failed
 
 
 def answers(port: int) -> bool:
@@ -59,27 +72,21 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_freeze_set_from_the_command_line_outlives_the_controller(
-    controller: "subprocess.Popen[bytes]", environment: dict[str, str], run: Run, tmp_path: Path
-) -> None:
+def test_a_freeze_set_from_the_command_line_outlives_the_controller(serve: Serve, run: Run, tmp_path: Path) -> None:
     """Declare, freeze, SIGTERM with 0, start again: frozen still, and the ledger whole."""
     path = tmp_path / "scorer.yaml"
     path.write_text(service_file())
+    controller = serve()
     assert run("apply", "-f", str(path)).returncode == 0
     assert run("freeze", "--all", "--reason", "incident 42").returncode == 0
     assert run("start", "scorer", "--canary", "v2").returncode == 3
     controller.send_signal(signal.SIGTERM)
     assert controller.wait(WITHIN) == 0
     assert run("list").returncode == 6
-    again = subprocess.Popen([sys.executable, "-m", "controller", "serve"], env=environment, stderr=subprocess.DEVNULL)
-    try:
-        eventually(lambda: run("list").returncode == 0, "the controller is back")
-        assert json.loads(run("freezes", "-o", "json").stdout)["freezes"][0]["reason"] == "incident 42"
-        assert run("start", "scorer", "--canary", "v2").returncode == 3
-        assert json.loads(run("events", "--verify", "-o", "json").stdout)["lines"] == 2
-    finally:
-        again.kill()
-        again.wait(WITHIN)
+    serve()
+    assert json.loads(run("freezes", "-o", "json").stdout)["freezes"][0]["reason"] == "incident 42"
+    assert run("start", "scorer", "--canary", "v2").returncode == 3
+    assert json.loads(run("events", "--verify", "-o", "json").stdout)["lines"] == 2
 
 
 def test_a_taken_port_is_named(environment: dict[str, str], run: Run) -> None:

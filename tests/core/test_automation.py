@@ -17,7 +17,7 @@ from tests.core.values import FREEZE, HOLD, LAST, POLICY, freeze, seen, state_in
 NOW = 500.0
 ASKED = POLICY.model_copy(update={"approve": (5000,)})
 TIRED = {way: POLICY.model_copy(update={"on_insufficient": way}) for way in ("hold", "advance", "rollback")}
-BEHIND, REFUSED, NOBODY = Sync(1, 2), Sync(2, 2, ("edge-1",)), Sync(0, 0)
+BEHIND, REFUSED, NOBODY, ONE = Sync(1, 2), Sync(2, 2, ("edge-1",)), Sync(0, 0), Sync(1, 1)
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,20 @@ ROWS = [
     Row("late but passed", Phase.PROGRESSING, {"total": 9e9}, Kind.ADVANCED, policy=TIRED["rollback"]),
     # Promotion and bake.
     Row("promoted everywhere", Phase.PROMOTING, {}, Kind.BAKING, (Act.RECORD, Phase.BAKING, PARTS)),
+    Row(
+        "promoted everywhere but one",
+        Phase.PROMOTING,
+        {"sync": BEHIND, "share": 0.5},
+        Kind.BAKING,
+        why="1 of 2 proxies",
+    ),
+    Row(
+        "promoted at the one proxy",
+        Phase.PROMOTING,
+        {"sync": ONE},
+        Kind.BAKING,
+        why="the one connected proxy serves v2",
+    ),
     Row("not everywhere", Phase.PROMOTING, {"sync": BEHIND}, Kind.HOLD, why="1 of 2 proxies are in sync"),
     Row("promoting while frozen", Phase.PROMOTING, {"freezes": FREEZE}, Kind.BAKING),
     Row("in the bake", Phase.BAKING, {"observed": 899.0}, Kind.HOLD, why="1 s of the bake are left"),
@@ -123,7 +137,14 @@ ROWS = [
         (Act.RECORD, Phase.ROLLED_BACK, 0),
         "1 of 2 proxies have not confirmed within 10 s",
     ),
-    Row("back with nobody there", Phase.ROLLING_BACK, {"sync": NOBODY}, Kind.ROLLED_BACK),
+    Row(
+        "back at the one proxy",
+        Phase.ROLLING_BACK,
+        {"sync": ONE},
+        Kind.ROLLED_BACK,
+        why="the one connected proxy serves",
+    ),
+    Row("back with nobody there", Phase.ROLLING_BACK, {"sync": NOBODY}, Kind.ROLLED_BACK, why="no proxy is connected"),
     Row("back while harm is still seen", Phase.ROLLING_BACK, HARM, Kind.ROLLED_BACK),
     Row("back while frozen", Phase.ROLLING_BACK, {"freezes": FREEZE}, Kind.ROLLED_BACK),
     # Over.

@@ -24,7 +24,7 @@ def looked(
 ) -> tuple[Session, Decision]:
     """One look that is committed if it decides anything."""
     session, _, decision = weigh(state, session, what, at, Surroundings(**around), 1000.0 + at)
-    return entered(session, decision.state), decision
+    return entered(session, decision.state, at), decision
 
 
 def watched(state: ServiceState, seconds: int, what: Verdict = PASS) -> Session:
@@ -88,6 +88,14 @@ def test_a_restart_between_a_step_and_its_saving_costs_the_dwell_not_the_promise
     advanced = looked(STATE, before, 60.0)[1].state
     session, decision = looked(advanced, Session.load(before.dump()), 0.0)
     assert (decision.holds, session.progress.observed) == (True, 0.0)
+
+
+def test_a_commit_that_took_long_serves_no_dwell() -> None:
+    """Until a step is committed, what is watched is the step before."""
+    session, _, decision = weigh(STATE, watched(STATE, 60), PASS, 60.0, Surroundings(), 0.0)
+    session = entered(session, decision.state, 200.0)
+    session, decision = looked(decision.state, session, 201.0)
+    assert (decision.holds, session.progress.observed) == (True, 1.0)
 
 
 def test_a_restart_goes_on_with_what_was_stored() -> None:

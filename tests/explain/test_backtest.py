@@ -362,6 +362,19 @@ class TestExplain:
         document = haldane("explain", "scorer", "-o", "json").document
         assert (document["history"], document["decided"], document["canary"]) == ([], "", "v2")
 
+    @pytest.mark.parametrize("columns", [60, 80])
+    def test_no_line_is_wider_than_the_columns_that_were_asked_for(
+        self, scorer: Path, haldane: Haldane, monkeypatch: pytest.MonkeyPatch, columns: int
+    ) -> None:
+        """COLUMNS counts where the output is no terminal too; without it lines have 100 columns at most."""
+        haldane("start", "scorer", "--canary", "v2", "--reason", "better recall, " * 20)
+        widest = {}
+        for given in ("", str(columns)):
+            monkeypatch.setenv("COLUMNS", given)
+            widest[given] = max(map(len, haldane("explain", "scorer").out.splitlines()))
+        assert 80 < widest[""] <= 100
+        assert widest[str(columns)] <= columns
+
     async def test_an_earlier_rollout(self, at: World, scorer: Path, haldane: Haldane, desk: Desk) -> None:
         """By any of its lines, also when another rollout has followed."""
         await until(at, Phase.ROLLED_BACK, canary_errors=0.2)

@@ -12,7 +12,7 @@ from controller.core.spec import Policy
 from controller.simulation.play import Played, Setting, play, play_often
 from controller.simulation.plot import bars
 from controller.simulation.scenarios import SCENARIOS, Moment
-from controller.simulation.summary import summed_up
+from controller.simulation.summary import bad_over_all, summed_up
 from controller.simulation.traffic import TIMEOUT, Server, Side, binomial, poisson
 from tests.judge.driving import service_for
 
@@ -103,6 +103,16 @@ def test_a_summary_counts_what_was_decided() -> None:
     assert summary.causes == {"5xx": 3}
     assert [point[1] for point in summary.course][-1] == 0.75
     assert summary.course[-1][3] == pytest.approx(0.0125)
+
+
+def test_bad_answers_over_all_weigh_every_bad_canary_the_same() -> None:
+    """The geometric mean: of 4 and 9 bad answers 6; of healthy canaries nothing."""
+    found = [
+        summed_up(SCENARIOS[name], [Played(True, False, 10.0, 10.0, 50, bad, "5xx", ((0.0, 500),))], points=2)
+        for name, bad in (("errors-20", 4), ("errors-2", 9), ("healthy", 100))
+    ]
+    assert bad_over_all(found) == pytest.approx(6.0)
+    assert bad_over_all(found[2:]) is None
 
 
 def test_what_is_not_nothing_shows_in_a_plot() -> None:

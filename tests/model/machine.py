@@ -83,7 +83,7 @@ class Model(RuleBasedStateMachine):
     def _replica(self, n: int) -> Replica:
         self.lives += 1
         name = f"replica-{n}.{self.lives}"
-        return Replica(name, self.parts, self.witness, self.archive)
+        return Replica(name, self.parts, self.witness, self.archive, self.clock)
 
     # Time, and what automation makes of it.
 
@@ -123,7 +123,7 @@ class Model(RuleBasedStateMachine):
     def _looks(self, replica: Replica) -> Iterator[Write]:
         for name in NAMES if replica.token and not replica.asleep else ():
             verdict = self.verdicts[name]
-            write = replica.look(name, verdict, self.clock, lambda n=name: self.truth.soaked(n))
+            write = replica.look(name, verdict, lambda n=name: self.truth.soaked(n))
             if write:
                 yield write
 

@@ -249,9 +249,9 @@ class ServesOlderRoutes(Link):
     """The server takes no notice of what a proxy says to have seen."""
 
     def turn(self, event: StreamEvent) -> None:
-        self.stream = replace(self.stream, seen=0)
+        self.stream = self.stream._replace(seen=0)
         super().turn(event)
-        self.stream = replace(self.stream, seen=0)
+        self.stream = self.stream._replace(seen=0)
 
 
 class KeepsItToItself(Link):
@@ -266,8 +266,8 @@ class DoesNotWait(Link):
     """The server forgets what it has sent and nobody has acknowledged."""
 
     def turn(self, event: StreamEvent) -> None:
-        lanes = {url: replace(lane, pending=None) for url, lane in self.stream.lanes.items()}
-        self.stream = replace(self.stream, lanes=lanes)
+        lanes = {url: lane._replace(pending=None) for url, lane in self.stream.lanes.items()}
+        self.stream = self.stream._replace(lanes=lanes)
         super().turn(event)
 
 
@@ -275,8 +275,8 @@ class RepeatsTheRefused(Link):
     """The server forgets what a proxy has refused."""
 
     def turn(self, event: StreamEvent) -> None:
-        lanes = {url: replace(lane, refused=frozenset(), rejected=None) for url, lane in self.stream.lanes.items()}
-        self.stream = replace(self.stream, lanes=lanes)
+        lanes = {url: lane._replace(refused=frozenset(), rejected=None) for url, lane in self.stream.lanes.items()}
+        self.stream = self.stream._replace(lanes=lanes)
         super().turn(event)
 
 

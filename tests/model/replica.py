@@ -60,6 +60,7 @@ class Replica:
     parts: Parts
     witness: Witness
     archive: MemoryStore
+    clock: Clock
     token: int = 0
     view: View = field(init=False)
     world: World = field(default_factory=World)
@@ -108,14 +109,14 @@ class Replica:
 
     # Deciding.
 
-    def look(self, name: str, verdict: Verdict, clock: Clock, soaked: Callable[[], float]) -> Write | None:
+    def look(self, name: str, verdict: Verdict, soaked: Callable[[], float]) -> Write | None:
         """One look at one rollout: what it wants to write, if anything."""
         state = self.view.services[name]
         if state.rollout is None or not state.rollout.running:
             self.sessions.pop(name, None)
             return None
         around = Surroundings(self.view.freezes, self.sync(name))
-        at, now = clock.monotonic(), clock.wall()
+        at, now = self.clock.monotonic(), self.clock.wall()
         session, told, decision = self.parts.weigh(state, self._session(state), verdict, at, around, now)
         self.sessions[name] = session
         if decision.holds:
@@ -136,7 +137,7 @@ class Replica:
         except StoreError:
             return None
         if write.session and write.change.state:
-            session = entered(write.session, write.change.state)
+            session = entered(write.session, write.change.state, self.clock.monotonic())
             self.sessions[write.change.service] = session
             if not self.forgetful:
                 self.save(write.change.service)

@@ -116,6 +116,7 @@ def test_a_flood_is_summed_up() -> None:
     assert title == "CRITICAL: rollback scorer and 999 more"
     assert [text.split()[1] for text in lines[:-1]] == ["proxy_refused"] * 8 + ["rollback", "blind"]
     assert lines[-1] == "... and 990 lines more: `haldane events` has them all"
+    assert message(flood[:11])[1].endswith("... and 1 line more: `haldane events` has them all")
 
 
 def test_what_others_say_stays_on_its_line() -> None:

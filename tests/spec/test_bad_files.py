@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from controller.core.sections import MAX_VIOLATIONS
 from controller.core.specfile import read_service
 from controller.core.yamltree import MAX_BYTES
 from tests.spec.files import END, GOOD, LINE, file
@@ -335,72 +334,6 @@ def test_each_mistake_is_told_with_its_field_and_line(bad: Bad) -> None:
     assert bad.told in found.message
     assert len(linted.violations) == 1, linted.violations
     assert len(str(found)) < 600
-
-
-def test_every_mistake_is_told_at_once() -> None:
-    """An operator corrects a file in one go: all violations come together, by line, the contradictions too."""
-    text = file(
-        "  errors: {ratio: 0}",
-        "timeot: 5s",
-        service="service: Scorer",
-        listen="listen: {port: 0}",
-        stable="stable: v3",
-        steps="  steps: [50%, 5%, 0%]",
-        dwell="  dwell: soon",
-    )
-    assert [(v.line, v.field) for v in read_service(text).violations] == [
-        (LINE["service"], "service"),
-        (LINE["listen"], "listen.port"),
-        (LINE["stable"], "stable"),
-        (LINE["steps"], "policy.steps[2]"),
-        (LINE["dwell"], "policy.dwell"),
-        (END, "policy.errors.ratio"),
-        (END + 1, "timeot"),
-    ]
-
-
-def test_a_missing_file_part_is_told_for_every_part() -> None:
-    """A file with a name alone is told all that is missing."""
-    assert {(v.field, v.message) for v in read_service("service: scorer\n").violations} == {
-        ("listen", "is missing"),
-        ("versions", "is missing"),
-        ("stable", "is missing"),
-    }
-
-
-def test_lines_count_in_long_form_too() -> None:
-    """The line is that of the value itself, however the file is laid out."""
-    text = file(steps="  steps:\n    - 5%\n    - 0%", v1="  v1:\n    endpoints:\n      - a:1\n      - b:0")
-    assert [(v.line, v.field) for v in read_service(text).violations] == [
-        (7, "versions.v1.endpoints[1]"),
-        (13, "policy.steps[1]"),
-    ]
-
-
-def test_violations_without_end_are_counted() -> None:
-    """A hundred are told, the rest are a number."""
-    found = read_service("".join(f"k{n}: 1\n" for n in range(5000)) + file()).violations
-    assert len(found) == MAX_VIOLATIONS + 1
-    assert found[-1].message == f"and {5000 - MAX_VIOLATIONS} violations more"
-
-
-def test_a_laughing_billion_is_refused_at_the_first_anchor() -> None:
-    """Ten lines that mean a gigabyte are read as ten lines."""
-    lines = ['a0: &a0 ["lol"]', *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))]
-    found = read_service("\n".join(lines)).violations
-    assert "anchors such as &a0" in found[0].message
-
-
-def test_the_largest_files_are_read_or_refused() -> None:
-    """At 256 KiB, whatever their shape, there is an answer: what takes a time that grows faster would not end."""
-    for text in (
-        file() + "#" * (MAX_BYTES - 1000),
-        file() + "x: [" + "1, " * (MAX_BYTES // 3 - 1000),
-        "".join(f"k{n}: 1\n" for n in range(20_000)),
-        "{" + "".join(f"k{n}, " for n in range(20_000)),
-    ):
-        linted = read_service(text)
-        assert linted.service or linted.violations
 
 
 def test_the_rows_begin_with_a_right_file() -> None:

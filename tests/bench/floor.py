@@ -1,0 +1,67 @@
+"""The least that grpc.aio takes for a step, if nothing had to be thought of, and how fast the machine is just now.
+
+A machine that others share changes its speed from minute to minute. Ratios to these two stay.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import grpc
+
+from controller.xds.connection import EOF, Context
+from controller.xds.observer import Observer
+from controller.xds.server import ADS
+from controller.xds.snapshot import RDS
+from controller.xds.stream import Reply
+from controller.xds.wire import write_delta_reply, write_reply
+from controller.xds.world import World
+from tests.xds.worlds import service, view
+
+
+class Floor:
+    """A bare handler on grpc.aio: one coroutine for each stream writes the bytes it is given and reads the answer."""
+
+    def __init__(self, observer: Observer, kind: str) -> None:
+        self._observer = observer
+        self._kind = kind
+        self._world = World()
+        self._news: list[asyncio.Event] = []
+        self.publish(1)
+
+    def publish(self, number: int) -> None:
+        """Send everybody the bytes that the controller sends for the step of that number."""
+        self._world.turn(view(number, service(canary=("v2", 500 + number))))
+        snapshot = self._world.snapshot("edge")
+        assert snapshot
+        tables = snapshot.catalogue(RDS)
+        reply = Reply(RDS, tables.version, str(number), tuple(tables.listed.values()))
+        self._body = (write_delta_reply if self._kind == "delta" else write_reply)(reply, "haldane")
+        for news in self._news:
+            news.set()
+
+    def handlers(self) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":
+        """For a port."""
+        method = grpc.stream_stream_rpc_method_handler(self._serve)
+        names = ("StreamAggregatedResources", "DeltaAggregatedResources")
+        return (grpc.method_handlers_generic_handler(ADS, dict.fromkeys(names, method)),)
+
+    async def _serve(self, _requests: object, context: Context) -> None:
+        news = asyncio.Event()
+        self._news.append(news)
+        await context.read()
+        while True:
+            await context.write(self._body)
+            if await context.read() is EOF:
+                return
+            self._observer.acknowledged("", "edge", RDS, 0.0)
+            await news.wait()
+            news.clear()
+
+
+def multiplications() -> float:
+    """Microseconds of CPU that a loop of a thousand multiplications takes now."""
+    start, total = time.thread_time(), 0.0
+    for number in range(100_000):
+        total += number * 1.5
+    return (time.thread_time() - start) * 1e6 / 100

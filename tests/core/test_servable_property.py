@@ -1,0 +1,82 @@
+"""What `servable` leaves can be served together, whatever moves where, and nobody loses a place to a newcomer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.core.routing import RoutingError, clashes, servable, serve
+from controller.core.spec import Listen
+from controller.core.view import ServiceState, View
+from tests.core.values import service
+
+PLACES = st.fixed_dictionaries(
+    {
+        "listen": st.builds(
+            Listen,
+            address=st.sampled_from(["127.0.0.1", "127.0.0.2", "0.0.0.0"]),
+            port=st.sampled_from([10000, 10001]),
+        ),
+        "hosts": st.sampled_from([("*",), ("x.example",), ("x.example", "y.example")]),
+        "prefix": st.sampled_from(["/", "/v1/"]),
+        "fleets": st.sampled_from([(), ("edge",), ("core",)]),
+    }
+)
+"""Few enough that services meet often."""
+STABLE = st.sampled_from(["v1", "v2", "v1", "gone"])
+"""With one that cannot be routed."""
+ROWS = st.none() | st.just("not JSON") | st.tuples(PLACES, STABLE)
+"""What a view says of a service: nothing, what cannot be read, or its place and stable version."""
+VIEWS = st.lists(st.fixed_dictionaries(dict.fromkeys("abcd", ROWS)), min_size=1, max_size=4)
+
+Services = Mapping[str, ServiceState]
+
+
+def read(rows: dict[str, Any], before: Services) -> View:
+    """The view of those rows; a service that says the same as before is the same object, as a store gives it."""
+    states, broken = {}, {}
+    for name, row in rows.items():
+        if isinstance(row, str):
+            broken[name] = row
+        elif row:
+            place, stable = row
+            state = ServiceState(spec=service(name=name, **place), source="", stable=stable, revision=7)
+            states[name] = before[name] if before.get(name) == state else state
+    return View("store", 7, states, (), broken)
+
+
+def routable(state: ServiceState) -> bool:
+    """Whether it can be served by itself."""
+    try:
+        serve(state)
+    except RoutingError:
+        return False
+    return True
+
+
+def place(state: ServiceState) -> tuple[object, ...]:
+    """What it claims."""
+    return state.spec.listen, state.spec.hosts, state.spec.prefix, state.spec.fleets
+
+
+@given(VIEWS)
+def test_nothing_clashes_and_nobody_is_displaced(steps: list[dict[str, Any]]) -> None:
+    """View after view, each upon what was served of the one before."""
+    before: Services = {}
+    for rows in steps:
+        view = read(rows, before)
+        good, problems = servable(view, before)
+        served = good.services
+        assert not clashes(served.values())
+        assert all(map(routable, served.values()))
+        for name, state in view.services.items():
+            assert (served.get(name) is state) != (name in problems), "served as it stands, or told why not"
+            if name in before and place(before[name]) == place(state):
+                assert served[name] is (state if routable(state) else before[name])
+        for name in view.broken.keys() & before.keys():
+            assert served[name] is before[name]
+        known = {name: state for name, state in view.services.items() if name in before}
+        alone, _ = servable(View("store", 7, known, (), view.broken), before)
+        assert dict(alone.services) == {name: state for name, state in served.items() if name in before}
+        before = served
