@@ -143,7 +143,7 @@ class Operations:
         command = replace(command, reason=_checked_reason(command.reason), rollout_id=uuid.uuid4().hex)
         if command.force and not command.reason:
             raise invalid([Violation("reason", "a forced rollback needs a reason")])
-        fingerprint = fingerprint_of("act", service, command.verb, command.canary, str(command.force))
+        fingerprint = fingerprint_of("act", service, command.verb, command.canary, str(command.force), *_meant(command))
         if done := await self._done(request_id, fingerprint):
             return await self._stored(service, done)
         attempts = RETRIES if command.verb is Verb.ROLLBACK else 1
@@ -281,7 +281,8 @@ class Operations:
         except Frozen as frozen:
             raise Refusal(Code.FROZEN, str(frozen)) from frozen
         except Conflict as conflict:
-            raise Refusal(Code.CONFLICT, f"somebody else was faster: {conflict}") from conflict
+            told = await self._came_between(change) or str(conflict)
+            raise Refusal(Code.CONFLICT, f"somebody else was faster: {told}") from conflict
         except ReusedId as reused:
             raise Refusal(Code.REQUEST_ID_REUSED, str(reused)) from reused
         except NotWritten as lost:
@@ -289,6 +290,18 @@ class Operations:
         except StoreLost as lost:
             told = f"not durable yet, perhaps later: {lost}. The same request with request_id {change.id} tells"
             raise Refusal(Code.NOT_DURABLE, told) from lost
+
+    async def _came_between(self, change: Change) -> str:
+        """What happened to the service last since the change was decided on; empty if that is not known."""
+        if change.expects is None:
+            return ""
+        try:
+            # Each line's number is the revision that it made.
+            lines = await self._store.events(service=change.service, after=change.expects)
+        except StoreLost:
+            return ""
+        of_it = [line.entry for line in lines if line.entry.service == change.service]
+        return f"{of_it[-1].kind} by {of_it[-1].who}, {of_it[-1].why or 'without a reason'}" if of_it else ""
 
     async def _stored(self, service: str, revision: int) -> ServiceState:
         """The state as the store has it now, at `revision` or later."""
@@ -299,6 +312,11 @@ class Operations:
         if view.revision < revision:
             raise Refusal(Code.NOT_DURABLE, f"the store went back from revision {revision} to {view.revision}")
         return find(view, service)
+
+
+def _meant(command: Command) -> tuple[str, ...]:
+    """For the fingerprint, which without these is what it was before commands had them: ids of then are known."""
+    return (command.meant, str(command.weight)) if command.meant or command.weight else ()
 
 
 def _nothing_to_lift(view: View, scopes: Sequence[str]) -> str:

@@ -128,19 +128,19 @@ class Rollouts:
 
     async def pause(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
         """Let automation hold; protection stays on."""
-        return await self._act(request, Command(Verb.PAUSE, request.reason), who)
+        return await self._act(request, _command(Verb.PAUSE, request), who)
 
     async def resume(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
         """Let automation go on."""
-        return await self._act(request, Command(Verb.RESUME, request.reason), who)
+        return await self._act(request, _command(Verb.RESUME, request), who)
 
     async def approve(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
         """Say yes to the next share."""
-        return await self._act(request, Command(Verb.APPROVE, request.reason), who)
+        return await self._act(request, _command(Verb.APPROVE, request), who)
 
     async def promote(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
         """All traffic to the canary, now."""
-        return await self._act(request, Command(Verb.PROMOTE, request.reason), who)
+        return await self._act(request, _command(Verb.PROMOTE, request), who)
 
     async def rollback(self, request: pb.RollbackRequest, who: str) -> pb.Rollout:
         """All traffic to the stable, now."""
@@ -148,11 +148,11 @@ class Rollouts:
 
     async def divert(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
         """All traffic to the declared fallback, now."""
-        return await self._act(request, Command(Verb.DIVERT, request.reason), who)
+        return await self._act(request, _command(Verb.DIVERT, request), who)
 
     async def restore(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
         """The traffic back from the fallback."""
-        return await self._act(request, Command(Verb.RESTORE, request.reason), who)
+        return await self._act(request, _command(Verb.RESTORE, request), who)
 
     async def get(self, request: pb.GetRolloutRequest, _who: str) -> pb.Rollout:
         """A service's rollout; IDLE if there never was one."""
@@ -279,6 +279,10 @@ class Ledger:
                     read = revision if len(lines) < PAGE else read
                 if read == revision:
                     seen = await self._watches.news(seen)
+
+
+def _command(verb: Verb, request: pb.RolloutRequest) -> Command:
+    return Command(verb, request.reason, meant=request.canary, weight=request.weight)
 
 
 def _news_in(message: pb.Rollout, sent: pb.Rollout) -> bool:

@@ -6,6 +6,7 @@ from controller.cli.client import Client
 from controller.cli.invocation import Invocation, act_options
 from controller.cli.output import plain, print_json
 from controller.cli.words import rollout_line
+from controller.core.units import parse_share, to_parts
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 
@@ -50,11 +51,42 @@ def _act(name: str, method: str, summary: str) -> click.Command:
 
 pause = _act("pause", "Pause", "Hold automation where it is; protection stays on: harm still rolls back.")
 resume = _act("resume", "Resume", "Let automation go on where it was paused.")
-approve = _act("approve", "Approve", "Say yes to the next share, where the policy asks a person.")
+
+
+@click.command()
+@click.argument("service")
+@click.option(
+    "--to", "share", default="", metavar="SHARE", help="Only if it is this share that waits for a yes, such as 50%."
+)
+@click.option("--canary", default="", metavar="VERSION", help="Only if it is this version that rolls out.")
+@act_options
+@click.pass_obj
+def approve(call: Invocation, service: str, share: str, canary: str, reason: str, request_id: str) -> None:
+    """Say yes to the next share, where the policy asks a person.
+
+    With --to and --canary a yes that comes late is a yes to nothing else.
+    """
+    request = pb.RolloutRequest(
+        service=service, reason=reason, request_id=request_id, canary=canary, weight=_weight(share)
+    )
+    with Client(call.admin) as client:
+        _show(call, client.ask("Rollouts/Approve", request, pb.Rollout))
+
+
 promote = _act("promote", "Promote", "Send all traffic to the canary now, without further evidence.")
 
 divert = _act("divert", "Divert", "Send all traffic to the fallback that the service file declares.")
 restore = _act("restore", "Restore", "Take the traffic back from the fallback.")
+
+
+def _weight(share: str) -> int:
+    try:
+        weight = to_parts(parse_share(share)) if share else 0
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--to") from None
+    if share and not weight:
+        raise click.BadParameter("a share above 0% is needed", param_hint="--to")
+    return weight
 
 
 def _show(call: Invocation, rollout: pb.Rollout) -> None:

@@ -170,13 +170,17 @@ function watched(service) {
     ...service.stable_reasons.map((text) => element("p", { class: "ground" }, text))];
 }
 
+function next(service) {
+  return percent(service.steps[service.step + 1] ?? ALL);
+}
+
 function possible(service) {
   const acts = [`haldane watch ${service.name}`, `haldane explain ${service.name}`];
   const frozen = service.freezes.some((freeze) => freeze.mode === "freeze");
   if (service.running) acts.push(`haldane rollback ${service.name}${frozen ? " --force" : ""} --reason "..."`);
   if (service.running && service.phase === "PAUSED") acts.push(`haldane resume ${service.name}`);
   else if (service.running) acts.push(`haldane pause ${service.name} --reason "..."`);
-  if (service.phase === "AWAITING_APPROVAL") acts.push(`haldane approve ${service.name} --reason "..."`);
+  if (service.phase === "AWAITING_APPROVAL") acts.push(`haldane approve ${service.name} --canary ${service.canary} --to ${next(service)} --reason "..."`);
   if (service.diverted) acts.push(`haldane restore ${service.name} --reason "..."`);
   if (!service.running && !frozen) acts.push(`haldane start ${service.name} --canary VERSION --reason "..."`);
   return acts;

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from controller.core.decision import Decision, Kind, forward, move
-from controller.core.errors import Code, Refusal
+from controller.core.errors import Code, Refusal, Violation, invalid
 from controller.core.guard import Act
 from controller.core.rollout import Event, Phase, Rollout
+from controller.core.units import format_parts
 from controller.core.view import ServiceState
 
 
@@ -26,13 +27,19 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """An operator's command. `canary` and `rollout_id` are for START, `force` for ROLLBACK."""
+    """An operator's command. `canary` and `rollout_id` are for START, `force` for ROLLBACK.
+
+    `meant` is the canary that PAUSE, RESUME, APPROVE or PROMOTE is said of, `weight` the share that APPROVE says yes
+    to: if it is another one by now, the command is refused. Empty and 0: whichever it is.
+    """
 
     verb: Verb
     reason: str
     canary: str = ""
     rollout_id: str = ""
     force: bool = False
+    meant: str = ""
+    weight: int = 0
 
 
 def obey(state: ServiceState, command: Command, now: float, *, stable_void: bool = False) -> Decision:
@@ -40,6 +47,7 @@ def obey(state: ServiceState, command: Command, now: float, *, stable_void: bool
 
     `stable_void`: stable is known to have no healthy endpoint.
     """
+    _check_meant(command)
     if command.verb is Verb.START:
         return _start(state, command, now)
     if command.verb is Verb.DIVERT:
@@ -53,6 +61,11 @@ def obey(state: ServiceState, command: Command, now: float, *, stable_void: bool
         return _roll_back(state, rollout, command, now, stable_void=stable_void)
     if not rollout.running:
         raise Refusal(Code.NO_ROLLOUT, f"no rollout of {state.name} is running: the last one is {rollout.phase}")
+    if command.meant and command.meant != rollout.canary:
+        told = (
+            f"{command.verb} was meant for {command.meant}, and the rollout of {state.name} is {rollout.canary}'s now"
+        )
+        raise Refusal(Code.CONFLICT, told)
     why = command.reason or f"{command.verb} by an operator"
     match command.verb:
         case Verb.PAUSE if rollout.can(Event.PAUSE):
@@ -60,12 +73,26 @@ def obey(state: ServiceState, command: Command, now: float, *, stable_void: bool
         case Verb.RESUME if rollout.can(Event.RESUME):
             return move(state, rollout, Event.RESUME, Kind.RESUMED, Act.ADVANCE, why, now)
         case Verb.APPROVE if rollout.phase is Phase.AWAITING_APPROVAL:
+            if command.weight and command.weight != rollout.next_weight:
+                meant, asked = format_parts(command.weight), format_parts(rollout.next_weight)
+                raise Refusal(Code.CONFLICT, f"{meant} was approved, and {state.name} asks for {asked} now")
             return forward(state, rollout, why, now, Kind.APPROVED)
         case Verb.PROMOTE if rollout.can(Event.FINISH):
             return move(state, rollout, Event.FINISH, Kind.PROMOTING, Act.ADVANCE, why, now)
         case Verb.PROMOTE if rollout.can(Event.BAKED):
             return move(state, rollout, Event.BAKED, Kind.PROMOTED, Act.ADVANCE, why, now)
     raise Refusal(Code.NOT_POSSIBLE, f"{command.verb} is not possible while {state.name} is {rollout.phase}")
+
+
+def _check_meant(command: Command) -> None:
+    """Refuse what a command names and nobody would compare: it would be a promise that is not kept."""
+    wrong = []
+    if command.meant and command.verb in (Verb.DIVERT, Verb.RESTORE):
+        wrong.append(Violation("canary", f"{command.verb} takes no canary"))
+    if command.weight and command.verb is not Verb.APPROVE:
+        wrong.append(Violation("weight", f"{command.verb} takes no weight; approve does"))
+    if wrong:
+        raise invalid(wrong)
 
 
 def divert(state: ServiceState, why: str, now: float) -> Decision:

@@ -45,15 +45,20 @@ def service_file(name: str = "scorer", port: int = 10000) -> str:
 
 class LosableStore(MemoryStore):
     """A store that can go away and come back. While `mute` is set, an act is applied but its answer is lost; while it
-    is `hung`, its ledger does not answer."""
+    is `hung`, its ledger does not answer. With `together`, so many readers see the same before anybody acts on it."""
 
     away = False
     hung = False
     mute = False
+    together: asyncio.Barrier | None = None
 
     async def load(self) -> View:
         self._answer()
-        return await super().load()
+        view = await super().load()
+        if self.together:
+            await self.together.wait()
+            self.together = None
+        return view
 
     async def command(self, change: Change) -> int:
         self._answer()

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+from controller.core.changes import fingerprint_of
 from controller.core.decision import Sync
 from controller.core.verdict import Outcome, Reason, Verdict
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
@@ -186,3 +187,15 @@ async def test_a_retry_with_the_same_request_id_does_nothing_more(served: Doors)
     again = await served.api.rollouts.StartCanary(asked)
     assert (again.id, again.revision) == (first.id, first.revision)
     assert len((await served.api.ledger.ListEvents(pb.ListEventsRequest())).events) == 2
+
+
+async def test_a_request_id_belongs_to_what_was_meant(served: Doors) -> None:
+    """A retry that means another canary is another request; one that names none is what it was before it could."""
+    await served.api.rollouts.StartCanary(pb.StartCanaryRequest(service="scorer", canary="v2"))
+    await served.api.rollouts.Pause(pb.RolloutRequest(service="scorer", request_id="p-1"))
+    applied = await served.store.applied("p-1")
+    assert applied
+    assert applied.fingerprint == fingerprint_of("act", "scorer", "pause", "", "False")
+    with refused() as told:
+        await served.api.rollouts.Pause(pb.RolloutRequest(service="scorer", request_id="p-1", canary="v2"))
+    assert told.reason == "REQUEST_ID_REUSED"

@@ -81,6 +81,13 @@ NOES = {
     "rollback twice": No(act("Rollback"), PRECONDITION, "NO_ROLLOUT", "ROLLING_BACK", after=(start, act("Rollback"))),
     "resume of what is not paused": No(act("Resume"), PRECONDITION, "NOT_POSSIBLE", "WARMING", after=(start,)),
     "approve where nobody asked": No(act("Approve"), PRECONDITION, "NOT_POSSIBLE", "WARMING", after=(start,)),
+    "promote of another canary": No(
+        act("Promote", canary="v9"), grpc.StatusCode.ABORTED, "CONFLICT", "meant for v9", after=(start,)
+    ),
+    "a share for a promotion": No(
+        act("Promote", weight=5000), INVALID, "INVALID", "weight", after=(start,), field="weight"
+    ),
+    "a canary for the fallback": No(act("Divert", canary="v2"), INVALID, "INVALID", "canary", field="canary"),
     "start while one runs": No(
         lambda api: api.rollouts.StartCanary(pb.StartCanaryRequest(service="scorer", canary="v2")),
         PRECONDITION,

@@ -1,5 +1,8 @@
 """What an operator's command does: a table over every phase, and what is refused."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from controller.core.commands import Command, Verb, obey
@@ -60,6 +63,49 @@ def test_every_phase_and_verb_is_in_the_table() -> None:
     assert {(p, v) for p, v, _ in CELLS} == {
         (p, v) for p in Phase for v in Verb if v not in (Verb.DIVERT, Verb.RESTORE)
     }
+
+
+MEANT = [
+    (Verb.APPROVE, "v2", 5000, None),
+    (Verb.APPROVE, "", 5000, None),
+    (Verb.APPROVE, "v2", 0, None),
+    (Verb.APPROVE, "v2", 2500, "25% was approved, and scorer asks for 50% now"),
+    (Verb.APPROVE, "v3", 5000, "approve was meant for v3, and the rollout of scorer is v2's now"),
+    (Verb.PROMOTE, "v2", 0, None),
+    (Verb.PROMOTE, "v3", 0, "promote was meant for v3, and the rollout of scorer is v2's now"),
+    (Verb.PAUSE, "v3", 0, "pause was meant for v3, and the rollout of scorer is v2's now"),
+]
+
+
+@pytest.mark.parametrize(("verb", "canary", "weight", "told"), MEANT)
+def test_what_was_said_to_another_canary_or_share_is_refused(
+    verb: Verb, canary: str, weight: int, told: str | None
+) -> None:
+    """A yes that comes late is a yes to nothing else: what happened meanwhile is told."""
+    state = state_in(Phase.AWAITING_APPROVAL)
+    command = Command(verb, "yes", meant=canary, weight=weight)
+    if told is None:
+        assert obey(state, command, NOW).state != state
+        return
+    with pytest.raises(Refusal) as refused:
+        obey(state, command, NOW)
+    assert (refused.value.code, refused.value.message) == (Code.CONFLICT, told)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "field"),
+    [
+        (Verb.PROMOTE, {"weight": 5000}, "weight"),
+        (Verb.PAUSE, {"weight": 5000}, "weight"),
+        (Verb.DIVERT, {"meant": "v2"}, "canary"),
+        (Verb.RESTORE, {"meant": "v2"}, "canary"),
+    ],
+)
+def test_what_nobody_would_compare_is_refused(verb: Verb, words: Mapping[str, Any], field: str) -> None:
+    """A condition that the act does not know is an error, and not silently no condition."""
+    with pytest.raises(Refusal) as refused:
+        obey(state_in(Phase.PROGRESSING), Command(verb, "yes", **words), NOW)
+    assert [violation.field for violation in refused.value.violations] == [field]
 
 
 MOVES = [

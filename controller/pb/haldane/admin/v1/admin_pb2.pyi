@@ -137,14 +137,18 @@ class WatchRolloutRequest(_message.Message):
     def __init__(self, service: _Optional[str] = ...) -> None: ...
 
 class RolloutRequest(_message.Message):
-    __slots__ = ("service", "reason", "request_id")
+    __slots__ = ("service", "reason", "request_id", "canary", "weight")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CANARY_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
     service: str
     reason: str
     request_id: str
-    def __init__(self, service: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    canary: str
+    weight: int
+    def __init__(self, service: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., canary: _Optional[str] = ..., weight: _Optional[int] = ...) -> None: ...
 
 class RollbackRequest(_message.Message):
     __slots__ = ("service", "reason", "request_id", "force")
