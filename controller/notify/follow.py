@@ -66,6 +66,7 @@ class Notifications:
         self._observatory = observatory
         self._clock = clock
         self._meter = meter
+        self._began = observatory.view().revision
 
     async def run(self, audiences: Sequence[Audience]) -> None:
         """Tell them, for ever. A fault with one of them ends nothing."""
@@ -101,14 +102,18 @@ class Notifications:
                 await self._attempt(audience, (), lost)
 
     async def _begin(self, audience: Audience) -> int:
-        """Where the audience was; at the end of the ledger if it is new, since the past is no news."""
+        """Where the audience was; if it is new, where the ledger was when this controller began: the past is no news,
+        and what has come since is."""
         position = await self._cursors.load_cursor(audience.name)
         if position is None:
             position = 0
-            while lines := await self._store.events(after=position, limit=PAGE):
-                position = lines[-1].sequence
+            while past := [line for line in await self._store.events(after=position, limit=PAGE) if self._past(line)]:
+                position = past[-1].sequence
             await self._cursors.save_cursor(audience.name, position)
         return position
+
+    def _past(self, line: LedgerLine) -> bool:
+        return line.revision <= self._began
 
     async def _news(self, seen: int, patience: float | None) -> None:
         """Wait until the ledger can have grown, or until patience is over."""

@@ -49,6 +49,15 @@ async def test_a_new_audience_is_not_told_the_past() -> None:
         await heard(ops, "new")
 
 
+async def test_what_happens_before_a_new_audience_has_found_its_place_is_told() -> None:
+    """The past ends when the controller begins, not when the audience has got round to looking."""
+    ledger, ops = Ledger(), Hearer()
+    ledger.write("past")
+    async with ledger.followed(ops):
+        ledger.write("at once")
+        await heard(ops, "at once")
+
+
 async def test_a_restart_goes_on_where_it_was() -> None:
     """What was written while nobody told it is told after the restart; what was told is not told again."""
     ledger, before, after = Ledger(), Hearer(), Hearer()
