@@ -18,7 +18,7 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _STOP_WITHIN = 5.0
 """Seconds that a child gets to end after SIGTERM."""
-_PORTS = range(20_000, 32_000)
+PORTS = range(20_000, 32_000)
 """Below the ports that Linux gives to outgoing connections, so that none of those takes one before we bind it."""
 
 
@@ -117,11 +117,11 @@ def surroundings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("HALDANE_")}
 
 
-def free_ports(count: int) -> list[int]:
+def free_ports(count: int, among: range = PORTS) -> list[int]:
     """That many ports of 127.0.0.1 on which nobody listens now."""
     found: list[int] = []
     # From the system and not from the seed: processes that were seeded alike must not pick the same ports.
-    for port in random.SystemRandom().sample(_PORTS, k=len(_PORTS)):
+    for port in random.SystemRandom().sample(among, k=len(among)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
@@ -129,7 +129,7 @@ def free_ports(count: int) -> list[int]:
                 found.append(port)
         if len(found) == count:
             return found
-    raise OSError(f"fewer than {count} free ports between {_PORTS.start} and {_PORTS.stop}")
+    raise OSError(f"fewer than {count} free ports between {among.start} and {among.stop}")
 
 
 def _die_with(parent: int) -> Callable[[], None] | None:

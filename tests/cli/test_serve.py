@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.demo.processes import free_ports
 from tests.admin.doors import service_file
 from tests.cli.desk import WITHIN, eventually
+from tests.support.process import free_port
 
 # A dozen processes one after the other: on a machine with far more to do than it has cores for that takes minutes.
 pytestmark = pytest.mark.timeout(300)
@@ -24,7 +24,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """The settings of one controller of the test's own."""
-    xds, admin, http = (f"127.0.0.1:{port}" for port in free_ports(3))
+    xds, admin, http = (f"127.0.0.1:{free_port()}" for _ in range(3))
     plain = {name: value for name, value in os.environ.items() if not name.startswith("HALDANE_")}
     listens = {"HALDANE_XDS_LISTEN": xds, "HALDANE_ADMIN_LISTEN": admin, "HALDANE_HTTP_LISTEN": http}
     return {**plain, **listens, "HALDANE_STORE": f"sqlite:{tmp_path / 'state.db'}"}

@@ -10,7 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from controller.demo.processes import Child, Children, children, free_ports
+from controller.demo.processes import Child, Children, children
+from tests.support.process import free_port
 
 READY_WITHIN = 30.0
 
@@ -47,7 +48,7 @@ def start_server(group: Children) -> Start:
     """Starts a model server with that fault, and waits until it is ready."""
 
     def start(fault: str) -> Server:
-        port = free_ports(1)[0]
+        port = free_port()
         words = ["--port", str(port), "--version", "v7", "--fault", fault]
         child = group.start(f"{fault}-{port}", [sys.executable, "-m", "controller.demo.model_server", *words])
         url = f"http://127.0.0.1:{port}"

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from controller.demo.load import NOBODY, Answer, Load, flows, real_inputs
-from controller.demo.processes import free_ports
+from tests.support.process import free_port
 
 
 class Service:
@@ -35,7 +35,7 @@ class Service:
 @pytest.fixture
 async def service() -> AsyncIterator[tuple[Service, str]]:
     """A running service and its address."""
-    service, port = Service(), free_ports(1)[0]
+    service, port = Service(), free_port()
     app = web.Application()
     app.router.add_post("/", service.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -86,7 +86,7 @@ async def test_no_answer_is_an_outcome_too(service: tuple[Service, str]) -> None
     patient = Load(service[1], [b"{}"], rate=20, timeout=0.2)
     await patient.run(0.1)
     assert [(a.version, a.outcome, a.status) for a in patient.answers] == [(NOBODY, "timeout", 0)] * 2
-    alone = Load(f"http://127.0.0.1:{free_ports(1)[0]}/", [b"{}"], rate=20)
+    alone = Load(f"http://127.0.0.1:{free_port()}/", [b"{}"], rate=20)
     await alone.run(0.1)
     assert [(a.version, a.outcome, a.status) for a in alone.answers] == [(NOBODY, "broken", 0)] * 2
 

@@ -4,14 +4,18 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 
-from controller.demo.processes import Child, Children, free_ports
+from controller.demo.processes import PORTS, Child, Children, free_ports
 
 _given: set[int] = set()
+_OURS = PORTS[
+    int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+]
+"""Tests that run side by side have ports of their own: between choosing a port and listening there, another may."""
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 on which nobody listens now; never the same one twice, since it may not be bound yet."""
-    port = next(port for port in free_ports(len(_given) + 1) if port not in _given)
+    port = next(port for port in free_ports(len(_given) + 1, _OURS) if port not in _given)
     _given.add(port)
     return port
 
