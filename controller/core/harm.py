@@ -188,8 +188,8 @@ def _bet_on_errors(plan: Plan, after: Evidence, name: str, null: Null, block: Bl
     if allowed >= MOST_ALLOWED:
         return
     most, beyond = allowed * MOST_GAIN, (0.97 + allowed) / 2
-    wanted = [allowed + more for more, _ in ALTERNATIVES_OF[name]]
-    targets = [(p if p < most else most) if p < 0.97 or most < 0.97 else beyond for p in wanted]
+    wanted = [min(allowed + more, most) for more, _ in ALTERNATIVES_OF[name]]
+    targets = [p if p < 0.97 else beyond for p in wanted]
     r = n_c / n_s if n_s else 0.0
     _bet(plan, after, name, e_values(null, q, targets, r, (n_c, x_c, n_s, x_s)))
 

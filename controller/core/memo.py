@@ -1,6 +1,7 @@
 """Results remembered by the very value that they are of."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import TypeVar
 
 V = TypeVar("V")
@@ -16,6 +17,7 @@ def by_identity(function: Callable[[V], R]) -> Callable[[V], R]:
     """
     known: dict[int, tuple[V, R]] = {}
 
+    @wraps(function)
     def remembered(value: V) -> R:
         found = known.get(id(value))
         if found is None:  # the value is kept beside its result, so its id is not given to another one
@@ -24,5 +26,4 @@ def by_identity(function: Callable[[V], R]) -> Callable[[V], R]:
             found = known[id(value)] = value, function(value)
         return found[1]
 
-    remembered.__doc__ = function.__doc__
     return remembered
