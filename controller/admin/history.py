@@ -8,7 +8,7 @@ from controller.admin.messages import event_message, reason_message
 from controller.admin.requests import after_of
 from controller.core.decision import Kind
 from controller.core.errors import Code, Refusal
-from controller.core.latency import EDGES_MS
+from controller.core.latency import EDGES_MS, bucket_of
 from controller.core.readings import Counted, Gauged, Reading, Unread
 from controller.core.record import Record
 from controller.core.recording import Recording
@@ -171,11 +171,10 @@ def _reading_message(reading: Reading) -> pb.RecordedReading:
 def _sample_message(sample: Sample | None) -> pb.RecordedSample | None:
     if sample is None:
         return None
-    timed = [(number, count) for number, (_, count) in enumerate(sample.latency) if count]
     return pb.RecordedSample(
         started=sample.started,
         ok=sample.ok,
         errors=sample.errors,
-        bucket=[number for number, _ in timed],
-        count=[count for _, count in timed],
+        bucket=[bucket_of(edge) for edge, _ in sample.latency],
+        count=[count for _, count in sample.latency],
     )

@@ -16,7 +16,7 @@ from controller.cli.output import plain, print_json
 from controller.cli.words import clean, clock, event_line, span
 from controller.core.backtest import Backtest, Turn, judge_again
 from controller.core.decision import Kind
-from controller.core.latency import EDGES_MS, listed
+from controller.core.latency import EDGES_MS, UPPER, listed
 from controller.core.readings import Counted, Gauged, Reading, Unread
 from controller.core.record import Record
 from controller.core.units import counted, format_parts
@@ -83,7 +83,8 @@ def _sample(window: pb.RecordedWindow, side: str) -> Sample | None:
     if not window.HasField(side):
         return None
     told = window.stable if side == "stable" else window.canary
-    return Sample(told.started, told.ok, dict(told.errors), listed(dict(zip(told.bucket, told.count, strict=True))))
+    latency = listed(dict(zip(told.bucket, told.count, strict=True)))
+    return Sample(told.started, told.ok, dict(told.errors), latency, UPPER)
 
 
 def _document(recording: pb.Recording, records: Sequence[Record], found: Backtest) -> dict[str, Any]:

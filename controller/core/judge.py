@@ -202,8 +202,9 @@ def _renew_thresholds(policy: Policy, after: Evidence, sample: Sample | None) ->
         return
     limit = policy.latency.p99 * 1000 if policy.latency.p99 is not None else inf
     slower, at_gates = slower_than(policy, after), (1 + policy.latency.tolerance) * GATE_SLACK
-    edges = [edge for edge, _ in sample.latency] if sample else []
-    after.thresholds = after.past.thresholds(edges, slower, at_gates, limit, after.server.guess)
+    after.thresholds = after.past.thresholds(
+        sample.edges if sample else (), slower, at_gates, limit, after.server.guess
+    )
 
 
 def _verdict(policy: Policy, plan: Plan, after: Evidence, step: int) -> Verdict:

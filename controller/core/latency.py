@@ -20,24 +20,21 @@ EDGES_MS = tuple(
 
 BUCKETS = len(EDGES_MS) + 1
 
-_UPPER = (*EDGES_MS, inf)
-_NONE = [(edge, 0) for edge in _UPPER]
+UPPER = (*EDGES_MS, inf)
+"""The upper edges of all buckets, in milliseconds, rising."""
 
 Counts = Mapping[int, int]
 """Bucket -> requests in it. Buckets without requests may be absent."""
 
 
 def bucket_of(milliseconds: float) -> int:
-    """The bucket with that upper edge, or else the next wider one."""
+    """The bucket with that upper edge, or else the next wider one; the last one holds what is above all edges."""
     return bisect_left(EDGES_MS, milliseconds)
 
 
 def listed(counts: Counts) -> tuple[tuple[float, int], ...]:
-    """(upper edge, count) of every bucket, rising, the last edge infinite."""
-    buckets = _NONE.copy()
-    for number, count in counts.items():
-        buckets[number] = (_UPPER[number], count)
-    return tuple(buckets)
+    """(upper edge, count) of every bucket that holds a request, rising."""
+    return tuple([(UPPER[number], count) for number, count in sorted(counts.items()) if count])
 
 
 def quantile(counts: Counts, share: float) -> float:

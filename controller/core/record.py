@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any, NamedTuple
 
-from controller.core.latency import BUCKETS, listed
+from controller.core.latency import UPPER, bucket_of, listed
 from controller.core.readings import Reading, joined, plain, read_plain
 from controller.core.verdict import NO_ERRORS, NO_READINGS, Sample
 
@@ -97,11 +97,9 @@ def _side(sample: Sample | None) -> Side | None:
     """The buckets are those of `core.latency`, as in every window of ours."""
     if sample is None:
         return None
-    assert len(sample.latency) in (0, BUCKETS)
     counts: list[int] = []
-    for number, (_, count) in enumerate(sample.latency):
-        if count:
-            counts += (number, count)
+    for edge, count in sample.latency:
+        counts += (bucket_of(edge), count)
     return sample.started, sample.ok, sample.errors, counts
 
 
@@ -109,7 +107,8 @@ def _sample(side: Side | None) -> Sample | None:
     if side is None:
         return None
     started, ok, errors, counts = side
-    return Sample(started, ok, errors or NO_ERRORS, listed(dict(zip(counts[::2], counts[1::2], strict=True))))
+    latency = listed(dict(zip(counts[::2], counts[1::2], strict=True)))
+    return Sample(started, ok, errors or NO_ERRORS, latency, UPPER)
 
 
 def _sum(one: Side | None, other: Side | None) -> Side | None:

@@ -67,8 +67,7 @@ class Thresholds(NamedTuple):
 class Side(NamedTuple):
     """One version in an open block: answers, errors among them, and the histograms of those that were timed.
 
-    Of each report the buckets that hold an answer are kept; they are added up when the block is closed: looks are
-    many, blocks are few.
+    The reports are added up when the block is closed: looks are many, blocks are few.
     """
 
     answered: int = 0
@@ -78,9 +77,8 @@ class Side(NamedTuple):
 
     def after(self, answered: int, errors: int, latency: Histogram) -> "Side":
         """With a tick's answers."""
-        answers = tuple(filter(_COUNT, latency))
-        reports = (*self.reports, answers) if answers else self.reports
-        timed = self.timed + sum(map(_COUNT, answers))
+        reports = (*self.reports, latency) if latency else self.reports
+        timed = self.timed + sum(map(_COUNT, latency))
         grown = Side(self.answered + answered, self.errors + errors, timed, reports)
         return grown if len(reports) <= MOST_REPORTS else grown.added_up()
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from controller.core.latency import Counts, listed, quantile
+from controller.core.latency import UPPER, Counts, listed, quantile
 from controller.core.routing import cluster_name, cluster_parts
 from controller.core.verdict import Sample, Window
 
@@ -308,7 +308,7 @@ class _Cluster:
         if not self.named:
             return None
         errors = {outcome: self.outcomes[outcome] for outcome in ("5xx", "4xx")}
-        sample = Sample(self.started, self.outcomes["ok"], errors, listed(self.latency))
+        sample = Sample(self.started, self.outcomes["ok"], errors, listed(self.latency), UPPER)
         self._clear()
         return sample
 

@@ -18,14 +18,16 @@ class Sample:
     """What one version's servers did since the last tick: increments, summed over all proxies.
 
     `ok` are the answers without error; answered = ok + all errors. Error classes are `5xx` (with resets, timeouts
-    and refused connections) and `4xx`. `latency` holds (upper edge in milliseconds, count in that bucket), rising,
-    the last edge infinite; not cumulative over the edges.
+    and refused connections) and `4xx`. `latency` holds (upper edge in milliseconds, count in that bucket) of the
+    buckets that are not empty, rising; not cumulative over the edges. `edges` are the upper edges of all buckets, the
+    empty ones too, rising, as a rule the last one infinite.
     """
 
     started: int = 0
     ok: int = 0
     errors: Mapping[str, int] = field(default_factory=lambda: NO_ERRORS)
     latency: tuple[tuple[float, int], ...] = ()
+    edges: tuple[float, ...] = ()
 
     @property
     def answered(self) -> int:

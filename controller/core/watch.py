@@ -8,6 +8,7 @@ e-detector (Shiryaev-Roberts: M <- (M + 1) e, alarm at M >= A; Shin, Ramdas, Rin
 at a service whose rate is exactly at its limit raises an alarm less than once in A looks on average.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -72,13 +73,10 @@ def _detect(detectors: Sequence[float], limit: float | None, n: int, x: int) -> 
 def _slow(sample: Sample, limit: float | None) -> tuple[int, int]:
     """(answers timed, answers surely above the limit in seconds). A bucket that holds the limit counts as within."""
     total = sum(count for _, count in sample.latency)
-    if limit is None:
+    holds_it = bisect_left(sample.edges, limit * 1000) if limit is not None else len(sample.edges)
+    if holds_it == len(sample.edges):
         return total, 0
-    lower, above = 0.0, 0
-    for edge, count in sample.latency:
-        above += count if lower >= limit * 1000 else 0
-        lower = edge
-    return total, above
+    return total, sum(count for edge, count in sample.latency if edge > sample.edges[holds_it])
 
 
 def _verdict(policy: Policy, watch: Watch, now: float) -> Verdict:

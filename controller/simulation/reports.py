@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import compress
 from typing import Any
 
 from controller.core.verdict import Sample
@@ -17,6 +18,7 @@ MAX_BUCKETS = 10_000
 MAX_EDGE = 1e15
 """Milliseconds."""
 CLASSES = ("5xx", "4xx")
+Edges = tuple[float, ...]
 _SHOWN = 60
 
 
@@ -92,7 +94,7 @@ def _sample(value: Any, side: str) -> Sample | None:
         _count(value["started"], f"{side}.started"),
         _count(value["ok"], f"{side}.ok"),
         _errors(value.get("errors", {}), f"{side}.errors"),
-        _latency(value.get("latency", []), f"{side}.latency"),
+        *_latency(value.get("latency", []), f"{side}.latency"),
     )
 
 
@@ -103,45 +105,49 @@ def _errors(value: Any, field: str) -> Mapping[str, int]:
     return {name: _count(count, f"{field}.{name}") for name, count in value.items()}
 
 
-def _latency(value: Any, field: str) -> tuple[tuple[float, int], ...]:
+def _latency(value: Any, field: str) -> tuple[tuple[tuple[float, int], ...], Edges]:
+    """The buckets that are not empty, and the edges of all."""
     if not isinstance(value, list) or len(value) > MAX_BUCKETS:
         raise BadReport(field, f"a list of at most {MAX_BUCKETS} [upper edge in ms, count] is needed")
-    return _plain_buckets(value) or _checked_buckets(value, field)
+    edges, counts = _plain_buckets(value) or _checked_buckets(value, field)
+    return tuple(compress(zip(edges, counts, strict=True), counts)), edges
 
 
-def _plain_buckets(value: list[Any]) -> tuple[tuple[float, int], ...]:
-    """Buckets with nothing wrong, without a look at each by itself: most of the time goes into them. Else ()."""
+def _plain_buckets(value: list[Any]) -> tuple[Edges, tuple[int, ...]] | None:
+    """Buckets with nothing wrong, without a look at each by itself: most of the time goes into them. Else None."""
     if set(map(type, value)) != {list} or set(map(len, value)) != {2}:
-        return ()
+        return None
     edges, counts = zip(*value, strict=True)
     if set(map(type, counts)) != {int} or min(counts) < 0 or max(counts) > MAX_COUNT:
-        return ()
+        return None
     if not set(map(type, edges)) <= {int, float, type(None)}:
-        return ()
-    return tuple(zip(_rising(edges), counts, strict=False))
+        return None
+    rising = _rising(edges)
+    return (rising, counts) if rising else None
 
 
 @lru_cache(maxsize=256)
-def _rising(edges: tuple[float | None, ...]) -> tuple[float, ...]:
+def _rising(edges: tuple[float | None, ...]) -> Edges:
     """The edges if they are right, else (). A caller has the same few again and again."""
     try:
-        return tuple(edge for edge, _ in _checked_buckets([[edge, 0] for edge in edges], ""))
+        return _checked_buckets([[edge, 0] for edge in edges], "")[0]
     except BadReport:
         return ()
 
 
-def _checked_buckets(value: list[Any], field: str) -> tuple[tuple[float, int], ...]:
+def _checked_buckets(value: list[Any], field: str) -> tuple[Edges, tuple[int, ...]]:
     """The buckets, each looked at by itself; `BadReport` names the one that is wrong."""
-    buckets, below = [], -math.inf
+    edges, counts, below = [], [], -math.inf
     for number, bucket in enumerate(value):
         if not isinstance(bucket, list) or len(bucket) != 2:
             raise BadReport(f"{field}[{number}]", f"[upper edge in ms, count] is needed, not {_shown(bucket)}")
         edge = _edge(bucket[0], f"{field}[{number}][0]", last=number == len(value) - 1)
         if edge <= below:
             raise BadReport(f"{field}[{number}][0]", f"edges must rise: {edge:g} follows {below:g}")
-        buckets.append((edge, _count(bucket[1], f"{field}[{number}][1]")))
+        edges.append(edge)
+        counts.append(_count(bucket[1], f"{field}[{number}][1]"))
         below = edge
-    return tuple(buckets)
+    return tuple(edges), tuple(counts)
 
 
 def _edge(value: Any, field: str, *, last: bool) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from statistics import NormalDist
 
-from controller.core.latency import BUCKETS, EDGES_MS, bucket_of, listed
+from controller.core.latency import BUCKETS, EDGES_MS, UPPER, bucket_of, listed
 from controller.core.verdict import Sample
 
 TIMEOUT = 15.0
@@ -116,7 +116,8 @@ class Side:
             counts[bucket_of(TIMEOUT * 1000)] += timeouts
         self.requests += n
         self.bad += hung + failed + refused + slow
-        return Sample(n, answered - failed - refused, {"5xx": failed + timeouts, "4xx": refused}, listed(counts))
+        errors = {"5xx": failed + timeouts, "4xx": refused}
+        return Sample(n, answered - failed - refused, errors, listed(counts), UPPER)
 
     def _latency(self, server: Server, n: int) -> Counter[int]:
         cumulative = latency_shares(server.median, server.sigma, server.slow, server.slow_by)

@@ -14,6 +14,7 @@ STEADY = Policy(steps=(500,), dwell=1e6, warmup=0, deadline=1e6)
 Load = Server | Callable[[float], Server]
 """How a side behaves, or how it does at a time."""
 USUAL = Server()
+EDGES = (5.0, 10.0, 20.0, 50.0, 100.0, float("inf"))
 
 
 def _at(load: Load, now: float) -> Server:
@@ -22,8 +23,8 @@ def _at(load: Load, now: float) -> Server:
 
 def sample(n: int, *, failed: int = 0, refused: int = 0, slow: int = 0, timed: bool = True) -> Sample:
     """n answered requests: `failed` with 5xx, `refused` with 4xx; `slow` of them took 50 ms, the others 10 ms."""
-    latency = ((5.0, 0), (10.0, n - slow), (20.0, 0), (50.0, slow), (100.0, 0), (float("inf"), 0)) if timed else ()
-    return Sample(n, n - failed - refused, {"5xx": failed, "4xx": refused}, latency)
+    latency = tuple([bucket for bucket in ((10.0, n - slow), (50.0, slow)) if timed and bucket[1]])
+    return Sample(n, n - failed - refused, {"5xx": failed, "4xx": refused}, latency, EDGES)
 
 
 class Watch:

@@ -159,11 +159,13 @@ def test_a_wrong_bucket_is_found_among_right_ones_that_were_read_before(latency:
 
 
 def test_buckets_are_read_as_they_stand() -> None:
-    """Whole and broken edges, the last one without end, none at all."""
-    for latency in ([[5, 1], [5.5, 0], [None, 2]], [[7.5, 3]], []):
+    """Whole and broken edges, the last one without end, none at all; of empty ones the edge alone is kept."""
+    for latency in ([[5, 1], [5.5, 0], [None, 2]], [[7.5, 3]], [[7.5, 0]], []):
         read = read_report(line(1.0, canary={"started": 3, "ok": 3, "latency": latency})).canary
+        buckets = [(float("inf") if edge is None else edge, count) for edge, count in latency]
         assert read
-        assert read.latency == tuple((float("inf") if edge is None else edge, count) for edge, count in latency)
+        assert read.latency == tuple(bucket for bucket in buckets if bucket[1])
+        assert read.edges == tuple(edge for edge, _ in buckets)
 
 
 def test_who_names_a_run_is_answered_with_it() -> None:
