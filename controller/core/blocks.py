@@ -1,5 +1,6 @@
 """Blocks of traffic: what both versions did between two bets, paired; closed by a rule that is blind to outcomes."""
 
+from functools import cache
 from typing import NamedTuple
 
 from controller.core.units import PARTS
@@ -22,6 +23,7 @@ Told = tuple[int, int, bool]
 """Requests of one version, events among them, and whether it was told of the events at all."""
 
 
+@cache
 def needed(weight: int) -> float:
     """Requests on both sides together that close a block at this canary weight."""
     share = min(weight, PARTS - weight) / PARTS

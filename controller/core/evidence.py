@@ -17,6 +17,7 @@ the same formulas test the opposite null (P_canary >= ratio * P_stable + margin)
 test an absolute limit.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from math import exp, log, log1p, sqrt
 from typing import NamedTuple
@@ -52,8 +53,8 @@ _made = tuple.__new__
 """What makes a named tuple, without the Python between: bets are made ten times a look."""
 
 
-def poisson_bet(null: Null, q: float, p: float, r: float) -> Bet:
-    """The bet for rare events that grows fastest if P_canary is p and P_stable is q; r = n_c/n_s.
+def poisson_bets(null: Null, q: float, targets: Sequence[float], r: float) -> list[Bet]:
+    """The bets for rare events, each of which grows fastest if P_canary is its target p and P_stable is q; r = n_c/n_s.
 
     With g per canary event and h per stable event, e = g^x_c h^x_s exp(-n_c margin (g-1)). Since
     E[g^x] <= exp(n P (g-1)) for Bernoulli and for Poisson events alike, the expected value is at most 1 for every
@@ -64,21 +65,27 @@ def poisson_bet(null: Null, q: float, p: float, r: float) -> Bet:
     multinomial count data", 2022). q and p steer the power alone; the bet is valid for any values of theirs.
     """
     ratio, margin = null
+    found = []
     if not ratio:
-        g = p / margin
-        cost = margin - margin * g
-        return _made(Bet, (log(g) + cost, cost, 0.0, 0.0))
+        for p in targets:
+            g = p / margin
+            cost = margin - margin * g
+            found.append(_made(Bet, (log(g) + cost, cost, 0.0, 0.0)))
+        return found
     q = q if q > _LEAST_RATE else _LEAST_RATE
     slope = ratio * r
     lead = 2 * ratio * (1 + slope)
-    middle = margin * (1 + slope) - ratio * q - slope * p
-    y = (sqrt(middle * middle + 2 * lead * q * margin) - middle) / lead
-    g = p / (ratio * y + margin)
-    stake = slope * (g - 1)
-    if stake > MOST_STABLE:
-        stake, g = MOST_STABLE, 1 + MOST_STABLE / slope
-    cost = margin - margin * g
-    return _made(Bet, (log(g) + cost, cost, log(1 - stake), 0.0))
+    alike, under = margin * (1 + slope) - ratio * q, 2 * lead * q * margin
+    for p in targets:
+        middle = alike - slope * p
+        y = (sqrt(middle * middle + under) - middle) / lead
+        g = p / (ratio * y + margin)
+        stake = slope * (g - 1)
+        if stake > MOST_STABLE:
+            stake, g = MOST_STABLE, 1 + MOST_STABLE / slope
+        cost = margin - margin * g
+        found.append(_made(Bet, (log(g) + cost, cost, log(1 - stake), 0.0)))
+    return found
 
 
 def bernoulli_bet(null: Null, q: float, p: float, r: float) -> Bet:
@@ -123,12 +130,16 @@ def e_value(bet: Bet, n_c: float, x_c: float, n_s: float, x_s: float) -> float:
 
 
 def e_values(null: Null, q: float, targets: Sequence[float], r: float, counts: Counts) -> list[float]:
-    """The e-values of a block (n_c, x_c, n_s, x_s) for several alternatives, each in the form that fits it."""
+    """The e-values of a block (n_c, x_c, n_s, x_s) for several alternatives, the rare ones first, each in the form that
+    fits it."""
     n_c, x_c, n_s, x_s = counts
     y_c, y_s = n_c - x_c, n_s - x_s
+    rare = bisect_right(targets, RARE)
+    bets = poisson_bets(null, q, targets[:rare], r)
+    for p in targets[rare:]:
+        bets.append(bernoulli_bet(null, q, p, r))
     found = []
-    for p in targets:
-        event_c, other_c, event_s, other_s = poisson_bet(null, q, p, r) if p <= RARE else bernoulli_bet(null, q, p, r)
+    for event_c, other_c, event_s, other_s in bets:
         gain = x_c * event_c + y_c * other_c + x_s * event_s + y_s * other_s
         found.append(exp(gain if gain < MOST_GAIN else MOST_GAIN))
     return found

@@ -9,7 +9,7 @@ from controller.core.gates import still_needed
 from controller.core.harm import error_null, gate_margin, slower_than
 from controller.core.slowdown import BINS, MEDIAN, TAIL
 from controller.core.spec import Policy
-from controller.core.spells import FORGIVEN
+from controller.core.spells import FORGIVEN, NO_SPELL
 from controller.core.units import PARTS, format_duration, format_parts
 from controller.core.verdict import Ground, Reason
 
@@ -147,8 +147,9 @@ def incident(evidence: Evidence) -> Reason:
 
 def spell(evidence: Evidence) -> Reason | None:
     """In the bake: the canary is worse than stable was, so far not for longer than is forgiven."""
-    for name, present in evidence.spells.items():
-        limit = present.limit(FORGIVEN[name], evidence.time - evidence.changed)
+    for name, forgiven in FORGIVEN.items():
+        present = evidence.spells.get(name, NO_SPELL)
+        limit = present.limit(forgiven, evidence.time - evidence.changed)
         if present.depth > 0 and present.depth >= limit * SERIOUS:
             n_c, x_c, _, _ = counts_of(evidence, name)
             text = (

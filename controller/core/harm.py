@@ -28,7 +28,7 @@ from controller.core.gates import PACE as GATE_PACE
 from controller.core.gates import PLACED_COLD as GATE_PLACED_COLD
 from controller.core.slowdown import MEDIAN, TAIL, Thresholds, exceeding, with_errors
 from controller.core.spec import Policy
-from controller.core.spells import FORGIVEN, Spell
+from controller.core.spells import FORGIVEN, NO_SPELL
 from controller.core.units import PARTS
 
 STALE_START, STALE_PER_MINUTE, STALE_MOST = 3.0, 1.0, 20.0
@@ -45,6 +45,8 @@ MOST_SHIFT = 0.2
 """Where more errors are allowed than this, they would drown the mean rank."""
 MOST_ALLOWED = 0.95
 """Where the null allows more than this, there is nothing to bet on."""
+MOST_TARGET = 0.97
+"""A bet on more than this would have nothing left for the request that goes well."""
 
 
 def settle_answers(policy: Policy, plan: Plan, after: Evidence, step: int) -> None:
@@ -73,7 +75,10 @@ def settle_stuck(policy: Policy, plan: Plan, after: Evidence) -> None:
     null = Null(0.0, margin) if after.stuck.alone else Null(policy.errors.ratio, margin)
     allowed = null.ratio * q + margin
     r, counts = n_c / n_s if n_s else 0.0, (n_c, x_c, n_s, x_s)
-    if _may_bet(after, "overdue", margin, after.time - after.stuck.since, counts, _alone(after, after.stuck)):
+    seconds, alone = after.time - after.stuck.since, _alone(after, after.stuck)
+    if not alone:
+        _follow_stable(after, "overdue", x_s / n_s - margin, seconds)
+    if not alone or _unforgiven(after, "overdue", x_c / n_c - margin, seconds):
         bets = [bernoulli_bet(null, q, allowed + (1 - allowed) * more, r) for more, _ in STUCK]
         _bet(plan, after, "overdue", [e_value(bet, *counts) for bet in bets])
     _recount(after, "overdue", counts)
@@ -93,10 +98,14 @@ def settle_latency(policy: Policy, plan: Plan, after: Evidence, step: int, at: T
     alone = after.weight >= PARTS and after.pair.alone
     errors = _allowed_errors(policy, after, alone)
     if after.warm:
+        seconds = after.time - after.pair.since
         for name, (i, margin) in TAILS.items():
-            counts, allowed = (n_c, over_c[i], n_s, over_s[i]), at.q[i] + margin + errors
-            if _may_bet(after, name, allowed, after.time - after.pair.since, counts, alone):
-                _bet_on_tail(plan, after, name, margin + errors, at.q[i], counts, alone)
+            margin += errors
+            allowed = at.q[i] + margin
+            if not alone:
+                _follow_stable(after, name, over_s[i] / n_s - allowed, seconds)
+            if not alone or _unforgiven(after, name, over_c[i] / n_c - allowed, seconds):
+                _bet_on_tail(plan, after, name, margin, at.q[i], (n_c, over_c[i], n_s, over_s[i]), alone)
         if not alone and errors < MOST_SHIFT:
             _bet_on_shift(plan, after, at, errors, bins_c, bins_s)
         if policy.latency.p99 is not None and at.over <= 0.01 and stable.above(at.limit) <= 0.01 * stable.timed + 1:
@@ -162,24 +171,27 @@ def _alone(after: Evidence, block: Block) -> bool:
 
 def _compare_errors(policy: Policy, plan: Plan, after: Evidence, name: str, block: Block) -> None:
     _, since, n_c, x_c, n_s, x_s, _, _ = block
-    alone = _alone(after, block)
+    alone, seconds = _alone(after, block), after.time - since
     null = plan.harm if after.weight >= PARTS and not alone else error_null(policy, plan, after, name)
-    allowed = null.margin if alone else _of_the_past(policy, after, name, STALE_START)
-    if _may_bet(after, name, allowed, after.time - since, (n_c, x_c, n_s, x_s), alone):
+    if not alone and (x_s or after.spells.get(name, NO_SPELL).depth):
+        _follow_stable(after, name, x_s / n_s - _of_the_past(policy, after, name, STALE_START), seconds)
+    if not alone or _unforgiven(after, name, x_c / n_c - null.margin, seconds):
         _bet_on_errors(plan, after, name, null, block)
 
 
-def _may_bet(after: Evidence, name: str, allowed: float, seconds: float, counts: Counts, alone: bool) -> bool:
-    """Follow the spell of whoever has one; whether this block may be bet on: in the bake only beyond what is forgiven
-    by the blocks before it."""
-    n_c, x_c, n_s, x_s = counts
-    spell, forgiven = after.spells.get(name, Spell()), FORGIVEN[name]
-    if alone:
-        after.spells[name] = spell.after(x_c / n_c - allowed, seconds, forgiven)
-        return spell.depth >= spell.limit(forgiven, after.time - after.changed)
-    if after.weight < PARTS and n_s:
-        after.spells[name] = spell.after(x_s / n_s - allowed, seconds, forgiven).remembered()
-    return True
+def _follow_stable(after: Evidence, name: str, excess: float, seconds: float) -> None:
+    """Follow what stable has, as long as it has traffic: the bake forgives as much."""
+    if after.weight < PARTS:
+        spell = after.spells.get(name, NO_SPELL)
+        after.spells[name] = spell.after(excess, seconds, FORGIVEN[name]).remembered()
+
+
+def _unforgiven(after: Evidence, name: str, excess: float, seconds: float) -> bool:
+    """Follow the spell of a canary that runs alone; whether the block may be bet on: only beyond what is forgiven by
+    the blocks before it."""
+    spell, forgiven = after.spells.get(name, NO_SPELL), FORGIVEN[name]
+    after.spells[name] = spell.after(excess, seconds, forgiven)
+    return spell.depth >= spell.limit(forgiven, after.time - after.changed)
 
 
 def _bet_on_errors(plan: Plan, after: Evidence, name: str, null: Null, block: Block) -> None:
@@ -187,9 +199,10 @@ def _bet_on_errors(plan: Plan, after: Evidence, name: str, null: Null, block: Bl
     allowed = null.ratio * q + null.margin
     if allowed >= MOST_ALLOWED:
         return
-    most, beyond = allowed * MOST_GAIN, (0.97 + allowed) / 2
-    wanted = [min(allowed + more, most) for more, _ in ALTERNATIVES_OF[name]]
-    targets = [p if p < 0.97 else beyond for p in wanted]
+    most = allowed * MOST_GAIN
+    targets = [allowed + more if allowed + more < most else most for more, _ in ALTERNATIVES_OF[name]]
+    if targets[-1] >= MOST_TARGET:
+        targets = [p if p < MOST_TARGET else (MOST_TARGET + allowed) / 2 for p in targets]
     r = n_c / n_s if n_s else 0.0
     _bet(plan, after, name, e_values(null, q, targets, r, (n_c, x_c, n_s, x_s)))
 

@@ -13,8 +13,8 @@ taken as it is: what failing fast can hide there is bounded by the errors' own g
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, repeat
 from math import inf
 from operator import itemgetter
 from typing import NamedTuple
@@ -173,10 +173,10 @@ class Past(NamedTuple):
         """With stable's answers up to `time`."""
         counts = dict(self.counts)
         weight, total = self.weight * 2.0 ** ((time - self.at) / HALF_LIFE), self.total
+        total += stable.timed * weight
         for report in stable.reports:
             for edge, count in report:
                 counts[edge] = counts.get(edge, 0.0) + count * weight
-                total += count * weight
         if weight > 1e12:
             counts = {edge: count / weight for edge, count in counts.items()}
             total, weight = total / weight, 1.0
@@ -193,21 +193,20 @@ class Past(NamedTuple):
         return max(self.counts, default=inf)
 
     def thresholds(
-        self, seen: Iterable[float], slower: float, at_gates: float, limit: float, errors: float
+        self, seen: Sequence[float], slower: float, at_gates: float, limit: float, errors: float
     ) -> Thresholds:
         """The cuts for a canary that may be slower by the factor `slower`; `limit` in milliseconds.
 
         `seen` are edges that may not have held an answer; `errors` is the share of answers that are infinitely slow.
         """
-        edges = sorted({*self.counts, *seen})
-        counts = self.counts
-        reached = list(accumulate([counts.get(edge, 0.0) for edge in edges]))
-        above = [max(0.0, 1.0 - below / self.total) for below in reached]
-        chosen = [_edge_at(edges, reached, self.total, quantile, slower) for quantile in QUANTILES]
+        counts, total = self.counts, self.total
+        edges = sorted([*seen, *counts.keys() - set(seen)])
+        reached = list(accumulate(map(counts.get, edges, repeat(0.0))))
+        chosen = [_edge_at(edges, reached, total, quantile, slower) for quantile in QUANTILES]
         cuts = [edges[i] for i in chosen]
         ceiling = _beyond(edges, limit)
-        over = above[bisect_left(edges, ceiling)] if ceiling < inf else 0.0
-        q = tuple([min(0.98, above[i] + errors) for i in chosen])
+        over = max(0.0, 1.0 - reached[bisect_left(edges, ceiling)] / total) if ceiling < inf else 0.0
+        q = tuple([min(0.98, max(0.0, 1.0 - reached[i] / total) + errors) for i in chosen])
         return Thresholds(
             self.at,
             tuple(cuts),

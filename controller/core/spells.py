@@ -78,3 +78,6 @@ class Spell(NamedTuple):
         if since < after:
             least *= since / after
         return min(max(least, again * self.worst), most)
+
+
+NO_SPELL = Spell()

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from controller.core.evidence import Null, e_value, poisson_bet
+from controller.core.evidence import Null, e_value, poisson_bets
 from controller.core.rates import Rate
 from controller.core.spec import Policy
 from controller.core.verdict import Outcome, Reason, Sample, Verdict
@@ -66,7 +66,7 @@ def _detect(detectors: Sequence[float], limit: float | None, n: int, x: int) -> 
         return tuple(detectors)
     limit = max(limit, 1e-6)
     highest = max(HIGHEST, (1 + limit) / 2)  # below the limit it would be a bet that the limit is kept
-    bets = (poisson_bet(Null(0.0, limit), 0.0, min(highest, limit * times), 0.0) for times in TIMES)
+    bets = poisson_bets(Null(0.0, limit), 0.0, [min(highest, limit * times) for times in TIMES], 0.0)
     return tuple(min(MOST, (m + 1) * e_value(bet, n, x, 0, 0)) for m, bet in zip(detectors, bets, strict=True))
 
 

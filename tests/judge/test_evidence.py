@@ -14,9 +14,16 @@ from controller.core.evidence import (
     bernoulli_bet,
     e_value,
     grown,
-    poisson_bet,
+    poisson_bets,
     score_e_value,
 )
+
+
+def poisson_bet(null: Null, q: float, p: float, r: float) -> Bet:
+    """The one for a single alternative."""
+    [bet] = poisson_bets(null, q, (p,), r)
+    return bet
+
 
 SIZES = [(1, 1), (1, 5), (2, 7), (4, 4), (6, 2)]
 NULLS = [Null(1.0, 0.0), Null(1.1, 0.001), Null(1.0, 0.05), Null(2.0, 0.2), Null(0.0, 0.01), Null(0.0, 0.3)]

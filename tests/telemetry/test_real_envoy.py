@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import pytest
 
-from controller.core.latency import EDGES_MS
 from controller.core.routing import cluster_name, stats_name
 from controller.demo.processes import Children
 from controller.telemetry.load_reports import AT_REST
@@ -143,8 +142,8 @@ async def test_a_version_without_traffic_is_zero_and_an_unknown_one_is_no_side(
 
 
 async def test_latencies_arrive_in_buckets_ten_percent_wide(processes: Children, model_server: StartModel) -> None:
-    """The fastest answer's bucket lies between what the server took and what the client saw: a slow-down of 30 % shows.
-    Every edge is one of ours."""
+    """The fastest answer's bucket lies between what the server took and what the client saw: a slow-down of 30 %
+    shows."""
     v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
     v1.behaviour, v2.behaviour = Behaviour(delay=0.050), Behaviour(delay=0.065)
     async with open_desk("v1", "v2") as desk:
@@ -159,10 +158,9 @@ async def test_latencies_arrive_in_buckets_ten_percent_wide(processes: Children,
                 return ledger.latency.get(version, Counter()).total() == 10
 
             await wait_until(all_arrived)
-            edges = [edge for edge, count in ledger.latency[version].items() if count]
+            edges = ledger.latency[version]
             # Envoy's milliseconds are whole, its timer and ours may each be one early or late.
             assert server.behaviour.delay * 1000 - 2 < min(edges) <= (min(took) + 1) * 1.1 + 1
-        assert set(ledger.latency["v1"]) - set(EDGES_MS) == {float("inf")}
 
 
 async def milliseconds(entry: int, version: str) -> float:
