@@ -3,6 +3,7 @@
 from math import log, log1p, sqrt
 from typing import NamedTuple
 
+from controller.core.made import made
 from controller.core.units import PARTS
 
 SETTLING = 5.0
@@ -54,7 +55,7 @@ class Arrivals(NamedTuple):
         if canary:
             missed, silent_since, longest = 0, time, max(longest, missed - stable)
         shares = self.canary * keep + canary, self.stable * keep + stable
-        return Arrivals(weight, self.since, *shares, missed, silent_since, any_at, ever, longest)
+        return made(Arrivals, (weight, self.since, *shares, missed, silent_since, any_at, ever, longest))
 
     def none_arrive(self, time: float) -> bool:
         """Whether the canary gets nothing although its weight says that it must. Users that stick to a version come in

@@ -3,6 +3,7 @@
 from functools import cache
 from typing import NamedTuple
 
+from controller.core.made import made
 from controller.core.units import PARTS
 
 ENOUGH = 2.0
@@ -55,7 +56,7 @@ class Block(NamedTuple):
         if stable:
             n, x, heard = stable
             n_s, x_s, heard_s = n_s + n, x_s + x, heard_s or heard
-        return tuple.__new__(Block, (q, since, n_c, x_c, n_s, x_s, heard_c, heard_s))
+        return made(Block, (q, since, n_c, x_c, n_s, x_s, heard_c, heard_s))
 
     def closes(self, weight: int, time: float, pace: float) -> bool:
         """Whether it has been open for `pace` seconds and both sides can be compared, or the canary with the past where

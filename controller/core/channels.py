@@ -5,7 +5,9 @@ is an e-process under any dependence between them, so nothing else needs correct
 It is fixed by the policy before the rollout starts, never changed while it runs.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from controller.core.evidence import Null
 from controller.core.memo import by_identity
@@ -15,8 +17,8 @@ from controller.core.units import PARTS
 ALTERNATIVES = ((0.004, 0.23), (0.02, 0.52), (0.1, 0.12), (0.5, 0.13))
 """Errors above what the null allows, as shares, each with its part of the channel's wealth. In points and not as
 ratios: in an incident that both sides share a bet on two points more stakes little by itself."""
-COLD_ALTERNATIVES = ((0.004, 0.0), (0.02, 0.1), (0.1, 0.45), (0.5, 0.45))
-"""The same during the warm-up: against its wide margin only large differences can be shown."""
+COLD_SHARES = (0.0, 0.1, 0.45, 0.45)
+"""Their parts during the warm-up: against its wide margin only large differences can be shown."""
 CLIENT_ALTERNATIVES = ((0.015, 0.5), (0.06, 0.3), (0.4, 0.2))
 """Likewise for client errors."""
 STUCK = ((0.3, 0.4), (0.8, 0.6))
@@ -53,8 +55,9 @@ ALTERNATIVES_OF = {
 }
 """The alternatives of each channel, each with its part of the channel's stake."""
 
-COLD_ALTERNATIVES_OF = {**ALTERNATIVES_OF, "5xx": COLD_ALTERNATIVES, "errors_max": COLD_ALTERNATIVES}
-"""Likewise during the warm-up: the same alternatives, with other parts."""
+SHARES_OF = {name: tuple([share for _, share in alternatives]) for name, alternatives in ALTERNATIVES_OF.items()}
+"""Those parts alone; `COLD_SHARES_OF` during the warm-up."""
+COLD_SHARES_OF = {**SHARES_OF, "5xx": COLD_SHARES, "errors_max": COLD_SHARES}
 
 WARM_UP_MARGIN = 0.05
 """Errors allowed above stable's during the warm-up, as a share."""
@@ -83,9 +86,8 @@ RISK = 0.0125
 """Margin times next weight at a gate: what a wrong step may cost in errors, as a share of all traffic."""
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
-    """What must be shown before a step is left: the canary's excess is below these shares."""
+class Level(NamedTuple):
+    """What must be shown before a step is left: the canary's excess is below these shares, one for each gate metric."""
 
     errors: float
     client_errors: float
@@ -113,8 +115,8 @@ class Plan:
     harm: Null
     """For errors, after the warm-up."""
     cold: Null
-    ladder: tuple[Level, ...]
-    """The levels that some step asks for, the widest first."""
+    ladder: tuple[Mapping[str, float], ...]
+    """The levels that some step asks for, the widest first: the margin of each gate metric."""
     rung: tuple[int, ...]
     """Per step, which of them it asks for."""
     limit: float
@@ -124,19 +126,6 @@ class Plan:
     def rung_of(self, step: int) -> int:
         """Where on the ladder a step's gate stands."""
         return self.rung[step if step < len(self.rung) else -1]
-
-    def margin(self, metric: str, rung: int) -> float:
-        """The margin of a gate metric at a level of the ladder."""
-        level = self.ladder[rung]
-        match metric:
-            case "5xx":
-                return level.errors
-            case "4xx":
-                return level.client_errors
-            case "latency_p50":
-                return level.median
-            case _:
-                return level.tail
 
 
 @by_identity
@@ -151,12 +140,12 @@ def plan_of(policy: Policy) -> Plan:
     errors = policy.errors
     nexts = (*policy.steps[1:], PARTS)
     levels = [_level(weight / PARTS, max(1.0, errors.margin / 0.001)) for weight in nexts]
-    ladder = tuple(sorted(set(levels), key=lambda level: -level.errors))
+    ladder = sorted(set(levels), key=lambda level: -level.errors)
     return Plan(
         weights={name: weight / total for name, weight in weights.items()},
         harm=Null(errors.ratio, errors.margin),
         cold=Null(errors.ratio, max(errors.margin, WARM_UP_MARGIN)),
-        ladder=ladder,
+        ladder=tuple(dict(zip(GATE_METRICS, level, strict=True)) for level in ladder),
         rung=tuple(ladder.index(level) for level in levels),
         limit=1 / policy.false_rollback,
         gate_limit=1 / (1 - policy.confidence),

@@ -15,6 +15,7 @@ from controller.core.blocks import Block
 from controller.core.channels import ALTERNATIVES_OF, GATE_METRICS, Plan, plan_of
 from controller.core.gates import Gate, Proof
 from controller.core.hang import InFlight
+from controller.core.made import made
 from controller.core.rates import Rate
 from controller.core.slowdown import Pair, Past, Side, Thresholds
 from controller.core.spec import Policy
@@ -44,8 +45,8 @@ class Recent(NamedTuple):
         """With a block's counts."""
         since, middle, old, new = self
         if time - middle >= RECENT:
-            return Recent(middle, time, new, counts)
-        return Recent(since, middle, old, tuple(map(add, new, counts)))
+            return made(Recent, (middle, time, new, counts))
+        return made(Recent, (since, middle, old, tuple(map(add, new, counts))))
 
     @property
     def counts(self) -> tuple[float, ...]:
@@ -103,7 +104,7 @@ class Evidence:
     @property
     def total(self) -> float:
         """The evidence of harm: an e-value over everything that is watched, from the rollout's start."""
-        return sum([wealth.unplaced + sum(wealth.bets) for wealth in self.harm.values()])
+        return sum([unplaced + sum(bets) for unplaced, bets in self.harm.values()])
 
     def copy(self) -> "Evidence":
         """An independent one: the parts are immutable, the dictionaries are copied."""

@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from math import exp, log, log1p, sqrt
 from typing import NamedTuple
 
+from controller.core.made import made
+
 
 class Null(NamedTuple):
     """P_canary <= ratio * P_stable + margin (or >=, where the bet is on less). Both are at least 0."""
@@ -49,8 +51,6 @@ otherwise take everything at once."""
 MOST_WEALTH = 1e9
 """Wealth is cut off here. Less wealth is always allowed, and a canary that has recovered can be seen to have."""
 _LEAST_RATE = 1e-9
-_made = tuple.__new__
-"""What makes a named tuple, without the Python between: bets are made ten times a look."""
 
 
 def poisson_bets(null: Null, q: float, targets: Sequence[float], r: float) -> list[Bet]:
@@ -70,7 +70,7 @@ def poisson_bets(null: Null, q: float, targets: Sequence[float], r: float) -> li
         for p in targets:
             g = p / margin
             cost = margin - margin * g
-            found.append(_made(Bet, (log(g) + cost, cost, 0.0, 0.0)))
+            found.append(made(Bet, (log(g) + cost, cost, 0.0, 0.0)))
         return found
     q = q if q > _LEAST_RATE else _LEAST_RATE
     slope = ratio * r
@@ -84,7 +84,7 @@ def poisson_bets(null: Null, q: float, targets: Sequence[float], r: float) -> li
         if stake > MOST_STABLE:
             stake, g = MOST_STABLE, 1 + MOST_STABLE / slope
         cost = margin - margin * g
-        found.append(_made(Bet, (log(g) + cost, cost, log(1 - stake), 0.0)))
+        found.append(made(Bet, (log(g) + cost, cost, log(1 - stake), 0.0)))
     return found
 
 
@@ -109,7 +109,7 @@ def bernoulli_bet(null: Null, q: float, p: float, r: float) -> Bet:
     if -s * (1 - q_c) > MOST_STABLE:
         s = -MOST_STABLE / (1 - q_c)
     b = slope * s
-    return _made(Bet, (log1p(s * (1 - q_c)), log1p(-s * q_c), log1p(-b * (1 - q)), log1p(b * q)))
+    return made(Bet, (log1p(s * (1 - q_c)), log1p(-s * q_c), log1p(-b * (1 - q)), log1p(b * q)))
 
 
 RARE = 0.15

@@ -62,7 +62,7 @@ def unproven(plan: Plan, evidence: Evidence, step: int) -> list[Ground]:
     return [
         partial(_gate, plan, evidence, metric, rung)
         for metric in GATE_METRICS
-        if required(evidence, metric) and evidence.proofs[metric].shown[rung] < plan.gate_limit
+        if evidence.proofs[metric].shown[rung] < plan.gate_limit and required(evidence, metric)
     ]
 
 

@@ -7,6 +7,7 @@ At most `answered` of the requests that were started up to a time can have been 
 from typing import NamedTuple
 
 from controller.core.blocks import MOMENT
+from controller.core.made import made
 
 MOST_KEPT = 128
 """Entries of the history of starts; where ticks are shorter, neighbours are merged."""
@@ -38,4 +39,5 @@ class InFlight(NamedTuple):
         if len(history) > MOST_KEPT:
             history = history[1::2]
         worst = max(self.worst, aged - done)
-        return InFlight(history, total, done, aged, worst), aged - self.aged, min(worst - self.worst, aged - self.aged)
+        came, more = aged - self.aged, worst - self.worst
+        return made(InFlight, (history, total, done, aged, worst)), came, more if more < came else came

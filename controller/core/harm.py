@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from controller.core.blocks import MOMENT, Block
 from controller.core.channels import (
     ALTERNATIVES_OF,
-    COLD_ALTERNATIVES_OF,
+    COLD_SHARES_OF,
     LIMITS,
     MOST_GAIN,
     ODDS,
+    SHARES_OF,
     SHIFT_MARGIN,
     SHIFTS,
     STUCK,
@@ -26,6 +27,7 @@ from controller.core.evidence import Counts, Null, bernoulli_bet, e_value, e_val
 from controller.core.gates import MOST as GATE_MOST
 from controller.core.gates import PACE as GATE_PACE
 from controller.core.gates import PLACED_COLD as GATE_PLACED_COLD
+from controller.core.made import made
 from controller.core.slowdown import MEDIAN, TAIL, Thresholds, exceeding, with_errors
 from controller.core.spec import Policy
 from controller.core.spells import FORGIVEN, NO_SPELL
@@ -155,7 +157,7 @@ def slower_than(policy: Policy, evidence: Evidence) -> float:
 def gate_margin(plan: Plan, evidence: Evidence, metric: str, rung: int) -> float:
     """How much worse than stable the canary is shown not to be: the level's margin, and a little for errors that stable
     has as a rule. Its baseline stands still in an incident, which would else open a loophole."""
-    margin = plan.margin(metric, rung)
+    margin = plan.ladder[rung][metric]
     if metric == "5xx":
         return margin + min(USUAL_MOST, USUAL_SERVER * evidence.server.baseline)
     if metric == "4xx":
@@ -211,7 +213,7 @@ def _bet_on_tail(
     plan: Plan, after: Evidence, name: str, margin: float, q: float, counts: tuple[int, int, int, int], alone: bool
 ) -> None:
     allowed = min(0.985, q + margin)
-    null = Null(0.0, allowed) if alone else Null(1.0, allowed - q)
+    null = made(Null, (0.0, allowed) if alone else (1.0, allowed - q))
     r = 0.0 if alone else counts[0] / counts[2]
     odds = allowed / (1 - allowed)
     bets = [bernoulli_bet(null, q, odds * times / (1 + odds * times), r) for times, _ in ODDS]
@@ -230,8 +232,8 @@ def _bet_on_shift(
 
 
 def _bet(plan: Plan, after: Evidence, name: str, gains: Sequence[float]) -> None:
-    alternatives = (ALTERNATIVES_OF if after.warm else COLD_ALTERNATIVES_OF)[name]
-    after.harm[name] = after.harm[name].after(after.left * plan.weights[name], alternatives, gains)
+    shares = (SHARES_OF if after.warm else COLD_SHARES_OF)[name]
+    after.harm[name] = after.harm[name].after(after.left * plan.weights[name], shares, gains)
 
 
 def _note(policy: Policy, plan: Plan, after: Evidence, name: str, step: int, q: float, counts: Counts) -> None:

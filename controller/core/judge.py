@@ -23,6 +23,7 @@ from controller.core.dossier import Evidence
 from controller.core.grounds import gate_readings, readings
 from controller.core.hang import InFlight
 from controller.core.harm import settle_answers, settle_classes, settle_latency, settle_stuck, slower_than
+from controller.core.made import made
 from controller.core.slowdown import REFRESH, TAIL, Pair, Side
 from controller.core.spec import Policy
 from controller.core.units import PARTS
@@ -126,7 +127,7 @@ def _count(after: Evidence, canary: Sample | None, stable: Sample | None, second
         after.server = after.server.after(n, failed, seconds, incident=troubled)
         if after.server.troubled:
             after.incident_until = after.time + CALM
-    after.pair = Pair(after.pair.since, side_c, side_s)
+    after.pair = made(Pair, (after.pair.since, side_c, side_s))
     after.answers = after.answers.after(answers_c, answers_s)
     after.classes = after.classes.after(classes_c, classes_s)
     after.stuck = after.stuck.after(stuck_c, stuck_s)

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from controller.core.blocks import ALONE, MOMENT, TOO_MANY, needed
 from controller.core.channels import QUANTILES
+from controller.core.made import made
 from controller.core.units import PARTS
 
 HALF_LIFE = 70.0
@@ -79,7 +80,7 @@ class Side(NamedTuple):
         """With a tick's answers."""
         reports = (*self.reports, latency) if latency else self.reports
         timed = self.timed + sum(map(_COUNT, latency))
-        grown = Side(self.answered + answered, self.errors + errors, timed, reports)
+        grown = made(Side, (self.answered + answered, self.errors + errors, timed, reports))
         return grown if len(reports) <= MOST_REPORTS else grown.added_up()
 
     def added_up(self) -> "Side":

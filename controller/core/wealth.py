@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from controller.core.evidence import grown
+from controller.core.made import made
 
 PLACED_COLD = 0.2
 """The part of the stake that bets from the first request on, against the warm-up's wide margins."""
@@ -37,13 +38,13 @@ class Wealth(NamedTuple):
         """The channel's part of the evidence."""
         return self.unplaced + sum(self.bets)
 
-    def after(self, left: float, alternatives: Sequence[tuple[float, float]], e_values: Sequence[float]) -> "Wealth":
-        """After a block: the stake above `left` is placed on the alternatives (each with its share), then every bet
-        grows by its e-value."""
+    def after(self, left: float, shares: Sequence[float], e_values: Sequence[float]) -> "Wealth":
+        """After a block: the stake above `left` is placed, each bet gets its share of it, then every bet grows by its
+        e-value."""
         unplaced, bets = self
         fresh = unplaced - left if unplaced > left else 0.0
-        staked = zip(bets, alternatives, e_values, strict=True)
-        return Wealth(unplaced - fresh, tuple([grown(bet + fresh * share, e) for bet, (_, share), e in staked]))
+        staked = zip(bets, shares, e_values, strict=True)
+        return made(Wealth, (unplaced - fresh, tuple([grown(bet + fresh * share, e) for bet, share, e in staked])))
 
 
 def left_after(left: float, since_warm: float, seconds: float, *, warm: bool, changed: bool) -> float:
