@@ -31,9 +31,10 @@ class Diary:
         """Write this line soon."""
         self._waiting.append(_change(entry))
 
-    def tell(self, state: ServiceState, begins: str, ends: str, *, holds: bool, why: str) -> None:
-        """Note that a condition of a service begins (a line of kind `begins`, and why) or ends (kind `ends`)."""
-        if holds == ((state.name, begins) in self._holding):
+    def tell(self, state: ServiceState, begins: str, ends: str, *, holds: bool | None, why: str) -> None:
+        """Note that a condition of a service begins (a line of kind `begins`, and why) or ends (kind `ends`); None if
+        nothing new is known of it."""
+        if holds is None or holds == ((state.name, begins) in self._holding):
             return
         (self._holding.add if holds else self._holding.discard)((state.name, begins))
         kind, weights = begins if holds else ends, state.weights

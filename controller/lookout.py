@@ -13,7 +13,7 @@ import structlog
 
 from controller.core.automation import decide_fallback
 from controller.core.changes import change_of
-from controller.core.custom import lost
+from controller.core.custom import all_read, lost
 from controller.core.decision import Decision, held
 from controller.core.guard import Act, Freeze
 from controller.core.rollout import Phase
@@ -183,10 +183,13 @@ class Lookout:
         self._sessions[state.name] = after
         self._looked[state.name] = Looked(verdict, decision.reason, rollout.id, rollout.phase)
         blind = "; ".join(reason.text for reason in verdict.reasons) if verdict.blind else "reports arrive again"
-        self._diary.tell(state, "blind", "sight_back", holds=verdict.blind, why=blind)
+        # A new rollout is not blind in its first seconds, report or not: what is over is over when something is seen.
+        seen = window.stable is not None or window.canary is not None
+        self._diary.tell(state, "blind", "sight_back", holds=verdict.blind or (False if seen else None), why=blind)
         unread = lost(after.custom, after.evidence)
         why = unread.text if unread else "every custom metric is read again"
-        self._diary.tell(state, "metric_lost", "metric_back", holds=unread is not None, why=why)
+        missed = unread is not None or (False if all_read(after.custom) else None)
+        self._diary.tell(state, "metric_lost", "metric_back", holds=missed, why=why)
         try:
             if not decision.holds:
                 await self._commit(state, after, verdict, decision)

@@ -80,6 +80,11 @@ def lost(custom: Custom, evidence: Evidence) -> Reason | None:
     return None
 
 
+def all_read(custom: Custom) -> bool:
+    """Whether every metric has been read in this rollout."""
+    return all(followed.heard is not None for followed in custom.values())
+
+
 def custom_readings(policy: Policy, custom: Custom, evidence: Evidence) -> tuple[Reason, ...]:
     """Every metric as it stands. Of a gauge `evidence` is here how many readings were worse, `limit` how many do."""
     alone = len(policy.metrics) / (policy.false_rollback * BUDGET)

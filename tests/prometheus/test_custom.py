@@ -264,10 +264,13 @@ async def test_a_prometheus_that_is_away_takes_back_only_where_the_policy_says_s
             text = "accuracy is unknown" if phase is Phase.PROGRESSING else "accuracy has not been read for 90 s"
             assert any(text in told for told in (*world.loop.live("scorer").told, rollout.reason))
             assert (await world.kinds()).count("metric_lost") == 1
-            if phase is Phase.PROGRESSING:
-                world.readings = {"accuracy": Counted(40, 2, 160, 8)}
-                await world.ticks(4)
-                assert (await world.kinds())[-1] == "metric_back"
+            if phase is Phase.ROLLED_BACK:
+                await world.act(Verb.START, canary="v2")
+                await world.ticks(20)
+                assert "metric_back" not in await world.kinds(), "a new rollout reads no metric by itself"
+            world.readings = {"accuracy": Counted(40, 2, 160, 8)}
+            await world.ticks(4)
+            assert "metric_back" in await world.kinds()
 
 
 async def test_it_takes_a_rollout_back_and_the_ledger_says_why() -> None:
