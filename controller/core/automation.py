@@ -5,7 +5,7 @@ been done, and once more inside the store's transaction, which is what counts.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from controller.core.commands import divert
 from controller.core.decision import Decision, Kind, Progress, Sync, forward, hold, move
@@ -19,8 +19,7 @@ CONFIRM_WITHIN = 10.0
 """Seconds after which a rollback counts as done though a proxy has not confirmed it; the proxy shows as unconfirmed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """Everything that `decide` looks at beside the state: one tick's knowledge.
 
     `blocked` answers which freeze stops an act on this service. `stable_void` is true when stable is known to have

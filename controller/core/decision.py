@@ -5,15 +5,15 @@ Who decides is elsewhere: `automation` on a verdict, `commands` on an operator's
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from controller.core.guard import Act
 from controller.core.rollout import Event, Phase, Rollout
-from controller.core.spec import Value
 from controller.core.units import PARTS
 from controller.core.view import ServiceState
 
 
-class Progress(Value):
+class Progress(NamedTuple):
     """How long a rollout has been watched, in seconds of a monotonic clock; a restart goes on with what was stored.
 
     `observed` counts, since the last change of phase or step, only time for which reports arrived, so a dwell is
@@ -28,7 +28,7 @@ class Progress(Value):
     def after(self, seconds: float, seen: float, *, idle: bool) -> "Progress":
         """`seconds` later, reports having covered `seen` more of them; `idle`: nobody asked for anything meanwhile."""
         observed = self.observed if idle else self.observed + seen
-        return Progress(observed=observed, elapsed=self.elapsed + seconds, total=self.total + seen)
+        return Progress(observed, self.elapsed + seconds, self.total + seen)
 
     def entered(self) -> "Progress":
         """At the beginning of another phase or step."""

@@ -26,8 +26,7 @@ class Stage(NamedTuple):
     baking: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """What is known of one rollout between two ticks: the evidence, and how long it has been watched.
 
     `at` is the monotonic time of the last tick, None before the first. `stage` is what the dwell in `progress` was
@@ -36,10 +35,10 @@ class Session:
 
     rollout_id: str
     evidence: Evidence
-    progress: Progress = field(default_factory=Progress)
+    progress: Progress = Progress()
     at: float | None = None
     stage: Stage | None = None
-    custom: Custom = field(default_factory=dict)
+    custom: Custom = {}
     silent: float = 0.0
     """Seconds since the last report: watched if one comes before sight is lost, and not before it has come."""
 
@@ -55,7 +54,7 @@ class Session:
         return json.dumps(
             {
                 "rollout_id": self.rollout_id,
-                "progress": self.progress.model_dump(),
+                "progress": self.progress._asdict(),
                 "stage": self.stage,
                 "evidence": self.evidence.dump(),
                 "custom": custom.dump(self.custom),
@@ -70,7 +69,7 @@ class Session:
             return cls(
                 str(stored["rollout_id"]),
                 Evidence.load(stored["evidence"]),
-                Progress.model_validate(stored["progress"]),
+                Progress(*[float(stored["progress"][name]) for name in Progress._fields]),
                 stage=Stage(*stored["stage"]),
                 custom=custom.load(stored.get("custom", {})),
             )
@@ -102,7 +101,7 @@ def tick(
     evidence, verdict = judge(without_custom(policy), session.evidence, window, state.rollout.step)
     beside, verdict = with_custom(policy, session.custom, window, evidence, verdict)
     reported = window.stable is not None or window.canary is not None
-    looked = replace(session, evidence=evidence, custom=beside)
+    looked = session._replace(evidence=evidence, custom=beside)
     return weigh(state, looked, verdict, window.at, around, now, reported=reported)
 
 
@@ -124,7 +123,7 @@ def weigh(
     if rollout is None:
         raise ValueError(f"{state.name} has no rollout")
     if session.stage != _stage(rollout):  # somebody else's change: how long ago within the tick, nobody knows
-        session = replace(_dwelling(session, rollout), at=None)
+        session = _dwelling(session, rollout)._replace(at=None)
     if around.harm and verdict.outcome is not Outcome.HARM:
         verdict = replace(verdict, outcome=Outcome.HARM, grounds=(around.harm,))
     passed = 0.0 if session.at is None else max(0.0, at - session.at)
@@ -140,7 +139,7 @@ def weigh(
     if decision.act is Act.ADVANCE and not reported:
         # Also what was proved in an earlier life is acted on only by one that sees something itself.
         decision = held(state, decision, "no proxy has reported since the last look")
-    return replace(session, progress=progress, at=at, silent=silent), verdict, decision
+    return session._replace(progress=progress, at=at, silent=silent), verdict, decision
 
 
 def entered(session: Session, after: ServiceState, at: float) -> Session:
@@ -151,7 +150,7 @@ def entered(session: Session, after: ServiceState, at: float) -> Session:
     """
     if after.rollout is None or session.stage == _stage(after.rollout):
         return session
-    return replace(_dwelling(session, after.rollout), at=at)
+    return _dwelling(session, after.rollout)._replace(at=at)
 
 
 def _dwelling(session: Session, rollout: Rollout) -> Session:
@@ -163,7 +162,7 @@ def _dwelling(session: Session, rollout: Rollout) -> Session:
     if session.stage == stage:
         return session
     began = session.stage is not None and session.stage.weight == 0
-    return replace(session, stage=stage, silent=0.0, progress=Progress() if began else session.progress.entered())
+    return session._replace(stage=stage, silent=0.0, progress=Progress() if began else session.progress.entered())
 
 
 def _stage(rollout: Rollout) -> Stage:

@@ -1,6 +1,5 @@
 """What a session knows of time: a dwell is served at its own stage, watched, and in one piece with what was stored."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -173,7 +172,7 @@ def test_somebody_elses_harm_weighs_as_much_as_measured_harm() -> None:
 
 def test_a_freeze_around_is_asked_for_the_service_itself() -> None:
     """A freeze of another service stops nothing here."""
-    session = replace(watched(STATE, 60))
+    session = watched(STATE, 60)
     assert looked(STATE, session, 61.0, freezes=(freeze("other"),))[1].kind is Kind.ADVANCED
     frozen = looked(STATE, session, 61.0, freezes=(freeze("scorer"),))[1]
     assert (frozen.holds, frozen.act) == (True, Act.RECORD)

@@ -206,8 +206,8 @@ def impatient(
     state: ServiceState, session: Session, verdict: Verdict, at: float, around: Surroundings, now: float
 ) -> tuple[Session, Verdict, Decision]:
     """Any time counts as the whole dwell."""
-    ahead = session.progress.model_copy(update={"observed": session.progress.observed + 9.0})
-    return weigh(state, replace(session, progress=ahead), verdict, at, around, now)
+    ahead = session.progress._replace(observed=session.progress.observed + 9.0)
+    return weigh(state, session._replace(progress=ahead), verdict, at, around, now)
 
 
 def by_the_wall_clock(
