@@ -219,7 +219,7 @@ def by_the_wall_clock(
 
 def takes_over_the_dwell(text: str, state: ServiceState) -> Session:
     """After a restart, the time at an earlier step counts for the present one."""
-    return replace(Session.load(text), stage=Session.of(state).stage)
+    return Session.load(text)._replace(stage=Session.of(state).stage)
 
 
 def begins_anew(view: View) -> View:
