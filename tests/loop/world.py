@@ -15,6 +15,9 @@ from controller.core.routing import cluster_name
 from controller.core.telemetry import Book, Load
 from controller.core.verdict import Reason, Verdict
 from controller.core.view import ServiceState, View
+from controller.diary import Diary
+from controller.keeper import Keeper
+from controller.lookout import Lookout
 from controller.loop import Loop
 from controller.operations import Operations
 from controller.ports import Gates, ProxyStatus
@@ -188,9 +191,11 @@ async def running(store: MemoryStore, clock: TwoClocks, gates: Gates | None = No
     world = World(store, clock)
     term = await store.campaign(uuid.uuid4().hex)
     view = await store.load()
-    world.loop = Loop(
+    keeper, diary = Keeper(store, clock), Diary(store, term.token)
+    lookout = Lookout(
         store=store,
-        archive=store,
+        keeper=keeper,
+        diary=diary,
         recorder=world.recorder,
         book=world.book,
         fleet=world.fleet,
@@ -199,9 +204,9 @@ async def running(store: MemoryStore, clock: TwoClocks, gates: Gates | None = No
         clock=clock,
         meter=world.figures,
         sync_share=1.0,
-        view=view,
         token=term.token,
     )
+    world.loop = Loop(lookout, store=store, keeper=keeper, diary=diary, clock=clock, meter=world.figures, view=view)
     world.operations = Operations(store, clock, sight=world.loop)
     world.published.append(view)
     tasks = [asyncio.create_task(world.loop.follow(world.published.append)), asyncio.create_task(world.loop.run())]
