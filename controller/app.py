@@ -15,7 +15,7 @@ from aiohttp import ClientSession
 from controller import __version__
 from controller.admin import OPTIONS as ADMIN_OPTIONS
 from controller.admin.http import make_http
-from controller.admin.service import add_admin
+from controller.admin.service import SERVICE_NAMES, add_admin
 from controller.clock import SystemClock
 from controller.collector import spare_collection
 from controller.console.pages import console_routes
@@ -37,7 +37,6 @@ from controller.notify.follow import Notifications
 from controller.notify.people import People
 from controller.operations import Operations
 from controller.outbound import open_session
-from controller.pb.haldane.admin.v1 import admin_pb2
 from controller.ports import Audience, Unusable
 from controller.pulse import feel_the_store
 from controller.recorder import Recorder
@@ -53,7 +52,6 @@ log = structlog.get_logger()
 MOST_REPORTED = ("grpc.max_receive_message_length", 16 * 1024 * 1024)
 """Bytes of a message on the xDS port: one flush of an Envoy's unfiltered metrics is about 10 KB a service. Requests
 for configuration have a limit of their own, far below."""
-ADMIN_SERVICES = tuple(service.full_name for service in admin_pb2.DESCRIPTOR.services_by_name.values())
 
 
 class Controller:
@@ -176,7 +174,7 @@ class Controller:
         watches = add_admin(server, operations, loop, self._xds, self._recorder)
         server.add_generic_rpc_handlers(self._xds.csds_handlers())
         where = self._settings.admin_listen
-        async with server_open(server, where, "HALDANE_ADMIN_LISTEN", ADMIN_SERVICES, self._settings.drain):
+        async with server_open(server, where, "HALDANE_ADMIN_LISTEN", SERVICE_NAMES, self._settings.drain):
             try:
                 yield
             finally:
