@@ -19,7 +19,7 @@ from controller.core.guard import Act, Freeze
 from controller.core.rollout import Phase
 from controller.core.routing import cluster_name
 from controller.core.session import Session, Surroundings, entered, tick
-from controller.core.telemetry import Book
+from controller.core.telemetry import Book, Traffic
 from controller.core.trace import point_of
 from controller.core.verdict import Outcome, Verdict, Window
 from controller.core.view import ServiceState, View
@@ -37,7 +37,6 @@ from controller.ports import (
     NotWritten,
     Store,
     StoreLost,
-    Traffic,
 )
 from controller.recorder import Recorder
 
