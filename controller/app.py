@@ -85,11 +85,12 @@ class Controller:
             reach("start:before")
             gates, custom = self._hook_gates(asking), self._prometheus(reading)
             loop = self._news.loop = self._loop(view, term.token, gates, custom)
+            operations = self._operations(loop)
             audiences = _audiences(self._settings, telling, self._clock, loop)
             # The xDS port opens only once a complete snapshot stands: a proxy must never see half a world.
             self._publish(view)
             with contextlib.closing(gates):
-                async with self._doors_open(loop):
+                async with self._doors_open(loop, operations):
                     self._unready = None
                     self._say_where()
                     await self._run_until(stop, loop, custom, audiences)
@@ -137,17 +138,8 @@ class Controller:
         )
         return Loop(lookout, store=store, keeper=keeper, diary=diary, clock=clock, meter=meter, view=view)
 
-    def _publish(self, view: View) -> None:
-        """Serve this view, and listen to the versions that it names."""
-        reach("push:before")
-        self._xds.publish(view)
-        reach("push:after")
-        self._load_reports.follow(view)
-
-    @contextlib.asynccontextmanager
-    async def _doors_open(self, loop: Loop) -> AsyncIterator[None]:
-        """The doors of operators open before that of the proxies, and close after it."""
-        operations = Operations(
+    def _operations(self, loop: Loop) -> Operations:
+        return Operations(
             self._store,
             self._clock,
             self._settings.hooks,
@@ -156,6 +148,17 @@ class Controller:
             sight=loop,
             most_services=self._settings.max_services,
         )
+
+    def _publish(self, view: View) -> None:
+        """Serve this view, and listen to the versions that it names."""
+        reach("push:before")
+        self._xds.publish(view)
+        reach("push:after")
+        self._load_reports.follow(view)
+
+    @contextlib.asynccontextmanager
+    async def _doors_open(self, loop: Loop, operations: Operations) -> AsyncIterator[None]:
+        """The doors of operators open before that of the proxies, and close after it."""
         async with self._http_door(loop, operations), self._admin_door(loop, operations), self._xds_door():
             spare_collection()
             yield
