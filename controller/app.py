@@ -15,26 +15,28 @@ from aiohttp import ClientSession
 from controller import __version__
 from controller.admin import OPTIONS as ADMIN_OPTIONS
 from controller.admin.http import make_http
-from controller.admin.service import add_admin
+from controller.admin.service import SERVICE_NAMES, add_admin
 from controller.clock import SystemClock
 from controller.collector import spare_collection
 from controller.console.pages import console_routes
 from controller.core.telemetry import Book
-from controller.core.view import Entry, View
-from controller.diary import WHO
+from controller.core.view import View
+from controller.diary import WHO, Diary
 from controller.doors import COMMON_OPTIONS, Unstartable, server_open, site_open
 from controller.faults import arm, reach, read_faults
 from controller.hooks.gates import HookGates
 from controller.hooks.listener import Listener
+from controller.keeper import Keeper
 from controller.logs import configure_logs
+from controller.lookout import Lookout
 from controller.loop import Loop
 from controller.metrics import Metrics
+from controller.news import News
 from controller.notify.cloud_events import Program
 from controller.notify.follow import Notifications
 from controller.notify.people import People
 from controller.operations import Operations
 from controller.outbound import open_session
-from controller.pb.haldane.admin.v1 import admin_pb2
 from controller.ports import Audience, Unusable
 from controller.pulse import feel_the_store
 from controller.recorder import Recorder
@@ -47,44 +49,9 @@ from controller.xds.server import XdsServer, make_grpc_server
 
 log = structlog.get_logger()
 
-
-class Reports:
-    """Where the xDS server tells what proxies did: into the metrics, the ledger and the loop."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self.loop: Loop | None = None
-
-    def acknowledged(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
-        """A proxy acknowledged what was published so long ago."""
-        self._metrics.acknowledged(seconds)
-        self.notice()
-
-    def rejected(self, node: str, fleet: str, type_url: str, error: str, *, news: bool) -> None:
-        """A proxy refused a configuration: counted each time, written down once."""
-        self._metrics.rejected(type_url)
-        log.warning("proxy_refused", node=node, fleet=fleet, type=type_url, error=error, news=news)
-        if self.loop and news:
-            self.loop.note(
-                Entry(
-                    kind="proxy_refused", who=WHO, why=error, details={"node": node, "fleet": fleet, "type": type_url}
-                )
-            )
-
-    def connected(self, node: str, fleet: str) -> None:
-        """A proxy opened its stream."""
-        log.info("proxy_connected", node=node, fleet=fleet)
-        self.notice()
-
-    def disconnected(self, node: str, fleet: str) -> None:
-        """A proxy's stream ended."""
-        log.info("proxy_disconnected", node=node, fleet=fleet)
-        self.notice()
-
-    def notice(self) -> None:
-        """Something happened that the loop should look at."""
-        if self.loop:
-            self.loop.notice()
+MOST_REPORTED = ("grpc.max_receive_message_length", 16 * 1024 * 1024)
+"""Bytes of a message on the xDS port: one flush of an Envoy's unfiltered metrics is about 10 KB a service. Requests
+for configuration have a limit of their own, far below."""
 
 
 class Controller:
@@ -95,89 +62,92 @@ class Controller:
         self._store = store
         self._clock = clock
         self._metrics = Metrics()
-        self._reports = Reports(self._metrics)
+        self._news = News(self._metrics)
         self._book = Book()
         self._load_reports = LoadReports(
-            self._book, clock, interval=settings.report_interval, on_news=self._reports.notice
+            self._book, clock, interval=settings.report_interval, on_news=self._news.notice
         )
         self._xds = XdsServer(
             clock=clock,
             limits=settings.xds_limits,
             identifier=f"haldane/{__version__} {socket.gethostname()} {os.getpid()}",
-            observer=self._reports,
+            observer=self._news,
         )
         self._recorder = Recorder(store, clock)
         self._unready: str | None = "starting"
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Open the doors, run until `stop`, then drain. Raises `Unstartable`."""
+        """Take over the store, open the doors, run until `stop`, drain, save. Raises `Unstartable`."""
+        # Hooks that gate, those who are told, and metrics have sessions of their own: none uses up another's share.
         async with open_session() as asking, open_session() as telling, open_session() as reading:
-            await self._serve(stop, asking, telling, reading)
+            term = await self._store.campaign(WHO)
+            view = await self._store.load()
+            reach("start:before")
+            gates, custom = self._hook_gates(asking), self._prometheus(reading)
+            loop = self._news.loop = self._loop(view, term.token, gates, custom)
+            operations = self._operations(loop)
+            audiences = _audiences(self._settings, telling, self._clock, loop)
+            # The xDS port opens only once a complete snapshot stands: a proxy must never see half a world.
+            self._publish(view)
+            with contextlib.closing(gates):
+                async with self._doors_open(loop, operations):
+                    self._unready = None
+                    self._say_where()
+                    await self._run_until(stop, loop, custom, audiences)
+                    self._unready = "draining"
+                    await self._xds.drain()
+            await loop.save()
+            await self._recorder.save()
 
-    async def _serve(
-        self, stop: asyncio.Event, asking: ClientSession, telling: ClientSession, reading: ClientSession
-    ) -> None:
-        """`asking` is for hooks that gate, `telling` for those who are told, `reading` for metrics: so none uses up
-        another's share."""
-        term = await self._store.campaign(WHO)
-        view = await self._store.load()
-        reach("start:before")
-        gates = HookGates(
+    def _hook_gates(self, asking: ClientSession) -> HookGates:
+        return HookGates(
             self._settings.hooks,
             session=asking,
             clock=self._clock,
             meter=self._metrics,
-            on_news=self._reports.notice,
+            on_news=self._news.notice,
         )
-        custom = Prometheus(
+
+    def _prometheus(self, reading: ClientSession) -> Prometheus:
+        return Prometheus(
             self._settings.prometheus,
             self._settings.metrics,
             session=reading,
             clock=self._clock,
             interval=self._settings.prometheus_interval,
             timeout=self._settings.prometheus_timeout,
-            on_news=self._reports.notice,
+            on_news=self._news.notice,
         )
-        loop = Loop(
-            store=self._store,
-            archive=self._store,
+
+    def _loop(self, view: View, token: int, gates: HookGates, custom: Prometheus) -> Loop:
+        store, clock, meter = self._store, self._clock, self._metrics
+        keeper, diary = Keeper(store, clock), Diary(store, token)
+        lookout = Lookout(
+            store=store,
+            keeper=keeper,
+            diary=diary,
             recorder=self._recorder,
             book=self._book,
             fleet=self._xds,
             gates=gates,
             custom=custom,
-            clock=self._clock,
-            meter=self._metrics,
+            clock=clock,
+            meter=meter,
             sync_share=self._settings.sync_share,
-            view=view,
-            token=term.token,
+            token=token,
         )
-        self._reports.loop = loop
-        settings = self._settings
-        operations = Operations(
+        return Loop(lookout, store=store, keeper=keeper, diary=diary, clock=clock, meter=meter, view=view)
+
+    def _operations(self, loop: Loop) -> Operations:
+        return Operations(
             self._store,
             self._clock,
-            settings.hooks,
-            settings.metrics,
+            self._settings.hooks,
+            self._settings.metrics,
             obeyed=self._metrics.obeyed,
             sight=loop,
-            most_services=settings.max_services,
+            most_services=self._settings.max_services,
         )
-        # The xDS port opens only once a complete snapshot stands: a proxy must never see half a world.
-        self._publish(view)
-        async with contextlib.AsyncExitStack() as doors:
-            doors.callback(gates.close)
-            await doors.enter_async_context(self._http_door(loop, operations))
-            await doors.enter_async_context(self._admin_door(loop, operations))
-            await doors.enter_async_context(self._xds_door(loop))
-            spare_collection()
-            self._unready = None
-            self._say_where()
-            await self._until(stop, loop, custom, _audiences(self._settings, telling, self._clock, loop))
-            self._unready = "draining"
-            await self._xds.drain()
-        await loop.save()
-        await self._recorder.save()
 
     def _publish(self, view: View) -> None:
         """Serve this view, and listen to the versions that it names."""
@@ -186,28 +156,15 @@ class Controller:
         reach("push:after")
         self._load_reports.follow(view)
 
-    async def _until(self, stop: asyncio.Event, loop: Loop, custom: Prometheus, audiences: list[Audience]) -> None:
-        notifications = Notifications(
-            store=self._store, cursors=self._store, observatory=loop, clock=self._clock, meter=self._metrics
-        )
-        work = (
-            loop.follow(self._publish),
-            loop.run(),
-            feel_the_store(self._store, self._metrics),
-            self._recorder.run(),
-            custom.run(loop.view),
-            notifications.run(audiences),
-        )
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(each) for each in work]
-            await stop.wait()
-            log.info("draining")
-            reach("drain:before")
-            for task in running:
-                task.cancel()
+    @contextlib.asynccontextmanager
+    async def _doors_open(self, loop: Loop, operations: Operations) -> AsyncIterator[None]:
+        """The doors of operators open before that of the proxies, and close after it."""
+        async with self._http_door(loop, operations), self._admin_door(loop, operations), self._xds_door():
+            spare_collection()
+            yield
 
     @contextlib.asynccontextmanager
-    async def _xds_door(self, loop: Loop) -> AsyncIterator[None]:
+    async def _xds_door(self) -> AsyncIterator[None]:
         stats = EnvoyMetrics(self._book, self._clock)
         server = make_grpc_server(self._settings.xds_limits, MOST_REPORTED)
         server.add_generic_rpc_handlers((*self._xds.handlers(), *self._load_reports.handlers(), *stats.handlers()))
@@ -220,7 +177,7 @@ class Controller:
         watches = add_admin(server, operations, loop, self._xds, self._recorder)
         server.add_generic_rpc_handlers(self._xds.csds_handlers())
         where = self._settings.admin_listen
-        async with server_open(server, where, "HALDANE_ADMIN_LISTEN", ADMIN_SERVICES, self._settings.drain):
+        async with server_open(server, where, "HALDANE_ADMIN_LISTEN", SERVICE_NAMES, self._settings.drain):
             try:
                 yield
             finally:
@@ -240,6 +197,26 @@ class Controller:
         async with site_open(site, self._settings.http_listen, "HALDANE_HTTP_LISTEN", self._settings.drain):
             yield
 
+    async def _run_until(self, stop: asyncio.Event, loop: Loop, custom: Prometheus, audiences: list[Audience]) -> None:
+        notifications = Notifications(
+            store=self._store, cursors=self._store, observatory=loop, clock=self._clock, meter=self._metrics
+        )
+        work = (
+            loop.follow(self._publish),
+            loop.run(),
+            feel_the_store(self._store, self._metrics),
+            self._recorder.run(),
+            custom.run(loop.view),
+            notifications.run(audiences),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(each) for each in work]
+            await stop.wait()
+            log.info("draining")
+            reach("drain:before")
+            for task in running:
+                task.cancel()
+
     def _say_where(self) -> None:
         log.info(
             "serving",
@@ -248,12 +225,6 @@ class Controller:
             http=f"http://{self._settings.http_listen}",
             store=self._settings.store,
         )
-
-
-MOST_REPORTED = ("grpc.max_receive_message_length", 16 * 1024 * 1024)
-"""Bytes of a message on the xDS port: one flush of an Envoy's unfiltered metrics is about 10 KB a service. Requests
-for configuration have a limit of their own, far below."""
-ADMIN_SERVICES = tuple(service.full_name for service in admin_pb2.DESCRIPTOR.services_by_name.values())
 
 
 def _audiences(settings: Settings, session: ClientSession, clock: SystemClock, loop: Loop) -> list[Audience]:

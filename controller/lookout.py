@@ -17,8 +17,9 @@ from controller.core.custom import all_read, lost
 from controller.core.decision import Decision, held
 from controller.core.guard import Act, Freeze
 from controller.core.rollout import Phase
+from controller.core.routing import cluster_name
 from controller.core.session import Session, Surroundings, entered, tick
-from controller.core.telemetry import Book
+from controller.core.telemetry import Book, Traffic
 from controller.core.trace import point_of
 from controller.core.verdict import Outcome, Verdict, Window
 from controller.core.view import ServiceState, View
@@ -36,7 +37,6 @@ from controller.ports import (
     NotWritten,
     Store,
     StoreLost,
-    Traffic,
 )
 from controller.recorder import Recorder
 
@@ -110,6 +110,9 @@ class Lookout:
     def follow(self, view: View) -> None:
         """The newest view, from which the next looks go on."""
         self._view = view
+        states = view.services.values()
+        self._book.follow(cluster_name(state.name, v.name) for state in states for v in state.spec.versions)
+        self._recorder.follow(view)
         seen = (self._sessions, self._looked, self._watches, self._health)
         for remembered in (*seen, self._awaited, self._unanswered):
             for gone in remembered.keys() - view.services.keys():

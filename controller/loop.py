@@ -12,14 +12,11 @@ from functools import partial
 import structlog
 
 from controller.core.guard import Freeze
-from controller.core.routing import cluster_name
-from controller.core.telemetry import Book
 from controller.core.view import Entry, View
 from controller.diary import Diary
 from controller.keeper import Keeper
 from controller.lookout import Lookout, Meter
-from controller.ports import Archive, Clock, CustomMetrics, Fleet, Gates, Live, Store, StoreError, StoreLost
-from controller.recorder import Recorder
+from controller.ports import Clock, Live, Store, StoreError, StoreLost
 
 IDLE = 0.5
 """Seconds between two looks when nothing is reported: what depends on time alone is noticed this late at most."""
@@ -36,40 +33,12 @@ class Loop:
     """Watches every rollout and acts. Also the `Observatory` that the doors look through."""
 
     def __init__(
-        self,
-        *,
-        store: Store,
-        archive: Archive,
-        recorder: Recorder,
-        book: Book,
-        fleet: Fleet,
-        gates: Gates,
-        custom: CustomMetrics,
-        clock: Clock,
-        meter: Meter,
-        sync_share: float,
-        view: View,
-        token: int,
+        self, lookout: Lookout, *, store: Store, keeper: Keeper, diary: Diary, clock: Clock, meter: Meter, view: View
     ) -> None:
+        self._lookout = lookout
         self._store = store
-        self._keeper = Keeper(archive, clock)
-        self._diary = Diary(store, token)
-        self._lookout = Lookout(
-            store=store,
-            keeper=self._keeper,
-            diary=self._diary,
-            recorder=recorder,
-            book=book,
-            fleet=fleet,
-            gates=gates,
-            custom=custom,
-            clock=clock,
-            meter=meter,
-            sync_share=sync_share,
-            token=token,
-        )
-        self._recorder = recorder
-        self._book = book
+        self._keeper = keeper
+        self._diary = diary
         self._clock = clock
         self._meter = meter
         self._under_way: dict[str, asyncio.Task[None]] = {}
@@ -137,10 +106,7 @@ class Loop:
 
     def _see(self, view: View) -> None:
         self._view = view
-        states = view.services.values()
-        self._book.follow(cluster_name(state.name, v.name) for state in states for v in state.spec.versions)
         self._lookout.follow(view)
-        self._recorder.follow(view)
 
     async def run(self) -> None:
         """Look at everything whenever there is news, for ever; and keep what is known of it."""

@@ -7,7 +7,7 @@ from typing import Protocol
 from controller.core.decision import Decision, Sync
 from controller.core.readings import Reading
 from controller.core.recording import Recording
-from controller.core.telemetry import Traffic as Traffic
+from controller.core.telemetry import Traffic
 from controller.core.verdict import Reason, Verdict
 from controller.core.view import Change, LedgerLine, ServiceState, View
 
@@ -88,7 +88,7 @@ class Store(Protocol):
 
 
 class Archive(Protocol):
-    """Keeps what may be lost without harm: sessions under judgement and the windows they saw. Bounded."""
+    """Keeps what may be lost without harm: sessions under judgement, and recordings. Bounded."""
 
     async def save_session(self, service: str, rollout_id: str, session: str) -> None:
         """Keep the newest session of a service's rollout (JSON)."""
@@ -257,7 +257,6 @@ class Live:
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     """By version."""
     updated_at: float = 0.0
-
     stable: Verdict | None = None
     """The watch's word on stable, from when no rollout was running last."""
     evidence: Mapping[str, float] = field(default_factory=dict)

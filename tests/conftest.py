@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,10 @@ if TYPE_CHECKING:  # loading it takes two seconds, which only the tests that use
 
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 """Before gRPC is loaded: its fork handlers kill one of eight children that are started while a channel is open."""
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background jobs ignore Ctrl-C, and so would the commands that tests end by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 asyncio.set_event_loop(None)  # else pytest-asyncio makes one when it looks for it, and nobody closes that
 

@@ -5,10 +5,11 @@ import json
 from controller.core.decision import Sync
 from controller.core.guard import Freeze
 from controller.core.rollout import Phase, Rollout
+from controller.core.telemetry import Traffic
 from controller.core.verdict import Outcome, Reason
 from controller.core.view import LedgerLine, ServiceState, View
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Live, ProxyStatus, Traffic
+from controller.ports import Live, ProxyStatus
 
 
 def service_message(

@@ -8,9 +8,10 @@ from typing import Any
 
 from controller.core.errors import Refusal
 from controller.core.guard import Freeze
+from controller.core.telemetry import Traffic
 from controller.core.view import LedgerLine, ServiceState, View
 from controller.operations import Operations
-from controller.ports import Fleet, Live, Observatory, ProxyStatus, Traffic
+from controller.ports import Fleet, Live, Observatory, ProxyStatus
 
 TAIL = 30
 """Lines of the ledger on the page."""

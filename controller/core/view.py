@@ -24,8 +24,7 @@ class ServiceState(Value):
 
     `stable` is the version that carries the traffic: the one declared at first, later the one promoted last.
     `source` is the service file's text as applied. `diverted` says why all traffic goes to the declared fallback; empty
-    while it does not. `revision` is the store's revision at which this record last
-    changed; the store sets it.
+    while it does not. `revision` is the store's revision at which this record last changed; the store sets it.
     """
 
     spec: Service

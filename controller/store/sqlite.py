@@ -13,7 +13,6 @@ from controller.core.guard import Act
 from controller.core.view import Change, LedgerLine, View
 from controller.ports import Applied, Clock, StoreLost, Term, Unusable
 from controller.store.database import Database
-from controller.store.ledger import export
 from controller.store.lock import FileLock
 from controller.store.newest import CLOSED, Newest
 from controller.store.opening import NEEDS
@@ -171,11 +170,6 @@ class SqliteStore:
     async def load_cursor(self, reader: str) -> int | None:
         """The sequence saved last; None for a reader that is new."""
         return await self._run(self._database.load_cursor, reader)
-
-    async def export(self, folder: Path) -> Path | None:
-        """Write the ledger, as far as it is in the store, into a new file of that folder; None if it is empty."""
-        rows = await self._run(self._database.rows)
-        return await asyncio.to_thread(export, rows, folder) if rows else None
 
     async def _apply(self, change: Change, token: int | None) -> int:
         run = self._run_first if change.freeze or change.act in BACK else self._run

@@ -65,6 +65,7 @@ class LoadReports:
 
     async def _listen(self, requests: AsyncIterator[bytes], answer: Callable[[bytes], Awaitable[None]]) -> None:
         stream: Stream | None = None
+        fleet = ""
         pacer = _Pacer(self._pace_of, answer)
         try:
             async for data in requests:
@@ -72,11 +73,12 @@ class LoadReports:
                 report = _parsed(data)
                 if stream is None:
                     stream = self._roster.enter(checked_node(report.node.id), now)
-                    log.info("load_reports_opened", node=stream.node, fleet=report.node.cluster)
+                    fleet = report.node.cluster  # who reports says so once: later messages need not repeat it
+                    log.info("load_reports_opened", node=stream.node, fleet=fleet)
                     self._pacers.add(pacer)
-                    pacer.start(report.node.cluster)
+                    pacer.start(fleet)
                 stream.count(now)
-                if self._book.loads(stream.key, _loads(report), self._pace_of(report.node.cluster), now):
+                if self._book.loads(stream.key, _loads(report), self._pace_of(fleet), now):
                     self._on_news()
         finally:
             if stream:

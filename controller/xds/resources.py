@@ -8,8 +8,9 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from controller.core import routing
+from controller.core.memo import by_identity
 from controller.core.routing import cluster_parts, stats_name
-from controller.core.spec import Listen
+from controller.core.spec import Endpoint, Listen
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
 from controller.xds import shapes
 from controller.xds.snapshot import PREFIX
@@ -36,7 +37,7 @@ def proxyless_cluster(value: routing.Cluster) -> bytes:
 
 def by_address(value: routing.Cluster) -> bool:
     """Whether every endpoint is an IP address, so that they are given by EDS."""
-    return all(_is_address(endpoint.host) for endpoint in value.endpoints)
+    return _all_addresses(value.endpoints)
 
 
 def assignment(value: routing.Cluster) -> bytes:
@@ -108,6 +109,12 @@ def _share(name: str, weight: int) -> pb.ClusterWeight:
 
 def _address(host: str, port: int) -> pb.Address:
     return pb.Address(socket_address=pb.SocketAddress(address=host, port_value=port))
+
+
+@by_identity
+def _all_addresses(endpoints: tuple[Endpoint, ...]) -> bool:
+    """A version's endpoints stay the same object while its traffic moves: they are parsed once."""
+    return all(_is_address(endpoint.host) for endpoint in endpoints)
 
 
 def _is_address(host: str) -> bool:

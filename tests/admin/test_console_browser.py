@@ -9,9 +9,10 @@ import aiohttp
 import pytest
 
 from controller.core.decision import Sync
+from controller.core.telemetry import Traffic
 from controller.core.verdict import Outcome, Reason, Verdict
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Live, ProxyStatus, Traffic, TypeStatus
+from controller.ports import Live, ProxyStatus, TypeStatus
 from tests.admin.doors import Doors
 from tests.support.waiting import wait_until
 

@@ -1,11 +1,9 @@
 """Fixtures of the command line's tests: a controller's admin door, and `haldane` run against it."""
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +13,7 @@ from structlog.testing import capture_logs
 from controller.__main__ import main
 from tests.admin.doors import service_file
 from tests.cli.desk import WITHIN, Desk
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended: its exit code, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """The one JSON document on standard output."""
-        return json.loads(self.out)
-
+from tests.support.command import Done
 
 Haldane = Callable[..., Done]
 Process = Callable[..., "subprocess.Popen[bytes]"]

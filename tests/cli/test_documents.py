@@ -10,9 +10,10 @@ import pytest
 
 from controller.cli.output import plain
 from controller.core.decision import Sync
+from controller.core.telemetry import Traffic
 from controller.core.verdict import Outcome, Reason, Verdict
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Live, ProxyStatus, Refused, Traffic, TypeStatus, Wait
+from controller.ports import Live, ProxyStatus, Refused, TypeStatus, Wait
 from tests.cli.conftest import Haldane, Process
 from tests.cli.desk import WITHIN, Desk
 

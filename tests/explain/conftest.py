@@ -1,5 +1,28 @@
-"""Fixtures: the command line's own."""
+"""Fixtures: a loop with a rollout; and the command line's own."""
 
+from collections.abc import AsyncIterator
+
+import pytest
+
+from controller.store.memory import MemoryStore
 from tests.cli.conftest import desk, haldane, scorer
+from tests.loop.world import TwoClocks, World, rolling
 
-__all__ = ["desk", "haldane", "scorer"]
+__all__ = ["at", "clock", "desk", "haldane", "scorer", "store"]
+
+
+@pytest.fixture
+def clock() -> TwoClocks:
+    return TwoClocks()
+
+
+@pytest.fixture
+def store(clock: TwoClocks) -> MemoryStore:
+    return MemoryStore(clock=clock)
+
+
+@pytest.fixture
+async def at(store: MemoryStore, clock: TwoClocks) -> AsyncIterator[World]:
+    """A loop with a rollout of v2 that has just started."""
+    async with rolling(store, clock) as world:
+        yield world

@@ -1,76 +1,16 @@
 """A rollout that the loop has driven, judged again from what was recorded of it."""
 
-import asyncio
-import json
-import zlib
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
-
 import pytest
-from rich.console import Console
 
-from controller.admin.history import History
-from controller.admin.looks import Looks
-from controller.cli.explanation import explained
 from controller.core.backtest import Backtest, Look, judge_again, looks, started
-from controller.core.commands import Verb
 from controller.core.decision import Kind
-from controller.core.readings import Counted, Gauged, Reading, Unread
-from controller.core.record import Record
-from controller.core.recording import Recording
+from controller.core.readings import Counted
 from controller.core.rollout import Phase
-from controller.core.spec import ErrorPolicy, MetricPolicy, Policy
+from controller.core.spec import ErrorPolicy, MetricPolicy
 from controller.core.verdict import Verdict
-from controller.operations import Operations
-from controller.pb.haldane.admin.v1 import admin_pb2 as admin
-from controller.recorder import Recorder
 from controller.store.memory import MemoryStore
-from tests.cli.conftest import Haldane
-from tests.cli.desk import Desk
-from tests.loop.world import TwoClocks, World, running
-
-
-@pytest.fixture
-def clock() -> TwoClocks:
-    return TwoClocks()
-
-
-@pytest.fixture
-def store(clock: TwoClocks) -> MemoryStore:
-    return MemoryStore(clock=clock)
-
-
-@pytest.fixture
-async def at(store: MemoryStore, clock: TwoClocks) -> AsyncIterator[World]:
-    """A loop with a rollout of v2 that has just started."""
-    async with running(store, clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
-        yield world
-
-
-async def until(at: World, phase: Phase, **traffic: float) -> None:
-    """Traffic until the rollout is in that phase."""
-    for _ in range(400):
-        if (await at.rollout()).phase is phase:
-            return
-        await at.tick(**traffic)  # type: ignore[arg-type]
-        await asyncio.sleep(0)
-    raise AssertionError(await at.rollout())
-
-
-async def recorded(at: World) -> Recording:
-    """What is kept of the rollout."""
-    found = await at.recorder.find((await at.rollout()).id)
-    assert found is not None
-    return found
-
-
-async def judged(at: World, policy: Policy) -> Backtest:
-    """It, judged again."""
-    recording = await recorded(at)
-    return judge_again(policy, "v1", "v2", recording.tape.records())
+from tests.explain.rollouts import judged, measured, recorded, turn_bad, until
+from tests.loop.world import TwoClocks, World, rolling, running
 
 
 async def test_the_same_policy_decides_the_same(at: World) -> None:
@@ -88,28 +28,6 @@ async def test_the_same_policy_decides_the_same(at: World) -> None:
     assert found.peak >= found.limit == 100
 
 
-METRICS = "  metrics: [{name: accuracy, margin: 5%}, {name: queue, margin: 50%}]\n"
-
-
-def read(number: int) -> dict[str, Reading]:
-    """What Prometheus says at every fourth look: labels, a queue, now and then neither."""
-    if number % 4:
-        return {}
-    if number % 28 == 0:
-        return {"accuracy": Unread("of v2: NaN"), "queue": Unread("of v2: NaN")}
-    return {"accuracy": Counted(40, 2, 160, 8), "queue": Gauged(4.0 + number % 3, 5.0, True, 3, 5)}
-
-
-async def roll_back(world: World) -> None:
-    """A rollout with custom metrics whose canary turns bad at the second step."""
-    world.operations = Operations(world.store, world.clock, (), ("accuracy", "queue"))
-    await world.apply(extra=METRICS)
-    await world.act(Verb.START, canary="v2")
-    for number in range(60):
-        world.readings = read(number)
-        await world.tick(canary_errors=0.0 if number < 40 else 0.1)
-
-
 @pytest.mark.parametrize("restart", [None, 5, 23])
 async def test_every_verdict_is_reached_again(store: MemoryStore, clock: TwoClocks, restart: int | None) -> None:
     """By the same policy each window leads to the same verdict for the same reasons and to the same decision; also
@@ -118,14 +36,10 @@ async def test_every_verdict_is_reached_again(store: MemoryStore, clock: TwoCloc
 
     async def drive(world: World, looks: range) -> None:
         for number in looks:
-            world.readings = read(number)
-            await world.tick(canary_errors=0.0 if number < 40 else 0.1)
+            await turn_bad(world, number)
             real.append((clock.date, world.loop.live("scorer").verdict))
 
-    async with running(store, clock) as world:
-        world.operations = Operations(store, clock, (), ("accuracy", "queue"))
-        await world.apply(extra=METRICS)
-        await world.act(Verb.START, canary="v2")
+    async with measured(store, clock) as world:
         await drive(world, range(restart or 60))
         await world.loop.save()
         await world.recorder.save()
@@ -150,10 +64,8 @@ async def test_every_verdict_is_reached_again(store: MemoryStore, clock: TwoCloc
 
 async def test_custom_metrics_are_judged_again_by_another_policy(store: MemoryStore, clock: TwoClocks) -> None:
     """The same name with another margin, none, and a name that nobody read: that one is left out and named."""
-    async with running(store, clock) as world:
-        world.operations = Operations(store, clock, (), ("accuracy",))
-        await world.apply(extra="  metrics: [{name: accuracy, margin: 5%}]\n")
-        await world.act(Verb.START, canary="v2")
+    one = "  metrics: [{name: accuracy, margin: 5%}]\n"
+    async with rolling(store, clock, metrics=("accuracy",), extra=one) as world:
         for number in range(120):
             world.readings = {"accuracy": Counted(40, 16, 160, 8)} if number % 4 == 0 else {}
             await world.tick()
@@ -175,19 +87,6 @@ async def test_custom_metrics_are_judged_again_by_another_policy(store: MemorySt
     assert more.rollback
     assert (same.left_out, more.left_out, other.left_out) == ((), ("tokens",), ("tokens",))
     assert same.peaks["accuracy"] > 400 > 10 > loose.peaks["accuracy"]
-
-
-async def test_each_decision_takes_its_evidence_into_the_ledger(store: MemoryStore, clock: TwoClocks) -> None:
-    """Every channel and metric as it stood, and the limit: a rollback is explicable when its recording is gone."""
-    async with running(store, clock) as world:
-        await roll_back(world)
-    lines = [line for line in await store.events() if line.entry.who == "haldane"]
-    assert [line.entry.kind for line in lines] == ["rollout_warm", "step_advanced", "rollback", "rolled_back"]
-    told: list[Any] = [line.entry.details["evidence"] for line in lines]
-    assert [found["total"] >= found["limit"] for found in told] == [False, False, True, True]
-    assert {"5xx", "latency_p99", "accuracy"} < told[2]["harm"].keys()
-    assert told[2]["harm"]["5xx"] > 100
-    assert (told[1]["no_harm"]["accuracy"] >= 20, told[1]["worse"]) == (True, {"queue": 0})
 
 
 async def test_a_wider_margin_would_not_have_fired(at: World) -> None:
@@ -221,195 +120,3 @@ async def test_persons_and_hooks_say_yes(at: World) -> None:
     found = await judged(at, asking)
     assert found.phase is Phase.PROMOTED
     assert Kind.APPROVAL_NEEDED not in [turn.kind for turn in found.turns]
-
-
-async def test_a_crash_costs_half_a_minute_of_the_record(store: MemoryStore, clock: TwoClocks) -> None:
-    """The record goes on after a restart where the judge goes on; nothing is in it twice."""
-    async with running(store, clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
-        await until(world, Phase.PROGRESSING)
-        await world.ticks(4)
-        await world.recorder.save()
-        await world.loop.save()
-        await world.ticks(8)  # these are lost
-        saved = Recording.load(zlib.decompress(await store.load_recording((await world.rollout()).id) or b"").decode())
-    async with running(store, clock) as world:
-        await until(world, Phase.ROLLED_BACK, canary_errors=0.2)
-        recording = await recorded(world)
-        records = list(recording.tape.records())
-        times = [record.since for record in records]
-        assert times == sorted(times)
-        assert records[: len(saved.tape.lines()) - 1] == list(saved.tape.records())[:-1]
-        found = judge_again((await world.rollout()).policy, "v1", "v2", records)
-        assert found.rollback
-
-
-async def test_the_record_of_a_rollout_that_is_over_is_kept_apart(at: World) -> None:
-    """Each rollout has its own, also when the next one of the service runs; memory holds the running ones alone."""
-    await until(at, Phase.ROLLED_BACK, canary_errors=0.5)
-    first = await recorded(at)
-    await at.recorder.save()
-    await at.tick()
-    await at.act(Verb.START, canary="v2")
-    await until(at, Phase.PROMOTED)
-    second = await recorded(at)
-    again = await at.recorder.find(first.rollout_id)
-    assert again is not None
-    assert again is not first
-    assert again.dump() == first.dump()
-    assert (again.trace.points[-1].total >= 100, second.trace.points[-1].total < 100) == (True, True)
-
-
-async def test_a_rollout_whose_record_is_gone_is_explained_by_its_ledger(store: MemoryStore, clock: TwoClocks) -> None:
-    """The evidence at each decision, custom metrics and the limit too; and that the rest is missing is said."""
-    async with running(store, clock) as world:
-        await roll_back(world)
-        history = History(world.operations, Looks(world.operations, world.loop, world.fleet), Recorder(store, clock))
-        told = await history.explain(admin.ExplainRolloutRequest(service="scorer"), "alice")
-    assert "no longer kept" in told.missing
-    assert (told.decided, told.limit, len(told.history)) == ("5xx", 100.0, 4)
-    assert [point.weight for point in told.history] == [2000, 2000, 5000, 0]
-    assert told.history[2].total >= told.limit
-    assert told.history[2].harm["5xx"] > told.history[1].harm["5xx"]
-    assert "queue" in told.history[2].worse
-
-
-class TestCommand:
-    """`haldane backtest`, against an admin door."""
-
-    @pytest.fixture
-    async def recording(self, at: World) -> Recording:
-        """Of a rollout with 20 % of errors."""
-        await until(at, Phase.ROLLED_BACK, canary_errors=0.2)
-        return await recorded(at)
-
-    @pytest.fixture
-    def line(self, scorer: Path, haldane: Haldane, desk: Desk, recording: Recording) -> int:
-        """A ledger line of a rollout of which that recording is kept."""
-        haldane("start", "scorer", "--canary", "v2")
-        event = haldane("events", "scorer", "-o", "json").document["events"][-1]
-        recording.rollout_id = event["details"]["rollout"]
-        desk.do(desk.store.save_recording(recording.rollout_id, zlib.compress(recording.dump().encode())))
-        return int(event["sequence"])
-
-    def test_it_says_whether_and_when(self, line: int, scorer: Path, haldane: Haldane, tmp_path: Path) -> None:
-        """In words for people, in numbers for programs."""
-        text = haldane("backtest", "--from", str(line), "-f", str(scorer))
-        assert (text.code, text.err) == (0, "")
-        assert "it would have fired after" in text.out
-        assert "on 5xx; really it did not" in text.out
-        told = haldane("backtest", "--from", str(line), "-f", str(scorer), "-o", "json").document
-        assert (told["fired"], told["channel"], told["phase"]) == (True, "5xx", "ROLLING_BACK")
-        assert told["decisions"][-1]["kind"] == "rollback"
-        assert told["really"][0]["kind"] == "rollout_started"
-        wide = tmp_path / "wide.yaml"
-        wide.write_text(scorer.read_text() + "policy: {errors: {margin: 50%, max: 90%}}\n")
-        calm = haldane("backtest", "--from", str(line), "-f", str(wide))
-        assert "it would not have fired: the evidence of harm reached" in calm.out
-
-    def test_what_is_not_on_record_is_said(
-        self, line: int, recording: Recording, scorer: Path, haldane: Haldane, desk: Desk
-    ) -> None:
-        """A metric that nobody read then, and a time that nobody saw: left out of the judgement, not of the answer."""
-        recording.tape.cut(3.0)
-        last = list(recording.tape.records())[-1]
-        gauge: dict[str, Reading] = {"queue": Gauged(4.0, None, True, 3, 5), "labels": Unread("of v2: NaN")}
-        recording.tape.add(
-            Record(last.at + 20.0, last.at + 21.0, last.wall + 21.0, 500, last.stable, last.canary, gauge)
-        )
-        desk.do(desk.store.save_recording(recording.rollout_id, zlib.compress(recording.dump().encode())))
-        scorer.write_text(scorer.read_text() + "policy: {metrics: [{name: tokens}, {name: queue}, {name: labels}]}\n")
-        text = haldane("backtest", "--from", str(line), "-f", str(scorer)).out
-        assert "20s of it are missing" in text
-        assert "left out, since nothing is on record: tokens; what would have come of it is not known" in text
-        told = haldane("backtest", "--from", str(line), "-f", str(scorer), "-o", "json").document
-        assert (told["left_out"], told["missing_seconds"]) == (["tokens"], 20.0)
-
-    def test_what_cannot_be_judged_is_refused(self, line: int, scorer: Path, haldane: Haldane, tmp_path: Path) -> None:
-        """No such line, a line of no rollout, a file that is none: each is said, with the exit code of its kind."""
-        haldane("freeze", "--all", "--reason", "incident 42")
-        for sequence, said in ((99, "no line 99"), (line + 1, "freeze_set) is of no rollout")):
-            refused = haldane("backtest", "--from", str(sequence), "-f", str(scorer))
-            assert refused.code == 4
-            assert said in refused.err
-        broken = tmp_path / "broken.yaml"
-        broken.write_text("service: x\n")
-        assert haldane("backtest", "--from", str(line), "-f", str(broken)).code == 2
-        assert haldane("backtest", "--from", "0", "-f", str(scorer)).code == 2
-
-    def test_a_rollout_whose_record_is_gone(self, scorer: Path, haldane: Haldane) -> None:
-        """It was never recorded, or is no longer kept: that is said, and the code is that of what is not there."""
-        haldane("start", "scorer", "--canary", "v2")
-        refused = haldane("backtest", "--from", "2", "-f", str(scorer))
-        assert (refused.code, "not kept" in refused.err) == (4, True)
-
-
-class TestExplain:
-    """`haldane explain`, against an admin door."""
-
-    def test_before_any_rollout_there_is_nothing_to_explain(self, scorer: Path, haldane: Haldane) -> None:
-        """Unknown services and services without a rollout are told apart."""
-        assert haldane("explain", "nobody").code == 4
-        assert haldane("explain", "scorer").code == 5
-
-    def test_without_a_record_the_decisions_are_told(self, scorer: Path, haldane: Haldane) -> None:
-        """The ledger is there whatever became of the recording, and the lack of one is said."""
-        haldane("start", "scorer", "--canary", "v2", "--reason", "better recall")
-        told = haldane("explain", "scorer")
-        assert (told.code, told.err) == (0, "")
-        assert "no evidence over time: its evidence was not recorded" in told.out
-        assert "better recall" in told.out
-        assert "from the ledger" not in told.out
-        document = haldane("explain", "scorer", "-o", "json").document
-        assert (document["history"], document["decided"], document["canary"]) == ([], "", "v2")
-
-    @pytest.mark.parametrize("columns", [60, 80])
-    def test_no_line_is_wider_than_the_columns_that_were_asked_for(
-        self, scorer: Path, haldane: Haldane, monkeypatch: pytest.MonkeyPatch, columns: int
-    ) -> None:
-        """COLUMNS counts where the output is no terminal too; without it lines have 100 columns at most."""
-        haldane("start", "scorer", "--canary", "v2", "--reason", "better recall, " * 20)
-        widest = {}
-        for given in ("", str(columns)):
-            monkeypatch.setenv("COLUMNS", given)
-            widest[given] = max(map(len, haldane("explain", "scorer").out.splitlines()))
-        assert 80 < widest[""] <= 100
-        assert widest[str(columns)] <= columns
-
-    def test_columns_of_no_sense_take_nothing_away(
-        self, scorer: Path, haldane: Haldane, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """COLUMNS=0, as some terminals say it, does not make an empty answer."""
-        haldane("start", "scorer", "--canary", "v2", "--reason", "better recall")
-        for columns in ("0", "1", "-3", "many"):
-            monkeypatch.setenv("COLUMNS", columns)
-            assert "better recall" in haldane("explain", "scorer").out, columns
-
-    @pytest.mark.parametrize("said", ["r", "no", "proxy", "incident 42; see (r)"])
-    def test_what_was_said_is_not_said_again_and_takes_no_letters_out_of_other_words(self, said: str) -> None:
-        """The operator's reason stands in the first line; in the next it is left out where it is a part by itself."""
-        rollout = admin.Rollout(phase="ROLLED_BACK", reasons=[f"{said}; no proxy is connected"])
-        decisions = [admin.Event(kind="rollback", who="ada", why=said)]
-        console = Console(width=100)
-        with console.capture() as drawn:
-            console.print(explained(admin.Explanation(rollout=rollout, decisions=decisions), 0.0))
-        assert "now: no proxy is connected" in drawn.get().splitlines()
-
-    async def test_an_earlier_rollout(self, at: World, scorer: Path, haldane: Haldane, desk: Desk) -> None:
-        """By any of its lines, also when another rollout has followed."""
-        await until(at, Phase.ROLLED_BACK, canary_errors=0.2)
-        recording = await recorded(at)
-        haldane("start", "scorer", "--canary", "v2")
-        first = haldane("events", "scorer", "-o", "json").document["events"][-1]
-        recording.rollout_id = first["details"]["rollout"]
-        desk.do(desk.store.save_recording(recording.rollout_id, zlib.compress(recording.dump().encode())))
-        haldane("rollback", "scorer", "--reason", "no")
-        text = haldane("explain", "scorer", "--from", str(first["sequence"])).out
-        assert "an earlier rollout" in text
-        assert "5xx" in text
-        assert "█" in text
-        told = haldane("explain", "scorer", "--from", str(first["sequence"]), "-o", "json").document
-        assert told["rollout"] is None
-        assert told["channels"] == json.loads(json.dumps(told["channels"]))
-        assert max(point["total"] for point in told["history"]) >= told["limit"]

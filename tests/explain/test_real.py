@@ -1,11 +1,6 @@
 """A rollout on a real Envoy, explained and judged again after the fact, by the commands as people run them."""
 
-import asyncio
-import json
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -26,31 +21,6 @@ POLICY = """\
 """
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """The JSON document on standard output."""
-        return json.loads(self.out)
-
-
-async def haldane(at: World, *args: str) -> Done:
-    """Run a command against the controller."""
-    command = [sys.executable, "-m", "controller", "--admin", at.controller.admin, *args]
-    child = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    out, err = await asyncio.wait_for(child.communicate(), 30)
-    assert child.returncode is not None
-    return Done(child.returncode, out.decode(), err.decode())
-
-
 async def metrics(at: World) -> dict[str, float]:
     """haldane_evidence by channel."""
     async with aiohttp.ClientSession() as session, session.get(f"http://{at.controller.http}/metrics") as answer:
@@ -66,11 +36,11 @@ async def test_a_rollback_can_be_explained_afterwards(processes: Children) -> No
         await at.reach("PROGRESSING")
         since = len(load.answers)
         await wait_until(lambda: len(load.answers) > since + 200)
-        during = await haldane(at, "explain", SERVICE, "-o", "json")
+        during = await at.haldane("explain", SERVICE, "-o", "json")
         at.models["v2"].behaviour = Behaviour(errors=0.3)
         await at.reach("ROLLED_BACK", 10.0)
-        told = (await haldane(at, "explain", SERVICE, "-o", "json")).document
-        text = await haldane(at, "explain", SERVICE)
+        told = (await at.haldane("explain", SERVICE, "-o", "json")).document
+        text = await at.haldane("explain", SERVICE)
         assert during.document["decided"] == ""
         assert len(during.document["history"]) > 1
         assert (text.code, told["decided"], told["missing"]) == (0, "5xx", "")
@@ -91,7 +61,7 @@ async def test_a_rollback_can_be_explained_afterwards(processes: Children) -> No
         assert set(await metrics(at)) == {reason["channel"] for reason in told["channels"]} > {"5xx", "latency_p99"}
         at.controller.kill()
         await at.controller.start()
-        again = (await haldane(at, "explain", SERVICE, "-o", "json")).document
+        again = (await at.haldane("explain", SERVICE, "-o", "json")).document
         assert (again["decided"], again["history"]) == ("5xx", told["history"])
 
 
@@ -108,10 +78,10 @@ async def test_a_real_rollout_can_be_judged_again(processes: Children, tmp_path:
         same, wide = tmp_path / "same.yaml", tmp_path / "wide.yaml"
         same.write_text(at.file())
         wide.write_text(at.file() + "  errors: {margin: 50%}\n")
-        again = (await haldane(at, "backtest", "--from", str(line.sequence), "-f", str(same), "-o", "json")).document
+        again = (await at.haldane("backtest", "--from", str(line.sequence), "-f", str(same), "-o", "json")).document
         assert (again["fired"], again["channel"]) == (True, "5xx")
         assert abs(again["fired_at"] - line.at) < 1.0
-        calm = await haldane(at, "backtest", "--from", str(line.sequence), "-f", str(wide))
+        calm = await at.haldane("backtest", "--from", str(line.sequence), "-f", str(wide))
         assert (calm.code, calm.err) == (0, "")
         assert "it would not have fired" in calm.out
         assert "really: rollback" in calm.out

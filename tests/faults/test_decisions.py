@@ -11,7 +11,7 @@ from controller.core.rollout import Phase
 from controller.core.view import Change, View
 from controller.operations import Operations
 from controller.store.memory import MemoryStore
-from tests.loop.world import FILE, TwoClocks, reach, running
+from tests.loop.world import FILE, TwoClocks, reach, rolling, running
 
 pytestmark = pytest.mark.looptime
 
@@ -20,10 +20,7 @@ BACK = {"v2": 0, "v1": 10_000}
 
 async def test_a_canary_that_is_as_bad_as_its_stable_goes_nowhere() -> None:
     """Both fail half of the requests: no worse than stable is not good enough, and it is not the canary's doing."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with rolling() as world:
         await world.ticks(100, canary_errors=0.5, stable_errors=0.5)
         assert (await world.state()).weights == {"v2": 2000, "v1": 8000}
         assert any("stable itself" in text for text in world.loop.live("scorer").told)
@@ -31,10 +28,7 @@ async def test_a_canary_that_is_as_bad_as_its_stable_goes_nowhere() -> None:
 
 async def test_a_flapping_canary_is_taken_back_once_and_stays_away() -> None:
     """Bad for a second, good for five, and so on: a rollback is final until a person starts it anew."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with rolling() as world:
         for _ in range(20):
             await world.ticks(2, canary_errors=0.5)
             await world.ticks(10)
@@ -48,10 +42,7 @@ async def test_a_flapping_canary_is_taken_back_once_and_stays_away() -> None:
 @pytest.mark.parametrize("phase", [Phase.PROMOTING, Phase.BAKING, Phase.PROMOTED])
 async def test_all_weight_on_the_canary_still_comes_back_at_an_operators_word(phase: Phase) -> None:
     """While it is promoted, baked, and after: the old version is warm, and gets everything."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with rolling() as world:
         await world.ticks(4)
         await world.act(Verb.PROMOTE)
         assert (await world.state()).weights == {"v2": 10_000, "v1": 0}
@@ -64,10 +55,7 @@ async def test_all_weight_on_the_canary_still_comes_back_at_an_operators_word(ph
 
 async def test_a_rollback_to_a_version_whose_servers_are_gone_is_refused_loudly() -> None:
     """The old version's endpoints were taken away after the promotion: all traffic would go into a void."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with rolling() as world:
         await world.ticks(4)
         await world.act(Verb.PROMOTE)
         await reach(world, Phase.PROMOTED)
@@ -81,8 +69,7 @@ async def test_a_rollback_to_a_version_whose_servers_are_gone_is_refused_loudly(
 
 async def test_another_canary_in_the_middle_of_a_rollout_begins_at_the_first_step() -> None:
     """It never carries the old one's step or evidence, and the old one gets nothing more."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
+    async with running() as world:
         await world.operations.apply(three_versions(), who="alice")
         await world.act(Verb.START, canary="v2")
         for _ in range(200):
@@ -122,9 +109,7 @@ async def test_a_rollback_that_loses_a_race_is_tried_again_and_wins(faster: Verb
     """Two operators at once: whatever the other one did, a rollback is safe after it."""
     clock = TwoClocks()
     store = Crowded(clock=clock)
-    async with running(store, clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with rolling(store, clock) as world:
         bob = Operations(store, clock)
         store.first = lambda: bob.act("scorer", Command(faster, "bob is faster"), who="bob")
         await world.act(Verb.ROLLBACK)
@@ -137,9 +122,7 @@ async def test_any_other_command_that_loses_a_race_is_told_so() -> None:
     """An advance decided on what is no longer so is not done; the answer says that somebody was faster."""
     clock = TwoClocks()
     store = Crowded(clock=clock)
-    async with running(store, clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with rolling(store, clock) as world:
         bob = Operations(store, clock)
         store.first = lambda: bob.act("scorer", Command(Verb.ROLLBACK, "bob is faster"), who="bob")
         with pytest.raises(Refusal, match="faster") as refused:

@@ -1,10 +1,11 @@
 """The pages about faults are held to the suite."""
 
-import ast
 import re
 from pathlib import Path
 
 import pytest
+
+from tests.support.pages import exists
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,16 +42,3 @@ def rows_of(heading: str) -> list[tuple[str, str]]:
     """The numbered rows of the table below that heading."""
     section = (ROOT / "docs" / "faults.md").read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
     return re.findall(r"^\| (\d+) \| (.*) \|$", section, re.M)
-
-
-def exists(path: Path, names: list[str]) -> bool:
-    """Whether that file has that class and function."""
-    if not path.exists():
-        return False
-    body = ast.parse(path.read_text()).body
-    for name in names:
-        found = [node for node in body if getattr(node, "name", None) == name]
-        if not found:
-            return False
-        body = getattr(found[0], "body", [])
-    return True

@@ -53,10 +53,9 @@ async def test_a_freeze_across_a_restart_ends_early_only_by_what_the_clock_jumpe
 
 async def ticks_to_the_second_step(jump: float) -> int:
     """How long the first step takes, when the wall clock jumps in the middle of it."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
+    async with running() as world:
         await begin(world)
-        clock.date += jump
+        world.clock.date += jump
         return await advance(world)
 
 

@@ -1,12 +1,15 @@
 """The whole system for one test: `haldane serve`, a real Envoy that follows it, a model server for each version."""
 
+import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from controller.bootstrap import render
 from controller.demo.processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
+from tests.support.command import Done
 from tests.support.controller import ControllerProcess, Doors
 from tests.support.envoy import EnvoyProcess
 from tests.support.model import ModelServer
@@ -81,6 +84,15 @@ class World:
             f"service: {SERVICE}\nfleets: [{FLEET}]\nlisten: {{address: 127.0.0.1, port: {self.entry}}}\n"
             f"timeout: 2s\nprotocol: {self.served}\nversions:\n{versions}\nstable: v1\npolicy:\n{self.policy}"
         )
+
+    async def haldane(self, *args: str) -> Done:
+        """Run a command against the controller."""
+        command = [sys.executable, "-m", "controller", "--admin", self.controller.admin, *args]
+        pipe = asyncio.subprocess.PIPE
+        child = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+        out, err = await asyncio.wait_for(child.communicate(), 30)
+        assert child.returncode is not None
+        return Done(child.returncode, out.decode(), err.decode())
 
     async def serves(self, weight: int, phase: str) -> bool:
         """Whether the canary has that weight at the proxy, in that phase."""

@@ -1,7 +1,5 @@
 """The loop: what is observed is judged, what is decided becomes true in the store, and nothing else moves."""
 
-import asyncio
-
 import pytest
 
 from controller.core.commands import Verb
@@ -11,20 +9,15 @@ from controller.core.guard import ALL
 from controller.core.rollout import Phase
 from controller.core.routing import cluster_name
 from controller.core.telemetry import Metered
-from controller.core.view import Change, Entry
-from controller.ports import StoreLost
 from controller.store.memory import MemoryStore
-from tests.loop.world import TwoClocks, reach, running
+from tests.loop.world import TwoClocks, reach, rolling, running
 
 pytestmark = pytest.mark.looptime
 
 
 async def test_a_good_canary_climbs_its_steps_and_is_promoted() -> None:
     """Without a person's act the weight goes 20 %, 50 %, 100 %, and the canary becomes the stable."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with rolling() as world:
         await reach(world, Phase.PROMOTED)
         assert (await world.state()).stable == "v2"
         weights = [view.services["scorer"].weights.get("v2", 0) for view in world.published if view.services]
@@ -33,10 +26,7 @@ async def test_a_good_canary_climbs_its_steps_and_is_promoted() -> None:
 
 async def test_harm_takes_all_weight_back_and_the_ledger_says_why() -> None:
     """Half of the canary's answers are errors: rolled back within a second of them, with the evidence written down."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with rolling() as world:
         took = await reach(world, Phase.ROLLED_BACK, canary_errors=0.5)
         assert took <= 4
         assert (await world.state()).weights == {"v2": 0, "v1": 10_000}
@@ -50,10 +40,7 @@ async def test_harm_takes_all_weight_back_and_the_ledger_says_why() -> None:
 
 async def test_a_freeze_suppresses_a_rollback_and_says_so_once_and_its_end_lets_it_happen() -> None:
     """Nothing moves while frozen, whatever is seen; one line tells what would have been done; unfrozen, it is done."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with rolling() as world:
         await world.ticks(2)
         await world.operations.freeze([ALL], who="alice", reason="incident 42")
         await world.ticks(20, canary_errors=0.5)
@@ -65,17 +52,14 @@ async def test_a_freeze_suppresses_a_rollback_and_says_so_once_and_its_end_lets_
 
 async def test_a_proxy_that_is_not_in_sync_holds_the_advance_but_no_rollback() -> None:
     """Advancing needs the proxies; taking back needs nobody."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with rolling() as world:
         world.fleet.answer = Sync(1, 2)
         await world.ticks(60)
         assert (await world.rollout()).weight == 2000
         await world.ticks(6, canary_errors=0.5)
         assert (await world.state()).weights == {"v2": 0, "v1": 10_000}
         assert (await world.rollout()).phase is Phase.ROLLING_BACK
-        clock.pass_by(10)
+        world.clock.pass_by(10)
         await world.look()
         await world.look()
         assert (await world.rollout()).phase is Phase.ROLLED_BACK
@@ -83,13 +67,10 @@ async def test_a_proxy_that_is_not_in_sync_holds_the_advance_but_no_rollback() -
 
 async def test_reports_that_stop_hold_the_rollout_and_are_told_once() -> None:
     """Blind is not good and not bad: nothing moves, the ledger says so at its beginning and at its end."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with rolling() as world:
         await world.ticks(4)
         for _ in range(60):
-            clock.pass_by(1)
+            world.clock.pass_by(1)
             await world.look()
         assert (await world.rollout()).weight == 2000
         assert (await world.kinds()).count("blind") == 1
@@ -101,9 +82,7 @@ async def test_a_restart_moves_nothing_and_takes_no_extra_step() -> None:
     """Killed in the middle of a dwell, the next controller serves the same and goes on from what was saved."""
     clock = TwoClocks()
     store = MemoryStore(clock=clock)
-    async with running(store, clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with rolling(store, clock) as world:
         await world.ticks(6)
         before = await world.state()
     async with running(store, clock) as world:
@@ -116,15 +95,14 @@ async def test_a_restart_moves_nothing_and_takes_no_extra_step() -> None:
 
 async def test_a_wall_clock_that_jumps_ends_no_freeze_early() -> None:
     """A ttl is measured on the monotonic clock: an hour's jump forward changes nothing, the time itself does."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
+    async with running() as world:
         await world.apply()
         await world.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=60)
         await world.look()
-        clock.date += 3600
+        world.clock.date += 3600
         await world.look()
         assert (await world.store.load()).freezes
-        clock.pass_by(61)
+        world.clock.pass_by(61)
         await world.look()
         await world.look()
         assert not (await world.store.load()).freezes
@@ -133,8 +111,7 @@ async def test_a_wall_clock_that_jumps_ends_no_freeze_early() -> None:
 
 async def test_a_fault_in_one_rollout_does_not_end_the_watch_over_the_others() -> None:
     """One service's look raises at every tick; the other one is still rolled back."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
+    async with running() as world:
         await world.apply()
         await world.apply("broken", port=10001)
         await world.act(Verb.START, canary="v2")
@@ -144,164 +121,9 @@ async def test_a_fault_in_one_rollout_does_not_end_the_watch_over_the_others() -
         assert (await world.rollout("broken")).weight == 2000
 
 
-class FullDisk(MemoryStore):
-    """A store that takes no line, until it does again."""
-
-    full = False
-
-    async def commit(self, change: Change, token: int) -> int:
-        if self.full:
-            raise StoreLost("the disk is full")
-        return await super().commit(change, token)
-
-
-async def test_a_store_that_is_away_moves_nothing_and_is_tried_again() -> None:
-    """No commit, no move; once the store answers, what is due happens."""
-    clock = TwoClocks()
-    store = FullDisk(clock=clock)
-    async with running(store, clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
-        store.full = True
-        await world.ticks(6, canary_errors=0.5)
-        assert (await world.state()).weights == {"v2": 2000, "v1": 8000}
-        assert world.figures.up[-1] is False
-        store.full = False
-        await reach(world, Phase.ROLLED_BACK, within=4, canary_errors=0.5)
-
-
-class Mumbling(MemoryStore):
-    """A store that does what it is told, and whose answers get lost, until they do not."""
-
-    lost = False
-
-    async def commit(self, change: Change, token: int) -> int:
-        revision = await super().commit(change, token)
-        if self.lost:
-            raise StoreLost("no answer")
-        return revision
-
-
-async def test_what_came_true_without_an_answer_is_not_written_twice() -> None:
-    """Sight is lost while the store's answers are: one line says so, and a freeze whose time is over ends once."""
-    clock = TwoClocks()
-    store = Mumbling(clock=clock)
-    async with running(store, clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
-        await world.ticks(4)
-        await world.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=5)
-        await world.look()
-        store.lost = True
-        for _ in range(20):
-            clock.pass_by(1)
-            await world.look()
-        store.lost = False
-        await world.look()
-        kinds = await world.kinds()
-        assert (kinds.count("blind"), kinds.count("freeze_expired")) == (1, 1)
-        assert not (await store.load()).freezes
-
-
-async def test_what_is_written_down_does_not_hold_up_what_has_to_move() -> None:
-    """Hundreds of lines wait for the ledger: a rollback that is due comes before most of them, and they follow."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
-        await world.ticks(4)
-        for n in range(500):
-            world.loop.note(Entry(kind="proxy_refused", who="haldane", why=f"number {n}"))
-        await reach(world, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
-        assert (await world.kinds()).index("rollback") < 150
-        while (await world.kinds()).count("proxy_refused") < 500:
-            await world.look()
-
-
-class SlowArchive(MemoryStore):
-    """A store that saves no session until it is told to."""
-
-    def __init__(self, clock: TwoClocks) -> None:
-        super().__init__(clock=clock)
-        self.free = asyncio.Event()
-
-    async def save_session(self, service: str, rollout_id: str, session: str) -> None:
-        await self.free.wait()
-        await super().save_session(service, rollout_id, session)
-
-
-async def test_no_rollback_waits_for_the_saving_of_sessions() -> None:
-    """Nothing can be saved: all goes on as it should, and what is newest is saved once it can be."""
-    clock = TwoClocks()
-    store = SlowArchive(clock)
-    async with running(store, clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
-        await world.ticks(20)
-        before = (await world.rollout()).id
-        assert await store.load_session("scorer", before) is None
-        await reach(world, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
-        store.free.set()
-        await world.look()
-        await asyncio.sleep(1)
-        assert await store.load_session("scorer", before)
-
-
-class SlowAdvance(MemoryStore):
-    """A store that takes one service's changes only when it is told to."""
-
-    def __init__(self, clock: TwoClocks) -> None:
-        super().__init__(clock=clock)
-        self.free = asyncio.Event()
-        self.waiting = False
-
-    async def commit(self, change: Change, token: int) -> int:
-        if change.service == "slow":
-            self.waiting = True
-            await self.free.wait()
-            self.waiting = False
-        return await super().commit(change, token)
-
-
-async def test_no_rollback_waits_for_another_services_change() -> None:
-    """One service's step takes long to be written: the other one is taken back meanwhile."""
-    clock = TwoClocks()
-    store = SlowAdvance(clock)
-    async with running(store, clock) as world:
-        await world.apply("slow", port=10001)
-        await world.apply()
-        for name in ("slow", "scorer"):
-            await world.act(Verb.START, name, canary="v2")
-        while not store.waiting:
-            await world.tick("slow")
-        await reach(world, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
-        assert store.waiting, "nothing was slow: nothing is proved"
-        store.free.set()
-        while (await world.rollout("slow")).phase is Phase.WARMING:
-            await world.tick("slow")
-
-
-async def test_a_rollback_that_came_true_without_an_answer_is_gone_on_with() -> None:
-    """The loop learns of it as everybody does, by the store's watch; it does not do it again, and counts it once."""
-    clock = TwoClocks()
-    store = Mumbling(clock=clock)
-    async with running(store, clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
-        store.lost = True
-        await world.ticks(8, canary_errors=0.5)
-        store.lost = False
-        await reach(world, Phase.ROLLED_BACK, within=4)
-        assert (await world.kinds()).count("rollback") == 1
-        assert world.figures.decisions.count("rollback") == 1
-
-
 async def test_an_operators_word_on_a_rollout_is_written_down_with_the_evidence_so_far() -> None:
     """Who promotes before the proof is there did so on this evidence. What is said of a phase ends with it."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with rolling() as world:
         await world.ticks(6)
         await world.act(Verb.PROMOTE)
         lines = {line.entry.kind: line.entry.details for line in await world.store.events()}
@@ -317,11 +139,8 @@ async def test_an_operators_word_on_a_rollout_is_written_down_with_the_evidence_
 
 async def test_an_operators_rollback_does_not_go_into_a_void_unless_by_force() -> None:
     """The proxies say that stable has no healthy server: the traffic stays, and the operator is told what overrides."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
-        world.book.metrics("envoy-1", Metered(1.0, healthy={cluster_name("scorer", "v1"): 0}), clock.now)
+    async with rolling() as world:
+        world.book.metrics("envoy-1", Metered(1.0, healthy={cluster_name("scorer", "v1"): 0}), world.clock.now)
         with pytest.raises(Refusal, match="no healthy endpoint") as refused:
             await world.act(Verb.ROLLBACK)
         assert refused.value.code is Code.NO_ENDPOINTS
@@ -330,59 +149,9 @@ async def test_an_operators_rollback_does_not_go_into_a_void_unless_by_force() -
         assert (await world.state()).weights == {"v2": 0, "v1": 10_000}
 
 
-async def test_after_a_rollback_the_watch_goes_on() -> None:
-    """What stable does is judged against its own limits and shown; a stable that breaks them is told once."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
-        await reach(world, Phase.ROLLED_BACK, canary_errors=0.5)
-        await world.ticks(4)
-        stable = world.loop.live("scorer").stable
-        assert stable is not None
-        assert stable.outcome == "pass"
-        await world.ticks(10, stable_errors=0.6)
-        stable = world.loop.live("scorer").stable
-        assert stable is not None
-        assert stable.outcome == "harm"
-        assert (await world.kinds()).count("stable_unhealthy") == 1
-        assert (await world.state()).weights == {"v2": 0, "v1": 10_000}
-        await world.ticks(200)
-        assert (await world.kinds()).count("stable_healthy") == 1
-
-
-async def test_an_automatic_fallback_takes_the_traffic_when_stable_breaks_its_limits() -> None:
-    """Only where the policy says so, only on an absolute limit, and only a person takes it back."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply(fallback="automatic")
-        await world.ticks(20)
-        await world.ticks(10, stable_errors=0.6)
-        assert (await world.state()).diverted
-        await world.ticks(20)
-        assert (await world.state()).diverted
-        await world.act(Verb.RESTORE)
-        assert (await world.state()).weights == {"v1": 10_000}
-
-
-async def test_a_freeze_holds_an_automatic_fallback_too() -> None:
-    """Frozen is frozen: the traffic stays, and the ledger says what would have been done."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply(fallback="automatic")
-        await world.operations.freeze([ALL], who="alice", reason="incident 42")
-        await world.ticks(10, stable_errors=0.6)
-        assert not (await world.state()).diverted
-        line = next(line for line in await world.store.events() if line.entry.kind == "stable_unhealthy")
-        assert "would go to the fallback" in line.entry.why
-
-
 async def test_time_without_traffic_serves_no_dwell() -> None:
     """Requests stop in the middle of a step: however long that lasts, the next share needs the rest of the dwell."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with rolling() as world:
         while (await world.rollout()).weight < 5000:
             await world.tick()
         await world.ticks(2)
@@ -395,10 +164,7 @@ async def test_time_without_traffic_serves_no_dwell() -> None:
 
 async def test_a_deadline_comes_also_where_nobody_asks_for_anything() -> None:
     """No requests for longer than the deadline: what the policy says for that case happens, and no step is taken."""
-    clock = TwoClocks()
-    async with running(MemoryStore(clock=clock), clock) as world:
-        await world.apply(extra="  deadline: 30s\n  on_insufficient: rollback\n")
-        await world.act(Verb.START, canary="v2")
+    async with rolling(extra="  deadline: 30s\n  on_insufficient: rollback\n") as world:
         await world.ticks(8)
         await world.ticks(60, rps=0)
         assert (await world.rollout()).phase is Phase.ROLLED_BACK
@@ -408,9 +174,7 @@ async def test_a_restart_watches_nothing_before_the_first_report() -> None:
     """The deadline has passed and the policy would go on: but a new life has seen nothing yet, and takes no step."""
     clock = TwoClocks()
     store = MemoryStore(clock=clock)
-    async with running(store, clock) as world:
-        await world.apply(extra="  deadline: 15s\n  on_insufficient: advance\n")
-        await world.act(Verb.START, canary="v2")
+    async with rolling(store, clock, extra="  deadline: 15s\n  on_insufficient: advance\n") as world:
         world.fleet.answer = Sync(0, 1)
         await world.ticks(40)
         assert (await world.rollout()).weight == 2000

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 
 from controller.core.automation import Decision
@@ -15,6 +15,9 @@ from controller.core.routing import cluster_name
 from controller.core.telemetry import Book, Load
 from controller.core.verdict import Reason, Verdict
 from controller.core.view import ServiceState, View
+from controller.diary import Diary
+from controller.keeper import Keeper
+from controller.lookout import Lookout
 from controller.loop import Loop
 from controller.operations import Operations
 from controller.ports import Gates, ProxyStatus
@@ -183,14 +186,26 @@ async def reach(world: World, phase: Phase, *, within: int = 400, **traffic: flo
 
 
 @contextlib.asynccontextmanager
-async def running(store: MemoryStore, clock: TwoClocks, gates: Gates | None = None) -> AsyncIterator[World]:
-    """A controller's loop over this store; at the end it is cut off as by kill -9: nothing is saved."""
+async def running(
+    store: MemoryStore | None = None,
+    clock: TwoClocks | None = None,
+    gates: Gates | None = None,
+    metrics: Collection[str] = (),
+) -> AsyncIterator[World]:
+    """A controller's loop over this store, or a new one; at the end it is cut off as by kill -9: nothing is saved.
+
+    Whoever gives a store gives its clock too. `metrics` are those that the settings have.
+    """
+    clock = clock or TwoClocks()
+    store = store or MemoryStore(clock=clock)
     world = World(store, clock)
     term = await store.campaign(uuid.uuid4().hex)
     view = await store.load()
-    world.loop = Loop(
+    keeper, diary = Keeper(store, clock), Diary(store, term.token)
+    lookout = Lookout(
         store=store,
-        archive=store,
+        keeper=keeper,
+        diary=diary,
         recorder=world.recorder,
         book=world.book,
         fleet=world.fleet,
@@ -199,10 +214,10 @@ async def running(store: MemoryStore, clock: TwoClocks, gates: Gates | None = No
         clock=clock,
         meter=world.figures,
         sync_share=1.0,
-        view=view,
         token=term.token,
     )
-    world.operations = Operations(store, clock, sight=world.loop)
+    world.loop = Loop(lookout, store=store, keeper=keeper, diary=diary, clock=clock, meter=world.figures, view=view)
+    world.operations = Operations(store, clock, metrics=metrics, sight=world.loop)
     world.published.append(view)
     tasks = [asyncio.create_task(world.loop.follow(world.published.append)), asyncio.create_task(world.loop.run())]
     try:
@@ -211,3 +226,18 @@ async def running(store: MemoryStore, clock: TwoClocks, gates: Gates | None = No
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def rolling(
+    store: MemoryStore | None = None,
+    clock: TwoClocks | None = None,
+    *,
+    metrics: Collection[str] = (),
+    extra: str = "",
+) -> AsyncIterator[World]:
+    """A running loop with a service whose rollout of v2 has just started; `extra` goes into its policy."""
+    async with running(store, clock, metrics=metrics) as world:
+        await world.apply(extra=extra)
+        await world.act(Verb.START, canary="v2")
+        yield world

@@ -113,3 +113,11 @@ async def heard(hearer: Hearer, *words: str) -> None:
     """Wait until it has heard this much, and see that it is this and in this order."""
     await wait_until(lambda: len(hearer.words) >= len(words))
     assert hearer.words == list(words)
+
+
+def line(
+    sequence: int, kind: str = "rollback", why: str = "harm", service: str = "scorer", **more: object
+) -> LedgerLine:
+    """A ledger line, at one in the morning."""
+    entry = Entry.model_validate({"kind": kind, "service": service, "who": "haldane", "why": why, **more})
+    return LedgerLine.after(sequence - 1, "", revision=1, at=1_699_923_600.0 + sequence, change_id="c", entry=entry)

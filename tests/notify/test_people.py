@@ -6,19 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.view import Entry, LedgerLine
 from controller.notify.people import People, message
 from controller.notify.target import Target
 from controller.ports import Undelivered
+from tests.notify.ledger import line
 from tests.notify.receivers import Receiver, receiving
-
-
-def line(
-    sequence: int, kind: str = "rollback", why: str = "harm", service: str = "scorer", **more: object
-) -> LedgerLine:
-    """A ledger line, at one in the morning."""
-    entry = Entry.model_validate({"kind": kind, "service": service, "who": "haldane", "why": why, **more})
-    return LedgerLine.after(sequence - 1, "", revision=1, at=1_699_923_600.0 + sequence, change_id="c", entry=entry)
 
 
 def people(tmp_path: Path, *addresses: str, timeout: float = 30) -> People:

@@ -9,8 +9,8 @@ import pytest
 from controller.core.decision import Kind
 from controller.core.severity import SEVERITY, SKIPPED, Severity, severity_of
 from controller.notify.target import Target
+from tests.notify.ledger import line
 from tests.notify.snippets import DOCS
-from tests.notify.test_people import line
 
 CONTROLLER = Path(__file__).parents[2] / "controller"
 NOT_WRITTEN = {"hold"}

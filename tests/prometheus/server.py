@@ -1,6 +1,9 @@
-"""A real Prometheus, and the model servers' exporter that it scrapes."""
+"""A real Prometheus, the model servers' exporter that it scrapes, and servers that answer in its place."""
 
+import contextlib
 import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +20,19 @@ scrape_configs:
   - job_name: models
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
 """
+SETTINGS = """\
+prometheus = "{address}"
+prometheus_interval = "1s"
+
+[metrics.accuracy]
+kind = "rate"
+events = 'sum(wrong_total{{service="{{service}}",version="{{version}}"}})'
+total = 'sum(labelled_total{{service="{{service}}",version="{{version}}"}})'
+"""
+"""A controller's settings: one metric, read every second."""
 BOTH = ("v1", "v2")
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
@@ -55,3 +70,24 @@ def prometheus(processes: Children, directory: Path, target: str) -> tuple[Proce
         f"--web.listen-address=127.0.0.1:{port}",
     ]
     return Process(processes, "prometheus", command), f"http://127.0.0.1:{port}"
+
+
+def vector(*values: object, at: float | None = None) -> web.Response:
+    """An answer of Prometheus: a series for each value."""
+    result = [{"metric": {}, "value": [time.time() if at is None else at, value]} for value in values]
+    return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
+
+
+@contextlib.asynccontextmanager
+async def serving(answer: Answer) -> AsyncIterator[str]:
+    """A server that answers every path so."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()

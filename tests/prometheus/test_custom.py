@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from controller.core.commands import Verb
 from controller.core.custom import BUDGET, SILENT, Custom, dump, load, total, with_custom, without_custom
 from controller.core.dossier import Evidence
 from controller.core.followed import ALONE_MARGIN, Followed
@@ -15,8 +14,7 @@ from controller.core.readings import Counted, Gauged, Reading, Unread
 from controller.core.rollout import Phase
 from controller.core.spec import MetricPolicy, Policy
 from controller.core.verdict import Outcome, Reason, Verdict, Window
-from controller.store.memory import MemoryStore
-from tests.loop.world import FILE, TwoClocks, running
+from tests.loop.world import rolling
 
 PASS = Verdict(Outcome.PASS, (Reason("no_harm", "all is well"),))
 POLICY = Policy(metrics=(MetricPolicy(name="accuracy", margin=0.02),))
@@ -250,12 +248,8 @@ async def test_a_prometheus_that_is_away_takes_back_only_where_the_policy_says_s
     """Under the real loop, for two minutes: on hold by one policy, rolled back by the other, which says why. The ledger
     tells both, so that somebody is told."""
     for on_blind, phase in (("hold", Phase.PROGRESSING), ("rollback", Phase.ROLLED_BACK)):
-        clock = TwoClocks()
-        store = MemoryStore(clock=clock)
-        async with running(store, clock) as world:
-            world.operations = type(world.operations)(store, clock, metrics=("accuracy",))
-            await world.apply(extra=f"  on_blind: {on_blind}\n  metrics: [{{name: accuracy}}]\n")
-            await world.act(Verb.START, canary="v2")
+        extra = f"  on_blind: {on_blind}\n  metrics: [{{name: accuracy}}]\n"
+        async with rolling(metrics=("accuracy",), extra=extra) as world:
             for _ in range(240):
                 world.readings = {"accuracy": Unread("of v2: Prometheus cannot be asked")}
                 await world.tick()
@@ -275,13 +269,7 @@ async def test_a_prometheus_that_is_away_takes_back_only_where_the_policy_says_s
 
 async def test_it_takes_a_rollout_back_and_the_ledger_says_why() -> None:
     """Under the real loop: everything that Envoy sees is well, the labels are wrong, and it is rolled back."""
-    clock = TwoClocks()
-    store = MemoryStore(clock=clock)
-    async with running(store, clock) as world:
-        world.operations = type(world.operations)(store, clock, metrics=("accuracy",))
-        text = FILE.format(name="scorer", port=10000, fallback="manual") + "  metrics: [{name: accuracy, margin: 2%}]\n"
-        await world.operations.apply(text, who="alice")
-        await world.act(Verb.START, canary="v2")
+    async with rolling(metrics=("accuracy",), extra="  metrics: [{name: accuracy, margin: 2%}]\n") as world:
         await world.ticks(60)
         assert (await world.rollout()).step == 0
         assert "accuracy is unknown" in world.loop.live("scorer").told[-1]
@@ -291,5 +279,5 @@ async def test_it_takes_a_rollout_back_and_the_ledger_says_why() -> None:
             if not (await world.rollout()).phase.startswith("PROGRESSING"):
                 break
         assert (await world.rollout()).phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK)
-        line = next(line for line in await store.events() if line.entry.kind == "rollback")
+        line = next(line for line in await world.store.events() if line.entry.kind == "rollback")
         assert line.entry.details["reasons"][0]["channel"] == "accuracy"  # type: ignore[index,call-overload]

@@ -7,28 +7,18 @@ from pathlib import Path
 import pytest
 
 from controller.demo.processes import Children
-from tests.explain.test_real import haldane
 from tests.integration.world import SERVICE, World, world
-from tests.prometheus.server import NEEDED, Exporter, prometheus
-from tests.prometheus.test_prometheus import serving
+from tests.prometheus.server import NEEDED, SETTINGS, Exporter, prometheus, serving
 from tests.support.load import steady
 from tests.support.process import Process
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.envoy, NEEDED]
 
-SETTINGS = """\
-prometheus = "{address}"
-prometheus_interval = "1s"
-
-[metrics.accuracy]
-kind = "rate"
-events = 'sum(wrong_total{{service="{{service}}",version="{{version}}"}})'
-total = 'sum(labelled_total{{service="{{service}}",version="{{version}}"}})'
-
+QUEUE = """\
 [metrics.queue]
 kind = "gauge"
-value = 'max(queue_depth{{service="{{service}}",version="{{version}}"}})'
+value = 'max(queue_depth{service="{service}",version="{version}"})'
 """
 POLICY = """\
   steps: [50%]
@@ -63,7 +53,7 @@ async def scene(processes: Children, tmp_path: Path) -> AsyncIterator[Scene]:
     async with serving(exporter.answer) as target:
         server, address = prometheus(processes, tmp_path, target)
         server.launch()
-        settings.write_text(SETTINGS.format(address=address))
+        settings.write_text(SETTINGS.format(address=address) + QUEUE)
         async with (
             world(processes, policy=POLICY, settings={"HALDANE_CONFIG": str(settings)}) as at,
             steady(at.entry, 100, timeout=5.0),
@@ -78,9 +68,9 @@ async def test_a_prometheus_that_is_away_holds_and_back_again_it_goes_on(scene: 
     scene.prometheus.kill()
     await at.start()
     await wait_until(lambda: scene.says("accuracy is unknown: of v2: Prometheus cannot be asked"), 60.0)
-    explained = await haldane(at, "explain", SERVICE)
+    explained = await at.haldane("explain", SERVICE)
     assert "queue is unknown: of v2: Prometheus cannot be asked (Connection refused)" in explained.out
-    assert "accuracy is unknown" in (await haldane(at, "get", SERVICE)).out
+    assert "accuracy is unknown" in (await at.haldane("get", SERVICE)).out
     assert (await at.rollout()).weights["v2"] == 5000
     scene.prometheus.launch()
     await at.reach("BAKING", 120.0)
@@ -92,10 +82,10 @@ async def test_a_prometheus_that_is_away_holds_and_back_again_it_goes_on(scene: 
     line = next(event for event in await at.events() if event.kind == "rollback")
     policy = scene.prometheus.child.log.parent / "same.yaml"
     policy.write_text(at.file())
-    again = (await haldane(at, "backtest", "--from", str(line.sequence), "-f", str(policy), "-o", "json")).document
+    again = (await at.haldane("backtest", "--from", str(line.sequence), "-f", str(policy), "-o", "json")).document
     assert (again["fired"], again["channel"], again["left_out"]) == (True, "accuracy", [])
     assert abs(again["fired_at"] - line.at) < 1.0
-    explained = await haldane(at, "explain", SERVICE)
+    explained = await at.haldane("explain", SERVICE)
     assert "decided" in explained.out
 
 
@@ -105,6 +95,6 @@ async def test_a_long_queue_takes_a_canary_back(scene: Scene) -> None:
     await scene.at.start()
     told = await scene.at.reach("ROLLED_BACK", 120.0)
     assert "queue: canary 40, stable 4; worse by more than 50 %" in told.phase_reason
-    document = (await haldane(scene.at, "explain", SERVICE, "-o", "json")).document
+    document = (await scene.at.haldane("explain", SERVICE, "-o", "json")).document
     assert document["decided"] == "queue"
     assert max(point["worse"].get("queue", 0) for point in document["history"]) == 3

@@ -5,7 +5,7 @@ import contextlib
 import gzip
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from controller.store.memory import MemoryStore
 from controller.telemetry.metric import Metric, checked_query, filled
 from controller.telemetry.prometheus import MAX_BODY, Prometheus
 from tests.loop.world import FILE
-from tests.prometheus.server import NEEDED, Exporter, prometheus
+from tests.prometheus.server import NEEDED, Answer, Exporter, prometheus, serving, vector
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
 
@@ -33,29 +33,6 @@ RATE = Metric(
     events='sum(wrong_total{service="{service}",version="{version}"})',
     total='sum(labelled_total{service="{service}",version="{version}"})',
 )
-
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def vector(*values: object, at: float | None = None) -> web.Response:
-    """An answer of Prometheus: a series for each value."""
-    result = [{"metric": {}, "value": [time.time() if at is None else at, value]} for value in values]
-    return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
-
-
-@contextlib.asynccontextmanager
-async def serving(answer: Answer) -> AsyncIterator[str]:
-    """A server that answers every path so."""
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        await runner.cleanup()
 
 
 async def rollout_of(*metrics: str) -> tuple[View, ServiceState]:

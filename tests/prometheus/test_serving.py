@@ -7,21 +7,12 @@ from aiohttp import web
 
 from controller.demo.processes import Children
 from tests.integration.world import SERVICE, world
-from tests.prometheus.test_prometheus import serving, vector
+from tests.prometheus.server import SETTINGS, serving, vector
 from tests.support.load import steady
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
 
-SETTINGS = """\
-prometheus = "{address}"
-prometheus_interval = "1s"
-
-[metrics.accuracy]
-kind = "rate"
-events = 'sum(wrong_total{{service="{{service}}",version="{{version}}"}})'
-total = 'sum(labelled_total{{service="{{service}}",version="{{version}}"}})'
-"""
 POLICY = """\
   steps: [20%, 50%]
   dwell: 1s

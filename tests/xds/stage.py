@@ -62,6 +62,20 @@ class Stage:
         # Less than the 15 s after which Envoy gives up on a cluster that was never given its endpoints.
         await wait_until(synced, 12.0)
 
+    async def envoy(self, processes: Children, protocol: str) -> EnvoyProcess:
+        """An Envoy that has everything."""
+        bootstrap = render(
+            fleet="edge",
+            node="edge-1",
+            xds=f"127.0.0.1:{self.xds_port}",
+            envoy_admin=f"127.0.0.1:{free_port()}",
+            protocol=protocol,  # type: ignore[arg-type]
+        )
+        envoy = EnvoyProcess(processes, bootstrap)
+        await envoy.start()
+        await self.in_sync()
+        return envoy
+
     async def open(self) -> None:
         """Open the xDS port; the same one each time."""
         self._server = make_grpc_server(DEFAULT)
@@ -94,15 +108,7 @@ async def stage(
     playing.publish(playing.fraud())
     await playing.open()
     try:
-        bootstrap = render(
-            fleet="edge",
-            node="edge-1",
-            xds=f"127.0.0.1:{playing.xds_port}",
-            envoy_admin=f"127.0.0.1:{free_port()}",
-            protocol=protocol,  # type: ignore[arg-type]
-        )
-        await EnvoyProcess(processes, bootstrap).start()
-        await playing.in_sync()
+        await playing.envoy(processes, protocol)
         async with steady(playing.port, rate) as load:
             await wait_until(lambda: len(load.answers) > 20)
             yield playing, load

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from controller.core.view import ServiceState
 from controller.xds.lanes import Stream
-from controller.xds.snapshot import Snapshot
+from controller.xds.snapshot import CDS, EDS, LDS, RDS, Snapshot
 from controller.xds.stream import DeltaRequest, Event, Reply, Request, step
 from controller.xds.world import World
 from tests.xds.worlds import STORE, view
@@ -63,6 +63,17 @@ class Talk:
             return self.event(DeltaRequest(reply.type_url, nonce=reply.nonce, error=error))
         version = reply.version if error is None else ""
         return self.event(Request(reply.type_url, tuple(names), version=version, nonce=reply.nonce, error=error))
+
+
+def greeted(*states: ServiceState, delta: bool = False, revision: int = 1) -> Talk:
+    """A stream on which an Envoy has everything."""
+    talk = Talk(*states, delta=delta, revision=revision)
+    ask = talk.subscribe if delta else talk.ask
+    endpoints, tables = sorted(talk.snapshot.catalogue(EDS).listed), sorted(talk.snapshot.catalogue(RDS).listed)
+    for type_url, asked in ((CDS, []), (EDS, endpoints), (LDS, []), (RDS, tables)):
+        for reply in ask(type_url, *asked):
+            assert talk.ack(reply, *asked) == []
+    return talk
 
 
 def names(reply: Reply) -> list[str]:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.faults.test_docs import exists
+from tests.support.pages import exists
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "xds-rules.md"

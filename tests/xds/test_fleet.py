@@ -8,8 +8,7 @@ from controller.xds.snapshot import CDS, EDS, LDS, RDS
 from controller.xds.wire import Node
 from tests.support.waiting import wait_until
 from tests.xds.door import Door
-from tests.xds.talk import Talk
-from tests.xds.test_gates import greeted
+from tests.xds.talk import Talk, greeted
 from tests.xds.worlds import STORE, service, view
 
 TABLE = "127.0.0.1:10000"

@@ -1,25 +1,13 @@
 """Make before break, on one stream: additions wait for the clusters' ACK, removals for the routes'."""
 
-from controller.core.view import ServiceState
 from controller.xds.snapshot import CDS, EDS, LDS, RDS
 from controller.xds.stream import DeltaRequest, Settled
-from tests.xds.talk import Talk, names, types
+from tests.xds.talk import Talk, greeted, names, types
 from tests.xds.worlds import service
 
 TABLE = "127.0.0.1:10000"
 ONE = {"v1": ["127.0.0.1:9001"]}
 TWO = {"v1": ["127.0.0.1:9001"], "v2": ["127.0.0.1:9002"]}
-
-
-def greeted(*states: ServiceState, delta: bool = False, revision: int = 1) -> Talk:
-    """A stream on which an Envoy has everything."""
-    talk = Talk(*states, delta=delta, revision=revision)
-    ask = talk.subscribe if delta else talk.ask
-    endpoints, tables = sorted(talk.snapshot.catalogue(EDS).listed), sorted(talk.snapshot.catalogue(RDS).listed)
-    for type_url, asked in ((CDS, []), (EDS, endpoints), (LDS, []), (RDS, tables)):
-        for reply in ask(type_url, *asked):
-            assert talk.ack(reply, *asked) == []
-    return talk
 
 
 def test_a_route_waits_for_the_acknowledgement_of_its_new_cluster() -> None:

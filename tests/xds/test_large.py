@@ -2,10 +2,8 @@
 
 import pytest
 
-from controller.bootstrap import render
 from controller.demo.processes import Children
 from controller.xds.snapshot import RDS
-from tests.support.envoy import EnvoyProcess
 from tests.support.process import free_port
 from tests.xds.stage import ServerFactory, Stage
 from tests.xds.worlds import service
@@ -28,12 +26,5 @@ async def test_more_than_four_megabytes_reach_a_real_envoy(
     assert snapshot
     assert sum(len(table.any) for table in snapshot.snapshot.catalogue(RDS).listed.values()) > FOUR_MIB
     await playing.open()
-    bootstrap = render(
-        fleet="edge",
-        xds=f"127.0.0.1:{playing.xds_port}",
-        envoy_admin=f"127.0.0.1:{free_port()}",
-        protocol=protocol,  # type: ignore[arg-type]
-    )
-    await EnvoyProcess(processes, bootstrap).start()
-    await playing.in_sync()
+    await playing.envoy(processes, protocol)
     await playing.close()

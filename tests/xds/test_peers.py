@@ -3,8 +3,7 @@
 import pytest
 
 from controller.xds.snapshot import CDS, EDS, LDS, RDS
-from tests.xds.talk import Talk, names, types
-from tests.xds.test_gates import greeted
+from tests.xds.talk import Talk, greeted, names, types
 from tests.xds.worlds import service
 
 TABLE = "127.0.0.1:10000"

@@ -3,9 +3,7 @@
 import aiohttp
 import pytest
 
-from controller.bootstrap import render
 from controller.demo.processes import Children
-from tests.support.envoy import EnvoyProcess
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
 from tests.xds.stage import ServerFactory, Stage
@@ -31,15 +29,7 @@ async def test_a_running_envoy_goes_on_and_a_restarted_one_serves_nothing_rather
     playing = Stage([await model_server(version) for version in ("v1", "v2")], free_port())
     playing.publish(playing.fraud(canary=10_000))
     await playing.open()
-    bootstrap = render(
-        fleet="edge",
-        xds=f"127.0.0.1:{playing.xds_port}",
-        envoy_admin=f"127.0.0.1:{free_port()}",
-        protocol=protocol,  # type: ignore[arg-type]
-    )
-    envoy = EnvoyProcess(processes, bootstrap)
-    await envoy.start()
-    await playing.in_sync()
+    envoy = await playing.envoy(processes, protocol)
     await playing.close()
     assert await answer(playing.port) == "v2"
     envoy.kill()

@@ -1,8 +1,12 @@
 """From a view to what each fleet is served: shared, stable in its versions, and never a worse world than before."""
 
+import ipaddress
+from types import SimpleNamespace
+
 import pytest
 
 from controller.core.routing import servable
+from controller.xds import resources
 from controller.xds.snapshot import CDS, EDS, LDS, RDS, Snapshot
 from controller.xds.versions import Version, read_version
 from controller.xds.world import World
@@ -68,6 +72,25 @@ def test_a_step_on_a_shared_port_encodes_one_virtual_host() -> None:
     world.turn(view(2, *states))
     after = snapshot(world).catalogue(RDS).listed["127.0.0.1:10000"].parts
     assert [a.name for a, b in zip(after, before, strict=True) if a is not b] == ["s7"]
+
+
+def test_a_step_parses_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service's endpoints are read once, and again when they change: not whenever its traffic moves."""
+    parsed = []
+
+    def parse(host: str) -> object:
+        parsed.append(host)
+        return ipaddress.ip_address(host)
+
+    monkeypatch.setattr(resources, "ipaddress", SimpleNamespace(ip_address=parse))
+    world, state = World(), service()
+    world.turn(view(1, state))
+    assert parsed == ["127.0.0.1", "127.0.0.1"]
+    parsed.clear()
+    world.turn(view(2, state.model_copy(update={"rollout": service(canary=("v2", 500)).rollout, "revision": 2})))
+    assert parsed == []
+    world.turn(view(3, service(versions={"v1": ["10.0.0.1:9001"], "v2": ["model.internal:9002"]}, revision=3)))
+    assert parsed == ["10.0.0.1", "model.internal"]
 
 
 def test_each_fleet_has_its_own_world_and_shares_the_bytes() -> None:

@@ -1,0 +1,61 @@
+"""Rollouts that the loop drives, and what is recorded of them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from controller.core.backtest import Backtest, judge_again
+from controller.core.readings import Counted, Gauged, Reading, Unread
+from controller.core.recording import Recording
+from controller.core.rollout import Phase
+from controller.core.spec import Policy
+from controller.store.memory import MemoryStore
+from tests.loop.world import TwoClocks, World, rolling
+
+
+async def until(at: World, phase: Phase, **traffic: float) -> None:
+    """Traffic until the rollout is in that phase."""
+    for _ in range(400):
+        if (await at.rollout()).phase is phase:
+            return
+        await at.tick(**traffic)  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+    raise AssertionError(await at.rollout())
+
+
+async def recorded(at: World) -> Recording:
+    """What is kept of the rollout."""
+    found = await at.recorder.find((await at.rollout()).id)
+    assert found is not None
+    return found
+
+
+async def judged(at: World, policy: Policy) -> Backtest:
+    """It, judged again."""
+    recording = await recorded(at)
+    return judge_again(policy, "v1", "v2", recording.tape.records())
+
+
+METRICS = "  metrics: [{name: accuracy, margin: 5%}, {name: queue, margin: 50%}]\n"
+
+
+def read(number: int) -> dict[str, Reading]:
+    """What Prometheus says at every fourth look: labels, a queue, now and then neither."""
+    if number % 4:
+        return {}
+    if number % 28 == 0:
+        return {"accuracy": Unread("of v2: NaN"), "queue": Unread("of v2: NaN")}
+    return {"accuracy": Counted(40, 2, 160, 8), "queue": Gauged(4.0 + number % 3, 5.0, True, 3, 5)}
+
+
+@contextlib.asynccontextmanager
+async def measured(store: MemoryStore, clock: TwoClocks) -> AsyncIterator[World]:
+    """A loop with a rollout, which has custom metrics, that has just started."""
+    async with rolling(store, clock, metrics=("accuracy", "queue"), extra=METRICS) as world:
+        yield world
+
+
+async def turn_bad(world: World, look: int) -> None:
+    """One of sixty looks at a canary that turns bad at the second step."""
+    world.readings = read(look)
+    await world.tick(canary_errors=0.0 if look < 40 else 0.1)

@@ -1,0 +1,81 @@
+"""What is kept of a rollout: its recording, for a while; the evidence at each decision, for good."""
+
+import zlib
+from typing import Any
+
+from controller.admin.history import History
+from controller.admin.looks import Looks
+from controller.core.backtest import judge_again
+from controller.core.commands import Verb
+from controller.core.recording import Recording
+from controller.core.rollout import Phase
+from controller.pb.haldane.admin.v1 import admin_pb2 as admin
+from controller.recorder import Recorder
+from controller.store.memory import MemoryStore
+from tests.explain.rollouts import measured, recorded, turn_bad, until
+from tests.loop.world import TwoClocks, World, rolling, running
+
+
+async def test_each_decision_takes_its_evidence_into_the_ledger(store: MemoryStore, clock: TwoClocks) -> None:
+    """Every channel and metric as it stood, and the limit: a rollback is explicable when its recording is gone."""
+    async with measured(store, clock) as world:
+        for look in range(60):
+            await turn_bad(world, look)
+    lines = [line for line in await store.events() if line.entry.who == "haldane"]
+    assert [line.entry.kind for line in lines] == ["rollout_warm", "step_advanced", "rollback", "rolled_back"]
+    told: list[Any] = [line.entry.details["evidence"] for line in lines]
+    assert [found["total"] >= found["limit"] for found in told] == [False, False, True, True]
+    assert {"5xx", "latency_p99", "accuracy"} < told[2]["harm"].keys()
+    assert told[2]["harm"]["5xx"] > 100
+    assert (told[1]["no_harm"]["accuracy"] >= 20, told[1]["worse"]) == (True, {"queue": 0})
+
+
+async def test_a_crash_costs_half_a_minute_of_the_record(store: MemoryStore, clock: TwoClocks) -> None:
+    """The record goes on after a restart where the judge goes on; nothing is in it twice."""
+    async with rolling(store, clock) as world:
+        await until(world, Phase.PROGRESSING)
+        await world.ticks(4)
+        await world.recorder.save()
+        await world.loop.save()
+        await world.ticks(8)  # these are lost
+        saved = Recording.load(zlib.decompress(await store.load_recording((await world.rollout()).id) or b"").decode())
+    async with running(store, clock) as world:
+        await until(world, Phase.ROLLED_BACK, canary_errors=0.2)
+        recording = await recorded(world)
+        records = list(recording.tape.records())
+        times = [record.since for record in records]
+        assert times == sorted(times)
+        assert records[: len(saved.tape.lines()) - 1] == list(saved.tape.records())[:-1]
+        found = judge_again((await world.rollout()).policy, "v1", "v2", records)
+        assert found.rollback
+
+
+async def test_the_record_of_a_rollout_that_is_over_is_kept_apart(at: World) -> None:
+    """Each rollout has its own, also when the next one of the service runs; memory holds the running ones alone."""
+    await until(at, Phase.ROLLED_BACK, canary_errors=0.5)
+    first = await recorded(at)
+    await at.recorder.save()
+    await at.tick()
+    await at.act(Verb.START, canary="v2")
+    await until(at, Phase.PROMOTED)
+    second = await recorded(at)
+    again = await at.recorder.find(first.rollout_id)
+    assert again is not None
+    assert again is not first
+    assert again.dump() == first.dump()
+    assert (again.trace.points[-1].total >= 100, second.trace.points[-1].total < 100) == (True, True)
+
+
+async def test_a_rollout_whose_record_is_gone_is_explained_by_its_ledger(store: MemoryStore, clock: TwoClocks) -> None:
+    """The evidence at each decision, custom metrics and the limit too; and that the rest is missing is said."""
+    async with measured(store, clock) as world:
+        for look in range(60):
+            await turn_bad(world, look)
+        history = History(world.operations, Looks(world.operations, world.loop, world.fleet), Recorder(store, clock))
+        told = await history.explain(admin.ExplainRolloutRequest(service="scorer"), "alice")
+    assert "no longer kept" in told.missing
+    assert (told.decided, told.limit, len(told.history)) == ("5xx", 100.0, 4)
+    assert [point.weight for point in told.history] == [2000, 2000, 5000, 0]
+    assert told.history[2].total >= told.limit
+    assert told.history[2].harm["5xx"] > told.history[1].harm["5xx"]
+    assert "queue" in told.history[2].worse

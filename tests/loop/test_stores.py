@@ -1,0 +1,155 @@
+"""A store that is away, slow, or whose answers get lost: nothing waits for it that need not, nothing is done twice."""
+
+import asyncio
+
+import pytest
+
+from controller.core.commands import Verb
+from controller.core.rollout import Phase
+from controller.core.view import Change, Entry
+from controller.ports import StoreLost
+from controller.store.memory import MemoryStore
+from tests.loop.world import TwoClocks, reach, rolling, running
+
+pytestmark = pytest.mark.looptime
+
+
+class FullDisk(MemoryStore):
+    """A store that takes no line, until it does again."""
+
+    full = False
+
+    async def commit(self, change: Change, token: int) -> int:
+        if self.full:
+            raise StoreLost("the disk is full")
+        return await super().commit(change, token)
+
+
+async def test_a_store_that_is_away_moves_nothing_and_is_tried_again() -> None:
+    """No commit, no move; once the store answers, what is due happens."""
+    clock = TwoClocks()
+    store = FullDisk(clock=clock)
+    async with rolling(store, clock) as world:
+        store.full = True
+        await world.ticks(6, canary_errors=0.5)
+        assert (await world.state()).weights == {"v2": 2000, "v1": 8000}
+        assert world.figures.up[-1] is False
+        store.full = False
+        await reach(world, Phase.ROLLED_BACK, within=4, canary_errors=0.5)
+
+
+class Mumbling(MemoryStore):
+    """A store that does what it is told, and whose answers get lost, until they do not."""
+
+    lost = False
+
+    async def commit(self, change: Change, token: int) -> int:
+        revision = await super().commit(change, token)
+        if self.lost:
+            raise StoreLost("no answer")
+        return revision
+
+
+async def test_what_came_true_without_an_answer_is_not_written_twice() -> None:
+    """Sight is lost while the store's answers are: one line says so, and a freeze whose time is over ends once."""
+    clock = TwoClocks()
+    store = Mumbling(clock=clock)
+    async with rolling(store, clock) as world:
+        await world.ticks(4)
+        await world.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=5)
+        await world.look()
+        store.lost = True
+        for _ in range(20):
+            clock.pass_by(1)
+            await world.look()
+        store.lost = False
+        await world.look()
+        kinds = await world.kinds()
+        assert (kinds.count("blind"), kinds.count("freeze_expired")) == (1, 1)
+        assert not (await store.load()).freezes
+
+
+async def test_a_rollback_that_came_true_without_an_answer_is_gone_on_with() -> None:
+    """The loop learns of it as everybody does, by the store's watch; it does not do it again, and counts it once."""
+    clock = TwoClocks()
+    store = Mumbling(clock=clock)
+    async with rolling(store, clock) as world:
+        store.lost = True
+        await world.ticks(8, canary_errors=0.5)
+        store.lost = False
+        await reach(world, Phase.ROLLED_BACK, within=4)
+        assert (await world.kinds()).count("rollback") == 1
+        assert world.figures.decisions.count("rollback") == 1
+
+
+class SlowArchive(MemoryStore):
+    """A store that saves no session until it is told to."""
+
+    def __init__(self, clock: TwoClocks) -> None:
+        super().__init__(clock=clock)
+        self.free = asyncio.Event()
+
+    async def save_session(self, service: str, rollout_id: str, session: str) -> None:
+        await self.free.wait()
+        await super().save_session(service, rollout_id, session)
+
+
+async def test_no_rollback_waits_for_the_saving_of_sessions() -> None:
+    """Nothing can be saved: all goes on as it should, and what is newest is saved once it can be."""
+    clock = TwoClocks()
+    store = SlowArchive(clock)
+    async with rolling(store, clock) as world:
+        await world.ticks(20)
+        before = (await world.rollout()).id
+        assert await store.load_session("scorer", before) is None
+        await reach(world, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+        store.free.set()
+        await world.look()
+        await asyncio.sleep(1)
+        assert await store.load_session("scorer", before)
+
+
+class SlowAdvance(MemoryStore):
+    """A store that takes one service's changes only when it is told to."""
+
+    def __init__(self, clock: TwoClocks) -> None:
+        super().__init__(clock=clock)
+        self.free = asyncio.Event()
+        self.waiting = False
+
+    async def commit(self, change: Change, token: int) -> int:
+        if change.service == "slow":
+            self.waiting = True
+            await self.free.wait()
+            self.waiting = False
+        return await super().commit(change, token)
+
+
+async def test_no_rollback_waits_for_another_services_change() -> None:
+    """One service's step takes long to be written: the other one is taken back meanwhile."""
+    clock = TwoClocks()
+    store = SlowAdvance(clock)
+    async with running(store, clock) as world:
+        await world.apply("slow", port=10001)
+        await world.apply()
+        for name in ("slow", "scorer"):
+            await world.act(Verb.START, name, canary="v2")
+        while not store.waiting:
+            await world.tick("slow")
+        await reach(world, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+        assert store.waiting, "nothing was slow: nothing is proved"
+        store.free.set()
+        while (await world.rollout("slow")).phase is Phase.WARMING:
+            await world.tick("slow")
+
+
+async def test_what_is_written_down_does_not_hold_up_what_has_to_move() -> None:
+    """Hundreds of lines wait for the ledger: a rollback that is due comes before most of them, and they follow."""
+    async with rolling() as world:
+        await world.ticks(4)
+        for n in range(500):
+            world.loop.note(Entry(kind="proxy_refused", who="haldane", why=f"number {n}"))
+        await reach(world, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+        assert (await world.kinds()).index("rollback") < 150
+        while (await world.kinds()).count("proxy_refused") < 500:
+            await world.look()

@@ -1,0 +1,49 @@
+"""How often proxies report, and for how long a silent one is waited for."""
+
+from collections.abc import Mapping
+
+import grpc
+
+from controller.core.telemetry import Book, Load
+from controller.core.view import View
+from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadReporter, LoadStatsRequest
+from controller.telemetry.load_reports import SERVICE as LRS
+from tests.support.waiting import wait_until
+from tests.telemetry.lab import INTERVAL, SERVICE, Desk, rolling_out
+
+
+class Hearing(Book):
+    """A book that remembers within which time each proxy promised its next report."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.promised: list[float] = []
+
+    def loads(self, proxy: str, loads: Mapping[str, Load], interval: float, now: float) -> bool:
+        self.promised.append(interval)
+        return super().loads(proxy, loads, interval, now)
+
+
+def in_fleet(fleet: str) -> View:
+    """A view in which the rollout of a service runs that only this fleet has."""
+    state = rolling_out(True).services[SERVICE]
+    spec = state.spec.model_copy(update={"fleets": (fleet,)})
+    return View("store", 1, {SERVICE: state.model_copy(update={"spec": spec})})
+
+
+async def test_a_proxy_that_says_once_who_it_is_keeps_its_fleets_pace() -> None:
+    """Its first report names its fleet, the later ones name nobody: it is waited for as long as before, not longer."""
+    book = Hearing()
+    desk = Desk(book=book)
+    await desk.open()
+    try:
+        desk.reports.follow(in_fleet("edge"))
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{desk.port}") as channel:
+            call = channel.stream_stream(f"/{LRS}/StreamLoadStats")()
+            for report in (LoadStatsRequest(node=LoadReporter(id="p", cluster="edge")), LoadStatsRequest()):
+                await call.write(report.SerializeToString())
+            await wait_until(lambda: len(book.promised) == 2)
+            call.cancel()
+    finally:
+        await desk.close()
+    assert book.promised == [INTERVAL, INTERVAL]
