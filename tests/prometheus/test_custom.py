@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from controller.core.commands import Verb
 from controller.core.custom import BUDGET, SILENT, Custom, dump, load, total, with_custom, without_custom
 from controller.core.dossier import Evidence
 from controller.core.followed import ALONE_MARGIN, Followed
