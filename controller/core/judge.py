@@ -20,7 +20,6 @@ from controller.core import grounds
 from controller.core.blocks import MOMENT, PACE, Block, Told
 from controller.core.channels import GATE_SLACK, Plan, plan_of
 from controller.core.dossier import Evidence
-from controller.core.grounds import gate_readings, readings
 from controller.core.hang import InFlight
 from controller.core.harm import settle_answers, settle_classes, settle_latency, settle_stuck, slower_than
 from controller.core.made import made
@@ -30,7 +29,7 @@ from controller.core.units import PARTS
 from controller.core.verdict import Ground, Outcome, Sample, Verdict, Window
 from controller.core.wealth import left_after
 
-__all__ = ["Evidence", "gate_readings", "judge", "readings"]
+__all__ = ["Evidence", "judge"]
 
 BLIND_AFTER = 5.0
 """Seconds without a report on both sides after which time no longer counts as observed."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.judge import gate_readings, readings
+from controller.core.grounds import gate_readings, readings
 from controller.core.slowdown import Side, exceeding, with_errors
 from controller.core.spec import ErrorPolicy, LatencyPolicy, Policy
 from controller.core.verdict import Outcome, Sample, Verdict
