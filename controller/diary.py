@@ -53,8 +53,13 @@ class Diary:
 
     async def expire(self, freeze: Freeze) -> None:
         """End a freeze whose time is over; `Conflict` if it is no longer the one in force."""
-        entry = Entry(kind="freeze_expired", service=freeze.scope, who=WHO, why=f"its ttl is over: {freeze.reason}")
-        await self._store.commit(_change(entry, freeze), self._token)
+        await self._store.commit(expiry(freeze), self._token)
+
+
+def expiry(freeze: Freeze) -> Change:
+    """The end of a freeze whose time is over, and of no other."""
+    entry = Entry(kind="freeze_expired", service=freeze.scope, who=WHO, why=f"its ttl is over: {freeze.reason}")
+    return _change(entry, freeze)
 
 
 def _change(entry: Entry, *lift: Freeze) -> Change:

@@ -6,7 +6,7 @@ from controller.core.spec import Policy
 from controller.core.specfile import read_service
 
 NAMES = ("free", "asked")
-"""`free` climbs by itself; `asked` needs a person's yes before half."""
+"""`free` climbs by itself; `asked` needs a person's yes before a quarter and before half."""
 
 FILE = """\
 service: {name}
@@ -48,7 +48,7 @@ def declared(name: str, *, third: bool = True, moved: bool = False) -> str:
         first=port + 100,
         second=port + (250 if moved else 200),
         third=f'  v3: {{endpoints: ["127.0.0.1:{port + 300}"]}}\n' if third else "",
-        approve="" if name == "free" else "50%",
+        approve="" if name == "free" else "25%, 50%",
     )
 
 
