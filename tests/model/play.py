@@ -96,7 +96,9 @@ class Play(RuleBasedStateMachine):
         """A healthy canary, long enough for the next step."""
         self.verdicts[name] = said(Outcome.PASS)
         self._pass(POLICY.dwell)
+        self._settle()
         self._pass(1.0)
+        self._settle()
 
     def _wait(self, seconds: float) -> None:
         """Time passes, and nobody looks."""

@@ -37,9 +37,11 @@ class Freezes(Play):
         """A freeze stands beside somebody's short one, which ends; then the same person freezes anew."""
         self._freeze(scope, mode, ttl, who="joan")
         self._freeze(scope, Mode.FREEZE, SHORT)
-        self._pass(1.0)
-        self._pass(SHORT)
+        for seconds in (1.0, SHORT):
+            self._settle()
+            self._pass(seconds)
         self._freeze(scope, Mode.FREEZE, LONG)
+        self._settle()
         self._pass(1.0)
 
     @under("freeze")

@@ -8,7 +8,7 @@ from controller.core.errors import Code, Refusal
 from controller.core.rollout import Phase
 from controller.core.units import PARTS
 from tests.model.play import CANARIES, SERVICES, WHICH, Play, under
-from tests.model.values import POLICY
+from tests.model.values import ASKED, POLICY
 
 ACTS = st.sampled_from([Verb.START, Verb.PAUSE, Verb.RESUME, Verb.APPROVE, Verb.APPROVE, Verb.PROMOTE, Verb.ROLLBACK])
 WEIGHTS = st.sampled_from([*POLICY.steps[1:], PARTS])
@@ -58,17 +58,17 @@ class Operators(Play):
             assert refused is (None if meant else Code.CONFLICT), f"a yes by name was answered by {refused}"
 
     @under("act")
-    @rule(name=SERVICES)
-    def approve_late(self, name: str) -> None:
+    @rule()
+    def approve_late(self) -> None:
         """A yes that arrives when another one has counted, and the next weight is asked for."""
-        self._climb(name)
-        state = self.witness.view.services.get(name)
+        self._climb(ASKED)
+        state = self.witness.view.services.get(ASKED)
         if state and state.rollout:
-            canary, weight = state.rollout.canary, state.rollout.next_weight
-            self._act(name, Command(Verb.APPROVE, "looks good"))
+            self._act(ASKED, Command(Verb.APPROVE, "looks good"))
+            self._settle()
             self._pass(1.0)
-            self._climb(name)
-            self.approve_by_name(name, 0, canary, weight)
+            self._climb(ASKED)
+            self.approve_by_name(ASKED, 0, state.rollout.canary, state.rollout.next_weight)
 
     def _act_behind(self, name: str, command: Command, which: int) -> Code | None:
         """A command, decided on the state that this replica knows: None if it was sent, or why it was refused."""

@@ -48,6 +48,7 @@ class Races(Play):
         """A service is deleted, and perhaps comes back, between what was decided about it and the write of that."""
         writes = [*self._decided(name), *self._commanded(name)]
         self._act(name, Command(Verb.ROLLBACK, "no more", force=True))
+        self._settle()
         self._pass(CONFIRM_WITHIN)
         self._delete(name)
         if again:

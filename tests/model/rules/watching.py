@@ -33,9 +33,11 @@ class Watching(Play):
         self._climb(name)
 
     @under("harm")
-    @rule(name=SERVICES)
-    def harm(self, name: str) -> None:
-        """The canary does harm."""
+    @rule(name=SERVICES, higher=st.booleans())
+    def harm(self, name: str, higher: bool) -> None:
+        """The canary does harm, perhaps at the next step only."""
+        if higher:
+            self._climb(name)
         self.verdicts[name] = said(Outcome.HARM)
         self._pass(1.0)
 
