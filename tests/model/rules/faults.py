@@ -5,11 +5,15 @@ from dataclasses import replace
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from controller.core.guard import Mode
 from controller.core.verdict import Outcome
 from controller.ports import Conflict, Frozen, ReusedId
 from tests.model.play import SERVICES, WHICH, Play, said, under
 from tests.model.replica import Write
+from tests.model.rules.freezes import LONG, SCOPES
 from tests.model.values import NAMES, POLICY
+
+HOURS = st.sampled_from([-1.0, 1.0])
 
 
 class Faults(Play):
@@ -85,9 +89,23 @@ class Faults(Play):
         raise AssertionError("an id was taken for another change")
 
     @under("jump")
-    @rule(hours=st.sampled_from([-1.0, 1.0]))
+    @rule(hours=HOURS)
     def jump(self, hours: float) -> None:
         """The wall clock jumps; the monotonic one does not. A healthy canary gains nothing by it."""
+        self._jump(hours)
+
+    @under("jump")
+    @under("freeze")
+    @rule(scope=SCOPES, hours=HOURS, seen=st.booleans())
+    def jump_under_a_freeze(self, scope: str, hours: float, seen: bool) -> None:
+        """The wall clock jumps while a freeze with an end stands, which some controllers have seen or none has."""
+        self._freeze(scope, Mode.FREEZE, LONG)
+        self._settle()
+        if seen:
+            self._pass(1.0)
+        self._jump(hours)
+
+    def _jump(self, hours: float) -> None:
         self.clock.skew += hours * 3600
         self.verdicts = dict.fromkeys(NAMES, said(Outcome.PASS))
         self._pass(1.0)

@@ -47,6 +47,7 @@ class Freezes(Play):
     @under("freeze")
     @rule(scope=SCOPES, name=SERVICES, mode=st.sampled_from(Mode))
     def roll_back_under_it(self, scope: str, name: str, mode: Mode) -> None:
-        """An operator rolls back under a freeze by force, on hold without."""
+        """An operator rolls back under a freeze by force, on hold without; no other one stands."""
+        self._unfreeze(ALL)
         self._freeze(scope, mode)
         self._act(name, Command(Verb.ROLLBACK, "no more", force=mode is Mode.FREEZE))

@@ -6,7 +6,7 @@ from hypothesis.stateful import rule
 from controller.core.automation import CONFIRM_WITHIN
 from controller.core.commands import Command, Verb
 from controller.core.errors import Refusal
-from controller.core.guard import Act, Mode
+from controller.core.guard import ALL, Act, Mode
 from controller.core.view import Change, Entry
 from tests.model.play import SERVICES, Play, under
 from tests.model.replica import Replica, Write
@@ -19,7 +19,9 @@ class Races(Play):
     @under("freeze")
     @rule(scope=SCOPES, name=SERVICES)
     def freeze_while_advancing(self, scope: str, name: str) -> None:
-        """A freeze lands between an advance's decision and its write."""
+        """A freeze lands between an advance's decision and its write; no other one stands in the way of deciding."""
+        self._unfreeze(ALL)
+        self._settle()
         writes = self._decided(name)
         self._freeze(scope, Mode.FREEZE)
         self._arrive(writes)
