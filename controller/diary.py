@@ -7,7 +7,7 @@ import uuid
 from collections import deque
 
 from controller.core.guard import Act, Freeze
-from controller.core.view import Change, Entry, ServiceState
+from controller.core.view import Change, Entry, ServiceState, View
 from controller.ports import Store
 
 WHO = "haldane"
@@ -38,6 +38,10 @@ class Diary:
         (self._holding.add if holds else self._holding.discard)((state.name, begins))
         kind, weights = begins if holds else ends, state.weights
         self.note(Entry(kind=kind, service=state.name, who=WHO, why=why, weights_before=weights, weights_after=weights))
+
+    def follow(self, view: View) -> None:
+        """Forget what holds of the services that are gone."""
+        self._holding = {held for held in self._holding if held[0] in view.services}
 
     @property
     def waits(self) -> bool:

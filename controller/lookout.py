@@ -110,6 +110,7 @@ class Lookout:
     def follow(self, view: View) -> None:
         """The newest view, from which the next looks go on."""
         self._view = view
+        self._diary.follow(view)
         seen = (self._sessions, self._looked, self._watches, self._health)
         for remembered in (*seen, self._awaited, self._unanswered):
             for gone in remembered.keys() - view.services.keys():
