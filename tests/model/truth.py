@@ -83,7 +83,8 @@ class Truth:
             last = self.reached.get((name, table), 0)
             later = [revision for revision in moments if revision >= last]
             assert later, f"{name} went back from revision {last} to {moments[-1]}"
-            self.reached[name, table] = later[0]
+            # Delta has no word for what a proxy has no more, so a controller that is behind may bring it back.
+            self.reached[name, table] = 0 if content == NONE and proxy.delta else later[0]
 
     def check_unmoved(self, before: Mapping[str, Resource], after: Mapping[str, Resource]) -> None:
         """A restart moved no traffic: what was true still stands, and only what had changed meanwhile came."""
