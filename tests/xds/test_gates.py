@@ -228,7 +228,7 @@ def test_who_does_not_know_yet_what_the_proxy_has_takes_nothing_away(
     assert (proxy.fault(), sorted(proxy.clusters), list(proxy.routes)) == ("", ["fraud/v1"], [TABLE])
 
 
-def test_a_wiped_or_restored_store_makes_nobody_wait() -> None:
+def test_a_wiped_store_makes_nobody_wait() -> None:
     """Revisions are compared within one store alone."""
     seen = f"another-store.{9:016d}-0123456789abcdef"
     talk = Talk(service(), revision=1)
