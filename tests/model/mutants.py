@@ -166,7 +166,7 @@ def ends_early(
     freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float
 ) -> dict[Freeze, float]:
     """Half of a ttl is enough."""
-    return {f: known.get(f, now + (f.end - f.since) / 2) for f in freezes}
+    return {f: known.get(f, now + (f.since + f.end) / 2 - wall) for f in freezes}
 
 
 def ends_by_the_wall_clock(
@@ -271,9 +271,11 @@ MUTANTS = {
     "a newer freeze lifted": Mutant(
         Parts(store=lambda clock: LiftsAnyFreeze(clock=clock)), "another freeze was lifted", ("freeze",)
     ),
-    "a ttl is ignored": Mutant(Parts(ends=never_ends), "outlived its ttl", ("freeze",), late=True),
+    "a ttl is ignored": Mutant(Parts(ends=never_ends), "stands after", ("freeze",)),
     "a freeze ends before its ttl": Mutant(Parts(ends=ends_early), "was ended after", ("freeze",)),
-    "the wall clock ends a freeze": Mutant(Parts(ends=ends_by_the_wall_clock), "was ended after", ("freeze", "jump")),
+    "the wall clock ends a freeze": Mutant(
+        Parts(ends=ends_by_the_wall_clock), "was ended after|stands after", ("freeze", "jump")
+    ),
     "a freeze inherits an earlier one's end": Mutant(
         Parts(ends=inherits_the_end), "was ended after|without an end was ended", ("freeze",)
     ),

@@ -91,6 +91,8 @@ class Play(RuleBasedStateMachine):
                     self.late.append((replica, write))
                 else:
                     replica.deliver(write)
+            if replica.token == self.witness.tokens[-1] and not (late or replica.asleep or replica.cut):
+                self.witness.check_ended(replica.skews)
 
     def _climb(self, name: str) -> None:
         """A healthy canary, long enough for the next step."""

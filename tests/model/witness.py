@@ -1,6 +1,6 @@
 """Sees every change that becomes true, and knows of itself what may: written from the promises, not from the code."""
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -142,10 +142,21 @@ class Witness:
         assert change.entry.kind == "freeze_expired", "a freeze ended without saying why"
         for freeze in change.lift:
             assert freeze.until is not None, "a freeze without an end was ended"
-            at, skew = self.began[freeze]
-            stood, jumped = self.clock.monotonic() - at, max(0.0, ground.skew - skew)
-            ttl = freeze.until - freeze.since
-            assert stood + jumped >= ttl - ROUNDING, f"a freeze of {ttl:g} s was ended after {stood:g} s"
+            ttl, stood, ahead = self._stood(freeze, ground.skew)
+            assert stood + max(0.0, ahead) >= ttl - ROUNDING, f"a freeze of {ttl:g} s was ended after {stood:g} s"
+
+    def check_ended(self, skews: Mapping[Freeze, float]) -> None:
+        """What holds after a look of who leads and reaches the store: no freeze stands longer than its ttl, and than a
+        clock explains that was set back before this controller looked at it first."""
+        for freeze in self.view.freezes:
+            if freeze in skews:
+                ttl, stood, ahead = self._stood(freeze, skews[freeze])
+                assert stood + min(0.0, ahead) < ttl + ROUNDING, f"a freeze of {ttl:g} s stands after {stood:g} s"
+
+    def _stood(self, freeze: Freeze, skew: float) -> tuple[float, float, float]:
+        """Its ttl, for how long it has stood, and how far ahead the wall clock was then of where it was at first."""
+        at, at_first = self.began[freeze]
+        return freeze.end - freeze.since, self.clock.monotonic() - at, skew - at_first
 
     def check(self) -> None:
         """What holds of the store at all times."""
