@@ -293,7 +293,9 @@ MUTANTS = {
         "service_deleted under the freeze",
         ("delete", "freeze"),
     ),
-    "a yes that is out of date counts": Mutant(Parts(obey=out_of_date_yes), "approval of something else", ("act",)),
+    "a yes that is out of date counts": Mutant(
+        Parts(obey=out_of_date_yes), "approval of something else|a yes by name", ("act",)
+    ),
     "a change without its line": Mutant(
         Parts(store=lambda clock: LosesTheLine(clock=clock)), "ledger and changes differ"
     ),
