@@ -33,10 +33,10 @@ class Watching(Play):
         self._climb(name)
 
     @under("harm")
-    @rule(name=SERVICES, higher=st.booleans())
-    def harm(self, name: str, higher: bool) -> None:
-        """The canary does harm, perhaps at the next step only."""
-        if higher:
+    @rule(name=SERVICES, steps=st.integers(0, 2))
+    def harm(self, name: str, steps: int) -> None:
+        """The canary does harm, perhaps only when it has climbed."""
+        for _ in range(steps):
             self._climb(name)
         self.verdicts[name] = said(Outcome.HARM)
         self._pass(1.0)
