@@ -7,7 +7,7 @@ import uuid
 from collections import deque
 
 from controller.core.guard import Act, Freeze
-from controller.core.view import Change, Entry, ServiceState
+from controller.core.view import Change, Entry, ServiceState, View
 from controller.ports import Store
 
 WHO = "haldane"
@@ -40,6 +40,10 @@ class Diary:
         kind, weights = begins if holds else ends, state.weights
         self.note(Entry(kind=kind, service=state.name, who=WHO, why=why, weights_before=weights, weights_after=weights))
 
+    def follow(self, view: View) -> None:
+        """Forget what holds of the services that are gone."""
+        self._holding = {held for held in self._holding if held[0] in view.services}
+
     @property
     def waits(self) -> bool:
         """Whether there is something to write."""
@@ -54,8 +58,13 @@ class Diary:
 
     async def expire(self, freeze: Freeze) -> None:
         """End a freeze whose time is over; `Conflict` if it is no longer the one in force."""
-        entry = Entry(kind="freeze_expired", service=freeze.scope, who=WHO, why=f"its ttl is over: {freeze.reason}")
-        await self._store.commit(_change(entry, freeze), self._token)
+        await self._store.commit(expiry(freeze), self._token)
+
+
+def expiry(freeze: Freeze) -> Change:
+    """The end of a freeze whose time is over, and of no other."""
+    entry = Entry(kind="freeze_expired", service=freeze.scope, who=WHO, why=f"its ttl is over: {freeze.reason}")
+    return _change(entry, freeze)
 
 
 def _change(entry: Entry, *lift: Freeze) -> Change:

@@ -113,6 +113,7 @@ class Lookout:
         states = view.services.values()
         self._book.follow(cluster_name(state.name, v.name) for state in states for v in state.spec.versions)
         self._recorder.follow(view)
+        self._diary.follow(view)
         seen = (self._sessions, self._looked, self._watches, self._health)
         for remembered in (*seen, self._awaited, self._unanswered):
             for gone in remembered.keys() - view.services.keys():

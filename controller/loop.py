@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from controller.core.guard import Freeze
+from controller.core.guard import Freeze, ends_of
 from controller.core.view import Entry, View
 from controller.diary import Diary
 from controller.keeper import Keeper
@@ -172,7 +172,7 @@ class Loop:
         ends none early; across a restart the wall clock is all there is.
         """
         now = self._clock.monotonic()
-        self._ends = {freeze: end for freeze, end in self._ends.items() if freeze in self._view.freezes}
-        for freeze in self._view.freezes:
-            if now >= self._ends.setdefault(freeze, now + freeze.end - self._clock.wall()):
+        self._ends = ends_of(self._view.freezes, self._ends, now, self._clock.wall())
+        for freeze, end in self._ends.items():
+            if now >= end:
                 await self._diary.expire(freeze)

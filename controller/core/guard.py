@@ -4,7 +4,7 @@ Order of power: an operator's forced rollback > freeze > automatic rollback and 
 everything that raises or moves weight forward. Checked inside the store's transaction, nowhere else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from math import inf
@@ -78,6 +78,14 @@ def blocking(freezes: Iterable[Freeze], service: str, act: Act) -> Freeze | None
     """
     in_force = [f for f in freezes if f.covers(service) and act in STOPS[f.mode]]
     return min(in_force, key=lambda f: (f.mode is not Mode.FREEZE, f.scope != ALL, -f.end), default=None)
+
+
+def ends_of(freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float) -> dict[Freeze, float]:
+    """When each freeze ends by itself, on the clock that never jumps (`now`).
+
+    What is `known` stands, so a wall clock that jumps later ends none early; for the others `wall` is all there is.
+    """
+    return {freeze: known.get(freeze, now + freeze.end - wall) for freeze in freezes}
 
 
 def told_freeze(freeze: Freeze) -> str:

@@ -19,8 +19,10 @@ def wanted(stream: Stream, snapshot: Snapshot, type_url: str) -> Resources | Non
     """What the client should have of that type now; None while it must not be told anything."""
     lane = stream.lanes[type_url]
     base = snapshot.catalogue(type_url).select(lane.subscription)
+    if type_url != EDS and stream.seen > snapshot.revision:
+        return None  # the client has what we do not know of yet, and an older world would take it away
     if type_url == RDS:
-        return None if stream.seen > snapshot.revision else _routes(stream, snapshot, lane, base)
+        return _routes(stream, snapshot, lane, base)
     if _would_empty(snapshot, lane):
         return None
     if type_url == CDS:

@@ -1,8 +1,10 @@
 """What stops what: the truth table of freezes, and which of several is named."""
 
+from math import inf
+
 import pytest
 
-from controller.core.guard import ALL, STOPS, Act, Freeze, Mode, blocking, told_freeze
+from controller.core.guard import ALL, STOPS, Act, Freeze, Mode, blocking, ends_of, told_freeze
 from tests.core.values import freeze
 
 TABLE = """
@@ -80,3 +82,12 @@ def test_a_freeze_that_ends_says_when() -> None:
     """So that nobody waits at the door without need."""
     told = told_freeze(freeze(ALL, until=1_700_000_000.0))
     assert told == "all services are frozen by grace: incident 42 (until 2023-11-14 22:13:20 UTC)"
+
+
+def test_the_end_of_a_freeze_is_fixed_when_it_is_first_seen() -> None:
+    """Each has its own; a wall clock that jumps later moves none, and what is gone is forgotten."""
+    short, long, endless = freeze("scorer", until=1030.0), freeze("scorer", until=1060.0), freeze("scorer")
+    ends = ends_of([short, endless], {}, now=5.0, wall=1000.0)
+    assert ends == {short: 35.0, endless: inf}
+    assert ends_of([long, endless], ends, now=7.0, wall=5000.0) == {long: 7.0 - 3940.0, endless: inf}
+    assert ends_of([short], ends, now=7.0, wall=5000.0) == {short: 35.0}

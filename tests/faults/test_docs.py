@@ -30,7 +30,7 @@ def test_every_promise_says_where_it_is_checked() -> None:
     """Sixteen of them, in order; what is named is in the model or in its proxies."""
     rows = rows_of("What must always hold")
     assert [int(number) for number, _ in rows] == list(range(1, 17))
-    code = "".join(path.read_text() for path in (ROOT / "tests" / "model").glob("*.py"))
+    code = "".join(path.read_text() for path in (ROOT / "tests" / "model").rglob("*.py"))
     code += (ROOT / "tests" / "xds" / "proxies.py").read_text()
     for _, text in rows:
         named = re.findall(r"`(?:[\w/]+\.py::)?(?:\w+\.)?(\w+)`", text)

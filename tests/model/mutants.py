@@ -1,134 +1,39 @@
 """Mutants: one real part made wrong in one way each. The model must catch every one of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 
 from controller.core.commands import Command, Verb, obey
 from controller.core.decision import Decision, Kind, hold
-from controller.core.guard import Act, Freeze
+from controller.core.guard import Act, Freeze, ends_of
 from controller.core.rollout import Event, Phase, Rollout
 from controller.core.session import Session, Surroundings, weigh
 from controller.core.units import PARTS
 from controller.core.verdict import Outcome, Verdict
-from controller.core.view import Change, ServiceState, View
-from controller.ports import Clock
-from controller.store.memory import MemoryStore
+from controller.core.view import ServiceState, View
 from controller.xds.snapshot import Snapshot
 from controller.xds.stream import Event as StreamEvent
 from tests.model.replica import Parts, Weigh
+from tests.model.wrong_stores import (
+    AnswersForAnother,
+    BringsBack,
+    DeletesTheFrozen,
+    FreezesEndpoints,
+    FreezesOneAlone,
+    HoldsRollbacks,
+    KnowsNamesAlone,
+    LiftsAnyFreeze,
+    LosesTheLine,
+    NoFreezeCheck,
+    NoIdCheck,
+    NoRevisionCheck,
+    NoTokenCheck,
+    StopsForce,
+    TakesAnotherAlong,
+    TellsTheFirstWeights,
+)
 from tests.xds.proxies import Link
-
-
-class NoFreezeCheck(MemoryStore):
-    """The commit does not ask for freezes."""
-
-    async def commit(self, change: Change, token: int) -> int:
-        return await super().commit(replace(change, act=Act.RECORD), token)
-
-    async def command(self, change: Change) -> int:
-        return await super().command(replace(change, act=Act.RECORD))
-
-
-class NoTokenCheck(MemoryStore):
-    """The commit does not compare the token."""
-
-    async def commit(self, change: Change, token: int) -> int:
-        return await super().command(change)
-
-
-class NoRevisionCheck(MemoryStore):
-    """The commit does not compare the record's revision."""
-
-    async def commit(self, change: Change, token: int) -> int:
-        return await super().commit(await self._as_if_read(change), token)
-
-    async def command(self, change: Change) -> int:
-        return await super().command(await self._as_if_read(change))
-
-    async def _as_if_read(self, change: Change) -> Change:
-        present = (await self.load()).services.get(change.service)
-        return replace(change, expects=present.revision if present else 0) if change.state else change
-
-
-class NoIdCheck(MemoryStore):
-    """A repeated change is applied again."""
-
-    def __init__(self, *, clock: Clock) -> None:
-        super().__init__(clock=clock)
-        self._applied = _Forgetful()
-
-
-class _Forgetful(dict):  # type: ignore[type-arg]
-    def get(self, key: object, default: object = None) -> object:
-        return None
-
-
-class LiftsAnyFreeze(MemoryStore):
-    """Whatever freeze the scope has by now is lifted, though another one was read."""
-
-    async def command(self, change: Change) -> int:
-        held = {f.scope: f for f in (await self.load()).freezes}
-        lift: tuple[Freeze, ...] = tuple(held.get(f.scope, f) for f in change.lift)
-        return await super().command(replace(change, lift=lift))
-
-
-class LosesTheLine(MemoryStore):
-    """Some changes leave no line in the ledger."""
-
-    async def commit(self, change: Change, token: int) -> int:
-        revision = await super().commit(change, token)
-        if revision % 5 == 0 and self._lines[-1].revision == revision:
-            self._lines.pop()
-        return revision
-
-
-class FreezesOneAlone(MemoryStore):
-    """A freeze of all covers no service: scopes are compared and no more."""
-
-    async def commit(self, change: Change, token: int) -> int:
-        return await super().commit(await self._past_all(change), token)
-
-    async def _past_all(self, change: Change) -> Change:
-        named = {f.scope for f in (await self.load()).freezes}
-        return change if change.service in named else replace(change, act=Act.RECORD)
-
-
-class StopsForce(MemoryStore):
-    """A forced rollback is one like any other."""
-
-    async def command(self, change: Change) -> int:
-        return await super().command(replace(change, act=Act.ROLLBACK) if change.act is Act.FORCED_ROLLBACK else change)
-
-
-class HoldsRollbacks(MemoryStore):
-    """A hold stops what a freeze does."""
-
-    async def command(self, change: Change) -> int:
-        return await super().command(replace(change, act=Act.ADVANCE) if change.act is Act.ROLLBACK else change)
-
-
-class FreezesEndpoints(MemoryStore):
-    """A freeze stops files too."""
-
-    async def command(self, change: Change) -> int:
-        applied = change.entry.kind == "service_applied"
-        return await super().command(replace(change, act=Act.ADVANCE) if applied else change)
-
-
-class TellsTheFirstWeights(MemoryStore):
-    """Lines say that nothing moved."""
-
-    async def commit(self, change: Change, token: int) -> int:
-        entry = change.entry.model_copy(update={"weights_after": change.entry.weights_before})
-        return await super().commit(replace(change, entry=entry), token)
-
-
-class AnswersForAnother(MemoryStore):
-    """Whatever is sent under a used id is taken for done."""
-
-    async def command(self, change: Change) -> int:
-        earlier = self._applied.get(change.id)
-        return await super().command(replace(change, fingerprint=earlier.fingerprint) if earlier else change)
 
 
 def judging(change: Callable[[Verdict], Verdict]) -> Weigh:
@@ -245,6 +150,40 @@ def carries_the_step(state: ServiceState, command: Command, now: float) -> Decis
     return decision
 
 
+def out_of_date_yes(state: ServiceState, command: Command, now: float) -> Decision:
+    """A yes counts for whatever is asked for by now."""
+    return obey(state, replace(command, meant="", weight=0) if command.verb is Verb.APPROVE else command, now)
+
+
+def never_ends(
+    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float
+) -> dict[Freeze, float]:
+    """A ttl is written down, and that is all."""
+    return dict.fromkeys(freezes, inf)
+
+
+def ends_early(
+    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float
+) -> dict[Freeze, float]:
+    """Half of a ttl is enough."""
+    return {f: known.get(f, now + (f.since + f.end) / 2 - wall) for f in freezes}
+
+
+def ends_by_the_wall_clock(
+    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float
+) -> dict[Freeze, float]:
+    """A ttl is measured by the clock that people set."""
+    return ends_of(freezes, {}, now, wall)
+
+
+def inherits_the_end(
+    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float
+) -> dict[Freeze, float]:
+    """A freeze ends when the one did that was known first in its scope."""
+    first = {f.scope: end for f, end in known.items()}
+    return {f: known.get(f, first.get(f.scope, now + f.end - wall)) for f in freezes}
+
+
 class ServesOlderRoutes(Link):
     """The server takes no notice of what a proxy says to have seen."""
 
@@ -332,6 +271,31 @@ MUTANTS = {
     "a newer freeze lifted": Mutant(
         Parts(store=lambda clock: LiftsAnyFreeze(clock=clock)), "another freeze was lifted", ("freeze",)
     ),
+    "a ttl is ignored": Mutant(Parts(ends=never_ends), "stands after", ("freeze",)),
+    "a freeze ends before its ttl": Mutant(Parts(ends=ends_early), "was ended after", ("freeze",)),
+    "the wall clock ends a freeze": Mutant(
+        Parts(ends=ends_by_the_wall_clock), "was ended after|stands after", ("freeze", "jump")
+    ),
+    "a freeze inherits an earlier one's end": Mutant(
+        Parts(ends=inherits_the_end), "was ended after|without an end was ended", ("freeze",)
+    ),
+    "a freeze that is over takes another one along": Mutant(
+        Parts(store=lambda clock: TakesAnotherAlong(clock=clock)), "ended that nobody lifted", ("freeze",)
+    ),
+    "a late write brings a deleted service back": Mutant(
+        Parts(store=lambda clock: BringsBack(clock=clock)), "what was deleted came back", ("delete",)
+    ),
+    "a late write reaches what came back under a name": Mutant(
+        Parts(store=lambda clock: KnowsNamesAlone(clock=clock)), "decided on another state", ("delete",)
+    ),
+    "a freeze does not stop a deletion": Mutant(
+        Parts(store=lambda clock: DeletesTheFrozen(clock=clock)),
+        "service_deleted under the freeze",
+        ("delete", "freeze"),
+    ),
+    "a yes that is out of date counts": Mutant(
+        Parts(obey=out_of_date_yes), "approval of something else|a yes by name", ("act",)
+    ),
     "a change without its line": Mutant(
         Parts(store=lambda clock: LosesTheLine(clock=clock)), "ledger and changes differ"
     ),
@@ -348,7 +312,9 @@ MUTANTS = {
     "promotes from any step": Mutant(Parts(weigh=deciding(promotes_from_anywhere)), "not the next step"),
     "dwell cut short": Mutant(Parts(weigh=impatient), "advanced after|before the bake"),
     "an extra step after a restart": Mutant(Parts(load_session=takes_over_the_dwell), "advanced after", ("restart",)),
-    "restart begins at step 0": Mutant(Parts(restore=begins_anew), "something else|restart moved", ("restart",)),
+    "restart begins at step 0": Mutant(
+        Parts(restore=begins_anew), "something else|restart moved|other weights", ("restart",)
+    ),
     "a newer canary carries the old one's step": Mutant(
         Parts(obey=carries_the_step), "not from the beginning", ("act",)
     ),

@@ -1,27 +1,32 @@
 """A controller in the model: the real core and the real xDS server around a view, without sockets and without time."""
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from controller.core.changes import change_of
 from controller.core.commands import Command, obey
 from controller.core.decision import Decision, Sync
+from controller.core.guard import Freeze, ends_of
 from controller.core.session import Session, Surroundings, entered, weigh
 from controller.core.verdict import Verdict
 from controller.core.view import Change, ServiceState, View
+from controller.diary import expiry
+from controller.operations import find
 from controller.ports import Clock, Store, StoreError, StoreLost
 from controller.store.memory import MemoryStore
 from controller.xds.fleet import Watched, sync
 from controller.xds.snapshot import Snapshot
 from controller.xds.wire import Node
 from controller.xds.world import World
-from tests.model.witness import Ground, Witness, done
+from tests.model.values import ToldClock
+from tests.model.witness import Ground, Judged, Timed, Witness, done
 from tests.xds.proxies import Link, Proxy
 
 FLEET = "edge"
 
 Weigh = Callable[[ServiceState, Session, Verdict, float, Surroundings, float], tuple[Session, Verdict, Decision]]
+Ends = Callable[[Iterable[Freeze], Mapping[Freeze, float], float, float], dict[Freeze, float]]
 
 
 def _load(text: str, _: ServiceState) -> Session:
@@ -39,6 +44,7 @@ class Parts:
     load_session: Callable[[str, ServiceState], Session] = _load
     newer: Callable[[View, View], bool] = lambda view, last: view.revision > last.revision
     link: Callable[[Proxy, Snapshot], Link] = Link
+    ends: Ends = ends_of
 
 
 @dataclass
@@ -60,12 +66,15 @@ class Replica:
     parts: Parts
     witness: Witness
     archive: MemoryStore
-    clock: Clock
+    clock: ToldClock
     token: int = 0
     view: View = field(init=False)
     world: World = field(default_factory=World)
     links: dict[str, Link] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
+    ends: dict[Freeze, float] = field(default_factory=dict)
+    skews: dict[Freeze, float] = field(default_factory=dict)
+    """How wrong the wall clock was when it looked at each freeze for the first time."""
     forgetful: bool = False
     cut: bool = False
     deaf: bool = False
@@ -111,8 +120,8 @@ class Replica:
 
     def look(self, name: str, verdict: Verdict, soaked: Callable[[], float]) -> Write | None:
         """One look at one rollout: what it wants to write, if anything."""
-        state = self.view.services[name]
-        if state.rollout is None or not state.rollout.running:
+        state = self.view.services.get(name)
+        if state is None or state.rollout is None or not state.rollout.running:
             self.sessions.pop(name, None)
             return None
         around = Surroundings(self.view.freezes, self.sync(name))
@@ -122,12 +131,22 @@ class Replica:
         if decision.holds:
             return None
         change = change_of(state, decision, "haldane", "automation", self._id(), told)
-        return Write(change, Ground(verdict, soaked(), self.token), state, session)
+        return Write(change, Judged(self.token, verdict, soaked()), state, session)
+
+    def expire(self) -> Iterator[Write]:
+        """The freezes whose time is over, as far as it knows."""
+        for freeze in self.view.freezes:
+            self.skews.setdefault(freeze, self.clock.skew)
+        now = self.clock.monotonic()
+        self.ends = self.parts.ends(self.view.freezes, self.ends, now, self.clock.wall())
+        for freeze, end in self.ends.items():
+            if now >= end:
+                yield Write(expiry(freeze), Timed(self.token, self.skews[freeze]))
 
     def obey(self, name: str, command: Command, now: float) -> Write:
         """What an operator's command is to write, decided on the state as this replica knows it."""
-        state = self.view.services[name]
-        decision = self.parts.obey(state, command, now)
+        state = find(self.view, name)
+        decision = self.parts.obey(state, replace(command, rollout_id=self._id()), now)
         return Write(change_of(state, decision, "ada", "operator", self._id()), None)
 
     def deliver(self, write: Write) -> int | None:

@@ -12,6 +12,9 @@ from tests.model.values import NAMES
 from tests.model.witness import Witness
 from tests.xds.proxies import Proxy
 
+NONE = ""
+"""The content of a route table that is not there: its service is deleted."""
+
 Stage = tuple[str, int, int, bool]
 
 
@@ -39,8 +42,10 @@ class Truth:
             snapshot = self.world.snapshot(FLEET)
             assert snapshot is not None
             self.snapshots[view.revision] = snapshot
-            for table, resource in snapshot.catalogue(RDS).listed.items():
-                self.moments.setdefault((table, resource.content), []).append(view.revision)
+            listed = snapshot.catalogue(RDS).listed
+            for table in {*listed, *(table for table, _ in self.moments)}:
+                content = listed[table].content if table in listed else NONE
+                self.moments.setdefault((table, content), []).append(view.revision)
             for name, state in view.services.items():
                 self._enter(name, state)
 
@@ -70,13 +75,16 @@ class Truth:
         """A proxy serves only what was true at some revision, never one before that it had, and nothing that is not
         there."""
         assert not proxy.fault(), proxy.fault()
-        for table, resource in proxy.routes.items():
-            moments = self.moments.get((table, resource.content))
+        had = {table for proxy_name, table in self.reached if proxy_name == name}
+        for table in {*proxy.routes, *had}:
+            content = proxy.routes[table].content if table in proxy.routes else NONE
+            moments = self.moments.get((table, content))
             assert moments, f"{name} serves weights that were never committed"
             last = self.reached.get((name, table), 0)
             later = [revision for revision in moments if revision >= last]
             assert later, f"{name} went back from revision {last} to {moments[-1]}"
-            self.reached[name, table] = later[0]
+            # Delta has no word for what a proxy has no more, so a controller that is behind may bring it back.
+            self.reached[name, table] = 0 if content == NONE and proxy.delta else later[0]
 
     def check_unmoved(self, before: Mapping[str, Resource], after: Mapping[str, Resource]) -> None:
         """A restart moved no traffic: what was true still stands, and only what had changed meanwhile came."""
@@ -84,7 +92,8 @@ class Truth:
         newest = self.snapshots[self.witness.view.revision].catalogue(RDS).listed
         for table, resource in after.items():
             same = table in before and before[table].content == resource.content
-            assert same or resource.content == newest[table].content, "a restart moved traffic"
+            due = table in newest and resource.content == newest[table].content
+            assert same or due, "a restart moved traffic"
 
     def check_newest(self, proxy: Proxy) -> None:
         """The proxy serves the newest routes."""

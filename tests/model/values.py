@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from controller.core.spec import Policy
 from controller.core.specfile import read_service
 
-NAMES = ("free", "asked")
-"""`free` climbs by itself; `asked` needs a person's yes before half."""
+FREE, ASKED = "free", "asked"
+NAMES = (FREE, ASKED)
+"""`FREE` climbs by itself; `ASKED` needs a person's yes before a quarter and before half."""
 
 FILE = """\
 service: {name}
@@ -48,15 +49,15 @@ def declared(name: str, *, third: bool = True, moved: bool = False) -> str:
         first=port + 100,
         second=port + (250 if moved else 200),
         third=f'  v3: {{endpoints: ["127.0.0.1:{port + 300}"]}}\n' if third else "",
-        approve="" if name == "free" else "50%",
+        approve="" if name == FREE else "25%, 50%",
     )
 
 
 def _policy() -> Policy:
-    read = read_service(declared("free")).service
+    read = read_service(declared(FREE)).service
     assert read
     return read.policy
 
 
 POLICY = _policy()
-"""That of `free`."""
+"""That of `FREE`."""

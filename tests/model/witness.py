@@ -1,21 +1,24 @@
 """Sees every change that becomes true, and knows of itself what may: written from the promises, not from the code."""
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from controller.core.guard import ALL, Act, Mode
+from controller.core.guard import Act, Freeze, Mode
 from controller.core.ledger import Chain
 from controller.core.rollout import Phase, Rollout
 from controller.core.units import PARTS
 from controller.core.verdict import Outcome, Verdict
 from controller.core.view import Change, LedgerLine, ServiceState, View
 from controller.ports import Applied, Store
+from tests.model.values import ToldClock
 
 T = TypeVar("T")
 
 OVER = (Phase.PROMOTED, Phase.ROLLED_BACK)
 BACK = (Phase.ROLLING_BACK, Phase.ROLLED_BACK)
+ROUNDING = 0.001
+"""Seconds that sums of times may be off."""
 
 
 def done(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -29,11 +32,24 @@ def done(coroutine: Coroutine[Any, Any, T]) -> T:
 
 @dataclass(frozen=True)
 class Ground:
-    """On what automation decided. `soaked` are the seconds for which this stage was really watched by then."""
+    """On what automation decided: first of all, in which term."""
+
+    token: int
+
+
+@dataclass(frozen=True)
+class Judged(Ground):
+    """It moved a rollout. `soaked` are the seconds for which this stage was really watched by then."""
 
     verdict: Verdict
     soaked: float
-    token: int
+
+
+@dataclass(frozen=True)
+class Timed(Ground):
+    """It ended a freeze. `skew` is how wrong the wall clock was when this controller looked at the freeze first."""
+
+    skew: float
 
 
 @dataclass
@@ -41,12 +57,17 @@ class Witness:
     """The store as the model uses it. After each change that was applied it checks what has become true."""
 
     store: Store
+    clock: ToldClock
     views: list[View] = field(default_factory=list)
     changes: list[tuple[Change, int]] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     chain: Chain = field(default_factory=Chain)
     told: int = 0
     answered: dict[str, int] = field(default_factory=dict)
+    began: dict[Freeze, tuple[float, float]] = field(default_factory=dict)
+    """When each freeze was set, by the clock that never jumps, and how wrong the wall clock was then."""
+    past: set[str] = field(default_factory=set)
+    """The rollouts that gave way to another one, or went with their service."""
 
     def __post_init__(self) -> None:
         self.views.append(done(self.store.load()))
@@ -91,14 +112,51 @@ class Witness:
         assert change.id not in {c.id for c, _ in self.changes}, "a change was applied twice"
         self.views.append(after)
         self.changes.append((change, ground.token if ground else 0))
+        _check_presence(before, change, ground)
         _check_effect(before, after, change)
         _check_freeze(before, after, change, ground)
+        self._check_past(before, after, change)
+        for freeze in change.freeze:
+            self.began.setdefault(freeze, (self.clock.monotonic(), self.clock.skew))
         if ground:
             assert ground.token == self.tokens[-1], "a term that is over moved something"
+        if isinstance(ground, Judged):
             _check_automation(before, after, change, ground)
+        elif isinstance(ground, Timed):
+            self._check_expiry(change, ground)
         else:
             _check_operator(before, after, change)
         return revision
+
+    def _check_past(self, before: View, after: View, change: Change) -> None:
+        """A rollout that gave way to another one, or whose service was deleted, never comes back."""
+        present, state = before.services.get(change.service), after.services.get(change.service)
+        old, new = present and present.rollout, state and state.rollout
+        if old and (new is None or new.id != old.id):
+            self.past.add(old.id)
+        assert new is None or new.id not in self.past, "a rollout came back that was over"
+
+    def _check_expiry(self, change: Change, ground: Timed) -> None:
+        """A freeze ends by itself once its ttl is over. What may end it earlier is a jump of the wall clock between its
+        setting and the first look of the controller that ends it, and by no more than that."""
+        assert change.entry.kind == "freeze_expired", "a freeze ended without saying why"
+        for freeze in change.lift:
+            assert freeze.until is not None, "a freeze without an end was ended"
+            ttl, stood, ahead = self._stood(freeze, ground.skew)
+            assert stood + max(0.0, ahead) >= ttl - ROUNDING, f"a freeze of {ttl:g} s was ended after {stood:g} s"
+
+    def check_ended(self, skews: Mapping[Freeze, float]) -> None:
+        """What holds after a look of who leads and reaches the store: no freeze stands longer than its ttl, and than a
+        clock explains that was set back before this controller looked at it first."""
+        for freeze in self.view.freezes:
+            if freeze in skews:
+                ttl, stood, ahead = self._stood(freeze, skews[freeze])
+                assert stood + min(0.0, ahead) < ttl + ROUNDING, f"a freeze of {ttl:g} s stands after {stood:g} s"
+
+    def _stood(self, freeze: Freeze, skew: float) -> tuple[float, float, float]:
+        """Its ttl, for how long it has stood, and how far ahead the wall clock was then of where it was at first."""
+        at, at_first = self.began[freeze]
+        return freeze.end - freeze.since, self.clock.monotonic() - at, skew - at_first
 
     def check(self) -> None:
         """What holds of the store at all times."""
@@ -130,6 +188,18 @@ class Witness:
             )
 
 
+def _check_presence(before: View, change: Change, ground: Ground | None) -> None:
+    """What is deleted was there, at rest, and is gone: only a file brings the name back, and it begins anew."""
+    present, state = before.services.get(change.service), change.state
+    if change.delete:
+        assert present, "what was not there was deleted"
+        assert not (present.rollout and present.rollout.running), "deleted in the middle of a rollout"
+    if state and not present:
+        declared = ground is None and change.entry.kind == "service_applied"
+        assert declared, "what was deleted came back"
+        assert (state.rollout, state.weights) == (None, {state.spec.stable: PARTS}), "it did not begin anew"
+
+
 def _check_effect(before: View, after: View, change: Change) -> None:
     """Doing the ledger again from nothing gives what is stored: each view is the one before and its change."""
     services = dict(before.services)
@@ -146,14 +216,14 @@ def _check_effect(before: View, after: View, change: Change) -> None:
 
 
 def _check_freeze(before: View, after: View, change: Change, ground: Ground | None) -> None:
-    """While frozen no weight moves, but by an operator's kill; on hold none moves towards a canary."""
+    """While frozen no weight moves, but by an operator's kill; on hold none moves towards a canary. No service goes."""
     present, state = before.services.get(change.service), after.services.get(change.service)
-    if present is None or state is None or state.weights == present.weights:
+    if present is None or (state and state.weights == present.weights):
         return
     killed = change.act is Act.FORCED_ROLLBACK and ground is None
     for freeze in before.freezes:
-        if freeze.scope in (ALL, change.service):
-            back = _canary_weight(state) <= _canary_weight(present)
+        if freeze.covers(change.service):
+            back = state is not None and _canary_weight(state) <= _canary_weight(present)
             assert killed or (freeze.mode is Mode.HOLD and back), (
                 f"{change.entry.kind} under the freeze of {freeze.scope}"
             )
@@ -163,7 +233,7 @@ def _canary_weight(state: ServiceState) -> int:
     return state.rollout.weight if state.rollout else 0
 
 
-def _check_automation(before: View, after: View, change: Change, ground: Ground) -> None:
+def _check_automation(before: View, after: View, change: Change, ground: Judged) -> None:
     """What automation may do to a rollout."""
     if change.state is None:
         return
@@ -193,12 +263,12 @@ def _check_operator(before: View, after: View, change: Change) -> None:
         assert (new.phase, new.step, new.weight) == (Phase.WARMING, 0, new.policy.steps[0]), "not from the beginning"
 
 
-def _check_back(old: Rollout, new: Rollout, ground: Ground) -> None:
+def _check_back(old: Rollout, new: Rollout, ground: Judged) -> None:
     assert (new.weight, new.phase) == (0, Phase.ROLLING_BACK), "half a rollback"
     assert ground.verdict.outcome is Outcome.HARM, "rolled back without harm"
 
 
-def _check_forward(old: Rollout, new: Rollout, ground: Ground) -> None:
+def _check_forward(old: Rollout, new: Rollout, ground: Judged) -> None:
     """One step at most, on PASS alone, after the whole dwell, and past no approval; promotion from the last step."""
     steps = (*old.policy.steps, PARTS)
     assert ground.verdict.outcome is Outcome.PASS, f"advanced on {ground.verdict.outcome}"

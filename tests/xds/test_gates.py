@@ -1,7 +1,11 @@
 """Make before break, on one stream: additions wait for the clusters' ACK, removals for the routes'."""
 
+import pytest
+
+from controller.core.view import ServiceState
 from controller.xds.snapshot import CDS, EDS, LDS, RDS
 from controller.xds.stream import DeltaRequest, Settled
+from tests.xds.proxies import Link, Proxy, settle
 from tests.xds.talk import Talk, greeted, names, types
 from tests.xds.worlds import service
 
@@ -177,20 +181,43 @@ def test_a_client_without_routes_loses_what_is_gone_after_a_while() -> None:
 
 
 def test_routes_wait_until_we_have_seen_what_the_proxy_has_seen() -> None:
-    """A replica that lags answers clusters and endpoints at once, and routes when it has caught up: a canary that was
-    rolled back gets no traffic again for a moment."""
+    """A replica that lags answers endpoints at once, and the rest when it has caught up: a canary that was rolled back
+    gets no traffic again for a moment."""
     seen = f"{Talk().snapshot.store}.{9:016d}-0123456789abcdef"
     talk = Talk(service(canary=("v2", 5000)), revision=8)
-    (clusters,) = talk.ask(CDS, version=seen)
+    assert talk.ask(CDS, version=seen) == []
     (endpoints,) = talk.ask(EDS, "fraud/v1", version=seen)
-    assert (clusters.type_url, endpoints.type_url) == (CDS, EDS)
-    talk.ack(clusters)
+    assert endpoints.type_url == EDS
     assert talk.ask(RDS, TABLE, version=seen) == []
-    (routes,) = talk.publish(service(), revision=9)
+    (clusters,) = talk.publish(service(), revision=9)
+    assert clusters.type_url == CDS
+    (routes,) = talk.ack(clusters)
     assert routes.type_url == RDS
 
 
-def test_a_wiped_or_restored_store_makes_nobody_wait() -> None:
+@pytest.mark.parametrize("delta", [False, True])
+@pytest.mark.parametrize(
+    "older", [(), (service(versions=ONE),), (service("other", port=10001),)], ids=["no service", "no v2", "another"]
+)
+def test_who_does_not_know_yet_what_the_proxy_has_takes_nothing_away(
+    older: tuple[ServiceState, ...], delta: bool
+) -> None:
+    """A service or a version that is newer than what a replica that lags knows: it serves on, then and later."""
+    newer = (service(versions=TWO, canary=("v2", 5000)),)
+    proxy = Proxy(delta=delta)
+    Link(proxy, Talk(*newer, revision=9).snapshot).run()
+    behind = Talk(*older, revision=8)
+    link = Link(proxy, behind.snapshot)
+    settle(link)
+    link.run()
+    assert (proxy.fault(), sorted(proxy.clusters), list(proxy.routes)) == ("", ["fraud/v1", "fraud/v2"], [TABLE])
+    behind.publish(service(versions=ONE), revision=10)
+    link.turn(behind.snapshot)
+    link.run()
+    assert (proxy.fault(), sorted(proxy.clusters), list(proxy.routes)) == ("", ["fraud/v1"], [TABLE])
+
+
+def test_a_wiped_store_makes_nobody_wait() -> None:
     """Revisions are compared within one store alone."""
     seen = f"another-store.{9:016d}-0123456789abcdef"
     talk = Talk(service(), revision=1)
