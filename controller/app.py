@@ -173,7 +173,8 @@ class Controller:
             spare_collection()
             self._unready = None
             self._say_where()
-            await self._until(stop, loop, custom, _audiences(self._settings, telling, self._clock, loop))
+            audiences = _audiences(self._settings, telling, self._clock, loop)
+            await self._until(stop, loop, operations, custom, audiences)
             self._unready = "draining"
             await self._xds.drain()
         await loop.save()
@@ -186,13 +187,16 @@ class Controller:
         reach("push:after")
         self._load_reports.follow(view)
 
-    async def _until(self, stop: asyncio.Event, loop: Loop, custom: Prometheus, audiences: list[Audience]) -> None:
+    async def _until(
+        self, stop: asyncio.Event, loop: Loop, operations: Operations, custom: Prometheus, audiences: list[Audience]
+    ) -> None:
         notifications = Notifications(
             store=self._store, cursors=self._store, observatory=loop, clock=self._clock, meter=self._metrics
         )
         work = (
             loop.follow(self._publish),
             loop.run(),
+            operations.run(),
             feel_the_store(self._store, self._metrics),
             self._recorder.run(),
             custom.run(loop.view),

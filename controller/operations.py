@@ -22,6 +22,7 @@ from controller.core.verdict import Verdict
 from controller.core.view import Change, LedgerLine, ServiceState, View
 from controller.faults import reach
 from controller.ports import Clock, Conflict, Frozen, Live, NotWritten, ReusedId, Store, StoreLost
+from controller.tally import Tally
 
 MAX_REASON = 1024
 """Characters of a reason. What is longer is a document: link to it."""
@@ -52,8 +53,8 @@ class Operations:
 
     `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use. There are
     `most_services` at most; two that are declared at the same moment can be one more. `obeyed`
-    is told of each service and decision that an operator's command came to; `sight` is what is seen of the services
-    now, where somebody looks.
+    is told once of each service and decision that an operator's command came to, and while `run` runs also if its
+    answer was lost; `sight` is what is seen of the services now, where somebody looks.
     """
 
     def __init__(
@@ -71,8 +72,12 @@ class Operations:
         self._clock = clock
         self._hooks = hooks
         self._metrics = metrics
-        self._obeyed = obeyed
+        self._tally = Tally(store, obeyed)
         self._sight = sight
+
+    async def run(self) -> None:
+        """Find out what became of the commands whose answers were lost, for ever."""
+        await self._tally.run()
 
     async def apply(
         self, text: str, *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
@@ -157,9 +162,7 @@ class Operations:
             known = None if command.verb is Verb.START else verdict
             change = change_of(state, decision, who, fingerprint, _id(request_id), known)
             try:
-                revision = await self._command(change)
-                self._obeyed(service, decision)
-                return await self._stored(service, revision)
+                return await self._stored(service, await self._obey(change, decision))
             except Refusal as refusal:
                 if refusal.code is not Code.CONFLICT or not left:
                     raise
@@ -274,6 +277,16 @@ class Operations:
         if applied.fingerprint != fingerprint:
             raise Refusal(Code.REQUEST_ID_REUSED, f"request id {request_id!r} was used for another request")
         return applied.revision
+
+    async def _obey(self, change: Change, decision: Decision) -> int:
+        """Make what a command came to true: the revision."""
+        try:
+            revision = await self._command(change)
+        except BaseException:  # also when who asked has gone: what has begun is done
+            self._tally.unsure(change, decision)
+            raise
+        self._tally.done(revision, change, decision)
+        return revision
 
     async def _command(self, change: Change) -> int:
         try:
