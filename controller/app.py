@@ -162,6 +162,7 @@ class Controller:
             obeyed=self._metrics.obeyed,
             sight=loop,
             most_services=settings.max_services,
+            most_freezes=settings.max_freezes,
         )
         # The xDS port opens only once a complete snapshot stands: a proxy must never see half a world.
         self._publish(view)

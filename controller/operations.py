@@ -14,7 +14,7 @@ from controller.core.commands import Command, Verb, obey
 from controller.core.decision import Decision
 from controller.core.declaration import check_together, declare
 from controller.core.errors import Code, Refusal, Violation, invalid
-from controller.core.guard import ALL, Act, Freeze, Mode
+from controller.core.guard import ALL, Act, Freeze, Mode, crowded
 from controller.core.spec import Service
 from controller.core.specfile import read_service
 from controller.core.units import format_duration
@@ -52,7 +52,7 @@ class Operations:
     """The operator's acts. Every method raises `Refusal`; what it returns is durable.
 
     `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use. There are
-    `most_services` at most; two that are declared at the same moment can be one more. `obeyed`
+    `most_services` and `most_freezes` at most; two that come at the same moment can be one more. `obeyed`
     is told once of each service and decision that an operator's command came to, and while `run` runs also if its
     answer was lost; `sight` is what is seen of the services now, where somebody looks.
     """
@@ -66,8 +66,10 @@ class Operations:
         obeyed: Callable[[str, Decision], None] = lambda _service, _decision: None,
         sight: Sight | None = None,
         most_services: int = 1000,
+        most_freezes: int = 1000,
     ) -> None:
         self._most_services = most_services
+        self._most_freezes = most_freezes
         self._store = store
         self._clock = clock
         self._hooks = hooks
@@ -203,6 +205,10 @@ class Operations:
                 told = f"request {request_id!r} set a freeze at revision {done}, which is no longer in force"
                 raise Refusal(Code.CONFLICT, f"{told}: freeze again with another id")
             return held, done
+        if one := crowded(view.freezes, freezes, self._most_freezes):
+            whose = "all services" if one.scope == ALL else one.scope
+            told = f"{len(view.freezes)} freezes and holds stand, and max_freezes allows no further {one.mode}"
+            raise Refusal(Code.TOO_MANY, f"{told} of {whose}, where one stands already: lift some first")
         entry = entry_of("freeze_set", who, why, ",".join(f.scope for f in freezes))
         entry = entry.model_copy(update={"details": {"mode": mode.value, "until": until}})
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)

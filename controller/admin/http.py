@@ -29,7 +29,7 @@ MAX_BODY = 64 * 1024
 BODY_WITHIN = 10.0
 """Seconds for a body to arrive."""
 
-_STATUSES = {Code.NOT_DURABLE: 503, Code.DRAINING: 503, Code.CONFLICT: 409}
+_STATUSES = {Code.NOT_DURABLE: 503, Code.DRAINING: 503, Code.CONFLICT: 409, Code.TOO_MANY: 429}
 """Every other refusal is the caller's mistake: 400."""
 _BODY_TYPES = {"application/json", "application/x-www-form-urlencoded", "application/octet-stream"}
 """JSON, and what curl and others say when they are not told what a body is (the second), or nothing (the third)."""

@@ -80,6 +80,20 @@ def blocking(freezes: Iterable[Freeze], service: str, act: Act) -> Freeze | None
     return min(in_force, key=lambda f: (f.mode is not Mode.FREEZE, f.scope != ALL, -f.end), default=None)
 
 
+def crowded(standing: Iterable[Freeze], wanted: Iterable[Freeze], most: int) -> Freeze | None:
+    """One that is wanted and for which there is no room where `most` may stand; None if there is room for all.
+
+    What renews another takes its place. A scope's first freeze, and its first hold, has room always: the switch works
+    however many stand elsewhere.
+    """
+    standing = tuple(standing)
+    further = [f for f in wanted if not any(f.renews(g) for g in standing)]
+    if len(standing) + len(further) <= most:
+        return None
+    taken = {(f.scope, f.mode) for f in standing}
+    return next((f for f in further if (f.scope, f.mode) in taken), None)
+
+
 def told_freeze(freeze: Freeze) -> str:
     """A freeze in words."""
     what = "all services are" if freeze.scope == ALL else f"{freeze.scope} is"

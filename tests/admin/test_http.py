@@ -10,6 +10,7 @@ import pytest
 from controller.admin.http import MAX_BODY
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from tests.admin.doors import Doors
+from tests.store.values import freeze, freezing
 
 JSON = {"Content-Type": "application/json"}
 FREEZE = {"service": None, "reason": "incident 42", "ttl": "30m"}
@@ -122,6 +123,16 @@ async def test_a_freeze_that_is_not_durable_is_not_promised(doors: Doors) -> Non
     doors.store.away = True
     status, answer = await post(doors, "/freeze", FREEZE)
     assert (status, answer["error"]) == (503, "NOT_DURABLE")
+
+
+async def test_one_freeze_too_many_is_refused(doors: Doors) -> None:
+    """429 with the limit's name; what stands is not touched."""
+    await doors.store.command(freezing(*(freeze(reason=f"reason {n}") for n in range(1000))))
+    before = await doors.store.load()
+    status, answer = await post(doors, "/freeze", FREEZE)
+    assert (status, answer["error"]) == (429, "TOO_MANY")
+    assert "max_freezes" in answer["message"]
+    assert await doors.store.load() is before
 
 
 BAD = {

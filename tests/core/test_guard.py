@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.core.guard import ALL, STOPS, Act, Freeze, Mode, blocking, told_freeze
+from controller.core.guard import ALL, STOPS, Act, Freeze, Mode, blocking, crowded, told_freeze
 from tests.core.values import freeze
 
 TABLE = """
@@ -80,3 +80,32 @@ def test_a_freeze_that_ends_says_when() -> None:
     """So that nobody waits at the door without need."""
     told = told_freeze(freeze(ALL, until=1_700_000_000.0))
     assert told == "all services are frozen by grace: incident 42 (until 2023-11-14 22:13:20 UTC)"
+
+
+STANDING = [freeze(ALL, reason="a"), freeze("scorer", reason="b"), freeze("other", mode=Mode.HOLD, reason="c")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "refused"),
+    [
+        (["scorer freeze new"], "scorer"),
+        (["* freeze new"], "*"),
+        (["other hold new"], "other"),
+        (["* freeze a"], ""),
+        (["other freeze new"], ""),
+        (["scorer hold new"], ""),
+        (["third freeze new"], ""),
+        (["* hold new"], ""),
+        (["third freeze new", "scorer freeze new"], "scorer"),
+        (["third freeze new", "scorer freeze b"], ""),
+    ],
+)
+def test_beyond_the_limit_only_what_is_frozen_already_is_not_frozen_again(wanted: list[str], refused: str) -> None:
+    """What renews a freeze, and a scope's first freeze or hold, is let through; with room everything is."""
+    freezes = [
+        freeze(scope, mode=Mode(mode), reason=reason) for scope, mode, reason in (words.split() for words in wanted)
+    ]
+    for most in (1, len(STANDING)):
+        found = crowded(STANDING, freezes, most)
+        assert (found.scope if found else "") == refused
+    assert crowded(STANDING, freezes, len(STANDING) + len(freezes)) is None

@@ -10,6 +10,7 @@ import pytest
 from controller.core.commands import Command, Verb
 from controller.core.decision import Kind
 from controller.core.errors import Code, Refusal
+from controller.core.guard import ALL, Mode
 from controller.core.view import Change
 from controller.operations import Operations
 from controller.ports import Applied, NotWritten, StoreLost
@@ -30,6 +31,27 @@ async def test_no_more_services_than_the_setting_allows_are_declared() -> None:
     assert refused.value.code is Code.TOO_MANY
     await operations.delete("a", who="ada", reason="gone")
     await operations.apply(FILE.format(name="c", port=10003), who="ada")
+
+
+async def test_no_more_freezes_than_the_setting_allows_stand() -> None:
+    """At the limit a further freeze is refused and changes nothing; those that stand can be renewed, asked for again
+    by their request id, and lifted, which makes room."""
+    clock = ToldClock()
+    store = MemoryStore(clock=clock)
+    operations = Operations(store, clock, most_freezes=2)
+    for reason in ("deploy", "incident"):
+        await operations.freeze([ALL], who="ada", reason=reason, request_id=reason)
+    before = await store.load()
+    with pytest.raises(Refusal, match=r"2 freezes and holds stand, and max_freezes .* of all services") as refused:
+        await operations.freeze([ALL], who="grace", reason="another")
+    assert refused.value.code is Code.TOO_MANY
+    assert await store.load() is before
+    await operations.freeze([ALL], who="ada", reason="deploy", request_id="deploy")
+    await operations.freeze([ALL], who="ada", reason="incident")
+    await operations.freeze([ALL], who="grace", reason="only a hold", mode=Mode.HOLD)
+    assert [f.reason for f in (await store.load()).freezes] == ["deploy", "incident", "only a hold"]
+    await operations.unfreeze([ALL], who="ada", reason="over")
+    await operations.freeze([ALL], who="grace", reason="another")
 
 
 class Slow(MemoryStore):
