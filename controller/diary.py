@@ -5,8 +5,9 @@ Lines wait here until the store takes them, so that nothing that has to be decid
 
 import uuid
 from collections import deque
+from collections.abc import Iterable
 
-from controller.core.guard import Act, Freeze
+from controller.core.guard import Act, Freeze, standing_over, told_standing
 from controller.core.view import Change, Entry, ServiceState
 from controller.ports import Store
 
@@ -51,9 +52,11 @@ class Diary:
             await self._store.commit(self._waiting[0], self._token)
             self._waiting.popleft()
 
-    async def expire(self, freeze: Freeze) -> None:
-        """End a freeze whose time is over; `Conflict` if it is no longer the one in force."""
-        entry = Entry(kind="freeze_expired", service=freeze.scope, who=WHO, why=f"its ttl is over: {freeze.reason}")
+    async def expire(self, freeze: Freeze, standing: Iterable[Freeze]) -> None:
+        """End a freeze whose time is over, and tell which of `standing` go on; `Conflict` if it is not in force."""
+        others = standing_over((f for f in standing if f != freeze), [freeze.scope])
+        why = f"its ttl is over: {freeze.reason}{told_standing(others)}"
+        entry = Entry(kind="freeze_expired", service=freeze.scope, who=WHO, why=why)
         await self._store.commit(_change(entry, freeze), self._token)
 
 

@@ -209,4 +209,4 @@ class Loop:
         self._ends = {freeze: end for freeze, end in self._ends.items() if freeze in self._view.freezes}
         for freeze in self._view.freezes:
             if now >= self._ends.setdefault(freeze, now + freeze.end - self._clock.wall()):
-                await self._diary.expire(freeze)
+                await self._diary.expire(freeze, self._view.freezes)

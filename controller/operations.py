@@ -3,37 +3,28 @@
 The doors (gRPC, HTTP) translate to these and back; nothing here knows how it was asked.
 """
 
-import re
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from controller.core.asked import check_id, checked_reason, freeze_violations, unfreeze_violations
 from controller.core.changes import change_of, entry_of, fingerprint_of
 from controller.core.commands import Command, Verb, obey
 from controller.core.decision import Decision
 from controller.core.declaration import check_together, declare
 from controller.core.errors import Code, Refusal, Violation, invalid
-from controller.core.guard import ALL, Act, Freeze, Mode, crowded
+from controller.core.guard import ALL, Act, Freeze, Mode, crowded, standing_over, told_standing
 from controller.core.spec import Service
 from controller.core.specfile import read_service
-from controller.core.units import format_duration
 from controller.core.verdict import Verdict
 from controller.core.view import Change, LedgerLine, ServiceState, View
 from controller.faults import reach
 from controller.ports import Clock, Conflict, Frozen, Live, NotWritten, ReusedId, Store, StoreLost
 from controller.tally import Tally
 
-MAX_REASON = 1024
-"""Characters of a reason. What is longer is a document: link to it."""
-MAX_REQUEST_ID = 128
-MAX_TTL = 30 * 86_400.0
-"""Seconds of a freeze's longest ttl: 30 days. A longer one is a freeze without an end, and should look like one."""
 RETRIES = 5
 SILENT = "the store does not answer"
-
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, those that turn the direction of writing, and halves of surrogate pairs."""
 
 
 class Sight(Protocol):
@@ -46,6 +37,14 @@ class Sight(Protocol):
     def void(self, service: str, version: str) -> bool:
         """Whether this version is known to have no healthy endpoint."""
         ...
+
+
+class Lifted(NamedTuple):
+    """What an unfreeze came to: what it lifted, what still stands over these services, and the revision."""
+
+    freezes: tuple[Freeze, ...]
+    standing: tuple[Freeze, ...]
+    revision: int
 
 
 class Operations:
@@ -94,7 +93,7 @@ class Operations:
             raise invalid(linted.violations)
         if unknown := self._unknown(linted.service):
             raise invalid(unknown)
-        why = _checked_reason(reason)
+        why = checked_reason(reason)
         name, fingerprint = linted.service.name, fingerprint_of("apply", text)
         if not dry_run and (done := await self._done(request_id, fingerprint)):
             return await self._stored(name, done), False
@@ -124,7 +123,7 @@ class Operations:
 
     async def delete(self, service: str, *, who: str, reason: str = "", request_id: str = "") -> int:
         """Stop serving a service: the revision. Refused while a rollout of it runs."""
-        why = _checked_reason(reason)
+        why = checked_reason(reason)
         fingerprint = fingerprint_of("delete", service)
         if done := await self._done(request_id, fingerprint):
             return done
@@ -147,7 +146,7 @@ class Operations:
 
         A rollback that loses a race is tried again, since it is safe whatever came first; nothing else is.
         """
-        command = replace(command, reason=_checked_reason(command.reason), rollout_id=uuid.uuid4().hex)
+        command = replace(command, reason=checked_reason(command.reason), rollout_id=uuid.uuid4().hex)
         if command.force and not command.reason:
             raise invalid([Violation("reason", "a forced rollback needs a reason")])
         fingerprint = fingerprint_of("act", service, command.verb, command.canary, str(command.force), *_meant(command))
@@ -188,7 +187,7 @@ class Operations:
         violations = freeze_violations(scopes, reason, ttl)
         if violations:
             raise invalid(violations)
-        why = _checked_reason(reason)
+        why = checked_reason(reason)
         view = await self.view()
         for scope in scopes:
             if scope != ALL:
@@ -217,27 +216,27 @@ class Operations:
         reach("freeze:after")
         return freezes, revision
 
-    async def unfreeze(
-        self, scopes: Sequence[str], *, who: str, reason: str, request_id: str = ""
-    ) -> tuple[tuple[Freeze, ...], int]:
-        """Lift all the freezes of these scopes ("*": every freeze there is): what was lifted, and the revision.
+    async def unfreeze(self, scopes: Sequence[str], *, who: str, reason: str, request_id: str = "") -> Lifted:
+        """Lift all the freezes of these scopes ("*": every freeze there is).
 
         What somebody sets meanwhile stays: it was not known to who lifts.
         """
         violations = unfreeze_violations(scopes, reason)
         if violations:
             raise invalid(violations)
-        why = _checked_reason(reason)
+        why = checked_reason(reason)
         fingerprint = fingerprint_of("unfreeze", *sorted(set(scopes)))
         if done := await self._done(request_id, fingerprint):
-            return (), done
+            return Lifted((), standing_over((await self.view()).freezes, scopes), done)
         view = await self.view()
         lifted = tuple(f for f in view.freezes if ALL in scopes or f.scope in scopes)
         if not lifted:
             raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
-        entry = entry_of("freeze_lifted", who, why, ",".join(sorted({f.scope for f in lifted})))
+        standing = standing_over((f for f in view.freezes if f not in lifted), scopes)
+        scope = ",".join(sorted({f.scope for f in lifted}))
+        entry = entry_of("freeze_lifted", who, why + told_standing(standing), scope)
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
-        return lifted, await self._command(change)
+        return Lifted(lifted, standing, await self._command(change))
 
     async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
         """Lines of the ledger, oldest first."""
@@ -273,7 +272,7 @@ class Operations:
 
     async def _done(self, request_id: str, fingerprint: str) -> int:
         """The revision at which this very request was applied before; 0 if it was not."""
-        _check_id(request_id)
+        check_id(request_id)
         try:
             applied = await self._store.applied(request_id) if request_id else None
         except StoreLost as lost:
@@ -344,28 +343,6 @@ def _nothing_to_lift(view: View, scopes: Sequence[str]) -> str:
     return f"not frozen: {', '.join(scopes)}; in force: {', '.join(f.scope for f in view.freezes)}"
 
 
-def freeze_violations(scopes: Sequence[str], reason: str, ttl: float | None) -> list[Violation]:
-    """Everything that is wrong with a freeze."""
-    found = []
-    if not scopes:
-        found.append(Violation("services", "name services, or all"))
-    if not reason.strip():
-        found.append(Violation("reason", "a freeze needs a reason: who comes at 3 a.m. must know why"))
-    if ttl is not None and not 1 <= ttl <= MAX_TTL:
-        found.append(Violation("ttl", f"between 1s and {format_duration(MAX_TTL)}"))
-    return found
-
-
-def unfreeze_violations(scopes: Sequence[str], reason: str) -> list[Violation]:
-    """Everything that is wrong with the lifting of freezes."""
-    found = []
-    if not scopes:
-        found.append(Violation("services", "name services, or all"))
-    if not reason.strip():
-        found.append(Violation("reason", "say why it is over"))
-    return found
-
-
 def find(view: View, service: str) -> ServiceState:
     """The service's state in a view; `Refusal` if it is not there or its record cannot be read."""
     state = view.services.get(service)
@@ -375,21 +352,6 @@ def find(view: View, service: str) -> ServiceState:
     return state
 
 
-def _checked_reason(reason: str) -> str:
-    """The reason on one line. It is shown on terminals and pages, so it must not be able to rewrite them."""
-    text = " ".join(reason.split())
-    if len(text) > MAX_REASON:
-        raise invalid([Violation("reason", f"at most {MAX_REASON} characters")])
-    if _CONTROLS.search(text):
-        raise invalid([Violation("reason", "no control characters")])
-    return text
-
-
 def _id(request_id: str) -> str:
-    _check_id(request_id)
+    check_id(request_id)
     return request_id or uuid.uuid4().hex
-
-
-def _check_id(request_id: str) -> None:
-    if len(request_id) > MAX_REQUEST_ID or _CONTROLS.search(request_id):
-        raise invalid([Violation("request_id", f"at most {MAX_REQUEST_ID} characters, no control characters")])

@@ -107,6 +107,17 @@ async def test_a_retry_with_the_same_request_id_sets_one_freeze(doors: Doors) ->
     assert (status, answer["error"]) == (400, "REQUEST_ID_REUSED")
 
 
+async def test_who_lifts_hears_what_still_stands(served: Doors) -> None:
+    """In the answer, in that of a retry, and in the ledger: by whom, and why."""
+    await served.store.command(freezing(freeze(), freeze("scorer", reason="deploy", who="ada")))
+    for _ in range(2):
+        asked = {"service": "scorer", "reason": "deployed", "request_id": "u-1"}
+        status, answer = await post(served, "/unfreeze", asked)
+        assert (status, [f["reason"] for f in answer["standing"]]) == (200, ["incident 42"])
+    last = (await served.store.events())[-1].entry
+    assert last.why == "deployed; still in force: all services are frozen by grace: incident 42"
+
+
 async def test_a_retry_of_a_freeze_that_was_lifted_meanwhile_promises_nothing(doors: Doors) -> None:
     """Nothing is frozen any more, and nobody is told that it is."""
     asked = {**FREEZE, "request_id": "f-1"}

@@ -2,7 +2,18 @@
 
 import pytest
 
-from controller.core.guard import ALL, STOPS, Act, Freeze, Mode, blocking, crowded, told_freeze
+from controller.core.guard import (
+    ALL,
+    STOPS,
+    Act,
+    Freeze,
+    Mode,
+    blocking,
+    crowded,
+    standing_over,
+    told_freeze,
+    told_standing,
+)
 from tests.core.values import freeze
 
 TABLE = """
@@ -109,3 +120,23 @@ def test_beyond_the_limit_only_what_is_frozen_already_is_not_frozen_again(wanted
         found = crowded(STANDING, freezes, most)
         assert (found.scope if found else "") == refused
     assert crowded(STANDING, freezes, len(STANDING) + len(freezes)) is None
+
+
+@pytest.mark.parametrize(
+    ("freezes", "scopes", "words"),
+    [
+        ([], ["scorer"], ""),
+        ([freeze("other")], ["scorer"], ""),
+        ([freeze("other")], ["scorer", "other"], "; still in force: other is frozen by grace: incident 42"),
+        ([freeze("other")], [ALL], "; still in force: other is frozen by grace: incident 42"),
+        ([freeze(ALL)], ["scorer"], "; still in force: all services are frozen by grace: incident 42"),
+        (
+            [OWN_HOLD, ALL_HOLD, OWN_FREEZE],
+            ["scorer"],
+            "; still in force: scorer is frozen by grace: incident 42, and 2 more",
+        ),
+    ],
+)
+def test_who_ends_a_freeze_hears_what_still_stands(freezes: list[Freeze], scopes: list[str], words: str) -> None:
+    """The strongest by whom and why, and how many more: over a service those of all count, over all those of each."""
+    assert told_standing(standing_over(freezes, scopes)) == words
