@@ -282,8 +282,8 @@ def open_store(settings: Settings, clock: SystemClock) -> SqliteStore:
     path = Path(where).expanduser()
     try:
         return SqliteStore.open(path, clock=clock)
-    except (Unusable, OSError) as error:
-        raise Unstartable(f"the state file {path} cannot be used: {error}") from error
+    except Unusable as unusable:  # which names the file
+        raise Unstartable(f"the state file {unusable}") from unusable
 
 
 async def run(settings: Settings) -> None:

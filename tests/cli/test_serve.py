@@ -1,9 +1,11 @@
 """`haldane serve` as a process, and the commands against it: the whole way once, without a proxy."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.store.schema import APPLICATION, FILE_SCHEMA
 from tests.admin.doors import service_file
 from tests.cli.desk import WITHIN, eventually
 from tests.support.process import free_port
@@ -97,3 +100,14 @@ def test_a_taken_port_is_named(environment: dict[str, str], run: Run) -> None:
     assert done.returncode == 1
     assert "HALDANE_HTTP_LISTEN" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_state_file_of_a_newer_haldane_is_named_once(run: Run, tmp_path: Path) -> None:
+    """What is wrong with which file, and what to do, in one sentence; exit code 1."""
+    path = tmp_path / "state.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FILE_SCHEMA + 1}")
+    done = run("serve")
+    assert done.returncode == 1
+    assert done.stderr.count(str(path)) == 1
+    assert f"the state file {path} was written by a newer Haldane" in done.stderr
