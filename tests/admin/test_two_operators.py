@@ -6,10 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 import grpc
 import pytest
 
-from controller.core.rollout import Event
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from tests.admin.doors import Doors, Refused, refused, service_file
-from tests.store.values import change
+from tests.admin.doors import Doors, Refused, come_to_approval, refused, service_file
 
 Ask = Callable[[Doors, str], Awaitable[object]]
 """An act of the operator of that name."""
@@ -40,22 +38,18 @@ def apply(text: str) -> Ask:
     )
 
 
+def wait_for_a_yes(doors: Doors, who: str) -> Awaitable[object]:
+    return come_to_approval(doors)
+
+
 def delete(doors: Doors, who: str) -> Awaitable[object]:
     return doors.api.catalog.DeleteService(
         pb.DeleteServiceRequest(service="scorer", reason=f"of {who}"), metadata=by(who)
     )
 
 
-async def come_to_approval(doors: Doors, who: str) -> None:
-    """The rollout waits for a person's yes to its second step."""
-    state = (await doors.store.load()).services["scorer"]
-    assert state.rollout is not None
-    waiting = state.rollout.moved(Event.WARM, doors.clock.now, "warm").moved(Event.ASK, doors.clock.now, "a yes?")
-    await doors.store.command(change(expects=state.revision, to=state.model_copy(update={"rollout": waiting})))
-
-
 # The pairs of which the loser is refused: the act that must have come first, and the two.
-IDLE, RUNNING, WAITING = (), (start("v2"),), (start("v2"), come_to_approval)
+IDLE, RUNNING, WAITING = (), (start("v2"),), (start("v2"), wait_for_a_yes)
 PAIRS: Mapping[str, tuple[tuple[Ask, ...], Ask, Ask]] = {
     "the same start": (IDLE, start("v2"), start("v2")),
     "starts of two canaries": (IDLE, start("v2"), start("v3")),
