@@ -17,6 +17,7 @@ from controller.core.errors import Code, Refusal, Violation, invalid
 from controller.core.guard import ALL, Act, Freeze, Mode, crowded, standing_over, told_standing
 from controller.core.spec import Service
 from controller.core.specfile import read_service
+from controller.core.units import counted
 from controller.core.verdict import Verdict
 from controller.core.view import Change, LedgerLine, ServiceState, View
 from controller.faults import reach
@@ -100,8 +101,8 @@ class Operations:
         view = await self.view()
         present = view.services.get(name)
         if present is None and len(view.services) >= self._most_services:
-            told = f"{len(view.services)} services are declared, and max_services allows no more: delete one first"
-            raise Refusal(Code.TOO_MANY, told)
+            told = f"max_services allows {counted(self._most_services, 'service')}"
+            raise Refusal(Code.TOO_MANY, f"{told}, and no fewer are declared: delete one first")
         state = declare(linted.service, text, present)
         check_together(view, state)
         if present and (state.spec, state.source) == (present.spec, present.source):
@@ -206,8 +207,10 @@ class Operations:
             return held, done
         if one := crowded(view.freezes, freezes, self._most_freezes):
             whose = "all services" if one.scope == ALL else one.scope
-            told = f"{len(view.freezes)} freezes and holds stand, and max_freezes allows no further {one.mode}"
-            raise Refusal(Code.TOO_MANY, f"{told} of {whose}, where one stands already: lift some first")
+            told = f"max_freezes allows {counted(self._most_freezes, 'freeze or hold', 'freezes and holds')}"
+            raise Refusal(
+                Code.TOO_MANY, f"{told}, and no fewer stand, a {one.mode} of {whose} among them: lift some first"
+            )
         entry = entry_of("freeze_set", who, why, ",".join(f.scope for f in freezes))
         entry = entry.model_copy(update={"details": {"mode": mode.value, "until": until}})
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)

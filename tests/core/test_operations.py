@@ -42,7 +42,9 @@ async def test_no_more_freezes_than_the_setting_allows_stand() -> None:
     for reason in ("deploy", "incident"):
         await operations.freeze([ALL], who="ada", reason=reason, request_id=reason)
     before = await store.load()
-    with pytest.raises(Refusal, match=r"2 freezes and holds stand, and max_freezes .* of all services") as refused:
+    with pytest.raises(
+        Refusal, match=r"max_freezes allows 2 freezes and holds, .* a freeze of all services"
+    ) as refused:
         await operations.freeze([ALL], who="grace", reason="another")
     assert refused.value.code is Code.TOO_MANY
     assert await store.load() is before
