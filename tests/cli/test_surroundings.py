@@ -148,6 +148,7 @@ class Interrupt:
         if name == os.environ["INTERRUPT_AT"]:
             os.kill(os.getpid(), signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 sys.meta_path.insert(0, Interrupt())
 """
 """Python runs this before all else; Ctrl-C comes at the moment in which that module is looked for."""
