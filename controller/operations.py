@@ -189,7 +189,9 @@ class Operations:
         if violations:
             raise invalid(violations)
         why = checked_reason(reason)
-        view = await self.view()
+        # The disk is not asked before the freeze itself, which goes before all that waits for it: between two
+        # questions an advance that waits could slip through.
+        view = self._store.newest()
         for scope in scopes:
             if scope != ALL:
                 find(view, scope)
@@ -199,25 +201,25 @@ class Operations:
             Freeze(scope=scope, mode=mode, reason=why, who=who, since=now, until=until) for scope in sorted(set(scopes))
         )
         fingerprint = fingerprint_of("freeze", *sorted(set(scopes)), why, str(ttl), mode)
-        if done := await self._done(request_id, fingerprint):
-            held = tuple(f for f in view.freezes if f.scope in scopes and (f.mode, f.reason) == (mode, why))
-            if not held:
-                told = f"request {request_id!r} set a freeze at revision {done}, which is no longer in force"
-                raise Refusal(Code.CONFLICT, f"{told}: freeze again with another id")
-            return held, done
-        if one := crowded(view.freezes, freezes, self._most_freezes):
-            whose = "all services" if one.scope == ALL else one.scope
+        one = crowded(view.freezes, freezes, self._most_freezes)
+        if one and not await self._done(request_id, fingerprint):
+            whose = f"a {one.mode} of {'all services' if one.scope == ALL else one.scope}"
             told = f"max_freezes allows {counted(self._most_freezes, 'freeze or hold', 'freezes and holds')}"
-            raise Refusal(
-                Code.TOO_MANY, f"{told}, and no fewer stand, a {one.mode} of {whose} among them: lift some first"
-            )
+            raise Refusal(Code.TOO_MANY, f"{told}, and no fewer stand, {whose} among them: lift some first")
         entry = entry_of("freeze_set", who, why, ",".join(f.scope for f in freezes))
         entry = entry.model_copy(update={"details": {"mode": mode.value, "until": until}})
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)
         reach("freeze:before")
         revision = await self._command(change)
         reach("freeze:after")
-        return freezes, revision
+        if revision > view.revision:
+            return freezes, revision
+        # The same request came before.
+        held = tuple(f for f in view.freezes if f.scope in scopes and (f.mode, f.reason) == (mode, why))
+        if not held:
+            told = f"request {request_id!r} set a freeze at revision {revision}, which is no longer in force"
+            raise Refusal(Code.CONFLICT, f"{told}: freeze again with another id")
+        return held, revision
 
     async def unfreeze(self, scopes: Sequence[str], *, who: str, reason: str, request_id: str = "") -> Lifted:
         """Lift all the freezes of these scopes ("*": every freeze there is).

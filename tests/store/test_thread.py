@@ -10,6 +10,7 @@ import pytest
 
 from controller.core.guard import Act
 from controller.core.view import Change
+from controller.operations import Operations
 from controller.ports import Frozen, NotWritten, StoreLost, Unusable
 from controller.store.database import Database
 from controller.store.lock import FileLock
@@ -123,6 +124,26 @@ class TestOrder:
         disk.free.set()
         await asyncio.gather(hung, *crowd, *reads)
         assert ended[:2] == ["act", "act"]
+        await store.close()
+
+    async def test_an_operators_freeze_goes_before_the_advance_that_waits(self, tmp_path: Path, disk: Disk) -> None:
+        """The disk is slow, automation's step waits for it, then somebody freezes: the step is not taken."""
+        store = SqliteStore.open(tmp_path / "haldane.db", clock=ToldClock())
+        term = await store.campaign("haldane")
+        revision = await store.command(change(to=state(weight=500)))
+        hung = await hanging(store._thread, disk)
+        step = change(expects=revision, act=Act.ADVANCE, to=state(weight=2500))
+        stepping = asyncio.create_task(store.commit(step, term.token))
+        await asyncio.sleep(0)
+        freezing = asyncio.create_task(
+            Operations(store, ToldClock()).freeze(["scorer"], who="ada", reason="incident 42", request_id="f-1")
+        )
+        await asyncio.sleep(0)
+        disk.free.set()
+        await asyncio.gather(hung, freezing)
+        with pytest.raises(Frozen, match="by ada: incident 42"):
+            await stepping
+        assert (await store.load()).services["scorer"].weights["v2"] == 500
         await store.close()
 
 
