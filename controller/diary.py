@@ -5,8 +5,9 @@ Lines wait here until the store takes them, so that nothing that has to be decid
 
 import uuid
 from collections import deque
+from collections.abc import Iterable
 
-from controller.core.guard import Act, Freeze
+from controller.core.guard import Act, Freeze, standing_over, told_standing
 from controller.core.view import Change, Entry, ServiceState, View
 from controller.ports import Store
 
@@ -56,15 +57,16 @@ class Diary:
             await self._store.commit(self._waiting[0], self._token)
             self._waiting.popleft()
 
-    async def expire(self, freeze: Freeze) -> None:
-        """End a freeze whose time is over; `Conflict` if it is no longer the one in force."""
-        await self._store.commit(expiry(freeze), self._token)
+    async def expire(self, freeze: Freeze, standing: Iterable[Freeze]) -> None:
+        """End a freeze whose time is over, and tell which of `standing` go on; `Conflict` if it is not in force."""
+        await self._store.commit(expiry(freeze, standing), self._token)
 
 
-def expiry(freeze: Freeze) -> Change:
+def expiry(freeze: Freeze, standing: Iterable[Freeze]) -> Change:
     """The end of a freeze whose time is over, and of no other."""
-    entry = Entry(kind="freeze_expired", service=freeze.scope, who=WHO, why=f"its ttl is over: {freeze.reason}")
-    return _change(entry, freeze)
+    others = standing_over((f for f in standing if f != freeze), [freeze.scope])
+    why = f"its ttl is over: {freeze.reason}{told_standing(others)}"
+    return _change(Entry(kind="freeze_expired", service=freeze.scope, who=WHO, why=why), freeze)
 
 
 def _change(entry: Entry, *lift: Freeze) -> Change:

@@ -175,4 +175,4 @@ class Loop:
         self._ends = ends_of(self._view.freezes, self._ends, now, self._clock.wall())
         for freeze, end in self._ends.items():
             if now >= end:
-                await self._diary.expire(freeze)
+                await self._diary.expire(freeze, self._view.freezes)

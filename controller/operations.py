@@ -3,36 +3,29 @@
 The doors (gRPC, HTTP) translate to these and back; nothing here knows how it was asked.
 """
 
-import re
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from controller.core.asked import check_id, checked_reason, freeze_violations, unfreeze_violations
 from controller.core.changes import change_of, entry_of, fingerprint_of
 from controller.core.commands import Command, Verb, obey
 from controller.core.decision import Decision
 from controller.core.declaration import check_together, declare
 from controller.core.errors import Code, Refusal, Violation, invalid
-from controller.core.guard import ALL, Act, Freeze, Mode
+from controller.core.guard import ALL, Act, Freeze, Mode, crowded, standing_over, told_standing
 from controller.core.spec import Service
 from controller.core.specfile import read_service
-from controller.core.units import format_duration
+from controller.core.units import counted
 from controller.core.verdict import Verdict
 from controller.core.view import Change, LedgerLine, ServiceState, View
 from controller.faults import reach
 from controller.ports import Clock, Conflict, Frozen, Live, NotWritten, ReusedId, Store, StoreLost
+from controller.tally import Tally
 
-MAX_REASON = 1024
-"""Characters of a reason. What is longer is a document: link to it."""
-MAX_REQUEST_ID = 128
-MAX_TTL = 30 * 86_400.0
-"""Seconds of a freeze's longest ttl: 30 days. A longer one is a freeze without an end, and should look like one."""
 RETRIES = 5
 SILENT = "the store does not answer"
-
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, those that turn the direction of writing, and halves of surrogate pairs."""
 
 
 class Sight(Protocol):
@@ -47,13 +40,21 @@ class Sight(Protocol):
         ...
 
 
+class Lifted(NamedTuple):
+    """What an unfreeze came to: what it lifted, what still stands over these services, and the revision."""
+
+    freezes: tuple[Freeze, ...]
+    standing: tuple[Freeze, ...]
+    revision: int
+
+
 class Operations:
     """The operator's acts. Every method raises `Refusal`; what it returns is durable.
 
     `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use. There are
-    `most_services` at most; two that are declared at the same moment can be one more. `obeyed`
-    is told of each service and decision that an operator's command came to; `sight` is what is seen of the services
-    now, where somebody looks.
+    `most_services` and `most_freezes` at most; two that come at the same moment can be one more. `obeyed`
+    is told once of each service and decision that an operator's command came to, and while `run` runs also if its
+    answer was lost; `sight` is what is seen of the services now, where somebody looks.
     """
 
     def __init__(
@@ -65,14 +66,20 @@ class Operations:
         obeyed: Callable[[str, Decision], None] = lambda _service, _decision: None,
         sight: Sight | None = None,
         most_services: int = 1000,
+        most_freezes: int = 1000,
     ) -> None:
         self._most_services = most_services
+        self._most_freezes = most_freezes
         self._store = store
         self._clock = clock
         self._hooks = hooks
         self._metrics = metrics
-        self._obeyed = obeyed
+        self._tally = Tally(store, obeyed)
         self._sight = sight
+
+    async def run(self) -> None:
+        """Find out what became of the commands whose answers were lost, for ever."""
+        await self._tally.run()
 
     async def apply(
         self, text: str, *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
@@ -87,15 +94,15 @@ class Operations:
             raise invalid(linted.violations)
         if unknown := self._unknown(linted.service):
             raise invalid(unknown)
-        why = _checked_reason(reason)
+        why = checked_reason(reason)
         name, fingerprint = linted.service.name, fingerprint_of("apply", text)
         if not dry_run and (done := await self._done(request_id, fingerprint)):
             return await self._stored(name, done), False
         view = await self.view()
         present = view.services.get(name)
         if present is None and len(view.services) >= self._most_services:
-            told = f"{len(view.services)} services are declared, and max_services allows no more: delete one first"
-            raise Refusal(Code.TOO_MANY, told)
+            told = f"max_services allows {counted(self._most_services, 'service')}"
+            raise Refusal(Code.TOO_MANY, f"{told}, and no fewer are declared: delete one first")
         state = declare(linted.service, text, present)
         check_together(view, state)
         if present and (state.spec, state.source) == (present.spec, present.source):
@@ -117,7 +124,7 @@ class Operations:
 
     async def delete(self, service: str, *, who: str, reason: str = "", request_id: str = "") -> int:
         """Stop serving a service: the revision. Refused while a rollout of it runs."""
-        why = _checked_reason(reason)
+        why = checked_reason(reason)
         fingerprint = fingerprint_of("delete", service)
         if done := await self._done(request_id, fingerprint):
             return done
@@ -140,7 +147,7 @@ class Operations:
 
         A rollback that loses a race is tried again, since it is safe whatever came first; nothing else is.
         """
-        command = replace(command, reason=_checked_reason(command.reason), rollout_id=uuid.uuid4().hex)
+        command = replace(command, reason=checked_reason(command.reason), rollout_id=uuid.uuid4().hex)
         if command.force and not command.reason:
             raise invalid([Violation("reason", "a forced rollback needs a reason")])
         fingerprint = fingerprint_of("act", service, command.verb, command.canary, str(command.force), *_meant(command))
@@ -157,9 +164,7 @@ class Operations:
             known = None if command.verb is Verb.START else verdict
             change = change_of(state, decision, who, fingerprint, _id(request_id), known)
             try:
-                revision = await self._command(change)
-                self._obeyed(service, decision)
-                return await self._stored(service, revision)
+                return await self._stored(service, await self._obey(change, decision))
             except Refusal as refusal:
                 if refusal.code is not Code.CONFLICT or not left:
                     raise
@@ -183,8 +188,10 @@ class Operations:
         violations = freeze_violations(scopes, reason, ttl)
         if violations:
             raise invalid(violations)
-        why = _checked_reason(reason)
-        view = await self.view()
+        why = checked_reason(reason)
+        # The disk is not asked before the freeze itself, which goes before all that waits for it: between two
+        # questions an advance that waits could slip through.
+        view = self._store.newest()
         for scope in scopes:
             if scope != ALL:
                 find(view, scope)
@@ -194,41 +201,47 @@ class Operations:
             Freeze(scope=scope, mode=mode, reason=why, who=who, since=now, until=until) for scope in sorted(set(scopes))
         )
         fingerprint = fingerprint_of("freeze", *sorted(set(scopes)), why, str(ttl), mode)
-        if done := await self._done(request_id, fingerprint):
-            held = tuple(f for f in view.freezes if f.scope in scopes and (f.mode, f.reason) == (mode, why))
-            if not held:
-                told = f"request {request_id!r} set a freeze at revision {done}, which is no longer in force"
-                raise Refusal(Code.CONFLICT, f"{told}: freeze again with another id")
-            return held, done
+        one = crowded(view.freezes, freezes, self._most_freezes)
+        if one and not await self._done(request_id, fingerprint):
+            whose = f"a {one.mode} of {'all services' if one.scope == ALL else one.scope}"
+            told = f"max_freezes allows {counted(self._most_freezes, 'freeze or hold', 'freezes and holds')}"
+            raise Refusal(Code.TOO_MANY, f"{told}, and no fewer stand, {whose} among them: lift some first")
         entry = entry_of("freeze_set", who, why, ",".join(f.scope for f in freezes))
         entry = entry.model_copy(update={"details": {"mode": mode.value, "until": until}})
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)
         reach("freeze:before")
         revision = await self._command(change)
         reach("freeze:after")
-        return freezes, revision
+        if revision > view.revision:
+            return freezes, revision
+        # The same request came before.
+        held = tuple(f for f in view.freezes if f.scope in scopes and (f.mode, f.reason) == (mode, why))
+        if not held:
+            told = f"request {request_id!r} set a freeze at revision {revision}, which is no longer in force"
+            raise Refusal(Code.CONFLICT, f"{told}: freeze again with another id")
+        return held, revision
 
-    async def unfreeze(
-        self, scopes: Sequence[str], *, who: str, reason: str, request_id: str = ""
-    ) -> tuple[tuple[Freeze, ...], int]:
-        """Lift all the freezes of these scopes ("*": every freeze there is): what was lifted, and the revision.
+    async def unfreeze(self, scopes: Sequence[str], *, who: str, reason: str, request_id: str = "") -> Lifted:
+        """Lift all the freezes of these scopes ("*": every freeze there is).
 
         What somebody sets meanwhile stays: it was not known to who lifts.
         """
         violations = unfreeze_violations(scopes, reason)
         if violations:
             raise invalid(violations)
-        why = _checked_reason(reason)
+        why = checked_reason(reason)
         fingerprint = fingerprint_of("unfreeze", *sorted(set(scopes)))
         if done := await self._done(request_id, fingerprint):
-            return (), done
+            return Lifted((), standing_over((await self.view()).freezes, scopes), done)
         view = await self.view()
         lifted = tuple(f for f in view.freezes if ALL in scopes or f.scope in scopes)
         if not lifted:
             raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
-        entry = entry_of("freeze_lifted", who, why, ",".join(sorted({f.scope for f in lifted})))
+        standing = standing_over((f for f in view.freezes if f not in lifted), scopes)
+        scope = ",".join(sorted({f.scope for f in lifted}))
+        entry = entry_of("freeze_lifted", who, why + told_standing(standing), scope)
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
-        return lifted, await self._command(change)
+        return Lifted(lifted, standing, await self._command(change))
 
     async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
         """Lines of the ledger, oldest first."""
@@ -264,7 +277,7 @@ class Operations:
 
     async def _done(self, request_id: str, fingerprint: str) -> int:
         """The revision at which this very request was applied before; 0 if it was not."""
-        _check_id(request_id)
+        check_id(request_id)
         try:
             applied = await self._store.applied(request_id) if request_id else None
         except StoreLost as lost:
@@ -274,6 +287,16 @@ class Operations:
         if applied.fingerprint != fingerprint:
             raise Refusal(Code.REQUEST_ID_REUSED, f"request id {request_id!r} was used for another request")
         return applied.revision
+
+    async def _obey(self, change: Change, decision: Decision) -> int:
+        """Make what a command came to true: the revision."""
+        try:
+            revision = await self._command(change)
+        except BaseException:  # also when who asked has gone: what has begun is done
+            self._tally.unsure(change, decision)
+            raise
+        self._tally.done(revision, change, decision)
+        return revision
 
     async def _command(self, change: Change) -> int:
         try:
@@ -325,28 +348,6 @@ def _nothing_to_lift(view: View, scopes: Sequence[str]) -> str:
     return f"not frozen: {', '.join(scopes)}; in force: {', '.join(f.scope for f in view.freezes)}"
 
 
-def freeze_violations(scopes: Sequence[str], reason: str, ttl: float | None) -> list[Violation]:
-    """Everything that is wrong with a freeze."""
-    found = []
-    if not scopes:
-        found.append(Violation("services", "name services, or all"))
-    if not reason.strip():
-        found.append(Violation("reason", "a freeze needs a reason: who comes at 3 a.m. must know why"))
-    if ttl is not None and not 1 <= ttl <= MAX_TTL:
-        found.append(Violation("ttl", f"between 1s and {format_duration(MAX_TTL)}"))
-    return found
-
-
-def unfreeze_violations(scopes: Sequence[str], reason: str) -> list[Violation]:
-    """Everything that is wrong with the lifting of freezes."""
-    found = []
-    if not scopes:
-        found.append(Violation("services", "name services, or all"))
-    if not reason.strip():
-        found.append(Violation("reason", "say why it is over"))
-    return found
-
-
 def find(view: View, service: str) -> ServiceState:
     """The service's state in a view; `Refusal` if it is not there or its record cannot be read."""
     state = view.services.get(service)
@@ -356,21 +357,6 @@ def find(view: View, service: str) -> ServiceState:
     return state
 
 
-def _checked_reason(reason: str) -> str:
-    """The reason on one line. It is shown on terminals and pages, so it must not be able to rewrite them."""
-    text = " ".join(reason.split())
-    if len(text) > MAX_REASON:
-        raise invalid([Violation("reason", f"at most {MAX_REASON} characters")])
-    if _CONTROLS.search(text):
-        raise invalid([Violation("reason", "no control characters")])
-    return text
-
-
 def _id(request_id: str) -> str:
-    _check_id(request_id)
+    check_id(request_id)
     return request_id or uuid.uuid4().hex
-
-
-def _check_id(request_id: str) -> None:
-    if len(request_id) > MAX_REQUEST_ID or _CONTROLS.search(request_id):
-        raise invalid([Violation("request_id", f"at most {MAX_REQUEST_ID} characters, no control characters")])

@@ -62,6 +62,10 @@ class Store(Protocol):
         """Everything at one revision."""
         ...
 
+    def newest(self) -> View:
+        """The newest view that is known, at once: nothing is asked, so while the store is away it may be old."""
+        ...
+
     def watch(self, after: int) -> AsyncIterator[View]:
         """The newest whole view each time there is one newer than `after`; may skip, never goes back."""
         ...

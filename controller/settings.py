@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     max_services: Annotated[int, Field(ge=1, le=10_000)] = 1000
     """Services that may be declared. With 1000 on one port a weight step takes 15 to 30 ms and 92 KB for each proxy, in
     proportion to their number."""
+    max_freezes: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    """Freezes and holds that may stand at once: each is compared at every look and every act. A first freeze of a
+    service, or of all, is never refused, nor is a first hold."""
     drain: Annotated[Seconds, Field(ge=0, le=60)] = 2.0
     """Seconds that open calls get to end on SIGTERM."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -19,9 +19,10 @@ from prometheus_client.exposition import choose_encoder
 from controller.admin.bodies import read_body
 from controller.admin.looks import Looks
 from controller.admin.requests import Wrong, caller, scopes_of, ttl_of, user_of
+from controller.core.asked import freeze_violations, unfreeze_violations
 from controller.core.errors import Code, Refusal, Violation, invalid
 from controller.core.guard import ALL, Freeze
-from controller.operations import Operations, freeze_violations, unfreeze_violations
+from controller.operations import Operations
 from controller.ports import Fleet, Observatory
 
 MAX_BODY = 64 * 1024
@@ -29,7 +30,7 @@ MAX_BODY = 64 * 1024
 BODY_WITHIN = 10.0
 """Seconds for a body to arrive."""
 
-_STATUSES = {Code.NOT_DURABLE: 503, Code.DRAINING: 503, Code.CONFLICT: 409}
+_STATUSES = {Code.NOT_DURABLE: 503, Code.DRAINING: 503, Code.CONFLICT: 409, Code.TOO_MANY: 429}
 """Every other refusal is the caller's mistake: 400."""
 _BODY_TYPES = {"application/json", "application/x-www-form-urlencoded", "application/octet-stream"}
 """JSON, and what curl and others say when they are not told what a body is (the second), or nothing (the third)."""
@@ -103,10 +104,13 @@ class Switch:
         reason = wrong.read(lambda: _text(body, "reason"), "")
         request_id = wrong.read(lambda: _text(body, "request_id"), "")
         wrong.refuse(unfreeze_violations(scopes, reason))
-        lifted, revision = await self._operations.unfreeze(
-            scopes, who=_who(request), reason=reason, request_id=request_id
-        )
-        return web.json_response({"lifted": [_freeze_json(freeze) for freeze in lifted], "revision": revision})
+        lifted = await self._operations.unfreeze(scopes, who=_who(request), reason=reason, request_id=request_id)
+        answer = {
+            "lifted": [_freeze_json(freeze) for freeze in lifted.freezes],
+            "standing": [_freeze_json(freeze) for freeze in lifted.standing],
+            "revision": lifted.revision,
+        }
+        return web.json_response(answer)
 
     async def _body(self, request: web.Request, known: set[str]) -> Mapping[str, Any]:
         """The JSON object in a request's body."""

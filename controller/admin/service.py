@@ -10,9 +10,10 @@ from controller.admin.looks import Looks
 from controller.admin.messages import event_message, freeze_message, proxy_message
 from controller.admin.requests import Wrong, after_of, mode_of, scopes_of, ttl_of
 from controller.admin.watches import Watches
+from controller.core.asked import freeze_violations, unfreeze_violations
 from controller.core.commands import Command, Verb
 from controller.core.guard import ALL, Mode
-from controller.operations import Operations, find, freeze_violations, unfreeze_violations
+from controller.operations import Operations, find
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports import Fleet, Observatory, Recordings
 
@@ -216,10 +217,12 @@ class KillSwitch:
         wrong = Wrong()
         scopes: tuple[str, ...] = wrong.read(lambda: scopes_of(request.services, request.all), (ALL,))
         wrong.refuse(unfreeze_violations(scopes, request.reason))
-        lifted, revision = await self._operations.unfreeze(
-            scopes, who=who, reason=request.reason, request_id=request.request_id
+        lifted = await self._operations.unfreeze(scopes, who=who, reason=request.reason, request_id=request.request_id)
+        return pb.UnfreezeResponse(
+            lifted=map(freeze_message, lifted.freezes),
+            revision=lifted.revision,
+            standing=map(freeze_message, lifted.standing),
         )
-        return pb.UnfreezeResponse(lifted=map(freeze_message, lifted), revision=revision)
 
     async def list(self, _request: pb.ListFreezesRequest, _who: str) -> pb.ListFreezesResponse:
         """The freezes in force."""

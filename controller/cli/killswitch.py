@@ -57,6 +57,8 @@ def unfreeze(call: Invocation, services: tuple[str, ...], every: bool, reason: s
     else:
         for lifted in answer.lifted:
             click.echo(f"lifted: {freeze_line(lifted, time.time())}")
+        for standing in answer.standing:
+            click.echo(f"still in force: {freeze_line(standing, time.time())}")
 
 
 @click.command()

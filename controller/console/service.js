@@ -1,6 +1,6 @@
 // The card of one service: what is the state, what is Haldane doing, why, and what can be done about it.
 
-import { count, element, figure, millis, percent, share, span } from "./words.js";
+import { count, element, figure, many, millis, percent, share, span } from "./words.js";
 
 const GOES_ON = {
   WARMING: "warms up", PROGRESSING: "is on trial", PAUSED: "is paused", AWAITING_APPROVAL: "waits for a person's yes",
@@ -59,7 +59,7 @@ function phaseKind(phase) {
 function proxies(service) {
   if (!service.proxies) return element("span", { class: "bad" }, "no proxy is connected");
   const all = service.synced === service.proxies;
-  return element("span", { class: all ? "quiet" : "bad" }, `${service.synced} of ${service.proxies} proxies in sync`);
+  return element("span", { class: all ? "quiet" : "bad" }, `${service.synced} of ${many(service.proxies, "proxy", "proxies")} in sync`);
 }
 
 function warnings(service, level, now) {
@@ -151,7 +151,7 @@ function judged(service) {
 function evidenceRow(ground) {
   const channel = ground.channel || (ground.code === "no_harm" ? "all" : ground.code);
   const points = Number((100 * ground.margin).toPrecision(2));
-  const claim = ground.margin ? `${channel} less than ${points} point${points === 1 ? "" : "s"} worse` : `harm: ${channel}`;
+  const claim = ground.margin ? `${channel} less than ${many(points, "point")} worse` : `harm: ${channel}`;
   const evidence = ground.evidence ?? Infinity; // JSON has no infinity, and what is without end is left out
   const part = evidence >= ground.limit ? 1 : evidence > 1 ? Math.log(evidence) / Math.log(ground.limit) : 0;
   const bar = element("span", { class: `bar ${ground.margin ? "for" : "against"}` }, element("span", {}));

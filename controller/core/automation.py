@@ -93,11 +93,11 @@ def _take_back(state: ServiceState, rollout: Rollout, seen: Seen, why: str, caus
 def _confirm_rollback(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:
     sync = seen.sync
     if not sync.complete and seen.progress.elapsed < CONFIRM_WITHIN:
-        return hold(state, f"{sync.synced} of {sync.total} proxies have confirmed the rollback")
+        return hold(state, _of(sync, sync.synced, "has", "have") + " confirmed the rollback")
     why = (
         _serving(sync, rollout.stable)
         if sync.complete
-        else f"{sync.total - sync.synced} of {sync.total} proxies have not confirmed within {CONFIRM_WITHIN:g} s"
+        else _of(sync, sync.total - sync.synced, "has", "have") + f" not confirmed within {CONFIRM_WITHIN:g} s"
     )
     return move(state, rollout, Event.CONFIRM, Kind.ROLLED_BACK, Act.RECORD, f"{rollout.reason}; {why}", now)
 
@@ -171,11 +171,16 @@ def _told(verdict: Verdict, otherwise: str) -> str:
     return "; ".join(r.text for r in verdict.reasons) or otherwise
 
 
+def _of(sync: Sync, number: int, of_one: str, of_many: str) -> str:
+    """So many of the connected proxies, and the verb of which they are the subject."""
+    return f"{number} of {sync.total} " + (f"proxy {of_one}" if sync.total == 1 else f"proxies {of_many}")
+
+
 def _serving(sync: Sync, version: str) -> str:
     if not sync.total:
         return "no proxy is connected"
     if not sync.complete:
-        return f"{sync.synced} of {sync.total} proxies serve {version} alone"
+        return _of(sync, sync.synced, "serves", "serve") + f" {version} alone"
     if sync.total == 1:
         return f"the one connected proxy serves {version} alone"
     return f"all {sync.total} connected proxies serve {version} alone"
@@ -187,4 +192,4 @@ def _out_of_sync(sync: Sync) -> str:
     if not sync.total:
         return "no proxy is connected"
     names = ", ".join(sync.behind[:3]) + (", ..." if sync.behind[3:] else "")
-    return f"{sync.synced} of {sync.total} proxies are in sync" + (f": waiting for {names}" if names else "")
+    return _of(sync, sync.synced, "is", "are") + " in sync" + (f": waiting for {names}" if names else "")

@@ -10,7 +10,7 @@ from controller.core.harm import error_null, gate_margin, slower_than
 from controller.core.slowdown import BINS, MEDIAN, TAIL
 from controller.core.spec import Policy
 from controller.core.spells import FORGIVEN, NO_SPELL
-from controller.core.units import PARTS, format_duration, format_parts
+from controller.core.units import PARTS, counted, format_duration, format_parts, points
 from controller.core.verdict import Ground, Reason
 
 _EVENT = {
@@ -81,7 +81,7 @@ def proven(plan: Plan, evidence: Evidence, step: int, total: float) -> Reason:
     shown = min([evidence.proofs[metric].shown[rung] for metric in GATE_METRICS if required(evidence, metric)])
     margin = gate_margin(plan, evidence, "5xx", rung)
     text = (
-        f"shown to be no worse than stable + {margin * 100:.3g} points of server errors: {seen}; "
+        f"shown to be no worse than stable + {points(margin, 3)} of server errors: {seen}; "
         f"evidence {figure(shown)}, limit {plan.gate_limit:.3g}"
     )
     return Reason("no_harm", text, *rates, int(n_c), int(n_s), shown, plan.gate_limit, margin=margin)
@@ -214,11 +214,11 @@ def _allowed(policy: Policy, plan: Plan, evidence: Evidence, name: str) -> str:
         ratio, margin = error_null(policy, plan, evidence, name)
         if bakes:
             return f"{margin * 100:.2g} % (stable's past and a margin)"
-        return f"{ratio:g} x stable + {margin * 100:g} points"
+        return f"{ratio:g} x stable + {points(margin)}"
     if name == "errors_max":
         return f"{(errors.max or 0) * 100:g} %"
     if name == "overdue":
-        return f"{STUCK_MARGIN * 100:g} points more than stable"
+        return f"{points(STUCK_MARGIN)} more than stable"
     if name == "latency_max":
         return f"1 % above {(latency.p99 or 0) * 1000:g} ms"
     return f"{(slower_than(policy, evidence) - 1) * 100:.0f} % slower"
@@ -231,7 +231,7 @@ def _gate(plan: Plan, evidence: Evidence, metric: str, rung: int) -> Reason:
     gate = evidence.proofs[metric].gates[rung]
     needed = still_needed(gate, margin, _usual(evidence, metric), share / (1 - share), plan.gate_limit)
     text = (
-        f"{_EVENT[metric]}: not yet shown to be less than {margin * 100:.3g} points above stable; "
+        f"{_EVENT[metric]}: not yet shown to be less than {points(margin, 3)} above stable; "
         f"canary {seen_as(x_c, n_c)}, stable {seen_as(x_s, n_s)}; evidence {figure(shown)}, "
         f"limit {plan.gate_limit:.3g}; {_missing(evidence, metric, n_c, needed)}"
     )
@@ -247,9 +247,8 @@ def _missing(evidence: Evidence, metric: str, n_c: float, needed: int | None) ->
     recent = evidence.recent[_GROUP.get(metric, "latency")]
     pace = n_c / max(1.0, evidence.time - recent.since)
     seconds = needed / pace
-    said = (
-        f"needs about {needed} more canary requests at {format_parts(evidence.weight)}, {_span(seconds)} at this rate"
-    )
+    more = counted(needed, "more canary request")
+    said = f"needs about {more} at {format_parts(evidence.weight)}, {_span(seconds)} at this rate"
     return f"{said}: raise the share or widen the margin" if seconds > 3600 else said
 
 

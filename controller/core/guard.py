@@ -4,7 +4,7 @@ Order of power: an operator's forced rollback > freeze > automatic rollback and 
 everything that raises or moves weight forward. Checked inside the store's transaction, nowhere else.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from math import inf
@@ -72,12 +72,32 @@ STOPS: dict[Mode, frozenset[Act]] = {
 
 
 def blocking(freezes: Iterable[Freeze], service: str, act: Act) -> Freeze | None:
-    """The freeze that stops this act on this service; None if it may go ahead.
+    """The freeze that stops this act on this service, of several the first in rank; None if it may go ahead."""
+    return min((f for f in freezes if f.covers(service) and act in STOPS[f.mode]), key=_rank, default=None)
 
-    Of several the strongest is told, of these the widest, of these the one that ends last.
+
+def standing_over(freezes: Iterable[Freeze], scopes: Sequence[str]) -> tuple[Freeze, ...]:
+    """Those that apply to any service of these scopes, by their rank."""
+    return tuple(sorted((f for f in freezes if ALL in scopes or f.scope in (ALL, *scopes)), key=_rank))
+
+
+def _rank(freeze: Freeze) -> tuple[bool, bool, float]:
+    """Of several the strongest is told, of these the widest, of these the one that ends last."""
+    return freeze.mode is not Mode.FREEZE, freeze.scope != ALL, -freeze.end
+
+
+def crowded(standing: Iterable[Freeze], wanted: Iterable[Freeze], most: int) -> Freeze | None:
+    """One that is wanted and for which there is no room where `most` may stand; None if there is room for all.
+
+    What renews another takes its place. A scope's first freeze, and its first hold, has room always: the switch works
+    however many stand elsewhere.
     """
-    in_force = [f for f in freezes if f.covers(service) and act in STOPS[f.mode]]
-    return min(in_force, key=lambda f: (f.mode is not Mode.FREEZE, f.scope != ALL, -f.end), default=None)
+    standing = tuple(standing)
+    further = [f for f in wanted if not any(f.renews(g) for g in standing)]
+    if len(standing) + len(further) <= most:
+        return None
+    taken = {(f.scope, f.mode) for f in standing}
+    return next((f for f in further if (f.scope, f.mode) in taken), None)
 
 
 def ends_of(freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float) -> dict[Freeze, float]:
@@ -94,3 +114,11 @@ def told_freeze(freeze: Freeze) -> str:
     verb = "frozen" if freeze.mode is Mode.FREEZE else "on hold"
     end = "" if freeze.until is None else f" (until {datetime.fromtimestamp(freeze.until, UTC):%Y-%m-%d %H:%M:%S} UTC)"
     return f"{what} {verb} by {freeze.who}: {freeze.reason}{end}"
+
+
+def told_standing(standing: Sequence[Freeze]) -> str:
+    """What is said, behind why a freeze ended, of those that still stand; nothing where none does."""
+    if not standing:
+        return ""
+    more = f", and {len(standing) - 1} more" if len(standing) > 1 else ""
+    return f"; still in force: {told_freeze(standing[0])}{more}"

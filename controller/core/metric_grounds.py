@@ -5,7 +5,7 @@ from controller.core.evidence import Counts
 from controller.core.followed import ALONE_MARGIN, Followed
 from controller.core.grounds import figure, seen_as
 from controller.core.spec import MetricPolicy, Policy
-from controller.core.units import PARTS, counted
+from controller.core.units import PARTS, counted, points
 from controller.core.verdict import Reason
 
 
@@ -14,7 +14,7 @@ def unproven(policy: Policy, metric: MetricPolicy, followed: Followed) -> Reason
     limit = 1 / (1 - policy.confidence)
     n_c, x_c, n_s, x_s = followed.counts
     text = (
-        f"{metric.name}: not yet shown to be less than {metric.margin * 100:.3g} points above stable: canary "
+        f"{metric.name}: not yet shown to be less than {points(metric.margin, 3)} above stable: canary "
         f"{seen_as(x_c, n_c)}, stable {seen_as(x_s, n_s)}; evidence {figure(followed.shown)}, "
         f"limit {limit:.3g}"
     )
@@ -38,9 +38,10 @@ def _gauge_text(metric: MetricPolicy, followed: Followed, seen: Evidence) -> str
     name = "stable" if seen.weight < PARTS else "stable's worst level before"
     against = f"{name} {stable:.4g}" if stable is not None else f"{name} unknown"
     margin = metric.margin * (1 if seen.weight < PARTS else ALONE_MARGIN) * 100
+    decide = f"{followed.decisive} {'decides' if followed.decisive == 1 else 'decide'}"
     return (
         f"{metric.name}: canary {canary:.4g}, {against}; worse by more than {margin:g} % in {sum(followed.worse)} of "
-        f"the last {counted(len(followed.worse), 'reading')}, {followed.decisive} decide"
+        f"the last {counted(len(followed.worse), 'reading')}, {decide}"
     )
 
 
@@ -48,13 +49,11 @@ def _rate_text(metric: MetricPolicy, followed: Followed, seen: Evidence) -> str:
     n_c, x_c, n_s, x_s = _recent(followed)
     canary, stable = seen_as(x_c, n_c), seen_as(x_s, n_s)
     lately = f" in the last {max(1.0, seen.time - followed.recent.since):.0f} s" if followed.recent else ""
-    points = metric.margin * 100
     if not followed.alone:
-        return f"{metric.name}: canary {canary}, stable {stable}{lately}; allowed stable + {points:g} points"
+        return f"{metric.name}: canary {canary}, stable {stable}{lately}; allowed stable + {points(metric.margin)}"
     past = seen_as(followed.counts[3], followed.counts[2])
-    return (
-        f"{metric.name}: canary {canary}{lately}; allowed {points * ALONE_MARGIN:g} points above stable's past, {past}"
-    )
+    allowed = points(metric.margin * ALONE_MARGIN)
+    return f"{metric.name}: canary {canary}{lately}; allowed {allowed} above stable's past, {past}"
 
 
 def _recent(followed: Followed) -> Counts:

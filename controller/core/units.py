@@ -71,9 +71,15 @@ def format_parts(parts: int) -> str:
     return f"{parts / 100:g}%"
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str = "") -> str:
     """So many of a thing, as people say it: `1 line`, `2 lines`."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def points(share: float, digits: int = 6) -> str:
+    """A difference of shares in percentage points: 0.001 -> `0.1 points`, 0.01 -> `1 point`."""
+    shown = f"{share * 100:.{digits}g}"
+    return f"{shown} point" + ("" if shown == "1" else "s")
 
 
 def _shown(value: object) -> str:

@@ -109,6 +109,9 @@ def _events(text: str, parser: Any) -> Iterator[yaml.Event]:
         yield from yaml.parse(text, Loader=parser)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if mark and _is_tab(text, mark):
+            words = f"a tab in column {mark.column + 1}: tabs are not allowed for indentation, use spaces"
+            raise Broken(Violation("", words, mark.line + 1)) from error
         told = ", ".join(part for part in (error.context, error.problem) if part)
         # What ends too early is wrong where it ends, not on the empty lines after that.
         last = len(text.rstrip().splitlines()) or 1
@@ -116,6 +119,11 @@ def _events(text: str, parser: Any) -> Iterator[yaml.Event]:
         raise Broken(Violation("", f"not valid YAML: {told}", line)) from error
     except yaml.YAMLError as error:
         raise Broken(Violation("", f"not valid YAML: {error}", 1)) from error
+
+
+def _is_tab(text: str, mark: yaml.Mark) -> bool:
+    lines = text.splitlines()
+    return mark.line < len(lines) and lines[mark.line][mark.column : mark.column + 1] == "\t"
 
 
 @dataclass(slots=True)

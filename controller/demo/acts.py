@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.core.units import PARTS, format_parts
+from controller.core.units import PARTS, counted, format_parts
 from controller.demo.doors import haldane, monotonic_of
 from controller.demo.findings import SETTLED, Harm, Period, Share, harm, share
 from controller.demo.models import Fault
@@ -76,9 +76,11 @@ async def promotion(play: Play) -> None:
     )
     bad = [a for a in witness.answers if a.sent >= began and not a.ok]
     asked = sum(a.sent >= began for a in witness.answers)
-    play.check(f"no client saw an error: {len(bad)} of {asked} answers", not bad and asked > 0)
+    play.check(f"no client saw an error: {len(bad)} of {counted(asked, 'answer')}", not bad and asked > 0)
     took = climbed[-1].start - climbed[0].start if climbed else 0.0
-    play.tell(f"v2 went from 20% to all traffic in {took:.1f} s; {asked} answers, {len(bad)} errors")
+    play.tell(
+        f"v2 went from 20% to all traffic in {took:.1f} s; {counted(asked, 'answer')}, {counted(len(bad), 'error')}"
+    )
 
 
 async def rollback(play: Play) -> None:
@@ -174,7 +176,10 @@ async def _check_gone(play: Play, canary: str, stable: str, applied: float) -> N
     )
     later = [a for a in witness.answers if a.sent > applied + SETTLED]
     strays = sum(a.version != stable for a in later)
-    play.check(f"clients see {stable} alone: {len(later)} answers, {strays} others", bool(later) and not strays)
+    play.check(
+        f"clients see {stable} alone: {counted(len(later), 'answer')}, {counted(strays, 'other')}",
+        bool(later) and not strays,
+    )
 
 
 def _check_shares(play: Play, climbed: list[Period], version: str) -> None:

@@ -17,7 +17,7 @@ from rich.text import Text
 from controller.cli.figures import figure
 from controller.cli.screen import screen as rollout_screen
 from controller.cli.words import NONE, clean, event_line, synced
-from controller.core.units import format_parts
+from controller.core.units import counted, format_parts
 from controller.demo.acts import Play
 from controller.demo.load import NOBODY, Flow
 from controller.demo.processes import Children
@@ -60,7 +60,7 @@ def status_line(witness: Witness) -> str:
     rollout = witness.rollout
     parts = [
         f"{version or 'nobody'} {format_parts(witness.weights.get(version, 0))} {flow.per_second:.0f}/s "
-        f"{flow.errors} errors p50 {flow.p50_ms:.1f} p99 {flow.p99_ms:.1f} ms"
+        f"{counted(flow.errors, 'error')} p50 {flow.p50_ms:.1f} p99 {flow.p99_ms:.1f} ms"
         for version, flow in witness.load.last(RECENT).items()
     ]
     weighed = [
@@ -138,7 +138,7 @@ class Display:
                 self._print(Text(f"  measured  {told}"))
         took = time.monotonic() - self._started
         unsent = f"; {witness.load.unsent} could not be sent" if witness.load.unsent else ""
-        self._print(Text(f"\n{len(witness.answers)} requests in all{unsent}; {took:.0f} s"))
+        self._print(Text(f"\n{counted(len(witness.answers), 'request')} in all{unsent}; {took:.0f} s"))
 
     def show_logs(self, group: Children) -> None:
         """The last lines of every process, and where the whole is."""

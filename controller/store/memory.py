@@ -31,6 +31,10 @@ class MemoryStore:
         """Everything at one revision."""
         return self._newest.view
 
+    def newest(self) -> View:
+        """The newest view."""
+        return self._newest.view
+
     def watch(self, after: int) -> AsyncIterator[View]:
         """The newest whole view each time there is one newer than `after`; may skip, never goes back."""
         return self._newest.watch(after)

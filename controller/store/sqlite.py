@@ -108,6 +108,10 @@ class SqliteStore:
         await self._run_first(self._database.settle)
         return self._newest.view
 
+    def newest(self) -> View:
+        """The newest view that is known, without asking the disk."""
+        return self._newest.view
+
     def watch(self, after: int) -> AsyncIterator[View]:
         """The newest whole view each time there is one newer than `after`; may skip, never goes back."""
         return self._newest.watch(after)

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from controller.core.latency import BUCKETS, bucket_of
 from controller.core.routing import stats_name
 from controller.core.telemetry import Book, Metered, Tally
+from controller.core.units import counted
 from controller.pb.haldane.wire.v1.metrics_pb2 import Bucket, Histogram, Metric, MetricFamily, StreamMetricsMessage
 from controller.ports import Clock
 from controller.telemetry.streams import Refused, Roster, Stream, checked_count, checked_node
@@ -162,7 +163,7 @@ def _counts(histogram: Histogram) -> dict[int, int]:
             counts[number] = counts.get(number, 0) + bucket.cumulative_count - below
             below = bucket.cumulative_count
     if below > total:
-        raise Refused(f"a histogram of {total} samples cannot have {below} of them in its buckets")
+        raise Refused(f"a histogram of {counted(total, 'sample')} cannot have {below} of them in its buckets")
     if total > below:
         counts[BUCKETS - 1] = counts.get(BUCKETS - 1, 0) + total - below
     return counts

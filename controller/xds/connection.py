@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import grpc
 
+from controller.core.units import counted
 from controller.ports import Clock
 from controller.xds.bucket import Bucket
 from controller.xds.lanes import Lane, Stream
@@ -158,12 +159,12 @@ class Connection:
             raise BadRequest(grpc.StatusCode.INVALID_ARGUMENT, text)
         lane = self.stream.lanes.get(request.type_url)
         if lane is None and len(self.stream.lanes) >= self._limits.types:
-            text = f"more than {self._limits.types} resource types on one stream"
+            text = f"more than {counted(self._limits.types, 'resource type')} on one stream"
             raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         if lane and isinstance(request, DeltaRequest):
             total = len(lane.subscription.names | frozenset(request.subscribe))
             if total > self._limits.names:
-                text = f"{total} resource names on one stream; at most {self._limits.names}"
+                text = f"{counted(total, 'resource name')} on one stream; at most {self._limits.names}"
                 raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         return request
 
@@ -254,4 +255,6 @@ class Connection:
 
     def _too_fast(self) -> str:
         limits = self._limits
-        return f"more than {limits.requests_burst} requests at once and {limits.requests_per_second:g} a second"
+        return (
+            f"more than {counted(limits.requests_burst, 'request')} at once and {limits.requests_per_second:g} a second"
+        )

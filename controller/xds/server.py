@@ -8,6 +8,7 @@ import grpc
 import structlog
 
 from controller.core.decision import Sync
+from controller.core.units import counted
 from controller.core.view import View
 from controller.ports import Clock, ProxyStatus, Refused
 from controller.xds import fleet
@@ -131,7 +132,9 @@ class XdsServer:
         if self._draining:
             raise BadRequest(grpc.StatusCode.UNAVAILABLE, "draining")
         if sum(other.node.id == node.id for other in self._connections) >= self._limits.streams_per_node:
-            text = f"{node.id} has {self._limits.streams_per_node} streams; that is the most one node may have"
+            text = (
+                f"{node.id} has {counted(self._limits.streams_per_node, 'stream')}; that is the most one node may have"
+            )
             raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         self._connections.add(connection)
         self._observer.connected(node.id, node.fleet)

@@ -19,13 +19,14 @@ from controller.admin.watches import Watches
 from controller.console.pages import console_routes
 from controller.core.decision import Sync
 from controller.core.guard import Act
+from controller.core.rollout import Event
 from controller.core.view import Change, Entry, LedgerLine, View
 from controller.operations import Operations
 from controller.pb.haldane.admin.v1 import admin_pb2_grpc
 from controller.ports import Applied, Live, ProxyStatus, Store, StoreLost
 from controller.recorder import Recorder
 from controller.store.memory import MemoryStore
-from tests.store.values import ToldClock
+from tests.store.values import ToldClock, change
 
 FILE = """\
 service: {name}
@@ -210,6 +211,14 @@ async def opened_doors() -> AsyncIterator[Doors]:
         following.cancel()
         await runner.cleanup()
         await server.stop(None)
+
+
+async def come_to_approval(doors: Doors) -> None:
+    """The rollout of `scorer`, which warms up, waits for a person's yes to its second step."""
+    state = (await doors.store.load()).services["scorer"]
+    assert state.rollout is not None
+    waiting = state.rollout.moved(Event.WARM, doors.clock.now, "warm").moved(Event.ASK, doors.clock.now, "a yes?")
+    await doors.store.command(change(expects=state.revision, to=state.model_copy(update={"rollout": waiting})))
 
 
 @dataclass

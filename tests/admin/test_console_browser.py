@@ -1,19 +1,25 @@
 """The console as a browser shows it; skipped where there is no Chromium."""
 
 import asyncio
+import html
+import re
+import shlex
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from controller.cli.failure import Exit
 from controller.core.decision import Sync
 from controller.core.telemetry import Traffic
+from controller.core.units import parse_share, to_parts
 from controller.core.verdict import Outcome, Reason, Verdict
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports import Live, ProxyStatus, TypeStatus
-from tests.admin.doors import Doors
+from tests.admin.doors import Doors, come_to_approval, service_file
 from tests.support.waiting import wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -104,6 +110,32 @@ async def test_harm_under_a_freeze_is_what_one_sees_first(served: Doors, tmp_pat
     ):
         assert part in page, part
     assert "has a fault" not in page
+
+
+@pytest.mark.parametrize(("steps", "share"), [("5%, 12.34%, 50%", "12.34%"), ("5%", "100%")])
+async def test_the_yes_that_the_page_offers_is_the_one_that_is_asked_for(
+    doors: Doors, tmp_path: Path, steps: str, share: str
+) -> None:
+    """The command names the canary and the next share. As it stands on the page it is done, and later it is refused."""
+    text = service_file() + f"policy: {{steps: [{steps}]}}\n"
+    await doors.api.catalog.ApplyService(pb.ApplyServiceRequest(yaml=text))
+    await doors.api.rollouts.StartCanary(pb.StartCanaryRequest(service="scorer", canary="v2"))
+    assert "haldane approve" not in await shown(doors, tmp_path / "before")
+    await come_to_approval(doors)
+    (offered,) = re.findall(r"haldane (approve [^<]*)", await shown(doors, tmp_path / "after"))
+    words = shlex.split(html.unescape(offered))
+    assert words == ["approve", "scorer", "--canary", "v2", "--to", share, "--reason", "..."]
+    codes = []
+    for _ in range(2):
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "controller", "--admin", doors.address, *words),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        codes.append(await child.wait())
+    assert codes == [Exit.DONE, Exit.NOT_POSSIBLE]
+    now = await doors.api.rollouts.GetRollout(pb.GetRolloutRequest(service="scorer"))
+    assert now.weights["v2"] == to_parts(parse_share(share))
 
 
 @pytest.mark.parametrize("width", [390, 1200])

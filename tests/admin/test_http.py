@@ -10,6 +10,7 @@ import pytest
 from controller.admin.http import MAX_BODY
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from tests.admin.doors import Doors
+from tests.store.values import freeze, freezing
 
 JSON = {"Content-Type": "application/json"}
 FREEZE = {"service": None, "reason": "incident 42", "ttl": "30m"}
@@ -106,6 +107,17 @@ async def test_a_retry_with_the_same_request_id_sets_one_freeze(doors: Doors) ->
     assert (status, answer["error"]) == (400, "REQUEST_ID_REUSED")
 
 
+async def test_who_lifts_hears_what_still_stands(served: Doors) -> None:
+    """In the answer, in that of a retry, and in the ledger: by whom, and why."""
+    await served.store.command(freezing(freeze(), freeze("scorer", reason="deploy", who="ada")))
+    for _ in range(2):
+        asked = {"service": "scorer", "reason": "deployed", "request_id": "u-1"}
+        status, answer = await post(served, "/unfreeze", asked)
+        assert (status, [f["reason"] for f in answer["standing"]]) == (200, ["incident 42"])
+    last = (await served.store.events())[-1].entry
+    assert last.why == "deployed; still in force: all services are frozen by grace: incident 42"
+
+
 async def test_a_retry_of_a_freeze_that_was_lifted_meanwhile_promises_nothing(doors: Doors) -> None:
     """Nothing is frozen any more, and nobody is told that it is."""
     asked = {**FREEZE, "request_id": "f-1"}
@@ -122,6 +134,16 @@ async def test_a_freeze_that_is_not_durable_is_not_promised(doors: Doors) -> Non
     doors.store.away = True
     status, answer = await post(doors, "/freeze", FREEZE)
     assert (status, answer["error"]) == (503, "NOT_DURABLE")
+
+
+async def test_one_freeze_too_many_is_refused(doors: Doors) -> None:
+    """429 with the limit's name; what stands is not touched."""
+    await doors.store.command(freezing(*(freeze(reason=f"reason {n}") for n in range(1000))))
+    before = await doors.store.load()
+    status, answer = await post(doors, "/freeze", FREEZE)
+    assert (status, answer["error"]) == (429, "TOO_MANY")
+    assert "max_freezes" in answer["message"]
+    assert await doors.store.load() is before
 
 
 BAD = {

@@ -7,9 +7,9 @@ import grpc
 import pytest
 
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from tests.admin.doors import Api, Doors, Refused, refused, service_file
+from tests.admin.doors import Doors, Refused, come_to_approval, refused, service_file
 
-Ask = Callable[[Api, str], Awaitable[object]]
+Ask = Callable[[Doors, str], Awaitable[object]]
 """An act of the operator of that name."""
 
 FILE = service_file().replace("endpoints: []", 'endpoints: ["127.0.0.1:9003"]')
@@ -20,28 +20,36 @@ def by(who: str) -> tuple[tuple[str, str], ...]:
 
 
 def start(canary: str) -> Ask:
-    return lambda api, who: api.rollouts.StartCanary(
+    return lambda doors, who: doors.api.rollouts.StartCanary(
         pb.StartCanaryRequest(service="scorer", canary=canary, reason=f"of {who}"), metadata=by(who)
     )
 
 
 def act(verb: str) -> Ask:
     request = pb.RollbackRequest if verb == "Rollback" else pb.RolloutRequest
-    return lambda api, who: getattr(api.rollouts, verb)(request(service="scorer", reason=f"of {who}"), metadata=by(who))
+    return lambda doors, who: getattr(doors.api.rollouts, verb)(
+        request(service="scorer", reason=f"of {who}"), metadata=by(who)
+    )
 
 
 def apply(text: str) -> Ask:
-    return lambda api, who: api.catalog.ApplyService(
+    return lambda doors, who: doors.api.catalog.ApplyService(
         pb.ApplyServiceRequest(yaml=text, reason=f"of {who}"), metadata=by(who)
     )
 
 
-def delete(api: Api, who: str) -> Awaitable[object]:
-    return api.catalog.DeleteService(pb.DeleteServiceRequest(service="scorer", reason=f"of {who}"), metadata=by(who))
+def wait_for_a_yes(doors: Doors, who: str) -> Awaitable[object]:
+    return come_to_approval(doors)
+
+
+def delete(doors: Doors, who: str) -> Awaitable[object]:
+    return doors.api.catalog.DeleteService(
+        pb.DeleteServiceRequest(service="scorer", reason=f"of {who}"), metadata=by(who)
+    )
 
 
 # The pairs of which the loser is refused: the act that must have come first, and the two.
-RUNNING, IDLE = (start("v2"),), ()
+IDLE, RUNNING, WAITING = (), (start("v2"),), (start("v2"), wait_for_a_yes)
 PAIRS: Mapping[str, tuple[tuple[Ask, ...], Ask, Ask]] = {
     "the same start": (IDLE, start("v2"), start("v2")),
     "starts of two canaries": (IDLE, start("v2"), start("v3")),
@@ -55,6 +63,10 @@ PAIRS: Mapping[str, tuple[tuple[Ask, ...], Ask, Ask]] = {
     "pause twice": (RUNNING, act("Pause"), act("Pause")),
     "promote twice": (RUNNING, act("Promote"), act("Promote")),
     "a newer canary and promote": (RUNNING, start("v3"), act("Promote")),
+    "approve twice": (WAITING, act("Approve"), act("Approve")),
+    "approve and pause": (WAITING, act("Approve"), act("Pause")),
+    "approve and promote": (WAITING, act("Approve"), act("Promote")),
+    "a newer canary and approve": (WAITING, start("v3"), act("Approve")),
 }
 
 
@@ -66,16 +78,27 @@ async def test_one_wins_and_the_other_is_told_what_happened(
     """ABORTED, with what the winner did, who that was and why; and the ledger has the winner's line alone."""
     lost, events = await race(doors, before, *((other, one) if swapped else (one, other)))
     (told,) = lost
-    line = events[-1]
+    (line,) = events
     assert (told.status, told.reason) == (grpc.StatusCode.ABORTED, "CONFLICT")
     assert told.message == f"somebody else was faster: {line.kind} by {line.who}, {line.why}"
 
 
+async def test_a_second_yes_takes_no_second_step(doors: Doors) -> None:
+    """Two people say yes to the same share: the canary gets that share, not the one after it."""
+    await race(doors, WAITING, act("Approve"), act("Approve"))
+    now = await doors.api.rollouts.GetRollout(pb.GetRolloutRequest(service="scorer"))
+    assert (now.phase, now.step, now.weights["v2"]) == ("PROGRESSING", 1, now.steps[1])
+
+
 @pytest.mark.parametrize("swapped", [False, True], ids=["", "swapped"])
-@pytest.mark.parametrize("other", [act("Pause"), act("Promote"), start("v3")], ids=["pause", "promote", "start"])
+@pytest.mark.parametrize(
+    "other",
+    [act("Pause"), act("Promote"), act("Approve"), start("v3")],
+    ids=["pause", "promote", "approve", "start"],
+)
 async def test_a_rollback_is_tried_again(doors: Doors, other: Ask, swapped: bool) -> None:
     """It is safe whatever came first: all the traffic is stable's at the end, whoever was faster."""
-    await race(doors, RUNNING, *((other, act("Rollback")) if swapped else (act("Rollback"), other)))
+    await race(doors, WAITING, *((other, act("Rollback")) if swapped else (act("Rollback"), other)))
     now = await doors.api.rollouts.GetRollout(pb.GetRolloutRequest(service="scorer"))
     assert (now.phase, now.weights["v1"]) == ("ROLLING_BACK", 10_000)
 
@@ -83,7 +106,7 @@ async def test_a_rollback_is_tried_again(doors: Doors, other: Ask, swapped: bool
 async def race(doors: Doors, before: tuple[Ask, ...], *asks: Ask) -> tuple[list[Refused], list[pb.Event]]:
     """Two acts that were decided on the same view: the refusals, and the ledger's lines since."""
     for ask in (apply(FILE), *before):
-        await ask(doors.api, "first")
+        await ask(doors, "first")
     known = len((await doors.api.ledger.ListEvents(pb.ListEventsRequest())).events)
     doors.store.together = asyncio.Barrier(len(asks))
     lost = []
@@ -91,7 +114,7 @@ async def race(doors: Doors, before: tuple[Ask, ...], *asks: Ask) -> tuple[list[
     async def attempt(ask: Ask, who: str) -> None:
         try:
             with refused() as told:
-                await ask(doors.api, who)
+                await ask(doors, who)
         except AssertionError:
             return
         lost.append(told)

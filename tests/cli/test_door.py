@@ -12,7 +12,8 @@ import click
 import pytest
 
 from controller import __version__
-from controller.__main__ import COMMANDS, cli, main
+from controller.__main__ import main
+from controller.cli.door import COMMANDS, cli
 from controller.cli.failure import Exit
 from controller.cli.group import Entry, LazyGroup
 from controller.cli.invocation import DEFAULT_ADMIN, DEFAULT_XDS

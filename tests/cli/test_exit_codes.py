@@ -31,6 +31,13 @@ CASES: list[tuple[str, list[tuple[str, ...]], tuple[str, ...], Exit, str]] = [
     ("hold", [], (*FREEZE, "--hold"), Exit.DONE, "all services on hold by"),
     ("unfreeze", [FREEZE], ("unfreeze", "--all", "--reason", "over"), Exit.DONE, "lifted: all services"),
     ("freezes", [FREEZE], ("freezes",), Exit.DONE, "incident 42"),
+    (
+        "unfreeze under a freeze of all",
+        [FREEZE, ("freeze", "scorer", "--reason", "deploy")],
+        ("unfreeze", "scorer", "--reason", "over"),
+        Exit.DONE,
+        "still in force: all services frozen by",
+    ),
     ("no freezes", [], ("freezes",), Exit.DONE, "nothing is frozen"),
     (
         "force through a freeze",

@@ -1,16 +1,21 @@
 """`haldane serve` as a process, and the commands against it: the whole way once, without a proxy."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from controller.store.schema import APPLICATION, FILE_SCHEMA
+from controller.store.sqlite import PATIENCE
 from tests.admin.doors import service_file
 from tests.cli.desk import WITHIN, eventually
 from tests.support.process import free_port
@@ -89,6 +94,27 @@ def test_a_freeze_set_from_the_command_line_outlives_the_controller(serve: Serve
     assert json.loads(run("events", "--verify", "-o", "json").stdout)["lines"] == 2
 
 
+def test_a_rollback_that_came_true_without_an_answer_is_counted(
+    environment: dict[str, str], serve: Serve, run: Run, tmp_path: Path
+) -> None:
+    """The disk hangs for longer than anybody waits, with the rollback in hand: not promised, and counted when it is."""
+    environment |= {"HALDANE_TEST_MODE": "1", "HALDANE_FAULT_POINTS": f"commit:after/rollback=sleep:{PATIENCE + 2}@1"}
+    path = tmp_path / "scorer.yaml"
+    path.write_text(service_file())
+    serve()
+    assert run("apply", "-f", str(path)).returncode == 0
+    assert run("start", "scorer", "--canary", "v2").returncode == 0
+    done = run("rollback", "scorer")
+    assert done.returncode == 1
+    assert "perhaps later" in done.stderr
+
+    def counted() -> bool:
+        with urllib.request.urlopen(f"http://{environment['HALDANE_HTTP_LISTEN']}/metrics") as answer:
+            return 'haldane_rollbacks_total{reason="operator",service="scorer"} 1.0' in answer.read().decode()
+
+    eventually(counted, "the rollback is counted")
+
+
 def test_a_taken_port_is_named(environment: dict[str, str], run: Run) -> None:
     """Who starts a controller where something listens already learns which door it is; exit code 1."""
     host, _, port = environment["HALDANE_HTTP_LISTEN"].rpartition(":")
@@ -97,3 +123,14 @@ def test_a_taken_port_is_named(environment: dict[str, str], run: Run) -> None:
     assert done.returncode == 1
     assert "HALDANE_HTTP_LISTEN" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_state_file_of_a_newer_haldane_is_named_once(run: Run, tmp_path: Path) -> None:
+    """What is wrong with which file, and what to do, in one sentence; exit code 1."""
+    path = tmp_path / "state.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FILE_SCHEMA + 1}")
+    done = run("serve")
+    assert done.returncode == 1
+    assert done.stderr.count(str(path)) == 1
+    assert f"the state file {path} was written by a newer Haldane" in done.stderr

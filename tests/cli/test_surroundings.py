@@ -12,7 +12,9 @@ import click
 import pytest
 import yaml
 
-from controller.__main__ import COMMANDS, cli
+from controller.__main__ import INTERRUPTED
+from controller.cli.door import COMMANDS, cli
+from controller.cli.failure import Exit
 from tests.admin.doors import service_file
 from tests.cli.conftest import Haldane
 from tests.cli.desk import WITHIN, Desk
@@ -136,3 +138,40 @@ def test_an_act_that_is_interrupted_may_be_done_and_says_so(words: tuple[str, ..
     assert child.returncode == 130
     assert "Traceback" not in said
     assert told in said if told else not said.strip()
+
+
+INTERRUPT = """\
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["INTERRUPT_AT"]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
+sys.meta_path.insert(0, Interrupt())
+"""
+"""Python runs this before all else; Ctrl-C comes at the moment in which that module is looked for."""
+
+
+@pytest.mark.parametrize("command", ["list", "serve"])
+@pytest.mark.parametrize("module", ["controller.cli.door", "click", "controller.cli.group", "grpc"])
+def test_ctrl_c_while_a_command_is_still_loading_ends_it_in_peace(tmp_path: Path, command: str, module: str) -> None:
+    """The first second of every command is Python's: 130 and no traceback, as later."""
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPT)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "INTERRUPT_AT": module}
+    words = [sys.executable, "-m", "controller", command]
+    done = subprocess.run(words, env=environment, text=True, capture_output=True, timeout=WITHIN, check=False)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "")
+
+
+def test_before_ctrl_c_is_heeded_nothing_is_loaded() -> None:
+    """What is loaded before that moment lengthens the time in which Ctrl-C is a traceback."""
+    program = "import sys; had = set(sys.modules); import controller.__main__; print(sorted(set(sys.modules) - had))"
+    done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, timeout=WITHIN, check=True)
+    assert done.stdout == "['controller', 'controller.__main__']\n"
+
+
+def test_the_code_of_an_interrupted_command_is_the_same_in_both_places() -> None:
+    """It stands twice, since the first is to load nothing."""
+    assert INTERRUPTED == Exit.INTERRUPTED

@@ -17,7 +17,7 @@ from tests.core.values import FREEZE, HOLD, LAST, POLICY, freeze, seen, state_in
 NOW = 500.0
 ASKED = POLICY.model_copy(update={"approve": (5000,)})
 TIRED = {way: POLICY.model_copy(update={"on_insufficient": way}) for way in ("hold", "advance", "rollback")}
-BEHIND, REFUSED, NOBODY, ONE = Sync(1, 2), Sync(2, 2, ("edge-1",)), Sync(0, 0), Sync(1, 1)
+BEHIND, REFUSED, NOBODY, ONE, LATE = Sync(1, 2), Sync(2, 2, ("edge-1",)), Sync(0, 0), Sync(1, 1), Sync(0, 1)
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ ROWS = [
     Row("the dwell is not over", Phase.PROGRESSING, {"observed": 59.9}, Kind.HOLD, why="0 s of the dwell at 25%"),
     Row("the dwell is just over", Phase.PROGRESSING, {"observed": 60.0}, Kind.ADVANCED),
     Row("a proxy behind", Phase.PROGRESSING, {"sync": BEHIND}, Kind.HOLD, why="1 of 2 proxies are in sync"),
+    Row("the only proxy behind", Phase.PROGRESSING, {"sync": LATE}, Kind.HOLD, why="0 of 1 proxy is in sync"),
     Row("half of them are enough", Phase.PROGRESSING, {"sync": BEHIND, "share": 0.5}, Kind.ADVANCED),
     Row("a proxy refused", Phase.PROGRESSING, {"sync": REFUSED, "share": 0.1}, Kind.HOLD, why="refused by edge-1"),
     Row("no proxy", Phase.PROGRESSING, {"sync": NOBODY}, Kind.HOLD, why="no proxy is connected"),
@@ -129,6 +130,20 @@ ROWS = [
     # The way back.
     Row("back everywhere", Phase.ROLLING_BACK, {}, Kind.ROLLED_BACK, (Act.RECORD, Phase.ROLLED_BACK, 0), "all 2"),
     Row("not yet", Phase.ROLLING_BACK, {"sync": BEHIND, "elapsed": CONFIRM_WITHIN - 0.1}, Kind.HOLD, why="1 of 2"),
+    Row(
+        "the one not yet",
+        Phase.ROLLING_BACK,
+        {"sync": LATE, "elapsed": 1.0},
+        Kind.HOLD,
+        why="0 of 1 proxy has confirmed",
+    ),
+    Row(
+        "the one not within its time",
+        Phase.ROLLING_BACK,
+        {"sync": LATE, "elapsed": CONFIRM_WITHIN},
+        Kind.ROLLED_BACK,
+        why="1 of 1 proxy has not confirmed within 10 s",
+    ),
     Row(
         "not within its time",
         Phase.ROLLING_BACK,

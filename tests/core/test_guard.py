@@ -4,7 +4,19 @@ from math import inf
 
 import pytest
 
-from controller.core.guard import ALL, STOPS, Act, Freeze, Mode, blocking, ends_of, told_freeze
+from controller.core.guard import (
+    ALL,
+    STOPS,
+    Act,
+    Freeze,
+    Mode,
+    blocking,
+    crowded,
+    ends_of,
+    standing_over,
+    told_freeze,
+    told_standing,
+)
 from tests.core.values import freeze
 
 TABLE = """
@@ -91,3 +103,52 @@ def test_the_end_of_a_freeze_is_fixed_when_it_is_first_seen() -> None:
     assert ends == {short: 35.0, endless: inf}
     assert ends_of([long, endless], ends, now=7.0, wall=5000.0) == {long: 7.0 - 3940.0, endless: inf}
     assert ends_of([short], ends, now=7.0, wall=5000.0) == {short: 35.0}
+
+
+STANDING = [freeze(ALL, reason="a"), freeze("scorer", reason="b"), freeze("other", mode=Mode.HOLD, reason="c")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "refused"),
+    [
+        (["scorer freeze new"], "scorer"),
+        (["* freeze new"], "*"),
+        (["other hold new"], "other"),
+        (["* freeze a"], ""),
+        (["other freeze new"], ""),
+        (["scorer hold new"], ""),
+        (["third freeze new"], ""),
+        (["* hold new"], ""),
+        (["third freeze new", "scorer freeze new"], "scorer"),
+        (["third freeze new", "scorer freeze b"], ""),
+    ],
+)
+def test_beyond_the_limit_only_what_is_frozen_already_is_not_frozen_again(wanted: list[str], refused: str) -> None:
+    """What renews a freeze, and a scope's first freeze or hold, is let through; with room everything is."""
+    freezes = [
+        freeze(scope, mode=Mode(mode), reason=reason) for scope, mode, reason in (words.split() for words in wanted)
+    ]
+    for most in (1, len(STANDING)):
+        found = crowded(STANDING, freezes, most)
+        assert (found.scope if found else "") == refused
+    assert crowded(STANDING, freezes, len(STANDING) + len(freezes)) is None
+
+
+@pytest.mark.parametrize(
+    ("freezes", "scopes", "words"),
+    [
+        ([], ["scorer"], ""),
+        ([freeze("other")], ["scorer"], ""),
+        ([freeze("other")], ["scorer", "other"], "; still in force: other is frozen by grace: incident 42"),
+        ([freeze("other")], [ALL], "; still in force: other is frozen by grace: incident 42"),
+        ([freeze(ALL)], ["scorer"], "; still in force: all services are frozen by grace: incident 42"),
+        (
+            [OWN_HOLD, ALL_HOLD, OWN_FREEZE],
+            ["scorer"],
+            "; still in force: scorer is frozen by grace: incident 42, and 2 more",
+        ),
+    ],
+)
+def test_who_ends_a_freeze_hears_what_still_stands(freezes: list[Freeze], scopes: list[str], words: str) -> None:
+    """The strongest by whom and why, and how many more: over a service those of all count, over all those of each."""
+    assert told_standing(standing_over(freezes, scopes)) == words

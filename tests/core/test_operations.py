@@ -1,10 +1,21 @@
 """The operator's acts, without a door."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
 import pytest
 
+from controller.core.commands import Command, Verb
+from controller.core.decision import Kind
 from controller.core.errors import Code, Refusal
+from controller.core.guard import ALL, Mode
+from controller.core.view import Change
 from controller.operations import Operations
+from controller.ports import Applied, NotWritten, StoreLost
 from controller.store.memory import MemoryStore
+from controller.tally import EVERY
 from tests.admin.doors import FILE
 from tests.store.values import ToldClock
 
@@ -20,3 +31,151 @@ async def test_no_more_services_than_the_setting_allows_are_declared() -> None:
     assert refused.value.code is Code.TOO_MANY
     await operations.delete("a", who="ada", reason="gone")
     await operations.apply(FILE.format(name="c", port=10003), who="ada")
+
+
+async def test_no_more_freezes_than_the_setting_allows_stand() -> None:
+    """At the limit a further freeze is refused and changes nothing; those that stand can be renewed, asked for again
+    by their request id, and lifted, which makes room."""
+    clock = ToldClock()
+    store = MemoryStore(clock=clock)
+    operations = Operations(store, clock, most_freezes=2)
+    for reason in ("deploy", "incident"):
+        await operations.freeze([ALL], who="ada", reason=reason, request_id=reason)
+    before = await store.load()
+    with pytest.raises(
+        Refusal, match=r"max_freezes allows 2 freezes and holds, .* a freeze of all services"
+    ) as refused:
+        await operations.freeze([ALL], who="grace", reason="another")
+    assert refused.value.code is Code.TOO_MANY
+    assert await store.load() is before
+    await operations.freeze([ALL], who="ada", reason="deploy", request_id="deploy")
+    await operations.freeze([ALL], who="ada", reason="incident")
+    await operations.freeze([ALL], who="grace", reason="only a hold", mode=Mode.HOLD)
+    assert [f.reason for f in (await store.load()).freezes] == ["deploy", "incident", "only a hold"]
+    await operations.unfreeze([ALL], who="ada", reason="over")
+    await operations.freeze([ALL], who="grace", reason="another")
+
+
+class Slow(MemoryStore):
+    """A store that applies a change and answers, `after` so long each; `mute`, `full` or `away` it does not answer."""
+
+    after = 0.0
+    mute = False
+    full = False
+    away = False
+
+    async def applied(self, change_id: str) -> Applied | None:
+        if self.away:
+            raise StoreLost("hangs")
+        return await super().applied(change_id)
+
+    async def command(self, change: Change) -> int:
+        if self.full:
+            raise NotWritten("the disk is full")
+        await asyncio.sleep(self.after)
+        revision = await super().command(change)
+        await asyncio.sleep(self.after)
+        if self.mute:
+            raise StoreLost("no answer")
+        return revision
+
+
+@dataclass
+class Desk:
+    """An operator's commands over such a store, and what was told of them."""
+
+    store: Slow
+    operations: Operations
+    told: list[tuple[str, Kind]]
+
+    async def roll_back(self, request_id: str = "") -> None:
+        await self.operations.act("scorer", Command(Verb.ROLLBACK, "harm"), who="ada", request_id=request_id)
+
+
+@contextlib.asynccontextmanager
+async def manned() -> AsyncIterator[Desk]:
+    """A rollout runs, and what becomes of commands is asked for."""
+    clock, told = ToldClock(), list[tuple[str, Kind]]()
+    store = Slow(clock=clock)
+    operations = Operations(store, clock, obeyed=lambda service, decision: told.append((service, decision.kind)))
+    await operations.apply(FILE.format(name="scorer", port=10000), who="ada")
+    await operations.act("scorer", Command(Verb.START, "", canary="v2"), who="ada")
+    told.clear()
+    running = asyncio.create_task(operations.run())
+    try:
+        yield Desk(store, operations, told)
+    finally:
+        running.cancel()
+
+
+ONCE = [("scorer", Kind.ROLLBACK)]
+
+
+@pytest.mark.looptime
+class TestTold:
+    """Each rollback that came true is told of once, whatever became of its answer."""
+
+    async def test_a_lost_answer(self) -> None:
+        """It came true, nobody repeats it: it is found in the store."""
+        async with manned() as desk:
+            desk.store.mute = True
+            with pytest.raises(Refusal, match="perhaps later"):
+                await desk.roll_back()
+            assert desk.told == []
+            await asyncio.sleep(3 * EVERY)
+            assert desk.told == ONCE
+
+    @pytest.mark.parametrize("pause", [0, 3 * EVERY], ids=["at once", "later"])
+    async def test_a_lost_answer_and_the_same_request_again(self, pause: float) -> None:
+        """Whether it is repeated before or after it was found in the store."""
+        async with manned() as desk:
+            desk.store.mute = True
+            with pytest.raises(Refusal, match="perhaps later"):
+                await desk.roll_back("once")
+            await asyncio.sleep(pause)
+            await desk.roll_back("once")
+            await asyncio.sleep(3 * EVERY)
+            assert desk.told == ONCE
+
+    async def test_the_same_request_twice_at_once(self) -> None:
+        """Neither knows of the other; the store does one of them."""
+        async with manned() as desk:
+            desk.store.after = 1
+            await asyncio.gather(desk.roll_back("once"), desk.roll_back("once"))
+            assert desk.told == ONCE
+
+    async def test_who_asked_has_gone(self) -> None:
+        """What had begun came true all the same."""
+        async with manned() as desk:
+            desk.store.after = 1
+            asking = asyncio.create_task(desk.roll_back())
+            await asyncio.sleep(1.5)
+            asking.cancel()
+            await asyncio.sleep(3 * EVERY)
+            assert desk.told == ONCE
+
+    async def test_nothing_came_true(self) -> None:
+        """Nothing is told until it is done, by the same request with the disk back."""
+        async with manned() as desk:
+            desk.store.full = True
+            with pytest.raises(Refusal, match="nothing was changed"):
+                await desk.roll_back("once")
+            await asyncio.sleep(3 * EVERY)
+            assert desk.told == []
+            desk.store.full = False
+            await desk.roll_back("once")
+            await asyncio.sleep(3 * EVERY)
+            assert desk.told == ONCE
+
+    async def test_a_store_that_stays_away_is_asked_again(self) -> None:
+        """Until it answers."""
+        async with manned() as desk:
+            desk.store.mute = True
+            with pytest.raises(Refusal, match="perhaps later"):
+                await desk.roll_back()
+            desk.store.away = True
+            await asyncio.sleep(3 * EVERY)
+            assert desk.told == []
+            desk.store.away = False
+            await asyncio.sleep(3 * EVERY)
+            assert desk.told == ONCE

@@ -1,5 +1,6 @@
 """What the judge says, and why: harm, proof of no harm, and the many ways of not knowing."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -227,3 +228,16 @@ def test_a_quiet_bake_accuses_nobody() -> None:
             verdict = watch.look(absent, sample(100))
             assert verdict.outcome is Outcome.PASS
             assert not verdict.blind
+
+
+def test_one_of_a_thing_is_not_told_as_many() -> None:
+    """`1 point`, `1 more canary request`: whatever the judge says from the first look to the last, in every reason."""
+    watch = Watch(STEADY.model_copy(update={"errors": ErrorPolicy(margin=0.01)}), weight=5000)
+    said = set()
+    for seed in range(400):
+        said |= {reason.text for reason in watch.load(1, seed=seed).reasons}
+        said |= {reason.text for reason in readings(watch.policy, watch.evidence)}
+        said |= {reason.text for reason in gate_readings(watch.policy, watch.evidence, 0)}
+    assert not [text for text in said if re.search(r"(?<![\d.])1 (\w+ ){0,2}(points|requests|readings|looks)\b", text)]
+    for words in ("+ 1 point;", "1 more canary request at"):
+        assert any(words in text for text in said), words

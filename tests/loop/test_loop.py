@@ -109,6 +109,22 @@ async def test_a_wall_clock_that_jumps_ends_no_freeze_early() -> None:
         assert (await world.kinds())[-1] == "freeze_expired"
 
 
+async def test_a_freeze_that_ends_tells_of_the_one_that_still_stands() -> None:
+    """Who reads that a freeze is over must not believe that the service is free."""
+    clock = TwoClocks()
+    async with running(MemoryStore(clock=clock), clock) as world:
+        await world.apply()
+        await world.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=60)
+        await world.operations.freeze([ALL], who="grace", reason="incident 42")
+        await world.look()
+        clock.pass_by(61)
+        await world.look()
+        await world.look()
+        last = (await world.store.events())[-1].entry
+        why = "its ttl is over: quiet, please; still in force: all services are frozen by grace: incident 42"
+        assert (last.kind, last.why) == ("freeze_expired", why)
+
+
 async def test_a_fault_in_one_rollout_does_not_end_the_watch_over_the_others() -> None:
     """One service's look raises at every tick; the other one is still rolled back."""
     async with running() as world:

@@ -141,7 +141,7 @@ class Replica:
         self.ends = self.parts.ends(self.view.freezes, self.ends, now, self.clock.wall())
         for freeze, end in self.ends.items():
             if now >= end:
-                yield Write(expiry(freeze), Timed(self.token, self.skews[freeze]))
+                yield Write(expiry(freeze, self.view.freezes), Timed(self.token, self.skews[freeze]))
 
     def obey(self, name: str, command: Command, now: float) -> Write:
         """What an operator's command is to write, decided on the state as this replica knows it."""

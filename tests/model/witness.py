@@ -95,6 +95,9 @@ class Witness:
     async def load(self) -> View:
         return self.view
 
+    def newest(self) -> View:
+        return self.view
+
     async def command(self, change: Change) -> int:
         return self.operator(change)
 

@@ -108,6 +108,12 @@ def test_without_libyaml_a_file_means_the_same() -> None:
     assert read_tree(REFERENCE, yaml.SafeLoader) == read_tree(REFERENCE, PARSER)
 
 
+def test_without_libyaml_a_tab_is_told_alike() -> None:
+    """Each parser has words of its own for it; ours are the same."""
+    text = file("policy:", "  \tbake: 5m")
+    assert read_tree(text, yaml.SafeLoader) == read_tree(text, PARSER)
+
+
 @given(
     steps=st.lists(st.integers(1, 9999), min_size=1, max_size=20, unique=True).map(sorted),
     dwell=st.integers(100, 600_000),

@@ -51,6 +51,7 @@ def dwell(written: str, told: str) -> Bad:
 NOT_A_DURATION = "a duration such as 250ms, 5s, 2m or 6h is needed"
 NOT_A_SHARE = "a share such as 5% or 0.05 is needed"
 NOT_A_NAME = "a name has 1 to 63 of"
+NO_TABS = "tabs are not allowed for indentation, use spaces"
 
 FORM = {
     "nothing": Bad("", "", 1, "begins with 'service: NAME'"),
@@ -61,7 +62,13 @@ FORM = {
     "half written: an open quote": Bad(file('prefix: "/v2'), "", END, "not valid YAML"),
     "half written: half a key": Bad(file("time"), "", END, "not valid YAML"),
     "half written: a key without a value": added("timeout:", "timeout", "is empty"),
-    "a tab for indentation": Bad(file("\tdeadline: 6h"), "", END, "not valid YAML"),
+    "a tab for indentation": Bad(file("\tdeadline: 6h"), "", END, f"a tab in column 1: {NO_TABS}"),
+    "a tab behind spaces": Bad(file("  \tdeadline: 6h"), "", END, f"a tab in column 3: {NO_TABS}"),
+    "a tab before spaces": Bad(file(dwell="\t  dwell: 60s"), "", LINE["dwell"], f"a tab in column 1: {NO_TABS}"),
+    "a tab under a key": Bad(file(steps="\tsteps: [5%]"), "", LINE["steps"], f"a tab in column 1: {NO_TABS}"),
+    "a tab on the first line": Bad("\t" + file(), "", 1, f"a tab in column 1: {NO_TABS}"),
+    "a tab on a line of Windows": Bad(file("\tdeadline: 6h").replace("\n", "\r\n"), "", END, NO_TABS),
+    "another sign, and a tab behind it": Bad(file("prefix: @x\t"), "", END, "not valid YAML"),
     "a binary zero": Bad(file("prefix: /\0"), "", END, r"the character '\x00' has no place"),
     "an escape sequence": Bad(file("# \x1b[31m"), "", END, r"the character '\x1b' has no place"),
     "half a surrogate pair": Bad(file("prefix: /\ud800"), "", END, r"the character '\ud800' has no place"),

@@ -41,6 +41,13 @@ class TestWatch:
         later = await store.command(change("other"))
         assert (await waiting).revision == later
 
+    async def test_the_newest_is_known_without_a_question(self, store: ClosableStore) -> None:
+        """Whoever has an answer to a change finds it there."""
+        assert store.newest() == await store.load()
+        revision = await store.command(change())
+        assert store.newest().revision == revision
+        assert store.newest() == await store.load()
+
     async def test_a_refused_change_is_no_news(self, store: ClosableStore) -> None:
         """Watchers are not woken by what did not happen."""
         revision = await store.command(change())

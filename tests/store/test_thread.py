@@ -10,12 +10,14 @@ import pytest
 
 from controller.core.guard import Act
 from controller.core.view import Change
+from controller.operations import Operations
 from controller.ports import Frozen, NotWritten, StoreLost, Unusable
 from controller.store.database import Database
 from controller.store.lock import FileLock
 from controller.store.sqlite import SqliteStore
 from controller.store.thread import StoreThread
 from tests.store.values import ToldClock, change, freeze, freezing, state
+from tests.support.waiting import wait_until
 
 SHORT = 0.2
 """Seconds of patience where a test waits for its end."""
@@ -123,6 +125,25 @@ class TestOrder:
         disk.free.set()
         await asyncio.gather(hung, *crowd, *reads)
         assert ended[:2] == ["act", "act"]
+        await store.close()
+
+    async def test_an_operators_freeze_goes_before_the_advance_that_waits(self, tmp_path: Path, disk: Disk) -> None:
+        """The disk is slow, automation's step waits for it, then somebody freezes: the step is not taken."""
+        store = SqliteStore.open(tmp_path / "haldane.db", clock=ToldClock(), patience=LONG)
+        term = await store.campaign("haldane")
+        revision = await store.command(change(to=state(weight=500)))
+        hung = await hanging(store._thread, disk)
+        step = change(expects=revision, act=Act.ADVANCE, to=state(weight=2500))
+        stepping = asyncio.create_task(store.commit(step, term.token))
+        await asyncio.sleep(0)
+        operations = Operations(store, ToldClock())
+        asked = asyncio.create_task(operations.freeze(["scorer"], who="ada", reason="incident 42", request_id="f-1"))
+        await wait_until(lambda: store._thread._jobs.qsize() == 2)
+        disk.free.set()
+        await asyncio.gather(hung, asked)
+        with pytest.raises(Frozen, match="by ada: incident 42"):
+            await stepping
+        assert (await store.load()).services["scorer"].weights["v2"] == 500
         await store.close()
 
 

@@ -319,12 +319,14 @@ class UnfreezeRequest(_message.Message):
     def __init__(self, services: _Optional[_Iterable[str]] = ..., all: _Optional[bool] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class UnfreezeResponse(_message.Message):
-    __slots__ = ("lifted", "revision")
+    __slots__ = ("lifted", "revision", "standing")
     LIFTED_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    STANDING_FIELD_NUMBER: _ClassVar[int]
     lifted: _containers.RepeatedCompositeFieldContainer[FreezeInfo]
     revision: int
-    def __init__(self, lifted: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...
+    standing: _containers.RepeatedCompositeFieldContainer[FreezeInfo]
+    def __init__(self, lifted: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., revision: _Optional[int] = ..., standing: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ...) -> None: ...
 
 class ListFreezesRequest(_message.Message):
     __slots__ = ()
