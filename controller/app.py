@@ -69,6 +69,7 @@ class Controller:
         )
         self._xds = XdsServer(
             clock=clock,
+            shared=store.shared,
             limits=settings.xds_limits,
             identifier=f"haldane/{__version__} {socket.gethostname()} {os.getpid()}",
             observer=self._news,

@@ -58,6 +58,9 @@ class Term:
 class Store(Protocol):
     """The one place where decisions become true. The same promises by every backend, tested by one suite."""
 
+    shared: bool
+    """Whether several controllers may have it open at once, so that one may be ahead of the others."""
+
     async def load(self) -> View:
         """Everything at one revision."""
         ...

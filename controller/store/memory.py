@@ -13,6 +13,8 @@ from controller.store.records import digest, write
 class MemoryStore:
     """Everything in this process. An act is over before another begins, since none of them waits."""
 
+    shared = True
+
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._newest = Newest(View(str(uuid.uuid4()), 0, {}))

@@ -42,6 +42,8 @@ log = structlog.get_logger()
 class SqliteStore:
     """Everything in one file. Every act on it runs in one thread, one after the other, the urgent ones first."""
 
+    shared = False
+
     def __init__(
         self, database: Database, lock: FileLock, clock: Clock, exports: Path, keep: int, patience: float
     ) -> None:

@@ -46,6 +46,10 @@ class Source(Protocol):
         """The client has said who it is. Raises `BadRequest` if it has too many streams."""
         ...
 
+    def outrun(self, connection: "Connection", seen: int, revision: int) -> None:
+        """The client says that it has seen a later revision of this store than we are at."""
+        ...
+
     def acknowledged(self, connection: "Connection", type_url: str, seconds: float) -> None:
         """The client has what was published, or what it asked for, so many seconds ago."""
         ...
@@ -65,12 +69,13 @@ class Connection:
         *,
         delta: bool,
         implied: str,
+        shared: bool,
         limits: Limits,
         clock: Clock,
         identifier: str,
     ) -> None:
         self.node = Node("", "", "")
-        self.stream = Stream(delta=delta, aggregated=not implied)
+        self.stream = Stream(delta=delta, aggregated=not implied, shared=shared)
         self.connected_at = clock.wall()
         self.since: dict[str, float] = {}
         """Per type, Unix seconds since when it stands as it does."""
@@ -177,9 +182,11 @@ class Connection:
     def _hear(self, request: Request | DeltaRequest) -> None:
         self._catch_up()
         url = request.type_url
-        before = self.stream.lanes.get(url)
+        before, seen = self.stream.lanes.get(url), self.stream.seen
         self._step(request)
-        after = self.stream.lanes[url]
+        after, snapshot = self.stream.lanes[url], self.stream.snapshot
+        if snapshot and seen <= snapshot.revision < self.stream.seen:
+            self._source.outrun(self, self.stream.seen, snapshot.revision)
         if before is None or before.subscription != after.subscription:
             self._due[url] = self._clock.monotonic()
         if before and before.pending and before.pending.nonce == request.nonce:

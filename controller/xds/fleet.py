@@ -88,7 +88,7 @@ def _state(watched: Watched, lane: Lane, type_url: str) -> str:
 
 
 def _waiting(watched: Watched, lane: Lane, type_url: str, seconds: float, confirm: float) -> str:
-    if type_url == RDS and watched.stream.seen > watched.snapshot.revision:
+    if type_url == RDS and watched.stream.ahead(watched.snapshot):
         return _held_back(watched)
     if lane.pending and seconds > confirm:
         return f"unconfirmed: not acknowledged for {seconds:.0f} s"
@@ -141,7 +141,7 @@ def _wait(watched: Watched, lane: Lane, service: str, places: Mapping[str, froze
     sent = lane.pending.after if lane.pending else {}
     if wanted & lane.refused:
         reason = f"refused: {lane.error}"
-    elif watched.stream.seen > watched.snapshot.revision:
+    elif watched.stream.ahead(watched.snapshot):
         reason = _held_back(watched)
     elif wanted <= {part.content for table in places if table in sent for part in sent[table].parts}:
         reason = "its routes are sent and not acknowledged"

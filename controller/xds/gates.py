@@ -19,7 +19,7 @@ def wanted(stream: Stream, snapshot: Snapshot, type_url: str) -> Resources | Non
     """What the client should have of that type now; None while it must not be told anything."""
     lane = stream.lanes[type_url]
     base = snapshot.catalogue(type_url).select(lane.subscription)
-    if type_url != EDS and stream.seen > snapshot.revision:
+    if type_url != EDS and stream.ahead(snapshot):
         return None  # the client has what we do not know of yet, and an older world would take it away
     if type_url == RDS:
         return _routes(stream, snapshot, lane, base)

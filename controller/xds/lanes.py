@@ -57,6 +57,8 @@ class Stream(NamedTuple):
 
     `settled` once the client has had time to ask for every type it uses: until then, nothing that it brought along
     from an earlier stream is taken away.
+
+    `shared` if other controllers serve the same store, so that one of them may be ahead of us.
     """
 
     delta: bool
@@ -67,3 +69,12 @@ class Stream(NamedTuple):
     seen: int = 0
     returned: bool = False
     settled: bool = False
+    shared: bool = True
+
+    def ahead(self, snapshot: Snapshot) -> bool:
+        """Whether the client has what another controller knows and we do not yet: what is older waits until we do.
+
+        Who has the store alone is never behind. If a client has seen more, a copy of the store was put back, and what
+        that says is true now.
+        """
+        return self.shared and self.seen > snapshot.revision

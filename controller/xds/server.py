@@ -48,11 +48,13 @@ class XdsServer:
         self,
         *,
         clock: Clock,
+        shared: bool = True,
         limits: Limits = DEFAULT,
         identifier: str = "haldane",
         observer: Observer | None = None,
     ) -> None:
         self._clock = clock
+        self._shared = shared
         self._limits = limits
         self._identifier = identifier
         self._observer = observer or Silent()
@@ -139,6 +141,11 @@ class XdsServer:
         self._connections.add(connection)
         self._observer.connected(node.id, node.fleet)
 
+    def outrun(self, connection: Connection, seen: int, revision: int) -> None:
+        """The client says that it has seen a later revision of this store than we are at."""
+        why = "another controller is ahead" if self._shared else "a copy of the store was put back: it is served"
+        log.warning("proxy_has_seen_more", node=connection.node.id, seen=seen, revision=revision, why=why)
+
     def acknowledged(self, connection: Connection, type_url: str, seconds: float) -> None:
         """A client has what was published so many seconds ago."""
         self._observer.acknowledged(connection.node.id, connection.node.fleet, type_url, seconds)
@@ -164,6 +171,7 @@ class XdsServer:
             self,
             delta=delta,
             implied=implied,
+            shared=self._shared,
             limits=self._limits,
             clock=self._clock,
             identifier=self._identifier,

@@ -1,13 +1,15 @@
 """Parts die and come back in the middle of a rollout: nothing moves by accident, nothing is lost."""
 
 import asyncio
+import contextlib
 import signal
+import sqlite3
 import time
 
 import pytest
 
 from controller.demo.processes import Children
-from tests.integration.world import World, world
+from tests.integration.world import SERVICE, World, world
 from tests.support.load import by_version, steady
 from tests.support.model import Behaviour
 from tests.support.waiting import answers, wait_until
@@ -118,6 +120,36 @@ async def test_a_controller_that_stands_still_is_noticed_and_taken_up_again(proc
         assert [a for a in load.answers if not a.ok] == []
         at.models["v2"].behaviour = Behaviour(errors=0.5)
         await at.reach("ROLLED_BACK")
+
+
+async def test_a_copy_of_the_store_that_is_put_back_is_what_envoy_serves_and_a_rollback_takes_effect(
+    processes: Children,
+) -> None:
+    """Envoy has seen later revisions than the copy knows: what the copy says is true now, and no request fails."""
+    async with world(processes, policy=POLICY) as at, steady(at.entry, 100) as load:
+        await wait_until(lambda: len(load.answers) > 20)
+        await at.start()
+        await at.reach("PROGRESSING")
+        store, copy = at.controller.store, at.controller.store.with_suffix(".copy")
+        with contextlib.closing(sqlite3.connect(store)) as db, contextlib.closing(sqlite3.connect(copy)) as to:
+            db.backup(to)
+        for number in range(10):
+            assert (await at.haldane("freeze", "--all", "--hold", "--reason", f"later {number}")).code == 0
+        assert (await at.haldane("unfreeze", "--all", "--reason", "over")).code == 0
+        await wait_until(lambda: advanced(at), 60.0, every=0.1)
+        await wait_until(lambda: in_sync(at), 30.0)
+        assert await asyncio.to_thread(at.controller.stop) == 0
+        for end in ("", "-wal", "-shm"):
+            store.with_name(store.name + end).unlink(missing_ok=True)
+        copy.rename(store)
+        await at.controller.start()
+        await wait_until(lambda: in_sync(at), 30.0)
+        assert (await at.haldane("rollback", SERVICE, "--reason", "the copy is what counts")).code == 0
+        await at.reach("ROLLED_BACK")
+        back = time.monotonic()
+        await wait_until(lambda: load.answers[-1].sent > back + 1.0)
+        assert set(by_version(a for a in load.answers if a.sent > back)) == {"v1"}
+        assert [a for a in load.answers if not a.ok] == []
 
 
 async def advanced(at: World) -> bool:

@@ -53,10 +53,10 @@ class Proxy:
 class Link:
     """A proxy and its stream, and what is under way between them. Every reply is checked against the protocol."""
 
-    def __init__(self, proxy: Proxy, snapshot: Snapshot, *, lazy: bool = False) -> None:
+    def __init__(self, proxy: Proxy, snapshot: Snapshot, *, lazy: bool = False, shared: bool = True) -> None:
         self.proxy = proxy
         self._lazy = lazy
-        self.stream, _ = step(Stream(delta=proxy.delta), snapshot)
+        self.stream, _ = step(Stream(delta=proxy.delta, shared=shared), snapshot)
         self.to_server: deque[Request | DeltaRequest] = deque()
         self.to_client: deque[Reply] = deque()
         self.nonces: dict[str, str] = {}

@@ -13,12 +13,14 @@ from tests.xds.worlds import STORE, view
 class Talk:
     """What is said on one stream, state of the world or Delta. Every method returns what the server sends then."""
 
-    def __init__(self, *states: ServiceState, delta: bool = False, revision: int = 1, store: str = STORE) -> None:
+    def __init__(
+        self, *states: ServiceState, delta: bool = False, revision: int = 1, store: str = STORE, shared: bool = True
+    ) -> None:
         self.world = World()
         self.revision = revision
         self.world.turn(view(revision, *states, store=store))
         self.delta = delta
-        self.stream, _ = step(Stream(delta=delta), self.snapshot)
+        self.stream, _ = step(Stream(delta=delta, shared=shared), self.snapshot)
 
     @property
     def snapshot(self) -> Snapshot:

@@ -217,6 +217,23 @@ def test_who_does_not_know_yet_what_the_proxy_has_takes_nothing_away(
     assert (proxy.fault(), sorted(proxy.clusters), list(proxy.routes)) == ("", ["fraud/v1"], [TABLE])
 
 
+@pytest.mark.parametrize("delta", [False, True], ids=["state of the world", "delta"])
+def test_a_copy_that_was_put_back_is_served_at_once_where_nobody_else_has_the_store(delta: bool) -> None:
+    """What the proxy saw of later revisions is nobody's any more: a rollback must not wait until there are as many."""
+    proxy = Proxy(delta=delta)
+    Link(proxy, Talk(service(versions=TWO, canary=("v2", 5000)), revision=900).snapshot).run()
+    copy = Talk(service(versions=TWO, canary=("v2", 2000)), revision=400)
+    link = Link(proxy, copy.snapshot, shared=False)
+    settle(link)
+    link.run()
+    assert (proxy.fault(), link.stream.seen) == ("", 900)
+    assert proxy.routes[TABLE].content == copy.snapshot.catalogue(RDS).find(TABLE).content
+    copy.publish(service(versions=TWO), revision=401)
+    link.turn(copy.snapshot)
+    link.run()
+    assert proxy.routes[TABLE].content == copy.snapshot.catalogue(RDS).find(TABLE).content
+
+
 def test_a_wiped_store_makes_nobody_wait() -> None:
     """Revisions are compared within one store alone."""
     seen = f"another-store.{9:016d}-0123456789abcdef"
