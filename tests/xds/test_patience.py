@@ -51,6 +51,7 @@ async def test_each_response_has_all_of_its_time_however_soon_after_others_it_co
         xds,
         delta=False,
         implied="",
+        shared=True,
         limits=limits,
         clock=clock,
         identifier="haldane/test",
