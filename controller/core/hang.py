@@ -28,9 +28,10 @@ class InFlight(NamedTuple):
 
         Those newly overdue are never more than those newly of age.
         """
-        total, done = self.started + started, self.answered + answered
-        history = (*self.history, (now, total))
-        cut, aged = 0, self.aged
+        history, total, done, aged_before, worst_before = self
+        total, done = total + started, done + answered
+        history = (*history, (now, total))
+        cut, aged = 0, aged_before
         limit = now - patience + MOMENT
         while cut < len(history) and history[cut][0] <= limit:
             aged = history[cut][1]
@@ -38,6 +39,6 @@ class InFlight(NamedTuple):
         history = history[cut:]
         if len(history) > MOST_KEPT:
             history = history[1::2]
-        worst = max(self.worst, aged - done)
-        came, more = aged - self.aged, worst - self.worst
+        worst = aged - done if aged - done > worst_before else worst_before
+        came, more = aged - aged_before, worst - worst_before
         return made(InFlight, (history, total, done, aged, worst)), came, more if more < came else came

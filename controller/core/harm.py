@@ -81,8 +81,8 @@ def settle_stuck(policy: Policy, plan: Plan, after: Evidence) -> None:
     if not alone:
         _follow_stable(after, "overdue", x_s / n_s - margin, seconds)
     if not alone or _unforgiven(after, "overdue", x_c / n_c - margin, seconds):
-        bets = [bernoulli_bet(null, q, allowed + (1 - allowed) * more, r) for more, _ in STUCK]
-        _bet(plan, after, "overdue", [e_value(bet, *counts) for bet in bets])
+        targets = [allowed + (1 - allowed) * more for more, _ in STUCK]
+        _bet(plan, after, "overdue", [e_value(bernoulli_bet(null, q, p, r), *counts) for p in targets])
     _recount(after, "overdue", counts)
 
 
@@ -113,12 +113,13 @@ def settle_latency(policy: Policy, plan: Plan, after: Evidence, step: int, at: T
         if policy.latency.p99 is not None and at.over <= 0.01 and stable.above(at.limit) <= 0.01 * stable.timed + 1:
             over = max(canary.above(at.limit), min(canary.errors, n_c))
             allowed = min(0.9, 0.01 + errors + after.server.guess)
-            bets = [bernoulli_bet(Null(0.0, allowed), 0.0, min(0.97, allowed + more), 0.0) for more, _ in LIMITS]
-            _bet(plan, after, "latency_max", [e_value(bet, n_c, over, 0.0, 0.0) for bet in bets])
+            null, targets = Null(0.0, allowed), [min(MOST_TARGET, allowed + more) for more, _ in LIMITS]
+            gains = [e_value(bernoulli_bet(null, 0.0, p, 0.0), n_c, over, 0.0, 0.0) for p in targets]
+            _bet(plan, after, "latency_max", gains)
     _recount(after, "latency", (n_c, *over_c, n_s, *over_s))
     if alone:
         return
-    plain = exceeding(plain_s)
+    plain = exceeding(plain_s) if stable.errors else over_s
     for metric, i, edge in (("latency_p50", MEDIAN, at.gates[0]), ("latency_p99", TAIL, at.gates[1])):
         counts = (canary.timed, canary.above(edge), stable.timed, plain[i])
         _prove(policy, plan, after, metric, step, at.q[i], counts)
@@ -216,19 +217,17 @@ def _bet_on_tail(
     null = made(Null, (0.0, allowed) if alone else (1.0, allowed - q))
     r = 0.0 if alone else counts[0] / counts[2]
     odds = allowed / (1 - allowed)
-    bets = [bernoulli_bet(null, q, odds * times / (1 + odds * times), r) for times, _ in ODDS]
-    _bet(plan, after, name, [e_value(bet, *counts) for bet in bets])
+    targets = [odds * times / (1 + odds * times) for times, _ in ODDS]
+    _bet(plan, after, name, [e_value(bernoulli_bet(null, q, p, r), *counts) for p in targets])
 
 
 def _bet_on_shift(
     plan: Plan, after: Evidence, at: Thresholds, errors: float, bins_c: Sequence[int], bins_s: Sequence[int]
 ) -> None:
-    """The mean rank: Wilcoxon's test, in bins."""
-    shares = [here - above for here, above in zip((1.0, *at.q), (*at.q, 0.0), strict=True)]
-    mean = sum([score * share for score, share in zip(at.scores, shares, strict=True)])
+    """The mean rank: Wilcoxon's test, in bins. Stable's is 1/2, wherever the bins are cut."""
     null = Null(1.0, SHIFT_MARGIN + errors)
-    targets = [mean + null.margin + more for more, _ in SHIFTS]
-    _bet(plan, after, "latency", [score_e_value(null, mean, p, at.scores, bins_c, bins_s) for p in targets])
+    targets = [0.5 + null.margin + more for more, _ in SHIFTS]
+    _bet(plan, after, "latency", [score_e_value(null, 0.5, p, at.scores, bins_c, bins_s) for p in targets])
 
 
 def _bet(plan: Plan, after: Evidence, name: str, gains: Sequence[float]) -> None:
