@@ -98,9 +98,9 @@ class Level(NamedTuple):
 LADDER = (
     Level(0.10, 0.10, 0.30, 0.15),
     Level(0.05, 0.05, 0.20, 0.08),
-    Level(0.02, 0.03, 0.15, 0.04),
-    Level(0.01, 0.025, 0.12, 0.025),
-    Level(0.004, 0.02, 0.10, 0.015),
+    Level(0.02, 0.03, 0.12, 0.04),
+    Level(0.01, 0.025, 0.08, 0.025),
+    Level(0.004, 0.02, 0.05, 0.015),
 )
 """The wider the exposure that follows, the smaller the margin. For the default error margin of 0.1 %."""
 GATE_SLACK = 1.21

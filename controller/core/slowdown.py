@@ -212,7 +212,7 @@ class Past(NamedTuple):
             self.at,
             tuple(cuts),
             tuple([_beyond(edges, cut * slower) for cut in cuts]),
-            (_beyond(edges, cuts[MEDIAN] * at_gates), _beyond(edges, cuts[TAIL] * at_gates)),
+            (_beyond(edges, cuts[MEDIAN] * slower), _beyond(edges, cuts[TAIL] * at_gates)),
             ceiling,
             q,
             min(0.98, over + errors),
