@@ -104,7 +104,8 @@ LADDER = (
 )
 """The wider the exposure that follows, the smaller the margin. For the default error margin of 0.1 %."""
 GATE_SLACK = 1.21
-"""At a gate an answer is slow beyond the policy's tolerance and this factor more (1.1 x 1.21 = 1.33)."""
+"""At the gate of the p99 an answer is slow beyond the policy's tolerance and this factor more (1.1 x 1.21 = 1.33): so
+few lie about there that proof at the tolerance itself would take hours. At the gate of the p50 it is the tolerance."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,10 +201,8 @@ def _renew_thresholds(policy: Policy, after: Evidence, sample: Sample | None) ->
     if not due or not after.past.enough:
         return
     limit = policy.latency.p99 * 1000 if policy.latency.p99 is not None else inf
-    slower, at_gates = slower_than(policy, after), (1 + policy.latency.tolerance) * GATE_SLACK
-    after.thresholds = after.past.thresholds(
-        sample.edges if sample else (), slower, at_gates, limit, after.server.guess
-    )
+    slower, in_tail = slower_than(policy, after), (1 + policy.latency.tolerance) * GATE_SLACK
+    after.thresholds = after.past.thresholds(sample.edges if sample else (), slower, in_tail, limit, after.server.guess)
 
 
 def _verdict(policy: Policy, plan: Plan, after: Evidence, step: int) -> Verdict:

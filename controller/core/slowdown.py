@@ -51,8 +51,8 @@ _COUNT = itemgetter(1)
 
 class Thresholds(NamedTuple):
     """Where latency is cut, in milliseconds: stable's edges, the canary's (slower by the tolerance), the canary's at
-    the gates, and the absolute limit. `q` is how often stable exceeded its edges up to now, `over` how often the limit.
-    `scores` are the ranks in the middle of the bins, from 0 to 1: the whole distribution in one number.
+    the gates of p50 and p99, and the absolute limit. `q` is how often stable exceeded its edges up to now, `over` how
+    often the limit. `scores` are the ranks in the middle of the bins, 0 to 1: the whole distribution in one number.
     """
 
     since: float
@@ -194,9 +194,10 @@ class Past(NamedTuple):
         return max(self.counts, default=inf)
 
     def thresholds(
-        self, seen: Sequence[float], slower: float, at_gates: float, limit: float, errors: float
+        self, seen: Sequence[float], slower: float, in_tail: float, limit: float, errors: float
     ) -> Thresholds:
-        """The cuts for a canary that may be slower by the factor `slower`; `limit` in milliseconds.
+        """The cuts for a canary that may be slower by the factor `slower`, at the p99's gate by `in_tail`; `limit` in
+        milliseconds.
 
         `seen` are edges that may not have held an answer; `errors` is the share of answers that are infinitely slow.
         """
@@ -212,7 +213,7 @@ class Past(NamedTuple):
             self.at,
             tuple(cuts),
             tuple([_beyond(edges, cut * slower) for cut in cuts]),
-            (_beyond(edges, cuts[MEDIAN] * slower), _beyond(edges, cuts[TAIL] * at_gates)),
+            (_beyond(edges, cuts[MEDIAN] * slower), _beyond(edges, cuts[TAIL] * in_tail)),
             ceiling,
             q,
             min(0.98, over + errors),

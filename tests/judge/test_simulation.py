@@ -76,6 +76,15 @@ def test_a_good_canary_is_promoted_within_260_seconds() -> None:
     assert [weight for _, weight in played.moves] == [500, 1000, 2500, 5000, 10_000]
 
 
+def test_the_gates_hold_to_the_tolerance_of_latency() -> None:
+    """A canary that is slower by twice the tolerance is not promoted while the evidence for a rollback gathers; one
+    inside the tolerance loses no time."""
+    setting = Setting(duration=2400, onset=61)
+    assert not any(one.promoted for one in play_often(SERVICE, SCENARIOS["slower-20"], setting, 4, seed=1))
+    inside = play_often(SERVICE, SCENARIOS["slower-5"], Setting(duration=300), 2, seed=1)
+    assert all(one.promoted and one.at is not None and one.at <= 260 for one in inside)
+
+
 @pytest.mark.parametrize("name", ["no-traffic", "no-canary-traffic"])
 def test_without_traffic_nothing_is_decided(name: str) -> None:
     """Neither rolled back nor promoted."""
