@@ -43,6 +43,9 @@ latency is of the past, more so with every hour."""
 LEAST_MARGIN = 0.001
 USUAL_SERVER, USUAL_CLIENT, USUAL_MOST = 0.2, 0.3, 0.02
 """What a gate's margin has beside its level: these parts of stable's baseline, up to two points."""
+MOST_OF_PAUSE = 30.0
+"""The factor that a block counts for at most in favour of slowness. A server that pauses for a second makes every
+answer of that second slow: one event, not fifty. So no rollback for slowness rests on fewer than three blocks."""
 MOST_SHIFT = 0.2
 """Where more errors are allowed than this, they would drown the mean rank."""
 MOST_ALLOWED = 0.95
@@ -115,7 +118,7 @@ def settle_latency(policy: Policy, plan: Plan, after: Evidence, step: int, at: T
             allowed = min(0.9, 0.01 + errors + after.server.guess)
             null, targets = Null(0.0, allowed), [min(MOST_TARGET, allowed + more) for more, _ in LIMITS]
             gains = [e_value(bernoulli_bet(null, 0.0, p, 0.0), n_c, over, 0.0, 0.0) for p in targets]
-            _bet(plan, after, "latency_max", gains)
+            _bet_on_slowness(plan, after, "latency_max", gains)
     _recount(after, "latency", (n_c, *over_c, n_s, *over_s))
     if alone:
         return
@@ -218,7 +221,7 @@ def _bet_on_tail(
     r = 0.0 if alone else counts[0] / counts[2]
     odds = allowed / (1 - allowed)
     targets = [odds * times / (1 + odds * times) for times, _ in ODDS]
-    _bet(plan, after, name, [e_value(bernoulli_bet(null, q, p, r), *counts) for p in targets])
+    _bet_on_slowness(plan, after, name, [e_value(bernoulli_bet(null, q, p, r), *counts) for p in targets])
 
 
 def _bet_on_shift(
@@ -227,7 +230,11 @@ def _bet_on_shift(
     """The mean rank: Wilcoxon's test, in bins. Stable's is 1/2, wherever the bins are cut."""
     null = Null(1.0, SHIFT_MARGIN + errors)
     targets = [0.5 + null.margin + more for more, _ in SHIFTS]
-    _bet(plan, after, "latency", [score_e_value(null, 0.5, p, at.scores, bins_c, bins_s) for p in targets])
+    _bet_on_slowness(plan, after, "latency", [score_e_value(null, 0.5, p, at.scores, bins_c, bins_s) for p in targets])
+
+
+def _bet_on_slowness(plan: Plan, after: Evidence, name: str, gains: Sequence[float]) -> None:
+    _bet(plan, after, name, [gain if gain < MOST_OF_PAUSE else MOST_OF_PAUSE for gain in gains])
 
 
 def _bet(plan: Plan, after: Evidence, name: str, gains: Sequence[float]) -> None:

@@ -125,6 +125,15 @@ def _standstill(server: Server, moment: Moment) -> Server:
     return replace(server, median=server.median * 20) if 400 <= moment.t < 405 else server
 
 
+def _pausing(second: float) -> Behaviour:
+    """In that second of every minute half of the answers take 20 times as long, in every other second none."""
+
+    def behave(server: Server, moment: Moment) -> Server:
+        return replace(server, slow=0.5 if second <= moment.t % 60 < second + 1 else 0.0, slow_by=20.0)
+
+    return behave
+
+
 def _late(server: Server, moment: Moment) -> Server:
     return replace(server, errors=server.errors + 0.05) if moment.t >= 400 and moment.since >= 0 else server
 
@@ -140,6 +149,13 @@ SCENARIOS = {
         Scenario("waves", "both versions fail 8 % for 20 s of every minute", True, both=_waves),
         Scenario(
             "standstill", "everything takes 20 times as long for 5 s, in the bake by default", True, both=_standstill
+        ),
+        Scenario(
+            "pauses",
+            "each version pauses for half a second of every minute, not at the same time",
+            True,
+            _pausing(50),
+            _pausing(20),
         ),
         Scenario("stable-3", "both versions have 3 % errors", True, both=lambda s, _: replace(s, errors=0.03)),
         Scenario("heavy-tail", "both versions have a very long tail", True, both=lambda s, _: replace(s, sigma=1.6)),

@@ -85,6 +85,14 @@ def test_the_gates_hold_to_the_tolerance_of_latency() -> None:
     assert all(one.promoted and one.at is not None and one.at <= 260 for one in inside)
 
 
+@pytest.mark.parametrize("rps", [100.0, 1000.0])
+def test_a_pause_of_one_server_is_no_regression(rps: float) -> None:
+    """Versions that are alike, each with pauses of its own: a second of slow answers is one event, not fifty."""
+    played = list(play_often(SERVICE, SCENARIOS["pauses"], Setting(rps=rps, duration=900), 5, seed=1))
+    assert [one.rolled_back for one in played] == [False] * 5
+    assert all(one.promoted for one in played)
+
+
 @pytest.mark.parametrize("name", ["no-traffic", "no-canary-traffic"])
 def test_without_traffic_nothing_is_decided(name: str) -> None:
     """Neither rolled back nor promoted."""

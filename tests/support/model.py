@@ -58,6 +58,10 @@ class ModelServer:
         """Stop listening and cut every connection: further ones are refused."""
         if self._runner:
             runner, self._runner = self._runner, None
+            for site in list(runner.sites):
+                await site.stop()
+            for _ in range(3):  # what was accepted last becomes a connection within the next turns of the event loop
+                await asyncio.sleep(0)
             if runner.server:
                 for protocol in list(runner.server.connections):
                     if protocol.transport:
