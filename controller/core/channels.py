@@ -40,7 +40,7 @@ TAILS = {
     "latency_p75": (QUANTILES.index(0.75), 0.02),
     "latency_p90": (QUANTILES.index(0.90), 0.015),
     "latency_p95": (QUANTILES.index(0.95), 0.01),
-    "latency_p99": (QUANTILES.index(0.99), 0.004),
+    "latency_p99": (QUANTILES.index(0.99), 0.003),
 }
 """The quantiles that are channels of their own: each one's place in `QUANTILES`, and the share by which the canary may
 exceed it."""
@@ -68,12 +68,12 @@ _WEIGHTS = {
     "5xx": 0.54,
     "4xx": 0.08,
     "overdue": 0.03,
-    "latency": 0.12,
+    "latency": 0.10,
     "latency_p50": 0.01,
     "latency_p75": 0.02,
-    "latency_p90": 0.05,
+    "latency_p90": 0.03,
     "latency_p95": 0.05,
-    "latency_p99": 0.10,
+    "latency_p99": 0.14,
 }
 _LIMIT_WEIGHT = 0.15
 """What an absolute limit gets, if there is one."""
