@@ -43,7 +43,7 @@ latency is of the past, more so with every hour."""
 LEAST_MARGIN = 0.001
 USUAL_SERVER, USUAL_CLIENT, USUAL_MOST = 0.2, 0.3, 0.02
 """What a gate's margin has beside its level: these parts of stable's baseline, up to two points."""
-MOST_OF_PAUSE = 30.0
+MOST_OF_PAUSE = 20.0
 """The factor that a block counts for at most in favour of slowness. A server that pauses for a second makes every
 answer of that second slow: one event, not fifty. So no rollback for slowness rests on fewer than three blocks."""
 MOST_SHIFT = 0.2
