@@ -178,7 +178,6 @@ SCENARIOS = {
         Scenario("client-errors", "5 points more client errors (4xx) only", False, canary=changed(client_errors=0.05)),
         Scenario("outage", "every answer is an error, at once", False, canary=_outage),
         Scenario("hang", "accepts requests and never answers", False, canary=changed(hang=1.0)),
-        Scenario("slower-20", "20 % slower: twice the tolerance", False, canary=slower(1.2)),
         Scenario("slower-30", "30 % slower", False, canary=slower(1.3)),
         Scenario("tail-x2", "one answer in twenty takes twice stable's p99", False, canary=_slow_tail),
         Scenario("two-modes", "one answer in five takes 8 times as long", False, canary=_two_modes),

@@ -11,7 +11,7 @@ from controller.__main__ import main
 from controller.core.spec import Policy
 from controller.simulation.play import Played, Setting, play, play_often
 from controller.simulation.plot import bars
-from controller.simulation.scenarios import SCENARIOS, Moment
+from controller.simulation.scenarios import SCENARIOS, Moment, Scenario, slower
 from controller.simulation.summary import bad_over_all, summed_up
 from controller.simulation.traffic import TIMEOUT, Server, Side, binomial, poisson
 from tests.judge.driving import service_for
@@ -79,8 +79,8 @@ def test_a_good_canary_is_promoted_within_260_seconds() -> None:
 def test_the_gates_hold_to_the_tolerance_of_latency() -> None:
     """A canary that is slower by twice the tolerance is not promoted while the evidence for a rollback gathers; one
     inside the tolerance loses no time."""
-    setting = Setting(duration=2400, onset=61)
-    assert not any(one.promoted for one in play_often(SERVICE, SCENARIOS["slower-20"], setting, 4, seed=1))
+    setting, twice = Setting(duration=2400, onset=61), Scenario("twice", "20 % slower", False, canary=slower(1.2))
+    assert not any(one.promoted for one in play_often(SERVICE, twice, setting, 4, seed=1))
     inside = play_often(SERVICE, SCENARIOS["slower-5"], Setting(duration=300), 2, seed=1)
     assert all(one.promoted and one.at is not None and one.at <= 260 for one in inside)
 
