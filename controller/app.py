@@ -16,30 +16,31 @@ from controller import __version__
 from controller.admin import OPTIONS as ADMIN_OPTIONS
 from controller.admin.http import make_http
 from controller.admin.service import SERVICE_NAMES, add_admin
-from controller.clock import SystemClock
-from controller.collector import spare_collection
 from controller.console.pages import console_routes
-from controller.core.telemetry import Book
-from controller.core.view import View
-from controller.diary import WHO, Diary
-from controller.doors import COMMON_OPTIONS, Unstartable, server_open, site_open
-from controller.faults import arm, reach, read_faults
+from controller.core.model.store_errors import Unusable
+from controller.core.model.view import View
+from controller.core.traffic.book import Book
 from controller.hooks.gates import HookGates
 from controller.hooks.listener import Listener
-from controller.keeper import Keeper
-from controller.logs import configure_logs
-from controller.lookout import Lookout
-from controller.loop import Loop
-from controller.metrics import Metrics
-from controller.news import News
+from controller.monitoring.metrics import Metrics
 from controller.notify.cloud_events import Program
 from controller.notify.follow import Notifications
 from controller.notify.people import People
-from controller.operations import Operations
-from controller.outbound import open_session
-from controller.ports import Audience, Unusable
-from controller.pulse import feel_the_store
-from controller.recorder import Recorder
+from controller.ports.audience import Audience
+from controller.process.clock import SystemClock
+from controller.process.fault_points import arm, reach, read_faults
+from controller.process.gc_tuning import spare_collection
+from controller.process.http_client import open_session
+from controller.process.logs import configure_logs
+from controller.process.servers import COMMON_OPTIONS, Unstartable, server_open, site_open
+from controller.runtime.cycle import Loop
+from controller.runtime.ledger_writer import WHO, Diary
+from controller.runtime.operations import Operations
+from controller.runtime.proxy_events import News
+from controller.runtime.recorder import Recorder
+from controller.runtime.session_saver import Keeper
+from controller.runtime.store_probe import feel_the_store
+from controller.runtime.ticker import Lookout
 from controller.settings import Settings
 from controller.store.sqlite import SqliteStore
 from controller.telemetry.envoy_metrics import EnvoyMetrics

@@ -17,13 +17,13 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints, Valida
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from controller.core.channels import ALTERNATIVES_OF
-from controller.core.errors import Violation, invalid
-from controller.core.spec import NAME, Seconds
-from controller.faults import read_faults
+from controller.core.base.errors import Violation, invalid
+from controller.core.base.value import NAME, Seconds
+from controller.core.judge.channels import ALTERNATIVES_OF
 from controller.hooks.hook import Hook
 from controller.notify.target import Target
-from controller.outbound import Url
+from controller.process.fault_points import read_faults
+from controller.process.http_client import Url
 from controller.telemetry.metric import Metric
 from controller.xds.limits import Limits
 

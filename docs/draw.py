@@ -4,8 +4,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from controller.core.guard import STOPS, Act, Mode
-from controller.core.rollout import BACK, RUNNING, TRANSITIONS, Event, Phase
+from controller.core.model.freeze import STOPS, Act, Mode
+from controller.core.model.rollout import BACK, RUNNING, TRANSITIONS, Event, Phase
 
 PAGE = Path(__file__).with_name("rollouts.md")
 

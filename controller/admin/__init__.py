@@ -3,7 +3,7 @@
 They translate to `Operations` and back, and decide nothing.
 """
 
-from controller.core.yamltree import MAX_BYTES
+from controller.core.servicefile.yaml_tree import MAX_BYTES
 
 MAX_METADATA = 8 * 1024
 """Bytes of a call's metadata."""

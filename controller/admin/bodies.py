@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from controller.core.errors import Violation, invalid
-from controller.core.yamltree import shown
+from controller.core.base.errors import Violation, invalid
+from controller.core.servicefile.yaml_tree import shown
 
 
 def read_body(data: bytes, known: set[str]) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from controller.admin.refusals import Status, status_of
 from controller.admin.requests import caller, peer_host, user_of
-from controller.core.errors import Code, Refusal
+from controller.core.base.errors import Code, Refusal
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handlers: TypeAlias = "grpc.GenericRpcHandler[Any, Any]"

@@ -6,18 +6,18 @@ from typing import Any
 from controller.admin.looks import Looks
 from controller.admin.messages import event_message, reason_message
 from controller.admin.requests import after_of
-from controller.core.decision import Kind
-from controller.core.errors import Code, Refusal
-from controller.core.latency import EDGES_MS, bucket_of
-from controller.core.readings import Counted, Gauged, Reading, Unread
-from controller.core.record import Record
-from controller.core.recording import Recording
-from controller.core.trace import Point
-from controller.core.verdict import Sample
-from controller.core.view import LedgerLine
-from controller.operations import Operations, find
+from controller.core.base.errors import Code, Refusal
+from controller.core.control.decision import Kind
+from controller.core.history.evidence_trace import Point
+from controller.core.history.recording import Recording
+from controller.core.history.window_record import Record
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.traffic.latency_buckets import EDGES_MS, bucket_of
+from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
+from controller.core.traffic.window import Sample
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Recordings
+from controller.ports.recordings import Recordings
+from controller.runtime.operations import Operations, find
 
 PAGE = 1000
 """Lines of the ledger read at once."""

@@ -19,11 +19,12 @@ from prometheus_client.exposition import choose_encoder
 from controller.admin.bodies import read_body
 from controller.admin.looks import Looks
 from controller.admin.requests import Wrong, caller, scopes_of, ttl_of, user_of
-from controller.core.asked import freeze_violations, unfreeze_violations
-from controller.core.errors import Code, Refusal, Violation, invalid
-from controller.core.guard import ALL, Freeze
-from controller.operations import Operations
-from controller.ports import Fleet, Observatory
+from controller.core.base.errors import Code, Refusal, Violation, invalid
+from controller.core.control.request_rules import freeze_violations, unfreeze_violations
+from controller.core.model.freeze import ALL, Freeze
+from controller.ports.fleet import Fleet
+from controller.ports.observatory import Observatory
+from controller.runtime.operations import Operations
 
 MAX_BODY = 64 * 1024
 """Bytes of a request's body. The longest reason and the longest name fit sixty times."""

@@ -1,11 +1,13 @@
 """What the doors show of a service: what is stored, and beside it what is known only here and now."""
 
 from controller.admin.messages import rollout_message, service_message
-from controller.core.errors import Refusal
-from controller.core.view import ServiceState, View
-from controller.operations import Operations
+from controller.core.base.errors import Refusal
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Fleet, Observatory
+from controller.ports.fleet import Fleet
+from controller.ports.observatory import Observatory
+from controller.runtime.operations import Operations
 
 
 class Looks:

@@ -2,14 +2,17 @@
 
 import json
 
-from controller.core.decision import Sync
-from controller.core.guard import Freeze
-from controller.core.rollout import Phase, Rollout
-from controller.core.telemetry import Traffic
-from controller.core.verdict import Outcome, Reason
-from controller.core.view import LedgerLine, ServiceState, View
+from controller.core.control.sync import Sync
+from controller.core.judge.verdict import Outcome, Reason
+from controller.core.model.freeze import Freeze
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.rollout import Phase, Rollout
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
+from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Live, ProxyStatus
+from controller.ports.fleet import ProxyStatus
+from controller.ports.observatory import Live
 
 
 def service_message(

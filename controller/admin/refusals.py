@@ -9,8 +9,8 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from controller.core.errors import Code, Refusal, Violation
-from controller.core.units import counted
+from controller.core.base.errors import Code, Refusal, Violation
+from controller.core.base.units import counted
 
 DOMAIN = "haldane"
 """The domain of every ErrorInfo."""

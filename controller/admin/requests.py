@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 from urllib.parse import unquote
 
-from controller.core.errors import Refusal, Violation, invalid
-from controller.core.guard import ALL, Mode
-from controller.core.units import parse_duration
+from controller.core.base.errors import Refusal, Violation, invalid
+from controller.core.base.units import parse_duration
+from controller.core.model.freeze import ALL, Mode
 
 USER = "haldane-user"
 """The metadata key (the HTTP header) in which a client names its user."""

@@ -10,12 +10,14 @@ from controller.admin.looks import Looks
 from controller.admin.messages import event_message, freeze_message, proxy_message
 from controller.admin.requests import Wrong, after_of, mode_of, scopes_of, ttl_of
 from controller.admin.watches import Watches
-from controller.core.asked import freeze_violations, unfreeze_violations
-from controller.core.commands import Command, Verb
-from controller.core.guard import ALL, Mode
-from controller.operations import Operations, find
+from controller.core.control.commands import Command, Verb
+from controller.core.control.request_rules import freeze_violations, unfreeze_violations
+from controller.core.model.freeze import ALL, Mode
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Fleet, Observatory, Recordings
+from controller.ports.fleet import Fleet
+from controller.ports.observatory import Observatory
+from controller.ports.recordings import Recordings
+from controller.runtime.operations import Operations, find
 
 SERVICES = pb.DESCRIPTOR.services_by_name
 SERVICE_NAMES = tuple(service.full_name for service in SERVICES.values())

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 
-from controller.core.errors import Code, Refusal
-from controller.ports import Observatory
+from controller.core.base.errors import Code, Refusal
+from controller.ports.observatory import Observatory
 
 MAX_WATCHES = 256
 """Open at once. Each costs a message at every look; people and scripts need a handful."""

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import yaml
 
-from controller.core.latency import EDGES_MS
-from controller.core.spec import NAME
+from controller.core.base.value import NAME
+from controller.core.traffic.latency_buckets import EDGES_MS
 
 NODE = r"[\x21-\x7e]{1,256}"
 """What a node id looks like: printable, without spaces."""

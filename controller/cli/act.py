@@ -6,7 +6,7 @@ from controller.cli.client import Client
 from controller.cli.invocation import Invocation, act_options
 from controller.cli.output import plain, print_json
 from controller.cli.words import rollout_line
-from controller.core.units import parse_share, to_parts
+from controller.core.base.units import parse_share, to_parts
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 

@@ -14,13 +14,13 @@ from controller.cli.invocation import Invocation, client_options
 from controller.cli.judge import declared
 from controller.cli.output import plain, print_json
 from controller.cli.words import clean, clock, event_line, span
-from controller.core.backtest import Backtest, Turn, judge_again
-from controller.core.decision import Kind
-from controller.core.latency import EDGES_MS, UPPER, listed
-from controller.core.readings import Counted, Gauged, Reading, Unread
-from controller.core.record import Record
-from controller.core.units import counted, format_parts
-from controller.core.verdict import Sample
+from controller.core.base.units import counted, format_parts
+from controller.core.control.decision import Kind
+from controller.core.history.backtest import Backtest, Turn, judge_again
+from controller.core.history.window_record import Record
+from controller.core.traffic.latency_buckets import EDGES_MS, UPPER, listed
+from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
+from controller.core.traffic.window import Sample
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 REAL = ("rollback", "promoted", "rollback_suppressed", "rollback_into_void")

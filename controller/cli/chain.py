@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterable
 
-from controller.core.ledger import Chain, verify
-from controller.core.view import Entry, LedgerLine
+from controller.core.model.ledger_chain import Chain, verify
+from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 

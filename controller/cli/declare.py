@@ -22,7 +22,9 @@ _OF_THE_REQUEST = ("reason", "request_id")
 @click.pass_obj
 def lint(call: Invocation, path: str) -> None:
     """Check a service file without a controller: every violation with its line."""
-    from controller.core.specfile import read_service  # pydantic and YAML, which only this command needs
+    from controller.core.servicefile.service_file import (
+        read_service,  # pydantic and YAML, which only this command needs
+    )
 
     linted = read_service(text_of(path))
     if linted.service is None:

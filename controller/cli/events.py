@@ -12,7 +12,7 @@ from controller.cli.feed import Feed, Lost
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json
 from controller.cli.words import event_line
-from controller.core.units import counted
+from controller.core.base.units import counted
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 PAGE = 1000

@@ -12,7 +12,7 @@ from rich.text import Text
 from controller.cli.figures import NAME, clipped, figure
 from controller.cli.screen import ENDED
 from controller.cli.words import awaited, clean, clock, event_line, freeze_line, span
-from controller.core.units import format_parts
+from controller.core.base.units import format_parts
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 CELLS = 30

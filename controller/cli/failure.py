@@ -5,7 +5,7 @@ from enum import IntEnum
 
 import click
 
-from controller.core.errors import Violation
+from controller.core.base.errors import Violation
 
 
 class Exit(IntEnum):

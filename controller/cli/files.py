@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from controller.cli.failure import Exit, Failure
-from controller.core.errors import Violation
+from controller.core.base.errors import Violation
 
 MOST = 1 << 20
 """Bytes that are read: more than any service file may have, so that one that never ends is refused, not read."""

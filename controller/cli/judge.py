@@ -11,8 +11,8 @@ import click
 from controller.cli.failure import Exit, Failure
 from controller.cli.files import not_valid, text_of
 from controller.cli.invocation import output_option
-from controller.core.spec import Service
-from controller.core.specfile import read_service
+from controller.core.model.service import Service
+from controller.core.servicefile.service_file import read_service
 from controller.simulation.reports import MAX_LINE, BadReport, Report, read_report, write_look
 from controller.simulation.trial import Trial
 

@@ -9,7 +9,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from controller.cli.failure import Exit, Failure
 from controller.cli.words import clean
-from controller.core.errors import Code, Violation
+from controller.core.base.errors import Code, Violation
 
 _EXITS = {
     grpc.StatusCode.INVALID_ARGUMENT: Exit.USAGE,

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from controller.cli.figures import NAME, bar_of, clipped, count, figure, millis, rate, share
 from controller.cli.words import NONE, awaited, clean, clock, moved, scope, span, synced
-from controller.core.units import format_parts
+from controller.core.base.units import format_parts
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 LEDGER_LINES = 6

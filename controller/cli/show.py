@@ -9,7 +9,7 @@ from controller.cli.client import Client
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json, print_table, service_document
 from controller.cli.words import NONE, awaited, clean, clock, conditions, freeze_line, scope, span, synced, weights
-from controller.core.units import format_parts
+from controller.core.base.units import format_parts
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 

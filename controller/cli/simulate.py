@@ -9,8 +9,8 @@ from controller.cli.failure import Exit, Failure
 from controller.cli.invocation import Invocation, output_option
 from controller.cli.judge import declared, tell_left_out
 from controller.cli.output import print_json, print_table
-from controller.core.spec import Service
-from controller.core.units import format_duration, format_parts, parse_duration, parse_share, to_parts
+from controller.core.base.units import format_duration, format_parts, parse_duration, parse_share, to_parts
+from controller.core.model.service import Service
 from controller.simulation.play import Played, Setting, play_often
 from controller.simulation.plot import WIDTH, course
 from controller.simulation.scenarios import SCENARIOS, Scenario, described

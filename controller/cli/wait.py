@@ -10,8 +10,8 @@ from controller.cli.feed import Feed
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json
 from controller.cli.words import clean, rollout_line
-from controller.core.rollout import RUNNING, Phase
-from controller.core.units import format_duration, parse_duration
+from controller.core.base.units import format_duration, parse_duration
+from controller.core.model.rollout import RUNNING, Phase
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 _PATHS = (

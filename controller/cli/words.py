@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from controller.core.units import format_parts
+from controller.core.base.units import format_parts
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 NONE = "-"

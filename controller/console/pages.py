@@ -12,8 +12,9 @@ from typing import Any
 from aiohttp import web
 
 from controller.console.state import Tail, page_state
-from controller.operations import Operations
-from controller.ports import Fleet, Observatory
+from controller.ports.fleet import Fleet
+from controller.ports.observatory import Observatory
+from controller.runtime.operations import Operations
 
 ASSETS = {
     "console.css": "text/css",

@@ -6,12 +6,15 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
-from controller.core.errors import Refusal
-from controller.core.guard import Freeze
-from controller.core.telemetry import Traffic
-from controller.core.view import LedgerLine, ServiceState, View
-from controller.operations import Operations
-from controller.ports import Fleet, Live, Observatory, ProxyStatus
+from controller.core.base.errors import Refusal
+from controller.core.model.freeze import Freeze
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
+from controller.core.traffic.reports import Traffic
+from controller.ports.fleet import Fleet, ProxyStatus
+from controller.ports.observatory import Live, Observatory
+from controller.runtime.operations import Operations
 
 TAIL = 30
 """Lines of the ledger on the page."""

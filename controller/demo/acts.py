@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.core.units import PARTS, counted, format_parts
+from controller.core.base.units import PARTS, counted, format_parts
 from controller.demo.doors import haldane, monotonic_of
 from controller.demo.findings import SETTLED, Harm, Period, Share, harm, share
 from controller.demo.models import Fault

@@ -17,7 +17,7 @@ from rich.text import Text
 from controller.cli.figures import figure
 from controller.cli.screen import screen as rollout_screen
 from controller.cli.words import NONE, clean, event_line, synced
-from controller.core.units import counted, format_parts
+from controller.core.base.units import counted, format_parts
 from controller.demo.acts import Play
 from controller.demo.load import NOBODY, Flow
 from controller.demo.processes import Children

@@ -19,7 +19,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from controller.core.routing import cluster_parts
+from controller.core.model.cluster_names import cluster_parts
 from controller.demo.processes import surroundings
 
 Answer = TypeVar("Answer", bound=Message)

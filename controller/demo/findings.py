@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from controller.core.units import PARTS
+from controller.core.base.units import PARTS
 from controller.demo.doors import Served
 from controller.demo.load import Answer
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from controller.core.rollout import Phase
-from controller.core.verdict import Verdict
-from controller.core.view import LedgerLine, ServiceState
+from controller.core.judge.verdict import Verdict
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.rollout import Phase
+from controller.core.model.state import ServiceState
 from controller.hooks.hook import Hook, HookType
 
 CONTENT_TYPE = "application/json"

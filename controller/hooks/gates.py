@@ -14,15 +14,15 @@ from typing import Protocol
 import aiohttp
 import structlog
 
-from controller.core.decision import Decision, Kind
-from controller.core.rollout import JUDGED, Rollout
-from controller.core.units import PARTS, format_duration
-from controller.core.verdict import Reason, Verdict
-from controller.core.view import ServiceState
+from controller.core.base.units import PARTS, format_duration
+from controller.core.control.decision import Decision, Kind
+from controller.core.judge.verdict import Reason, Verdict
+from controller.core.model.rollout import JUDGED, Rollout
+from controller.core.model.state import ServiceState
 from controller.hooks.body import CONTENT_TYPE, question
 from controller.hooks.hook import Hook, HookType
-from controller.outbound import Unanswered, post
-from controller.ports import Clock
+from controller.ports.clock import Clock
+from controller.process.http_client import Unanswered, post
 
 RETRY_PAUSE = 1.0
 """Seconds between two tries of one question."""

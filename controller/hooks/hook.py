@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from controller.core.spec import Seconds
-from controller.outbound import Receiver
+from controller.core.base.value import Seconds
+from controller.process.http_client import Receiver
 
 
 class HookType(StrEnum):

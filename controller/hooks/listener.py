@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 import aiohttp
 
-from controller.core.guard import ALL
-from controller.core.severity import Severity, severity_of
-from controller.core.view import LedgerLine, ServiceState, View
+from controller.core.model.freeze import ALL
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.severity import Severity, severity_of
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
 from controller.hooks.body import CONTENT_TYPE, report
 from controller.hooks.hook import Hook, HookType
-from controller.outbound import Unanswered, post
-from controller.ports import Clock, Undelivered
+from controller.ports.audience import Undelivered
+from controller.ports.clock import Clock
+from controller.process.http_client import Unanswered, post
 
 ENDS = frozenset({"promoted", "rolled_back"})
 """The kinds of ledger lines that end a rollout."""

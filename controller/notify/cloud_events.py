@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 import aiohttp
 from pydantic import JsonValue
 
-from controller.core.severity import severity_of
-from controller.core.view import LedgerLine
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.severity import severity_of
 from controller.notify.target import Target
-from controller.outbound import Unanswered, post
-from controller.ports import Clock, Undelivered
+from controller.ports.audience import Undelivered
+from controller.ports.clock import Clock
+from controller.process.http_client import Unanswered, post
 
 CONTENT_TYPE = "application/cloudevents+json"
 

@@ -14,10 +14,15 @@ from typing import Protocol
 
 import structlog
 
-from controller.core.severity import SKIPPED
-from controller.core.units import counted
-from controller.core.view import Entry, LedgerLine
-from controller.ports import Audience, Clock, Cursors, Observatory, Store, StoreError, Undelivered
+from controller.core.base.units import counted
+from controller.core.model.ledger_line import Entry, LedgerLine
+from controller.core.model.severity import SKIPPED
+from controller.core.model.store_errors import StoreError
+from controller.ports.audience import Audience, Undelivered
+from controller.ports.clock import Clock
+from controller.ports.cursors import Cursors
+from controller.ports.observatory import Observatory
+from controller.ports.store import Store
 
 PAGE = 500
 """Lines read at once."""

@@ -11,13 +11,13 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from controller.core.guard import ALL
-from controller.core.severity import severity_of
-from controller.core.spec import Value
-from controller.core.units import counted, format_parts
-from controller.core.view import Entry, LedgerLine
+from controller.core.base.units import counted, format_parts
+from controller.core.base.value import Value
+from controller.core.model.freeze import ALL
+from controller.core.model.ledger_line import Entry, LedgerLine
+from controller.core.model.severity import severity_of
 from controller.notify.target import Target
-from controller.ports import Undelivered
+from controller.ports.audience import Undelivered
 
 SHOWN = 10
 """Lines of a message; a flood is summed up."""

@@ -5,11 +5,11 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from controller.core.guard import ALL
-from controller.core.severity import SEVERITY, Severity, severity_of
-from controller.core.spec import Seconds, Value
-from controller.core.view import LedgerLine
-from controller.outbound import Receiver, SecretFile, Url
+from controller.core.base.value import Seconds, Value
+from controller.core.model.freeze import ALL
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.severity import SEVERITY, Severity, severity_of
+from controller.process.http_client import Receiver, SecretFile, Url
 
 
 def _severity(value: object) -> object:

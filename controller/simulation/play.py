@@ -5,10 +5,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from controller.core.latency import bucket_of
-from controller.core.rollout import Phase
-from controller.core.spec import Service
-from controller.core.units import PARTS
+from controller.core.base.units import PARTS
+from controller.core.model.rollout import Phase
+from controller.core.model.service import Service
+from controller.core.traffic.latency_buckets import bucket_of
 from controller.simulation.scenarios import Moment, Scenario
 from controller.simulation.traffic import Server, Side, binomial, poisson
 from controller.simulation.trial import Trial

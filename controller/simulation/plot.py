@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from controller.core.units import format_duration
+from controller.core.base.units import format_duration
 from controller.simulation.summary import Summary
 
 _BARS = " ▁▂▃▄▅▆▇█"

@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import compress
 from typing import Any
 
-from controller.core.verdict import Sample
+from controller.core.traffic.window import Sample
 from controller.simulation.trial import Look
 
 MAX_LINE = 1 << 20

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, geometric_mean
 from typing import Any
 
-from controller.core.units import PARTS
+from controller.core.base.units import PARTS
 from controller.simulation.play import Played
 from controller.simulation.scenarios import Scenario
 

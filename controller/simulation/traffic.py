@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from statistics import NormalDist
 
-from controller.core.latency import BUCKETS, EDGES_MS, UPPER, bucket_of, listed
-from controller.core.verdict import Sample
+from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, UPPER, bucket_of, listed
+from controller.core.traffic.window import Sample
 
 TIMEOUT = 15.0
 """Seconds after which a proxy answers 504 for a server that does not (Envoy's default)."""

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 
-from controller.core.commands import Command, Verb, obey
-from controller.core.custom import without_custom
-from controller.core.decision import Decision, Kind
-from controller.core.rollout import Rollout
-from controller.core.session import Session, Surroundings, entered, tick
-from controller.core.spec import Service
-from controller.core.verdict import Sample, Verdict, Window
-from controller.core.view import ServiceState
+from controller.core.control.commands import Command, Verb, obey
+from controller.core.control.decision import Decision, Kind
+from controller.core.control.tick import Session, Surroundings, entered, tick
+from controller.core.judge.custom.custom import without_custom
+from controller.core.judge.verdict import Verdict
+from controller.core.model.rollout import Rollout
+from controller.core.model.service import Service
+from controller.core.model.state import ServiceState
+from controller.core.traffic.window import Sample, Window
 
 WORDS = {Kind.ADVANCED: "advance", Kind.ROLLBACK: "rollback", Kind.PROMOTING: "promote"}
 """What a decision is called by `haldane judge`; everything else holds the weight."""

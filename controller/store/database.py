@@ -4,9 +4,11 @@ import sqlite3
 from pathlib import Path
 from typing import Self
 
-from controller.core.view import Change, LedgerLine
-from controller.faults import reach
-from controller.ports import Applied, StoreLost, Unusable
+from controller.core.model.applied import Applied
+from controller.core.model.change import Change
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.store_errors import StoreLost, Unusable
+from controller.process.fault_points import reach
 from controller.store import rules, tables
 from controller.store.ledger import Past, Row
 from controller.store.opening import RESTORE, connect

@@ -9,10 +9,12 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from controller.core.guard import Freeze
-from controller.core.ledger import Chain
-from controller.core.spec import Value
-from controller.core.view import LedgerLine, ServiceState, View
+from controller.core.base.value import Value
+from controller.core.model.freeze import Freeze
+from controller.core.model.ledger_chain import Chain
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
 from controller.store import rules
 from controller.store.records import Effect, canonical, digest, read, write
 

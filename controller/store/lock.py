@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Self
 
-from controller.ports import Unusable
+from controller.core.model.store_errors import Unusable
 
 
 class FileLock:

@@ -3,8 +3,12 @@
 import uuid
 from collections.abc import AsyncIterator
 
-from controller.core.view import Change, LedgerLine, View
-from controller.ports import Applied, Clock, Term
+from controller.core.model.applied import Applied
+from controller.core.model.change import Change
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.view import View
+from controller.ports.clock import Clock
+from controller.ports.store import Term
 from controller.store import rules
 from controller.store.newest import Newest
 from controller.store.records import digest, write

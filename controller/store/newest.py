@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from controller.core.view import View
-from controller.ports import StoreLost
+from controller.core.model.store_errors import StoreLost
+from controller.core.model.view import View
 
 CLOSED = "the store was closed"
 

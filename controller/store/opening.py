@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from controller.ports import Unusable
+from controller.core.model.store_errors import Unusable
 from controller.store.schema import prepare, read_schema
 
 BUSY = 2.0

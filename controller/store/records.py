@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from pydantic import JsonValue, ValidationError
 
-from controller.core.guard import Freeze, Mode
-from controller.core.spec import Value
-from controller.core.view import SCHEMA, ServiceState
+from controller.core.base.value import Value
+from controller.core.model.freeze import Freeze, Mode
+from controller.core.model.state import SCHEMA, ServiceState
 
 Json = dict[str, JsonValue]
 Upgrade = Callable[[Json], Json]

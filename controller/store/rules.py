@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 
-from controller.core.guard import ALL, Freeze, blocking, told_freeze
-from controller.core.view import Change, ServiceState, View
-from controller.ports import Applied, Conflict, Frozen, ReusedId
+from controller.core.model.applied import Applied
+from controller.core.model.change import Change
+from controller.core.model.freeze import ALL, Freeze, blocking, told_freeze
+from controller.core.model.state import ServiceState
+from controller.core.model.store_errors import Conflict, Frozen, ReusedId
+from controller.core.model.view import View
 from controller.store.records import Effect
 
 MAX_SESSION = 1_048_576

@@ -4,7 +4,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Mapping
 
-from controller.ports import Unusable
+from controller.core.model.store_errors import Unusable
 
 APPLICATION = 0x48414C44
 """SQLite's application_id of our files: HALD."""

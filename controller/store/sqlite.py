@@ -9,9 +9,14 @@ from typing import ParamSpec, Self, TypeVar
 
 import structlog
 
-from controller.core.guard import Act
-from controller.core.view import Change, LedgerLine, View
-from controller.ports import Applied, Clock, StoreLost, Term, Unusable
+from controller.core.model.applied import Applied
+from controller.core.model.change import Change
+from controller.core.model.freeze import Act
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.store_errors import StoreLost, Unusable
+from controller.core.model.view import View
+from controller.ports.clock import Clock
+from controller.ports.store import Term
 from controller.store.database import Database
 from controller.store.lock import FileLock
 from controller.store.newest import CLOSED, Newest

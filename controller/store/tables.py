@@ -6,10 +6,13 @@ import sqlite3
 import structlog
 from pydantic import ValidationError
 
-from controller.core.guard import Freeze
-from controller.core.view import Change, LedgerLine, ServiceState, View
-from controller.faults import reach
-from controller.ports import Applied
+from controller.core.model.applied import Applied
+from controller.core.model.change import Change
+from controller.core.model.freeze import Freeze
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
+from controller.process.fault_points import reach
 from controller.store import rules
 from controller.store.ledger import Past, Row
 from controller.store.records import Effect, Unreadable, digest, read_freeze, read_state, write

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from controller.ports import NotWritten, StoreLost
+from controller.core.model.store_errors import NotWritten, StoreLost
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from controller.ports import NotWritten, StoreLost
+from controller.core.model.store_errors import NotWritten, StoreLost
 
 T = TypeVar("T")
 

@@ -4,9 +4,10 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from controller.core.guard import Act
-from controller.core.ledger import TRIMMED
-from controller.core.view import Change, Entry
+from controller.core.model.change import Change
+from controller.core.model.freeze import Act
+from controller.core.model.ledger_chain import TRIMMED
+from controller.core.model.ledger_line import Entry
 from controller.store.ledger import Past, Row, export, replay
 
 

@@ -11,12 +11,13 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from controller.core.latency import BUCKETS, bucket_of
-from controller.core.routing import stats_name
-from controller.core.telemetry import Book, Metered, Tally
-from controller.core.units import counted
+from controller.core.base.units import counted
+from controller.core.model.cluster_names import stats_name
+from controller.core.traffic.book import Book
+from controller.core.traffic.latency_buckets import BUCKETS, bucket_of
+from controller.core.traffic.reports import Metered, Tally
 from controller.pb.haldane.wire.v1.metrics_pb2 import Bucket, Histogram, Metric, MetricFamily, StreamMetricsMessage
-from controller.ports import Clock
+from controller.ports.clock import Clock
 from controller.telemetry.streams import Refused, Roster, Stream, checked_count, checked_node
 
 SERVICE = "envoy.service.metrics.v3.MetricsService"

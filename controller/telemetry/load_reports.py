@@ -12,11 +12,12 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
-from controller.core.spec import Service
-from controller.core.telemetry import IDLE, Book, Load
-from controller.core.view import View
+from controller.core.model.service import Service
+from controller.core.model.view import View
+from controller.core.traffic.book import Book
+from controller.core.traffic.reports import IDLE, Load
 from controller.pb.haldane.wire.v1.load_stats_pb2 import ClusterStats, LoadStatsRequest, LoadStatsResponse
-from controller.ports import Clock
+from controller.ports.clock import Clock
 from controller.telemetry.streams import Refused, Roster, Stream, checked_count, checked_node
 
 SERVICE = "envoy.service.load_stats.v3.LoadReportingService"

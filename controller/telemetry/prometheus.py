@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 import aiohttp
 import structlog
 
-from controller.core.readings import Counted, Gauged, Reading, Unread, joined
-from controller.core.rollout import JUDGED, Rollout
-from controller.core.units import PARTS
-from controller.core.view import ServiceState, View
-from controller.ports import Clock
+from controller.core.base.units import PARTS
+from controller.core.model.rollout import JUDGED, Rollout
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
+from controller.core.traffic.readings import Counted, Gauged, Reading, Unread, joined
+from controller.ports.clock import Clock
 from controller.telemetry.counters import Counters, Gain, gained
 from controller.telemetry.metric import Metric, filled
 

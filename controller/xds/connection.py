@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 import grpc
 
-from controller.core.units import counted
-from controller.ports import Clock
+from controller.core.base.units import counted
+from controller.ports.clock import Clock
 from controller.xds.bucket import Bucket
 from controller.xds.lanes import Lane, Stream
 from controller.xds.limits import Limits

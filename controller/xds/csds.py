@@ -7,7 +7,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from controller.pb.haldane.wire.v1 import client_status_pb2 as pb
-from controller.ports import ProxyStatus, TypeStatus
+from controller.ports.fleet import ProxyStatus, TypeStatus
 
 SERVICE = "envoy.service.status.v3.ClientStatusDiscoveryService"
 

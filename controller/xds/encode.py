@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from controller.core.routing import Cluster, Routing, Served, VirtualHost
+from controller.core.routing.routing import Cluster, Routing, Served, VirtualHost
 from controller.xds import resources
 from controller.xds.snapshot import (
     CDS,

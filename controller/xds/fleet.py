@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from controller.core.decision import Sync
-from controller.ports import ProxyStatus, Refused, TypeStatus, Wait
+from controller.core.control.sync import Sync
+from controller.ports.fleet import ProxyStatus, Refused, TypeStatus, Wait
 from controller.xds.gates import in_place
 from controller.xds.lanes import Lane, Stream
 from controller.xds.snapshot import CDS, EMPTY, ORDER, RDS, Snapshot

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from controller.core.spec import Seconds, Value
+from controller.core.base.value import Seconds, Value
 
 MIB = 1024 * 1024
 

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import TypeVar
 
-from controller.ports import Refused
+from controller.ports.fleet import Refused
 
 K = TypeVar("K")
 V = TypeVar("V")

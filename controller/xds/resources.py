@@ -7,10 +7,10 @@ from envoy_data_plane.envoy.config.cluster.v3 import ClusterDiscoveryType
 from google.protobuf.any_pb2 import Any
 from google.protobuf.wrappers_pb2 import UInt32Value
 
-from controller.core import routing
-from controller.core.memo import by_identity
-from controller.core.routing import cluster_parts, stats_name
-from controller.core.spec import Endpoint, Listen
+from controller.core.base.identity_cache import by_identity
+from controller.core.model.cluster_names import cluster_parts, stats_name
+from controller.core.model.service import Endpoint, Listen
+from controller.core.routing import routing
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
 from controller.xds import shapes
 from controller.xds.snapshot import PREFIX

@@ -7,10 +7,11 @@ from typing import Any
 import grpc
 import structlog
 
-from controller.core.decision import Sync
-from controller.core.units import counted
-from controller.core.view import View
-from controller.ports import Clock, ProxyStatus, Refused
+from controller.core.base.units import counted
+from controller.core.control.sync import Sync
+from controller.core.model.view import View
+from controller.ports.clock import Clock
+from controller.ports.fleet import ProxyStatus, Refused
 from controller.xds import fleet
 from controller.xds.connection import Connection, Context, Newest
 from controller.xds.csds import csds_handler

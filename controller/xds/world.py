@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from controller.core.routing import RoutingError, Served, fleets, join, servable, serve
-from controller.core.view import ServiceState, View
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
+from controller.core.routing.placement import servable
+from controller.core.routing.routing import Served, fleets, join, serve
+from controller.core.routing.weighted_route import RoutingError
 from controller.xds.encode import Cache, Encoder
 from controller.xds.snapshot import Snapshot
 

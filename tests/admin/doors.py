@@ -17,14 +17,20 @@ from controller.admin.http import make_http
 from controller.admin.service import add_admin
 from controller.admin.watches import Watches
 from controller.console.pages import console_routes
-from controller.core.decision import Sync
-from controller.core.guard import Act
-from controller.core.rollout import Event
-from controller.core.view import Change, Entry, LedgerLine, View
-from controller.operations import Operations
+from controller.core.control.sync import Sync
+from controller.core.model.applied import Applied
+from controller.core.model.change import Change
+from controller.core.model.freeze import Act
+from controller.core.model.ledger_line import Entry, LedgerLine
+from controller.core.model.rollout import Event
+from controller.core.model.store_errors import StoreLost
+from controller.core.model.view import View
 from controller.pb.haldane.admin.v1 import admin_pb2_grpc
-from controller.ports import Applied, Live, ProxyStatus, Store, StoreLost
-from controller.recorder import Recorder
+from controller.ports.fleet import ProxyStatus
+from controller.ports.observatory import Live
+from controller.ports.store import Store
+from controller.runtime.operations import Operations
+from controller.runtime.recorder import Recorder
 from controller.store.memory import MemoryStore
 from tests.store.values import ToldClock, change
 

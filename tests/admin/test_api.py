@@ -3,12 +3,13 @@
 import json
 from dataclasses import replace
 
-from controller.core.changes import fingerprint_of
-from controller.core.decision import Sync
-from controller.core.telemetry import Traffic
-from controller.core.verdict import Outcome, Reason, Verdict
+from controller.core.control.changes import fingerprint_of
+from controller.core.control.sync import Sync
+from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Live, ProxyStatus, TypeStatus
+from controller.ports.fleet import ProxyStatus, TypeStatus
+from controller.ports.observatory import Live
 from tests.admin.doors import Doors, refused, service_file
 
 ALICE = (("haldane-user", "alice"),)

@@ -6,12 +6,13 @@ from importlib.resources import files
 
 from controller.console.pages import ASSETS
 from controller.console.state import TAIL
-from controller.core.decision import Sync
-from controller.core.telemetry import Traffic
-from controller.core.verdict import Outcome, Reason, Verdict
-from controller.core.view import Entry
+from controller.core.control.sync import Sync
+from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.model.ledger_line import Entry
+from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Live, ProxyStatus, TypeStatus
+from controller.ports.fleet import ProxyStatus, TypeStatus
+from controller.ports.observatory import Live
 from tests.admin.doors import Doors
 
 MARKUP = "<script>alert(1)</script>"

@@ -13,12 +13,13 @@ import aiohttp
 import pytest
 
 from controller.cli.failure import Exit
-from controller.core.decision import Sync
-from controller.core.telemetry import Traffic
-from controller.core.units import parse_share, to_parts
-from controller.core.verdict import Outcome, Reason, Verdict
+from controller.core.base.units import parse_share, to_parts
+from controller.core.control.sync import Sync
+from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Live, ProxyStatus, TypeStatus
+from controller.ports.fleet import ProxyStatus, TypeStatus
+from controller.ports.observatory import Live
 from tests.admin.doors import Doors, come_to_approval, service_file
 from tests.support.waiting import wait_until
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from controller.admin.service import SERVICES
-from controller.core.errors import Code
+from controller.core.base.errors import Code
 
 DOCS = Path(__file__).parents[2] / "docs"
 

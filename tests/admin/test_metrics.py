@@ -7,14 +7,15 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.core.commands import Command, Verb, obey
-from controller.core.guard import Freeze
-from controller.core.specfile import read_service
-from controller.core.verdict import Outcome, Reason, Verdict
-from controller.core.view import ServiceState, View
-from controller.metrics import MOST_FLEETS, Metrics
-from controller.operations import Operations
-from controller.ports import ProxyStatus
+from controller.core.control.commands import Command, Verb, obey
+from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.model.freeze import Freeze
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
+from controller.core.servicefile.service_file import read_service
+from controller.monitoring.metrics import MOST_FLEETS, Metrics
+from controller.ports.fleet import ProxyStatus
+from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from tests.admin.doors import ToldFleet, ToldObservatory, service_file
 from tests.store.values import ToldClock

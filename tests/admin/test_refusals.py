@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from controller.admin import MAX_METADATA
-from controller.core.yamltree import MAX_BYTES
+from controller.core.servicefile.yaml_tree import MAX_BYTES
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from tests.admin.doors import Api, Doors, refused, service_file
 

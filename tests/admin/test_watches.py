@@ -8,9 +8,9 @@ import pytest
 
 from controller.admin.service import PAGE
 from controller.admin.watches import MAX_WATCHES
-from controller.core.view import Entry
+from controller.core.model.ledger_line import Entry
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Live
+from controller.ports.observatory import Live
 from tests.admin.doors import Doors, refused
 
 SOON = 10.0

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from controller.clock import SystemClock
-from controller.collector import spare_collection
+from controller.process.clock import SystemClock
+from controller.process.gc_tuning import spare_collection
 from controller.xds.limits import Limits
 from controller.xds.server import XdsServer, make_grpc_server
 from controller.xds.snapshot import RDS

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
-from controller.clock import SystemClock
-from controller.core.judge import Evidence, judge
-from controller.core.spec import Policy
-from controller.core.verdict import Sample, Window
-from controller.recorder import Recorder
+from controller.core.judge.judge import Evidence, judge
+from controller.core.model.service import Policy
+from controller.core.traffic.window import Sample, Window
+from controller.process.clock import SystemClock
+from controller.runtime.recorder import Recorder
 from controller.simulation.traffic import Server, Side, binomial, poisson
 from controller.simulation.trial import Trial
 from controller.store.memory import MemoryStore

@@ -12,11 +12,13 @@ from pathlib import Path
 import grpc
 
 from controller.bootstrap import render
-from controller.clock import SystemClock
-from controller.core.guard import Act
-from controller.core.view import Change, Entry, ServiceState
+from controller.core.model.change import Change
+from controller.core.model.freeze import Act
+from controller.core.model.ledger_line import Entry
+from controller.core.model.state import ServiceState
 from controller.demo.processes import children
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
+from controller.process.clock import SystemClock
 from controller.store.sqlite import SqliteStore
 from controller.xds.lanes import Stream
 from controller.xds.server import ADS, XdsServer

@@ -12,12 +12,14 @@ import grpc
 
 from controller.admin import OPTIONS
 from controller.admin.service import add_admin
-from controller.core.guard import Act
-from controller.core.rollout import Event
-from controller.core.view import Change, Entry
-from controller.operations import Operations
-from controller.ports import Live, Store
-from controller.recorder import Recorder
+from controller.core.model.change import Change
+from controller.core.model.freeze import Act
+from controller.core.model.ledger_line import Entry
+from controller.core.model.rollout import Event
+from controller.ports.observatory import Live
+from controller.ports.store import Store
+from controller.runtime.operations import Operations
+from controller.runtime.recorder import Recorder
 from controller.store.memory import MemoryStore
 from tests.admin.doors import ToldClock, ToldFleet, ToldObservatory
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from controller.cli.output import plain
-from controller.core.decision import Sync
-from controller.core.telemetry import Traffic
-from controller.core.verdict import Outcome, Reason, Verdict
+from controller.core.control.sync import Sync
+from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import Live, ProxyStatus, Refused, TypeStatus, Wait
+from controller.ports.fleet import ProxyStatus, Refused, TypeStatus, Wait
+from controller.ports.observatory import Live
 from tests.cli.conftest import Haldane, Process
 from tests.cli.desk import WITHIN, Desk
 

@@ -8,10 +8,10 @@ import pytest
 
 from controller.cli.client import Client
 from controller.cli.failure import Exit, Failure
-from controller.core.rollout import Event
-from controller.core.view import Change
+from controller.core.model.change import Change
+from controller.core.model.rollout import Event
+from controller.core.model.store_errors import StoreLost
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports import StoreLost
 from controller.store.memory import MemoryStore
 from tests.cli.conftest import Haldane
 from tests.cli.desk import Desk

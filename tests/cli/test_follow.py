@@ -9,10 +9,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from controller.core.decision import Sync
-from controller.core.rollout import Event
-from controller.core.verdict import Outcome, Reason, Verdict
-from controller.ports import Live
+from controller.core.control.sync import Sync
+from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.model.rollout import Event
+from controller.ports.observatory import Live
 from tests.cli.conftest import Haldane, Process
 from tests.cli.desk import WITHIN, Desk, eventually
 

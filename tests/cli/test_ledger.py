@@ -7,8 +7,8 @@ import pytest
 from controller.cli.chain import check
 from controller.cli.client import Client
 from controller.cli.events import PAGE, read_ledger
-from controller.core.rollout import Event
-from controller.core.view import LedgerLine
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.rollout import Event
 from controller.store.memory import MemoryStore
 from tests.cli.conftest import Haldane
 from tests.cli.desk import Desk

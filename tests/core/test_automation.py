@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from controller.core.automation import CONFIRM_WITHIN, decide, decide_fallback
-from controller.core.decision import Decision, Kind, Sync
-from controller.core.guard import Act, blocking
-from controller.core.rollout import JUDGED, Phase
-from controller.core.spec import Fallback
-from controller.core.units import PARTS
-from controller.core.verdict import Outcome
+from controller.core.base.units import PARTS
+from controller.core.control.automation import CONFIRM_WITHIN, decide, decide_fallback
+from controller.core.control.decision import Decision, Kind
+from controller.core.control.sync import Sync
+from controller.core.judge.verdict import Outcome
+from controller.core.model.freeze import Act, blocking
+from controller.core.model.rollout import JUDGED, Phase
+from controller.core.model.service import Fallback
 from tests.core.values import FREEZE, HOLD, LAST, POLICY, freeze, seen, state_in, verdict
 
 NOW = 500.0

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from controller.core.commands import Command, Verb, obey
-from controller.core.errors import Code, Refusal
-from controller.core.guard import Act, blocking
-from controller.core.rollout import JUDGED, RUNNING, Phase
-from controller.core.spec import Fallback
-from controller.core.units import PARTS
-from controller.core.view import FIXED_RESPONSE, ServiceState
+from controller.core.base.errors import Code, Refusal
+from controller.core.base.units import PARTS
+from controller.core.control.commands import Command, Verb, obey
+from controller.core.model.freeze import Act, blocking
+from controller.core.model.rollout import JUDGED, RUNNING, Phase
+from controller.core.model.service import Fallback
+from controller.core.model.state import FIXED_RESPONSE, ServiceState
 from tests.core.values import FREEZE, HOLD, LAST, POLICY, state_in
 
 NOW = 500.0

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from controller.core.guard import (
+from controller.core.model.freeze import (
     ALL,
     STOPS,
     Act,

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from controller.core.commands import Command, Verb
-from controller.core.decision import Kind
-from controller.core.errors import Code, Refusal
-from controller.core.guard import ALL, Mode
-from controller.core.view import Change
-from controller.operations import Operations
-from controller.ports import Applied, NotWritten, StoreLost
+from controller.core.base.errors import Code, Refusal
+from controller.core.control.commands import Command, Verb
+from controller.core.control.decision import Kind
+from controller.core.model.applied import Applied
+from controller.core.model.change import Change
+from controller.core.model.freeze import ALL, Mode
+from controller.core.model.store_errors import NotWritten, StoreLost
+from controller.runtime.operations import Operations
+from controller.runtime.outcome_counter import EVERY
 from controller.store.memory import MemoryStore
-from controller.tally import EVERY
 from tests.admin.doors import FILE
 from tests.store.values import ToldClock
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.rollout import JUDGED, RUNNING, TRANSITIONS, Event, Phase, Rollout
-from controller.core.units import PARTS
+from controller.core.base.units import PARTS
+from controller.core.model.rollout import JUDGED, RUNNING, TRANSITIONS, Event, Phase, Rollout
 from tests.core.values import POLICY, idle, rollout_in
 
 LEGAL: dict[Phase, dict[Event, Phase]] = {

@@ -6,11 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.rollout import Phase
-from controller.core.routing import Route, RoutingError, clashes, cluster_parts, route, servable, stats_name
-from controller.core.spec import Fallback, Listen
-from controller.core.units import PARTS
-from controller.core.view import ServiceState, View
+from controller.core.base.units import PARTS
+from controller.core.model.cluster_names import cluster_parts, stats_name
+from controller.core.model.rollout import Phase
+from controller.core.model.service import Fallback, Listen
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
+from controller.core.routing.placement import clashes, servable
+from controller.core.routing.routing import route
+from controller.core.routing.weighted_route import Route, RoutingError
 from tests.core.values import rollout_in, service, state_in
 
 

@@ -6,9 +6,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.routing import RoutingError, clashes, servable, serve
-from controller.core.spec import Listen
-from controller.core.view import ServiceState, View
+from controller.core.model.service import Listen
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
+from controller.core.routing.placement import clashes, servable
+from controller.core.routing.routing import serve
+from controller.core.routing.weighted_route import RoutingError
 from tests.core.values import service
 
 PLACES = st.fixed_dictionaries(

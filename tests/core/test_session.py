@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from controller.core.commands import Command, Verb, obey
-from controller.core.decision import Decision, Kind
-from controller.core.guard import Act
-from controller.core.rollout import Event, Phase
-from controller.core.session import Session, Surroundings, entered, weigh
-from controller.core.verdict import Outcome, Reason, Verdict
-from controller.core.view import ServiceState
+from controller.core.control.commands import Command, Verb, obey
+from controller.core.control.decision import Decision, Kind
+from controller.core.control.tick import Session, Surroundings, entered, weigh
+from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.model.freeze import Act
+from controller.core.model.rollout import Event, Phase
+from controller.core.model.state import ServiceState
 from tests.core.values import POLICY, freeze, state_in, verdict
 
 PASS = verdict(Outcome.PASS)

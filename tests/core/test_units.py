@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.core.units import counted, points
+from controller.core.base.units import counted, points
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ from random import Random
 
 import pytest
 
-from controller.core.spec import ErrorPolicy, LatencyPolicy, Policy
-from controller.core.verdict import Outcome, Sample, Verdict
-from controller.core.watch import ALARM, SILENT, Watch, look
+from controller.core.judge.stable_watch import ALARM, SILENT, Watch, look
+from controller.core.judge.verdict import Outcome, Verdict
+from controller.core.model.service import ErrorPolicy, LatencyPolicy, Policy
+from controller.core.traffic.window import Sample
 
 POLICY = Policy(errors=ErrorPolicy(max=0.05), latency=LatencyPolicy(p99=0.25))
 

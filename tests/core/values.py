@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from controller.core.automation import Seen
-from controller.core.decision import Progress, Sync
-from controller.core.guard import Act, Freeze, Mode, blocking
-from controller.core.rollout import Event, Phase, Rollout
-from controller.core.spec import Endpoint, Fallback, Listen, Policy, Service, Version
-from controller.core.verdict import Outcome, Reason, Verdict
-from controller.core.view import ServiceState
+from controller.core.control.automation import Seen
+from controller.core.control.progress import Progress
+from controller.core.control.sync import Sync
+from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.model.freeze import Act, Freeze, Mode, blocking
+from controller.core.model.rollout import Event, Phase, Rollout
+from controller.core.model.service import Endpoint, Fallback, Listen, Policy, Service, Version
+from controller.core.model.state import ServiceState
 
 POLICY = Policy(steps=(500, 2500, 5000), dwell=60.0, bake=900.0, deadline=3600.0)
 

@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from controller.core.backtest import Backtest, judge_again
-from controller.core.readings import Counted, Gauged, Reading, Unread
-from controller.core.recording import Recording
-from controller.core.rollout import Phase
-from controller.core.spec import Policy
+from controller.core.history.backtest import Backtest, judge_again
+from controller.core.history.recording import Recording
+from controller.core.model.rollout import Phase
+from controller.core.model.service import Policy
+from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.store.memory import MemoryStore
 from tests.loop.world import TwoClocks, World, rolling
 

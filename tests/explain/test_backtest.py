@@ -2,12 +2,12 @@
 
 import pytest
 
-from controller.core.backtest import Backtest, Look, judge_again, looks, started
-from controller.core.decision import Kind
-from controller.core.readings import Counted
-from controller.core.rollout import Phase
-from controller.core.spec import ErrorPolicy, MetricPolicy
-from controller.core.verdict import Verdict
+from controller.core.control.decision import Kind
+from controller.core.history.backtest import Backtest, Look, judge_again, looks, started
+from controller.core.judge.verdict import Verdict
+from controller.core.model.rollout import Phase
+from controller.core.model.service import ErrorPolicy, MetricPolicy
+from controller.core.traffic.readings import Counted
 from controller.store.memory import MemoryStore
 from tests.explain.rollouts import judged, measured, recorded, turn_bad, until
 from tests.loop.world import TwoClocks, World, rolling, running

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from controller.cli.explanation import explained
-from controller.core.readings import Gauged, Reading, Unread
-from controller.core.record import Record
-from controller.core.recording import Recording
-from controller.core.rollout import Phase
+from controller.core.history.recording import Recording
+from controller.core.history.window_record import Record
+from controller.core.model.rollout import Phase
+from controller.core.traffic.readings import Gauged, Reading, Unread
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from tests.cli.conftest import Haldane
 from tests.cli.desk import Desk

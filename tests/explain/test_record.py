@@ -5,12 +5,12 @@ from typing import Any
 
 from controller.admin.history import History
 from controller.admin.looks import Looks
-from controller.core.backtest import judge_again
-from controller.core.commands import Verb
-from controller.core.recording import Recording
-from controller.core.rollout import Phase
+from controller.core.control.commands import Verb
+from controller.core.history.backtest import judge_again
+from controller.core.history.recording import Recording
+from controller.core.model.rollout import Phase
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
-from controller.recorder import Recorder
+from controller.runtime.recorder import Recorder
 from controller.store.memory import MemoryStore
 from tests.explain.rollouts import measured, recorded, turn_bad, until
 from tests.loop.world import TwoClocks, World, rolling, running

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller.core.latency import BUCKETS, EDGES_MS, UPPER, listed
-from controller.core.readings import Counted, Gauged, Reading, Unread
-from controller.core.record import Record
-from controller.core.recording import Recording
-from controller.core.tape import FINE, MOST, MOST_NUMBERS, Tape, replayed
-from controller.core.trace import MOST as MOST_POINTS
-from controller.core.trace import Point, Trace
-from controller.core.verdict import Reason, Sample
+from controller.core.history.evidence_trace import MOST as MOST_POINTS
+from controller.core.history.evidence_trace import Point, Trace
+from controller.core.history.recording import Recording
+from controller.core.history.window_history import FINE, MOST, MOST_NUMBERS, Tape, replayed
+from controller.core.history.window_record import Record
+from controller.core.judge.verdict import Reason
+from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, UPPER, listed
+from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
+from controller.core.traffic.window import Sample
 
 counts = st.integers(0, 10**9)
 samples = st.builds(

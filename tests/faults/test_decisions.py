@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from controller.core.commands import Command, Verb
-from controller.core.errors import Code, Refusal
-from controller.core.rollout import Phase
-from controller.core.view import Change, View
-from controller.operations import Operations
+from controller.core.base.errors import Code, Refusal
+from controller.core.control.commands import Command, Verb
+from controller.core.model.change import Change
+from controller.core.model.rollout import Phase
+from controller.core.model.view import View
+from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from tests.loop.world import FILE, TwoClocks, reach, rolling, running
 

@@ -3,7 +3,7 @@
 import pytest
 
 from controller.demo.processes import Children
-from controller.faults import POINTS
+from controller.process.fault_points import POINTS
 from tests.faults.world import lost, trial
 
 pytestmark = pytest.mark.envoy

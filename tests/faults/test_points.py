@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from controller import faults
-from controller.core.errors import Refusal
-from controller.faults import POINTS, Action, Injected, arm, reach, read_faults
+from controller.core.base.errors import Refusal
+from controller.process import fault_points as faults
+from controller.process.fault_points import POINTS, Action, Injected, arm, reach, read_faults
 from controller.settings import read_settings
 
 CODE = Path(faults.__file__).parent

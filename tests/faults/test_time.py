@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.core.commands import Verb
+from controller.core.control.commands import Verb
 from controller.store.memory import MemoryStore
 from tests.loop.world import TwoClocks, World, running
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import aiohttp
 
-from controller.core.routing import cluster_parts
-from controller.core.units import PARTS
+from controller.core.base.units import PARTS
+from controller.core.model.cluster_names import cluster_parts
 from controller.demo.load import Answer
 from tests.support.envoy import EnvoyProcess
 from tests.support.waiting import wait_until

@@ -12,7 +12,7 @@ from typing import TypeVar
 import grpc
 
 from controller.cli.chain import check
-from controller.core.units import PARTS
+from controller.core.base.units import PARTS
 from controller.demo.load import Load
 from controller.demo.processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
@@ -93,7 +93,7 @@ class Trial:
         controller = self.world.controller
         controller.environment |= armed(fault)
         controller.launch()
-        self.world.doors = await self._doors.enter_async_context(controller.doors())
+        self.world.doors = await self._doors.enter_async_context(controller.process.servers())
 
     async def told_to_end(self) -> None:
         """SIGTERM; and if it died while it drained, another life."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.decision import Kind
-from controller.core.rollout import Phase
-from controller.core.view import ServiceState
+from controller.core.control.decision import Kind
+from controller.core.model.rollout import Phase
+from controller.core.model.state import ServiceState
 from tests.hooks.world import PASS, STEPS, World, hook, hooked, running, to
 from tests.notify.receivers import Receiver, receiving
 from tests.notify.snippets import snippet

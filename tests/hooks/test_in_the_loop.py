@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import pytest
 
-from controller.core.commands import Command, Verb
-from controller.core.errors import Code, Refusal
-from controller.core.guard import ALL
-from controller.core.rollout import Phase
+from controller.core.base.errors import Code, Refusal
+from controller.core.control.commands import Command, Verb
+from controller.core.model.freeze import ALL
+from controller.core.model.rollout import Phase
 from controller.hooks.gates import HookGates
 from controller.hooks.hook import Hook
 from controller.hooks.listener import Listener
 from controller.notify.cloud_events import Program
 from controller.notify.follow import Notifications
 from controller.notify.target import Target
-from controller.operations import Operations
-from controller.outbound import open_session
+from controller.process.http_client import open_session
+from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from tests.hooks.world import Counted, hook
 from tests.loop.world import FILE, TwoClocks, World, running

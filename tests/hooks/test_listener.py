@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from controller.core.rollout import Phase
-from controller.core.view import Entry, LedgerLine, View
+from controller.core.model.ledger_line import Entry, LedgerLine
+from controller.core.model.rollout import Phase
+from controller.core.model.view import View
 from controller.hooks.listener import Listener
-from controller.outbound import open_session
-from controller.ports import Undelivered
+from controller.ports.audience import Undelivered
+from controller.process.http_client import open_session
 from tests.hooks.world import HandClock, hook, running
 from tests.notify.receivers import Receiver, receiving
 

@@ -5,15 +5,15 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from controller.core.decision import Decision, Kind
-from controller.core.guard import Act
-from controller.core.rollout import Phase, Rollout
-from controller.core.spec import Policy
-from controller.core.verdict import Outcome, Reason, Verdict
-from controller.core.view import ServiceState
+from controller.core.control.decision import Decision, Kind
+from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.model.freeze import Act
+from controller.core.model.rollout import Phase, Rollout
+from controller.core.model.service import Policy
+from controller.core.model.state import ServiceState
 from controller.hooks.gates import HookGates
 from controller.hooks.hook import Hook
-from controller.outbound import open_session
+from controller.process.http_client import open_session
 from tests.store.values import service
 
 PASS = Verdict(Outcome.PASS, (Reason("no_harm", "shown to be no worse"),))

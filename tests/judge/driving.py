@@ -3,9 +3,10 @@
 import random
 from collections.abc import Callable
 
-from controller.core.judge import Evidence, judge
-from controller.core.spec import Endpoint, Listen, Policy, Service, Version
-from controller.core.verdict import Sample, Verdict, Window
+from controller.core.judge.judge import Evidence, judge
+from controller.core.judge.verdict import Verdict
+from controller.core.model.service import Endpoint, Listen, Policy, Service, Version
+from controller.core.traffic.window import Sample, Window
 from controller.simulation.traffic import Server, Side, binomial, poisson
 
 QUICK = Policy(steps=(2000, 5000), dwell=2, warmup=2, bake=3)

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from controller.core.judge import Evidence
-from controller.core.spec import Policy
-from controller.core.spells import FORGIVEN, Forgiven, Spell
-from controller.core.verdict import Outcome, Verdict
+from controller.core.judge.grace import FORGIVEN, Forgiven, Spell
+from controller.core.judge.judge import Evidence
+from controller.core.judge.verdict import Outcome, Verdict
+from controller.core.model.service import Policy
 from controller.simulation.traffic import Server
 from tests.judge.driving import USUAL, Load, Watch, codes, sample
 

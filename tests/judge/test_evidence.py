@@ -7,16 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.evidence import (
-    KEPT,
-    Bet,
-    Null,
-    bernoulli_bet,
-    e_value,
-    grown,
-    poisson_bets,
-    score_e_value,
-)
+from controller.core.judge.betting import KEPT, Bet, Null, bernoulli_bet, e_value, grown, poisson_bets, score_e_value
 
 
 def poisson_bet(null: Null, q: float, p: float, r: float) -> Bet:

@@ -11,7 +11,7 @@ import pytest
 
 from controller.cli.failure import Failure
 from controller.cli.judge import run_judge
-from controller.core.spec import Policy
+from controller.core.model.service import Policy
 from controller.simulation.reports import BadReport, read_report
 from tests.judge.driving import service_for
 

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from controller.core.judge import Evidence
-from controller.core.spec import Policy
-from controller.core.verdict import Outcome, Sample
+from controller.core.judge.judge import Evidence
+from controller.core.judge.verdict import Outcome
+from controller.core.model.service import Policy
+from controller.core.traffic.window import Sample
 from controller.simulation.traffic import Server
 from tests.judge.driving import STEADY, Watch, codes, sample
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.channels import GATE_METRICS, plan_of
-from controller.core.spec import ErrorPolicy, LatencyPolicy, Policy
+from controller.core.judge.channels import GATE_METRICS, plan_of
+from controller.core.model.service import ErrorPolicy, LatencyPolicy, Policy
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "judge.md"
 

@@ -8,7 +8,7 @@ from statistics import fmean, pvariance
 import pytest
 
 from controller.__main__ import main
-from controller.core.spec import Policy
+from controller.core.model.service import Policy
 from controller.simulation.play import Played, Setting, play, play_often
 from controller.simulation.plot import bars
 from controller.simulation.scenarios import SCENARIOS, Moment, Scenario, slower

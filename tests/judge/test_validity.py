@@ -5,9 +5,10 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core.judge import Evidence, judge
-from controller.core.spec import ErrorPolicy, LatencyPolicy, Policy
-from controller.core.verdict import Outcome, Sample, Window
+from controller.core.judge.judge import Evidence, judge
+from controller.core.judge.verdict import Outcome
+from controller.core.model.service import ErrorPolicy, LatencyPolicy, Policy
+from controller.core.traffic.window import Sample, Window
 from controller.simulation.traffic import binomial, poisson
 from tests.judge.driving import STEADY, Watch, sample
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.grounds import gate_readings, readings
-from controller.core.slowdown import Side, exceeding, with_errors
-from controller.core.spec import ErrorPolicy, LatencyPolicy, Policy
-from controller.core.verdict import Outcome, Sample, Verdict
+from controller.core.judge.latency_blocks import Side, exceeding, with_errors
+from controller.core.judge.reasons import gate_readings, readings
+from controller.core.judge.verdict import Outcome, Verdict
+from controller.core.model.service import ErrorPolicy, LatencyPolicy, Policy
+from controller.core.traffic.window import Sample
 from controller.simulation.traffic import Server
 from tests.judge.driving import STEADY, USUAL, Watch, codes, sample
 

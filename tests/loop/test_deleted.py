@@ -2,8 +2,8 @@
 
 import pytest
 
-from controller.core.commands import Verb
-from controller.core.rollout import Phase
+from controller.core.control.commands import Verb
+from controller.core.model.rollout import Phase
 from controller.store.memory import MemoryStore
 from tests.loop.world import TwoClocks, World, reach, running
 

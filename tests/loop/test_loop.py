@@ -2,13 +2,13 @@
 
 import pytest
 
-from controller.core.commands import Verb
-from controller.core.decision import Sync
-from controller.core.errors import Code, Refusal
-from controller.core.guard import ALL
-from controller.core.rollout import Phase
-from controller.core.routing import cluster_name
-from controller.core.telemetry import Metered
+from controller.core.base.errors import Code, Refusal
+from controller.core.control.commands import Verb
+from controller.core.control.sync import Sync
+from controller.core.model.cluster_names import cluster_name
+from controller.core.model.freeze import ALL
+from controller.core.model.rollout import Phase
+from controller.core.traffic.reports import Metered
 from controller.store.memory import MemoryStore
 from tests.loop.world import TwoClocks, reach, rolling, running
 

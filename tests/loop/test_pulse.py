@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from controller.core.view import View
-from controller.ports import StoreLost
-from controller.pulse import EVERY, feel_the_store
+from controller.core.model.store_errors import StoreLost
+from controller.core.model.view import View
+from controller.runtime.store_probe import EVERY, feel_the_store
 from controller.store.memory import MemoryStore
 from tests.loop.world import Figures, TwoClocks
 

@@ -1,6 +1,6 @@
 """What the ledger says of reports that stop and come back."""
 
-from controller.core.commands import Verb
+from controller.core.control.commands import Verb
 from controller.store.memory import MemoryStore
 from tests.loop.world import TwoClocks, running
 

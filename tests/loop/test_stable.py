@@ -2,9 +2,9 @@
 
 import pytest
 
-from controller.core.commands import Verb
-from controller.core.guard import ALL
-from controller.core.rollout import Phase
+from controller.core.control.commands import Verb
+from controller.core.model.freeze import ALL
+from controller.core.model.rollout import Phase
 from tests.loop.world import reach, rolling, running
 
 pytestmark = pytest.mark.looptime

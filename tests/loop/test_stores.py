@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from controller.core.commands import Verb
-from controller.core.rollout import Phase
-from controller.core.view import Change, Entry
-from controller.ports import StoreLost
+from controller.core.control.commands import Verb
+from controller.core.model.change import Change
+from controller.core.model.ledger_line import Entry
+from controller.core.model.rollout import Phase
+from controller.core.model.store_errors import StoreLost
 from controller.store.memory import MemoryStore
 from tests.loop.world import TwoClocks, reach, rolling, running
 

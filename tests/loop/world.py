@@ -6,22 +6,25 @@ import uuid
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 
-from controller.core.automation import Decision
-from controller.core.commands import Command, Verb
-from controller.core.decision import Sync
-from controller.core.readings import Reading
-from controller.core.rollout import Phase, Rollout
-from controller.core.routing import cluster_name
-from controller.core.telemetry import Book, Load
-from controller.core.verdict import Reason, Verdict
-from controller.core.view import ServiceState, View
-from controller.diary import Diary
-from controller.keeper import Keeper
-from controller.lookout import Lookout
-from controller.loop import Loop
-from controller.operations import Operations
-from controller.ports import Gates, ProxyStatus
-from controller.recorder import Recorder
+from controller.core.control.automation import Decision
+from controller.core.control.commands import Command, Verb
+from controller.core.control.sync import Sync
+from controller.core.judge.verdict import Reason, Verdict
+from controller.core.model.cluster_names import cluster_name
+from controller.core.model.rollout import Phase, Rollout
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
+from controller.core.traffic.book import Book
+from controller.core.traffic.readings import Reading
+from controller.core.traffic.reports import Load
+from controller.ports.fleet import ProxyStatus
+from controller.ports.hooks import Gates
+from controller.runtime.cycle import Loop
+from controller.runtime.ledger_writer import Diary
+from controller.runtime.operations import Operations
+from controller.runtime.recorder import Recorder
+from controller.runtime.session_saver import Keeper
+from controller.runtime.ticker import Lookout
 from controller.store.memory import MemoryStore
 
 FILE = """\

@@ -6,10 +6,10 @@ more, with more of it, when the faults have ended.
 
 from hypothesis.stateful import invariant
 
-from controller.core.commands import Command, Verb
-from controller.core.guard import ALL
-from controller.core.rollout import Phase
-from controller.core.verdict import Outcome
+from controller.core.control.commands import Command, Verb
+from controller.core.judge.verdict import Outcome
+from controller.core.model.freeze import ALL
+from controller.core.model.rollout import Phase
 from tests.model.play import said
 from tests.model.rules.faults import Faults
 from tests.model.rules.freezes import Freezes

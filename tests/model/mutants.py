@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
-from controller.core.commands import Command, Verb, obey
-from controller.core.decision import Decision, Kind, hold
-from controller.core.guard import Act, Freeze, ends_of
-from controller.core.rollout import Event, Phase, Rollout
-from controller.core.session import Session, Surroundings, weigh
-from controller.core.units import PARTS
-from controller.core.verdict import Outcome, Verdict
-from controller.core.view import ServiceState, View
+from controller.core.base.units import PARTS
+from controller.core.control.commands import Command, Verb, obey
+from controller.core.control.decision import Decision, Kind, hold
+from controller.core.control.tick import Session, Surroundings, weigh
+from controller.core.judge.verdict import Outcome, Verdict
+from controller.core.model.freeze import Act, Freeze, ends_of
+from controller.core.model.rollout import Event, Phase, Rollout
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
 from controller.xds.snapshot import Snapshot
 from controller.xds.stream import Event as StreamEvent
 from tests.model.replica import Parts, Weigh

@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition
 
-from controller.core.commands import Command, Verb
-from controller.core.errors import Code, Refusal
-from controller.core.guard import ALL, Freeze, Mode
-from controller.core.verdict import Outcome, Reason, Verdict
-from controller.operations import Operations
+from controller.core.base.errors import Code, Refusal
+from controller.core.control.commands import Command, Verb
+from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.model.freeze import ALL, Freeze, Mode
+from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from controller.xds.snapshot import RDS
 from tests.model.replica import Parts, Replica, Write

@@ -4,16 +4,21 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from controller.core.changes import change_of
-from controller.core.commands import Command, obey
-from controller.core.decision import Decision, Sync
-from controller.core.guard import Freeze, ends_of
-from controller.core.session import Session, Surroundings, entered, weigh
-from controller.core.verdict import Verdict
-from controller.core.view import Change, ServiceState, View
-from controller.diary import expiry
-from controller.operations import find
-from controller.ports import Clock, Store, StoreError, StoreLost
+from controller.core.control.changes import change_of
+from controller.core.control.commands import Command, obey
+from controller.core.control.decision import Decision
+from controller.core.control.sync import Sync
+from controller.core.control.tick import Session, Surroundings, entered, weigh
+from controller.core.judge.verdict import Verdict
+from controller.core.model.change import Change
+from controller.core.model.freeze import Freeze, ends_of
+from controller.core.model.state import ServiceState
+from controller.core.model.store_errors import StoreError, StoreLost
+from controller.core.model.view import View
+from controller.ports.clock import Clock
+from controller.ports.store import Store
+from controller.runtime.ledger_writer import expiry
+from controller.runtime.operations import find
 from controller.store.memory import MemoryStore
 from controller.xds.fleet import Watched, sync
 from controller.xds.snapshot import Snapshot

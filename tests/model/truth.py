@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from controller.core.rollout import Phase
-from controller.core.view import ServiceState
+from controller.core.model.rollout import Phase
+from controller.core.model.state import ServiceState
 from controller.xds.snapshot import ORDER, RDS, Resource, Snapshot
 from controller.xds.world import World
 from tests.model.replica import FLEET, Replica

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from controller.core.spec import Policy
-from controller.core.specfile import read_service
+from controller.core.model.service import Policy
+from controller.core.servicefile.service_file import read_service
 
 FREE, ASKED = "free", "asked"
 NAMES = (FREE, ASKED)

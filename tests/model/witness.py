@@ -4,13 +4,17 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from controller.core.guard import Act, Freeze, Mode
-from controller.core.ledger import Chain
-from controller.core.rollout import Phase, Rollout
-from controller.core.units import PARTS
-from controller.core.verdict import Outcome, Verdict
-from controller.core.view import Change, LedgerLine, ServiceState, View
-from controller.ports import Applied, Store
+from controller.core.base.units import PARTS
+from controller.core.judge.verdict import Outcome, Verdict
+from controller.core.model.applied import Applied
+from controller.core.model.change import Change
+from controller.core.model.freeze import Act, Freeze, Mode
+from controller.core.model.ledger_chain import Chain
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.rollout import Phase, Rollout
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
+from controller.ports.store import Store
 from tests.model.values import ToldClock
 
 T = TypeVar("T")

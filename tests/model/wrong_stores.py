@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from controller.core.guard import Act, Freeze
-from controller.core.view import Change
-from controller.ports import Clock
+from controller.core.model.change import Change
+from controller.core.model.freeze import Act, Freeze
+from controller.ports.clock import Clock
 from controller.store.memory import MemoryStore
 
 

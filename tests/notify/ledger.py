@@ -5,9 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from controller.core.view import Entry, LedgerLine
+from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.notify.follow import Notifications
-from controller.ports import Audience, Undelivered
+from controller.ports.audience import Audience, Undelivered
 from tests.admin.doors import LosableStore, ToldObservatory
 from tests.support.waiting import wait_until
 

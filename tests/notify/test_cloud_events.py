@@ -13,12 +13,12 @@ import pytest
 from pydantic import SecretBytes
 from structlog.testing import capture_logs
 
-from controller.clock import SystemClock
-from controller.core.view import Entry, LedgerLine
+from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.notify.cloud_events import Program, cloud_event
 from controller.notify.target import Target
-from controller.outbound import open_session, read_keys, signature_headers
-from controller.ports import Undelivered
+from controller.ports.audience import Undelivered
+from controller.process.clock import SystemClock
+from controller.process.http_client import open_session, read_keys, signature_headers
 from tests.notify.receivers import Receiver, receiving
 from tests.notify.snippets import snippet
 from tests.support.process import free_port

@@ -8,7 +8,7 @@ import pytest
 
 from controller.notify.people import People, message
 from controller.notify.target import Target
-from controller.ports import Undelivered
+from controller.ports.audience import Undelivered
 from tests.notify.ledger import line
 from tests.notify.receivers import Receiver, receiving
 

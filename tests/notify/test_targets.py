@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.decision import Kind
-from controller.core.severity import SEVERITY, SKIPPED, Severity, severity_of
+from controller.core.control.decision import Kind
+from controller.core.model.severity import SEVERITY, SKIPPED, Severity, severity_of
 from controller.notify.target import Target
 from tests.notify.ledger import line
 from tests.notify.snippets import DOCS

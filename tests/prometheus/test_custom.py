@@ -7,14 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from controller.core.commands import Verb
-from controller.core.custom import BUDGET, SILENT, Custom, dump, load, total, with_custom, without_custom
-from controller.core.dossier import Evidence
-from controller.core.followed import ALONE_MARGIN, Followed
-from controller.core.readings import Counted, Gauged, Reading, Unread
-from controller.core.rollout import Phase
-from controller.core.spec import MetricPolicy, Policy
-from controller.core.verdict import Outcome, Reason, Verdict, Window
+from controller.core.control.commands import Verb
+from controller.core.judge.custom.custom import BUDGET, SILENT, Custom, dump, load, total, with_custom, without_custom
+from controller.core.judge.custom.judged_metric import ALONE_MARGIN, Followed
+from controller.core.judge.state import Evidence
+from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.model.rollout import Phase
+from controller.core.model.service import MetricPolicy, Policy
+from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
+from controller.core.traffic.window import Window
 from tests.loop.world import rolling
 
 PASS = Verdict(Outcome.PASS, (Reason("no_harm", "all is well"),))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.commands import Command, Verb
-from controller.core.errors import Code, Refusal
-from controller.core.spec import MetricPolicy
-from controller.core.specfile import read_service
-from controller.core.verdict import Sample
-from controller.operations import Operations
+from controller.core.base.errors import Code, Refusal
+from controller.core.control.commands import Command, Verb
+from controller.core.model.service import MetricPolicy
+from controller.core.servicefile.service_file import read_service
+from controller.core.traffic.window import Sample
+from controller.runtime.operations import Operations
 from controller.settings import read_settings
 from controller.simulation.trial import Trial
 from controller.store.memory import MemoryStore

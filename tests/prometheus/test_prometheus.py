@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, web
 
-from controller.clock import SystemClock
-from controller.core.commands import Command, Verb
-from controller.core.readings import Counted, Gauged, Reading, Unread
-from controller.core.view import ServiceState, View
+from controller.core.control.commands import Command, Verb
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
+from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.demo.processes import Children
-from controller.operations import Operations
-from controller.outbound import open_session
+from controller.process.clock import SystemClock
+from controller.process.http_client import open_session
+from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from controller.telemetry.metric import Metric, checked_query, filled
 from controller.telemetry.prometheus import MAX_BODY, Prometheus

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.errors import Code, Refusal
-from controller.core.severity import Severity
+from controller.core.base.errors import Code, Refusal
+from controller.core.model.severity import Severity
 from controller.settings import SINGLE, TABLES, Settings, read_settings
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"

@@ -7,8 +7,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from controller.core.specfile import Linted, read_service
-from controller.core.yamltree import PARSER, read_tree
+from controller.core.servicefile.service_file import Linted, read_service
+from controller.core.servicefile.yaml_tree import PARSER, read_tree
 from tests.spec.files import file
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "examples" / "fraud-scorer.yaml").read_text()

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from controller.core.specfile import read_service
-from controller.core.yamltree import MAX_BYTES
+from controller.core.servicefile.service_file import read_service
+from controller.core.servicefile.yaml_tree import MAX_BYTES
 from tests.spec.files import END, GOOD, LINE, file
 
 

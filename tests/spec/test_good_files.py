@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.spec import Endpoint, Fallback, Policy, Service
-from controller.core.specfile import read_service
+from controller.core.model.service import Endpoint, Fallback, Policy, Service
+from controller.core.servicefile.service_file import read_service
 from tests.spec.files import file
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "examples" / "fraud-scorer.yaml"

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import structlog
 
-from controller.core.guard import Freeze
-from controller.core.view import Change, View
-from controller.ports import StoreError, Unusable
+from controller.core.model.change import Change
+from controller.core.model.freeze import Freeze
+from controller.core.model.store_errors import StoreError, Unusable
+from controller.core.model.view import View
 from controller.store.sqlite import SqliteStore
 from tests.store.values import ToldClock, change, freeze, freezing, state
 

@@ -6,7 +6,10 @@ from typing import Protocol
 
 import pytest
 
-from controller.ports import Archive, Clock, Cursors, Store
+from controller.ports.archive import Archive
+from controller.ports.clock import Clock
+from controller.ports.cursors import Cursors
+from controller.ports.store import Store
 from controller.store.memory import MemoryStore
 from controller.store.sqlite import SqliteStore
 from tests.store.values import ToldClock

@@ -9,9 +9,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core.guard import ALL, Act, Mode
-from controller.core.view import Change, View
-from controller.ports import StoreError
+from controller.core.model.change import Change
+from controller.core.model.freeze import ALL, Act, Mode
+from controller.core.model.store_errors import StoreError
+from controller.core.model.view import View
 from controller.store.memory import MemoryStore
 from controller.store.sqlite import SqliteStore
 from tests.store.conftest import ClosableStore

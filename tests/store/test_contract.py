@@ -5,9 +5,10 @@ import uuid
 
 import pytest
 
-from controller.core.guard import ALL, STOPS, Act, Freeze, Mode, told_freeze
-from controller.core.ledger import verify
-from controller.ports import Applied, Conflict, Frozen, ReusedId
+from controller.core.model.applied import Applied
+from controller.core.model.freeze import ALL, STOPS, Act, Freeze, Mode, told_freeze
+from controller.core.model.ledger_chain import verify
+from controller.core.model.store_errors import Conflict, Frozen, ReusedId
 from tests.store.conftest import ClosableStore
 from tests.store.values import ToldClock, change, freeze, freezing, state
 

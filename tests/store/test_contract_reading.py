@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from controller.core.guard import Act
-from controller.core.ledger import verify
-from controller.core.view import View
-from controller.ports import Applied, Conflict, Frozen, StoreLost
+from controller.core.model.applied import Applied
+from controller.core.model.freeze import Act
+from controller.core.model.ledger_chain import verify
+from controller.core.model.store_errors import Conflict, Frozen, StoreLost
+from controller.core.model.view import View
 from controller.store.rules import KEPT_RECORDINGS
 from tests.store.conftest import ClosableStore, Open
 from tests.store.values import change, freeze, freezing, state

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from controller.core.guard import Act
-from controller.core.ledger import verify
-from controller.ports import Frozen, NotWritten, StoreLost, Unusable
+from controller.core.model.freeze import Act
+from controller.core.model.ledger_chain import verify
+from controller.core.model.store_errors import Frozen, NotWritten, StoreLost, Unusable
 from controller.store.database import Database
 from controller.store.opening import connect
 from controller.store.sqlite import SqliteStore

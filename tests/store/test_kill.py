@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.core.ledger import verify
+from controller.core.model.ledger_chain import verify
 from controller.store.database import Database
 from controller.store.ledger import Past, Row, read_export, replay
 from tests.store.processes import child

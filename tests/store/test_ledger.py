@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core.guard import Mode
-from controller.core.ledger import TRIMMED, verify
-from controller.core.view import Entry, LedgerLine
+from controller.core.model.freeze import Mode
+from controller.core.model.ledger_chain import TRIMMED, verify
+from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.store.database import Database
 from controller.store.ledger import BrokenLedgerError, Past, Row, export, read_export, replay
 from controller.store.records import Unreadable, canonical, digest

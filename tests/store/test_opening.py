@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.guard import Mode
-from controller.core.ledger import verify
-from controller.ports import Unusable
+from controller.core.model.freeze import Mode
+from controller.core.model.ledger_chain import verify
+from controller.core.model.store_errors import Unusable
 from controller.store.database import Database
 from controller.store.ledger import replay
 from controller.store.schema import APPLICATION, FILE_SCHEMA, prepare

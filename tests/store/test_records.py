@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from controller.core.guard import Act, Mode
-from controller.core.ledger import verify
-from controller.core.view import SCHEMA, ServiceState
-from controller.ports import Conflict, Frozen
+from controller.core.model.freeze import Act, Mode
+from controller.core.model.ledger_chain import verify
+from controller.core.model.state import SCHEMA, ServiceState
+from controller.core.model.store_errors import Conflict, Frozen
 from controller.store.records import Unreadable, canonical, read, read_state, write
 from controller.store.sqlite import SqliteStore
 from tests.store.values import ToldClock, change, freeze, freezing, state

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.guard import Act
-from controller.core.view import Change
-from controller.operations import Operations
-from controller.ports import Frozen, NotWritten, StoreLost, Unusable
+from controller.core.model.change import Change
+from controller.core.model.freeze import Act
+from controller.core.model.store_errors import Frozen, NotWritten, StoreLost, Unusable
+from controller.runtime.operations import Operations
 from controller.store.database import Database
 from controller.store.lock import FileLock
 from controller.store.sqlite import SqliteStore

@@ -3,10 +3,12 @@
 import itertools
 from dataclasses import dataclass
 
-from controller.core.guard import ALL, Act, Freeze, Mode
-from controller.core.rollout import Phase, Rollout
-from controller.core.spec import Endpoint, Listen, Policy, Service, Version
-from controller.core.view import Change, Entry, ServiceState
+from controller.core.model.change import Change
+from controller.core.model.freeze import ALL, Act, Freeze, Mode
+from controller.core.model.ledger_line import Entry
+from controller.core.model.rollout import Phase, Rollout
+from controller.core.model.service import Endpoint, Listen, Policy, Service, Version
+from controller.core.model.state import ServiceState
 
 _ids = itertools.count(1)
 

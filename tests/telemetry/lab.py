@@ -11,13 +11,14 @@ import grpc
 import yaml
 
 from controller.bootstrap import render
-from controller.clock import SystemClock
-from controller.core.rollout import Rollout
-from controller.core.routing import cluster_name, stats_name
-from controller.core.spec import Endpoint, Listen, Service, Version
-from controller.core.telemetry import Book
-from controller.core.verdict import Sample, Window
-from controller.core.view import ServiceState, View
+from controller.core.model.cluster_names import cluster_name, stats_name
+from controller.core.model.rollout import Rollout
+from controller.core.model.service import Endpoint, Listen, Service, Version
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
+from controller.core.traffic.book import Book
+from controller.core.traffic.window import Sample, Window
+from controller.process.clock import SystemClock
 from controller.telemetry.envoy_metrics import EnvoyMetrics
 from controller.telemetry.load_reports import LoadReports
 from tests.support.process import free_port

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.latency import BUCKETS, EDGES_MS, bucket_of, quantile
-from controller.core.telemetry import MAX_METERS, NEWBORN, Book, Load, Metered, Tally
+from controller.core.traffic.book import MAX_METERS, NEWBORN, Book
+from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, bucket_of, quantile
+from controller.core.traffic.reports import Load, Metered, Tally
 
 STABLE, CANARY = "s/v1", "s/v2"
 INTERVAL = 0.5

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.bootstrap import NODE, render
-from controller.core.latency import EDGES_MS
-from controller.core.routing import cluster_name, stats_name
-from controller.core.spec import NAME
+from controller.core.base.value import NAME
+from controller.core.model.cluster_names import cluster_name, stats_name
+from controller.core.traffic.latency_buckets import EDGES_MS
 from controller.telemetry.envoy_metrics import LATENCY, STATS
 from tests.support.envoy import validate
 

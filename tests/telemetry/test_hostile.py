@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller.core.routing import cluster_name, stats_name
+from controller.core.model.cluster_names import cluster_name, stats_name
 from controller.pb.haldane.wire.v1 import load_stats_pb2 as wire
 from controller.pb.haldane.wire.v1 import metrics_pb2 as metrics
 from controller.telemetry import load_reports, streams

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import grpc
 
-from controller.core.telemetry import Book, Load
-from controller.core.view import View
+from controller.core.model.view import View
+from controller.core.traffic.book import Book
+from controller.core.traffic.reports import Load
 from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadReporter, LoadStatsRequest
 from controller.telemetry.load_reports import SERVICE as LRS
 from tests.support.waiting import wait_until

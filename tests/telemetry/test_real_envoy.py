@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import pytest
 
-from controller.core.routing import cluster_name, stats_name
+from controller.core.model.cluster_names import cluster_name, stats_name
 from controller.demo.processes import Children
 from controller.telemetry.load_reports import AT_REST
 from tests.support.envoy import EnvoyProcess

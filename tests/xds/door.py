@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 from envoy_data_plane.envoy.service.discovery.v3 import DeltaDiscoveryResponse, DiscoveryResponse
 
-from controller.clock import SystemClock
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
+from controller.process.clock import SystemClock
 from controller.xds.limits import DEFAULT, Limits
 from controller.xds.server import XdsServer, make_grpc_server
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import grpc
 
 from controller.bootstrap import render
-from controller.clock import SystemClock
-from controller.core.view import ServiceState, View
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
 from controller.demo.load import Load
 from controller.demo.processes import Children
+from controller.process.clock import SystemClock
 from controller.xds.limits import DEFAULT
 from controller.xds.server import XdsServer, make_grpc_server
 from tests.support.envoy import EnvoyProcess

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from controller.core.view import ServiceState
+from controller.core.model.state import ServiceState
 from controller.xds.lanes import Stream
 from controller.xds.snapshot import CDS, EDS, LDS, RDS, Snapshot
 from controller.xds.stream import DeltaRequest, Event, Reply, Request, step

@@ -1,7 +1,7 @@
 """Which rollout waits for which proxy, what for and since when: what `haldane proxies` shows."""
 
-from controller.core.view import ServiceState
-from controller.ports import Wait
+from controller.core.model.state import ServiceState
+from controller.ports.fleet import Wait
 from controller.xds.fleet import Watched, statuses, sync
 from controller.xds.refusals import Refusals
 from controller.xds.snapshot import CDS, EDS, LDS, RDS

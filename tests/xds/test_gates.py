@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.core.view import ServiceState
+from controller.core.model.state import ServiceState
 from controller.xds.snapshot import CDS, EDS, LDS, RDS
 from controller.xds.stream import DeltaRequest, Settled
 from tests.xds.proxies import Link, Proxy, settle

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
-from controller.ports import Refused
+from controller.ports.fleet import Refused
 from controller.xds.bucket import Bucket
 from controller.xds.limits import DEFAULT, Limits
 from controller.xds.refusals import Refusals

@@ -5,7 +5,7 @@ import asyncio
 import grpc
 import pytest
 
-from controller.clock import SystemClock
+from controller.process.clock import SystemClock
 from controller.xds.connection import Connection
 from controller.xds.limits import Limits
 from controller.xds.server import XdsServer

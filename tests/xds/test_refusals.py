@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.ports import Refused
+from controller.ports.fleet import Refused
 from controller.xds.refusals import Refusals
 from controller.xds.snapshot import CDS, RDS
 from tests.support.waiting import wait_until

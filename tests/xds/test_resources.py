@@ -50,8 +50,8 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
 )
 from envoy_data_plane.google.protobuf import Any
 
-from controller.core import routing
-from controller.core.spec import Listen
+from controller.core.model.service import Listen
+from controller.core.routing import routing
 from controller.xds import resources
 from controller.xds.snapshot import RDS, Part, make_table
 from tests.xds.worlds import endpoint

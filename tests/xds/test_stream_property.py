@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core.view import ServiceState
+from controller.core.model.state import ServiceState
 from controller.xds.snapshot import CDS, EDS, LDS, RDS, Snapshot
 from controller.xds.world import World
 from tests.xds.effort import EXAMPLES

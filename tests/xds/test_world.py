@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from controller.core.routing import servable
+from controller.core.routing.placement import servable
 from controller.xds import resources
 from controller.xds.snapshot import CDS, EDS, LDS, RDS, Snapshot
 from controller.xds.versions import Version, read_version

@@ -1,9 +1,10 @@
 """Views and services for the tests of the xDS server: the values that a store would give."""
 
-from controller.core.rollout import Phase, Rollout
-from controller.core.spec import Endpoint, Listen, Policy, Service, Version
-from controller.core.units import PARTS
-from controller.core.view import ServiceState, View
+from controller.core.base.units import PARTS
+from controller.core.model.rollout import Phase, Rollout
+from controller.core.model.service import Endpoint, Listen, Policy, Service, Version
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
 
 STORE = "0f9a-store"
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from controller.core.guard import Mode
-from controller.core.verdict import Outcome
-from controller.ports import Conflict, Frozen, ReusedId
+from controller.core.judge.verdict import Outcome
+from controller.core.model.freeze import Mode
+from controller.core.model.store_errors import Conflict, Frozen, ReusedId
 from tests.model.play import SERVICES, WHICH, Play, said, under
 from tests.model.replica import Write
 from tests.model.rules.freezes import LONG, SCOPES

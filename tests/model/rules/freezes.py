@@ -3,8 +3,8 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from controller.core.commands import Command, Verb
-from controller.core.guard import ALL, Mode
+from controller.core.control.commands import Command, Verb
+from controller.core.model.freeze import ALL, Mode
 from tests.model.play import SERVICES, Play, under
 from tests.model.values import NAMES
 

@@ -3,10 +3,10 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from controller.core.commands import Command, Verb
-from controller.core.errors import Code, Refusal
-from controller.core.rollout import Phase
-from controller.core.units import PARTS
+from controller.core.base.errors import Code, Refusal
+from controller.core.base.units import PARTS
+from controller.core.control.commands import Command, Verb
+from controller.core.model.rollout import Phase
 from tests.model.play import CANARIES, SERVICES, WHICH, Play, under
 from tests.model.values import ASKED, POLICY
 

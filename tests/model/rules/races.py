@@ -3,11 +3,12 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from controller.core.automation import CONFIRM_WITHIN
-from controller.core.commands import Command, Verb
-from controller.core.errors import Refusal
-from controller.core.guard import ALL, Act, Mode
-from controller.core.view import Change, Entry
+from controller.core.base.errors import Refusal
+from controller.core.control.automation import CONFIRM_WITHIN
+from controller.core.control.commands import Command, Verb
+from controller.core.model.change import Change
+from controller.core.model.freeze import ALL, Act, Mode
+from controller.core.model.ledger_line import Entry
 from tests.model.play import SERVICES, Play, under
 from tests.model.replica import Replica, Write
 from tests.model.rules.freezes import SCOPES

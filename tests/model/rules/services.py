@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from controller.core.commands import Command, Verb
+from controller.core.control.commands import Command, Verb
 from tests.model.play import CANARIES, SERVICES, Play, under
 
 

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from controller.core.verdict import Outcome, Reason, Verdict
+from controller.core.judge.verdict import Outcome, Reason, Verdict
 from tests.model.play import SERVICES, Play, said, under
 from tests.model.values import NAMES
 

@@ -1,0 +1,164 @@
+"""What an operator's command does to a service. Freezes are the store's to check."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from controller.core.base.errors import Code, Refusal, Violation, invalid
+from controller.core.base.units import format_parts
+from controller.core.control.decision import Decision, Kind, forward, move
+from controller.core.model.freeze import Act
+from controller.core.model.rollout import Event, Phase, Rollout
+from controller.core.model.state import ServiceState
+
+
+class Verb(StrEnum):
+    """What an operator can ask of a rollout."""
+
+    START = "start"
+    PAUSE = "pause"
+    RESUME = "resume"
+    APPROVE = "approve"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    DIVERT = "divert"
+    """All traffic to the declared fallback; a running rollout is rolled back with it."""
+    RESTORE = "restore"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An operator's command. `canary` and `rollout_id` are for START, `force` for ROLLBACK.
+
+    `meant` is the canary that PAUSE, RESUME, APPROVE or PROMOTE is said of, `weight` the share that APPROVE says yes
+    to: if it is another one by now, the command is refused. Empty and 0: whichever it is.
+    """
+
+    verb: Verb
+    reason: str
+    canary: str = ""
+    rollout_id: str = ""
+    force: bool = False
+    meant: str = ""
+    weight: int = 0
+
+
+def obey(state: ServiceState, command: Command, now: float, *, stable_void: bool = False) -> Decision:
+    """What the command does; `Refusal` where it is not possible now. Freezes are the store's to check.
+
+    `stable_void`: stable is known to have no healthy endpoint.
+    """
+    _check_meant(command)
+    if command.verb is Verb.START:
+        return _start(state, command, now)
+    if command.verb is Verb.DIVERT:
+        return divert(state, command.reason or "sent to the fallback by an operator", now)
+    if command.verb is Verb.RESTORE:
+        return _restore(state, command)
+    rollout = state.rollout
+    if rollout is None:
+        raise Refusal(Code.NO_ROLLOUT, f"{state.name} has no rollout; start one with a canary")
+    if command.verb is Verb.ROLLBACK:
+        return _roll_back(state, rollout, command, now, stable_void=stable_void)
+    if not rollout.running:
+        raise Refusal(Code.NO_ROLLOUT, f"no rollout of {state.name} is running: the last one is {rollout.phase}")
+    if command.meant and command.meant != rollout.canary:
+        told = (
+            f"{command.verb} was meant for {command.meant}, and the rollout of {state.name} is {rollout.canary}'s now"
+        )
+        raise Refusal(Code.CONFLICT, told)
+    why = command.reason or f"{command.verb} by an operator"
+    match command.verb:
+        case Verb.PAUSE if rollout.can(Event.PAUSE):
+            return move(state, rollout, Event.PAUSE, Kind.PAUSED, Act.RECORD, why, now)
+        case Verb.RESUME if rollout.can(Event.RESUME):
+            return move(state, rollout, Event.RESUME, Kind.RESUMED, Act.ADVANCE, why, now)
+        case Verb.APPROVE if rollout.phase is Phase.AWAITING_APPROVAL:
+            if command.weight and command.weight != rollout.next_weight:
+                meant, asked = format_parts(command.weight), format_parts(rollout.next_weight)
+                raise Refusal(Code.CONFLICT, f"{meant} was approved, and {state.name} asks for {asked} now")
+            return forward(state, rollout, why, now, Kind.APPROVED)
+        case Verb.PROMOTE if rollout.can(Event.FINISH):
+            return move(state, rollout, Event.FINISH, Kind.PROMOTING, Act.ADVANCE, why, now)
+        case Verb.PROMOTE if rollout.can(Event.BAKED):
+            return move(state, rollout, Event.BAKED, Kind.PROMOTED, Act.ADVANCE, why, now)
+    raise Refusal(Code.NOT_POSSIBLE, f"{command.verb} is not possible while {state.name} is {rollout.phase}")
+
+
+def _check_meant(command: Command) -> None:
+    """Refuse what a command names and nobody would compare: it would be a promise that is not kept."""
+    wrong = []
+    if command.meant and command.verb in (Verb.DIVERT, Verb.RESTORE):
+        wrong.append(Violation("canary", f"{command.verb} takes no canary"))
+    if command.weight and command.verb is not Verb.APPROVE:
+        wrong.append(Violation("weight", f"{command.verb} takes no weight; approve does"))
+    if wrong:
+        raise invalid(wrong)
+
+
+def divert(state: ServiceState, why: str, now: float) -> Decision:
+    """Send all traffic to the declared fallback; `Refusal` if there is none, or it is there already."""
+    fallback = state.spec.fallback
+    if fallback is None:
+        raise Refusal(Code.NOT_POSSIBLE, f"{state.name} declares no fallback")
+    if state.diverted:
+        raise Refusal(Code.NOT_POSSIBLE, f"{state.name} is on its fallback already: {state.diverted}")
+    if fallback.version:
+        version = state.spec.version(fallback.version)
+        if version is None or not version.endpoints:
+            raise Refusal(Code.NO_ENDPOINTS, f"the fallback {fallback.version} of {state.name} has no endpoints")
+    rollout = state.rollout
+    if rollout and rollout.running and rollout.can(Event.ROLLBACK):
+        rollout = rollout.moved(Event.ROLLBACK, now, why)
+    return Decision(Kind.DIVERTED, Act.FALLBACK, why, state.model_copy(update={"diverted": why, "rollout": rollout}))
+
+
+def _restore(state: ServiceState, command: Command) -> Decision:
+    if not state.diverted:
+        raise Refusal(Code.NOT_POSSIBLE, f"{state.name} is not on its fallback")
+    why = command.reason or "taken back from the fallback by an operator"
+    return Decision(Kind.RESTORED, Act.FALLBACK, why, state.model_copy(update={"diverted": ""}))
+
+
+def _start(state: ServiceState, command: Command, now: float) -> Decision:
+    canary, present = command.canary, state.rollout
+    version = state.spec.version(canary)
+    if version is None:
+        known = ", ".join(v.name for v in state.spec.versions)
+        raise Refusal(Code.INVALID, f"{state.name} has no version {canary!r}; it has {known}", ())
+    if canary == state.stable:
+        raise Refusal(Code.INVALID, f"{canary} is the stable of {state.name}: a canary is another version")
+    if not version.endpoints:
+        raise Refusal(Code.NO_ENDPOINTS, f"{canary} of {state.name} has no endpoints")
+    if state.diverted:
+        raise Refusal(Code.NOT_POSSIBLE, f"{state.name} is on its fallback ({state.diverted}): restore it first")
+    if present and present.running and (present.canary == canary or not present.can(Event.START)):
+        raise Refusal(
+            Code.ALREADY_RUNNING, f"a rollout of {present.canary} is {present.phase}; roll it back or promote it first"
+        )
+    fresh = Rollout(
+        id=command.rollout_id,
+        service=state.name,
+        stable=state.stable,
+        canary=canary,
+        policy=state.spec.policy,
+        phase=Phase.IDLE,
+        started_at=now,
+    )
+    why = command.reason or f"{canary} starts"
+    if present and present.running:
+        why = f"{why} (in the place of {present.canary}, which was {present.phase})"
+    return move(state, fresh, Event.START, Kind.STARTED, Act.ADVANCE, why, now)
+
+
+def _roll_back(state: ServiceState, rollout: Rollout, command: Command, now: float, *, stable_void: bool) -> Decision:
+    if not rollout.can(Event.ROLLBACK):
+        raise Refusal(Code.NO_ROLLOUT, f"nothing to roll back: the rollout of {rollout.canary} is {rollout.phase}")
+    target = state.spec.version(rollout.stable)
+    if target is None or not target.endpoints:
+        raise Refusal(Code.NO_ENDPOINTS, f"{rollout.stable} has no endpoints any more: traffic would go into a void")
+    if stable_void and rollout.weight and not command.force:
+        told = f"{rollout.stable} has no healthy endpoint: traffic would go into a void"
+        raise Refusal(Code.NO_ENDPOINTS, f"{told}; a forced rollback goes there all the same")
+    act = Act.FORCED_ROLLBACK if command.force else Act.ROLLBACK
+    why = command.reason or "rollback by an operator"
+    return move(state, rollout, Event.ROLLBACK, Kind.ROLLBACK, act, why, now)

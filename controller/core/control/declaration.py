@@ -1,0 +1,41 @@
+"""What a service file makes of a service that may be there already, and beside others. Never moves traffic."""
+
+from controller.core.base.errors import Code, Refusal, Violation, invalid
+from controller.core.model.service import Service
+from controller.core.model.state import FIXED_RESPONSE, ServiceState
+from controller.core.model.view import View
+from controller.core.routing.placement import clashes
+
+
+def declare(spec: Service, text: str, present: ServiceState | None) -> ServiceState:
+    """The state after applying a file over what is there; `Refusal` if that would move traffic or make a void."""
+    if present is None:
+        return ServiceState(spec=spec, source=text, stable=spec.stable)
+    if spec.stable not in (present.spec.stable, present.stable):
+        raise Refusal(
+            Code.STABLE_CHANGED,
+            f"{present.stable} is the stable of {spec.name} and carries its traffic; a file does not move traffic: "
+            f"start a canary with {spec.stable} instead",
+        )
+    state = present.model_copy(update={"spec": spec, "source": text})
+    if present.diverted and spec.fallback != present.spec.fallback:
+        raise Refusal(
+            Code.IN_USE, f"fallback: it carries the traffic of {spec.name} and cannot change now: restore first"
+        )
+    kept = {version for version, weight in present.weights.items() if weight} - {FIXED_RESPONSE} | {present.stable}
+    if present.rollout and present.rollout.running:
+        kept |= {present.rollout.stable, present.rollout.canary}
+    for version in sorted(kept):
+        declared = spec.version(version)
+        if declared is None:
+            raise Refusal(Code.IN_USE, f"versions.{version} is in use and cannot be taken away")
+        if not declared.endpoints:
+            raise Refusal(Code.NO_ENDPOINTS, f"versions.{version}.endpoints: {version} is in use and needs endpoints")
+    return state
+
+
+def check_together(view: View, state: ServiceState) -> None:
+    """Refuse a service that cannot be served beside the others."""
+    problems = clashes([*(s for s in view.services.values() if s.name != state.name), state])
+    if problems:
+        raise invalid([Violation("listen", text) for text in problems])

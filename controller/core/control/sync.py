@@ -1,0 +1,22 @@
+"""How many of the connected proxies serve what was decided."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """How many of the connected proxies serve what was decided, and by name which have refused it or do not yet."""
+
+    synced: int = 0
+    total: int = 0
+    refused: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every connected proxy serves it."""
+        return self.synced >= self.total
+
+    def enough(self, share: float) -> bool:
+        """Whether the fleet is in sync enough to advance: at least one proxy, that share of them, none refusing."""
+        return self.total > 0 and not self.refused and self.synced >= share * self.total

@@ -1,0 +1,30 @@
+"""A change: one act as it is put to the store, applied whole or not at all."""
+
+from dataclasses import dataclass
+
+from controller.core.model.freeze import Act, Freeze
+from controller.core.model.ledger_line import Entry
+from controller.core.model.state import ServiceState
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One act, applied whole or not at all: a record swapped, freezes set or lifted, and one line of the ledger.
+
+    `id` makes a retry safe: a second change with the same id and the same `fingerprint` is answered with the first
+    one's revision; with another fingerprint it is refused. `expects` is the revision of the service's record that
+    the change was decided on, 0 for 'there is none', None where no record is concerned. `state` None with `service`
+    set and `delete` true removes the record. A freeze in `freeze` stands beside those that are there, or renews
+    one. `lift` holds the freezes to end, each as it was read: if one was renewed or is gone, the change is a Conflict.
+    """
+
+    id: str
+    fingerprint: str
+    act: Act
+    entry: Entry
+    service: str = ""
+    expects: int | None = None
+    state: ServiceState | None = None
+    delete: bool = False
+    freeze: tuple[Freeze, ...] = ()
+    lift: tuple[Freeze, ...] = ()

@@ -1,0 +1,73 @@
+"""The ledger's chain, checked from its lines alone: whether one was changed, added or taken away.
+
+Each line carries the hash of the one before. What this cannot see is a ledger cut off at its end, or written anew as
+a whole: for that, keep the last hash of an earlier check, or an export, somewhere else.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from controller.core.model.ledger_line import LedgerLine
+
+TRIMMED = "ledger_trimmed"
+"""The kind of the line that a trimming leaves: `details` say through which sequence and hash lines were taken away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What a check found: how many lines hold, the first and the last of them, the last's hash, and what is wrong.
+
+    `broken` is the sequence of the first line that does not fit, with the reason in `why`; None if all is well.
+    """
+
+    lines: int = 0
+    first: int = 0
+    last: int = 0
+    hash: str = ""
+    broken: int | None = None
+    why: str = ""
+
+    def then(self, line: LedgerLine) -> "Chain":
+        """The chain with one line more, which is known to fit."""
+        return Chain(self.lines + 1, self.first or line.sequence, line.sequence, line.hash)
+
+    def fault(self, line: LedgerLine) -> str:
+        """Why the line cannot be the next one; empty if it can. Any line can be the first."""
+        if self.lines and line.sequence != self.last + 1:
+            return f"it follows line {self.last}: what was between them is gone"
+        if self.lines and line.previous != self.hash:
+            return "it does not carry the hash of the line before"
+        if line.sequence == 1 and line.previous:
+            return "it is the first and yet carries the hash of a line before"
+        if line.digest() != line.hash:
+            return "its content does not give its hash: it was changed"
+        return ""
+
+
+def verify(lines: Iterable[LedgerLine], *, whole: bool = True) -> Chain:
+    """Follow the chain to its end, or to the first line that does not fit.
+
+    With `whole` the lines must be all there are: a chain that does not begin with line 1 must account for the lines
+    before it by a trimming further on. Without, what comes before the first line is taken as given.
+    """
+    chain = Chain()
+    missing: LedgerLine | None = None
+    for line in lines:
+        why = chain.fault(line)
+        if why:
+            return replace(chain, broken=line.sequence, why=why)
+        if whole and chain.lines == 0 and line.sequence > 1:
+            missing = line
+        if missing and _accounts_for(line, missing):
+            missing = None
+        chain = chain.then(line)
+    if missing:
+        return replace(chain, broken=missing.sequence, why="the lines before it are gone, and no trimming took them")
+    return chain
+
+
+def _accounts_for(line: LedgerLine, first: LedgerLine) -> bool:
+    """Whether this line tells of the trimming after which `first` is the first one left."""
+    details = line.entry.details
+    told = (details.get("through"), details.get("hash"))
+    return line.entry.kind == TRIMMED and told == (first.sequence - 1, first.previous)

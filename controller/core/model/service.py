@@ -1,0 +1,117 @@
+"""What an operator declares: a service, its versions, and the policy by which a new version is judged.
+
+All values are frozen and in the program's units: seconds, shares in 0..1, weights in parts of 10 000.
+`specfile` turns the text of a service file into these.
+"""
+
+from typing import Literal
+
+from controller.core.base.value import Value
+
+
+class Endpoint(Value):
+    """One address of a version's servers. `host` is an IP address or a DNS name."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Version(Value):
+    """One version of the model: a name and the endpoints that serve it."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+
+
+class Listen(Value):
+    """Where Envoy listens for the service."""
+
+    address: str = "127.0.0.1"
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+class ErrorPolicy(Value):
+    """Harm: the canary's error rate is above `ratio` x stable's + `margin`. `max`: an absolute limit (share)."""
+
+    margin: float = 0.001
+    ratio: float = 1.1
+    max: float | None = None
+
+
+class LatencyPolicy(Value):
+    """Harm: the canary is slower than stable by more than `tolerance`. `p99`: an absolute limit in seconds."""
+
+    tolerance: float = 0.10
+    p99: float | None = None
+
+
+class MetricPolicy(Value):
+    """A custom metric that the controller's settings define. `margin`: how much worse than stable is allowed, for a
+    rate in points, for a gauge as a share of stable's value."""
+
+    name: str
+    margin: float = 0.01
+
+
+class Policy(Value):
+    """By which evidence traffic moves. The defaults are those of the reference service file."""
+
+    steps: tuple[int, ...] = (500, 1000, 2500, 5000)
+    """The canary's weight at each step, in parts of 10 000; after the last comes promotion."""
+    dwell: float = 60.0
+    warmup: float = 60.0
+    bake: float = 900.0
+    false_rollback: float = 0.01
+    confidence: float = 0.95
+    errors: ErrorPolicy = ErrorPolicy()
+    latency: LatencyPolicy = LatencyPolicy()
+    deadline: float = 21_600.0
+    on_insufficient: Literal["hold", "advance", "rollback"] = "hold"
+    on_blind: Literal["hold", "rollback"] = "hold"
+    fallback: Literal["manual", "automatic"] = "manual"
+    """Who may send traffic to the declared fallback: a person, or also the watch over stable's absolute limits."""
+    approve: tuple[int, ...] = ()
+    """The weights at which a person must say yes before they are served; 10 000 is promotion."""
+    hooks: tuple[str, ...] = ()
+    """The hooks, by their names in the controller's settings, that are asked before traffic moves forward."""
+    metrics: tuple[MetricPolicy, ...] = ()
+    """The custom metrics that are judged too."""
+
+
+class Fallback(Value):
+    """Where traffic goes when neither version can be trusted: another version, or a fixed response."""
+
+    version: str | None = None
+    status: int = 503
+    body: str = ""
+
+
+class Service(Value):
+    """One model served in several versions behind Envoy."""
+
+    name: str
+    fleets: tuple[str, ...] = ()
+    """The fleets (Envoy's node.cluster) that serve it; empty means every fleet."""
+    listen: Listen
+    hosts: tuple[str, ...] = ("*",)
+    prefix: str = "/"
+    protocol: Literal["http", "grpc"] = "http"
+    timeout: float = 5.0
+    versions: tuple[Version, ...]
+    stable: str
+    fallback: Fallback | None = None
+    policy: Policy = Policy()
+
+    def version(self, name: str) -> Version | None:
+        """The version of that name, if there is one."""
+        return next((v for v in self.versions if v.name == name), None)
+
+    def in_fleet(self, fleet: str) -> bool:
+        """Whether proxies of that fleet serve this service."""
+        return not self.fleets or fleet in self.fleets

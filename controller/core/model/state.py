@@ -1,0 +1,43 @@
+"""One service as it stands: the record that the store compares and swaps."""
+
+from controller.core.base.units import PARTS
+from controller.core.base.value import Value
+from controller.core.model.rollout import Rollout
+from controller.core.model.service import Service
+
+SCHEMA = 1
+"""The schema number written into each stored record; a reader refuses newer ones."""
+
+FIXED_RESPONSE = "(fixed response)"
+"""Stands in a service's weights for the fallback that is no version; no version can have this name."""
+
+
+class ServiceState(Value):
+    """One service as it stands: the record that the store compares and swaps.
+
+    `stable` is the version that carries the traffic: the one declared at first, later the one promoted last.
+    `source` is the service file's text as applied. `diverted` says why all traffic goes to the declared fallback; empty
+    while it does not. `revision` is the store's revision at which this record last changed; the store sets it.
+    """
+
+    spec: Service
+    source: str
+    stable: str
+    rollout: Rollout | None = None
+    diverted: str = ""
+    revision: int = 0
+
+    @property
+    def name(self) -> str:
+        """The service's name."""
+        return self.spec.name
+
+    @property
+    def weights(self) -> dict[str, int]:
+        """Version -> parts of 10 000, the canary first while it has a place; they total 10 000."""
+        if self.diverted and self.spec.fallback:
+            return {self.spec.fallback.version or FIXED_RESPONSE: PARTS}
+        rollout = self.rollout
+        if rollout is None:
+            return {self.stable: PARTS}
+        return {rollout.canary: rollout.weight, rollout.stable: PARTS - rollout.weight}

@@ -1,0 +1,22 @@
+"""Everything that the store holds, at one revision."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controller.core.model.freeze import Act, Freeze, blocking
+from controller.core.model.state import ServiceState
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything at one revision. `broken` names records that could not be read, each with what is wrong with it."""
+
+    store_id: str
+    revision: int
+    services: Mapping[str, ServiceState]
+    freezes: tuple[Freeze, ...] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+    def blocking(self, service: str, act: Act) -> Freeze | None:
+        """The freeze that stops this act on this service, if any."""
+        return blocking(self.freezes, service, act)

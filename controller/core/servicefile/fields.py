@@ -1,0 +1,209 @@
+"""The rules for single fields of a service file: text -> value, or ValueError with what would be right.
+
+Names and addresses are compared byte by byte further on, so each has one spelling here: ASCII, lower case, IP
+addresses in their shortest form. A look-alike letter is refused, not guessed.
+"""
+
+import re
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+
+from controller.core.base.units import format_duration, format_parts, parse_duration, parse_share, to_parts
+from controller.core.base.value import NAME
+from controller.core.model.service import Endpoint
+from controller.core.servicefile.yaml_tree import shown
+
+MAX_HOST = 253
+"""Characters of a host name, RFC 1123."""
+MAX_PREFIX = 1024
+"""Characters of a path prefix. Servers refuse far shorter paths than what would need more."""
+MAX_RESPONSE = 4096
+"""Bytes of a fixed response: Envoy's own limit for a body in a route."""
+
+_NAME = re.compile(NAME + r"\Z", re.ASCII)
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z", re.ASCII)
+_PORT = re.compile(r"[1-9][0-9]{0,4}\Z", re.ASCII)
+_STATUS = re.compile(r"[2-5][0-9]{2}\Z", re.ASCII)
+_PREFIX = re.compile(r"/[!-\"$->@-~]*\Z", re.ASCII)
+
+
+def read_name(text: str) -> str:
+    """A name of a service, version or fleet."""
+    if not _NAME.match(text):
+        raise ValueError(
+            f"a name has 1 to 63 of a-z, 0-9, '.', '_' and '-' and begins with a letter or digit, unlike {shown(text)}"
+        )
+    return text
+
+
+def read_port(text: str) -> int:
+    """A port, 1 to 65535."""
+    if not _is_port(text):
+        raise ValueError(f"a port is a whole number from 1 to 65535, not {shown(text)}")
+    return int(text)
+
+
+def read_address(text: str) -> str:
+    """An IP address to listen on, in its shortest form."""
+    address = _ip(text)
+    if address is None:
+        raise ValueError(f"an IP address such as 127.0.0.1 or ::1 is needed, not {shown(text)}")
+    return address
+
+
+def read_endpoint(text: str) -> Endpoint:
+    """`host:port` or `[ipv6]:port`, of a server that can be connected to."""
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise ValueError(f"an endpoint is host:port, such as 127.0.0.1:9001, not {shown(text)}")
+    return Endpoint(host=_read_host(host), port=read_port(port))
+
+
+def read_domain(text: str) -> str:
+    """A host name as Envoy matches it: exact, `*`, `*.example.com` or `example.*`, with `:port` if it has one."""
+    domain = text.lower()
+    host, colon, port = domain.rpartition(":")
+    with_port = bool(colon) and not domain.endswith("]")
+    if not (_is_domain(host) and _is_port(port) if with_port else domain == "*" or _is_domain(domain)):
+        raise ValueError(
+            f"a host is a name such as example.com, '*', '*.example.com' or 'example.*', not {shown(text)}"
+        )
+    return domain
+
+
+def read_prefix(text: str) -> str:
+    """The beginning of the paths that are served."""
+    if len(text) > MAX_PREFIX or not _PREFIX.match(text):
+        raise ValueError(
+            f"a prefix begins with / and has at most {MAX_PREFIX} characters, none of them a space, ? or #, "
+            f"unlike {shown(text)}"
+        )
+    return text
+
+
+def read_status(text: str) -> int:
+    """The HTTP status of a fixed response."""
+    if not _STATUS.match(text):
+        raise ValueError(f"an HTTP status from 200 to 599 is needed, not {shown(text)}")
+    return int(text)
+
+
+def read_response(text: str) -> str:
+    """The body of a fixed response."""
+    if len(text.encode()) > MAX_RESPONSE:
+        raise ValueError(f"a fixed response has at most {MAX_RESPONSE} bytes")
+    return text
+
+
+def duration_within(least: float, most: float) -> Callable[[str], float]:
+    """The rule for a duration in seconds between two bounds."""
+
+    def read(text: str) -> float:
+        seconds = parse_duration(text)
+        if not least <= seconds <= most:
+            raise ValueError(f"between {format_duration(least)} and {format_duration(most)}, not {shown(text)}")
+        return seconds
+
+    return read
+
+
+def share_within(least: float, most: float) -> Callable[[str], float]:
+    """The rule for a share between two bounds."""
+
+    def read(text: str) -> float:
+        share = parse_share(text)
+        if not least <= share <= most:
+            raise ValueError(f"between {_percent(least)} and {_percent(most)}, not {shown(text)}")
+        return share
+
+    return read
+
+
+def number_within(least: float, most: float) -> Callable[[str], float]:
+    """The rule for a plain decimal number between two bounds."""
+
+    def read(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not least <= float(text) <= most:
+            raise ValueError(f"a number between {least:g} and {most:g}, not {shown(text)}")
+        return float(text)
+
+    return read
+
+
+def read_step(text: str) -> int:
+    """A canary's weight in parts of 10 000, above 0% and below 100%."""
+    parts = to_parts(parse_share(text))
+    if not 0 < parts < 10_000:
+        raise ValueError(f"a step lies above 0% and below 100%, unlike {shown(text)}: the promotion follows by itself")
+    return parts
+
+
+def read_approval(text: str) -> int:
+    """A weight at which a person must say yes."""
+    parts = to_parts(parse_share(text))
+    if not parts:
+        raise ValueError(f"a share that asks for approval lies above {format_parts(0)}")
+    return parts
+
+
+def _read_host(text: str) -> str:
+    if text.startswith("[") and text.endswith("]"):
+        address = _ip(text[1:-1])
+        if address is None or ":" not in address:
+            raise ValueError(f"between the brackets an IPv6 address is needed, not {shown(text[1:-1])}")
+        return _reachable(address)
+    if ":" in text:
+        raise ValueError(f"an IPv6 address stands in brackets: [::1]:9001, unlike {shown(text)}")
+    address = _ip(text)
+    if address is not None:
+        return _reachable(address)
+    host = text.lower()
+    if not _is_host(host):
+        raise ValueError(
+            f"a host is an IP address or a name of letters a-z, digits, '-' and '.' (RFC 1123), not {shown(text)}"
+        )
+    return host
+
+
+def _is_port(text: str) -> bool:
+    return bool(_PORT.match(text)) and int(text) <= 65535
+
+
+def _reachable(address: str) -> str:
+    ip = ip_address(address)
+    if ip.is_unspecified or ip.is_multicast:
+        raise ValueError(f"{address} is no address of a server")
+    return address
+
+
+def _ip(text: str) -> str | None:
+    """The shortest form of an IP address without a zone."""
+    try:
+        ip = ip_address(text)
+    except ValueError:
+        return None
+    return None if isinstance(ip, IPv6Address) and ip.scope_id else ip.compressed
+
+
+def _is_host(host: str) -> bool:
+    """RFC 1123: a name; what ends in a number would be an IPv4 address, and was none."""
+    return len(host) <= MAX_HOST and bool(_HOST.match(host)) and not host.rpartition(".")[2].isdigit()
+
+
+def _is_domain(host: str) -> bool:
+    """What Envoy takes for a virtual host's domain: a host, or a host with a wildcard at one end."""
+    if host.startswith("[") and host.endswith("]"):
+        return _ip(host[1:-1]) is not None
+    if _ip(host) is not None:
+        return True
+    # With the wildcard taken for a letter, what is left must be a host: *.example.com, *-eu.example.com, example.*
+    if host.startswith("*"):
+        host = "a" + host[1:]
+    elif host.endswith("*"):
+        host = host[:-1] + "a"
+    return _is_host(host)
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:g}%"

@@ -1,0 +1,47 @@
+"""What the judge reads: what happened on both versions since the last tick."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from controller.core.traffic.readings import Reading
+
+NO_READINGS: Mapping[str, Reading] = MappingProxyType({})
+NO_ERRORS: Mapping[str, int] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one version's servers did since the last tick: increments, summed over all proxies.
+
+    `ok` are the answers without error; answered = ok + all errors. Error classes are `5xx` (with resets, timeouts
+    and refused connections) and `4xx`. `latency` holds (upper edge in milliseconds, count in that bucket) of the
+    buckets that are not empty, rising; not cumulative over the edges. `edges` are the upper edges of all buckets, the
+    empty ones too, rising, as a rule the last one infinite.
+    """
+
+    started: int = 0
+    ok: int = 0
+    errors: Mapping[str, int] = field(default_factory=lambda: NO_ERRORS)
+    latency: tuple[tuple[float, int], ...] = ()
+    edges: tuple[float, ...] = ()
+
+    @property
+    def answered(self) -> int:
+        """Requests that ended, well or badly."""
+        return self.ok + sum(self.errors.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What happened on both versions since the last tick. A missing side is `None` (no report), never zeros.
+
+    `at` is seconds on a monotonic clock; `weight` is the canary's, in parts of 10 000, that was served meanwhile.
+    """
+
+    at: float
+    weight: int
+    stable: Sample | None
+    canary: Sample | None
+    custom: Mapping[str, Reading] = field(default_factory=lambda: NO_READINGS)
+    """By custom metric: what was read since the last tick; most ticks nothing is."""

@@ -1,0 +1,15 @@
+"""How far each reader of the ledger has come."""
+
+from typing import Protocol
+
+
+class Cursors(Protocol):
+    """Keeps how far each reader of the ledger has come. May be lost: then a reader begins at the ledger's end."""
+
+    async def save_cursor(self, reader: str, sequence: int) -> None:
+        """The reader is done with every line up to that sequence."""
+        ...
+
+    async def load_cursor(self, reader: str) -> int | None:
+        """The sequence saved last; None for a reader that is new."""
+        ...

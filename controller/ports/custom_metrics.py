@@ -1,0 +1,15 @@
+"""The custom metrics that services' policies name."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from controller.core.model.state import ServiceState
+from controller.core.traffic.readings import Reading
+
+
+class CustomMetrics(Protocol):
+    """The custom metrics that services' policies name. Read in the background: this never waits."""
+
+    def take(self, state: ServiceState) -> Mapping[str, Reading]:
+        """What was read of the service's running rollout since the last time."""
+        ...

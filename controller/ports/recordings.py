@@ -1,0 +1,13 @@
+"""What is kept of rollouts beside the ledger."""
+
+from typing import Protocol
+
+from controller.core.history.recording import Recording
+
+
+class Recordings(Protocol):
+    """What is kept of rollouts beside the ledger."""
+
+    async def find(self, rollout_id: str) -> Recording | None:
+        """The recording of a rollout up to now; None if there is none, or none any longer. Not to be changed."""
+        ...

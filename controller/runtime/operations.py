@@ -1,0 +1,368 @@
+"""What operators can do: each act is read from the newest view, decided by the core, and made true by the store.
+
+The doors (gRPC, HTTP) translate to these and back; nothing here knows how it was asked.
+"""
+
+import uuid
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+from controller.core.base.errors import Code, Refusal, Violation, invalid
+from controller.core.base.units import counted
+from controller.core.control.changes import change_of, entry_of, fingerprint_of
+from controller.core.control.commands import Command, Verb, obey
+from controller.core.control.decision import Decision
+from controller.core.control.declaration import check_together, declare
+from controller.core.control.request_rules import check_id, checked_reason, freeze_violations, unfreeze_violations
+from controller.core.judge.verdict import Verdict
+from controller.core.model.change import Change
+from controller.core.model.freeze import ALL, Act, Freeze, Mode, crowded, standing_over, told_standing
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.service import Service
+from controller.core.model.state import ServiceState
+from controller.core.model.store_errors import Conflict, Frozen, NotWritten, ReusedId, StoreLost
+from controller.core.model.view import View
+from controller.core.servicefile.service_file import read_service
+from controller.ports.clock import Clock
+from controller.ports.observatory import Live
+from controller.ports.store import Store
+from controller.process.fault_points import reach
+from controller.runtime.outcome_counter import Tally
+
+RETRIES = 5
+SILENT = "the store does not answer"
+
+
+class Sight(Protocol):
+    """What is seen of the services now. The loop is one."""
+
+    def live(self, service: str) -> Live:
+        """The newest look at a service."""
+        ...
+
+    def void(self, service: str, version: str) -> bool:
+        """Whether this version is known to have no healthy endpoint."""
+        ...
+
+
+class Lifted(NamedTuple):
+    """What an unfreeze came to: what it lifted, what still stands over these services, and the revision."""
+
+    freezes: tuple[Freeze, ...]
+    standing: tuple[Freeze, ...]
+    revision: int
+
+
+class Operations:
+    """The operator's acts. Every method raises `Refusal`; what it returns is durable.
+
+    `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use. There are
+    `most_services` and `most_freezes` at most; two that come at the same moment can be one more. `obeyed`
+    is told once of each service and decision that an operator's command came to, and while `run` runs also if its
+    answer was lost; `sight` is what is seen of the services now, where somebody looks.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        hooks: Collection[str] = (),
+        metrics: Collection[str] = (),
+        obeyed: Callable[[str, Decision], None] = lambda _service, _decision: None,
+        sight: Sight | None = None,
+        most_services: int = 1000,
+        most_freezes: int = 1000,
+    ) -> None:
+        self._most_services = most_services
+        self._most_freezes = most_freezes
+        self._store = store
+        self._clock = clock
+        self._hooks = hooks
+        self._metrics = metrics
+        self._tally = Tally(store, obeyed)
+        self._sight = sight
+
+    async def run(self) -> None:
+        """Find out what became of the commands whose answers were lost, for ever."""
+        await self._tally.run()
+
+    async def apply(
+        self, text: str, *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
+    ) -> tuple[ServiceState, bool]:
+        """Declare or change a service: its state, and whether the file says what was already there.
+
+        Never moves traffic between versions: another `stable` than the one that carries the traffic is refused, and
+        so is taking away a version or the endpoints of a version that carries traffic.
+        """
+        linted = read_service(text)
+        if linted.service is None:
+            raise invalid(linted.violations)
+        if unknown := self._unknown(linted.service):
+            raise invalid(unknown)
+        why = checked_reason(reason)
+        name, fingerprint = linted.service.name, fingerprint_of("apply", text)
+        if not dry_run and (done := await self._done(request_id, fingerprint)):
+            return await self._stored(name, done), False
+        view = await self.view()
+        present = view.services.get(name)
+        if present is None and len(view.services) >= self._most_services:
+            told = f"max_services allows {counted(self._most_services, 'service')}"
+            raise Refusal(Code.TOO_MANY, f"{told}, and no fewer are declared: delete one first")
+        state = declare(linted.service, text, present)
+        check_together(view, state)
+        if present and (state.spec, state.source) == (present.spec, present.source):
+            return present, True
+        if dry_run:
+            return state, False
+        before = present.weights if present else {}
+        entry = entry_of("service_applied", who, why, state.name, before, state.weights)
+        change = Change(
+            id=_id(request_id),
+            fingerprint=fingerprint,
+            act=Act.RECORD,
+            entry=entry,
+            service=state.name,
+            expects=present.revision if present else 0,
+            state=state,
+        )
+        return await self._stored(state.name, await self._command(change)), False
+
+    async def delete(self, service: str, *, who: str, reason: str = "", request_id: str = "") -> int:
+        """Stop serving a service: the revision. Refused while a rollout of it runs."""
+        why = checked_reason(reason)
+        fingerprint = fingerprint_of("delete", service)
+        if done := await self._done(request_id, fingerprint):
+            return done
+        state = find(await self.view(), service)
+        if state.rollout and state.rollout.running:
+            raise Refusal(Code.IN_USE, f"a rollout of {service} is {state.rollout.phase}: end it first")
+        change = Change(
+            id=_id(request_id),
+            fingerprint=fingerprint,
+            act=Act.DELETE,
+            entry=entry_of("service_deleted", who, why, service, state.weights, {}),
+            service=service,
+            expects=state.revision,
+            delete=True,
+        )
+        return await self._command(change)
+
+    async def act(self, service: str, command: Command, *, who: str, request_id: str = "") -> ServiceState:
+        """Start, pause, resume, approve, promote or roll back: the service's state after it.
+
+        A rollback that loses a race is tried again, since it is safe whatever came first; nothing else is.
+        """
+        command = replace(command, reason=checked_reason(command.reason), rollout_id=uuid.uuid4().hex)
+        if command.force and not command.reason:
+            raise invalid([Violation("reason", "a forced rollback needs a reason")])
+        fingerprint = fingerprint_of("act", service, command.verb, command.canary, str(command.force), *_meant(command))
+        if done := await self._done(request_id, fingerprint):
+            return await self._stored(service, done)
+        attempts = RETRIES if command.verb is Verb.ROLLBACK else 1
+        for left in reversed(range(attempts)):
+            state = find(await self.view(), service)
+            if command.verb is Verb.START and (unknown := self._unknown(state.spec)):
+                told = "; ".join(violation.message for violation in unknown)
+                raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {told}")
+            verdict, void = self._seen(state)
+            decision = obey(state, command, self._clock.wall(), stable_void=void)
+            known = None if command.verb is Verb.START else verdict
+            change = change_of(state, decision, who, fingerprint, _id(request_id), known)
+            try:
+                return await self._stored(service, await self._obey(change, decision))
+            except Refusal as refusal:
+                if refusal.code is not Code.CONFLICT or not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def freeze(
+        self,
+        scopes: Sequence[str],
+        *,
+        who: str,
+        reason: str,
+        ttl: float | None = None,
+        mode: Mode = Mode.FREEZE,
+        request_id: str = "",
+    ) -> tuple[tuple[Freeze, ...], int]:
+        """Freeze services ("*" for all): the freezes and the revision, once durable.
+
+        Each stands by itself beside those that are there, so nobody's freeze ends or weakens by another's. The same
+        person's freeze for the same reason, and for no shorter, renews the one before.
+        """
+        violations = freeze_violations(scopes, reason, ttl)
+        if violations:
+            raise invalid(violations)
+        why = checked_reason(reason)
+        # The disk is not asked before the freeze itself, which goes before all that waits for it: between two
+        # questions an advance that waits could slip through.
+        view = self._store.newest()
+        for scope in scopes:
+            if scope != ALL:
+                find(view, scope)
+        now = self._clock.wall()
+        until = None if ttl is None else now + ttl
+        freezes = tuple(
+            Freeze(scope=scope, mode=mode, reason=why, who=who, since=now, until=until) for scope in sorted(set(scopes))
+        )
+        fingerprint = fingerprint_of("freeze", *sorted(set(scopes)), why, str(ttl), mode)
+        one = crowded(view.freezes, freezes, self._most_freezes)
+        if one and not await self._done(request_id, fingerprint):
+            whose = f"a {one.mode} of {'all services' if one.scope == ALL else one.scope}"
+            told = f"max_freezes allows {counted(self._most_freezes, 'freeze or hold', 'freezes and holds')}"
+            raise Refusal(Code.TOO_MANY, f"{told}, and no fewer stand, {whose} among them: lift some first")
+        entry = entry_of("freeze_set", who, why, ",".join(f.scope for f in freezes))
+        entry = entry.model_copy(update={"details": {"mode": mode.value, "until": until}})
+        change = Change(_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)
+        reach("freeze:before")
+        revision = await self._command(change)
+        reach("freeze:after")
+        if revision > view.revision:
+            return freezes, revision
+        # The same request came before.
+        held = tuple(f for f in view.freezes if f.scope in scopes and (f.mode, f.reason) == (mode, why))
+        if not held:
+            told = f"request {request_id!r} set a freeze at revision {revision}, which is no longer in force"
+            raise Refusal(Code.CONFLICT, f"{told}: freeze again with another id")
+        return held, revision
+
+    async def unfreeze(self, scopes: Sequence[str], *, who: str, reason: str, request_id: str = "") -> Lifted:
+        """Lift all the freezes of these scopes ("*": every freeze there is).
+
+        What somebody sets meanwhile stays: it was not known to who lifts.
+        """
+        violations = unfreeze_violations(scopes, reason)
+        if violations:
+            raise invalid(violations)
+        why = checked_reason(reason)
+        fingerprint = fingerprint_of("unfreeze", *sorted(set(scopes)))
+        if done := await self._done(request_id, fingerprint):
+            return Lifted((), standing_over((await self.view()).freezes, scopes), done)
+        view = await self.view()
+        lifted = tuple(f for f in view.freezes if ALL in scopes or f.scope in scopes)
+        if not lifted:
+            raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
+        standing = standing_over((f for f in view.freezes if f not in lifted), scopes)
+        scope = ",".join(sorted({f.scope for f in lifted}))
+        entry = entry_of("freeze_lifted", who, why + told_standing(standing), scope)
+        change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
+        return Lifted(lifted, standing, await self._command(change))
+
+    async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
+        """Lines of the ledger, oldest first."""
+        try:
+            return await self._store.events(service=service, after=after, limit=limit)
+        except StoreLost as lost:
+            raise Refusal(Code.NOT_DURABLE, f"{SILENT}: {lost}") from lost
+
+    async def view(self) -> View:
+        """Everything, as the store has it now."""
+        try:
+            return await self._store.load()
+        except StoreLost as lost:
+            raise Refusal(Code.NOT_DURABLE, f"{SILENT}: {lost}") from lost
+
+    def _seen(self, state: ServiceState) -> tuple[Verdict | None, bool]:
+        """The evidence so far on the service's rollout, and whether its stable is known to have no healthy endpoint."""
+        if self._sight is None or state.rollout is None:
+            return None, False
+        return self._sight.live(state.name).verdict, self._sight.void(state.name, state.rollout.stable)
+
+    def _unknown(self, spec: Service) -> list[Violation]:
+        """What the policy names that the settings do not have."""
+        metrics = [metric.name for metric in spec.policy.metrics]
+        wanted = (("hook", spec.policy.hooks, self._hooks), ("metric", metrics, self._metrics))
+        found = []
+        for kind, names, there in wanted:
+            if unknown := ", ".join(name for name in names if name not in there):
+                known = ", ".join(sorted(there)) or "none"
+                told = f"{unknown}: not a {kind} of the controller's settings, which have {known}"
+                found.append(Violation(f"policy.{kind}s", told))
+        return found
+
+    async def _done(self, request_id: str, fingerprint: str) -> int:
+        """The revision at which this very request was applied before; 0 if it was not."""
+        check_id(request_id)
+        try:
+            applied = await self._store.applied(request_id) if request_id else None
+        except StoreLost as lost:
+            raise Refusal(Code.NOT_DURABLE, f"{SILENT}: {lost}") from lost
+        if applied is None:
+            return 0
+        if applied.fingerprint != fingerprint:
+            raise Refusal(Code.REQUEST_ID_REUSED, f"request id {request_id!r} was used for another request")
+        return applied.revision
+
+    async def _obey(self, change: Change, decision: Decision) -> int:
+        """Make what a command came to true: the revision."""
+        try:
+            revision = await self._command(change)
+        except BaseException:  # also when who asked has gone: what has begun is done
+            self._tally.unsure(change, decision)
+            raise
+        self._tally.done(revision, change, decision)
+        return revision
+
+    async def _command(self, change: Change) -> int:
+        try:
+            return await self._store.command(change)
+        except Frozen as frozen:
+            raise Refusal(Code.FROZEN, str(frozen)) from frozen
+        except Conflict as conflict:
+            told = await self._came_between(change) or str(conflict)
+            raise Refusal(Code.CONFLICT, f"somebody else was faster: {told}") from conflict
+        except ReusedId as reused:
+            raise Refusal(Code.REQUEST_ID_REUSED, str(reused)) from reused
+        except NotWritten as lost:
+            raise Refusal(Code.NOT_DURABLE, f"not durable, nothing was changed: {lost}") from lost
+        except StoreLost as lost:
+            told = f"not durable yet, perhaps later: {lost}. The same request with request_id {change.id} tells"
+            raise Refusal(Code.NOT_DURABLE, told) from lost
+
+    async def _came_between(self, change: Change) -> str:
+        """What happened to the service last since the change was decided on; empty if that is not known."""
+        if change.expects is None:
+            return ""
+        try:
+            # Each line's number is the revision that it made.
+            lines = await self._store.events(service=change.service, after=change.expects)
+        except StoreLost:
+            return ""
+        of_it = [line.entry for line in lines if line.entry.service == change.service]
+        return f"{of_it[-1].kind} by {of_it[-1].who}, {of_it[-1].why or 'without a reason'}" if of_it else ""
+
+    async def _stored(self, service: str, revision: int) -> ServiceState:
+        """The state as the store has it now, at `revision` or later."""
+        try:
+            view = await self._store.load()
+        except StoreLost as lost:
+            raise Refusal(Code.NOT_DURABLE, f"applied at revision {revision}, then {SILENT}: {lost}") from lost
+        if view.revision < revision:
+            raise Refusal(Code.NOT_DURABLE, f"the store went back from revision {revision} to {view.revision}")
+        return find(view, service)
+
+
+def _meant(command: Command) -> tuple[str, ...]:
+    """For the fingerprint, which without these is what it was before commands had them: ids of then are known."""
+    return (command.meant, str(command.weight)) if command.meant or command.weight else ()
+
+
+def _nothing_to_lift(view: View, scopes: Sequence[str]) -> str:
+    if not view.freezes:
+        return "nothing is frozen"
+    return f"not frozen: {', '.join(scopes)}; in force: {', '.join(f.scope for f in view.freezes)}"
+
+
+def find(view: View, service: str) -> ServiceState:
+    """The service's state in a view; `Refusal` if it is not there or its record cannot be read."""
+    state = view.services.get(service)
+    if state is None:
+        broken = view.broken.get(service)
+        raise Refusal(Code.NOT_FOUND, f"{service}: {broken}" if broken else f"there is no service {service!r}")
+    return state
+
+
+def _id(request_id: str) -> str:
+    check_id(request_id)
+    return request_id or uuid.uuid4().hex

@@ -1,0 +1,160 @@
+"""Records every rollout while it is judged, and keeps the recordings in the archive: in the background, bounded.
+
+What is recorded is for people alone. Nothing of it is on the way of a decision, and all of it may be lost: after a
+crash the last half minute is.
+"""
+
+import asyncio
+import contextlib
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from controller.core.control.tick import Session
+from controller.core.history.evidence_trace import point_of
+from controller.core.history.recording import Recording
+from controller.core.history.window_record import Record
+from controller.core.judge.custom.custom import custom_gates, custom_readings, total, without_custom
+from controller.core.judge.reasons import gate_readings, readings
+from controller.core.model.rollout import JUDGED, Rollout
+from controller.core.model.state import ServiceState
+from controller.core.model.store_errors import StoreError
+from controller.core.model.view import View
+from controller.core.traffic.window import Window
+from controller.ports.archive import Archive
+from controller.ports.clock import Clock
+
+SAVE_EVERY = 30.0
+"""Seconds between two saves of what has changed."""
+SETTLE_EVERY = 1.0
+"""Seconds between two times that the tapes put in place what was added to them: no look has to wait for that."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Running:
+    """A recording and what it was last added to by."""
+
+    recording: Recording
+    rollout: Rollout
+    session: Session
+    time: float = 0.0
+    """Up to when it is recorded, in seconds of observation."""
+    saved: bool = False
+
+    def told(self) -> Recording:
+        """The recording, with every channel in words as it stands now."""
+        policy, evidence, custom = self.rollout.policy, self.session.evidence, self.session.custom
+        others, recording = without_custom(policy), self.recording
+        recording.limit = 1 / policy.false_rollback
+        recording.channels = (*readings(others, evidence), *custom_readings(policy, custom, evidence))
+        recording.gates = (*gate_readings(others, evidence, self.rollout.step), *custom_gates(policy, custom))
+        return recording
+
+
+class Recorder:
+    """The recordings of all rollouts: those that run here, the others from the archive."""
+
+    def __init__(self, archive: Archive, clock: Clock) -> None:
+        self._archive = archive
+        self._clock = clock
+        self._running: dict[str, _Running] = {}
+        self._last: dict[str, tuple[Rollout, Session]] = {}
+        self._due = asyncio.Event()
+
+    def evidence(self, service: str) -> Mapping[str, float]:
+        """By channel of harm, at the last look at a rollout of the service."""
+        if service not in self._last:
+            return {}
+        rollout, session = self._last[service]
+        return point_of(rollout.policy, session.evidence, session.custom, rollout.step, 0.0).harm
+
+    async def resume(self, state: ServiceState, session: Session) -> None:
+        """Go on with the recording of a rollout whose session was taken up again after a restart."""
+        assert state.rollout is not None
+        recording = await self._load(state.rollout.id)
+        if recording:
+            time = session.evidence.time
+            recording.tape.cut(time)
+            recording.trace.cut(time)
+            self._running[state.name] = _Running(recording, state.rollout, session, time)
+
+    def note(self, state: ServiceState, session: Session, window: Window, *, decided: bool) -> None:
+        """One look at a running rollout: the session after it, and the window that it judged."""
+        rollout = state.rollout
+        if rollout is None or rollout.phase not in JUDGED:
+            return
+        running = self._running.get(state.name)
+        if running is None or running.recording.rollout_id != rollout.id:
+            recording = Recording(rollout.id, state.name, rollout.stable, rollout.canary)
+            running = self._running[state.name] = _Running(recording, rollout, session)
+        wall, time = self._clock.wall(), session.evidence.time
+        running.recording.tape.add(
+            Record(running.time, time, wall, window.weight, window.stable, window.canary, window.custom)
+        )
+        trace = running.recording.trace
+        if decided or trace.wants(time, total(rollout.policy, session.custom, session.evidence)):
+            point = point_of(rollout.policy, session.evidence, session.custom, rollout.step, wall)
+            trace.add(point, surely=decided)
+        running.rollout, running.session, running.time, running.saved = rollout, session, time, False
+        self._last[state.name] = rollout, session
+        if decided:
+            self._due.set()
+
+    def rest(self, service: str) -> None:
+        """No rollout of the service runs: once its recording is saved it need not be at hand."""
+        running = self._running.get(service)
+        if running and running.saved:
+            del self._running[service]
+
+    def follow(self, view: View) -> None:
+        """Forget the services that are gone."""
+        for remembered in (self._running, self._last):
+            for gone in remembered.keys() - view.services.keys():
+                del remembered[gone]
+
+    async def find(self, rollout_id: str) -> Recording | None:
+        """The recording of a rollout up to now; None if there is none, or none any longer."""
+        for running in self._running.values():
+            if running.recording.rollout_id == rollout_id:
+                return running.told()
+        return await self._load(rollout_id)
+
+    async def run(self) -> None:
+        """Save what has changed, for ever: now and then, and soon after each decision."""
+        saved = self._clock.monotonic()
+        while True:
+            # Not asyncio.wait_for: before Python 3.12 it can swallow a cancellation.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_EVERY):
+                    await self._due.wait()
+            for running in list(self._running.values()):
+                running.recording.tape.settle()
+                await asyncio.sleep(0)
+            if self._due.is_set() or self._clock.monotonic() - saved >= SAVE_EVERY:
+                self._due.clear()
+                await self.save()
+                saved = self._clock.monotonic()
+
+    async def save(self) -> None:
+        """Keep every recording as it is now."""
+        for running in list(self._running.values()):
+            if not running.saved:
+                running.saved = True
+                packed = await asyncio.to_thread(_packed, running.told().copy())
+                await self._archive.save_recording(running.recording.rollout_id, packed)
+
+    async def _load(self, rollout_id: str) -> Recording | None:
+        try:
+            packed = await self._archive.load_recording(rollout_id)
+            return Recording.load(zlib.decompress(packed).decode()) if packed else None
+        except (StoreError, ValueError, zlib.error) as error:
+            log.warning("recording_unreadable", rollout=rollout_id, reason=str(error))
+            return None
+
+
+def _packed(recording: Recording) -> bytes:
+    return zlib.compress(recording.dump().encode())

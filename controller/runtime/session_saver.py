@@ -1,0 +1,73 @@
+"""Keeps the sessions of running rollouts, so that a restart goes on with their evidence: in the background.
+
+No decision waits for it, not even for the saving of its own session: what a crash costs then is evidence, and less
+evidence never moves traffic.
+"""
+
+import asyncio
+
+import structlog
+
+from controller.core.control.tick import Session
+from controller.core.model.store_errors import StoreError
+from controller.ports.archive import Archive
+from controller.ports.clock import Clock
+
+SAVE_EVERY = 5.0
+"""Seconds between two saves of a session: what a crash costs of the evidence."""
+
+log = structlog.get_logger()
+
+
+class Keeper:
+    """The sessions that wait to be saved, the newest of each service."""
+
+    def __init__(self, archive: Archive, clock: Clock) -> None:
+        self._archive = archive
+        self._clock = clock
+        self._waiting: dict[str, Session] = {}
+        self._kept_at: dict[str, float] = {}
+        self._due = asyncio.Event()
+
+    def keep(self, service: str, session: Session) -> None:
+        """Save it soon."""
+        self._kept_at[service] = self._clock.monotonic()
+        self._waiting[service] = session
+        self._due.set()
+
+    def keep_now_and_then(self, service: str, session: Session) -> None:
+        """Save it soon, unless another one of the service was kept a moment ago."""
+        if self._clock.monotonic() - self._kept_at.get(service, 0.0) >= SAVE_EVERY:
+            self.keep(service, session)
+
+    def forget(self, service: str) -> None:
+        """The service is gone."""
+        self._waiting.pop(service, None)
+        self._kept_at.pop(service, None)
+
+    async def load(self, service: str, rollout_id: str) -> Session | None:
+        """The session of that rollout as it was saved last; None if there is none that can be read. Or `StoreError`."""
+        text = await self._archive.load_session(service, rollout_id)
+        try:
+            return Session.load(text) if text else None
+        except ValueError as error:
+            log.warning("session_unreadable", service=service, reason=str(error))
+            return None
+
+    async def run(self) -> None:
+        """Save what waits, for ever."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            await self.save()
+
+    async def save(self) -> None:
+        """Save what waits now."""
+        while self._waiting:
+            service, session = self._waiting.popitem()
+            try:
+                await self._archive.save_session(service, session.rollout_id, session.dump())
+            except StoreError as error:
+                log.warning("session_dropped", service=service, reason=str(error))
+            except Exception:
+                log.exception("session_dropped", service=service)
