@@ -6,7 +6,7 @@ from controller.cli.client import Client
 from controller.cli.invocation import Invocation, act_options
 from controller.cli.output import plain, print_json
 from controller.cli.words import rollout_line
-from controller.core.base.units import parse_share, to_parts
+from controller.core.base.units import parse_share, to_basis_points
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 
@@ -81,7 +81,7 @@ restore = _act("restore", "Restore", "Take the traffic back from the fallback.")
 
 def _weight(share: str) -> int:
     try:
-        weight = to_parts(parse_share(share)) if share else 0
+        weight = to_basis_points(parse_share(share)) if share else 0
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--to") from None
     if share and not weight:

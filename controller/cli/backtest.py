@@ -14,7 +14,7 @@ from controller.cli.invocation import Invocation, client_options
 from controller.cli.judge import declared
 from controller.cli.output import plain, print_json
 from controller.cli.words import clean, clock, event_line, span
-from controller.core.base.units import counted, format_parts
+from controller.core.base.units import counted, format_weight
 from controller.core.control.decision import Kind
 from controller.core.history.backtest import Backtest, Turn, judge_again
 from controller.core.history.window_record import Record
@@ -146,8 +146,8 @@ def _told(recording: pb.Recording, records: Sequence[Record], found: Backtest, p
     yield ""
     yield f"by {path}"
     for turn in found.turns:
-        served = "" if turn.served == turn.weight else f", {format_parts(turn.served)} was served"
-        yield f"  {clock(turn.wall, now)} {turn.kind.value} ({format_parts(turn.weight)}{served}): {clean(turn.why)}"
+        served = "" if turn.served == turn.weight else f", {format_weight(turn.served)} was served"
+        yield f"  {clock(turn.wall, now)} {turn.kind.value} ({format_weight(turn.weight)}{served}): {clean(turn.why)}"
     yield ""
     yield _answer(recording, found)
 

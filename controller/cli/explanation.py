@@ -12,7 +12,7 @@ from rich.text import Text
 from controller.cli.figures import NAME, clipped, figure
 from controller.cli.screen import ENDED
 from controller.cli.words import awaited, clean, clock, event_line, freeze_line, span
-from controller.core.base.units import format_parts
+from controller.core.base.units import format_weight
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 CELLS = 30
@@ -64,7 +64,7 @@ def _head(told: pb.Explanation) -> Text:
     line = Text.assemble((clean(told.service), "bold"), f"  {clean(told.canary)} against {clean(told.stable)}")
     phase = told.rollout.phase if told.HasField("rollout") else "an earlier rollout"
     weight = told.rollout.weights.get(told.canary, 0)
-    return line.append(f"  {phase}" + (f" at {format_parts(weight)}" if weight else ""))
+    return line.append(f"  {phase}" + (f" at {format_weight(weight)}" if weight else ""))
 
 
 def _answer(told: pb.Explanation, now: float) -> Iterator[RenderableType]:

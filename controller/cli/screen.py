@@ -12,7 +12,7 @@ from rich.text import Text
 
 from controller.cli.figures import NAME, bar_of, clipped, count, figure, millis, rate, share
 from controller.cli.words import NONE, awaited, clean, clock, moved, scope, span, synced
-from controller.core.base.units import format_parts
+from controller.core.base.units import format_weight
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 LEDGER_LINES = 6
@@ -76,7 +76,7 @@ def _steps(rollout: pb.Rollout, now: float) -> Text:
     line = Text()
     for number, weight in enumerate(rollout.steps):
         style = "green" if number < rollout.step else "bold reverse" if number == rollout.step else "dim"
-        line.append(f" {format_parts(weight)} ", style if rollout.weights.get(rollout.canary) else "dim")
+        line.append(f" {format_weight(weight)} ", style if rollout.weights.get(rollout.canary) else "dim")
     if rollout.steps:
         line.append(" > ", "dim")
         line.append("promotion", "green" if rollout.phase in ("PROMOTING", "BAKING", "PROMOTED") else "dim")
@@ -122,7 +122,7 @@ def _row(rollout: pb.Rollout, name: str) -> list[Text]:
     role = {rollout.canary: " canary", rollout.stable: " stable"}.get(name, "")
     alive = seen.requests_per_second > 0
     cells = [
-        format_parts(rollout.weights.get(name, 0)),
+        format_weight(rollout.weights.get(name, 0)),
         rate(seen.requests_per_second),
         share(seen.error_rate) if alive else NONE,
         millis(seen.p50_ms) if alive else NONE,
@@ -184,7 +184,7 @@ def _next(rollout: pb.Rollout) -> list[RenderableType]:
     said = awaited(rollout)
     if rollout.phase in CLIMBING and rollout.verdict != "harm":
         later = rollout.steps[rollout.step + 1 :]
-        goal = format_parts(later[0]) if later else "promotion"
+        goal = format_weight(later[0]) if later else "promotion"
         said = [f"{goal}: {reason}" for reason in said] or [f"{goal}, once the canary is proven to do no harm"]
     return [Text.assemble("next    ", clean(reason)) for reason in said]
 

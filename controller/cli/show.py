@@ -9,7 +9,7 @@ from controller.cli.client import Client
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json, print_table, service_document
 from controller.cli.words import NONE, awaited, clean, clock, conditions, freeze_line, scope, span, synced, weights
-from controller.core.base.units import format_parts
+from controller.core.base.units import format_weight
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 
@@ -114,7 +114,7 @@ def _told(service: pb.Service, now: float) -> list[str]:
 
 
 def _rollout_facts(rollout: pb.Rollout, now: float) -> list[tuple[str, str]]:
-    steps = ", ".join(format_parts(weight) for weight in rollout.steps)
+    steps = ", ".join(format_weight(weight) for weight in rollout.steps)
     return [
         (
             "rollout",

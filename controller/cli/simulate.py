@@ -9,7 +9,7 @@ from controller.cli.failure import Exit, Failure
 from controller.cli.invocation import Invocation, output_option
 from controller.cli.judge import declared, tell_left_out
 from controller.cli.output import print_json, print_table
-from controller.core.base.units import format_duration, format_parts, parse_duration, parse_share, to_parts
+from controller.core.base.units import format_duration, format_weight, parse_duration, parse_share, to_basis_points
 from controller.core.model.service import Service
 from controller.simulation.play import Played, Setting, play_often
 from controller.simulation.plot import WIDTH, course
@@ -101,11 +101,11 @@ def _held(service: Service, at: float | None) -> Service:
     if at is None:
         return service
     try:
-        weight = to_parts(at)
+        weight = to_basis_points(at)
     except ValueError as error:
         raise Failure(Exit.USAGE, f"--hold: {error}") from None
-    if not 0 < weight < to_parts(1.0):
-        raise Failure(Exit.USAGE, f"--hold: between 0% and 100%, not {format_parts(weight)}")
+    if not 0 < weight < to_basis_points(1.0):
+        raise Failure(Exit.USAGE, f"--hold: between 0% and 100%, not {format_weight(weight)}")
     policy = service.policy.model_copy(
         update={"steps": (weight,), "dwell": FOREVER, "deadline": FOREVER, "approve": ()}
     )

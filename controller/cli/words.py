@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from controller.core.base.units import format_parts
+from controller.core.base.units import format_weight
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 NONE = "-"
@@ -40,7 +40,7 @@ def span(seconds: float) -> str:
 def weights(shares: Mapping[str, int], stable: str = "") -> str:
     """Every version that has a share, the stable last: `v2 5%, v1 95%`."""
     names = sorted((name for name in shares if shares[name]), key=lambda name: (name == stable, name))
-    return ", ".join(f"{name} {format_parts(shares[name])}" for name in names) or NONE
+    return ", ".join(f"{name} {format_weight(shares[name])}" for name in names) or NONE
 
 
 def synced(rollout: pb.Rollout) -> str:
@@ -110,5 +110,5 @@ def moved(event: pb.Event) -> str:
     """The shares that an act changed: `v2 5% > 10%`; empty if none."""
     before, after = event.weights_before, event.weights_after
     names = sorted(name for name in {*before, *after} if before.get(name, 0) != after.get(name, 0))
-    changes = (f"{n} {format_parts(before.get(n, 0))} > {format_parts(after.get(n, 0))}" for n in names)
+    changes = (f"{n} {format_weight(before.get(n, 0))} > {format_weight(after.get(n, 0))}" for n in names)
     return f"[{', '.join(changes)}]" if names else ""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.core.base.units import PARTS, counted, format_parts
+from controller.core.base.units import TOTAL_WEIGHT, counted, format_weight
 from controller.demo.doors import haldane, monotonic_of
 from controller.demo.findings import SETTLED, Harm, Period, Share, harm, share
 from controller.demo.models import Fault
@@ -65,13 +65,13 @@ async def promotion(play: Play) -> None:
     witness, began, last = play.witness, time.monotonic(), play.witness.last_line
     await _start(play, "v2", "learnt from three times as many images")
     await witness.until_line("promoted", last, 60, unless="rollback")
-    await witness.until("Envoy serves v2 alone", lambda: witness.weights == {"v2": PARTS}, 5)
+    await witness.until("Envoy serves v2 alone", lambda: witness.weights == {"v2": TOTAL_WEIGHT}, 5)
     await asyncio.sleep(QUIET)
     climbed = [p for p in witness.periods(began) if "v2" in p.weights]
     _check_shares(play, climbed, "v2")
-    policy = [2000, 5000, PARTS]
+    policy = [2000, 5000, TOTAL_WEIGHT]
     play.check(
-        f"Envoy served v2 at {', '.join(map(format_parts, policy))}, in this order",
+        f"Envoy served v2 at {', '.join(map(format_weight, policy))}, in this order",
         [p.weights["v2"] for p in climbed] == policy,
     )
     bad = [a for a in witness.answers if a.sent >= began and not a.ok]
@@ -150,7 +150,7 @@ async def _check_rolled_back(play: Play, canary: str, stable: str, since: float,
     """That clients, Envoy and the ledger saw the canary go; what it had done to clients since that time."""
     witness = play.witness
     line = await witness.until_line("rollback", last, 5)
-    await witness.until(f"Envoy serves {stable} alone", lambda: witness.weights == {stable: PARTS}, 5)
+    await witness.until(f"Envoy serves {stable} alone", lambda: witness.weights == {stable: TOTAL_WEIGHT}, 5)
     await witness.until_line("rolled_back", last, 15)
     await witness.look_at_proxies()
     acknowledged, applied = witness.acknowledged(), witness.served[-1].since
@@ -172,7 +172,8 @@ async def _check_gone(play: Play, canary: str, stable: str, applied: float) -> N
     await asyncio.sleep(QUIET)
     more = (await witness.envoy.sent()).get(canary, 0) - sent
     play.check(
-        f"Envoy serves {stable} alone, and sent {canary} {more} more", witness.weights == {stable: PARTS} and not more
+        f"Envoy serves {stable} alone, and sent {canary} {more} more",
+        witness.weights == {stable: TOTAL_WEIGHT} and not more,
     )
     later = [a for a in witness.answers if a.sent > applied + SETTLED]
     strays = sum(a.version != stable for a in later)
@@ -185,7 +186,7 @@ async def _check_gone(play: Play, canary: str, stable: str, applied: float) -> N
 def _check_shares(play: Play, climbed: list[Period], version: str) -> None:
     for period in climbed:
         seen = share(play.witness.answers, version, period)
-        play.check(f"at {format_parts(seen.weight)} clients saw {_told_share(seen)}", seen.right)
+        play.check(f"at {format_weight(seen.weight)} clients saw {_told_share(seen)}", seen.right)
 
 
 def _tell_harm(play: Play, done: Harm, canary: str) -> None:
@@ -199,12 +200,12 @@ def _tell_harm(play: Play, done: Harm, canary: str) -> None:
 
 
 def _told(weights: dict[str, int]) -> str:
-    return ", ".join(f"{version} {format_parts(weight)}" for version, weight in weights.items())
+    return ", ".join(f"{version} {format_weight(weight)}" for version, weight in weights.items())
 
 
 def _told_share(seen: Share) -> str:
     return (
-        f"{seen.given} of {seen.answers} answers from {seen.version} ({seen.seen:.1%} for {format_parts(seen.weight)})"
+        f"{seen.given} of {seen.answers} answers from {seen.version} ({seen.seen:.1%} for {format_weight(seen.weight)})"
     )
 
 

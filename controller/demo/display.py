@@ -17,7 +17,7 @@ from rich.text import Text
 from controller.cli.figures import figure
 from controller.cli.screen import screen as rollout_screen
 from controller.cli.words import NONE, clean, event_line, synced
-from controller.core.base.units import counted, format_parts
+from controller.core.base.units import counted, format_weight
 from controller.demo.acts import Play
 from controller.demo.load import NOBODY, Flow
 from controller.demo.processes import Children
@@ -50,7 +50,7 @@ def clients(witness: Witness) -> Table:
     total = sum(flow.answers for flow in flows.values())
     for version in sorted({*flows, *witness.weights}):
         flow = flows.get(version, Flow(0, 0, 0.0, 0.0, 0.0))
-        weight = format_parts(witness.weights.get(version, 0))
+        weight = format_weight(witness.weights.get(version, 0))
         table.add_row(*_row(version, weight, flow, total), style="red" if flow.errors else "")
     return table
 
@@ -59,7 +59,7 @@ def status_line(witness: Witness) -> str:
     """The same in one line, for where there is no terminal."""
     rollout = witness.rollout
     parts = [
-        f"{version or 'nobody'} {format_parts(witness.weights.get(version, 0))} {flow.per_second:.0f}/s "
+        f"{version or 'nobody'} {format_weight(witness.weights.get(version, 0))} {flow.per_second:.0f}/s "
         f"{counted(flow.errors, 'error')} p50 {flow.p50_ms:.1f} p99 {flow.p99_ms:.1f} ms"
         for version, flow in witness.load.last(RECENT).items()
     ]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.demo.doors import Served
 from controller.demo.load import Answer
 
@@ -42,7 +42,7 @@ class Share:
     @property
     def right(self) -> bool:
         """Whether what clients saw is the weight, within sampling error."""
-        expected = self.weight / PARTS
+        expected = self.weight / TOTAL_WEIGHT
         error = math.sqrt(self.answers * expected * (1 - expected))
         return self.answers >= ENOUGH and abs(self.given - self.answers * expected) <= DEVIATIONS * error + 1e-9
 

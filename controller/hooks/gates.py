@@ -9,12 +9,11 @@ import asyncio
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import aiohttp
 import structlog
 
-from controller.core.base.units import PARTS, format_duration
+from controller.core.base.units import TOTAL_WEIGHT, format_duration
 from controller.core.control.decision import Decision, Kind
 from controller.core.judge.verdict import Reason, Verdict
 from controller.core.model.rollout import JUDGED, Rollout
@@ -22,20 +21,13 @@ from controller.core.model.state import ServiceState
 from controller.hooks.body import CONTENT_TYPE, question
 from controller.hooks.hook import Hook, HookType
 from controller.ports.clock import Clock
+from controller.ports.meters import HookMeter
 from controller.process.http_client import Unanswered, post
 
 RETRY_PAUSE = 1.0
 """Seconds between two tries of one question."""
 
 log = structlog.get_logger()
-
-
-class Meter(Protocol):
-    """Where the figures go."""
-
-    def hook_answered(self, hook: str, kind: str, outcome: str) -> None:
-        """A hook `passed`, `refused`, or was `unanswered`."""
-        ...
 
 
 @dataclass(slots=True)
@@ -76,7 +68,7 @@ class HookGates:
         *,
         session: aiohttp.ClientSession,
         clock: Clock,
-        meter: Meter,
+        meter: HookMeter,
         on_news: Callable[[], None],
     ) -> None:
         self._hooks = hooks
@@ -189,6 +181,6 @@ def _asked_for(rollout: Rollout, decision: Decision) -> tuple[HookType, ...]:
     """What must be asked before that decision, in this order."""
     if not rollout.weight:
         return (HookType.CONFIRM_ROLLOUT, HookType.PRE_ROLLOUT)
-    if decision.kind is Kind.PROMOTING or rollout.next_weight == PARTS:
+    if decision.kind is Kind.PROMOTING or rollout.next_weight == TOTAL_WEIGHT:
         return (HookType.ROLLOUT, HookType.CONFIRM_PROMOTION)
     return (HookType.ROLLOUT, HookType.CONFIRM_TRAFFIC_INCREASE)

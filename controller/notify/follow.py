@@ -10,7 +10,6 @@ import contextlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 
@@ -21,6 +20,7 @@ from controller.core.model.store_errors import StoreError
 from controller.ports.audience import Audience, Undelivered
 from controller.ports.clock import Clock
 from controller.ports.cursors import Cursors
+from controller.ports.meters import NotificationMeter
 from controller.ports.observatory import Observatory
 from controller.ports.store import Store
 
@@ -33,14 +33,6 @@ STORE_PAUSE = 5.0
 """Seconds until it goes on after a fault, such as a store that does not answer."""
 
 log = structlog.get_logger()
-
-
-class Meter(Protocol):
-    """Where the figures go."""
-
-    def told(self, target: str, outcome: str, lines: int) -> None:
-        """So many lines were `delivered`, `refused` (for good) or `lost` (too old)."""
-        ...
 
 
 @dataclass(slots=True)
@@ -65,7 +57,9 @@ class Lost:
 class Notifications:
     """Tells audiences of the ledger's lines, in order."""
 
-    def __init__(self, *, store: Store, cursors: Cursors, observatory: Observatory, clock: Clock, meter: Meter) -> None:
+    def __init__(
+        self, *, store: Store, cursors: Cursors, observatory: Observatory, clock: Clock, meter: NotificationMeter
+    ) -> None:
         self._store = store
         self._cursors = cursors
         self._observatory = observatory

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from controller.core.base.units import counted, format_parts
+from controller.core.base.units import counted, format_weight
 from controller.core.base.value import Value
 from controller.core.model.freeze import ALL
 from controller.core.model.ledger_line import Entry, LedgerLine
@@ -116,7 +116,7 @@ def message(lines: Sequence[LedgerLine]) -> tuple[str, str]:
 def _told(line: LedgerLine) -> str:
     entry = line.entry
     moved = [
-        f"{version} {format_parts(entry.weights_before.get(version, 0))} -> {format_parts(weight)}"
+        f"{version} {format_weight(entry.weights_before.get(version, 0))} -> {format_weight(weight)}"
         for version, weight in entry.weights_after.items()
         if weight != entry.weights_before.get(version, 0)
     ]

@@ -2,6 +2,13 @@
 
 from typing import Protocol
 
+MAX_SESSION = 1_048_576
+"""Characters of a session that are kept; a longer one is dropped, and its evidence begins anew after a restart."""
+MAX_RECORDING = 1_048_576
+"""Bytes of a recording that are kept; a larger one is dropped."""
+KEPT_RECORDINGS = 100
+"""Rollouts, the newest of all services, whose recordings are kept."""
+
 
 class Archive(Protocol):
     """Keeps what may be lost without harm: sessions under judgement, and recordings. Bounded."""

@@ -16,11 +16,12 @@ from controller.core.model.ledger_line import Entry
 from controller.core.model.store_errors import StoreError, StoreLost
 from controller.core.model.view import View
 from controller.ports.clock import Clock
+from controller.ports.meters import TickMeter
 from controller.ports.observatory import Live
 from controller.ports.store import Store
 from controller.runtime.ledger_writer import Diary
 from controller.runtime.session_saver import Keeper
-from controller.runtime.ticker import Lookout, Meter
+from controller.runtime.ticker import Lookout
 
 IDLE = 0.5
 """Seconds between two looks when nothing is reported: what depends on time alone is noticed this late at most."""
@@ -37,7 +38,15 @@ class Loop:
     """Watches every rollout and acts. Also the `Observatory` that the doors look through."""
 
     def __init__(
-        self, lookout: Lookout, *, store: Store, keeper: Keeper, diary: Diary, clock: Clock, meter: Meter, view: View
+        self,
+        lookout: Lookout,
+        *,
+        store: Store,
+        keeper: Keeper,
+        diary: Diary,
+        clock: Clock,
+        meter: TickMeter,
+        view: View,
     ) -> None:
         self._lookout = lookout
         self._store = store
@@ -62,9 +71,9 @@ class Loop:
         """The newest look at a service."""
         return self._lookout.live(service)
 
-    def void(self, service: str, version: str) -> bool:
+    def no_healthy_upstream(self, service: str, version: str) -> bool:
         """Whether this version is known to have no healthy endpoint."""
-        return self._lookout.void(service, version)
+        return self._lookout.no_healthy_upstream(service, version)
 
     @property
     def turns(self) -> int:

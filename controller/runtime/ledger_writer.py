@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from controller.core.model.change import Change
-from controller.core.model.freeze import Act, Freeze, standing_over, told_standing
+from controller.core.model.freeze import Act, Freeze, describe_standing, standing_over
 from controller.core.model.ledger_line import Entry
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
@@ -68,7 +68,7 @@ class Diary:
 def expiry(freeze: Freeze, standing: Iterable[Freeze]) -> Change:
     """The end of a freeze whose time is over, and of no other."""
     others = standing_over((f for f in standing if f != freeze), [freeze.scope])
-    why = f"its ttl is over: {freeze.reason}{told_standing(others)}"
+    why = f"its ttl is over: {freeze.reason}{describe_standing(others)}"
     return _change(Entry(kind="freeze_expired", service=freeze.scope, who=WHO, why=why), freeze)
 
 

@@ -17,7 +17,7 @@ from controller.core.control.declaration import check_together, declare
 from controller.core.control.request_rules import check_id, checked_reason, freeze_violations, unfreeze_violations
 from controller.core.judge.verdict import Verdict
 from controller.core.model.change import Change
-from controller.core.model.freeze import ALL, Act, Freeze, Mode, crowded, standing_over, told_standing
+from controller.core.model.freeze import ALL, Act, Freeze, Mode, crowded, describe_standing, standing_over
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.service import Service
 from controller.core.model.state import ServiceState
@@ -41,7 +41,7 @@ class Sight(Protocol):
         """The newest look at a service."""
         ...
 
-    def void(self, service: str, version: str) -> bool:
+    def no_healthy_upstream(self, service: str, version: str) -> bool:
         """Whether this version is known to have no healthy endpoint."""
         ...
 
@@ -166,7 +166,7 @@ class Operations:
                 told = "; ".join(violation.message for violation in unknown)
                 raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {told}")
             verdict, void = self._seen(state)
-            decision = obey(state, command, self._clock.wall(), stable_void=void)
+            decision = obey(state, command, self._clock.wall(), stable_unroutable=void)
             known = None if command.verb is Verb.START else verdict
             change = change_of(state, decision, who, fingerprint, _id(request_id), known)
             try:
@@ -245,7 +245,7 @@ class Operations:
             raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
         standing = standing_over((f for f in view.freezes if f not in lifted), scopes)
         scope = ",".join(sorted({f.scope for f in lifted}))
-        entry = entry_of("freeze_lifted", who, why + told_standing(standing), scope)
+        entry = entry_of("freeze_lifted", who, why + describe_standing(standing), scope)
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
         return Lifted(lifted, standing, await self._command(change))
 
@@ -267,7 +267,7 @@ class Operations:
         """The evidence so far on the service's rollout, and whether its stable is known to have no healthy endpoint."""
         if self._sight is None or state.rollout is None:
             return None, False
-        return self._sight.live(state.name).verdict, self._sight.void(state.name, state.rollout.stable)
+        return self._sight.live(state.name).verdict, self._sight.no_healthy_upstream(state.name, state.rollout.stable)
 
     def _unknown(self, spec: Service) -> list[Violation]:
         """What the policy names that the settings do not have."""

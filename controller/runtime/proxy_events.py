@@ -3,7 +3,7 @@
 import structlog
 
 from controller.core.model.ledger_line import Entry
-from controller.monitoring.metrics import Metrics
+from controller.ports.meters import ProxyMeter
 from controller.runtime.cycle import Loop
 from controller.runtime.ledger_writer import WHO
 
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 class News:
     """Whom the adapters tell what happened: the `Observer` of the xDS server. Nobody listens before there is a loop."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: ProxyMeter) -> None:
         self._metrics = metrics
         self.loop: Loop | None = None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from controller.core.control.tick import Session
+from controller.core.control.session import Session
 from controller.core.history.evidence_trace import point_of
 from controller.core.history.recording import Recording
 from controller.core.history.window_record import Record

@@ -8,7 +8,7 @@ import asyncio
 
 import structlog
 
-from controller.core.control.tick import Session
+from controller.core.control.session import Session
 from controller.core.model.store_errors import StoreError
 from controller.ports.archive import Archive
 from controller.ports.clock import Clock

@@ -1,11 +1,11 @@
 """Asks now and then whether the store answers, so that the metrics say so also while nothing is written."""
 
 import asyncio
-from typing import Protocol
 
 import structlog
 
 from controller.core.model.store_errors import StoreLost
+from controller.ports.meters import StoreMeter
 from controller.ports.store import Store
 
 EVERY = 5.0
@@ -14,15 +14,7 @@ EVERY = 5.0
 log = structlog.get_logger()
 
 
-class Meter(Protocol):
-    """Where the answer goes."""
-
-    def store_answers(self, up: bool) -> None:
-        """Whether the store answered last time."""
-        ...
-
-
-async def feel_the_store(store: Store, meter: Meter) -> None:
+async def feel_the_store(store: Store, meter: StoreMeter) -> None:
     """Ask for ever. That it is back is said only after it was said here to be away: a full disk answers, too."""
     lost = False
     while True:

@@ -7,14 +7,15 @@ would miss.
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import structlog
 
 from controller.core.control.automation import decide_fallback
 from controller.core.control.changes import change_of
 from controller.core.control.decision import Decision, held
-from controller.core.control.tick import Session, Surroundings, entered, tick
+from controller.core.control.session import Session, Surroundings, entered
+from controller.core.control.tick import tick
 from controller.core.history.evidence_trace import point_of
 from controller.core.judge.custom.custom import all_read, lost
 from controller.core.judge.stable_watch import Watch, look
@@ -32,6 +33,7 @@ from controller.ports.clock import Clock
 from controller.ports.custom_metrics import CustomMetrics
 from controller.ports.fleet import Fleet
 from controller.ports.hooks import Gates
+from controller.ports.meters import TickMeter
 from controller.ports.observatory import Live
 from controller.ports.store import Store
 from controller.runtime.ledger_writer import WHO, Diary
@@ -50,22 +52,6 @@ class Looked(NamedTuple):
     phase: Phase
 
 
-class Meter(Protocol):
-    """Where the loop's figures go."""
-
-    def decided(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
-        """A decision was committed."""
-        ...
-
-    def ticked(self, seconds: float) -> None:
-        """One look at one rollout took so long."""
-        ...
-
-    def store_answers(self, up: bool) -> None:
-        """Whether the store answered last time."""
-        ...
-
-
 class Lookout:
     """Looks at services and acts on what is seen. Remembers what was seen last, for the doors and the next look."""
 
@@ -81,7 +67,7 @@ class Lookout:
         gates: Gates,
         custom: CustomMetrics,
         clock: Clock,
-        meter: Meter,
+        meter: TickMeter,
         sync_share: float,
         token: int,
     ) -> None:
@@ -137,9 +123,9 @@ class Lookout:
             return None, ""
         return looked.verdict, looked.decision if looked.phase is rollout.phase else rollout.reason
 
-    def void(self, service: str, version: str) -> bool:
+    def no_healthy_upstream(self, service: str, version: str) -> bool:
         """Whether this version is known to have no healthy endpoint."""
-        return self._book.void(service, version, self._clock.monotonic())
+        return self._book.no_healthy_upstream(service, version, self._clock.monotonic())
 
     def keep(self) -> None:
         """Have every session saved, so that a restart goes on with its evidence."""
@@ -175,7 +161,7 @@ class Lookout:
             self._fleet.sync(state.name, state.revision),
             self._sync_share,
             harm=self._gates.rollback(state, self._told_of(state)[0]),
-            stable_void=self.void(state.name, rollout.stable),
+            stable_unroutable=self.no_healthy_upstream(state.name, rollout.stable),
         )
         window = self._window(state, started)
         after, verdict, decision = tick(state, session, window, around, self._clock.wall())
@@ -275,7 +261,7 @@ class Lookout:
             return self._view.blocking(state.name, act)
 
         fallback = state.spec.fallback
-        void = bool(fallback and fallback.version and self.void(state.name, fallback.version))
+        void = bool(fallback and fallback.version and self.no_healthy_upstream(state.name, fallback.version))
         decision = decide_fallback(state, verdict, blocked, self._clock.wall(), void=void)
         unwell = verdict.outcome is Outcome.HARM
         self._diary.tell(state, "stable_unhealthy", "stable_healthy", holds=unwell, why=decision.reason)

@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.rollout import Phase
 from controller.core.model.service import Service
 from controller.core.traffic.latency_buckets import bucket_of
@@ -62,7 +62,7 @@ def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> P
     now = 0.0
     for number in range(1, math.ceil(setting.duration / setting.tick) + 1):
         now = number * setting.tick
-        moment = Moment(now, now - setting.onset, trial.rollout.weight / PARTS)
+        moment = Moment(now, now - setting.onset, trial.rollout.weight / TOTAL_WEIGHT)
         if moment.since <= 0:
             before = (canary.requests, canary.bad)
         n = poisson(rng, rps * setting.tick)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, geometric_mean
 from typing import Any
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.simulation.play import Played
 from controller.simulation.scenarios import Scenario
 
@@ -87,7 +87,7 @@ def _course(played: Sequence[Played], points: int) -> list[tuple[float, float, f
         t = end * number / (points - 1)
         rolled_back = fmean(one.rolled_back and one.at is not None and one.at <= t for one in played)
         promoted = fmean(one.promoted and one.at is not None and one.at <= t for one in played)
-        course.append((t, rolled_back, promoted, fmean(_weight_at(one, t) for one in played) / PARTS))
+        course.append((t, rolled_back, promoted, fmean(_weight_at(one, t) for one in played) / TOTAL_WEIGHT))
     return course
 
 

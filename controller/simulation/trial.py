@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from controller.core.control.commands import Command, Verb, obey
 from controller.core.control.decision import Decision, Kind
-from controller.core.control.tick import Session, Surroundings, entered, tick
+from controller.core.control.session import Session, Surroundings, entered
+from controller.core.control.tick import tick
 from controller.core.judge.custom.custom import without_custom
 from controller.core.judge.verdict import Verdict
 from controller.core.model.rollout import Rollout

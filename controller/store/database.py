@@ -4,15 +4,17 @@ import sqlite3
 from pathlib import Path
 from typing import Self
 
+from controller.core.control import commit_rules
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
+from controller.core.model.effect import Effect
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.store_errors import StoreLost, Unusable
+from controller.ports.archive import KEPT_RECORDINGS
 from controller.process.fault_points import reach
-from controller.store import rules, tables
+from controller.store import tables
 from controller.store.ledger import Past, Row
 from controller.store.opening import RESTORE, connect
-from controller.store.records import Effect
 from controller.store.transactions import Transactions
 
 
@@ -52,11 +54,13 @@ class Database:
 
     def apply(self, change: Change, token: int | None, at: float) -> int:
         """Apply the change, unless something speaks against it: the revision. A repeated one is only answered."""
-        rules.check_sound(change)
+        commit_rules.check_sound(change)
         reach("commit:before", change.entry.kind)
         revision = self._disk.write(lambda db: tables.apply(db, change, token, at))
         if revision > self.view.revision:
-            self.view = rules.after(self.view, rules.effect_of(change, revision, self.view.freezes), revision)
+            self.view = commit_rules.after(
+                self.view, commit_rules.effect_of(change, revision, self.view.freezes), revision
+            )
         reach("commit:after", change.entry.kind)
         return revision
 
@@ -93,7 +97,7 @@ class Database:
             tables.cut_ledger(db, past)
             return revision
 
-        self.view = rules.after(self.view, Effect(), self._disk.write(work))
+        self.view = commit_rules.after(self.view, Effect(), self._disk.write(work))
 
     def save_session(self, service: str, rollout_id: str, session: str) -> None:
         """Keep a session."""
@@ -116,7 +120,7 @@ class Database:
         )
         self._keep(query, rollout_id, recording)
         beyond = "SELECT number FROM recordings ORDER BY number DESC LIMIT 1 OFFSET ?"
-        self._keep(f"DELETE FROM recordings WHERE number <= ({beyond})", rules.KEPT_RECORDINGS)  # noqa: S608
+        self._keep(f"DELETE FROM recordings WHERE number <= ({beyond})", KEPT_RECORDINGS)  # noqa: S608
 
     def load_recording(self, rollout_id: str) -> bytes | None:
         """The recording of that rollout, if it is kept."""

@@ -10,13 +10,14 @@ from typing import Self
 from pydantic import ValidationError
 
 from controller.core.base.value import Value
+from controller.core.control import commit_rules
+from controller.core.model.effect import Effect
 from controller.core.model.freeze import Freeze
 from controller.core.model.ledger_chain import Chain
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
-from controller.store import rules
-from controller.store.records import Effect, canonical, digest, read, write
+from controller.store.records import canonical, digest, read, write
 
 
 class BrokenLedgerError(ValueError):
@@ -73,7 +74,7 @@ class Past:
             why = "its effect is not the one that the chain covers: it was changed"
         if why:
             raise BrokenLedgerError(f"line {line.sequence}: {why}")
-        return Past(rules.after(self.view, read(Effect, row.effect), line.revision), self.chain.then(line))
+        return Past(commit_rules.after(self.view, read(Effect, row.effect), line.revision), self.chain.then(line))
 
 
 def replay(rows: Iterable[Row], start: Past) -> Past:

@@ -3,13 +3,14 @@
 import uuid
 from collections.abc import AsyncIterator
 
+from controller.core.control import commit_rules
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.view import View
+from controller.ports.archive import KEPT_RECORDINGS, MAX_RECORDING, MAX_SESSION
 from controller.ports.clock import Clock
 from controller.ports.store import Term
-from controller.store import rules
 from controller.store.newest import Newest
 from controller.store.records import digest, write
 
@@ -65,11 +66,11 @@ class MemoryStore:
     async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
         """Ledger lines with sequence > `after`, oldest first: of all, or those that concern one service."""
         newer = self._lines[max(after, 0) :]
-        return [line for line in newer if not service or rules.concerns(line.entry.service, service)][:limit]
+        return [line for line in newer if not service or commit_rules.concerns(line.entry.service, service)][:limit]
 
     async def save_session(self, service: str, rollout_id: str, session: str) -> None:
         """Keep the newest session of a service's rollout, unless it is beyond the bound."""
-        if len(session) <= rules.MAX_SESSION:
+        if len(session) <= MAX_SESSION:
             self._sessions[service] = (rollout_id, session)
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:
@@ -79,9 +80,9 @@ class MemoryStore:
 
     async def save_recording(self, rollout_id: str, recording: bytes) -> None:
         """Keep the newest recording of a rollout, unless it is beyond the bound; forget the oldest ones."""
-        if len(recording) <= rules.MAX_RECORDING:
+        if len(recording) <= MAX_RECORDING:
             self._recordings[rollout_id] = recording
-        while len(self._recordings) > rules.KEPT_RECORDINGS:
+        while len(self._recordings) > KEPT_RECORDINGS:
             del self._recordings[next(iter(self._recordings))]
 
     async def load_recording(self, rollout_id: str) -> bytes | None:
@@ -97,17 +98,17 @@ class MemoryStore:
         return self._cursors.get(reader)
 
     def _apply(self, change: Change, token: int | None) -> int:
-        rules.check_sound(change)
+        commit_rules.check_sound(change)
         earlier = self._applied.get(change.id)
         if earlier:
-            return rules.check_repeated(change, earlier)
+            return commit_rules.check_repeated(change, earlier)
         view = self._newest.view
         if token is not None:
-            rules.check_token(token, self._epoch)
+            commit_rules.check_token(token, self._epoch)
         present = view.services.get(change.service)
-        rules.check_change(change, present.revision if present else 0, view.freezes)
+        commit_rules.check_change(change, present.revision if present else 0, view.freezes)
         revision = view.revision + 1
-        effect = rules.effect_of(change, revision, view.freezes)
+        effect = commit_rules.effect_of(change, revision, view.freezes)
         line = LedgerLine.after(
             len(self._lines),
             self._lines[-1].hash if self._lines else "",
@@ -121,5 +122,5 @@ class MemoryStore:
         self._applied[change.id] = Applied(revision, change.fingerprint)
         if change.delete:
             self._sessions.pop(change.service, None)
-        self._newest.publish(rules.after(view, effect, revision))
+        self._newest.publish(commit_rules.after(view, effect, revision))
         return revision

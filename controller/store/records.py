@@ -24,25 +24,6 @@ class Unreadable(ValueError):  # noqa: N818
     """A stored record that cannot be read; the message says why. The record stays as it is."""
 
 
-class Effect(Value):
-    """What a change did to the stored state: enough to do it again.
-
-    `freezes` are all that are in force after it in the scopes that it touched, `lifted` those of these scopes that have
-    none any more.
-    """
-
-    service: str = ""
-    state: ServiceState | None = None
-    deleted: bool = False
-    freezes: tuple[Freeze, ...] = ()
-    lifted: tuple[str, ...] = ()
-
-    @property
-    def scopes(self) -> frozenset[str]:
-        """The scopes whose freezes it changed."""
-        return frozenset({*self.lifted, *(f.scope for f in self.freezes)})
-
-
 def canonical(plain: object) -> str:
     """The one JSON text of a plain value: sorted keys, no spaces, ASCII. What is hashed is this text."""
     return json.dumps(plain, sort_keys=True, separators=(",", ":"))

@@ -15,13 +15,13 @@ from controller.core.model.freeze import Act
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.store_errors import StoreLost, Unusable
 from controller.core.model.view import View
+from controller.ports.archive import MAX_RECORDING, MAX_SESSION
 from controller.ports.clock import Clock
 from controller.ports.store import Term
 from controller.store.database import Database
 from controller.store.lock import FileLock
 from controller.store.newest import CLOSED, Newest
 from controller.store.opening import NEEDS
-from controller.store.rules import MAX_RECORDING, MAX_SESSION
 from controller.store.thread import StoreThread
 from controller.store.trimming import archive, trimming
 

@@ -6,16 +6,17 @@ import sqlite3
 import structlog
 from pydantic import ValidationError
 
+from controller.core.control import commit_rules
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
+from controller.core.model.effect import Effect
 from controller.core.model.freeze import Freeze
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.process.fault_points import reach
-from controller.store import rules
 from controller.store.ledger import Past, Row
-from controller.store.records import Effect, Unreadable, digest, read_freeze, read_state, write
+from controller.store.records import Unreadable, digest, read_freeze, read_state, write
 
 log = structlog.get_logger()
 
@@ -34,7 +35,7 @@ def read_view(db: sqlite3.Connection) -> View:
     if head is None:
         raise sqlite3.DatabaseError("its table `store` is empty")
     store_id, revision = head
-    return View(store_id, revision, services, rules.by_scope(_freezes(db)), broken)
+    return View(store_id, revision, services, commit_rules.by_scope(_freezes(db)), broken)
 
 
 def find_applied(db: sqlite3.Connection, change_id: str) -> Applied | None:
@@ -80,14 +81,14 @@ def apply(db: sqlite3.Connection, change: Change, token: int | None, at: float) 
     """Apply the change, unless something speaks against it: the revision. A repeated one is only answered."""
     earlier = find_applied(db, change.id)
     if earlier:
-        return rules.check_repeated(change, earlier)
+        return commit_rules.check_repeated(change, earlier)
     revision: int
     revision, epoch = db.execute("SELECT revision, epoch FROM store").fetchone()
     if token is not None:
-        rules.check_token(token, epoch)
+        commit_rules.check_token(token, epoch)
     freezes = _freezes(db)
-    rules.check_change(change, _present(db, change.service), freezes)
-    effect = rules.effect_of(change, revision + 1, freezes)
+    commit_rules.check_change(change, _present(db, change.service), freezes)
+    effect = commit_rules.effect_of(change, revision + 1, freezes)
     _write(db, change, effect, revision + 1)
     _append(db, change, effect, revision + 1, at)
     db.execute("UPDATE store SET revision = ?", (revision + 1,))

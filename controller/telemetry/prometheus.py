@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import structlog
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.rollout import JUDGED, Rollout
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
@@ -132,7 +132,9 @@ class Prometheus:
         )
         if isinstance(canary, Unread):
             reading: Reading | None = canary
-        elif isinstance(stable, Unread) and rollout.weight < PARTS:  # with all traffic on the canary it is not needed
+        elif (
+            isinstance(stable, Unread) and rollout.weight < TOTAL_WEIGHT
+        ):  # with all traffic on the canary it is not needed
             reading = stable
         elif metric.kind == "gauge":
             reading = _gauged(metric, canary, stable)
@@ -217,7 +219,7 @@ def _counted(
     """What the counters of both versions gained at the same time; None at the first sight of one of them."""
     gain_c = known.gained(name, rollout.canary, found[0], now)
     gain_s = known.gained(name, rollout.stable, found[1], now)
-    if rollout.weight >= PARTS and not isinstance(gain_s, Gain):
+    if rollout.weight >= TOTAL_WEIGHT and not isinstance(gain_s, Gain):
         gain_s = Gain(0, 0)
     for version, gain in ((rollout.canary, gain_c), (rollout.stable, gain_s)):
         if isinstance(gain, str):

@@ -12,12 +12,12 @@ from controller.core.control.sync import Sync
 from controller.core.model.view import View
 from controller.ports.clock import Clock
 from controller.ports.fleet import ProxyStatus, Refused
+from controller.ports.proxy_observer import Observer, Silent
 from controller.xds import fleet
 from controller.xds.connection import Connection, Context, Newest
 from controller.xds.csds import csds_handler
 from controller.xds.fleet import Watched
 from controller.xds.limits import DEFAULT, Limits, server_options
-from controller.xds.observer import Observer, Silent
 from controller.xds.refusals import Refusals
 from controller.xds.snapshot import CDS, EDS, LDS, RDS
 from controller.xds.wire import BadRequest

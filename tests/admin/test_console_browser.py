@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from controller.cli.failure import Exit
-from controller.core.base.units import parse_share, to_parts
+from controller.core.base.units import parse_share, to_basis_points
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.traffic.reports import Traffic
@@ -136,7 +136,7 @@ async def test_the_yes_that_the_page_offers_is_the_one_that_is_asked_for(
         codes.append(await child.wait())
     assert codes == [Exit.DONE, Exit.NOT_POSSIBLE]
     now = await doors.api.rollouts.GetRollout(pb.GetRolloutRequest(service="scorer"))
-    assert now.weights["v2"] == to_parts(parse_share(share))
+    assert now.weights["v2"] == to_basis_points(parse_share(share))
 
 
 @pytest.mark.parametrize("width", [390, 1200])

@@ -9,8 +9,8 @@ from typing import Any
 
 import grpc
 
+from controller.ports.proxy_observer import Observer
 from controller.xds.connection import EOF, Context
-from controller.xds.observer import Observer
 from controller.xds.server import ADS
 from controller.xds.snapshot import RDS
 from controller.xds.stream import Reply

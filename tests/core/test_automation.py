@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.control.automation import CONFIRM_WITHIN, decide, decide_fallback
 from controller.core.control.decision import Decision, Kind
 from controller.core.control.sync import Sync
@@ -55,7 +55,12 @@ ROWS = [
     Row("frozen", Phase.PROGRESSING, {"freezes": FREEZE}, Kind.HOLD, why="would advance, but all services are frozen"),
     Row("on hold", Phase.PROGRESSING, {"freezes": HOLD}, Kind.HOLD, why="would advance, but all services are on hold"),
     Row(
-        "past the last step", Phase.PROGRESSING, {}, Kind.PROMOTING, (Act.ADVANCE, Phase.PROMOTING, PARTS), policy=LAST
+        "past the last step",
+        Phase.PROGRESSING,
+        {},
+        Kind.PROMOTING,
+        (Act.ADVANCE, Phase.PROMOTING, TOTAL_WEIGHT),
+        policy=LAST,
     ),
     Row(
         "a person must say yes",
@@ -100,13 +105,13 @@ ROWS = [
         "late: rollback, into a void",
         Phase.PROGRESSING,
         {**UNKNOWN, "total": 3600.0, "void": True},
-        Kind.VOID,
+        Kind.NO_HEALTHY_UPSTREAM,
         (Act.RECORD, Phase.PROGRESSING, 2500),
         policy=TIRED["rollback"],
     ),
     Row("late but passed", Phase.PROGRESSING, {"total": 9e9}, Kind.ADVANCED, policy=TIRED["rollback"]),
     # Promotion and bake.
-    Row("promoted everywhere", Phase.PROMOTING, {}, Kind.BAKING, (Act.RECORD, Phase.BAKING, PARTS)),
+    Row("promoted everywhere", Phase.PROMOTING, {}, Kind.BAKING, (Act.RECORD, Phase.BAKING, TOTAL_WEIGHT)),
     Row(
         "promoted everywhere but one",
         Phase.PROMOTING,
@@ -124,7 +129,14 @@ ROWS = [
     Row("not everywhere", Phase.PROMOTING, {"sync": BEHIND}, Kind.HOLD, why="1 of 2 proxies are in sync"),
     Row("promoting while frozen", Phase.PROMOTING, {"freezes": FREEZE}, Kind.BAKING),
     Row("in the bake", Phase.BAKING, {"observed": 899.0}, Kind.HOLD, why="1 s of the bake are left"),
-    Row("baked", Phase.BAKING, {}, Kind.PROMOTED, (Act.ADVANCE, Phase.PROMOTED, PARTS), "no harm seen in 15m of bake"),
+    Row(
+        "baked",
+        Phase.BAKING,
+        {},
+        Kind.PROMOTED,
+        (Act.ADVANCE, Phase.PROMOTED, TOTAL_WEIGHT),
+        "no harm seen in 15m of bake",
+    ),
     Row("baked without proof", Phase.BAKING, UNKNOWN, Kind.PROMOTED),
     Row("baked in a spell", Phase.BAKING, {**UNKNOWN, "code": "spell"}, Kind.HOLD, why="the bake goes on: spell says"),
     Row("baked while frozen", Phase.BAKING, {"freezes": FREEZE}, Kind.HOLD, why="would end the bake, but all"),
@@ -194,7 +206,7 @@ class TestHarm:
         """It waits for no dwell, no proxy, no approval and no end of a pause."""
         decision = decide(state_in(phase), seen(Outcome.HARM, observed=0.0, sync=sync), NOW)
         assert (decision.kind, decision.act, decision.reason) == (Kind.ROLLBACK, Act.ROLLBACK, "5xx says harm")
-        assert decision.state.weights == {"v2": 0, "v1": PARTS}
+        assert decision.state.weights == {"v2": 0, "v1": TOTAL_WEIGHT}
         assert decision.state.stable == "v1"
 
     def test_a_hold_does_not_stop_it(self, phase: Phase) -> None:
@@ -224,7 +236,11 @@ class TestHarm:
         """Where stable has no healthy endpoint the traffic stays, and that is said once."""
         state = state_in(phase)
         decision = decide(state, seen(Outcome.HARM, void=True), NOW)
-        assert (decision.kind, decision.act, decision.state.weights) == (Kind.VOID, Act.RECORD, state.weights)
+        assert (decision.kind, decision.act, decision.state.weights) == (
+            Kind.NO_HEALTHY_UPSTREAM,
+            Act.RECORD,
+            state.weights,
+        )
         assert "--force" in decision.reason
         assert decide(decision.state, seen(Outcome.HARM, void=True), NOW).kind is Kind.HOLD
 
@@ -255,7 +271,7 @@ class TestFallback:
         """Only where the policy says automatic."""
         decision = self.decided(self.AUTOMATIC, Outcome.HARM)
         assert (decision.kind, decision.act) == (Kind.DIVERTED, Act.FALLBACK)
-        assert decision.state.weights == {"v3": PARTS}
+        assert decision.state.weights == {"v3": TOTAL_WEIGHT}
 
     @pytest.mark.parametrize(
         ("policy", "outcome", "fields"),

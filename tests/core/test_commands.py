@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from controller.core.base.errors import Code, Refusal
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.control.commands import Command, Verb, obey
 from controller.core.model.freeze import Act, blocking
 from controller.core.model.rollout import JUDGED, RUNNING, Phase
@@ -115,9 +115,12 @@ MOVES = [
     (Verb.PAUSE, Phase.PROGRESSING, Act.RECORD, {"v2": 2500, "v1": 7500}),
     (Verb.RESUME, Phase.PAUSED, Act.ADVANCE, {"v2": 2500, "v1": 7500}),
     (Verb.APPROVE, Phase.AWAITING_APPROVAL, Act.ADVANCE, {"v2": 5000, "v1": 5000}),
-    (Verb.PROMOTE, Phase.PROGRESSING, Act.ADVANCE, {"v2": PARTS, "v1": 0}),
-    (Verb.PROMOTE, Phase.BAKING, Act.ADVANCE, {"v2": PARTS, "v1": 0}),
-    *((Verb.ROLLBACK, phase, Act.ROLLBACK, {"v2": 0, "v1": PARTS}) for phase in (*sorted(JUDGED), Phase.PROMOTED)),
+    (Verb.PROMOTE, Phase.PROGRESSING, Act.ADVANCE, {"v2": TOTAL_WEIGHT, "v1": 0}),
+    (Verb.PROMOTE, Phase.BAKING, Act.ADVANCE, {"v2": TOTAL_WEIGHT, "v1": 0}),
+    *(
+        (Verb.ROLLBACK, phase, Act.ROLLBACK, {"v2": 0, "v1": TOTAL_WEIGHT})
+        for phase in (*sorted(JUDGED), Phase.PROMOTED)
+    ),
 ]
 
 
@@ -131,7 +134,7 @@ def test_what_an_act_does_to_the_weights(verb: Verb, phase: Phase, act: Act, wei
 def test_an_approval_of_the_last_step_promotes() -> None:
     """`approve: [100%]` is a person's word on promotion."""
     state = state_in(Phase.AWAITING_APPROVAL, LAST)
-    assert obey(state, Command(Verb.APPROVE, ""), NOW).state.weights == {"v2": PARTS, "v1": 0}
+    assert obey(state, Command(Verb.APPROVE, ""), NOW).state.weights == {"v2": TOTAL_WEIGHT, "v1": 0}
 
 
 def test_promotion_makes_the_canary_stable_and_a_rollback_after_it_takes_that_back() -> None:
@@ -179,25 +182,25 @@ def test_a_pause_while_promoting_is_no_second_promotion() -> None:
     resumed = obey(paused, Command(Verb.RESUME, ""), NOW).state.rollout
     assert resumed
     assert resumed.phase is Phase.PROMOTING
-    assert obey(paused, Command(Verb.ROLLBACK, ""), NOW).state.weights == {"v2": 0, "v1": PARTS}
+    assert obey(paused, Command(Verb.ROLLBACK, ""), NOW).state.weights == {"v2": 0, "v1": TOTAL_WEIGHT}
 
 
 @pytest.mark.parametrize("phase", [*sorted(JUDGED), Phase.PROMOTED])
 def test_no_rollback_into_a_void_but_by_force(phase: Phase) -> None:
     """Stable has no healthy endpoint: the traffic stays, by an operator's word too, unless he insists."""
     with pytest.raises(Refusal) as refused:
-        obey(state_in(phase), Command(Verb.ROLLBACK, "now"), NOW, stable_void=True)
+        obey(state_in(phase), Command(Verb.ROLLBACK, "now"), NOW, stable_unroutable=True)
     assert refused.value.code is Code.NO_ENDPOINTS
     assert "v1 has no healthy endpoint" in refused.value.message
-    forced = obey(state_in(phase), Command(Verb.ROLLBACK, "now", force=True), NOW, stable_void=True)
-    assert forced.state.weights == {"v2": 0, "v1": PARTS}
+    forced = obey(state_in(phase), Command(Verb.ROLLBACK, "now", force=True), NOW, stable_unroutable=True)
+    assert forced.state.weights == {"v2": 0, "v1": TOTAL_WEIGHT}
 
 
 def test_what_moves_no_traffic_goes_into_no_void() -> None:
     """A rollout that waits for its hooks carries none: it may be taken back whatever stable is like."""
     state = state_in(Phase.IDLE, POLICY.model_copy(update={"hooks": ("gate",)}))
     waiting = obey(state, Command(Verb.START, "", canary="v2", rollout_id="r2"), NOW).state
-    assert obey(waiting, Command(Verb.ROLLBACK, ""), NOW, stable_void=True).state.rollout
+    assert obey(waiting, Command(Verb.ROLLBACK, ""), NOW, stable_unroutable=True).state.rollout
 
 
 def test_a_version_that_was_rolled_back_may_be_started_again() -> None:
@@ -255,16 +258,20 @@ class TestOperatorsFallback:
         """In every phase; what was over stays as it was."""
         state = self.state(phase, Fallback(version="v3"))
         decision = obey(state, Command(Verb.DIVERT, "fire"), NOW)
-        assert (decision.act, decision.state.weights, decision.state.diverted) == (Act.FALLBACK, {"v3": PARTS}, "fire")
+        assert (decision.act, decision.state.weights, decision.state.diverted) == (
+            Act.FALLBACK,
+            {"v3": TOTAL_WEIGHT},
+            "fire",
+        )
         rollout = decision.state.rollout
         assert rollout is None or (rollout.phase is Phase.ROLLING_BACK) == (phase in RUNNING)
         back = obey(decision.state, Command(Verb.RESTORE, "out"), NOW).state
-        assert back.weights[state.stable] == PARTS
+        assert back.weights[state.stable] == TOTAL_WEIGHT
 
     def test_a_fixed_response_needs_no_server(self) -> None:
         """The proxies answer by themselves."""
         decision = obey(self.state(None, Fallback(status=503, body="later")), Command(Verb.DIVERT, ""), NOW)
-        assert decision.state.weights == {FIXED_RESPONSE: PARTS}
+        assert decision.state.weights == {FIXED_RESPONSE: TOTAL_WEIGHT}
 
     @pytest.mark.parametrize(
         ("verb", "fallback", "diverted", "code"),

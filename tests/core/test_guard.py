@@ -12,10 +12,10 @@ from controller.core.model.freeze import (
     Mode,
     blocking,
     crowded,
+    describe_freeze,
+    describe_standing,
     ends_of,
     standing_over,
-    told_freeze,
-    told_standing,
 )
 from tests.core.values import freeze
 
@@ -87,12 +87,12 @@ def test_the_strongest_and_widest_is_named(freezes: list[Freeze], act: Act, name
 )
 def test_a_freeze_is_told_with_who_and_why(held: Freeze, words: str) -> None:
     """What a refused operator reads."""
-    assert told_freeze(held) == words
+    assert describe_freeze(held) == words
 
 
 def test_a_freeze_that_ends_says_when() -> None:
     """So that nobody waits at the door without need."""
-    told = told_freeze(freeze(ALL, until=1_700_000_000.0))
+    told = describe_freeze(freeze(ALL, until=1_700_000_000.0))
     assert told == "all services are frozen by grace: incident 42 (until 2023-11-14 22:13:20 UTC)"
 
 
@@ -151,4 +151,4 @@ def test_beyond_the_limit_only_what_is_frozen_already_is_not_frozen_again(wanted
 )
 def test_who_ends_a_freeze_hears_what_still_stands(freezes: list[Freeze], scopes: list[str], words: str) -> None:
     """The strongest by whom and why, and how many more: over a service those of all count, over all those of each."""
-    assert told_standing(standing_over(freezes, scopes)) == words
+    assert describe_standing(standing_over(freezes, scopes)) == words

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.rollout import JUDGED, RUNNING, TRANSITIONS, Event, Phase, Rollout
 from tests.core.values import POLICY, idle, rollout_in
 
@@ -83,10 +83,10 @@ WEIGHTS = [
     ("the next step", Phase.PROGRESSING, Event.ADVANCE, 2, 5000),
     ("an approval is the next step", Phase.AWAITING_APPROVAL, Event.ADVANCE, 2, 5000),
     ("asking moves nothing", Phase.PROGRESSING, Event.ASK, 1, 2500),
-    ("promotion is everything", Phase.PROGRESSING, Event.FINISH, 1, PARTS),
-    ("promotion out of a pause", Phase.PAUSED, Event.FINISH, 1, PARTS),
-    ("its confirmation moves nothing", Phase.PROMOTING, Event.CONFIRM, 2, PARTS),
-    ("nor the end of the bake", Phase.BAKING, Event.BAKED, 2, PARTS),
+    ("promotion is everything", Phase.PROGRESSING, Event.FINISH, 1, TOTAL_WEIGHT),
+    ("promotion out of a pause", Phase.PAUSED, Event.FINISH, 1, TOTAL_WEIGHT),
+    ("its confirmation moves nothing", Phase.PROMOTING, Event.CONFIRM, 2, TOTAL_WEIGHT),
+    ("nor the end of the bake", Phase.BAKING, Event.BAKED, 2, TOTAL_WEIGHT),
     ("a pause moves nothing", Phase.PROGRESSING, Event.PAUSE, 1, 2500),
     ("nor its end", Phase.PAUSED, Event.RESUME, 1, 2500),
     ("a rollback leaves nothing", Phase.PROGRESSING, Event.ROLLBACK, 1, 0),
@@ -168,7 +168,7 @@ def test_whatever_happens_the_weight_is_a_step_all_or_none(events: list[Event]) 
         if not rollout.can(event) or (event is Event.ADVANCE and rollout.step + 1 == len(POLICY.steps)):
             continue
         before, rollout = rollout, rollout.moved(event, 1.0, "")
-        assert rollout.weight in (0, *POLICY.steps, PARTS)
+        assert rollout.weight in (0, *POLICY.steps, TOTAL_WEIGHT)
         assert 0 <= rollout.step < len(POLICY.steps)
         assert rollout.weight <= before.weight or event in (Event.START, Event.ADVANCE, Event.FINISH, Event.OPEN)
         if before.phase is Phase.ROLLED_BACK:

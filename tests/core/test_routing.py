@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import cluster_parts, stats_name
 from controller.core.model.rollout import Phase
 from controller.core.model.service import Fallback, Listen
@@ -37,16 +37,16 @@ def routes(state: ServiceState) -> Route:
 
 
 SPLITS = [
-    (Phase.IDLE, (("scorer/v1", PARTS),)),
+    (Phase.IDLE, (("scorer/v1", TOTAL_WEIGHT),)),
     (Phase.WARMING, (("scorer/v2", 500), ("scorer/v1", 9500))),
     (Phase.PROGRESSING, (("scorer/v2", 2500), ("scorer/v1", 7500))),
     (Phase.PAUSED, (("scorer/v2", 2500), ("scorer/v1", 7500))),
     (Phase.AWAITING_APPROVAL, (("scorer/v2", 2500), ("scorer/v1", 7500))),
-    (Phase.PROMOTING, (("scorer/v2", PARTS),)),
-    (Phase.BAKING, (("scorer/v2", PARTS),)),
-    (Phase.PROMOTED, (("scorer/v2", PARTS),)),
-    (Phase.ROLLING_BACK, (("scorer/v1", PARTS),)),
-    (Phase.ROLLED_BACK, (("scorer/v1", PARTS),)),
+    (Phase.PROMOTING, (("scorer/v2", TOTAL_WEIGHT),)),
+    (Phase.BAKING, (("scorer/v2", TOTAL_WEIGHT),)),
+    (Phase.PROMOTED, (("scorer/v2", TOTAL_WEIGHT),)),
+    (Phase.ROLLING_BACK, (("scorer/v1", TOTAL_WEIGHT),)),
+    (Phase.ROLLED_BACK, (("scorer/v1", TOTAL_WEIGHT),)),
 ]
 
 
@@ -63,18 +63,24 @@ def test_every_version_with_servers_has_its_cluster_always() -> None:
         assert clusters == ["scorer/v1", "scorer/v2", "scorer/v3"]
 
 
-@given(st.integers(0, PARTS))
+@given(st.integers(0, TOTAL_WEIGHT))
 def test_any_weight_gives_a_split_of_ten_thousand(weight: int) -> None:
     """To versions that exist, each with more than nothing."""
     rollout = rollout_in(Phase.PROGRESSING).model_copy(update={"weight": weight})
     split = routes(state_in(Phase.PROGRESSING, rollout=rollout)).split
-    assert sum(parts for _, parts in split) == PARTS
+    assert sum(parts for _, parts in split) == TOTAL_WEIGHT
     assert all(parts > 0 for _, parts in split)
 
 
 @pytest.mark.parametrize(
     "split",
-    [(), (("a/v1", 9999),), (("a/v1", 10_001),), (("a/v1", PARTS), ("a/v2", 0)), (("a/v1", 10_500), ("a/v2", -500))],
+    [
+        (),
+        (("a/v1", 9999),),
+        (("a/v1", 10_001),),
+        (("a/v1", TOTAL_WEIGHT), ("a/v2", 0)),
+        (("a/v1", 10_500), ("a/v2", -500)),
+    ],
 )
 def test_a_split_that_is_none_cannot_be_made(split: tuple[tuple[str, int], ...]) -> None:
     """Too little, too much, nothing, less than nothing."""
@@ -92,7 +98,7 @@ def test_no_traffic_for_a_version_without_servers() -> None:
 def test_the_fallback_takes_everything() -> None:
     """A version as any other; a fixed response is answered by the proxies."""
     by_version = state_in(Phase.PROGRESSING, diverted="fire", spec=service(fallback=Fallback(version="v3")))
-    assert routes(by_version).split == (("scorer/v3", PARTS),)
+    assert routes(by_version).split == (("scorer/v3", TOTAL_WEIGHT),)
     fixed = state_in(Phase.PROGRESSING, diverted="fire", spec=service(fallback=Fallback(status=503, body="later")))
     assert (routes(fixed).split, routes(fixed).fixed) == ((), (503, "later"))
 

@@ -6,7 +6,8 @@ import pytest
 
 from controller.core.control.commands import Command, Verb, obey
 from controller.core.control.decision import Decision, Kind
-from controller.core.control.tick import Session, Surroundings, entered, weigh
+from controller.core.control.session import Session, Surroundings, entered
+from controller.core.control.tick import weigh
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.freeze import Act
 from controller.core.model.rollout import Event, Phase

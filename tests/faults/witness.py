@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import aiohttp
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import cluster_parts
 from controller.demo.load import Answer
 from tests.support.envoy import EnvoyProcess
@@ -87,9 +87,11 @@ def read_split(dump: Mapping[str, object]) -> Split:
     assert isinstance(configs, list)
     hosts = [host for config in configs for host in config["route_config"]["virtual_hosts"]]
     (action,) = [route["route"] for host in hosts for route in host["routes"]]
-    clusters = action.get("weighted_clusters", {}).get("clusters") or [{"name": action["cluster"], "weight": PARTS}]
+    clusters = action.get("weighted_clusters", {}).get("clusters") or [
+        {"name": action["cluster"], "weight": TOTAL_WEIGHT}
+    ]
     shares = {_version(cluster["name"]): cluster.get("weight", 0) for cluster in clusters}
-    assert sum(shares.values()) == PARTS
+    assert sum(shares.values()) == TOTAL_WEIGHT
     return {version: share for version, share in shares.items() if share}
 
 
@@ -104,7 +106,7 @@ def check_counts(sights: Iterable[Sight], answers: Iterable[Answer]) -> int:
         within = [a for a in given if sight.since <= a.sent and a.ended <= sight.until]
         held += len(within)
         for version in {a.version for a in within} | set(sight.split):
-            share = sight.split.get(version, 0) / PARTS
+            share = sight.split.get(version, 0) / TOTAL_WEIGHT
             count, mean = sum(a.version == version for a in within), len(within) * share
             slack = SIGMAS * math.sqrt(mean * (1 - share)) + (1 if 0 < share < 1 else 0)
             assert abs(count - mean) <= slack, f"{version}: {count} of {len(within)} answers at {share:.0%}"

@@ -12,7 +12,7 @@ from typing import TypeVar
 import grpc
 
 from controller.cli.chain import check
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.demo.load import Load
 from controller.demo.processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
@@ -216,7 +216,7 @@ def armed(fault: str) -> dict[str, str]:
 def decided(events: Iterable[admin.Event]) -> list[Split]:
     """The splits that the ledger tells of, in order."""
     told = [dict(event.weights_after) for event in events if event.weights_after]
-    assert all(sum(weights.values()) == PARTS for weights in told)
+    assert all(sum(weights.values()) == TOTAL_WEIGHT for weights in told)
     return [{version: weight for version, weight in weights.items() if weight} for weights in told]
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.control.commands import Command, Verb, obey
 from controller.core.control.decision import Decision, Kind, hold
-from controller.core.control.tick import Session, Surroundings, weigh
+from controller.core.control.session import Session, Surroundings
+from controller.core.control.tick import weigh
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.freeze import Act, Freeze, ends_of
 from controller.core.model.rollout import Event, Phase, Rollout
@@ -71,7 +72,7 @@ def _with(decision: Decision, rollout: Rollout) -> Decision:
 
 def two_steps(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
     new = decision.state.rollout
-    if decision.kind is Kind.ADVANCED and new and new.next_weight < PARTS:
+    if decision.kind is Kind.ADVANCED and new and new.next_weight < TOTAL_WEIGHT:
         return _with(decision, new.moved(Event.ADVANCE, now, new.reason))
     return decision
 

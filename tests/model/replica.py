@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from controller.core.control.changes import change_of
 from controller.core.control.commands import Command, obey
 from controller.core.control.decision import Decision
+from controller.core.control.session import Session, Surroundings, entered
 from controller.core.control.sync import Sync
-from controller.core.control.tick import Session, Surroundings, entered, weigh
+from controller.core.control.tick import weigh
 from controller.core.judge.verdict import Verdict
 from controller.core.model.change import Change
 from controller.core.model.freeze import Freeze, ends_of

@@ -4,7 +4,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
@@ -180,7 +180,7 @@ class Witness:
         assert [t for _, t in self.changes if t] == sorted(t for _, t in self.changes if t), "a token fell"
         for state in self.view.services.values():
             assert all(isinstance(w, int) and w >= 0 for w in state.weights.values())
-            assert sum(state.weights.values()) == PARTS, "weights do not total 10 000"
+            assert sum(state.weights.values()) == TOTAL_WEIGHT, "weights do not total 10 000"
 
     def _check_weights(self, line: LedgerLine) -> None:
         """A line about a service's traffic tells what it was and what it is."""
@@ -204,7 +204,7 @@ def _check_presence(before: View, change: Change, ground: Ground | None) -> None
     if state and not present:
         declared = ground is None and change.entry.kind == "service_applied"
         assert declared, "what was deleted came back"
-        assert (state.rollout, state.weights) == (None, {state.spec.stable: PARTS}), "it did not begin anew"
+        assert (state.rollout, state.weights) == (None, {state.spec.stable: TOTAL_WEIGHT}), "it did not begin anew"
 
 
 def _check_effect(before: View, after: View, change: Change) -> None:
@@ -277,13 +277,13 @@ def _check_back(old: Rollout, new: Rollout, ground: Judged) -> None:
 
 def _check_forward(old: Rollout, new: Rollout, ground: Judged) -> None:
     """One step at most, on PASS alone, after the whole dwell, and past no approval; promotion from the last step."""
-    steps = (*old.policy.steps, PARTS)
+    steps = (*old.policy.steps, TOTAL_WEIGHT)
     assert ground.verdict.outcome is Outcome.PASS, f"advanced on {ground.verdict.outcome}"
     assert old.phase is Phase.PROGRESSING, f"advanced while {old.phase}"
     assert new.weight == steps[old.step + 1], "not the next step"
     assert new.weight not in old.policy.approve, "advanced past a person's approval"
     assert ground.soaked >= old.policy.dwell, f"advanced after {ground.soaked} s of {old.policy.dwell}"
-    if new.weight == PARTS:
+    if new.weight == TOTAL_WEIGHT:
         assert new.phase is Phase.PROMOTING
     else:
         assert (new.step, new.phase) == (old.step + 1, Phase.PROGRESSING)

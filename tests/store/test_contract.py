@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from controller.core.model.applied import Applied
-from controller.core.model.freeze import ALL, STOPS, Act, Freeze, Mode, told_freeze
+from controller.core.model.freeze import ALL, STOPS, Act, Freeze, Mode, describe_freeze
 from controller.core.model.ledger_chain import verify
 from controller.core.model.store_errors import Conflict, Frozen, ReusedId
 from tests.store.conftest import ClosableStore
@@ -214,7 +214,7 @@ class TestFrozen:
         if scope != "other" and act in STOPS[mode]:
             with pytest.raises(Frozen) as refused:
                 await applied
-            assert str(refused.value) == told_freeze(held)
+            assert str(refused.value) == describe_freeze(held)
             assert await store.load() == before
             assert len(await store.events()) == 2
         else:

@@ -9,7 +9,7 @@ from controller.core.model.freeze import Act
 from controller.core.model.ledger_chain import verify
 from controller.core.model.store_errors import Conflict, Frozen, StoreLost
 from controller.core.model.view import View
-from controller.store.rules import KEPT_RECORDINGS
+from controller.ports.archive import KEPT_RECORDINGS
 from tests.store.conftest import ClosableStore, Open
 from tests.store.values import change, freeze, freezing, state
 

@@ -229,17 +229,17 @@ def test_requests_that_no_server_got_are_failed_ones(tally: Tally) -> None:
 def test_a_version_is_void_only_where_it_is_known_to_be() -> None:
     """A rollback must not go into a void, and must not be held back by a proxy that knows nothing or is gone."""
     told = book()
-    assert not told.void("s", "v1", 10.0)
+    assert not told.no_healthy_upstream("s", "v1", 10.0)
     told.metrics("a", Metered(1.0, healthy={STABLE: 0, CANARY: 3}), 10.0)
-    assert told.void("s", "v1", 10.0)
-    assert not told.void("s", "v2", 10.0)
+    assert told.no_healthy_upstream("s", "v1", 10.0)
+    assert not told.no_healthy_upstream("s", "v2", 10.0)
     told.metrics("other fleet", Metered(1.0), 10.0)
-    assert told.void("s", "v1", 10.0)
+    assert told.no_healthy_upstream("s", "v1", 10.0)
     told.metrics("b", Metered(1.0, healthy={STABLE: 1}), 11.0)
-    assert not told.void("s", "v1", 11.0)
+    assert not told.no_healthy_upstream("s", "v1", 11.0)
     told.metrics("a", Metered(5.0, healthy={STABLE: 0}), 30.0)
-    assert told.void("s", "v1", 30.0)  # b has said nothing for long
-    assert not told.void("s", "v1", 60.0)
+    assert told.no_healthy_upstream("s", "v1", 30.0)  # b has said nothing for long
+    assert not told.no_healthy_upstream("s", "v1", 60.0)
 
 
 def test_a_reset_begins_the_rollouts_counts_and_windows() -> None:

@@ -1,6 +1,6 @@
 """Views and services for the tests of the xDS server: the values that a store would give."""
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.service import Endpoint, Listen, Policy, Service, Version
 from controller.core.model.state import ServiceState
@@ -42,7 +42,7 @@ def service(
             stable=stable,
             canary=canary[0],
             policy=Policy(),
-            phase=Phase.PROMOTING if canary[1] == PARTS else Phase.PROGRESSING,
+            phase=Phase.PROMOTING if canary[1] == TOTAL_WEIGHT else Phase.PROGRESSING,
             weight=canary[1],
         )
     return ServiceState(spec=spec, source="", stable=stable, rollout=rollout, revision=revision)

@@ -1,13 +1,13 @@
 """The units of a service file: durations, shares, weights.
 
 One notation for people (`250ms`, `5s`, `2m`, `6h`; `5%` or `0.05`), one for the program: seconds as float,
-shares as float in 0..1, weights as whole parts of 10 000.
+shares as float in 0..1, weights as whole basis points.
 """
 
 import math
 import re
 
-PARTS = 10_000
+TOTAL_WEIGHT = 10_000
 """All weights of a service total this, always: with a constant total, hash-sticky users never flip back."""
 
 # ASCII and \Z: digits of other scripts and a line break at the end are no part of a number.
@@ -58,15 +58,15 @@ def parse_share(value: object) -> float:
     return float(share)
 
 
-def to_parts(share: float) -> int:
-    """A share as whole parts of 10 000; ValueError if it is finer than that."""
-    parts = round(share * PARTS)
-    if abs(share * PARTS - parts) > 1e-6:
+def to_basis_points(share: float) -> int:
+    """A share as whole basis points; ValueError if it is finer than that."""
+    parts = round(share * TOTAL_WEIGHT)
+    if abs(share * TOTAL_WEIGHT - parts) > 1e-6:
         raise ValueError(f"shares are multiples of 0.01%, not {share * 100:g}%")
     return parts
 
 
-def format_parts(parts: int) -> str:
+def format_weight(parts: int) -> str:
     """Parts of 10 000 as a percentage: 500 -> `5%`."""
     return f"{parts / 100:g}%"
 

@@ -7,13 +7,13 @@ been done, and once more inside the store's transaction, which is what counts.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from controller.core.base.units import format_duration, format_parts
+from controller.core.base.units import format_duration, format_weight
 from controller.core.control.commands import divert
 from controller.core.control.decision import Decision, Kind, forward, hold, move
 from controller.core.control.progress import Progress
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Verdict
-from controller.core.model.freeze import Act, Freeze, told_freeze
+from controller.core.model.freeze import Act, Freeze, describe_freeze
 from controller.core.model.rollout import JUDGED, Event, Phase, Rollout
 from controller.core.model.state import ServiceState
 
@@ -24,15 +24,15 @@ CONFIRM_WITHIN = 10.0
 class Seen(NamedTuple):
     """Everything that `decide` looks at beside the state: one tick's knowledge.
 
-    `blocked` answers which freeze stops an act on this service. `stable_void` is true when stable is known to have
-    no healthy endpoint. `sync_share` is the share of the connected proxies that must be in sync to advance.
+    `blocked` answers which freeze stops an act on this service. `stable_unroutable` is true when stable is known to
+    have no healthy endpoint. `sync_share` is the share of the connected proxies that must be in sync to advance.
     """
 
     verdict: Verdict
     progress: Progress
     sync: Sync
     blocked: Callable[[Act], Freeze | None]
-    stable_void: bool = False
+    stable_unroutable: bool = False
     sync_share: float = 1.0
 
 
@@ -57,7 +57,7 @@ def decide(state: ServiceState, seen: Seen, now: float) -> Decision:
         case Phase.PAUSED:
             return hold(state, f"paused: {rollout.reason}")
         case _:
-            return hold(state, f"{format_parts(rollout.next_weight)} needs a person's approval")
+            return hold(state, f"{format_weight(rollout.next_weight)} needs a person's approval")
 
 
 def decide_fallback(
@@ -74,7 +74,7 @@ def decide_fallback(
         return hold(state, told)
     freeze = blocked(Act.FALLBACK)
     if freeze:
-        return hold(state, f"would go to the fallback, but {told_freeze(freeze)}: {told}")
+        return hold(state, f"would go to the fallback, but {describe_freeze(freeze)}: {told}")
     if void:
         return hold(state, f"would go to the fallback, but that has no healthy endpoint: {told}")
     return divert(state, told, now)
@@ -86,9 +86,9 @@ def _take_back(state: ServiceState, rollout: Rollout, seen: Seen, why: str, caus
     if freeze:
         text = f"rollback suppressed by the freeze of {freeze.who} ({freeze.reason}): {why}"
         return _once(state, rollout, Kind.SUPPRESSED, f"{freeze.scope}@{freeze.since:.3f}:{cause}", text)
-    if seen.stable_void and rollout.weight:
+    if seen.stable_unroutable and rollout.weight:
         text = f"no rollback into a void: {rollout.stable} has no healthy endpoint; --force overrides. The cause: {why}"
-        return _once(state, rollout, Kind.VOID, f"void:{cause}", text)
+        return _once(state, rollout, Kind.NO_HEALTHY_UPSTREAM, f"void:{cause}", text)
     return move(state, rollout, Event.ROLLBACK, Kind.ROLLBACK, Act.ROLLBACK, why, now)
 
 
@@ -116,8 +116,8 @@ def _warm_up(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> D
     if not rollout.weight:
         freeze = seen.blocked(Act.ADVANCE)
         if freeze:
-            return hold(state, f"would begin, but {told_freeze(freeze)}")
-        why = f"begins at {format_parts(rollout.policy.steps[0])}"
+            return hold(state, f"would begin, but {describe_freeze(freeze)}")
+        why = f"begins at {format_weight(rollout.policy.steps[0])}"
         return move(state, rollout, Event.OPEN, Kind.ADVANCED, Act.ADVANCE, why, now)
     if not seen.verdict.warm:
         return hold(state, _told(seen.verdict, "the canary is warming up"))
@@ -132,7 +132,7 @@ def _go_on(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Dec
         return _take_back(state, rollout, seen, why, "deadline", now)
     if seen.progress.observed < policy.dwell:
         left = policy.dwell - seen.progress.observed
-        return hold(state, f"{left:.0f} s of the dwell at {format_parts(rollout.weight)} are left")
+        return hold(state, f"{left:.0f} s of the dwell at {format_weight(rollout.weight)} are left")
     overdue = insufficient and policy.on_insufficient == "advance" and not verdict.blind
     if verdict.outcome is not Outcome.PASS and not overdue:
         return hold(state, _told(verdict, "not enough evidence"))
@@ -140,9 +140,9 @@ def _go_on(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Dec
         return hold(state, _out_of_sync(seen.sync))
     freeze = seen.blocked(Act.ADVANCE)
     if freeze:
-        return hold(state, f"would advance, but {told_freeze(freeze)}")
+        return hold(state, f"would advance, but {describe_freeze(freeze)}")
     if rollout.next_weight in policy.approve:
-        text = f"{format_parts(rollout.next_weight)} needs a person's approval"
+        text = f"{format_weight(rollout.next_weight)} needs a person's approval"
         return move(state, rollout, Event.ASK, Kind.APPROVAL_NEEDED, Act.RECORD, text, now)
     why = _told(verdict, "passed") if not overdue else f"the deadline passed: {_told(verdict, 'unknown')}"
     return forward(state, rollout, why, now)
@@ -156,7 +156,7 @@ def _finish_bake(state: ServiceState, rollout: Rollout, seen: Seen, now: float) 
         return hold(state, f"the bake goes on: {_told(seen.verdict, 'in a spell')}")
     freeze = seen.blocked(Act.ADVANCE)
     if freeze:
-        return hold(state, f"would end the bake, but {told_freeze(freeze)}")
+        return hold(state, f"would end the bake, but {describe_freeze(freeze)}")
     why = f"no harm seen in {format_duration(rollout.policy.bake)} of bake"
     return move(state, rollout, Event.BAKED, Kind.PROMOTED, Act.ADVANCE, why, now)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from controller.core.base.errors import Code, Refusal, Violation, invalid
-from controller.core.base.units import format_parts
+from controller.core.base.units import format_weight
 from controller.core.control.decision import Decision, Kind, forward, move
 from controller.core.model.freeze import Act
 from controller.core.model.rollout import Event, Phase, Rollout
@@ -42,10 +42,10 @@ class Command:
     weight: int = 0
 
 
-def obey(state: ServiceState, command: Command, now: float, *, stable_void: bool = False) -> Decision:
+def obey(state: ServiceState, command: Command, now: float, *, stable_unroutable: bool = False) -> Decision:
     """What the command does; `Refusal` where it is not possible now. Freezes are the store's to check.
 
-    `stable_void`: stable is known to have no healthy endpoint.
+    `stable_unroutable`: stable is known to have no healthy endpoint.
     """
     _check_meant(command)
     if command.verb is Verb.START:
@@ -58,7 +58,7 @@ def obey(state: ServiceState, command: Command, now: float, *, stable_void: bool
     if rollout is None:
         raise Refusal(Code.NO_ROLLOUT, f"{state.name} has no rollout; start one with a canary")
     if command.verb is Verb.ROLLBACK:
-        return _roll_back(state, rollout, command, now, stable_void=stable_void)
+        return _roll_back(state, rollout, command, now, stable_unroutable=stable_unroutable)
     if not rollout.running:
         raise Refusal(Code.NO_ROLLOUT, f"no rollout of {state.name} is running: the last one is {rollout.phase}")
     if command.meant and command.meant != rollout.canary:
@@ -74,7 +74,7 @@ def obey(state: ServiceState, command: Command, now: float, *, stable_void: bool
             return move(state, rollout, Event.RESUME, Kind.RESUMED, Act.ADVANCE, why, now)
         case Verb.APPROVE if rollout.phase is Phase.AWAITING_APPROVAL:
             if command.weight and command.weight != rollout.next_weight:
-                meant, asked = format_parts(command.weight), format_parts(rollout.next_weight)
+                meant, asked = format_weight(command.weight), format_weight(rollout.next_weight)
                 raise Refusal(Code.CONFLICT, f"{meant} was approved, and {state.name} asks for {asked} now")
             return forward(state, rollout, why, now, Kind.APPROVED)
         case Verb.PROMOTE if rollout.can(Event.FINISH):
@@ -150,13 +150,15 @@ def _start(state: ServiceState, command: Command, now: float) -> Decision:
     return move(state, fresh, Event.START, Kind.STARTED, Act.ADVANCE, why, now)
 
 
-def _roll_back(state: ServiceState, rollout: Rollout, command: Command, now: float, *, stable_void: bool) -> Decision:
+def _roll_back(
+    state: ServiceState, rollout: Rollout, command: Command, now: float, *, stable_unroutable: bool
+) -> Decision:
     if not rollout.can(Event.ROLLBACK):
         raise Refusal(Code.NO_ROLLOUT, f"nothing to roll back: the rollout of {rollout.canary} is {rollout.phase}")
     target = state.spec.version(rollout.stable)
     if target is None or not target.endpoints:
         raise Refusal(Code.NO_ENDPOINTS, f"{rollout.stable} has no endpoints any more: traffic would go into a void")
-    if stable_void and rollout.weight and not command.force:
+    if stable_unroutable and rollout.weight and not command.force:
         told = f"{rollout.stable} has no healthy endpoint: traffic would go into a void"
         raise Refusal(Code.NO_ENDPOINTS, f"{told}; a forced rollback goes there all the same")
     act = Act.FORCED_ROLLBACK if command.force else Act.ROLLBACK

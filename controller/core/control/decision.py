@@ -6,7 +6,7 @@ Who decides is elsewhere: `automation` on a verdict, `commands` on an operator's
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.freeze import Act
 from controller.core.model.rollout import Event, Phase, Rollout
 from controller.core.model.state import ServiceState
@@ -31,7 +31,7 @@ class Kind(StrEnum):
     DIVERTED = "fallback_on"
     RESTORED = "fallback_off"
     SUPPRESSED = "rollback_suppressed"
-    VOID = "rollback_into_void"
+    NO_HEALTHY_UPSTREAM = "rollback_into_void"
     """Not rolled back, since stable has no healthy endpoint."""
 
 
@@ -64,7 +64,7 @@ def move(state: ServiceState, rollout: Rollout, event: Event, kind: Kind, act: A
 
 def forward(state: ServiceState, rollout: Rollout, why: str, now: float, kind: Kind | None = None) -> Decision:
     """The decision to take the next step, which after the last one is promotion."""
-    if rollout.next_weight == PARTS:
+    if rollout.next_weight == TOTAL_WEIGHT:
         return move(state, rollout, Event.FINISH, kind or Kind.PROMOTING, Act.ADVANCE, why, now)
     return move(state, rollout, Event.ADVANCE, kind or Kind.ADVANCED, Act.ADVANCE, why, now)
 

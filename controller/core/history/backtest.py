@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from controller.core.control.commands import Command, Verb, obey
 from controller.core.control.decision import Decision, Kind
-from controller.core.control.tick import Session, Surroundings, entered, tick
+from controller.core.control.session import Session, Surroundings, entered
+from controller.core.control.tick import tick
 from controller.core.history.evidence_trace import point_of
 from controller.core.history.window_history import replayed
 from controller.core.history.window_record import Record

@@ -3,8 +3,7 @@
 from math import log, log1p, sqrt
 from typing import NamedTuple
 
-from controller.core.base.units import PARTS
-from controller.core.made import made
+from controller.core.base.units import TOTAL_WEIGHT
 
 SETTLING = 5.0
 """Seconds after a change of weight in which proxies may still serve the weight before."""
@@ -55,16 +54,16 @@ class Arrivals(NamedTuple):
         if canary:
             missed, silent_since, longest = 0, time, max(longest, missed - stable)
         shares = self.canary * keep + canary, self.stable * keep + stable
-        return made(Arrivals, (weight, self.since, *shares, missed, silent_since, any_at, ever, longest))
+        return Arrivals(weight, self.since, *shares, missed, silent_since, any_at, ever, longest)
 
     def none_arrive(self, time: float) -> bool:
         """Whether the canary gets nothing although its weight says that it must. Users that stick to a version come in
         bursts, so the silence must also be much longer than any before."""
-        if not 0 < self.weight < PARTS or time - self.silent_since < SUSTAINED:
+        if not 0 < self.weight < TOTAL_WEIGHT or time - self.silent_since < SUSTAINED:
             return False
         if self.missed < UNUSUAL * self.longest:
             return False
-        return self.missed * log1p(-self.weight / PARTS) < IMPOSSIBLE
+        return self.missed * log1p(-self.weight / TOTAL_WEIGHT) < IMPOSSIBLE
 
     def no_traffic(self, time: float) -> bool:
         """Whether nobody has asked anything for a while."""
@@ -74,7 +73,7 @@ class Arrivals(NamedTuple):
     def share(self) -> float | None:
         """The canary's real share, if it is clearly another than its weight."""
         n = self.canary + self.stable
-        expected = self.weight / PARTS
+        expected = self.weight / TOTAL_WEIGHT
         if n < LEAST_FOR_SHARE or not 0 < expected < 1:
             return None
         off = abs(self.canary - n * expected) / sqrt(n * expected * (1 - expected))

@@ -3,8 +3,6 @@
 from math import sqrt
 from typing import NamedTuple
 
-from controller.core.made import made
-
 HALF_LIFE, HALF_LIFE_COUNT = 120.0, 1000.0
 """Seconds, or requests where that is longer, after which what was seen counts half."""
 ACCEPTED = 1800.0
@@ -38,10 +36,10 @@ class Rate(NamedTuple):
         if incident:
             troubled_for += seconds
             if troubled_for < ACCEPTED:
-                return made(Rate, (slow_n, slow_x, fast_n, fast_x, troubled_for, all_n, all_x))
+                return Rate(slow_n, slow_x, fast_n, fast_x, troubled_for, all_n, all_x)
         slow = 0.5 ** min(seconds / HALF_LIFE, n / HALF_LIFE_COUNT)
         slow_n, slow_x = slow_n * slow + n, slow_x * slow + x
-        return made(Rate, (slow_n, slow_x, fast_n, fast_x, troubled_for if incident else 0.0, all_n, all_x))
+        return Rate(slow_n, slow_x, fast_n, fast_x, troubled_for if incident else 0.0, all_n, all_x)
 
     @property
     def baseline(self) -> float:

@@ -22,8 +22,6 @@ from collections.abc import Sequence
 from math import exp, log, log1p, sqrt
 from typing import NamedTuple
 
-from controller.core.made import made
-
 
 class Null(NamedTuple):
     """P_canary <= ratio * P_stable + margin (or >=, where the bet is on less). Both are at least 0."""
@@ -70,7 +68,7 @@ def poisson_bets(null: Null, q: float, targets: Sequence[float], r: float) -> li
         for p in targets:
             g = p / margin
             cost = margin - margin * g
-            found.append(made(Bet, (log(g) + cost, cost, 0.0, 0.0)))
+            found.append(Bet(log(g) + cost, cost, 0.0, 0.0))
         return found
     q = q if q > _LEAST_RATE else _LEAST_RATE
     slope = ratio * r
@@ -84,7 +82,7 @@ def poisson_bets(null: Null, q: float, targets: Sequence[float], r: float) -> li
         if stake > MOST_STABLE:
             stake, g = MOST_STABLE, 1 + MOST_STABLE / slope
         cost = margin - margin * g
-        found.append(made(Bet, (log(g) + cost, cost, log(1 - stake), 0.0)))
+        found.append(Bet(log(g) + cost, cost, log(1 - stake), 0.0))
     return found
 
 
@@ -109,7 +107,7 @@ def bernoulli_bet(null: Null, q: float, p: float, r: float) -> Bet:
     if -s * (1 - q_c) > MOST_STABLE:
         s = -MOST_STABLE / (1 - q_c)
     b = slope * s
-    return made(Bet, (log1p(s * (1 - q_c)), log1p(-s * q_c), log1p(-b * (1 - q)), log1p(b * q)))
+    return Bet(log1p(s * (1 - q_c)), log1p(-s * q_c), log1p(-b * (1 - q)), log1p(b * q))
 
 
 RARE = 0.15

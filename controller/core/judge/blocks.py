@@ -3,8 +3,7 @@
 from functools import cache
 from typing import NamedTuple
 
-from controller.core.base.units import PARTS
-from controller.core.made import made
+from controller.core.base.units import TOTAL_WEIGHT
 
 ENOUGH = 2.0
 """A block is closed when this many requests are to be expected on the side that has the smaller weight."""
@@ -27,7 +26,7 @@ Told = tuple[int, int, bool]
 @cache
 def needed(weight: int) -> float:
     """Requests on both sides together that close a block at this canary weight."""
-    share = min(weight, PARTS - weight) / PARTS
+    share = min(weight, TOTAL_WEIGHT - weight) / TOTAL_WEIGHT
     return ENOUGH / share if share > 0 else 1.0
 
 
@@ -56,14 +55,14 @@ class Block(NamedTuple):
         if stable:
             n, x, heard = stable
             n_s, x_s, heard_s = n_s + n, x_s + x, heard_s or heard
-        return made(Block, (q, since, n_c, x_c, n_s, x_s, heard_c, heard_s))
+        return Block(q, since, n_c, x_c, n_s, x_s, heard_c, heard_s)
 
     def closes(self, weight: int, time: float, pace: float) -> bool:
         """Whether it has been open for `pace` seconds and both sides can be compared, or the canary with the past where
         it has all the traffic. Looks at the clock and at sizes alone."""
         if not self.heard_c or self.n_c < 1 or time - self.since < pace - MOMENT:
             return False
-        if weight >= PARTS:
+        if weight >= TOTAL_WEIGHT:
             return True
         return self.heard_s and self.n_s >= 1 and self.n_c + self.n_s >= needed(weight)
 
@@ -74,4 +73,8 @@ class Block(NamedTuple):
 
     def stale(self, weight: int) -> bool:
         """Whether it has waited for one side for so long that it must begin anew. Looks at sizes alone."""
-        return weight < PARTS and (self.n_c < 1 or self.n_s < 1) and self.n_c + self.n_s >= TOO_MANY * needed(weight)
+        return (
+            weight < TOTAL_WEIGHT
+            and (self.n_c < 1 or self.n_s < 1)
+            and self.n_c + self.n_s >= TOO_MANY * needed(weight)
+        )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from controller.core.base.identity_cache import by_identity
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.betting import Null
 from controller.core.model.service import Policy
 
@@ -139,8 +139,8 @@ def plan_of(policy: Policy) -> Plan:
         weights["latency_max"] = _LIMIT_WEIGHT
     total = sum(weights.values())
     errors = policy.errors
-    nexts = (*policy.steps[1:], PARTS)
-    levels = [_level(weight / PARTS, max(1.0, errors.margin / 0.001)) for weight in nexts]
+    nexts = (*policy.steps[1:], TOTAL_WEIGHT)
+    levels = [_level(weight / TOTAL_WEIGHT, max(1.0, errors.margin / 0.001)) for weight in nexts]
     ladder = sorted(set(levels), key=lambda level: -level.errors)
     return Plan(
         weights={name: weight / total for name, weight in weights.items()},

@@ -5,7 +5,7 @@ Works on the judge's own copy of the evidence.
 
 from collections.abc import Sequence
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.betting import Counts, Null, bernoulli_bet, e_value, e_values, score_e_value
 from controller.core.judge.blocks import MOMENT, Block
 from controller.core.judge.channels import (
@@ -30,7 +30,6 @@ from controller.core.judge.non_inferiority import MOST as GATE_MOST
 from controller.core.judge.non_inferiority import PACE as GATE_PACE
 from controller.core.judge.non_inferiority import PLACED_COLD as GATE_PLACED_COLD
 from controller.core.judge.state import Evidence, Recent
-from controller.core.made import made
 from controller.core.model.service import Policy
 
 STALE_START, STALE_PER_MINUTE, STALE_MOST = 3.0, 1.0, 20.0
@@ -100,7 +99,7 @@ def settle_latency(policy: Policy, plan: Plan, after: Evidence, step: int, at: T
     bins_s = with_errors(stable, plain_s, slowest=False)
     over_c, over_s = exceeding(bins_c), exceeding(bins_s)
     n_c, n_s = sum(bins_c), sum(bins_s)
-    alone = after.weight >= PARTS and after.pair.alone
+    alone = after.weight >= TOTAL_WEIGHT and after.pair.alone
     errors = _allowed_errors(policy, after, alone)
     if after.warm:
         seconds = after.time - after.pair.since
@@ -130,7 +129,7 @@ def settle_latency(policy: Policy, plan: Plan, after: Evidence, step: int, at: T
 
 def error_null(policy: Policy, plan: Plan, evidence: Evidence, name: str) -> Null:
     """What is allowed of errors: in comparison with stable, or where stable has no traffic with its past."""
-    if evidence.weight < PARTS:
+    if evidence.weight < TOTAL_WEIGHT:
         return plan.harm if evidence.warm else plan.cold
     minutes = (evidence.time - evidence.changed) / 60.0
     return Null(0.0, _of_the_past(policy, evidence, name, min(STALE_MOST, STALE_START + STALE_PER_MINUTE * minutes)))
@@ -152,7 +151,7 @@ def _allowed_errors(policy: Policy, after: Evidence, alone: bool) -> float:
 def slower_than(policy: Policy, evidence: Evidence) -> float:
     """The factor by which the canary may be slower."""
     slower = 1 + policy.latency.tolerance
-    if evidence.weight < PARTS:
+    if evidence.weight < TOTAL_WEIGHT:
         return slower
     hours = (evidence.time - evidence.changed) / 3600
     return slower * min(BAKE_SLOWER_MOST, BAKE_SLOWER + BAKE_SLOWER_PER_HOUR * hours)
@@ -172,13 +171,13 @@ def gate_margin(plan: Plan, evidence: Evidence, metric: str, rung: int) -> float
 def _alone(after: Evidence, block: Block) -> bool:
     """Whether there is nothing to compare with. Proxies that have not followed yet may give stable traffic in the
     bake's first moments."""
-    return after.weight >= PARTS and block.alone
+    return after.weight >= TOTAL_WEIGHT and block.alone
 
 
 def _compare_errors(policy: Policy, plan: Plan, after: Evidence, name: str, block: Block) -> None:
     _, since, n_c, x_c, n_s, x_s, _, _ = block
     alone, seconds = _alone(after, block), after.time - since
-    null = plan.harm if after.weight >= PARTS and not alone else error_null(policy, plan, after, name)
+    null = plan.harm if after.weight >= TOTAL_WEIGHT and not alone else error_null(policy, plan, after, name)
     if not alone and (x_s or after.spells.get(name, NO_SPELL).depth):
         _follow_stable(after, name, x_s / n_s - _of_the_past(policy, after, name, STALE_START), seconds)
     if not alone or _unforgiven(after, name, x_c / n_c - null.margin, seconds):
@@ -187,7 +186,7 @@ def _compare_errors(policy: Policy, plan: Plan, after: Evidence, name: str, bloc
 
 def _follow_stable(after: Evidence, name: str, excess: float, seconds: float) -> None:
     """Follow what stable has, as long as it has traffic: the bake forgives as much."""
-    if after.weight < PARTS:
+    if after.weight < TOTAL_WEIGHT:
         spell = after.spells.get(name, NO_SPELL)
         after.spells[name] = spell.after(excess, seconds, FORGIVEN[name]).remembered()
 
@@ -217,7 +216,7 @@ def _bet_on_tail(
     plan: Plan, after: Evidence, name: str, margin: float, q: float, counts: tuple[int, int, int, int], alone: bool
 ) -> None:
     allowed = min(0.985, q + margin)
-    null = made(Null, (0.0, allowed) if alone else (1.0, allowed - q))
+    null = Null(*(0.0, allowed) if alone else (1.0, allowed - q))
     r = 0.0 if alone else counts[0] / counts[2]
     odds = allowed / (1 - allowed)
     targets = [odds * times / (1 + odds * times) for times, _ in ODDS]
@@ -257,7 +256,7 @@ def _prove(policy: Policy, plan: Plan, after: Evidence, metric: str, step: int, 
 
     To leave out blocks in which stable is seen to be bad can only lower the evidence of no harm.
     """
-    if after.weight >= PARTS or after.time < after.incident_until or not counts[2]:
+    if after.weight >= TOTAL_WEIGHT or after.time < after.incident_until or not counts[2]:
         return
     proof = after.proofs[metric].with_block(after.time, q, *counts)
     if after.time - proof.since >= min(GATE_PACE, policy.dwell / 5) - MOMENT:

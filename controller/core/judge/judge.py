@@ -16,7 +16,7 @@ Pure, and cheap enough to be asked at every report. What it rests on:
 from functools import partial
 from math import inf, isfinite, sqrt
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge import reasons as grounds
 from controller.core.judge.blocks import MOMENT, PACE, Block, Told
 from controller.core.judge.channels import GATE_SLACK, Plan, plan_of
@@ -26,7 +26,6 @@ from controller.core.judge.overdue import InFlight
 from controller.core.judge.state import Evidence
 from controller.core.judge.verdict import Ground, Outcome, Verdict
 from controller.core.judge.wealth import left_after
-from controller.core.made import made
 from controller.core.model.service import Policy
 from controller.core.traffic.window import Sample, Window
 
@@ -76,14 +75,14 @@ def _advance(policy: Policy, after: Evidence, window: Window) -> float:
     after.warm = after.first is not None and time - after.first >= policy.warmup - MOMENT
     after.heard_c = time if canary is not None else after.heard_c
     after.heard_s = time if stable is not None else after.heard_s
-    if canary is not None and (stable is not None or window.weight >= PARTS):
+    if canary is not None and (stable is not None or window.weight >= TOTAL_WEIGHT):
         after.heard_both = time
     changed = window.weight != after.weight
     since = time - after.first - policy.warmup if after.first is not None else 0.0
     after.left = left_after(after.left, since, seconds, warm=after.warm, changed=changed and after.weight > 0)
     if changed:
         after.weight, after.changed = window.weight, time
-        if window.weight >= PARTS:
+        if window.weight >= TOTAL_WEIGHT:
             _begin_blocks(after)
             after.spells = {name: spell.begun() for name, spell in after.spells.items()}
     return seconds
@@ -94,7 +93,7 @@ def _paired(after: Evidence, before: Evidence, window: Window, seconds: float) -
     canary, stable = window.canary, window.stable
     latest = after.time - seconds - LOST_AFTER
     lost_c = canary is not None and before.heard_c < latest
-    lost_s = stable is not None and before.heard_s < latest and window.weight < PARTS
+    lost_s = stable is not None and before.heard_s < latest and window.weight < TOTAL_WEIGHT
     after.arrivals = after.arrivals.after(after.time, seconds, window.weight, _came(canary), _came(stable))
     if lost_c or lost_s:
         _begin_blocks(after)
@@ -127,7 +126,7 @@ def _count(after: Evidence, canary: Sample | None, stable: Sample | None, second
         after.server = after.server.after(n, failed, seconds, incident=troubled)
         if after.server.troubled:
             after.incident_until = after.time + CALM
-    after.pair = made(Pair, (after.pair.since, side_c, side_s))
+    after.pair = Pair(after.pair.since, side_c, side_s)
     after.answers = after.answers.after(answers_c, answers_s)
     after.classes = after.classes.after(classes_c, classes_s)
     after.stuck = after.stuck.after(stuck_c, stuck_s)
@@ -247,7 +246,7 @@ def _doubts(policy: Policy, plan: Plan, after: Evidence, step: int, total: float
         doubts.append(partial(grounds.share_off, after, share))
     if not after.warm:
         doubts.append(partial(grounds.warming, policy, after))
-    if after.weight < PARTS:
+    if after.weight < TOTAL_WEIGHT:
         doubts.extend(grounds.unproven(plan, after, step))
     elif spell := grounds.spell(after):
         doubts.append(spell)

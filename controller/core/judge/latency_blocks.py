@@ -19,10 +19,9 @@ from math import inf
 from operator import itemgetter
 from typing import NamedTuple
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.blocks import ALONE, MOMENT, TOO_MANY, needed
 from controller.core.judge.channels import QUANTILES
-from controller.core.made import made
 
 HALF_LIFE = 70.0
 """Seconds after which an answer counts half in stable's running histogram."""
@@ -80,7 +79,7 @@ class Side(NamedTuple):
         """With a tick's answers."""
         reports = (*self.reports, latency) if latency else self.reports
         timed = self.timed + sum(map(_COUNT, latency))
-        grown = made(Side, (self.answered + answered, self.errors + errors, timed, reports))
+        grown = Side(self.answered + answered, self.errors + errors, timed, reports)
         return grown if len(reports) <= MOST_REPORTS else grown.added_up()
 
     def added_up(self) -> "Side":
@@ -115,7 +114,7 @@ class Pair(NamedTuple):
         """Whether both sides can be compared. Looks at sizes and at the clock alone."""
         if time - self.since < PACE - MOMENT or self.canary.timed < 1:
             return False
-        if weight >= PARTS:
+        if weight >= TOTAL_WEIGHT:
             return True
         return self.stable.timed >= 1 and self.canary.timed + self.stable.timed >= needed(weight)
 
@@ -126,7 +125,7 @@ class Pair(NamedTuple):
     def stale(self, weight: int) -> bool:
         """Whether it has waited for one side for too long."""
         timed_c, timed_s = self.canary.timed, self.stable.timed
-        return weight < PARTS and (not timed_c or not timed_s) and timed_c + timed_s >= TOO_MANY * needed(weight)
+        return weight < TOTAL_WEIGHT and (not timed_c or not timed_s) and timed_c + timed_s >= TOO_MANY * needed(weight)
 
     @property
     def alone(self) -> bool:

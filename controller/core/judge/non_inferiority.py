@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from controller.core.judge.betting import Bet, Null, bernoulli_bet, e_value, grown
 from controller.core.judge.channels import GATE_TARGETS
-from controller.core.made import made
 
 MOST = 20.0
 """Wealth is cut off at this many times the limit, so a canary that turns bad closes its gates soon."""
@@ -53,8 +52,8 @@ class Proof(NamedTuple):
         """With a closed block; the first one after a bet brings its guess."""
         gates, shown, since, guess, m_c, y_c, m_s, y_s = self
         if m_c:
-            return made(Proof, (gates, shown, since, guess, m_c + n_c, y_c + x_c, m_s + n_s, y_s + x_s))
-        return made(Proof, (gates, shown, since or time, q, n_c, x_c, n_s, x_s))
+            return Proof(gates, shown, since, guess, m_c + n_c, y_c + x_c, m_s + n_s, y_s + x_s)
+        return Proof(gates, shown, since or time, q, n_c, x_c, n_s, x_s)
 
     def settled(self, time: float, left: float, ahead: int, margin_of: Callable[[int], float], most: float) -> "Proof":
         """After betting on what was seen, at all gates from the `ahead`-th on. `left` is what stays unplaced."""
@@ -65,7 +64,7 @@ class Proof(NamedTuple):
             fresh = unplaced - left if unplaced > left else 0.0
             bet = _bet(self.q, margin_of(i), r)
             wealth = grown(wealth + fresh, e_value(bet, self.n_c, self.x_c, self.n_s, self.x_s))
-            gates[i] = made(Gate, (unplaced - fresh, wealth if wealth < most else most))
+            gates[i] = Gate(unplaced - fresh, wealth if wealth < most else most)
         shown, best = [], 0.0
         for gate in reversed(gates):
             best = max(best, gate.unplaced + gate.wealth)

@@ -7,7 +7,6 @@ At most `answered` of the requests that were started up to a time can have been 
 from typing import NamedTuple
 
 from controller.core.judge.blocks import MOMENT
-from controller.core.made import made
 
 MOST_KEPT = 128
 """Entries of the history of starts; where ticks are shorter, neighbours are merged."""
@@ -41,4 +40,4 @@ class InFlight(NamedTuple):
             history = history[1::2]
         worst = aged - done if aged - done > worst_before else worst_before
         came, more = aged - aged_before, worst - worst_before
-        return made(InFlight, (history, total, done, aged, worst)), came, more if more < came else came
+        return InFlight(history, total, done, aged, worst), came, more if more < came else came

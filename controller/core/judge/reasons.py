@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from controller.core.base.units import PARTS, counted, format_duration, format_parts, points
+from controller.core.base.units import TOTAL_WEIGHT, counted, format_duration, format_weight, points
 from controller.core.judge.arrivals import Arrivals
 from controller.core.judge.channels import GATE_METRICS, STUCK_MARGIN, TAILS, Plan, plan_of
 from controller.core.judge.grace import FORGIVEN, NO_SPELL
@@ -71,7 +71,7 @@ def proven(plan: Plan, evidence: Evidence, step: int, total: float) -> Reason:
     n_c, x_c, n_s, x_s = counts_of(evidence, "5xx")
     seen = f"canary {seen_as(x_c, n_c)}, stable {seen_as(x_s, n_s)}"
     rates = (x_c / n_c if n_c else None, x_s / n_s if n_s else None)
-    if evidence.weight >= PARTS:
+    if evidence.weight >= TOTAL_WEIGHT:
         text = (
             f"no harm seen: {seen} server errors; evidence of harm {figure(total)}, limit {plan.limit:g} "
             f"(a false alarm in {100 / plan.limit:.3g} % of rollouts at most, if all else is as it was)"
@@ -111,7 +111,7 @@ def quiet(evidence: Evidence) -> Reason:
 
 def not_arriving(arrivals: Arrivals, time: float) -> Reason:
     """The canary gets nothing although it must."""
-    weight, missed = format_parts(arrivals.weight), arrivals.missed
+    weight, missed = format_weight(arrivals.weight), arrivals.missed
     silent = f"{time - arrivals.silent_since:.0f} s"
     if arrivals.ever:
         text = (
@@ -128,7 +128,7 @@ def not_arriving(arrivals: Arrivals, time: float) -> Reason:
 
 def share_off(evidence: Evidence, share: float) -> Reason:
     """The canary gets another share than its weight."""
-    text = f"the canary gets {share * 100:.2g} % of the requests at a weight of {format_parts(evidence.weight)}"
+    text = f"the canary gets {share * 100:.2g} % of the requests at a weight of {format_weight(evidence.weight)}"
     return Reason("share", f"{text}: the comparison is in doubt", canary=share)
 
 
@@ -164,7 +164,7 @@ def spell(evidence: Evidence) -> Reason | None:
 def common_mode(policy: Policy, evidence: Evidence) -> Reason | None:
     """Stable breaks the absolute limit of errors too, so it says nothing against the canary."""
     most, rate = policy.errors.max, evidence.server.guess
-    if most is None or rate <= most or evidence.weight >= PARTS:
+    if most is None or rate <= most or evidence.weight >= TOTAL_WEIGHT:
         return None
     text = f"stable itself is above the limit of {most * 100:g} % server errors ({rate * 100:.2g} %)"
     return Reason("common_mode", f"{text}: that is not the canary's doing", stable=rate)
@@ -209,7 +209,7 @@ def _reading(policy: Policy, plan: Plan, evidence: Evidence, name: str, value: f
 
 
 def _allowed(policy: Policy, plan: Plan, evidence: Evidence, name: str) -> str:
-    errors, latency, bakes = policy.errors, policy.latency, evidence.weight >= PARTS
+    errors, latency, bakes = policy.errors, policy.latency, evidence.weight >= TOTAL_WEIGHT
     if name in ("5xx", "4xx"):
         ratio, margin = error_null(policy, plan, evidence, name)
         if bakes:
@@ -227,7 +227,7 @@ def _allowed(policy: Policy, plan: Plan, evidence: Evidence, name: str) -> str:
 def _gate(plan: Plan, evidence: Evidence, metric: str, rung: int) -> Reason:
     margin, shown = gate_margin(plan, evidence, metric, rung), evidence.proofs[metric].shown[rung]
     n_c, x_c, n_s, x_s = counts_of(evidence, metric)
-    share = min(max(evidence.weight / PARTS, 1e-4), 0.9999)
+    share = min(max(evidence.weight / TOTAL_WEIGHT, 1e-4), 0.9999)
     gate = evidence.proofs[metric].gates[rung]
     needed = still_needed(gate, margin, _usual(evidence, metric), share / (1 - share), plan.gate_limit)
     text = (
@@ -248,7 +248,7 @@ def _missing(evidence: Evidence, metric: str, n_c: float, needed: int | None) ->
     pace = n_c / max(1.0, evidence.time - recent.since)
     seconds = needed / pace
     more = counted(needed, "more canary request")
-    said = f"needs about {more} at {format_parts(evidence.weight)}, {_span(seconds)} at this rate"
+    said = f"needs about {more} at {format_weight(evidence.weight)}, {_span(seconds)} at this rate"
     return f"{said}: raise the share or widen the margin" if seconds > 3600 else said
 
 

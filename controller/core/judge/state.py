@@ -19,7 +19,6 @@ from controller.core.judge.latency_blocks import Pair, Past, Side, Thresholds
 from controller.core.judge.non_inferiority import Gate, Proof
 from controller.core.judge.overdue import InFlight
 from controller.core.judge.wealth import Wealth
-from controller.core.made import made
 from controller.core.model.service import Policy
 
 FORMAT = 2
@@ -45,8 +44,8 @@ class Recent(NamedTuple):
         """With a block's counts."""
         since, middle, old, new = self
         if time - middle >= RECENT:
-            return made(Recent, (middle, time, new, counts))
-        return made(Recent, (since, middle, old, tuple(map(add, new, counts))))
+            return Recent(middle, time, new, counts)
+        return Recent(since, middle, old, tuple(map(add, new, counts)))
 
     @property
     def counts(self) -> tuple[float, ...]:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from controller.core.judge.betting import grown
-from controller.core.made import made
 
 PLACED_COLD = 0.2
 """The part of the stake that bets from the first request on, against the warm-up's wide margins."""
@@ -44,7 +43,7 @@ class Wealth(NamedTuple):
         unplaced, bets = self
         fresh = unplaced - left if unplaced > left else 0.0
         staked = zip(bets, shares, e_values, strict=True)
-        return made(Wealth, (unplaced - fresh, tuple([grown(bet + fresh * share, e) for bet, share, e in staked])))
+        return Wealth(unplaced - fresh, tuple([grown(bet + fresh * share, e) for bet, share, e in staked]))
 
 
 def left_after(left: float, since_warm: float, seconds: float, *, warm: bool, changed: bool) -> float:

@@ -108,7 +108,7 @@ def ends_of(freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float
     return {freeze: known.get(freeze, now + freeze.end - wall) for freeze in freezes}
 
 
-def told_freeze(freeze: Freeze) -> str:
+def describe_freeze(freeze: Freeze) -> str:
     """A freeze in words."""
     what = "all services are" if freeze.scope == ALL else f"{freeze.scope} is"
     verb = "frozen" if freeze.mode is Mode.FREEZE else "on hold"
@@ -116,9 +116,9 @@ def told_freeze(freeze: Freeze) -> str:
     return f"{what} {verb} by {freeze.who}: {freeze.reason}{end}"
 
 
-def told_standing(standing: Sequence[Freeze]) -> str:
+def describe_standing(standing: Sequence[Freeze]) -> str:
     """What is said, behind why a freeze ended, of those that still stand; nothing where none does."""
     if not standing:
         return ""
     more = f", and {len(standing) - 1} more" if len(standing) > 1 else ""
-    return f"; still in force: {told_freeze(standing[0])}{more}"
+    return f"; still in force: {describe_freeze(standing[0])}{more}"

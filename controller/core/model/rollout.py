@@ -5,7 +5,7 @@ Nothing here decides; `decision` does. Nothing else may change a phase.
 
 from enum import StrEnum
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.base.value import Value
 from controller.core.model.service import Policy
 
@@ -94,7 +94,7 @@ class Rollout(Value):
     """One rollout. Values change only by `moved`; times are Unix seconds, for people; durations live in `Progress`.
 
     `policy` is the one it started with: the error budget of a running rollout is fixed. `step` counts from 0 in
-    `policy.steps`; `weight` is the canary's, in parts of 10 000. `paused_in` is the phase that a pause returns to.
+    `policy.steps`; `weight` is the canary's, in basis points. `paused_in` is the phase that a pause returns to.
     `suppressed` holds the causes of the rollbacks that a freeze suppressed in this phase, so that each is told once.
     """
 
@@ -121,7 +121,7 @@ class Rollout(Value):
     def next_weight(self) -> int:
         """The canary's weight after the present step; 10 000 after the last."""
         steps = self.policy.steps
-        return steps[self.step + 1] if self.step + 1 < len(steps) else PARTS
+        return steps[self.step + 1] if self.step + 1 < len(steps) else TOTAL_WEIGHT
 
     def can(self, event: Event) -> bool:
         """Whether the table knows this event in the present phase, and in the one in which it was paused."""
@@ -154,7 +154,7 @@ class Rollout(Value):
             case Event.START | Event.OPEN | Event.ADVANCE:
                 return self.policy.steps[step]
             case Event.FINISH:
-                return PARTS
+                return TOTAL_WEIGHT
             case Event.ROLLBACK:
                 return 0
             case _:

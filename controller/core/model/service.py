@@ -1,6 +1,6 @@
 """What an operator declares: a service, its versions, and the policy by which a new version is judged.
 
-All values are frozen and in the program's units: seconds, shares in 0..1, weights in parts of 10 000.
+All values are frozen and in the program's units: seconds, shares in 0..1, weights in basis points.
 `specfile` turns the text of a service file into these.
 """
 
@@ -63,7 +63,7 @@ class Policy(Value):
     """By which evidence traffic moves. The defaults are those of the reference service file."""
 
     steps: tuple[int, ...] = (500, 1000, 2500, 5000)
-    """The canary's weight at each step, in parts of 10 000; after the last comes promotion."""
+    """The canary's weight at each step, in basis points; after the last comes promotion."""
     dwell: float = 60.0
     warmup: float = 60.0
     bake: float = 900.0

@@ -1,6 +1,6 @@
 """One service as it stands: the record that the store compares and swaps."""
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.base.value import Value
 from controller.core.model.rollout import Rollout
 from controller.core.model.service import Service
@@ -34,10 +34,10 @@ class ServiceState(Value):
 
     @property
     def weights(self) -> dict[str, int]:
-        """Version -> parts of 10 000, the canary first while it has a place; they total 10 000."""
+        """Version -> basis points, the canary first while it has a place; they total 10 000."""
         if self.diverted and self.spec.fallback:
-            return {self.spec.fallback.version or FIXED_RESPONSE: PARTS}
+            return {self.spec.fallback.version or FIXED_RESPONSE: TOTAL_WEIGHT}
         rollout = self.rollout
         if rollout is None:
-            return {self.stable: PARTS}
-        return {rollout.canary: rollout.weight, rollout.stable: PARTS - rollout.weight}
+            return {self.stable: TOTAL_WEIGHT}
+        return {rollout.canary: rollout.weight, rollout.stable: TOTAL_WEIGHT - rollout.weight}

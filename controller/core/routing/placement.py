@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
-from controller.core.routing.weighted_route import RoutingError, _route
+from controller.core.routing.weighted_route import RoutingError, weighted_route
 
 
 def clashes(states: Iterable[ServiceState]) -> list[str]:
@@ -63,7 +63,7 @@ def _moved(before: ServiceState | None, after: ServiceState) -> bool:
 def _wrong(state: ServiceState) -> list[str]:
     """Why this service cannot be routed, whatever the others are; empty if it can."""
     try:
-        _route(state)
+        weighted_route(state)
     except RoutingError as error:
         return [str(error)]
     return []

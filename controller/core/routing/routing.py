@@ -13,7 +13,7 @@ from controller.core.model.service import Endpoint, Listen
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.placement import clashes
-from controller.core.routing.weighted_route import Route, RoutingError, _route
+from controller.core.routing.weighted_route import Route, RoutingError, weighted_route
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Served:
 
 def serve(state: ServiceState) -> Served:
     """That service, routed. RoutingError if it cannot be."""
-    return Served(state, tuple(_clusters(state)), _route(state))
+    return Served(state, tuple(_clusters(state)), weighted_route(state))
 
 
 def route(view: View, fleet: str) -> Routing:

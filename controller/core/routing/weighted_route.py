@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.state import FIXED_RESPONSE, ServiceState
 
@@ -27,11 +27,11 @@ class Route:
     def __post_init__(self) -> None:
         if self.fixed and not self.split:
             return
-        if sum(weight for _, weight in self.split) != PARTS or any(weight <= 0 for _, weight in self.split):
-            raise RoutingError(f"{self.service}: weights {dict(self.split)} are not positive parts of {PARTS}")
+        if sum(weight for _, weight in self.split) != TOTAL_WEIGHT or any(weight <= 0 for _, weight in self.split):
+            raise RoutingError(f"{self.service}: weights {dict(self.split)} are not positive parts of {TOTAL_WEIGHT}")
 
 
-def _route(state: ServiceState) -> Route:
+def weighted_route(state: ServiceState) -> Route:
     spec = state.spec
     if FIXED_RESPONSE in state.weights and spec.fallback:
         return Route(spec.name, spec.prefix, spec.timeout, (), (spec.fallback.status, spec.fallback.body))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from controller.core.base.units import PARTS, format_duration, format_parts
+from controller.core.base.units import TOTAL_WEIGHT, format_duration, format_weight
 from controller.core.model.service import Endpoint, Policy, Service
 
 T = TypeVar("T")
@@ -85,20 +85,20 @@ def _steps(policy: Policy) -> Iterator[Contradiction]:
         yield Contradiction("policy.steps", "at least one step is needed, such as [5%, 25%]")
     for before, after in zip(policy.steps, policy.steps[1:], strict=False):
         if after <= before:
-            told = f"must rise: {format_parts(after)} follows {format_parts(before)}"
+            told = f"must rise: {format_weight(after)} follows {format_weight(before)}"
             yield Contradiction("policy.steps", told)
             return
 
 
 def _approvals(policy: Policy) -> Iterator[Contradiction]:
-    yield from _twice("policy.approve", [format_parts(weight) for weight in policy.approve])
-    possible = [*policy.steps[1:], PARTS]
+    yield from _twice("policy.approve", [format_weight(weight) for weight in policy.approve])
+    possible = [*policy.steps[1:], TOTAL_WEIGHT]
     for i, weight in enumerate(policy.approve):
         if weight in possible:
             continue
-        told = f"{format_parts(weight)} is no step; approval can be asked at {', '.join(map(format_parts, possible))}"
+        told = f"{format_weight(weight)} is no step; approval can be asked at {', '.join(map(format_weight, possible))}"
         if weight in policy.steps:
-            told = f"{format_parts(weight)} is the first step, and starting the rollout is the yes to that"
+            told = f"{format_weight(weight)} is the first step, and starting the rollout is the yes to that"
         yield Contradiction(f"policy.approve[{i}]", told, ("policy.approve", "policy.steps"))
 
 

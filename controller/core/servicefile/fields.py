@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 
-from controller.core.base.units import format_duration, format_parts, parse_duration, parse_share, to_parts
+from controller.core.base.units import format_duration, format_weight, parse_duration, parse_share, to_basis_points
 from controller.core.base.value import NAME
 from controller.core.model.service import Endpoint
 from controller.core.servicefile.yaml_tree import shown
@@ -132,8 +132,8 @@ def number_within(least: float, most: float) -> Callable[[str], float]:
 
 
 def read_step(text: str) -> int:
-    """A canary's weight in parts of 10 000, above 0% and below 100%."""
-    parts = to_parts(parse_share(text))
+    """A canary's weight in basis points, above 0% and below 100%."""
+    parts = to_basis_points(parse_share(text))
     if not 0 < parts < 10_000:
         raise ValueError(f"a step lies above 0% and below 100%, unlike {shown(text)}: the promotion follows by itself")
     return parts
@@ -141,9 +141,9 @@ def read_step(text: str) -> int:
 
 def read_approval(text: str) -> int:
     """A weight at which a person must say yes."""
-    parts = to_parts(parse_share(text))
+    parts = to_basis_points(parse_share(text))
     if not parts:
-        raise ValueError(f"a share that asks for approval lies above {format_parts(0)}")
+        raise ValueError(f"a share that asks for approval lies above {format_weight(0)}")
     return parts
 
 

@@ -103,7 +103,7 @@ class Book:
         listening.close()
         return Window(now, weight, self._take(service, stable), self._take(service, canary))
 
-    def void(self, service: str, version: str, now: float) -> bool:
+    def no_healthy_upstream(self, service: str, version: str, now: float) -> bool:
         """Whether this version is known to have no healthy server: every proxy that has it says so, and one does."""
         name = cluster_name(service, version)
         said = False

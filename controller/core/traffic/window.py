@@ -36,7 +36,7 @@ class Sample:
 class Window:
     """What happened on both versions since the last tick. A missing side is `None` (no report), never zeros.
 
-    `at` is seconds on a monotonic clock; `weight` is the canary's, in parts of 10 000, that was served meanwhile.
+    `at` is seconds on a monotonic clock; `weight` is the canary's, in basis points, that was served meanwhile.
     """
 
     at: float

@@ -4,14 +4,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from controller.core.base.errors import Code, Refusal
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.control.commands import Command, Verb
 from controller.core.model.rollout import Phase
 from tests.model.play import CANARIES, SERVICES, WHICH, Play, under
 from tests.model.values import ASKED, POLICY
 
 ACTS = st.sampled_from([Verb.START, Verb.PAUSE, Verb.RESUME, Verb.APPROVE, Verb.APPROVE, Verb.PROMOTE, Verb.ROLLBACK])
-WEIGHTS = st.sampled_from([*POLICY.steps[1:], PARTS])
+WEIGHTS = st.sampled_from([*POLICY.steps[1:], TOTAL_WEIGHT])
 
 
 class Operators(Play):

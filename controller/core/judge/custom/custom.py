@@ -13,7 +13,7 @@ from math import sqrt
 from typing import Any
 
 from controller.core.base.identity_cache import by_identity
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge import reasons as grounds
 from controller.core.judge.channels import plan_of
 from controller.core.judge.custom.judged_metric import Followed, after_reading
@@ -148,7 +148,7 @@ def _doubts(policy: Policy, custom: Custom, evidence: Evidence) -> tuple[Reason,
 
 
 def _doubt(policy: Policy, metric: MetricPolicy, followed: Followed, evidence: Evidence) -> Reason | None:
-    name, full = metric.name, evidence.weight >= PARTS
+    name, full = metric.name, evidence.weight >= TOTAL_WEIGHT
     silent = evidence.time - (followed.heard or 0.0)
     if followed.why or followed.heard is None or silent > SILENT:
         why = followed.why or f"nothing for {silent:.0f} s"

@@ -10,7 +10,7 @@ from math import sqrt
 from statistics import median
 from typing import Any, NamedTuple
 
-from controller.core.base.units import PARTS
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.betting import Null, bernoulli_bet, e_value, e_values, grown
 from controller.core.judge.blocks import ALONE
 from controller.core.judge.channels import GATE_TARGETS
@@ -103,14 +103,14 @@ def after_reading(
         case Counted():
             now = before._replace(heard=time, why="")
             return _counted(now, reading, margin, proof_limit, weight, time) if warm else now
-        case Gauged(_, stable) if weight >= PARTS or stable is not None:
+        case Gauged(_, stable) if weight >= TOTAL_WEIGHT or stable is not None:
             return _gauged(before._replace(heard=time, why=""), reading, margin, weight, warm=warm)
         case _:
             return before
 
 
 def _gauged(before: Followed, reading: Gauged, margin: float, weight: int, *, warm: bool) -> Followed:
-    if weight < PARTS and reading.stable is not None:
+    if weight < TOTAL_WEIGHT and reading.stable is not None:
         level: float | None = reading.stable
         levels = (*before.levels, reading.stable)[-reading.k :]
         base = _worst(before.base, levels, reading)
@@ -137,7 +137,7 @@ def _worst(base: float | None, levels: Sequence[float], reading: Gauged) -> floa
 def _counted(before: Followed, block: Counted, margin: float, proof_limit: float, weight: int, time: float) -> Followed:
     """After a block: it is bet on with what was known before it, so the first one is only learnt from."""
     counts = Counted(*(a + b for a, b in zip(before.counts, block, strict=True)))
-    alone = weight >= PARTS and block.stable_n * ALONE < block.canary_n
+    alone = weight >= TOTAL_WEIGHT and block.stable_n * ALONE < block.canary_n
     same = before.recent if alone == before.alone else None
     recent = same.after(time, block) if same else Recent.of(time, block)
     after = before._replace(counts=counts, alone=alone, recent=recent)
@@ -152,7 +152,7 @@ def _counted(before: Followed, block: Counted, margin: float, proof_limit: float
         return after
     q, r = (past.stable_x + 0.5) / (past.stable_n + 1), n_c / n_s
     after = _bet(after, Null(1.0, margin), q, r, block)
-    return after if weight >= PARTS else _prove(after, margin, q, r, block, PROOF_MOST * proof_limit)
+    return after if weight >= TOTAL_WEIGHT else _prove(after, margin, q, r, block, PROOF_MOST * proof_limit)
 
 
 def _allowed_alone(past: Counted, margin: float) -> float:

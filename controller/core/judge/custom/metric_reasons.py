@@ -1,6 +1,6 @@
 """Why, where custom metrics are concerned: a metric's standing in words, with the numbers beside them for programs."""
 
-from controller.core.base.units import PARTS, counted, points
+from controller.core.base.units import TOTAL_WEIGHT, counted, points
 from controller.core.judge.betting import Counts
 from controller.core.judge.custom.judged_metric import ALONE_MARGIN, Followed
 from controller.core.judge.reasons import figure, seen_as
@@ -35,9 +35,9 @@ def told(metric: MetricPolicy, followed: Followed, seen: Evidence, evidence: flo
 def _gauge_text(metric: MetricPolicy, followed: Followed, seen: Evidence) -> str:
     assert followed.gauge is not None
     canary, stable = followed.gauge
-    name = "stable" if seen.weight < PARTS else "stable's worst level before"
+    name = "stable" if seen.weight < TOTAL_WEIGHT else "stable's worst level before"
     against = f"{name} {stable:.4g}" if stable is not None else f"{name} unknown"
-    margin = metric.margin * (1 if seen.weight < PARTS else ALONE_MARGIN) * 100
+    margin = metric.margin * (1 if seen.weight < TOTAL_WEIGHT else ALONE_MARGIN) * 100
     decide = f"{followed.decisive} {'decides' if followed.decisive == 1 else 'decide'}"
     return (
         f"{metric.name}: canary {canary:.4g}, {against}; worse by more than {margin:g} % in {sum(followed.worse)} of "

@@ -4,18 +4,11 @@ from collections.abc import Iterable
 
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
-from controller.core.model.freeze import ALL, Freeze, blocking, told_freeze
+from controller.core.model.effect import Effect
+from controller.core.model.freeze import ALL, Freeze, blocking, describe_freeze
 from controller.core.model.state import ServiceState
 from controller.core.model.store_errors import Conflict, Frozen, ReusedId
 from controller.core.model.view import View
-from controller.store.records import Effect
-
-MAX_SESSION = 1_048_576
-"""Characters of a session that are kept; a longer one is dropped, and its evidence begins anew after a restart."""
-MAX_RECORDING = 1_048_576
-"""Bytes of a recording that are kept; a larger one is dropped."""
-KEPT_RECORDINGS = 100
-"""Rollouts, the newest of all services, whose recordings are kept."""
 
 
 def check_sound(change: Change) -> None:
@@ -53,7 +46,7 @@ def check_change(change: Change, present: int, freezes: Iterable[Freeze]) -> Non
             raise Conflict(f"the freeze of {freeze.scope} is no longer the one to lift")
     in_force = blocking(freezes, change.service, change.act)
     if in_force:
-        raise Frozen(told_freeze(in_force))
+        raise Frozen(describe_freeze(in_force))
 
 
 def effect_of(change: Change, revision: int, freezes: Iterable[Freeze]) -> Effect:
