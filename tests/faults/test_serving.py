@@ -33,7 +33,7 @@ async def test_a_fault_of_ours_in_publishing_ends_nothing_and_is_made_good(proce
     """Publishing the first service fails once: the doors stay open, and a moment later the proxies are served it."""
     controller = ControllerProcess(processes, armed("push:before=raise@2"))
     await controller.start()
-    async with controller.process.servers() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
+    async with controller.doors() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
         await doors.catalog.ApplyService(admin.ApplyServiceRequest(yaml=FILE))
         client = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
         await client.send(node="envoy-1", type_url=CDS)
@@ -50,7 +50,7 @@ async def test_told_to_end_the_controller_ends_every_open_stream_with_a_word(pro
     """SIGTERM with a proxy and a watcher connected: both hear UNAVAILABLE, the exit code is 0, all within seconds."""
     controller = ControllerProcess(processes)
     await controller.start()
-    async with controller.process.servers() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
+    async with controller.doors() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
         await doors.catalog.ApplyService(admin.ApplyServiceRequest(yaml=FILE))
         proxy = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
         await proxy.send(node="envoy-1", type_url=CDS)
@@ -178,7 +178,7 @@ async def test_streams_beyond_the_limit_are_refused_and_the_others_are_served(pr
     proxy that was there is served on, and once they are gone there is room again."""
     controller = ControllerProcess(processes)
     await controller.start()
-    async with controller.process.servers() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
+    async with controller.doors() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
         proxy = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
         await proxy.send(node="envoy-1", type_url=CDS)
         await proxy.accept(await proxy.read())

@@ -93,7 +93,7 @@ class Trial:
         controller = self.world.controller
         controller.environment |= armed(fault)
         controller.launch()
-        self.world.doors = await self._doors.enter_async_context(controller.process.servers())
+        self.world.doors = await self._doors.enter_async_context(controller.doors())
 
     async def told_to_end(self) -> None:
         """SIGTERM; and if it died while it drained, another life."""

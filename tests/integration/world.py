@@ -140,7 +140,7 @@ async def world(
         for model in models.values():
             await model.start()
             stack.push_async_callback(model.crash)
-        doors = await stack.enter_async_context(controller.process.servers())
+        doors = await stack.enter_async_context(controller.doors())
         envoy = EnvoyProcess(processes, change(bootstrap))
         made = World(processes, controller, envoy, free_port(), models, doors, policy, endpoints or {}, served)
         await made.apply()
