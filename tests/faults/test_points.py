@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+import controller
 from controller.core.base.errors import Refusal
-from controller.process import fault_points as faults
 from controller.process.fault_points import POINTS, Action, Injected, arm, reach, read_faults
 from controller.settings import read_settings
 
-CODE = Path(faults.__file__).parent
+CODE = Path(controller.__file__).parent
 
 
 @pytest.fixture(autouse=True)
