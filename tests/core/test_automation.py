@@ -138,7 +138,7 @@ ROWS = [
         "no harm seen in 15m of bake",
     ),
     Row("baked without proof", Phase.BAKING, UNKNOWN, Kind.PROMOTED),
-    Row("baked in a spell", Phase.BAKING, {**UNKNOWN, "code": "spell"}, Kind.HOLD, why="the bake goes on: spell says"),
+    Row("baked in grace", Phase.BAKING, {**UNKNOWN, "in_grace": True}, Kind.HOLD, why="the bake goes on: 5xx says"),
     Row("baked while frozen", Phase.BAKING, {"freezes": FREEZE}, Kind.HOLD, why="would end the bake, but all"),
     # The way back.
     Row("back everywhere", Phase.ROLLING_BACK, {}, Kind.ROLLED_BACK, (Act.RECORD, Phase.ROLLED_BACK, 0), "all 2"),

@@ -95,7 +95,7 @@ def test_trouble_in_the_bake_is_told_while_it_is_forgiven() -> None:
     watch = baking()
     verdict = watch.load(40, canary=Server(errors=0.04), seed=3)
     assert verdict.outcome is Outcome.UNKNOWN
-    assert codes(verdict) == ["spell"]
+    assert (codes(verdict), verdict.in_grace) == (["spell"], True)
     assert verdict.reasons[0].channel == "5xx"
     assert "2.0 are forgiven" in verdict.reasons[0].text
 

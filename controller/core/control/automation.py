@@ -152,7 +152,7 @@ def _finish_bake(state: ServiceState, rollout: Rollout, seen: Seen, now: float) 
     left = rollout.policy.bake - seen.progress.observed
     if left > 0:
         return hold(state, f"{left:.0f} s of the bake are left")
-    if any(reason.code == "spell" for reason in seen.verdict.reasons):
+    if seen.verdict.in_grace:
         return hold(state, f"the bake goes on: {_told(seen.verdict, 'in a spell')}")
     freeze = seen.blocked(Act.ADVANCE)
     if freeze:

@@ -215,9 +215,10 @@ def _verdict(policy: Policy, plan: Plan, after: Evidence, step: int) -> Verdict:
         return Verdict(Outcome.UNKNOWN, (partial(grounds.blind, after),), after.warm, blind)
     if after.arrivals.no_traffic(after.time):
         return Verdict(Outcome.UNKNOWN, (partial(grounds.quiet, after),), after.warm, idle=True)
-    doubts = _doubts(policy, plan, after, step, total)
+    grace = grounds.spell(after) if after.weight >= TOTAL_WEIGHT else None
+    doubts = _doubts(policy, plan, after, step, total, grace)
     if doubts:
-        return Verdict(Outcome.UNKNOWN, tuple(doubts), after.warm)
+        return Verdict(Outcome.UNKNOWN, tuple(doubts), after.warm, in_grace=grace is not None)
     return Verdict(Outcome.PASS, (partial(grounds.proven, plan, after, step, total),), after.warm)
 
 
@@ -232,8 +233,10 @@ def _harm(policy: Policy, plan: Plan, after: Evidence, total: float) -> Ground |
     return None
 
 
-def _doubts(policy: Policy, plan: Plan, after: Evidence, step: int, total: float) -> list[Ground]:
-    """Why there is no proof of no harm; empty if there is."""
+def _doubts(
+    policy: Policy, plan: Plan, after: Evidence, step: int, total: float, grace: Ground | None
+) -> list[Ground]:
+    """Why there is no proof of no harm; empty if there is. `grace`: the grace period that runs in the bake, if any."""
     doubts: list[Ground] = []
     if after.arrivals.none_arrive(after.time):
         doubts.append(partial(grounds.not_arriving, after.arrivals, after.time))
@@ -248,8 +251,8 @@ def _doubts(policy: Policy, plan: Plan, after: Evidence, step: int, total: float
         doubts.append(partial(grounds.warming, policy, after))
     if after.weight < TOTAL_WEIGHT:
         doubts.extend(grounds.unproven(plan, after, step))
-    elif spell := grounds.spell(after):
-        doubts.append(spell)
+    if grace:
+        doubts.append(grace)
     if total >= sqrt(plan.limit):
         doubts.append(partial(grounds.harm_shown, policy, plan, after, total))
     return doubts

@@ -59,6 +59,8 @@ class Verdict:
     warm: bool = True
     blind: bool = False
     idle: bool = False
+    in_grace: bool = False
+    """In the bake: the canary is worse than stable was, within the grace period that is tolerated."""
 
     @cached_property
     def reasons(self) -> tuple[Reason, ...]:
@@ -72,7 +74,7 @@ class Verdict:
     __hash__ = None  # type: ignore[assignment]
 
     def _said(self) -> tuple[object, ...]:
-        return self.outcome, self.reasons, self.warm, self.blind, self.idle
+        return self.outcome, self.reasons, self.warm, self.blind, self.idle, self.in_grace
 
     @property
     def cause(self) -> str:
