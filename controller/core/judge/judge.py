@@ -233,9 +233,7 @@ def _harm(policy: Policy, plan: Plan, after: Evidence, total: float) -> Ground |
     return None
 
 
-def _doubts(
-    policy: Policy, plan: Plan, after: Evidence, step: int, total: float, grace: Ground | None
-) -> list[Ground]:
+def _doubts(policy: Policy, plan: Plan, after: Evidence, step: int, total: float, grace: Ground | None) -> list[Ground]:
     """Why there is no proof of no harm; empty if there is. `grace`: the grace period that runs in the bake, if any."""
     doubts: list[Ground] = []
     if after.arrivals.none_arrive(after.time):
