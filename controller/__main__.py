@@ -9,7 +9,7 @@ INTERRUPTED = 130
 def main(args: list[str] | tuple[str, ...] | None = None) -> int:
     """Run one command: its exit code."""
     try:
-        from controller.cli.door import run
+        from controller.cli.main import run
 
         return run(sys.argv[1:] if args is None else args)
     except KeyboardInterrupt:

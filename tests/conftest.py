@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 
 if TYPE_CHECKING:  # loading it takes two seconds, which only the tests that use it pay
     from tests.support.model import ModelServer

@@ -10,13 +10,13 @@ import grpc
 from rich.console import Console
 
 from controller.cli.output import print_json
-from controller.demo.acts import ACTS, Play
 from controller.demo.display import Display
-from controller.demo.doors import Admin, Envoy
-from controller.demo.load import Load, real_inputs
-from controller.demo.processes import ChildDied, Children, children
-from controller.demo.stage import HOST, SERVICE, NotReady, Places, Stage
-from controller.demo.witness import NotSeen, Witness
+from controller.demo.doors import AdminApi, EnvoyAdmin
+from controller.demo.environment import HOST, SERVICE, Environment, NotReady, Ports
+from controller.demo.harness.child_processes import ChildDied, Children, children
+from controller.demo.load import LoadGenerator, real_inputs
+from controller.demo.scenarios import ACTS, ScenarioRun
+from controller.demo.traffic_observer import NotSeen, TrafficObserver
 
 RATE = 200.0
 """Requests a second: enough evidence for a promotion in half a minute, and little work for two cores."""
@@ -27,7 +27,7 @@ ENDED = 128 + signal.SIGTERM
 
 
 def run_demo(picture: Path | None = None, *, as_json: bool = False) -> int:
-    """Play the demo: 0 if all was seen to happen, 1 if not. `picture`: where to keep a picture of it, as SVG."""
+    """Run the demo: 0 if all was seen to happen, 1 if not. `picture`: where to keep a picture of it, as SVG."""
     display = Display(Console(stderr=as_json), picture)
     with children() as group:
         try:
@@ -51,25 +51,25 @@ async def _perform(group: Children, display: Display) -> int:
     for signum in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(signum, me.cancel)
     async with aiohttp.ClientSession() as http:
-        stage = Stage(group, Places.free(), http)
+        stage = Environment(group, Ports.free(), http)
         await stage.set_up(display.say)
-        admin = Admin(f"{HOST}:{stage.places.admin}")
+        admin = AdminApi(f"{HOST}:{stage.places.admin}")
         async with contextlib.aclosing(admin):
-            load = Load(stage.places.entry_url, real_inputs(), rate=RATE)
-            envoy = Envoy(http, f"{HOST}:{stage.places.envoy_admin}", SERVICE)
-            witness = Witness(SERVICE, load, envoy, admin, group)
+            load = LoadGenerator(stage.places.entry_url, real_inputs(), rate=RATE)
+            envoy = EnvoyAdmin(http, f"{HOST}:{stage.places.envoy_admin}", SERVICE)
+            witness = TrafficObserver(SERVICE, load, envoy, admin, group)
             plays = await _play_all(stage, witness, display)
     display.summary(plays, witness)
     return 0 if len(plays) == len(ACTS) and all(play.ok for play in plays) else 1
 
 
-async def _play_all(stage: Stage, witness: Witness, display: Display) -> list[Play]:
+async def _play_all(stage: Environment, witness: TrafficObserver, display: Display) -> list[ScenarioRun]:
     """The acts up to the first in which something was not seen."""
-    plays: list[Play] = []
+    plays: list[ScenarioRun] = []
     async with asyncio.timeout(LIMIT), witness.watching(LIMIT), display.showing(witness):
         await witness.until("clients are answered through Envoy", lambda: len(witness.answers) > RATE, 10)
         for title, act in ACTS:
-            play = Play(title, stage, witness, display.say, lambda: display.keep_picture(witness))
+            play = ScenarioRun(title, stage, witness, display.say, lambda: display.keep_picture(witness))
             plays.append(play)
             display.open(f"act {len(plays)} of {len(ACTS)}: {title}")
             try:

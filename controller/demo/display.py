@@ -14,14 +14,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from controller.cli.figures import figure
-from controller.cli.screen import screen as rollout_screen
-from controller.cli.words import NONE, clean, event_line, synced
+from controller.cli.text.lines import NONE, clean, event_line, synced
+from controller.cli.text.numbers import figure
+from controller.cli.text.watch_screen import screen as rollout_screen
 from controller.core.base.units import counted, format_weight
-from controller.demo.acts import Play
+from controller.demo.harness.child_processes import Children
 from controller.demo.load import NOBODY, Flow
-from controller.demo.processes import Children
-from controller.demo.witness import Witness
+from controller.demo.scenarios import ScenarioRun
+from controller.demo.traffic_observer import TrafficObserver
 
 RECENT = 2.0
 """Seconds over which rates and percentiles are shown."""
@@ -34,13 +34,13 @@ STATUS_EVERY = 2.0
 """Seconds between two status lines where there is no terminal."""
 
 
-def screen(title: str, witness: Witness, now: float) -> RenderableType:
+def screen(title: str, witness: TrafficObserver, now: float) -> RenderableType:
     """The whole screen: what clients see, then the controller's own screen, as `haldane watch` paints it."""
     told = rollout_screen(witness.rollout, witness.lines, now)
     return Panel(Group(clients(witness), Text(), told), title=Text(title, "bold"), title_align="left")
 
 
-def clients(witness: Witness) -> Table:
+def clients(witness: TrafficObserver) -> Table:
     """What clients see of each version, beside its weight at Envoy."""
     table = Table(expand=True, box=None, header_style="dim")
     table.add_column("clients see")
@@ -55,7 +55,7 @@ def clients(witness: Witness) -> Table:
     return table
 
 
-def status_line(witness: Witness) -> str:
+def status_line(witness: TrafficObserver) -> str:
     """The same in one line, for where there is no terminal."""
     rollout = witness.rollout
     parts = [
@@ -106,7 +106,7 @@ class Display:
         self._title = title
         self._print(Text(f"\n{title}", style="bold"))
 
-    def keep_picture(self, witness: Witness) -> None:
+    def keep_picture(self, witness: TrafficObserver) -> None:
         """Write the live screen as SVG, if a picture is wanted."""
         if self._picture:
             paper = Console(record=True, width=PICTURE_WIDTH, file=io.StringIO(), force_terminal=True)
@@ -114,7 +114,7 @@ class Display:
             paper.save_svg(str(self._picture), title="haldane demo")
 
     @contextlib.asynccontextmanager
-    async def showing(self, witness: Witness) -> AsyncIterator[None]:
+    async def showing(self, witness: TrafficObserver) -> AsyncIterator[None]:
         """Show what the witness sees during the block."""
         show = self._live(witness) if self.console.is_terminal else self._lines(witness)
         task = asyncio.create_task(show)
@@ -125,7 +125,7 @@ class Display:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def summary(self, plays: Sequence[Play], witness: Witness) -> None:
+    def summary(self, plays: Sequence[ScenarioRun], witness: TrafficObserver) -> None:
         """What was seen, check by check, and what was measured."""
         for number, play in enumerate(plays, 1):
             seen = [{"text": check.text, "seen": check.ok} for check in play.checks]
@@ -152,13 +152,13 @@ class Display:
         """Print; where there is no terminal, a line stays a line."""
         self.console.print(text, soft_wrap=not self.console.is_terminal)
 
-    async def _live(self, witness: Witness) -> None:
+    async def _live(self, witness: TrafficObserver) -> None:
         with Live(console=self.console, auto_refresh=False) as live:
             while True:
                 live.update(screen(self._title, witness, time.time()), refresh=True)
                 await asyncio.sleep(REFRESH)
 
-    async def _lines(self, witness: Witness) -> None:
+    async def _lines(self, witness: TrafficObserver) -> None:
         told = 0
         while True:
             for line in witness.lines[told:]:

@@ -20,7 +20,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from controller.core.model.cluster_names import cluster_parts
-from controller.demo.processes import surroundings
+from controller.demo.harness.child_processes import surroundings
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -36,7 +36,7 @@ def monotonic_of(unix: float) -> float:
     return unix - time.time() + time.monotonic()
 
 
-class Admin:
+class AdminApi:
     """The controller's admin API. Methods are named as in the API: `Fleet/ListProxies`."""
 
     def __init__(self, address: str) -> None:
@@ -64,7 +64,7 @@ class Admin:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CommandResult:
     """What a `haldane` command printed on standard output and on standard error, and its exit code."""
 
     code: int
@@ -72,7 +72,7 @@ class Said:
     err: str
 
 
-async def haldane(env: Mapping[str, str], *words: str) -> Said:
+async def haldane(env: Mapping[str, str], *words: str) -> CommandResult:
     """Run a `haldane` command as a user would."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "controller", *words),
@@ -89,18 +89,20 @@ async def haldane(env: Mapping[str, str], *words: str) -> Said:
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         raise
-    return Said(process.returncode or 0, out.decode(errors="replace").strip(), err.decode(errors="replace").strip())
+    return CommandResult(
+        process.returncode or 0, out.decode(errors="replace").strip(), err.decode(errors="replace").strip()
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class TrafficSplit:
     """The weights by which Envoy splits the service's traffic, and since when (seconds of the monotonic clock)."""
 
     weights: dict[str, int]
     since: float
 
 
-class Envoy:
+class EnvoyAdmin:
     """Envoy's admin page: what it does, whatever the controller thinks."""
 
     def __init__(self, session: aiohttp.ClientSession, address: str, service: str) -> None:
@@ -108,7 +110,7 @@ class Envoy:
         self._address = address
         self._service = service
 
-    async def served(self) -> Served | None:
+    async def served(self) -> TrafficSplit | None:
         """The split of the route table that is in force; None before there is one."""
         dump = await self._get("/config_dump?resource=dynamic_route_configs")
         return split_of(dump, self._service)
@@ -125,7 +127,7 @@ class Envoy:
             return await response.json(content_type=None)
 
 
-def split_of(dump: Any, service: str) -> Served | None:
+def split_of(dump: Any, service: str) -> TrafficSplit | None:
     """The service's split in Envoy's config dump."""
     for config in dump.get("configs", []):
         for host in config["route_config"].get("virtual_hosts", []):
@@ -133,7 +135,7 @@ def split_of(dump: Any, service: str) -> Served | None:
                 weights = _weights(route.get("route", {}), service)
                 if weights:
                     since = datetime.fromisoformat(config["last_updated"]).timestamp()
-                    return Served(weights, monotonic_of(since))
+                    return TrafficSplit(weights, monotonic_of(since))
     return None
 
 

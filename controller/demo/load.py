@@ -15,9 +15,9 @@ from itertools import takewhile
 import aiohttp
 import click
 
-from controller.demo.inference import write_request
+from controller.demo.digit_models import held_out
+from controller.demo.inference_protocol import write_request
 from controller.demo.model_server import VERSION_HEADER
-from controller.demo.models import held_out
 
 NOBODY = ""
 """The version of an answer that no model server gave: Envoy's own, or none at all."""
@@ -77,7 +77,7 @@ def flows(answers: Iterable[Answer], seconds: float) -> dict[str, Flow]:
     return {version: _flow(given, seconds) for version, given in sorted(by_version.items())}
 
 
-class Load:
+class LoadGenerator:
     """Sends `bodies` in turn to `url`, `rate` a second. At most `in_flight` at once; what is beyond counts as unsent.
 
     `answers` is in order of `ended` and grows by one for each request sent.
@@ -98,7 +98,7 @@ class Load:
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self, seconds: float) -> None:
-        """Load for that long, then wait for the answers under way. Cancelled, it drops them."""
+        """LoadGenerator for that long, then wait for the answers under way. Cancelled, it drops them."""
         connector = aiohttp.TCPConnector(limit=self._in_flight)
         async with aiohttp.ClientSession(connector=connector, timeout=self._timeout) as session:
             try:
@@ -154,7 +154,7 @@ def _at(ordered: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-async def _tell(load: Load) -> None:
+async def _tell(load: LoadGenerator) -> None:
     while True:
         await asyncio.sleep(TELL_EVERY)
         for version, flow in load.last(TELL_EVERY).items():
@@ -166,7 +166,7 @@ def flow_line(flow: Flow) -> str:
     return f"{flow.per_second:6.1f}/s  {flow.errors:4d} errors  p50 {flow.p50_ms:6.1f} ms  p99 {flow.p99_ms:6.1f} ms"
 
 
-async def _run(load: Load, seconds: float) -> None:
+async def _run(load: LoadGenerator, seconds: float) -> None:
     telling = asyncio.create_task(_tell(load))
     try:
         await load.run(seconds)
@@ -180,7 +180,7 @@ async def _run(load: Load, seconds: float) -> None:
 @click.option("--seconds", type=click.FloatRange(1, 3600), default=60.0, show_default=True)
 def main(url: str, rate: float, seconds: float) -> None:
     """Ask a model server at URL (.../v2/models/NAME/infer) with real images, and tell what each version answers."""
-    load = Load(url, real_inputs(), rate=rate)
+    load = LoadGenerator(url, real_inputs(), rate=rate)
     asyncio.run(_run(load, seconds))
     click.echo("in all")
     for version, flow in flows(load.answers, seconds).items():

@@ -15,8 +15,14 @@ import structlog
 from aiohttp import web
 from pydantic import JsonValue
 
-from controller.demo.inference import BadRequest, metadata, read_images, read_request, write_answer
-from controller.demo.models import FEATURES, HALF, Fault, Model, train
+from controller.demo.digit_models import FEATURES, HALF, Model, ModelFault, train
+from controller.demo.inference_protocol import (
+    InvalidInferenceRequest,
+    metadata,
+    read_images,
+    read_request,
+    write_answer,
+)
 
 VERSION_HEADER = "model-version"
 """On every answer, bad ones too: which version it came from."""
@@ -84,7 +90,7 @@ class ModelServer:
         """Every answer says which version gave it; every error is the protocol's `{"error": ...}`."""
         try:
             response = await handler(request)
-        except BadRequest as bad:
+        except InvalidInferenceRequest as bad:
             response = web.json_response({"error": str(bad)}, status=400)
         except web.HTTPException as http:
             response = web.json_response({"error": http.reason}, status=http.status)
@@ -95,12 +101,12 @@ class ModelServer:
         return response
 
 
-def _asked_fault(body: bytes) -> Fault:
+def _asked_fault(body: bytes) -> ModelFault:
     try:
         asked: JsonValue = json.loads(body or b"{}")
-        return Fault(asked["parameters"]["fault"])  # type: ignore[index, call-overload, arg-type]
+        return ModelFault(asked["parameters"]["fault"])  # type: ignore[index, call-overload, arg-type]
     except (ValueError, LookupError, TypeError):
-        raise BadRequest(f"parameters.fault: one of {', '.join(Fault)} is needed") from None
+        raise InvalidInferenceRequest(f"parameters.fault: one of {', '.join(ModelFault)} is needed") from None
 
 
 @click.command()
@@ -108,14 +114,14 @@ def _asked_fault(body: bytes) -> Fault:
 @click.option("--port", type=click.IntRange(1, 65535), required=True)
 @click.option("--name", default="digits", show_default=True, help="The model's name.")
 @click.option("--version", default="v1", show_default=True)
-@click.option("--fault", type=click.Choice([f.value for f in Fault]), default="none", show_default=True)
+@click.option("--fault", type=click.Choice([f.value for f in ModelFault]), default="none", show_default=True)
 @click.option("--samples", type=click.IntRange(100, HALF), default=HALF, show_default=True, help="Images to train on.")
 @click.option(
     "--lookup", type=click.IntRange(0, 10_000), default=0, show_default=True, help="Milliseconds to wait for features."
 )
 def main(host: str, port: int, name: str, version: str, fault: str, samples: int, lookup: int) -> None:
     """Train a model and serve it until SIGTERM."""
-    server = ModelServer(name, train(version, samples=samples, fault=Fault(fault)), lookup / 1000)
+    server = ModelServer(name, train(version, samples=samples, fault=ModelFault(fault)), lookup / 1000)
     log.info("model_serving", name=name, version=version, fault=fault, host=host, port=port)
     web.run_app(server.application(), host=host, port=port, print=None, access_log=None, shutdown_timeout=1)
 

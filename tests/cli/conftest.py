@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from controller.__main__ import main
 from tests.admin.doors import service_file
-from tests.cli.desk import WITHIN, Desk
+from tests.cli.admin_server import WITHIN, AdminServer
 from tests.support.command import Done
 
 Haldane = Callable[..., Done]
@@ -20,19 +20,19 @@ Process = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def server() -> Iterator[AdminServer]:
     """A controller's admin door over an empty store; what it logs stays apart from what commands print."""
-    with capture_logs(), Desk() as opened:
+    with capture_logs(), AdminServer() as opened:
         yield opened
 
 
 @pytest.fixture
-def haldane(desk: Desk, capsys: pytest.CaptureFixture[str]) -> Haldane:
+def haldane(server: AdminServer, capsys: pytest.CaptureFixture[str]) -> Haldane:
     """Runs `haldane` in this process against the door."""
 
     def run(*args: str) -> Done:
         capsys.readouterr()
-        code = main(["--admin", desk.address, *args])
+        code = main(["--admin", server.address, *args])
         said = capsys.readouterr()
         return Done(int(code), said.out, said.err)
 
@@ -49,12 +49,12 @@ def scorer(haldane: Haldane, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def process(desk: Desk) -> Iterator[Process]:
+def process(server: AdminServer) -> Iterator[Process]:
     """Starts `haldane` as a process of its own against the door; ended with the test."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*args: str, **options: Any) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "HALDANE_ADMIN": desk.address, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "HALDANE_ADMIN": server.address, "PYTHONUNBUFFERED": "1"}
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         command = [sys.executable, "-m", "controller", *args]
         child = subprocess.Popen(command, env=environment, bufsize=0, **{**pipes, **options})

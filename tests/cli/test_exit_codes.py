@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from controller.cli.client import Client
+from controller.cli.admin_client import AdminClient
 from controller.cli.failure import Exit, Failure
 from controller.core.model.change import Change
 from controller.core.model.rollout import Event
 from controller.core.model.store_errors import StoreLost
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.store.memory import MemoryStore
+from tests.cli.admin_server import AdminServer
 from tests.cli.conftest import Haldane
-from tests.cli.desk import Desk
 
 FREEZE = ("freeze", "--all", "--reason", "incident 42")
 START = ("start", "scorer", "--canary", "v2")
@@ -109,23 +109,25 @@ def test_each_outcome_has_its_exit_code(
     assert not (done.out if code else done.err)
 
 
-def test_waiting_for_a_promotion_that_is_rolled_back_ends_otherwise(scorer: Path, haldane: Haldane, desk: Desk) -> None:
+def test_waiting_for_a_promotion_that_is_rolled_back_ends_otherwise(
+    scorer: Path, haldane: Haldane, server: AdminServer
+) -> None:
     """`wait --for promoted` ends with 7, and says why, when harm took the canary back."""
     haldane(*START)
-    desk.happens("scorer", Event.ROLLBACK, "5xx: 20% of 300")
-    desk.happens("scorer", Event.CONFIRM, "5xx: 20% of 300; all proxies confirmed")
+    server.happens("scorer", Event.ROLLBACK, "5xx: 20% of 300")
+    server.happens("scorer", Event.CONFIRM, "5xx: 20% of 300; all proxies confirmed")
     done = haldane("wait", "scorer", "--for", "promoted")
     assert done.code == Exit.NOT_REACHED
     assert "scorer is ROLLED_BACK, not PROMOTED: 5xx: 20% of 300" in done.err
 
 
-def test_a_controller_that_is_away_cannot_be_reached(desk: Desk, haldane: Haldane) -> None:
+def test_a_controller_that_is_away_cannot_be_reached(server: AdminServer, haldane: Haldane) -> None:
     """Every command says where it looked for the controller, and what to check, and ends with 6."""
-    desk.stop()
+    server.stop()
     for command in (("list",), START, FREEZE, ("watch", "scorer"), ("wait", "scorer", "--for", "promoted")):
         done = haldane(*command)
         assert done.code == Exit.UNREACHABLE
-        assert f"cannot reach the controller at {desk.address}" in done.err
+        assert f"cannot reach the controller at {server.address}" in done.err
         assert "haldane serve" in done.err
         assert "--request-id" not in done.err, "nothing was sent, so nothing can have been done"
 
@@ -140,7 +142,7 @@ def deaf() -> Iterator[str]:
 def test_a_controller_that_does_not_answer_cannot_be_reached(deaf: str) -> None:
     """A hung controller costs the deadline, no more; since the act may be done, its request id is named for a retry."""
     request = pb.FreezeRequest(all=True, reason="x", request_id="abc")
-    with Client(deaf) as client, pytest.raises(Failure) as failure:
+    with AdminClient(deaf) as client, pytest.raises(Failure) as failure:
         client.ask("KillSwitch/Freeze", request, pb.FreezeResponse, deadline=0.2)
     assert failure.value.status == Exit.UNREACHABLE
     assert "does not answer within 0.2 s" in failure.value.message
@@ -154,11 +156,11 @@ class LostStore(MemoryStore):
         raise StoreLost("the disk does not answer")
 
 
-def test_what_is_not_durable_has_failed(haldane: Haldane, desk: Desk, tmp_path: Path) -> None:
+def test_what_is_not_durable_has_failed(haldane: Haldane, server: AdminServer, tmp_path: Path) -> None:
     """A freeze that could not be written down is no freeze: exit code 1, and the request id for a safe retry."""
-    desk.stop()
-    desk.wrapped = lambda _store: LostStore(clock=desk.clock)
-    desk.start()
+    server.stop()
+    server.wrapped = lambda _store: LostStore(clock=server.clock)
+    server.start()
     done = haldane(*FREEZE, "--request-id", "abc")
     assert done.code == Exit.FAILED
     assert "the disk does not answer" in done.err

@@ -4,22 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from controller.cli.chain import check
-from controller.cli.client import Client
-from controller.cli.events import PAGE, read_ledger
+from controller.cli.admin_client import AdminClient
+from controller.cli.commands.events import PAGE, read_ledger
+from controller.cli.ledger_verification import check
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.rollout import Event
 from controller.store.memory import MemoryStore
+from tests.cli.admin_server import AdminServer
 from tests.cli.conftest import Haldane
-from tests.cli.desk import Desk
 
 START = ("start", "scorer", "--canary", "v2", "--reason", "better recall")
 
 
-def test_the_ledger_tells_who_did_what_and_why(scorer: Path, haldane: Haldane, desk: Desk) -> None:
+def test_the_ledger_tells_who_did_what_and_why(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
     """Each act is a line, with its number, what it moved, by whom, and the reason given."""
     haldane(*START)
-    desk.happens("scorer", Event.ROLLBACK, "5xx: 20% of 300")
+    server.happens("scorer", Event.ROLLBACK, "5xx: 20% of 300")
     lines = haldane("events").out.splitlines()
     assert [line.split()[1] for line in lines] == ["#1", "#2", "#3"]
     assert "scorer rollout_started [v1 100% > 95%, v2 0% > 5%] by " in lines[1]
@@ -62,12 +62,12 @@ class ForgedStore(MemoryStore):
         ]
 
 
-def test_a_forged_ledger_is_found(haldane: Haldane, desk: Desk, tmp_path: Path) -> None:
+def test_a_forged_ledger_is_found(haldane: Haldane, server: AdminServer, tmp_path: Path) -> None:
     """A line that was rewritten in the store is named, and the check fails."""
-    desk.stop()
-    forged = ForgedStore(clock=desk.clock)
-    desk.wrapped = lambda _store: forged
-    desk.start()
+    server.stop()
+    forged = ForgedStore(clock=server.clock)
+    server.wrapped = lambda _store: forged
+    server.start()
     for _ in range(3):
         haldane("freeze", "--all", "--reason", "x")
     done = haldane("events", "--verify")
@@ -79,11 +79,13 @@ def test_a_forged_ledger_is_found(haldane: Haldane, desk: Desk, tmp_path: Path) 
     "field",
     ["sequence", "revision", "at", "kind", "service", "who", "why", "details", "change_id", "previous", "effect"],
 )
-def test_no_field_of_a_line_can_be_changed_unseen(scorer: Path, haldane: Haldane, desk: Desk, field: str) -> None:
+def test_no_field_of_a_line_can_be_changed_unseen(
+    scorer: Path, haldane: Haldane, server: AdminServer, field: str
+) -> None:
     """The hash covers everything that a line says."""
     haldane(*START)
     haldane("pause", "scorer")
-    with Client(desk.address) as client:
+    with AdminClient(server.address) as client:
         events = list(read_ledger(client))
     assert check(events, whole=True).broken is None
     value = getattr(events[1], field)
@@ -91,23 +93,23 @@ def test_no_field_of_a_line_can_be_changed_unseen(scorer: Path, haldane: Haldane
     assert check(events, whole=True).broken is not None
 
 
-def test_a_line_that_was_taken_away_is_missed(scorer: Path, haldane: Haldane, desk: Desk) -> None:
+def test_a_line_that_was_taken_away_is_missed(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
     """A gap in the middle and a missing beginning are both found; the rest alone can be checked with --after."""
     haldane(*START)
     haldane("pause", "scorer")
-    with Client(desk.address) as client:
+    with AdminClient(server.address) as client:
         events = list(read_ledger(client))
     assert check([events[0], events[2]], whole=True).broken == 3
     assert check(events[1:], whole=True).broken == 2
     assert check(events[1:], whole=False).broken is None
 
 
-def test_a_long_ledger_is_read_page_by_page(haldane: Haldane, desk: Desk) -> None:
+def test_a_long_ledger_is_read_page_by_page(haldane: Haldane, server: AdminServer) -> None:
     """More lines than one answer holds come all, once, and in order."""
     number = PAGE + 5
     for _ in range(number):
-        desk.do(desk.operations.freeze(("*",), who="test", reason="x"))
-    with Client(desk.address) as client:
+        server.do(server.operations.freeze(("*",), who="test", reason="x"))
+    with AdminClient(server.address) as client:
         assert [event.sequence for event in read_ledger(client)] == list(range(1, number + 1))
         assert check(read_ledger(client), whole=True).lines == number
     assert isinstance(haldane("events", "-o", "json").document["events"][-1]["details"], dict)

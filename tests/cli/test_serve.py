@@ -17,7 +17,7 @@ import pytest
 from controller.store.schema import APPLICATION, FILE_SCHEMA
 from controller.store.sqlite import PATIENCE
 from tests.admin.doors import service_file
-from tests.cli.desk import WITHIN, eventually
+from tests.cli.admin_server import WITHIN, eventually
 from tests.support.process import free_port
 
 # A dozen processes one after the other: on a machine with far more to do than it has cores for that takes minutes.

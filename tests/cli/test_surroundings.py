@@ -13,20 +13,20 @@ import pytest
 import yaml
 
 from controller.__main__ import INTERRUPTED
-from controller.cli.door import COMMANDS, cli
 from controller.cli.failure import Exit
+from controller.cli.main import COMMANDS, cli
 from tests.admin.doors import service_file
+from tests.cli.admin_server import WITHIN, AdminServer
 from tests.cli.conftest import Haldane
-from tests.cli.desk import WITHIN, Desk
 
 REASON = "für später \u2014 \u2603"
 FREEZE = ("freeze", "--all", "--reason", REASON)
 
 
-def shell(line: str, desk: Desk, **environment: str) -> "subprocess.CompletedProcess[bytes]":
+def shell(line: str, server: AdminServer, **environment: str) -> "subprocess.CompletedProcess[bytes]":
     """A line of a shell in which `haldane` is a command, against the door."""
     command = f'haldane() {{ {sys.executable} -m controller "$@"; }}; {line}'
-    setting = {**os.environ, "HALDANE_ADMIN": desk.address, **environment}
+    setting = {**os.environ, "HALDANE_ADMIN": server.address, **environment}
     return subprocess.run(["sh", "-c", command], env=setting, capture_output=True, timeout=WITHIN, check=False)
 
 
@@ -48,43 +48,43 @@ def test_wrong_usage_is_told_in_json_to_who_asks_for_it(haldane: Haldane, words:
     assert done.document["error"]["message"]
 
 
-def test_a_freeze_is_done_and_told_whatever_the_terminal_can_show(desk: Desk) -> None:
+def test_a_freeze_is_done_and_told_whatever_the_terminal_can_show(server: AdminServer) -> None:
     """Letters that the encoding has not are shown as escapes; JSON stays JSON."""
-    assert shell(f"haldane freeze --all --reason '{REASON}'", desk).returncode == 0
-    text = shell("haldane freezes", desk, PYTHONIOENCODING="latin-1")
+    assert shell(f"haldane freeze --all --reason '{REASON}'", server).returncode == 0
+    text = shell("haldane freezes", server, PYTHONIOENCODING="latin-1")
     assert (text.returncode, text.stderr) == (0, b"")
     assert b"f\xfcr sp\xe4ter \\u2014" in text.stdout
-    document = shell("haldane freezes -o json", desk, PYTHONIOENCODING="latin-1")
+    document = shell("haldane freezes -o json", server, PYTHONIOENCODING="latin-1")
     assert json.loads(document.stdout)["freezes"][0]["reason"] == REASON
 
 
-def test_words_that_are_no_text_are_wrong_usage(desk: Desk) -> None:
+def test_words_that_are_no_text_are_wrong_usage(server: AdminServer) -> None:
     """Bytes that the terminal's encoding does not know: refused in words, nothing is frozen."""
-    done = shell("haldane freeze --all --reason \"$(printf 'f\\374r')\"", desk, PYTHONUTF8="1")
+    done = shell("haldane freeze --all --reason \"$(printf 'f\\374r')\"", server, PYTHONUTF8="1")
     assert done.returncode == 2
     assert b"not text" in done.stderr
-    assert not desk.do(desk.store.load()).freezes
+    assert not server.do(server.store.load()).freezes
 
 
-def test_a_closed_output_loses_words_and_not_the_act(desk: Desk) -> None:
+def test_a_closed_output_loses_words_and_not_the_act(server: AdminServer) -> None:
     """`>&-`: the freeze is set, and the exit code says so."""
-    done = shell("haldane freeze --all --reason x >&- 2>&-", desk)
+    done = shell("haldane freeze --all --reason x >&- 2>&-", server)
     assert done.returncode == 0
-    assert desk.do(desk.store.load()).freezes
+    assert server.do(server.store.load()).freezes
 
 
 @pytest.mark.parametrize("line", ["haldane lint -f - <&-", "haldane apply -f - <&-"])
-def test_a_closed_input_is_an_empty_file(desk: Desk, line: str) -> None:
+def test_a_closed_input_is_an_empty_file(server: AdminServer, line: str) -> None:
     """`<&-`: not a fault of ours."""
-    done = shell(line, desk)
+    done = shell(line, server)
     assert done.returncode == 2
     assert b"unexpected" not in done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_a_full_disk_is_no_bug_of_ours(desk: Desk) -> None:
+def test_a_full_disk_is_no_bug_of_ours(server: AdminServer) -> None:
     """The output cannot be written: failed, in words."""
-    done = shell("haldane list > /dev/full", desk)
+    done = shell("haldane list > /dev/full", server)
     assert done.returncode == 1
     assert b"cannot be written: No space left" in done.stderr
     assert b"bug" not in done.stderr
@@ -155,7 +155,7 @@ sys.meta_path.insert(0, Interrupt())
 
 
 @pytest.mark.parametrize("command", ["list", "serve"])
-@pytest.mark.parametrize("module", ["controller.cli.door", "click", "controller.cli.group", "grpc"])
+@pytest.mark.parametrize("module", ["controller.cli.main", "click", "controller.cli.lazy_group", "grpc"])
 def test_ctrl_c_while_a_command_is_still_loading_ends_it_in_peace(tmp_path: Path, command: str, module: str) -> None:
     """The first second of every command is Python's: 130 and no traceback, as later."""
     (tmp_path / "sitecustomize.py").write_text(INTERRUPT)

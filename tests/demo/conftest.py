@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from controller.demo.processes import Child, Children, children
+from controller.demo.harness.child_processes import Child, Children, children
 from tests.support.process import free_port
 
 READY_WITHIN = 30.0

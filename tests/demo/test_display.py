@@ -6,14 +6,14 @@ from typing import Any
 
 from rich.console import Console
 
-from controller.demo.acts import Play
 from controller.demo.display import Display
+from controller.demo.scenarios import ScenarioRun
 
 
-def play(title: str, **checks: bool) -> Play:
+def play(title: str, **checks: bool) -> ScenarioRun:
     """An act that is over, with these checks."""
     nothing: Any = None
-    made = Play(title, nothing, nothing, lambda _: None, lambda: None)
+    made = ScenarioRun(title, nothing, nothing, lambda _: None, lambda: None)
     for text, ok in checks.items():
         made.check(text, ok)
     made.tell("it took 3 s")

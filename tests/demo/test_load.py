@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from controller.demo.load import NOBODY, Answer, Load, flows, real_inputs
+from controller.demo.load import NOBODY, Answer, LoadGenerator, flows, real_inputs
 from tests.support.process import free_port
 
 
@@ -49,7 +49,7 @@ async def service() -> AsyncIterator[tuple[Service, str]]:
 
 async def test_every_answer_is_counted_by_version_and_outcome(service: tuple[Service, str]) -> None:
     """200 a second for a second are 200 answers, each with the version that gave it and how it ended."""
-    load = Load(service[1], [b"{}"], rate=200)
+    load = LoadGenerator(service[1], [b"{}"], rate=200)
     await load.run(1)
     outcomes = [(a.version, a.outcome, a.status) for a in load.answers]
     assert len(outcomes) == 200
@@ -63,7 +63,7 @@ async def test_every_answer_is_counted_by_version_and_outcome(service: tuple[Ser
 async def test_a_slow_service_does_not_slow_the_questions(service: tuple[Service, str]) -> None:
     """The loop is open: with answers that take half a second, the next question is asked in its time all the same."""
     service[0].pause = 0.5
-    load = Load(service[1], [b"{}"], rate=100)
+    load = LoadGenerator(service[1], [b"{}"], rate=100)
     await load.run(0.5)
     asked = service[0].asked
     assert len(asked) == 50
@@ -74,7 +74,7 @@ async def test_a_slow_service_does_not_slow_the_questions(service: tuple[Service
 async def test_what_is_beyond_the_places_in_flight_counts_as_unsent(service: tuple[Service, str]) -> None:
     """Memory and connections are bounded, and what was not sent is not forgotten."""
     service[0].pause = 0.5
-    load = Load(service[1], [b"{}"], rate=200, in_flight=5)
+    load = LoadGenerator(service[1], [b"{}"], rate=200, in_flight=5)
     await load.run(0.2)
     assert len(load.answers) + load.unsent == 40
     assert load.unsent >= 30
@@ -83,10 +83,10 @@ async def test_what_is_beyond_the_places_in_flight_counts_as_unsent(service: tup
 async def test_no_answer_is_an_outcome_too(service: tuple[Service, str]) -> None:
     """A client that gives up, and a server that is not there, are told apart from bad answers."""
     service[0].pause = 5
-    patient = Load(service[1], [b"{}"], rate=20, timeout=0.2)
+    patient = LoadGenerator(service[1], [b"{}"], rate=20, timeout=0.2)
     await patient.run(0.1)
     assert [(a.version, a.outcome, a.status) for a in patient.answers] == [(NOBODY, "timeout", 0)] * 2
-    alone = Load(f"http://127.0.0.1:{free_port()}/", [b"{}"], rate=20)
+    alone = LoadGenerator(f"http://127.0.0.1:{free_port()}/", [b"{}"], rate=20)
     await alone.run(0.1)
     assert [(a.version, a.outcome, a.status) for a in alone.answers] == [(NOBODY, "broken", 0)] * 2
 
@@ -94,13 +94,13 @@ async def test_no_answer_is_an_outcome_too(service: tuple[Service, str]) -> None
 async def test_a_cancelled_load_stops_at_once(service: tuple[Service, str]) -> None:
     """Nothing of it runs on."""
     service[0].pause = 5
-    load = Load(service[1], [b"{}"], rate=100)
+    load = LoadGenerator(service[1], [b"{}"], rate=100)
     running = asyncio.create_task(load.run(60))
     await asyncio.wait_for(service[0].busy.wait(), 5)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert not [task for task in asyncio.all_tasks() if "Load." in repr(task)]
+    assert not [task for task in asyncio.all_tasks() if "LoadGenerator." in repr(task)]
 
 
 def test_flows_tell_rates_errors_and_percentiles() -> None:
@@ -118,7 +118,7 @@ def test_a_load_without_bounds_is_refused(change: dict[str, object]) -> None:
     """A load has a rate, a timeout and a bound in flight, or it is not started."""
     wanted: dict[str, object] = {"rate": 10, "timeout": 1, "in_flight": 1, "bodies": [b"{}"]} | change
     with pytest.raises(ValueError, match="are needed"):
-        Load("http://127.0.0.1:1/", wanted.pop("bodies"), **wanted)  # type: ignore[arg-type]
+        LoadGenerator("http://127.0.0.1:1/", wanted.pop("bodies"), **wanted)  # type: ignore[arg-type]
 
 
 def test_the_questions_are_the_held_out_images_in_a_fixed_order() -> None:

@@ -12,8 +12,8 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from controller.demo.inference import write_request
-from controller.demo.models import HALF, Pixels, held_out, train, troubles
+from controller.demo.digit_models import HALF, Pixels, held_out, train, troubles
+from controller.demo.inference_protocol import write_request
 from tests.demo.conftest import Server, Start, wait_for
 
 

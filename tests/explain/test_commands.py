@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from controller.cli.explanation import explained
+from controller.cli.text.explanation import explained
 from controller.core.history.recording import Recording
 from controller.core.history.window_record import Record
 from controller.core.model.rollout import Phase
 from controller.core.traffic.readings import Gauged, Reading, Unread
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
+from tests.cli.admin_server import Desk
 from tests.cli.conftest import Haldane
-from tests.cli.desk import Desk
 from tests.explain.rollouts import recorded, until
 from tests.loop.world import World
 

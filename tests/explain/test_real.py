@@ -5,7 +5,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from tests.integration.world import SERVICE, World, world
 from tests.support.load import steady
 from tests.support.model import Behaviour

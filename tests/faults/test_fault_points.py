@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from controller.process.fault_points import POINTS
 from tests.faults.world import lost, trial
 

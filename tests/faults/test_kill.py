@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from tests.faults.world import POLICY, lost, trial
 from tests.integration.world import SERVICE

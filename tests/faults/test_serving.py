@@ -8,7 +8,7 @@ import aiohttp
 import grpc
 import pytest
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from controller.pb.haldane.wire.v1.discovery_pb2 import Node
 from controller.xds.limits import DEFAULT

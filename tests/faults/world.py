@@ -11,10 +11,10 @@ from typing import TypeVar
 
 import grpc
 
-from controller.cli.chain import check
+from controller.cli.ledger_verification import check
 from controller.core.base.units import TOTAL_WEIGHT
-from controller.demo.load import Load
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
+from controller.demo.load import LoadGenerator
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from controller.store.database import Database
 from controller.store.ledger import replay
@@ -46,7 +46,7 @@ class Trial:
 
     world: World
     witness: Witness
-    load: Load
+    load: LoadGenerator
     deaths: int = 0
     """How often the controller has killed itself."""
     blamed: frozenset[str] = frozenset()

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from tests.integration.world import world
 from tests.support.load import steady
 from tests.support.model import Behaviour

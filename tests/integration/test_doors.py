@@ -3,7 +3,7 @@
 import grpc
 from google.protobuf.empty_pb2 import Empty
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from tests.support.controller import ControllerProcess
 
 

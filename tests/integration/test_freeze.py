@@ -7,7 +7,7 @@ import time
 import aiohttp
 import pytest
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from tests.integration.world import QUICK, SERVICE, World, world
 from tests.support.load import by_version, steady

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from controller.demo.load import Answer, Load
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
+from controller.demo.load import Answer, LoadGenerator
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from tests.integration.world import SERVICE, world
 from tests.support.load import by_version, steady
@@ -49,7 +49,7 @@ async def test_each_step_serves_its_share_and_no_request_fails(processes: Childr
         ]
 
 
-async def answered_from_now(load: Load, count: int) -> list[Answer]:
+async def answered_from_now(load: LoadGenerator, count: int) -> list[Answer]:
     """So many answers to requests that are sent from now on."""
     now = time.monotonic()
     await wait_until(lambda: sum(a.sent > now for a in load.answers[-count - 100 :]) >= count, 30.0)

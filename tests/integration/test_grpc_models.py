@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from tests.integration.world import QUICK, World, world
 from tests.support.grpc_model import GrpcModelServer, steady_calls
 from tests.support.waiting import wait_until

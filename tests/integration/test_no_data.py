@@ -5,7 +5,7 @@ import time
 import pytest
 import yaml
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from tests.integration.world import QUICK, World, world
 from tests.support.load import steady
 from tests.support.model import Behaviour

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from tests.integration.world import SERVICE, World, world
 from tests.support.load import by_version, steady
 from tests.support.model import Behaviour

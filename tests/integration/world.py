@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from controller.bootstrap import render
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from tests.support.command import Done
 from tests.support.controller import ControllerProcess, Doors

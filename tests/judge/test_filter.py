@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from controller.cli.commands.judge import run_judge
 from controller.cli.failure import Failure
-from controller.cli.judge import run_judge
 from controller.core.model.service import Policy
 from controller.simulation.reports import BadReport, read_report
 from tests.judge.driving import service_for

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from tests.notify.receivers import Receiver, receiving
 from tests.support.controller import ControllerProcess
 from tests.support.waiting import wait_until

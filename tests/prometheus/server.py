@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from tests.support.process import Process, free_port
 
 NEEDED = pytest.mark.skipif(shutil.which("prometheus") is None, reason="Debian's package `prometheus` is not installed")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from tests.integration.world import SERVICE, World, world
 from tests.prometheus.server import NEEDED, SETTINGS, Exporter, prometheus, serving
 from tests.support.load import steady

@@ -16,7 +16,7 @@ from controller.core.control.commands import Command, Verb
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from controller.process.clock import SystemClock
 from controller.process.http_client import open_session
 from controller.runtime.operations import Operations

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from tests.integration.world import SERVICE, world
 from tests.prometheus.server import SETTINGS, serving, vector
 from tests.support.load import steady

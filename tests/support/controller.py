@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import grpc
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1.admin_pb2_grpc import (
     CatalogStub,
     FleetStub,

@@ -5,7 +5,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 
-from controller.demo.load import Answer, Load
+from controller.demo.load import Answer, LoadGenerator
 
 BODY = (b"{}",)
 
@@ -13,9 +13,9 @@ BODY = (b"{}",)
 @contextlib.asynccontextmanager
 async def steady(
     port: int, rate: float, *, path: str = "/", timeout: float = 10.0, seconds: float = 120.0
-) -> AsyncIterator[Load]:
+) -> AsyncIterator[LoadGenerator]:
     """Requests to that port of 127.0.0.1, `rate` a second, while the block runs and so many seconds at the longest."""
-    load = Load(f"http://127.0.0.1:{port}{path}", BODY, rate=rate, timeout=timeout)
+    load = LoadGenerator(f"http://127.0.0.1:{port}{path}", BODY, rate=rate, timeout=timeout)
     running = asyncio.create_task(load.run(seconds))
     try:
         yield load

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from controller.core.model.cluster_names import cluster_name, stats_name
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from controller.telemetry.load_reports import AT_REST
 from tests.support.envoy import EnvoyProcess
 from tests.support.model import Behaviour, ModelServer

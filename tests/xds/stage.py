@@ -9,8 +9,8 @@ import grpc
 from controller.bootstrap import render
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
-from controller.demo.load import Load
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
+from controller.demo.load import LoadGenerator
 from controller.process.clock import SystemClock
 from controller.xds.limits import DEFAULT
 from controller.xds.server import XdsServer, make_grpc_server
@@ -102,7 +102,7 @@ class Stage:
 @contextlib.asynccontextmanager
 async def stage(
     processes: Children, model_server: ServerFactory, protocol: str, rate: float = 200.0
-) -> AsyncIterator[tuple[Stage, Load]]:
+) -> AsyncIterator[tuple[Stage, LoadGenerator]]:
     """A stage with everything in sync and the load running. No answer may be an error when the block ends."""
     models = [await model_server(version) for version in ("v1", "v2", "v3")]
     playing = Stage(models, free_port())
@@ -122,7 +122,7 @@ async def stage(
     assert not load.unsent
 
 
-async def versions_answer(load: Load, *wanted: str) -> None:
+async def versions_answer(load: LoadGenerator, *wanted: str) -> None:
     """Until the last answers come from exactly these versions."""
 
     def seen() -> bool:

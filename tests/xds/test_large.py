@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from controller.xds.snapshot import RDS
 from tests.support.process import free_port
 from tests.xds.stage import ServerFactory, Stage

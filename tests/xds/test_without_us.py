@@ -3,7 +3,7 @@
 import aiohttp
 import pytest
 
-from controller.demo.processes import Children
+from controller.demo.harness.child_processes import Children
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
 from tests.xds.stage import ServerFactory, Stage

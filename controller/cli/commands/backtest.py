@@ -1,0 +1,182 @@
+"""`backtest`: a rollout that is over, judged again by another policy."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import click
+
+from controller.cli.admin_client import AdminClient
+from controller.cli.commands.judge import declared
+from controller.cli.failure import Exit, Failure
+from controller.cli.invocation import Invocation, client_options
+from controller.cli.output import plain, print_json
+from controller.cli.text.lines import clean, clock, event_line, span
+from controller.cli.text.numbers import figure
+from controller.core.base.units import counted, format_weight
+from controller.core.control.decision import Kind
+from controller.core.history.backtest import Backtest, Turn, judge_again
+from controller.core.history.window_record import Record
+from controller.core.traffic.latency_buckets import EDGES_MS, UPPER, listed
+from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
+from controller.core.traffic.window import Sample
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+
+REAL = ("rollback", "promoted", "rollback_suppressed", "rollback_into_void")
+"""The kinds of ledger lines that say how a rollout went."""
+
+
+@click.command()
+@click.option("--from", "sequence", type=click.IntRange(min=1), required=True, help="Any ledger line of the rollout.")
+@click.option("-f", "--file", "path", required=True, metavar="FILE", help="The service file whose policy judges.")
+@client_options
+@click.pass_obj
+def backtest(call: Invocation, sequence: int, path: str) -> None:
+    """Judge a past rollout again by another policy: would it have been taken back, when, and why?
+
+    The windows are those that were seen, at the weights that were served. Of FILE the policy alone counts.
+    """
+    policy = declared(path).policy
+    with AdminClient(call.admin) as client:
+        recording = client.ask("Ledger/GetRecording", pb.GetRecordingRequest(sequence=sequence), pb.Recording)
+    records = read_records(recording)
+    if not records:
+        raise Failure(Exit.NOT_POSSIBLE, "nothing was recorded of that rollout", code="NOT_POSSIBLE")
+    found = judge_again(policy, recording.stable, recording.canary, records)
+    if call.json:
+        print_json(_document(recording, records, found))
+        return
+    for line in _told(recording, records, found, path, time.time()):
+        click.echo(line)
+
+
+def read_records(recording: pb.Recording) -> list[Record]:
+    """The windows of a recording; `Failure` if their buckets are of another version of Haldane."""
+    if tuple(recording.edges_ms[:-1]) != EDGES_MS:
+        hint = "use the `haldane` of the controller's version"
+        raise Failure(Exit.FAILED, "the windows have other latency buckets than this program knows", hint=hint)
+    return [
+        Record(w.since, w.until, w.at, w.weight, _sample(w, "stable"), _sample(w, "canary"), _custom(w))
+        for w in recording.windows
+    ]
+
+
+def _custom(window: pb.RecordedWindow) -> Mapping[str, Reading]:
+    return {name: _reading(told) for name, told in window.custom.items()}
+
+
+def _reading(told: pb.RecordedReading) -> Reading:
+    match told.WhichOneof("reading"):
+        case "counts":
+            counts = told.counts
+            return Counted(counts.canary_n, counts.canary_x, counts.stable_n, counts.stable_x)
+        case "values":
+            v = told.values
+            stable = v.stable if v.HasField("stable") else None
+            return Gauged(v.canary, stable, v.higher, v.decisive, v.readings, v.slack)
+        case _:
+            return Unread(told.unread.why, told.unread.heard)
+
+
+def _sample(window: pb.RecordedWindow, side: str) -> Sample | None:
+    if not window.HasField(side):
+        return None
+    told = window.stable if side == "stable" else window.canary
+    latency = listed(dict(zip(told.bucket, told.count, strict=True)))
+    return Sample(told.started, told.ok, dict(told.errors), latency, UPPER)
+
+
+def _document(recording: pb.Recording, records: Sequence[Record], found: Backtest) -> dict[str, Any]:
+    fired = found.rollback
+    return {
+        "service": recording.service,
+        "rollout_id": recording.rollout_id,
+        "stable": recording.stable,
+        "canary": recording.canary,
+        "windows": len(records),
+        "dropped": recording.dropped,
+        "seconds": records[-1].at,
+        "missing_seconds": _missing(records),
+        "left_out": list(found.left_out),
+        "fired": fired is not None,
+        "fired_at": fired.wall if fired else None,
+        "fired_after": fired.time if fired else None,
+        "channel": _channel(fired) if fired else None,
+        "phase": found.phase.value,
+        "limit": found.limit,
+        "peak": found.peak,
+        "peaks": found.peaks,
+        "decisions": [_turn_document(turn) for turn in found.turns],
+        "really": [plain(event) for event in recording.decisions],
+    }
+
+
+def _turn_document(turn: Turn) -> dict[str, Any]:
+    return {
+        "time": turn.time,
+        "at": turn.wall,
+        "kind": turn.kind.value,
+        "why": turn.why,
+        "served": turn.served,
+        "weight": turn.weight,
+        "verdict": turn.verdict.outcome.value,
+        "reasons": [reason.plain() for reason in turn.verdict.reasons],
+    }
+
+
+def _told(recording: pb.Recording, records: Sequence[Record], found: Backtest, path: str, now: float) -> Iterator[str]:
+    yield (
+        f"{clean(recording.service)}: {clean(recording.canary)} against {clean(recording.stable)}, "
+        f"{span(records[-1].at)} on record in {counted(len(records), 'window')}"
+    )
+    if recording.dropped:
+        yield f"gone: the first {counted(recording.dropped, 'window')}; the evidence begins after that"
+    if lost := _missing(records):
+        yield f"{span(lost)} of it are missing, as the controller was killed: they are judged as time without reports"
+    if found.left_out:
+        yield (
+            f"left out, since nothing is on record: {', '.join(found.left_out)}; what would have come of "
+            f"{'it' if len(found.left_out) == 1 else 'them'} is not known"
+        )
+    yield ""
+    yield "really"
+    for event in recording.decisions:
+        yield f"  {event_line(event, now)}"
+    yield ""
+    yield f"by {path}"
+    for turn in found.turns:
+        served = "" if turn.served == turn.weight else f", {format_weight(turn.served)} was served"
+        yield f"  {clock(turn.wall, now)} {turn.kind.value} ({format_weight(turn.weight)}{served}): {clean(turn.why)}"
+    yield ""
+    yield _answer(recording, found)
+
+
+def _answer(recording: pb.Recording, found: Backtest) -> str:
+    """Would it have fired? And in comparison with what happened."""
+    really = next((event for event in recording.decisions if event.kind in REAL), None)
+    fired = found.rollback
+    if fired is None:
+        name = max(found.peaks, key=lambda channel: found.peaks[channel])
+        said = (
+            f"it would not have fired: the evidence of harm reached {figure(found.peak)} of {figure(found.limit)}, "
+            f"most of it on {name}"
+        )
+        return f"{said}; really: {really.kind}" if really else said
+    said = f"it would have fired after {span(fired.time)}, on {_channel(fired)}"
+    if really is None or really.kind == Kind.PROMOTED.value:
+        return f"{said}; really it did not"
+    late = fired.wall - really.at
+    if abs(late) < 1.0:
+        return f"{said}; really it did then, too"
+    return f"{said}; really it did {span(abs(late))} {'earlier' if late > 0 else 'later'}"
+
+
+def _missing(records: Sequence[Record]) -> float:
+    """Seconds of observation that no window tells of."""
+    return sum(after.since - before.at for before, after in pairwise(records) if after.since > before.at)
+
+
+def _channel(turn: Turn) -> str:
+    first = turn.verdict.reasons[0] if turn.verdict.reasons else None
+    return (first.channel or first.code) if first else turn.kind.value

@@ -1,0 +1,107 @@
+"""From a gRPC status to the failure of a command: which exit code, which words, which hint."""
+
+import contextlib
+import re
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from controller.cli.failure import Exit, Failure
+from controller.cli.text.lines import clean
+from controller.core.base.errors import Code, Violation
+
+_EXITS = {
+    grpc.StatusCode.INVALID_ARGUMENT: Exit.USAGE,
+    grpc.StatusCode.NOT_FOUND: Exit.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION: Exit.NOT_POSSIBLE,
+    grpc.StatusCode.ABORTED: Exit.NOT_POSSIBLE,
+    grpc.StatusCode.UNAVAILABLE: Exit.UNREACHABLE,
+    grpc.StatusCode.CANCELLED: Exit.UNREACHABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Exit.UNREACHABLE,
+}
+"""The exit code of each status; of every other status it is `FAILED`."""
+
+_LINE = re.compile(r"^line (\d+): ")
+
+
+def failure_of(error: grpc.RpcError, address: str, deadline: float = 0.0, request_id: str = "") -> Failure:
+    """Why a call failed. `request_id` is the one of an act, empty for a mere question."""
+    status = error.code()
+    reason, violations = _details(error)
+    message = clean(error.details() or status.name)
+    if reason:
+        retry = _retry(request_id) if reason == Code.NOT_DURABLE else ""
+        shown = "the request is not valid:" if violations else message
+        return Failure(_exit(status, reason), shown, code=reason, violations=violations, hint=retry)
+    if status is grpc.StatusCode.UNIMPLEMENTED:
+        return Failure(Exit.FAILED, f"the controller at {address} does not know this request: is it an older one?")
+    exit_code = _exit(status, "")
+    if exit_code is not Exit.UNREACHABLE:
+        return Failure(exit_code, message, code=status.name, violations=violations)
+    return _unreachable(status, message, address, deadline, request_id)
+
+
+def interrupted(request_id: str) -> Failure:
+    """Somebody did not want to wait for the answer to an act."""
+    return Failure(Exit.INTERRUPTED, "ended before the controller answered", hint=_retry(request_id))
+
+
+def _unreachable(status: grpc.StatusCode, message: str, address: str, deadline: float, request_id: str) -> Failure:
+    hint = (
+        "is `haldane serve` running? It prints its admin address when it starts; "
+        "name that with --admin HOST:PORT or HALDANE_ADMIN"
+    )
+    if status is grpc.StatusCode.DEADLINE_EXCEEDED:
+        text = f"the controller at {address} does not answer within {deadline:g} s"
+    else:
+        text = f"cannot reach the controller at {address}: {_short(message)}"
+    surely_not_done = "failed to connect" in message
+    again = "" if surely_not_done else _retry(request_id)
+    return Failure(Exit.UNREACHABLE, text, code=status.name, hint="\n".join(filter(None, (hint, again))))
+
+
+def _retry(request_id: str) -> str:
+    if not request_id:
+        return ""
+    return f"perhaps it was done: the same command with --request-id {request_id} is safe to repeat"
+
+
+def _exit(status: grpc.StatusCode, reason: str) -> Exit:
+    if reason == Code.FROZEN:
+        return Exit.FROZEN
+    if reason == Code.NOT_DURABLE:
+        return Exit.FAILED  # the controller was reached, and said itself that it could not
+    return _EXITS.get(status, Exit.FAILED)
+
+
+def _details(error: grpc.RpcError) -> tuple[str, list[Violation]]:
+    """The stable word of a refusal and its field violations, from the trailing metadata."""
+    reason, violations = "", []
+    for detail in _status(error).details:
+        info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        if detail.Unpack(info) and info.domain == "haldane":
+            reason = info.reason
+        elif detail.Unpack(request):
+            violations += [_violation(v.field, v.description) for v in request.field_violations]
+    return reason, violations
+
+
+def _violation(field: str, description: str) -> Violation:
+    found = _LINE.match(description)
+    line = int(found[1]) if found else 0
+    return Violation(clean(field), clean(description[found.end() :] if found else description), line)
+
+
+def _status(error: grpc.RpcError) -> status_pb2.Status:
+    for item in error.trailing_metadata() or ():
+        if item.key == "grpc-status-details-bin":
+            with contextlib.suppress(DecodeError):
+                return status_pb2.Status.FromString(item.value)
+    return status_pb2.Status()
+
+
+def _short(message: str) -> str:
+    """gRPC's account of a failed connection without its nesting: the innermost sentence."""
+    innermost = message.rpartition("; last error: ")[2]
+    return re.sub(r"^((UNKNOWN|UNAVAILABLE|ipv[46]:\S+): )+", "", innermost)

@@ -1,0 +1,1 @@
+"""What people read: pure functions from API messages to lines, tables and the screen of `watch`."""

@@ -1,0 +1,214 @@
+"""`--output json`: one document for every command, with the API's names, for jq and scripts."""
+
+import json
+import math
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.cli.output import plain
+from controller.core.control.sync import Sync
+from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.traffic.reports import Traffic
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+from controller.ports.fleet import ProxyStatus, Refused, TypeStatus, Wait
+from controller.ports.observatory import Live
+from tests.cli.admin_server import WITHIN, AdminServer
+from tests.cli.conftest import Haldane, Process
+
+START = ("start", "scorer", "--canary", "v2")
+ROLLOUT = {
+    "service",
+    "stable",
+    "canary",
+    "phase",
+    "step",
+    "weights",
+    "verdict",
+    "reasons",
+    "proxies_synced",
+    "proxies_total",
+    "started_at",
+    "updated_at",
+    "revision",
+}
+"""What a rollout has by contract."""
+
+
+def test_a_rollout_has_every_field_of_the_contract(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
+    """Acts answer with the rollout: every contracted field is there, with numbers as numbers, empty ones too."""
+    server.fleet.synced = Sync(2, 3)
+    server.see("scorer", Live(Verdict(Outcome.UNKNOWN, (Reason("no_traffic", "the canary gets no traffic"),))))
+    rollout = haldane(*START, "--output", "json").document
+    assert set(rollout) >= ROLLOUT
+    assert (rollout["service"], rollout["stable"], rollout["canary"]) == ("scorer", "v1", "v2")
+    assert (rollout["phase"], rollout["step"], rollout["weights"]) == ("WARMING", 0, {"v1": 9500, "v2": 500})
+    assert (rollout["verdict"], rollout["reasons"]) == ("unknown", ["the canary gets no traffic"])
+    assert (rollout["proxies_synced"], rollout["proxies_total"]) == (2, 3)
+    assert isinstance(rollout["started_at"], float)
+    assert isinstance(rollout["revision"], int)
+    assert rollout["freezes"] == []
+
+
+def test_a_service_carries_its_rollout_one_step_away(scorer: Path, haldane: Haldane) -> None:
+    """`get` and `list` show phase and canary beside what was declared; before any rollout the phase is IDLE."""
+    before = haldane("get", "scorer", "-o", "json").document
+    assert (before["service"], before["phase"], before["canary"]) == ("scorer", "IDLE", "")
+    assert (before["weights"], before["rollout"]) == ({"v1": 10000}, None)
+    assert before["yaml"] == scorer.read_text()
+    haldane(*START)
+    after = haldane("get", "scorer", "-o", "json").document
+    assert (after["phase"], after["canary"], after["weights"]) == ("WARMING", "v2", {"v1": 9500, "v2": 500})
+    assert set(after) >= ROLLOUT
+    listed = haldane("-o", "json", "list").document
+    assert listed["broken"] == {}
+    assert [(s["service"], s["phase"]) for s in listed["services"]] == [("scorer", "WARMING")]
+
+
+def test_a_freeze_is_told_with_its_end(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
+    """Who, why, since when, until when; and every document of the service has it from then on."""
+    answer = haldane("freeze", "scorer", "--reason", "incident 42", "--ttl", "30m", "-o", "json").document
+    freeze = answer["freezes"][0]
+    assert (freeze["scope"], freeze["reason"], freeze["mode"]) == ("scorer", "incident 42", "freeze")
+    assert freeze["until"] - freeze["since"] == pytest.approx(1800)
+    assert haldane("freezes", "-o", "json").document == {"freezes": [freeze]}
+    assert haldane("get", "scorer", "-o", "json").document["freezes"] == [freeze]
+    lifted = haldane("unfreeze", "scorer", "--reason", "over", "-o", "json").document["lifted"]
+    assert lifted == [freeze]
+
+
+def test_proxies_are_told_type_by_type(haldane: Haldane, server: AdminServer) -> None:
+    """A proxy that refused its routes shows as ERROR, with its own words, in every form."""
+    routes = TypeStatus("type.googleapis.com/x.v3.RouteConfiguration", "ERROR", "a2", "a1", 1000.0, "no such cluster")
+    server.fleet.statuses = (ProxyStatus("edge-1", "edge", "envoy 1.40.0", 990.0, (routes,), "ERROR"),)
+    proxy = haldane("proxies", "-o", "json").document["proxies"][0]
+    assert (proxy["node"], proxy["fleet"], proxy["state"]) == ("edge-1", "edge", "ERROR")
+    assert proxy["types"][0]["error"] == "no such cluster"
+    for form in ((), ("--wide",)):
+        said = haldane("proxies", *form).out
+        assert "edge-1" in said
+        assert "no such cluster" in said
+
+
+def test_proxies_tell_which_rollout_waits_for_whom(haldane: Haldane, server: AdminServer) -> None:
+    """Since when and what for, and what each refused last, also when it is long over."""
+    wait, last = Wait("scorer", "clusters are not warm: scorer/v2", 1000.0), Refused("x.v3.Listener", 990.0, "bad port")
+    server.fleet.statuses = (ProxyStatus("edge-1", "edge", "envoy", 900.0, (), "STALE", (wait,), last),)
+    proxy = haldane("proxies", "-o", "json").document["proxies"][0]
+    assert proxy["waits"] == [{"service": "scorer", "reason": wait.reason, "since": 1000.0}]
+    assert proxy["refused"] == {"type_url": "x.v3.Listener", "at": 990.0, "error": "bad port"}
+    said = haldane("proxies").out
+    assert "scorer waits for edge-1 since" in said
+    assert "clusters are not warm: scorer/v2" in said
+    assert "edge-1 last refused a Listener at" in said
+
+
+def test_a_service_that_cannot_be_served_as_it_stands_is_said_to_be(
+    scorer: Path, haldane: Haldane, server: AdminServer
+) -> None:
+    """In the list on standard error, so that the table stays one; in the service itself; for programs in `problem`."""
+    server.fleet.problems = {"scorer": "v1 carries traffic but has no endpoints"}
+    listed = haldane("list")
+    assert "scorer is served as it was: v1 carries traffic but has no endpoints" in listed.err
+    assert "PROBLEM:" in haldane("get", "scorer").out
+    assert haldane("list", "-o", "json").document["services"][0]["problem"] == server.fleet.problems["scorer"]
+
+
+def test_a_refusal_is_a_document_too(scorer: Path, haldane: Haldane, tmp_path: Path) -> None:
+    """Programs read why on standard output, by the stable word and field by field; people read it beside that."""
+    haldane("freeze", "--all", "--reason", "incident 42")
+    frozen = haldane(*START, "-o", "json")
+    assert frozen.document["error"]["code"] == "FROZEN"
+    assert "incident 42" in frozen.document["error"]["message"]
+    assert "incident 42" in frozen.err
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("service: scorer\ncolour: red\n")
+    for command in ("lint", "apply"):
+        error = haldane(command, "-f", str(wrong), "-o", "json").document["error"]
+        assert error["code"] == "INVALID"
+        assert ("colour", 2) in [(v["field"], v["line"]) for v in error["violations"]]
+
+
+def test_lint_reads_standard_input(process: Process) -> None:
+    """`-f -` checks what is piped in, and needs no controller."""
+    child = process("lint", "-f", "-", "-o", "json", stdin=subprocess.PIPE)
+    out, _ = child.communicate(b"service: scorer\n", timeout=WITHIN)
+    assert child.returncode == 2
+    assert json.loads(out)["error"]["violations"]
+
+
+EVERY_COMMAND: list[tuple[str, ...]] = [
+    ("lint", "-f", "FILE"),
+    ("apply", "-f", "FILE"),
+    ("apply", "-f", "FILE", "--dry-run"),
+    ("list",),
+    ("get", "scorer"),
+    START,
+    ("pause", "scorer"),
+    ("resume", "scorer"),
+    ("wait", "scorer", "--for", "warming"),
+    ("promote", "scorer"),
+    ("rollback", "scorer"),
+    ("freeze", "scorer", "--reason", "x"),
+    ("freezes",),
+    ("unfreeze", "scorer", "--reason", "x"),
+    ("proxies",),
+    ("events",),
+    ("events", "scorer", "--after", "2"),
+    ("events", "--verify"),
+]
+
+
+def test_every_command_prints_one_document(scorer: Path, haldane: Haldane) -> None:
+    """From declaring to the ledger's check: each answer is one JSON object on one line, and nothing else."""
+    for command in EVERY_COMMAND:
+        done = haldane(*(str(scorer) if word == "FILE" else word for word in command), "-o", "json")
+        assert (done.code, done.err) == (0, ""), command
+        assert done.out.count("\n") == 1, command
+        assert isinstance(done.document, dict), command
+
+
+@pytest.mark.parametrize("message", [pb.Rollout(), pb.Service(), pb.Event(), pb.Proxy(), pb.FreezeInfo()])
+def test_empty_fields_are_there(message: Any) -> None:
+    """A script that reads a field finds it, whatever its value."""
+    assert set(plain(message)) == {field.name for field in message.DESCRIPTOR.fields}
+
+
+def test_what_a_version_did_is_told_with_it(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
+    """Rates, percentiles and counts of both versions, and the judge's evidence, are in the rollout's document."""
+    haldane(*START)
+    reason = Reason("5xx", "5xx: 4 of 1204", 0.0035, 0.0031, 1204, 12388, 3.2, 100.0)
+    traffic = {"v2": Traffic(10.2, 0.0035, 12.1, 48.0, 1204, 4)}
+    server.see("scorer", Live(Verdict(Outcome.UNKNOWN, (reason,)), "23 s of the dwell are left", traffic, 1001.0))
+    rollout = haldane("get", "scorer", "-o", "json").document["rollout"]
+    assert rollout["traffic"]["v2"] == {
+        "requests_per_second": 10.2,
+        "error_rate": 0.0035,
+        "p50_ms": 12.1,
+        "p99_ms": 48.0,
+        "requests": 1204,
+        "errors": 4,
+    }
+    assert (rollout["details"][0]["evidence"], rollout["details"][0]["limit"]) == (3.2, 100.0)
+    assert rollout["reasons"][-1] == "23 s of the dwell are left"
+
+
+def test_what_has_no_number_is_null(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
+    """A p99 above the last bucket is infinite, which JSON cannot say; the document can still be read by anything."""
+    haldane(*START)
+    server.see("scorer", Live(traffic={"v2": Traffic(1.0, 0.0, 12.1, math.inf, 10, 0)}))
+    done = haldane("get", "scorer", "-o", "json")
+    assert "Infinity" not in done.out
+    assert done.document["rollout"]["traffic"]["v2"]["p99_ms"] is None
+
+
+def test_a_blind_rollout_does_not_look_like_a_quiet_one(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
+    """What stands in the judge's way is said wherever the verdict is: UNKNOWN alone may mean that all goes well."""
+    haldane(*START)
+    blind = Reason("blind", "no reports on both versions for 42 s")
+    server.see("scorer", Live(Verdict(Outcome.UNKNOWN, (blind,), blind=True), "60 s of the dwell at 5% are left"))
+    assert "unknown: blind" in haldane("list").out
+    line = haldane("pause", "scorer").out
+    assert "no reports on both versions for 42 s | " in line

@@ -1,0 +1,200 @@
+"""The live screen as a person reads it: what must be on it, within 80 columns, and nothing that others could forge."""
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from controller.cli.text.numbers import BAR, bar_of, count, figure, millis, share
+from controller.cli.text.watch_screen import LEDGER_LINES, screen
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+
+NOW = 1_700_000_000.0
+
+
+def painted(rollout: pb.Rollout, *events: pb.Event, notice: str = "", width: int = 80) -> str:
+    """The screen as plain text."""
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(screen(rollout, events, NOW, notice))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def progressing(**changed: object) -> pb.Rollout:
+    """A rollout of v2 at its second step."""
+    fields: dict[str, object] = {
+        "service": "fraud-scorer",
+        "stable": "v1",
+        "canary": "v2",
+        "phase": "PROGRESSING",
+        "step": 1,
+        "steps": [500, 1000, 2500, 5000],
+        "weights": {"v1": 9000, "v2": 1000},
+        "verdict": "unknown",
+        "reasons": [
+            "5xx: canary 4 of 1204, stable 38 of 12388",
+            "the canary is warming up",
+            "23 s of the dwell at 10% are left",
+        ],
+        "proxies_synced": 2,
+        "proxies_total": 3,
+        "started_at": NOW - 300,
+        "details": [
+            pb.ReasonInfo(
+                code="insufficient",
+                channel="latency_p99",
+                margin=0.08,
+                text="5xx: canary 4 of 1204, stable 38 of 12388",
+                canary=0.0033,
+                stable=0.0031,
+                canary_n=1204,
+                stable_n=12388,
+                evidence=3.2,
+                limit=100,
+                needed=340,
+            ),
+            pb.ReasonInfo(code="warming", text="the canary is warming up"),
+        ],
+        "traffic": {
+            "v1": pb.Traffic(requests_per_second=92.1, error_rate=0.0031, p50_ms=11.8, p99_ms=44.9, requests=12388),
+            "v2": pb.Traffic(requests_per_second=10.2, error_rate=0.0033, p50_ms=12.1, p99_ms=1480, requests=1204),
+        },
+    }
+    return pb.Rollout(**{**fields, **changed})
+
+
+def row(text: str, begins: str) -> str:
+    """The line of the screen that begins so."""
+    return next(line for line in text.splitlines() if line.startswith(begins))
+
+
+def test_both_versions_stand_side_by_side() -> None:
+    """Share, rate, errors, percentiles and counts of canary and stable, each in its row."""
+    text = painted(progressing())
+    assert " ".join(row(text, "v2 canary").split()) == "v2 canary 10% 10.2 0.33% 12.1 ms 1.5 s 1204 0"
+    assert " ".join(row(text, "v1 stable").split()) == "v1 stable 90% 92.1 0.31% 11.8 ms 44.9 ms 12.4k 0"
+
+
+def test_the_evidence_stands_beside_its_limit() -> None:
+    """Each channel: both rates with their counts, how far the evidence is, and how many requests are still needed."""
+    line = " ".join(row(painted(progressing()), "  latency_p99").split())
+    assert line == "latency_p99 < +8pt 0.33% 1204 0.31% 12.4k ██░░░░░░░░ 3.2 of 100 340"
+    harm = pb.ReasonInfo(code="5xx", channel="5xx", canary=0.2, canary_n=300, evidence=240, limit=100)
+    line = " ".join(row(painted(progressing(verdict="harm", details=[harm])), "  harm").split())
+    assert line == "harm, 5xx 20% 300 0% 0 ██████████ 240 of 100"
+
+
+def test_what_is_awaited_is_said_once() -> None:
+    """What automation waits for is the next thing to happen; the grounds of the verdict are not repeated there."""
+    text = painted(progressing())
+    assert row(text, "next").split(maxsplit=1)[1] == "25%: 23 s of the dwell at 10% are left"
+    assert "5xx: canary 4" not in text
+    assert "the canary is warming up" in text
+    assert "proxies 2/3 in sync" in text
+
+
+def test_a_decision_is_told_without_the_verdict_again() -> None:
+    """Of a decision that quotes the grounds of the verdict only what it adds is shown; nothing, if it adds nothing."""
+    grounds = ["5xx: canary 4 of 1204, stable 38 of 12388", "the canary is warming up"]
+    suppressed = f"rollback suppressed by the freeze of anna (incident 42): {'; '.join(grounds)}"
+    text = painted(progressing(verdict="harm", reasons=[*grounds, suppressed]))
+    assert row(text, "next").split(maxsplit=1)[1] == "rollback suppressed by the freeze of anna (incident 42)"
+    text = painted(progressing(step=3, reasons=[*grounds, "; ".join(grounds)]))
+    assert row(text, "next").split(maxsplit=1)[1] == "promotion, once the canary is proven to do no harm"
+
+
+def test_a_freeze_cannot_be_overlooked() -> None:
+    """Whose, why, and how long it still holds, above everything else."""
+    freeze = pb.FreezeInfo(scope="*", reason="incident 42", who="anna", since=NOW - 60, until=NOW + 1700)
+    text = " ".join(painted(progressing(freezes=[freeze])).split())
+    assert "FROZEN (all services) by anna" in text
+    assert "28m 20s left: incident 42" in text
+    held = pb.FreezeInfo(scope="fraud-scorer", reason="x", who="anna", since=NOW, mode="hold")
+    text = " ".join(painted(progressing(freezes=[held])).split())
+    assert "ON HOLD (fraud-scorer) by anna" in text
+    assert "until it is lifted" in text
+
+
+def test_a_service_without_a_rollout_has_a_screen_too() -> None:
+    """IDLE: all traffic on the stable, no canary, nothing to judge."""
+    text = painted(pb.Rollout(service="x", stable="v1", phase="IDLE", weights={"v1": 10000}))
+    assert "IDLE" in text
+    assert "no proxy is connected" in text
+    assert row(text, "v1 stable").split()[2] == "100%"
+
+
+def test_the_watch_over_stable_goes_on_after_a_rollout() -> None:
+    """Nothing is awaited any more; what the watch over stable says has its own lines."""
+    text = painted(progressing(phase="ROLLED_BACK", stable_verdict="harm", stable_reasons=["5% errors, allowed 1%"]))
+    assert "next" not in text
+    assert row(text, "stable  HARM")
+    assert "  5% errors, allowed 1%" in text
+
+
+def test_the_fallback_has_a_row_and_a_banner() -> None:
+    """All traffic on a fixed response is said on top, and stands in the table."""
+    weights = {"(fixed response)": 10000}
+    text = painted(progressing(weights=weights, diverted="both versions are down"))
+    assert "ON THE FALLBACK: both versions are down" in text
+    assert "100%" in row(text, "(fixed response)")
+
+
+def test_the_ledger_is_shown_newest_first() -> None:
+    """The last lines with what they moved; a screen that is too low loses the oldest."""
+    events = [
+        pb.Event(sequence=i, at=NOW, kind="step_advanced", who="haldane", why="passed", weights_after={"v2": 100 * i})
+        for i in range(1, LEDGER_LINES + 4)
+    ]
+    lines = [line for line in painted(progressing(), *events).splitlines() if "step_advanced" in line]
+    assert len(lines) == LEDGER_LINES
+    assert f"#{len(events)} step_advanced [v2 0% > {len(events)}%] by haldane: passed" in lines[0]
+
+
+@pytest.mark.parametrize("width", [80, 60, 200])
+def test_the_screen_fits_its_width(width: int) -> None:
+    """However long names and reasons are, no line is wider than the terminal, and on 80 columns no figure is cut."""
+    long = "x" * 63
+    rollout = progressing(
+        service=long,
+        canary=long,
+        weights={"v1": 9000, long: 1000},
+        traffic={long: pb.Traffic(requests_per_second=12345.6, error_rate=0.00123, requests=123456789, errors=1234567)},
+        phase_reason="y" * 500,
+    )
+    text = painted(rollout, pb.Event(sequence=1, kind="k", why="z" * 300), notice="n" * 200, width=width)
+    assert max(map(len, text.splitlines())) <= width
+    if width >= 80:
+        for figure_in_full in ("10%", "12,346", "0.12%", "123.5M", "1.2M"):
+            assert figure_in_full in text
+
+
+def test_text_of_others_cannot_steer_the_terminal() -> None:
+    """A reason with escape sequences or markup is shown as text: nobody clears or colours another's screen."""
+    hostile = "\x1b[2J\x1b]0;owned\x07[bold red]x[/]\nnext line"
+    freeze = pb.FreezeInfo(scope="*", reason=hostile, who=hostile)
+    text = painted(
+        progressing(phase_reason=hostile, reasons=[hostile], freezes=[freeze]),
+        pb.Event(sequence=1, kind="k", who=hostile, why=hostile),
+        width=300,
+    )
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "[bold red]x[/]" in text
+
+
+@pytest.mark.parametrize(
+    ("evidence", "limit", "full"),
+    [(0.0, 100.0, 0), (1.0, 100.0, 0), (10.0, 100.0, 5), (99.0, 100.0, 9), (100.0, 100.0, 10), (math.inf, 100.0, 10)],
+)
+def test_the_bar_is_full_only_at_the_limit(evidence: float, limit: float, full: int) -> None:
+    """Evidence is shown by orders of magnitude; the bar is full exactly when the limit is reached."""
+    assert bar_of(evidence, limit) == "█" * full + "░" * (BAR - full)
+
+
+def test_figures_are_short() -> None:
+    """Shares keep small rates apart, times change their unit, counts and e-values are rounded to what is read."""
+    assert [share(v) for v in (0, 0.0001, 0.0035, 0.05, 0.5, 1)] == ["0%", "0.01%", "0.35%", "5%", "50%", "100%"]
+    assert [millis(v) for v in (0.4, 12.34, 340.2, 2500, math.inf)] == ["0.4 ms", "12.3 ms", "340 ms", "2.5 s", ">1 h"]
+    assert [count(v) for v in (0, 9999, 12388, 3_100_000)] == ["0", "9999", "12.4k", "3.1M"]
+    assert [figure(v) for v in (0.04, 3.2, 100, 2100, 1e9)] == ["0.04", "3.2", "100", "2,100", "1e+09"]
