@@ -13,7 +13,7 @@ from controller.core.history.window_record import Record
 from controller.core.model.rollout import Phase
 from controller.core.traffic.readings import Gauged, Reading, Unread
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
-from tests.cli.admin_server import Desk
+from tests.cli.admin_server import AdminServer
 from tests.cli.conftest import Haldane
 from tests.explain.rollouts import recorded, until
 from tests.loop.world import World
@@ -29,12 +29,12 @@ class TestBacktest:
         return await recorded(at)
 
     @pytest.fixture
-    def line(self, scorer: Path, haldane: Haldane, desk: Desk, recording: Recording) -> int:
+    def line(self, scorer: Path, haldane: Haldane, server: AdminServer, recording: Recording) -> int:
         """A ledger line of a rollout of which that recording is kept."""
         haldane("start", "scorer", "--canary", "v2")
         event = haldane("events", "scorer", "-o", "json").document["events"][-1]
         recording.rollout_id = event["details"]["rollout"]
-        desk.do(desk.store.save_recording(recording.rollout_id, zlib.compress(recording.dump().encode())))
+        server.do(server.store.save_recording(recording.rollout_id, zlib.compress(recording.dump().encode())))
         return int(event["sequence"])
 
     def test_it_says_whether_and_when(self, line: int, scorer: Path, haldane: Haldane, tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ class TestBacktest:
         assert "it would not have fired: the evidence of harm reached" in calm.out
 
     def test_what_is_not_on_record_is_said(
-        self, line: int, recording: Recording, scorer: Path, haldane: Haldane, desk: Desk
+        self, line: int, recording: Recording, scorer: Path, haldane: Haldane, server: AdminServer
     ) -> None:
         """A metric that nobody read then, and a time that nobody saw: left out of the judgement, not of the answer."""
         recording.tape.cut(3.0)
@@ -62,7 +62,7 @@ class TestBacktest:
         recording.tape.add(
             Record(last.at + 20.0, last.at + 21.0, last.wall + 21.0, 500, last.stable, last.canary, gauge)
         )
-        desk.do(desk.store.save_recording(recording.rollout_id, zlib.compress(recording.dump().encode())))
+        server.do(server.store.save_recording(recording.rollout_id, zlib.compress(recording.dump().encode())))
         scorer.write_text(scorer.read_text() + "policy: {metrics: [{name: tokens}, {name: queue}, {name: labels}]}\n")
         text = haldane("backtest", "--from", str(line), "-f", str(scorer)).out
         assert "20s of it are missing" in text
@@ -140,14 +140,14 @@ class TestExplain:
             console.print(explained(admin.Explanation(rollout=rollout, decisions=decisions), 0.0))
         assert "now: no proxy is connected" in drawn.get().splitlines()
 
-    async def test_an_earlier_rollout(self, at: World, scorer: Path, haldane: Haldane, desk: Desk) -> None:
+    async def test_an_earlier_rollout(self, at: World, scorer: Path, haldane: Haldane, server: AdminServer) -> None:
         """By any of its lines, also when another rollout has followed."""
         await until(at, Phase.ROLLED_BACK, canary_errors=0.2)
         recording = await recorded(at)
         haldane("start", "scorer", "--canary", "v2")
         first = haldane("events", "scorer", "-o", "json").document["events"][-1]
         recording.rollout_id = first["details"]["rollout"]
-        desk.do(desk.store.save_recording(recording.rollout_id, zlib.compress(recording.dump().encode())))
+        server.do(server.store.save_recording(recording.rollout_id, zlib.compress(recording.dump().encode())))
         haldane("rollback", "scorer", "--reason", "no")
         text = haldane("explain", "scorer", "--from", str(first["sequence"])).out
         assert "an earlier rollout" in text
