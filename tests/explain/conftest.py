@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from controller.store.memory import MemoryStore
-from tests.cli.conftest import server, haldane, scorer
+from tests.cli.conftest import haldane, scorer, server
 from tests.loop.world import TwoClocks, World, rolling
 
-__all__ = ["at", "clock", "server", "haldane", "scorer", "store"]
+__all__ = ["at", "clock", "haldane", "scorer", "server", "store"]
 
 
 @pytest.fixture
