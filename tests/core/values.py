@@ -59,9 +59,9 @@ def state_in(phase: Phase | None, policy: Policy = POLICY, **fields: Any) -> Ser
     return ServiceState(**{**given, "revision": 7, **fields})
 
 
-def verdict(outcome: Outcome, *, warm: bool = True, blind: bool = False, in_grace: bool = False) -> Verdict:
+def verdict(outcome: Outcome, *, code: str = "5xx", **conditions: bool) -> Verdict:
     """A verdict with one reason."""
-    return Verdict(outcome, (Reason("5xx", f"5xx says {outcome}"),), warm=warm, blind=blind, in_grace=in_grace)
+    return Verdict(outcome, (Reason(code, f"{code} says {outcome}"),), **conditions)
 
 
 def seen(
@@ -76,11 +76,12 @@ def seen(
     warm: bool = True,
     blind: bool = False,
     share: float = 1.0,
+    code: str = "5xx",
     in_grace: bool = False,
 ) -> Seen:
     """One tick's knowledge: everything in order unless said otherwise."""
     return Seen(
-        verdict(outcome, warm=warm, blind=blind, in_grace=in_grace),
+        verdict(outcome, warm=warm, blind=blind, code=code, in_grace=in_grace),
         Progress(observed=observed, elapsed=elapsed, total=total),
         sync or Sync(2, 2),
         lambda act: blocking(freezes, "scorer", act),
