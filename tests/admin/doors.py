@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
@@ -17,22 +16,15 @@ from controller.admin.http import make_http
 from controller.admin.service import add_admin
 from controller.admin.watches import Watches
 from controller.console.pages import console_routes
-from controller.core.control.sync import Sync
-from controller.core.model.applied import Applied
-from controller.core.model.change import Change
-from controller.core.model.freeze import Act
-from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.core.model.rollout import Event
-from controller.core.model.store_errors import StoreLost
-from controller.core.model.view import View
 from controller.pb.haldane.admin.v1 import admin_pb2_grpc
-from controller.ports.fleet import ProxyStatus
-from controller.ports.observatory import Live
-from controller.ports.store import Store
 from controller.runtime.operations import Operations
 from controller.runtime.recorder import Recorder
-from controller.store.memory import MemoryStore
-from tests.store.values import ToldClock, change
+from tests.fakes.clock import FakeClock
+from tests.fakes.fleet import FakeFleet
+from tests.fakes.observatory import FakeObservatory
+from tests.fakes.store import FaultyStore
+from tests.store.values import change
 
 FILE = """\
 service: {name}
@@ -48,107 +40,6 @@ stable: v1
 def service_file(name: str = "scorer", port: int = 10000) -> str:
     """A service with v1 (stable), v2, and v3 that has no endpoints yet."""
     return FILE.format(name=name, port=port)
-
-
-class LosableStore(MemoryStore):
-    """A store that can go away and come back. While `mute` is set, an act is applied but its answer is lost; while it
-    is `hung`, its ledger does not answer. With `together`, so many readers see the same before anybody acts on it."""
-
-    away = False
-    hung = False
-    mute = False
-    together: asyncio.Barrier | None = None
-
-    async def load(self) -> View:
-        self._answer()
-        view = await super().load()
-        if self.together:
-            await self.together.wait()
-            self.together = None
-        return view
-
-    async def command(self, change: Change) -> int:
-        self._answer()
-        revision = await super().command(change)
-        if self.mute:
-            raise StoreLost("no answer")
-        return revision
-
-    async def applied(self, change_id: str) -> Applied | None:
-        self._answer()
-        return await super().applied(change_id)
-
-    async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
-        self._answer()
-        if self.hung:
-            await asyncio.sleep(3600)
-        return await super().events(service=service, after=after, limit=limit)
-
-    def write(self, entry: Entry) -> None:
-        """Write a line into the ledger, whether anybody can reach the store or not."""
-        self._apply(Change(uuid.uuid4().hex, "told", Act.RECORD, entry), None)
-
-    def _answer(self) -> None:
-        if self.away:
-            raise StoreLost("the disk is full")
-
-
-class ToldObservatory:
-    """Follows a store as the loop does, and shows of each service what it was told."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._lives: dict[str, Live] = {}
-        self._turn = 1
-        self._turned = asyncio.Condition()
-
-    def view(self) -> View:
-        return self._view
-
-    def show(self, view: View) -> None:
-        """Serve this view, until the store has a newer one."""
-        self._view = view
-
-    def live(self, service: str) -> Live:
-        return self._lives.get(service, Live())
-
-    async def next(self, seen: int) -> int:
-        async with self._turned:
-            await self._turned.wait_for(lambda: self._turn > seen)
-            return self._turn
-
-    async def see(self, service: str, live: Live) -> None:
-        """A new look at a service."""
-        self._lives[service] = live
-        await self._turn_over()
-
-    async def follow(self, store: Store) -> None:
-        async for view in store.watch(self._view.revision):
-            self._view = view
-            await self._turn_over()
-
-    async def _turn_over(self) -> None:
-        async with self._turned:
-            self._turn += 1
-            self._turned.notify_all()
-
-
-@dataclass
-class ToldFleet:
-    """The proxies that a test says are there."""
-
-    statuses: tuple[ProxyStatus, ...] = ()
-    synced: Sync = field(default_factory=Sync)
-    fault: Exception | None = None
-    problems: dict[str, str] = field(default_factory=dict)
-
-    def proxies(self) -> tuple[ProxyStatus, ...]:
-        if self.fault:
-            raise self.fault
-        return self.statuses
-
-    def sync(self, service: str, revision: int) -> Sync:
-        return self.synced
 
 
 class Api:
@@ -171,10 +62,10 @@ class Doors:
     address: str
     http: aiohttp.ClientSession
     url: str
-    store: LosableStore
-    clock: ToldClock
-    observatory: ToldObservatory
-    fleet: ToldFleet
+    store: FaultyStore
+    clock: FakeClock
+    observatory: FakeObservatory
+    fleet: FakeFleet
     watches: Watches
     registry: CollectorRegistry
     unready: str | None = None
@@ -183,9 +74,9 @@ class Doors:
 @contextlib.asynccontextmanager
 async def opened_doors() -> AsyncIterator[Doors]:
     """Both doors on free ports of loopback, until the end of the block."""
-    clock = ToldClock()
-    store = LosableStore(clock=clock)
-    observatory, fleet = ToldObservatory(await store.load()), ToldFleet()
+    clock = FakeClock()
+    store = FaultyStore(clock=clock)
+    observatory, fleet = FakeObservatory(await store.load()), FakeFleet()
     operations = Operations(store, clock)
     registry = CollectorRegistry()
     Gauge("haldane_store_up", "Whether the store answered last time", registry=registry).set(1)

@@ -88,7 +88,7 @@ async def test_a_rollout_shows_what_the_judge_and_the_proxies_say(served: Doors)
     await served.api.rollouts.StartCanary(pb.StartCanaryRequest(service="scorer", canary="v2"))
     reason = Reason("5xx", "5xx: 4% against 0.1%", canary=0.04, stable=0.001, canary_n=50, evidence=31.0, limit=100.0)
     traffic = {"v2": Traffic(requests_per_second=7.5, error_rate=0.04, requests=50, errors=2)}
-    live = Live(Verdict(Outcome.UNKNOWN, (reason,)), "waits for proof", traffic, updated_at=1234.0)
+    live = Live(Verdict(Outcome.UNKNOWN, (reason,)), "waits for proof", traffic, updated_at=1_700_000_234.0)
     served.fleet.synced = Sync(synced=2, total=3)
     await served.observatory.see("scorer", live)
     shown = await served.api.rollouts.GetRollout(pb.GetRolloutRequest(service="scorer"))
@@ -96,7 +96,7 @@ async def test_a_rollout_shows_what_the_judge_and_the_proxies_say(served: Doors)
     once = await served.api.rollouts.GetRollout(pb.GetRolloutRequest(service="scorer"))
     assert list(once.reasons) == ["5xx: 4% against 0.1%"]
     assert (shown.verdict, list(shown.reasons)) == ("unknown", ["5xx: 4% against 0.1%", "waits for proof"])
-    assert (shown.proxies_synced, shown.proxies_total, shown.updated_at) == (2, 3, 1234.0)
+    assert (shown.proxies_synced, shown.proxies_total, shown.updated_at) == (2, 3, 1_700_000_234.0)
     assert (shown.details[0].code, shown.details[0].evidence, shown.details[0].limit) == ("5xx", 31.0, 100.0)
     assert shown.traffic["v2"].requests_per_second == 7.5
 
@@ -107,7 +107,7 @@ async def test_freezes_are_set_shown_and_lifted(served: Doors) -> None:
     frozen = await served.api.switch.Freeze(asked, metadata=ALICE)
     info = frozen.freezes[0]
     assert (info.scope, info.reason, info.who, info.mode) == ("scorer", "incident 42", "alice@127.0.0.1", "freeze")
-    assert (info.since, info.until) == (1000.0, 2800.0)
+    assert (info.since, info.until) == (1_700_000_000.0, 1_700_001_800.0)
     assert list((await served.api.switch.ListFreezes(pb.ListFreezesRequest())).freezes) == [info]
     assert list((await served.api.catalog.GetService(pb.GetServiceRequest(service="scorer"))).freezes) == [info]
     assert list((await served.api.rollouts.GetRollout(pb.GetRolloutRequest(service="scorer"))).freezes) == [info]

@@ -66,14 +66,16 @@ async def test_a_freeze_is_durable_when_it_is_answered(served: Doors) -> None:
         "mode": "freeze",
         "reason": "incident 42",
         "who": "anonymous@127.0.0.1",
-        "since": 1000.0,
-        "until": 2800.0,
+        "since": 1_700_000_000.0,
+        "until": 1_700_001_800.0,
         "revision": 2,
     }
     assert [freeze.scope for freeze in (await served.store.load()).freezes] == ["*"]
     del frozen["revision"]
     assert await get(served, "/freeze") == (200, [frozen])
-    assert [f.until for f in (await served.api.switch.ListFreezes(pb.ListFreezesRequest())).freezes] == [2800.0]
+    assert [f.until for f in (await served.api.switch.ListFreezes(pb.ListFreezesRequest())).freezes] == [
+        1_700_001_800.0
+    ]
 
 
 async def test_a_service_is_frozen_by_name_and_lifted_again(served: Doors) -> None:

@@ -17,8 +17,10 @@ from controller.monitoring.metrics import MOST_FLEETS, Metrics
 from controller.ports.fleet import ProxyStatus
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
-from tests.admin.doors import ToldFleet, ToldObservatory, service_file
-from tests.store.values import ToldClock
+from tests.admin.doors import service_file
+from tests.fakes.clock import FakeClock
+from tests.fakes.fleet import FakeFleet
+from tests.fakes.observatory import FakeObservatory
 
 CONTRACT = {
     "haldane_weight": ("gauge", {"service", "version"}),
@@ -56,7 +58,7 @@ def exposed(metrics: Metrics, *proxies: ProxyStatus, freezes: tuple[Freeze, ...]
     """What a scrape reads: series -> value."""
     state = rolling()
     view = View("store", 1, services={state.name: state}, freezes=freezes)
-    metrics.expose(ToldObservatory(view), ToldFleet(proxies), Counted())
+    metrics.expose(FakeObservatory(view), FakeFleet(proxies), Counted())
     told = {}
     for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
         for sample in family.samples:
@@ -73,7 +75,7 @@ def test_every_metric_of_the_contract_is_there_by_its_name_type_and_labels() -> 
     """Before anything has happened at all; and nothing is exposed beside ours."""
     metrics = Metrics()
     metrics.expose(
-        ToldObservatory(View("store", 1, services={"scorer": rolling()})), ToldFleet((proxy("edge"),)), Counted()
+        FakeObservatory(View("store", 1, services={"scorer": rolling()})), FakeFleet((proxy("edge"),)), Counted()
     )
     families = {f.name: f for f in text_string_to_metric_families(generate_latest(metrics.registry).decode())}
     assert {name: family.type for name, family in families.items() if name in CONTRACT} == {
@@ -116,7 +118,7 @@ def test_what_happens_is_counted_by_service_and_reason() -> None:
 async def test_an_operators_rollback_is_counted_once_however_often_it_is_repeated(verb: Verb, counted: int) -> None:
     """A retry with the same request id is not another rollback; other commands are none."""
     metrics = Metrics()
-    operations = Operations(MemoryStore(clock=ToldClock()), ToldClock(), obeyed=metrics.obeyed)
+    operations = Operations(MemoryStore(clock=FakeClock()), FakeClock(), obeyed=metrics.obeyed)
     await operations.apply(service_file(), who="ada")
     await operations.act("scorer", Command(Verb.START, "", canary="v2"), who="ada")
     for _ in range(2):

@@ -21,7 +21,9 @@ from controller.ports.store import Store
 from controller.runtime.operations import Operations
 from controller.runtime.recorder import Recorder
 from controller.store.memory import MemoryStore
-from tests.admin.doors import ToldClock, ToldFleet, ToldObservatory
+from tests.fakes.clock import FakeClock
+from tests.fakes.fleet import FakeFleet
+from tests.fakes.observatory import FakeObservatory
 
 T = TypeVar("T")
 
@@ -29,7 +31,7 @@ WITHIN = 60.0
 """Seconds in which whatever a test waits for must have come."""
 
 
-class AskedObservatory(ToldObservatory):
+class AskedObservatory(FakeObservatory):
     """Counts how often somebody waited for news: who does has been sent everything that was there before."""
 
     asked = 0
@@ -43,8 +45,8 @@ class AskedObservatory(ToldObservatory):
 class AdminServer:
     """The admin door on a free port, over a memory store that outlives the door: `stop` and `start` are a restart."""
 
-    clock: ToldClock = field(default_factory=lambda: ToldClock(time.time()))
-    fleet: ToldFleet = field(default_factory=ToldFleet)
+    clock: FakeClock = field(default_factory=lambda: FakeClock(skew=time.time()))
+    fleet: FakeFleet = field(default_factory=FakeFleet)
     port: int = 0
     wrapped: Callable[[Store], Store] = lambda store: store
     """What stands between the operators' acts and the store."""

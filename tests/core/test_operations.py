@@ -18,12 +18,12 @@ from controller.runtime.operations import Operations
 from controller.runtime.outcome_counter import EVERY
 from controller.store.memory import MemoryStore
 from tests.admin.doors import FILE
-from tests.store.values import ToldClock
+from tests.fakes.clock import FakeClock
 
 
 async def test_no_more_services_than_the_setting_allows_are_declared() -> None:
     """At the limit all is well, and what is there can be changed; one more is refused, and a delete makes room."""
-    clock = ToldClock()
+    clock = FakeClock()
     operations = Operations(MemoryStore(clock=clock), clock, most_services=2)
     for name, port in (("a", 10000), ("b", 10001), ("b", 10002)):
         await operations.apply(FILE.format(name=name, port=port), who="ada")
@@ -37,7 +37,7 @@ async def test_no_more_services_than_the_setting_allows_are_declared() -> None:
 async def test_no_more_freezes_than_the_setting_allows_stand() -> None:
     """At the limit a further freeze is refused and changes nothing; those that stand can be renewed, asked for again
     by their request id, and lifted, which makes room."""
-    clock = ToldClock()
+    clock = FakeClock()
     store = MemoryStore(clock=clock)
     operations = Operations(store, clock, most_freezes=2)
     for reason in ("deploy", "incident"):
@@ -96,7 +96,7 @@ class Desk:
 @contextlib.asynccontextmanager
 async def manned() -> AsyncIterator[Desk]:
     """A rollout runs, and what becomes of commands is asked for."""
-    clock, told = ToldClock(), list[tuple[str, Kind]]()
+    clock, told = FakeClock(), list[tuple[str, Kind]]()
     store = Slow(clock=clock)
     operations = Operations(store, clock, obeyed=lambda service, decision: told.append((service, decision.kind)))
     await operations.apply(FILE.format(name="scorer", port=10000), who="ada")

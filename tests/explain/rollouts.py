@@ -10,7 +10,8 @@ from controller.core.model.rollout import Phase
 from controller.core.model.service import Policy
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.store.memory import MemoryStore
-from tests.loop.world import TwoClocks, World, rolling
+from tests.fakes.clock import FakeClock
+from tests.loop.world import World, rolling
 
 
 async def until(at: World, phase: Phase, **traffic: float) -> None:
@@ -49,7 +50,7 @@ def read(number: int) -> dict[str, Reading]:
 
 
 @contextlib.asynccontextmanager
-async def measured(store: MemoryStore, clock: TwoClocks) -> AsyncIterator[World]:
+async def measured(store: MemoryStore, clock: FakeClock) -> AsyncIterator[World]:
     """A loop with a rollout, which has custom metrics, that has just started."""
     async with rolling(store, clock, metrics=("accuracy", "queue"), extra=METRICS) as world:
         yield world

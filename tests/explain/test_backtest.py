@@ -10,7 +10,8 @@ from controller.core.model.service import ErrorPolicy, MetricPolicy
 from controller.core.traffic.readings import Counted
 from controller.store.memory import MemoryStore
 from tests.explain.rollouts import judged, measured, recorded, turn_bad, until
-from tests.loop.world import TwoClocks, World, rolling, running
+from tests.fakes.clock import FakeClock
+from tests.loop.world import World, rolling, running
 
 
 async def test_the_same_policy_decides_the_same(at: World) -> None:
@@ -29,7 +30,7 @@ async def test_the_same_policy_decides_the_same(at: World) -> None:
 
 
 @pytest.mark.parametrize("restart", [None, 5, 23])
-async def test_every_verdict_is_reached_again(store: MemoryStore, clock: TwoClocks, restart: int | None) -> None:
+async def test_every_verdict_is_reached_again(store: MemoryStore, clock: FakeClock, restart: int | None) -> None:
     """By the same policy each window leads to the same verdict for the same reasons and to the same decision; also
     with custom metrics, and with a controller that was stopped and started in the middle."""
     real: list[tuple[float, Verdict | None]] = []
@@ -37,7 +38,7 @@ async def test_every_verdict_is_reached_again(store: MemoryStore, clock: TwoCloc
     async def drive(world: World, looks: range) -> None:
         for number in looks:
             await turn_bad(world, number)
-            real.append((clock.date, world.loop.live("scorer").verdict))
+            real.append((clock.wall(), world.loop.live("scorer").verdict))
 
     async with measured(store, clock) as world:
         await drive(world, range(restart or 60))
@@ -62,7 +63,7 @@ async def test_every_verdict_is_reached_again(store: MemoryStore, clock: TwoCloc
     assert [(turn.wall, turn.why) for turn in found.turns] == [(line.at, line.entry.why) for line in lines]
 
 
-async def test_custom_metrics_are_judged_again_by_another_policy(store: MemoryStore, clock: TwoClocks) -> None:
+async def test_custom_metrics_are_judged_again_by_another_policy(store: MemoryStore, clock: FakeClock) -> None:
     """The same name with another margin, none, and a name that nobody read: that one is left out and named."""
     one = "  metrics: [{name: accuracy, margin: 5%}]\n"
     async with rolling(store, clock, metrics=("accuracy",), extra=one) as world:

@@ -13,10 +13,11 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from controller.runtime.recorder import Recorder
 from controller.store.memory import MemoryStore
 from tests.explain.rollouts import measured, recorded, turn_bad, until
-from tests.loop.world import TwoClocks, World, rolling, running
+from tests.fakes.clock import FakeClock
+from tests.loop.world import World, rolling, running
 
 
-async def test_each_decision_takes_its_evidence_into_the_ledger(store: MemoryStore, clock: TwoClocks) -> None:
+async def test_each_decision_takes_its_evidence_into_the_ledger(store: MemoryStore, clock: FakeClock) -> None:
     """Every channel and metric as it stood, and the limit: a rollback is explicable when its recording is gone."""
     async with measured(store, clock) as world:
         for look in range(60):
@@ -30,7 +31,7 @@ async def test_each_decision_takes_its_evidence_into_the_ledger(store: MemorySto
     assert (told[1]["no_harm"]["accuracy"] >= 20, told[1]["worse"]) == (True, {"queue": 0})
 
 
-async def test_a_crash_costs_half_a_minute_of_the_record(store: MemoryStore, clock: TwoClocks) -> None:
+async def test_a_crash_costs_half_a_minute_of_the_record(store: MemoryStore, clock: FakeClock) -> None:
     """The record goes on after a restart where the judge goes on; nothing is in it twice."""
     async with rolling(store, clock) as world:
         await until(world, Phase.PROGRESSING)
@@ -66,7 +67,7 @@ async def test_the_record_of_a_rollout_that_is_over_is_kept_apart(at: World) -> 
     assert (again.trace.points[-1].total >= 100, second.trace.points[-1].total < 100) == (True, True)
 
 
-async def test_a_rollout_whose_record_is_gone_is_explained_by_its_ledger(store: MemoryStore, clock: TwoClocks) -> None:
+async def test_a_rollout_whose_record_is_gone_is_explained_by_its_ledger(store: MemoryStore, clock: FakeClock) -> None:
     """The evidence at each decision, custom metrics and the limit too; and that the rest is missing is said."""
     async with measured(store, clock) as world:
         for look in range(60):

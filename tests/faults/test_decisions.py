@@ -12,7 +12,8 @@ from controller.core.model.rollout import Phase
 from controller.core.model.view import View
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
-from tests.loop.world import FILE, TwoClocks, reach, rolling, running
+from tests.fakes.clock import FakeClock
+from tests.loop.world import FILE, reach, rolling, running
 
 pytestmark = pytest.mark.looptime
 
@@ -108,7 +109,7 @@ class Crowded(MemoryStore):
 @pytest.mark.parametrize("faster", [Verb.PAUSE, Verb.PROMOTE])
 async def test_a_rollback_that_loses_a_race_is_tried_again_and_wins(faster: Verb) -> None:
     """Two operators at once: whatever the other one did, a rollback is safe after it."""
-    clock = TwoClocks()
+    clock = FakeClock()
     store = Crowded(clock=clock)
     async with rolling(store, clock) as world:
         bob = Operations(store, clock)
@@ -121,7 +122,7 @@ async def test_a_rollback_that_loses_a_race_is_tried_again_and_wins(faster: Verb
 
 async def test_any_other_command_that_loses_a_race_is_told_so() -> None:
     """An advance decided on what is no longer so is not done; the answer says that somebody was faster."""
-    clock = TwoClocks()
+    clock = FakeClock()
     store = Crowded(clock=clock)
     async with rolling(store, clock) as world:
         bob = Operations(store, clock)

@@ -4,7 +4,8 @@ import pytest
 
 from controller.core.control.commands import Verb
 from controller.store.memory import MemoryStore
-from tests.loop.world import TwoClocks, World, running
+from tests.fakes.clock import FakeClock
+from tests.loop.world import World, running
 
 pytestmark = pytest.mark.looptime
 
@@ -34,18 +35,18 @@ async def test_a_clock_that_jumps_while_the_controller_is_away_counts_towards_no
 )
 async def test_a_freeze_across_a_restart_ends_early_only_by_what_the_clock_jumped(jump: float, over: bool) -> None:
     """Across a restart the wall clock is all there is: an hour's jump can end a freeze an hour early, and no more."""
-    clock = TwoClocks()
+    clock = FakeClock()
     store = MemoryStore(clock=clock)
     async with running(store, clock) as world:
         await world.apply()
         await world.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=HOUR + 60)
         await world.look()
-    clock.date += jump
+    clock.jump(jump)
     async with running(store, clock) as world:
         await world.look()
         await world.look()
         assert (await store.load()).freezes, "an hour's jump does not explain an end more than an hour early"
-        clock.pass_by(61)
+        clock.advance(61)
         await world.look()
         await world.look()
         assert (not (await store.load()).freezes) is over
@@ -55,18 +56,18 @@ async def ticks_to_the_second_step(jump: float) -> int:
     """How long the first step takes, when the wall clock jumps in the middle of it."""
     async with running() as world:
         await begin(world)
-        world.clock.date += jump
+        world.clock.jump(jump)
         return await advance(world)
 
 
 async def ticks_with_a_restart(jump: float) -> int:
     """How long the first step takes after a restart, when the wall clock jumped meanwhile."""
-    clock = TwoClocks()
+    clock = FakeClock()
     store = MemoryStore(clock=clock)
     async with running(store, clock) as world:
         await begin(world)
-    clock.date += jump
-    clock.now = 5.0  # the machine was started anew too: its monotonic clock begins again
+    clock.jump(jump)
+    clock.reboot()
     async with running(store, clock) as world:
         return await advance(world)
 

@@ -44,7 +44,7 @@ async def test_any_2xx_passes_and_is_asked_for_once() -> None:
         assert "has not answered yet" in world.hold(running("qa", step=1))
         await passed(world, running("qa", step=1))
         assert len(gate.posted) == 2
-        assert world.counted.answers == [("qa", "confirm-traffic-increase", "passed")] * 2
+        assert world.counted.hook_outcomes == [("qa", "confirm-traffic-increase", "passed")] * 2
 
 
 async def test_a_no_holds_and_is_asked_again_after_a_while() -> None:
@@ -177,13 +177,13 @@ async def test_a_flapping_hook_passes_at_its_first_yes() -> None:
         for does in (500, "nothing", 200, 500):
             gate.does = does
             world.clock.now += 10
-            seen = len(world.counted.answers)
+            seen = len(world.counted.hook_outcomes)
             world.hold(running("qa"))
             await asyncio.sleep(0)
             if not world.hold(running("qa")):
                 break
-            await wait_until(lambda seen=seen: len(world.counted.answers) > seen)
-        assert [outcome for *_, outcome in world.counted.answers] == ["refused", "unanswered", "passed"]
+            await wait_until(lambda seen=seen: len(world.counted.hook_outcomes) > seen)
+        assert [outcome for *_, outcome in world.counted.hook_outcomes] == ["refused", "unanswered", "passed"]
 
 
 async def test_another_rollout_is_asked_anew() -> None:
@@ -202,7 +202,7 @@ async def test_a_rollout_that_is_over_is_not_asked_about() -> None:
         await wait_until(lambda: len(gate.posted) == 1)
         gate.does = 200
         await passed(world, running("qa", rollout="r2"))
-        assert world.counted.answers == [("qa", "rollout", "passed")]
+        assert world.counted.hook_outcomes == [("qa", "rollout", "passed")]
 
 
 async def test_a_hook_that_the_settings_have_no_longer_holds() -> None:
@@ -218,7 +218,7 @@ class TestRollback:
         """Each `every` seconds, at any step; until then and after, nothing."""
         async with receiving(404) as gate, hooked(stop=hook(gate.url, "rollback", every=5)) as world:
             assert world.gates.rollback(running("stop"), PASS) is None
-            await wait_until(lambda: world.counted.answers)
+            await wait_until(lambda: world.counted.hook_outcomes)
             assert world.gates.rollback(running("stop", step=1), PASS) is None
             gate.does = 200
             world.clock.now += 5
@@ -238,7 +238,7 @@ class TestRollback:
         """A hook that is broken takes nothing back."""
         async with receiving(does) as gate, hooked(stop=hook(gate.url, "rollback", timeout=0.2)) as world:
             world.gates.rollback(running("stop"), PASS)
-            await wait_until(lambda: world.counted.answers)
+            await wait_until(lambda: world.counted.hook_outcomes)
             assert world.gates.rollback(running("stop"), PASS) is None
 
     @pytest.mark.parametrize("phase", set(Phase) - {Phase.IDLE})

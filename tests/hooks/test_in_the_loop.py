@@ -20,9 +20,10 @@ from controller.notify.target import Target
 from controller.process.http_client import open_session
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
-from tests.hooks.world import Counted, hook
-from tests.loop.world import FILE, TwoClocks, World, running
-from tests.notify.ledger import Tally
+from tests.fakes.clock import FakeClock
+from tests.fakes.meter import FakeMeter
+from tests.hooks.world import hook
+from tests.loop.world import FILE, World, running
 from tests.notify.receivers import Receiver, receiving
 from tests.support.waiting import wait_until
 
@@ -59,10 +60,10 @@ class Hooked:
 
 
 @contextlib.asynccontextmanager
-async def controller(store: MemoryStore, clock: TwoClocks, **hooks: Hook) -> AsyncIterator[Hooked]:
+async def controller(store: MemoryStore, clock: FakeClock, **hooks: Hook) -> AsyncIterator[Hooked]:
     """A loop over this store, with these hooks in its settings."""
     async with open_session() as session:
-        gates = HookGates(hooks, session=session, clock=clock, meter=Counted(), on_news=lambda: None)
+        gates = HookGates(hooks, session=session, clock=clock, meter=FakeMeter(), on_news=lambda: None)
         async with running(store, clock, gates) as world:
             world.operations = Operations(store, clock, hooks)
             try:
@@ -72,18 +73,18 @@ async def controller(store: MemoryStore, clock: TwoClocks, **hooks: Hook) -> Asy
 
 
 @pytest.fixture
-def clock() -> TwoClocks:
+def clock() -> FakeClock:
     """Time as the test has it."""
-    return TwoClocks()
+    return FakeClock()
 
 
 @pytest.fixture
-def store(clock: TwoClocks) -> MemoryStore:
+def store(clock: FakeClock) -> MemoryStore:
     """What outlives a controller."""
     return MemoryStore(clock=clock)
 
 
-async def test_no_traffic_before_the_hooks_let_it_begin(store: MemoryStore, clock: TwoClocks) -> None:
+async def test_no_traffic_before_the_hooks_let_it_begin(store: MemoryStore, clock: FakeClock) -> None:
     """The canary stands at 0 % with the reason shown; at the yes it gets the first step's weight, and goes on."""
     async with (
         receiving(403) as gate,
@@ -103,19 +104,19 @@ async def test_no_traffic_before_the_hooks_let_it_begin(store: MemoryStore, cloc
     assert kinds[:3] == ["service_applied", "rollout_started", "step_advanced"]
 
 
-async def test_waiting_for_hooks_uses_up_no_deadline(store: MemoryStore, clock: TwoClocks) -> None:
+async def test_waiting_for_hooks_uses_up_no_deadline(store: MemoryStore, clock: FakeClock) -> None:
     """A day of waiting for a yes is no time of the rollout: it may take its whole deadline after that."""
     async with receiving(403) as gate, controller(store, clock, qa=hook(gate.url, "pre-rollout", every=1)) as hooked:
         await hooked.start("qa")
         await hooked.world.tick()
-        clock.pass_by(86_400)
+        clock.advance(86_400)
         await hooked.world.tick()
         gate.does = 200
         await hooked.until(Phase.PROGRESSING)
         await hooked.until(Phase.PROMOTED)
 
 
-async def test_promotion_waits_for_its_confirmation(store: MemoryStore, clock: TwoClocks) -> None:
+async def test_promotion_waits_for_its_confirmation(store: MemoryStore, clock: FakeClock) -> None:
     """At the last step's weight the rollout is held, with protection on, until the hook says yes."""
     async with (
         receiving("hang") as gate,
@@ -128,7 +129,7 @@ async def test_promotion_waits_for_its_confirmation(store: MemoryStore, clock: T
         await hooked.until(Phase.PROMOTED)
 
 
-async def test_a_hook_that_hangs_does_not_delay_a_rollback(store: MemoryStore, clock: TwoClocks) -> None:
+async def test_a_hook_that_hangs_does_not_delay_a_rollback(store: MemoryStore, clock: FakeClock) -> None:
     """Everything that can hang hangs: gates, the rollback hook, event hooks, a notification target. Harm is taken
     back at the same tick as with no hooks at all."""
     async with receiving("hang") as hung:
@@ -138,7 +139,7 @@ async def test_a_hook_that_hangs_does_not_delay_a_rollback(store: MemoryStore, c
             await wait_until(lambda: _ticked(hooked, "hook qa (rollout) has not answered yet"))
             await wait_until(lambda: len(hung.posted) >= 4)
             ticks = await hooked.until(Phase.ROLLED_BACK, canary_errors=0.5)
-    plain_clock = TwoClocks()
+    plain_clock = FakeClock()
     async with running(MemoryStore(clock=plain_clock), plain_clock) as world:
         plain = Hooked(world, hooked.gates)
         await world.apply()
@@ -148,7 +149,7 @@ async def test_a_hook_that_hangs_does_not_delay_a_rollback(store: MemoryStore, c
         assert ticks <= await plain.until(Phase.ROLLED_BACK, canary_errors=0.5) + 1
 
 
-async def test_a_rollback_hook_takes_the_rollout_back(store: MemoryStore, clock: TwoClocks) -> None:
+async def test_a_rollback_hook_takes_the_rollout_back(store: MemoryStore, clock: FakeClock) -> None:
     """By the normal way, with the hook as the cause in the ledger."""
     async with receiving(404) as gate, controller(store, clock, stop=hook(gate.url, "rollback", every=1)) as hooked:
         await hooked.start("stop")
@@ -160,7 +161,7 @@ async def test_a_rollback_hook_takes_the_rollout_back(store: MemoryStore, clock:
     assert line.entry.who == "haldane"
 
 
-async def test_a_freeze_holds_a_rollback_that_a_hook_asks_for(store: MemoryStore, clock: TwoClocks) -> None:
+async def test_a_freeze_holds_a_rollback_that_a_hook_asks_for(store: MemoryStore, clock: FakeClock) -> None:
     """It is suppressed and told once; what the hook says when the freeze ends is what counts then."""
     async with receiving(404) as gate, controller(store, clock, stop=hook(gate.url, "rollback", every=1)) as hooked:
         await hooked.start("stop")
@@ -175,7 +176,7 @@ async def test_a_freeze_holds_a_rollback_that_a_hook_asks_for(store: MemoryStore
         await hooked.until(Phase.ROLLED_BACK)
 
 
-async def test_a_restart_asks_again(store: MemoryStore, clock: TwoClocks) -> None:
+async def test_a_restart_asks_again(store: MemoryStore, clock: FakeClock) -> None:
     """A pass is known to nobody after a restart: the hook is asked anew, and traffic stays where it is meanwhile."""
     async with receiving(200) as gate:
         settings = hook(gate.url, "confirm-rollout", "confirm-traffic-increase", every=1)
@@ -189,7 +190,7 @@ async def test_a_restart_asks_again(store: MemoryStore, clock: TwoClocks) -> Non
             assert await hooked.weight() == 2000
 
 
-async def test_a_hook_that_the_settings_do_not_have_is_refused_by_name(store: MemoryStore, clock: TwoClocks) -> None:
+async def test_a_hook_that_the_settings_do_not_have_is_refused_by_name(store: MemoryStore, clock: FakeClock) -> None:
     """At apply with its field, and at start when the settings have lost it since; nothing changes."""
     async with controller(store, clock, qa=hook("http://127.0.0.1:9/", "rollout")) as hooked:
         with pytest.raises(Refusal) as refused:
@@ -223,7 +224,7 @@ async def _told(hooked: Hooked, receiver: Receiver) -> AsyncIterator[None]:
         listener = Listener("qa", hook(receiver.url, "event"), session=session, clock=world.clock, view=world.loop.view)
         program = Program("notify.audit", target, session, world.clock, "store")
         notifications = Notifications(
-            store=world.store, cursors=world.store, observatory=world.loop, clock=world.clock, meter=Tally()
+            store=world.store, cursors=world.store, observatory=world.loop, clock=world.clock, meter=FakeMeter()
         )
         telling = asyncio.create_task(notifications.run([program, listener]))
         try:

@@ -13,7 +13,8 @@ from controller.core.model.view import View
 from controller.hooks.listener import Listener
 from controller.ports.audience import Undelivered
 from controller.process.http_client import open_session
-from tests.hooks.world import HandClock, hook, running
+from tests.fakes.clock import FakeClock
+from tests.hooks.world import hook, running
 from tests.notify.receivers import Receiver, receiving
 
 SCORER = running("qa")
@@ -34,7 +35,7 @@ async def listening(receiver: Receiver, *types: str, **more: Any) -> AsyncIterat
     settings = hook(receiver.url, *types, **more)
     async with open_session() as session:
         view = View("store", 9, services)
-        yield Listener("qa", settings, session=session, clock=HandClock(), view=lambda: view)
+        yield Listener("qa", settings, session=session, clock=FakeClock(), view=lambda: view)
 
 
 async def test_an_event_is_flaggers_event() -> None:

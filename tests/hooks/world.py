@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from controller.core.control.decision import Decision, Kind
 from controller.core.judge.verdict import Outcome, Reason, Verdict
@@ -14,6 +14,8 @@ from controller.core.model.state import ServiceState
 from controller.hooks.gates import HookGates
 from controller.hooks.hook import Hook
 from controller.process.http_client import open_session
+from tests.fakes.clock import FakeClock
+from tests.fakes.meter import FakeMeter
 from tests.store.values import service
 
 PASS = Verdict(Outcome.PASS, (Reason("no_harm", "shown to be no worse"),))
@@ -50,35 +52,12 @@ def to(kind: Kind, state: ServiceState) -> Decision:
 
 
 @dataclass
-class HandClock:
-    """Durations as the test has them; the time of day is the machine's, since receivers compare it."""
-
-    now: float = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def wall(self) -> float:
-        return time.time()
-
-
-@dataclass
-class Counted:
-    """(hook, type, outcome) of every answer, in order."""
-
-    answers: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def hook_answered(self, hook: str, kind: str, outcome: str) -> None:
-        self.answers.append((hook, kind, outcome))
-
-
-@dataclass
 class World:
     """Gates over hooks, a clock that the test moves, and what was counted and noticed."""
 
     gates: HookGates
-    clock: HandClock
-    counted: Counted
+    clock: FakeClock
+    counted: FakeMeter
     noticed: list[None]
 
     def hold(self, state: ServiceState, kind: Kind = Kind.ADVANCED) -> str:
@@ -89,7 +68,8 @@ class World:
 @contextlib.asynccontextmanager
 async def hooked(**hooks: Hook) -> AsyncIterator[World]:
     """Gates over these hooks, by their names, until the end of the block."""
-    clock, counted = HandClock(), Counted()
+    clock = FakeClock(now=0.0, skew=time.time())  # receivers compare the time of day with the machine's
+    counted = FakeMeter()
     noticed: list[None] = []
     async with open_session() as session:
         gates = HookGates(hooks, session=session, clock=clock, meter=counted, on_news=lambda: noticed.append(None))

@@ -5,7 +5,8 @@ import pytest
 from controller.core.control.commands import Verb
 from controller.core.model.rollout import Phase
 from controller.store.memory import MemoryStore
-from tests.loop.world import TwoClocks, World, reach, running
+from tests.fakes.clock import FakeClock
+from tests.loop.world import World, reach, running
 
 pytestmark = pytest.mark.looptime
 
@@ -19,7 +20,7 @@ async def delete(world: World) -> None:
 @pytest.mark.parametrize(("errors", "told"), [(0.6, ["stable_unhealthy"] * 2), (0.0, ["stable_unhealthy"])])
 async def test_the_ledger_tells_of_the_new_ones_stable_alone(errors: float, told: list[str]) -> None:
     """An unwell stable is told of although that of before was; and one that is well has not recovered."""
-    clock = TwoClocks()
+    clock = FakeClock()
     async with running(MemoryStore(clock=clock), clock) as world:
         await world.apply()
         await world.ticks(10, stable_errors=0.6)
@@ -31,7 +32,7 @@ async def test_the_ledger_tells_of_the_new_ones_stable_alone(errors: float, told
 
 async def test_a_rollout_of_the_new_one_has_no_evidence_of_the_old_ones() -> None:
     """After a canary that was taken back, the same version under the same name is judged from the beginning."""
-    clock = TwoClocks()
+    clock = FakeClock()
     async with running(MemoryStore(clock=clock), clock) as world:
         await world.apply()
         await world.act(Verb.START, canary="v2")

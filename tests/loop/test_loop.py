@@ -10,7 +10,8 @@ from controller.core.model.freeze import ALL
 from controller.core.model.rollout import Phase
 from controller.core.traffic.reports import Metered
 from controller.store.memory import MemoryStore
-from tests.loop.world import TwoClocks, reach, rolling, running
+from tests.fakes.clock import FakeClock
+from tests.loop.world import reach, rolling, running
 
 pytestmark = pytest.mark.looptime
 
@@ -53,13 +54,13 @@ async def test_a_freeze_suppresses_a_rollback_and_says_so_once_and_its_end_lets_
 async def test_a_proxy_that_is_not_in_sync_holds_the_advance_but_no_rollback() -> None:
     """Advancing needs the proxies; taking back needs nobody."""
     async with rolling() as world:
-        world.fleet.answer = Sync(1, 2)
+        world.fleet.synced = Sync(1, 2)
         await world.ticks(60)
         assert (await world.rollout()).weight == 2000
         await world.ticks(6, canary_errors=0.5)
         assert (await world.state()).weights == {"v2": 0, "v1": 10_000}
         assert (await world.rollout()).phase is Phase.ROLLING_BACK
-        world.clock.pass_by(10)
+        world.clock.advance(10)
         await world.look()
         await world.look()
         assert (await world.rollout()).phase is Phase.ROLLED_BACK
@@ -70,7 +71,7 @@ async def test_reports_that_stop_hold_the_rollout_and_are_told_once() -> None:
     async with rolling() as world:
         await world.ticks(4)
         for _ in range(60):
-            world.clock.pass_by(1)
+            world.clock.advance(1)
             await world.look()
         assert (await world.rollout()).weight == 2000
         assert (await world.kinds()).count("blind") == 1
@@ -80,7 +81,7 @@ async def test_reports_that_stop_hold_the_rollout_and_are_told_once() -> None:
 
 async def test_a_restart_moves_nothing_and_takes_no_extra_step() -> None:
     """Killed in the middle of a dwell, the next controller serves the same and goes on from what was saved."""
-    clock = TwoClocks()
+    clock = FakeClock()
     store = MemoryStore(clock=clock)
     async with rolling(store, clock) as world:
         await world.ticks(6)
@@ -99,10 +100,10 @@ async def test_a_wall_clock_that_jumps_ends_no_freeze_early() -> None:
         await world.apply()
         await world.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=60)
         await world.look()
-        world.clock.date += 3600
+        world.clock.jump(3600)
         await world.look()
         assert (await world.store.load()).freezes
-        world.clock.pass_by(61)
+        world.clock.advance(61)
         await world.look()
         await world.look()
         assert not (await world.store.load()).freezes
@@ -111,13 +112,13 @@ async def test_a_wall_clock_that_jumps_ends_no_freeze_early() -> None:
 
 async def test_a_freeze_that_ends_tells_of_the_one_that_still_stands() -> None:
     """Who reads that a freeze is over must not believe that the service is free."""
-    clock = TwoClocks()
+    clock = FakeClock()
     async with running(MemoryStore(clock=clock), clock) as world:
         await world.apply()
         await world.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=60)
         await world.operations.freeze([ALL], who="grace", reason="incident 42")
         await world.look()
-        clock.pass_by(61)
+        clock.advance(61)
         await world.look()
         await world.look()
         last = (await world.store.events())[-1].entry
@@ -188,15 +189,15 @@ async def test_a_deadline_comes_also_where_nobody_asks_for_anything() -> None:
 
 async def test_a_restart_watches_nothing_before_the_first_report() -> None:
     """The deadline has passed and the policy would go on: but a new life has seen nothing yet, and takes no step."""
-    clock = TwoClocks()
+    clock = FakeClock()
     store = MemoryStore(clock=clock)
     async with rolling(store, clock, extra="  deadline: 15s\n  on_insufficient: advance\n") as world:
-        world.fleet.answer = Sync(0, 1)
+        world.fleet.synced = Sync(0, 1)
         await world.ticks(40)
         assert (await world.rollout()).weight == 2000
     async with running(store, clock) as world:
         for _ in range(40):
-            clock.pass_by(0.1)
+            clock.advance(0.1)
             await world.look()
         assert (await world.rollout()).weight == 2000
         assert (await world.rollout()).phase is Phase.PROGRESSING

@@ -4,29 +4,17 @@ import asyncio
 
 import pytest
 
-from controller.core.model.store_errors import StoreLost
-from controller.core.model.view import View
 from controller.runtime.store_probe import EVERY, feel_the_store
-from controller.store.memory import MemoryStore
-from tests.loop.world import Figures, TwoClocks
+from tests.fakes.clock import FakeClock
+from tests.fakes.meter import FakeMeter
+from tests.fakes.store import FaultyStore
 
 pytestmark = pytest.mark.looptime
 
 
-class Away(MemoryStore):
-    """A store that is away when the test says so."""
-
-    away = False
-
-    async def load(self) -> View:
-        if self.away:
-            raise StoreLost("the disk has not answered")
-        return await super().load()
-
-
 async def test_a_store_that_is_away_is_told_of_and_so_is_its_return() -> None:
     """And while it was never away nothing is said, since a full disk answers, too: writes say what it is worth."""
-    store, figures = Away(clock=TwoClocks()), Figures()
+    store, figures = FaultyStore(clock=FakeClock()), FakeMeter()
     feeling = asyncio.create_task(feel_the_store(store, figures))
     seen = []
     for away in (False, True, False):

@@ -8,28 +8,18 @@ from controller.core.control.commands import Verb
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import Entry
 from controller.core.model.rollout import Phase
-from controller.core.model.store_errors import StoreLost
 from controller.store.memory import MemoryStore
-from tests.loop.world import TwoClocks, reach, rolling, running
+from tests.fakes.clock import FakeClock
+from tests.fakes.store import FaultyStore
+from tests.loop.world import reach, rolling, running
 
 pytestmark = pytest.mark.looptime
 
 
-class FullDisk(MemoryStore):
-    """A store that takes no line, until it does again."""
-
-    full = False
-
-    async def commit(self, change: Change, token: int) -> int:
-        if self.full:
-            raise StoreLost("the disk is full")
-        return await super().commit(change, token)
-
-
 async def test_a_store_that_is_away_moves_nothing_and_is_tried_again() -> None:
     """No commit, no move; once the store answers, what is due happens."""
-    clock = TwoClocks()
-    store = FullDisk(clock=clock)
+    clock = FakeClock()
+    store = FaultyStore(clock=clock)
     async with rolling(store, clock) as world:
         store.full = True
         await world.ticks(6, canary_errors=0.5)
@@ -39,31 +29,19 @@ async def test_a_store_that_is_away_moves_nothing_and_is_tried_again() -> None:
         await reach(world, Phase.ROLLED_BACK, within=4, canary_errors=0.5)
 
 
-class Mumbling(MemoryStore):
-    """A store that does what it is told, and whose answers get lost, until they do not."""
-
-    lost = False
-
-    async def commit(self, change: Change, token: int) -> int:
-        revision = await super().commit(change, token)
-        if self.lost:
-            raise StoreLost("no answer")
-        return revision
-
-
 async def test_what_came_true_without_an_answer_is_not_written_twice() -> None:
     """Sight is lost while the store's answers are: one line says so, and a freeze whose time is over ends once."""
-    clock = TwoClocks()
-    store = Mumbling(clock=clock)
+    clock = FakeClock()
+    store = FaultyStore(clock=clock)
     async with rolling(store, clock) as world:
         await world.ticks(4)
         await world.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=5)
         await world.look()
-        store.lost = True
+        store.mute = True
         for _ in range(20):
-            clock.pass_by(1)
+            clock.advance(1)
             await world.look()
-        store.lost = False
+        store.mute = False
         await world.look()
         kinds = await world.kinds()
         assert (kinds.count("blind"), kinds.count("freeze_expired")) == (1, 1)
@@ -72,12 +50,12 @@ async def test_what_came_true_without_an_answer_is_not_written_twice() -> None:
 
 async def test_a_rollback_that_came_true_without_an_answer_is_gone_on_with() -> None:
     """The loop learns of it as everybody does, by the store's watch; it does not do it again, and counts it once."""
-    clock = TwoClocks()
-    store = Mumbling(clock=clock)
+    clock = FakeClock()
+    store = FaultyStore(clock=clock)
     async with rolling(store, clock) as world:
-        store.lost = True
+        store.mute = True
         await world.ticks(8, canary_errors=0.5)
-        store.lost = False
+        store.mute = False
         await reach(world, Phase.ROLLED_BACK, within=4)
         assert (await world.kinds()).count("rollback") == 1
         assert world.figures.decisions.count("rollback") == 1
@@ -86,7 +64,7 @@ async def test_a_rollback_that_came_true_without_an_answer_is_gone_on_with() -> 
 class SlowArchive(MemoryStore):
     """A store that saves no session until it is told to."""
 
-    def __init__(self, clock: TwoClocks) -> None:
+    def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock=clock)
         self.free = asyncio.Event()
 
@@ -97,7 +75,7 @@ class SlowArchive(MemoryStore):
 
 async def test_no_rollback_waits_for_the_saving_of_sessions() -> None:
     """Nothing can be saved: all goes on as it should, and what is newest is saved once it can be."""
-    clock = TwoClocks()
+    clock = FakeClock()
     store = SlowArchive(clock)
     async with rolling(store, clock) as world:
         await world.ticks(20)
@@ -113,7 +91,7 @@ async def test_no_rollback_waits_for_the_saving_of_sessions() -> None:
 class SlowAdvance(MemoryStore):
     """A store that takes one service's changes only when it is told to."""
 
-    def __init__(self, clock: TwoClocks) -> None:
+    def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock=clock)
         self.free = asyncio.Event()
         self.waiting = False
@@ -128,7 +106,7 @@ class SlowAdvance(MemoryStore):
 
 async def test_no_rollback_waits_for_another_services_change() -> None:
     """One service's step takes long to be written: the other one is taken back meanwhile."""
-    clock = TwoClocks()
+    clock = FakeClock()
     store = SlowAdvance(clock)
     async with running(store, clock) as world:
         await world.apply("slow", port=10001)

@@ -4,12 +4,9 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Collection, Mapping
-from dataclasses import dataclass, field
 
-from controller.core.control.automation import Decision
 from controller.core.control.commands import Command, Verb
 from controller.core.control.sync import Sync
-from controller.core.judge.verdict import Reason, Verdict
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.state import ServiceState
@@ -17,7 +14,6 @@ from controller.core.model.view import View
 from controller.core.traffic.book import Book
 from controller.core.traffic.readings import Reading
 from controller.core.traffic.reports import Load
-from controller.ports.fleet import ProxyStatus
 from controller.ports.hooks import Gates
 from controller.runtime.cycle import Loop
 from controller.runtime.ledger_writer import Diary
@@ -26,6 +22,10 @@ from controller.runtime.recorder import Recorder
 from controller.runtime.session_saver import Keeper
 from controller.runtime.ticker import Lookout
 from controller.store.memory import MemoryStore
+from tests.fakes.clock import FakeClock
+from tests.fakes.fleet import FakeFleet
+from tests.fakes.hooks import NoHooks
+from tests.fakes.meter import FakeMeter
 
 FILE = """\
 service: {name}
@@ -45,78 +45,15 @@ policy:
 """
 
 
-@dataclass
-class TwoClocks:
-    """The monotonic clock and the wall clock, each moved by the test."""
-
-    now: float = 1000.0
-    date: float = 1_700_000_000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def wall(self) -> float:
-        return self.date
-
-    def pass_by(self, seconds: float) -> None:
-        """Time passes on both."""
-        self.now += seconds
-        self.date += seconds
-
-
-@dataclass
-class ToldFleet:
-    """Proxies that acknowledge as the test says."""
-
-    answer: Sync = field(default_factory=lambda: Sync(1, 1))
-    broken: str = ""
-    problems: dict[str, str] = field(default_factory=dict)
-
-    def proxies(self) -> tuple[ProxyStatus, ...]:
-        return ()
-
-    def sync(self, service: str, revision: int) -> Sync:
-        if service == self.broken:
-            raise RuntimeError("a fault in one service's look")
-        return self.answer
-
-
-class NoHooks:
-    """No policy names hooks."""
-
-    def hold(self, state: ServiceState, decision: Decision, verdict: Verdict) -> str:
-        return ""
-
-    def rollback(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:
-        return None
-
-
-@dataclass
-class Figures:
-    """What the loop counted."""
-
-    decisions: list[str] = field(default_factory=list)
-    up: list[bool] = field(default_factory=list)
-
-    def decided(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
-        self.decisions.append(decision.kind.value)
-
-    def ticked(self, seconds: float) -> None:
-        assert seconds >= 0
-
-    def store_answers(self, up: bool) -> None:
-        self.up.append(up)
-
-
 class World:
     """One running loop. A tick is half a second of traffic, reported, and one look at it."""
 
-    def __init__(self, store: MemoryStore, clock: TwoClocks) -> None:
+    def __init__(self, store: MemoryStore, clock: FakeClock) -> None:
         self.store = store
         self.clock = clock
         self.book = Book()
-        self.fleet = ToldFleet()
-        self.figures = Figures()
+        self.fleet = FakeFleet(synced=Sync(1, 1))
+        self.figures = FakeMeter()
         self.operations = Operations(store, clock)
         self.recorder = Recorder(store, clock)
         self.published: list[View] = []
@@ -164,7 +101,7 @@ class World:
     ) -> None:
         """Half a second of traffic at the weights in force, then a look."""
         state = await self.state(name)
-        self.clock.pass_by(0.5)
+        self.clock.advance(0.5)
         loads = {}
         for version in ("v1", "v2"):
             n = round(rps * 0.5 * state.weights.get(version, 0) / 10_000)
@@ -191,7 +128,7 @@ async def reach(world: World, phase: Phase, *, within: int = 400, **traffic: flo
 @contextlib.asynccontextmanager
 async def running(
     store: MemoryStore | None = None,
-    clock: TwoClocks | None = None,
+    clock: FakeClock | None = None,
     gates: Gates | None = None,
     metrics: Collection[str] = (),
 ) -> AsyncIterator[World]:
@@ -199,7 +136,7 @@ async def running(
 
     Whoever gives a store gives its clock too. `metrics` are those that the settings have.
     """
-    clock = clock or TwoClocks()
+    clock = clock or FakeClock()
     store = store or MemoryStore(clock=clock)
     world = World(store, clock)
     term = await store.campaign(uuid.uuid4().hex)
@@ -234,7 +171,7 @@ async def running(
 @contextlib.asynccontextmanager
 async def rolling(
     store: MemoryStore | None = None,
-    clock: TwoClocks | None = None,
+    clock: FakeClock | None = None,
     *,
     metrics: Collection[str] = (),
     extra: str = "",

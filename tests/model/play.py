@@ -16,9 +16,10 @@ from controller.core.model.freeze import ALL, Freeze, Mode
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from controller.xds.snapshot import RDS
+from tests.fakes.clock import FakeClock
 from tests.model.replica import Parts, Replica, Write
 from tests.model.truth import Truth
-from tests.model.values import NAMES, POLICY, ToldClock, declared
+from tests.model.values import NAMES, POLICY, declared
 from tests.model.witness import Witness, done
 from tests.xds.proxies import Link, Proxy, settle
 
@@ -58,7 +59,7 @@ class Play(RuleBasedStateMachine):
     @initialize(troubles=st.sets(st.sampled_from(TROUBLES), max_size=4), good=st.booleans())
     def begin(self, troubles: set[str], good: bool) -> None:
         self.troubles, self.good = troubles | set(self.always), good
-        self.clock = ToldClock()
+        self.clock = FakeClock(skew=0.0)
         self.witness = Witness(self.parts.store(self.clock), self.clock)
         self.archive = MemoryStore(clock=self.clock)
         self.operations = Operations(self.witness, self.clock)

@@ -25,7 +25,7 @@ from controller.xds.fleet import Watched, sync
 from controller.xds.snapshot import Snapshot
 from controller.xds.wire import Node
 from controller.xds.world import World
-from tests.model.values import ToldClock
+from tests.fakes.clock import FakeClock
 from tests.model.witness import Ground, Judged, Timed, Witness, done
 from tests.xds.proxies import Link, Proxy
 
@@ -72,7 +72,7 @@ class Replica:
     parts: Parts
     witness: Witness
     archive: MemoryStore
-    clock: ToldClock
+    clock: FakeClock
     token: int = 0
     view: View = field(init=False)
     world: World = field(default_factory=World)

@@ -1,6 +1,4 @@
-"""The small world that the model plays in: two services of three versions, and a clock that is told."""
-
-from dataclasses import dataclass
+"""The small world that the model plays in: two services of three versions."""
 
 from controller.core.model.service import Policy
 from controller.core.servicefile.service_file import read_service
@@ -24,20 +22,6 @@ policy:
   bake: 20s
   deadline: 30d
 """
-
-
-@dataclass
-class ToldClock:
-    """A clock that stands still until it is set. `skew` is how wrong the wall clock is."""
-
-    now: float = 1000.0
-    skew: float = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def wall(self) -> float:
-        return self.now + self.skew
 
 
 def declared(name: str, *, third: bool = True, moved: bool = False) -> str:

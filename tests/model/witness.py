@@ -15,7 +15,7 @@ from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.ports.store import Store
-from tests.model.values import ToldClock
+from tests.fakes.clock import FakeClock
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class Witness:
     """The store as the model uses it. After each change that was applied it checks what has become true."""
 
     store: Store
-    clock: ToldClock
+    clock: FakeClock
     views: list[View] = field(default_factory=list)
     changes: list[tuple[Change, int]] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)

@@ -8,30 +8,11 @@ from dataclasses import dataclass, field
 from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.notify.follow import Notifications
 from controller.ports.audience import Audience, Undelivered
-from tests.admin.doors import LosableStore, ToldObservatory
+from tests.fakes.clock import LoopClock
+from tests.fakes.meter import FakeMeter
+from tests.fakes.observatory import FakeObservatory
+from tests.fakes.store import FaultyStore
 from tests.support.waiting import wait_until
-
-
-class LoopClock:
-    """The event loop's own time, so that tests may let hours pass in no time; `jump` moves the wall clock alone."""
-
-    jump = 0.0
-
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    def wall(self) -> float:
-        return 1_700_000_000.0 + self.monotonic() + self.jump
-
-
-@dataclass
-class Tally:
-    """What was counted: (target, outcome) -> lines."""
-
-    lines: dict[tuple[str, str], int] = field(default_factory=dict)
-
-    def told(self, target: str, outcome: str, lines: int) -> None:
-        self.lines[target, outcome] = self.lines.get((target, outcome), 0) + lines
 
 
 @dataclass
@@ -84,10 +65,10 @@ class Ledger:
     """A store whose ledger is written by the test and followed by notifications."""
 
     clock: LoopClock = field(default_factory=LoopClock)
-    tally: Tally = field(default_factory=Tally)
+    tally: FakeMeter = field(default_factory=FakeMeter)
 
     def __post_init__(self) -> None:
-        self.store = LosableStore(clock=self.clock)
+        self.store = FaultyStore(clock=self.clock)
 
     def write(self, *words: str, kind: str = "rollback", service: str = "scorer") -> None:
         """One line for each word."""
@@ -97,7 +78,7 @@ class Ledger:
     @contextlib.asynccontextmanager
     async def followed(self, *audiences: Audience) -> AsyncIterator[None]:
         """Notifications to these audiences, until the end of the block: the end is a crash."""
-        observatory = ToldObservatory(await self.store.load())
+        observatory = FakeObservatory(await self.store.load())
         notifications = Notifications(
             store=self.store, cursors=self.store, observatory=observatory, clock=self.clock, meter=self.tally
         )

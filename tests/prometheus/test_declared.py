@@ -16,7 +16,8 @@ from controller.runtime.operations import Operations
 from controller.settings import read_settings
 from controller.simulation.trial import Trial
 from controller.store.memory import MemoryStore
-from tests.loop.world import FILE, TwoClocks
+from tests.fakes.clock import FakeClock
+from tests.loop.world import FILE
 
 QUERY = """value = 'max(depth{version="{version}"})'"""
 
@@ -55,7 +56,7 @@ def test_what_is_wrong_is_named(metrics: str, field: str, said: str) -> None:
 
 async def test_a_metric_that_the_settings_do_not_have_is_refused() -> None:
     """When the file is applied; and at the start, if it has gone since."""
-    clock = TwoClocks()
+    clock = FakeClock()
     store = MemoryStore(clock=clock)
     having, lacking = Operations(store, clock, (), ("accuracy",)), Operations(store, clock)
     text = declared("[{name: accuracy}]")

@@ -21,7 +21,8 @@ from controller.core.model.freeze import Freeze
 from controller.core.model.store_errors import StoreError, Unusable
 from controller.core.model.view import View
 from controller.store.sqlite import SqliteStore
-from tests.store.values import ToldClock, change, freeze, freezing, state
+from tests.fakes.clock import FakeClock
+from tests.store.values import change, freeze, freezing, state
 
 NOBODY = 65534
 
@@ -43,7 +44,7 @@ async def hold(path: Path) -> None:
     """Open and hold."""
     give_up_rights()
     try:
-        store = SqliteStore.open(path, clock=ToldClock())
+        store = SqliteStore.open(path, clock=FakeClock())
     except Unusable as unusable:
         say(unusable=str(unusable))
         return
@@ -54,7 +55,7 @@ async def hold(path: Path) -> None:
 
 async def write_for_ever(path: Path, seed: int) -> None:
     """Several writers at once on several services, freezes, sessions, and a ledger so short that it is trimmed."""
-    store = SqliteStore.open(path, clock=ToldClock(), keep=60)
+    store = SqliteStore.open(path, clock=FakeClock(), keep=60)
     choose = random.Random(seed)
     say(opened=os.getpid())
     await asyncio.gather(*(_write(store, name, random.Random(choose.random())) for name in ("a", "b", "c")))
@@ -76,7 +77,7 @@ async def _write(store: SqliteStore, name: str, choose: random.Random) -> None:
 
 async def starve(path: Path) -> None:
     """Change it; then under a limit on file sizes that leaves no room; then without it."""
-    store = SqliteStore.open(path, clock=ToldClock())
+    store = SqliteStore.open(path, clock=FakeClock())
     revision = await store.command(change())
     log = path.with_name(path.name + "-wal").stat().st_size
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]

@@ -12,7 +12,7 @@ from controller.ports.cursors import Cursors
 from controller.ports.store import Store
 from controller.store.memory import MemoryStore
 from controller.store.sqlite import SqliteStore
-from tests.store.values import ToldClock
+from tests.fakes.clock import FakeClock
 
 
 class ClosableStore(Store, Archive, Cursors, Protocol):
@@ -44,12 +44,12 @@ DURABLE = {"sqlite": sqlite_backend}
 
 
 @pytest.fixture
-def clock() -> ToldClock:
-    return ToldClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture(params=BACKENDS)
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: ToldClock) -> AsyncIterator[ClosableStore]:
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[ClosableStore]:
     """An empty store, of each backend in turn."""
     opened = await BACKENDS[request.param](tmp_path, clock)()
     yield opened
@@ -57,6 +57,6 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: ToldClock
 
 
 @pytest.fixture(params=DURABLE)
-def reopen(request: pytest.FixtureRequest, tmp_path: Path, clock: ToldClock) -> Open:
+def reopen(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Open:
     """Opens the same store as last time, of each durable backend in turn; the test closes it."""
     return DURABLE[request.param](tmp_path, clock)

@@ -15,8 +15,9 @@ from controller.core.model.store_errors import StoreError
 from controller.core.model.view import View
 from controller.store.memory import MemoryStore
 from controller.store.sqlite import SqliteStore
+from tests.fakes.clock import FakeClock
 from tests.store.conftest import ClosableStore
-from tests.store.values import ToldClock, change, freeze, freezing, state
+from tests.store.values import change, freeze, freezing, state
 
 NAMES = st.sampled_from(["a", "b"])
 SCOPES = st.sampled_from(["a", "b", ALL])
@@ -94,8 +95,8 @@ def test_both_answer_the_same(story: list[Any]) -> None:
 
     async def both() -> tuple[list[object], list[object]]:
         with tempfile.TemporaryDirectory() as folder:
-            memory: ClosableStore = MemoryStore(clock=ToldClock())
-            sqlite: ClosableStore = SqliteStore.open(Path(folder) / "haldane.db", clock=ToldClock())
+            memory: ClosableStore = MemoryStore(clock=FakeClock())
+            sqlite: ClosableStore = SqliteStore.open(Path(folder) / "haldane.db", clock=FakeClock())
             answers = await told(memory, story), await told(sqlite, story)
             await sqlite.close()
             return answers

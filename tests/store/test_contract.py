@@ -9,8 +9,9 @@ from controller.core.model.applied import Applied
 from controller.core.model.freeze import ALL, STOPS, Act, Freeze, Mode, describe_freeze
 from controller.core.model.ledger_chain import verify
 from controller.core.model.store_errors import Conflict, Frozen, ReusedId
+from tests.fakes.clock import FakeClock
 from tests.store.conftest import ClosableStore
-from tests.store.values import ToldClock, change, freeze, freezing, state
+from tests.store.values import change, freeze, freezing, state
 
 
 class TestWhole:
@@ -24,17 +25,17 @@ class TestWhole:
         assert await store.events() == []
 
     async def test_a_change_writes_record_and_ledger_line_at_one_revision(
-        self, store: ClosableStore, clock: ToldClock
+        self, store: ClosableStore, clock: FakeClock
     ) -> None:
         """The record carries the revision it was written at, and the ledger says who, why and when."""
-        clock.now = 1234.5
+        clock.skew = 234.5 - clock.now
         sent = change(to=state(weight=500), why="the first step")
         revision = await store.command(sent)
         view = await store.load()
         (line,) = await store.events()
         assert revision == view.revision == view.services["scorer"].revision == line.revision
         assert view.services["scorer"] == state(weight=500).model_copy(update={"revision": revision})
-        assert (line.sequence, line.at, line.change_id, line.entry) == (1, 1234.5, sent.id, sent.entry)
+        assert (line.sequence, line.at, line.change_id, line.entry) == (1, 234.5, sent.id, sent.entry)
 
     async def test_every_change_has_exactly_one_line(self, store: ClosableStore) -> None:
         """Applied changes leave one line each, refused ones none; the lines are contiguous and the chain holds."""

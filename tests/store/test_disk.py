@@ -18,8 +18,9 @@ from controller.store.database import Database
 from controller.store.opening import connect
 from controller.store.sqlite import SqliteStore
 from controller.store.transactions import Transactions
+from tests.fakes.clock import FakeClock
 from tests.store.processes import child
-from tests.store.values import ToldClock, change, freeze, freezing, state
+from tests.store.values import change, freeze, freezing, state
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ class TestFull:
         With space again, everything goes on, and a restart finds all that was acknowledged and nothing else.
         """
         path = small_disk / "haldane.db"
-        store = SqliteStore.open(path, clock=ToldClock())
+        store = SqliteStore.open(path, clock=FakeClock())
         revision = await store.command(change())
         before = await store.load()
         ballast = small_disk / "ballast"
@@ -65,7 +66,7 @@ class TestFull:
         after = await store.load()
         assert (last, after.revision) == (revision + 1, revision + 1)
         await store.close()
-        again = SqliteStore.open(path, clock=ToldClock())
+        again = SqliteStore.open(path, clock=FakeClock())
         assert await again.load() == after
         assert verify(await again.events()).broken is None
         await again.close()
@@ -85,7 +86,7 @@ class TestFull:
         assert {line["refused"] for line in said if "refused" in line} <= {"NotWritten", "Frozen", "Conflict"}
         (small_disk / "ballast").unlink()
         acknowledged = max(line["acknowledged"] for line in said if "acknowledged" in line)
-        store = SqliteStore.open(path, clock=ToldClock())
+        store = SqliteStore.open(path, clock=FakeClock())
         assert (await store.load()).revision >= acknowledged
         assert verify(await store.events()).broken is None
         await store.close()
@@ -94,9 +95,9 @@ class TestFull:
         """With what it needs; and it leaves nothing behind that would be in the way later."""
         fill(small_disk / "ballast")
         with pytest.raises(Unusable, match="No space left"):
-            SqliteStore.open(small_disk / "haldane.db", clock=ToldClock())
+            SqliteStore.open(small_disk / "haldane.db", clock=FakeClock())
         (small_disk / "ballast").unlink()
-        store = SqliteStore.open(small_disk / "haldane.db", clock=ToldClock())
+        store = SqliteStore.open(small_disk / "haldane.db", clock=FakeClock())
         assert await store.command(change()) == 1
         await store.close()
 
@@ -116,7 +117,7 @@ async def test_a_file_that_may_not_grow_is_like_a_full_disk(tmp_path: Path) -> N
         told = starved.next()
     assert told["refused"] == ["NotWritten"] * 3
     assert told["served"] == [told["acknowledged"]] * 3
-    store = SqliteStore.open(tmp_path / "haldane.db", clock=ToldClock())
+    store = SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock())
     assert (await store.load()).revision == told["afterwards"] == told["acknowledged"] + 1
     await store.close()
 
@@ -215,7 +216,7 @@ class TestTakenAway:
     async def test_writes_into_a_file_that_has_no_name_are_refused(self, tmp_path: Path, replaced: bool) -> None:
         """They would be acknowledged and gone after a restart. Serving goes on; put back, so does writing."""
         path = tmp_path / "haldane.db"
-        store = SqliteStore.open(path, clock=ToldClock())
+        store = SqliteStore.open(path, clock=FakeClock())
         revision = await store.command(change())
         path.rename(tmp_path / "elsewhere")
         if replaced:
@@ -231,7 +232,7 @@ class TestTakenAway:
 async def test_a_reader_who_blocks_is_waited_for_and_then_refused(tmp_path: Path) -> None:
     """Somebody holds the file by hand: the change waits a moment, is refused, and works once the file is free."""
     path = tmp_path / "haldane.db"
-    store = SqliteStore.open(path, clock=ToldClock())
+    store = SqliteStore.open(path, clock=FakeClock())
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     waiting = asyncio.ensure_future(store.command(change()))

@@ -22,7 +22,8 @@ from controller.store.ledger import BrokenLedgerError, Past, Row, export, read_e
 from controller.store.records import Unreadable, canonical, digest
 from controller.store.sqlite import SMALLEST_CHUNK, SqliteStore
 from controller.store.trimming import archive, trimming
-from tests.store.values import ToldClock, change, freeze, freezing, state
+from tests.fakes.clock import FakeClock
+from tests.store.values import change, freeze, freezing, state
 
 
 def chain_of(length: int) -> list[LedgerLine]:
@@ -280,7 +281,7 @@ class TestTrimming:
 
     async def test_the_store_trims_by_itself_and_tells_its_watchers(self, tmp_path: Path) -> None:
         """A ledger beyond the bound is cut back while changes go on; what was trimmed lies beside the store."""
-        store = SqliteStore.open(tmp_path / "haldane.db", clock=ToldClock(), keep=40)
+        store = SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock(), keep=40)
         revision = 0
         for n in range(100):
             revision = await store.command(change(expects=revision, to=state(weight=n)))
@@ -300,7 +301,7 @@ class TestTrimming:
     async def test_a_ledger_that_cannot_be_exported_is_kept(self, tmp_path: Path) -> None:
         """Where no file can be written, the ledger grows on and nobody is refused."""
         (tmp_path / "haldane.db-ledger").write_text("in the way")
-        store = SqliteStore.open(tmp_path / "haldane.db", clock=ToldClock(), keep=10)
+        store = SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock(), keep=10)
         revision = 0
         for n in range(40):
             revision = await store.command(change(expects=revision, to=state(weight=n)))

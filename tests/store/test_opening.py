@@ -16,8 +16,9 @@ from controller.store.database import Database
 from controller.store.ledger import replay
 from controller.store.schema import APPLICATION, FILE_SCHEMA, prepare
 from controller.store.sqlite import SqliteStore
+from tests.fakes.clock import FakeClock
 from tests.store.processes import child
-from tests.store.values import ToldClock, change, freeze, freezing, state
+from tests.store.values import change, freeze, freezing, state
 
 FIRST_SCHEMA, THIRD_SCHEMA = (Path(__file__).with_name(f"schema-{number}.sql") for number in (1, 3))
 """Stores as the first and the third schema had them: never edited, never made anew."""
@@ -25,7 +26,7 @@ FIRST_SCHEMA, THIRD_SCHEMA = (Path(__file__).with_name(f"schema-{number}.sql") f
 
 async def filled(path: Path) -> None:
     """A closed store with something in it."""
-    store = SqliteStore.open(path, clock=ToldClock())
+    store = SqliteStore.open(path, clock=FakeClock())
     revision = 0
     for weight in range(50):
         revision = await store.command(change(expects=revision, to=state(weight=weight, source="x" * 2000)))
@@ -102,7 +103,7 @@ async def test_a_file_that_cannot_be_right_is_refused_and_kept(
     before = path.read_bytes() if path.is_file() else b""
     for _ in range(2):
         with pytest.raises(Unusable, match=told) as refused:
-            SqliteStore.open(path, clock=ToldClock())
+            SqliteStore.open(path, clock=FakeClock())
         assert str(refused.value).startswith(str(path))
         assert str(refused.value).count(str(path)) == 1
     assert (path.read_bytes() if path.is_file() else b"") == before
@@ -145,7 +146,7 @@ class TestRights:
         """A file stands where the folder should be."""
         (tmp_path / "file").write_text("")
         with pytest.raises(Unusable, match=r"cannot be used \(File exists: .*/file\).*HALDANE_STORE"):
-            SqliteStore.open(tmp_path / "file" / "haldane.db", clock=ToldClock())
+            SqliteStore.open(tmp_path / "file" / "haldane.db", clock=FakeClock())
 
 
 class TestOneController:
@@ -157,26 +158,26 @@ class TestOneController:
         with child("write", str(path), "1") as first:
             pid = first.next()["opened"]
             with pytest.raises(Unusable, match=rf"in use by another controller \(process {pid}\).*HALDANE_STORE"):
-                SqliteStore.open(path, clock=ToldClock())
+                SqliteStore.open(path, clock=FakeClock())
             assert "acknowledged" in first.next()
             first.kill()
-        store = SqliteStore.open(path, clock=ToldClock())
+        store = SqliteStore.open(path, clock=FakeClock())
         assert (await store.load()).revision > 0
         await store.close()
 
     async def test_the_same_process_cannot_open_it_twice(self, tmp_path: Path) -> None:
         """Until it has closed it."""
         path = tmp_path / "haldane.db"
-        store = SqliteStore.open(path, clock=ToldClock())
+        store = SqliteStore.open(path, clock=FakeClock())
         with pytest.raises(Unusable, match="in use"):
-            SqliteStore.open(path, clock=ToldClock())
+            SqliteStore.open(path, clock=FakeClock())
         await store.close()
-        await SqliteStore.open(path, clock=ToldClock()).close()
+        await SqliteStore.open(path, clock=FakeClock()).close()
 
     async def test_somebody_may_look_into_the_file_meanwhile(self, tmp_path: Path) -> None:
         """A reader by hand sees whole states and stands in nobody's way."""
         path = tmp_path / "haldane.db"
-        store = SqliteStore.open(path, clock=ToldClock())
+        store = SqliteStore.open(path, clock=FakeClock())
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
             reader.execute("BEGIN")
             reader.execute("SELECT * FROM services").fetchall()
@@ -193,7 +194,7 @@ class TestMigration:
         path = tmp_path / "haldane.db"
         with contextlib.closing(sqlite3.connect(path)) as db:
             db.executescript(FIRST_SCHEMA.read_text())
-        store = SqliteStore.open(path, clock=ToldClock())
+        store = SqliteStore.open(path, clock=FakeClock())
         view = await store.load()
         lines = await store.events()
         assert (view.store_id, view.revision) == ("3f0c2a52-6f0e-4bb1-9d3c-0b1f6d1f5a11", 9)
@@ -221,7 +222,7 @@ class TestMigration:
         path = tmp_path / "haldane.db"
         with contextlib.closing(sqlite3.connect(path)) as db:
             db.executescript(THIRD_SCHEMA.read_text())
-        store = SqliteStore.open(path, clock=ToldClock())
+        store = SqliteStore.open(path, clock=FakeClock())
         view = await store.load()
         assert (view.store_id, view.revision) == ("2481a382-f244-4f21-a2c4-9d0708e41ef6", 8)
         held = freeze("scorer", mode=Mode.HOLD, since=1001.0, until=4600.0)
@@ -279,7 +280,7 @@ class TestMigration:
 
 async def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     """Reasons and names in the ledger are nobody else's business."""
-    store = SqliteStore.open(tmp_path / "new" / "haldane.db", clock=ToldClock())
+    store = SqliteStore.open(tmp_path / "new" / "haldane.db", clock=FakeClock())
     await store.command(change())
     made = [tmp_path / "new", *(tmp_path / "new").iterdir()]
     assert len(made) == 5

@@ -16,7 +16,8 @@ from controller.core.model.state import SCHEMA, ServiceState
 from controller.core.model.store_errors import Conflict, Frozen
 from controller.store.records import Unreadable, canonical, read, read_state, write
 from controller.store.sqlite import SqliteStore
-from tests.store.values import ToldClock, change, freeze, freezing, state
+from tests.fakes.clock import FakeClock
+from tests.store.values import change, freeze, freezing, state
 
 Edit = Callable[[dict[str, Any]], object]
 
@@ -105,7 +106,7 @@ def tamper(path: Path, statement: str, *values: object) -> None:
 async def path(tmp_path: Path) -> Path:
     """A closed store with the services scorer and other, and a freeze of other."""
     path = tmp_path / "haldane.db"
-    store = SqliteStore.open(path, clock=ToldClock())
+    store = SqliteStore.open(path, clock=FakeClock())
     await store.command(change(to=state(weight=500)))
     await store.command(change("other"))
     await store.command(freezing(freeze("other")))
@@ -117,7 +118,7 @@ async def path(tmp_path: Path) -> Path:
 async def test_one_bad_record_does_not_stop_the_others(path: Path, text: str | bytes, told: str) -> None:
     """The store opens, names the bad record with its reason, serves the other service and takes changes of it."""
     tamper(path, "UPDATE services SET record = CAST(? AS TEXT) WHERE name = 'scorer'", text)
-    store = SqliteStore.open(path, clock=ToldClock())
+    store = SqliteStore.open(path, clock=FakeClock())
     view = await store.load()
     assert set(view.services) == {"other"}
     assert set(view.broken) == {"scorer"}
@@ -133,7 +134,7 @@ async def test_a_bad_record_is_replaced_only_by_who_knows_that_there_is_none(pat
     The unreadable record is kept, so nothing is lost that somebody else could read.
     """
     tamper(path, "UPDATE services SET record = 'gibberish' WHERE name = 'scorer'")
-    store = SqliteStore.open(path, clock=ToldClock())
+    store = SqliteStore.open(path, clock=FakeClock())
     with pytest.raises(Conflict):
         await store.command(change(expects=1))
     await store.command(change(expects=0, to=state(source="anew")))
@@ -149,7 +150,7 @@ async def test_a_bad_record_is_replaced_only_by_who_knows_that_there_is_none(pat
 async def test_a_freeze_that_cannot_be_read_still_holds(path: Path, text: str) -> None:
     """In doubt nothing moves: it counts as a full freeze of its scope until somebody lifts it."""
     tamper(path, "UPDATE freezes SET record = ?", text)
-    store = SqliteStore.open(path, clock=ToldClock())
+    store = SqliteStore.open(path, clock=FakeClock())
     (held,) = (await store.load()).freezes
     assert (held.scope, held.mode) == ("other", Mode.FREEZE)
     assert "unreadable" in held.reason
@@ -164,7 +165,7 @@ async def test_a_freeze_that_cannot_be_read_still_holds(path: Path, text: str) -
 async def test_a_ledger_line_that_cannot_be_read_shows_as_a_gap(path: Path) -> None:
     """The others are shown, changes go on, and who verifies the chain is told where it breaks."""
     tamper(path, "UPDATE ledger SET line = 'gibberish' WHERE sequence = 2")
-    store = SqliteStore.open(path, clock=ToldClock())
+    store = SqliteStore.open(path, clock=FakeClock())
     await store.command(change("third"))
     lines = await store.events()
     assert [line.sequence for line in lines] == [1, 3, 4]

@@ -16,7 +16,8 @@ from controller.store.database import Database
 from controller.store.lock import FileLock
 from controller.store.sqlite import SqliteStore
 from controller.store.thread import StoreThread
-from tests.store.values import ToldClock, change, freeze, freezing, state
+from tests.fakes.clock import FakeClock
+from tests.store.values import change, freeze, freezing, state
 from tests.support.waiting import wait_until
 
 SHORT = 0.2
@@ -51,7 +52,7 @@ def slow_store(path: Path, disk: Disk) -> SqliteStore:
     """A store whose disk hangs when something is changed."""
     lock, database = FileLock.take(path), SlowDatabase.open(path)
     database.disk = disk
-    return SqliteStore(database, lock, ToldClock(), path.with_name("exports"), 1000, SHORT)
+    return SqliteStore(database, lock, FakeClock(), path.with_name("exports"), 1000, SHORT)
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ class TestOrder:
         self, tmp_path: Path, disk: Disk, sent: object
     ) -> None:
         """However much is to be saved and read: with the disk free again they are durable first."""
-        store = SqliteStore.open(tmp_path / "haldane.db", clock=ToldClock())
+        store = SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock())
         ended: list[str] = []
         hung = await hanging(store._thread, disk)
         crowd = [store.save_session("scorer", "r1", "x" * 1000) for _ in range(20)]
@@ -115,7 +116,7 @@ class TestOrder:
 
     async def test_what_an_operators_act_begins_with_waits_for_nothing_either(self, tmp_path: Path, disk: Disk) -> None:
         """It reads the newest state and looks for its request id: before all that is to be saved and read."""
-        store = SqliteStore.open(tmp_path / "haldane.db", clock=ToldClock())
+        store = SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock())
         ended: list[str] = []
         hung = await hanging(store._thread, disk)
         crowd = [asyncio.create_task(noting(ended, "crowd", store.events())) for _ in range(20)]
@@ -129,14 +130,14 @@ class TestOrder:
 
     async def test_an_operators_freeze_goes_before_the_advance_that_waits(self, tmp_path: Path, disk: Disk) -> None:
         """The disk is slow, automation's step waits for it, then somebody freezes: the step is not taken."""
-        store = SqliteStore.open(tmp_path / "haldane.db", clock=ToldClock(), patience=LONG)
+        store = SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock(), patience=LONG)
         term = await store.campaign("haldane")
         revision = await store.command(change(to=state(weight=500)))
         hung = await hanging(store._thread, disk)
         step = change(expects=revision, act=Act.ADVANCE, to=state(weight=2500))
         stepping = asyncio.create_task(store.commit(step, term.token))
         await asyncio.sleep(0)
-        operations = Operations(store, ToldClock())
+        operations = Operations(store, FakeClock())
         asked = asyncio.create_task(operations.freeze(["scorer"], who="ada", reason="incident 42", request_id="f-1"))
         await wait_until(lambda: store._thread._jobs.qsize() == 2)
         disk.free.set()
@@ -223,7 +224,7 @@ class TestHanging:
             await store.command(change())
         await store.close()
         with pytest.raises(Unusable, match="in use"):
-            SqliteStore.open(tmp_path / "haldane.db", clock=ToldClock())
+            SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock())
         disk.free.set()
         await eventually(store._thread)
         store._thread.end()

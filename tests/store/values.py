@@ -1,7 +1,6 @@
-"""Small values of the domain for the store's tests: a service, changes of it, freezes; and a clock that is told."""
+"""Small values of the domain for the store's tests: a service, changes of it, freezes."""
 
 import itertools
-from dataclasses import dataclass
 
 from controller.core.model.change import Change
 from controller.core.model.freeze import ALL, Act, Freeze, Mode
@@ -11,19 +10,6 @@ from controller.core.model.service import Endpoint, Listen, Policy, Service, Ver
 from controller.core.model.state import ServiceState
 
 _ids = itertools.count(1)
-
-
-@dataclass
-class ToldClock:
-    """A clock that stands still until it is set."""
-
-    now: float = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def wall(self) -> float:
-        return self.now
 
 
 def service(name: str = "scorer", *, port: int = 10000) -> Service:

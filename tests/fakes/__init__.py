@@ -1,0 +1,1 @@
+"""Stand-ins for the ports of the controller: a clock, proxies, a store, meters and hooks that a test controls."""

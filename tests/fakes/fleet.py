@@ -1,0 +1,30 @@
+"""Proxies that a test describes."""
+
+from dataclasses import dataclass, field
+
+from controller.core.control.sync import Sync
+from controller.ports.fleet import ProxyStatus
+
+
+@dataclass
+class FakeFleet:
+    """Connected proxies and how far they are in sync."""
+
+    statuses: tuple[ProxyStatus, ...] = ()
+    synced: Sync = field(default_factory=Sync)
+    """For every service but `broken`."""
+    broken: str = ""
+    """The service whose sync cannot be determined."""
+    fault: Exception | None = None
+    """Raised instead of listing the proxies."""
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def proxies(self) -> tuple[ProxyStatus, ...]:
+        if self.fault:
+            raise self.fault
+        return self.statuses
+
+    def sync(self, service: str, revision: int) -> Sync:
+        if service == self.broken:
+            raise RuntimeError("a fault in one service's tick")
+        return self.synced

@@ -1,0 +1,15 @@
+"""Hooks for tests that are not about hooks."""
+
+from controller.core.control.automation import Decision
+from controller.core.judge.verdict import Reason, Verdict
+from controller.core.model.state import ServiceState
+
+
+class NoHooks:
+    """No policy names a hook."""
+
+    def hold(self, state: ServiceState, decision: Decision, verdict: Verdict) -> str:
+        return ""
+
+    def rollback(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:
+        return None

@@ -1,0 +1,37 @@
+"""Meters whose counts a test reads."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from controller.core.control.automation import Decision
+from controller.core.judge.verdict import Verdict
+from controller.core.model.state import ServiceState
+
+
+@dataclass
+class FakeMeter:
+    """Keeps what the loop, the hooks and the notifications count."""
+
+    decisions: list[str] = field(default_factory=list)
+    """The kind of each decision, in order."""
+    up: list[bool] = field(default_factory=list)
+    """Whether the store answered, each time that this was reported."""
+    hook_outcomes: list[tuple[str, str, str]] = field(default_factory=list)
+    """(hook, type, outcome) of each answer, in order."""
+    notified: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(target, outcome) -> ledger lines."""
+
+    def decided(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
+        self.decisions.append(decision.kind.value)
+
+    def ticked(self, seconds: float) -> None:
+        assert seconds >= 0
+
+    def store_answers(self, up: bool) -> None:
+        self.up.append(up)
+
+    def hook_answered(self, hook: str, kind: str, outcome: str) -> None:
+        self.hook_outcomes.append((hook, kind, outcome))
+
+    def told(self, target: str, outcome: str, lines: int) -> None:
+        self.notified[target, outcome] += lines

@@ -1,0 +1,67 @@
+"""A store whose answers a test takes away."""
+
+import asyncio
+import uuid
+
+from controller.core.model.applied import Applied
+from controller.core.model.change import Change
+from controller.core.model.freeze import Act
+from controller.core.model.ledger_line import Entry, LedgerLine
+from controller.core.model.store_errors import StoreLost
+from controller.core.model.view import View
+from controller.store.memory import MemoryStore
+
+
+class FaultyStore(MemoryStore):
+    """A memory store with faults that are switched on and off.
+
+    While it is `away`, reads and operators' changes fail; while it is `full`, automation's changes fail. While it is
+    `mute`, a change is applied but its answer is lost. While it is `hung`, its ledger does not answer. With
+    `together`, that many readers see the same view before any of them acts on it.
+    """
+
+    away = False
+    full = False
+    hung = False
+    mute = False
+    together: asyncio.Barrier | None = None
+
+    async def load(self) -> View:
+        self._check_reachable()
+        view = await super().load()
+        if self.together:
+            await self.together.wait()
+            self.together = None
+        return view
+
+    async def commit(self, change: Change, token: int) -> int:
+        if self.full:
+            raise StoreLost("the disk is full")
+        return self._answer(await super().commit(change, token))
+
+    async def command(self, change: Change) -> int:
+        self._check_reachable()
+        return self._answer(await super().command(change))
+
+    async def applied(self, change_id: str) -> Applied | None:
+        self._check_reachable()
+        return await super().applied(change_id)
+
+    async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
+        self._check_reachable()
+        if self.hung:
+            await asyncio.sleep(3600)
+        return await super().events(service=service, after=after, limit=limit)
+
+    def write(self, entry: Entry) -> None:
+        """Write a line into the ledger, whether anyone can reach the store or not."""
+        self._apply(Change(uuid.uuid4().hex, "written by a test", Act.RECORD, entry), None)
+
+    def _check_reachable(self) -> None:
+        if self.away:
+            raise StoreLost("the disk is full")
+
+    def _answer(self, revision: int) -> int:
+        if self.mute:
+            raise StoreLost("no answer")
+        return revision
