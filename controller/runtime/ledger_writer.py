@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from controller.core.model.change import Change
 from controller.core.model.freeze import Act, Freeze, describe_standing, standing_over
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
@@ -29,13 +30,13 @@ class Diary:
         self._store = store
         self._token = token
         self._waiting: deque[Change] = deque(maxlen=MOST_WAITING)
-        self._holding: set[tuple[str, str]] = set()
+        self._holding: set[tuple[str, LedgerKind]] = set()
 
     def note(self, entry: Entry) -> None:
         """Write this line soon."""
         self._waiting.append(_change(entry))
 
-    def tell(self, state: ServiceState, begins: str, ends: str, *, holds: bool | None, why: str) -> None:
+    def tell(self, state: ServiceState, begins: LedgerKind, ends: LedgerKind, *, holds: bool | None, why: str) -> None:
         """Note that a condition of a service begins (a line of kind `begins`, and why) or ends (kind `ends`); None if
         nothing new is known of it."""
         if holds is None or holds == ((state.name, begins) in self._holding):
@@ -69,7 +70,7 @@ def expiry(freeze: Freeze, standing: Iterable[Freeze]) -> Change:
     """The end of a freeze whose time is over, and of no other."""
     others = standing_over((f for f in standing if f != freeze), [freeze.scope])
     why = f"its ttl is over: {freeze.reason}{describe_standing(others)}"
-    return _change(Entry(kind="freeze_expired", service=freeze.scope, who=WHO, why=why), freeze)
+    return _change(Entry(kind=LedgerKind.FREEZE_EXPIRED, service=freeze.scope, who=WHO, why=why), freeze)
 
 
 def _change(entry: Entry, *lift: Freeze) -> Change:

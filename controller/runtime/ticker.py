@@ -22,6 +22,7 @@ from controller.core.judge.stable_watch import Watch, look
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.freeze import Act, Freeze
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase
 from controller.core.model.state import ServiceState
 from controller.core.model.store_errors import Conflict, Frozen, NotWritten, StoreLost
@@ -173,18 +174,20 @@ class Lookout:
         blind = "; ".join(reason.text for reason in verdict.reasons) if verdict.blind else "reports arrive again"
         # A new rollout is not blind in its first seconds, report or not: what is over is over when something is seen.
         seen = window.stable is not None or window.canary is not None
-        self._diary.tell(state, "blind", "sight_back", holds=verdict.blind or (False if seen else None), why=blind)
+        self._diary.tell(
+            state, LedgerKind.BLIND, LedgerKind.SIGHT_BACK, holds=verdict.blind or (False if seen else None), why=blind
+        )
         unread = lost(after.custom, after.evidence)
         why = unread.text if unread else "every custom metric is read again"
         missed = unread is not None or (False if all_read(after.custom) else None)
-        self._diary.tell(state, "metric_lost", "metric_back", holds=missed, why=why)
+        self._diary.tell(state, LedgerKind.METRIC_LOST, LedgerKind.METRIC_BACK, holds=missed, why=why)
         try:
-            if not decision.holds:
+            if not decision.waits:
                 await self._commit(state, after, verdict, decision)
             else:
                 self._keeper.keep_now_and_then(state.name, after)
         finally:
-            self._recorder.note(state, after, window, decided=not decision.holds)
+            self._recorder.note(state, after, window, decided=not decision.waits)
         self._meter.ticked(self._clock.monotonic() - started)
 
     def _window(self, state: ServiceState, now: float) -> Window:
@@ -237,7 +240,7 @@ class Lookout:
         log.info(
             "decided",
             service=state.name,
-            decision=decision.kind.value,
+            decision=decision.kind,
             reason=decision.reason,
             weights=decision.state.weights,
             revision=revision,
@@ -264,8 +267,10 @@ class Lookout:
         void = bool(fallback and fallback.version and self.no_healthy_upstream(state.name, fallback.version))
         decision = decide_fallback(state, verdict, blocked, self._clock.wall(), void=void)
         unwell = verdict.outcome is Outcome.HARM
-        self._diary.tell(state, "stable_unhealthy", "stable_healthy", holds=unwell, why=decision.reason)
-        if not decision.holds:
+        self._diary.tell(
+            state, LedgerKind.STABLE_UNHEALTHY, LedgerKind.STABLE_HEALTHY, holds=unwell, why=decision.reason
+        )
+        if not decision.waits:
             await self._store_decision(state, verdict, decision)
 
 
