@@ -45,7 +45,7 @@ policy:
 """
 
 
-class World:
+class LoopHarness:
     """One running loop. A tick is half a second of traffic, reported, and one look at it."""
 
     def __init__(self, store: MemoryStore, clock: FakeClock) -> None:
@@ -116,29 +116,32 @@ class World:
             await self.tick(**traffic)  # type: ignore[arg-type]
 
 
-async def reach(world: World, phase: Phase, *, within: int = 400, **traffic: float) -> int:
-    """Tick until the rollout is in that phase; how many ticks it took."""
+async def tick_until(
+    harness: LoopHarness, phase: Phase, *, within: int = 400, pause: float = 0.0, **traffic: float
+) -> int:
+    """Tick until the rollout is in that phase; how many ticks it took. `pause` is in seconds of the event loop."""
     for count in range(within):
-        if (await world.rollout()).phase is phase:
+        if (await harness.rollout()).phase is phase:
             return count
-        await world.tick(**traffic)  # type: ignore[arg-type]
-    raise AssertionError(f"not {phase} after {within} ticks: {await world.rollout()}")
+        await harness.tick(**traffic)  # type: ignore[arg-type]
+        await asyncio.sleep(pause)
+    raise AssertionError(f"not {phase} after {within} ticks: {await harness.rollout()}")
 
 
 @contextlib.asynccontextmanager
-async def running(
+async def running_loop(
     store: MemoryStore | None = None,
     clock: FakeClock | None = None,
     gates: Gates | None = None,
     metrics: Collection[str] = (),
-) -> AsyncIterator[World]:
+) -> AsyncIterator[LoopHarness]:
     """A controller's loop over this store, or a new one; at the end it is cut off as by kill -9: nothing is saved.
 
     Whoever gives a store gives its clock too. `metrics` are those that the settings have.
     """
     clock = clock or FakeClock()
     store = store or MemoryStore(clock=clock)
-    world = World(store, clock)
+    harness = LoopHarness(store, clock)
     term = await store.campaign(uuid.uuid4().hex)
     view = await store.load()
     keeper, diary = Keeper(store, clock), Diary(store, term.token)
@@ -146,22 +149,25 @@ async def running(
         store=store,
         keeper=keeper,
         diary=diary,
-        recorder=world.recorder,
-        book=world.book,
-        fleet=world.fleet,
+        recorder=harness.recorder,
+        book=harness.book,
+        fleet=harness.fleet,
         gates=gates or NoHooks(),
-        custom=world,
+        custom=harness,
         clock=clock,
-        meter=world.figures,
+        meter=harness.figures,
         sync_share=1.0,
         token=term.token,
     )
-    world.loop = Loop(lookout, store=store, keeper=keeper, diary=diary, clock=clock, meter=world.figures, view=view)
-    world.operations = Operations(store, clock, metrics=metrics, sight=world.loop)
-    world.published.append(view)
-    tasks = [asyncio.create_task(world.loop.follow(world.published.append)), asyncio.create_task(world.loop.run())]
+    harness.loop = Loop(lookout, store=store, keeper=keeper, diary=diary, clock=clock, meter=harness.figures, view=view)
+    harness.operations = Operations(store, clock, metrics=metrics, sight=harness.loop)
+    harness.published.append(view)
+    tasks = [
+        asyncio.create_task(harness.loop.follow(harness.published.append)),
+        asyncio.create_task(harness.loop.run()),
+    ]
     try:
-        yield world
+        yield harness
     finally:
         for task in tasks:
             task.cancel()
@@ -169,15 +175,15 @@ async def running(
 
 
 @contextlib.asynccontextmanager
-async def rolling(
+async def running_rollout(
     store: MemoryStore | None = None,
     clock: FakeClock | None = None,
     *,
     metrics: Collection[str] = (),
     extra: str = "",
-) -> AsyncIterator[World]:
+) -> AsyncIterator[LoopHarness]:
     """A running loop with a service whose rollout of v2 has just started; `extra` goes into its policy."""
-    async with running(store, clock, metrics=metrics) as world:
-        await world.apply(extra=extra)
-        await world.act(Verb.START, canary="v2")
-        yield world
+    async with running_loop(store, clock, metrics=metrics) as harness:
+        await harness.apply(extra=extra)
+        await harness.act(Verb.START, canary="v2")
+        yield harness
