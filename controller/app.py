@@ -1,4 +1,8 @@
-"""The composition root: the only module that knows every adapter. Builds them, starts them, ends them in order."""
+"""The composition root: the only module that knows every adapter. Builds them, starts them, ends them in order.
+
+A controller does two things. What every replica does runs from start to end: follow the store, serve proxies and
+operators, take in telemetry. What the one who decides does runs inside a term (`_decide`).
+"""
 
 import asyncio
 import contextlib
@@ -27,20 +31,23 @@ from controller.notify.cloud_events import Program
 from controller.notify.follow import Notifications
 from controller.notify.people import People
 from controller.ports.audience import Audience
+from controller.ports.store import Backend, Term
 from controller.process.clock import SystemClock
 from controller.process.fault_points import arm, reach, read_faults
 from controller.process.gc_tuning import spare_collection
 from controller.process.http_client import open_session
 from controller.process.logs import configure_logs
 from controller.process.servers import COMMON_OPTIONS, Unstartable, server_open, site_open
-from controller.runtime.cycle import Loop
-from controller.runtime.ledger_writer import WHO, Diary
-from controller.runtime.operations import Operations
-from controller.runtime.proxy_events import News
+from controller.runtime.adapters import Adapters
+from controller.runtime.decider import Decider
+from controller.runtime.leadership import lead
+from controller.runtime.ledger_writer import WHO
+from controller.runtime.operations import Allowed, Operations
+from controller.runtime.proxy_events import ProxyEvents
 from controller.runtime.recorder import Recorder
-from controller.runtime.session_saver import Keeper
-from controller.runtime.store_probe import feel_the_store
-from controller.runtime.ticker import Lookout
+from controller.runtime.replica import Replica
+from controller.runtime.store_probe import probe_store
+from controller.runtime.store_watch import watch_store
 from controller.settings import Settings
 from controller.store.sqlite import SqliteStore
 from controller.telemetry.envoy_metrics import EnvoyMetrics
@@ -58,116 +65,159 @@ for configuration have a limit of their own, far below."""
 class Controller:
     """Everything of one running controller, wired."""
 
-    def __init__(self, settings: Settings, store: SqliteStore, clock: SystemClock) -> None:
+    def __init__(self, settings: Settings, store: Backend, clock: SystemClock) -> None:
         self._settings = settings
         self._store = store
         self._clock = clock
         self._metrics = Metrics()
-        self._news = News(self._metrics)
         self._book = Book()
+        self._replica = Replica(self._book, clock)
         self._load_reports = LoadReports(
-            self._book, clock, interval=settings.report_interval, on_news=self._news.notice
+            self._book, clock, interval=settings.report_interval, on_news=self._replica.wake
         )
         self._xds = XdsServer(
             clock=clock,
             shared=store.shared,
             limits=settings.xds_limits,
             identifier=f"haldane/{__version__} {socket.gethostname()} {os.getpid()}",
-            observer=self._news,
+            observer=ProxyEvents(self._metrics, self._replica),
         )
         self._recorder = Recorder(store, clock)
+        self._operations = self._make_operations()
         self._unready: str | None = "starting"
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Take over the store, open the doors, run until `stop`, drain, save. Raises `Unstartable`."""
-        # Hooks that gate, those who are told, and metrics have sessions of their own: none uses up another's share.
-        async with open_session() as asking, open_session() as telling, open_session() as reading:
-            term = await self._store.campaign(WHO)
-            view = await self._store.load()
-            reach("start:before")
-            gates, custom = self._hook_gates(asking), self._prometheus(reading)
-            loop = self._news.loop = self._loop(view, term.token, gates, custom)
-            operations = self._operations(loop)
-            audiences = _audiences(self._settings, telling, self._clock, loop)
-            # The xDS port opens only once a complete snapshot stands: a proxy must never see half a world.
-            self._publish(view)
-            with contextlib.closing(gates):
-                async with self._doors_open(loop, operations):
-                    self._unready = None
-                    self._say_where()
-                    await self._run_until(stop, loop, operations, custom, audiences)
-                    self._unready = "draining"
-                    await self._xds.drain()
-            await loop.save()
-            await self._recorder.save()
+        """Serve what the store holds, decide while there is a term for it, until `stop`; drain. Raises `Unstartable`.
 
-    def _hook_gates(self, asking: ClientSession) -> HookGates:
-        return HookGates(
-            self._settings.hooks,
-            session=asking,
+        The xDS port opens only once a complete snapshot stands: a proxy must never see half of a configuration.
+        """
+        view = await self._store.load()
+        reach("start:before")
+        self._publish(view)
+        self._replica.observe(view)
+        async with self._ports_open():
+            self._unready = None
+            self._log_addresses()
+            await self._run_until(stop)
+
+    async def _run_until(self, stop: asyncio.Event) -> None:
+        """Run everything until `stop`, then end every xDS stream while the decider saves."""
+        work = (
+            lead(self._store, WHO, self._decide),
+            watch_store(self._store, self._replica, self._publish, self._metrics),
+            self._operations.run(),
+            probe_store(self._store, self._metrics),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(each) for each in work]
+            await stop.wait()
+            log.info("draining")
+            reach("drain:before")
+            self._unready = "draining"
+            for task in running:
+                task.cancel()
+            await self._xds.drain()
+
+    async def _decide(self, term: Term) -> None:
+        """Do what only the one who decides does, until cancelled; save for the next one, unless the term was lost."""
+        # Hooks, notifications and metrics have sessions of their own: none uses up another's connections.
+        async with open_session() as hook_session, open_session() as notify_session, open_session() as metric_session:
+            custom = self._prometheus(metric_session)
+            recipients = self._recipients(notify_session)
+            with contextlib.closing(self._hooks(hook_session)) as hooks:
+                decider = self._decider(term, hooks, custom)
+                notifications = Notifications(
+                    store=self._store,
+                    cursors=self._store,
+                    observatory=self._replica,
+                    clock=self._clock,
+                    meter=self._metrics,
+                )
+                work = (decider.run(), custom.run(self._replica.view), notifications.run(recipients))
+                try:
+                    with self._replica.deciding(decider):
+                        async with asyncio.TaskGroup() as tasks:
+                            for each in work:
+                                tasks.create_task(each)
+                finally:
+                    if not term.over:
+                        await decider.save()
+                    self._recorder.forget_all()
+
+    def _decider(self, term: Term, hooks: HookGates, custom: Prometheus) -> Decider:
+        adapters = Adapters(
+            store=self._store,
             clock=self._clock,
+            book=self._book,
+            fleet=self._xds,
+            hooks=hooks,
+            custom=custom,
             meter=self._metrics,
-            on_news=self._news.notice,
+        )
+        return Decider(
+            adapters,
+            self._recorder,
+            token=term.token,
+            view=self._replica.view,
+            on_cycle=self._replica.announce,
+            sync_share=self._settings.sync_share,
         )
 
-    def _prometheus(self, reading: ClientSession) -> Prometheus:
+    def _hooks(self, session: ClientSession) -> HookGates:
+        return HookGates(
+            self._settings.hooks,
+            session=session,
+            clock=self._clock,
+            meter=self._metrics,
+            on_news=self._replica.wake,
+        )
+
+    def _prometheus(self, session: ClientSession) -> Prometheus:
         return Prometheus(
             self._settings.prometheus,
             self._settings.metrics,
-            session=reading,
+            session=session,
             clock=self._clock,
             interval=self._settings.prometheus_interval,
             timeout=self._settings.prometheus_timeout,
-            on_news=self._news.notice,
+            on_news=self._replica.wake,
         )
 
-    def _loop(self, view: View, token: int, gates: HookGates, custom: Prometheus) -> Loop:
-        store, clock, meter = self._store, self._clock, self._metrics
-        keeper, diary = Keeper(store, clock), Diary(store, token)
-        lookout = Lookout(
-            store=store,
-            keeper=keeper,
-            diary=diary,
-            recorder=self._recorder,
-            book=self._book,
-            fleet=self._xds,
-            gates=gates,
-            custom=custom,
-            clock=clock,
-            meter=meter,
-            sync_share=self._settings.sync_share,
-            token=token,
-        )
-        return Loop(lookout, store=store, keeper=keeper, diary=diary, clock=clock, meter=meter, view=view)
+    def _recipients(self, session: ClientSession) -> list[Audience]:
+        """Everyone whom the settings want notified."""
+        clock, view = self._clock, self._replica.view
+        recipients: list[Audience] = []
+        for name, target in self._settings.notify.items():
+            full = f"notify.{name}"
+            people = target.url is None
+            recipients.append(
+                People(full, target) if people else Program(full, target, session, clock, view().store_id)
+            )
+        for name, hook in self._settings.hooks.items():
+            recipients.append(Listener(name, hook, session=session, clock=clock, view=view))
+        return recipients
 
-    def _operations(self, loop: Loop) -> Operations:
-        return Operations(
-            self._store,
-            self._clock,
-            self._settings.hooks,
-            self._settings.metrics,
-            obeyed=self._metrics.obeyed,
-            sight=loop,
-            most_services=self._settings.max_services,
-            most_freezes=self._settings.max_freezes,
-        )
+    def _make_operations(self) -> Operations:
+        settings = self._settings
+        allowed = Allowed(settings.hooks, settings.metrics, settings.max_services, settings.max_freezes)
+        return Operations(self._store, self._clock, allowed, obeyed=self._metrics.obeyed, observatory=self._replica)
 
     def _publish(self, view: View) -> None:
-        """Serve this view, and listen to the versions that it names."""
+        """Serve this view, and set the pace of load reports by the rollouts in it."""
         reach("push:before")
         self._xds.publish(view)
         reach("push:after")
         self._load_reports.follow(view)
 
     @contextlib.asynccontextmanager
-    async def _doors_open(self, loop: Loop, operations: Operations) -> AsyncIterator[None]:
-        """The doors of operators open before that of the proxies, and close after it."""
-        async with self._http_door(loop, operations), self._admin_door(loop, operations), self._xds_door():
+    async def _ports_open(self) -> AsyncIterator[None]:
+        """The ports of operators open before that of the proxies, and close after it."""
+        async with self._http_open(), self._admin_open(), self._xds_open():
             spare_collection()
             yield
 
     @contextlib.asynccontextmanager
-    async def _xds_door(self) -> AsyncIterator[None]:
+    async def _xds_open(self) -> AsyncIterator[None]:
         stats = EnvoyMetrics(self._book, self._clock)
         server = make_grpc_server(self._settings.xds_limits, MOST_REPORTED)
         server.add_generic_rpc_handlers((*self._xds.handlers(), *self._load_reports.handlers(), *stats.handlers()))
@@ -175,9 +225,9 @@ class Controller:
             yield
 
     @contextlib.asynccontextmanager
-    async def _admin_door(self, loop: Loop, operations: Operations) -> AsyncIterator[None]:
+    async def _admin_open(self) -> AsyncIterator[None]:
         server = grpc.aio.server(options=[*ADMIN_OPTIONS, *COMMON_OPTIONS])
-        watches = add_admin(server, operations, loop, self._xds, self._recorder)
+        watches = add_admin(server, self._operations, self._replica, self._xds, self._recorder)
         server.add_generic_rpc_handlers(self._xds.csds_handlers())
         where = self._settings.admin_listen
         async with server_open(server, where, "HALDANE_ADMIN_LISTEN", SERVICE_NAMES, self._settings.drain):
@@ -187,43 +237,20 @@ class Controller:
                 watches.drain()
 
     @contextlib.asynccontextmanager
-    async def _http_door(self, loop: Loop, operations: Operations) -> AsyncIterator[None]:
-        self._metrics.expose(loop, self._xds, self._book)
+    async def _http_open(self) -> AsyncIterator[None]:
+        self._metrics.expose(self._replica, self._xds, self._book)
         site = make_http(
-            operations,
-            loop,
+            self._operations,
+            self._replica,
             self._xds,
             ready=lambda: self._unready,
             registry=self._metrics.registry,
-            pages=console_routes(operations, loop, self._xds, ready=lambda: self._unready),
+            pages=console_routes(self._operations, self._replica, self._xds, ready=lambda: self._unready),
         )
         async with site_open(site, self._settings.http_listen, "HALDANE_HTTP_LISTEN", self._settings.drain):
             yield
 
-    async def _run_until(
-        self, stop: asyncio.Event, loop: Loop, operations: Operations, custom: Prometheus, audiences: list[Audience]
-    ) -> None:
-        notifications = Notifications(
-            store=self._store, cursors=self._store, observatory=loop, clock=self._clock, meter=self._metrics
-        )
-        work = (
-            loop.follow(self._publish),
-            loop.run(),
-            operations.run(),
-            feel_the_store(self._store, self._metrics),
-            self._recorder.run(),
-            custom.run(loop.view),
-            notifications.run(audiences),
-        )
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(each) for each in work]
-            await stop.wait()
-            log.info("draining")
-            reach("drain:before")
-            for task in running:
-                task.cancel()
-
-    def _say_where(self) -> None:
+    def _log_addresses(self) -> None:
         log.info(
             "serving",
             xds=self._settings.xds_listen,
@@ -233,20 +260,7 @@ class Controller:
         )
 
 
-def _audiences(settings: Settings, session: ClientSession, clock: SystemClock, loop: Loop) -> list[Audience]:
-    """Everybody whom the settings want told."""
-    store_id = loop.view().store_id
-    audiences: list[Audience] = []
-    for name, target in settings.notify.items():
-        full = f"notify.{name}"
-        people = target.url is None
-        audiences.append(People(full, target) if people else Program(full, target, session, clock, store_id))
-    for name, hook in settings.hooks.items():
-        audiences.append(Listener(name, hook, session=session, clock=clock, view=loop.view))
-    return audiences
-
-
-def open_store(settings: Settings, clock: SystemClock) -> SqliteStore:
+def open_store(settings: Settings, clock: SystemClock) -> Backend:
     """The store that the settings name. Raises `Unstartable`."""
     kind, _, where = settings.store.partition(":")
     if kind != "sqlite" or not where:

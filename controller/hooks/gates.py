@@ -14,9 +14,8 @@ import aiohttp
 import structlog
 
 from controller.core.base.units import TOTAL_WEIGHT, format_duration
-from controller.core.control.decision import Decision
+from controller.core.control.decision import Decision, Kind
 from controller.core.judge.verdict import Reason, Verdict
-from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import JUDGED, Rollout
 from controller.core.model.state import ServiceState
 from controller.hooks.body import CONTENT_TYPE, question
@@ -61,7 +60,7 @@ class Asked:
 
 
 class HookGates:
-    """`ports.Gates` over the hooks of the settings."""
+    """`ports.Hooks` over the hooks of the settings."""
 
     def __init__(
         self,
@@ -85,8 +84,8 @@ class HookGates:
             asked.cancel()
         self._asked.clear()
 
-    def hold(self, state: ServiceState, decision: Decision, verdict: Verdict) -> str:
-        """Why a decision that moves traffic forward must wait, in words; empty if every hook lets it pass."""
+    def blocking(self, state: ServiceState, decision: Decision, verdict: Verdict) -> str:
+        """Why hooks block a decision that moves traffic forward, in words; empty if every hook lets it pass."""
         rollout = state.rollout
         if rollout is None or not decision.forward:
             return ""
@@ -100,8 +99,8 @@ class HookGates:
                 return "; ".join(waiting)
         return ""
 
-    def rollback(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:
-        """Why a hook wants the running rollout taken back; None if none does. `verdict` is the newest one."""
+    def rollback_reason(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:
+        """Why a hook wants the running rollout rolled back; None if none does. `verdict` is the newest one."""
         rollout = state.rollout
         if rollout is None or rollout.phase not in JUDGED:
             return None
@@ -182,6 +181,6 @@ def _asked_for(rollout: Rollout, decision: Decision) -> tuple[HookType, ...]:
     """What must be asked before that decision, in this order."""
     if not rollout.weight:
         return (HookType.CONFIRM_ROLLOUT, HookType.PRE_ROLLOUT)
-    if decision.kind is LedgerKind.PROMOTION_STARTED or rollout.next_weight == TOTAL_WEIGHT:
+    if decision.kind is Kind.PROMOTING or rollout.next_weight == TOTAL_WEIGHT:
         return (HookType.ROLLOUT, HookType.CONFIRM_PROMOTION)
     return (HookType.ROLLOUT, HookType.CONFIRM_TRAFFIC_INCREASE)

@@ -15,15 +15,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from controller.core.base.value import NAME
-from controller.core.control.decision import Decision
+from controller.core.control.decision import Decision, Kind
 from controller.core.judge.channels import ALTERNATIVES_OF
 from controller.core.judge.verdict import Verdict
 from controller.core.model.freeze import ALL
-from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase
 from controller.core.model.state import ServiceState
 from controller.core.routing.routing import fleets
-from controller.ports.fleet import ConfigState, Fleet
+from controller.ports.fleet import Fleet
 from controller.ports.observatory import Observatory
 
 CONVERGENCE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -34,7 +33,7 @@ OPERATOR = "operator"
 REASONS = (*ALTERNATIVES_OF, "no_arrivals", "blind", "insufficient", "custom", "hook", OPERATOR)
 """Why there are rollbacks. Shown at zero once a service has had a rollout, so that the first one counts as a rise."""
 TYPES = ("Listener", "RouteConfiguration", "Cluster", "ClusterLoadAssignment")
-STATES = tuple(ConfigState)
+STATES = ("SYNCED", "STALE", "NOT_SENT", "ERROR")
 
 MOST_FLEETS = 100
 OTHER_FLEET = "other"
@@ -85,14 +84,14 @@ class Metrics:
 
     def decided(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
         """A decision was committed."""
-        if decision.kind is LedgerKind.ROLLBACK:
+        if decision.kind is Kind.ROLLBACK:
             self.rollbacks[state.name, verdict.cause] += 1
-        elif decision.kind is LedgerKind.ROLLBACK_SUPPRESSED:
+        elif decision.kind is Kind.SUPPRESSED:
             self.suppressed[state.name] += 1
 
     def obeyed(self, service: str, decision: Decision) -> None:
         """What a person asked for was committed."""
-        if decision.kind is LedgerKind.ROLLBACK:
+        if decision.kind is Kind.ROLLBACK:
             self.rollbacks[service, OPERATOR] += 1
 
     def ticked(self, seconds: float) -> None:

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 MAX_SESSION = 1_048_576
-"""Characters of a session that are kept; a longer one is dropped, and its evidence begins anew after a restart."""
+"""Characters of a session that are kept; a longer one is dropped, and a restart collects its evidence again."""
 MAX_RECORDING = 1_048_576
 """Bytes of a recording that are kept; a larger one is dropped."""
 KEPT_RECORDINGS = 100
@@ -11,20 +11,26 @@ KEPT_RECORDINGS = 100
 
 
 class Archive(Protocol):
-    """Keeps what may be lost without harm: sessions under judgement, and recordings. Bounded."""
+    """Keeps what may be lost without harm: sessions under judgement, and recordings. Bounded.
+
+    A session or recording that cannot be saved is dropped and logged: saving need not raise `StoreLost`, but may.
+    """
 
     async def save_session(self, service: str, rollout_id: str, session: str) -> None:
-        """Keep the newest session of a service's rollout (JSON)."""
+        """Keep the newest session of a service's rollout (JSON). `StoreLost`: perhaps saved."""
         ...
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:
-        """The session saved last for that rollout, if any."""
+        """The session saved last for that rollout, if any. `StoreLost` if the store cannot be read."""
         ...
 
     async def save_recording(self, rollout_id: str, recording: bytes) -> None:
-        """Keep the newest recording of a rollout. Of rollouts beyond a bound the oldest are forgotten."""
+        """Keep the newest recording of a rollout; beyond `KEPT_RECORDINGS` the oldest is dropped.
+
+        `StoreLost`: perhaps saved.
+        """
         ...
 
     async def load_recording(self, rollout_id: str) -> bytes | None:
-        """The recording saved last for that rollout, if it is still kept."""
+        """The recording saved last for that rollout, if it is still kept. `StoreLost` if the store cannot be read."""
         ...

@@ -7,13 +7,13 @@ from controller.core.judge.verdict import Reason, Verdict
 from controller.core.model.state import ServiceState
 
 
-class Gates(Protocol):
-    """The hooks that services' policies name. Neither method ever waits: the newest answer is what counts."""
+class Hooks(Protocol):
+    """The hooks that services' policies name. No method waits or raises: the newest answer counts."""
 
-    def hold(self, state: ServiceState, decision: Decision, verdict: Verdict) -> str:
-        """Why a decision that moves traffic forward must wait, in words; empty if every hook lets it pass."""
+    def blocking(self, state: ServiceState, decision: Decision, verdict: Verdict) -> str:
+        """Why hooks block a decision that moves traffic forward, in words; empty if every hook lets it pass."""
         ...
 
-    def rollback(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:
-        """Why a hook wants the running rollout taken back; None if none does. `verdict` is the newest one."""
+    def rollback_reason(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:
+        """Why a hook wants the running rollout rolled back; None if none does. `verdict` is the newest one."""
         ...

@@ -11,17 +11,21 @@ from controller.core.traffic.reports import Traffic
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What is known of a service beside what is stored: the newest verdict, what is made of it, the traffic."""
+    """What is known of a service beside what is stored: the newest verdict, the decision on it, the traffic.
+
+    Verdicts are known only to the replica that decides; traffic is what the proxies report to this replica.
+    """
 
     verdict: Verdict | None = None
     decision: str = ""
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     """By version."""
     updated_at: float = 0.0
+    """Unix seconds."""
     stable: Verdict | None = None
-    """The watch's word on stable, from when no rollout was running last."""
+    """The verdict on stable, from when no rollout was running last."""
     evidence: Mapping[str, float] = field(default_factory=dict)
-    """By channel of harm, at the last look at a rollout."""
+    """By channel of harm, at the last tick of a rollout."""
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -32,16 +36,20 @@ class Live:
 
 
 class Observatory(Protocol):
-    """What can be looked at now. The loop is one."""
+    """What can be seen in this replica now, whether or not it decides. Nothing here raises."""
 
     def view(self) -> View:
-        """The newest view."""
+        """The view that is being served."""
         ...
 
     def live(self, service: str) -> Live:
-        """The newest look at a service."""
+        """What is known of a service; empty for one that is not in the view."""
+        ...
+
+    def no_healthy_upstream(self, service: str, version: str) -> bool:
+        """Whether this version is known to have no healthy endpoint."""
         ...
 
     async def next(self, seen: int) -> int:
-        """Wait until there is news later than `seen` (0 at first); the number to wait with next time."""
+        """Wait until there is news later than `seen` (0 at first), a second at most; the number for the next call."""
         ...

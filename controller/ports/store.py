@@ -1,56 +1,118 @@
-"""The one place where decisions become true."""
+"""The store: the one place where decisions become true, and the right to decide.
 
+Every method may raise one of the errors of `core.model.store_errors`. What each means for a write:
+
+| raised | the change |
+|---|---|
+| `Conflict`, `Frozen`, `ReusedId` | was refused: surely not applied |
+| `NotWritten` | surely not applied: the same change may be sent again |
+| `StoreLost` (any other) | perhaps applied: `applied(change.id)` tells, and a retry with the same id is safe |
+"""
+
+import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Protocol
 
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.view import View
+from controller.ports.archive import Archive
+from controller.ports.cursors import Cursors
 
 
-@dataclass(frozen=True, slots=True)
 class Term:
-    """The right to decide. `token` rises with every term, so a late write of an older one is refused."""
+    """The right to decide, until it ends. The store that granted it also ends it.
 
-    token: int
+    `token` rises with every term of a store, so a late write of an earlier term is refused.
+    """
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+        self._over = asyncio.Event()
+
+    @property
+    def over(self) -> bool:
+        """Whether the term has ended."""
+        return self._over.is_set()
+
+    def end(self) -> None:
+        """Called by the store: somebody else may decide from now on."""
+        self._over.set()
+
+    async def ended(self) -> None:
+        """Wait until the term has ended. Raises nothing."""
+        await self._over.wait()
 
 
 class Store(Protocol):
-    """The one place where decisions become true. The same promises by every backend, tested by one suite."""
+    """The one place where decisions become true. Every backend keeps the same promises, tested by one suite."""
 
     shared: bool
     """Whether several controllers may have it open at once, so that one may be ahead of the others."""
 
     async def load(self) -> View:
-        """Everything at one revision."""
+        """Everything at one revision. `StoreLost` if the store cannot be read."""
         ...
 
     def newest(self) -> View:
-        """The newest view that is known, at once: nothing is asked, so while the store is away it may be old."""
+        """The newest view that is known here, at once: it may be old while the store is away. Raises nothing."""
         ...
 
     def watch(self, after: int) -> AsyncIterator[View]:
-        """The newest whole view each time there is one newer than `after`; may skip, never goes back."""
+        """The newest whole view each time there is one newer than `after`; may skip, never goes back.
+
+        `StoreLost` ends the iterator: call `watch` again with the last revision that was seen.
+        """
         ...
 
     async def commit(self, change: Change, token: int) -> int:
-        """Apply automation's change: the revision. In one transaction compares token, expected revision, freezes."""
+        """Apply automation's change: the revision. One transaction compares token, expected revision and freezes.
+
+        `Conflict` (also if the token's term is over), `Frozen`, `ReusedId`, `NotWritten`: surely not applied.
+        `StoreLost`: perhaps applied.
+        """
         ...
 
     async def command(self, change: Change) -> int:
-        """Apply an operator's change, on any replica: the revision. Compares expected revision and freezes."""
+        """Apply an operator's change, on any replica: the revision. Compares expected revision and freezes.
+
+        `Conflict`, `Frozen`, `ReusedId`, `NotWritten`: surely not applied. `StoreLost`: perhaps applied.
+        """
         ...
 
     async def campaign(self, who: str) -> Term:
-        """Become the one who decides; returns when that is so."""
+        """Wait until this replica may decide: its term. Called again after each term, it is a stream of terms.
+
+        `StoreLost` if the store is away: perhaps a term has begun, whose token nobody has.
+        """
+        ...
+
+    async def resign(self, term: Term) -> None:
+        """Give a term up, so that another replica need not wait for it to run out. Does nothing if it is over.
+
+        Raises nothing: a term that cannot be given up runs out.
+        """
         ...
 
     async def applied(self, change_id: str) -> Applied | None:
-        """The change with that id, if it was applied: what makes a retry safe, and settles a `StoreLost`."""
+        """The change with that id, if it was applied: makes a retry safe, and resolves a `StoreLost`.
+
+        `StoreLost` if the store cannot be read.
+        """
         ...
 
     async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
-        """Ledger lines with sequence > `after`, oldest first, of one service or ("") of all."""
+        """Ledger lines with sequence > `after`, oldest first, of one service or ("") of all.
+
+        `StoreLost` if the store cannot be read.
+        """
+        ...
+
+
+class Backend(Store, Archive, Cursors, Protocol):
+    """What a store backend gives: the store, and beside it what may be lost without harm."""
+
+    async def close(self) -> None:
+        """Give everything back. Every watch ends with `StoreLost`, and so does every later call."""
         ...

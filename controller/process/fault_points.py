@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 POINTS: Mapping[str, str] = MappingProxyType(
     {
-        "start:before": "the term is begun and the state read; no door is open",
+        "start:before": "the state is read; no port is open",
         "commit:before": "a change is decided; nothing of it is written",
         "commit:inside": "all of a change is written, in a transaction that is not committed",
         "commit:after": "a change is durable; nobody has been told, nothing is served yet",

@@ -5,8 +5,8 @@ The doors (gRPC, HTTP) translate to these and back; nothing here knows how it wa
 
 import uuid
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from controller.core.base.errors import Code, Refusal, Violation, invalid
 from controller.core.base.units import counted
@@ -18,7 +18,6 @@ from controller.core.control.request_rules import check_id, checked_reason, free
 from controller.core.judge.verdict import Verdict
 from controller.core.model.change import Change
 from controller.core.model.freeze import ALL, Act, Freeze, Mode, crowded, describe_standing, standing_over
-from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.service import Service
 from controller.core.model.state import ServiceState
@@ -26,25 +25,26 @@ from controller.core.model.store_errors import Conflict, Frozen, NotWritten, Reu
 from controller.core.model.view import View
 from controller.core.servicefile.service_file import read_service
 from controller.ports.clock import Clock
-from controller.ports.observatory import Live
+from controller.ports.observatory import Observatory
 from controller.ports.store import Store
 from controller.process.fault_points import reach
-from controller.runtime.outcome_counter import Tally
+from controller.runtime.outcome_counter import OutcomeCounter
 
 RETRIES = 5
 SILENT = "the store does not answer"
 
 
-class Sight(Protocol):
-    """What is seen of the services now. The loop is one."""
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the settings allow: the names of hooks and metrics that policies may use, and how much there may be.
 
-    def live(self, service: str) -> Live:
-        """The newest look at a service."""
-        ...
+    Two requests at the same moment can exceed a maximum by one.
+    """
 
-    def no_healthy_upstream(self, service: str, version: str) -> bool:
-        """Whether this version is known to have no healthy endpoint."""
-        ...
+    hooks: Collection[str] = ()
+    metrics: Collection[str] = ()
+    max_services: int = 1000
+    max_freezes: int = 1000
 
 
 class Lifted(NamedTuple):
@@ -58,35 +58,27 @@ class Lifted(NamedTuple):
 class Operations:
     """The operator's acts. Every method raises `Refusal`; what it returns is durable.
 
-    `hooks` and `metrics` are the names of those that the controller's settings have, which policies may use. There are
-    `most_services` and `most_freezes` at most; two that come at the same moment can be one more. `obeyed`
-    is told once of each service and decision that an operator's command came to, and while `run` runs also if its
-    answer was lost; `sight` is what is seen of the services now, where somebody looks.
+    `obeyed` is called once for each service and decision that an operator's command led to; if its answer was lost,
+    while `run` runs. Without an `observatory`, acts go by the stored state alone.
     """
 
     def __init__(
         self,
         store: Store,
         clock: Clock,
-        hooks: Collection[str] = (),
-        metrics: Collection[str] = (),
+        allowed: Allowed | None = None,
         obeyed: Callable[[str, Decision], None] = lambda _service, _decision: None,
-        sight: Sight | None = None,
-        most_services: int = 1000,
-        most_freezes: int = 1000,
+        observatory: Observatory | None = None,
     ) -> None:
-        self._most_services = most_services
-        self._most_freezes = most_freezes
         self._store = store
         self._clock = clock
-        self._hooks = hooks
-        self._metrics = metrics
-        self._tally = Tally(store, obeyed)
-        self._sight = sight
+        self._allowed = allowed or Allowed()
+        self._outcomes = OutcomeCounter(store, obeyed)
+        self._observatory = observatory
 
     async def run(self) -> None:
-        """Find out what became of the commands whose answers were lost, for ever."""
-        await self._tally.run()
+        """Find out what became of the commands whose answers were lost, until cancelled."""
+        await self._outcomes.run()
 
     async def apply(
         self, text: str, *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
@@ -107,8 +99,8 @@ class Operations:
             return await self._stored(name, done), False
         view = await self.view()
         present = view.services.get(name)
-        if present is None and len(view.services) >= self._most_services:
-            told = f"max_services allows {counted(self._most_services, 'service')}"
+        if present is None and len(view.services) >= self._allowed.max_services:
+            told = f"max_services allows {counted(self._allowed.max_services, 'service')}"
             raise Refusal(Code.TOO_MANY, f"{told}, and no fewer are declared: delete one first")
         state = declare(linted.service, text, present)
         check_together(view, state)
@@ -117,7 +109,7 @@ class Operations:
         if dry_run:
             return state, False
         before = present.weights if present else {}
-        entry = entry_of(LedgerKind.SERVICE_APPLIED, who, why, state.name, before, state.weights)
+        entry = entry_of("service_applied", who, why, state.name, before, state.weights)
         change = Change(
             id=_id(request_id),
             fingerprint=fingerprint,
@@ -142,7 +134,7 @@ class Operations:
             id=_id(request_id),
             fingerprint=fingerprint,
             act=Act.DELETE,
-            entry=entry_of(LedgerKind.SERVICE_DELETED, who, why, service, state.weights, {}),
+            entry=entry_of("service_deleted", who, why, service, state.weights, {}),
             service=service,
             expects=state.revision,
             delete=True,
@@ -208,12 +200,12 @@ class Operations:
             Freeze(scope=scope, mode=mode, reason=why, who=who, since=now, until=until) for scope in sorted(set(scopes))
         )
         fingerprint = fingerprint_of("freeze", *sorted(set(scopes)), why, str(ttl), mode)
-        one = crowded(view.freezes, freezes, self._most_freezes)
+        one = crowded(view.freezes, freezes, self._allowed.max_freezes)
         if one and not await self._done(request_id, fingerprint):
             whose = f"a {one.mode} of {'all services' if one.scope == ALL else one.scope}"
-            told = f"max_freezes allows {counted(self._most_freezes, 'freeze or hold', 'freezes and holds')}"
+            told = f"max_freezes allows {counted(self._allowed.max_freezes, 'freeze or hold', 'freezes and holds')}"
             raise Refusal(Code.TOO_MANY, f"{told}, and no fewer stand, {whose} among them: lift some first")
-        entry = entry_of(LedgerKind.FREEZE_SET, who, why, ",".join(f.scope for f in freezes))
+        entry = entry_of("freeze_set", who, why, ",".join(f.scope for f in freezes))
         entry = entry.model_copy(update={"details": {"mode": mode.value, "until": until}})
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)
         reach("freeze:before")
@@ -246,7 +238,7 @@ class Operations:
             raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
         standing = standing_over((f for f in view.freezes if f not in lifted), scopes)
         scope = ",".join(sorted({f.scope for f in lifted}))
-        entry = entry_of(LedgerKind.FREEZE_LIFTED, who, why + describe_standing(standing), scope)
+        entry = entry_of("freeze_lifted", who, why + describe_standing(standing), scope)
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
         return Lifted(lifted, standing, await self._command(change))
 
@@ -266,14 +258,15 @@ class Operations:
 
     def _seen(self, state: ServiceState) -> tuple[Verdict | None, bool]:
         """The evidence so far on the service's rollout, and whether its stable is known to have no healthy endpoint."""
-        if self._sight is None or state.rollout is None:
+        if self._observatory is None or state.rollout is None:
             return None, False
-        return self._sight.live(state.name).verdict, self._sight.no_healthy_upstream(state.name, state.rollout.stable)
+        void = self._observatory.no_healthy_upstream(state.name, state.rollout.stable)
+        return self._observatory.live(state.name).verdict, void
 
     def _unknown(self, spec: Service) -> list[Violation]:
         """What the policy names that the settings do not have."""
         metrics = [metric.name for metric in spec.policy.metrics]
-        wanted = (("hook", spec.policy.hooks, self._hooks), ("metric", metrics, self._metrics))
+        wanted = (("hook", spec.policy.hooks, self._allowed.hooks), ("metric", metrics, self._allowed.metrics))
         found = []
         for kind, names, there in wanted:
             if unknown := ", ".join(name for name in names if name not in there):
@@ -300,9 +293,9 @@ class Operations:
         try:
             revision = await self._command(change)
         except BaseException:  # also when who asked has gone: what has begun is done
-            self._tally.unsure(change, decision)
+            self._outcomes.unknown(change, decision)
             raise
-        self._tally.done(revision, change, decision)
+        self._outcomes.applied(revision, change, decision)
         return revision
 
     async def _command(self, change: Change) -> int:

@@ -1,4 +1,4 @@
-"""Tells of each operator's decision that came true, once: also of one whose answer was lost."""
+"""Counts each operator's decision that was applied, once: also one whose answer was lost."""
 
 import asyncio
 from collections import deque
@@ -11,38 +11,38 @@ from controller.core.model.store_errors import StoreLost
 from controller.ports.store import Store
 
 EVERY = 1.0
-"""Seconds between two questions about what is unsure."""
+"""Seconds between two questions to the store about changes whose answers were lost."""
 REMEMBERED = 1000
-"""Revisions that were told of last. The same request twice is at most seconds apart."""
+"""Revisions that were counted last. The same request twice is at most seconds apart."""
 
 
-class Tally:
-    """`told` hears of the service and the decision."""
+class OutcomeCounter:
+    """Calls `count` with the service and the decision, once for each revision."""
 
-    def __init__(self, store: Store, told: Callable[[str, Decision], None]) -> None:
+    def __init__(self, store: Store, count: Callable[[str, Decision], None]) -> None:
         self._store = store
-        self._told = told
-        self._unsure: dict[str, tuple[Change, Decision]] = {}
-        self._known: deque[int] = deque(maxlen=REMEMBERED)
+        self._count = count
+        self._unknown: dict[str, tuple[Change, Decision]] = {}
+        self._counted: deque[int] = deque(maxlen=REMEMBERED)
 
-    def done(self, revision: int, change: Change, decision: Decision) -> None:
-        """The decision came true at that revision."""
-        self._unsure.pop(change.id, None)
-        if revision not in self._known:
-            self._known.append(revision)
-            self._told(change.service, decision)
+    def applied(self, revision: int, change: Change, decision: Decision) -> None:
+        """The decision was applied at that revision."""
+        self._unknown.pop(change.id, None)
+        if revision not in self._counted:
+            self._counted.append(revision)
+            self._count(change.service, decision)
 
-    def unsure(self, change: Change, decision: Decision) -> None:
-        """Nobody heard what became of the change: `run` will ask."""
-        self._unsure[change.id] = change, decision
+    def unknown(self, change: Change, decision: Decision) -> None:
+        """The change was perhaps applied: `run` finds out."""
+        self._unknown[change.id] = change, decision
 
     async def run(self) -> None:
-        """Ask the store what became of what is unsure, for ever."""
+        """Ask the store about the changes whose outcome is unknown, until cancelled."""
         while True:
             await asyncio.sleep(EVERY)
-            for change, decision in tuple(self._unsure.values()):
+            for change, decision in tuple(self._unknown.values()):
                 with suppress(StoreLost):
                     applied = await self._store.applied(change.id)
                     if applied and applied.fingerprint == change.fingerprint:
-                        self.done(applied.revision, change, decision)
-                    self._unsure.pop(change.id, None)
+                        self.applied(applied.revision, change, decision)
+                    self._unknown.pop(change.id, None)

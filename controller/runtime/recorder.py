@@ -1,13 +1,13 @@
-"""Records every rollout while it is judged, and keeps the recordings in the archive: in the background, bounded.
+"""Records every rollout while it is judged, and saves the recordings in the archive: in the background, bounded.
 
-What is recorded is for people alone. Nothing of it is on the way of a decision, and all of it may be lost: after a
-crash the last half minute is.
+Recordings are for people alone. No decision depends on them, and all of them may be lost: a crash loses the last half
+minute.
 """
 
 import asyncio
 import contextlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -21,7 +21,6 @@ from controller.core.judge.reasons import gate_readings, readings
 from controller.core.model.rollout import JUDGED, Rollout
 from controller.core.model.state import ServiceState
 from controller.core.model.store_errors import StoreError
-from controller.core.model.view import View
 from controller.core.traffic.window import Window
 from controller.ports.archive import Archive
 from controller.ports.clock import Clock
@@ -29,7 +28,7 @@ from controller.ports.clock import Clock
 SAVE_EVERY = 30.0
 """Seconds between two saves of what has changed."""
 SETTLE_EVERY = 1.0
-"""Seconds between two times that the tapes put in place what was added to them: no look has to wait for that."""
+"""Seconds between two times that the window histories sort in what was added: no tick has to wait for that."""
 
 log = structlog.get_logger()
 
@@ -45,7 +44,7 @@ class _Running:
     """Up to when it is recorded, in seconds of observation."""
     saved: bool = False
 
-    def told(self) -> Recording:
+    def described(self) -> Recording:
         """The recording, with every channel in words as it stands now."""
         policy, evidence, custom = self.rollout.policy, self.session.evidence, self.session.custom
         others, recording = without_custom(policy), self.recording
@@ -56,7 +55,7 @@ class _Running:
 
 
 class Recorder:
-    """The recordings of all rollouts: those that run here, the others from the archive."""
+    """The recordings of all rollouts: those that this replica judges from memory, all others from the archive."""
 
     def __init__(self, archive: Archive, clock: Clock) -> None:
         self._archive = archive
@@ -66,7 +65,7 @@ class Recorder:
         self._due = asyncio.Event()
 
     def evidence(self, service: str) -> Mapping[str, float]:
-        """By channel of harm, at the last look at a rollout of the service."""
+        """By channel of harm, at the last tick of a rollout of the service."""
         if service not in self._last:
             return {}
         rollout, session = self._last[service]
@@ -82,8 +81,8 @@ class Recorder:
             recording.trace.cut(time)
             self._running[state.name] = _Running(recording, state.rollout, session, time)
 
-    def note(self, state: ServiceState, session: Session, window: Window, *, decided: bool) -> None:
-        """One look at a running rollout: the session after it, and the window that it judged."""
+    def add(self, state: ServiceState, session: Session, window: Window, *, decided: bool) -> None:
+        """Record one tick of a running rollout: the session after it, and the window that it judged."""
         rollout = state.rollout
         if rollout is None or rollout.phase not in JUDGED:
             return
@@ -104,27 +103,32 @@ class Recorder:
         if decided:
             self._due.set()
 
-    def rest(self, service: str) -> None:
-        """No rollout of the service runs: once its recording is saved it need not be at hand."""
+    def release(self, service: str) -> None:
+        """No rollout of the service runs: once its recording is saved it need not stay in memory."""
         running = self._running.get(service)
         if running and running.saved:
             del self._running[service]
 
-    def follow(self, view: View) -> None:
+    def forget_all_but(self, services: Collection[str]) -> None:
         """Forget the services that are gone."""
         for remembered in (self._running, self._last):
-            for gone in remembered.keys() - view.services.keys():
+            for gone in remembered.keys() - set(services):
                 del remembered[gone]
+
+    def forget_all(self) -> None:
+        """A term is over: whoever decides next goes on with the recordings in the archive."""
+        self._running.clear()
+        self._last.clear()
 
     async def find(self, rollout_id: str) -> Recording | None:
         """The recording of a rollout up to now; None if there is none, or none any longer."""
         for running in self._running.values():
             if running.recording.rollout_id == rollout_id:
-                return running.told()
+                return running.described()
         return await self._load(rollout_id)
 
     async def run(self) -> None:
-        """Save what has changed, for ever: now and then, and soon after each decision."""
+        """Save what has changed, every `SAVE_EVERY` seconds and soon after each decision, until cancelled."""
         saved = self._clock.monotonic()
         while True:
             # Not asyncio.wait_for: before Python 3.12 it can swallow a cancellation.
@@ -140,11 +144,11 @@ class Recorder:
                 saved = self._clock.monotonic()
 
     async def save(self) -> None:
-        """Keep every recording as it is now."""
+        """Save every recording as it is now."""
         for running in list(self._running.values()):
             if not running.saved:
                 running.saved = True
-                packed = await asyncio.to_thread(_packed, running.told().copy())
+                packed = await asyncio.to_thread(_packed, running.described().copy())
                 await self._archive.save_recording(running.recording.rollout_id, packed)
 
     async def _load(self, rollout_id: str) -> Recording | None:

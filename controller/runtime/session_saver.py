@@ -1,7 +1,7 @@
-"""Keeps the sessions of running rollouts, so that a restart goes on with their evidence: in the background.
+"""Saves the sessions of running rollouts in the background, so that a restart goes on with their evidence.
 
-No decision waits for it, not even for the saving of its own session: what a crash costs then is evidence, and less
-evidence never moves traffic.
+No decision waits for it, not even for the saving of its own session. A crash then costs evidence, and less evidence
+never moves traffic.
 """
 
 import asyncio
@@ -19,34 +19,37 @@ SAVE_EVERY = 5.0
 log = structlog.get_logger()
 
 
-class Keeper:
+class SessionSaver:
     """The sessions that wait to be saved, the newest of each service."""
 
     def __init__(self, archive: Archive, clock: Clock) -> None:
         self._archive = archive
         self._clock = clock
         self._waiting: dict[str, Session] = {}
-        self._kept_at: dict[str, float] = {}
+        self._saved_at: dict[str, float] = {}
         self._due = asyncio.Event()
 
-    def keep(self, service: str, session: Session) -> None:
-        """Save it soon."""
-        self._kept_at[service] = self._clock.monotonic()
+    def save_soon(self, service: str, session: Session) -> None:
+        """Save the session soon, in the background."""
+        self._saved_at[service] = self._clock.monotonic()
         self._waiting[service] = session
         self._due.set()
 
-    def keep_now_and_then(self, service: str, session: Session) -> None:
-        """Save it soon, unless another one of the service was kept a moment ago."""
-        if self._clock.monotonic() - self._kept_at.get(service, 0.0) >= SAVE_EVERY:
-            self.keep(service, session)
+    def save_at_times(self, service: str, session: Session) -> None:
+        """Save the session soon, unless one of the service was saved less than `SAVE_EVERY` ago."""
+        if self._clock.monotonic() - self._saved_at.get(service, 0.0) >= SAVE_EVERY:
+            self.save_soon(service, session)
 
     def forget(self, service: str) -> None:
-        """The service is gone."""
+        """The service is gone: save nothing of it."""
         self._waiting.pop(service, None)
-        self._kept_at.pop(service, None)
+        self._saved_at.pop(service, None)
 
     async def load(self, service: str, rollout_id: str) -> Session | None:
-        """The session of that rollout as it was saved last; None if there is none that can be read. Or `StoreError`."""
+        """The session of that rollout as it was saved last; None if there is none that can be read.
+
+        `StoreLost` if the store cannot be read.
+        """
         text = await self._archive.load_session(service, rollout_id)
         try:
             return Session.load(text) if text else None
@@ -55,7 +58,7 @@ class Keeper:
             return None
 
     async def run(self) -> None:
-        """Save what waits, for ever."""
+        """Save what waits, until cancelled."""
         while True:
             await self._due.wait()
             self._due.clear()

@@ -1,4 +1,4 @@
-"""Asks now and then whether the store answers, so that the metrics say so also while nothing is written."""
+"""Asks the store at intervals whether it answers, so that the metrics show it also while nothing is written."""
 
 import asyncio
 
@@ -9,13 +9,16 @@ from controller.ports.meters import StoreMeter
 from controller.ports.store import Store
 
 EVERY = 5.0
-"""Seconds between two questions."""
+"""Seconds between two probes."""
 
 log = structlog.get_logger()
 
 
-async def feel_the_store(store: Store, meter: StoreMeter) -> None:
-    """Ask for ever. That it is back is said only after it was said here to be away: a full disk answers, too."""
+async def probe_store(store: Store, meter: StoreMeter) -> None:
+    """Probe until cancelled.
+
+    Report recovery only if this probe reported the outage: a store on a full disk still answers reads.
+    """
     lost = False
     while True:
         try:

@@ -24,6 +24,7 @@ class MemoryStore:
         self._clock = clock
         self._newest = Newest(View(str(uuid.uuid4()), 0, {}))
         self._epoch = 0
+        self._term: Term | None = None
         self._lines: list[LedgerLine] = []
         self._applied: dict[str, Applied] = {}
         self._sessions: dict[str, tuple[str, str]] = {}
@@ -55,9 +56,22 @@ class MemoryStore:
         return self._apply(change, None)
 
     async def campaign(self, who: str) -> Term:
-        """Become the one who decides: at once. The terms before end."""
+        """The next term, at once. The one before ends."""
+        self.end_term()
+        self._term = Term(self._epoch)
+        return self._term
+
+    async def resign(self, term: Term) -> None:
+        """Give a term up."""
+        if term is self._term:
+            self.end_term()
+
+    def end_term(self) -> None:
+        """Let nobody decide: whoever does is deposed, and what it still sends is refused."""
         self._epoch += 1
-        return Term(self._epoch)
+        if self._term:
+            self._term.end()
+            self._term = None
 
     async def applied(self, change_id: str) -> Applied | None:
         """The change with that id, if it was applied."""

@@ -61,6 +61,7 @@ class SqliteStore:
         self._closed = False
         self._thread = StoreThread(patience)
         self._tidying: asyncio.Task[None] | None = None
+        self._term: Term | None = None
 
     @classmethod
     def open(cls, path: Path, *, clock: Clock, keep: int = KEEP, patience: float = PATIENCE) -> Self:
@@ -132,10 +133,16 @@ class SqliteStore:
         return await self._apply(change, None)
 
     async def campaign(self, who: str) -> Term:
-        """Become the one who decides: at once, since nobody else has the file. The terms before end."""
+        """The next term, at once, since nobody else has the file. The one before ends."""
         token = await self._run(self._database.raise_epoch)
-        log.info("term_begun", who=who, token=token)
-        return Term(token)
+        if self._term:
+            self._term.end()
+        self._term = Term(token)
+        return self._term
+
+    async def resign(self, term: Term) -> None:
+        """Give a term up. Nobody waits for it, since nobody else has the file."""
+        term.end()
 
     async def applied(self, change_id: str) -> Applied | None:
         """The change with that id, if it was applied and its ledger line is not trimmed."""

@@ -126,7 +126,7 @@ class Recorded(Rollout):
     def look(self, window: Window) -> None:
         """One look."""
         super().look(window)
-        self.recorder.note(self.trial.state, self.trial.session, window, decided=False)
+        self.recorder.add(self.trial.state, self.trial.session, window, decided=False)
 
 
 def plain_python(window: Window | None, numbers: Sequence[int] = range(1000)) -> int:

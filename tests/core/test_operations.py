@@ -9,12 +9,12 @@ import pytest
 
 from controller.core.base.errors import Code, Refusal
 from controller.core.control.commands import Command, Verb
+from controller.core.control.decision import Kind
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.freeze import ALL, Mode
-from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.store_errors import NotWritten, StoreLost
-from controller.runtime.operations import Operations
+from controller.runtime.operations import Allowed, Operations
 from controller.runtime.outcome_counter import EVERY
 from controller.store.memory import MemoryStore
 from tests.admin.doors import FILE
@@ -24,7 +24,7 @@ from tests.fakes.clock import FakeClock
 async def test_no_more_services_than_the_setting_allows_are_declared() -> None:
     """At the limit all is well, and what is there can be changed; one more is refused, and a delete makes room."""
     clock = FakeClock()
-    operations = Operations(MemoryStore(clock=clock), clock, most_services=2)
+    operations = Operations(MemoryStore(clock=clock), clock, Allowed(max_services=2))
     for name, port in (("a", 10000), ("b", 10001), ("b", 10002)):
         await operations.apply(FILE.format(name=name, port=port), who="ada")
     with pytest.raises(Refusal, match="max_services") as refused:
@@ -39,7 +39,7 @@ async def test_no_more_freezes_than_the_setting_allows_stand() -> None:
     by their request id, and lifted, which makes room."""
     clock = FakeClock()
     store = MemoryStore(clock=clock)
-    operations = Operations(store, clock, most_freezes=2)
+    operations = Operations(store, clock, Allowed(max_freezes=2))
     for reason in ("deploy", "incident"):
         await operations.freeze([ALL], who="ada", reason=reason, request_id=reason)
     before = await store.load()
@@ -87,7 +87,7 @@ class Desk:
 
     store: Slow
     operations: Operations
-    told: list[tuple[str, LedgerKind]]
+    told: list[tuple[str, Kind]]
 
     async def roll_back(self, request_id: str = "") -> None:
         await self.operations.act("scorer", Command(Verb.ROLLBACK, "harm"), who="ada", request_id=request_id)
@@ -96,7 +96,7 @@ class Desk:
 @contextlib.asynccontextmanager
 async def manned() -> AsyncIterator[Desk]:
     """A rollout runs, and what becomes of commands is asked for."""
-    clock, told = FakeClock(), list[tuple[str, LedgerKind]]()
+    clock, told = FakeClock(), list[tuple[str, Kind]]()
     store = Slow(clock=clock)
     operations = Operations(store, clock, obeyed=lambda service, decision: told.append((service, decision.kind)))
     await operations.apply(FILE.format(name="scorer", port=10000), who="ada")
@@ -109,7 +109,7 @@ async def manned() -> AsyncIterator[Desk]:
         running.cancel()
 
 
-ONCE = [("scorer", LedgerKind.ROLLBACK)]
+ONCE = [("scorer", Kind.ROLLBACK)]
 
 
 @pytest.mark.looptime

@@ -7,14 +7,23 @@ import pytest
 from controller.store.memory import MemoryStore
 from tests.cli.conftest import haldane, scorer, server
 from tests.fakes.clock import FakeClock
-from tests.support.fixtures import clock, store
-from tests.support.loop_harness import LoopHarness, running_rollout
+from tests.loop.world import World, rolling
 
-__all__ = ["clock", "haldane", "harness", "scorer", "server", "store"]
+__all__ = ["at", "clock", "haldane", "scorer", "server", "store"]
 
 
 @pytest.fixture
-async def harness(store: MemoryStore, clock: FakeClock) -> AsyncIterator[LoopHarness]:
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def store(clock: FakeClock) -> MemoryStore:
+    return MemoryStore(clock=clock)
+
+
+@pytest.fixture
+async def at(store: MemoryStore, clock: FakeClock) -> AsyncIterator[World]:
     """A loop with a rollout of v2 that has just started."""
-    async with running_rollout(store, clock) as started:
-        yield started
+    async with rolling(store, clock) as world:
+        yield world

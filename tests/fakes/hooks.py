@@ -8,8 +8,8 @@ from controller.core.model.state import ServiceState
 class NoHooks:
     """No policy names a hook."""
 
-    def hold(self, state: ServiceState, decision: Decision, verdict: Verdict) -> str:
+    def blocking(self, state: ServiceState, decision: Decision, verdict: Verdict) -> str:
         return ""
 
-    def rollback(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:
+    def rollback_reason(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:
         return None

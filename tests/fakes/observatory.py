@@ -19,6 +19,9 @@ class FakeObservatory:
     def view(self) -> View:
         return self._view
 
+    def no_healthy_upstream(self, service: str, version: str) -> bool:
+        return False
+
     def show(self, view: View) -> None:
         """Serve this view, until the store has a newer one."""
         self._view = view

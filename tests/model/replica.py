@@ -26,7 +26,7 @@ from controller.xds.snapshot import Snapshot
 from controller.xds.wire import Node
 from controller.xds.world import World
 from tests.fakes.clock import FakeClock
-from tests.model.store_checker import Ground, Judged, StoreChecker, Timed, done
+from tests.model.witness import Ground, Judged, Timed, Witness, done
 from tests.xds.proxies import Link, Proxy
 
 FLEET = "edge"
@@ -70,7 +70,7 @@ class Replica:
 
     name: str
     parts: Parts
-    checker: StoreChecker
+    witness: Witness
     archive: MemoryStore
     clock: FakeClock
     token: int = 0
@@ -88,7 +88,7 @@ class Replica:
     _ids = itertools.count(1)
 
     def __post_init__(self) -> None:
-        self.view = self.parts.restore(self.checker.view)
+        self.view = self.parts.restore(self.witness.view)
         self.world.turn(self.view)
 
     # Following the store and serving the proxies.
@@ -134,7 +134,7 @@ class Replica:
         at, now = self.clock.monotonic(), self.clock.wall()
         session, told, decision = self.parts.weigh(state, self._session(state), verdict, at, around, now)
         self.sessions[name] = session
-        if decision.waits:
+        if decision.holds:
             return None
         change = change_of(state, decision, "haldane", "automation", self._id(), told)
         return Write(change, Judged(self.token, verdict, soaked()), state, session)
@@ -178,7 +178,7 @@ class Replica:
         if self.cut:
             raise StoreLost("cut off")
         sent = (
-            self.checker.automation(write.change, write.ground) if write.ground else self.checker.operator(write.change)
+            self.witness.automation(write.change, write.ground) if write.ground else self.witness.operator(write.change)
         )
         if self.deaf:
             raise StoreLost("no answer")

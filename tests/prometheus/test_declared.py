@@ -12,12 +12,12 @@ from controller.core.control.commands import Command, Verb
 from controller.core.model.service import MetricPolicy
 from controller.core.servicefile.service_file import read_service
 from controller.core.traffic.window import Sample
-from controller.runtime.operations import Operations
+from controller.runtime.operations import Allowed, Operations
 from controller.settings import read_settings
 from controller.simulation.trial import Trial
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
-from tests.support.loop_harness import FILE
+from tests.loop.world import FILE
 
 QUERY = """value = 'max(depth{version="{version}"})'"""
 
@@ -58,7 +58,7 @@ async def test_a_metric_that_the_settings_do_not_have_is_refused() -> None:
     """When the file is applied; and at the start, if it has gone since."""
     clock = FakeClock()
     store = MemoryStore(clock=clock)
-    having, lacking = Operations(store, clock, (), ("accuracy",)), Operations(store, clock)
+    having, lacking = Operations(store, clock, Allowed(metrics=("accuracy",))), Operations(store, clock)
     text = declared("[{name: accuracy}]")
     with pytest.raises(
         Refusal, match="accuracy: not a metric of the controller's settings, which have none"

@@ -19,12 +19,12 @@ from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.demo.harness.child_processes import Children
 from controller.process.clock import SystemClock
 from controller.process.http_client import open_session
-from controller.runtime.operations import Operations
+from controller.runtime.operations import Allowed, Operations
 from controller.store.memory import MemoryStore
 from controller.telemetry.metric import Metric, checked_query, filled
 from controller.telemetry.prometheus import MAX_BODY, Prometheus
+from tests.loop.world import FILE
 from tests.prometheus.server import NEEDED, Answer, Exporter, prometheus, serving, vector
-from tests.support.loop_harness import FILE
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
 
@@ -40,7 +40,7 @@ async def rollout_of(*metrics: str) -> tuple[View, ServiceState]:
     """A rollout of v2 whose policy names these metrics."""
     clock = SystemClock()
     store = MemoryStore(clock=clock)
-    operations = Operations(store, clock, (), metrics)
+    operations = Operations(store, clock, Allowed(metrics=metrics))
     listed = ", ".join(f"{{name: {name}}}" for name in metrics)
     text = FILE.format(name="scorer", port=10000, fallback="manual") + f"  metrics: [{listed}]\n"
     await operations.apply(text, who="alice")

@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-from typing import Annotated
 
 from pydantic import Field, JsonValue
 
 from controller.core.base.value import Value
-from controller.core.model.ledger_kind import LedgerKind
 
 
 class Entry(Value):
@@ -16,8 +14,7 @@ class Entry(Value):
     `weights_before` and `weights_after` are those of `service`; both empty where no service is concerned.
     """
 
-    kind: Annotated[LedgerKind | str, Field(union_mode="left_to_right")]
-    """A `LedgerKind`; text for a kind of an older or a newer version."""
+    kind: str
     service: str = ""
     who: str
     why: str

@@ -119,6 +119,14 @@ class Book:
         cluster = self._clusters.get(cluster_name(service, version))
         return cluster.traffic(now) if cluster else Traffic()
 
+    def discard_window(self, service: str) -> None:
+        """Forget what happened since the window before: the next one begins here."""
+        for cluster in self._clusters.values():
+            if cluster.service == service:
+                cluster.clear()
+        if listening := self._services.get(service):
+            listening.close()
+
     def reset(self, service: str) -> None:
         """A rollout of this service starts: its windows and its counts begin here."""
         for cluster in self._clusters.values():
@@ -259,11 +267,11 @@ class _Cluster:
             return None
         errors = {outcome: self.outcomes[outcome] for outcome in ("5xx", "4xx")}
         sample = Sample(self.started, self.outcomes["ok"], errors, listed(self.latency), UPPER)
-        self._clear()
+        self.clear()
         return sample
 
     def begin(self) -> None:
-        self._clear()
+        self.clear()
         self.since = self.total.copy()
 
     def traffic(self, now: float) -> Traffic:
@@ -292,7 +300,7 @@ class _Cluster:
             second.answered += answered
             second.errors += answered - outcomes.get("ok", 0)
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         self.named = False
         self.started = 0
         self.outcomes.clear()

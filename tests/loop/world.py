@@ -1,8 +1,7 @@
-"""A loop over a memory store, with time, reports, proxies and hooks as the test has them."""
+"""A deciding replica over a memory store, with time, reports, proxies and hooks as the test has them."""
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import AsyncIterator, Collection, Mapping
 
 from controller.core.control.commands import Command, Verb
@@ -14,13 +13,15 @@ from controller.core.model.view import View
 from controller.core.traffic.book import Book
 from controller.core.traffic.readings import Reading
 from controller.core.traffic.reports import Load
-from controller.ports.hooks import Gates
-from controller.runtime.cycle import Loop
-from controller.runtime.ledger_writer import Diary
-from controller.runtime.operations import Operations
+from controller.ports.hooks import Hooks
+from controller.ports.store import Term
+from controller.runtime.adapters import Adapters
+from controller.runtime.decider import Decider
+from controller.runtime.leadership import lead
+from controller.runtime.operations import Allowed, Operations
 from controller.runtime.recorder import Recorder
-from controller.runtime.session_saver import Keeper
-from controller.runtime.ticker import Lookout
+from controller.runtime.replica import Replica
+from controller.runtime.store_watch import watch_store
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
@@ -45,10 +46,10 @@ policy:
 """
 
 
-class LoopHarness:
-    """One running loop. A tick is half a second of traffic, reported, and one look at it."""
+class World:
+    """One replica that decides. A tick is half a second of traffic, reported, and one cycle over it."""
 
-    def __init__(self, store: MemoryStore, clock: FakeClock) -> None:
+    def __init__(self, store: MemoryStore, clock: FakeClock, hooks: Hooks) -> None:
         self.store = store
         self.clock = clock
         self.book = Book()
@@ -58,8 +59,46 @@ class LoopHarness:
         self.recorder = Recorder(store, clock)
         self.published: list[View] = []
         self.readings: dict[str, Reading] = {}
-        self.loop: Loop
-        self._seen = 0
+        self.hooks = hooks
+        self.replica = Replica(self.book, clock)
+        self.deciders: list[Decider] = []
+        """One for each term."""
+        self.tokens: list[int] = []
+        self.decides = asyncio.Event()
+        """Set while a term runs."""
+        self.deposed = asyncio.Event()
+        """Set while none does."""
+        self.cycles = 0
+
+    @property
+    def decider(self) -> Decider:
+        """The decider of the newest term."""
+        return self.deciders[-1]
+
+    async def decide(self, term: Term) -> None:
+        """Decide until the term ends. Nothing is saved."""
+        adapters = Adapters(self.store, self.clock, self.book, self.fleet, self.hooks, self, self.figures)
+        decider = Decider(
+            adapters, self.recorder, token=term.token, view=self.replica.view, on_cycle=self._cycled, sync_share=1.0
+        )
+        self.deciders.append(decider)
+        self.tokens.append(term.token)
+        with self.replica.deciding(decider):
+            self.decides.set()
+            self.deposed.clear()
+            try:
+                await decider.run()
+            finally:
+                self.decides.clear()
+                self.deposed.set()
+
+    def publish(self, view: View) -> None:
+        """Serve a view."""
+        self.published.append(view)
+
+    def _cycled(self) -> None:
+        self.cycles += 1
+        self.replica.announce()
 
     def take(self, state: ServiceState) -> Mapping[str, Reading]:
         """The custom metrics that the test has told since the last look."""
@@ -91,24 +130,32 @@ class LoopHarness:
         return [line.entry.kind for line in await self.store.events()]
 
     async def look(self) -> None:
-        """Let the loop look once, at everything that is there by now."""
+        """Wait for one cycle, over everything that is there by now."""
         await asyncio.sleep(0)
-        self.loop.notice()
-        self._seen = await self.loop.next(max(self._seen, self.loop.turns))
+        before, news = self.cycles, 0
+        self.replica.wake()
+        while self.cycles == before:
+            news = await self.replica.next(news)
 
     async def tick(
         self, name: str = "scorer", *, canary_errors: float = 0.0, stable_errors: float = 0.0, rps: int = 200
     ) -> None:
         """Half a second of traffic at the weights in force, then a look."""
-        state = await self.state(name)
+        loads = self.loads(await self.state(name), canary_errors=canary_errors, stable_errors=stable_errors, rps=rps)
         self.clock.advance(0.5)
+        self.book.loads("envoy-1", loads, 0.5, self.clock.now)
+        await self.look()
+
+    def loads(
+        self, state: ServiceState, *, canary_errors: float = 0.0, stable_errors: float = 0.0, rps: float = 200
+    ) -> dict[str, Load]:
+        """What is reported of half a second of traffic at the weights in force, by cluster."""
         loads = {}
         for version in ("v1", "v2"):
             n = round(rps * 0.5 * state.weights.get(version, 0) / 10_000)
             bad = round(n * (stable_errors if version == state.stable else canary_errors))
-            loads[cluster_name(name, version)] = Load(started=n, ok=n - bad, errors=bad)
-        self.book.loads("envoy-1", loads, 0.5, self.clock.now)
-        await self.look()
+            loads[cluster_name(state.name, version)] = Load(started=n, ok=n - bad, errors=bad)
+        return loads
 
     async def ticks(self, times: int, **traffic: float) -> None:
         """So many of them."""
@@ -116,58 +163,38 @@ class LoopHarness:
             await self.tick(**traffic)  # type: ignore[arg-type]
 
 
-async def tick_until(
-    harness: LoopHarness, phase: Phase, *, within: int = 400, pause: float = 0.0, **traffic: float
-) -> int:
-    """Tick until the rollout is in that phase; how many ticks it took. `pause` is in seconds of the event loop."""
+async def reach(world: World, phase: Phase, *, within: int = 400, **traffic: float) -> int:
+    """Tick until the rollout is in that phase; how many ticks it took."""
     for count in range(within):
-        if (await harness.rollout()).phase is phase:
+        if (await world.rollout()).phase is phase:
             return count
-        await harness.tick(**traffic)  # type: ignore[arg-type]
-        await asyncio.sleep(pause)
-    raise AssertionError(f"not {phase} after {within} ticks: {await harness.rollout()}")
+        await world.tick(**traffic)  # type: ignore[arg-type]
+    raise AssertionError(f"not {phase} after {within} ticks: {await world.rollout()}")
 
 
 @contextlib.asynccontextmanager
-async def running_loop(
+async def running(
     store: MemoryStore | None = None,
     clock: FakeClock | None = None,
-    gates: Gates | None = None,
+    hooks: Hooks | None = None,
     metrics: Collection[str] = (),
-) -> AsyncIterator[LoopHarness]:
-    """A controller's loop over this store, or a new one; at the end it is cut off as by kill -9: nothing is saved.
+) -> AsyncIterator[World]:
+    """A controller over this store, or a new one; at the end it is cut off as by kill -9: nothing is saved.
 
     Whoever gives a store gives its clock too. `metrics` are those that the settings have.
     """
     clock = clock or FakeClock()
     store = store or MemoryStore(clock=clock)
-    harness = LoopHarness(store, clock)
-    term = await store.campaign(uuid.uuid4().hex)
+    world = World(store, clock, hooks or NoHooks())
     view = await store.load()
-    keeper, diary = Keeper(store, clock), Diary(store, term.token)
-    lookout = Lookout(
-        store=store,
-        keeper=keeper,
-        diary=diary,
-        recorder=harness.recorder,
-        book=harness.book,
-        fleet=harness.fleet,
-        gates=gates or NoHooks(),
-        custom=harness,
-        clock=clock,
-        meter=harness.figures,
-        sync_share=1.0,
-        token=term.token,
-    )
-    harness.loop = Loop(lookout, store=store, keeper=keeper, diary=diary, clock=clock, meter=harness.figures, view=view)
-    harness.operations = Operations(store, clock, metrics=metrics, sight=harness.loop)
-    harness.published.append(view)
-    tasks = [
-        asyncio.create_task(harness.loop.follow(harness.published.append)),
-        asyncio.create_task(harness.loop.run()),
-    ]
+    world.operations = Operations(store, clock, Allowed(metrics=metrics), observatory=world.replica)
+    world.publish(view)
+    world.replica.observe(view)
+    work = (watch_store(store, world.replica, world.publish, world.figures), lead(store, "world", world.decide))
+    tasks = [asyncio.create_task(each) for each in work]
+    await world.decides.wait()
     try:
-        yield harness
+        yield world
     finally:
         for task in tasks:
             task.cancel()
@@ -175,15 +202,15 @@ async def running_loop(
 
 
 @contextlib.asynccontextmanager
-async def running_rollout(
+async def rolling(
     store: MemoryStore | None = None,
     clock: FakeClock | None = None,
     *,
     metrics: Collection[str] = (),
     extra: str = "",
-) -> AsyncIterator[LoopHarness]:
+) -> AsyncIterator[World]:
     """A running loop with a service whose rollout of v2 has just started; `extra` goes into its policy."""
-    async with running_loop(store, clock, metrics=metrics) as harness:
-        await harness.apply(extra=extra)
-        await harness.act(Verb.START, canary="v2")
-        yield harness
+    async with running(store, clock, metrics=metrics) as world:
+        await world.apply(extra=extra)
+        await world.act(Verb.START, canary="v2")
+        yield world

@@ -5,10 +5,9 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from controller.core.control.decision import Decision
+from controller.core.control.decision import Decision, Kind
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.freeze import Act
-from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.service import Policy
 from controller.core.model.state import ServiceState
@@ -28,7 +27,7 @@ def hook(url: str, *types: str, timeout: float = 5, **more: object) -> Hook:
     return Hook.model_validate({"url": url, "types": types, "timeout": timeout, **more})
 
 
-def in_rollout(
+def running(
     *hooks: str, step: int = 0, weight: int | None = None, rollout: str = "r1", name: str = "scorer"
 ) -> ServiceState:
     """A service under a rollout at that step, whose policy names these hooks."""
@@ -47,13 +46,13 @@ def in_rollout(
     return ServiceState(spec=spec, source="", stable="v1", rollout=under_way)
 
 
-def decision(kind: LedgerKind | None, state: ServiceState) -> Decision:
+def to(kind: Kind, state: ServiceState) -> Decision:
     """A decision of that kind on this state."""
     return Decision(kind, Act.ADVANCE, "passed", state)
 
 
 @dataclass
-class HookHarness:
+class World:
     """Gates over hooks, a clock that the test moves, and what was counted and noticed."""
 
     gates: HookGates
@@ -61,13 +60,13 @@ class HookHarness:
     counted: FakeMeter
     noticed: list[None]
 
-    def hold(self, state: ServiceState, kind: LedgerKind = LedgerKind.STEP_ADVANCED) -> str:
+    def hold(self, state: ServiceState, kind: Kind = Kind.ADVANCED) -> str:
         """Why the hooks hold a decision of that kind."""
-        return self.gates.hold(state, decision(kind, state), PASS)
+        return self.gates.blocking(state, to(kind, state), PASS)
 
 
 @contextlib.asynccontextmanager
-async def hook_harness(**hooks: Hook) -> AsyncIterator[HookHarness]:
+async def hooked(**hooks: Hook) -> AsyncIterator[World]:
     """Gates over these hooks, by their names, until the end of the block."""
     clock = FakeClock(now=0.0, skew=time.time())  # receivers compare the time of day with the machine's
     counted = FakeMeter()
@@ -75,6 +74,6 @@ async def hook_harness(**hooks: Hook) -> AsyncIterator[HookHarness]:
     async with open_session() as session:
         gates = HookGates(hooks, session=session, clock=clock, meter=counted, on_news=lambda: noticed.append(None))
         try:
-            yield HookHarness(gates, clock, counted, noticed)
+            yield World(gates, clock, counted, noticed)
         finally:
             gates.close()

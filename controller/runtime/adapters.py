@@ -1,0 +1,24 @@
+"""The world as the one who decides needs it."""
+
+from dataclasses import dataclass
+
+from controller.core.traffic.book import Book
+from controller.ports.clock import Clock
+from controller.ports.custom_metrics import CustomMetrics
+from controller.ports.fleet import Fleet
+from controller.ports.hooks import Hooks
+from controller.ports.meters import TickMeter
+from controller.ports.store import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """What ticks observe, and what they act through."""
+
+    store: Backend
+    clock: Clock
+    book: Book
+    fleet: Fleet
+    hooks: Hooks
+    custom: CustomMetrics
+    meter: TickMeter

@@ -1,0 +1,80 @@
+"""The work of one term: ticks over every service, and what is written beside their decisions.
+
+It begins with nothing but the newest view and what earlier terms saved, and a restart or another replica goes on from
+what it saves. Its token is compared in every commit, so a decider whose term is over moves nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from controller.core.model.ledger_line import Entry
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
+from controller.core.traffic.reports import Traffic
+from controller.ports.observatory import Live
+from controller.runtime.adapters import Adapters
+from controller.runtime.cycle import Cycle
+from controller.runtime.ledger_writer import LedgerWriter
+from controller.runtime.recorder import Recorder
+from controller.runtime.session_saver import SessionSaver
+from controller.runtime.ticker import Ticker
+
+
+class Decider:
+    """Ticks, writes and saves with the token of one term.
+
+    `view` gives the newest view, `on_cycle` is called after each cycle, `sync_share` is the share of the proxies that
+    must serve a step before the next one is taken.
+    """
+
+    def __init__(
+        self,
+        adapters: Adapters,
+        recorder: Recorder,
+        *,
+        token: int,
+        view: Callable[[], View],
+        on_cycle: Callable[[], None],
+        sync_share: float,
+    ) -> None:
+        self._recorder = recorder
+        self._saver = SessionSaver(adapters.store, adapters.clock)
+        self._ledger = LedgerWriter(adapters.store, token)
+        self._ticker = Ticker(
+            adapters, self._saver, self._ledger, recorder, token=token, view=view, sync_share=sync_share
+        )
+        self._cycle = Cycle(self._ticker, self._ledger, adapters.clock, adapters.meter, view, on_cycle)
+
+    async def run(self) -> None:
+        """Decide, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for work in (self._cycle.run(), self._saver.run(), self._recorder.run()):
+                tasks.create_task(work)
+
+    async def save(self) -> None:
+        """Save every session and recording, so that a restart or the next term goes on with the evidence."""
+        self._ticker.save_sessions()
+        await self._saver.save()
+        await self._recorder.save()
+
+    def live(self, state: ServiceState, traffic: Mapping[str, Traffic], wall: float) -> Live:
+        """What this term found out about a service, beside its traffic. `wall` is Unix seconds."""
+        verdict, decision = self._ticker.newest(state)
+        evidence = self._recorder.evidence(state.name)
+        return Live(verdict, decision, traffic, wall, self._ticker.stable_verdict(state.name), evidence)
+
+    def observe(self, view: View) -> None:
+        """A new view is being served: tick soon, and forget the services that are gone."""
+        self._ticker.forget_all_but(view.services)
+        self._recorder.forget_all_but(view.services)
+        self._ledger.forget_all_but(view.services)
+        self._cycle.wake()
+
+    def wake(self) -> None:
+        """Something was reported or acknowledged: tick at once."""
+        self._cycle.wake()
+
+    def write_line(self, entry: Entry) -> None:
+        """Write a line into the ledger soon; for what happens without moving anything."""
+        self._ledger.append(entry)
+        self._cycle.wake()

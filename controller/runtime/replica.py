@@ -1,0 +1,99 @@
+"""One controller, whether or not it decides: the view that it serves and the traffic that is reported to it.
+
+The operators' APIs look through it (`ports.Observatory`). While this replica decides, the decider of the term is
+attached: it adds its verdicts, and is woken by whatever happens here.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
+
+from controller.core.model.cluster_names import cluster_name
+from controller.core.model.ledger_line import Entry
+from controller.core.model.view import View
+from controller.core.traffic.book import Book
+from controller.core.traffic.reports import Traffic
+from controller.ports.clock import Clock
+from controller.ports.observatory import Live
+from controller.runtime.decider import Decider
+
+LONGEST_QUIET = 1.0
+"""Seconds after which `next` returns without news: traffic changes also where no decider announces its cycles."""
+
+
+class Replica:
+    """What every controller knows. Implements `Observatory`."""
+
+    def __init__(self, book: Book, clock: Clock) -> None:
+        self._book = book
+        self._clock = clock
+        self._view = View("", 0, {})
+        self._decider: Decider | None = None
+        self._news = 0
+        self._announced = asyncio.Event()
+
+    def view(self) -> View:
+        """The view that is being served."""
+        return self._view
+
+    def live(self, service: str) -> Live:
+        """What is known of a service; empty for one that is not in the view."""
+        state = self._view.services.get(service)
+        if state is None:
+            return Live()
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        versions = [version.name for version in state.spec.versions]
+        traffic: Mapping[str, Traffic] = {v: self._book.traffic(service, v, now) for v in versions}
+        if self._decider is None:
+            return Live(traffic=traffic, updated_at=wall)
+        return self._decider.live(state, traffic, wall)
+
+    def no_healthy_upstream(self, service: str, version: str) -> bool:
+        """Whether this version is known to have no healthy endpoint."""
+        return self._book.no_healthy_upstream(service, version, self._clock.monotonic())
+
+    async def next(self, seen: int) -> int:
+        """Wait until there is news later than `seen`, a second at most; the number for the next call."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_QUIET):
+                while self._news <= seen:
+                    await self._announced.wait()
+        return self._news
+
+    def observe(self, view: View) -> None:
+        """A new view is being served: count for its versions, and let the decider go on from it."""
+        self._view = view
+        states = view.services.values()
+        self._book.follow(cluster_name(state.name, v.name) for state in states for v in state.spec.versions)
+        if self._decider:
+            self._decider.observe(view)
+        else:
+            self.announce()
+
+    def wake(self) -> None:
+        """Something was reported or acknowledged: the decider ticks at once."""
+        if self._decider:
+            self._decider.wake()
+
+    def write_line(self, entry: Entry) -> None:
+        """Have the decider write a line into the ledger soon. Without one here nothing is written."""
+        if self._decider:
+            self._decider.write_line(entry)
+
+    def announce(self) -> None:
+        """There is news for everyone who waits in `next`."""
+        self._news += 1
+        self._announced.set()
+        self._announced = asyncio.Event()
+
+    @contextlib.contextmanager
+    def deciding(self, decider: Decider) -> Iterator[None]:
+        """This replica decides, with that decider, until the end of the block."""
+        for service in self._view.services:
+            self._book.discard_window(service)  # reported before the term: perhaps judged by another replica
+        self._decider = decider
+        try:
+            yield
+        finally:
+            self._decider = None
+            self.announce()

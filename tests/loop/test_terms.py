@@ -1,0 +1,205 @@
+"""Terms: who is deposed moves nothing more, the next term starts from the store, and serving goes on all the while."""
+
+import asyncio
+
+import pytest
+
+from controller.core.control.commands import Verb
+from controller.core.model.change import Change
+from controller.core.model.freeze import Act
+from controller.core.model.ledger_line import Entry
+from controller.core.model.rollout import Phase
+from controller.core.model.store_errors import Conflict, StoreLost
+from controller.ports.store import Term
+from controller.runtime.leadership import lead
+from controller.store.memory import MemoryStore
+from tests.fakes.clock import FakeClock
+from tests.loop.world import World, reach, rolling, running
+
+pytestmark = pytest.mark.looptime
+
+
+class Elections(MemoryStore):
+    """A store that grants a term only while the test lets it, and holds commits back while it does not."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock=clock)
+        self.open = asyncio.Event()
+        self.open.set()
+        self.commits = asyncio.Event()
+        self.commits.set()
+
+    async def campaign(self, who: str) -> Term:
+        await self.open.wait()
+        return await super().campaign(who)
+
+    async def commit(self, change: Change, token: int) -> int:
+        await self.commits.wait()
+        return await super().commit(change, token)
+
+    async def depose(self, world: World) -> None:
+        """End the term, and grant no other one: return when the replica no longer decides."""
+        self.open.clear()
+        self.end_term()
+        await world.deposed.wait()
+
+    async def grant(self, world: World) -> None:
+        """Grant the next term."""
+        self.open.set()
+        await world.decides.wait()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Time as the test has it."""
+    return FakeClock()
+
+
+@pytest.fixture
+def store(clock: FakeClock) -> Elections:
+    """A store whose terms the test grants and ends."""
+    return Elections(clock)
+
+
+async def report(world: World, **traffic: float) -> None:
+    """Half a second of traffic that is reported while nobody decides."""
+    world.book.loads("envoy-1", world.loads(await world.state(), **traffic), 0.5, world.clock.now)
+
+
+def a_line(why: str) -> Change:
+    """A change that writes one line."""
+    return Change(why, "", Act.RECORD, Entry(kind="proxy_refused", who="haldane", why=why))
+
+
+async def test_who_is_deposed_decides_nothing_and_the_next_term_does(store: Elections, clock: FakeClock) -> None:
+    """The canary fails while nobody decides: no cycle runs and nothing moves. In the next term it is rolled back."""
+    async with rolling(store, clock) as world:
+        await world.ticks(2)
+        await store.depose(world)
+        cycles, before = world.cycles, await world.kinds()
+        for _ in range(20):
+            clock.advance(0.5)
+            await report(world, canary_errors=0.5)
+            world.replica.wake()
+            await asyncio.sleep(1)
+        assert (world.cycles, await world.kinds()) == (cycles, before)
+        assert (await world.state()).weights == {"v2": 2000, "v1": 8000}
+        await store.grant(world)
+        await reach(world, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+
+
+async def test_a_commit_that_arrives_after_the_term_is_refused(store: Elections, clock: FakeClock) -> None:
+    """A write that was on its way when its decider was deposed: its token is over, and nothing of it is applied."""
+    async with rolling(store, clock) as world:
+        await world.ticks(2)
+        token = world.tokens[-1]
+        await store.commit(a_line("in time"), token)
+        store.commits.clear()
+        late = [asyncio.ensure_future(store.commit(a_line(f"late {n}"), token)) for n in range(3)]
+        await asyncio.sleep(0)
+        await store.depose(world)
+        store.commits.set()
+        results = await asyncio.gather(*late, return_exceptions=True)
+        assert all(isinstance(result, Conflict) for result in results)
+        assert [line.entry.why for line in await store.events() if line.entry.kind == "proxy_refused"] == ["in time"]
+
+
+async def test_what_waits_for_the_ledger_ends_with_the_term(store: Elections, clock: FakeClock) -> None:
+    """Lines that a deposed decider had yet to write are not written by it, and not by its next term."""
+    async with rolling(store, clock) as world:
+        await world.ticks(2)
+        store.commits.clear()
+        for n in range(50):
+            world.replica.write_line(Entry(kind="proxy_refused", who="haldane", why=f"number {n}"))
+        await world.look()
+        await store.depose(world)
+        store.commits.set()
+        await store.grant(world)
+        await world.ticks(4)
+        assert "proxy_refused" not in await world.kinds()
+
+
+async def test_the_next_term_starts_from_what_the_store_holds(store: Elections, clock: FakeClock) -> None:
+    """Harm that was reported between two terms is no evidence: at which weight it happened, the new decider cannot
+    know. What an earlier term saved counts on."""
+    async with rolling(store, clock) as world:
+        await world.ticks(20)
+        first = world.decider
+        await first.save()
+        saved = await store.load_session("scorer", (await world.rollout()).id)
+        await store.depose(world)
+        for _ in range(20):
+            clock.advance(0.5)
+            await report(world, canary_errors=0.5)
+        await store.grant(world)
+        assert world.decider is not first
+        await world.ticks(4)
+        assert saved is not None
+        assert (await world.rollout()).phase is Phase.PROGRESSING
+        assert world.replica.live("scorer").evidence["5xx"] < 1
+        await reach(world, Phase.PROMOTED)
+    assert (await world.kinds()).count("rollout_started") == 1
+
+
+async def test_a_replica_serves_while_nobody_decides(store: Elections, clock: FakeClock) -> None:
+    """Operators' commands are applied and published, traffic is shown, watchers are woken; verdicts there are none."""
+    async with rolling(store, clock) as world:
+        await world.ticks(2)
+        assert world.replica.live("scorer").verdict is not None
+        await store.depose(world)
+        await report(world)
+        live = world.replica.live("scorer")
+        assert (live.verdict, live.decision, dict(live.evidence)) == (None, "", {})
+        assert live.traffic["v1"].requests > 0
+        seen = await world.replica.next(0)
+        await world.act(Verb.ROLLBACK)
+        assert await world.replica.next(seen) > seen
+        assert world.published[-1].services["scorer"].weights == {"v2": 0, "v1": 10_000}
+        await world.operations.freeze(["scorer"], who="alice", reason="quiet, please")
+        await asyncio.sleep(0.1)
+        assert world.published[-1].freezes
+
+
+async def test_the_store_is_asked_for_a_term_until_it_answers(clock: FakeClock) -> None:
+    """The store is away at the start: the replica serves, and decides as soon as it is granted a term."""
+
+    class Away(MemoryStore):
+        tries = 0
+
+        async def campaign(self, who: str) -> Term:
+            self.tries += 1
+            if self.tries < 4:
+                raise StoreLost("the disk has not answered")
+            return await super().campaign(who)
+
+    store = Away(clock=clock)
+    async with running(store, clock) as world:
+        assert store.tries == 4
+        await world.apply()
+        await world.act(Verb.START, canary="v2")
+        await reach(world, Phase.PROMOTED)
+
+
+async def test_a_term_is_given_up_at_the_end(clock: FakeClock) -> None:
+    """Cancelled, the decider is ended first and its term then; an error in deciding is not swallowed."""
+    store, order = MemoryStore(clock=clock), []
+    terms: list[Term] = []
+
+    async def decide(term: Term) -> None:
+        terms.append(term)
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            order.append(("decider", term.over))
+
+    leading = asyncio.create_task(lead(store, "world", decide))
+    await asyncio.sleep(0.1)
+    leading.cancel()
+    await asyncio.gather(leading, return_exceptions=True)
+    assert (order, terms[0].over) == ([("decider", False)], True)
+
+    async def fail(term: Term) -> None:
+        raise RuntimeError("a fault")
+
+    with pytest.raises(RuntimeError, match="a fault"):
+        await lead(store, "world", fail)
