@@ -7,7 +7,7 @@ import pytest
 from controller.store.memory import MemoryStore
 from tests.cli.conftest import haldane, scorer, server
 from tests.fakes.clock import FakeClock
-from tests.loop.world import World, rolling
+from tests.runtime.world import World, rolling
 
 __all__ = ["at", "clock", "haldane", "scorer", "server", "store"]
 

@@ -11,7 +11,7 @@ from controller.core.model.service import Policy
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
-from tests.loop.world import World, rolling
+from tests.runtime.world import World, rolling
 
 
 async def until(at: World, phase: Phase, **traffic: float) -> None:

@@ -11,7 +11,7 @@ from controller.core.traffic.readings import Counted
 from controller.store.memory import MemoryStore
 from tests.explain.rollouts import judged, measured, recorded, turn_bad, until
 from tests.fakes.clock import FakeClock
-from tests.loop.world import World, rolling, running
+from tests.runtime.world import World, rolling, running
 
 
 async def test_the_same_policy_decides_the_same(at: World) -> None:

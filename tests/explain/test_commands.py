@@ -16,7 +16,7 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from tests.cli.admin_server import AdminServer
 from tests.cli.conftest import Haldane
 from tests.explain.rollouts import recorded, until
-from tests.loop.world import World
+from tests.runtime.world import World
 
 
 class TestBacktest:

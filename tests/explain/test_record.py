@@ -14,7 +14,7 @@ from controller.runtime.recorder import Recorder
 from controller.store.memory import MemoryStore
 from tests.explain.rollouts import measured, recorded, turn_bad, until
 from tests.fakes.clock import FakeClock
-from tests.loop.world import World, rolling, running
+from tests.runtime.world import World, rolling, running
 
 
 async def test_each_decision_takes_its_evidence_into_the_ledger(store: MemoryStore, clock: FakeClock) -> None:

@@ -13,7 +13,7 @@ from controller.core.model.view import View
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
-from tests.loop.world import FILE, reach, rolling, running
+from tests.runtime.world import FILE, reach, rolling, running
 
 pytestmark = pytest.mark.looptime
 

@@ -5,7 +5,7 @@ import pytest
 from controller.core.control.commands import Verb
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
-from tests.loop.world import World, running
+from tests.runtime.world import World, running
 
 pytestmark = pytest.mark.looptime
 

@@ -23,8 +23,8 @@ from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.meter import FakeMeter
 from tests.hooks.world import hook
-from tests.loop.world import FILE, World, running
 from tests.notify.receivers import Receiver, receiving
+from tests.runtime.world import FILE, World, running
 from tests.support.waiting import wait_until
 
 

@@ -16,7 +16,7 @@ from controller.core.model.rollout import Phase
 from controller.core.model.service import MetricPolicy, Policy
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.core.traffic.window import Window
-from tests.loop.world import rolling
+from tests.runtime.world import rolling
 
 PASS = Verdict(Outcome.PASS, (Reason("no_harm", "all is well"),))
 POLICY = Policy(metrics=(MetricPolicy(name="accuracy", margin=0.02),))

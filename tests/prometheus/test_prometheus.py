@@ -23,8 +23,8 @@ from controller.runtime.operations import Allowed, Operations
 from controller.store.memory import MemoryStore
 from controller.telemetry.metric import Metric, checked_query, filled
 from controller.telemetry.prometheus import MAX_BODY, Prometheus
-from tests.loop.world import FILE
 from tests.prometheus.server import NEEDED, Answer, Exporter, prometheus, serving, vector
+from tests.runtime.world import FILE
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
 

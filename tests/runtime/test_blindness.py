@@ -3,7 +3,7 @@
 from controller.core.control.commands import Verb
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
-from tests.loop.world import running
+from tests.runtime.world import running
 
 
 async def test_a_new_rollout_is_no_sign_that_reports_arrive_again() -> None:

@@ -6,7 +6,7 @@ from controller.core.control.commands import Verb
 from controller.core.model.rollout import Phase
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
-from tests.loop.world import World, reach, running
+from tests.runtime.world import World, reach, running
 
 pytestmark = pytest.mark.looptime
 

@@ -11,7 +11,7 @@ from controller.core.model.rollout import Phase
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FaultyStore
-from tests.loop.world import reach, rolling, running
+from tests.runtime.world import reach, rolling, running
 
 pytestmark = pytest.mark.looptime
 

@@ -14,7 +14,7 @@ from controller.ports.store import Term
 from controller.runtime.leadership import lead
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
-from tests.loop.world import World, reach, rolling, running
+from tests.runtime.world import World, reach, rolling, running
 
 pytestmark = pytest.mark.looptime
 

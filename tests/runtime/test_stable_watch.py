@@ -5,7 +5,7 @@ import pytest
 from controller.core.control.commands import Verb
 from controller.core.model.freeze import ALL
 from controller.core.model.rollout import Phase
-from tests.loop.world import reach, rolling, running
+from tests.runtime.world import reach, rolling, running
 
 pytestmark = pytest.mark.looptime
 
