@@ -1,4 +1,4 @@
-"""README and docs/: links resolve, paths exist."""
+"""README and docs/: links resolve, paths exist, lines are short, words are plain."""
 
 import re
 from collections.abc import Iterator
@@ -8,8 +8,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DONE = [page for page in PAGES if page.name in ("README.md", "architecture.md", "0005-rooms-and-layers.md")]
+WIDTH = 100
+"""Characters of a line of prose, so that a diff can be read."""
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 PATH = re.compile(r"`((?:controller|tests|docs|proto|envoy|core|store|xds|admin)/[\w./-]+)`")
+IDIOMS = re.compile(
+    r"\b(for ever|anew|as a rule|of ours|of theirs|taken back|takes? back|somebody|nobody|is told|are told|into a void)\b",
+    re.IGNORECASE,
+)
 
 
 def by_name(page: Path) -> str:
@@ -33,6 +40,19 @@ def test_every_path_that_is_named_exists(page: Path) -> None:
     """From the root of the repository, or from the package."""
     for path in PATH.findall(page.read_text()):
         assert (ROOT / path).exists() or (ROOT / "controller" / path).exists(), path
+
+
+@pytest.mark.parametrize("page", DONE, ids=by_name)
+def test_lines_of_prose_are_short(page: Path) -> None:
+    """Outside of tables and code."""
+    assert [f"{number}: {line}" for number, line in prose(page) if len(line) > WIDTH] == []
+
+
+@pytest.mark.parametrize("page", DONE, ids=by_name)
+def test_prose_is_in_plain_words(page: Path) -> None:
+    """The words of Envoy, gRPC and SRE practice, and no idiom in their place."""
+    found = [(number, line) for number, line in enumerate(page.read_text().splitlines(), 1) if IDIOMS.search(line)]
+    assert found == []
 
 
 def prose(page: Path) -> Iterator[tuple[int, str]]:
