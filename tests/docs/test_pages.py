@@ -14,7 +14,7 @@ WIDTH = 100
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 PATH = re.compile(r"`((?:controller|tests|docs|proto|envoy|core|store|xds|admin)/[\w./-]+)`")
 IDIOMS = re.compile(
-    r"\b(for ever|anew|as a rule|of ours|of theirs|taken back|takes? back|somebody|nobody|is told|are told|into a void)\b",
+    r"\b(for ever|anew|as a rule|of (ours|theirs)|taken? back|takes back|somebody|nobody|(is|are) told|a void)\b",
     re.IGNORECASE,
 )
 
