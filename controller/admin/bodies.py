@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.core.base.errors import Violation, invalid
-from controller.core.servicefile.yaml_tree import shown
+from controller.core.servicefile.yaml_tree import quoted
 
 
 def read_body(data: bytes, known: set[str]) -> Mapping[str, Any]:
@@ -21,7 +21,7 @@ def read_body(data: bytes, known: set[str]) -> Mapping[str, Any]:
     unknown = [key for key in body if key not in known]
     if unknown:
         told = f"unknown key; known here: {', '.join(sorted(known))}"
-        raise invalid([Violation(shown(key), told) for key in unknown])
+        raise invalid([Violation(quoted(key), told) for key in unknown])
     return body
 
 
@@ -29,7 +29,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key {shown(key)} is there twice")
+            raise ValueError(f"the key {quoted(key)} is there twice")
         found[key] = value
     return found
 

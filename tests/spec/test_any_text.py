@@ -7,7 +7,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from controller.core.servicefile.service_file import Linted, read_service
+from controller.core.servicefile.service_file import LintResult, read_service
 from controller.core.servicefile.yaml_tree import PARSER, read_tree
 from tests.spec.files import file
 
@@ -23,7 +23,7 @@ ODD = st.text(max_size=20) | st.sampled_from(
 )
 
 
-def is_whole(linted: Linted, text: str) -> None:
+def is_whole(linted: LintResult, text: str) -> None:
     """A service or violations, never both nor neither; each violation in bounds and on a line of the text."""
     assert (linted.service is None) == bool(linted.violations)
     for violation in linted.violations:

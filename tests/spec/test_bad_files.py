@@ -69,9 +69,9 @@ FORM = {
     "a tab on the first line": Bad("\t" + file(), "", 1, f"a tab in column 1: {NO_TABS}"),
     "a tab on a line of Windows": Bad(file("\tdeadline: 6h").replace("\n", "\r\n"), "", END, NO_TABS),
     "another sign, and a tab behind it": Bad(file("prefix: @x\t"), "", END, "not valid YAML"),
-    "a binary zero": Bad(file("prefix: /\0"), "", END, r"the character '\x00' has no place"),
-    "an escape sequence": Bad(file("# \x1b[31m"), "", END, r"the character '\x1b' has no place"),
-    "half a surrogate pair": Bad(file("prefix: /\ud800"), "", END, r"the character '\ud800' has no place"),
+    "a binary zero": Bad(file("prefix: /\0"), "", END, r"the character '\x00' is not allowed"),
+    "an escape sequence": Bad(file("# \x1b[31m"), "", END, r"the character '\x1b' is not allowed"),
+    "half a surrogate pair": Bad(file("prefix: /\ud800"), "", END, r"the character '\ud800' is not allowed"),
     "a second document": Bad(file("---", "service: other"), "", END, "a second one begins here"),
     "an anchor": added("prefix: &here /", "prefix", "anchors such as &here"),
     "an anchor of a page": added(f"prefix: &{'a' * 1000} /", "prefix", "anchors such as &aaa"),
@@ -149,8 +149,8 @@ NAMES = {
     "a version with a bad name": Bad(file(v2="  V2: {endpoints: []}"), "versions.V2", LINE["v2"], NOT_A_NAME),
     "a stable with a bad name": changed("stable", "stable: V1", "stable", NOT_A_NAME),
     "a fleet with a bad name": added("fleets: [edge, e*]", "fleets[1]", NOT_A_NAME),
-    "a fleet twice": added("fleets: [edge, edge]", "fleets", "edge stands there twice"),
-    "no fleet at all": added("fleets: []", "fleets", "would serve nobody"),
+    "a fleet twice": added("fleets: [edge, edge]", "fleets", "edge is listed twice"),
+    "no fleet at all": added("fleets: []", "fleets", "matches nothing"),
     "101 fleets": added(f"fleets: [{', '.join(f'f{n}' for n in range(101))}]", "fleets", "at most 100 entries"),
     "a hook with a bad name": added("  hooks: ['http://evil.example']", "policy.hooks[0]", NOT_A_NAME),
 }
@@ -181,8 +181,8 @@ ADDRESSES = {
     "an endpoint with a name in brackets": endpoint('"[model]:80"', "between the brackets an IPv6 address"),
     "an endpoint with IPv4 in brackets": endpoint('"[127.0.0.1]:80"', "between the brackets an IPv6 address"),
     "an endpoint with a zone": endpoint('"[fe80::1%eth0]:80"', "between the brackets an IPv6 address"),
-    "an endpoint of the empty address": endpoint('"0.0.0.0:80"', "no address of a server"),
-    "an endpoint of many servers": endpoint('"224.0.0.1:80"', "no address of a server"),
+    "an endpoint of the empty address": endpoint('"0.0.0.0:80"', "not the address of a server"),
+    "an endpoint of many servers": endpoint('"224.0.0.1:80"', "not the address of a server"),
     "an endpoint of almost IPv4": endpoint('"256.0.0.1:80"', "RFC 1123"),
     "an endpoint of three numbers": endpoint('"10.0.1:80"', "RFC 1123"),
     "an endpoint with a look-alike letter": endpoint('"m\u043edel:80"', "RFC 1123"),
@@ -193,10 +193,10 @@ ADDRESSES = {
     "an endpoint with a label of 64": endpoint(f'"{"a" * 64}:80"', "RFC 1123"),
     "an endpoint of 254 letters": endpoint(f'"{("a" * 63 + ".") * 3 + "b" * 62}:80"', "RFC 1123"),
     "an endpoint twice": changed(
-        "v2", '  v2: {endpoints: ["a:1", "a:1"]}', "versions.v2.endpoints", "a:1 stands there twice"
+        "v2", '  v2: {endpoints: ["a:1", "a:1"]}', "versions.v2.endpoints", "a:1 is listed twice"
     ),
     "an endpoint twice in other letters": changed(
-        "v2", '  v2: {endpoints: ["a:1", "A:1"]}', "versions.v2.endpoints", "a:1 stands there twice"
+        "v2", '  v2: {endpoints: ["a:1", "A:1"]}', "versions.v2.endpoints", "a:1 is listed twice"
     ),
     "an endpoint of both versions": changed(
         "v2", '  v2: {endpoints: ["127.0.0.1:9001"]}', "versions.v2.endpoints", "is an endpoint of v1 too"
@@ -213,8 +213,8 @@ ADDRESSES = {
         LINE["versions"],
         "at most 20 versions, not 21",
     ),
-    "no host at all": added("hosts: []", "hosts", "would serve nobody"),
-    "a host twice": added("hosts: [a.example, A.example]", "hosts", "a.example stands there twice"),
+    "no host at all": added("hosts: []", "hosts", "matches nothing"),
+    "a host twice": added("hosts: [a.example, A.example]", "hosts", "a.example is listed twice"),
     "a host with two wildcards": host("*.example.*"),
     "a host with a wildcard in the middle": host("api.*.example"),
     "a host of two stars": host("**"),
@@ -300,11 +300,11 @@ POLICY = {
     "errors that are a number": added("  errors: 5%", "policy.errors", "a mapping is needed, not '5%'"),
     "an unknown word at the deadline": added("  on_insufficient: promote", "policy.on_insufficient", "one of hold"),
     "to advance blindly": added("  on_blind: advance", "policy.on_blind", "one of hold, rollback"),
-    "approval at no step": added("  approve: [10%]", "policy.approve[0]", "10% is no step; approval can be asked at"),
+    "approval at no step": added("  approve: [10%]", "policy.approve[0]", "10% is not a step; approval is possible at"),
     "approval at the first step": added("  approve: [5%]", "policy.approve[0]", "5% is the first step"),
     "approval at 0": added("  approve: [0%]", "policy.approve[0]", "above 0%"),
     "approval above everything": added("  approve: [101%]", "policy.approve[0]", "between 0% and 100%"),
-    "approval twice": added("  approve: [25%, 25%]", "policy.approve", "25% stands there twice"),
+    "approval twice": added("  approve: [25%, 25%]", "policy.approve", "25% is listed twice"),
     "approval that is text": added("  approve: 25%", "policy.approve", "a list is needed"),
 }
 

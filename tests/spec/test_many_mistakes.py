@@ -1,7 +1,7 @@
 """Files with many mistakes, and files that are as large as they may be: all is told, and told in time."""
 
-from controller.core.servicefile.sections import MAX_VIOLATIONS
 from controller.core.servicefile.service_file import read_service
+from controller.core.servicefile.violation_report import MAX_VIOLATIONS
 from controller.core.servicefile.yaml_tree import MAX_BYTES
 from tests.spec.files import END, LINE, file
 

@@ -1,7 +1,8 @@
 """The text of a service file -> a `Service`, or every violation in it at once, each with its field and line.
 
-`yamltree` keeps the text's form, `sections` its keys, `fields` the rules for single values, `contradictions` those
-between several; here is what a service file is made of. docs/service-file.md tells the same to people.
+The steps: `yaml_tree` parses the text into nodes with lines, `section` reads mappings key by key, `field_rules` has the
+rules for single values and `contradictions` those between several. This module has the keys of a service file.
+docs/service-file.md is the reference for people.
 """
 
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ from controller.core.model.service import (
     Version,
 )
 from controller.core.servicefile.contradictions import contradictions
-from controller.core.servicefile.fields import (
+from controller.core.servicefile.field_rules import (
     duration_within,
     number_within,
+    one_of,
     read_address,
     read_approval,
     read_domain,
@@ -34,8 +36,9 @@ from controller.core.servicefile.fields import (
     read_step,
     share_within,
 )
-from controller.core.servicefile.sections import Report, Section, one_of
-from controller.core.servicefile.yaml_tree import Table, read_tree
+from controller.core.servicefile.section import Section
+from controller.core.servicefile.violation_report import ViolationReport
+from controller.core.servicefile.yaml_tree import MappingNode, read_tree
 
 MAX_VERSIONS = 20
 MAX_ENDPOINTS = 1000
@@ -45,57 +48,57 @@ MAX_LIST = 100
 """Hosts and fleets of one service, hooks of its policy."""
 
 MAX_METRICS = 10
-"""Custom metrics of one policy: they share one part of the error budget."""
+"""Custom metrics of one policy. They share one part of the error budget."""
 
 TIMEOUT = (0.001, 3600.0)
-"""Seconds. Zero would mean 'none' to Envoy, and a hung server would then never count as an error."""
+"""Seconds. Envoy reads zero as no timeout, and a hung request would then never count as an error."""
 DWELL = (0.1, 7 * 86_400.0)
-"""Seconds. Envoys report ten times a second at most, so less would be no look at all."""
+"""Seconds. An Envoy reports at most ten times a second, so a shorter dwell would see no report."""
 WARMUP = (0.0, 86_400.0)
-"""Seconds; zero: judge everything from the first request on."""
+"""Seconds. Zero judges everything from the first request on."""
 BAKE = (0.0, 30 * 86_400.0)
-"""Seconds; zero: promoted as soon as the proxies have confirmed. The old version is kept up for all that time."""
+"""Seconds. Zero promotes as soon as the proxies have ACKed. The old version keeps running during the bake."""
 DEADLINE = (1.0, 30 * 86_400.0)
 """Seconds."""
 FALSE_ROLLBACK = (0.000_001, 0.5)
-"""At zero nothing could ever be rolled back; above one half a coin does better."""
+"""At zero nothing could be rolled back; above one half a coin toss would be better."""
 CONFIDENCE = (0.5, 0.999_999)
-"""At 100% nothing could ever be promoted."""
+"""At 100% nothing could be promoted."""
 MARGIN = (0.000_001, 0.5)
-"""At zero no amount of traffic shows that a canary is no worse."""
+"""At zero no amount of traffic proves that a canary is no worse."""
 RATIO = (1.0, 100.0)
 """Below 1 a canary as good as the stable would count as harm."""
 ERRORS_MAX = (0.000_001, 1.0)
 TOLERANCE = (0.01, 1.0)
-"""Below 1% no histogram tells a difference."""
+"""Below 1% the histogram buckets cannot show a difference."""
 METRIC_MARGIN = (0.0001, 1.0)
 P99 = (0.001, 3600.0)
 """Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Linted:
+class LintResult:
     """The result of reading a service file: the service, or every violation in it."""
 
     service: Service | None
     violations: tuple[Violation, ...]
 
 
-def read_service(text: str) -> Linted:
-    """Reads a service file. Never raises: whatever is wrong comes back as violations, by line."""
+def read_service(text: str) -> LintResult:
+    """The service, or every violation ordered by line. Never raises."""
     root, malformed = read_tree(text)
-    report = Report(malformed)
+    report = ViolationReport(malformed)
     service = None
-    if isinstance(root, Table):
+    if isinstance(root, MappingNode):
         service = _read_service(Section(report, "", root))
-        for found in contradictions(service):
-            if report.clean(found.field, *found.against):
-                report.add(found.field, found.message)
+        for contradiction in contradictions(service):
+            if report.is_clean(contradiction.field, *contradiction.against):
+                report.add(contradiction.field, contradiction.message)
     elif not malformed:
-        # An empty document begins after its mark, which may be after the end of the text.
+        # An empty document's mark may point behind the end of the text.
         line = min(root.line, len(text.splitlines())) if root else 1
         report.add("", "a service file is a mapping that begins with 'service: NAME'", max(1, line))
-    return Linted(None, report.all()) if report.found else Linted(service, ())
+    return LintResult(None, report.in_order()) if report.violations else LintResult(service, ())
 
 
 def _read_service(top: Section) -> Service:
@@ -115,8 +118,8 @@ def _read_service(top: Section) -> Service:
     )
     top.close()
     for key, given in (("fleets", service.fleets), ("hosts", service.hosts)):
-        if key in top.table.entries and not given and top.report.clean(key):
-            top.report.add(key, "an empty list would serve nobody: leave it out to serve all")
+        if key in top.mapping.entries and not given and top.report.is_clean(key):
+            top.report.add(key, "an empty list matches nothing: omit the key to match everything")
     return service
 
 
@@ -130,8 +133,8 @@ def _read_listen(section: Section) -> Listen:
 
 
 def _read_versions(section: Section) -> tuple[Version, ...]:
-    names = list(section.table.entries)
-    if section.there and not names and section.report.clean(section.path):
+    names = list(section.mapping.entries)
+    if section.present and not names and section.report.is_clean(section.path):
         section.report.add(section.path, "at least one version is needed")
     if len(names) > MAX_VERSIONS:
         section.report.add(section.path, f"at most {MAX_VERSIONS} versions, not {len(names)}")
@@ -152,9 +155,9 @@ def _read_version(versions: Section, name: str) -> Version:
 
 
 def _read_fallback(top: Section) -> Fallback | None:
-    """A version, or a fixed response that the proxies give by themselves."""
-    if "fallback" not in top.table.entries:
-        top.taken.append("fallback")
+    """A version, or a fixed response that Envoy sends itself."""
+    if "fallback" not in top.mapping.entries:
+        top.read_keys.append("fallback")
         return None
     section = top.section("fallback")
     fallback = Fallback(
@@ -163,33 +166,33 @@ def _read_fallback(top: Section) -> Fallback | None:
         body=section.value("body", read_response, "", text=True),
     )
     section.close()
-    given = section.table.entries.keys() & {"version", "status", "body"}
-    if section.there and not given and section.report.clean(section.path):
-        section.report.add(section.path, "name a version, or a status and a body to answer with")
+    given = section.mapping.entries.keys() & {"version", "status", "body"}
+    if section.present and not given and section.report.is_clean(section.path):
+        section.report.add(section.path, "name a version, or a status and a body to respond with")
     elif "version" in given and len(given) > 1:
-        section.report.add(section.at("version"), "a fallback is a version or a fixed response, not both")
+        section.report.add(section.path_of("version"), "a fallback is a version or a fixed response, not both")
     return fallback
 
 
 def _read_policy(section: Section) -> Policy:
-    usual = Policy()
+    default = Policy()
     policy = Policy(
-        steps=section.values("steps", read_step, usual.steps, MAX_STEPS, text=False),
-        dwell=section.value("dwell", duration_within(*DWELL), usual.dwell),
-        warmup=section.value("warmup", duration_within(*WARMUP), usual.warmup),
-        bake=section.value("bake", duration_within(*BAKE), usual.bake),
-        false_rollback=section.value("false_rollback", share_within(*FALSE_ROLLBACK), usual.false_rollback),
-        confidence=section.value("confidence", share_within(*CONFIDENCE), usual.confidence),
+        steps=section.values("steps", read_step, default.steps, MAX_STEPS, text=False),
+        dwell=section.value("dwell", duration_within(*DWELL), default.dwell),
+        warmup=section.value("warmup", duration_within(*WARMUP), default.warmup),
+        bake=section.value("bake", duration_within(*BAKE), default.bake),
+        false_rollback=section.value("false_rollback", share_within(*FALSE_ROLLBACK), default.false_rollback),
+        confidence=section.value("confidence", share_within(*CONFIDENCE), default.confidence),
         errors=_read_errors(section.section("errors")),
         latency=_read_latency(section.section("latency")),
-        deadline=section.value("deadline", duration_within(*DEADLINE), usual.deadline),
+        deadline=section.value("deadline", duration_within(*DEADLINE), default.deadline),
         on_insufficient=section.value(
-            "on_insufficient", one_of("hold", "advance", "rollback"), usual.on_insufficient, text=True
+            "on_insufficient", one_of("hold", "advance", "rollback"), default.on_insufficient, text=True
         ),
-        on_blind=section.value("on_blind", one_of("hold", "rollback"), usual.on_blind, text=True),
-        fallback=section.value("fallback", one_of("manual", "automatic"), usual.fallback, text=True),
-        approve=section.values("approve", read_approval, usual.approve, MAX_STEPS + 1, text=False),
-        hooks=section.values("hooks", read_name, usual.hooks, MAX_LIST, text=True),
+        on_blind=section.value("on_blind", one_of("hold", "rollback"), default.on_blind, text=True),
+        fallback=section.value("fallback", one_of("manual", "automatic"), default.fallback, text=True),
+        approve=section.values("approve", read_approval, default.approve, MAX_STEPS + 1, text=False),
+        hooks=section.values("hooks", read_name, default.hooks, MAX_LIST, text=True),
         metrics=tuple(map(_read_metric, section.sections("metrics", MAX_METRICS))),
     )
     section.close()
@@ -207,10 +210,10 @@ def _read_metric(section: Section) -> MetricPolicy:
 
 
 def _read_errors(section: Section) -> ErrorPolicy:
-    usual = ErrorPolicy()
+    default = ErrorPolicy()
     errors = ErrorPolicy(
-        margin=section.value("margin", share_within(*MARGIN), usual.margin),
-        ratio=section.value("ratio", number_within(*RATIO), usual.ratio),
+        margin=section.value("margin", share_within(*MARGIN), default.margin),
+        ratio=section.value("ratio", number_within(*RATIO), default.ratio),
         max=section.value("max", share_within(*ERRORS_MAX), None, null=True),
     )
     section.close()
@@ -218,9 +221,9 @@ def _read_errors(section: Section) -> ErrorPolicy:
 
 
 def _read_latency(section: Section) -> LatencyPolicy:
-    usual = LatencyPolicy()
+    default = LatencyPolicy()
     latency = LatencyPolicy(
-        tolerance=section.value("tolerance", share_within(*TOLERANCE), usual.tolerance),
+        tolerance=section.value("tolerance", share_within(*TOLERANCE), default.tolerance),
         p99=section.value("p99", duration_within(*P99), None, null=True),
     )
     section.close()

@@ -1,22 +1,32 @@
-"""The rules for single fields of a service file: text -> value, or ValueError with what would be right.
+"""The rules for single fields of a service file: text -> value, or ValueError that says what would be valid.
 
-Names and addresses are compared byte by byte further on, so each has one spelling here: ASCII, lower case, IP
-addresses in their shortest form. A look-alike letter is refused, not guessed.
+Later code compares names and addresses byte by byte, so each gets one spelling here: ASCII, lower case, IP addresses
+in their shortest form. A look-alike letter is rejected.
 """
 
 import re
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
+from typing import LiteralString, TypeVar
 
-from controller.core.base.units import format_duration, format_weight, parse_duration, parse_share, to_basis_points
+from controller.core.base.units import (
+    TOTAL_WEIGHT,
+    format_duration,
+    format_weight,
+    parse_duration,
+    parse_share,
+    to_basis_points,
+)
 from controller.core.base.value import NAME
 from controller.core.model.service import Endpoint
-from controller.core.servicefile.yaml_tree import shown
+from controller.core.servicefile.yaml_tree import quoted
+
+W = TypeVar("W", bound=LiteralString)
 
 MAX_HOST = 253
 """Characters of a host name, RFC 1123."""
 MAX_PREFIX = 1024
-"""Characters of a path prefix. Servers refuse far shorter paths than what would need more."""
+"""Characters of a path prefix. Servers reject much shorter paths."""
 MAX_RESPONSE = 4096
 """Bytes of a fixed response: Envoy's own limit for a body in a route."""
 
@@ -32,7 +42,7 @@ def read_name(text: str) -> str:
     """A name of a service, version or fleet."""
     if not _NAME.match(text):
         raise ValueError(
-            f"a name has 1 to 63 of a-z, 0-9, '.', '_' and '-' and begins with a letter or digit, unlike {shown(text)}"
+            f"a name has 1 to 63 of a-z, 0-9, '.', '_' and '-' and begins with a letter or digit, unlike {quoted(text)}"
         )
     return text
 
@@ -40,7 +50,7 @@ def read_name(text: str) -> str:
 def read_port(text: str) -> int:
     """A port, 1 to 65535."""
     if not _is_port(text):
-        raise ValueError(f"a port is a whole number from 1 to 65535, not {shown(text)}")
+        raise ValueError(f"a port is a whole number from 1 to 65535, not {quoted(text)}")
     return int(text)
 
 
@@ -48,15 +58,15 @@ def read_address(text: str) -> str:
     """An IP address to listen on, in its shortest form."""
     address = _ip(text)
     if address is None:
-        raise ValueError(f"an IP address such as 127.0.0.1 or ::1 is needed, not {shown(text)}")
+        raise ValueError(f"an IP address such as 127.0.0.1 or ::1 is needed, not {quoted(text)}")
     return address
 
 
 def read_endpoint(text: str) -> Endpoint:
-    """`host:port` or `[ipv6]:port`, of a server that can be connected to."""
+    """`host:port` or `[ipv6]:port`, of an address that can be connected to."""
     host, colon, port = text.rpartition(":")
     if not colon:
-        raise ValueError(f"an endpoint is host:port, such as 127.0.0.1:9001, not {shown(text)}")
+        raise ValueError(f"an endpoint is host:port, such as 127.0.0.1:9001, not {quoted(text)}")
     return Endpoint(host=_read_host(host), port=read_port(port))
 
 
@@ -67,17 +77,17 @@ def read_domain(text: str) -> str:
     with_port = bool(colon) and not domain.endswith("]")
     if not (_is_domain(host) and _is_port(port) if with_port else domain == "*" or _is_domain(domain)):
         raise ValueError(
-            f"a host is a name such as example.com, '*', '*.example.com' or 'example.*', not {shown(text)}"
+            f"a host is a name such as example.com, '*', '*.example.com' or 'example.*', not {quoted(text)}"
         )
     return domain
 
 
 def read_prefix(text: str) -> str:
-    """The beginning of the paths that are served."""
+    """A path prefix, as Envoy matches it."""
     if len(text) > MAX_PREFIX or not _PREFIX.match(text):
         raise ValueError(
             f"a prefix begins with / and has at most {MAX_PREFIX} characters, none of them a space, ? or #, "
-            f"unlike {shown(text)}"
+            f"unlike {quoted(text)}"
         )
     return text
 
@@ -85,7 +95,7 @@ def read_prefix(text: str) -> str:
 def read_status(text: str) -> int:
     """The HTTP status of a fixed response."""
     if not _STATUS.match(text):
-        raise ValueError(f"an HTTP status from 200 to 599 is needed, not {shown(text)}")
+        raise ValueError(f"an HTTP status from 200 to 599 is needed, not {quoted(text)}")
     return int(text)
 
 
@@ -97,71 +107,83 @@ def read_response(text: str) -> str:
 
 
 def duration_within(least: float, most: float) -> Callable[[str], float]:
-    """The rule for a duration in seconds between two bounds."""
+    """The rule for a duration in seconds, bounds included."""
 
     def read(text: str) -> float:
         seconds = parse_duration(text)
         if not least <= seconds <= most:
-            raise ValueError(f"between {format_duration(least)} and {format_duration(most)}, not {shown(text)}")
+            raise ValueError(f"between {format_duration(least)} and {format_duration(most)}, not {quoted(text)}")
         return seconds
 
     return read
 
 
 def share_within(least: float, most: float) -> Callable[[str], float]:
-    """The rule for a share between two bounds."""
+    """The rule for a share in 0..1, bounds included."""
 
     def read(text: str) -> float:
         share = parse_share(text)
         if not least <= share <= most:
-            raise ValueError(f"between {_percent(least)} and {_percent(most)}, not {shown(text)}")
+            raise ValueError(f"between {_percent(least)} and {_percent(most)}, not {quoted(text)}")
         return share
 
     return read
 
 
 def number_within(least: float, most: float) -> Callable[[str], float]:
-    """The rule for a plain decimal number between two bounds."""
+    """The rule for a plain decimal number, bounds included."""
 
     def read(text: str) -> float:
         if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not least <= float(text) <= most:
-            raise ValueError(f"a number between {least:g} and {most:g}, not {shown(text)}")
+            raise ValueError(f"a number between {least:g} and {most:g}, not {quoted(text)}")
         return float(text)
+
+    return read
+
+
+def one_of(*words: W) -> Callable[[str], W]:
+    """The rule for a choice among words."""
+
+    def read(text: str) -> W:
+        for word in words:
+            if word == text:
+                return word
+        raise ValueError(f"one of {', '.join(words)} is needed, not {quoted(text)}")
 
     return read
 
 
 def read_step(text: str) -> int:
     """A canary's weight in basis points, above 0% and below 100%."""
-    parts = to_basis_points(parse_share(text))
-    if not 0 < parts < 10_000:
-        raise ValueError(f"a step lies above 0% and below 100%, unlike {shown(text)}: the promotion follows by itself")
-    return parts
+    weight = to_basis_points(parse_share(text))
+    if not 0 < weight < TOTAL_WEIGHT:
+        raise ValueError(f"a step lies above 0% and below 100%, unlike {quoted(text)}: promotion follows the last step")
+    return weight
 
 
 def read_approval(text: str) -> int:
-    """A weight at which a person must say yes."""
-    parts = to_basis_points(parse_share(text))
-    if not parts:
-        raise ValueError(f"a share that asks for approval lies above {format_weight(0)}")
-    return parts
+    """A weight, in basis points, that needs an operator's approval."""
+    weight = to_basis_points(parse_share(text))
+    if not weight:
+        raise ValueError(f"a share that needs approval is above {format_weight(0)}")
+    return weight
 
 
 def _read_host(text: str) -> str:
     if text.startswith("[") and text.endswith("]"):
         address = _ip(text[1:-1])
         if address is None or ":" not in address:
-            raise ValueError(f"between the brackets an IPv6 address is needed, not {shown(text[1:-1])}")
+            raise ValueError(f"between the brackets an IPv6 address is needed, not {quoted(text[1:-1])}")
         return _reachable(address)
     if ":" in text:
-        raise ValueError(f"an IPv6 address stands in brackets: [::1]:9001, unlike {shown(text)}")
+        raise ValueError(f"an IPv6 address stands in brackets: [::1]:9001, unlike {quoted(text)}")
     address = _ip(text)
     if address is not None:
         return _reachable(address)
     host = text.lower()
     if not _is_host(host):
         raise ValueError(
-            f"a host is an IP address or a name of letters a-z, digits, '-' and '.' (RFC 1123), not {shown(text)}"
+            f"a host is an IP address or a name of letters a-z, digits, '-' and '.' (RFC 1123), not {quoted(text)}"
         )
     return host
 
@@ -173,7 +195,7 @@ def _is_port(text: str) -> bool:
 def _reachable(address: str) -> str:
     ip = ip_address(address)
     if ip.is_unspecified or ip.is_multicast:
-        raise ValueError(f"{address} is no address of a server")
+        raise ValueError(f"{address} is not the address of a server")
     return address
 
 
@@ -187,17 +209,17 @@ def _ip(text: str) -> str | None:
 
 
 def _is_host(host: str) -> bool:
-    """RFC 1123: a name; what ends in a number would be an IPv4 address, and was none."""
+    """RFC 1123. A name whose last label is a number would be an IPv4 address, and `_ip` did not parse it."""
     return len(host) <= MAX_HOST and bool(_HOST.match(host)) and not host.rpartition(".")[2].isdigit()
 
 
 def _is_domain(host: str) -> bool:
-    """What Envoy takes for a virtual host's domain: a host, or a host with a wildcard at one end."""
+    """A domain of an Envoy virtual host: a host, or a host with a wildcard at one end."""
     if host.startswith("[") and host.endswith("]"):
         return _ip(host[1:-1]) is not None
     if _ip(host) is not None:
         return True
-    # With the wildcard taken for a letter, what is left must be a host: *.example.com, *-eu.example.com, example.*
+    # With the wildcard replaced by a letter the rest must be a host: *.example.com, *-eu.example.com, example.*
     if host.startswith("*"):
         host = "a" + host[1:]
     elif host.endswith("*"):
