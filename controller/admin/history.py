@@ -7,10 +7,10 @@ from controller.admin.looks import Looks
 from controller.admin.messages import event_message, reason_message
 from controller.admin.requests import after_of
 from controller.core.base.errors import Code, Refusal
-from controller.core.control.decision import Kind
 from controller.core.history.evidence_trace import Point
 from controller.core.history.recording import Recording
 from controller.core.history.window_record import Record
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.traffic.latency_buckets import EDGES_MS, bucket_of
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
@@ -105,7 +105,7 @@ def _decided(lines: Sequence[LedgerLine]) -> str:
     """The channel that decided on the rollback, if automation did."""
     for line in reversed(lines):
         reasons = line.entry.details.get("reasons")
-        if line.entry.kind == Kind.ROLLBACK and isinstance(reasons, list) and reasons:
+        if line.entry.kind == LedgerKind.ROLLBACK and isinstance(reasons, list) and reasons:
             first = reasons[0]
             return str(first.get("channel") or first.get("code")) if isinstance(first, Mapping) else ""
     return ""

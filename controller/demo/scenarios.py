@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.core.base.units import TOTAL_WEIGHT, counted, format_weight
+from controller.core.model.ledger_kind import LedgerKind
 from controller.demo.digit_models import ModelFault
 from controller.demo.doors import haldane, monotonic_of
 from controller.demo.environment import SERVICE, Environment
@@ -64,7 +65,7 @@ async def promotion(play: ScenarioRun) -> None:
     """A good canary climbs its steps and is promoted."""
     witness, began, last = play.witness, time.monotonic(), play.witness.last_line
     await _start(play, "v2", "learnt from three times as many images")
-    await witness.until_line("promoted", last, 60, unless="rollback")
+    await witness.until_line(LedgerKind.PROMOTED, last, 60, unless=LedgerKind.ROLLBACK)
     await witness.until("Envoy serves v2 alone", lambda: witness.weights == {"v2": TOTAL_WEIGHT}, 5)
     await asyncio.sleep(QUIET)
     climbed = [p for p in witness.periods(began) if "v2" in p.weights]
@@ -87,7 +88,7 @@ async def rollback(play: ScenarioRun) -> None:
     """A bad canary does harm, and all weight goes back to stable by itself."""
     witness, began, last = play.witness, time.monotonic(), play.witness.last_line
     await _start(play, "v3", "faster features")
-    await witness.until_line("rollback", last, 30, unless="promotion_started")
+    await witness.until_line(LedgerKind.ROLLBACK, last, 30, unless=LedgerKind.PROMOTION_STARTED)
     done = await _check_rolled_back(play, "v3", "v2", began, last)
     if done:
         _tell_harm(play, done, "v3")
@@ -99,14 +100,14 @@ async def frozen(play: ScenarioRun) -> None:
     play.say("the server of v3 loads a build with the fault mended")
     await play.stage.load_build("v3", ModelFault.NONE)
     await _start(play, "v3", "mended")
-    await witness.until_line("rollout_warm", last, 20, unless="rollback")
+    await witness.until_line(LedgerKind.ROLLOUT_WARM, last, 20, unless=LedgerKind.ROLLBACK)
     frozen_at = await _operate(play, "freeze", "--all", "--reason", "incident 42")
     before, weights = len(witness.served), witness.weights
     await _refused(play)
     play.say("the server of v3 loads the next build, and the fault is back")
     await play.stage.load_build("v3", ModelFault.EXCEPTION)
     harmed_at = time.monotonic()
-    suppressed = await witness.until_line("rollback_suppressed", last, 20, unless="rollback")
+    suppressed = await witness.until_line(LedgerKind.ROLLBACK_SUPPRESSED, last, 20, unless=LedgerKind.ROLLBACK)
     await asyncio.sleep(HELD)
     play.picture()
     play.check(f"while frozen nothing moved at Envoy: {_told(weights)}", len(witness.served) == before)
@@ -114,7 +115,7 @@ async def frozen(play: ScenarioRun) -> None:
     play.check(f"clients saw the same split throughout: {_told_share(held)}", held.right)
     play.check("the ledger says that a rollback was suppressed", suppressed.who == WHO)
     lifted_at = await _operate(play, "unfreeze", "--all", "--reason", "over")
-    await witness.until_line("rollback", last, 20)
+    await witness.until_line(LedgerKind.ROLLBACK, last, 20)
     done = await _check_rolled_back(play, "v3", "v2", harmed_at, last)
     if done:
         play.tell(
@@ -128,7 +129,9 @@ async def _operate(play: ScenarioRun, verb: str, *words: str) -> float:
     last = play.witness.last_line
     play.say(f"$ haldane {shlex.join((verb, *words))}")
     await play.stage.command(verb, *words)
-    line = await play.witness.until_line({"freeze": "freeze_set", "unfreeze": "freeze_lifted"}[verb], last, 5)
+    line = await play.witness.until_line(
+        {"freeze": LedgerKind.FREEZE_SET, "unfreeze": LedgerKind.FREEZE_LIFTED}[verb], last, 5
+    )
     return monotonic_of(line.at)
 
 
@@ -149,9 +152,9 @@ async def _refused(play: ScenarioRun) -> None:
 async def _check_rolled_back(play: ScenarioRun, canary: str, stable: str, since: float, last: int) -> Harm | None:
     """That clients, Envoy and the ledger saw the canary go; what it had done to clients since that time."""
     witness = play.witness
-    line = await witness.until_line("rollback", last, 5)
+    line = await witness.until_line(LedgerKind.ROLLBACK, last, 5)
     await witness.until(f"Envoy serves {stable} alone", lambda: witness.weights == {stable: TOTAL_WEIGHT}, 5)
-    await witness.until_line("rolled_back", last, 15)
+    await witness.until_line(LedgerKind.ROLLED_BACK, last, 15)
     await witness.look_at_proxies()
     acknowledged, applied = witness.acknowledged(), witness.served[-1].since
     play.check(f"the ledger says that {WHO} rolled {canary} back", line.who == WHO)

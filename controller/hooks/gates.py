@@ -14,8 +14,9 @@ import aiohttp
 import structlog
 
 from controller.core.base.units import TOTAL_WEIGHT, format_duration
-from controller.core.control.decision import Decision, Kind
+from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Reason, Verdict
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import JUDGED, Rollout
 from controller.core.model.state import ServiceState
 from controller.hooks.body import CONTENT_TYPE, question
@@ -181,6 +182,6 @@ def _asked_for(rollout: Rollout, decision: Decision) -> tuple[HookType, ...]:
     """What must be asked before that decision, in this order."""
     if not rollout.weight:
         return (HookType.CONFIRM_ROLLOUT, HookType.PRE_ROLLOUT)
-    if decision.kind is Kind.PROMOTING or rollout.next_weight == TOTAL_WEIGHT:
+    if decision.kind is LedgerKind.PROMOTION_STARTED or rollout.next_weight == TOTAL_WEIGHT:
         return (HookType.ROLLOUT, HookType.CONFIRM_PROMOTION)
     return (HookType.ROLLOUT, HookType.CONFIRM_TRAFFIC_INCREASE)

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 import aiohttp
 
 from controller.core.model.freeze import ALL
+from controller.core.model.ledger_kind import LedgerKind, severity_of
 from controller.core.model.ledger_line import LedgerLine
-from controller.core.model.severity import Severity, severity_of
+from controller.core.model.severity import Severity
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.hooks.body import CONTENT_TYPE, report
@@ -15,7 +16,7 @@ from controller.ports.audience import Undelivered
 from controller.ports.clock import Clock
 from controller.process.http_client import Unanswered, post
 
-ENDS = frozenset({"promoted", "rolled_back"})
+ENDS = frozenset({LedgerKind.PROMOTED, LedgerKind.ROLLED_BACK})
 """The kinds of ledger lines that end a rollout."""
 GIVE_UP = 900.0
 """Seconds after which a line is too old to be told."""

@@ -15,10 +15,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from controller.core.base.value import NAME
-from controller.core.control.decision import Decision, Kind
+from controller.core.control.decision import Decision
 from controller.core.judge.channels import ALTERNATIVES_OF
 from controller.core.judge.verdict import Verdict
 from controller.core.model.freeze import ALL
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase
 from controller.core.model.state import ServiceState
 from controller.core.routing.routing import fleets
@@ -84,14 +85,14 @@ class Metrics:
 
     def decided(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
         """A decision was committed."""
-        if decision.kind is Kind.ROLLBACK:
+        if decision.kind is LedgerKind.ROLLBACK:
             self.rollbacks[state.name, verdict.cause] += 1
-        elif decision.kind is Kind.SUPPRESSED:
+        elif decision.kind is LedgerKind.ROLLBACK_SUPPRESSED:
             self.suppressed[state.name] += 1
 
     def obeyed(self, service: str, decision: Decision) -> None:
         """What a person asked for was committed."""
-        if decision.kind is Kind.ROLLBACK:
+        if decision.kind is LedgerKind.ROLLBACK:
             self.rollbacks[service, OPERATOR] += 1
 
     def ticked(self, seconds: float) -> None:

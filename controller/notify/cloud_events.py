@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import aiohttp
 from pydantic import JsonValue
 
+from controller.core.model.ledger_kind import severity_of
 from controller.core.model.ledger_line import LedgerLine
-from controller.core.model.severity import severity_of
 from controller.notify.target import Target
 from controller.ports.audience import Undelivered
 from controller.ports.clock import Clock

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import structlog
 
 from controller.core.base.units import counted
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry, LedgerLine
-from controller.core.model.severity import SKIPPED
 from controller.core.model.store_errors import StoreError
 from controller.ports.audience import Audience, Undelivered
 from controller.ports.clock import Clock
@@ -172,7 +172,12 @@ class Notifications:
         """Our own line to an audience that has missed some; it is in no ledger, and has no hash."""
         lines = counted(lost.count, "line")
         why = f"{lines} from {lost.first} to {lost.last} could not be told in time; the ledger has them"
-        entry = Entry(kind=SKIPPED, who="haldane", why=why, details={"first": lost.first, "last": lost.last})
+        entry = Entry(
+            kind=LedgerKind.NOTIFICATIONS_SKIPPED,
+            who="haldane",
+            why=why,
+            details={"first": lost.first, "last": lost.last},
+        )
         return LedgerLine(
             sequence=lost.last, revision=0, at=self._clock.wall(), change_id="", entry=entry, previous="", hash=""
         )

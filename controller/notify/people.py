@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from controller.core.base.units import counted, format_weight
 from controller.core.base.value import Value
 from controller.core.model.freeze import ALL
+from controller.core.model.ledger_kind import severity_of
 from controller.core.model.ledger_line import Entry, LedgerLine
-from controller.core.model.severity import severity_of
 from controller.notify.target import Target
 from controller.ports.audience import Undelivered
 

@@ -7,8 +7,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from controller.core.base.value import Seconds, Value
 from controller.core.model.freeze import ALL
+from controller.core.model.ledger_kind import LedgerKind, severity_of
 from controller.core.model.ledger_line import LedgerLine
-from controller.core.model.severity import SEVERITY, Severity, severity_of
+from controller.core.model.severity import Severity
 from controller.process.http_client import Receiver, SecretFile, Url
 
 
@@ -20,9 +21,9 @@ def _severity(value: object) -> object:
 
 
 def _known_kind(kind: str) -> str:
-    if kind not in SEVERITY:
-        near = get_close_matches(kind[:64], SEVERITY, 1)
-        raise ValueError(f"did you mean {near[0]}?" if near else f"known kinds: {', '.join(sorted(SEVERITY))}")
+    if kind not in set(LedgerKind):
+        near = get_close_matches(kind[:64], LedgerKind, 1)
+        raise ValueError(f"did you mean {near[0]}?" if near else f"known kinds: {', '.join(sorted(LedgerKind))}")
     return kind
 
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 
 from controller.core.model.change import Change
 from controller.core.model.freeze import Act, Freeze, describe_standing, standing_over
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
 from controller.core.model.state import ServiceState
 from controller.ports.store import Store
@@ -28,13 +29,13 @@ class LedgerWriter:
         self._store = store
         self._token = token
         self._waiting: deque[Change] = deque(maxlen=MAX_WAITING)
-        self._holds: set[tuple[str, str]] = set()
+        self._holds: set[tuple[str, LedgerKind]] = set()
 
     def append(self, entry: Entry) -> None:
         """Write this line soon."""
         self._waiting.append(_change(entry))
 
-    def update(self, state: ServiceState, begins: str, ends: str, *, holds: bool | None, why: str) -> None:
+    def update(self, state: ServiceState, begins: LedgerKind, ends: LedgerKind, *, holds: bool | None, why: str) -> None:
         """Record whether a condition of a service holds; None if nothing new is known of it.
 
         When it begins, a line of kind `begins` is written, and one of kind `ends` when it ends.
@@ -77,7 +78,7 @@ def expiry(freeze: Freeze, standing: Iterable[Freeze]) -> Change:
     """The end of a freeze whose time is over, and of no other."""
     others = standing_over((f for f in standing if f != freeze), [freeze.scope])
     why = f"its ttl is over: {freeze.reason}{describe_standing(others)}"
-    return _change(Entry(kind="freeze_expired", service=freeze.scope, who=WHO, why=why), freeze)
+    return _change(Entry(kind=LedgerKind.FREEZE_EXPIRED, service=freeze.scope, who=WHO, why=why), freeze)
 
 
 def _change(entry: Entry, *lift: Freeze) -> Change:

@@ -18,6 +18,7 @@ from controller.core.control.request_rules import check_id, checked_reason, free
 from controller.core.judge.verdict import Verdict
 from controller.core.model.change import Change
 from controller.core.model.freeze import ALL, Act, Freeze, Mode, crowded, describe_standing, standing_over
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.service import Service
 from controller.core.model.state import ServiceState
@@ -109,7 +110,7 @@ class Operations:
         if dry_run:
             return state, False
         before = present.weights if present else {}
-        entry = entry_of("service_applied", who, why, state.name, before, state.weights)
+        entry = entry_of(LedgerKind.SERVICE_APPLIED, who, why, state.name, before, state.weights)
         change = Change(
             id=_id(request_id),
             fingerprint=fingerprint,
@@ -134,7 +135,7 @@ class Operations:
             id=_id(request_id),
             fingerprint=fingerprint,
             act=Act.DELETE,
-            entry=entry_of("service_deleted", who, why, service, state.weights, {}),
+            entry=entry_of(LedgerKind.SERVICE_DELETED, who, why, service, state.weights, {}),
             service=service,
             expects=state.revision,
             delete=True,
@@ -205,7 +206,7 @@ class Operations:
             whose = f"a {one.mode} of {'all services' if one.scope == ALL else one.scope}"
             told = f"max_freezes allows {counted(self._allowed.max_freezes, 'freeze or hold', 'freezes and holds')}"
             raise Refusal(Code.TOO_MANY, f"{told}, and no fewer stand, {whose} among them: lift some first")
-        entry = entry_of("freeze_set", who, why, ",".join(f.scope for f in freezes))
+        entry = entry_of(LedgerKind.FREEZE_SET, who, why, ",".join(f.scope for f in freezes))
         entry = entry.model_copy(update={"details": {"mode": mode.value, "until": until}})
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)
         reach("freeze:before")
@@ -238,7 +239,7 @@ class Operations:
             raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
         standing = standing_over((f for f in view.freezes if f not in lifted), scopes)
         scope = ",".join(sorted({f.scope for f in lifted}))
-        entry = entry_of("freeze_lifted", who, why + describe_standing(standing), scope)
+        entry = entry_of(LedgerKind.FREEZE_LIFTED, who, why + describe_standing(standing), scope)
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
         return Lifted(lifted, standing, await self._command(change))
 

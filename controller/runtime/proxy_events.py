@@ -2,6 +2,7 @@
 
 import structlog
 
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
 from controller.ports.meters import ProxyMeter
 from controller.runtime.ledger_writer import WHO
@@ -28,7 +29,7 @@ class ProxyEvents:
         log.warning("proxy_refused", node=node, fleet=fleet, type=type_url, error=error, news=news)
         if news:
             details = {"node": node, "fleet": fleet, "type": type_url}
-            self._replica.write_line(Entry(kind="proxy_refused", who=WHO, why=error, details=details))
+            self._replica.write_line(Entry(kind=LedgerKind.PROXY_REFUSED, who=WHO, why=error, details=details))
 
     def connected(self, node: str, fleet: str) -> None:
         """A proxy opened its stream."""

@@ -21,6 +21,7 @@ from controller.core.judge.custom.custom import all_read, lost
 from controller.core.judge.stable_watch import Watch, look
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.freeze import Act, Freeze
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase
 from controller.core.model.state import ServiceState
 from controller.core.model.store_errors import Conflict, Frozen, NotWritten, StoreLost
@@ -142,12 +143,12 @@ class Ticker:
         self._ticked[state.name] = Ticked(verdict, decision.reason, rollout.id, rollout.phase)
         self._write_conditions(state, after, verdict, window)
         try:
-            if not decision.holds:
+            if not decision.waits:
                 await self._commit(state, after, verdict, decision)
             else:
                 self._saver.save_at_times(state.name, after)
         finally:
-            self._recorder.add(state, after, window, decided=not decision.holds)
+            self._recorder.add(state, after, window, decided=not decision.waits)
         self._meter.ticked(self._clock.monotonic() - started)
 
     def _write_conditions(self, state: ServiceState, session: Session, verdict: Verdict, window: Window) -> None:
@@ -155,11 +156,11 @@ class Ticker:
         blind = "; ".join(reason.text for reason in verdict.reasons) if verdict.blind else "reports arrive again"
         # A new rollout is not blind in its first seconds, report or not: only a report ends the old one's blindness.
         seen = window.stable is not None or window.canary is not None
-        self._ledger.update(state, "blind", "sight_back", holds=verdict.blind or (False if seen else None), why=blind)
+        self._ledger.update(state, LedgerKind.BLIND, LedgerKind.SIGHT_BACK, holds=verdict.blind or (False if seen else None), why=blind)
         unread = lost(session.custom, session.evidence)
         why = unread.text if unread else "every custom metric is read again"
         missed = unread is not None or (False if all_read(session.custom) else None)
-        self._ledger.update(state, "metric_lost", "metric_back", holds=missed, why=why)
+        self._ledger.update(state, LedgerKind.METRIC_LOST, LedgerKind.METRIC_BACK, holds=missed, why=why)
 
     def _window(self, state: ServiceState, now: float) -> Window:
         rollout = state.rollout
@@ -211,7 +212,7 @@ class Ticker:
         log.info(
             "decided",
             service=state.name,
-            decision=decision.kind.value,
+            decision=decision.kind,
             reason=decision.reason,
             weights=decision.state.weights,
             revision=revision,
@@ -238,8 +239,8 @@ class Ticker:
         void = bool(fallback and fallback.version and self._book.no_healthy_upstream(state.name, fallback.version, now))
         decision = decide_fallback(state, verdict, blocked, self._clock.wall(), void=void)
         unhealthy = verdict.outcome is Outcome.HARM
-        self._ledger.update(state, "stable_unhealthy", "stable_healthy", holds=unhealthy, why=decision.reason)
-        if not decision.holds:
+        self._ledger.update(state, LedgerKind.STABLE_UNHEALTHY, LedgerKind.STABLE_HEALTHY, holds=unhealthy, why=decision.reason)
+        if not decision.waits:
             await self._store_decision(state, verdict, decision)
 
 

@@ -3,17 +3,18 @@
 from dataclasses import dataclass
 
 from controller.core.control.commands import Command, Verb, obey
-from controller.core.control.decision import Decision, Kind
+from controller.core.control.decision import Decision
 from controller.core.control.session import Session, Surroundings, entered
 from controller.core.control.tick import tick
 from controller.core.judge.custom.custom import without_custom
 from controller.core.judge.verdict import Verdict
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Rollout
 from controller.core.model.service import Service
 from controller.core.model.state import ServiceState
 from controller.core.traffic.window import Sample, Window
 
-WORDS = {Kind.ADVANCED: "advance", Kind.ROLLBACK: "rollback", Kind.PROMOTING: "promote"}
+WORDS = {LedgerKind.STEP_ADVANCED: "advance", LedgerKind.ROLLBACK: "rollback", LedgerKind.PROMOTION_STARTED: "promote"}
 """What a decision is called by `haldane judge`; everything else holds the weight."""
 _ALONE = Surroundings()
 
@@ -29,7 +30,7 @@ class Look:
     @property
     def word(self) -> str:
         """hold, advance, rollback or promote."""
-        return WORDS.get(self.decision.kind, "hold")
+        return WORDS.get(self.decision.kind, "hold") if self.decision.kind else "hold"
 
 
 class Trial:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from controller.core.model.change import Change
 from controller.core.model.freeze import Act
-from controller.core.model.ledger_chain import TRIMMED
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
 from controller.store.ledger import Past, Row, export, replay
 
@@ -24,5 +24,10 @@ def archive(rows: Iterable[Row], past: Past, folder: Path) -> tuple[Past, Path]:
 def trimming(past: Past, path: Path, *, who: str) -> Change:
     """What is written down when the lines that led to `past`, and are in that file, are taken away."""
     details = {"through": past.chain.last, "hash": past.chain.hash, "file": path.name}
-    entry = Entry(kind=TRIMMED, who=who, why=f"lines up to {past.chain.last} exported to {path}", details=details)
-    return Change(uuid.uuid4().hex, TRIMMED, Act.RECORD, entry)
+    entry = Entry(
+        kind=LedgerKind.LEDGER_TRIMMED,
+        who=who,
+        why=f"lines up to {past.chain.last} exported to {path}",
+        details=details,
+    )
+    return Change(uuid.uuid4().hex, entry.kind, Act.RECORD, entry)

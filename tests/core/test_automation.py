@@ -7,10 +7,11 @@ import pytest
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.control.automation import CONFIRM_WITHIN, decide, decide_fallback
-from controller.core.control.decision import Decision, Kind
+from controller.core.control.decision import Decision
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome
 from controller.core.model.freeze import Act, blocking
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import JUDGED, Phase
 from controller.core.model.service import Fallback
 from tests.core.values import FREEZE, HOLD, LAST, POLICY, freeze, seen, state_in, verdict
@@ -28,7 +29,7 @@ class Row:
     name: str
     phase: Phase
     knows: dict[str, Any]
-    kind: Kind
+    kind: LedgerKind | None
     after: tuple[Act, Phase, int] | None = None
     why: str = ""
     policy: Any = field(default=POLICY)
@@ -36,29 +37,45 @@ class Row:
 
 UNKNOWN, HARM = {"outcome": Outcome.UNKNOWN}, {"outcome": Outcome.HARM}
 
+WAIT = None
+"""The kind of a decision that changes nothing."""
+
 ROWS = [
     # The warm-up.
-    Row("not warm yet", Phase.WARMING, {"warm": False}, Kind.HOLD, why="5xx says pass"),
-    Row("warm", Phase.WARMING, {}, Kind.WARMED, (Act.RECORD, Phase.PROGRESSING, 500)),
-    Row("warm without proof", Phase.WARMING, UNKNOWN, Kind.WARMED, (Act.RECORD, Phase.PROGRESSING, 500)),
-    Row("warm while frozen", Phase.WARMING, {"freezes": FREEZE}, Kind.WARMED, (Act.RECORD, Phase.PROGRESSING, 500)),
+    Row("not warm yet", Phase.WARMING, {"warm": False}, WAIT, why="5xx says pass"),
+    Row("warm", Phase.WARMING, {}, LedgerKind.ROLLOUT_WARM, (Act.RECORD, Phase.PROGRESSING, 500)),
+    Row("warm without proof", Phase.WARMING, UNKNOWN, LedgerKind.ROLLOUT_WARM, (Act.RECORD, Phase.PROGRESSING, 500)),
+    Row(
+        "warm while frozen",
+        Phase.WARMING,
+        {"freezes": FREEZE},
+        LedgerKind.ROLLOUT_WARM,
+        (Act.RECORD, Phase.PROGRESSING, 500),
+    ),
     # The steps.
-    Row("passed", Phase.PROGRESSING, {}, Kind.ADVANCED, (Act.ADVANCE, Phase.PROGRESSING, 5000), "5xx says pass"),
-    Row("unknown", Phase.PROGRESSING, UNKNOWN, Kind.HOLD, why="5xx says unknown"),
-    Row("the dwell is not over", Phase.PROGRESSING, {"observed": 59.9}, Kind.HOLD, why="0 s of the dwell at 25%"),
-    Row("the dwell is just over", Phase.PROGRESSING, {"observed": 60.0}, Kind.ADVANCED),
-    Row("a proxy behind", Phase.PROGRESSING, {"sync": BEHIND}, Kind.HOLD, why="1 of 2 proxies are in sync"),
-    Row("the only proxy behind", Phase.PROGRESSING, {"sync": LATE}, Kind.HOLD, why="0 of 1 proxy is in sync"),
-    Row("half of them are enough", Phase.PROGRESSING, {"sync": BEHIND, "share": 0.5}, Kind.ADVANCED),
-    Row("a proxy refused", Phase.PROGRESSING, {"sync": REFUSED, "share": 0.1}, Kind.HOLD, why="refused by edge-1"),
-    Row("no proxy", Phase.PROGRESSING, {"sync": NOBODY}, Kind.HOLD, why="no proxy is connected"),
-    Row("frozen", Phase.PROGRESSING, {"freezes": FREEZE}, Kind.HOLD, why="would advance, but all services are frozen"),
-    Row("on hold", Phase.PROGRESSING, {"freezes": HOLD}, Kind.HOLD, why="would advance, but all services are on hold"),
+    Row(
+        "passed",
+        Phase.PROGRESSING,
+        {},
+        LedgerKind.STEP_ADVANCED,
+        (Act.ADVANCE, Phase.PROGRESSING, 5000),
+        "5xx says pass",
+    ),
+    Row("unknown", Phase.PROGRESSING, UNKNOWN, WAIT, why="5xx says unknown"),
+    Row("the dwell is not over", Phase.PROGRESSING, {"observed": 59.9}, WAIT, why="0 s of the dwell at 25%"),
+    Row("the dwell is just over", Phase.PROGRESSING, {"observed": 60.0}, LedgerKind.STEP_ADVANCED),
+    Row("a proxy behind", Phase.PROGRESSING, {"sync": BEHIND}, WAIT, why="1 of 2 proxies are in sync"),
+    Row("the only proxy behind", Phase.PROGRESSING, {"sync": LATE}, WAIT, why="0 of 1 proxy is in sync"),
+    Row("half of them are enough", Phase.PROGRESSING, {"sync": BEHIND, "share": 0.5}, LedgerKind.STEP_ADVANCED),
+    Row("a proxy refused", Phase.PROGRESSING, {"sync": REFUSED, "share": 0.1}, WAIT, why="refused by edge-1"),
+    Row("no proxy", Phase.PROGRESSING, {"sync": NOBODY}, WAIT, why="no proxy is connected"),
+    Row("frozen", Phase.PROGRESSING, {"freezes": FREEZE}, WAIT, why="would advance, but all services are frozen"),
+    Row("on hold", Phase.PROGRESSING, {"freezes": HOLD}, WAIT, why="would advance, but all services are on hold"),
     Row(
         "past the last step",
         Phase.PROGRESSING,
         {},
-        Kind.PROMOTING,
+        LedgerKind.PROMOTION_STARTED,
         (Act.ADVANCE, Phase.PROMOTING, TOTAL_WEIGHT),
         policy=LAST,
     ),
@@ -66,29 +83,35 @@ ROWS = [
         "a person must say yes",
         Phase.PROGRESSING,
         {},
-        Kind.APPROVAL_NEEDED,
+        LedgerKind.APPROVAL_NEEDED,
         (Act.RECORD, Phase.AWAITING_APPROVAL, 2500),
         "50% needs a person's approval",
         ASKED,
     ),
-    Row("waiting for the yes", Phase.AWAITING_APPROVAL, {}, Kind.HOLD, why="50% needs a person's approval"),
-    Row("paused", Phase.PAUSED, {}, Kind.HOLD, why="paused: PAUSE"),
+    Row("waiting for the yes", Phase.AWAITING_APPROVAL, {}, WAIT, why="50% needs a person's approval"),
+    Row("paused", Phase.PAUSED, {}, WAIT, why="paused: PAUSE"),
     # The deadline.
-    Row("late: hold", Phase.PROGRESSING, {**UNKNOWN, "total": 3600.0}, Kind.HOLD, policy=TIRED["hold"]),
-    Row("late: advance", Phase.PROGRESSING, {**UNKNOWN, "total": 3600.0}, Kind.ADVANCED, policy=TIRED["advance"]),
-    Row("not late yet", Phase.PROGRESSING, {**UNKNOWN, "total": 3599.0}, Kind.HOLD, policy=TIRED["advance"]),
+    Row("late: hold", Phase.PROGRESSING, {**UNKNOWN, "total": 3600.0}, WAIT, policy=TIRED["hold"]),
+    Row(
+        "late: advance",
+        Phase.PROGRESSING,
+        {**UNKNOWN, "total": 3600.0},
+        LedgerKind.STEP_ADVANCED,
+        policy=TIRED["advance"],
+    ),
+    Row("not late yet", Phase.PROGRESSING, {**UNKNOWN, "total": 3599.0}, WAIT, policy=TIRED["advance"]),
     Row(
         "late and blind: no advance",
         Phase.PROGRESSING,
         {**UNKNOWN, "total": 3600.0, "blind": True},
-        Kind.HOLD,
+        WAIT,
         policy=TIRED["advance"],
     ),
     Row(
         "late: rollback",
         Phase.PROGRESSING,
         {**UNKNOWN, "total": 3600.0, "observed": 0.0},
-        Kind.ROLLBACK,
+        LedgerKind.ROLLBACK,
         (Act.ROLLBACK, Phase.ROLLING_BACK, 0),
         "no proof by the deadline of 1h",
         TIRED["rollback"],
@@ -97,7 +120,7 @@ ROWS = [
         "late: rollback, frozen",
         Phase.PROGRESSING,
         {**UNKNOWN, "total": 3600.0, "freezes": FREEZE},
-        Kind.SUPPRESSED,
+        LedgerKind.ROLLBACK_SUPPRESSED,
         (Act.RECORD, Phase.PROGRESSING, 2500),
         policy=TIRED["rollback"],
     ),
@@ -105,63 +128,63 @@ ROWS = [
         "late: rollback, into a void",
         Phase.PROGRESSING,
         {**UNKNOWN, "total": 3600.0, "void": True},
-        Kind.NO_HEALTHY_UPSTREAM,
+        LedgerKind.NO_HEALTHY_UPSTREAM,
         (Act.RECORD, Phase.PROGRESSING, 2500),
         policy=TIRED["rollback"],
     ),
-    Row("late but passed", Phase.PROGRESSING, {"total": 9e9}, Kind.ADVANCED, policy=TIRED["rollback"]),
+    Row("late but passed", Phase.PROGRESSING, {"total": 9e9}, LedgerKind.STEP_ADVANCED, policy=TIRED["rollback"]),
     # Promotion and bake.
-    Row("promoted everywhere", Phase.PROMOTING, {}, Kind.BAKING, (Act.RECORD, Phase.BAKING, TOTAL_WEIGHT)),
+    Row("promoted everywhere", Phase.PROMOTING, {}, LedgerKind.BAKE_STARTED, (Act.RECORD, Phase.BAKING, TOTAL_WEIGHT)),
     Row(
         "promoted everywhere but one",
         Phase.PROMOTING,
         {"sync": BEHIND, "share": 0.5},
-        Kind.BAKING,
+        LedgerKind.BAKE_STARTED,
         why="1 of 2 proxies",
     ),
     Row(
         "promoted at the one proxy",
         Phase.PROMOTING,
         {"sync": ONE},
-        Kind.BAKING,
+        LedgerKind.BAKE_STARTED,
         why="the one connected proxy serves v2",
     ),
-    Row("not everywhere", Phase.PROMOTING, {"sync": BEHIND}, Kind.HOLD, why="1 of 2 proxies are in sync"),
-    Row("promoting while frozen", Phase.PROMOTING, {"freezes": FREEZE}, Kind.BAKING),
-    Row("in the bake", Phase.BAKING, {"observed": 899.0}, Kind.HOLD, why="1 s of the bake are left"),
+    Row("not everywhere", Phase.PROMOTING, {"sync": BEHIND}, WAIT, why="1 of 2 proxies are in sync"),
+    Row("promoting while frozen", Phase.PROMOTING, {"freezes": FREEZE}, LedgerKind.BAKE_STARTED),
+    Row("in the bake", Phase.BAKING, {"observed": 899.0}, WAIT, why="1 s of the bake are left"),
     Row(
         "baked",
         Phase.BAKING,
         {},
-        Kind.PROMOTED,
+        LedgerKind.PROMOTED,
         (Act.ADVANCE, Phase.PROMOTED, TOTAL_WEIGHT),
         "no harm seen in 15m of bake",
     ),
-    Row("baked without proof", Phase.BAKING, UNKNOWN, Kind.PROMOTED),
-    Row("baked in grace", Phase.BAKING, {**UNKNOWN, "in_grace": True}, Kind.HOLD, why="the bake goes on: 5xx says"),
-    Row("baked while frozen", Phase.BAKING, {"freezes": FREEZE}, Kind.HOLD, why="would end the bake, but all"),
+    Row("baked without proof", Phase.BAKING, UNKNOWN, LedgerKind.PROMOTED),
+    Row("baked in grace", Phase.BAKING, {**UNKNOWN, "in_grace": True}, WAIT, why="the bake goes on: 5xx says"),
+    Row("baked while frozen", Phase.BAKING, {"freezes": FREEZE}, WAIT, why="would end the bake, but all"),
     # The way back.
-    Row("back everywhere", Phase.ROLLING_BACK, {}, Kind.ROLLED_BACK, (Act.RECORD, Phase.ROLLED_BACK, 0), "all 2"),
-    Row("not yet", Phase.ROLLING_BACK, {"sync": BEHIND, "elapsed": CONFIRM_WITHIN - 0.1}, Kind.HOLD, why="1 of 2"),
+    Row("back everywhere", Phase.ROLLING_BACK, {}, LedgerKind.ROLLED_BACK, (Act.RECORD, Phase.ROLLED_BACK, 0), "all 2"),
+    Row("not yet", Phase.ROLLING_BACK, {"sync": BEHIND, "elapsed": CONFIRM_WITHIN - 0.1}, WAIT, why="1 of 2"),
     Row(
         "the one not yet",
         Phase.ROLLING_BACK,
         {"sync": LATE, "elapsed": 1.0},
-        Kind.HOLD,
+        WAIT,
         why="0 of 1 proxy has confirmed",
     ),
     Row(
         "the one not within its time",
         Phase.ROLLING_BACK,
         {"sync": LATE, "elapsed": CONFIRM_WITHIN},
-        Kind.ROLLED_BACK,
+        LedgerKind.ROLLED_BACK,
         why="1 of 1 proxy has not confirmed within 10 s",
     ),
     Row(
         "not within its time",
         Phase.ROLLING_BACK,
         {"sync": BEHIND, "elapsed": CONFIRM_WITHIN},
-        Kind.ROLLED_BACK,
+        LedgerKind.ROLLED_BACK,
         (Act.RECORD, Phase.ROLLED_BACK, 0),
         "1 of 2 proxies have not confirmed within 10 s",
     ),
@@ -169,15 +192,21 @@ ROWS = [
         "back at the one proxy",
         Phase.ROLLING_BACK,
         {"sync": ONE},
-        Kind.ROLLED_BACK,
+        LedgerKind.ROLLED_BACK,
         why="the one connected proxy serves",
     ),
-    Row("back with nobody there", Phase.ROLLING_BACK, {"sync": NOBODY}, Kind.ROLLED_BACK, why="no proxy is connected"),
-    Row("back while harm is still seen", Phase.ROLLING_BACK, HARM, Kind.ROLLED_BACK),
-    Row("back while frozen", Phase.ROLLING_BACK, {"freezes": FREEZE}, Kind.ROLLED_BACK),
+    Row(
+        "back with nobody there",
+        Phase.ROLLING_BACK,
+        {"sync": NOBODY},
+        LedgerKind.ROLLED_BACK,
+        why="no proxy is connected",
+    ),
+    Row("back while harm is still seen", Phase.ROLLING_BACK, HARM, LedgerKind.ROLLED_BACK),
+    Row("back while frozen", Phase.ROLLING_BACK, {"freezes": FREEZE}, LedgerKind.ROLLED_BACK),
     # Over.
-    Row("promoted", Phase.PROMOTED, HARM, Kind.HOLD, why="no rollout is running"),
-    Row("rolled back", Phase.ROLLED_BACK, {}, Kind.HOLD, why="no rollout is running"),
+    Row("promoted", Phase.PROMOTED, HARM, WAIT, why="no rollout is running"),
+    Row("rolled back", Phase.ROLLED_BACK, {}, WAIT, why="no rollout is running"),
 ]
 
 
@@ -187,7 +216,7 @@ def test_automation_decides(row: Row) -> None:
     state = state_in(row.phase, row.policy)
     decision = decide(state, seen(**row.knows), NOW)
     assert (decision.kind, row.why in decision.reason) == (row.kind, True), decision.reason
-    if decision.holds:
+    if decision.waits:
         assert decision.state == state
     if row.after:
         rollout = decision.state.rollout
@@ -205,13 +234,13 @@ class TestHarm:
     def test_it_is_taken_back_at_once(self, phase: Phase, sync: Sync) -> None:
         """It waits for no dwell, no proxy, no approval and no end of a pause."""
         decision = decide(state_in(phase), seen(Outcome.HARM, observed=0.0, sync=sync), NOW)
-        assert (decision.kind, decision.act, decision.reason) == (Kind.ROLLBACK, Act.ROLLBACK, "5xx says harm")
+        assert (decision.kind, decision.act, decision.reason) == (LedgerKind.ROLLBACK, Act.ROLLBACK, "5xx says harm")
         assert decision.state.weights == {"v2": 0, "v1": TOTAL_WEIGHT}
         assert decision.state.stable == "v1"
 
     def test_a_hold_does_not_stop_it(self, phase: Phase) -> None:
         """Hold means no advance."""
-        assert decide(state_in(phase), seen(Outcome.HARM, freezes=HOLD), NOW).kind is Kind.ROLLBACK
+        assert decide(state_in(phase), seen(Outcome.HARM, freezes=HOLD), NOW).kind is LedgerKind.ROLLBACK
 
     def test_a_freeze_suppresses_it_and_says_so_once_for_each_cause(self, phase: Phase) -> None:
         """The weight stays; one line for the cause, one more for another cause or another freeze, then silence."""
@@ -223,26 +252,26 @@ class TestHarm:
             assert decision.state.weights == state.weights
             told.append(decision.kind)
             state = decision.state
-        say, hush = Kind.SUPPRESSED, Kind.HOLD
+        say, hush = LedgerKind.ROLLBACK_SUPPRESSED, WAIT
         assert told == [say, hush, say, hush, say]
 
     def test_when_the_freeze_is_over_it_is_taken_back(self, phase: Phase) -> None:
         """What is due happens on the first look after it, if there is still harm."""
         state = decide(state_in(phase), seen(Outcome.HARM, freezes=FREEZE), NOW).state
-        assert decide(state, seen(Outcome.HARM), NOW).kind is Kind.ROLLBACK
-        assert decide(state, seen(Outcome.UNKNOWN), NOW).kind is not Kind.ROLLBACK
+        assert decide(state, seen(Outcome.HARM), NOW).kind is LedgerKind.ROLLBACK
+        assert decide(state, seen(Outcome.UNKNOWN), NOW).kind is not LedgerKind.ROLLBACK
 
     def test_it_is_not_moved_into_a_void(self, phase: Phase) -> None:
         """Where stable has no healthy endpoint the traffic stays, and that is said once."""
         state = state_in(phase)
         decision = decide(state, seen(Outcome.HARM, void=True), NOW)
         assert (decision.kind, decision.act, decision.state.weights) == (
-            Kind.NO_HEALTHY_UPSTREAM,
+            LedgerKind.NO_HEALTHY_UPSTREAM,
             Act.RECORD,
             state.weights,
         )
         assert "--force" in decision.reason
-        assert decide(decision.state, seen(Outcome.HARM, void=True), NOW).kind is Kind.HOLD
+        assert decide(decision.state, seen(Outcome.HARM, void=True), NOW).kind is WAIT
 
 
 def test_with_hooks_it_begins_only_when_it_may() -> None:
@@ -270,7 +299,7 @@ class TestFallback:
     def test_it_sends_all_traffic_to_the_fallback(self) -> None:
         """Only where the policy says automatic."""
         decision = self.decided(self.AUTOMATIC, Outcome.HARM)
-        assert (decision.kind, decision.act) == (Kind.DIVERTED, Act.FALLBACK)
+        assert (decision.kind, decision.act) == (LedgerKind.FALLBACK_ON, Act.FALLBACK)
         assert decision.state.weights == {"v3": TOTAL_WEIGHT}
 
     @pytest.mark.parametrize(
@@ -288,4 +317,4 @@ class TestFallback:
     )
     def test_otherwise_it_stays(self, policy: Any, outcome: Outcome, fields: dict[str, Any]) -> None:
         """Nothing moves without the policy's word, harm, a fallback, and no freeze."""
-        assert self.decided(policy, outcome, **fields).holds
+        assert self.decided(policy, outcome, **fields).waits

@@ -9,10 +9,10 @@ import pytest
 
 from controller.core.base.errors import Code, Refusal
 from controller.core.control.commands import Command, Verb
-from controller.core.control.decision import Kind
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.freeze import ALL, Mode
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.store_errors import NotWritten, StoreLost
 from controller.runtime.operations import Allowed, Operations
 from controller.runtime.outcome_counter import EVERY
@@ -87,7 +87,7 @@ class Desk:
 
     store: Slow
     operations: Operations
-    told: list[tuple[str, Kind]]
+    told: list[tuple[str, LedgerKind]]
 
     async def roll_back(self, request_id: str = "") -> None:
         await self.operations.act("scorer", Command(Verb.ROLLBACK, "harm"), who="ada", request_id=request_id)
@@ -96,7 +96,7 @@ class Desk:
 @contextlib.asynccontextmanager
 async def manned() -> AsyncIterator[Desk]:
     """A rollout runs, and what becomes of commands is asked for."""
-    clock, told = FakeClock(), list[tuple[str, Kind]]()
+    clock, told = FakeClock(), list[tuple[str, LedgerKind]]()
     store = Slow(clock=clock)
     operations = Operations(store, clock, obeyed=lambda service, decision: told.append((service, decision.kind)))
     await operations.apply(FILE.format(name="scorer", port=10000), who="ada")
@@ -109,7 +109,7 @@ async def manned() -> AsyncIterator[Desk]:
         running.cancel()
 
 
-ONCE = [("scorer", Kind.ROLLBACK)]
+ONCE = [("scorer", LedgerKind.ROLLBACK)]
 
 
 @pytest.mark.looptime

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from controller.core.control.commands import Command, Verb, obey
-from controller.core.control.decision import Decision, Kind
+from controller.core.control.decision import Decision
 from controller.core.control.session import Session, Surroundings, entered
 from controller.core.control.tick import weigh
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.freeze import Act
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Event, Phase
 from controller.core.model.state import ServiceState
 from tests.core.values import POLICY, freeze, state_in, verdict
@@ -62,11 +63,11 @@ def test_an_own_advance_begins_the_next_dwell() -> None:
     """The total goes on."""
     session = watched(STATE, 59)
     session, decision = looked(STATE, session, 60.0)
-    assert decision.kind is Kind.ADVANCED
+    assert decision.kind is LedgerKind.STEP_ADVANCED
     assert (session.progress.observed, session.progress.total) == (0.0, 60.0)
     session, decision = looked(decision.state, session, 119.0)
-    assert decision.holds
-    assert looked(decision.state, session, 120.0)[1].kind is Kind.PROMOTING
+    assert decision.waits
+    assert looked(decision.state, session, 120.0)[1].kind is LedgerKind.PROMOTION_STARTED
 
 
 def test_an_operators_step_begins_the_next_dwell_too() -> None:
@@ -75,11 +76,11 @@ def test_an_operators_step_begins_the_next_dwell_too() -> None:
     session = watched(waiting, 3600)
     approved = obey(waiting, Command(Verb.APPROVE, "go on"), 1.0).state
     session, decision = looked(approved, session, 3601.0)
-    assert (decision.holds, session.progress.observed) == (True, 0.0)
+    assert (decision.waits, session.progress.observed) == (True, 0.0)
     for at in range(3602, 3661):
         session, decision = looked(approved, session, float(at))
-        assert decision.holds
-    assert looked(approved, session, 3661.0)[1].kind is Kind.PROMOTING
+        assert decision.waits
+    assert looked(approved, session, 3661.0)[1].kind is LedgerKind.PROMOTION_STARTED
 
 
 def test_a_restart_between_a_step_and_its_saving_costs_the_dwell_not_the_promise() -> None:
@@ -87,7 +88,7 @@ def test_a_restart_between_a_step_and_its_saving_costs_the_dwell_not_the_promise
     before = watched(STATE, 60)
     advanced = looked(STATE, before, 60.0)[1].state
     session, decision = looked(advanced, Session.load(before.dump()), 0.0)
-    assert (decision.holds, session.progress.observed) == (True, 0.0)
+    assert (decision.waits, session.progress.observed) == (True, 0.0)
 
 
 def test_a_commit_that_took_long_serves_no_dwell() -> None:
@@ -95,7 +96,7 @@ def test_a_commit_that_took_long_serves_no_dwell() -> None:
     session, _, decision = weigh(STATE, watched(STATE, 60), PASS, 60.0, Surroundings(), 0.0)
     session = entered(session, decision.state, 200.0)
     session, decision = looked(decision.state, session, 201.0)
-    assert (decision.holds, session.progress.observed) == (True, 1.0)
+    assert (decision.waits, session.progress.observed) == (True, 1.0)
 
 
 def test_a_restart_goes_on_with_what_was_stored() -> None:
@@ -104,7 +105,7 @@ def test_a_restart_goes_on_with_what_was_stored() -> None:
     session, _ = looked(STATE, session, 90_000.0)
     assert session.progress.observed == 40.0
     session, decision = looked(STATE, session, 90_020.0)
-    assert decision.kind is Kind.ADVANCED
+    assert decision.kind is LedgerKind.STEP_ADVANCED
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_a_pause_does_not_end_the_dwell_or_the_bake() -> None:
         assert state.rollout
         paused = state.model_copy(update={"rollout": state.rollout.moved(Event.PAUSE, 1.0, "coffee")})
         session, decision = looked(paused, session, 35.0)
-        assert decision.holds
+        assert decision.waits
         resumed = obey(paused, Command(Verb.RESUME, ""), 1.0).state
         assert looked(resumed, session, 36.0)[0].progress.observed == 36.0
 
@@ -141,7 +142,7 @@ def test_the_bake_begins_with_its_phase() -> None:
     """Not with the weight, which it shares with the promotion before it."""
     promoting = state_in(Phase.PROMOTING)
     session, decision = looked(promoting, watched(promoting, 30), 31.0)
-    assert decision.kind is Kind.BAKING
+    assert decision.kind is LedgerKind.BAKE_STARTED
     assert session.progress.observed == 0.0
 
 
@@ -149,7 +150,7 @@ def test_the_warm_up_counts_towards_the_first_dwell() -> None:
     """The weight is the same."""
     warming = state_in(Phase.WARMING)
     session, decision = looked(warming, watched(warming, 30), 31.0)
-    assert decision.kind is Kind.WARMED
+    assert decision.kind is LedgerKind.ROLLOUT_WARM
     assert session.progress.observed == 31.0
 
 
@@ -166,7 +167,7 @@ def test_somebody_elses_harm_weighs_as_much_as_measured_harm() -> None:
     """And measured harm keeps its own reasons."""
     reason = Reason("hook", "the hook says rollback")
     session, decision = looked(STATE, Session.of(STATE), 0.0, harm=reason)
-    assert (decision.kind, decision.reason) == (Kind.ROLLBACK, "the hook says rollback")
+    assert (decision.kind, decision.reason) == (LedgerKind.ROLLBACK, "the hook says rollback")
     both = weigh(STATE, session, verdict(Outcome.HARM), 1.0, Surroundings(harm=reason), 0.0)
     assert both[2].reason == "5xx says harm"
 
@@ -174,6 +175,6 @@ def test_somebody_elses_harm_weighs_as_much_as_measured_harm() -> None:
 def test_a_freeze_around_is_asked_for_the_service_itself() -> None:
     """A freeze of another service stops nothing here."""
     session = watched(STATE, 60)
-    assert looked(STATE, session, 61.0, freezes=(freeze("other"),))[1].kind is Kind.ADVANCED
+    assert looked(STATE, session, 61.0, freezes=(freeze("other"),))[1].kind is LedgerKind.STEP_ADVANCED
     frozen = looked(STATE, session, 61.0, freezes=(freeze("scorer"),))[1]
-    assert (frozen.holds, frozen.act) == (True, Act.RECORD)
+    assert (frozen.waits, frozen.act) == (True, Act.RECORD)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from controller.core.control.decision import Kind
 from controller.core.history.backtest import Backtest, Look, judge_again, looks, started
 from controller.core.judge.verdict import Verdict
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase
 from controller.core.model.service import ErrorPolicy, MetricPolicy
 from controller.core.traffic.readings import Counted
@@ -109,7 +109,7 @@ async def test_a_narrower_limit_would_have_fired_where_nothing_did(at: World) ->
     cautious = policy.model_copy(update={"errors": ErrorPolicy(ratio=0.5, margin=0.001)})
     fired = (await judged(at, cautious)).rollback
     assert fired
-    assert fired.kind is Kind.ROLLBACK
+    assert fired.kind is LedgerKind.ROLLBACK
     assert fired.verdict.reasons[0].channel == "5xx"
 
 
@@ -120,4 +120,4 @@ async def test_persons_and_hooks_say_yes(at: World) -> None:
     asking = policy.model_copy(update={"approve": (5000, 10_000), "hooks": ("review",)})
     found = await judged(at, asking)
     assert found.phase is Phase.PROMOTED
-    assert Kind.APPROVAL_NEEDED not in [turn.kind for turn in found.turns]
+    assert LedgerKind.APPROVAL_NEEDED not in [turn.kind for turn in found.turns]

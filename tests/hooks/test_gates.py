@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.control.decision import Kind
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase
 from controller.core.model.state import ServiceState
 from tests.hooks.world import PASS, STEPS, World, hook, hooked, running, to
@@ -23,12 +23,12 @@ def types(receiver: Receiver) -> list[str]:
     return [json.loads(posted.body)["type"] for posted in receiver.posted]
 
 
-async def passed(world: World, state: ServiceState, kind: Kind = Kind.ADVANCED) -> None:
+async def passed(world: World, state: ServiceState, kind: LedgerKind = LedgerKind.STEP_ADVANCED) -> None:
     """Wait until the hooks let a decision of that kind pass."""
     await wait_until(lambda: not world.hold(state, kind))
 
 
-async def told(world: World, state: ServiceState, text: str, kind: Kind = Kind.ADVANCED) -> str:
+async def told(world: World, state: ServiceState, text: str, kind: LedgerKind = LedgerKind.STEP_ADVANCED) -> str:
     """Wait until the reason to hold says so."""
     return str(await wait_until(lambda: text in (why := world.hold(state, kind)) and why))
 
@@ -74,16 +74,16 @@ async def test_the_loop_is_told_of_each_answer() -> None:
 @pytest.mark.parametrize(
     ("state", "kind", "asked"),
     [
-        (running("all", weight=0), Kind.ADVANCED, ["confirm-rollout", "pre-rollout"]),
-        (running("all"), Kind.ADVANCED, ["rollout", "confirm-traffic-increase"]),
-        (running("all", step=1), Kind.ADVANCED, ["rollout", "confirm-traffic-increase"]),
-        (running("all", step=1), Kind.APPROVAL_NEEDED, ["rollout", "confirm-traffic-increase"]),
-        (running("all", step=LAST), Kind.PROMOTING, ["rollout", "confirm-promotion"]),
-        (running("all", step=LAST), Kind.APPROVAL_NEEDED, ["rollout", "confirm-promotion"]),
+        (running("all", weight=0), LedgerKind.STEP_ADVANCED, ["confirm-rollout", "pre-rollout"]),
+        (running("all"), LedgerKind.STEP_ADVANCED, ["rollout", "confirm-traffic-increase"]),
+        (running("all", step=1), LedgerKind.STEP_ADVANCED, ["rollout", "confirm-traffic-increase"]),
+        (running("all", step=1), LedgerKind.APPROVAL_NEEDED, ["rollout", "confirm-traffic-increase"]),
+        (running("all", step=LAST), LedgerKind.PROMOTION_STARTED, ["rollout", "confirm-promotion"]),
+        (running("all", step=LAST), LedgerKind.APPROVAL_NEEDED, ["rollout", "confirm-promotion"]),
     ],
     ids=lambda value: value.rollout.weight if isinstance(value, ServiceState) else str(value),
 )
-async def test_what_is_asked_when(state: ServiceState, kind: Kind, asked: list[str]) -> None:
+async def test_what_is_asked_when(state: ServiceState, kind: LedgerKind, asked: list[str]) -> None:
     """The first traffic, a step, promotion: each has its own questions, in this order."""
     every = ("confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion", "event")
     async with receiving() as gate, hooked(all=hook(gate.url, *every)) as world:
@@ -118,8 +118,14 @@ async def test_every_hook_of_a_type_must_pass() -> None:
         await wait_until(lambda: "good" not in world.hold(running("good", "bad")))
 
 
-@pytest.mark.parametrize("kind", set(Kind) - {Kind.ADVANCED, Kind.APPROVAL_NEEDED, Kind.PROMOTING})
-async def test_nothing_but_going_forward_asks(kind: Kind) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [
+        None,
+        *sorted(set(LedgerKind) - {LedgerKind.STEP_ADVANCED, LedgerKind.APPROVAL_NEEDED, LedgerKind.PROMOTION_STARTED}),
+    ],
+)
+async def test_nothing_but_going_forward_asks(kind: LedgerKind | None) -> None:
     """No rollback, no pause, no confirmation ever depends on a hook."""
     async with receiving() as gate, hooked(qa=hook(gate.url, "rollout", "confirm-promotion")) as world:
         assert world.gates.blocking(running("qa", step=LAST), to(kind, running("qa")), PASS) == ""
@@ -282,12 +288,14 @@ class TestBody:
     @pytest.mark.parametrize(
         ("state", "kind", "words"),
         [
-            (running("all", weight=0), Kind.ADVANCED, ["Waiting", "Progressing"]),
-            (running("all", step=LAST), Kind.PROMOTING, ["Progressing", "WaitingPromotion"]),
+            (running("all", weight=0), LedgerKind.STEP_ADVANCED, ["Waiting", "Progressing"]),
+            (running("all", step=LAST), LedgerKind.PROMOTION_STARTED, ["Progressing", "WaitingPromotion"]),
         ],
         ids=["first traffic", "promotion"],
     )
-    async def test_the_phase_is_in_flaggers_words(self, state: ServiceState, kind: Kind, words: list[str]) -> None:
+    async def test_the_phase_is_in_flaggers_words(
+        self, state: ServiceState, kind: LedgerKind, words: list[str]
+    ) -> None:
         """Receivers compare them."""
         every = ("confirm-rollout", "pre-rollout", "rollout", "confirm-promotion")
         async with receiving() as gate, hooked(all=hook(gate.url, *every)) as world:

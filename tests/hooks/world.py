@@ -5,9 +5,10 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from controller.core.control.decision import Decision, Kind
+from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.freeze import Act
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.service import Policy
 from controller.core.model.state import ServiceState
@@ -46,7 +47,7 @@ def running(
     return ServiceState(spec=spec, source="", stable="v1", rollout=under_way)
 
 
-def to(kind: Kind, state: ServiceState) -> Decision:
+def to(kind: LedgerKind | None, state: ServiceState) -> Decision:
     """A decision of that kind on this state."""
     return Decision(kind, Act.ADVANCE, "passed", state)
 
@@ -60,7 +61,7 @@ class World:
     counted: FakeMeter
     noticed: list[None]
 
-    def hold(self, state: ServiceState, kind: Kind = Kind.ADVANCED) -> str:
+    def hold(self, state: ServiceState, kind: LedgerKind = LedgerKind.STEP_ADVANCED) -> str:
         """Why the hooks hold a decision of that kind."""
         return self.gates.blocking(state, to(kind, state), PASS)
 

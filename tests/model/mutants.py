@@ -6,11 +6,12 @@ from math import inf
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.control.commands import Command, Verb, obey
-from controller.core.control.decision import Decision, Kind, hold
+from controller.core.control.decision import Decision, hold
 from controller.core.control.session import Session, Surroundings
 from controller.core.control.tick import weigh
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.freeze import Act, Freeze, ends_of
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Event, Phase, Rollout
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
@@ -72,20 +73,20 @@ def _with(decision: Decision, rollout: Rollout) -> Decision:
 
 def two_steps(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
     new = decision.state.rollout
-    if decision.kind is Kind.ADVANCED and new and new.next_weight < TOTAL_WEIGHT:
+    if decision.kind is LedgerKind.STEP_ADVANCED and new and new.next_weight < TOTAL_WEIGHT:
         return _with(decision, new.moved(Event.ADVANCE, now, new.reason))
     return decision
 
 
 def past_approval(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
-    if decision.kind is Kind.APPROVAL_NEEDED:
+    if decision.kind is LedgerKind.APPROVAL_NEEDED:
         return _with(replace(decision, act=Act.ADVANCE), old.moved(Event.ADVANCE, now, "nobody asked"))
     return decision
 
 
 def half_a_rollback(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
     new = decision.state.rollout
-    if decision.kind is Kind.ROLLBACK and new and old.step:
+    if decision.kind is LedgerKind.ROLLBACK and new and old.step:
         return _with(decision, new.model_copy(update={"weight": old.policy.steps[0]}))
     return decision
 
@@ -93,18 +94,18 @@ def half_a_rollback(old: Rollout, decision: Decision, verdict: Verdict, now: flo
 def rollback_not_final(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
     if old.phase is Phase.ROLLING_BACK and verdict.outcome is Outcome.PASS:
         again = old.model_copy(update={"phase": Phase.PROGRESSING, "weight": old.policy.steps[old.step]})
-        return _with(Decision(Kind.ADVANCED, Act.ADVANCE, "it looks better now", decision.state), again)
+        return _with(Decision(LedgerKind.STEP_ADVANCED, Act.ADVANCE, "it looks better now", decision.state), again)
     return decision
 
 
 def never_confirms(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
-    if decision.kind is Kind.BAKING:
+    if decision.kind is LedgerKind.BAKE_STARTED:
         return hold(decision.state.model_copy(update={"rollout": old}), "not yet")
     return decision
 
 
 def promotes_from_anywhere(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
-    if decision.kind is Kind.ADVANCED:
+    if decision.kind is LedgerKind.STEP_ADVANCED:
         return _with(decision, old.moved(Event.FINISH, now, "good enough"))
     return decision
 

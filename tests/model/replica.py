@@ -134,7 +134,7 @@ class Replica:
         at, now = self.clock.monotonic(), self.clock.wall()
         session, told, decision = self.parts.weigh(state, self._session(state), verdict, at, around, now)
         self.sessions[name] = session
-        if decision.holds:
+        if decision.waits:
             return None
         change = change_of(state, decision, "haldane", "automation", self._id(), told)
         return Write(change, Judged(self.token, verdict, soaked()), state, session)

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.model.freeze import Mode
-from controller.core.model.ledger_chain import TRIMMED, verify
+from controller.core.model.ledger_chain import verify
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.store.database import Database
 from controller.store.ledger import BrokenLedgerError, Past, Row, export, read_export, replay
@@ -111,7 +112,7 @@ class TestChain:
             ({"through": 3, "hash": lines[2].hash}, 5),
             ({"through": 4, "hash": lines[2].hash}, 5),
         ):
-            entry = Entry(kind=TRIMMED, who="haldane", why="long", details=details)
+            entry = Entry(kind=LedgerKind.LEDGER_TRIMMED, who="haldane", why="long", details=details)
             trimmed = LedgerLine.after(10, lines[-1].hash, revision=11, at=1.0, change_id="t", entry=entry)
             assert verify([*lines[4:], trimmed]).broken == broken
 
@@ -249,7 +250,7 @@ class TestTrimming:
             assert list(read_export(lines)) == before[:6]
         assert left[:4] == before[6:]
         said = left[-1].line
-        assert (said.entry.kind, said.entry.who, said.at) == (TRIMMED, "haldane", 5.0)
+        assert (said.entry.kind, said.entry.who, said.at) == (LedgerKind.LEDGER_TRIMMED, "haldane", 5.0)
         assert said.entry.details == {"through": 6, "hash": before[5].line.hash, "file": path.name}
         assert verify(row.line for row in left).broken is None
         assert verify(row.line for row in left[1:]).broken is not None

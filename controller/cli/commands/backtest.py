@@ -15,15 +15,15 @@ from controller.cli.output import plain, print_json
 from controller.cli.text.lines import clean, clock, event_line, span
 from controller.cli.text.numbers import figure
 from controller.core.base.units import counted, format_weight
-from controller.core.control.decision import Kind
 from controller.core.history.backtest import Backtest, Turn, judge_again
 from controller.core.history.window_record import Record
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.traffic.latency_buckets import EDGES_MS, UPPER, listed
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.core.traffic.window import Sample
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
-REAL = ("rollback", "promoted", "rollback_suppressed", "rollback_into_void")
+REAL = (LedgerKind.ROLLBACK, LedgerKind.PROMOTED, LedgerKind.ROLLBACK_SUPPRESSED, LedgerKind.NO_HEALTHY_UPSTREAM)
 """The kinds of ledger lines that say how a rollout went."""
 
 
@@ -164,7 +164,7 @@ def _answer(recording: pb.Recording, found: Backtest) -> str:
         )
         return f"{said}; really: {really.kind}" if really else said
     said = f"it would have fired after {span(fired.time)}, on {_channel(fired)}"
-    if really is None or really.kind == Kind.PROMOTED.value:
+    if really is None or really.kind == LedgerKind.PROMOTED:
         return f"{said}; really it did not"
     late = fired.wall - really.at
     if abs(late) < 1.0:

@@ -13,6 +13,7 @@ from controller.cli.text.lines import awaited, clean, clock, event_line, freeze_
 from controller.cli.text.numbers import NAME, clipped, figure
 from controller.cli.text.watch_screen import ENDED
 from controller.core.base.units import format_weight
+from controller.core.model.ledger_kind import LedgerKind
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 CELLS = 30
@@ -70,8 +71,8 @@ def _head(told: pb.Explanation) -> Text:
 def _answer(told: pb.Explanation, now: float) -> Iterator[RenderableType]:
     """Why it is as it is: the newest decision, what was seen then, and what is awaited."""
     if told.decisions:
-        newest = next((e for e in reversed(told.decisions) if e.kind == "rollback"), told.decisions[-1])
-        by = f" on {told.decided}" if told.decided and newest.kind == "rollback" else ""
+        newest = next((e for e in reversed(told.decisions) if e.kind == LedgerKind.ROLLBACK), told.decisions[-1])
+        by = f" on {told.decided}" if told.decided and newest.kind == LedgerKind.ROLLBACK else ""
         ago = span(now - newest.at)
         yield Text(f"{newest.kind} by {clean(newest.who)}{by}, {clock(newest.at, now)}, {ago} ago:", "bold")
         yield Padding(Text(clean(newest.why)), (0, 0, 0, 2))

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from controller.core.base.units import format_duration, format_weight
 from controller.core.control.commands import divert
-from controller.core.control.decision import Decision, Kind, forward, hold, move
+from controller.core.control.decision import Decision, forward, hold, move
 from controller.core.control.progress import Progress
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.freeze import Act, Freeze, describe_freeze
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import JUDGED, Event, Phase, Rollout
 from controller.core.model.state import ServiceState
 
@@ -85,11 +86,11 @@ def _take_back(state: ServiceState, rollout: Rollout, seen: Seen, why: str, caus
     freeze = seen.blocked(Act.ROLLBACK)
     if freeze:
         text = f"rollback suppressed by the freeze of {freeze.who} ({freeze.reason}): {why}"
-        return _once(state, rollout, Kind.SUPPRESSED, f"{freeze.scope}@{freeze.since:.3f}:{cause}", text)
+        return _once(state, rollout, LedgerKind.ROLLBACK_SUPPRESSED, f"{freeze.scope}@{freeze.since:.3f}:{cause}", text)
     if seen.stable_unroutable and rollout.weight:
         text = f"no rollback into a void: {rollout.stable} has no healthy endpoint; --force overrides. The cause: {why}"
-        return _once(state, rollout, Kind.NO_HEALTHY_UPSTREAM, f"void:{cause}", text)
-    return move(state, rollout, Event.ROLLBACK, Kind.ROLLBACK, Act.ROLLBACK, why, now)
+        return _once(state, rollout, LedgerKind.NO_HEALTHY_UPSTREAM, f"void:{cause}", text)
+    return move(state, rollout, Event.ROLLBACK, LedgerKind.ROLLBACK, Act.ROLLBACK, why, now)
 
 
 def _confirm_rollback(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:
@@ -101,7 +102,7 @@ def _confirm_rollback(state: ServiceState, rollout: Rollout, seen: Seen, now: fl
         if sync.complete
         else _of(sync, sync.total - sync.synced, "has", "have") + f" not confirmed within {CONFIRM_WITHIN:g} s"
     )
-    return move(state, rollout, Event.CONFIRM, Kind.ROLLED_BACK, Act.RECORD, f"{rollout.reason}; {why}", now)
+    return move(state, rollout, Event.CONFIRM, LedgerKind.ROLLED_BACK, Act.RECORD, f"{rollout.reason}; {why}", now)
 
 
 def _confirm_promotion(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:
@@ -109,7 +110,7 @@ def _confirm_promotion(state: ServiceState, rollout: Rollout, seen: Seen, now: f
         return hold(state, _out_of_sync(seen.sync))
     bake = format_duration(rollout.policy.bake)
     why = f"{_serving(seen.sync, rollout.canary)}; watched for {bake}"
-    return move(state, rollout, Event.CONFIRM, Kind.BAKING, Act.RECORD, why, now)
+    return move(state, rollout, Event.CONFIRM, LedgerKind.BAKE_STARTED, Act.RECORD, why, now)
 
 
 def _warm_up(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:
@@ -118,10 +119,10 @@ def _warm_up(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> D
         if freeze:
             return hold(state, f"would begin, but {describe_freeze(freeze)}")
         why = f"begins at {format_weight(rollout.policy.steps[0])}"
-        return move(state, rollout, Event.OPEN, Kind.ADVANCED, Act.ADVANCE, why, now)
+        return move(state, rollout, Event.OPEN, LedgerKind.STEP_ADVANCED, Act.ADVANCE, why, now)
     if not seen.verdict.warm:
         return hold(state, _told(seen.verdict, "the canary is warming up"))
-    return move(state, rollout, Event.WARM, Kind.WARMED, Act.RECORD, "the warm-up is over", now)
+    return move(state, rollout, Event.WARM, LedgerKind.ROLLOUT_WARM, Act.RECORD, "the warm-up is over", now)
 
 
 def _go_on(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:
@@ -143,7 +144,7 @@ def _go_on(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Dec
         return hold(state, f"would advance, but {describe_freeze(freeze)}")
     if rollout.next_weight in policy.approve:
         text = f"{format_weight(rollout.next_weight)} needs a person's approval"
-        return move(state, rollout, Event.ASK, Kind.APPROVAL_NEEDED, Act.RECORD, text, now)
+        return move(state, rollout, Event.ASK, LedgerKind.APPROVAL_NEEDED, Act.RECORD, text, now)
     why = _told(verdict, "passed") if not overdue else f"the deadline passed: {_told(verdict, 'unknown')}"
     return forward(state, rollout, why, now)
 
@@ -158,10 +159,10 @@ def _finish_bake(state: ServiceState, rollout: Rollout, seen: Seen, now: float) 
     if freeze:
         return hold(state, f"would end the bake, but {describe_freeze(freeze)}")
     why = f"no harm seen in {format_duration(rollout.policy.bake)} of bake"
-    return move(state, rollout, Event.BAKED, Kind.PROMOTED, Act.ADVANCE, why, now)
+    return move(state, rollout, Event.BAKED, LedgerKind.PROMOTED, Act.ADVANCE, why, now)
 
 
-def _once(state: ServiceState, rollout: Rollout, kind: Kind, cause: str, text: str) -> Decision:
+def _once(state: ServiceState, rollout: Rollout, kind: LedgerKind, cause: str, text: str) -> Decision:
     """Say it in the ledger the first time that this cause is seen; hold after that."""
     if cause in rollout.suppressed:
         return hold(state, text)

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Verdict
 from controller.core.model.change import Change
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
 from controller.core.model.state import ServiceState
 
@@ -23,7 +24,9 @@ def change_of(
     evidence: Mapping[str, JsonValue] | None = None,
 ) -> Change:
     """The change that makes a decision true. `state` is the one it was decided on, `verdict` what was seen then, and
-    `evidence` how every channel stood."""
+    `evidence` how every channel stood. ValueError for a decision to wait, which is no change."""
+    if decision.kind is None:
+        raise ValueError("a decision to wait is no change")
     entry = entry_of(decision.kind, who, decision.reason, state.name, state.weights, decision.state.weights)
     rollout = decision.state.rollout
     if rollout:
@@ -51,7 +54,7 @@ def change_of(
 
 
 def entry_of(
-    kind: str,
+    kind: LedgerKind,
     who: str,
     why: str,
     service: str,

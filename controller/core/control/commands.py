@@ -5,8 +5,9 @@ from enum import StrEnum
 
 from controller.core.base.errors import Code, Refusal, Violation, invalid
 from controller.core.base.units import format_weight
-from controller.core.control.decision import Decision, Kind, forward, move
+from controller.core.control.decision import Decision, forward, move
 from controller.core.model.freeze import Act
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Event, Phase, Rollout
 from controller.core.model.state import ServiceState
 
@@ -69,18 +70,18 @@ def obey(state: ServiceState, command: Command, now: float, *, stable_unroutable
     why = command.reason or f"{command.verb} by an operator"
     match command.verb:
         case Verb.PAUSE if rollout.can(Event.PAUSE):
-            return move(state, rollout, Event.PAUSE, Kind.PAUSED, Act.RECORD, why, now)
+            return move(state, rollout, Event.PAUSE, LedgerKind.PAUSED, Act.RECORD, why, now)
         case Verb.RESUME if rollout.can(Event.RESUME):
-            return move(state, rollout, Event.RESUME, Kind.RESUMED, Act.ADVANCE, why, now)
+            return move(state, rollout, Event.RESUME, LedgerKind.RESUMED, Act.ADVANCE, why, now)
         case Verb.APPROVE if rollout.phase is Phase.AWAITING_APPROVAL:
             if command.weight and command.weight != rollout.next_weight:
                 meant, asked = format_weight(command.weight), format_weight(rollout.next_weight)
                 raise Refusal(Code.CONFLICT, f"{meant} was approved, and {state.name} asks for {asked} now")
-            return forward(state, rollout, why, now, Kind.APPROVED)
+            return forward(state, rollout, why, now, LedgerKind.APPROVED)
         case Verb.PROMOTE if rollout.can(Event.FINISH):
-            return move(state, rollout, Event.FINISH, Kind.PROMOTING, Act.ADVANCE, why, now)
+            return move(state, rollout, Event.FINISH, LedgerKind.PROMOTION_STARTED, Act.ADVANCE, why, now)
         case Verb.PROMOTE if rollout.can(Event.BAKED):
-            return move(state, rollout, Event.BAKED, Kind.PROMOTED, Act.ADVANCE, why, now)
+            return move(state, rollout, Event.BAKED, LedgerKind.PROMOTED, Act.ADVANCE, why, now)
     raise Refusal(Code.NOT_POSSIBLE, f"{command.verb} is not possible while {state.name} is {rollout.phase}")
 
 
@@ -109,14 +110,16 @@ def divert(state: ServiceState, why: str, now: float) -> Decision:
     rollout = state.rollout
     if rollout and rollout.running and rollout.can(Event.ROLLBACK):
         rollout = rollout.moved(Event.ROLLBACK, now, why)
-    return Decision(Kind.DIVERTED, Act.FALLBACK, why, state.model_copy(update={"diverted": why, "rollout": rollout}))
+    return Decision(
+        LedgerKind.FALLBACK_ON, Act.FALLBACK, why, state.model_copy(update={"diverted": why, "rollout": rollout})
+    )
 
 
 def _restore(state: ServiceState, command: Command) -> Decision:
     if not state.diverted:
         raise Refusal(Code.NOT_POSSIBLE, f"{state.name} is not on its fallback")
     why = command.reason or "taken back from the fallback by an operator"
-    return Decision(Kind.RESTORED, Act.FALLBACK, why, state.model_copy(update={"diverted": ""}))
+    return Decision(LedgerKind.FALLBACK_OFF, Act.FALLBACK, why, state.model_copy(update={"diverted": ""}))
 
 
 def _start(state: ServiceState, command: Command, now: float) -> Decision:
@@ -147,7 +150,7 @@ def _start(state: ServiceState, command: Command, now: float) -> Decision:
     why = command.reason or f"{canary} starts"
     if present and present.running:
         why = f"{why} (in the place of {present.canary}, which was {present.phase})"
-    return move(state, fresh, Event.START, Kind.STARTED, Act.ADVANCE, why, now)
+    return move(state, fresh, Event.START, LedgerKind.ROLLOUT_STARTED, Act.ADVANCE, why, now)
 
 
 def _roll_back(
@@ -163,4 +166,4 @@ def _roll_back(
         raise Refusal(Code.NO_ENDPOINTS, f"{told}; a forced rollback goes there all the same")
     act = Act.FORCED_ROLLBACK if command.force else Act.ROLLBACK
     why = command.reason or "rollback by an operator"
-    return move(state, rollout, Event.ROLLBACK, Kind.ROLLBACK, act, why, now)
+    return move(state, rollout, Event.ROLLBACK, LedgerKind.ROLLBACK, act, why, now)

@@ -4,74 +4,59 @@ Who decides is elsewhere: `automation` on a verdict, `commands` on an operator's
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.freeze import Act
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Event, Phase, Rollout
 from controller.core.model.state import ServiceState
 
-
-class Kind(StrEnum):
-    """What was decided; the word that the ledger uses."""
-
-    HOLD = "hold"
-    STARTED = "rollout_started"
-    WARMED = "rollout_warm"
-    ADVANCED = "step_advanced"
-    APPROVAL_NEEDED = "approval_needed"
-    APPROVED = "approved"
-    PROMOTING = "promotion_started"
-    BAKING = "bake_started"
-    PROMOTED = "promoted"
-    PAUSED = "paused"
-    RESUMED = "resumed"
-    ROLLBACK = "rollback"
-    ROLLED_BACK = "rolled_back"
-    DIVERTED = "fallback_on"
-    RESTORED = "fallback_off"
-    SUPPRESSED = "rollback_suppressed"
-    NO_HEALTHY_UPSTREAM = "rollback_into_void"
-    """Not rolled back, since stable has no healthy endpoint."""
+FORWARD = frozenset({LedgerKind.STEP_ADVANCED, LedgerKind.APPROVAL_NEEDED, LedgerKind.PROMOTION_STARTED})
+"""The kinds of decisions for which hooks are asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do, why, and what the service's state is then (`state` is the present one on HOLD)."""
+    """What to do, why, and what the service's state is then.
 
-    kind: Kind
+    `kind` is that of the line in the ledger; None for a decision to wait, which leaves `state` as it is.
+    """
+
+    kind: LedgerKind | None
     act: Act
     reason: str
     state: ServiceState
 
     @property
-    def holds(self) -> bool:
-        """Whether nothing is to be written."""
-        return self.kind is Kind.HOLD
+    def waits(self) -> bool:
+        """Whether nothing changes."""
+        return self.kind is None
 
     @property
     def forward(self) -> bool:
         """Whether automation takes the canary a step further with it, or asks a person to: what hooks are asked for."""
-        return self.kind in (Kind.ADVANCED, Kind.APPROVAL_NEEDED, Kind.PROMOTING)
+        return self.kind in FORWARD
 
 
-def move(state: ServiceState, rollout: Rollout, event: Event, kind: Kind, act: Act, why: str, now: float) -> Decision:
+def move(
+    state: ServiceState, rollout: Rollout, event: Event, kind: LedgerKind, act: Act, why: str, now: float
+) -> Decision:
     """The decision that this event happens to the rollout: its phase, weight and who is stable after it."""
     moved = rollout.moved(event, now, why)
     stable = moved.canary if moved.phase is Phase.PROMOTED else moved.stable
     return Decision(kind, act, why, state.model_copy(update={"rollout": moved, "stable": stable}))
 
 
-def forward(state: ServiceState, rollout: Rollout, why: str, now: float, kind: Kind | None = None) -> Decision:
+def forward(state: ServiceState, rollout: Rollout, why: str, now: float, kind: LedgerKind | None = None) -> Decision:
     """The decision to take the next step, which after the last one is promotion."""
     if rollout.next_weight == TOTAL_WEIGHT:
-        return move(state, rollout, Event.FINISH, kind or Kind.PROMOTING, Act.ADVANCE, why, now)
-    return move(state, rollout, Event.ADVANCE, kind or Kind.ADVANCED, Act.ADVANCE, why, now)
+        return move(state, rollout, Event.FINISH, kind or LedgerKind.PROMOTION_STARTED, Act.ADVANCE, why, now)
+    return move(state, rollout, Event.ADVANCE, kind or LedgerKind.STEP_ADVANCED, Act.ADVANCE, why, now)
 
 
 def hold(state: ServiceState, reason: str) -> Decision:
     """The decision to leave everything as it is."""
-    return Decision(Kind.HOLD, Act.RECORD, reason, state)
+    return Decision(None, Act.RECORD, reason, state)
 
 
 def held(state: ServiceState, decision: Decision, reason: str) -> Decision:

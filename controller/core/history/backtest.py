@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from controller.core.control.commands import Command, Verb, obey
-from controller.core.control.decision import Decision, Kind
+from controller.core.control.decision import Decision
 from controller.core.control.session import Session, Surroundings, entered
 from controller.core.control.tick import tick
 from controller.core.history.evidence_trace import point_of
@@ -19,6 +19,7 @@ from controller.core.history.window_history import replayed
 from controller.core.history.window_record import Record
 from controller.core.judge.custom.custom import without_custom
 from controller.core.judge.verdict import Verdict
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import JUDGED, Phase
 from controller.core.model.service import Endpoint, Listen, Policy, Service, Version
 from controller.core.model.state import ServiceState
@@ -37,7 +38,7 @@ class Turn:
 
     time: float
     wall: float
-    kind: Kind
+    kind: LedgerKind
     why: str
     served: int
     weight: int
@@ -62,7 +63,7 @@ class Backtest:
     @property
     def rollback(self) -> Turn | None:
         """When it would have been taken back, if it would have been."""
-        return next((turn for turn in self.turns if turn.kind is Kind.ROLLBACK), None)
+        return next((turn for turn in self.turns if turn.kind is LedgerKind.ROLLBACK), None)
 
 
 class Look(NamedTuple):
@@ -90,7 +91,7 @@ def judge_again(policy: Policy, stable: str, canary: str, records: Iterable[Reco
         seen = point_of(judged, session.evidence, session.custom, before.rollout.step, record.wall)
         peak = max(peak, seen.total)
         peaks = {name: max(peaks.get(name, 0.0), found) for name, found in seen.harm.items()}
-        if not decision.holds:
+        if decision.kind:
             weight = state.rollout.weight if state.rollout else 0
             turns.append(Turn(window.at, record.wall, decision.kind, decision.reason, window.weight, weight, verdict))
     phase = state.rollout.phase if state.rollout else Phase.IDLE
@@ -104,7 +105,7 @@ def looks(state: ServiceState, records: Iterable[Record]) -> Iterator[Look]:
         while state.rollout and state.rollout.phase in JUDGED:
             session, verdict, decision = tick(state, session, window, _ALONE, record.wall)
             yield Look(record, window, state, session, verdict, decision)
-            if decision.holds:
+            if decision.waits:
                 break
             session, state = entered(session, decision.state, window.at), decision.state
             window = Window(window.at, window.weight, None, None)  # a decision is news: it is looked at once more

@@ -7,10 +7,8 @@ a whole: for that, keep the last hash of an earlier check, or an export, somewhe
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import LedgerLine
-
-TRIMMED = "ledger_trimmed"
-"""The kind of the line that a trimming leaves: `details` say through which sequence and hash lines were taken away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +67,5 @@ def verify(lines: Iterable[LedgerLine], *, whole: bool = True) -> Chain:
 def _accounts_for(line: LedgerLine, first: LedgerLine) -> bool:
     """Whether this line tells of the trimming after which `first` is the first one left."""
     details = line.entry.details
-    told = (details.get("through"), details.get("hash"))
-    return line.entry.kind == TRIMMED and told == (first.sequence - 1, first.previous)
+    through = (details.get("through"), details.get("hash"))
+    return line.entry.kind == LedgerKind.LEDGER_TRIMMED and through == (first.sequence - 1, first.previous)

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from typing import Annotated
 
 from pydantic import Field, JsonValue
 
 from controller.core.base.value import Value
+from controller.core.model.ledger_kind import LedgerKind
 
 
 class Entry(Value):
@@ -14,7 +16,8 @@ class Entry(Value):
     `weights_before` and `weights_after` are those of `service`; both empty where no service is concerned.
     """
 
-    kind: str
+    kind: Annotated[LedgerKind | str, Field(union_mode="left_to_right")]
+    """A `LedgerKind`; text for a kind of an older or a newer version."""
     service: str = ""
     who: str
     why: str

@@ -1,0 +1,67 @@
+"""The kinds of lines in the ledger, each with its severity."""
+
+from enum import StrEnum
+
+from controller.core.model.severity import Severity
+
+
+class LedgerKind(StrEnum):
+    """What a line of the ledger says happened. The values are stored and shown by the API: they never change."""
+
+    severity: Severity
+
+    def __new__(cls, word: str, severity: Severity) -> "LedgerKind":
+        """The member with that stored word."""
+        kind = str.__new__(cls, word)
+        kind._value_ = word
+        kind.severity = severity
+        return kind
+
+    SERVICE_APPLIED = "service_applied", Severity.INFO
+    SERVICE_DELETED = "service_deleted", Severity.WARNING
+
+    ROLLOUT_STARTED = "rollout_started", Severity.INFO
+    ROLLOUT_WARM = "rollout_warm", Severity.INFO
+    STEP_ADVANCED = "step_advanced", Severity.INFO
+    APPROVAL_NEEDED = "approval_needed", Severity.WARNING
+    APPROVED = "approved", Severity.INFO
+    PROMOTION_STARTED = "promotion_started", Severity.INFO
+    BAKE_STARTED = "bake_started", Severity.INFO
+    PROMOTED = "promoted", Severity.INFO
+    PAUSED = "paused", Severity.INFO
+    RESUMED = "resumed", Severity.INFO
+    ROLLBACK = "rollback", Severity.CRITICAL
+    ROLLED_BACK = "rolled_back", Severity.WARNING
+    ROLLBACK_SUPPRESSED = "rollback_suppressed", Severity.CRITICAL
+    """A freeze stopped a rollback."""
+    NO_HEALTHY_UPSTREAM = "rollback_into_void", Severity.CRITICAL
+    """Not rolled back, since stable has no healthy endpoint."""
+    FALLBACK_ON = "fallback_on", Severity.CRITICAL
+    FALLBACK_OFF = "fallback_off", Severity.WARNING
+
+    BLIND = "blind", Severity.CRITICAL
+    """No proxy reports on a version."""
+    SIGHT_BACK = "sight_back", Severity.WARNING
+    METRIC_LOST = "metric_lost", Severity.WARNING
+    METRIC_BACK = "metric_back", Severity.WARNING
+    STABLE_UNHEALTHY = "stable_unhealthy", Severity.CRITICAL
+    STABLE_HEALTHY = "stable_healthy", Severity.WARNING
+    PROXY_REFUSED = "proxy_refused", Severity.WARNING
+    """A proxy sent a NACK."""
+
+    FREEZE_SET = "freeze_set", Severity.WARNING
+    FREEZE_LIFTED = "freeze_lifted", Severity.WARNING
+    FREEZE_EXPIRED = "freeze_expired", Severity.WARNING
+
+    LEDGER_TRIMMED = "ledger_trimmed", Severity.INFO
+    """`details` give the sequence and hash of the last line that was taken away."""
+    NOTIFICATIONS_SKIPPED = "notifications_skipped", Severity.WARNING
+    """Sent to a notification target that missed lines; it is in no ledger."""
+
+
+_SEVERITIES = {kind.value: kind.severity for kind in LedgerKind}
+
+
+def severity_of(kind: str) -> Severity:
+    """How severe a line of that kind is; WARNING for a kind that this version does not know."""
+    return _SEVERITIES.get(kind, Severity.WARNING)
