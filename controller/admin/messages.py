@@ -97,7 +97,7 @@ def proxy_message(proxy: ProxyStatus) -> pb.Proxy:
         types=types,
         waits=[pb.ProxyWait(service=w.service, reason=w.reason, since=w.since) for w in proxy.waits],
     )
-    if last := proxy.refused:
+    if last := proxy.last_nack:
         message.refused.CopyFrom(pb.ProxyRefusal(type_url=last.type_url, at=last.at, error=last.error))
     return message
 

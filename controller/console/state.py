@@ -12,7 +12,7 @@ from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.core.traffic.reports import Traffic
-from controller.ports.fleet import Fleet, ProxyStatus
+from controller.ports.fleet import ConfigState, Fleet, ProxyStatus
 from controller.ports.observatory import Live, Observatory
 from controller.runtime.operations import Operations
 
@@ -64,7 +64,7 @@ def page_state(
         "broken": dict(view.broken),
         "freezes": [_freeze(freeze) for freeze in view.freezes],
         "fleets": _fleets(proxies),
-        "behind": [_behind(proxy) for proxy in proxies if proxy.state != "SYNCED"],
+        "behind": [_behind(proxy) for proxy in proxies if proxy.state is not ConfigState.SYNCED],
         "ledger": [_line(line) for line in lines],
     }
 

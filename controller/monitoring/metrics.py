@@ -23,7 +23,7 @@ from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase
 from controller.core.model.state import ServiceState
 from controller.core.routing.routing import fleets
-from controller.ports.fleet import Fleet
+from controller.ports.fleet import ConfigState, Fleet
 from controller.ports.observatory import Observatory
 
 CONVERGENCE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -34,7 +34,7 @@ OPERATOR = "operator"
 REASONS = (*ALTERNATIVES_OF, "no_arrivals", "blind", "insufficient", "custom", "hook", OPERATOR)
 """Why there are rollbacks. Shown at zero once a service has had a rollout, so that the first one counts as a rise."""
 TYPES = ("Listener", "RouteConfiguration", "Cluster", "ClusterLoadAssignment")
-STATES = ("SYNCED", "STALE", "NOT_SENT", "ERROR")
+STATES = tuple(ConfigState)
 
 MOST_FLEETS = 100
 OTHER_FLEET = "other"

@@ -2,17 +2,36 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from controller.core.control.sync import Sync
 
 
+class ConfigState(StrEnum):
+    """How far a proxy is with its resources of one type, from good to bad. The names are CSDS's."""
+
+    SYNCED = "SYNCED"
+    """It has ACKed what it should have."""
+    NOT_SENT = "NOT_SENT"
+    """There is nothing to send, or nothing was sent yet."""
+    STALE = "STALE"
+    """It has not ACKed the newest yet."""
+    ERROR = "ERROR"
+    """It has NACKed what it should have."""
+
+    @property
+    def badness(self) -> int:
+        """Its rank: a proxy is in the worst state of its types."""
+        return list(ConfigState).index(self)
+
+
 @dataclass(frozen=True, slots=True)
 class TypeStatus:
-    """One resource type at one proxy. `state` is SYNCED, STALE, NOT_SENT or ERROR; times are Unix seconds."""
+    """One resource type at one proxy: versions and the time of the last change (Unix seconds)."""
 
     type_url: str
-    state: str
+    state: ConfigState
     wanted: str
     acknowledged: str
     since: float
@@ -20,8 +39,8 @@ class TypeStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """What a proxy refused: of which type, when (Unix seconds), in its own words."""
+class Nack:
+    """A NACK: of which type, when (Unix seconds), in the proxy's own words."""
 
     type_url: str
     at: float
@@ -46,16 +65,16 @@ class ProxyStatus:
     client: str
     connected_at: float
     types: tuple[TypeStatus, ...]
-    state: str
-    """The worst of its types: SYNCED, STALE (unconfirmed), NOT_SENT or ERROR (refused)."""
+    state: ConfigState
+    """The worst of its types."""
     waits: tuple[Wait, ...] = ()
     """The rollouts that wait for it."""
-    refused: Refused | None = None
-    """What it refused last, also if it has something better since."""
+    last_nack: Nack | None = None
+    """Its last NACK, also if it has ACKed something better since."""
 
 
 class Fleet(Protocol):
-    """What is known of the proxies."""
+    """What is known of the proxies. No method raises: all answer at once, from memory."""
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -67,5 +86,5 @@ class Fleet(Protocol):
         ...
 
     def sync(self, service: str, revision: int) -> Sync:
-        """How many connected proxies of the service's fleets have acknowledged its routes as of that revision."""
+        """How many connected proxies of the service's fleets have ACKed its routes as of that revision."""
         ...

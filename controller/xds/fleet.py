@@ -4,14 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from controller.core.control.sync import Sync
-from controller.ports.fleet import ProxyStatus, Refused, TypeStatus, Wait
+from controller.ports.fleet import ConfigState, Nack, ProxyStatus, TypeStatus, Wait
 from controller.xds.gates import in_place
 from controller.xds.lanes import Lane, Stream
 from controller.xds.snapshot import CDS, EMPTY, ORDER, RDS, Snapshot
 from controller.xds.wire import Node
-
-SYNCED, STALE, NOT_SENT, ERROR = "SYNCED", "STALE", "NOT_SENT", "ERROR"
-SEVERITY = (SYNCED, NOT_SENT, STALE, ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +25,7 @@ class Watched:
 def statuses(
     streams: Iterable[Watched],
     running: Iterable[str],
-    last_refused: Callable[[str, str], Refused | None],
+    last_nack: Callable[[str, str], Nack | None],
     now: float,
     confirm: float,
 ) -> tuple[ProxyStatus, ...]:
@@ -41,7 +38,7 @@ def statuses(
         nodes.setdefault((watched.node.id, watched.node.fleet), []).append(watched)
     services = sorted(running)
     proxies = (_proxy(each, services, now, confirm) for _, each in sorted(nodes.items()))
-    return tuple(replace(proxy, refused=last_refused(proxy.node, proxy.fleet)) for proxy in proxies)
+    return tuple(replace(proxy, last_nack=last_nack(proxy.node, proxy.fleet)) for proxy in proxies)
 
 
 def _proxy(streams: list[Watched], services: list[str], now: float, confirm: float) -> ProxyStatus:
@@ -49,10 +46,10 @@ def _proxy(streams: list[Watched], services: list[str], now: float, confirm: flo
     for watched in streams:
         for url in watched.stream.lanes:
             status = _type(watched, url, now, confirm)
-            if url not in found or SEVERITY.index(status.state) > SEVERITY.index(found[url].state):
+            if url not in found or status.state.badness > found[url].state.badness:
                 found[url] = status
     types = tuple(found[url] for url in sorted(found, key=_place))
-    worst = max((status.state for status in types), key=SEVERITY.index, default=NOT_SENT)
+    worst = max((status.state for status in types), key=lambda state: state.badness, default=ConfigState.NOT_SENT)
     first = streams[0].node
     connected = min(watched.connected_at for watched in streams)
     waits = tuple(wait for watched in streams for wait in _waits(watched, services))
@@ -68,23 +65,23 @@ def _type(watched: Watched, type_url: str, now: float, confirm: float) -> TypeSt
     since = _since(watched, type_url)
     state, error = _state(watched, lane, type_url), lane.error
     wanted = watched.snapshot.catalogue(type_url).version
-    acknowledged = wanted if state == SYNCED else lane.acknowledged
-    if state == STALE and not error:
+    acknowledged = wanted if state is ConfigState.SYNCED else lane.acknowledged
+    if state is ConfigState.STALE and not error:
         error = _waiting(watched, lane, type_url, now - since, confirm)
     return TypeStatus(type_url, state, wanted, acknowledged, since, error)
 
 
-def _state(watched: Watched, lane: Lane, type_url: str) -> str:
+def _state(watched: Watched, lane: Lane, type_url: str) -> ConfigState:
     catalogue = watched.snapshot.catalogue(type_url)
     base = catalogue.select(lane.subscription)
     if catalogue is EMPTY or (not base and not lane.nonce):
-        return NOT_SENT
+        return ConfigState.NOT_SENT
     if any(unit.content in lane.refused for resource in base.values() for unit in resource.units):
-        return ERROR
+        return ConfigState.ERROR
     if lane.held is base:
-        return SYNCED
+        return ConfigState.SYNCED
     held = lane.held.keys() == base.keys() and all(lane.held[n].content == r.content for n, r in base.items())
-    return SYNCED if held else STALE
+    return ConfigState.SYNCED if held else ConfigState.STALE
 
 
 def _waiting(watched: Watched, lane: Lane, type_url: str, seconds: float, confirm: float) -> str:
@@ -98,7 +95,7 @@ def _waiting(watched: Watched, lane: Lane, type_url: str, seconds: float, confir
 def sync(streams: Iterable[Watched], service: str) -> Sync:
     """How many proxies that ask for the service's routes have acknowledged the newest, and which have refused them."""
     good: dict[str, bool] = {}
-    refused: set[str] = set()
+    nacked: set[str] = set()
     for watched in streams:
         lane = watched.stream.lanes.get(RDS)
         places = _asked(watched, lane, service)
@@ -107,9 +104,9 @@ def sync(streams: Iterable[Watched], service: str) -> Sync:
         node = watched.node.id
         good[node] = good.get(node, True) and all(_has(watched, lane, *place) for place in places.items())
         if any(wanted & lane.refused for wanted in places.values()):
-            refused.add(node)
+            nacked.add(node)
     behind = tuple(sorted(node for node, serves in good.items() if not serves))
-    return Sync(sum(good.values()), len(good), tuple(sorted(refused)), behind)
+    return Sync(sum(good.values()), len(good), tuple(sorted(nacked)), behind)
 
 
 def _asked(watched: Watched, lane: Lane | None, service: str) -> Mapping[str, frozenset[str]]:

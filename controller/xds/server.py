@@ -11,7 +11,7 @@ from controller.core.base.units import counted
 from controller.core.control.sync import Sync
 from controller.core.model.view import View
 from controller.ports.clock import Clock
-from controller.ports.fleet import ProxyStatus, Refused
+from controller.ports.fleet import Nack, ProxyStatus
 from controller.ports.proxy_observer import Observer, Silent
 from controller.xds import fleet
 from controller.xds.connection import Connection, Context, Newest
@@ -104,7 +104,7 @@ class XdsServer:
     def sync(self, service: str, revision: int) -> Sync:
         """How many connected proxies have acknowledged the service's routes; none before that revision is served."""
         found = fleet.sync(self._watched(), service)
-        return found if self._world.revision >= revision else Sync(0, found.total, found.refused)
+        return found if self._world.revision >= revision else Sync(0, found.total, found.nacked)
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":
         """For the xDS port."""
@@ -154,8 +154,8 @@ class XdsServer:
     def refused(self, connection: Connection, type_url: str, error: str, contents: Collection[str]) -> None:
         """A client refused these contents. What is refused again, on this stream or another, is no news."""
         node = connection.node
-        refused = Refused(type_url, self._clock.wall(), error)
-        news = self._refusals.take(node.id, node.fleet, refused, contents)
+        nack = Nack(type_url, self._clock.wall(), error)
+        news = self._refusals.take(node.id, node.fleet, nack, contents)
         self._observer.rejected(node.id, node.fleet, type_url, error, news=news)
 
     def _method(self, *, delta: bool, implied: str) -> "grpc.RpcMethodHandler[Any, Any]":

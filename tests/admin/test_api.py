@@ -8,7 +8,7 @@ from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports.fleet import ProxyStatus, TypeStatus
+from controller.ports.fleet import ConfigState, ProxyStatus, TypeStatus
 from controller.ports.observatory import Live
 from tests.admin.doors import Doors, refused, service_file
 
@@ -132,8 +132,10 @@ async def test_a_hold_of_everything_has_no_end_of_its_own(served: Doors) -> None
 
 async def test_proxies_are_listed_with_every_type(doors: Doors) -> None:
     """Each connected proxy: who it is, and how far it is per type, with the error of what it refused."""
-    routes = TypeStatus("type.googleapis.com/envoy.config.route.v3.RouteConfiguration", "ERROR", "7", "6", 990.0, "bad")
-    doors.fleet.statuses = (ProxyStatus("edge-1", "edge", "envoy 1.40.0", 900.0, (routes,), "ERROR"),)
+    routes = TypeStatus(
+        "type.googleapis.com/envoy.config.route.v3.RouteConfiguration", ConfigState.ERROR, "7", "6", 990.0, "bad"
+    )
+    doors.fleet.statuses = (ProxyStatus("edge-1", "edge", "envoy 1.40.0", 900.0, (routes,), ConfigState.ERROR),)
     proxy = (await doors.api.fleet.ListProxies(pb.ListProxiesRequest())).proxies[0]
     assert (proxy.node, proxy.fleet, proxy.client, proxy.state) == ("edge-1", "edge", "envoy 1.40.0", "ERROR")
     assert (proxy.types[0].wanted, proxy.types[0].acknowledged, proxy.types[0].error) == ("7", "6", "bad")

@@ -11,7 +11,7 @@ from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.ledger_line import Entry
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports.fleet import ProxyStatus, TypeStatus
+from controller.ports.fleet import ConfigState, ProxyStatus, TypeStatus
 from controller.ports.observatory import Live
 from tests.admin.doors import Doors
 
@@ -75,8 +75,15 @@ async def test_a_rollout_is_shown_with_all_that_is_known_of_it(served: Doors) ->
     await served.api.switch.Freeze(pb.FreezeRequest(all=True, reason=MARKUP))
     served.fleet.synced = Sync(synced=1, total=2)
     served.fleet.statuses = (
-        ProxyStatus("e1", "edge", "envoy", 0.0, (), "SYNCED"),
-        ProxyStatus("e2", "edge", "envoy", 0.0, (TypeStatus("t", "ERROR", "2", "1", 0.0, "no such cluster"),), "ERROR"),
+        ProxyStatus("e1", "edge", "envoy", 0.0, (), ConfigState.SYNCED),
+        ProxyStatus(
+            "e2",
+            "edge",
+            "envoy",
+            0.0,
+            (TypeStatus("t", ConfigState.ERROR, "2", "1", 0.0, "no such cluster"),),
+            ConfigState.ERROR,
+        ),
     )
     verdict = Verdict(Outcome.HARM, (Reason("5xx", "40% errors against 0.1%", evidence=float("inf"), limit=100.0),))
     traffic = {"v2": Traffic(2.0, 0.4, 12.0, float("inf"), 20, 8)}

@@ -18,7 +18,7 @@ from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports.fleet import ProxyStatus, TypeStatus
+from controller.ports.fleet import ConfigState, ProxyStatus, TypeStatus
 from controller.ports.observatory import Live
 from tests.admin.doors import Doors, come_to_approval, service_file
 from tests.support.waiting import wait_until
@@ -95,8 +95,8 @@ async def test_harm_under_a_freeze_is_what_one_sees_first(served: Doors, tmp_pat
     await served.api.rollouts.StartCanary(pb.StartCanaryRequest(service="scorer", canary="v2"))
     await served.api.switch.Freeze(pb.FreezeRequest(all=True, reason=MARKUP))
     served.fleet.synced = Sync(synced=0, total=1)
-    refused = TypeStatus("t", "ERROR", "2", "1", 0.0, "no such cluster")
-    served.fleet.statuses = (ProxyStatus("e1", "edge", "envoy", 0.0, (refused,), "ERROR"),)
+    refused = TypeStatus("t", ConfigState.ERROR, "2", "1", 0.0, "no such cluster")
+    served.fleet.statuses = (ProxyStatus("e1", "edge", "envoy", 0.0, (refused,), ConfigState.ERROR),)
     ground = Reason("5xx", "40% errors", 0.4, 0.0, 20, 400, evidence=float("inf"), limit=100.0, channel="5xx")
     live = Live(Verdict(Outcome.HARM, (ground,)), "suppressed", {"v2": Traffic(2.0, 0.4, 12.0, float("inf"), 20, 8)})
     await served.observatory.see("scorer", live)

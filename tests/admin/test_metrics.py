@@ -14,7 +14,7 @@ from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.core.servicefile.service_file import read_service
 from controller.monitoring.metrics import MOST_FLEETS, Metrics
-from controller.ports.fleet import ProxyStatus
+from controller.ports.fleet import ConfigState, ProxyStatus
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from tests.admin.doors import service_file
@@ -67,7 +67,7 @@ def exposed(metrics: Metrics, *proxies: ProxyStatus, freezes: tuple[Freeze, ...]
     return told
 
 
-def proxy(fleet: str, state: str = "SYNCED") -> ProxyStatus:
+def proxy(fleet: str, state: ConfigState = ConfigState.SYNCED) -> ProxyStatus:
     return ProxyStatus(f"node of {fleet}", fleet, "envoy", 0.0, (), state)
 
 

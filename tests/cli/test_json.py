@@ -13,7 +13,7 @@ from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports.fleet import ProxyStatus, Refused, TypeStatus, Wait
+from controller.ports.fleet import ConfigState, Nack, ProxyStatus, TypeStatus, Wait
 from controller.ports.observatory import Live
 from tests.cli.admin_server import WITHIN, AdminServer
 from tests.cli.conftest import Haldane, Process
@@ -81,8 +81,10 @@ def test_a_freeze_is_told_with_its_end(scorer: Path, haldane: Haldane, server: A
 
 def test_proxies_are_told_type_by_type(haldane: Haldane, server: AdminServer) -> None:
     """A proxy that refused its routes shows as ERROR, with its own words, in every form."""
-    routes = TypeStatus("type.googleapis.com/x.v3.RouteConfiguration", "ERROR", "a2", "a1", 1000.0, "no such cluster")
-    server.fleet.statuses = (ProxyStatus("edge-1", "edge", "envoy 1.40.0", 990.0, (routes,), "ERROR"),)
+    routes = TypeStatus(
+        "type.googleapis.com/x.v3.RouteConfiguration", ConfigState.ERROR, "a2", "a1", 1000.0, "no such cluster"
+    )
+    server.fleet.statuses = (ProxyStatus("edge-1", "edge", "envoy 1.40.0", 990.0, (routes,), ConfigState.ERROR),)
     proxy = haldane("proxies", "-o", "json").document["proxies"][0]
     assert (proxy["node"], proxy["fleet"], proxy["state"]) == ("edge-1", "edge", "ERROR")
     assert proxy["types"][0]["error"] == "no such cluster"
@@ -94,8 +96,8 @@ def test_proxies_are_told_type_by_type(haldane: Haldane, server: AdminServer) ->
 
 def test_proxies_tell_which_rollout_waits_for_whom(haldane: Haldane, server: AdminServer) -> None:
     """Since when and what for, and what each refused last, also when it is long over."""
-    wait, last = Wait("scorer", "clusters are not warm: scorer/v2", 1000.0), Refused("x.v3.Listener", 990.0, "bad port")
-    server.fleet.statuses = (ProxyStatus("edge-1", "edge", "envoy", 900.0, (), "STALE", (wait,), last),)
+    wait, last = Wait("scorer", "clusters are not warm: scorer/v2", 1000.0), Nack("x.v3.Listener", 990.0, "bad port")
+    server.fleet.statuses = (ProxyStatus("edge-1", "edge", "envoy", 900.0, (), ConfigState.STALE, (wait,), last),)
     proxy = haldane("proxies", "-o", "json").document["proxies"][0]
     assert proxy["waits"] == [{"service": "scorer", "reason": wait.reason, "since": 1000.0}]
     assert proxy["refused"] == {"type_url": "x.v3.Listener", "at": 990.0, "error": "bad port"}

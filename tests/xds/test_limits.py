@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
-from controller.ports.fleet import Refused
+from controller.ports.fleet import Nack
 from controller.xds.bucket import Bucket
 from controller.xds.limits import DEFAULT, Limits
 from controller.xds.refusals import Refusals
@@ -236,9 +236,9 @@ def test_so_many_refusals_are_remembered_and_no_more() -> None:
     """The one too many takes the place of the oldest."""
     refusals = Refusals(3)
     for node in "abc":
-        assert refusals.take(node, "edge", Refused(CDS, 1.0, "bad"), ["x"])
-    assert not refusals.take("a", "edge", Refused(CDS, 2.0, "bad"), ["x"])
-    assert refusals.take("d", "edge", Refused(CDS, 3.0, "bad"), ["x"])
+        assert refusals.take(node, "edge", Nack(CDS, 1.0, "bad"), ["x"])
+    assert not refusals.take("a", "edge", Nack(CDS, 2.0, "bad"), ["x"])
+    assert refusals.take("d", "edge", Nack(CDS, 3.0, "bad"), ["x"])
     assert refusals.last("b", "edge") is None
     assert refusals.last("a", "edge")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.ports.fleet import Refused
+from controller.ports.fleet import Nack
 from controller.xds.refusals import Refusals
 from controller.xds.snapshot import CDS, RDS
 from tests.support.waiting import wait_until
@@ -80,7 +80,7 @@ async def test_a_change_that_comes_and_goes_is_told_once(xds: Door, delta: bool)
     xds.xds.publish(view(9, service(canary=("v2", 700))))
     await refuse(xds, client, delta=delta, error="worse")
     assert told(xds) == [True, False, True]
-    last = xds.xds.proxies()[0].refused
+    last = xds.xds.proxies()[0].last_nack
     assert last
     assert (last.type_url, last.error) == (RDS, "worse")
 
@@ -103,12 +103,12 @@ def test_of_many_refusals_the_oldest_is_forgotten() -> None:
     refusals = Refusals(most=2)
 
     def take(node: str, content: str) -> bool:
-        return refusals.take(node, "edge", Refused(RDS, 1.0, content), [content])
+        return refusals.take(node, "edge", Nack(RDS, 1.0, content), [content])
 
     assert [take("a", "1"), take("b", "1"), take("a", "1"), take("c", "1")] == [True, True, False, True]
     assert [take("a", "1"), take("b", "1")] == [False, True]
     assert refusals.last("c", "edge") is None
-    assert refusals.last("b", "edge") == Refused(RDS, 1.0, "1")
+    assert refusals.last("b", "edge") == Nack(RDS, 1.0, "1")
 
 
 def test_a_refusal_blames_what_it_names_and_not_what_only_begins_so() -> None:

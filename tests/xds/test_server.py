@@ -100,7 +100,7 @@ async def test_how_far_each_proxy_is(xds: Door) -> None:
     await wait_until(lambda: xds.xds.proxies()[0].state == "ERROR")
     routes = next(status for status in xds.xds.proxies()[0].types if status.type_url == RDS)
     assert routes.error == "no such thing"
-    assert xds.xds.sync("fraud", 2).refused == ("edge-1",)
+    assert xds.xds.sync("fraud", 2).nacked == ("edge-1",)
     assert ("rejected", "edge-1", "edge", RDS, "no such thing", True) in xds.told.lines
     xds.xds.publish(view(3, service()))
     await wait_until(lambda: xds.xds.sync("fraud", 3).complete and xds.xds.proxies()[0].state == "SYNCED")

@@ -190,8 +190,8 @@ def _serving(sync: Sync, version: str) -> str:
 
 
 def _out_of_sync(sync: Sync) -> str:
-    if sync.refused:
-        return f"refused by {', '.join(sync.refused[:3])}: see `haldane proxies`"
+    if sync.nacked:
+        return f"refused by {', '.join(sync.nacked[:3])}: see `haldane proxies`"
     if not sync.total:
         return "no proxy is connected"
     names = ", ".join(sync.behind[:3]) + (", ..." if sync.behind[3:] else "")

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """How many of the connected proxies serve what was decided, and by name which have refused it or do not yet."""
+    """How many of the connected proxies serve what was decided, and which have NACKed it or not ACKed it yet."""
 
     synced: int = 0
     total: int = 0
-    refused: tuple[str, ...] = ()
+    nacked: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
 
     @property
@@ -18,5 +18,5 @@ class Sync:
         return self.synced >= self.total
 
     def enough(self, share: float) -> bool:
-        """Whether the fleet is in sync enough to advance: at least one proxy, that share of them, none refusing."""
-        return self.total > 0 and not self.refused and self.synced >= share * self.total
+        """Whether the fleet is in sync enough to advance: at least one proxy, that share of them, no NACK."""
+        return self.total > 0 and not self.nacked and self.synced >= share * self.total
