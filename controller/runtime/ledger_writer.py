@@ -35,7 +35,9 @@ class LedgerWriter:
         """Write this line soon."""
         self._waiting.append(_change(entry))
 
-    def update(self, state: ServiceState, begins: LedgerKind, ends: LedgerKind, *, holds: bool | None, why: str) -> None:
+    def update(
+        self, state: ServiceState, begins: LedgerKind, ends: LedgerKind, *, holds: bool | None, why: str
+    ) -> None:
         """Record whether a condition of a service holds; None if nothing new is known of it.
 
         When it begins, a line of kind `begins` is written, and one of kind `ends` when it ends.

@@ -156,7 +156,9 @@ class Ticker:
         blind = "; ".join(reason.text for reason in verdict.reasons) if verdict.blind else "reports arrive again"
         # A new rollout is not blind in its first seconds, report or not: only a report ends the old one's blindness.
         seen = window.stable is not None or window.canary is not None
-        self._ledger.update(state, LedgerKind.BLIND, LedgerKind.SIGHT_BACK, holds=verdict.blind or (False if seen else None), why=blind)
+        self._ledger.update(
+            state, LedgerKind.BLIND, LedgerKind.SIGHT_BACK, holds=verdict.blind or (False if seen else None), why=blind
+        )
         unread = lost(session.custom, session.evidence)
         why = unread.text if unread else "every custom metric is read again"
         missed = unread is not None or (False if all_read(session.custom) else None)
@@ -239,7 +241,9 @@ class Ticker:
         void = bool(fallback and fallback.version and self._book.no_healthy_upstream(state.name, fallback.version, now))
         decision = decide_fallback(state, verdict, blocked, self._clock.wall(), void=void)
         unhealthy = verdict.outcome is Outcome.HARM
-        self._ledger.update(state, LedgerKind.STABLE_UNHEALTHY, LedgerKind.STABLE_HEALTHY, holds=unhealthy, why=decision.reason)
+        self._ledger.update(
+            state, LedgerKind.STABLE_UNHEALTHY, LedgerKind.STABLE_HEALTHY, holds=unhealthy, why=decision.reason
+        )
         if not decision.waits:
             await self._store_decision(state, verdict, decision)
 

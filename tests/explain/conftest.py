@@ -7,23 +7,14 @@ import pytest
 from controller.store.memory import MemoryStore
 from tests.cli.conftest import haldane, scorer, server
 from tests.fakes.clock import FakeClock
-from tests.runtime.world import World, rolling
+from tests.support.fixtures import clock, store
+from tests.support.loop_harness import LoopHarness, running_rollout
 
-__all__ = ["at", "clock", "haldane", "scorer", "server", "store"]
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+__all__ = ["clock", "haldane", "harness", "scorer", "server", "store"]
 
 
 @pytest.fixture
-def store(clock: FakeClock) -> MemoryStore:
-    return MemoryStore(clock=clock)
-
-
-@pytest.fixture
-async def at(store: MemoryStore, clock: FakeClock) -> AsyncIterator[World]:
+async def harness(store: MemoryStore, clock: FakeClock) -> AsyncIterator[LoopHarness]:
     """A loop with a rollout of v2 that has just started."""
-    async with rolling(store, clock) as world:
-        yield world
+    async with running_rollout(store, clock) as started:
+        yield started

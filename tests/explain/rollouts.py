@@ -1,39 +1,27 @@
 """Rollouts that the loop drives, and what is recorded of them."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
 from controller.core.history.backtest import Backtest, judge_again
 from controller.core.history.recording import Recording
-from controller.core.model.rollout import Phase
 from controller.core.model.service import Policy
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
-from tests.runtime.world import World, rolling
+from tests.support.loop_harness import LoopHarness, running_rollout
 
 
-async def until(at: World, phase: Phase, **traffic: float) -> None:
-    """Traffic until the rollout is in that phase."""
-    for _ in range(400):
-        if (await at.rollout()).phase is phase:
-            return
-        await at.tick(**traffic)  # type: ignore[arg-type]
-        await asyncio.sleep(0)
-    raise AssertionError(await at.rollout())
-
-
-async def recorded(at: World) -> Recording:
+async def recorded(harness: LoopHarness) -> Recording:
     """What is kept of the rollout."""
-    found = await at.recorder.find((await at.rollout()).id)
+    found = await harness.recorder.find((await harness.rollout()).id)
     assert found is not None
     return found
 
 
-async def judged(at: World, policy: Policy) -> Backtest:
+async def judged(harness: LoopHarness, policy: Policy) -> Backtest:
     """It, judged again."""
-    recording = await recorded(at)
+    recording = await recorded(harness)
     return judge_again(policy, "v1", "v2", recording.tape.records())
 
 
@@ -50,13 +38,13 @@ def read(number: int) -> dict[str, Reading]:
 
 
 @contextlib.asynccontextmanager
-async def measured(store: MemoryStore, clock: FakeClock) -> AsyncIterator[World]:
+async def measured(store: MemoryStore, clock: FakeClock) -> AsyncIterator[LoopHarness]:
     """A loop with a rollout, which has custom metrics, that has just started."""
-    async with rolling(store, clock, metrics=("accuracy", "queue"), extra=METRICS) as world:
-        yield world
+    async with running_rollout(store, clock, metrics=("accuracy", "queue"), extra=METRICS) as harness:
+        yield harness
 
 
-async def turn_bad(world: World, look: int) -> None:
+async def turn_bad(harness: LoopHarness, look: int) -> None:
     """One of sixty looks at a canary that turns bad at the second step."""
-    world.readings = read(look)
-    await world.tick(canary_errors=0.0 if look < 40 else 0.1)
+    harness.readings = read(look)
+    await harness.tick(canary_errors=0.0 if look < 40 else 0.1)

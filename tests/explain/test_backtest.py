@@ -9,18 +9,18 @@ from controller.core.model.rollout import Phase
 from controller.core.model.service import ErrorPolicy, MetricPolicy
 from controller.core.traffic.readings import Counted
 from controller.store.memory import MemoryStore
-from tests.explain.rollouts import judged, measured, recorded, turn_bad, until
+from tests.explain.rollouts import judged, measured, recorded, turn_bad
 from tests.fakes.clock import FakeClock
-from tests.runtime.world import World, rolling, running
+from tests.support.loop_harness import LoopHarness, running_loop, running_rollout, tick_until
 
 
-async def test_the_same_policy_decides_the_same(at: World) -> None:
+async def test_the_same_policy_decides_the_same(harness: LoopHarness) -> None:
     """Every decision that was taken is taken again, for the same reason at the same second."""
-    await until(at, Phase.PROGRESSING)
-    await at.ticks(12)
-    await until(at, Phase.ROLLED_BACK, canary_errors=0.05)
-    found = await judged(at, (await at.rollout()).policy)
-    lines = [line for line in await at.store.events() if line.entry.who == "haldane"]
+    await tick_until(harness, Phase.PROGRESSING)
+    await harness.ticks(12)
+    await tick_until(harness, Phase.ROLLED_BACK, canary_errors=0.05)
+    found = await judged(harness, (await harness.rollout()).policy)
+    lines = [line for line in await harness.store.events() if line.entry.who == "haldane"]
     kinds = [line.entry.kind for line in lines if line.entry.kind != "rolled_back"]
     assert [turn.kind.value for turn in found.turns] == kinds
     assert [turn.why for turn in found.turns] == [line.entry.why for line in lines if line.entry.kind in kinds]
@@ -35,29 +35,29 @@ async def test_every_verdict_is_reached_again(store: MemoryStore, clock: FakeClo
     with custom metrics, and with a controller that was stopped and started in the middle."""
     real: list[tuple[float, Verdict | None]] = []
 
-    async def drive(world: World, looks: range) -> None:
+    async def drive(harness: LoopHarness, looks: range) -> None:
         for number in looks:
-            await turn_bad(world, number)
-            real.append((clock.wall(), world.replica.live("scorer").verdict))
+            await turn_bad(harness, number)
+            real.append((clock.wall(), harness.replica.live("scorer").verdict))
 
-    async with measured(store, clock) as world:
-        await drive(world, range(restart or 60))
-        await world.decider.save()
-        await world.recorder.save()
-        recording = await recorded(world)
-        policy = (await world.rollout()).policy
+    async with measured(store, clock) as harness:
+        await drive(harness, range(restart or 60))
+        await harness.decider.save()
+        await harness.recorder.save()
+        recording = await recorded(harness)
+        policy = (await harness.rollout()).policy
     if restart:
-        async with running(store, clock) as world:
-            await drive(world, range(restart, 60))
-            recording = await recorded(world)
+        async with running_loop(store, clock) as harness:
+            await drive(harness, range(restart, 60))
+            recording = await recorded(harness)
     again: dict[float, list[Look]] = {}  # a decision is looked at twice
     for look in looks(started(policy, "v1", "v2"), recording.tape.records()):
         again.setdefault(look.record.wall, []).append(look)
     (ended,) = [line for line in await store.events() if line.entry.kind == "rollback"]
-    seen = [(at, verdict) for at, verdict in real if at <= ended.at]
+    seen = [(when, verdict) for when, verdict in real if when <= ended.at]
     assert len(seen) > 40
-    for at, verdict in seen:
-        assert verdict in [look.verdict for look in again[at]]
+    for when, verdict in seen:
+        assert verdict in [look.verdict for look in again[when]]
     found = judge_again(policy, "v1", "v2", recording.tape.records())
     lines = [line for line in await store.events() if line.entry.who == "haldane" and line.entry.kind != "rolled_back"]
     assert [(turn.wall, turn.why) for turn in found.turns] == [(line.at, line.entry.why) for line in lines]
@@ -66,14 +66,14 @@ async def test_every_verdict_is_reached_again(store: MemoryStore, clock: FakeClo
 async def test_custom_metrics_are_judged_again_by_another_policy(store: MemoryStore, clock: FakeClock) -> None:
     """The same name with another margin, none, and a name that nobody read: that one is left out and named."""
     one = "  metrics: [{name: accuracy, margin: 5%}]\n"
-    async with rolling(store, clock, metrics=("accuracy",), extra=one) as world:
+    async with running_rollout(store, clock, metrics=("accuracy",), extra=one) as harness:
         for number in range(120):
-            world.readings = {"accuracy": Counted(40, 16, 160, 8)} if number % 4 == 0 else {}
-            await world.tick()
-        policy = (await world.rollout()).policy
+            harness.readings = {"accuracy": Counted(40, 16, 160, 8)} if number % 4 == 0 else {}
+            await harness.tick()
+        policy = (await harness.rollout()).policy
 
         async def by(*metrics: MetricPolicy) -> Backtest:
-            return await judged(world, policy.model_copy(update={"metrics": metrics}))
+            return await judged(harness, policy.model_copy(update={"metrics": metrics}))
 
         same, strict = await by(*policy.metrics), await by(MetricPolicy(name="accuracy", margin=0.001))
         loose, none = await by(MetricPolicy(name="accuracy", margin=0.6)), await by()
@@ -90,34 +90,34 @@ async def test_custom_metrics_are_judged_again_by_another_policy(store: MemorySt
     assert same.peaks["accuracy"] > 400 > 10 > loose.peaks["accuracy"]
 
 
-async def test_a_wider_margin_would_not_have_fired(at: World) -> None:
+async def test_a_wider_margin_would_not_have_fired(harness: LoopHarness) -> None:
     """2 % of errors are harm by one policy, and allowed by another: its evidence never gets there."""
-    await until(at, Phase.PROGRESSING)
-    await until(at, Phase.ROLLED_BACK, canary_errors=0.05)
-    policy = (await at.rollout()).policy
+    await tick_until(harness, Phase.PROGRESSING)
+    await tick_until(harness, Phase.ROLLED_BACK, canary_errors=0.05)
+    policy = (await harness.rollout()).policy
     wide = policy.model_copy(update={"errors": ErrorPolicy(margin=0.2, max=0.9)})
-    found = await judged(at, wide)
+    found = await judged(harness, wide)
     assert found.rollback is None
     assert found.peak < 10
 
 
-async def test_a_narrower_limit_would_have_fired_where_nothing_did(at: World) -> None:
+async def test_a_narrower_limit_would_have_fired_where_nothing_did(harness: LoopHarness) -> None:
     """A canary that was promoted would have been taken back by an absolute limit that both versions break."""
-    await until(at, Phase.PROMOTED, canary_errors=0.02, stable_errors=0.02, rps=4000)
-    policy = (await at.rollout()).policy
-    assert (await judged(at, policy)).rollback is None
+    await tick_until(harness, Phase.PROMOTED, canary_errors=0.02, stable_errors=0.02, rps=4000)
+    policy = (await harness.rollout()).policy
+    assert (await judged(harness, policy)).rollback is None
     cautious = policy.model_copy(update={"errors": ErrorPolicy(ratio=0.5, margin=0.001)})
-    fired = (await judged(at, cautious)).rollback
+    fired = (await judged(harness, cautious)).rollback
     assert fired
     assert fired.kind is LedgerKind.ROLLBACK
     assert fired.verdict.reasons[0].channel == "5xx"
 
 
-async def test_persons_and_hooks_say_yes(at: World) -> None:
+async def test_persons_and_hooks_say_yes(harness: LoopHarness) -> None:
     """A policy that asks somebody is judged as if he had agreed at once: nobody was there to be asked."""
-    await until(at, Phase.PROMOTED)
-    policy = (await at.rollout()).policy
+    await tick_until(harness, Phase.PROMOTED)
+    policy = (await harness.rollout()).policy
     asking = policy.model_copy(update={"approve": (5000, 10_000), "hooks": ("review",)})
-    found = await judged(at, asking)
+    found = await judged(harness, asking)
     assert found.phase is Phase.PROMOTED
     assert LedgerKind.APPROVAL_NEEDED not in [turn.kind for turn in found.turns]

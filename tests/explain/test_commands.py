@@ -15,18 +15,18 @@ from controller.core.traffic.readings import Gauged, Reading, Unread
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from tests.cli.admin_server import AdminServer
 from tests.cli.conftest import Haldane
-from tests.explain.rollouts import recorded, until
-from tests.runtime.world import World
+from tests.explain.rollouts import recorded
+from tests.support.loop_harness import LoopHarness, tick_until
 
 
 class TestBacktest:
     """`haldane backtest`, against an admin door."""
 
     @pytest.fixture
-    async def recording(self, at: World) -> Recording:
+    async def recording(self, harness: LoopHarness) -> Recording:
         """Of a rollout with 20 % of errors."""
-        await until(at, Phase.ROLLED_BACK, canary_errors=0.2)
-        return await recorded(at)
+        await tick_until(harness, Phase.ROLLED_BACK, canary_errors=0.2)
+        return await recorded(harness)
 
     @pytest.fixture
     def line(self, scorer: Path, haldane: Haldane, server: AdminServer, recording: Recording) -> int:
@@ -140,10 +140,12 @@ class TestExplain:
             console.print(explained(admin.Explanation(rollout=rollout, decisions=decisions), 0.0))
         assert "now: no proxy is connected" in drawn.get().splitlines()
 
-    async def test_an_earlier_rollout(self, at: World, scorer: Path, haldane: Haldane, server: AdminServer) -> None:
+    async def test_an_earlier_rollout(
+        self, harness: LoopHarness, scorer: Path, haldane: Haldane, server: AdminServer
+    ) -> None:
         """By any of its lines, also when another rollout has followed."""
-        await until(at, Phase.ROLLED_BACK, canary_errors=0.2)
-        recording = await recorded(at)
+        await tick_until(harness, Phase.ROLLED_BACK, canary_errors=0.2)
+        recording = await recorded(harness)
         haldane("start", "scorer", "--canary", "v2")
         first = haldane("events", "scorer", "-o", "json").document["events"][-1]
         recording.rollout_id = first["details"]["rollout"]

@@ -12,16 +12,16 @@ from controller.core.model.rollout import Phase
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from controller.runtime.recorder import Recorder
 from controller.store.memory import MemoryStore
-from tests.explain.rollouts import measured, recorded, turn_bad, until
+from tests.explain.rollouts import measured, recorded, turn_bad
 from tests.fakes.clock import FakeClock
-from tests.runtime.world import World, rolling, running
+from tests.support.loop_harness import LoopHarness, running_loop, running_rollout, tick_until
 
 
 async def test_each_decision_takes_its_evidence_into_the_ledger(store: MemoryStore, clock: FakeClock) -> None:
     """Every channel and metric as it stood, and the limit: a rollback is explicable when its recording is gone."""
-    async with measured(store, clock) as world:
+    async with measured(store, clock) as harness:
         for look in range(60):
-            await turn_bad(world, look)
+            await turn_bad(harness, look)
     lines = [line for line in await store.events() if line.entry.who == "haldane"]
     assert [line.entry.kind for line in lines] == ["rollout_warm", "step_advanced", "rollback", "rolled_back"]
     told: list[Any] = [line.entry.details["evidence"] for line in lines]
@@ -33,34 +33,36 @@ async def test_each_decision_takes_its_evidence_into_the_ledger(store: MemorySto
 
 async def test_a_crash_costs_half_a_minute_of_the_record(store: MemoryStore, clock: FakeClock) -> None:
     """The record goes on after a restart where the judge goes on; nothing is in it twice."""
-    async with rolling(store, clock) as world:
-        await until(world, Phase.PROGRESSING)
-        await world.ticks(4)
-        await world.recorder.save()
-        await world.decider.save()
-        await world.ticks(8)  # these are lost
-        saved = Recording.load(zlib.decompress(await store.load_recording((await world.rollout()).id) or b"").decode())
-    async with running(store, clock) as world:
-        await until(world, Phase.ROLLED_BACK, canary_errors=0.2)
-        recording = await recorded(world)
+    async with running_rollout(store, clock) as harness:
+        await tick_until(harness, Phase.PROGRESSING)
+        await harness.ticks(4)
+        await harness.recorder.save()
+        await harness.decider.save()
+        await harness.ticks(8)  # these are lost
+        saved = Recording.load(
+            zlib.decompress(await store.load_recording((await harness.rollout()).id) or b"").decode()
+        )
+    async with running_loop(store, clock) as harness:
+        await tick_until(harness, Phase.ROLLED_BACK, canary_errors=0.2)
+        recording = await recorded(harness)
         records = list(recording.tape.records())
         times = [record.since for record in records]
         assert times == sorted(times)
         assert records[: len(saved.tape.lines()) - 1] == list(saved.tape.records())[:-1]
-        found = judge_again((await world.rollout()).policy, "v1", "v2", records)
+        found = judge_again((await harness.rollout()).policy, "v1", "v2", records)
         assert found.rollback
 
 
-async def test_the_record_of_a_rollout_that_is_over_is_kept_apart(at: World) -> None:
+async def test_the_record_of_a_rollout_that_is_over_is_kept_apart(harness: LoopHarness) -> None:
     """Each rollout has its own, also when the next one of the service runs; memory holds the running ones alone."""
-    await until(at, Phase.ROLLED_BACK, canary_errors=0.5)
-    first = await recorded(at)
-    await at.recorder.save()
-    await at.tick()
-    await at.act(Verb.START, canary="v2")
-    await until(at, Phase.PROMOTED)
-    second = await recorded(at)
-    again = await at.recorder.find(first.rollout_id)
+    await tick_until(harness, Phase.ROLLED_BACK, canary_errors=0.5)
+    first = await recorded(harness)
+    await harness.recorder.save()
+    await harness.tick()
+    await harness.act(Verb.START, canary="v2")
+    await tick_until(harness, Phase.PROMOTED)
+    second = await recorded(harness)
+    again = await harness.recorder.find(first.rollout_id)
     assert again is not None
     assert again is not first
     assert again.dump() == first.dump()
@@ -69,11 +71,11 @@ async def test_the_record_of_a_rollout_that_is_over_is_kept_apart(at: World) -> 
 
 async def test_a_rollout_whose_record_is_gone_is_explained_by_its_ledger(store: MemoryStore, clock: FakeClock) -> None:
     """The evidence at each decision, custom metrics and the limit too; and that the rest is missing is said."""
-    async with measured(store, clock) as world:
+    async with measured(store, clock) as harness:
         for look in range(60):
-            await turn_bad(world, look)
-        looks, empty = Looks(world.operations, world.replica, world.fleet), MemoryStore(clock=clock)
-        history = History(world.operations, looks, Recorder(empty, clock))
+            await turn_bad(harness, look)
+        looks, empty = Looks(harness.operations, harness.replica, harness.fleet), MemoryStore(clock=clock)
+        history = History(harness.operations, looks, Recorder(empty, clock))
         told = await history.explain(admin.ExplainRolloutRequest(service="scorer"), "alice")
     assert "no longer kept" in told.missing
     assert (told.decided, told.limit, len(told.history)) == ("5xx", 100.0, 4)

@@ -13,7 +13,7 @@ from controller.core.model.view import View
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
-from tests.runtime.world import FILE, reach, rolling, running
+from tests.support.loop_harness import FILE, running_loop, running_rollout, tick_until
 
 pytestmark = pytest.mark.looptime
 
@@ -22,71 +22,71 @@ BACK = {"v2": 0, "v1": 10_000}
 
 async def test_a_canary_that_is_as_bad_as_its_stable_goes_nowhere() -> None:
     """Both fail half of the requests: no worse than stable is not good enough, and it is not the canary's doing."""
-    async with rolling() as world:
-        await world.ticks(100, canary_errors=0.5, stable_errors=0.5)
-        assert (await world.state()).weights == {"v2": 2000, "v1": 8000}
-        assert any("stable itself" in text for text in world.replica.live("scorer").told)
+    async with running_rollout() as harness:
+        await harness.ticks(100, canary_errors=0.5, stable_errors=0.5)
+        assert (await harness.state()).weights == {"v2": 2000, "v1": 8000}
+        assert any("stable itself" in text for text in harness.replica.live("scorer").told)
 
 
 async def test_a_flapping_canary_is_taken_back_once_and_stays_away() -> None:
     """Bad for a second, good for five, and so on: a rollback is final until a person starts it anew."""
-    async with rolling() as world:
+    async with running_rollout() as harness:
         for _ in range(20):
-            await world.ticks(2, canary_errors=0.5)
-            await world.ticks(10)
-        kinds = await world.kinds()
+            await harness.ticks(2, canary_errors=0.5)
+            await harness.ticks(10)
+        kinds = await harness.kinds()
         assert (kinds.count("rollback"), kinds.count("rolled_back")) == (1, 1)
-        assert (await world.state()).weights == BACK
-        await world.act(Verb.START, canary="v2")
-        assert (await world.rollout()).phase is Phase.WARMING
+        assert (await harness.state()).weights == BACK
+        await harness.act(Verb.START, canary="v2")
+        assert (await harness.rollout()).phase is Phase.WARMING
 
 
 @pytest.mark.parametrize("phase", [Phase.PROMOTING, Phase.BAKING, Phase.PROMOTED])
 async def test_all_weight_on_the_canary_still_comes_back_at_an_operators_word(phase: Phase) -> None:
     """While it is promoted, baked, and after: the old version is warm, and gets everything."""
-    async with rolling() as world:
-        await world.ticks(4)
-        await world.act(Verb.PROMOTE)
-        assert (await world.state()).weights == {"v2": 10_000, "v1": 0}
-        await reach(world, phase)
-        await world.act(Verb.ROLLBACK)
-        assert (await world.state()).weights == BACK
-        await reach(world, Phase.ROLLED_BACK)
-        assert (await world.state()).stable == "v1"
+    async with running_rollout() as harness:
+        await harness.ticks(4)
+        await harness.act(Verb.PROMOTE)
+        assert (await harness.state()).weights == {"v2": 10_000, "v1": 0}
+        await tick_until(harness, phase)
+        await harness.act(Verb.ROLLBACK)
+        assert (await harness.state()).weights == BACK
+        await tick_until(harness, Phase.ROLLED_BACK)
+        assert (await harness.state()).stable == "v1"
 
 
 async def test_a_rollback_to_a_version_whose_servers_are_gone_is_refused_loudly() -> None:
     """The old version's endpoints were taken away after the promotion: all traffic would go into a void."""
-    async with rolling() as world:
-        await world.ticks(4)
-        await world.act(Verb.PROMOTE)
-        await reach(world, Phase.PROMOTED)
+    async with running_rollout() as harness:
+        await harness.ticks(4)
+        await harness.act(Verb.PROMOTE)
+        await tick_until(harness, Phase.PROMOTED)
         gone = FILE.format(name="scorer", port=10000, fallback="manual").replace('["127.0.0.1:9001"]', "[]")
-        await world.operations.apply(gone.replace("stable: v1", "stable: v2"), who="alice")
+        await harness.operations.apply(gone.replace("stable: v1", "stable: v2"), who="alice")
         with pytest.raises(Refusal, match="void") as refused:
-            await world.act(Verb.ROLLBACK, force=True)
+            await harness.act(Verb.ROLLBACK, force=True)
         assert refused.value.code is Code.NO_ENDPOINTS
-        assert (await world.state()).weights == {"v2": 10_000, "v1": 0}
+        assert (await harness.state()).weights == {"v2": 10_000, "v1": 0}
 
 
 async def test_another_canary_in_the_middle_of_a_rollout_begins_at_the_first_step() -> None:
     """It never carries the old one's step or evidence, and the old one gets nothing more."""
-    async with running() as world:
-        await world.operations.apply(three_versions(), who="alice")
-        await world.act(Verb.START, canary="v2")
+    async with running_loop() as harness:
+        await harness.operations.apply(three_versions(), who="alice")
+        await harness.act(Verb.START, canary="v2")
         for _ in range(200):
-            if (await world.rollout()).step == 1:
+            if (await harness.rollout()).step == 1:
                 break
-            await world.tick()
-        old = await world.rollout()
+            await harness.tick()
+        old = await harness.rollout()
         assert (old.step, old.weight) == (1, 5000)
-        await world.act(Verb.START, canary="v3")
-        new = await world.rollout()
+        await harness.act(Verb.START, canary="v3")
+        new = await harness.rollout()
         assert (new.canary, new.step, new.weight, new.phase) == ("v3", 0, 2000, Phase.WARMING)
         assert new.id != old.id
-        assert (await world.state()).weights == {"v3": 2000, "v1": 8000}
-        await world.ticks(4)
-        assert (await world.rollout()).step == 0
+        assert (await harness.state()).weights == {"v3": 2000, "v1": 8000}
+        await harness.ticks(4)
+        assert (await harness.rollout()).step == 0
 
 
 class Crowded(MemoryStore):
@@ -111,11 +111,11 @@ async def test_a_rollback_that_loses_a_race_is_tried_again_and_wins(faster: Verb
     """Two operators at once: whatever the other one did, a rollback is safe after it."""
     clock = FakeClock()
     store = Crowded(clock=clock)
-    async with rolling(store, clock) as world:
+    async with running_rollout(store, clock) as harness:
         bob = Operations(store, clock)
         store.first = lambda: bob.act("scorer", Command(faster, "bob is faster"), who="bob")
-        await world.act(Verb.ROLLBACK)
-        assert (await world.state()).weights == BACK
+        await harness.act(Verb.ROLLBACK)
+        assert (await harness.state()).weights == BACK
         people = [line.entry.who for line in await store.events() if line.entry.who in ("alice", "bob")]
         assert people[-2:] == ["bob", "alice"]
 
@@ -124,13 +124,13 @@ async def test_any_other_command_that_loses_a_race_is_told_so() -> None:
     """An advance decided on what is no longer so is not done; the answer says that somebody was faster."""
     clock = FakeClock()
     store = Crowded(clock=clock)
-    async with rolling(store, clock) as world:
+    async with running_rollout(store, clock) as harness:
         bob = Operations(store, clock)
         store.first = lambda: bob.act("scorer", Command(Verb.ROLLBACK, "bob is faster"), who="bob")
         with pytest.raises(Refusal, match="faster") as refused:
-            await world.act(Verb.PROMOTE)
+            await harness.act(Verb.PROMOTE)
         assert refused.value.code is Code.CONFLICT
-        assert (await world.state()).weights == BACK
+        assert (await harness.state()).weights == BACK
 
 
 def three_versions() -> str:

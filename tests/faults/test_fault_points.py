@@ -4,7 +4,7 @@ import pytest
 
 from controller.demo.harness.child_processes import Children
 from controller.process.fault_points import POINTS
-from tests.faults.world import lost, trial
+from tests.faults.trial import lost, trial
 
 pytestmark = pytest.mark.envoy
 
@@ -26,7 +26,7 @@ async def test_a_start_and_a_freeze_are_whole_or_not_at_all_wherever_the_control
         assert await made.kinds() == ["service_applied"]
         assert await lost(made.start("start-1"))
         await made.died()
-        assert made.witness.splits == [{"v1": 10_000}]
+        assert made.watcher.splits == [{"v1": 10_000}]
         await made.live("freeze:before=kill")
         await made.serves({"v2": 2000, "v1": 8000})
         assert (await made.start("start-1")).canary == "v2"

@@ -10,8 +10,8 @@ import pytest
 
 from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
-from tests.faults.world import POLICY, lost, trial
-from tests.integration.world import SERVICE
+from tests.faults.trial import POLICY, lost, trial
+from tests.support.system import SERVICE
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
@@ -32,11 +32,11 @@ async def test_a_rollout_is_promoted_though_the_controller_dies_in_phase_after_p
     """Killed while the canary warms up, at a step, with the promotion decided and not yet served, and in the bake."""
     async with trial(processes) as made:
         await made.start()
-        await made.world.reach("WARMING")
+        await made.system.reach("WARMING")
         await made.serves({"v2": 2000, "v1": 8000})
         made.kill()
         await made.live()
-        await made.world.reach("PROGRESSING")
+        await made.system.reach("PROGRESSING")
         made.kill()
         await made.live("commit:after/promotion_started=kill")
         await made.died(within=30)
@@ -44,10 +44,10 @@ async def test_a_rollout_is_promoted_though_the_controller_dies_in_phase_after_p
         assert made.split == {"v2": 5000, "v1": 5000}
         await made.live()
         await made.serves({"v2": 10_000})
-        await made.world.reach("BAKING")
+        await made.system.reach("BAKING")
         made.kill()
         await made.live()
-        await made.world.reach("PROMOTED")
+        await made.system.reach("PROMOTED")
         assert await made.kinds() == GOOD
         await made.end()
 
@@ -76,7 +76,7 @@ async def test_a_freeze_outlives_kill_and_so_does_the_rollback_that_it_holds(pro
         assert made.split == {"v2": 2000, "v1": 8000}
         await made.live()
         await made.serves({"v1": 10_000})
-        await made.world.reach("ROLLED_BACK")
+        await made.system.reach("ROLLED_BACK")
         assert (await made.kinds()).count("rollback") == 1
         await made.end()
 
@@ -91,26 +91,26 @@ async def test_killed_in_one_phase_the_next_life_begins_in_it(processes: Childre
         if phase != "IDLE":
             await made.start()
         if phase == "PAUSED":
-            await made.world.doors.rollouts.Pause(admin.RolloutRequest(service=SERVICE, reason="lunch"))
-        await made.world.reach(phase)
+            await made.system.doors.rollouts.Pause(admin.RolloutRequest(service=SERVICE, reason="lunch"))
+        await made.system.reach(phase)
         await made.dwell(0.5)
-        split, seen = made.split, len(made.witness.splits)
+        split, seen = made.split, len(made.watcher.splits)
         made.kill()
         await made.dwell(0.5)
         await made.live()
-        assert (made.split, len(made.witness.splits)) == (split, seen)
+        assert (made.split, len(made.watcher.splits)) == (split, seen)
         if phase in ("IDLE", "PAUSED", "AWAITING_APPROVAL"):
             await made.connected()
             await made.dwell(2)
-            await made.world.reach(phase, within=1)
-            assert (made.split, len(made.witness.splits)) == (split, seen)
+            await made.system.reach(phase, within=1)
+            assert (made.split, len(made.watcher.splits)) == (split, seen)
         if phase == "IDLE":
             await made.start()
         if phase == "PAUSED":
-            await made.world.doors.rollouts.Resume(admin.RolloutRequest(service=SERVICE, reason="back"))
+            await made.system.doors.rollouts.Resume(admin.RolloutRequest(service=SERVICE, reason="back"))
         if phase == "AWAITING_APPROVAL":
-            await made.world.doors.rollouts.Approve(admin.RolloutRequest(service=SERVICE, reason="yes"))
-        await made.world.reach("PROMOTED")
+            await made.system.doors.rollouts.Approve(admin.RolloutRequest(service=SERVICE, reason="yes"))
+        await made.system.reach("PROMOTED")
         assert (await made.kinds()).count("step_advanced") == 1
         await made.end()
 

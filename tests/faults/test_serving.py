@@ -13,9 +13,9 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from controller.pb.haldane.wire.v1.discovery_pb2 import Node
 from controller.xds.limits import DEFAULT
 from controller.xds.snapshot import CDS
-from tests.faults.world import Trial, armed, trial
-from tests.integration.world import FLEET, SERVICE
+from tests.faults.trial import Trial, armed, trial
 from tests.support.controller import ControllerProcess
+from tests.support.system import FLEET, SERVICE
 from tests.support.waiting import answers, wait_until
 from tests.xds.door import ADS, Client
 
@@ -78,7 +78,7 @@ async def test_a_full_disk_stops_decisions_and_nothing_else(processes: Children)
         made.spoil()
         assert await freeze_by_http(made) == 503
         await wait_until(lambda: metric(made, "haldane_store_up 0.0"))
-        assert await answers(f"http://{made.world.controller.http}/readyz")
+        assert await answers(f"http://{made.system.controller.http}/readyz")
         await made.dwell(3)
         assert made.split == {"v2": 2000, "v1": 8000}
         made.empty_disk()
@@ -98,14 +98,14 @@ async def test_a_disk_that_hangs_holds_up_decisions_and_no_proxy(processes: Chil
     async with trial(processes, fault="commit:before/rollout_warm=sleep:20") as made:
         await made.start()
         await wait_until(lambda: hangs(made), 20)
-        async with grpc.aio.insecure_channel(made.world.controller.xds) as channel:
+        async with grpc.aio.insecure_channel(made.system.controller.xds) as channel:
             client = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
             await client.send(node=Node(id="envoy-2", cluster=FLEET), type_url=CDS)
             assert len((await client.read(within=2.0)).resources) == 2
-            assert await answers(f"http://{made.world.controller.http}/readyz")
+            assert await answers(f"http://{made.system.controller.http}/readyz")
             assert await freeze_by_http(made) == 503
             with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await made.world.doors.rollouts.Rollback(
+                await made.system.doors.rollouts.Rollback(
                     admin.RollbackRequest(service=SERVICE, force=True, reason="now")
                 )
             assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -126,7 +126,7 @@ async def test_a_corrupt_state_file_is_refused_and_kept_and_traffic_goes_on(proc
     async with trial(processes) as made:
         await made.start()
         await made.serves({"v2": 2000, "v1": 8000})
-        controller = made.world.controller
+        controller = made.system.controller
         await asyncio.to_thread(controller.stop)  # which brings everything into the one file
         whole = controller.store.read_bytes()
         controller.store.write_bytes(b"\xff" * 4096 + whole[4096:])
@@ -160,14 +160,14 @@ async def hangs(made: Trial) -> bool:
 async def freeze_by_http(made: Trial) -> int:
     """Ask for a freeze as with curl: the status of the answer."""
     body = {"service": None, "reason": "incident 42", "ttl": None}
-    url = f"http://{made.world.controller.http}/freeze"
+    url = f"http://{made.system.controller.http}/freeze"
     async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:
         return response.status
 
 
 async def metric(made: Trial, line: str) -> bool:
     """Whether the metrics have that line."""
-    url = f"http://{made.world.controller.http}/metrics"
+    url = f"http://{made.system.controller.http}/metrics"
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         return line in (await response.text()).splitlines()
 

@@ -5,7 +5,7 @@ import pytest
 from controller.core.control.commands import Verb
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
-from tests.runtime.world import World, running
+from tests.support.loop_harness import LoopHarness, running_loop
 
 pytestmark = pytest.mark.looptime
 
@@ -37,53 +37,53 @@ async def test_a_freeze_across_a_restart_ends_early_only_by_what_the_clock_jumpe
     """Across a restart the wall clock is all there is: an hour's jump can end a freeze an hour early, and no more."""
     clock = FakeClock()
     store = MemoryStore(clock=clock)
-    async with running(store, clock) as world:
-        await world.apply()
-        await world.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=HOUR + 60)
-        await world.look()
+    async with running_loop(store, clock) as harness:
+        await harness.apply()
+        await harness.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=HOUR + 60)
+        await harness.look()
     clock.jump(jump)
-    async with running(store, clock) as world:
-        await world.look()
-        await world.look()
+    async with running_loop(store, clock) as harness:
+        await harness.look()
+        await harness.look()
         assert (await store.load()).freezes, "an hour's jump does not explain an end more than an hour early"
         clock.advance(61)
-        await world.look()
-        await world.look()
+        await harness.look()
+        await harness.look()
         assert (not (await store.load()).freezes) is over
 
 
 async def ticks_to_the_second_step(jump: float) -> int:
     """How long the first step takes, when the wall clock jumps in the middle of it."""
-    async with running() as world:
-        await begin(world)
-        world.clock.jump(jump)
-        return await advance(world)
+    async with running_loop() as harness:
+        await begin(harness)
+        harness.clock.jump(jump)
+        return await advance(harness)
 
 
 async def ticks_with_a_restart(jump: float) -> int:
     """How long the first step takes after a restart, when the wall clock jumped meanwhile."""
     clock = FakeClock()
     store = MemoryStore(clock=clock)
-    async with running(store, clock) as world:
-        await begin(world)
+    async with running_loop(store, clock) as harness:
+        await begin(harness)
     clock.jump(jump)
     clock.reboot()
-    async with running(store, clock) as world:
-        return await advance(world)
+    async with running_loop(store, clock) as harness:
+        return await advance(harness)
 
 
-async def begin(world: World) -> None:
+async def begin(harness: LoopHarness) -> None:
     """A rollout in the middle of its first step."""
-    await world.apply()
-    await world.act(Verb.START, canary="v2")
-    await world.ticks(BEGUN)
-    assert (await world.rollout()).step == 0
+    await harness.apply()
+    await harness.act(Verb.START, canary="v2")
+    await harness.ticks(BEGUN)
+    assert (await harness.rollout()).step == 0
 
 
-async def advance(world: World) -> int:
+async def advance(harness: LoopHarness) -> int:
     """How many ticks it takes until the second step."""
     for count in range(200):
-        if (await world.rollout()).step == 1:
+        if (await harness.rollout()).step == 1:
             return count
-        await world.tick()
-    raise AssertionError(f"no second step: {await world.rollout()}")
+        await harness.tick()
+    raise AssertionError(f"no second step: {await harness.rollout()}")

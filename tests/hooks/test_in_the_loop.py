@@ -22,9 +22,9 @@ from controller.runtime.operations import Allowed, Operations
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.meter import FakeMeter
-from tests.hooks.world import hook
+from tests.hooks.harness import hook
 from tests.notify.receivers import Receiver, receiving
-from tests.runtime.world import FILE, World, running
+from tests.support.loop_harness import FILE, LoopHarness, running_loop, tick_until
 from tests.support.waiting import wait_until
 
 
@@ -32,31 +32,26 @@ from tests.support.waiting import wait_until
 class Hooked:
     """A running loop with hooks."""
 
-    world: World
+    harness: LoopHarness
     gates: HookGates
 
     async def start(self, *hooks: str) -> None:
         """A rollout whose policy names these hooks."""
         text = FILE.format(name="scorer", port=10000, fallback="manual") + f"  hooks: [{', '.join(hooks)}]\n"
-        await self.world.operations.apply(text, who="alice")
-        await self.world.act(Verb.START, canary="v2")
+        await self.harness.operations.apply(text, who="alice")
+        await self.harness.act(Verb.START, canary="v2")
 
     async def until(self, phase: Phase, **traffic: float) -> int:
-        """Tick until the rollout is in that phase: how many ticks that took."""
-        for ticks in range(400):
-            if (await self.world.rollout()).phase is phase:
-                return ticks
-            await self.world.tick(**traffic)  # type: ignore[arg-type]
-            await asyncio.sleep(0.001)
-        raise AssertionError(f"not {phase}: {await self.world.rollout()}")
+        """Tick until the rollout is in that phase, with time for hooks to answer: how many ticks that took."""
+        return await tick_until(self.harness, phase, pause=0.001, **traffic)
 
     async def weight(self) -> int:
         """The canary's weight as stored."""
-        return (await self.world.rollout()).weight
+        return (await self.harness.rollout()).weight
 
     def why(self) -> str:
         """What GetRollout says is being done."""
-        return self.world.replica.live("scorer").decision
+        return self.harness.replica.live("scorer").decision
 
 
 @contextlib.asynccontextmanager
@@ -64,24 +59,12 @@ async def controller(store: MemoryStore, clock: FakeClock, **hooks: Hook) -> Asy
     """A loop over this store, with these hooks in its settings."""
     async with open_session() as session:
         gates = HookGates(hooks, session=session, clock=clock, meter=FakeMeter(), on_news=lambda: None)
-        async with running(store, clock, gates) as world:
-            world.operations = Operations(store, clock, Allowed(hooks=hooks))
+        async with running_loop(store, clock, gates) as harness:
+            harness.operations = Operations(store, clock, Allowed(hooks=hooks))
             try:
-                yield Hooked(world, gates)
+                yield Hooked(harness, gates)
             finally:
                 gates.close()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Time as the test has it."""
-    return FakeClock()
-
-
-@pytest.fixture
-def store(clock: FakeClock) -> MemoryStore:
-    """What outlives a controller."""
-    return MemoryStore(clock=clock)
 
 
 async def test_no_traffic_before_the_hooks_let_it_begin(store: MemoryStore, clock: FakeClock) -> None:
@@ -92,15 +75,15 @@ async def test_no_traffic_before_the_hooks_let_it_begin(store: MemoryStore, cloc
     ):
         await hooked.start("qa")
         await wait_until(lambda: _ticked(hooked, "hook qa (confirm-rollout) says no: it answered 403"))
-        await hooked.world.ticks(40)
-        assert (await hooked.world.rollout()).phase is Phase.WARMING
+        await hooked.harness.ticks(40)
+        assert (await hooked.harness.rollout()).phase is Phase.WARMING
         assert await hooked.weight() == 0
         assert {
-            weight for view in hooked.world.published for s in view.services.values() for weight in [s.weights["v1"]]
+            weight for view in hooked.harness.published for s in view.services.values() for weight in [s.weights["v1"]]
         } == {10_000}
         gate.does = 200
         await hooked.until(Phase.PROMOTED)
-    kinds = await hooked.world.kinds()
+    kinds = await hooked.harness.kinds()
     assert kinds[:3] == ["service_applied", "rollout_started", "step_advanced"]
 
 
@@ -108,9 +91,9 @@ async def test_waiting_for_hooks_uses_up_no_deadline(store: MemoryStore, clock: 
     """A day of waiting for a yes is no time of the rollout: it may take its whole deadline after that."""
     async with receiving(403) as gate, controller(store, clock, qa=hook(gate.url, "pre-rollout", every=1)) as hooked:
         await hooked.start("qa")
-        await hooked.world.tick()
+        await hooked.harness.tick()
         clock.advance(86_400)
-        await hooked.world.tick()
+        await hooked.harness.tick()
         gate.does = 200
         await hooked.until(Phase.PROGRESSING)
         await hooked.until(Phase.PROMOTED)
@@ -140,12 +123,12 @@ async def test_a_hook_that_hangs_does_not_delay_a_rollback(store: MemoryStore, c
             await wait_until(lambda: len(hung.posted) >= 4)
             ticks = await hooked.until(Phase.ROLLED_BACK, canary_errors=0.5)
     plain_clock = FakeClock()
-    async with running(MemoryStore(clock=plain_clock), plain_clock) as world:
-        plain = Hooked(world, hooked.gates)
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
+    async with running_loop(MemoryStore(clock=plain_clock), plain_clock) as harness:
+        plain = Hooked(harness, hooked.gates)
+        await harness.apply()
+        await harness.act(Verb.START, canary="v2")
         await plain.until(Phase.PROGRESSING)
-        await world.ticks(20)
+        await harness.ticks(20)
         assert ticks <= await plain.until(Phase.ROLLED_BACK, canary_errors=0.5) + 1
 
 
@@ -166,13 +149,13 @@ async def test_a_freeze_holds_a_rollback_that_a_hook_asks_for(store: MemoryStore
     async with receiving(404) as gate, controller(store, clock, stop=hook(gate.url, "rollback", every=1)) as hooked:
         await hooked.start("stop")
         await hooked.until(Phase.PROGRESSING)
-        await hooked.world.operations.freeze([ALL], who="bob", reason="incident 42")
+        await hooked.harness.operations.freeze([ALL], who="bob", reason="incident 42")
         gate.does = 200
         await wait_until(lambda: _ticked(hooked, "rollback suppressed"))
-        await hooked.world.ticks(20)
-        assert (await hooked.world.kinds()).count("rollback_suppressed") == 1
+        await hooked.harness.ticks(20)
+        assert (await hooked.harness.kinds()).count("rollback_suppressed") == 1
         assert await hooked.weight() > 0
-        await hooked.world.operations.unfreeze([ALL], who="bob", reason="over")
+        await hooked.harness.operations.unfreeze([ALL], who="bob", reason="over")
         await hooked.until(Phase.ROLLED_BACK)
 
 
@@ -202,31 +185,35 @@ async def test_a_hook_that_the_settings_do_not_have_is_refused_by_name(store: Me
         assert not (await store.load()).services
         await hooked.start("qa")
     async with controller(store, clock) as without:
-        await without.world.act(Verb.ROLLBACK)
+        await without.harness.act(Verb.ROLLBACK)
         await without.until(Phase.ROLLED_BACK)
         with pytest.raises(Refusal, match="qa: not a hook of the controller's settings, which have none") as refused:
-            await without.world.operations.act("scorer", Command(Verb.START, "", "v2"), who="alice")
+            await without.harness.operations.act("scorer", Command(Verb.START, "", "v2"), who="alice")
         assert refused.value.code is Code.NOT_POSSIBLE
 
 
 async def _ticked(hooked: Hooked, text: str) -> bool:
     """Let half a second of healthy traffic pass: whether GetRollout says so by now."""
-    await hooked.world.tick()
+    await hooked.harness.tick()
     return text in hooked.why()
 
 
 @contextlib.asynccontextmanager
 async def _told(hooked: Hooked, receiver: Receiver) -> AsyncIterator[None]:
     """Notifications to a program and to the event hook at that receiver, until the end of the block."""
-    world = hooked.world
+    harness = hooked.harness
     async with open_session() as session:
         target = Target(url=receiver.url, timeout=60)
         listener = Listener(
-            "qa", hook(receiver.url, "event"), session=session, clock=world.clock, view=world.replica.view
+            "qa", hook(receiver.url, "event"), session=session, clock=harness.clock, view=harness.replica.view
         )
-        program = Program("notify.audit", target, session, world.clock, "store")
+        program = Program("notify.audit", target, session, harness.clock, "store")
         notifications = Notifications(
-            store=world.store, cursors=world.store, observatory=world.replica, clock=world.clock, meter=FakeMeter()
+            store=harness.store,
+            cursors=harness.store,
+            observatory=harness.replica,
+            clock=harness.clock,
+            meter=FakeMeter(),
         )
         telling = asyncio.create_task(notifications.run([program, listener]))
         try:

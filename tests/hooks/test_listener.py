@@ -14,12 +14,12 @@ from controller.hooks.listener import Listener
 from controller.ports.audience import Undelivered
 from controller.process.http_client import open_session
 from tests.fakes.clock import FakeClock
-from tests.hooks.world import hook, running
+from tests.hooks.harness import hook, in_rollout
 from tests.notify.receivers import Receiver, receiving
 
-SCORER = running("qa")
-RANKER = running("qa", name="ranker")
-OTHER = running("another", name="other")
+SCORER = in_rollout("qa")
+RANKER = in_rollout("qa", name="ranker")
+OTHER = in_rollout("another", name="other")
 
 
 def line(kind: str, service: str = "scorer", why: str = "because") -> LedgerLine:

@@ -5,9 +5,9 @@ import time
 import pytest
 
 from controller.demo.harness.child_processes import Children
-from tests.integration.world import world
 from tests.support.load import steady
 from tests.support.model import Behaviour
+from tests.support.system import running_system
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
@@ -41,35 +41,35 @@ CASES += [pytest.param(fault, id=name, marks=pytest.mark.soak) for name, fault i
 @pytest.mark.parametrize("fault", CASES)
 async def test_harm_is_taken_back(processes: Children, fault: Behaviour | None) -> None:
     """The canary turns bad in the middle of a step. Clients get bad answers until the rollback, and none after it."""
-    async with world(processes, policy=POLICY) as at, steady(at.entry, 100, timeout=5.0) as load:
+    async with running_system(processes, policy=POLICY) as system, steady(system.entry, 100, timeout=5.0) as load:
         await wait_until(lambda: len(load.answers) > 20)
-        await at.start()
-        await at.reach("PROGRESSING")
+        await system.start()
+        await system.reach("PROGRESSING")
         since = len(load.answers)
         await wait_until(lambda: len(load.answers) > since + 200, 30.0)  # so that stable's own latency is known
         begun = time.monotonic()
         if fault is DIES:
-            await at.models["v2"].crash()
+            await system.models["v2"].crash()
         else:
-            at.models["v2"].behaviour = fault
-        told = await at.reach("ROLLED_BACK")
+            system.models["v2"].behaviour = fault
+        told = await system.reach("ROLLED_BACK")
         gone = time.monotonic()
         assert dict(told.weights) == {"v1": 10_000, "v2": 0}
         await wait_until(lambda: load.answers[-1].sent > gone + 1.0)
         assert [a for a in load.answers if a.version == "v2" and a.sent > gone + 0.1] == []
         assert all(begun <= a.ended and a.sent <= gone for a in load.answers if not a.ok)
-        assert (await at.kinds())[-2:] == ["rollback", "rolled_back"]
+        assert (await system.kinds())[-2:] == ["rollback", "rolled_back"]
 
 
 async def test_a_canary_whose_name_does_not_resolve_is_taken_back(processes: Children) -> None:
     """It has no server at all: Envoy's load reports know nothing of those requests, its metrics do."""
     async with (
-        world(processes, policy=POLICY, endpoints={"v2": "model.invalid:80"}) as at,
-        steady(at.entry, 100) as load,
+        running_system(processes, policy=POLICY, endpoints={"v2": "model.invalid:80"}) as system,
+        steady(system.entry, 100) as load,
     ):
         await wait_until(lambda: len(load.answers) > 20)
-        await at.start()
-        told = await at.reach("ROLLED_BACK")
+        await system.start()
+        told = await system.reach("ROLLED_BACK")
         assert "server errors" in told.phase_reason
         gone = time.monotonic()
         await wait_until(lambda: load.answers[-1].sent > gone + 0.5)

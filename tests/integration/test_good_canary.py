@@ -9,9 +9,9 @@ import pytest
 from controller.demo.harness.child_processes import Children
 from controller.demo.load import Answer, LoadGenerator
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
-from tests.integration.world import SERVICE, world
 from tests.support.load import by_version, steady
 from tests.support.model import Behaviour
+from tests.support.system import SERVICE, running_system
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
@@ -31,19 +31,19 @@ STEPS = """\
 @pytest.mark.parametrize("protocol", ["delta", pytest.param("sotw", marks=pytest.mark.soak)])
 async def test_each_step_serves_its_share_and_no_request_fails(processes: Children, protocol: str) -> None:
     """At every step the canary's part of the answers is its weight, within four standard deviations."""
-    async with world(processes, policy=STEPS, protocol=protocol) as at, steady(at.entry, 150) as load:
+    async with running_system(processes, policy=STEPS, protocol=protocol) as system, steady(system.entry, 150) as load:
         await wait_until(lambda: len(load.answers) > 20)
-        await at.start()
+        await system.start()
         for weight in (500, 2000, 5000):
-            await wait_until(partial(at.serves, weight, "AWAITING_APPROVAL"), 60.0)
+            await wait_until(partial(system.serves, weight, "AWAITING_APPROVAL"), 60.0)
             seen = await answered_from_now(load, 400)
             share, expected = by_version(seen)["v2"] / len(seen), weight / 10_000
             assert abs(share - expected) <= 4 * math.sqrt(expected * (1 - expected) / len(seen)), (weight, share)
-            await at.doors.rollouts.Approve(admin.RolloutRequest(service=SERVICE, reason="looks good"))
-        await at.reach("PROMOTED")
+            await system.doors.rollouts.Approve(admin.RolloutRequest(service=SERVICE, reason="looks good"))
+        await system.reach("PROMOTED")
         assert by_version(await answered_from_now(load, 50)) == {"v2": 50}
         assert [a for a in load.answers if not a.ok] == []
-        kinds = [kind for kind in await at.kinds() if kind not in ("approval_needed", "service_applied")]
+        kinds = [kind for kind in await system.kinds() if kind not in ("approval_needed", "service_applied")]
         assert kinds == [
             *("rollout_started", "rollout_warm", "approved", "approved", "approved", "bake_started", "promoted"),
         ]
@@ -62,28 +62,28 @@ async def test_a_cold_start_is_no_harm(processes: Children) -> None:
         "  steps: [30%]\n  dwell: 1s\n  warmup: 8s\n  bake: 1s\n  latency: {tolerance: 100%}\n"
         "  deadline: 15s\n  on_insufficient: advance\n"
     )
-    async with world(processes, policy=policy) as at, steady(at.entry, 100) as load:
-        at.models["v2"].behaviour = Behaviour(delay=0.4)
+    async with running_system(processes, policy=policy) as system, steady(system.entry, 100) as load:
+        system.models["v2"].behaviour = Behaviour(delay=0.4)
         await wait_until(lambda: len(load.answers) > 20)
-        await at.start()
-        await wait_until(lambda: at.models["v2"].seen > 60)
-        at.models["v2"].behaviour = Behaviour()
-        await at.reach("PROMOTED")
+        await system.start()
+        await wait_until(lambda: system.models["v2"].seen > 60)
+        system.models["v2"].behaviour = Behaviour()
+        await system.reach("PROMOTED")
         slow = [a for a in load.answers if a.version == "v2" and a.milliseconds > 400]
         assert len(slow) >= 60
-        assert "rollback" not in await at.kinds()
+        assert "rollback" not in await system.kinds()
 
 
 @pytest.mark.soak
 async def test_a_good_canary_is_promoted_by_proof(processes: Children) -> None:
     """No deadline helps it: every gate opens by evidence, from the reports of a real Envoy."""
     policy = "  steps: [30%]\n  dwell: 1s\n  warmup: 1s\n  bake: 1s\n"
-    async with world(processes, policy=policy) as at, steady(at.entry, 250) as load:
+    async with running_system(processes, policy=policy) as system, steady(system.entry, 250) as load:
         await wait_until(lambda: len(load.answers) > 20)
-        await at.start()
-        told = await at.reach("PROMOTED", 60.0)
+        await system.start()
+        told = await system.reach("PROMOTED", 60.0)
         assert dict(told.weights) == {"v2": 10_000, "v1": 0}
-        (advanced,) = [event for event in await at.events() if event.kind == "promotion_started"]
+        (advanced,) = [event for event in await system.events() if event.kind == "promotion_started"]
         assert "shown to be no worse" in advanced.why
         assert by_version(await answered_from_now(load, 50)) == {"v2": 50}
         assert [a for a in load.answers if not a.ok] == []

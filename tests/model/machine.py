@@ -18,8 +18,8 @@ from tests.model.rules.proxies import Proxies
 from tests.model.rules.races import Races
 from tests.model.rules.services import Services
 from tests.model.rules.watching import Watching
+from tests.model.store_checker import BACK
 from tests.model.values import NAMES, POLICY
-from tests.model.witness import BACK
 
 
 class Model(Watching, Operators, Services, Freezes, Faults, Proxies, Races):
@@ -34,7 +34,7 @@ class Model(Watching, Operators, Services, Freezes, Faults, Proxies, Races):
             return
         self.truth.learn()
         self._settle()
-        self.witness.check()
+        self.checker.check()
         for replica in self.replicas:
             self.truth.check_replica(replica)
         for name, proxy in self.proxies.items():
@@ -51,14 +51,14 @@ def calm(model: Model) -> None:
     model.troubles, model.late, model.refusing = set(), [], {}
     model.clock.skew = 0.0
     model.replicas = [model._replica(n) for n in range(3)]
-    model.replicas[1].token = model.witness.campaign("calm")
+    model.replicas[1].token = model.checker.campaign("calm")
     for name in model.proxies:
         model._connect(name, 1)
     _outlast(model)
     model._unfreeze(ALL)
     for name in NAMES:
         model.declare_anew(name, "v2")
-    begun = {name: model.witness.view.services[name].rollout for name in NAMES}
+    begun = {name: model.checker.view.services[name].rollout for name in NAMES}
     model.verdicts = dict.fromkeys(NAMES, said(Outcome.PASS if model.good else Outcome.HARM))
     for _ in range(2 * len(POLICY.steps) + 8):
         for name in NAMES:
@@ -69,9 +69,9 @@ def calm(model: Model) -> None:
         for proxy in model.proxies.values():
             model.truth.check_newest(proxy)
     for replica in model.replicas:
-        assert replica.view.revision == model.witness.view.revision, "a replica lags"
+        assert replica.view.revision == model.checker.view.revision, "a replica lags"
     for name, rollout in begun.items():
-        ended = model.witness.view.services[name].rollout
+        ended = model.checker.view.services[name].rollout
         if rollout and ended:
             taken_back = rollout.phase in BACK or (rollout.running and not model.good)
             due = Phase.ROLLED_BACK if taken_back else Phase.PROMOTED
@@ -80,7 +80,7 @@ def calm(model: Model) -> None:
 
 def _outlast(model: Model) -> None:
     """Every freeze that has a ttl ends by itself, whatever the clocks did."""
-    left = [freeze.until - model.clock.wall() for freeze in model.witness.view.freezes if freeze.until is not None]
+    left = [freeze.until - model.clock.wall() for freeze in model.checker.view.freezes if freeze.until is not None]
     model._pass(max([0.0, *left]) + 1.0)
     model.all_holds()
-    assert not [f for f in model.witness.view.freezes if f.until is not None], "a freeze outlived its ttl"
+    assert not [f for f in model.checker.view.freezes if f.until is not None], "a freeze outlived its ttl"

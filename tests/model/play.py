@@ -1,6 +1,6 @@
 """One run of the model: who takes part, how time passes for them, and how what they send arrives.
 
-What happens in it is said by the rules (`tests/model/rules`), what must hold by `machine.py`, `witness.py`, `truth.py`.
+The rules (`tests/model/rules`) say what happens; `machine.py`, `store_checker.py` and `truth.py` what must hold.
 """
 
 from collections.abc import Coroutine, Iterator
@@ -18,9 +18,9 @@ from controller.store.memory import MemoryStore
 from controller.xds.snapshot import RDS
 from tests.fakes.clock import FakeClock
 from tests.model.replica import Parts, Replica, Write
+from tests.model.store_checker import StoreChecker, done
 from tests.model.truth import Truth
 from tests.model.values import NAMES, POLICY, declared
-from tests.model.witness import Witness, done
 from tests.xds.proxies import Link, Proxy, settle
 
 TROUBLES = (
@@ -60,19 +60,19 @@ class Play(RuleBasedStateMachine):
     def begin(self, troubles: set[str], good: bool) -> None:
         self.troubles, self.good = troubles | set(self.always), good
         self.clock = FakeClock(skew=0.0)
-        self.witness = Witness(self.parts.store(self.clock), self.clock)
+        self.checker = StoreChecker(self.parts.store(self.clock), self.clock)
         self.archive = MemoryStore(clock=self.clock)
-        self.operations = Operations(self.witness, self.clock)
+        self.operations = Operations(self.checker, self.clock)
         for name in NAMES:
             self._apply(name)
-        self.truth = Truth(self.witness)
+        self.truth = Truth(self.checker)
         self.lives = 0
         self.replicas = [self._replica(n) for n in range(3)]
         self.late: list[tuple[Replica, Write]] = []
         self.verdicts = dict.fromkeys(NAMES, Verdict(Outcome.UNKNOWN, ()))
         self.proxies = {f"proxy-{n}": Proxy(delta=bool(n)) for n in range(2)}
         self.at = dict.fromkeys(self.proxies, 0)
-        self.replicas[0].token = self.witness.campaign("first")
+        self.replicas[0].token = self.checker.campaign("first")
         for name in self.proxies:
             self._connect(name, 0)
         self.refusing: dict[str, str] = {}
@@ -92,8 +92,8 @@ class Play(RuleBasedStateMachine):
                     self.late.append((replica, write))
                 else:
                     replica.deliver(write)
-            if replica.token == self.witness.tokens[-1] and not (late or replica.asleep or replica.cut):
-                self.witness.check_ended(replica.skews)
+            if replica.token == self.checker.tokens[-1] and not (late or replica.asleep or replica.cut):
+                self.checker.check_ended(replica.skews)
 
     def _climb(self, name: str) -> None:
         """A healthy canary, long enough for the next step."""
@@ -145,7 +145,7 @@ class Play(RuleBasedStateMachine):
 
     def _delete(self, name: str) -> Code | None:
         """The service's end: possible where no rollout of it runs, and nothing is frozen or on hold."""
-        state = self.witness.view.services.get(name)
+        state = self.checker.view.services.get(name)
         if state is None:
             due = Code.NOT_FOUND
         elif state.rollout and state.rollout.running:
@@ -159,25 +159,25 @@ class Play(RuleBasedStateMachine):
     def _freeze(self, scope: str, mode: Mode, ttl: float | None = None, who: str = "grace") -> None:
         """A freeze or a hold; it is durable when it is answered. There is none of a service that is not there."""
         self.clock.now += 0.001
-        due = None if scope in (ALL, *self.witness.view.services) else Code.NOT_FOUND
+        due = None if scope in (ALL, *self.checker.view.services) else Code.NOT_FOUND
         refused = _refused(self.operations.freeze([scope], who=who, reason="incident", ttl=ttl, mode=mode))
         assert refused is due, f"to freeze was answered by {refused}"
 
     def _unfreeze(self, scope: str) -> None:
         """Every freeze of that scope is lifted; of all, every one there is."""
-        there = any(scope in (ALL, freeze.scope) for freeze in self.witness.view.freezes)
+        there = any(scope in (ALL, freeze.scope) for freeze in self.checker.view.freezes)
         refused = _refused(self.operations.unfreeze([scope], who="grace", reason="over"))
         assert refused is (None if there else Code.NOT_FOUND), f"to unfreeze was answered by {refused}"
 
     def _freezes_of(self, name: str) -> list[Freeze]:
-        return [freeze for freeze in self.witness.view.freezes if freeze.covers(name)]
+        return [freeze for freeze in self.checker.view.freezes if freeze.covers(name)]
 
     # Processes and streams.
 
     def _replica(self, n: int) -> Replica:
         """A new process in the place of the n-th controller."""
         self.lives += 1
-        return Replica(f"replica-{n}.{self.lives}", self.parts, self.witness, self.archive, self.clock)
+        return Replica(f"replica-{n}.{self.lives}", self.parts, self.checker, self.archive, self.clock)
 
     def _connect(self, name: str, which: int) -> Link:
         """A proxy ends its stream, and opens one to that controller."""
@@ -192,7 +192,7 @@ class Play(RuleBasedStateMachine):
         """Without faults on the way, views and messages arrive at once."""
         for n, replica in enumerate(self.replicas):
             if n == 0 or "lag" not in self.troubles:
-                replica.follow(self.witness.view)
+                replica.follow(self.checker.view)
             for name, link in replica.links.items() if "slow" not in self.troubles else ():
                 while link.to_client or link.to_server:
                     self._deliver(name, link, hear=not link.to_client)

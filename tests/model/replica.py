@@ -26,7 +26,7 @@ from controller.xds.snapshot import Snapshot
 from controller.xds.wire import Node
 from controller.xds.world import World
 from tests.fakes.clock import FakeClock
-from tests.model.witness import Ground, Judged, Timed, Witness, done
+from tests.model.store_checker import Ground, Judged, StoreChecker, Timed, done
 from tests.xds.proxies import Link, Proxy
 
 FLEET = "edge"
@@ -70,7 +70,7 @@ class Replica:
 
     name: str
     parts: Parts
-    witness: Witness
+    checker: StoreChecker
     archive: MemoryStore
     clock: FakeClock
     token: int = 0
@@ -88,7 +88,7 @@ class Replica:
     _ids = itertools.count(1)
 
     def __post_init__(self) -> None:
-        self.view = self.parts.restore(self.witness.view)
+        self.view = self.parts.restore(self.checker.view)
         self.world.turn(self.view)
 
     # Following the store and serving the proxies.
@@ -178,7 +178,7 @@ class Replica:
         if self.cut:
             raise StoreLost("cut off")
         sent = (
-            self.witness.automation(write.change, write.ground) if write.ground else self.witness.operator(write.change)
+            self.checker.automation(write.change, write.ground) if write.ground else self.checker.operator(write.change)
         )
         if self.deaf:
             raise StoreLost("no answer")

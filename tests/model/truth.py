@@ -8,8 +8,8 @@ from controller.core.model.state import ServiceState
 from controller.xds.snapshot import ORDER, RDS, Resource, Snapshot
 from controller.xds.world import World
 from tests.model.replica import FLEET, Replica
+from tests.model.store_checker import StoreChecker
 from tests.model.values import NAMES
-from tests.model.witness import Witness
 from tests.xds.proxies import Proxy
 
 NONE = ""
@@ -22,7 +22,7 @@ Stage = tuple[str, int, int, bool]
 class Truth:
     """Follows every view without skipping one, and time as it really passed."""
 
-    witness: Witness
+    checker: StoreChecker
     world: World = field(default_factory=World)
     snapshots: dict[int, Snapshot] = field(default_factory=dict)
     moments: dict[tuple[str, str], list[int]] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Truth:
 
     def learn(self) -> None:
         """Take every view that is new."""
-        for view in self.witness.views[len(self.snapshots) :]:
+        for view in self.checker.views[len(self.snapshots) :]:
             self.world.turn(view)
             snapshot = self.world.snapshot(FLEET)
             assert snapshot is not None
@@ -89,7 +89,7 @@ class Truth:
     def check_unmoved(self, before: Mapping[str, Resource], after: Mapping[str, Resource]) -> None:
         """A restart moved no traffic: what was true still stands, and only what had changed meanwhile came."""
         self.learn()
-        newest = self.snapshots[self.witness.view.revision].catalogue(RDS).listed
+        newest = self.snapshots[self.checker.view.revision].catalogue(RDS).listed
         for table, resource in after.items():
             same = table in before and before[table].content == resource.content
             due = table in newest and resource.content == newest[table].content
@@ -97,7 +97,7 @@ class Truth:
 
     def check_newest(self, proxy: Proxy) -> None:
         """The proxy serves the newest routes."""
-        newest = self.snapshots[self.witness.view.revision].catalogue(RDS).listed
+        newest = self.snapshots[self.checker.view.revision].catalogue(RDS).listed
         theirs, ours = ({t: r.content for t, r in tables.items()} for tables in (proxy.routes, newest))
         assert theirs == ours, "a proxy does not serve what was decided"
 

@@ -16,7 +16,7 @@ from controller.core.model.rollout import Phase
 from controller.core.model.service import MetricPolicy, Policy
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.core.traffic.window import Window
-from tests.runtime.world import rolling
+from tests.support.loop_harness import running_rollout
 
 PASS = Verdict(Outcome.PASS, (Reason("no_harm", "all is well"),))
 POLICY = Policy(metrics=(MetricPolicy(name="accuracy", margin=0.02),))
@@ -251,35 +251,35 @@ async def test_a_prometheus_that_is_away_takes_back_only_where_the_policy_says_s
     tells both, so that somebody is told."""
     for on_blind, phase in (("hold", Phase.PROGRESSING), ("rollback", Phase.ROLLED_BACK)):
         extra = f"  on_blind: {on_blind}\n  metrics: [{{name: accuracy}}]\n"
-        async with rolling(metrics=("accuracy",), extra=extra) as world:
+        async with running_rollout(metrics=("accuracy",), extra=extra) as harness:
             for _ in range(240):
-                world.readings = {"accuracy": Unread("of v2: Prometheus cannot be asked")}
-                await world.tick()
-            rollout = await world.rollout()
+                harness.readings = {"accuracy": Unread("of v2: Prometheus cannot be asked")}
+                await harness.tick()
+            rollout = await harness.rollout()
             assert (rollout.phase, rollout.step) == (phase, 0)
             text = "accuracy is unknown" if phase is Phase.PROGRESSING else "accuracy has not been read for 90 s"
-            assert any(text in told for told in (*world.replica.live("scorer").told, rollout.reason))
-            assert (await world.kinds()).count("metric_lost") == 1
+            assert any(text in told for told in (*harness.replica.live("scorer").told, rollout.reason))
+            assert (await harness.kinds()).count("metric_lost") == 1
             if phase is Phase.ROLLED_BACK:
-                await world.act(Verb.START, canary="v2")
-                await world.ticks(20)
-                assert "metric_back" not in await world.kinds(), "a new rollout reads no metric by itself"
-            world.readings = {"accuracy": Counted(40, 2, 160, 8)}
-            await world.ticks(4)
-            assert "metric_back" in await world.kinds()
+                await harness.act(Verb.START, canary="v2")
+                await harness.ticks(20)
+                assert "metric_back" not in await harness.kinds(), "a new rollout reads no metric by itself"
+            harness.readings = {"accuracy": Counted(40, 2, 160, 8)}
+            await harness.ticks(4)
+            assert "metric_back" in await harness.kinds()
 
 
 async def test_it_takes_a_rollout_back_and_the_ledger_says_why() -> None:
     """Under the real loop: everything that Envoy sees is well, the labels are wrong, and it is rolled back."""
-    async with rolling(metrics=("accuracy",), extra="  metrics: [{name: accuracy, margin: 2%}]\n") as world:
-        await world.ticks(60)
-        assert (await world.rollout()).step == 0
-        assert "accuracy is unknown" in world.replica.live("scorer").told[-1]
+    async with running_rollout(metrics=("accuracy",), extra="  metrics: [{name: accuracy, margin: 2%}]\n") as harness:
+        await harness.ticks(60)
+        assert (await harness.rollout()).step == 0
+        assert "accuracy is unknown" in harness.replica.live("scorer").told[-1]
         for _ in range(60):
-            world.readings = {"accuracy": Counted(40, 16, 160, 8)}
-            await world.tick()
-            if not (await world.rollout()).phase.startswith("PROGRESSING"):
+            harness.readings = {"accuracy": Counted(40, 16, 160, 8)}
+            await harness.tick()
+            if not (await harness.rollout()).phase.startswith("PROGRESSING"):
                 break
-        assert (await world.rollout()).phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK)
-        line = next(line for line in await world.store.events() if line.entry.kind == "rollback")
+        assert (await harness.rollout()).phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK)
+        line = next(line for line in await harness.store.events() if line.entry.kind == "rollback")
         assert line.entry.details["reasons"][0]["channel"] == "accuracy"  # type: ignore[index,call-overload]

@@ -17,7 +17,7 @@ from controller.settings import read_settings
 from controller.simulation.trial import Trial
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
-from tests.runtime.world import FILE
+from tests.support.loop_harness import FILE
 
 QUERY = """value = 'max(depth{version="{version}"})'"""
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from controller.demo.harness.child_processes import Children
-from tests.integration.world import SERVICE, World, world
 from tests.prometheus.server import NEEDED, SETTINGS, Exporter, prometheus, serving
 from tests.support.load import steady
 from tests.support.process import Process
+from tests.support.system import SERVICE, System, running_system
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.envoy, NEEDED]
@@ -36,13 +36,13 @@ POLICY = """\
 class Scene:
     """Everything that runs."""
 
-    at: World
+    system: System
     exporter: Exporter
     prometheus: Process
 
     async def says(self, text: str) -> bool:
         """Whether the rollout's reasons hold this."""
-        return any(text in reason for reason in (await self.at.rollout()).reasons)
+        return any(text in reason for reason in (await self.system.rollout()).reasons)
 
 
 @pytest.fixture
@@ -55,46 +55,46 @@ async def scene(processes: Children, tmp_path: Path) -> AsyncIterator[Scene]:
         server.launch()
         settings.write_text(SETTINGS.format(address=address) + QUEUE)
         async with (
-            world(processes, policy=POLICY, settings={"HALDANE_CONFIG": str(settings)}) as at,
-            steady(at.entry, 100, timeout=5.0),
+            running_system(processes, policy=POLICY, settings={"HALDANE_CONFIG": str(settings)}) as system,
+            steady(system.entry, 100, timeout=5.0),
         ):
-            yield Scene(at, exporter, server)
+            yield Scene(system, exporter, server)
 
 
 async def test_a_prometheus_that_is_away_holds_and_back_again_it_goes_on(scene: Scene) -> None:
     """Killed: unknown, with the reason wherever one looks. Started again: promoted. Bad in the bake: taken back, and
     judged again by the same policy it is taken back at the same second."""
-    at, exporter = scene.at, scene.exporter
+    system, exporter = scene.system, scene.exporter
     scene.prometheus.kill()
-    await at.start()
+    await system.start()
     await wait_until(lambda: scene.says("accuracy is unknown: of v2: Prometheus cannot be asked"), 60.0)
-    explained = await at.haldane("explain", SERVICE)
+    explained = await system.haldane("explain", SERVICE)
     assert "queue is unknown: of v2: Prometheus cannot be asked (Connection refused)" in explained.out
-    assert "accuracy is unknown" in (await at.haldane("get", SERVICE)).out
-    assert (await at.rollout()).weights["v2"] == 5000
+    assert "accuracy is unknown" in (await system.haldane("get", SERVICE)).out
+    assert (await system.rollout()).weights["v2"] == 5000
     scene.prometheus.launch()
-    await at.reach("BAKING", 120.0)
+    await system.reach("BAKING", 120.0)
     exporter.each = {"v2": (40, 100)}
     del exporter.queue["v1"]
-    told = await at.reach("ROLLED_BACK", 120.0)
+    told = await system.reach("ROLLED_BACK", 120.0)
     assert "accuracy: canary" in told.phase_reason
     assert "stable's past" in told.phase_reason
-    line = next(event for event in await at.events() if event.kind == "rollback")
+    line = next(event for event in await system.events() if event.kind == "rollback")
     policy = scene.prometheus.child.log.parent / "same.yaml"
-    policy.write_text(at.file())
-    again = (await at.haldane("backtest", "--from", str(line.sequence), "-f", str(policy), "-o", "json")).document
+    policy.write_text(system.file())
+    again = (await system.haldane("backtest", "--from", str(line.sequence), "-f", str(policy), "-o", "json")).document
     assert (again["fired"], again["channel"], again["left_out"]) == (True, "accuracy", [])
     assert abs(again["fired_at"] - line.at) < 1.0
-    explained = await at.haldane("explain", SERVICE)
+    explained = await system.haldane("explain", SERVICE)
     assert "decided" in explained.out
 
 
 async def test_a_long_queue_takes_a_canary_back(scene: Scene) -> None:
     """What only a gauge tells: three of five readings, and the ledger names it with its values."""
     scene.exporter.queue = {"v1": 4.0, "v2": 40.0}
-    await scene.at.start()
-    told = await scene.at.reach("ROLLED_BACK", 120.0)
+    await scene.system.start()
+    told = await scene.system.reach("ROLLED_BACK", 120.0)
     assert "queue: canary 40, stable 4; worse by more than 50 %" in told.phase_reason
-    document = (await scene.at.haldane("explain", SERVICE, "-o", "json")).document
+    document = (await scene.system.haldane("explain", SERVICE, "-o", "json")).document
     assert document["decided"] == "queue"
     assert max(point["worse"].get("queue", 0) for point in document["history"]) == 3

@@ -24,7 +24,7 @@ from controller.store.memory import MemoryStore
 from controller.telemetry.metric import Metric, checked_query, filled
 from controller.telemetry.prometheus import MAX_BODY, Prometheus
 from tests.prometheus.server import NEEDED, Answer, Exporter, prometheus, serving, vector
-from tests.runtime.world import FILE
+from tests.support.loop_harness import FILE
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
 

@@ -6,9 +6,9 @@ import pytest
 from aiohttp import web
 
 from controller.demo.harness.child_processes import Children
-from tests.integration.world import SERVICE, world
 from tests.prometheus.server import SETTINGS, serving, vector
 from tests.support.load import steady
+from tests.support.system import SERVICE, running_system
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
@@ -49,18 +49,18 @@ async def test_wrong_answers_take_a_canary_back(processes: Children, tmp_path: P
         settings = tmp_path / "haldane.toml"
         settings.write_text(SETTINGS.format(address=address))
         async with (
-            world(processes, policy=POLICY, settings={"HALDANE_CONFIG": str(settings)}) as at,
-            steady(at.entry, 100),
+            running_system(processes, policy=POLICY, settings={"HALDANE_CONFIG": str(settings)}) as system,
+            steady(system.entry, 100),
         ):
-            await at.start()
-            await at.reach("PROGRESSING")
+            await system.start()
+            await system.reach("PROGRESSING")
 
             async def unknown() -> bool:
-                told = await at.rollout()
+                told = await system.rollout()
                 return any("accuracy is unknown: of v2: there is no such series" in r for r in told.reasons)
 
             await wait_until(unknown, 15.0)
             labels.there = True
-            told = await at.reach("ROLLED_BACK", 40.0)
+            told = await system.reach("ROLLED_BACK", 40.0)
             assert "accuracy" in told.phase_reason
             assert dict(told.weights) == {"v1": 10_000, "v2": 0}

@@ -11,7 +11,7 @@ from controller.core.model.rollout import Phase
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FaultyStore
-from tests.runtime.world import reach, rolling, running
+from tests.support.loop_harness import running_loop, running_rollout, tick_until
 
 pytestmark = pytest.mark.looptime
 
@@ -20,30 +20,30 @@ async def test_a_store_that_is_away_moves_nothing_and_is_tried_again() -> None:
     """No commit, no move; once the store answers, what is due happens."""
     clock = FakeClock()
     store = FaultyStore(clock=clock)
-    async with rolling(store, clock) as world:
+    async with running_rollout(store, clock) as harness:
         store.full = True
-        await world.ticks(6, canary_errors=0.5)
-        assert (await world.state()).weights == {"v2": 2000, "v1": 8000}
-        assert world.figures.up[-1] is False
+        await harness.ticks(6, canary_errors=0.5)
+        assert (await harness.state()).weights == {"v2": 2000, "v1": 8000}
+        assert harness.figures.up[-1] is False
         store.full = False
-        await reach(world, Phase.ROLLED_BACK, within=4, canary_errors=0.5)
+        await tick_until(harness, Phase.ROLLED_BACK, within=4, canary_errors=0.5)
 
 
 async def test_what_came_true_without_an_answer_is_not_written_twice() -> None:
     """Sight is lost while the store's answers are: one line says so, and a freeze whose time is over ends once."""
     clock = FakeClock()
     store = FaultyStore(clock=clock)
-    async with rolling(store, clock) as world:
-        await world.ticks(4)
-        await world.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=5)
-        await world.look()
+    async with running_rollout(store, clock) as harness:
+        await harness.ticks(4)
+        await harness.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=5)
+        await harness.look()
         store.mute = True
         for _ in range(20):
             clock.advance(1)
-            await world.look()
+            await harness.look()
         store.mute = False
-        await world.look()
-        kinds = await world.kinds()
+        await harness.look()
+        kinds = await harness.kinds()
         assert (kinds.count("blind"), kinds.count("freeze_expired")) == (1, 1)
         assert not (await store.load()).freezes
 
@@ -52,13 +52,13 @@ async def test_a_rollback_that_came_true_without_an_answer_is_gone_on_with() -> 
     """The loop learns of it as everybody does, by the store's watch; it does not do it again, and counts it once."""
     clock = FakeClock()
     store = FaultyStore(clock=clock)
-    async with rolling(store, clock) as world:
+    async with running_rollout(store, clock) as harness:
         store.mute = True
-        await world.ticks(8, canary_errors=0.5)
+        await harness.ticks(8, canary_errors=0.5)
         store.mute = False
-        await reach(world, Phase.ROLLED_BACK, within=4)
-        assert (await world.kinds()).count("rollback") == 1
-        assert world.figures.decisions.count("rollback") == 1
+        await tick_until(harness, Phase.ROLLED_BACK, within=4)
+        assert (await harness.kinds()).count("rollback") == 1
+        assert harness.figures.decisions.count("rollback") == 1
 
 
 class SlowArchive(MemoryStore):
@@ -77,13 +77,13 @@ async def test_no_rollback_waits_for_the_saving_of_sessions() -> None:
     """Nothing can be saved: all goes on as it should, and what is newest is saved once it can be."""
     clock = FakeClock()
     store = SlowArchive(clock)
-    async with rolling(store, clock) as world:
-        await world.ticks(20)
-        before = (await world.rollout()).id
+    async with running_rollout(store, clock) as harness:
+        await harness.ticks(20)
+        before = (await harness.rollout()).id
         assert await store.load_session("scorer", before) is None
-        await reach(world, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+        await tick_until(harness, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
         store.free.set()
-        await world.look()
+        await harness.look()
         await asyncio.sleep(1)
         assert await store.load_session("scorer", before)
 
@@ -108,27 +108,27 @@ async def test_no_rollback_waits_for_another_services_change() -> None:
     """One service's step takes long to be written: the other one is taken back meanwhile."""
     clock = FakeClock()
     store = SlowAdvance(clock)
-    async with running(store, clock) as world:
-        await world.apply("slow", port=10001)
-        await world.apply()
+    async with running_loop(store, clock) as harness:
+        await harness.apply("slow", port=10001)
+        await harness.apply()
         for name in ("slow", "scorer"):
-            await world.act(Verb.START, name, canary="v2")
+            await harness.act(Verb.START, name, canary="v2")
         while not store.waiting:
-            await world.tick("slow")
-        await reach(world, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+            await harness.tick("slow")
+        await tick_until(harness, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
         assert store.waiting, "nothing was slow: nothing is proved"
         store.free.set()
-        while (await world.rollout("slow")).phase is Phase.WARMING:
-            await world.tick("slow")
+        while (await harness.rollout("slow")).phase is Phase.WARMING:
+            await harness.tick("slow")
 
 
 async def test_what_is_written_down_does_not_hold_up_what_has_to_move() -> None:
     """Hundreds of lines wait for the ledger: a rollback that is due comes before most of them, and they follow."""
-    async with rolling() as world:
-        await world.ticks(4)
+    async with running_rollout() as harness:
+        await harness.ticks(4)
         for n in range(500):
-            world.replica.write_line(Entry(kind="proxy_refused", who="haldane", why=f"number {n}"))
-        await reach(world, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
-        assert (await world.kinds()).index("rollback") < 150
-        while (await world.kinds()).count("proxy_refused") < 500:
-            await world.look()
+            harness.replica.write_line(Entry(kind="proxy_refused", who="haldane", why=f"number {n}"))
+        await tick_until(harness, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+        assert (await harness.kinds()).index("rollback") < 150
+        while (await harness.kinds()).count("proxy_refused") < 500:
+            await harness.look()

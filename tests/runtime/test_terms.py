@@ -14,7 +14,7 @@ from controller.ports.store import Term
 from controller.runtime.leadership import lead
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
-from tests.runtime.world import World, reach, rolling, running
+from tests.support.loop_harness import LoopHarness, running_loop, running_rollout, tick_until
 
 pytestmark = pytest.mark.looptime
 
@@ -37,16 +37,16 @@ class Elections(MemoryStore):
         await self.commits.wait()
         return await super().commit(change, token)
 
-    async def depose(self, world: World) -> None:
+    async def depose(self, harness: LoopHarness) -> None:
         """End the term, and grant no other one: return when the replica no longer decides."""
         self.open.clear()
         self.end_term()
-        await world.deposed.wait()
+        await harness.deposed.wait()
 
-    async def grant(self, world: World) -> None:
+    async def grant(self, harness: LoopHarness) -> None:
         """Grant the next term."""
         self.open.set()
-        await world.decides.wait()
+        await harness.decides.wait()
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def store(clock: FakeClock) -> Elections:
     return Elections(clock)
 
 
-async def report(world: World, **traffic: float) -> None:
+async def report(harness: LoopHarness, **traffic: float) -> None:
     """Half a second of traffic that is reported while nobody decides."""
-    world.book.loads("envoy-1", world.loads(await world.state(), **traffic), 0.5, world.clock.now)
+    harness.book.loads("envoy-1", harness.loads(await harness.state(), **traffic), 0.5, harness.clock.now)
 
 
 def a_line(why: str) -> Change:
@@ -73,31 +73,31 @@ def a_line(why: str) -> Change:
 
 async def test_who_is_deposed_decides_nothing_and_the_next_term_does(store: Elections, clock: FakeClock) -> None:
     """The canary fails while nobody decides: no cycle runs and nothing moves. In the next term it is rolled back."""
-    async with rolling(store, clock) as world:
-        await world.ticks(2)
-        await store.depose(world)
-        cycles, before = world.cycles, await world.kinds()
+    async with running_rollout(store, clock) as harness:
+        await harness.ticks(2)
+        await store.depose(harness)
+        cycles, before = harness.cycles, await harness.kinds()
         for _ in range(20):
             clock.advance(0.5)
-            await report(world, canary_errors=0.5)
-            world.replica.wake()
+            await report(harness, canary_errors=0.5)
+            harness.replica.wake()
             await asyncio.sleep(1)
-        assert (world.cycles, await world.kinds()) == (cycles, before)
-        assert (await world.state()).weights == {"v2": 2000, "v1": 8000}
-        await store.grant(world)
-        await reach(world, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+        assert (harness.cycles, await harness.kinds()) == (cycles, before)
+        assert (await harness.state()).weights == {"v2": 2000, "v1": 8000}
+        await store.grant(harness)
+        await tick_until(harness, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
 
 
 async def test_a_commit_that_arrives_after_the_term_is_refused(store: Elections, clock: FakeClock) -> None:
     """A write that was on its way when its decider was deposed: its token is over, and nothing of it is applied."""
-    async with rolling(store, clock) as world:
-        await world.ticks(2)
-        token = world.tokens[-1]
+    async with running_rollout(store, clock) as harness:
+        await harness.ticks(2)
+        token = harness.tokens[-1]
         await store.commit(a_line("in time"), token)
         store.commits.clear()
         late = [asyncio.ensure_future(store.commit(a_line(f"late {n}"), token)) for n in range(3)]
         await asyncio.sleep(0)
-        await store.depose(world)
+        await store.depose(harness)
         store.commits.set()
         results = await asyncio.gather(*late, return_exceptions=True)
         assert all(isinstance(result, Conflict) for result in results)
@@ -106,58 +106,58 @@ async def test_a_commit_that_arrives_after_the_term_is_refused(store: Elections,
 
 async def test_what_waits_for_the_ledger_ends_with_the_term(store: Elections, clock: FakeClock) -> None:
     """Lines that a deposed decider had yet to write are not written by it, and not by its next term."""
-    async with rolling(store, clock) as world:
-        await world.ticks(2)
+    async with running_rollout(store, clock) as harness:
+        await harness.ticks(2)
         store.commits.clear()
         for n in range(50):
-            world.replica.write_line(Entry(kind="proxy_refused", who="haldane", why=f"number {n}"))
-        await world.look()
-        await store.depose(world)
+            harness.replica.write_line(Entry(kind="proxy_refused", who="haldane", why=f"number {n}"))
+        await harness.look()
+        await store.depose(harness)
         store.commits.set()
-        await store.grant(world)
-        await world.ticks(4)
-        assert "proxy_refused" not in await world.kinds()
+        await store.grant(harness)
+        await harness.ticks(4)
+        assert "proxy_refused" not in await harness.kinds()
 
 
 async def test_the_next_term_starts_from_what_the_store_holds(store: Elections, clock: FakeClock) -> None:
     """Harm that was reported between two terms is no evidence: at which weight it happened, the new decider cannot
     know. What an earlier term saved counts on."""
-    async with rolling(store, clock) as world:
-        await world.ticks(20)
-        first = world.decider
+    async with running_rollout(store, clock) as harness:
+        await harness.ticks(20)
+        first = harness.decider
         await first.save()
-        saved = await store.load_session("scorer", (await world.rollout()).id)
-        await store.depose(world)
+        saved = await store.load_session("scorer", (await harness.rollout()).id)
+        await store.depose(harness)
         for _ in range(20):
             clock.advance(0.5)
-            await report(world, canary_errors=0.5)
-        await store.grant(world)
-        assert world.decider is not first
-        await world.ticks(4)
+            await report(harness, canary_errors=0.5)
+        await store.grant(harness)
+        assert harness.decider is not first
+        await harness.ticks(4)
         assert saved is not None
-        assert (await world.rollout()).phase is Phase.PROGRESSING
-        assert world.replica.live("scorer").evidence["5xx"] < 1
-        await reach(world, Phase.PROMOTED)
-    assert (await world.kinds()).count("rollout_started") == 1
+        assert (await harness.rollout()).phase is Phase.PROGRESSING
+        assert harness.replica.live("scorer").evidence["5xx"] < 1
+        await tick_until(harness, Phase.PROMOTED)
+    assert (await harness.kinds()).count("rollout_started") == 1
 
 
 async def test_a_replica_serves_while_nobody_decides(store: Elections, clock: FakeClock) -> None:
     """Operators' commands are applied and published, traffic is shown, watchers are woken; verdicts there are none."""
-    async with rolling(store, clock) as world:
-        await world.ticks(2)
-        assert world.replica.live("scorer").verdict is not None
-        await store.depose(world)
-        await report(world)
-        live = world.replica.live("scorer")
+    async with running_rollout(store, clock) as harness:
+        await harness.ticks(2)
+        assert harness.replica.live("scorer").verdict is not None
+        await store.depose(harness)
+        await report(harness)
+        live = harness.replica.live("scorer")
         assert (live.verdict, live.decision, dict(live.evidence)) == (None, "", {})
         assert live.traffic["v1"].requests > 0
-        seen = await world.replica.next(0)
-        await world.act(Verb.ROLLBACK)
-        assert await world.replica.next(seen) > seen
-        assert world.published[-1].services["scorer"].weights == {"v2": 0, "v1": 10_000}
-        await world.operations.freeze(["scorer"], who="alice", reason="quiet, please")
+        seen = await harness.replica.next(0)
+        await harness.act(Verb.ROLLBACK)
+        assert await harness.replica.next(seen) > seen
+        assert harness.published[-1].services["scorer"].weights == {"v2": 0, "v1": 10_000}
+        await harness.operations.freeze(["scorer"], who="alice", reason="quiet, please")
         await asyncio.sleep(0.1)
-        assert world.published[-1].freezes
+        assert harness.published[-1].freezes
 
 
 async def test_the_store_is_asked_for_a_term_until_it_answers(clock: FakeClock) -> None:
@@ -173,11 +173,11 @@ async def test_the_store_is_asked_for_a_term_until_it_answers(clock: FakeClock) 
             return await super().campaign(who)
 
     store = Away(clock=clock)
-    async with running(store, clock) as world:
+    async with running_loop(store, clock) as harness:
         assert store.tries == 4
-        await world.apply()
-        await world.act(Verb.START, canary="v2")
-        await reach(world, Phase.PROMOTED)
+        await harness.apply()
+        await harness.act(Verb.START, canary="v2")
+        await tick_until(harness, Phase.PROMOTED)
 
 
 async def test_a_term_is_given_up_at_the_end(clock: FakeClock) -> None:
@@ -192,7 +192,7 @@ async def test_a_term_is_given_up_at_the_end(clock: FakeClock) -> None:
         finally:
             order.append(("decider", term.over))
 
-    leading = asyncio.create_task(lead(store, "world", decide))
+    leading = asyncio.create_task(lead(store, "harness", decide))
     await asyncio.sleep(0.1)
     leading.cancel()
     await asyncio.gather(leading, return_exceptions=True)
@@ -202,4 +202,4 @@ async def test_a_term_is_given_up_at_the_end(clock: FakeClock) -> None:
         raise RuntimeError("a fault")
 
     with pytest.raises(RuntimeError, match="a fault"):
-        await lead(store, "world", fail)
+        await lead(store, "harness", fail)

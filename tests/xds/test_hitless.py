@@ -10,7 +10,7 @@ import pytest
 
 from controller.demo.harness.child_processes import Children
 from controller.demo.load import LoadGenerator
-from tests.faults.world import trial
+from tests.faults.trial import trial
 from tests.xds.stage import ServerFactory, Stage, stage, versions_answer
 from tests.xds.worlds import service
 
@@ -125,7 +125,7 @@ async def test_no_request_fails_though_the_controller_is_killed_twenty_times(
     """kill -9 of `haldane serve` itself, with half of the traffic at the canary."""
     async with trial(processes, protocol=protocol, seconds=500.0) as made:
         await made.start()
-        await made.world.reach("PROGRESSING")
+        await made.system.reach("PROGRESSING")
         for _ in range(20):
             made.kill()
             await made.dwell(0.2)

@@ -41,7 +41,7 @@ class Faults(Play):
         self.replicas[which] = new = self._replica(which)
         self.late = [(replica, write) for replica, write in self.late if replica is not old]
         if old.token:
-            new.token = self.witness.campaign(new.name)
+            new.token = self.checker.campaign(new.name)
         for name in proxies:
             self._connect(name, which).run()
             self.truth.check_unmoved(before[name], self.proxies[name].routes)
@@ -53,7 +53,7 @@ class Faults(Play):
         if which != other:
             self.late += [(self.replicas[which], write) for write in self._looks(self.replicas[which])]
             self.replicas[which].asleep = True
-            self.replicas[other].token = self.witness.campaign("other")
+            self.replicas[other].token = self.checker.campaign("other")
 
     @under("sleep")
     @rule(which=WHICH)
@@ -72,16 +72,16 @@ class Faults(Play):
     @rule(which=st.integers(0, 999))
     def retry(self, which: int) -> None:
         """Somebody who got no answer sends the same change again, however old it is."""
-        change, _ = self.witness.changes[which % len(self.witness.changes)]
+        change, _ = self.checker.changes[which % len(self.checker.changes)]
         self.replicas[0].deliver(Write(change, None))
 
     @under("retry")
     @rule(which=st.integers(0, 999))
     def use_again(self, which: int) -> None:
         """Somebody sends another change under an id that was used."""
-        change, _ = self.witness.changes[which % len(self.witness.changes)]
+        change, _ = self.checker.changes[which % len(self.checker.changes)]
         try:
-            self.witness.operator(replace(change, fingerprint="another"))
+            self.checker.operator(replace(change, fingerprint="another"))
         except ReusedId:
             return
         except (Conflict, Frozen) as other:

@@ -39,7 +39,7 @@ class Operators(Play):
     def start_a_newer_one(self, name: str) -> None:
         """A newer canary comes while one is on its way."""
         self._climb(name)
-        state = self.witness.view.services.get(name)
+        state = self.checker.view.services.get(name)
         if state and state.rollout:
             canary = "v3" if state.rollout.canary == "v2" else "v2"
             self._act_behind(name, Command(Verb.START, "so it is", canary), 0)
@@ -48,12 +48,12 @@ class Operators(Play):
     @rule(name=SERVICES, which=WHICH, canary=CANARIES, weight=WEIGHTS)
     def approve_by_name(self, name: str, which: int, canary: str, weight: int) -> None:
         """An operator's yes to one weight of one canary. If something else asks by now, it is refused as that."""
-        seen, before = self.replicas[which].view.services.get(name), self.witness.view
+        seen, before = self.replicas[which].view.services.get(name), self.checker.view
         refused = self._act_behind(name, Command(Verb.APPROVE, "looks good", meant=canary, weight=weight), which)
         asked = seen.rollout if seen and seen.rollout and seen.rollout.phase is Phase.AWAITING_APPROVAL else None
         meant = asked is not None and (asked.canary, asked.next_weight) == (canary, weight)
         if not meant:
-            assert self.witness.view is before, "an approval of something else counted"
+            assert self.checker.view is before, "an approval of something else counted"
         if asked and not self.replicas[which].cut:
             assert refused is (None if meant else Code.CONFLICT), f"a yes by name was answered by {refused}"
 
@@ -62,7 +62,7 @@ class Operators(Play):
     def approve_late(self) -> None:
         """A yes that arrives when another one has counted, and the next weight is asked for."""
         self._climb(ASKED)
-        state = self.witness.view.services.get(ASKED)
+        state = self.checker.view.services.get(ASKED)
         if state and state.rollout:
             self._act(ASKED, Command(Verb.APPROVE, "looks good"))
             self._settle()

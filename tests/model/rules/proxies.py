@@ -16,7 +16,7 @@ class Proxies(Play):
     @rule(which=WHICH, back=st.integers(0, 5))
     def catch_up(self, which: int, back: int) -> None:
         """A view reaches a controller: not always the newest, and perhaps one that it has passed."""
-        views = self.witness.views
+        views = self.checker.views
         self.replicas[which].follow(views[max(0, len(views) - 1 - back)])
 
     @under("slow")

@@ -40,7 +40,7 @@ class Races(Play):
     def freeze_again_while_unfreezing(self, scope: str) -> None:
         """A second freeze lands between the reading of the first and its lifting."""
         self._freeze(scope, Mode.FREEZE)
-        read = tuple(f for f in self.witness.view.freezes if f.scope == scope)
+        read = tuple(f for f in self.checker.view.freezes if f.scope == scope)
         self._freeze(scope, Mode.FREEZE)
         entry = Entry(kind="freeze_lifted", service=scope, who="haldane", why="read before the second one")
         self.replicas[0].deliver(Write(Change(f"lift-{self.clock.now}", "", Act.RECORD, entry, lift=read), None))

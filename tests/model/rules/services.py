@@ -26,6 +26,6 @@ class Services(Play):
     @rule(name=SERVICES, canary=CANARIES)
     def declare_anew(self, name: str, canary: str) -> None:
         """A service comes back under its name, and a canary with it."""
-        if name not in self.witness.view.services:
+        if name not in self.checker.view.services:
             assert self._apply(name) is None, "a service that was deleted could not come back"
             self._act(name, Command(Verb.START, "", canary))

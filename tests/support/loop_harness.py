@@ -46,7 +46,7 @@ policy:
 """
 
 
-class World:
+class LoopHarness:
     """One replica that decides. A tick is half a second of traffic, reported, and one cycle over it."""
 
     def __init__(self, store: MemoryStore, clock: FakeClock, hooks: Hooks) -> None:
@@ -163,38 +163,44 @@ class World:
             await self.tick(**traffic)  # type: ignore[arg-type]
 
 
-async def reach(world: World, phase: Phase, *, within: int = 400, **traffic: float) -> int:
-    """Tick until the rollout is in that phase; how many ticks it took."""
+async def tick_until(
+    harness: LoopHarness, phase: Phase, *, within: int = 400, pause: float = 0.0, **traffic: float
+) -> int:
+    """Tick until the rollout is in that phase; how many ticks it took. `pause` is in seconds of the event loop."""
     for count in range(within):
-        if (await world.rollout()).phase is phase:
+        if (await harness.rollout()).phase is phase:
             return count
-        await world.tick(**traffic)  # type: ignore[arg-type]
-    raise AssertionError(f"not {phase} after {within} ticks: {await world.rollout()}")
+        await harness.tick(**traffic)  # type: ignore[arg-type]
+        await asyncio.sleep(pause)
+    raise AssertionError(f"not {phase} after {within} ticks: {await harness.rollout()}")
 
 
 @contextlib.asynccontextmanager
-async def running(
+async def running_loop(
     store: MemoryStore | None = None,
     clock: FakeClock | None = None,
     hooks: Hooks | None = None,
     metrics: Collection[str] = (),
-) -> AsyncIterator[World]:
+) -> AsyncIterator[LoopHarness]:
     """A controller over this store, or a new one; at the end it is cut off as by kill -9: nothing is saved.
 
     Whoever gives a store gives its clock too. `metrics` are those that the settings have.
     """
     clock = clock or FakeClock()
     store = store or MemoryStore(clock=clock)
-    world = World(store, clock, hooks or NoHooks())
+    harness = LoopHarness(store, clock, hooks or NoHooks())
     view = await store.load()
-    world.operations = Operations(store, clock, Allowed(metrics=metrics), observatory=world.replica)
-    world.publish(view)
-    world.replica.observe(view)
-    work = (watch_store(store, world.replica, world.publish, world.figures), lead(store, "world", world.decide))
+    harness.operations = Operations(store, clock, Allowed(metrics=metrics), observatory=harness.replica)
+    harness.publish(view)
+    harness.replica.observe(view)
+    work = (
+        watch_store(store, harness.replica, harness.publish, harness.figures),
+        lead(store, "harness", harness.decide),
+    )
     tasks = [asyncio.create_task(each) for each in work]
-    await world.decides.wait()
+    await harness.decides.wait()
     try:
-        yield world
+        yield harness
     finally:
         for task in tasks:
             task.cancel()
@@ -202,15 +208,15 @@ async def running(
 
 
 @contextlib.asynccontextmanager
-async def rolling(
+async def running_rollout(
     store: MemoryStore | None = None,
     clock: FakeClock | None = None,
     *,
     metrics: Collection[str] = (),
     extra: str = "",
-) -> AsyncIterator[World]:
+) -> AsyncIterator[LoopHarness]:
     """A running loop with a service whose rollout of v2 has just started; `extra` goes into its policy."""
-    async with running(store, clock, metrics=metrics) as world:
-        await world.apply(extra=extra)
-        await world.act(Verb.START, canary="v2")
-        yield world
+    async with running_loop(store, clock, metrics=metrics) as harness:
+        await harness.apply(extra=extra)
+        await harness.act(Verb.START, canary="v2")
+        yield harness

@@ -57,7 +57,7 @@ class Timed(Ground):
 
 
 @dataclass
-class Witness:
+class StoreChecker:
     """The store as the model uses it. After each change that was applied it checks what has become true."""
 
     store: Store

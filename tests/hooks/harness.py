@@ -28,7 +28,7 @@ def hook(url: str, *types: str, timeout: float = 5, **more: object) -> Hook:
     return Hook.model_validate({"url": url, "types": types, "timeout": timeout, **more})
 
 
-def running(
+def in_rollout(
     *hooks: str, step: int = 0, weight: int | None = None, rollout: str = "r1", name: str = "scorer"
 ) -> ServiceState:
     """A service under a rollout at that step, whose policy names these hooks."""
@@ -47,13 +47,13 @@ def running(
     return ServiceState(spec=spec, source="", stable="v1", rollout=under_way)
 
 
-def to(kind: LedgerKind | None, state: ServiceState) -> Decision:
+def decision(kind: LedgerKind | None, state: ServiceState) -> Decision:
     """A decision of that kind on this state."""
     return Decision(kind, Act.ADVANCE, "passed", state)
 
 
 @dataclass
-class World:
+class HookHarness:
     """Gates over hooks, a clock that the test moves, and what was counted and noticed."""
 
     gates: HookGates
@@ -63,11 +63,11 @@ class World:
 
     def hold(self, state: ServiceState, kind: LedgerKind = LedgerKind.STEP_ADVANCED) -> str:
         """Why the hooks hold a decision of that kind."""
-        return self.gates.blocking(state, to(kind, state), PASS)
+        return self.gates.blocking(state, decision(kind, state), PASS)
 
 
 @contextlib.asynccontextmanager
-async def hooked(**hooks: Hook) -> AsyncIterator[World]:
+async def hook_harness(**hooks: Hook) -> AsyncIterator[HookHarness]:
     """Gates over these hooks, by their names, until the end of the block."""
     clock = FakeClock(now=0.0, skew=time.time())  # receivers compare the time of day with the machine's
     counted = FakeMeter()
@@ -75,6 +75,6 @@ async def hooked(**hooks: Hook) -> AsyncIterator[World]:
     async with open_session() as session:
         gates = HookGates(hooks, session=session, clock=clock, meter=counted, on_news=lambda: noticed.append(None))
         try:
-            yield World(gates, clock, counted, noticed)
+            yield HookHarness(gates, clock, counted, noticed)
         finally:
             gates.close()

@@ -18,9 +18,9 @@ from controller.demo.load import LoadGenerator
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from controller.store.database import Database
 from controller.store.ledger import replay
-from tests.faults.witness import Split, Witness, check_counts, watched
-from tests.integration.world import SERVICE, World, world
+from tests.faults.split_watcher import Split, SplitWatcher, check_counts, watched
 from tests.support.load import steady
+from tests.support.system import SERVICE, System, running_system
 from tests.support.waiting import answers, wait_until
 
 T = TypeVar("T")
@@ -42,10 +42,10 @@ ANSWERED_WITHIN = 10.0
 
 @dataclass
 class Trial:
-    """One test's world. Every life of the controller may be armed with another fault."""
+    """A running system under test. Each life of the controller may be armed with another fault."""
 
-    world: World
-    witness: Witness
+    system: System
+    watcher: SplitWatcher
     load: LoadGenerator
     deaths: int = 0
     """How often the controller has killed itself."""
@@ -56,15 +56,15 @@ class Trial:
     @property
     def split(self) -> Split:
         """How Envoy splits now."""
-        return self.witness.split
+        return self.watcher.split
 
     def kill(self) -> None:
         """kill -9 from outside."""
-        self.world.controller.kill()
+        self.system.controller.kill()
 
     def fill_disk(self) -> None:
         """From now on no file of the controller's may grow: as on a disk that is full."""
-        controller = self.world.controller
+        controller = self.system.controller
         log = controller.store.with_name(controller.store.name + "-wal")
         self._limit_files(log.stat().st_size)
 
@@ -75,11 +75,11 @@ class Trial:
     def spoil(self) -> None:
         """From now on the canary fails half of its requests."""
         self.blamed = frozenset({"v2"})
-        self.world.models["v2"].behaviour.errors = 0.5
+        self.system.models["v2"].behaviour.errors = 0.5
 
     async def died(self, within: float = 10.0) -> None:
         """Wait until the controller has killed itself, at the point that it was armed with."""
-        controller = self.world.controller
+        controller = self.system.controller
         await wait_until(lambda: not controller.running, within)
         assert controller.child.process.returncode == -signal.SIGKILL, "it ended otherwise"
 
@@ -90,14 +90,14 @@ class Trial:
 
     async def launch(self, fault: str = "") -> None:
         """The next life of the controller, which may be a short one."""
-        controller = self.world.controller
+        controller = self.system.controller
         controller.environment |= armed(fault)
         controller.launch()
-        self.world.doors = await self._doors.enter_async_context(controller.doors())
+        self.system.doors = await self._doors.enter_async_context(controller.doors())
 
     async def told_to_end(self) -> None:
         """SIGTERM; and if it died while it drained, another life."""
-        controller = self.world.controller
+        controller = self.system.controller
         code = await asyncio.to_thread(controller.stop, 30)  # the model servers live in this thread
         assert code in (0, -signal.SIGKILL)
         self.deaths += code != 0
@@ -116,7 +116,7 @@ class Trial:
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
-            if not self.world.controller.running:
+            if not self.system.controller.running:
                 await self.died()
                 self.deaths += 1
                 await self.live()
@@ -130,33 +130,33 @@ class Trial:
     async def start(self, request_id: str = "") -> admin.Rollout:
         """Start the canary."""
         request = admin.StartCanaryRequest(service=SERVICE, canary="v2", reason="test", request_id=request_id)
-        told: admin.Rollout = await self.world.doors.rollouts.StartCanary(request)
+        told: admin.Rollout = await self.system.doors.rollouts.StartCanary(request)
         return told
 
     async def freeze(self, request_id: str = "") -> admin.FreezeResponse:
         """Freeze everything."""
         request = admin.FreezeRequest(all=True, reason="incident 42", request_id=request_id)
-        told: admin.FreezeResponse = await self.world.doors.killswitch.Freeze(request)
+        told: admin.FreezeResponse = await self.system.doors.killswitch.Freeze(request)
         return told
 
     async def unfreeze(self, request_id: str = "") -> admin.UnfreezeResponse:
         """Lift it."""
         request = admin.UnfreezeRequest(all=True, reason="over", request_id=request_id)
-        told: admin.UnfreezeResponse = await self.world.doors.killswitch.Unfreeze(request)
+        told: admin.UnfreezeResponse = await self.system.doors.killswitch.Unfreeze(request)
         return told
 
     async def promoted(self) -> bool:
         """Whether the rollout has ended well."""
-        return (await self.world.rollout()).phase == "PROMOTED"
+        return (await self.system.rollout()).phase == "PROMOTED"
 
     async def frozen(self) -> list[str]:
         """The reasons of the freezes in force."""
-        told = await self.world.doors.killswitch.ListFreezes(admin.ListFreezesRequest())
+        told = await self.system.doors.killswitch.ListFreezes(admin.ListFreezesRequest())
         return [freeze.reason for freeze in told.freezes]
 
     async def kinds(self) -> list[str]:
         """The ledger's kinds of lines about traffic and freezes, in order."""
-        return [kind for kind in await self.world.kinds() if kind not in ("blind", "sight_back")]
+        return [kind for kind in await self.system.kinds() if kind not in ("blind", "sight_back")]
 
     async def told(self, kind: str) -> bool:
         """Whether the ledger has a line of that kind."""
@@ -179,17 +179,17 @@ class Trial:
         """
         failed = [a for a in self.load.answers if not a.ok and a.version not in self.blamed]
         assert (failed[:3], self.load.unsent) == ([], 0), f"{failed[:3]} failed, {self.load.unsent} were never sent"
-        events = await self.world.events()
+        events = await self.system.events()
         chain = check(events, whole=True)
         assert chain.broken is None, chain.why
-        assert in_order(self.witness.splits, decided(events))
-        assert check_counts(self.witness.sights, list(self.load.answers)) > 0
+        assert in_order(self.watcher.splits, decided(events))
+        assert check_counts(self.watcher.sights, list(self.load.answers)) > 0
 
     async def end(self) -> None:
         """Kill the controller for the last time: what its ledger tells, done again, gives what is stored."""
         await self.check()
         self.kill()
-        database = Database.open(self.world.controller.store)
+        database = Database.open(self.system.controller.store)
         try:
             assert replay(database.rows(), database.past()).view == database.view
         finally:
@@ -197,14 +197,14 @@ class Trial:
 
     def _limit_files(self, size: int) -> None:
         limits = (size, resource.RLIM_INFINITY)
-        resource.prlimit(self.world.controller.child.pid, resource.RLIMIT_FSIZE, limits)
+        resource.prlimit(self.system.controller.child.pid, resource.RLIMIT_FSIZE, limits)
 
     async def _ready(self) -> bool:
-        self.world.controller.child.check()
-        return await answers(f"http://{self.world.controller.http}/readyz")
+        self.system.controller.child.check()
+        return await answers(f"http://{self.system.controller.http}/readyz")
 
     async def _proxies(self) -> bool:
-        told = await self.world.doors.fleet.ListProxies(admin.ListProxiesRequest())
+        told = await self.system.doors.fleet.ListProxies(admin.ListProxiesRequest())
         return bool(told.proxies)
 
 
@@ -234,11 +234,11 @@ async def trial(
     the controller's first life."""
     async with (
         contextlib.AsyncExitStack() as doors,
-        world(processes, policy=policy, protocol=protocol, settings=armed(fault)) as made,
+        running_system(processes, policy=policy, protocol=protocol, settings=armed(fault)) as made,
         steady(made.entry, RATE, seconds=seconds) as load,
-        watched(made.envoy) as witness,
+        watched(made.envoy) as watcher,
     ):
-        yield Trial(made, witness, load, _doors=doors)
+        yield Trial(made, watcher, load, _doors=doors)
 
 
 async def lost(call: Awaitable[object]) -> bool:

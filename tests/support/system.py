@@ -34,7 +34,7 @@ POLICY = """\
 
 
 @dataclass
-class World:
+class System:
     """Everything that runs."""
 
     processes: Children
@@ -112,7 +112,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(
+async def running_system(
     processes: Children,
     *,
     policy: str = POLICY,
@@ -121,7 +121,7 @@ async def world(
     settings: Mapping[str, str] | None = None,
     change: Callable[[str], str] = str,
     served: str = "http",
-) -> AsyncIterator[World]:
+) -> AsyncIterator[System]:
     """A controller, an Envoy and model servers, with the service applied and answering.
 
     `endpoints` are those of versions whose servers are elsewhere; `change` makes another bootstrap of the usual one;
@@ -142,7 +142,7 @@ async def world(
             stack.push_async_callback(model.crash)
         doors = await stack.enter_async_context(controller.doors())
         envoy = EnvoyProcess(processes, change(bootstrap))
-        made = World(processes, controller, envoy, free_port(), models, doors, policy, endpoints or {}, served)
+        made = System(processes, controller, envoy, free_port(), models, doors, policy, endpoints or {}, served)
         await made.apply()
         await envoy.start()
         await wait_until(made.ready)

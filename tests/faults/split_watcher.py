@@ -33,7 +33,7 @@ class Sight:
     until: float
 
 
-class Witness:
+class SplitWatcher:
     """Looks at Envoy's route table all the time, whoever else lives or dies."""
 
     def __init__(self, envoy: EnvoyProcess) -> None:
@@ -68,13 +68,13 @@ class Witness:
 
 
 @contextlib.asynccontextmanager
-async def watched(envoy: EnvoyProcess) -> AsyncIterator[Witness]:
-    """A witness that looks until the end of the block. If it could not look, the block fails."""
-    witness = Witness(envoy)
-    looking = asyncio.create_task(witness.watch())
+async def watched(envoy: EnvoyProcess) -> AsyncIterator[SplitWatcher]:
+    """Polls Envoy until the end of the block. If it could not be polled, the block fails."""
+    watcher = SplitWatcher(envoy)
+    looking = asyncio.create_task(watcher.watch())
     try:
-        await wait_until(lambda: witness.sights or looking.done())
-        yield witness
+        await wait_until(lambda: watcher.sights or looking.done())
+        yield watcher
         assert not looking.done(), looking.exception()
     finally:
         looking.cancel()
