@@ -22,7 +22,7 @@ from controller.core.model.freeze import ALL
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase
 from controller.core.model.state import ServiceState
-from controller.core.routing.routing import fleets
+from controller.core.routing.routing import named_fleets
 from controller.ports.fleet import ConfigState, Fleet
 from controller.ports.observatory import Observatory
 
@@ -190,7 +190,7 @@ class States(Collector):
     def _proxies(self) -> Metric:
         family = GaugeMetricFamily("haldane_proxies", "Connected proxies", labels=["fleet", "state"])
         proxies = self._fleet.proxies()
-        named = fleets(self._observatory.view())
+        named = named_fleets(self._observatory.view())
         said = sorted({proxy.fleet for proxy in proxies if re.fullmatch(NAME, proxy.fleet)} - named)
         known = {*named, *said[:MOST_FLEETS]}
         counts = Tally((proxy.fleet if proxy.fleet in known else OTHER_FLEET, proxy.state) for proxy in proxies)

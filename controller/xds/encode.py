@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from controller.core.routing.routing import Cluster, Routing, Served, VirtualHost
+from controller.core.routing.routing import Cluster, RoutedService, Routing, VirtualHost
 from controller.xds import resources
 from controller.xds.snapshot import (
     CDS,
@@ -63,7 +63,7 @@ class Encoder:
     revision: int
     cache: Cache
 
-    def snapshot(self, found: Routing, services: Iterable[Served], before: Snapshot | None) -> Snapshot:
+    def snapshot(self, found: Routing, services: Iterable[RoutedService], before: Snapshot | None) -> Snapshot:
         """The snapshot of a routing and the services in it. What did not change since `before` is the same object."""
         made = [self.cache.get(served, self._service, served) for served in services]
         tables = {each.name: self._table(each.name, each.hosts) for each in found.listeners}
@@ -84,7 +84,7 @@ class Encoder:
         gone = departed(before, catalogues[CDS].listed, self.revision)
         return Snapshot(self.store, self.revision, catalogues, routes, gone)
 
-    def _service(self, served: Served) -> ServiceResources:
+    def _service(self, served: RoutedService) -> ServiceResources:
         name = served.route.service
         addressed = [c for c in served.clusters if resources.by_address(c)]
         by_name = [c for c in served.clusters if not resources.by_address(c)]

@@ -11,7 +11,7 @@ from controller.core.base.identity_cache import by_identity
 from controller.core.model.cluster_names import cluster_parts, stats_name
 from controller.core.model.service import Endpoint, Listen
 from controller.core.routing import routing
-from controller.core.routing.weighted_route import Route
+from controller.core.routing.weighted_route import WeightedRoute
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
 from controller.xds import shapes
 from controller.xds.snapshot import PREFIX
@@ -90,7 +90,7 @@ def _cluster(value: routing.Cluster, discovery: ClusterDiscoveryType) -> bytes:
     return shapes.cluster(value.protocol, discovery) + differs.SerializeToString()
 
 
-def _route(value: Route) -> pb.Route:
+def _route(value: WeightedRoute) -> pb.Route:
     route = pb.Route(name=value.service, match=pb.RouteMatch(prefix=value.prefix))
     if value.fixed:
         route.direct_response.status, route.direct_response.body.inline_string = value.fixed

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
-from controller.core.routing.placement import servable
-from controller.core.routing.routing import Served, fleets, join, serve
+from controller.core.routing.routing import RoutedService, join_services, named_fleets, route_service
+from controller.core.routing.servable import servable_view
 from controller.core.routing.weighted_route import RoutingError
 from controller.xds.encode import Cache, Encoder
 from controller.xds.snapshot import Snapshot
@@ -27,7 +27,7 @@ class World:
         self.problems: Mapping[str, str] = {}
         self.running: frozenset[str] = frozenset()
         """The services whose rollout is running."""
-        self._served: Mapping[str, Served] = {}
+        self._served: Mapping[str, RoutedService] = {}
         self._named: frozenset[str] = frozenset()
         self._snapshots: dict[str, Snapshot] = {}
         self._cache = Cache()
@@ -55,15 +55,15 @@ class World:
         present = self._snapshots.get(OTHERS)
         sound = {name: state for name, state in view.services.items() if name not in bad}
         rest = replace(view, services=sound, broken={**view.broken, **bad})
-        good, problems = servable(rest, {name: served.state for name, served in self._served.items()})
+        good, problems = servable_view(rest, {name: served.state for name, served in self._served.items()})
         served = {name: self._serve(state) for name, state in good.services.items()}
         encoder = Encoder(view.store_id, view.revision, self._cache)
-        named, snapshots = fleets(good), {}
+        named, snapshots = named_fleets(good), {}
         for fleet in (*named, OTHERS):
             services = [each for each in served.values() if each.state.spec.in_fleet(fleet)]
             # A fleet that was just named goes on from what it was served as one of the others.
             before = self._snapshots.get(fleet, present)
-            snapshots[fleet] = encoder.snapshot(join(view.revision, services), services, before)
+            snapshots[fleet] = encoder.snapshot(join_services(view.revision, services), services, before)
         self.revision, self.problems = view.revision, {**problems, **bad}
         self.running = frozenset(n for n, state in view.services.items() if state.rollout and state.rollout.running)
         self._served, self._named, self._snapshots = served, named, snapshots
@@ -74,17 +74,19 @@ class World:
         found = {}
         for name, state in view.services.items():
             try:
-                alone = serve(state)
-                Encoder(view.store_id, view.revision, Cache()).snapshot(join(view.revision, [alone]), [alone], None)
+                alone = route_service(state)
+                Encoder(view.store_id, view.revision, Cache()).snapshot(
+                    join_services(view.revision, [alone]), [alone], None
+                )
             except RoutingError:
-                continue  # `servable` tells of it
+                continue  # `servable_view` tells of it
             except Exception as error:
                 found[name] = f"it cannot be encoded: {error}"
         return found
 
-    def _serve(self, state: ServiceState) -> Served:
+    def _serve(self, state: ServiceState) -> RoutedService:
         held = self._served.get(state.name)
-        return held if held and held.state is state else serve(state)
+        return held if held and held.state is state else route_service(state)
 
     def _strange(self, view: View, store: str) -> bool:
         if view.store_id == store:

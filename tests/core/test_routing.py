@@ -12,9 +12,10 @@ from controller.core.model.rollout import Phase
 from controller.core.model.service import Fallback, Listen
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
-from controller.core.routing.placement import clashes, servable
-from controller.core.routing.routing import route
-from controller.core.routing.weighted_route import Route, RoutingError
+from controller.core.routing.clashes import find_clashes
+from controller.core.routing.routing import route_fleet
+from controller.core.routing.servable import servable_view
+from controller.core.routing.weighted_route import RoutingError, WeightedRoute
 from tests.core.values import rollout_in, service, state_in
 
 
@@ -30,9 +31,11 @@ def declared(name: str, *, port: int = 10000, **fields: Any) -> ServiceState:
     return ServiceState(spec=spec, source="", stable="v1", revision=7)
 
 
-def routes(state: ServiceState) -> Route:
+def routes(state: ServiceState) -> WeightedRoute:
     """The one route of a view of that service alone."""
-    ((only,),) = [[r for h in listener.hosts for r in h.routes] for listener in route(view(state), "edge").listeners]
+    ((only,),) = [
+        [r for h in listener.hosts for r in h.routes] for listener in route_fleet(view(state), "edge").listeners
+    ]
     return only
 
 
@@ -59,7 +62,7 @@ def test_the_split_in_every_phase(phase: Phase, split: tuple[tuple[str, int], ..
 def test_every_version_with_servers_has_its_cluster_always() -> None:
     """So a start, a step and a rollback touch the routes alone."""
     for phase in Phase:
-        clusters = [c.name for c in route(view(state_in(phase)), "edge").clusters]
+        clusters = [c.name for c in route_fleet(view(state_in(phase)), "edge").clusters]
         assert clusters == ["scorer/v1", "scorer/v2", "scorer/v3"]
 
 
@@ -85,14 +88,14 @@ def test_any_weight_gives_a_split_of_ten_thousand(weight: int) -> None:
 def test_a_split_that_is_none_cannot_be_made(split: tuple[tuple[str, int], ...]) -> None:
     """Too little, too much, nothing, less than nothing."""
     with pytest.raises(RoutingError, match="are not positive parts of 10000"):
-        Route("a", "/", 5.0, split)
+        WeightedRoute("a", "/", 5.0, split)
 
 
 def test_no_traffic_for_a_version_without_servers() -> None:
     """A view that says so is not served."""
     rollout = rollout_in(Phase.PROGRESSING).model_copy(update={"canary": "v4"})
     with pytest.raises(RoutingError, match="v4 carries traffic but has no endpoints"):
-        route(view(state_in(Phase.PROGRESSING, rollout=rollout)), "edge")
+        route_fleet(view(state_in(Phase.PROGRESSING, rollout=rollout)), "edge")
 
 
 def test_the_fallback_takes_everything() -> None:
@@ -110,7 +113,7 @@ def test_a_fleet_gets_its_own_services_alone() -> None:
         declared("b", port=1, fleets=("edge",)),
         declared("c", port=2, fleets=("x",)),
     )
-    assert [r.service for r in route(view(everybodys, edges, others), "edge").services] == ["a", "b"]
+    assert [r.service for r in route_fleet(view(everybodys, edges, others), "edge").services] == ["a", "b"]
 
 
 def test_services_behind_one_address_share_its_listener() -> None:
@@ -121,7 +124,7 @@ def test_services_behind_one_address_share_its_listener() -> None:
         declared("c", hosts=("b.example", "c.example"), prefix="/v2/models/"),
         declared("d", port=10001),
     ]
-    first, second = route(view(*reversed(states)), "edge").listeners
+    first, second = route_fleet(view(*reversed(states)), "edge").listeners
     assert (first.name, second.name) == ("127.0.0.1:10000", "127.0.0.1:10001")
     found = [(host.domains, [r.service for r in host.routes]) for host in first.hosts]
     assert found == [(("a.example",), ["a"]), (("b.example", "c.example"), ["c", "b"])]
@@ -145,8 +148,8 @@ CLASHES = [
 def test_two_services_that_claim_the_same_place(one: dict[str, Any], other: dict[str, Any], told: str) -> None:
     """Are told apart or refused, in whichever order they come."""
     states = [declared("a", **one), declared("b", **other)]
-    found = clashes(states)
-    assert found == clashes(reversed(states))
+    found = find_clashes(states)
+    assert found == find_clashes(reversed(states))
     assert told in found[0] if told else found == []
 
 
@@ -156,7 +159,7 @@ class TestServable:
     def test_a_newcomer_in_the_way_is_left_out(self) -> None:
         """Who was there first stays, whatever the names."""
         present, newcomer = declared("b"), declared("a")
-        good, problems = servable(view(present, newcomer), {"b": present})
+        good, problems = servable_view(view(present, newcomer), {"b": present})
         assert set(good.services) == {"b"}
         assert set(problems) == {"a"}
 
@@ -164,7 +167,7 @@ class TestServable:
         """With what is wrong with it told, and the others as they are."""
         before = state_in(Phase.PROGRESSING)
         wrong = before.model_copy(update={"spec": before.spec.model_copy(update={"versions": ()})})
-        good, problems = servable(view(wrong, declared("other", port=1)), {"scorer": before})
+        good, problems = servable_view(view(wrong, declared("other", port=1)), {"scorer": before})
         assert good.services["scorer"] == before
         assert "other" in good.services
         assert "no endpoints" in problems["scorer"]
@@ -172,7 +175,7 @@ class TestServable:
     def test_a_record_that_cannot_be_read_is_served_as_it_was(self) -> None:
         """Where it was served before; else it is left out, and told either way."""
         before = declared("scorer")
-        good, problems = servable(view(broken={"scorer": "not JSON", "new": "not JSON"}), {"scorer": before})
+        good, problems = servable_view(view(broken={"scorer": "not JSON", "new": "not JSON"}), {"scorer": before})
         assert dict(good.services) == {"scorer": before}
         assert set(problems) == {"scorer", "new"}
 

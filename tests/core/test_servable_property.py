@@ -1,4 +1,4 @@
-"""What `servable` leaves can be served together, whatever moves where, and nobody loses a place to a newcomer."""
+"""What `servable_view` leaves can be served together, whatever moves where, and nobody loses a place to a newcomer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from controller.core.model.service import Listen
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
-from controller.core.routing.placement import clashes, servable
-from controller.core.routing.routing import serve
+from controller.core.routing.clashes import find_clashes
+from controller.core.routing.routing import route_service
+from controller.core.routing.servable import servable_view
 from controller.core.routing.weighted_route import RoutingError
 from tests.core.values import service
 
@@ -52,7 +53,7 @@ def read(rows: dict[str, Any], before: Services) -> View:
 def routable(state: ServiceState) -> bool:
     """Whether it can be served by itself."""
     try:
-        serve(state)
+        route_service(state)
     except RoutingError:
         return False
     return True
@@ -69,9 +70,9 @@ def test_nothing_clashes_and_nobody_is_displaced(steps: list[dict[str, Any]]) ->
     before: Services = {}
     for rows in steps:
         view = read(rows, before)
-        good, problems = servable(view, before)
+        good, problems = servable_view(view, before)
         served = good.services
-        assert not clashes(served.values())
+        assert not find_clashes(served.values())
         assert all(map(routable, served.values()))
         for name, state in view.services.items():
             assert (served.get(name) is state) != (name in problems), "served as it stands, or told why not"
@@ -80,6 +81,6 @@ def test_nothing_clashes_and_nobody_is_displaced(steps: list[dict[str, Any]]) ->
         for name in view.broken.keys() & before.keys():
             assert served[name] is before[name]
         known = {name: state for name, state in view.services.items() if name in before}
-        alone, _ = servable(View("store", 7, known, (), view.broken), before)
+        alone, _ = servable_view(View("store", 7, known, (), view.broken), before)
         assert dict(alone.services) == {name: state for name, state in served.items() if name in before}
         before = served

@@ -52,6 +52,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from controller.core.model.service import Listen
 from controller.core.routing import routing
+from controller.core.routing.weighted_route import WeightedRoute
 from controller.xds import resources
 from controller.xds.snapshot import RDS, Part, make_table
 from tests.xds.worlds import endpoint
@@ -160,7 +161,7 @@ def share(name: str, weight: int, version: str) -> WeightedClusterClusterWeight:
 @pytest.mark.parametrize("proxyless", [False, True])
 def test_a_split_has_the_canary_first_and_tells_who_answered(proxyless: bool) -> None:
     """Weights in parts of 10 000, in their order, without retries; gRPC reads the timeout in another place."""
-    host = routing.VirtualHost(("a.example", "b.example"), (routing.Route("fraud", "/v2/", 2.5, SPLIT),))
+    host = routing.VirtualHost(("a.example", "b.example"), (WeightedRoute("fraud", "/v2/", 2.5, SPLIT),))
     make = resources.proxyless_virtual_host if proxyless else resources.virtual_host
     timeout = timedelta(seconds=2.5)
     action = RouteAction(
@@ -176,7 +177,7 @@ def test_a_split_has_the_canary_first_and_tells_who_answered(proxyless: bool) ->
 
 def test_a_fixed_response_needs_no_cluster() -> None:
     """The declared fallback that the proxies give by themselves."""
-    host = routing.VirtualHost(("*",), (routing.Route("fraud", "/", 5.0, (), (503, "later")),))
+    host = routing.VirtualHost(("*",), (WeightedRoute("fraud", "/", 5.0, (), (503, "later")),))
     route = Route(
         name="fraud",
         match=RouteMatch(prefix="/"),

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from controller.core.routing.placement import servable
+from controller.core.routing.servable import servable_view
 from controller.xds import resources
 from controller.xds.snapshot import CDS, EDS, LDS, RDS, Snapshot
 from controller.xds.versions import Version, read_version
@@ -138,7 +138,7 @@ def test_one_bad_service_stays_as_it_was_and_the_others_go_on(why: str) -> None:
 def test_a_newcomer_never_displaces_a_service_that_is_served() -> None:
     """Whatever their names."""
     old, new = service("z"), service("a")
-    served, problems = servable(view(2, old, new), {"z": old})
+    served, problems = servable_view(view(2, old, new), {"z": old})
     assert (list(served.services), list(problems)) == (["z"], ["a"])
     assert "both claim" in problems["a"]
 

@@ -4,7 +4,7 @@ from controller.core.base.errors import Code, Refusal, Violation, invalid
 from controller.core.model.service import Service
 from controller.core.model.state import FIXED_RESPONSE, ServiceState
 from controller.core.model.view import View
-from controller.core.routing.placement import clashes
+from controller.core.routing.clashes import find_clashes
 
 
 def declare(spec: Service, text: str, present: ServiceState | None) -> ServiceState:
@@ -36,6 +36,6 @@ def declare(spec: Service, text: str, present: ServiceState | None) -> ServiceSt
 
 def check_together(view: View, state: ServiceState) -> None:
     """Refuse a service that cannot be served beside the others."""
-    problems = clashes([*(s for s in view.services.values() if s.name != state.name), state])
+    problems = find_clashes([*(s for s in view.services.values() if s.name != state.name), state])
     if problems:
         raise invalid([Violation("listen", text) for text in problems])

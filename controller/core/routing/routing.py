@@ -1,7 +1,7 @@
-"""View -> Routing: what the proxies of one fleet are to do, before any of it is spelt in Envoy's words.
+"""View -> Routing: what the proxies of one fleet serve, independent of Envoy's messages.
 
-A `Routing` can only be built valid: weights that total 10 000, the canary first, only clusters that exist, never a
-share of traffic for a version without endpoints. Anything else is a `RoutingError`, never a guess.
+A `Routing` can only be built valid: weights total 10 000, the canary comes first, every cluster exists, and no version
+without endpoints has a share of the traffic. Anything else raises `RoutingError`.
 """
 
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ from controller.core.model.cluster_names import cluster_name
 from controller.core.model.service import Endpoint, Listen
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
-from controller.core.routing.placement import clashes
-from controller.core.routing.weighted_route import Route, RoutingError, weighted_route
+from controller.core.routing.clashes import find_clashes
+from controller.core.routing.weighted_route import RoutingError, WeightedRoute, weighted_route
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The servers of one version of one service."""
+    """The endpoints of one version of one service."""
 
     name: str
     protocol: str
@@ -30,64 +30,64 @@ class VirtualHost:
     """One set of host names and its routes, the longest prefix first."""
 
     domains: tuple[str, ...]
-    routes: tuple[Route, ...]
+    routes: tuple[WeightedRoute, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
-    """One address with the virtual hosts behind it."""
+class RoutedListener:
+    """One address and its virtual hosts."""
 
     listen: Listen
     hosts: tuple[VirtualHost, ...]
 
     @property
     def name(self) -> str:
-        """Its name, and that of its route table."""
+        """The name of the listener and of its route configuration."""
         return str(self.listen)
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """All that one fleet serves at one revision. `services` are the routes by service, for proxyless clients."""
+    """Everything that one fleet serves at one revision. `services` has one route a service, for proxyless clients."""
 
     revision: int
     clusters: tuple[Cluster, ...]
-    listeners: tuple[Listener, ...]
-    services: tuple[Route, ...]
+    listeners: tuple[RoutedListener, ...]
+    services: tuple[WeightedRoute, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Served:
-    """One service as it is served: what does not depend on the others."""
+class RoutedService:
+    """One service as it is service: the part that does not depend on other services."""
 
     state: ServiceState
     clusters: tuple[Cluster, ...]
-    route: Route
+    route: WeightedRoute
 
 
-def serve(state: ServiceState) -> Served:
-    """That service, routed. RoutingError if it cannot be."""
-    return Served(state, tuple(_clusters(state)), weighted_route(state))
+def route_service(state: ServiceState) -> RoutedService:
+    """The clusters and the route of that service. RoutingError if a version with traffic has no endpoints."""
+    return RoutedService(state, tuple(_clusters(state)), weighted_route(state))
 
 
-def route(view: View, fleet: str) -> Routing:
-    """The routing of that fleet at the view's revision. RoutingError if it cannot be right."""
+def route_fleet(view: View, fleet: str) -> Routing:
+    """The routing of that fleet at the view's revision. RoutingError if two services clash or one cannot be routed."""
     states = [state for state in view.services.values() if state.spec.in_fleet(fleet)]
-    if problems := clashes(states):
+    if problems := find_clashes(states):
         raise RoutingError("; ".join(problems))
-    return join(view.revision, map(serve, states))
+    return join_services(view.revision, map(route_service, states))
 
 
-def join(revision: int, services: Iterable[Served]) -> Routing:
-    """The routing of these services together, which do not clash (`servable`, `clashes`)."""
-    ordered = sorted(services, key=lambda served: served.state.name)
-    clusters = tuple(cluster for served in ordered for cluster in served.clusters)
-    routes = {served.state.name: served.route for served in ordered}
+def join_services(revision: int, services: Iterable[RoutedService]) -> Routing:
+    """The routing of these services together. They must not clash: see `find_clashes` and `servable_view`."""
+    ordered = sorted(services, key=lambda service: service.state.name)
+    clusters = tuple(cluster for service in ordered for cluster in service.clusters)
+    routes = {service.state.name: service.route for service in ordered}
     return Routing(revision, clusters, _listeners([s.state for s in ordered], routes), tuple(routes.values()))
 
 
-def fleets(view: View) -> frozenset[str]:
-    """The fleets that the services name."""
+def named_fleets(view: View) -> frozenset[str]:
+    """The fleets that any service names."""
     return frozenset(fleet for state in view.services.values() for fleet in state.spec.fleets)
 
 
@@ -96,19 +96,19 @@ def _clusters(state: ServiceState) -> Iterable[Cluster]:
     return (Cluster(cluster_name(spec.name, v.name), spec.protocol, v.endpoints) for v in spec.versions if v.endpoints)
 
 
-def _listeners(states: list[ServiceState], routes: dict[str, Route]) -> tuple[Listener, ...]:
+def _listeners(states: list[ServiceState], routes: dict[str, WeightedRoute]) -> tuple[RoutedListener, ...]:
     def place(state: ServiceState) -> tuple[str, int]:
         return state.spec.listen.address, state.spec.listen.port
 
     ordered = sorted(states, key=place)
     return tuple(
-        Listener(Listen(address=address, port=port), _virtual_hosts(list(group), routes))
+        RoutedListener(Listen(address=address, port=port), _virtual_hosts(list(group), routes))
         for (address, port), group in groupby(ordered, key=place)
     )
 
 
-def _virtual_hosts(states: list[ServiceState], routes: dict[str, Route]) -> tuple[VirtualHost, ...]:
-    """Envoy wants each domain in one virtual host, so services with the same hosts share one."""
+def _virtual_hosts(states: list[ServiceState], routes: dict[str, WeightedRoute]) -> tuple[VirtualHost, ...]:
+    """Envoy allows each domain in one virtual host only, so services with the same hosts share one."""
     by_domain: dict[str, list[str]] = {}
     for state in states:
         for domain in state.spec.hosts:
@@ -125,5 +125,5 @@ def _virtual_hosts(states: list[ServiceState], routes: dict[str, Route]) -> tupl
     )
 
 
-def _by_prefix(route: Route) -> tuple[int, str]:
+def _by_prefix(route: WeightedRoute) -> tuple[int, str]:
     return -len(route.prefix), route.prefix

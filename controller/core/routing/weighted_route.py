@@ -8,14 +8,16 @@ from controller.core.model.state import FIXED_RESPONSE, ServiceState
 
 
 class RoutingError(ValueError):
-    """The view cannot be served. The message says which service and why."""
+    """The view cannot be served. The message names the service and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """A prefix of one service and how its traffic is split: (cluster, weight), the canary first, total 10 000.
+class WeightedRoute:
+    """A prefix of one service and how its traffic is split.
 
-    With `fixed` (status, body) the proxies answer by themselves, and `split` is empty.
+    `split` is (cluster, weight in basis points), the canary first; the weights are positive and total 10 000, anything
+    else raises RoutingError. With `fixed` (status, body) Envoy responds itself, and `split` is empty. `timeout` is in
+    seconds.
     """
 
     service: str
@@ -31,14 +33,15 @@ class Route:
             raise RoutingError(f"{self.service}: weights {dict(self.split)} are not positive parts of {TOTAL_WEIGHT}")
 
 
-def weighted_route(state: ServiceState) -> Route:
+def weighted_route(state: ServiceState) -> WeightedRoute:
+    """The route of a service as it stands. RoutingError if a version that carries traffic has no endpoints."""
     spec = state.spec
     if FIXED_RESPONSE in state.weights and spec.fallback:
-        return Route(spec.name, spec.prefix, spec.timeout, (), (spec.fallback.status, spec.fallback.body))
+        return WeightedRoute(spec.name, spec.prefix, spec.timeout, (), (spec.fallback.status, spec.fallback.body))
     live = {version: weight for version, weight in state.weights.items() if weight > 0}
     for version in live:
         declared = spec.version(version)
         if declared is None or not declared.endpoints:
             raise RoutingError(f"{spec.name}: {version} carries traffic but has no endpoints")
     split = tuple((cluster_name(spec.name, version), weight) for version, weight in live.items())
-    return Route(spec.name, spec.prefix, spec.timeout, split)
+    return WeightedRoute(spec.name, spec.prefix, spec.timeout, split)

@@ -47,7 +47,7 @@ class Section:
         return entry.node if entry else None
 
     def require(self, *keys: str) -> None:
-        """ViolationReport the keys that are missing."""
+        """Report the keys that are missing."""
         for key in keys:
             if self.present and key not in self.mapping.entries:
                 self.report.add(self.path_of(key), "is missing", self.mapping.line)
@@ -110,7 +110,7 @@ class Section:
         return sections
 
     def close(self) -> None:
-        """ViolationReport the keys that nobody asked for."""
+        """Report the keys that nobody asked for."""
         unknown = [key for key in self.mapping.entries if key not in self.read_keys]
         for number, key in enumerate(unknown):
             # A hint is slow to compute, and violations beyond the limit are only counted.

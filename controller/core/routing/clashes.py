@@ -1,0 +1,63 @@
+"""Services that cannot be served side by side: two that claim one address, or one host and prefix on it."""
+
+from collections.abc import Iterable
+
+from controller.core.model.state import ServiceState
+
+ANY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104  (compared, not bound)
+
+
+def find_clashes(states: Iterable[ServiceState]) -> list[str]:
+    """One sentence for each pair of services that claims the same place; empty if all can be served together."""
+    clashes: list[str] = []
+    claims = Claims()
+    for state in sorted(states, key=lambda s: s.name):
+        clashes += claims.clashes_with(state)
+        claims.add(state)
+    return clashes
+
+
+class Claims:
+    """The claimed listeners, hosts and prefixes, indexed: a service is compared only with those it can clash with."""
+
+    def __init__(self) -> None:
+        self._by_path: dict[tuple[int, str, str], list[ServiceState]] = {}
+        self._by_port: dict[tuple[int, bool], list[ServiceState]] = {}
+
+    def add(self, state: ServiceState) -> None:
+        """Claim the place of this service."""
+        for key in _paths(state):
+            self._by_path.setdefault(key, []).append(state)
+        listen = state.spec.listen
+        self._by_port.setdefault((listen.port, listen.address in ANY_ADDRESS), []).append(state)
+
+    def clashes_with(self, state: ServiceState) -> list[str]:
+        """One sentence for each claim that this service clashes with."""
+        port, everywhere = state.spec.listen.port, state.spec.listen.address in ANY_ADDRESS
+        rivals = [other for key in _paths(state) for other in self._by_path.get(key, ())]
+        rivals += self._by_port.get((port, True), ())
+        rivals += self._by_port.get((port, False), ()) if everywhere else ()
+        distinct = {other.name: other for other in rivals}
+        return [text for _, other in sorted(distinct.items()) if (text := _describe_clash(other, state))]
+
+
+def _paths(state: ServiceState) -> list[tuple[int, str, str]]:
+    spec = state.spec
+    return [(spec.listen.port, domain, spec.prefix) for domain in spec.hosts]
+
+
+def _describe_clash(a: ServiceState, b: ServiceState) -> str:
+    """How the two clash; empty if they do not."""
+    one, two = a.spec, b.spec
+    if one.fleets and two.fleets and not set(one.fleets) & set(two.fleets):
+        return ""
+    if one.listen.port != two.listen.port:
+        return ""
+    if one.listen.address != two.listen.address:
+        if {one.listen.address, two.listen.address} & ANY_ADDRESS:
+            return f"{one.listen} of {one.name} and {two.listen} of {two.name} cannot both be bound"
+        return ""
+    shared = set(one.hosts) & set(two.hosts)
+    if shared and one.prefix == two.prefix:
+        return f"{one.name} and {two.name} both claim {min(shared)}{one.prefix} on {one.listen}"
+    return ""

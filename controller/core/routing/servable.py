@@ -1,0 +1,78 @@
+"""The part of a view that can be served: one bad service does not take the others down."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from controller.core.model.state import ServiceState
+from controller.core.model.view import View
+from controller.core.routing.clashes import Claims
+from controller.core.routing.weighted_route import RoutingError, weighted_route
+
+
+def servable_view(view: View, before: Mapping[str, ServiceState]) -> tuple[View, dict[str, str]]:
+    """The view without what cannot be served, and service -> what is wrong with it.
+
+    A service that cannot be routed, clashes with another or could not be read is replaced by the state in which it was
+    served `before`, if any. A service that moves never displaces one that stays in its place, and a new service never
+    displaces one that was served before. The services in `before` were served together, so those that stay in their
+    place do not clash.
+    """
+    problems = {name: f"the stored record cannot be read: {text}" for name, text in view.broken.items()}
+    wanted = dict(view.services) | {name: before[name] for name in view.broken if name in before}
+    movers = {name for name, state in wanted.items() if _has_moved(before.get(name), state)}
+    served: dict[str, ServiceState] = {}
+    for name, state in wanted.items():
+        if name in movers:
+            continue
+        problem = "" if state is before[name] else _routing_problem(state)
+        if problem:
+            problems[name] = problem
+        served[name] = before[name] if problem else state
+    problems |= _place_movers(movers, wanted, before, served)
+    return replace(view, services=served), problems
+
+
+def _place_movers(
+    movers: set[str],
+    wanted: Mapping[str, ServiceState],
+    before: Mapping[str, ServiceState],
+    served: dict[str, ServiceState],
+) -> dict[str, str]:
+    """Add the services that claim a new place to `served`, where that is free, else as they were; what is wrong."""
+    problems: dict[str, str] = {}
+    claims = Claims()
+    for state in served.values() if movers else ():
+        claims.add(state)
+    for name in sorted(movers, key=lambda name: (name not in before, name)):  # those served before come first
+        problem = _problem(wanted[name], claims)
+        choice: ServiceState | None = wanted[name]
+        if problem:
+            problems[name] = problem
+            previous = before.get(name)
+            choice = previous if previous and not _problem(previous, claims) else None
+        if choice:
+            claims.add(choice)
+            served[name] = choice
+    return problems
+
+
+def _has_moved(before: ServiceState | None, after: ServiceState) -> bool:
+    """Whether a service claims another place than it had, or had none."""
+    if before is None or before is after:
+        return before is None
+    old, new = before.spec, after.spec
+    return (old.listen, old.hosts, old.prefix, old.fleets) != (new.listen, new.hosts, new.prefix, new.fleets)
+
+
+def _problem(state: ServiceState, claims: Claims) -> str:
+    """Why this service cannot be served beside the claims; empty if it can."""
+    return _routing_problem(state) or "; ".join(claims.clashes_with(state))
+
+
+def _routing_problem(state: ServiceState) -> str:
+    """Why this service cannot be routed, whatever the others are; empty if it can."""
+    try:
+        weighted_route(state)
+    except RoutingError as error:
+        return str(error)
+    return ""
