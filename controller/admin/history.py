@@ -35,8 +35,8 @@ class History:
         """Why a rollout stands where it stands, or ended as it did."""
         if request.sequence:
             line = await self._line(request.sequence)
-            if line.entry.service != request.service:
-                raise Refusal(Code.NOT_FOUND, f"line {request.sequence} is of {line.entry.service}")
+            if line.entry.services != (request.service,):
+                raise Refusal(Code.NOT_FOUND, f"line {request.sequence} is of {line.entry.scope}")
             return await self._explained(request.service, _rollout_of(line), pb.Explanation())
         view = await self._looks.view()
         state = find(view, request.service)
@@ -52,7 +52,7 @@ class History:
         recording = await self._recordings.find(rollout_id)
         if recording is None:
             raise Refusal(Code.NOT_FOUND, f"the windows of that rollout ({rollout_id}) are not kept, or no longer")
-        lines = await self._lines(line.entry.service, rollout_id)
+        lines = await self._lines(line.entry.scope, rollout_id)
         return _recording_message(recording, lines)
 
     async def _explained(self, service: str, rollout_id: str, message: pb.Explanation) -> pb.Explanation:

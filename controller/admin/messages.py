@@ -110,7 +110,7 @@ def event_message(line: LedgerLine) -> pb.Event:
         revision=line.revision,
         at=line.at,
         kind=entry.kind,
-        service=entry.service,
+        service=entry.scope,
         who=entry.who,
         why=entry.why,
         weights_before=entry.weights_before,

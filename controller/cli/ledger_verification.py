@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 
 from controller.core.model.ledger_chain import Chain, verify
-from controller.core.model.ledger_line import Entry, LedgerLine
+from controller.core.model.ledger_line import Entry, LedgerLine, services_of
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 
@@ -22,7 +22,7 @@ def _line(event: pb.Event) -> LedgerLine:
         change_id=event.change_id,
         entry=Entry(
             kind=event.kind,
-            service=event.service,
+            services=services_of(event.service),
             who=event.who,
             why=event.why,
             weights_before=dict(event.weights_before),

@@ -134,7 +134,7 @@ def _line(line: LedgerLine) -> Mapping[str, Any]:
         "sequence": line.sequence,
         "at": line.at,
         "kind": entry.kind,
-        "service": entry.service,
+        "service": entry.scope,
         "who": entry.who,
         "why": entry.why,
         "before": entry.weights_before,

@@ -52,7 +52,7 @@ def report(hook: Hook, kind: HookType, state: ServiceState, line: LedgerLine, *,
     if "phase" in then:
         body["phase"] = PHASES[Phase(str(then["phase"]))]
         body |= {"checksum": then["rollout"], "canary": then["canary"], "step": then["step"]}
-    if entry.weights_after and entry.service == state.name:
+    if entry.weights_after and entry.services == (state.name,):
         body["weights"] = dict(entry.weights_after)
     body["metadata"] = {
         **hook.metadata,

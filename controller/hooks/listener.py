@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import aiohttp
 
-from controller.core.model.freeze import ALL
 from controller.core.model.ledger_kind import LedgerKind, severity_of
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.severity import Severity
@@ -72,8 +71,7 @@ class Listener:
         return [kind for kind in told if kind in self._hook.types]
 
     def _services(self, line: LedgerLine) -> Iterator[ServiceState]:
-        scopes = line.entry.service.split(",")
         for state in self._view().services.values():
             policy = state.rollout.policy if state.rollout else state.spec.policy
-            if self._hook_name in policy.hooks and (state.name in scopes or ALL in scopes):
+            if self._hook_name in policy.hooks and line.entry.concerns(state.name):
                 yield state

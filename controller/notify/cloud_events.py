@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import aiohttp
 from pydantic import JsonValue
 
+from controller.core.model.freeze import ALL
 from controller.core.model.ledger_kind import severity_of
 from controller.core.model.ledger_line import LedgerLine
 from controller.notify.target import Target
@@ -31,7 +32,7 @@ def cloud_event(line: LedgerLine, store_id: str) -> dict[str, JsonValue]:
         "id": f"{store_id}-{line.sequence}-{entry.kind}",
         "source": f"/haldane/{store_id}",
         "type": f"haldane.{entry.kind}",
-        "subject": entry.service or "*",
+        "subject": entry.scope or ALL,
         "time": datetime.fromtimestamp(line.at, UTC).isoformat(timespec="milliseconds"),
         "severity": severity_of(entry.kind).name.lower(),
         "datacontenttype": "application/json",

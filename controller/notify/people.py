@@ -128,4 +128,4 @@ def _told(line: LedgerLine) -> str:
 
 
 def _about(entry: Entry) -> str:
-    return {"": "the fleet", ALL: "all services"}.get(entry.service, entry.service)
+    return {"": "the fleet", ALL: "all services"}.get(entry.scope, entry.scope)

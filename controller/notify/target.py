@@ -6,7 +6,6 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from controller.core.base.value import Seconds, Value
-from controller.core.model.freeze import ALL
 from controller.core.model.ledger_kind import LedgerKind, severity_of
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.severity import Severity
@@ -63,9 +62,8 @@ class Target(Value):
     def wants(self, line: LedgerLine) -> bool:
         """Whether this line is to be told here."""
         entry = line.entry
-        scopes = set(entry.service.split(","))
         return (
             severity_of(entry.kind) >= self.severity
             and (not self.kinds or entry.kind in self.kinds)
-            and (not self.services or bool(scopes & {*self.services, ALL, ""}))
+            and (not self.services or not entry.services or any(map(entry.concerns, self.services)))
         )

@@ -47,7 +47,7 @@ class LedgerWriter:
         (self._holds.add if holds else self._holds.discard)((state.name, begins))
         kind, weights = begins if holds else ends, state.weights
         self.append(
-            Entry(kind=kind, service=state.name, who=WHO, why=why, weights_before=weights, weights_after=weights)
+            Entry(kind=kind, services=(state.name,), who=WHO, why=why, weights_before=weights, weights_after=weights)
         )
 
     def forget_all_but(self, services: Collection[str]) -> None:
@@ -80,7 +80,7 @@ def expiry(freeze: Freeze, standing: Iterable[Freeze]) -> Change:
     """The end of a freeze whose time is over, and of no other."""
     others = standing_over((f for f in standing if f != freeze), [freeze.scope])
     why = f"its ttl is over: {freeze.reason}{describe_standing(others)}"
-    return _change(Entry(kind=LedgerKind.FREEZE_EXPIRED, service=freeze.scope, who=WHO, why=why), freeze)
+    return _change(Entry(kind=LedgerKind.FREEZE_EXPIRED, services=(freeze.scope,), who=WHO, why=why), freeze)
 
 
 def _change(entry: Entry, *lift: Freeze) -> Change:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from controller.core.base.errors import Code, Refusal, Violation, invalid
 from controller.core.base.units import counted
-from controller.core.control.changes import change_of, entry_of, fingerprint_of
+from controller.core.control.changes import change_of, fingerprint_of
 from controller.core.control.commands import Command, Verb, obey
 from controller.core.control.decision import Decision
 from controller.core.control.declaration import check_together, declare
@@ -19,7 +19,7 @@ from controller.core.judge.verdict import Verdict
 from controller.core.model.change import Change
 from controller.core.model.freeze import ALL, Act, Freeze, Mode, crowded, describe_standing, standing_over
 from controller.core.model.ledger_kind import LedgerKind
-from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.core.model.service import Service
 from controller.core.model.state import ServiceState
 from controller.core.model.store_errors import Conflict, Frozen, NotWritten, ReusedId, StoreLost
@@ -110,7 +110,14 @@ class Operations:
         if dry_run:
             return state, False
         before = present.weights if present else {}
-        entry = entry_of(LedgerKind.SERVICE_APPLIED, who, why, state.name, before, state.weights)
+        entry = Entry(
+            kind=LedgerKind.SERVICE_APPLIED,
+            services=(name,),
+            who=who,
+            why=why,
+            weights_before=before,
+            weights_after=state.weights,
+        )
         change = Change(
             id=_id(request_id),
             fingerprint=fingerprint,
@@ -135,7 +142,9 @@ class Operations:
             id=_id(request_id),
             fingerprint=fingerprint,
             act=Act.DELETE,
-            entry=entry_of(LedgerKind.SERVICE_DELETED, who, why, service, state.weights, {}),
+            entry=Entry(
+                kind=LedgerKind.SERVICE_DELETED, services=(service,), who=who, why=why, weights_before=state.weights
+            ),
             service=service,
             expects=state.revision,
             delete=True,
@@ -206,8 +215,13 @@ class Operations:
             whose = f"a {one.mode} of {'all services' if one.scope == ALL else one.scope}"
             told = f"max_freezes allows {counted(self._allowed.max_freezes, 'freeze or hold', 'freezes and holds')}"
             raise Refusal(Code.TOO_MANY, f"{told}, and no fewer stand, {whose} among them: lift some first")
-        entry = entry_of(LedgerKind.FREEZE_SET, who, why, ",".join(f.scope for f in freezes))
-        entry = entry.model_copy(update={"details": {"mode": mode.value, "until": until}})
+        entry = Entry(
+            kind=LedgerKind.FREEZE_SET,
+            services=tuple(f.scope for f in freezes),
+            who=who,
+            why=why,
+            details={"mode": mode.value, "until": until},
+        )
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)
         reach("freeze:before")
         revision = await self._command(change)
@@ -238,8 +252,8 @@ class Operations:
         if not lifted:
             raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
         standing = standing_over((f for f in view.freezes if f not in lifted), scopes)
-        scope = ",".join(sorted({f.scope for f in lifted}))
-        entry = entry_of(LedgerKind.FREEZE_LIFTED, who, why + describe_standing(standing), scope)
+        services = tuple(sorted({f.scope for f in lifted}))
+        entry = Entry(kind=LedgerKind.FREEZE_LIFTED, services=services, who=who, why=why + describe_standing(standing))
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
         return Lifted(lifted, standing, await self._command(change))
 
@@ -324,7 +338,7 @@ class Operations:
             lines = await self._store.events(service=change.service, after=change.expects)
         except StoreLost:
             return ""
-        of_it = [line.entry for line in lines if line.entry.service == change.service]
+        of_it = [line.entry for line in lines if line.entry.services == (change.service,)]
         return f"{of_it[-1].kind} by {of_it[-1].who}, {of_it[-1].why or 'without a reason'}" if of_it else ""
 
     async def _stored(self, service: str, revision: int) -> ServiceState:

@@ -80,7 +80,7 @@ class MemoryStore:
     async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
         """Ledger lines with sequence > `after`, oldest first: of all, or those that concern one service."""
         newer = self._lines[max(after, 0) :]
-        return [line for line in newer if not service or commit_rules.concerns(line.entry.service, service)][:limit]
+        return [line for line in newer if not service or line.entry.concerns(service)][:limit]
 
     async def save_session(self, service: str, rollout_id: str, session: str) -> None:
         """Keep the newest session of a service's rollout, unless it is beyond the bound."""

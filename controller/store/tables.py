@@ -145,5 +145,5 @@ def _append(db: sqlite3.Connection, change: Change, effect: Effect, revision: in
     text = line.model_dump_json()
     db.execute(
         "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (line.sequence, revision, change.id, change.fingerprint, change.entry.service, line.hash, text, record),
+        (line.sequence, revision, change.id, change.fingerprint, change.entry.scope, line.hash, text, record),
     )

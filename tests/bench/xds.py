@@ -106,7 +106,7 @@ async def following(xds: XdsServer, folder: Path) -> AsyncIterator[SqliteStore]:
 
 def change(*, to: ServiceState, expects: int) -> Change:
     """The service's next state, as the store takes it."""
-    entry = Entry(kind="bench", service=to.name, who="bench", why="a flip", weights_after=dict(to.weights))
+    entry = Entry(kind="bench", services=(to.name,), who="bench", why="a flip", weights_after=dict(to.weights))
     return Change(f"flip-{expects}", "flip", Act.RECORD, entry, service=to.name, expects=expects, state=to)
 
 

@@ -141,7 +141,7 @@ class AdminServer:
         after = state.model_copy(update={"rollout": state.rollout.moved(event, self.clock.wall(), why)})
         entry = Entry(
             kind=event.lower(),
-            service=service,
+            services=(service,),
             who="haldane",
             why=why,
             weights_before=state.weights,

@@ -187,7 +187,7 @@ class StoreChecker:
         entry = line.entry
         if self.changes[line.sequence - 1][0].state:
             before, after = (
-                self.views[revision].services.get(entry.service) for revision in (line.revision - 1, line.revision)
+                self.views[revision].services.get(entry.scope) for revision in (line.revision - 1, line.revision)
             )
             told = (entry.weights_before, entry.weights_after)
             assert told == (before.weights if before else {}, after.weights if after else {}), (

@@ -126,7 +126,7 @@ class TakesAnotherAlong(MemoryStore):
 
     async def commit(self, change: Change, token: int) -> int:
         if change.entry.kind == "freeze_expired":
-            along = tuple(f for f in (await self.load()).freezes if f.scope == change.entry.service)
+            along = tuple(f for f in (await self.load()).freezes if f.scope == change.entry.scope)
             change = replace(change, lift=along)
         return await super().commit(change, token)
 

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from controller.core.model.ledger_line import Entry, LedgerLine
+from controller.core.model.ledger_line import Entry, LedgerLine, services_of
 from controller.notify.follow import Notifications
 from controller.ports.audience import Audience, Undelivered
 from tests.fakes.clock import LoopClock
@@ -73,7 +73,7 @@ class Ledger:
     def write(self, *words: str, kind: str = "rollback", service: str = "scorer") -> None:
         """One line for each word."""
         for word in words:
-            self.store.write(Entry(kind=kind, service=service, who="haldane", why=word))
+            self.store.write(Entry(kind=kind, services=services_of(service), who="haldane", why=word))
 
     @contextlib.asynccontextmanager
     async def followed(self, *audiences: Audience) -> AsyncIterator[None]:

@@ -25,12 +25,10 @@ def test_every_line_of_the_ledger_has_a_kind_of_the_enum() -> None:
 
 
 def _kinds(call: ast.Call) -> list[ast.expr]:
-    """The arguments that are kinds, in `Entry(kind=...)`, `entry_of(kind)`, `ledger.update(state, begins, ends)`."""
+    """The arguments that are kinds, in `Entry(kind=...)`, `ledger.update(state, begins, ends)`."""
     match call.func:
         case ast.Name(id="Entry"):
             return [keyword.value for keyword in call.keywords if keyword.arg == "kind"]
-        case ast.Name(id="entry_of"):
-            return call.args[:1]
         case ast.Attribute(attr="update", value=ast.Attribute(attr="_ledger")):
             return call.args[1:3]
         case _:

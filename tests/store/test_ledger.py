@@ -31,7 +31,7 @@ def chain_of(length: int) -> list[LedgerLine]:
     """A sound ledger of so many lines."""
     lines: list[LedgerLine] = []
     for n in range(length):
-        entry = Entry(kind="test", service="scorer", who="ada", why=f"reason {n}", weights_after={"v1": 10_000})
+        entry = Entry(kind="test", services=("scorer",), who="ada", why=f"reason {n}", weights_after={"v1": 10_000})
         last = lines[-1].hash if lines else ""
         lines.append(
             LedgerLine.after(n, last, revision=n + 1, at=n / 3, change_id=f"c{n}", entry=entry, effect=f"{n:064}")
@@ -70,7 +70,7 @@ class TestChain:
             ("effect", "0"),
             (
                 "entry",
-                Entry(kind="test", service="scorer", who="mallory", why="reason 4", weights_after={"v1": 10_000}),
+                Entry(kind="test", services=("scorer",), who="mallory", why="reason 4", weights_after={"v1": 10_000}),
             ),
         ],
     )

@@ -53,7 +53,7 @@ def change(
         id=change_id or f"change-{next(_ids)}",
         fingerprint=fingerprint,
         act=act,
-        entry=Entry(kind="test", service=name, who="ada", why=why),
+        entry=Entry(kind="test", services=(name,), who="ada", why=why),
         service=name,
         expects=expects,
         state=None if delete else to or state(name),
@@ -76,6 +76,6 @@ def freeze(
 
 def freezing(*freezes: Freeze, lift: tuple[Freeze, ...] = ()) -> Change:
     """A change that sets or lifts freezes."""
-    names = ",".join(f.scope for f in (*freezes, *lift))
-    entry = Entry(kind="freeze_set", service=names, who="grace", why="incident 42")
+    names = tuple(f.scope for f in (*freezes, *lift))
+    entry = Entry(kind="freeze_set", services=names, who="grace", why="incident 42")
     return Change(f"change-{next(_ids)}", "same", Act.RECORD, entry, freeze=freezes, lift=lift)

@@ -9,7 +9,6 @@ from pydantic import JsonValue
 from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Verdict
 from controller.core.model.change import Change
-from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
 from controller.core.model.state import ServiceState
 
@@ -27,7 +26,14 @@ def change_of(
     `evidence` how every channel stood. ValueError for a decision to wait, which is no change."""
     if decision.kind is None:
         raise ValueError("a decision to wait is no change")
-    entry = entry_of(decision.kind, who, decision.reason, state.name, state.weights, decision.state.weights)
+    entry = Entry(
+        kind=decision.kind,
+        services=(state.name,),
+        who=who,
+        why=decision.reason,
+        weights_before=state.weights,
+        weights_after=decision.state.weights,
+    )
     rollout = decision.state.rollout
     if rollout:
         details: dict[str, JsonValue] = {
@@ -51,18 +57,6 @@ def change_of(
         expects=state.revision,
         state=decision.state,
     )
-
-
-def entry_of(
-    kind: LedgerKind,
-    who: str,
-    why: str,
-    service: str,
-    before: dict[str, int] | None = None,
-    after: dict[str, int] | None = None,
-) -> Entry:
-    """A line about that service, with its weights before and after."""
-    return Entry(kind=kind, service=service, who=who, why=why, weights_before=before or {}, weights_after=after or {})
 
 
 def fingerprint_of(*words: str) -> str:

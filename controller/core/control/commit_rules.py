@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.effect import Effect
-from controller.core.model.freeze import ALL, Freeze, blocking, describe_freeze
+from controller.core.model.freeze import Freeze, blocking, describe_freeze
 from controller.core.model.state import ServiceState
 from controller.core.model.store_errors import Conflict, Frozen, ReusedId
 from controller.core.model.view import View
@@ -82,8 +82,3 @@ def after(view: View, effect: Effect, revision: int) -> View:
 def by_scope(freezes: Iterable[Freeze]) -> tuple[Freeze, ...]:
     """Freezes in the order of their scopes, in each the oldest first."""
     return tuple(sorted(freezes, key=lambda f: (f.scope, f.since)))
-
-
-def concerns(entry_service: str, service: str) -> bool:
-    """Whether a ledger line about these services (a name, several with commas, `*`, or none) belongs to that one."""
-    return bool({service, ALL} & set(entry_service.split(",")))

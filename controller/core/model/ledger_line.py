@@ -4,26 +4,52 @@ import hashlib
 import json
 from typing import Annotated
 
-from pydantic import Field, JsonValue
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
 from controller.core.base.value import Value
+from controller.core.model.freeze import ALL
 from controller.core.model.ledger_kind import LedgerKind
 
 
-class Entry(Value):
-    """What an act tells the ledger. The store adds sequence number, revision, time and the hash chain.
+def services_of(scope: str) -> tuple[str, ...]:
+    """The services that a line's scope names; it is stored as their names with commas, `*` for all."""
+    return tuple(scope.split(",")) if scope else ()
 
-    `weights_before` and `weights_after` are those of `service`; both empty where no service is concerned.
+
+Services = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda stored: services_of(stored) if isinstance(stored, str) else stored),
+    PlainSerializer(",".join),
+    Field(validation_alias="service", serialization_alias="service"),
+]
+
+
+class Entry(Value):
+    """What an act writes into the ledger. The store adds sequence number, revision, time and the hash chain.
+
+    `services` are those that it is about: one, several, `*` for all, or none where it is about a proxy. The weights
+    before and after it are those of the one service; both are empty where there is not one.
     """
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     kind: Annotated[LedgerKind | str, Field(union_mode="left_to_right")]
     """A `LedgerKind`; text for a kind of an older or a newer version."""
-    service: str = ""
+    services: Services = ()
     who: str
     why: str
     weights_before: dict[str, int] = Field(default_factory=dict)
     weights_after: dict[str, int] = Field(default_factory=dict)
     details: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @property
+    def scope(self) -> str:
+        """Its services as they are stored and shown: their names with commas, `*` for all."""
+        return ",".join(self.services)
+
+    def concerns(self, service: str) -> bool:
+        """Whether it is about that service, alone or among others."""
+        return service in self.services or ALL in self.services
 
 
 class LedgerLine(Value):

@@ -42,7 +42,7 @@ class Races(Play):
         self._freeze(scope, Mode.FREEZE)
         read = tuple(f for f in self.checker.view.freezes if f.scope == scope)
         self._freeze(scope, Mode.FREEZE)
-        entry = Entry(kind="freeze_lifted", service=scope, who="haldane", why="read before the second one")
+        entry = Entry(kind="freeze_lifted", services=(scope,), who="haldane", why="read before the second one")
         self.replicas[0].deliver(Write(Change(f"lift-{self.clock.now}", "", Act.RECORD, entry, lift=read), None))
 
     @under("delete")
