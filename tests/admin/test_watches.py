@@ -8,7 +8,7 @@ import pytest
 
 from controller.admin.service import PAGE
 from controller.admin.watches import MAX_WATCHES
-from controller.core.model.ledger_line import Entry
+from controller.core.model.ledger_line import Entry, services_of
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.observatory import Live
 from tests.admin.doors import Doors, refused
@@ -172,4 +172,4 @@ async def test_a_ledger_watch_ends_when_the_store_goes_away(served: Doors) -> No
 def note(doors: Doors, service: str, lines: int) -> None:
     """Write lines into the ledger."""
     for _ in range(lines):
-        doors.store.write(Entry(kind="note", service=service, who="ada", why="because"))
+        doors.store.write(Entry(kind="note", services=services_of(service), who="ada", why="because"))
