@@ -42,7 +42,9 @@ class _Running:
     session: Session
     time: float = 0.0
     """Up to when it is recorded, in seconds of observation."""
-    saved: bool = False
+    changes: int = 0
+    saved: int = 0
+    """The number of changes that the archive has."""
 
     def described(self) -> Recording:
         """The recording, with every channel in words as it stands now."""
@@ -98,7 +100,8 @@ class Recorder:
         if decided or trace.wants(time, total(rollout.policy, session.custom, session.evidence)):
             point = point_of(rollout.policy, session.evidence, session.custom, rollout.step, wall)
             trace.add(point, surely=decided)
-        running.rollout, running.session, running.time, running.saved = rollout, session, time, False
+        running.rollout, running.session, running.time = rollout, session, time
+        running.changes += 1
         self._last[state.name] = rollout, session
         if decided:
             self._due.set()
@@ -106,7 +109,7 @@ class Recorder:
     def release(self, service: str) -> None:
         """No rollout of the service runs: once its recording is saved it need not stay in memory."""
         running = self._running.get(service)
-        if running and running.saved:
+        if running and running.saved == running.changes:
             del self._running[service]
 
     def forget_all_but(self, services: Collection[str]) -> None:
@@ -146,10 +149,16 @@ class Recorder:
     async def save(self) -> None:
         """Save every recording as it is now."""
         for running in list(self._running.values()):
-            if not running.saved:
-                running.saved = True
+            if (changes := running.changes) != running.saved:
                 packed = await asyncio.to_thread(_packed, running.described().copy())
-                await self._archive.save_recording(running.recording.rollout_id, packed)
+                await self._save(running.recording.rollout_id, packed)
+                running.saved = changes
+
+    async def _save(self, rollout_id: str, packed: bytes) -> None:
+        try:
+            await self._archive.save_recording(rollout_id, packed)
+        except StoreError as error:
+            log.warning("recording_dropped", rollout=rollout_id, reason=str(error))
 
     async def _load(self, rollout_id: str) -> Recording | None:
         try:

@@ -1,5 +1,6 @@
 """What is kept of a rollout: its recording, for a while; the evidence at each decision, for good."""
 
+import asyncio
 import zlib
 from typing import Any
 
@@ -83,3 +84,28 @@ async def test_a_rollout_whose_record_is_gone_is_explained_by_its_ledger(store: 
     assert told.history[2].total >= told.limit
     assert told.history[2].harm["5xx"] > told.history[1].harm["5xx"]
     assert "queue" in told.history[2].worse
+
+
+class SlowArchive(MemoryStore):
+    """Takes a recording only when the test lets it."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock=clock)
+        self.saving, self.free = asyncio.Event(), asyncio.Event()
+
+    async def save_recording(self, rollout_id: str, recording: bytes) -> None:
+        self.saving.set()
+        await self.free.wait()
+        await super().save_recording(rollout_id, recording)
+
+
+async def test_a_rollout_whose_record_is_being_saved_is_still_explained(clock: FakeClock) -> None:
+    """The rollout is over and its record not yet in the archive: it stays in memory until it is."""
+    store = SlowArchive(clock)
+    async with running_rollout(store, clock) as harness:
+        await tick_until(harness, Phase.ROLLED_BACK, canary_errors=0.5)
+        await store.saving.wait()
+        await harness.ticks(2)
+        assert await store.load_recording((await harness.rollout()).id) is None
+        assert (await recorded(harness)).tape.records()
+        store.free.set()
