@@ -31,7 +31,7 @@ soak: $(INSTALLED)  ## the long tests
 fuzz: $(INSTALLED)  ## bytes and requests into the xDS parser and streams, for minutes
 	FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest tests/xds/test_fuzz.py tests/xds/test_stream_property.py --timeout 3600
 
-check: $(INSTALLED)  ## formatting, lint, types, import contracts, fresh stubs and drawings
+check: $(INSTALLED)  ## formatting, lint, types, import contracts, fresh stubs and pages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -46,7 +46,7 @@ format: $(INSTALLED)  ## format and sort
 proto: $(INSTALLED)  ## generate the stubs in controller/pb from proto/
 	$(BIN)/python proto/generate.py
 
-docs: $(INSTALLED)  ## draw the diagram and tables of docs/rollouts.md from the code
+docs: $(INSTALLED)  ## draw docs/rollouts.md from the code, and name the tests that prove the rows of other pages
 	$(BIN)/python docs/draw.py
 
 bench: $(INSTALLED)  ## the benchmarks: a table, and bench/results.json

@@ -1,13 +1,19 @@
-"""Draw what docs/rollouts.md shows from the tables in the code; with --check, only compare."""
+"""Draw what docs/rollouts.md shows from the tables in the code, and name the tests that prove the rows of other pages.
+
+With --check, only compare.
+"""
 
 import sys
 from collections import defaultdict
 from pathlib import Path
 
+import proofs
+
 from controller.core.model.freeze import STOPS, Act, Mode
 from controller.core.model.rollout import BACK, RUNNING, TRANSITIONS, Event, Phase
 
-PAGE = Path(__file__).with_name("rollouts.md")
+DOCS = Path(__file__).parent
+PAGE = "rollouts.md"
 
 
 def diagram() -> str:
@@ -47,7 +53,7 @@ DRAWINGS = {"diagram": diagram, "transitions": transitions, "freezes": freezes}
 
 
 def redrawn(page: str) -> str:
-    """The page with each drawing between its marks made anew."""
+    """The page with each drawing between its marks drawn again."""
     for name, draw in DRAWINGS.items():
         begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
         before, rest = page.split(begin)
@@ -56,12 +62,18 @@ def redrawn(page: str) -> str:
 
 
 def main() -> None:
-    """Draw, or check that what is there is what would be drawn."""
-    page = PAGE.read_text(encoding="utf-8")
-    if sys.argv[1:] != ["--check"]:
-        PAGE.write_text(redrawn(page), encoding="utf-8")
-    elif redrawn(page) != page:
-        raise SystemExit(f"{PAGE.name} is not fresh: run `make docs`")
+    """Write the pages, or check that what is there is what would be written."""
+    pages = {name: (DOCS / name).read_text(encoding="utf-8") for name in (PAGE, *proofs.PAGES)}
+    try:
+        proved = proofs.fill({name: pages[name] for name in proofs.PAGES}, proofs.proofs())
+    except proofs.BadProofs as error:
+        raise SystemExit(str(error)) from None
+    fresh = {PAGE: redrawn(pages[PAGE]), **proved}
+    stale = [name for name, page in fresh.items() if page != pages[name]]
+    if sys.argv[1:] == ["--check"] and stale:
+        raise SystemExit(f"not fresh: {', '.join(stale)}. Run `make docs` (python docs/draw.py)")
+    for name in stale:
+        (DOCS / name).write_text(fresh[name], encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from controller.core.control.changes import fingerprint_of
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
@@ -161,6 +163,7 @@ async def test_the_ledger_tells_who_did_what_and_why(served: Doors) -> None:
     assert not beyond.events
 
 
+@pytest.mark.proves("track-record 27")
 async def test_a_retry_of_an_apply_is_known_whatever_came_since(served: Doors) -> None:
     """Its port is another service's by now, so it would be refused; it was done, and takes nothing back."""
     catalog = served.api.catalog
@@ -173,6 +176,7 @@ async def test_a_retry_of_an_apply_is_known_whatever_came_since(served: Doors) -
     assert again.service.yaml == moved
 
 
+@pytest.mark.proves("track-record 28")
 async def test_the_request_id_of_an_apply_is_not_taken_by_another_file(served: Doors) -> None:
     """Not even by one that says what is already there, and so would change nothing."""
     catalog = served.api.catalog
@@ -184,6 +188,7 @@ async def test_the_request_id_of_an_apply_is_not_taken_by_another_file(served: D
     assert told.reason == "REQUEST_ID_REUSED"
 
 
+@pytest.mark.proves("bad-input 33")
 async def test_a_retry_with_the_same_request_id_does_nothing_more(served: Doors) -> None:
     """A client that lost the answer asks again with the same id and gets the same rollout."""
     asked = pb.StartCanaryRequest(service="scorer", canary="v2", request_id="r-1")

@@ -4,6 +4,8 @@ import json
 import re
 from importlib.resources import files
 
+import pytest
+
 from controller.console.pages import ASSETS
 from controller.console.state import TAIL
 from controller.core.control.sync import Sync
@@ -125,6 +127,7 @@ async def test_the_ledgers_end_is_shown_newest_first(doors: Doors) -> None:
     assert (await state(doors))["ledger"][0]["kind"] == "last"
 
 
+@pytest.mark.proves("track-record 32")
 async def test_a_store_that_hangs_takes_the_ledger_from_the_page_alone(served: Doors) -> None:
     """A disk that does not answer: weights, verdicts and freezes are shown all the same."""
     before = await state(served)

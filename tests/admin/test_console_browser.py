@@ -139,6 +139,7 @@ async def test_the_yes_that_the_page_offers_is_the_one_that_is_asked_for(
     assert now.weights["v2"] == to_basis_points(parse_share(share))
 
 
+@pytest.mark.proves("track-record 58")
 @pytest.mark.parametrize("width", [390, 1200])
 async def test_nothing_is_cut_at_the_edge(served: Doors, tmp_path: Path, width: int) -> None:
     """On a phone's width as on a desk's: every figure is in sight, without scrolling sideways, and has its name."""

@@ -109,6 +109,7 @@ async def test_a_retry_with_the_same_request_id_sets_one_freeze(doors: Doors) ->
     assert (status, answer["error"]) == (400, "REQUEST_ID_REUSED")
 
 
+@pytest.mark.proves("track-record 72")
 async def test_who_lifts_hears_what_still_stands(served: Doors) -> None:
     """In the answer, in that of a retry, and in the ledger: by whom, and why."""
     await served.store.command(freezing(freeze(), freeze("scorer", reason="deploy", who="ada")))
@@ -120,6 +121,7 @@ async def test_who_lifts_hears_what_still_stands(served: Doors) -> None:
     assert last.why == "deployed; still in force: all services are frozen by grace: incident 42"
 
 
+@pytest.mark.proves("track-record 31")
 async def test_a_retry_of_a_freeze_that_was_lifted_meanwhile_promises_nothing(doors: Doors) -> None:
     """Nothing is frozen any more, and nobody is told that it is."""
     asked = {**FREEZE, "request_id": "f-1"}
@@ -131,6 +133,7 @@ async def test_a_retry_of_a_freeze_that_was_lifted_meanwhile_promises_nothing(do
     assert await get(doors, "/freeze") == (200, [])
 
 
+@pytest.mark.proves("fault 8")
 async def test_a_freeze_that_is_not_durable_is_not_promised(doors: Doors) -> None:
     """503 while the store does not answer."""
     doors.store.away = True
@@ -194,6 +197,7 @@ async def test_everything_wrong_with_a_body_is_told_at_once(doors: Doors) -> Non
     assert [violation["field"] for violation in answer["violations"]] == ["service", "ttl", "request_id", "reason"]
 
 
+@pytest.mark.proves("track-record 26")
 async def test_everything_wrong_with_an_unfreeze_is_told_at_once(doors: Doors) -> None:
     """The service that is missing and the reason that is."""
     status, answer = await post(doors, "/unfreeze", {})

@@ -22,6 +22,8 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.observatory import FakeObservatory
 
+pytestmark = pytest.mark.proves("track-record 20")
+
 CONTRACT = {
     "haldane_weight": ("gauge", {"service", "version"}),
     "haldane_phase": ("gauge", {"service", "phase"}),

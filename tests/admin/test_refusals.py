@@ -183,6 +183,7 @@ NOES = {
 }
 
 
+@pytest.mark.proves("bad-input 33", "bad-input 34", "track-record 8", "track-record 9")
 @pytest.mark.parametrize("no", [pytest.param(no, id=name) for name, no in NOES.items()])
 async def test_it_is_refused_and_nothing_changes(served: Doors, no: No) -> None:
     """Each refusal has its status, its stable word and a reason to act on; the store stays as it was."""
@@ -197,6 +198,7 @@ async def test_it_is_refused_and_nothing_changes(served: Doors, no: No) -> None:
     assert await served.store.load() is before
 
 
+@pytest.mark.proves("track-record 29")
 async def test_everything_wrong_with_a_freeze_comes_back_at_once(doors: Doors) -> None:
     """Who forgot the reason and mistook the ttl learns of both."""
     with refused() as told:
@@ -205,6 +207,7 @@ async def test_everything_wrong_with_a_freeze_comes_back_at_once(doors: Doors) -
     assert set(told.violations) == {"services", "reason", "ttl", "mode"}
 
 
+@pytest.mark.proves("track-record 26")
 async def test_everything_wrong_with_an_unfreeze_comes_back_at_once(doors: Doors) -> None:
     """Who names services beside all and forgets the reason learns of both."""
     with refused() as told:
@@ -308,6 +311,7 @@ async def test_bytes_that_are_no_message_end_one_call(doors: Doors) -> None:
     assert not (await doors.api.fleet.ListProxies(pb.ListProxiesRequest())).proxies
 
 
+@pytest.mark.proves("fault 8")
 async def test_without_the_store_looks_go_on_and_acts_are_refused(served: Doors) -> None:
     """A store that is away: what is served is still shown; a freeze is not promised (UNAVAILABLE, NOT_DURABLE)."""
     served.store.away = True
@@ -321,6 +325,7 @@ async def test_without_the_store_looks_go_on_and_acts_are_refused(served: Doors)
     assert shown.name == "scorer"
 
 
+@pytest.mark.proves("fault 10")
 async def test_a_lost_answer_is_settled_by_the_request_id(served: Doors) -> None:
     """The store applied the freeze but its answer was lost: a retry with the same id finds it and sets no second."""
     asked = pb.FreezeRequest(all=True, reason="incident 42", request_id="f-1")

@@ -9,6 +9,8 @@ import pytest
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from tests.admin.doors import Doors, Refused, come_to_approval, refused, service_file
 
+pytestmark = pytest.mark.proves("track-record 53")
+
 Ask = Callable[[Doors, str], Awaitable[object]]
 """An act of the operator of that name."""
 

@@ -207,6 +207,7 @@ def test_a_file_that_cannot_be_read_is_wrong_usage(haldane: Haldane, tmp_path: P
         assert str(path) in done.err
 
 
+@pytest.mark.proves("track-record 25")
 def test_a_reason_that_is_refused_is_not_blamed_on_the_file(haldane: Haldane, scorer: Path) -> None:
     """The file is right; what is wrong stands on the command line, and is named."""
     done = haldane("apply", "-f", str(scorer), "--reason", "x" * 2000)

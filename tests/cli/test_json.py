@@ -206,6 +206,7 @@ def test_what_has_no_number_is_null(scorer: Path, haldane: Haldane, server: Admi
     assert done.document["rollout"]["traffic"]["v2"]["p99_ms"] is None
 
 
+@pytest.mark.proves("track-record 34")
 def test_a_blind_rollout_does_not_look_like_a_quiet_one(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
     """What stands in the judge's way is said wherever the verdict is: UNKNOWN alone may mean that all goes well."""
     haldane(*START)

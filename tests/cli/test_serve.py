@@ -115,6 +115,7 @@ def test_a_rollback_that_came_true_without_an_answer_is_counted(
     eventually(counted, "the rollback is counted")
 
 
+@pytest.mark.proves("fault 37")
 def test_a_taken_port_is_named(environment: dict[str, str], run: Run) -> None:
     """Who starts a controller where something listens already learns which door it is; exit code 1."""
     host, _, port = environment["HALDANE_HTTP_LISTEN"].rpartition(":")
@@ -125,6 +126,7 @@ def test_a_taken_port_is_named(environment: dict[str, str], run: Run) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.proves("track-record 69")
 def test_a_state_file_of_a_newer_haldane_is_named_once(run: Run, tmp_path: Path) -> None:
     """What is wrong with which file, and what to do, in one sentence; exit code 1."""
     path = tmp_path / "state.db"

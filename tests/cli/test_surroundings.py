@@ -19,6 +19,8 @@ from tests.admin.doors import service_file
 from tests.cli.admin_server import WITHIN, AdminServer
 from tests.cli.conftest import Haldane
 
+pytestmark = pytest.mark.proves("track-record 21")
+
 REASON = "für später \u2014 \u2603"
 FREEZE = ("freeze", "--all", "--reason", REASON)
 
@@ -90,6 +92,7 @@ def test_a_full_disk_is_no_bug_of_ours(server: AdminServer) -> None:
     assert b"bug" not in done.stderr
 
 
+@pytest.mark.proves("track-record 23")
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero here")
 def test_a_file_without_end_is_refused_and_not_read(haldane: Haldane) -> None:
     """No more than a service file may have is held in memory."""
@@ -118,6 +121,7 @@ def test_the_filter_needs_its_input_for_the_reports(haldane: Haldane) -> None:
     assert "standard input carries the reports" in done.err
 
 
+@pytest.mark.proves("track-record 60")
 @pytest.mark.parametrize(("words", "told"), [(FREEZE, "--request-id f-1"), (("list",), "")])
 def test_an_act_that_is_interrupted_may_be_done_and_says_so(words: tuple[str, ...], told: str) -> None:
     """Ctrl-C while the controller is silent: the request id for a retry, or nothing where nothing was to be done."""
@@ -154,6 +158,7 @@ sys.meta_path.insert(0, Interrupt())
 """Python runs this before all else; Ctrl-C comes at the moment in which that module is looked for."""
 
 
+@pytest.mark.proves("track-record 68")
 @pytest.mark.parametrize("command", ["list", "serve"])
 @pytest.mark.parametrize("module", ["controller.cli.main", "click", "controller.cli.lazy_group", "grpc"])
 def test_ctrl_c_while_a_command_is_still_loading_ends_it_in_peace(tmp_path: Path, command: str, module: str) -> None:

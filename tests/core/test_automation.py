@@ -16,6 +16,8 @@ from controller.core.model.rollout import JUDGED, Phase
 from controller.core.model.service import Fallback
 from tests.core.values import FREEZE, HOLD, LAST, POLICY, freeze, seen, state_in, verdict
 
+pytestmark = pytest.mark.proves("track-record 4")
+
 NOW = 500.0
 ASKED = POLICY.model_copy(update={"approve": (5000,)})
 TIRED = {way: POLICY.model_copy(update={"on_insufficient": way}) for way in ("hold", "advance", "rollback")}
@@ -210,6 +212,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.proves("track-record 59")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_automation_decides(row: Row) -> None:
     """One look in each situation: what is decided, what it does to the weight, and what it says."""
@@ -261,6 +264,7 @@ class TestHarm:
         assert decide(state, seen(Outcome.HARM), NOW).kind is LedgerKind.ROLLBACK
         assert decide(state, seen(Outcome.UNKNOWN), NOW).kind is not LedgerKind.ROLLBACK
 
+    @pytest.mark.proves("fault 29")
     def test_it_is_not_moved_into_a_void(self, phase: Phase) -> None:
         """Where stable has no healthy endpoint the traffic stays, and that is said once."""
         state = state_in(phase)

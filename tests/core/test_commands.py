@@ -77,6 +77,7 @@ MEANT = [
 ]
 
 
+@pytest.mark.proves("track-record 52")
 @pytest.mark.parametrize(("verb", "canary", "weight", "told"), MEANT)
 def test_what_was_said_to_another_canary_or_share_is_refused(
     verb: Verb, canary: str, weight: int, told: str | None
@@ -165,6 +166,7 @@ def test_a_pause_in_the_bake_is_no_way_around_it() -> None:
     assert refused.value.code is Code.ALREADY_RUNNING
 
 
+@pytest.mark.proves("track-record 35")
 def test_a_promote_in_a_paused_bake_ends_the_bake() -> None:
     """As it does in the bake; the bake does not begin anew."""
     paused = obey(state_in(Phase.BAKING), Command(Verb.PAUSE, ""), NOW).state

@@ -96,6 +96,7 @@ def test_a_freeze_that_ends_says_when() -> None:
     assert told == "all services are frozen by grace: incident 42 (until 2023-11-14 22:13:20 UTC)"
 
 
+@pytest.mark.proves("fault 6")
 def test_the_end_of_a_freeze_is_fixed_when_it_is_first_seen() -> None:
     """Each has its own; a wall clock that jumps later moves none, and what is gone is forgotten."""
     short, long, endless = freeze("scorer", until=1030.0), freeze("scorer", until=1060.0), freeze("scorer")

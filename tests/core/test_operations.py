@@ -34,6 +34,7 @@ async def test_no_more_services_than_the_setting_allows_are_declared() -> None:
     await operations.apply(FILE.format(name="c", port=10003), who="ada")
 
 
+@pytest.mark.proves("track-record 71")
 async def test_no_more_freezes_than_the_setting_allows_stand() -> None:
     """At the limit a further freeze is refused and changes nothing; those that stand can be renewed, asked for again
     by their request id, and lifted, which makes room."""
@@ -112,6 +113,7 @@ async def manned() -> AsyncIterator[Desk]:
 ONCE = [("scorer", LedgerKind.ROLLBACK)]
 
 
+@pytest.mark.proves("track-record 67")
 @pytest.mark.looptime
 class TestTold:
     """Each rollback that came true is told of once, whatever became of its answer."""

@@ -18,6 +18,8 @@ from controller.core.routing.servable import servable_view
 from controller.core.routing.weighted_route import RoutingError, WeightedRoute
 from tests.core.values import rollout_in, service, state_in
 
+pytestmark = pytest.mark.proves("xds-rule 32")
+
 
 def view(*states: ServiceState, broken: dict[str, str] | None = None) -> View:
     """A view of these services."""
@@ -66,6 +68,7 @@ def test_every_version_with_servers_has_its_cluster_always() -> None:
         assert clusters == ["scorer/v1", "scorer/v2", "scorer/v3"]
 
 
+@pytest.mark.proves("xds-rule 50")
 @given(st.integers(0, TOTAL_WEIGHT))
 def test_any_weight_gives_a_split_of_ten_thousand(weight: int) -> None:
     """To versions that exist, each with more than nothing."""
@@ -75,6 +78,7 @@ def test_any_weight_gives_a_split_of_ten_thousand(weight: int) -> None:
     assert all(parts > 0 for _, parts in split)
 
 
+@pytest.mark.proves("xds-rule 50")
 @pytest.mark.parametrize(
     "split",
     [
@@ -91,6 +95,7 @@ def test_a_split_that_is_none_cannot_be_made(split: tuple[tuple[str, int], ...])
         WeightedRoute("a", "/", 5.0, split)
 
 
+@pytest.mark.proves("xds-rule 49")
 def test_no_traffic_for_a_version_without_servers() -> None:
     """A view that says so is not served."""
     rollout = rollout_in(Phase.PROGRESSING).model_copy(update={"canary": "v4"})
@@ -144,6 +149,7 @@ CLASHES = [
 ]
 
 
+@pytest.mark.proves("bad-input 25")
 @pytest.mark.parametrize(("one", "other", "told"), [c[1:] for c in CLASHES], ids=[c[0] for c in CLASHES])
 def test_two_services_that_claim_the_same_place(one: dict[str, Any], other: dict[str, Any], told: str) -> None:
     """Are told apart or refused, in whichever order they come."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from controller.core.routing.routing import route_service
 from controller.core.routing.servable import servable_view
 from controller.core.routing.weighted_route import RoutingError
 from tests.core.values import service
+
+pytestmark = pytest.mark.proves("track-record 24")
 
 PLACES = st.fixed_dictionaries(
     {

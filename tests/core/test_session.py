@@ -83,6 +83,7 @@ def test_an_operators_step_begins_the_next_dwell_too() -> None:
     assert looked(approved, session, 3661.0)[1].kind is LedgerKind.PROMOTION_STARTED
 
 
+@pytest.mark.proves("fault 4", "track-record 3")
 def test_a_restart_between_a_step_and_its_saving_costs_the_dwell_not_the_promise() -> None:
     """The session that was stored knows the step before: its time does not count for the one after."""
     before = watched(STATE, 60)
@@ -91,6 +92,7 @@ def test_a_restart_between_a_step_and_its_saving_costs_the_dwell_not_the_promise
     assert (decision.waits, session.progress.observed) == (True, 0.0)
 
 
+@pytest.mark.proves("track-record 54")
 def test_a_commit_that_took_long_serves_no_dwell() -> None:
     """Until a step is committed, what is watched is the step before."""
     session, _, decision = weigh(STATE, watched(STATE, 60), PASS, 60.0, Surroundings(), 0.0)

@@ -4,6 +4,8 @@ import pytest
 
 from controller.core.base.units import counted, points
 
+pytestmark = pytest.mark.proves("track-record 73")
+
 
 @pytest.mark.parametrize(
     ("number", "words"), [(0, "0 proxies"), (1, "1 proxy"), (2, "2 proxies"), (1000, "1000 proxies")]

@@ -27,6 +27,7 @@ def watched(looks: int, sample: Sample, watch: Watch | None = None, policy: Poli
     return watch, verdict
 
 
+@pytest.mark.proves("track-record 56")
 def test_a_stable_without_errors_is_told_to_have_none() -> None:
     """What is believed before anything was seen is for the bets, not for people."""
     [reason] = watched(60, answers(10))[1].reasons
@@ -65,6 +66,7 @@ def test_at_the_edge_of_the_limit_there_is_no_alarm_for_long(limit: float) -> No
         assert verdict.outcome is not Outcome.HARM
 
 
+@pytest.mark.proves("track-record 55")
 @pytest.mark.parametrize("limit", [0.9, 0.97, 1.0])
 def test_below_a_high_limit_there_is_no_alarm(limit: float) -> None:
     """A limit that hardly limits raises none."""

@@ -89,6 +89,7 @@ class TestBacktest:
         assert (refused.code, "not kept" in refused.err) == (4, True)
 
 
+@pytest.mark.proves("track-record 61")
 class TestExplain:
     """`haldane explain`, against an admin door."""
 
@@ -108,6 +109,7 @@ class TestExplain:
         document = haldane("explain", "scorer", "-o", "json").document
         assert (document["history"], document["decided"], document["canary"]) == ([], "", "v2")
 
+    @pytest.mark.proves("track-record 57")
     @pytest.mark.parametrize("columns", [60, 80])
     def test_no_line_is_wider_than_the_columns_that_were_asked_for(
         self, scorer: Path, haldane: Haldane, monkeypatch: pytest.MonkeyPatch, columns: int

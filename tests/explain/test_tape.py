@@ -86,6 +86,7 @@ def test_a_long_rollout_fits_and_loses_no_request() -> None:
     assert tape.dropped == 0
 
 
+@pytest.mark.proves("track-record 18")
 def test_a_window_is_narrow_for_its_age() -> None:
     """However long a rollout is: what was decided an hour ago is known to the minute, a day ago to half an hour."""
     tape, _ = filled(43_200, seconds=2.0)

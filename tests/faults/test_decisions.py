@@ -20,6 +20,7 @@ pytestmark = pytest.mark.looptime
 BACK = {"v2": 0, "v1": 10_000}
 
 
+@pytest.mark.proves("fault 20")
 async def test_a_canary_that_is_as_bad_as_its_stable_goes_nowhere() -> None:
     """Both fail half of the requests: no worse than stable is not good enough, and it is not the canary's doing."""
     async with running_rollout() as harness:
@@ -28,6 +29,7 @@ async def test_a_canary_that_is_as_bad_as_its_stable_goes_nowhere() -> None:
         assert any("stable itself" in text for text in harness.replica.live("scorer").told)
 
 
+@pytest.mark.proves("fault 21")
 async def test_a_flapping_canary_is_taken_back_once_and_stays_away() -> None:
     """Bad for a second, good for five, and so on: a rollback is final until a person starts it anew."""
     async with running_rollout() as harness:
@@ -41,6 +43,7 @@ async def test_a_flapping_canary_is_taken_back_once_and_stays_away() -> None:
         assert (await harness.rollout()).phase is Phase.WARMING
 
 
+@pytest.mark.proves("fault 28")
 @pytest.mark.parametrize("phase", [Phase.PROMOTING, Phase.BAKING, Phase.PROMOTED])
 async def test_all_weight_on_the_canary_still_comes_back_at_an_operators_word(phase: Phase) -> None:
     """While it is promoted, baked, and after: the old version is warm, and gets everything."""
@@ -55,6 +58,7 @@ async def test_all_weight_on_the_canary_still_comes_back_at_an_operators_word(ph
         assert (await harness.state()).stable == "v1"
 
 
+@pytest.mark.proves("fault 28")
 async def test_a_rollback_to_a_version_whose_servers_are_gone_is_refused_loudly() -> None:
     """The old version's endpoints were taken away after the promotion: all traffic would go into a void."""
     async with running_rollout() as harness:
@@ -69,6 +73,7 @@ async def test_a_rollback_to_a_version_whose_servers_are_gone_is_refused_loudly(
         assert (await harness.state()).weights == {"v2": 10_000, "v1": 0}
 
 
+@pytest.mark.proves("fault 32")
 async def test_another_canary_in_the_middle_of_a_rollout_begins_at_the_first_step() -> None:
     """It never carries the old one's step or evidence, and the old one gets nothing more."""
     async with running_loop() as harness:
@@ -106,6 +111,7 @@ class Crowded(MemoryStore):
         return await super().command(change)
 
 
+@pytest.mark.proves("fault 31")
 @pytest.mark.parametrize("faster", [Verb.PAUSE, Verb.PROMOTE])
 async def test_a_rollback_that_loses_a_race_is_tried_again_and_wins(faster: Verb) -> None:
     """Two operators at once: whatever the other one did, a rollback is safe after it."""
@@ -120,6 +126,7 @@ async def test_a_rollback_that_loses_a_race_is_tried_again_and_wins(faster: Verb
         assert people[-2:] == ["bob", "alice"]
 
 
+@pytest.mark.proves("fault 31")
 async def test_any_other_command_that_loses_a_race_is_told_so() -> None:
     """An advance decided on what is no longer so is not done; the answer says that somebody was faster."""
     clock = FakeClock()

@@ -6,9 +6,10 @@ from controller.demo.harness.child_processes import Children
 from controller.process.fault_points import POINTS
 from tests.faults.trial import lost, trial
 
-pytestmark = pytest.mark.envoy
+pytestmark = [pytest.mark.envoy, pytest.mark.proves("track-record 11")]
 
 
+@pytest.mark.proves("death 1", "fault 2", "fault 3")
 async def test_a_start_and_a_freeze_are_whole_or_not_at_all_wherever_the_controller_dies(processes: Children) -> None:
     """Killed before a start is committed, within the commit and after it; before a freeze is, and after it.
 
@@ -47,6 +48,7 @@ async def test_a_start_and_a_freeze_are_whole_or_not_at_all_wherever_the_control
         await made.end()
 
 
+@pytest.mark.proves("death 2")
 @pytest.mark.soak
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("visit", [1, 3])

@@ -28,6 +28,7 @@ GOOD = [
 """What the ledger tells of a good canary: each exactly once, however often the controller died."""
 
 
+@pytest.mark.proves("death 3", "fault 3")
 async def test_a_rollout_is_promoted_though_the_controller_dies_in_phase_after_phase(processes: Children) -> None:
     """Killed while the canary warms up, at a step, with the promotion decided and not yet served, and in the bake."""
     async with trial(processes) as made:
@@ -52,6 +53,7 @@ async def test_a_rollout_is_promoted_though_the_controller_dies_in_phase_after_p
         await made.end()
 
 
+@pytest.mark.proves("death 5", "fault 2")
 @pytest.mark.soak
 async def test_a_freeze_outlives_kill_and_so_does_the_rollback_that_it_holds(processes: Children) -> None:
     """Frozen with a canary that does harm: killed, frozen still, and told once. Unfrozen, the rollback is decided;
@@ -81,6 +83,7 @@ async def test_a_freeze_outlives_kill_and_so_does_the_rollback_that_it_holds(pro
         await made.end()
 
 
+@pytest.mark.proves("death 4", "fault 1")
 @pytest.mark.soak
 @pytest.mark.parametrize("protocol", ["delta", "sotw"])
 @pytest.mark.parametrize("phase", ["IDLE", "WARMING", "PROGRESSING", "PAUSED", "AWAITING_APPROVAL", "BAKING"])
@@ -115,6 +118,7 @@ async def test_killed_in_one_phase_the_next_life_begins_in_it(processes: Childre
         await made.end()
 
 
+@pytest.mark.proves("death 6")
 @pytest.mark.soak
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(8))

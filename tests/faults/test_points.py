@@ -61,6 +61,7 @@ def test_several_faults_are_read_with_what_each_needs() -> None:
     assert found["push:before"].seconds == 0.5
 
 
+@pytest.mark.proves("bad-input fault points")
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -80,6 +81,7 @@ def test_a_mistake_is_named(text: str, told: str) -> None:
         read_faults(text)
 
 
+@pytest.mark.proves("bad-input fault points")
 def test_outside_test_mode_fault_points_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting that kills the controller must not be there by accident."""
     monkeypatch.setenv("HALDANE_FAULT_POINTS", "commit:before=kill")

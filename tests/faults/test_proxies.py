@@ -19,6 +19,7 @@ from tests.xds.door import ADS, Client
 pytestmark = pytest.mark.envoy
 
 
+@pytest.mark.proves("fault 22")
 @pytest.mark.soak
 async def test_what_envoy_refuses_is_told_once_and_holds_nobody_else(processes: Children) -> None:
     """A second service wants a port that another program has: Envoy refuses its listener.
@@ -42,6 +43,7 @@ async def test_what_envoy_refuses_is_told_once_and_holds_nobody_else(processes: 
             assert list(counters.values()) == [1]
 
 
+@pytest.mark.proves("fault 23")
 @pytest.mark.soak
 async def test_a_proxy_that_says_nothing_holds_every_advance_and_no_rollback(processes: Children) -> None:
     """Of two proxies one never acknowledges: the canary stays at its step. Then it does harm, and the proxy that

@@ -29,6 +29,7 @@ stable: v1
 """
 
 
+@pytest.mark.proves("fault 34", "track-record 1")
 async def test_a_fault_of_ours_in_publishing_ends_nothing_and_is_made_good(processes: Children) -> None:
     """Publishing the first service fails once: the doors stay open, and a moment later the proxies are served it."""
     controller = ControllerProcess(processes, armed("push:before=raise@2"))
@@ -46,6 +47,7 @@ async def test_a_fault_of_ours_in_publishing_ends_nothing_and_is_made_good(proce
     assert "publish_failed" in controller.output
 
 
+@pytest.mark.proves("fault 35")
 async def test_told_to_end_the_controller_ends_every_open_stream_with_a_word(processes: Children) -> None:
     """SIGTERM with a proxy and a watcher connected: both hear UNAVAILABLE, the exit code is 0, all within seconds."""
     controller = ControllerProcess(processes)
@@ -63,6 +65,7 @@ async def test_told_to_end_the_controller_ends_every_open_stream_with_a_word(pro
         assert await wait_until(lambda: controller.child.process.poll() == 0)
 
 
+@pytest.mark.proves("fault 15")
 @pytest.mark.envoy
 @pytest.mark.soak
 async def test_a_full_disk_stops_decisions_and_nothing_else(processes: Children) -> None:
@@ -89,6 +92,7 @@ async def test_a_full_disk_stops_decisions_and_nothing_else(processes: Children)
         await made.end()
 
 
+@pytest.mark.proves("fault 11", "track-record 36")
 @pytest.mark.envoy
 @pytest.mark.soak
 async def test_a_disk_that_hangs_holds_up_decisions_and_no_proxy(processes: Children) -> None:
@@ -118,6 +122,7 @@ async def test_a_disk_that_hangs_holds_up_decisions_and_no_proxy(processes: Chil
         await made.end()
 
 
+@pytest.mark.proves("fault 13", "fault 16")
 @pytest.mark.envoy
 @pytest.mark.soak
 async def test_a_corrupt_state_file_is_refused_and_kept_and_traffic_goes_on(processes: Children) -> None:
@@ -172,6 +177,7 @@ async def metric(made: Trial, line: str) -> bool:
         return line in (await response.text()).splitlines()
 
 
+@pytest.mark.proves("bad-input 13", "fault 25", "track-record 2")
 @pytest.mark.soak
 async def test_streams_beyond_the_limit_are_refused_and_the_others_are_served(processes: Children) -> None:
     """One peer opens streams under ever new names until there are no more: each one too many is refused by name, a

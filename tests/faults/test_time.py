@@ -16,12 +16,14 @@ DWELL = 10
 """Ticks of a dwell."""
 
 
+@pytest.mark.proves("fault 6")
 @pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
 async def test_a_wall_clock_that_jumps_shortens_no_dwell_and_lengthens_none(jump: float) -> None:
     """Five seconds at a step are five seconds of the clock that never jumps."""
     assert await ticks_to_the_second_step(0.0) == await ticks_to_the_second_step(jump)
 
 
+@pytest.mark.proves("fault 6")
 @pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
 async def test_a_clock_that_jumps_while_the_controller_is_away_counts_towards_no_dwell(jump: float) -> None:
     """A restart goes on with the dwell that was observed; what the wall clock says of the time between is ignored."""
@@ -30,6 +32,7 @@ async def test_a_clock_that_jumps_while_the_controller_is_away_counts_towards_no
     assert BEGUN + taken > DWELL, "what was not saved does not count, what was not observed neither"
 
 
+@pytest.mark.proves("fault 6")
 @pytest.mark.parametrize(
     ("jump", "over"), [(0.0, False), (HOUR, True), (-HOUR, False)], ids=["none", "forward", "back"]
 )

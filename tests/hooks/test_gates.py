@@ -15,6 +15,8 @@ from tests.notify.receivers import Receiver, receiving
 from tests.notify.snippets import snippet
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.proves("xds-rule 54")
+
 LAST = len(STEPS) - 1
 
 

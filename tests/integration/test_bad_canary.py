@@ -10,7 +10,7 @@ from tests.support.model import Behaviour
 from tests.support.system import running_system
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.envoy
+pytestmark = [pytest.mark.envoy, pytest.mark.proves("xds-rule 54")]
 
 POLICY = """\
   steps: [20%, 50%]

@@ -26,6 +26,7 @@ async def says(system: System, word: str) -> bool:
     return any(word in reason for reason in (await system.rollout()).reasons)
 
 
+@pytest.mark.proves("fault 19")
 async def test_a_canary_without_traffic_is_held_and_said_to_be(processes: Children) -> None:
     """Nobody asks: neither promoted nor rolled back."""
     async with running_system(processes, policy=QUICK) as system:
@@ -38,6 +39,7 @@ async def test_a_canary_without_traffic_is_held_and_said_to_be(processes: Childr
         assert told.phase in ("WARMING", "PROGRESSING")
 
 
+@pytest.mark.proves("fault 17")
 async def test_blindness_holds_and_is_written_down(processes: Children) -> None:
     """Traffic flows and is bad, but no proxy reports: the controller says that it is blind, and does not guess."""
     async with (

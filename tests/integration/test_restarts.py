@@ -30,6 +30,7 @@ async def in_sync(system: System) -> bool:
     return told.proxies_synced == told.proxies_total == 1
 
 
+@pytest.mark.proves("fault 4")
 @pytest.mark.soak
 async def test_the_controllers_death_moves_no_traffic_and_the_rollout_goes_on(processes: Children) -> None:
     """kill -9 under load: no request fails, the share stays, and the judge goes on with what it knew."""
@@ -67,6 +68,7 @@ async def test_harm_during_the_controllers_absence_is_taken_back_after_it(proces
         await system.reach("ROLLED_BACK")  # Envoy opens its report stream again within five seconds
 
 
+@pytest.mark.proves("fault 24")
 async def test_a_restarted_envoy_serves_what_was_decided_and_the_rollout_goes_on(processes: Children) -> None:
     """kill -9 of the proxy: the new one gets the weights of the running step, and its counts begin at zero."""
     async with running_system(processes, policy=POLICY) as system:
@@ -102,6 +104,7 @@ async def test_a_drained_controller_ends_by_itself_and_comes_back(processes: Chi
         assert [a for a in load.answers if not a.ok] == []
 
 
+@pytest.mark.proves("fault 5")
 @pytest.mark.soak
 async def test_a_controller_that_stands_still_is_noticed_and_taken_up_again(processes: Children) -> None:
     """SIGSTOP, as a machine that hangs: traffic flows on; let go, it continues where it was."""
@@ -122,6 +125,7 @@ async def test_a_controller_that_stands_still_is_noticed_and_taken_up_again(proc
         await system.reach("ROLLED_BACK")
 
 
+@pytest.mark.proves("track-record 74")
 async def test_a_copy_of_the_store_that_is_put_back_is_what_envoy_serves_and_a_rollback_takes_effect(
     processes: Children,
 ) -> None:

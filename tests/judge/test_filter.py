@@ -148,6 +148,7 @@ LATENCY = {
 }
 
 
+@pytest.mark.proves("track-record 22")
 @pytest.mark.parametrize("latency", LATENCY.values(), ids=LATENCY.keys())
 def test_a_wrong_bucket_is_found_among_right_ones_that_were_read_before(latency: list[object]) -> None:
     """Buckets are read all at once where nothing is wrong; what is wrong is still named, each time."""

@@ -76,6 +76,7 @@ def test_a_good_canary_is_promoted_within_260_seconds() -> None:
     assert [weight for _, weight in played.moves] == [500, 1000, 2500, 5000, 10_000]
 
 
+@pytest.mark.proves("track-record 76")
 def test_the_gates_hold_to_the_tolerance_of_latency() -> None:
     """A canary that is slower by twice the tolerance is not promoted while the evidence for a rollback gathers; one
     inside the tolerance loses no time."""
@@ -85,6 +86,7 @@ def test_the_gates_hold_to_the_tolerance_of_latency() -> None:
     assert all(one.promoted and one.at is not None and one.at <= 260 for one in inside)
 
 
+@pytest.mark.proves("track-record 75")
 @pytest.mark.parametrize("rps", [100.0, 1000.0])
 def test_a_pause_of_one_server_is_no_regression(rps: float) -> None:
     """Versions that are alike, each with pauses of its own: a second of slow answers is one event, not fifty."""

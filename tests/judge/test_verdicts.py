@@ -231,6 +231,7 @@ def test_a_quiet_bake_accuses_nobody() -> None:
             assert not verdict.blind
 
 
+@pytest.mark.proves("track-record 73")
 def test_one_of_a_thing_is_not_told_as_many() -> None:
     """`1 point`, `1 more canary request`: whatever the judge says from the first look to the last, in every reason."""
     watch = Watch(STEADY.model_copy(update={"errors": ErrorPolicy(margin=0.01)}), weight=5000)

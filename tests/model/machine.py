@@ -4,6 +4,7 @@ What can happen is in `rules`; what it is made from in `play.py`. What must hold
 more, with more of it, when the faults have ended.
 """
 
+import pytest
 from hypothesis.stateful import invariant
 
 from controller.core.control.commands import Command, Verb
@@ -46,6 +47,7 @@ class Model(Watching, Operators, Services, Freezes, Faults, Proxies, Races):
             calm(self)
 
 
+@pytest.mark.proves("promise 14", "promise 15", "promise 16")
 def calm(model: Model) -> None:
     """No fault any more, no freeze, every person at hand: each rollout ends as its verdict says, at every proxy."""
     model.troubles, model.late, model.refusing = set(), [], {}
@@ -78,6 +80,7 @@ def calm(model: Model) -> None:
             assert ended.phase is due, f"{ended.phase} at the end, though it should be {due}"
 
 
+@pytest.mark.proves("promise 3")
 def _outlast(model: Model) -> None:
     """Every freeze that has a ttl ends by itself, whatever the clocks did."""
     left = [freeze.until - model.clock.wall() for freeze in model.checker.view.freezes if freeze.until is not None]

@@ -6,6 +6,7 @@ The rules (`tests/model/rules`) say what happens; `machine.py`, `store_checker.p
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition
 
@@ -127,6 +128,7 @@ class Play(RuleBasedStateMachine):
 
     # What operators do, on the newest state: None if it is done, or why it was refused.
 
+    @pytest.mark.proves("promise 3")
     def _act(self, name: str, command: Command) -> Code | None:
         """A command. What may stop a rollback is a freeze, and nothing stops a forced one."""
         refused = _refused(self.operations.act(name, command, who="ada"))
@@ -136,6 +138,7 @@ class Play(RuleBasedStateMachine):
             assert Mode.FREEZE in modes, "a rollback was refused, though nothing is frozen"
         return refused
 
+    @pytest.mark.proves("promise 3")
     def _apply(self, name: str, *, third: bool = True, moved: bool = False) -> Code | None:
         """A service's file, which no freeze stops."""
         text = declared(name, third=third, moved=moved)

@@ -4,6 +4,8 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import pytest
+
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.applied import Applied
@@ -108,6 +110,7 @@ class StoreChecker:
     async def applied(self, change_id: str) -> Applied | None:
         return await self.store.applied(change_id)
 
+    @pytest.mark.proves("promise 4")
     def _sent(self, change: Change, ground: Ground | None) -> int:
         sending = self.store.commit(change, ground.token) if ground else self.store.command(change)
         revision = done(sending)
@@ -135,6 +138,7 @@ class StoreChecker:
             _check_operator(before, after, change)
         return revision
 
+    @pytest.mark.proves("promise 9")
     def _check_past(self, before: View, after: View, change: Change) -> None:
         """A rollout that gave way to another one, or whose service was deleted, never comes back."""
         present, state = before.services.get(change.service), after.services.get(change.service)
@@ -143,6 +147,7 @@ class StoreChecker:
             self.past.add(old.id)
         assert new is None or new.id not in self.past, "a rollout came back that was over"
 
+    @pytest.mark.proves("promise 3")
     def _check_expiry(self, change: Change, ground: Timed) -> None:
         """A freeze ends by itself once its ttl is over. What may end it earlier is a jump of the wall clock between its
         setting and the first look of the controller that ends it, and by no more than that."""
@@ -165,6 +170,7 @@ class StoreChecker:
         at, at_first = self.began[freeze]
         return freeze.end - freeze.since, self.clock.monotonic() - at, skew - at_first
 
+    @pytest.mark.proves("promise 1", "promise 4", "promise 10", "promise 11")
     def check(self) -> None:
         """What holds of the store at all times."""
         lines = done(self.store.events(after=self.chain.last, limit=1000))
@@ -195,6 +201,7 @@ class StoreChecker:
             )
 
 
+@pytest.mark.proves("promise 9")
 def _check_presence(before: View, change: Change, ground: Ground | None) -> None:
     """What is deleted was there, at rest, and is gone: only a file brings the name back, and it begins anew."""
     present, state = before.services.get(change.service), change.state
@@ -207,6 +214,7 @@ def _check_presence(before: View, change: Change, ground: Ground | None) -> None
         assert (state.rollout, state.weights) == (None, {state.spec.stable: TOTAL_WEIGHT}), "it did not begin anew"
 
 
+@pytest.mark.proves("promise 10")
 def _check_effect(before: View, after: View, change: Change) -> None:
     """Doing the ledger again from nothing gives what is stored: each view is the one before and its change."""
     services = dict(before.services)
@@ -222,6 +230,7 @@ def _check_effect(before: View, after: View, change: Change) -> None:
     assert set(after.freezes) == kept | set(change.freeze), "a freeze ended that nobody lifted"
 
 
+@pytest.mark.proves("promise 3")
 def _check_freeze(before: View, after: View, change: Change, ground: Ground | None) -> None:
     """While frozen no weight moves, but by an operator's kill; on hold none moves towards a canary. No service goes."""
     present, state = before.services.get(change.service), after.services.get(change.service)
@@ -240,6 +249,7 @@ def _canary_weight(state: ServiceState) -> int:
     return state.rollout.weight if state.rollout else 0
 
 
+@pytest.mark.proves("promise 9")
 def _check_automation(before: View, after: View, change: Change, ground: Judged) -> None:
     """What automation may do to a rollout."""
     if change.state is None:
@@ -275,6 +285,7 @@ def _check_back(old: Rollout, new: Rollout, ground: Judged) -> None:
     assert ground.verdict.outcome is Outcome.HARM, "rolled back without harm"
 
 
+@pytest.mark.proves("promise 8")
 def _check_forward(old: Rollout, new: Rollout, ground: Judged) -> None:
     """One step at most, on PASS alone, after the whole dwell, and past no approval; promotion from the last step."""
     steps = (*old.policy.steps, TOTAL_WEIGHT)

@@ -7,6 +7,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.model.machine import Model
 from tests.model.mutants import MUTANTS, Mutant
 
+pytestmark = pytest.mark.proves("track-record 40")
+
 QUICK = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
 HUNT = settings(
     QUICK, max_examples=500, derandomize=True, database=None, phases=(Phase.generate,), report_multiple_bugs=False

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import pytest
+
 from controller.core.model.rollout import Phase
 from controller.core.model.state import ServiceState
 from controller.xds.snapshot import ORDER, RDS, Resource, Snapshot
@@ -60,6 +62,7 @@ class Truth:
         self.learn()
         return self.watched[name]
 
+    @pytest.mark.proves("promise 2", "promise 6", "promise 13")
     def check_replica(self, replica: Replica) -> None:
         """At the same revision the same bytes everywhere; routes name only clusters of the same snapshot."""
         snapshot, truth = replica.snapshot, self.snapshots[replica.world.revision]
@@ -71,6 +74,7 @@ class Truth:
         for name, link in replica.links.items():
             assert len(link.to_client) <= len(ORDER), f"more than one reply of a type is under way to {name}"
 
+    @pytest.mark.proves("promise 1", "promise 5")
     def check_proxy(self, name: str, proxy: Proxy) -> None:
         """A proxy serves only what was true at some revision, never one before that it had, and nothing that is not
         there."""
@@ -86,6 +90,7 @@ class Truth:
             # Delta has no word for what a proxy has no more, so a controller that is behind may bring it back.
             self.reached[name, table] = 0 if content == NONE and proxy.delta else later[0]
 
+    @pytest.mark.proves("promise 7")
     def check_unmoved(self, before: Mapping[str, Resource], after: Mapping[str, Resource]) -> None:
         """A restart moved no traffic: what was true still stands, and only what had changed meanwhile came."""
         self.learn()

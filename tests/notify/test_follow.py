@@ -49,6 +49,7 @@ async def test_a_new_audience_is_not_told_the_past() -> None:
         await heard(ops, "new")
 
 
+@pytest.mark.proves("track-record 62")
 async def test_what_happens_before_a_new_audience_has_found_its_place_is_told() -> None:
     """The past ends when the controller begins, not when the audience has got round to looking."""
     ledger, ops = Ledger(), Hearer()

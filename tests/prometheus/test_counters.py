@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import pytest
+
 from controller.telemetry.counters import WARY, Counters, Gain, gained
 
 
@@ -32,6 +34,7 @@ def test_a_server_that_began_anew_is_counted_again_after_a_while() -> None:
     assert "a counter fell" in str(found[1])
 
 
+@pytest.mark.proves("track-record 13")
 def test_a_server_that_was_missing_for_a_moment_is_not_counted_twice() -> None:
     """Two servers with a past of 10 000 each; one is not scraped for 15 s to a minute. Its past is never news."""
     both, one = (2000.0, 20_000.0), (1000.0, 10_000.0)
@@ -44,6 +47,7 @@ def test_a_server_that_was_missing_for_a_moment_is_not_counted_twice() -> None:
         assert counted(gains(*readings)) == [Gain(10, 1)] * (19 - away - 1)
 
 
+@pytest.mark.proves("track-record 13")
 def test_servers_that_come_back_one_by_one_are_not_counted_twice() -> None:
     """As after a restart of Prometheus: the sum is trusted once it is where it was."""
     pasts = [(500.0 + n, 10_000.0 + 10 * n) for n in range(4)]

@@ -93,6 +93,7 @@ def test_a_gate_opens_by_proof() -> None:
     assert not any(verdict.outcome is Outcome.HARM for verdict in found)
 
 
+@pytest.mark.proves("fault 17")
 @pytest.mark.parametrize("readings", [[None] * 30, [Unread("HTTP 500")] * 30, [Counted(0, 0, 0, 0)] * 30])
 def test_what_is_not_read_holds_and_no_more(readings: list[Reading | None]) -> None:
     """Silence, errors and no labels at all: the gate is shut, with the reason, and nothing is rolled back."""
@@ -126,6 +127,7 @@ def test_a_reading_lost_between_good_ones_shuts_the_gate_until_the_next() -> Non
     assert [verdict.outcome for verdict in found[-4:]] == [Outcome.PASS, Outcome.UNKNOWN, Outcome.PASS, Outcome.PASS]
 
 
+@pytest.mark.proves("fault 21", "track-record 16")
 def test_a_gauge_decides_by_k_of_n() -> None:
     """Three of five readings beyond the margin are harm; one alone shuts the gate while it is among the five, and fewer
     than three open none."""
@@ -142,6 +144,7 @@ def test_a_gauge_decides_by_k_of_n() -> None:
     assert lower == [unknown, unknown, harm]
 
 
+@pytest.mark.proves("track-record 15")
 def test_a_gauge_that_is_zero_on_stable_has_a_slack() -> None:
     """One waiting request more than none is no harm where the settings say that so much is no difference."""
     policy = Policy(metrics=(MetricPolicy(name="accuracy", margin=0.5),))
@@ -246,6 +249,7 @@ def test_what_an_older_version_stored_is_taken_up() -> None:
     assert load(old)["accuracy"] == Followed(30.0, "", 0.5, (1.0, 2.0, 3.0), (1.0,), (50, 2, 500, 25))
 
 
+@pytest.mark.proves("fault 17", "track-record 63")
 async def test_a_prometheus_that_is_away_takes_back_only_where_the_policy_says_so() -> None:
     """Under the real loop, for two minutes: on hold by one policy, rolled back by the other, which says why. The ledger
     tells both, so that somebody is told."""

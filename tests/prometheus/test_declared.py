@@ -86,6 +86,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return say
 
 
+@pytest.mark.proves("track-record 14", "track-record 17")
 def test_settings_that_cannot_be_read_are_refused(refused: Callable[[str], str]) -> None:
     """No address, a rate without its counters, a place outside of a label's value, more than there is, a name that is
     taken, readings so seldom that a metric would be unknown between any two."""

@@ -61,6 +61,7 @@ async def scene(processes: Children, tmp_path: Path) -> AsyncIterator[Scene]:
             yield Scene(system, exporter, server)
 
 
+@pytest.mark.proves("fault 17", "track-record 19")
 async def test_a_prometheus_that_is_away_holds_and_back_again_it_goes_on(scene: Scene) -> None:
     """Killed: unknown, with the reason wherever one looks. Started again: promoted. Bad in the bake: taken back, and
     judged again by the same policy it is taken back at the same second."""

@@ -150,6 +150,7 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
 }
 
 
+@pytest.mark.proves("bad-input 30", "fault 17", "fault 18")
 @pytest.mark.parametrize(("answer", "said"), HOSTILE.values(), ids=HOSTILE.keys())
 async def test_what_is_no_number_of_now_is_unread_and_says_why(answer: Answer, said: str) -> None:
     """No answer, however wrong, is more than UNKNOWN: it ends nothing and takes no longer than it may."""

@@ -1,9 +1,13 @@
 """What the ledger says of reports that stop and come back."""
 
+import pytest
+
 from controller.core.control.commands import Verb
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.support.loop_harness import running_loop
+
+pytestmark = pytest.mark.proves("track-record 63")
 
 
 async def test_a_new_rollout_is_no_sign_that_reports_arrive_again() -> None:

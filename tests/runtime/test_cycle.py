@@ -51,6 +51,7 @@ async def test_a_freeze_suppresses_a_rollback_and_says_so_once_and_its_end_lets_
         await tick_until(harness, Phase.ROLLED_BACK, within=4, canary_errors=0.5)
 
 
+@pytest.mark.proves("fault 23")
 async def test_a_proxy_that_is_not_in_sync_holds_the_advance_but_no_rollback() -> None:
     """Advancing needs the proxies; taking back needs nobody."""
     async with running_rollout() as harness:
@@ -94,6 +95,7 @@ async def test_a_restart_moves_nothing_and_takes_no_extra_step() -> None:
     assert [line.entry.kind for line in await store.events()].count("rollout_started") == 1
 
 
+@pytest.mark.proves("fault 6")
 async def test_a_wall_clock_that_jumps_ends_no_freeze_early() -> None:
     """A ttl is measured on the monotonic clock: an hour's jump forward changes nothing, the time itself does."""
     async with running_loop() as harness:
@@ -110,6 +112,7 @@ async def test_a_wall_clock_that_jumps_ends_no_freeze_early() -> None:
         assert (await harness.kinds())[-1] == "freeze_expired"
 
 
+@pytest.mark.proves("track-record 72")
 async def test_a_freeze_that_ends_tells_of_the_one_that_still_stands() -> None:
     """Who reads that a freeze is over must not believe that the service is free."""
     clock = FakeClock()
@@ -126,6 +129,7 @@ async def test_a_freeze_that_ends_tells_of_the_one_that_still_stands() -> None:
         assert (last.kind, last.why) == ("freeze_expired", why)
 
 
+@pytest.mark.proves("fault 36")
 async def test_a_fault_in_one_rollout_does_not_end_the_watch_over_the_others() -> None:
     """One service's look raises at every tick; the other one is still rolled back."""
     async with running_loop() as harness:
@@ -154,6 +158,7 @@ async def test_an_operators_word_on_a_rollout_is_written_down_with_the_evidence_
         assert harness.replica.live("scorer").decision == "because", "what was made of the bake is no news after it"
 
 
+@pytest.mark.proves("fault 29", "track-record 38")
 async def test_an_operators_rollback_does_not_go_into_a_void_unless_by_force() -> None:
     """The proxies say that stable has no healthy server: the traffic stays, and the operator is told what overrides."""
     async with running_rollout() as harness:
@@ -166,6 +171,7 @@ async def test_an_operators_rollback_does_not_go_into_a_void_unless_by_force() -
         assert (await harness.state()).weights == {"v2": 0, "v1": 10_000}
 
 
+@pytest.mark.proves("track-record 5")
 async def test_time_without_traffic_serves_no_dwell() -> None:
     """Requests stop in the middle of a step: however long that lasts, the next share needs the rest of the dwell."""
     async with running_rollout() as harness:
@@ -187,6 +193,7 @@ async def test_a_deadline_comes_also_where_nobody_asks_for_anything() -> None:
         assert (await harness.rollout()).phase is Phase.ROLLED_BACK
 
 
+@pytest.mark.proves("track-record 12")
 async def test_a_restart_watches_nothing_before_the_first_report() -> None:
     """The deadline has passed and the policy would go on: but a new life has seen nothing yet, and takes no step."""
     clock = FakeClock()

@@ -8,7 +8,7 @@ from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.support.loop_harness import LoopHarness, running_loop, tick_until
 
-pytestmark = pytest.mark.looptime
+pytestmark = [pytest.mark.looptime, pytest.mark.proves("track-record 65")]
 
 
 async def delete(harness: LoopHarness) -> None:

@@ -16,6 +16,7 @@ from tests.support.loop_harness import running_loop, running_rollout, tick_until
 pytestmark = pytest.mark.looptime
 
 
+@pytest.mark.proves("fault 7")
 async def test_a_store_that_is_away_moves_nothing_and_is_tried_again() -> None:
     """No commit, no move; once the store answers, what is due happens."""
     clock = FakeClock()
@@ -29,6 +30,7 @@ async def test_a_store_that_is_away_moves_nothing_and_is_tried_again() -> None:
         await tick_until(harness, Phase.ROLLED_BACK, within=4, canary_errors=0.5)
 
 
+@pytest.mark.proves("fault 10", "track-record 39")
 async def test_what_came_true_without_an_answer_is_not_written_twice() -> None:
     """Sight is lost while the store's answers are: one line says so, and a freeze whose time is over ends once."""
     clock = FakeClock()
@@ -48,6 +50,7 @@ async def test_what_came_true_without_an_answer_is_not_written_twice() -> None:
         assert not (await store.load()).freezes
 
 
+@pytest.mark.proves("track-record 50")
 async def test_a_rollback_that_came_true_without_an_answer_is_gone_on_with() -> None:
     """The loop learns of it as everybody does, by the store's watch; it does not do it again, and counts it once."""
     clock = FakeClock()
@@ -73,6 +76,7 @@ class SlowArchive(MemoryStore):
         await super().save_session(service, rollout_id, session)
 
 
+@pytest.mark.proves("track-record 37")
 async def test_no_rollback_waits_for_the_saving_of_sessions() -> None:
     """Nothing can be saved: all goes on as it should, and what is newest is saved once it can be."""
     clock = FakeClock()
@@ -104,6 +108,7 @@ class SlowAdvance(MemoryStore):
         return await super().commit(change, token)
 
 
+@pytest.mark.proves("track-record 37")
 async def test_no_rollback_waits_for_another_services_change() -> None:
     """One service's step takes long to be written: the other one is taken back meanwhile."""
     clock = FakeClock()

@@ -12,6 +12,7 @@ from tests.fakes.store import FaultyStore
 pytestmark = pytest.mark.looptime
 
 
+@pytest.mark.proves("fault 8")
 async def test_a_store_that_is_away_is_told_of_and_so_is_its_return() -> None:
     """And while it was never away nothing is said, since a full disk answers, too: writes say what it is worth."""
     store, figures = FaultyStore(clock=FakeClock()), FakeMeter()

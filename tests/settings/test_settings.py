@@ -162,6 +162,7 @@ BAD: dict[str, tuple[str, list[str]]] = {
 }
 
 
+@pytest.mark.proves("bad-input settings")
 @pytest.mark.parametrize(("text", "told"), BAD.values(), ids=BAD.keys())
 def test_a_bad_file_is_refused_with_its_key(write: Write, text: str, told: list[str]) -> None:
     """Each mistake by its key and what would be right; a password that was found is not repeated."""
@@ -171,6 +172,7 @@ def test_a_bad_file_is_refused_with_its_key(write: Write, text: str, told: list[
     assert "hunter2" not in found
 
 
+@pytest.mark.proves("bad-input settings")
 def test_everything_wrong_is_told_at_once(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """From both places, each named as it was written there."""
     write("drain = 99\n[hooks.qa]\nurl = 'x'")
@@ -217,6 +219,7 @@ def test_a_file_that_cannot_be_read_is_refused(
     assert found.startswith(f"HALDANE_CONFIG: {tmp_path / name} cannot be read: {why}")
 
 
+@pytest.mark.proves("track-record 30")
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody without a home")
 def test_somebody_without_a_home_is_told_what_to_say() -> None:
     """As in a container with a user id of its own: a setting is missing, and it is no fault of ours."""

@@ -32,6 +32,7 @@ def is_whole(linted: LintResult, text: str) -> None:
         assert len(str(violation)) < 1000
 
 
+@pytest.mark.proves("bad-input 21", "track-record 33")
 @given(st.text() | st.lists(PIECES | ODD, max_size=60).map("".join))
 @example("\ud800")
 @example("---")

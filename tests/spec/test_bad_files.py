@@ -331,6 +331,7 @@ TOGETHER = {
 ROWS = {**FORM, **KEYS, **NAMES, **ADDRESSES, **POLICY, **TOGETHER}
 
 
+@pytest.mark.proves("bad-input 21")
 @pytest.mark.parametrize("bad", [pytest.param(bad, id=name) for name, bad in ROWS.items()])
 def test_each_mistake_is_told_with_its_field_and_line(bad: Bad) -> None:
     """One mistake gives one violation: the field, the line, and what would be right; bounded."""

@@ -1,5 +1,7 @@
 """Files with many mistakes, and files that are as large as they may be: all is told, and told in time."""
 
+import pytest
+
 from controller.core.servicefile.service_file import read_service
 from controller.core.servicefile.violation_report import MAX_VIOLATIONS
 from controller.core.servicefile.yaml_tree import MAX_BYTES
@@ -53,6 +55,7 @@ def test_violations_without_end_are_counted() -> None:
     assert found[-1].message == f"and {5000 - MAX_VIOLATIONS} violations more"
 
 
+@pytest.mark.proves("bad-input 21")
 def test_a_laughing_billion_is_refused_at_the_first_anchor() -> None:
     """Ten lines that mean a gigabyte are read as ten lines."""
     lines = ['a0: &a0 ["lol"]', *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))]

@@ -159,6 +159,7 @@ class TestRepeated:
 class TestTerms:
     """Only the holder of the current token moves automation on."""
 
+    @pytest.mark.proves("fault 5")
     async def test_a_late_write_of_an_ended_term_is_refused(self, store: ClosableStore) -> None:
         """A leader that was paused while another took over wakes up and writes: nothing happens."""
         old = await store.campaign("paused")
@@ -221,6 +222,7 @@ class TestFrozen:
         else:
             assert await applied > before.revision
 
+    @pytest.mark.proves("fault 27")
     async def test_a_freeze_that_lands_between_decision_and_write_wins(self, store: ClosableStore) -> None:
         """Freeze and advance race; whenever the freeze was first, the advance is refused."""
         revision = await store.command(change())
@@ -229,6 +231,7 @@ class TestFrozen:
         assert isinstance(frozen, int)
         assert isinstance(advanced, Frozen) or (isinstance(advanced, int) and advanced < frozen)
 
+    @pytest.mark.proves("track-record 51")
     @pytest.mark.parametrize("second", WEAKER.values(), ids=WEAKER)
     async def test_nobodys_freeze_is_weakened_by_another_freeze(self, store: ClosableStore, second: Freeze) -> None:
         """Each stands by itself, in the order of scopes and of time; when the second is over the first holds on."""
@@ -278,6 +281,7 @@ class TestFrozen:
         assert [f.scope for f in (await store.load()).freezes] == ["other"]
         assert await store.command(change(act=Act.ADVANCE)) == 3
 
+    @pytest.mark.proves("track-record 7")
     @pytest.mark.parametrize("lifted", [freeze("scorer", since=0.5), freeze("never")], ids=["another one", "never set"])
     async def test_only_the_very_freeze_that_was_read_is_lifted(self, store: ClosableStore, lifted: Freeze) -> None:
         """A freeze set meanwhile is not ended by somebody who did not know it: a conflict, and it holds."""

@@ -25,6 +25,7 @@ async def first(store: ClosableStore, after: int) -> View:
 class TestWatch:
     """A watcher sees the newest whole view, may skip some, and never goes back."""
 
+    @pytest.mark.proves("fault 12")
     async def test_who_is_behind_gets_the_newest_at_once(self, store: ClosableStore) -> None:
         """One view for many changes."""
         revision = 0

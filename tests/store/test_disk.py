@@ -40,6 +40,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 class TestFull:
     """No space left."""
 
+    @pytest.mark.proves("fault 15")
     async def test_a_full_disk_refuses_changes_and_serving_goes_on(self, small_disk: Path) -> None:
         """Each refused change surely did nothing; a freeze that is not durable is not answered as set.
 
@@ -190,6 +191,7 @@ class TestDoubt:
         assert database.applied(sent.id) is None
         assert database.apply(sent, None, 1.0) == revision + 1
 
+    @pytest.mark.proves("fault 10")
     def test_while_in_doubt_nothing_is_claimed(self, connection: FailingConnection, tmp_path: Path) -> None:
         """Neither that a change was applied nor that it was not, and nothing new is accepted."""
         database = Database(Transactions(connection, tmp_path / "haldane.db"))
@@ -229,6 +231,7 @@ class TestTakenAway:
         await store.close()
 
 
+@pytest.mark.proves("fault 7")
 async def test_a_reader_who_blocks_is_waited_for_and_then_refused(tmp_path: Path) -> None:
     """Somebody holds the file by hand: the change waits a moment, is refused, and works once the file is free."""
     path = tmp_path / "haldane.db"

@@ -63,6 +63,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     kill_many_times(tmp_path / "haldane.db", 4)
 
 
+@pytest.mark.proves("death 7")
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_nothing_acknowledged_is_lost_in_hundreds_of_lives(tmp_path: Path) -> None:

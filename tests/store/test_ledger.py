@@ -239,6 +239,7 @@ class TestExport:
 class TestTrimming:
     """Old lines leave the store for files; what is left is still verifiable, and nothing is lost on the way."""
 
+    @pytest.mark.proves("fault 12")
     def test_trimmed_lines_are_in_the_export_and_the_rest_verifies(self, database: Database, tmp_path: Path) -> None:
         """The line that a trimming leaves says what was taken, by whom, and where it is."""
         for weight in range(10):

@@ -92,6 +92,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
+@pytest.mark.proves("fault 16")
 @pytest.mark.parametrize(("damage", "told"), DAMAGE.values(), ids=DAMAGE)
 async def test_a_file_that_cannot_be_right_is_refused_and_kept(
     tmp_path: Path, damage: Callable[[Path], None], told: str
@@ -125,6 +126,7 @@ class TestRights:
             yield Path(folder)
             Path(folder).chmod(0o777)
 
+    @pytest.mark.proves("fault 16")
     async def test_a_file_that_may_not_be_written(self, open_folder: Path) -> None:
         """Refused at the start, not at the first change."""
         path = open_folder / "haldane.db"
@@ -152,6 +154,7 @@ class TestRights:
 class TestOneController:
     """Two controllers on one file would serve two truths."""
 
+    @pytest.mark.proves("fault 16")
     async def test_a_second_process_is_refused_and_told_who_has_it(self, tmp_path: Path) -> None:
         """The first goes on; once it has ended, however it ended, the file is free."""
         path = tmp_path / "haldane.db"
@@ -189,6 +192,7 @@ class TestOneController:
 class TestMigration:
     """A file of an older schema becomes one of the present; nothing of it is lost."""
 
+    @pytest.mark.proves("fault 33")
     async def test_a_store_of_the_first_schema_opens_with_everything_in_it(self, tmp_path: Path) -> None:
         """Services, freezes, a trimmed ledger whose chain holds, change ids, sessions."""
         path = tmp_path / "haldane.db"
@@ -215,6 +219,7 @@ class TestMigration:
         assert replay(database.rows(), database.past()).view == view
         database.close()
 
+    @pytest.mark.proves("fault 33")
     async def test_a_store_of_one_freeze_a_scope_opens_with_its_freezes_in_force(self, tmp_path: Path) -> None:
         """Those that were in force, and not those that they had taken the place of; from now on others stand beside
         them. Sessions, recordings, cursors and the ledger are as they were, and what the ledger says is what is stored.

@@ -80,6 +80,7 @@ def test_a_record_reads_back(sample: ServiceState) -> None:
     assert write(read(ServiceState, write(sample))) == write(sample)
 
 
+@pytest.mark.proves("bad-input 36")
 @pytest.mark.parametrize(("text", "told"), [v for v in BAD.values() if isinstance(v[0], str)])
 def test_a_bad_record_says_what_is_wrong(text: str, told: str) -> None:
     """Each kind of damage gives its own reason, and never another error."""
@@ -114,6 +115,7 @@ async def path(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.proves("fault 33")
 @pytest.mark.parametrize(("text", "told"), BAD.values(), ids=BAD)
 async def test_one_bad_record_does_not_stop_the_others(path: Path, text: str | bytes, told: str) -> None:
     """The store opens, names the bad record with its reason, serves the other service and takes changes of it."""
@@ -146,6 +148,7 @@ async def test_a_bad_record_is_replaced_only_by_who_knows_that_there_is_none(pat
         assert db.execute("SELECT * FROM quarantine").fetchall() == [("scorer", 1, "gibberish")]
 
 
+@pytest.mark.proves("bad-input 36")
 @pytest.mark.parametrize("text", ["gibberish", '{"schema": 99}', '{"schema": 1, "scope": "other", "mode": "melt"}'])
 async def test_a_freeze_that_cannot_be_read_still_holds(path: Path, text: str) -> None:
     """In doubt nothing moves: it counts as a full freeze of its scope until somebody lifts it."""

@@ -20,6 +20,8 @@ from tests.fakes.clock import FakeClock
 from tests.store.values import change, freeze, freezing, state
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.proves("track-record 36")
+
 SHORT = 0.2
 """Seconds of patience where a test waits for its end."""
 LONG = 60.0
@@ -69,6 +71,7 @@ async def hanging(thread: StoreThread, disk: Disk) -> "asyncio.Task[None]":
     return job
 
 
+@pytest.mark.proves("track-record 37")
 class TestOrder:
     """One job after the other."""
 
@@ -128,6 +131,7 @@ class TestOrder:
         assert ended[:2] == ["act", "act"]
         await store.close()
 
+    @pytest.mark.proves("fault 27", "track-record 70")
     async def test_an_operators_freeze_goes_before_the_advance_that_waits(self, tmp_path: Path, disk: Disk) -> None:
         """The disk is slow, automation's step waits for it, then somebody freezes: the step is not taken."""
         store = SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock(), patience=LONG)
@@ -161,6 +165,7 @@ async def noting(ended: list[str], name: str, work: object) -> None:
 class TestHanging:
     """The disk does not answer."""
 
+    @pytest.mark.proves("fault 8")
     async def test_what_has_begun_is_perhaps_done_and_what_waits_is_surely_not(self, disk: Disk) -> None:
         """Both are answered within the patience, whoever comes later at once; afterwards it is as it was said."""
         thread, done = StoreThread(SHORT), list[str]()
@@ -192,6 +197,7 @@ class TestHanging:
         assert done == ["next"]
         thread.end()
 
+    @pytest.mark.proves("fault 10")
     async def test_a_change_that_was_in_hand_comes_true_later_and_its_id_tells(
         self, tmp_path: Path, disk: Disk
     ) -> None:

@@ -141,6 +141,7 @@ def test_a_window_waits_for_every_proxy_that_reports() -> None:
     assert told.window("s", "v1", "v2", 500, 10.7) is None
 
 
+@pytest.mark.proves("fault 18")
 def test_a_silent_proxy_is_waited_for_two_intervals_and_a_gone_one_not_at_all() -> None:
     """One proxy that hangs does not blind the judge to the others."""
     told = book()
@@ -226,6 +227,7 @@ def test_requests_that_no_server_got_are_failed_ones(tally: Tally) -> None:
     assert (window.canary.started, window.canary.ok, window.canary.errors) == (6, 0, {"5xx": 6, "4xx": 0})
 
 
+@pytest.mark.proves("fault 29", "track-record 6")
 def test_a_version_is_void_only_where_it_is_known_to_be() -> None:
     """A rollback must not go into a void, and must not be held back by a proxy that knows nothing or is gone."""
     told = book()

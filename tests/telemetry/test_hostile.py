@@ -130,6 +130,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.proves("fault 17")
 @pytest.mark.parametrize(("method", "messages", "words"), REFUSED.values(), ids=REFUSED.keys())
 async def test_a_bad_message_ends_its_stream_alone_and_counts_nothing(
     method: str, messages: list[bytes], words: str
@@ -153,6 +154,7 @@ async def test_a_bad_message_ends_its_stream_alone_and_counts_nothing(
         good.cancel()
 
 
+@pytest.mark.proves("bad-input 30")
 async def test_a_message_of_several_megabytes_is_refused_by_its_size() -> None:
     """The limit is gRPC's: nothing of it is ever parsed."""
     async with open_desk("v2") as desk:
@@ -163,6 +165,7 @@ async def test_a_message_of_several_megabytes_is_refused_by_its_size() -> None:
 RIGHT = (report(), NOTHING, counter(3), histogram(2, (1.0, 1)))
 
 
+@pytest.mark.proves("bad-input 30")
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.one_of(st.binary(max_size=200), st.sampled_from(RIGHT)), max_size=5), st.sampled_from([LOADS, METRICS])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import grpc
+import pytest
 
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
@@ -32,6 +33,7 @@ def in_fleet(fleet: str) -> View:
     return View("store", 1, {SERVICE: state.model_copy(update={"spec": spec})})
 
 
+@pytest.mark.proves("track-record 64")
 async def test_a_proxy_that_says_once_who_it_is_keeps_its_fleets_pace() -> None:
     """Its first report names its fleet, the later ones name nobody: it is waited for as long as before, not longer."""
     book = Hearing()

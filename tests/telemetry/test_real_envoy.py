@@ -104,6 +104,7 @@ async def test_every_answer_is_counted_once_and_in_its_class(processes: Children
         assert counters[f"{v2_stats}.upstream_rq_4xx"] == ledger.outcomes["v2"]["4xx"]
 
 
+@pytest.mark.proves("track-record 10")
 async def test_requests_that_reach_no_server_count_as_failed(processes: Children, model_server: StartModel) -> None:
     """A canary that refuses connections, and one without any server: neither is in Envoy's request total."""
     v1, entry = await model_server("v1"), free_port()
@@ -190,6 +191,7 @@ async def test_nothing_is_lost_while_the_controller_is_away(processes: Children,
         await talk.check()
 
 
+@pytest.mark.proves("bad-input 30")
 async def test_a_restarted_envoy_is_counted_from_zero(processes: Children, model_server: StartModel) -> None:
     """kill -9 of Envoy: its counters begin anew, and nothing is counted twice or below zero."""
     v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()

@@ -6,6 +6,8 @@ It is joined to a stream by two queues, so that a test decides in which order wh
 from collections import deque
 from dataclasses import dataclass, field
 
+import pytest
+
 from controller.xds.lanes import Stream
 from controller.xds.snapshot import CDS, EDS, LDS, ORDER, RDS, Resource, Snapshot
 from controller.xds.stream import DeltaRequest, Event, Reply, Request, Settled, step
@@ -39,6 +41,7 @@ class Proxy:
         """What it has of that type."""
         return {CDS: self.clusters, EDS: self.endpoints, LDS: self.listeners, RDS: self.routes}[type_url]
 
+    @pytest.mark.proves("promise 2")
     def fault(self) -> str:
         """Which live route would answer 503: one to a cluster that is not there, or has no endpoints."""
         for name in self.listeners:
@@ -50,6 +53,7 @@ class Proxy:
         return ""
 
 
+@pytest.mark.proves("promise 12", "promise 13")
 class Link:
     """A proxy and its stream, and what is under way between them. Every reply is checked against the protocol."""
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import grpc
+import pytest
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from envoy_data_plane.envoy.config.core.v3 import Node
 from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
@@ -31,6 +32,7 @@ PROBE = SECRET + "s"
 BOTH = ["fraud/v1", "fraud/v2"]
 
 
+@pytest.mark.proves("xds-rule 7")
 class Sotw:
     """A state-of-the-world stream. What it `hears` are names, by type, with the version and nonce in `last`."""
 
@@ -82,6 +84,7 @@ class Sotw:
         return self.reading
 
 
+@pytest.mark.proves("xds-rule 29", "xds-rule 47")
 class Delta:
     """A Delta stream. `last` is the response heard last."""
 

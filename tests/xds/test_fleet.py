@@ -1,5 +1,7 @@
 """Which rollout waits for which proxy, what for and since when: what `haldane proxies` shows."""
 
+import pytest
+
 from controller.core.model.state import ServiceState
 from controller.ports.fleet import Wait
 from controller.xds.fleet import Watched, statuses, sync
@@ -55,6 +57,7 @@ def test_it_waits_for_routes_that_wait_for_others() -> None:
     assert waits(talk) == (Wait("fraud", "its routes are sent and not acknowledged", 103.0),)
 
 
+@pytest.mark.proves("xds-rule 38")
 def test_it_waits_for_clusters_that_warm() -> None:
     """They are named, with since when."""
     talk = greeted(service(versions=ONE))
@@ -87,6 +90,7 @@ def test_who_is_behind_is_named() -> None:
     assert (found.synced, found.total, found.behind) == (1, 3, ("b", "c"))
 
 
+@pytest.mark.proves("track-record 45")
 async def test_who_is_behind_is_so_since_then_however_often_there_is_news(xds: Door) -> None:
     """A silent proxy is called unconfirmed also while new revisions come faster than its time is up."""
     xds.xds.publish(view(1, service()))

@@ -57,6 +57,7 @@ DELTA_REQUESTS = st.builds(
 )
 
 
+@pytest.mark.proves("xds-rule 30")
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 @given(data=st.data())
 @settings(deadline=None, max_examples=EXAMPLES)

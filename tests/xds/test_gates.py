@@ -14,6 +14,7 @@ ONE = {"v1": ["127.0.0.1:9001"]}
 TWO = {"v1": ["127.0.0.1:9001"], "v2": ["127.0.0.1:9002"]}
 
 
+@pytest.mark.proves("xds-rule 27", "xds-rule 37")
 def test_a_route_waits_for_the_acknowledgement_of_its_new_cluster() -> None:
     """Added and routed in one change: clusters first, routes when they are warm. Sending in order is not enough."""
     talk = greeted(service(versions=ONE))
@@ -26,6 +27,7 @@ def test_a_route_waits_for_the_acknowledgement_of_its_new_cluster() -> None:
     assert routes.type_url == RDS
 
 
+@pytest.mark.proves("xds-rule 38")
 def test_endpoints_do_not_wait_for_the_acknowledgement_of_clusters() -> None:
     """Envoy acknowledges clusters only when they are warm: to wait for each other would be a deadlock."""
     talk = Talk(service())
@@ -33,6 +35,7 @@ def test_endpoints_do_not_wait_for_the_acknowledgement_of_clusters() -> None:
     assert types(talk.ask(EDS, "fraud/v1", "fraud/v2")) == [EDS]
 
 
+@pytest.mark.proves("xds-rule 35", "xds-rule 39")
 def test_a_cluster_stays_until_the_routes_without_it_are_acknowledged() -> None:
     """Taken away and routed past in one change: the routes first, then the cluster and its endpoints."""
     talk = greeted(service(versions=TWO, canary=("v2", 5000)), delta=True)
@@ -91,6 +94,7 @@ def test_a_refused_cluster_keeps_its_last_good_form_and_its_service_its_routes()
     assert names(routes) == ["127.0.0.1:10001"]
 
 
+@pytest.mark.proves("xds-bug go-control-plane #245")
 def test_endpoints_are_sent_again_when_their_cluster_changes() -> None:
     """A changed cluster warms anew and waits for endpoints, though they are the same."""
     for delta in (False, True):
@@ -122,6 +126,7 @@ def test_a_client_that_asks_for_routes_first_is_served() -> None:
     assert routes.type_url == RDS
 
 
+@pytest.mark.proves("xds-rule 35", "xds-rule 53")
 def test_a_listener_goes_before_its_clusters() -> None:
     """A deleted service: the door first, then what was behind it; also for a client that never says it stopped."""
     talk = greeted(service(versions=ONE), service("other", port=10001))
@@ -180,6 +185,7 @@ def test_a_client_without_routes_loses_what_is_gone_after_a_while() -> None:
     assert gone.removed == ("fraud/v2",)
 
 
+@pytest.mark.proves("fault 14")
 def test_routes_wait_until_we_have_seen_what_the_proxy_has_seen() -> None:
     """A replica that lags answers endpoints at once, and the rest when it has caught up: a canary that was rolled back
     gets no traffic again for a moment."""
@@ -195,6 +201,7 @@ def test_routes_wait_until_we_have_seen_what_the_proxy_has_seen() -> None:
     assert routes.type_url == RDS
 
 
+@pytest.mark.proves("fault 14", "track-record 66")
 @pytest.mark.parametrize("delta", [False, True])
 @pytest.mark.parametrize(
     "older", [(), (service(versions=ONE),), (service("other", port=10001),)], ids=["no service", "no v2", "another"]
@@ -217,6 +224,7 @@ def test_who_does_not_know_yet_what_the_proxy_has_takes_nothing_away(
     assert (proxy.fault(), sorted(proxy.clusters), list(proxy.routes)) == ("", ["fraud/v1"], [TABLE])
 
 
+@pytest.mark.proves("track-record 74")
 @pytest.mark.parametrize("delta", [False, True], ids=["state of the world", "delta"])
 def test_a_copy_that_was_put_back_is_served_at_once_where_nobody_else_has_the_store(delta: bool) -> None:
     """What the proxy saw of later revisions is nobody's any more: a rollback must not wait until there are as many."""
@@ -241,6 +249,7 @@ def test_a_wiped_store_makes_nobody_wait() -> None:
     assert types(talk.ask(RDS, TABLE, version=seen)) == [RDS]
 
 
+@pytest.mark.proves("fault 13", "xds-rule 52")
 def test_an_empty_store_takes_nothing_away_from_a_proxy_that_has_something() -> None:
     """A wiped store has never said that the services are gone; the proxy keeps them until there is something to say."""
     for version in (f"another-store.{9:016d}-0123456789abcdef", "somebody else's"):
@@ -268,6 +277,7 @@ def test_an_acknowledged_full_set_of_ours_opens_the_gate_for_a_client_that_comes
     assert types(talk.ask(RDS, TABLE)) == [RDS]
 
 
+@pytest.mark.proves("xds-rule 42")
 def test_a_delta_client_gets_endpoints_for_a_cluster_that_changed_while_it_was_away() -> None:
     """The endpoints are the same, but the changed cluster waits for them."""
     before = greeted(service(), delta=True)
@@ -285,6 +295,7 @@ def brought(talk: Talk, type_url: str) -> list[tuple[str, str]]:
     return [(r.name, r.version) for r in talk.snapshot.catalogue(type_url).listed.values()]
 
 
+@pytest.mark.proves("track-record 43", "xds-rule 42")
 def test_a_client_that_comes_back_while_it_warms_gets_its_endpoints_again() -> None:
     """Its cluster changed, and the connection broke before the endpoints came. Envoy asks for everything but clusters
     then, and says to have the endpoints, which it has of the cluster as it was: unsent, it would wait for 15 s."""
@@ -294,6 +305,7 @@ def test_a_client_that_comes_back_while_it_warms_gets_its_endpoints_again() -> N
     assert names(again) == ["fraud/v1", "fraud/v2"]
 
 
+@pytest.mark.proves("track-record 43")
 def test_a_client_that_comes_back_while_it_warms_gets_the_endpoints_of_what_is_gone() -> None:
     """What it warms was taken away meanwhile: it must get done with it before it asks for clusters at all."""
     for delta in (False, True):
@@ -306,6 +318,7 @@ def test_a_client_that_comes_back_while_it_warms_gets_the_endpoints_of_what_is_g
         assert (clusters.type_url, names(clusters)) == (CDS, ["fraud/v1"])
 
 
+@pytest.mark.proves("track-record 42")
 def test_a_client_that_comes_back_while_it_warms_gets_its_routes_after_its_clusters() -> None:
     """It takes all listeners and has yet to ask for clusters: until it does, or had time to, it keeps its routes."""
     for settles in (False, True):
@@ -317,6 +330,7 @@ def test_a_client_that_comes_back_while_it_warms_gets_its_routes_after_its_clust
         assert RDS in types(replies)
 
 
+@pytest.mark.proves("track-record 44")
 def test_a_client_that_comes_back_to_delta_loses_no_neighbour_while_clusters_warm() -> None:
     """On a shared port: what it has of the table is not known, so one without the service that waits would cut it."""
     a, b = service("a", hosts=("a.example",)), service("b", hosts=("b.example",), versions=ONE)

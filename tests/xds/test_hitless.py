@@ -108,6 +108,7 @@ replaced; a shared port; the controller's restart; proxies that reconnect, to an
 PROTOCOLS = ["sotw", "delta"]
 
 
+@pytest.mark.proves("xds-rule 32", "xds-rule 37")
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_no_request_fails(processes: Children, model_server: ServerFactory, protocol: str) -> None:
     """Every scenario, twice, on one Envoy."""

@@ -114,6 +114,7 @@ REFUSED: dict[str, tuple[Callable[[Client], Awaitable[None]], Code, str]] = {
 }
 
 
+@pytest.mark.proves("bad-input 1", "xds-rule 2", "xds-rule 4", "xds-rule 5")
 @pytest.mark.parametrize("row", REFUSED)
 async def test_it_is_refused_by_name_and_leaves_no_trace(row: str) -> None:
     """The stream ends with a status that says what was wrong; a proxy that behaves is served as before."""
@@ -152,6 +153,7 @@ TOLERATED: dict[str, tuple[bytes, ...]] = {
 }
 
 
+@pytest.mark.proves("bad-input 3")
 @pytest.mark.parametrize("row", TOLERATED)
 async def test_it_is_odd_but_no_offence(row: str) -> None:
     """The stream goes on and is answered when it asks for something that there is."""
@@ -195,6 +197,7 @@ DELTA: dict[str, tuple[tuple[bytes, ...], Code | None]] = {
 }
 
 
+@pytest.mark.proves("bad-input 18")
 @pytest.mark.parametrize("row", DELTA)
 async def test_delta_has_its_own_ways_to_go_wrong(row: str) -> None:
     """Refused by name, or served."""
@@ -227,6 +230,7 @@ async def test_names_kept_of_one_stream_are_bounded() -> None:
         assert (await client.end())[0] is Code.RESOURCE_EXHAUSTED
 
 
+@pytest.mark.proves("bad-input 1")
 async def test_a_per_type_service_is_for_its_type() -> None:
     """Another type on its stream is refused."""
     async with door(LIMITS) as xds:
@@ -237,6 +241,7 @@ async def test_a_per_type_service_is_for_its_type() -> None:
         assert (code, "this service is for" in said) == (Code.INVALID_ARGUMENT, True)
 
 
+@pytest.mark.proves("bad-input 13")
 async def test_one_node_has_so_many_streams_and_no_more() -> None:
     """The one too many is refused; the others live, and when one ends there is room again."""
     async with door(LIMITS) as xds:
@@ -260,6 +265,7 @@ async def test_one_node_has_so_many_streams_and_no_more() -> None:
         await wait_until(admitted)
 
 
+@pytest.mark.proves("bad-input 13")
 async def test_a_half_closed_stream_ends() -> None:
     """A client that will never ask again is done."""
     async with door(LIMITS) as xds:
@@ -272,6 +278,7 @@ async def test_a_half_closed_stream_ends() -> None:
         assert not xds.xds.proxies()
 
 
+@pytest.mark.proves("bad-input 1")
 async def test_the_words_of_a_refusal_are_kept_to_a_length() -> None:
     """They are shown and written down: 1 KB of them is enough."""
     async with door() as xds:
@@ -284,6 +291,7 @@ async def test_the_words_of_a_refusal_are_kept_to_a_length() -> None:
         assert xds.told.lines[-1][4] == "e" * 1024
 
 
+@pytest.mark.proves("fault 26")
 async def test_a_client_that_does_not_read_is_let_go() -> None:
     """Its window is full and stays so: its stream ends, and with it what waited for it."""
     async with door(LIMITS.model_copy(update={"requests_burst": 10_000, "requests_per_second": 1e6})) as xds:
@@ -304,6 +312,7 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
         assert (await client.end())[0] is Code.DEADLINE_EXCEEDED
 
 
+@pytest.mark.proves("bad-input 20")
 async def test_another_protocol_on_the_port_is_turned_away() -> None:
     """HTTP/1 and noise: an error for them, nothing for us."""
     async with door(LIMITS) as xds:
@@ -320,6 +329,7 @@ async def test_another_protocol_on_the_port_is_turned_away() -> None:
         await serves(xds)
 
 
+@pytest.mark.proves("fault 25", "xds-bug go-control-plane #430, #570, Kuma #2004, Istio #10822")
 async def test_a_thousand_streams_leave_nothing_behind() -> None:
     """Opened, served and dropped, in every way a stream can end: no task, no connection, no lane is left."""
     async with door(LIMITS.model_copy(update={"streams_per_node": 1000, "first_request": 5.0})) as xds:

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.envoy
 FOUR_MIB = 4 * 1024 * 1024
 
 
+@pytest.mark.proves("xds-rule 34")
 @pytest.mark.parametrize("protocol", ["sotw", "delta"])
 async def test_more_than_four_megabytes_reach_a_real_envoy(
     processes: Children, model_server: ServerFactory, protocol: str

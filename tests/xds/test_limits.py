@@ -199,6 +199,7 @@ async def test_so_many_streams_of_one_node_and_no_more() -> None:
         assert (await opened(xds.channel, 2))[0] is None
 
 
+@pytest.mark.proves("track-record 49")
 @pytest.mark.parametrize("name", ["metadata_bytes"])
 async def test_headers_of_that_size_and_no_larger(name: str) -> None:
     """gRPC counts every header of a call, its name and 32 bytes more; so beside one's own there are some hundred."""
@@ -252,6 +253,7 @@ async def test_who_speaks_in_time_is_served_and_who_does_not_is_told() -> None:
         assert (await opened(xds.channel, 1))[0] is None
 
 
+@pytest.mark.proves("track-record 41", "xds-bug kubelb #532")
 async def test_a_connection_that_breaks_without_a_word_is_noticed() -> None:
     """One that lives answers and stays, however little it says."""
     async with (

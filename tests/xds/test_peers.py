@@ -10,6 +10,7 @@ TABLE = "127.0.0.1:10000"
 MOVED = {"v1": ["127.0.0.1:9991"], "v2": ["127.0.0.1:9002"]}
 
 
+@pytest.mark.proves("xds-bug go-control-plane #526")
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 def test_endpoints_that_are_asked_for_before_clusters_are_answered(delta: bool) -> None:
     """go-control-plane #526: after a reconnect they may come first. And #245: clusters bring them again."""
@@ -21,6 +22,7 @@ def test_endpoints_that_are_asked_for_before_clusters_are_answered(delta: bool) 
     assert (clusters.type_url, names(again)) == (CDS, ["fraud/v1"])
 
 
+@pytest.mark.proves("xds-bug go-control-plane #503, #875")
 def test_every_type_at_once_and_nobody_waits_for_another() -> None:
     """go-control-plane #503 and #875: with more types than a channel had room for, both sides waited for ever."""
     talk = Talk(service(), delta=True)
@@ -32,6 +34,7 @@ def test_every_type_at_once_and_nobody_waits_for_another() -> None:
     assert types(talk.subscribe(CDS)) == [CDS]
 
 
+@pytest.mark.proves("xds-bug go-control-plane #388", "xds-rule 9")
 def test_a_nonce_of_another_stream_acknowledges_nothing() -> None:
     """go-control-plane #388: nonces die with their stream, though both begin at the same number."""
     old, new = Talk(service()), Talk(service())
@@ -42,6 +45,7 @@ def test_a_nonce_of_another_stream_acknowledges_nothing() -> None:
     assert not new.stream.lanes[RDS].pending
 
 
+@pytest.mark.proves("xds-bug go-control-plane #1298, #1300, #1301")
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 def test_a_changed_subscription_is_never_missed(delta: bool) -> None:
     """go-control-plane #1298, #1300, #1301: while a response is under way, and in the request that accepts it."""
@@ -52,6 +56,7 @@ def test_a_changed_subscription_is_never_missed(delta: bool) -> None:
     assert names(second) == ["fraud/v2"]
 
 
+@pytest.mark.proves("xds-bug go-control-plane #1319")
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 def test_a_name_that_is_not_there_makes_no_loop(delta: bool) -> None:
     """go-control-plane #1319: each request was answered, each answer was acknowledged, without end."""
@@ -65,6 +70,7 @@ def test_a_name_that_is_not_there_makes_no_loop(delta: bool) -> None:
         assert talk.ask(EDS, "nobody/v1") == []
 
 
+@pytest.mark.proves("xds-bug go-control-plane #1498")
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 def test_what_is_no_longer_wanted_is_not_sent(delta: bool) -> None:
     """go-control-plane #1498: the answer to a superseded request went out after its names had been dropped."""
@@ -79,6 +85,7 @@ def test_what_is_no_longer_wanted_is_not_sent(delta: bool) -> None:
     assert talk.publish(service()) == []
 
 
+@pytest.mark.proves("xds-bug go-control-plane #1356")
 def test_who_names_other_resources_than_there_are_gets_those_that_there_are() -> None:
     """go-control-plane #1356: a client that did not name every resource was never told of new endpoints again."""
     talk = Talk(service())
@@ -89,6 +96,7 @@ def test_who_names_other_resources_than_there_are_gets_those_that_there_are() ->
     assert names(moved) == ["fraud/v1"]
 
 
+@pytest.mark.proves("xds-bug agent-substrate #699, wso2 api-platform #1196")
 def test_after_a_restart_another_content_is_another_version() -> None:
     """agent-substrate #699, wso2 api-platform #1196: counters began at 1 again, and proxies stayed where they were."""
     (before,) = Talk(service(canary=("v2", 5000)), revision=1).ask(RDS, TABLE)
@@ -97,6 +105,7 @@ def test_after_a_restart_another_content_is_another_version() -> None:
     assert routes.version != before.version
 
 
+@pytest.mark.proves("xds-bug go-control-plane #962, Istio #21111, Contour #1176")
 def test_what_was_refused_makes_no_loop() -> None:
     """go-control-plane #962, Istio #21111, Contour #1176: the same thing was sent at once, and refused, without end."""
     talk = greeted(service())
@@ -105,6 +114,7 @@ def test_what_was_refused_makes_no_loop() -> None:
     assert talk.event(talk.snapshot) == []
 
 
+@pytest.mark.proves("xds-bug kgateway #14703")
 def test_a_reconnect_with_the_newest_version_is_answered_all_the_same() -> None:
     """kgateway #14703: the request was parked, and the cluster that waited for it held up all others."""
     talk = Talk(service())

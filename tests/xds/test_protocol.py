@@ -8,6 +8,7 @@ from tests.xds.stranger import BOTH, CDS, EDS, LDS, RDS, SECRET, TABLE, Delta, S
 from tests.xds.worlds import service, view
 
 
+@pytest.mark.proves("xds-rule 43")
 async def test_the_first_request_of_a_new_stream_is_answered_though_it_names_the_newest_version(xds: Door) -> None:
     """Of every type, whatever nonce it repeats: the client may have been about to warm what it names."""
     xds.xds.publish(view(1, service()))
@@ -28,6 +29,7 @@ async def test_the_first_request_of_a_new_stream_is_answered_though_it_names_the
         assert back.last.version_info == versions[url]
 
 
+@pytest.mark.proves("xds-rule 12")
 async def test_a_stale_nonce_is_not_answered_and_its_names_come_with_the_next_ack(xds: Door) -> None:
     """Superseded requests change nothing; nothing they asked for is lost."""
     xds.xds.publish(view(1, service()))
@@ -42,6 +44,7 @@ async def test_a_stale_nonce_is_not_answered_and_its_names_come_with_the_next_ac
     assert await client.hear() == (EDS, ["fraud/v2"])
 
 
+@pytest.mark.proves("xds-rule 23")
 async def test_what_is_asked_for_again_in_delta_is_sent_again(xds: Door) -> None:
     """Though the client acknowledged it: it may have forgotten it."""
     xds.xds.publish(view(1, service()))
@@ -53,6 +56,7 @@ async def test_what_is_asked_for_again_in_delta_is_sent_again(xds: Door) -> None
     await client.silent()
 
 
+@pytest.mark.proves("xds-rule 25")
 async def test_dropping_a_name_while_everything_is_wanted_is_answered_in_delta(xds: Door) -> None:
     """What there is is sent, what there is not is removed; and what was never wanted is no offence."""
     xds.xds.publish(view(1, service()))
@@ -67,6 +71,7 @@ async def test_dropping_a_name_while_everything_is_wanted_is_answered_in_delta(x
     await client.silent()
 
 
+@pytest.mark.proves("xds-rule 26")
 async def test_a_name_that_is_not_there_is_removed_at_once_in_delta_and_sent_when_it_is(xds: Door) -> None:
     """The client has no timer to wait for; the subscription stands."""
     xds.xds.publish(view(1, service()))
@@ -78,6 +83,7 @@ async def test_a_name_that_is_not_there_is_removed_at_once_in_delta_and_sent_whe
     assert {(await client.hear())[:2][0] for _ in range(3)} == {CDS, EDS, LDS}
 
 
+@pytest.mark.proves("xds-rule 20")
 async def test_in_the_state_of_the_world_everything_and_names_may_be_wanted_together(xds: Door) -> None:
     """`*` beside names; the names alone are left when `*` goes, nothing when they go, and everything never again."""
     xds.xds.publish(view(1, service(), service("other", port=10001)))
@@ -92,6 +98,7 @@ async def test_in_the_state_of_the_world_everything_and_names_may_be_wanted_toge
     await client.silent()
 
 
+@pytest.mark.proves("xds-rule 20")
 async def test_in_delta_everything_and_names_may_be_wanted_together(xds: Door) -> None:
     """Dropping `*` keeps the names."""
     xds.xds.publish(view(1, service(), service("other", port=10001)))
@@ -105,6 +112,7 @@ async def test_in_delta_everything_and_names_may_be_wanted_together(xds: Door) -
     assert await client.hear() == (CDS, ["fraud/v1"], [])
 
 
+@pytest.mark.proves("xds-rule 21")
 @pytest.mark.parametrize("url", [EDS, RDS])
 async def test_an_empty_list_of_endpoints_or_routes_is_never_everything(xds: Door, url: str) -> None:
     """Not at first, and not after names."""
@@ -120,6 +128,7 @@ async def test_an_empty_list_of_endpoints_or_routes_is_never_everything(xds: Doo
     await delta.silent()
 
 
+@pytest.mark.proves("xds-rule 45")
 async def test_who_comes_back_to_delta_with_what_we_have_is_sent_nothing(xds: Door) -> None:
     """Of no type; but from the second message on a name that is asked for is sent, whatever was brought."""
     xds.xds.publish(view(1, service()))
@@ -133,6 +142,7 @@ async def test_who_comes_back_to_delta_with_what_we_have_is_sent_nothing(xds: Do
     assert await back.hear() == (EDS, ["fraud/v1"], [])
 
 
+@pytest.mark.proves("xds-rule 44")
 async def test_who_comes_back_to_delta_is_sent_what_changed_and_what_went(xds: Door) -> None:
     """And not what did not."""
     xds.xds.publish(view(1, service(), service("other", port=10001)))
@@ -155,6 +165,7 @@ async def test_who_comes_back_to_delta_is_sent_what_changed_and_what_went(xds: D
     assert await back.hear() == (CDS, [], ["other/v1", "other/v2"])
 
 
+@pytest.mark.proves("xds-rule 40")
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 async def test_a_changed_cluster_brings_its_endpoints_again(xds: Door, delta: bool) -> None:
     """They are the same, but the client warms the cluster anew and waits for them; nobody waits for its ACK."""
@@ -166,6 +177,7 @@ async def test_a_changed_cluster_brings_its_endpoints_again(xds: Door, delta: bo
     assert (await client.hear())[:2] == (EDS, BOTH)
 
 
+@pytest.mark.proves("xds-rule 11")
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 async def test_what_was_refused_is_not_sent_until_it_changes(xds: Door, delta: bool) -> None:
     """Not at once, not with the next revision that leaves it as it is; and a refusal is known by its error alone."""
@@ -182,6 +194,7 @@ async def test_what_was_refused_is_not_sent_until_it_changes(xds: Door, delta: b
     assert (await client.hear())[:2] == (RDS, [TABLE])
 
 
+@pytest.mark.proves("xds-rule 10")
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 async def test_a_refusal_is_its_error_and_nothing_else(xds: Door, delta: bool) -> None:
     """Without one it is accepted, whatever version the client says to have; with an empty one it is refused."""
@@ -195,6 +208,7 @@ async def test_a_refusal_is_its_error_and_nothing_else(xds: Door, delta: bool) -
         await wait_until(lambda told=told: xds.xds.proxies()[0].state == told)
 
 
+@pytest.mark.proves("xds-rule 6", "xds-rule 9")
 async def test_every_response_names_the_replica_and_has_a_nonce_of_its_own(xds: Door) -> None:
     """Both forms; Envoy shows the identifier in its statistics."""
     xds.xds.publish(view(1, service()))
@@ -218,6 +232,7 @@ PER_TYPE = {
 }
 
 
+@pytest.mark.proves("xds-rule 2")
 @pytest.mark.parametrize("name", PER_TYPE)
 async def test_a_service_of_one_type_needs_no_type(xds: Door, name: str) -> None:
     """Its responses say it; both forms."""
@@ -230,6 +245,7 @@ async def test_a_service_of_one_type_needs_no_type(xds: Door, name: str) -> None
     assert await delta.hear() == (url, found, [])
 
 
+@pytest.mark.proves("xds-rule 8")
 async def test_types_that_nobody_serves_are_held_and_the_stream_goes_on(xds: Door) -> None:
     """Unanswered in the state of the world, answered as absent in Delta."""
     xds.xds.publish(view(1, service()))

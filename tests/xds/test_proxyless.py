@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+import pytest
 
 from controller.xds.snapshot import CDS, RDS
 from tests.support.waiting import wait_until
@@ -103,6 +104,7 @@ async def test_a_split_and_a_rollback_hold_for_a_client_without_a_proxy() -> Non
         assert await client.calls(50) == {"answers": {"v1": 50}, "errors": {}}
 
 
+@pytest.mark.proves("xds-rule 39")
 async def test_a_version_taken_away_in_one_change_costs_no_call() -> None:
     """Its cluster stays until the client has the routes without it; gRPC would fail calls at once."""
     async with door() as xds, model("v1") as one, model("v2") as two, caller(xds, "fraud") as client:

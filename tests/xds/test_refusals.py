@@ -85,6 +85,7 @@ async def test_a_change_that_comes_and_goes_is_told_once(xds: Door, delta: bool)
     assert (last.type_url, last.error) == (RDS, "worse")
 
 
+@pytest.mark.proves("track-record 47")
 async def test_to_refuse_that_there_is_nothing_of_an_unknown_type_is_no_refusal_of_ours(xds: Door) -> None:
     """Else any text that a client sends as a type would become a label of a metric."""
     xds.xds.publish(view(1, service()))
@@ -111,6 +112,7 @@ def test_of_many_refusals_the_oldest_is_forgotten() -> None:
     assert refusals.last("b", "edge") == Nack(RDS, 1.0, "1")
 
 
+@pytest.mark.proves("track-record 46")
 def test_a_refusal_blames_what_it_names_and_not_what_only_begins_so() -> None:
     """The text says v10: v1, which came in the same response, is not held against."""
     places = {"v1": ["127.0.0.1:9001"], "v10": ["127.0.0.1:9010"]}

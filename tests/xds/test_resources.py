@@ -57,6 +57,8 @@ from controller.xds import resources
 from controller.xds.snapshot import RDS, Part, make_table
 from tests.xds.worlds import endpoint
 
+pytestmark = pytest.mark.proves("xds-rule 32")
+
 ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
 MANY = 1_000_000_000
 SPLIT = (("fraud/v2.1", 500), ("fraud/v1", 9500))

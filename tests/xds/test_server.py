@@ -29,6 +29,7 @@ async def greet(client: Client, node: str = "edge-1") -> None:
         await client.accept(await client.read(), *names)
 
 
+@pytest.mark.proves("xds-rule 1")
 async def test_an_aggregated_stream_serves_everything(xds: Door) -> None:
     """State of the world: each type with its nonce, its version, and the name of the replica."""
     xds.xds.publish(view(1, service()))
@@ -56,6 +57,7 @@ async def test_a_delta_stream_names_and_versions_each_resource(xds: Door) -> Non
     assert (await client.read_delta()).removed_resources == ["fraud/v2"]
 
 
+@pytest.mark.proves("xds-rule 1")
 @pytest.mark.parametrize(("name", "methods", "implied"), TYPED, ids=[methods for _, methods, _ in TYPED])
 async def test_each_type_has_a_service_of_its_own(xds: Door, name: str, methods: str, implied: str) -> None:
     """State of the world and Delta; the type need not be said."""
@@ -173,6 +175,7 @@ async def test_draining_ends_streams_and_takes_no_new_ones(xds: Door) -> None:
     assert (await late.end())[0] is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.proves("fault 14", "xds-rule 52")
 async def test_an_older_or_another_stores_empty_view_is_ignored(xds: Door) -> None:
     """Nothing goes back, and no empty world takes the place of a full one by accident."""
     xds.xds.publish(view(5, service()))

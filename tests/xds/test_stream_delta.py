@@ -15,6 +15,7 @@ def held(talk: Talk, type_url: str) -> list[tuple[str, str]]:
     return [(r.name, r.version) for r in talk.snapshot.catalogue(type_url).listed.values()]
 
 
+@pytest.mark.proves("xds-rule 29")
 def test_only_what_changed_is_sent_and_what_is_gone_is_named() -> None:
     """A version taken away is one removed name, a weight step is one route table."""
     talk = Talk(service(), service("other", port=10001), delta=True)
@@ -29,6 +30,7 @@ def test_only_what_changed_is_sent_and_what_is_gone_is_named() -> None:
     assert (gone.type_url, names(gone), gone.removed) == (CDS, [], ("other/v2",))
 
 
+@pytest.mark.proves("bad-input 3", "xds-rule 13")
 def test_a_stale_or_unknown_nonce_never_hides_a_subscription() -> None:
     """Delta requests count whatever their nonce."""
     talk = Talk(service(), delta=True)
@@ -38,6 +40,7 @@ def test_a_stale_or_unknown_nonce_never_hides_a_subscription() -> None:
     assert names(second) == ["fraud/v2"]
 
 
+@pytest.mark.proves("xds-rule 14")
 def test_one_request_may_do_everything_at_once() -> None:
     """Acknowledge, subscribe and unsubscribe in one."""
     talk = Talk(service(), delta=True)
@@ -68,6 +71,7 @@ def test_an_absent_name_is_answered_at_once_and_sent_when_it_appears() -> None:
     assert names(there) == ["later/v1"]
 
 
+@pytest.mark.proves("xds-rule 24")
 def test_unsubscribing_the_unknown_is_ignored() -> None:
     """It asks for nothing."""
     talk = Talk(service(), delta=True)
@@ -85,6 +89,7 @@ def test_unsubscribing_a_name_under_a_wildcard_is_answered() -> None:
     assert (names(answer), answer.removed) == (["fraud/v1"], ("nobody/v1",))
 
 
+@pytest.mark.proves("xds-rule 19")
 def test_a_wildcard_can_be_given_up_while_names_stay() -> None:
     """Unsubscribing `*` keeps what was asked for by name."""
     talk = Talk(service(), delta=True)

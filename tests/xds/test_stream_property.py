@@ -122,6 +122,7 @@ class Play:
             assert {n: r.content for n, r in held.items()} == {n: r.content for n, r in wanted.items()}, url
 
 
+@pytest.mark.proves("xds-rule 36")
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 @given(first=WORLDS, acts=ACTS)
 @settings(deadline=None, max_examples=EXAMPLES)
@@ -138,6 +139,7 @@ def test_no_route_ever_leads_nowhere_and_the_client_ends_with_the_newest(
     play.converged()
 
 
+@pytest.mark.proves("xds-rule 49")
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 @given(first=WORLDS, acts=ACTS)
 @settings(deadline=None, max_examples=EXAMPLES)
@@ -190,6 +192,7 @@ def churn(*more: str) -> "st.SearchStrategy[list[tuple[str, Any]]]":
     )
 
 
+@pytest.mark.proves("track-record 42")
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 @given(first=FEW, acts=churn("settle", "reconnect"), lazy=st.booleans())
 @settings(deadline=None, max_examples=EXAMPLES)

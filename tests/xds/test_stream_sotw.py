@@ -10,6 +10,7 @@ TABLE = "127.0.0.1:10000"
 SECRETS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 
 
+@pytest.mark.proves("xds-rule 3")
 def test_every_response_has_a_nonce_of_its_own_and_the_type_of_its_request() -> None:
     """Nonces are unique in a stream, and each type has its own conversation."""
     talk = Talk(service())
@@ -19,6 +20,7 @@ def test_every_response_has_a_nonce_of_its_own_and_the_type_of_its_request() -> 
     assert all(resource.any for reply in replies for resource in reply.resources)
 
 
+@pytest.mark.proves("xds-rule 16")
 def test_an_acknowledgement_is_not_answered() -> None:
     """When nothing changed there is nothing to say."""
     talk = Talk(service())
@@ -26,6 +28,7 @@ def test_an_acknowledgement_is_not_answered() -> None:
     assert talk.ack(clusters) == []
 
 
+@pytest.mark.proves("bad-input 3", "xds-rule 15")
 def test_a_stale_nonce_is_not_answered_and_changes_nothing() -> None:
     """A request whose nonce is not the newest is superseded by the one that answers the newest."""
     talk = Talk(service())
@@ -39,6 +42,7 @@ def test_a_stale_nonce_is_not_answered_and_changes_nothing() -> None:
     assert talk.ack(second, "fraud/v1", "fraud/v2") == []
 
 
+@pytest.mark.proves("xds-rule 12", "xds-rule 27")
 def test_a_stale_request_is_made_good_by_the_acknowledgement_that_follows() -> None:
     """What a dropped request asked for is in the next one, since each repeats the full list."""
     talk = Talk(service())
@@ -58,6 +62,7 @@ def test_the_first_request_is_answered_even_if_its_version_is_the_newest() -> No
     assert names(clusters) == ["fraud/v1", "fraud/v2"]
 
 
+@pytest.mark.proves("bad-input 3", "xds-rule 46")
 def test_a_nonce_from_an_earlier_stream_is_taken_for_none() -> None:
     """Envoys before 2023 repeated the last nonce on a new stream."""
     talk = Talk(service())
@@ -65,6 +70,7 @@ def test_a_nonce_from_an_earlier_stream_is_taken_for_none() -> None:
     assert names(clusters) == ["fraud/v1", "fraud/v2"]
 
 
+@pytest.mark.proves("xds-rule 17", "xds-rule 18")
 def test_names_are_the_whole_list_each_time() -> None:
     """A name that is missing is no longer subscribed, and one that comes back is sent anew."""
     talk = Talk(service())
@@ -74,6 +80,7 @@ def test_names_are_the_whole_list_each_time() -> None:
     assert names(again) == ["fraud/v2"]
 
 
+@pytest.mark.proves("xds-rule 22")
 def test_what_does_not_exist_yet_is_sent_when_it_does() -> None:
     """Subscriptions outlive the absence of what they name."""
     talk = Talk(service())
@@ -82,6 +89,7 @@ def test_what_does_not_exist_yet_is_sent_when_it_does() -> None:
     assert names(endpoints) == ["later/v1"]
 
 
+@pytest.mark.proves("xds-rule 19")
 def test_an_empty_list_means_everything_until_a_name_was_given() -> None:
     """The legacy wildcard of CDS and LDS is lost with the first name, explicit `*` included."""
     talk = Talk(service())
@@ -107,6 +115,7 @@ def test_an_empty_list_of_endpoints_or_routes_means_none(type_url: str) -> None:
     assert not talk.stream.lanes[type_url].subscription.wildcard
 
 
+@pytest.mark.proves("xds-rule 28")
 def test_clusters_and_listeners_come_as_the_full_set_endpoints_and_routes_as_what_changed() -> None:
     """Absence from a full set is deletion; a partial answer deletes nothing."""
     one, two = service(), service("other", port=10001)
@@ -123,6 +132,7 @@ def test_clusters_and_listeners_come_as_the_full_set_endpoints_and_routes_as_wha
     assert (left.type_url, names(left)) == (CDS, ["fraud/v1", "fraud/v2"])
 
 
+@pytest.mark.proves("xds-rule 31")
 def test_the_version_changes_exactly_when_the_content_does() -> None:
     """Equal content is never sent twice, whatever else the store wrote."""
     talk = Talk(service())
@@ -133,6 +143,7 @@ def test_the_version_changes_exactly_when_the_content_does() -> None:
     assert more.version != clusters.version
 
 
+@pytest.mark.proves("xds-rule 10")
 def test_a_refusal_is_known_by_its_error_alone_and_not_repeated() -> None:
     """After a refusal the same is not sent again; what changed is."""
     talk = Talk(service())
@@ -146,6 +157,7 @@ def test_a_refusal_is_known_by_its_error_alone_and_not_repeated() -> None:
     assert talk.ack(back, TABLE) == []
 
 
+@pytest.mark.proves("xds-rule 11")
 def test_a_refusal_may_carry_a_new_subscription() -> None:
     """The names of a refusing request count like any other's."""
     talk = Talk(service())
@@ -172,6 +184,7 @@ def test_one_response_of_a_type_is_outstanding_and_the_newest_wins() -> None:
     assert talk.ack(newest, TABLE) == []
 
 
+@pytest.mark.proves("xds-bug Istio #25495")
 def test_before_the_first_view_nothing_is_said_and_nothing_forgotten() -> None:
     """An empty world is never served because the real one is not there yet."""
     talk = Talk(service())

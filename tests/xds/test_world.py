@@ -30,6 +30,7 @@ def test_versions_say_store_revision_and_content() -> None:
         assert read_version(other) is None
 
 
+@pytest.mark.proves("xds-rule 31", "xds-rule 41")
 def test_equal_content_has_one_version_whatever_else_was_written() -> None:
     """A revision that changes nothing for a type changes nothing of its version; the types are independent."""
     world = World()
@@ -109,6 +110,7 @@ def test_each_fleet_has_its_own_world_and_shares_the_bytes() -> None:
     assert one is two
 
 
+@pytest.mark.proves("xds-rule 51")
 @pytest.mark.parametrize("why", ["unroutable", "clash", "unreadable"])
 def test_one_bad_service_stays_as_it_was_and_the_others_go_on(why: str) -> None:
     """A version that carries traffic without endpoints, a port taken from another, a record that cannot be read."""
@@ -155,6 +157,7 @@ def test_nothing_goes_back() -> None:
     assert snapshot(world).empty
 
 
+@pytest.mark.proves("track-record 48")
 async def test_a_service_that_cannot_be_encoded_stays_as_it_was_and_the_others_go_on() -> None:
     """Half a surrogate in a name is no text: whoever fails by itself is named, and holds nobody up."""
     async with door() as xds:

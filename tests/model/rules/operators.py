@@ -1,5 +1,6 @@
 """Operators' commands on rollouts."""
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
@@ -44,6 +45,7 @@ class Operators(Play):
             canary = "v3" if state.rollout.canary == "v2" else "v2"
             self._act_behind(name, Command(Verb.START, "so it is", canary), 0)
 
+    @pytest.mark.proves("promise 9")
     @under("act")
     @rule(name=SERVICES, which=WHICH, canary=CANARIES, weight=WEIGHTS)
     def approve_by_name(self, name: str, which: int, canary: str, weight: int) -> None:
