@@ -50,9 +50,9 @@ from controller.runtime.store_probe import probe_store
 from controller.runtime.store_watch import watch_store
 from controller.settings import Settings
 from controller.store.sqlite import SqliteStore
-from controller.telemetry.envoy_metrics import EnvoyMetrics
-from controller.telemetry.load_reports import LoadReports
-from controller.telemetry.prometheus import Prometheus
+from controller.telemetry.load_reporting_service import LoadReportingService
+from controller.telemetry.metrics_service import MetricsService
+from controller.telemetry.prometheus_poller import PrometheusPoller
 from controller.xds.server import XdsServer, make_grpc_server
 
 log = structlog.get_logger()
@@ -72,7 +72,7 @@ class Controller:
         self._metrics = Metrics()
         self._book = Book()
         self._replica = Replica(self._book, clock)
-        self._load_reports = LoadReports(
+        self._load_reports = LoadReportingService(
             self._book, clock, interval=settings.report_interval, on_news=self._replica.wake
         )
         self._xds = XdsServer(
@@ -144,7 +144,7 @@ class Controller:
                         await decider.save()
                     self._recorder.forget_all()
 
-    def _decider(self, term: Term, hooks: HookGates, custom: Prometheus) -> Decider:
+    def _decider(self, term: Term, hooks: HookGates, custom: PrometheusPoller) -> Decider:
         adapters = Adapters(
             store=self._store,
             clock=self._clock,
@@ -172,8 +172,8 @@ class Controller:
             on_news=self._replica.wake,
         )
 
-    def _prometheus(self, session: ClientSession) -> Prometheus:
-        return Prometheus(
+    def _prometheus(self, session: ClientSession) -> PrometheusPoller:
+        return PrometheusPoller(
             self._settings.prometheus,
             self._settings.metrics,
             session=session,
@@ -218,7 +218,7 @@ class Controller:
 
     @contextlib.asynccontextmanager
     async def _xds_open(self) -> AsyncIterator[None]:
-        stats = EnvoyMetrics(self._book, self._clock)
+        stats = MetricsService(self._book, self._clock)
         server = make_grpc_server(self._settings.xds_limits, MOST_REPORTED)
         server.add_generic_rpc_handlers((*self._xds.handlers(), *self._load_reports.handlers(), *stats.handlers()))
         async with server_open(server, self._settings.xds_listen, "HALDANE_XDS_LISTEN", (), self._settings.drain):

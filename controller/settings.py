@@ -24,7 +24,7 @@ from controller.hooks.hook import Hook
 from controller.notify.target import Target
 from controller.process.fault_points import read_faults
 from controller.process.http_client import Url
-from controller.telemetry.metric import Metric
+from controller.telemetry.custom_metric import CustomMetric
 from controller.xds.limits import Limits
 
 PREFIX = "HALDANE_"
@@ -68,7 +68,7 @@ def _faults(text: str | None, info: ValidationInfo) -> str | None:
     return text
 
 
-def _readable(metrics: dict[str, Metric], info: ValidationInfo) -> dict[str, Metric]:
+def _readable(metrics: dict[str, CustomMetric], info: ValidationInfo) -> dict[str, CustomMetric]:
     if metrics and not info.data.get("prometheus"):
         raise ValueError("without `prometheus`, the address where they are read, there are no metrics")
     if taken := sorted(metrics.keys() & ALTERNATIVES_OF):
@@ -76,7 +76,7 @@ def _readable(metrics: dict[str, Metric], info: ValidationInfo) -> dict[str, Met
     return metrics
 
 
-TABLES: Mapping[str, type[BaseModel]] = {"notify": Target, "hooks": Hook, "metrics": Metric, "xds_limits": Limits}
+TABLES: Mapping[str, type[BaseModel]] = {"notify": Target, "hooks": Hook, "metrics": CustomMetric, "xds_limits": Limits}
 """The settings that are tables of the file, and what is in each."""
 SINGLE = frozenset(("xds_limits",))
 """Those of which there is one alone, `[xds_limits]`; of the others there are many, each with a name."""
@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     """Seconds between two readings; what is scraped less often than that is read twice."""
     prometheus_timeout: Annotated[Seconds, Field(ge=0.1, le=20)] = 5.0
     """Seconds until an answer must be there."""
-    metrics: Annotated[dict[Name, Metric], AfterValidator(_readable)] = Field(default_factory=dict)
+    metrics: Annotated[dict[Name, CustomMetric], AfterValidator(_readable)] = Field(default_factory=dict)
     """The custom metrics that policies may name."""
     xds_limits: Limits = Limits()
     """What clients may ask of the xDS port."""

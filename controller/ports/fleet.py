@@ -48,7 +48,7 @@ class Nack:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class RolloutWait:
     """A service whose rollout waits for a proxy: what for, and since when (Unix seconds)."""
 
     service: str
@@ -67,7 +67,7 @@ class ProxyStatus:
     types: tuple[TypeStatus, ...]
     state: ConfigState
     """The worst of its types."""
-    waits: tuple[Wait, ...] = ()
+    waits: tuple[RolloutWait, ...] = ()
     """The rollouts that wait for it."""
     last_nack: Nack | None = None
     """Its last NACK, also if it has ACKed something better since."""

@@ -1,41 +1,41 @@
-"""Who is told what proxies did."""
+"""The observer of the proxies: what the xDS server reports of their streams."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 
-class Observer(Protocol):
-    """Who is told what proxies did."""
+class ProxyObserver(Protocol):
+    """Learns what proxies do. Implementations do not raise."""
 
-    def acknowledged(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
-        """A proxy acknowledged what was published (or what it asked for) so many seconds ago."""
+    def on_ack(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
+        """A proxy ACKed what was published, or what it requested, `seconds` ago."""
         ...
 
-    def rejected(self, node: str, fleet: str, type_url: str, error: str, *, news: bool) -> None:
-        """A proxy refused a configuration; `news` unless it refused the very same before, on this stream or another."""
+    def on_nack(self, node: str, fleet: str, type_url: str, error: str, *, is_new: bool) -> None:
+        """A proxy NACKed a configuration; `is_new` unless it NACKed the same content before, on any stream."""
         ...
 
-    def connected(self, node: str, fleet: str) -> None:
+    def on_connect(self, node: str, fleet: str) -> None:
         """A proxy opened a stream."""
         ...
 
-    def disconnected(self, node: str, fleet: str) -> None:
+    def on_disconnect(self, node: str, fleet: str) -> None:
         """A proxy's stream ended."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Silent:
-    """The observer that nobody listens to."""
+class NullObserver:
+    """Ignores everything."""
 
-    def acknowledged(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
-        """Nobody listens."""
+    def on_ack(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
+        """Ignored."""
 
-    def rejected(self, node: str, fleet: str, type_url: str, error: str, *, news: bool) -> None:
-        """Nobody listens."""
+    def on_nack(self, node: str, fleet: str, type_url: str, error: str, *, is_new: bool) -> None:
+        """Ignored."""
 
-    def connected(self, node: str, fleet: str) -> None:
-        """Nobody listens."""
+    def on_connect(self, node: str, fleet: str) -> None:
+        """Ignored."""
 
-    def disconnected(self, node: str, fleet: str) -> None:
-        """Nobody listens."""
+    def on_disconnect(self, node: str, fleet: str) -> None:
+        """Ignored."""

@@ -18,25 +18,25 @@ class ProxyEvents:
         self._meter = meter
         self._replica = replica
 
-    def acknowledged(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
-        """A proxy acknowledged what was published so many seconds ago."""
+    def on_ack(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
+        """A proxy ACKed what was published so many seconds ago."""
         self._meter.acknowledged(seconds)
         self._replica.wake()
 
-    def rejected(self, node: str, fleet: str, type_url: str, error: str, *, news: bool) -> None:
+    def on_nack(self, node: str, fleet: str, type_url: str, error: str, *, is_new: bool) -> None:
         """A proxy sent a NACK: counted each time, written into the ledger once."""
         self._meter.rejected(type_url)
-        log.warning("proxy_refused", node=node, fleet=fleet, type=type_url, error=error, news=news)
-        if news:
+        log.warning("proxy_refused", node=node, fleet=fleet, type=type_url, error=error, news=is_new)
+        if is_new:
             details = {"node": node, "fleet": fleet, "type": type_url}
             self._replica.write_line(Entry(kind=LedgerKind.PROXY_REFUSED, who=WHO, why=error, details=details))
 
-    def connected(self, node: str, fleet: str) -> None:
+    def on_connect(self, node: str, fleet: str) -> None:
         """A proxy opened its stream."""
         log.info("proxy_connected", node=node, fleet=fleet)
         self._replica.wake()
 
-    def disconnected(self, node: str, fleet: str) -> None:
+    def on_disconnect(self, node: str, fleet: str) -> None:
         """A proxy's stream ended."""
         log.info("proxy_disconnected", node=node, fleet=fleet)
         self._replica.wake()

@@ -1,266 +1,270 @@
-"""One open stream: reads requests, steps the stream, writes what it says. Where a stream meets time and the network."""
+"""One open stream: reads requests, steps the stream, writes responses. Here a stream meets time and the network."""
 
 import asyncio
 from collections import deque
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import grpc
 
 from controller.core.base.units import counted
 from controller.ports.clock import Clock
-from controller.xds.bucket import Bucket
-from controller.xds.lanes import Lane, Stream
 from controller.xds.limits import Limits
-from controller.xds.snapshot import ORDER, Snapshot
-from controller.xds.stream import DeltaRequest, Event, Request, Settled, step
-from controller.xds.wire import (
-    BadRequest,
-    Node,
-    read_delta_request,
-    read_request,
-    write_delta_reply,
-    write_reply,
-)
+from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, Event, SettleTimeout
+from controller.xds.protocol.node import Node
+from controller.xds.protocol.stream import step
+from controller.xds.protocol.stream_state import StreamState, TypeState
+from controller.xds.resources.snapshot import Snapshot
+from controller.xds.resources.type_urls import PUSH_ORDER
+from controller.xds.stream_error import StreamError
+from controller.xds.token_bucket import TokenBucket
+from controller.xds.wire import parse_delta_request, parse_request, serialize_delta_response, serialize_response
 
 EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Newest(NamedTuple):
+class PublishedSnapshot(NamedTuple):
     """What a fleet is to be served, and since when (seconds of the monotonic clock)."""
 
     snapshot: Snapshot
     at: float
 
 
-class Source(Protocol):
-    """Where a connection finds what it serves, and tells who it is."""
+class StreamCallbacks(Protocol):
+    """What a connection needs of its server: the newest snapshot, and who to tell of the client's requests."""
 
-    def newest(self, fleet: str) -> Newest | None:
-        """What that fleet is to be served; None if there is nothing yet."""
+    def published(self, fleet: str) -> PublishedSnapshot | None:
+        """What that fleet is to be served; None before the first view."""
         ...
 
-    def admit(self, connection: "Connection") -> None:
-        """The client has said who it is. Raises `BadRequest` if it has too many streams."""
+    def on_open(self, connection: "Connection") -> None:
+        """The client has identified itself. Raises `StreamError` if it has too many streams."""
         ...
 
-    def outrun(self, connection: "Connection", seen: int, revision: int) -> None:
-        """The client says that it has seen a later revision of this store than we are at."""
+    def on_newer_revision(self, connection: "Connection", seen: int, revision: int) -> None:
+        """The client has seen a later revision of this store than this controller."""
         ...
 
-    def acknowledged(self, connection: "Connection", type_url: str, seconds: float) -> None:
-        """The client has what was published, or what it asked for, so many seconds ago."""
+    def on_ack(self, connection: "Connection", type_url: str, seconds: float) -> None:
+        """The client ACKed what was published, or what it requested, `seconds` ago."""
         ...
 
-    def refused(self, connection: "Connection", type_url: str, error: str, contents: Collection[str]) -> None:
-        """The client refused these contents."""
+    def on_nack(self, connection: "Connection", type_url: str, error_detail: str, contents: Collection[str]) -> None:
+        """The client NACKed these content hashes."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """What all streams of one method have in common. `implied` is a per-type service's type, "" for ADS."""
+
+    delta: bool
+    implied: str
+    shared: bool
+    """Whether other controllers serve the same store."""
+    limits: Limits
+    clock: Clock
+    identifier: str
+    """Of the control plane, in every response."""
 
 
 class Connection:
-    """One stream of one client. `implied` is a per-type service's type, "" on an aggregated stream."""
+    """One stream of one client."""
 
-    def __init__(
-        self,
-        context: Context,
-        source: Source,
-        *,
-        delta: bool,
-        implied: str,
-        shared: bool,
-        limits: Limits,
-        clock: Clock,
-        identifier: str,
-    ) -> None:
+    def __init__(self, context: Context, callbacks: StreamCallbacks, options: StreamOptions) -> None:
+        limits, clock = options.limits, options.clock
         self.node = Node("", "", "")
-        self.stream = Stream(delta=delta, aggregated=not implied, shared=shared)
+        self.stream = StreamState(delta=options.delta, aggregated=not options.implied, shared=options.shared)
         self.connected_at = clock.wall()
         self.since: dict[str, float] = {}
-        """Per type, Unix seconds since when it stands as it does."""
+        """Type URL -> Unix seconds since when the type's state is what it is."""
         self._context = context
-        self._source = source
-        self._delta = delta
-        self._implied = implied
+        self._callbacks = callbacks
+        self._options = options
         self._limits = limits
         self._clock = clock
-        self._identifier = identifier
-        self._bucket = Bucket(limits.requests_burst, limits.requests_per_second, clock.monotonic())
-        self._due: dict[str, float] = {}
+        self._request_rate = TokenBucket(limits.requests_burst, limits.requests_per_second, clock.monotonic())
+        self._changed_at: dict[str, float] = {}
+        """Type URL -> monotonic seconds of the change that the next ACK confirms."""
         self._outbox: deque[bytes] = deque()
         self._writer: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[Any] | None = None
-        self._settling: asyncio.TimerHandle | None = None
-        self._writing: float | None = None
-        self._patience: asyncio.TimerHandle | None = None
-        self._ending: BadRequest | None = None
+        self._settle_timer: asyncio.TimerHandle | None = None
+        self._writing_since: float | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._error: StreamError | None = None
 
     async def serve(self) -> None:
-        """Until the client ends the stream, or `BadRequest` does."""
+        """Serve until the client ends the stream. Raises `StreamError` if the server ends it."""
         self._reader = asyncio.current_task()
         try:
-            await self._converse()
-        except BadRequest as bad:
-            self._ending = bad
+            await self._read_requests()
+        except StreamError as error:
+            self._error = error
         except asyncio.CancelledError:
-            if self._ending is None or self._reader is None:
+            if self._error is None or self._reader is None:
                 raise
             self._reader.uncancel()
         finally:
-            for timer in (self._settling, self._patience):
+            for timer in (self._settle_timer, self._write_timer):
                 if timer:
                     timer.cancel()
             if self._writer:
                 self._writer.cancel()
-        if self._ending:
-            raise self._ending
+        if self._error:
+            raise self._error
 
     def wake(self) -> None:
-        """There may be something to say: say it, and whatever is newest by then."""
+        """Write what is in the outbox, and whatever the newest snapshot adds to it."""
         if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write())
+            self._writer = asyncio.create_task(self._write_responses())
 
     def end(self, code: grpc.StatusCode, message: str) -> None:
         """End the stream with that status."""
-        if self._ending is None and self._reader:
-            self._ending = BadRequest(code, message)
+        if self._error is None and self._reader:
+            self._error = StreamError(code, message)
             self._reader.cancel()
 
-    async def _converse(self) -> None:
+    async def _read_requests(self) -> None:
         # Else gRPC fails to send a status while the first response waits for the client to read.
         await self._context.send_initial_metadata(())
-        first = await self._first()
+        first = await self._first_request()
         if first is None:
             return
-        self._settling = asyncio.get_running_loop().call_later(self._limits.settle, self._settle)
-        self._hear(first)
+        self._settle_timer = asyncio.get_running_loop().call_later(self._limits.settle, self._on_settle_timeout)
+        self._on_request(first)
         while (data := await self._context.read()) is not EOF:
-            if not self._bucket.take(self._clock.monotonic()):
-                raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, self._too_fast())
-            self._hear(self._read(data))
+            if not self._request_rate.take(self._clock.monotonic()):
+                raise StreamError(grpc.StatusCode.RESOURCE_EXHAUSTED, self._too_many_requests())
+            self._on_request(self._checked(data))
 
-    async def _first(self) -> Request | DeltaRequest | None:
-        """The first request, which says who the client is; None if the client said nothing and left."""
+    async def _first_request(self) -> DiscoveryRequest | DeltaDiscoveryRequest | None:
+        """The first request, which identifies the client; None if the client left without one."""
         try:
             async with asyncio.timeout(self._limits.first_request):
                 data = await self._context.read()
         except TimeoutError:
             text = f"no request within {self._limits.first_request:g} s"
-            raise BadRequest(grpc.StatusCode.DEADLINE_EXCEEDED, text) from None
+            raise StreamError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from None
         if data is EOF:
             return None
         request, node = self._parse(data)
         if node is None:
-            raise BadRequest(grpc.StatusCode.INVALID_ARGUMENT, "missing node: the first request must say node.id")
+            raise StreamError(grpc.StatusCode.INVALID_ARGUMENT, "missing node: the first request must say node.id")
         self.node = node
-        self._source.admit(self)
+        self._callbacks.on_open(self)
         return request
 
-    def _read(self, data: bytes) -> Request | DeltaRequest:
+    def _checked(self, data: bytes) -> DiscoveryRequest | DeltaDiscoveryRequest:
+        """A later request. Raises `StreamError` if it is of another node or beyond a limit."""
         request, node = self._parse(data)
         if node is not None and (node.id, node.fleet) != (self.node.id, self.node.fleet):
             text = f"node {node.id!r} on the stream of {self.node.id!r}: a stream belongs to one node"
-            raise BadRequest(grpc.StatusCode.INVALID_ARGUMENT, text)
-        lane = self.stream.lanes.get(request.type_url)
-        if lane is None and len(self.stream.lanes) >= self._limits.types:
+            raise StreamError(grpc.StatusCode.INVALID_ARGUMENT, text)
+        state = self.stream.types.get(request.type_url)
+        if state is None and len(self.stream.types) >= self._limits.types:
             text = f"more than {counted(self._limits.types, 'resource type')} on one stream"
-            raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
-        if lane and isinstance(request, DeltaRequest):
-            total = len(lane.subscription.names | frozenset(request.subscribe))
+            raise StreamError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        if state and isinstance(request, DeltaDiscoveryRequest):
+            total = len(state.subscription.names | frozenset(request.subscribe))
             if total > self._limits.names:
                 text = f"{counted(total, 'resource name')} on one stream; at most {self._limits.names}"
-                raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+                raise StreamError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         return request
 
-    def _parse(self, data: bytes) -> tuple[Request | DeltaRequest, Node | None]:
+    def _parse(self, data: bytes) -> tuple[DiscoveryRequest | DeltaDiscoveryRequest, Node | None]:
         if len(data) > self._limits.message_bytes:
             text = f"a request of {len(data)} bytes; at most {self._limits.message_bytes}"
-            raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
-        return (read_delta_request if self._delta else read_request)(data, self._implied, self._limits)
+            raise StreamError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        parse = parse_delta_request if self._options.delta else parse_request
+        return parse(data, self._options.implied, self._limits)
 
-    def _hear(self, request: Request | DeltaRequest) -> None:
-        self._catch_up()
+    def _on_request(self, request: DiscoveryRequest | DeltaDiscoveryRequest) -> None:
+        self._step_to_newest_snapshot()
         url = request.type_url
-        before, seen = self.stream.lanes.get(url), self.stream.seen
+        before, seen = self.stream.types.get(url), self.stream.seen_revision
         self._step(request)
-        after, snapshot = self.stream.lanes[url], self.stream.snapshot
-        if snapshot and seen <= snapshot.revision < self.stream.seen:
-            self._source.outrun(self, self.stream.seen, snapshot.revision)
+        after, snapshot = self.stream.types[url], self.stream.snapshot
+        if snapshot and seen <= snapshot.revision < self.stream.seen_revision:
+            self._callbacks.on_newer_revision(self, self.stream.seen_revision, snapshot.revision)
         if before is None or before.subscription != after.subscription:
-            self._due[url] = self._clock.monotonic()
-        if before and before.pending and before.pending.nonce == request.nonce:
-            self._tell(request, before, after)
+            self._changed_at[url] = self._clock.monotonic()
+        if before and before.pending and before.pending.nonce == request.response_nonce:
+            self._on_ack_or_nack(request, before, after)
         if self._outbox:
             self.wake()
 
-    def _tell(self, request: Request | DeltaRequest, before: Lane, after: Lane) -> None:
-        """The client has answered a response."""
+    def _on_ack_or_nack(
+        self, request: DiscoveryRequest | DeltaDiscoveryRequest, before: TypeState, after: TypeState
+    ) -> None:
         url = request.type_url
         self.since[url] = self._clock.wall()
-        if url not in ORDER:
-            return  # it was told that we have nothing of that type
-        if request.error is None:
-            self._source.acknowledged(self, url, self._clock.monotonic() - self._due.get(url, 0.0))
+        if url not in PUSH_ORDER:
+            return  # the response said that this type is not served
+        if request.error_detail is None:
+            self._callbacks.on_ack(self, url, self._clock.monotonic() - self._changed_at.get(url, 0.0))
         else:
-            self._source.refused(self, url, request.error, after.refused - before.refused)
+            self._callbacks.on_nack(self, url, request.error_detail, after.nacked - before.nacked)
 
-    def _catch_up(self) -> None:
+    def _step_to_newest_snapshot(self) -> None:
         """Step to the newest snapshot, if the stream is not there yet."""
-        newest = self._source.newest(self.node.fleet)
+        published = self._callbacks.published(self.node.fleet)
         old = self.stream.snapshot
-        if newest is None or newest.snapshot is old:
+        if published is None or published.snapshot is old:
             return
-        for url, lane in self.stream.lanes.items():
-            if old is None or old.catalogue(url) is not newest.snapshot.catalogue(url):
-                self._due[url] = newest.at
-                # Who is behind already is so since then, however often there is news.
-                if old is None or lane.error or lane.held is old.catalogue(url).select(lane.subscription):
+        for url, state in self.stream.types.items():
+            if old is None or old.catalogue(url) is not published.snapshot.catalogue(url):
+                self._changed_at[url] = published.at
+                # A client that is behind already keeps its time, however many snapshots follow.
+                if old is None or state.error_detail or state.accepted is old.catalogue(url).select(state.subscription):
                     self.since[url] = self._clock.wall()
-        self._step(newest.snapshot)
+        self._step(published.snapshot)
 
-    def _settle(self) -> None:
-        self._step(Settled())
+    def _on_settle_timeout(self) -> None:
+        self._step(SettleTimeout())
         if self._outbox:
             self.wake()
 
     def _step(self, event: Event) -> None:
-        self.stream, replies = step(self.stream, event)
-        write = write_delta_reply if self._delta else write_reply
-        self._outbox.extend(write(reply, self._identifier) for reply in replies)
+        self.stream, responses = step(self.stream, event)
+        serialize = serialize_delta_response if self._options.delta else serialize_response
+        self._outbox.extend(serialize(response, self._options.identifier) for response in responses)
 
-    async def _write(self) -> None:
-        """Write until there is nothing left to say. One response of each type at most waits here."""
-        self._catch_up()
+    async def _write_responses(self) -> None:
+        """Write until the outbox is empty. It holds at most one response of each type."""
+        self._step_to_newest_snapshot()
         loop = asyncio.get_running_loop()
-        self._writing = loop.time()
-        if self._patience is None:
-            self._watch(loop, self._writing)
+        self._writing_since = loop.time()
+        if self._write_timer is None:
+            self._start_write_timer(loop, self._writing_since)
         try:
             while self._outbox:
                 await self._context.write(self._outbox.popleft())
         except grpc.aio.BaseError:
-            self._outbox.clear()  # the client is gone; gRPC will tell the reader
+            self._outbox.clear()  # the client is gone: gRPC ends the reader
         finally:
-            self._writing = None
+            self._writing_since = None
 
-    def _watch(self, loop: asyncio.AbstractEventLoop, since: float) -> None:
-        """Look whether the writing that began then has ended, once it has had its time."""
-        self._patience = loop.call_at(since + self._limits.write, self._look, loop, since)
+    def _start_write_timer(self, loop: asyncio.AbstractEventLoop, since: float) -> None:
+        """Check that the write which began at `since` has ended once its time (`Limits.write`) is over."""
+        self._write_timer = loop.call_at(since + self._limits.write, self._check_write, loop, since)
 
-    def _look(self, loop: asyncio.AbstractEventLoop, since: float) -> None:
-        # One timer for all the writing in that time: to start and cancel one for each response costs more.
-        self._patience = None
-        if self._writing == since:
-            self._lose_patience()
-        elif self._writing is not None:
-            self._watch(loop, self._writing)
+    def _check_write(self, loop: asyncio.AbstractEventLoop, since: float) -> None:
+        # One timer for all writes in that time: starting and cancelling one for each response costs more.
+        self._write_timer = None
+        if self._writing_since == since:
+            self._on_write_timeout()
+        elif self._writing_since is not None:
+            self._start_write_timer(loop, self._writing_since)
 
-    def _lose_patience(self) -> None:
+    def _on_write_timeout(self) -> None:
         text = f"responses found no room within {self._limits.write:g} s: the client reads too slowly"
         self.end(grpc.StatusCode.DEADLINE_EXCEEDED, text)
 
-    def _too_fast(self) -> str:
+    def _too_many_requests(self) -> str:
         limits = self._limits
         return (
             f"more than {counted(limits.requests_burst, 'request')} at once and {limits.requests_per_second:g} a second"

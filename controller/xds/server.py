@@ -1,7 +1,6 @@
 """The xDS server: ADS and the per-type services, state of the world and Delta, on grpc.aio with raw bytes."""
 
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
-from functools import partial
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -12,16 +11,17 @@ from controller.core.control.sync import Sync
 from controller.core.model.view import View
 from controller.ports.clock import Clock
 from controller.ports.fleet import Nack, ProxyStatus
-from controller.ports.proxy_observer import Observer, Silent
-from controller.xds import fleet
-from controller.xds.connection import Connection, Context, Newest
+from controller.ports.proxy_observer import NullObserver, ProxyObserver
+from controller.xds.connection import Connection, Context, PublishedSnapshot, StreamOptions
 from controller.xds.csds import csds_handler
-from controller.xds.fleet import Watched
 from controller.xds.limits import DEFAULT, Limits, server_options
-from controller.xds.refusals import Refusals
-from controller.xds.snapshot import CDS, EDS, LDS, RDS
-from controller.xds.wire import BadRequest
-from controller.xds.world import World
+from controller.xds.protocol.nack_log import NackLog
+from controller.xds.protocol.observed_stream import ObservedStream
+from controller.xds.protocol.proxy_status import proxy_statuses
+from controller.xds.protocol.service_sync import service_sync
+from controller.xds.resources.snapshot_cache import SnapshotCache
+from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
+from controller.xds.stream_error import StreamError
 
 log = structlog.get_logger()
 
@@ -34,11 +34,11 @@ SERVICES = {
     "envoy.service.listener.v3.ListenerDiscoveryService": ("Listeners", LDS),
     "envoy.service.route.v3.RouteDiscoveryService": ("Routes", RDS),
 }
-"""gRPC service -> what its methods end with, and the type that it implies."""
+"""gRPC service -> how the names of its methods end, and the type that it implies."""
 
 
 def make_grpc_server(limits: Limits, *options: tuple[str, int]) -> grpc.aio.Server:
-    """A gRPC server that keeps those of the limits that are gRPC's to keep."""
+    """A gRPC server with those of the limits that gRPC itself enforces."""
     return grpc.aio.server(options=[*server_options(limits), *options], maximum_concurrent_rpcs=limits.streams)
 
 
@@ -52,17 +52,18 @@ class XdsServer:
         shared: bool = True,
         limits: Limits = DEFAULT,
         identifier: str = "haldane",
-        observer: Observer | None = None,
+        observer: ProxyObserver | None = None,
     ) -> None:
+        """`shared`: whether other controllers serve the same store. `identifier` names this one in every response."""
         self._clock = clock
         self._shared = shared
         self._limits = limits
         self._identifier = identifier
-        self._observer = observer or Silent()
-        self._world = World()
+        self._observer = observer or NullObserver()
+        self._snapshots = SnapshotCache()
         self._published_at = 0.0
         self._connections: set[Connection] = set()
-        self._refusals = Refusals(limits.refusals)
+        self._nacks = NackLog(limits.refusals)
         self._draining = False
 
     def publish(self, view: View) -> None:
@@ -70,17 +71,17 @@ class XdsServer:
 
         A service that cannot be served stays as it was (`problems`).
         """
-        told = self._world.problems
+        known = self._snapshots.problems
         try:
-            taken = self._world.turn(view)
+            accepted = self._snapshots.update(view)
         except Exception:  # whatever is wrong with a view, the proxies keep the last one and the process lives
             log.exception("view_not_servable", store=view.store_id, revision=view.revision)
             return
-        if not taken:
-            log.error("view_ignored", store=view.store_id, revision=view.revision, served=self._world.revision)
+        if not accepted:
+            log.error("view_ignored", store=view.store_id, revision=view.revision, served=self._snapshots.revision)
             return
-        for service, reason in self._world.problems.items():
-            if told.get(service) != reason:
+        for service, reason in self._snapshots.problems.items():
+            if known.get(service) != reason:
                 log.error("service_not_servable", service=service, reason=reason)
         self._published_at = self._clock.monotonic()
         for connection in self._connections:
@@ -89,22 +90,22 @@ class XdsServer:
     @property
     def problems(self) -> Mapping[str, str]:
         """The services that cannot be served as they stand in the newest view, each with the reason."""
-        return self._world.problems
+        return self._snapshots.problems
 
-    def newest(self, fleet: str) -> Newest | None:
+    def published(self, fleet: str) -> PublishedSnapshot | None:
         """What that fleet is to be served; None before the first view."""
-        snapshot = self._world.snapshot(fleet)
-        return Newest(snapshot, self._published_at) if snapshot else None
+        snapshot = self._snapshots.snapshot(fleet)
+        return PublishedSnapshot(snapshot, self._published_at) if snapshot else None
 
     def proxies(self) -> tuple[ProxyStatus, ...]:
         """Every connected proxy."""
         now, confirm = self._clock.wall(), self._limits.confirm
-        return fleet.statuses(self._watched(), self._world.running, self._refusals.last, now, confirm)
+        return proxy_statuses(self._observed(), self._snapshots.running, self._nacks.last, now, confirm)
 
     def sync(self, service: str, revision: int) -> Sync:
-        """How many connected proxies have acknowledged the service's routes; none before that revision is served."""
-        found = fleet.sync(self._watched(), service)
-        return found if self._world.revision >= revision else Sync(0, found.total, found.nacked)
+        """How many connected proxies have ACKed the service's routes; none before that revision is served."""
+        sync = service_sync(self._observed(), service)
+        return sync if self._snapshots.revision >= revision else Sync(0, sync.total, sync.nacked)
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":
         """For the xDS port."""
@@ -124,76 +125,68 @@ class XdsServer:
         return (csds_handler(self.proxies),)
 
     async def drain(self) -> None:
-        """End every stream, so that its client goes elsewhere or comes back later; never an empty answer."""
+        """End every stream, so that its client goes elsewhere or comes back later; never an empty response."""
         self._draining = True
         for connection in tuple(self._connections):
             connection.end(grpc.StatusCode.UNAVAILABLE, "draining")
 
-    def admit(self, connection: Connection) -> None:
-        """The client of a new stream has said who it is."""
+    def on_open(self, connection: Connection) -> None:
+        """The client of a new stream has identified itself. Raises `StreamError` if it has too many streams."""
         node = connection.node
         if self._draining:
-            raise BadRequest(grpc.StatusCode.UNAVAILABLE, "draining")
+            raise StreamError(grpc.StatusCode.UNAVAILABLE, "draining")
         if sum(other.node.id == node.id for other in self._connections) >= self._limits.streams_per_node:
             text = (
                 f"{node.id} has {counted(self._limits.streams_per_node, 'stream')}; that is the most one node may have"
             )
-            raise BadRequest(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+            raise StreamError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         self._connections.add(connection)
-        self._observer.connected(node.id, node.fleet)
+        self._observer.on_connect(node.id, node.fleet)
 
-    def outrun(self, connection: Connection, seen: int, revision: int) -> None:
-        """The client says that it has seen a later revision of this store than we are at."""
+    def on_newer_revision(self, connection: Connection, seen: int, revision: int) -> None:
+        """The client has seen a later revision of this store than this controller."""
         why = "another controller is ahead" if self._shared else "a copy of the store was put back: it is served"
         log.warning("proxy_has_seen_more", node=connection.node.id, seen=seen, revision=revision, why=why)
 
-    def acknowledged(self, connection: Connection, type_url: str, seconds: float) -> None:
-        """A client has what was published so many seconds ago."""
-        self._observer.acknowledged(connection.node.id, connection.node.fleet, type_url, seconds)
+    def on_ack(self, connection: Connection, type_url: str, seconds: float) -> None:
+        """A client ACKed what was published `seconds` ago."""
+        self._observer.on_ack(connection.node.id, connection.node.fleet, type_url, seconds)
 
-    def refused(self, connection: Connection, type_url: str, error: str, contents: Collection[str]) -> None:
-        """A client refused these contents. What is refused again, on this stream or another, is no news."""
+    def on_nack(self, connection: Connection, type_url: str, error_detail: str, contents: Collection[str]) -> None:
+        """A client NACKed these content hashes. A NACK of the same content, on this stream or another, is not new."""
         node = connection.node
-        nack = Nack(type_url, self._clock.wall(), error)
-        news = self._refusals.take(node.id, node.fleet, nack, contents)
-        self._observer.rejected(node.id, node.fleet, type_url, error, news=news)
+        nack = Nack(type_url, self._clock.wall(), error_detail)
+        is_new = self._nacks.record(node.id, node.fleet, nack, contents)
+        self._observer.on_nack(node.id, node.fleet, type_url, error_detail, is_new=is_new)
 
     def _method(self, *, delta: bool, implied: str) -> "grpc.RpcMethodHandler[Any, Any]":
-        serve: Callable[..., Coroutine[Any, Any, None]] = partial(self._serve, delta=delta, implied=implied)
+        options = StreamOptions(delta, implied, self._shared, self._limits, self._clock, self._identifier)
 
         async def method(_requests: object, context: Context) -> None:
-            await serve(context)
+            await self._serve(Connection(context, self, options), context)
 
         return grpc.stream_stream_rpc_method_handler(method)
 
-    async def _serve(self, context: Context, *, delta: bool, implied: str) -> None:
-        connection = Connection(
-            context,
-            self,
-            delta=delta,
-            implied=implied,
-            shared=self._shared,
-            limits=self._limits,
-            clock=self._clock,
-            identifier=self._identifier,
-        )
+    async def _serve(self, connection: Connection, context: Context) -> None:
         try:
             await connection.serve()
-        except BadRequest as bad:
+        except StreamError as error:
             if not self._draining:
-                log.warning("stream_refused", node=connection.node.id, peer=context.peer(), reason=bad.message)
+                log.warning("stream_refused", node=connection.node.id, peer=context.peer(), reason=error.message)
             self._forget(connection)
-            await context.abort(bad.code, bad.message)  # waits for a client that does not read
+            await context.abort(error.code, error.message)  # waits for a client that does not read
         finally:
             self._forget(connection)
 
     def _forget(self, connection: Connection) -> None:
         if connection in self._connections:
             self._connections.remove(connection)
-            self._observer.disconnected(connection.node.id, connection.node.fleet)
+            self._observer.on_disconnect(connection.node.id, connection.node.fleet)
 
-    def _watched(self) -> Iterator[Watched]:
+    def _observed(self) -> Iterator[ObservedStream]:
         for connection in self._connections:
-            snapshot = self._world.snapshot(connection.node.fleet)
+            snapshot = self._snapshots.snapshot(connection.node.fleet)
             if snapshot:
-                yield Watched(connection.node, connection.stream, snapshot, connection.connected_at, connection.since)
+                yield ObservedStream(
+                    connection.node, connection.stream, snapshot, connection.connected_at, connection.since
+                )

@@ -1,7 +1,6 @@
-"""Bytes <-> the stream's events and replies. Whatever the bytes, the only error is `BadRequest`."""
+"""Bytes <-> discovery requests and responses. Whatever the bytes are, the only error is `StreamError`."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
@@ -10,45 +9,30 @@ from google.protobuf.message import DecodeError
 
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.xds.limits import Limits
-from controller.xds.snapshot import PREFIX, Resource
-from controller.xds.stream import DeltaRequest, Reply, Request
+from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse
+from controller.xds.protocol.node import Node
+from controller.xds.resources.resource import Resource
+from controller.xds.resources.type_urls import TYPE_URL_PREFIX
+from controller.xds.stream_error import StreamError
 
 M = TypeVar("M", pb.DiscoveryRequest, pb.DeltaDiscoveryRequest)
 
 
-class BadRequest(Exception):  # noqa: N818
-    """A request that ends its stream: the gRPC status, and words that say what would have been right."""
-
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """Who is at the other end. `fleet` is Envoy's node.cluster; `client` is its name and version."""
-
-    id: str
-    fleet: str
-    client: str
-
-
-def read_request(data: bytes, implied: str, limits: Limits) -> tuple[Request, Node | None]:
+def parse_request(data: bytes, implied: str, limits: Limits) -> tuple[DiscoveryRequest, Node | None]:
     """A DiscoveryRequest, and the node if it says one. `implied` is a per-type service's type, or "" on ADS."""
     message = _parsed(pb.DiscoveryRequest, data)
     _check_names(message.resource_names, limits)
-    request = Request(
+    request = DiscoveryRequest(
         type_url=_type(message.type_url, implied, limits),
-        names=tuple(message.resource_names),
-        version=message.version_info,
-        nonce=message.response_nonce,
-        error=_error(message, limits),
+        resource_names=tuple(message.resource_names),
+        version_info=message.version_info,
+        response_nonce=message.response_nonce,
+        error_detail=_error_detail(message, limits),
     )
     return request, _node(message, limits)
 
 
-def read_delta_request(data: bytes, implied: str, limits: Limits) -> tuple[DeltaRequest, Node | None]:
+def parse_delta_request(data: bytes, implied: str, limits: Limits) -> tuple[DeltaDiscoveryRequest, Node | None]:
     """A DeltaDiscoveryRequest, and the node if it says one."""
     message = _parsed(pb.DeltaDiscoveryRequest, data)
     for names in (
@@ -57,42 +41,47 @@ def read_delta_request(data: bytes, implied: str, limits: Limits) -> tuple[Delta
         message.initial_resource_versions,
     ):
         _check_names(names, limits)
-    request = DeltaRequest(
+    request = DeltaDiscoveryRequest(
         type_url=_type(message.type_url, implied, limits),
         subscribe=tuple(message.resource_names_subscribe),
         unsubscribe=tuple(message.resource_names_unsubscribe),
-        initial=tuple(message.initial_resource_versions.items()),
-        nonce=message.response_nonce,
-        error=_error(message, limits),
+        initial_resource_versions=tuple(message.initial_resource_versions.items()),
+        response_nonce=message.response_nonce,
+        error_detail=_error_detail(message, limits),
     )
     return request, _node(message, limits)
 
 
-def write_reply(reply: Reply, identifier: str) -> bytes:
-    """A DiscoveryResponse."""
-    head = pb.DiscoveryResponseHead(version_info=reply.version, type_url=reply.type_url, nonce=reply.nonce)
-    head.control_plane.identifier = identifier
-    return joined(reply.resources) + head.SerializeToString()
-
-
-def write_delta_reply(reply: Reply, identifier: str) -> bytes:
-    """A DeltaDiscoveryResponse."""
-    head = pb.DeltaDiscoveryResponseHead(
-        system_version_info=reply.version, type_url=reply.type_url, nonce=reply.nonce, removed_resources=reply.removed
+def serialize_response(response: DiscoveryResponse, identifier: str) -> bytes:
+    """A DiscoveryResponse. `identifier` names the control plane."""
+    head = pb.DiscoveryResponseHead(
+        version_info=response.version_info, type_url=response.type_url, nonce=response.nonce
     )
     head.control_plane.identifier = identifier
-    return joined_delta(reply.resources) + head.SerializeToString()
+    return serialize_resources(response.resources) + head.SerializeToString()
+
+
+def serialize_delta_response(response: DiscoveryResponse, identifier: str) -> bytes:
+    """A DeltaDiscoveryResponse. `identifier` names the control plane."""
+    head = pb.DeltaDiscoveryResponseHead(
+        system_version_info=response.version_info,
+        type_url=response.type_url,
+        nonce=response.nonce,
+        removed_resources=response.removed_resources,
+    )
+    head.control_plane.identifier = identifier
+    return serialize_delta_resources(response.resources) + head.SerializeToString()
 
 
 @lru_cache(maxsize=32)
-def joined(resources: tuple[Resource, ...]) -> bytes:
-    """The field `resources` of a DiscoveryResponse; shared by the streams that are sent the same."""
+def serialize_resources(resources: tuple[Resource, ...]) -> bytes:
+    """The field `resources` of a DiscoveryResponse; shared by streams that send the same."""
     return pb.DiscoveryResponseBody(resources=[resource.any for resource in resources]).SerializeToString()
 
 
 @lru_cache(maxsize=32)
-def joined_delta(resources: tuple[Resource, ...]) -> bytes:
-    """The field `resources` of a DeltaDiscoveryResponse; shared by the streams that are sent the same."""
+def serialize_delta_resources(resources: tuple[Resource, ...]) -> bytes:
+    """The field `resources` of a DeltaDiscoveryResponse; shared by streams that send the same."""
     entries = [pb.DeltaResource(name=r.name, version=r.version, resource=r.any) for r in resources]
     return pb.DeltaDiscoveryResponseBody(resources=entries).SerializeToString()
 
@@ -101,31 +90,33 @@ def _parsed(kind: type[M], data: bytes) -> M:
     try:
         return kind.FromString(data)
     except DecodeError as error:
-        raise BadRequest(grpc.StatusCode.INVALID_ARGUMENT, f"not a {kind.__name__}: {error}") from None
+        raise StreamError(grpc.StatusCode.INVALID_ARGUMENT, f"not a {kind.__name__}: {error}") from None
 
 
 def _type(type_url: str, implied: str, limits: Limits) -> str:
     if len(type_url) > limits.name_length:
-        raise BadRequest(grpc.StatusCode.INVALID_ARGUMENT, f"type_url is longer than {limits.name_length} characters")
+        raise StreamError(grpc.StatusCode.INVALID_ARGUMENT, f"type_url is longer than {limits.name_length} characters")
     if implied and type_url not in ("", implied):
-        raise BadRequest(grpc.StatusCode.INVALID_ARGUMENT, f"type_url is {type_url!r}; this service is for {implied}")
+        raise StreamError(grpc.StatusCode.INVALID_ARGUMENT, f"type_url is {type_url!r}; this service is for {implied}")
     if not type_url and not implied:
-        raise BadRequest(grpc.StatusCode.INVALID_ARGUMENT, f"type_url is empty; one such as {PREFIX}... is needed")
+        raise StreamError(
+            grpc.StatusCode.INVALID_ARGUMENT, f"type_url is empty; one such as {TYPE_URL_PREFIX}... is needed"
+        )
     return type_url or implied
 
 
 def _check_names(names: Collection[str], limits: Limits) -> None:
     if len(names) > limits.names:
-        raise BadRequest(
+        raise StreamError(
             grpc.StatusCode.RESOURCE_EXHAUSTED, f"{len(names)} resource names in one request; at most {limits.names}"
         )
     if any(len(name) > limits.name_length for name in names):
-        raise BadRequest(
+        raise StreamError(
             grpc.StatusCode.INVALID_ARGUMENT, f"a resource name is longer than {limits.name_length} characters"
         )
 
 
-def _error(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest, limits: Limits) -> str | None:
+def _error_detail(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest, limits: Limits) -> str | None:
     return message.error_detail.message[: limits.error_length] if message.HasField("error_detail") else None
 
 
@@ -135,11 +126,11 @@ def _node(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest, limits: Limit
     node = message.node
     for field, text in (("node.id", node.id), ("node.cluster", node.cluster)):
         if len(text) > limits.node_length or not text.isprintable():
-            raise BadRequest(
+            raise StreamError(
                 grpc.StatusCode.INVALID_ARGUMENT, f"{field} is not at most {limits.node_length} printable characters"
             )
     if not node.id:
-        raise BadRequest(grpc.StatusCode.INVALID_ARGUMENT, "node.id is empty; every proxy needs a name of its own")
+        raise StreamError(grpc.StatusCode.INVALID_ARGUMENT, "node.id is empty; every proxy needs a name of its own")
     return Node(node.id, node.cluster, _client(node, limits))
 
 

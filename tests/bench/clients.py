@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
-from controller.xds.snapshot import RDS
+from controller.xds.resources.type_urls import RDS
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
 

@@ -20,8 +20,8 @@ from typing import Any
 from controller.process.clock import SystemClock
 from controller.process.gc_tuning import spare_collection
 from controller.xds.limits import Limits
+from controller.xds.resources.type_urls import RDS
 from controller.xds.server import XdsServer, make_grpc_server
-from controller.xds.snapshot import RDS
 from tests.bench import Row
 from tests.bench.floor import Floor, multiplications
 from tests.support.waiting import wait_until
@@ -44,19 +44,19 @@ class Acks:
     last: float = 0.0
     lines: list[str] = field(default_factory=list)
 
-    def acknowledged(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
+    def on_ack(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
         """One more."""
         self.count += type_url == RDS
         self.last = time.monotonic()
 
-    def rejected(self, node: str, fleet: str, type_url: str, error: str, *, news: bool) -> None:
+    def on_nack(self, node: str, fleet: str, type_url: str, error: str, *, is_new: bool) -> None:
         """Never, here."""
         raise AssertionError(error)
 
-    def connected(self, node: str, fleet: str) -> None:
+    def on_connect(self, node: str, fleet: str) -> None:
         """A stream stands."""
 
-    def disconnected(self, node: str, fleet: str) -> None:
+    def on_disconnect(self, node: str, fleet: str) -> None:
         """A stream is gone."""
 
 

@@ -9,34 +9,34 @@ from typing import Any
 
 import grpc
 
-from controller.ports.proxy_observer import Observer
+from controller.ports.proxy_observer import ProxyObserver
 from controller.xds.connection import EOF, Context
+from controller.xds.protocol.discovery import DiscoveryResponse
+from controller.xds.resources.snapshot_cache import SnapshotCache
+from controller.xds.resources.type_urls import RDS
 from controller.xds.server import ADS
-from controller.xds.snapshot import RDS
-from controller.xds.stream import Reply
-from controller.xds.wire import write_delta_reply, write_reply
-from controller.xds.world import World
+from controller.xds.wire import serialize_delta_response, serialize_response
 from tests.xds.worlds import service, view
 
 
 class Floor:
     """A bare handler on grpc.aio: one coroutine for each stream writes the bytes it is given and reads the answer."""
 
-    def __init__(self, observer: Observer, kind: str) -> None:
+    def __init__(self, observer: ProxyObserver, kind: str) -> None:
         self._observer = observer
         self._kind = kind
-        self._world = World()
+        self._world = SnapshotCache()
         self._news: list[asyncio.Event] = []
         self.publish(1)
 
     def publish(self, number: int) -> None:
         """Send everybody the bytes that the controller sends for the step of that number."""
-        self._world.turn(view(number, service(canary=("v2", 500 + number))))
+        self._world.update(view(number, service(canary=("v2", 500 + number))))
         snapshot = self._world.snapshot("edge")
         assert snapshot
         tables = snapshot.catalogue(RDS)
-        reply = Reply(RDS, tables.version, str(number), tuple(tables.listed.values()))
-        self._body = (write_delta_reply if self._kind == "delta" else write_reply)(reply, "haldane")
+        reply = DiscoveryResponse(RDS, tables.version, str(number), tuple(tables.listed.values()))
+        self._body = (serialize_delta_response if self._kind == "delta" else serialize_response)(reply, "haldane")
         for news in self._news:
             news.set()
 
@@ -54,7 +54,7 @@ class Floor:
             await context.write(self._body)
             if await context.read() is EOF:
                 return
-            self._observer.acknowledged("", "edge", RDS, 0.0)
+            self._observer.on_ack("", "edge", RDS, 0.0)
             await news.wait()
             news.clear()
 

@@ -20,12 +20,13 @@ from controller.demo.harness.child_processes import children
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.process.clock import SystemClock
 from controller.store.sqlite import SqliteStore
-from controller.xds.lanes import Stream
+from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse
+from controller.xds.protocol.stream import step
+from controller.xds.protocol.stream_state import StreamState
+from controller.xds.resources.snapshot_cache import SnapshotCache
+from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from controller.xds.server import ADS, XdsServer
-from controller.xds.snapshot import CDS, EDS, LDS, RDS
-from controller.xds.stream import DeltaRequest, Reply, Request, step
-from controller.xds.wire import write_delta_reply, write_reply
-from controller.xds.world import World
+from controller.xds.wire import serialize_delta_response, serialize_response
 from tests.bench import Row
 from tests.bench.crowd import LIMITS, STEPS, TABLE, WARM, Acks, alone, child, line, say, serving
 from tests.bench.floor import multiplications
@@ -125,19 +126,19 @@ def measured(into: list[float], clock: Callable[[], float] = time.process_time) 
 
 def first_snapshot(count: int) -> list[Row]:
     """A new process with so many services: until the first proxy could have everything."""
-    states, world = many(count), World()
+    states, world = many(count), SnapshotCache()
     taken: list[float] = []
     with measured(taken):
-        world.turn(view(1, *states))
+        world.update(view(1, *states))
         snapshot = world.snapshot("edge")
         assert snapshot
-        stream, _ = step(Stream(delta=False), snapshot)
+        stream, _ = step(StreamState(delta=False), snapshot)
         size = 0
         asked = {CDS: (), EDS: tuple(snapshot.catalogue(EDS).listed), LDS: (), RDS: (TABLE,)}
         for type_url, names in asked.items():
-            stream, (reply,) = step(stream, Request(type_url, names))
-            size += len(write_reply(reply, "haldane"))
-            stream, _ = step(stream, Request(type_url, names, reply.version, reply.nonce))
+            stream, (reply,) = step(stream, DiscoveryRequest(type_url, names))
+            size += len(serialize_response(reply, "haldane"))
+            stream, _ = step(stream, DiscoveryRequest(type_url, names, reply.version_info, reply.nonce))
     return [
         Row("first full snapshot, CPU", f"{count} services", taken[0], "ms"),
         Row("first full snapshot, size", f"{count} services", size / 1024, "KB"),
@@ -172,13 +173,13 @@ async def first_served(count: int) -> list[Row]:
 
 def one_step(count: int, kind: str) -> list[Row]:
     """One weight step with so many services on its port: what it costs, and what goes to each proxy."""
-    states, world = many(count), World()
-    world.turn(view(1, *states))
+    states, world = many(count), SnapshotCache()
+    world.update(view(1, *states))
     snapshot = world.snapshot("edge")
     assert snapshot
     delta = kind == "delta"
-    stream, _ = step(Stream(delta=delta), snapshot)
-    ask = DeltaRequest(RDS, (TABLE,)) if delta else Request(RDS, (TABLE,))
+    stream, _ = step(StreamState(delta=delta), snapshot)
+    ask = DeltaDiscoveryRequest(RDS, (TABLE,)) if delta else DiscoveryRequest(RDS, (TABLE,))
     stream, (reply,) = step(stream, ask)
     taken: list[float] = []
     loops: list[float] = []
@@ -188,11 +189,11 @@ def one_step(count: int, kind: str) -> list[Row]:
         changed = view(2 + number, *states)
         gc.collect()
         with measured(taken):
-            world.turn(changed)
+            world.update(changed)
             snapshot = world.snapshot("edge")
             assert snapshot
             stream, (reply,) = step(stream, snapshot)
-            body = (write_delta_reply if delta else write_reply)(reply, "haldane")
+            body = (serialize_delta_response if delta else serialize_response)(reply, "haldane")
         loops.append(taken[-1] * 1000 / multiplications())
     case = f"{count} services on a port, {kind}"
     return [
@@ -202,10 +203,10 @@ def one_step(count: int, kind: str) -> list[Row]:
     ]
 
 
-def _accept(reply: Reply, delta: bool) -> Request | DeltaRequest:
+def _accept(reply: DiscoveryResponse, delta: bool) -> DiscoveryRequest | DeltaDiscoveryRequest:
     if delta:
-        return DeltaRequest(RDS, nonce=reply.nonce)
-    return Request(RDS, (TABLE,), reply.version, reply.nonce)
+        return DeltaDiscoveryRequest(RDS, response_nonce=reply.nonce)
+    return DiscoveryRequest(RDS, (TABLE,), reply.version_info, reply.nonce)
 
 
 def run() -> list[Row]:

@@ -13,7 +13,7 @@ from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports.fleet import ConfigState, Nack, ProxyStatus, TypeStatus, Wait
+from controller.ports.fleet import ConfigState, Nack, ProxyStatus, RolloutWait, TypeStatus
 from controller.ports.observatory import Live
 from tests.cli.admin_server import WITHIN, AdminServer
 from tests.cli.conftest import Haldane, Process
@@ -96,7 +96,10 @@ def test_proxies_are_told_type_by_type(haldane: Haldane, server: AdminServer) ->
 
 def test_proxies_tell_which_rollout_waits_for_whom(haldane: Haldane, server: AdminServer) -> None:
     """Since when and what for, and what each refused last, also when it is long over."""
-    wait, last = Wait("scorer", "clusters are not warm: scorer/v2", 1000.0), Nack("x.v3.Listener", 990.0, "bad port")
+    wait, last = (
+        RolloutWait("scorer", "clusters are not warm: scorer/v2", 1000.0),
+        Nack("x.v3.Listener", 990.0, "bad port"),
+    )
     server.fleet.statuses = (ProxyStatus("edge-1", "edge", "envoy", 900.0, (), ConfigState.STALE, (wait,), last),)
     proxy = haldane("proxies", "-o", "json").document["proxies"][0]
     assert proxy["waits"] == [{"service": "scorer", "reason": wait.reason, "since": 1000.0}]

@@ -10,7 +10,7 @@ import pytest
 from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from controller.pb.haldane.wire.v1.discovery_pb2 import Node
-from controller.xds.snapshot import CDS, EDS, RDS
+from controller.xds.resources.type_urls import CDS, EDS, RDS
 from tests.faults.trial import trial
 from tests.support.system import FLEET, SERVICE
 from tests.support.waiting import wait_until

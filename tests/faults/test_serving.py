@@ -12,7 +12,7 @@ from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from controller.pb.haldane.wire.v1.discovery_pb2 import Node
 from controller.xds.limits import DEFAULT
-from controller.xds.snapshot import CDS
+from controller.xds.resources.type_urls import CDS
 from tests.faults.trial import Trial, armed, trial
 from tests.support.controller import ControllerProcess
 from tests.support.system import FLEET, SERVICE

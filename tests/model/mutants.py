@@ -15,8 +15,8 @@ from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Event, Phase, Rollout
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
-from controller.xds.snapshot import Snapshot
-from controller.xds.stream import Event as StreamEvent
+from controller.xds.protocol.discovery import Event as StreamEvent
+from controller.xds.resources.snapshot import Snapshot
 from tests.model.replica import Parts, Weigh
 from tests.model.wrong_stores import (
     AnswersForAnother,
@@ -191,9 +191,9 @@ class ServesOlderRoutes(Link):
     """The server takes no notice of what a proxy says to have seen."""
 
     def turn(self, event: StreamEvent) -> None:
-        self.stream = self.stream._replace(seen=0)
+        self.stream = self.stream._replace(seen_revision=0)
         super().turn(event)
-        self.stream = self.stream._replace(seen=0)
+        self.stream = self.stream._replace(seen_revision=0)
 
 
 class KeepsItToItself(Link):
@@ -208,8 +208,8 @@ class DoesNotWait(Link):
     """The server forgets what it has sent and nobody has acknowledged."""
 
     def turn(self, event: StreamEvent) -> None:
-        lanes = {url: lane._replace(pending=None) for url, lane in self.stream.lanes.items()}
-        self.stream = self.stream._replace(lanes=lanes)
+        types = {url: state._replace(pending=None) for url, state in self.stream.types.items()}
+        self.stream = self.stream._replace(types=types)
         super().turn(event)
 
 
@@ -217,8 +217,10 @@ class RepeatsTheRefused(Link):
     """The server forgets what a proxy has refused."""
 
     def turn(self, event: StreamEvent) -> None:
-        lanes = {url: lane._replace(refused=frozenset(), rejected=None) for url, lane in self.stream.lanes.items()}
-        self.stream = self.stream._replace(lanes=lanes)
+        types = {
+            url: state._replace(nacked=frozenset(), nacked_target=None) for url, state in self.stream.types.items()
+        }
+        self.stream = self.stream._replace(types=types)
         super().turn(event)
 
 

@@ -16,7 +16,7 @@ from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.freeze import ALL, Freeze, Mode
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
-from controller.xds.snapshot import RDS
+from controller.xds.resources.type_urls import RDS
 from tests.fakes.clock import FakeClock
 from tests.model.replica import Parts, Replica, Write
 from tests.model.store_checker import StoreChecker, done

@@ -21,10 +21,11 @@ from controller.ports.store import Store
 from controller.runtime.ledger_writer import expiry
 from controller.runtime.operations import find
 from controller.store.memory import MemoryStore
-from controller.xds.fleet import Watched, sync
-from controller.xds.snapshot import Snapshot
-from controller.xds.wire import Node
-from controller.xds.world import World
+from controller.xds.protocol.node import Node
+from controller.xds.protocol.observed_stream import ObservedStream
+from controller.xds.protocol.service_sync import service_sync
+from controller.xds.resources.snapshot import Snapshot
+from controller.xds.resources.snapshot_cache import SnapshotCache
 from tests.fakes.clock import FakeClock
 from tests.model.store_checker import Ground, Judged, StoreChecker, Timed, done
 from tests.xds.proxies import Link, Proxy
@@ -75,7 +76,7 @@ class Replica:
     clock: FakeClock
     token: int = 0
     view: View = field(init=False)
-    world: World = field(default_factory=World)
+    world: SnapshotCache = field(default_factory=SnapshotCache)
     links: dict[str, Link] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     ends: dict[Freeze, float] = field(default_factory=dict)
@@ -89,7 +90,7 @@ class Replica:
 
     def __post_init__(self) -> None:
         self.view = self.parts.restore(self.checker.view)
-        self.world.turn(self.view)
+        self.world.update(self.view)
 
     # Following the store and serving the proxies.
 
@@ -98,7 +99,7 @@ class Replica:
         if self.cut or not self.parts.newer(view, self.view):
             return
         self.view = view
-        if self.world.turn(view):
+        if self.world.update(view):
             for link in self.links.values():
                 link.turn(self.snapshot)
 
@@ -117,10 +118,10 @@ class Replica:
     def sync(self, service: str) -> Sync:
         """How far its own proxies are."""
         watched = (
-            Watched(Node(name, FLEET, "model"), link.stream, self.snapshot, 0.0, {})
+            ObservedStream(Node(name, FLEET, "model"), link.stream, self.snapshot, 0.0, {})
             for name, link in self.links.items()
         )
-        return sync(watched, service)
+        return service_sync(watched, service)
 
     # Deciding.
 

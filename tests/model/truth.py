@@ -7,8 +7,10 @@ import pytest
 
 from controller.core.model.rollout import Phase
 from controller.core.model.state import ServiceState
-from controller.xds.snapshot import ORDER, RDS, Resource, Snapshot
-from controller.xds.world import World
+from controller.xds.resources.resource import Resource
+from controller.xds.resources.snapshot import Snapshot
+from controller.xds.resources.snapshot_cache import SnapshotCache
+from controller.xds.resources.type_urls import PUSH_ORDER, RDS
 from tests.model.replica import FLEET, Replica
 from tests.model.store_checker import StoreChecker
 from tests.model.values import NAMES
@@ -25,7 +27,7 @@ class Truth:
     """Follows every view without skipping one, and time as it really passed."""
 
     checker: StoreChecker
-    world: World = field(default_factory=World)
+    world: SnapshotCache = field(default_factory=SnapshotCache)
     snapshots: dict[int, Snapshot] = field(default_factory=dict)
     moments: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     """(route table, content) -> the revisions at which this was what it should be."""
@@ -40,7 +42,7 @@ class Truth:
     def learn(self) -> None:
         """Take every view that is new."""
         for view in self.checker.views[len(self.snapshots) :]:
-            self.world.turn(view)
+            self.world.update(view)
             snapshot = self.world.snapshot(FLEET)
             assert snapshot is not None
             self.snapshots[view.revision] = snapshot
@@ -66,13 +68,13 @@ class Truth:
     def check_replica(self, replica: Replica) -> None:
         """At the same revision the same bytes everywhere; routes name only clusters of the same snapshot."""
         snapshot, truth = replica.snapshot, self.snapshots[replica.world.revision]
-        clusters = snapshot.catalogue(ORDER[0]).listed.keys()
-        for url in ORDER:
+        clusters = snapshot.catalogue(PUSH_ORDER[0]).listed.keys()
+        for url in PUSH_ORDER:
             ours, theirs = snapshot.catalogue(url).listed, truth.catalogue(url).listed
             assert _bytes(ours) == _bytes(theirs), f"{replica.name} serves something else at {snapshot.revision}"
-        assert all(table.needs <= clusters for table in snapshot.catalogue(RDS).listed.values())
+        assert all(table.clusters <= clusters for table in snapshot.catalogue(RDS).listed.values())
         for name, link in replica.links.items():
-            assert len(link.to_client) <= len(ORDER), f"more than one reply of a type is under way to {name}"
+            assert len(link.to_client) <= len(PUSH_ORDER), f"more than one reply of a type is under way to {name}"
 
     @pytest.mark.proves("promise 1", "promise 5")
     def check_proxy(self, name: str, proxy: Proxy) -> None:

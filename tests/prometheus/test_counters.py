@@ -4,33 +4,33 @@ from itertools import pairwise
 
 import pytest
 
-from controller.telemetry.counters import WARY, Counters, Gain, gained
+from controller.telemetry.counter_increase import WARY, CounterReading, Increase, increase_since
 
 
-def gains(*readings: tuple[float, float], every: float = 15.0) -> list[Gain | str | None]:
+def gains(*readings: tuple[float, float], every: float = 15.0) -> list[Increase | str | None]:
     """What is said of such readings (events, total) one after another."""
-    counters: Counters | None = None
+    counters: CounterReading | None = None
     found = []
     for number, reading in enumerate(readings):
-        counters, gain = gained(counters, reading, number * every)
+        counters, gain = increase_since(counters, reading, number * every)
         found.append(gain)
     return found
 
 
-def counted(found: list[Gain | str | None]) -> list[Gain]:
-    return [gain for gain in found if isinstance(gain, Gain)]
+def counted(found: list[Increase | str | None]) -> list[Increase]:
+    return [gain for gain in found if isinstance(gain, Increase)]
 
 
 def test_the_first_sight_is_where_counting_starts() -> None:
     """What was before belongs to another time."""
-    assert gains((5, 50), (7, 60), (7, 60)) == [None, Gain(10, 2), Gain(0, 0)]
+    assert gains((5, 50), (7, 60), (7, 60)) == [None, Increase(10, 2), Increase(0, 0)]
 
 
 def test_a_server_that_began_anew_is_counted_again_after_a_while() -> None:
     """What it lost is not known; a minute and a half later it is trusted."""
     found = gains((5, 50), (0, 3), (1, 13), (2, 23), (3, 33), every=WARY / 2)
-    assert [type(gain) for gain in found] == [type(None), str, str, Gain, Gain]
-    assert found[-1] == Gain(10, 1)
+    assert [type(gain) for gain in found] == [type(None), str, str, Increase, Increase]
+    assert found[-1] == Increase(10, 1)
     assert "a counter fell" in str(found[1])
 
 
@@ -44,7 +44,7 @@ def test_a_server_that_was_missing_for_a_moment_is_not_counted_twice() -> None:
 
     for away in (1, 2, 3, 4):
         readings = [at(one if 2 <= n < 2 + away else both, n) for n in range(20)]
-        assert counted(gains(*readings)) == [Gain(10, 1)] * (19 - away - 1)
+        assert counted(gains(*readings)) == [Increase(10, 1)] * (19 - away - 1)
 
 
 @pytest.mark.proves("track-record 13")
@@ -53,7 +53,7 @@ def test_servers_that_come_back_one_by_one_are_not_counted_twice() -> None:
     pasts = [(500.0 + n, 10_000.0 + 10 * n) for n in range(4)]
     there = [4, 4, 1, 2, 3, 4, 4, 4]
     readings = [(sum(x for x, _ in pasts[:k]) + n, sum(t for _, t in pasts[:k]) + 10 * n) for n, k in enumerate(there)]
-    assert counted(gains(*readings)) == [Gain(10, 1)] * 3
+    assert counted(gains(*readings)) == [Increase(10, 1)] * 3
 
 
 def test_what_is_counted_never_exceeds_what_rose() -> None:
@@ -61,7 +61,7 @@ def test_what_is_counted_never_exceeds_what_rose() -> None:
     readings = [(9.0, 90.0), (5.0, 50.0), (2.0, 20.0), (9.0, 90.0), (9.0, 92.0)]
     rises = sum(max(0.0, after[1] - before[1]) for before, after in pairwise(readings))
     found = gains(*readings, every=1.0)
-    assert counted(found) == [Gain(2, 0)]
+    assert counted(found) == [Increase(2, 0)]
     assert rises == 72.0
 
 
@@ -70,4 +70,4 @@ def test_no_count() -> None:
     assert gains((-1, 5))[-1] == "a counter is no count"
     assert gains((1, 1e16))[-1] == "a counter is no count"
     assert gains((0, 0), (5, 4))[-1] == "more events than there are in total"
-    assert gains((0, 0), (1, 1e16), (2, 30), (3, 40))[-2:] == [None, Gain(10, 1)]
+    assert gains((0, 0), (1, 1e16), (2, 30), (3, 40))[-2:] == [None, Increase(10, 1)]

@@ -21,15 +21,15 @@ from controller.process.clock import SystemClock
 from controller.process.http_client import open_session
 from controller.runtime.operations import Allowed, Operations
 from controller.store.memory import MemoryStore
-from controller.telemetry.metric import Metric, checked_query, filled
-from controller.telemetry.prometheus import MAX_BODY, Prometheus
+from controller.telemetry.custom_metric import CustomMetric, fill_query, validate_query
+from controller.telemetry.prometheus_poller import MAX_BODY, PrometheusPoller
 from tests.prometheus.server import NEEDED, Answer, Exporter, prometheus, serving, vector
 from tests.support.loop_harness import FILE
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
 
-GAUGE = Metric(kind="gauge", value='max(queue_depth{service="{service}",version="{version}"})')
-RATE = Metric(
+GAUGE = CustomMetric(kind="gauge", value='max(queue_depth{service="{service}",version="{version}"})')
+RATE = CustomMetric(
     kind="rate",
     events='sum(wrong_total{service="{service}",version="{version}"})',
     total='sum(labelled_total{service="{service}",version="{version}"})',
@@ -53,7 +53,7 @@ async def rollout_of(*metrics: str) -> tuple[View, ServiceState]:
 class Reader:
     """Metrics as they are read from an address."""
 
-    prometheus: Prometheus
+    prometheus: PrometheusPoller
     view: View
     state: ServiceState
     told: list[int] = field(default_factory=list)
@@ -65,11 +65,11 @@ class Reader:
 
 
 @contextlib.asynccontextmanager
-async def reading(address: str, timeout: float = 1.0, **metrics: Metric) -> AsyncIterator[Reader]:
+async def reading(address: str, timeout: float = 1.0, **metrics: CustomMetric) -> AsyncIterator[Reader]:
     """A reader of these metrics."""
     view, state = await rollout_of(*metrics)
     async with open_session() as session:
-        prometheus = Prometheus(
+        prometheus = PrometheusPoller(
             address,
             metrics,
             session=session,
@@ -267,16 +267,16 @@ BAD = (
 @pytest.mark.parametrize("query", GOOD)
 def test_places_are_values_of_labels(query: str) -> None:
     """A place in quotes after an equals sign is filled, with whatever a name holds escaped."""
-    assert checked_query(query) == query
-    assert "{version}" not in filled(query, "scorer", "v1.2")
-    assert '\\"' in filled('up{version="{version}"}', "s", 'v"} or up{a="')
+    assert validate_query(query) == query
+    assert "{version}" not in fill_query(query, "scorer", "v1.2")
+    assert '\\"' in fill_query('up{version="{version}"}', "s", 'v"} or up{a="')
 
 
 @pytest.mark.parametrize("query", BAD)
 def test_a_place_anywhere_else_is_refused(query: str) -> None:
     """Outside of quotes, in a pattern, in a raw string, in a function's argument, in a comment; or nowhere at all."""
     with pytest.raises(ValueError, match=r"value of a label|both versions|at most"):
-        checked_query(query)
+        validate_query(query)
 
 
 @NEEDED
@@ -304,7 +304,7 @@ async def test_a_real_prometheus(processes: Children, tmp_path: Path) -> None:
             await wait_until(rate, 60.0, every=0.2)
             odd = 'v"2\\'
             exporter.queue |= {odd.replace("\\", r"\\").replace('"', r"\""): 9.0}
-            query = filled('queue_depth{version="{version}"}', "scorer", odd)
+            query = fill_query('queue_depth{version="{version}"}', "scorer", odd)
 
             async def escaped() -> bool:
                 async with (

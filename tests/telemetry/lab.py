@@ -19,8 +19,8 @@ from controller.core.model.view import View
 from controller.core.traffic.book import Book
 from controller.core.traffic.window import Sample, Window
 from controller.process.clock import SystemClock
-from controller.telemetry.envoy_metrics import EnvoyMetrics
-from controller.telemetry.load_reports import LoadReports
+from controller.telemetry.load_reporting_service import LoadReportingService
+from controller.telemetry.metrics_service import MetricsService
 from tests.support.process import free_port
 
 SERVICE = "fraud.scorer"
@@ -49,9 +49,9 @@ class Desk:
     async def open(self) -> None:
         """Listen for proxies."""
         clock = SystemClock()
-        self.reports = LoadReports(self.book, clock, interval=INTERVAL, on_news=self._hear)
+        self.reports = LoadReportingService(self.book, clock, interval=INTERVAL, on_news=self._hear)
         self.reports.follow(rolling_out(True))
-        metrics = EnvoyMetrics(self.book, clock)
+        metrics = MetricsService(self.book, clock)
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((*self.reports.handlers(), *metrics.handlers()))
         self._server.add_insecure_port(f"127.0.0.1:{self.port}")

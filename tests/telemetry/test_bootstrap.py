@@ -18,7 +18,7 @@ from controller.bootstrap import NODE, render
 from controller.core.base.value import NAME
 from controller.core.model.cluster_names import cluster_name, stats_name
 from controller.core.traffic.latency_buckets import EDGES_MS
-from controller.telemetry.envoy_metrics import LATENCY, STATS
+from controller.telemetry.metrics_service import LATENCY, STATS
 from tests.support.envoy import validate
 
 ROOT = Path(__file__).parents[2]

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from controller.core.model.cluster_names import cluster_name, stats_name
 from controller.pb.haldane.wire.v1 import load_stats_pb2 as wire
 from controller.pb.haldane.wire.v1 import metrics_pb2 as metrics
-from controller.telemetry import load_reports, streams
+from controller.telemetry import load_reporting_service, report_streams
 from tests.support.waiting import wait_until
 from tests.telemetry.lab import SERVICE, Desk, open_desk
 
 Ended = tuple[grpc.StatusCode, str]
 REFUSALS = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED)
-LOADS = f"/{load_reports.SERVICE}/StreamLoadStats"
+LOADS = f"/{load_reporting_service.SERVICE}/StreamLoadStats"
 METRICS = "/envoy.service.metrics.v3.MetricsService/StreamMetrics"
 CANARY = cluster_name(SERVICE, "v2")
 NODE = wire.LoadReporter(id="bad", cluster="lab")
@@ -97,8 +97,8 @@ REFUSED = {
     "absurd count": (LOADS, [report(errors=2**41)], "total_error_requests must be"),
     "absurd sum of believable counts": (LOADS, [report(issued=2**63)], "total_issued_requests must be"),
     "bad message after good ones": (LOADS, [NOTHING, NOTHING, b"\x0a\xff"], "not a LoadStatsRequest"),
-    "too many clusters": (LOADS, [report(clusters=load_reports.MAX_CLUSTERS + 1)], "at most"),
-    "a flood": (LOADS, [NOTHING] * (3 * streams.MAX_BURST), "messages within a second"),
+    "too many clusters": (LOADS, [report(clusters=load_reporting_service.MAX_CLUSTERS + 1)], "at most"),
+    "a flood": (LOADS, [NOTHING] * (3 * report_streams.MAX_BURST), "messages within a second"),
     "metrics: not a message": (METRICS, [b"\x99"], "not a StreamMetricsMessage"),
     "metrics: no node": (METRICS, [flush("x", metrics.Metric(), node="")], "node.id is missing"),
     "metrics: negative counter": (METRICS, [counter(-1)], "upstream_rq_4xx must be"),

@@ -9,7 +9,7 @@ from controller.core.model.view import View
 from controller.core.traffic.book import Book
 from controller.core.traffic.reports import Load
 from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadReporter, LoadStatsRequest
-from controller.telemetry.load_reports import SERVICE as LRS
+from controller.telemetry.load_reporting_service import SERVICE as LRS
 from tests.support.waiting import wait_until
 from tests.telemetry.lab import INTERVAL, SERVICE, Desk, rolling_out
 

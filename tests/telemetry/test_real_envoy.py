@@ -10,7 +10,7 @@ import pytest
 
 from controller.core.model.cluster_names import cluster_name, stats_name
 from controller.demo.harness.child_processes import Children
-from controller.telemetry.load_reports import AT_REST
+from controller.telemetry.load_reporting_service import IDLE_INTERVAL
 from tests.support.envoy import EnvoyProcess
 from tests.support.model import Behaviour, ModelServer
 from tests.support.process import free_port
@@ -255,7 +255,7 @@ async def test_reports_are_quick_only_while_a_rollout_runs(processes: Children, 
 
         desk.reports.follow(rolling_out(False))
         await seconds_for(1)  # what was under way
-        assert await seconds_for(1) > AT_REST * 0.8
+        assert await seconds_for(1) > IDLE_INTERVAL * 0.8
         desk.reports.follow(rolling_out(True))
-        assert await seconds_for(4) < 2 * AT_REST  # at rest it would be four times that
+        assert await seconds_for(4) < 2 * IDLE_INTERVAL  # at rest it would be four times that
         assert envoy.output.count("StreamLoadStats") == 0  # the stream was never broken

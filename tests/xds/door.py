@@ -23,22 +23,22 @@ class Told:
 
     lines: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def acknowledged(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
+    def on_ack(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
         """A proxy acknowledged."""
         assert seconds >= 0
-        self.lines.append(("acknowledged", node, fleet, type_url))
+        self.lines.append(("ack", node, fleet, type_url))
 
-    def rejected(self, node: str, fleet: str, type_url: str, error: str, *, news: bool) -> None:
+    def on_nack(self, node: str, fleet: str, type_url: str, error: str, *, is_new: bool) -> None:
         """A proxy refused."""
-        self.lines.append(("rejected", node, fleet, type_url, error, news))
+        self.lines.append(("nack", node, fleet, type_url, error, is_new))
 
-    def connected(self, node: str, fleet: str) -> None:
+    def on_connect(self, node: str, fleet: str) -> None:
         """A proxy opened a stream."""
-        self.lines.append(("connected", node, fleet))
+        self.lines.append(("connect", node, fleet))
 
-    def disconnected(self, node: str, fleet: str) -> None:
+    def on_disconnect(self, node: str, fleet: str) -> None:
         """A proxy's stream ended."""
-        self.lines.append(("disconnected", node, fleet))
+        self.lines.append(("disconnect", node, fleet))
 
 
 @dataclass

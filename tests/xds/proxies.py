@@ -8,9 +8,18 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from controller.xds.lanes import Stream
-from controller.xds.snapshot import CDS, EDS, LDS, ORDER, RDS, Resource, Snapshot
-from controller.xds.stream import DeltaRequest, Event, Reply, Request, Settled, step
+from controller.xds.protocol.discovery import (
+    DeltaDiscoveryRequest,
+    DiscoveryRequest,
+    DiscoveryResponse,
+    Event,
+    SettleTimeout,
+)
+from controller.xds.protocol.stream import step
+from controller.xds.protocol.stream_state import StreamState
+from controller.xds.resources.resource import Resource
+from controller.xds.resources.snapshot import Snapshot
+from controller.xds.resources.type_urls import CDS, EDS, LDS, PUSH_ORDER, RDS
 
 REFUSE, BLAME = "refuse", "blame"
 """Two ways to refuse a response: without a word on the culprit, and by naming its newest resource."""
@@ -45,7 +54,7 @@ class Proxy:
     def fault(self) -> str:
         """Which live route would answer 503: one to a cluster that is not there, or has no endpoints."""
         for name in self.listeners:
-            for cluster in self.routes[name].needs if name in self.routes else ():
+            for cluster in self.routes[name].clusters if name in self.routes else ():
                 if cluster not in self.clusters:
                     return f"{name} routes to {cluster}, which is not there"
                 if waits(cluster) and cluster not in self.endpoints:
@@ -60,12 +69,12 @@ class Link:
     def __init__(self, proxy: Proxy, snapshot: Snapshot, *, lazy: bool = False, shared: bool = True) -> None:
         self.proxy = proxy
         self._lazy = lazy
-        self.stream, _ = step(Stream(delta=proxy.delta, shared=shared), snapshot)
-        self.to_server: deque[Request | DeltaRequest] = deque()
-        self.to_client: deque[Reply] = deque()
+        self.stream, _ = step(StreamState(delta=proxy.delta, shared=shared), snapshot)
+        self.to_server: deque[DiscoveryRequest | DeltaDiscoveryRequest] = deque()
+        self.to_client: deque[DiscoveryResponse] = deque()
         self.nonces: dict[str, str] = {}
         self.unanswered: set[str] = set()
-        self.held_ack: Reply | None = None
+        self.held_ack: DiscoveryResponse | None = None
         self.refused: set[str] = set()
         self._refusing: dict[str, set[str]] = {}
         self._silent = bool(proxy.warming)
@@ -81,7 +90,7 @@ class Link:
     def turn(self, event: Event) -> None:
         """Something happens at the server."""
         if isinstance(event, Snapshot):  # what was refused and is gone may be tried again if it ever comes back
-            self.refused &= frozenset().union(*(event.catalogue(url).contents for url in ORDER))
+            self.refused &= frozenset().union(*(event.catalogue(url).contents for url in PUSH_ORDER))
         self.stream, replies = step(self.stream, event)
         for reply in replies:
             self._check(reply)
@@ -90,10 +99,10 @@ class Link:
     def hear(self) -> None:
         """The server hears the oldest request under way."""
         request = self.to_server.popleft()
-        pending = self.stream.lanes[request.type_url].pending if request.type_url in self.stream.lanes else None
-        if pending and request.nonce == pending.nonce:
+        pending = self.stream.types[request.type_url].pending if request.type_url in self.stream.types else None
+        if pending and request.response_nonce == pending.nonce:
             self.unanswered.discard(request.type_url)
-            self.refused |= self._refusing.pop(request.nonce, set())
+            self.refused |= self._refusing.pop(request.response_nonce, set())
         self.turn(request)
 
     def take(self, how: str = "") -> None:
@@ -117,7 +126,7 @@ class Link:
                 return count
         raise AssertionError("they never come to rest")
 
-    def _check(self, reply: Reply) -> None:
+    def _check(self, reply: DiscoveryResponse) -> None:
         assert reply.type_url not in self.unanswered, f"a second response of {reply.type_url} before the first's ACK"
         self.unanswered.add(reply.type_url)
         names = [resource.name for resource in reply.resources]
@@ -125,7 +134,7 @@ class Link:
         contents = {unit.content for resource in reply.resources for unit in resource.units}
         assert not contents & self.refused, "what was refused was sent again"
         assert all(resource.any for resource in reply.resources), "a resource without its bytes"
-        assert self.proxy.delta or not reply.removed
+        assert self.proxy.delta or not reply.removed_resources
         for table in reply.resources if reply.type_url == RDS else ():
             self._check_hosts(table)
 
@@ -133,15 +142,17 @@ class Link:
         """What the client serves, and is still to serve, is in every table that it is sent."""
         assert self.stream.snapshot
         held, newest = self.proxy.routes.get(table.name), self.stream.snapshot.catalogue(RDS).find(table.name)
-        has = {part.name for part in held.parts} if held else set()
-        stays = has & {part.name for part in newest.parts} if newest else set()
-        assert stays <= {part.name for part in table.parts}, "a virtual host is lost"
+        has = {host.name for host in held.virtual_hosts} if held else set()
+        stays = has & {host.name for host in newest.virtual_hosts} if newest else set()
+        assert stays <= {host.name for host in table.virtual_hosts}, "a virtual host is lost"
 
-    def _apply(self, reply: Reply) -> None:
+    def _apply(self, reply: DiscoveryResponse) -> None:
         proxy, url = self.proxy, reply.type_url
         held = proxy.holding(url)
         new = {resource.name: resource for resource in reply.resources}
-        gone = set(reply.removed) if proxy.delta else (held.keys() - new.keys() if url in (CDS, LDS) else set())
+        gone = (
+            set(reply.removed_resources) if proxy.delta else (held.keys() - new.keys() if url in (CDS, LDS) else set())
+        )
         before = dict(held)
         if url in (EDS, RDS):
             new = {name: r for name, r in new.items() if name in self._names(url)}
@@ -171,7 +182,7 @@ class Link:
             self._silent = False
             self._open(CDS, ())
 
-    def _refuse(self, reply: Reply, how: str) -> None:
+    def _refuse(self, reply: DiscoveryResponse, how: str) -> None:
         held = self.proxy.holding(reply.type_url)
         known = {unit.content for resource in held.values() for unit in resource.units}
         units = [unit for resource in reply.resources for unit in resource.units]
@@ -190,7 +201,7 @@ class Link:
             self.proxy.warming -= {unit.name for unit in culprits}
             self._warmed()
 
-    def _apply_rest(self, reply: Reply, resources: tuple[Resource, ...]) -> None:
+    def _apply_rest(self, reply: DiscoveryResponse, resources: tuple[Resource, ...]) -> None:
         held = self.proxy.holding(reply.type_url)
         before = dict(held)
         held.clear()
@@ -218,9 +229,9 @@ class Link:
         self._subscribed.setdefault(type_url, set()).update(names)
         if self.proxy.delta:
             initial = tuple((name, resource.version) for name, resource in sorted(held.items()))
-            self.to_server.append(DeltaRequest(type_url, subscribe=names, initial=initial))
+            self.to_server.append(DeltaDiscoveryRequest(type_url, subscribe=names, initial_resource_versions=initial))
         else:
-            self.to_server.append(Request(type_url, names, version=self.proxy.versions.get(type_url, "")))
+            self.to_server.append(DiscoveryRequest(type_url, names, version_info=self.proxy.versions.get(type_url, "")))
 
     @property
     def _subscribed(self) -> dict[str, set[str]]:
@@ -233,8 +244,8 @@ class Link:
         if added or dropped:
             self._send(type_url, subscribe=tuple(sorted(added)), unsubscribe=tuple(sorted(dropped)))
 
-    def _acknowledge(self, reply: Reply) -> None:
-        self.proxy.versions[reply.type_url] = reply.version
+    def _acknowledge(self, reply: DiscoveryResponse) -> None:
+        self.proxy.versions[reply.type_url] = reply.version_info
         self._send(reply.type_url, nonce=reply.nonce)
 
     def _send(
@@ -246,13 +257,13 @@ class Link:
         subscribe: tuple[str, ...] = (),
         unsubscribe: tuple[str, ...] = (),
     ) -> None:
-        request: Request | DeltaRequest
+        request: DiscoveryRequest | DeltaDiscoveryRequest
         if self.proxy.delta:
-            request = DeltaRequest(type_url, subscribe, unsubscribe, nonce=nonce, error=error)
+            request = DeltaDiscoveryRequest(type_url, subscribe, unsubscribe, response_nonce=nonce, error_detail=error)
         else:
             names = tuple(sorted(self._subscribed.get(type_url, ())))
             version = self.proxy.versions.get(type_url, "")
-            request = Request(type_url, names, version, nonce or self.nonces.get(type_url, ""), error)
+            request = DiscoveryRequest(type_url, names, version, nonce or self.nonces.get(type_url, ""), error)
         waiting = self.to_server[-1] if self.to_server else None
         together = merged(waiting, request) if self._lazy and waiting else None
         if together:
@@ -260,25 +271,36 @@ class Link:
         self.to_server.append(together or request)
 
 
-def merged(first: Request | DeltaRequest, second: Request | DeltaRequest) -> Request | DeltaRequest | None:
+def merged(
+    first: DiscoveryRequest | DeltaDiscoveryRequest, second: DiscoveryRequest | DeltaDiscoveryRequest
+) -> DiscoveryRequest | DeltaDiscoveryRequest | None:
     """Two requests that were not yet under way as one, as Envoy sends them; None if they must stay two.
 
     A name that was dropped and is wanted again is asked for as if it were new.
     """
-    if first.type_url != second.type_url or first.error is not None or second.error is not None:
+    if first.type_url != second.type_url or first.error_detail is not None or second.error_detail is not None:
         return None
-    if isinstance(first, Request) and isinstance(second, Request):
-        return second if first.nonce == second.nonce else None
-    if isinstance(first, DeltaRequest) and isinstance(second, DeltaRequest) and not (first.nonce and second.nonce):
+    if isinstance(first, DiscoveryRequest) and isinstance(second, DiscoveryRequest):
+        return second if first.response_nonce == second.response_nonce else None
+    if (
+        isinstance(first, DeltaDiscoveryRequest)
+        and isinstance(second, DeltaDiscoveryRequest)
+        and not (first.response_nonce and second.response_nonce)
+    ):
         added = {*first.subscribe} - {*second.unsubscribe} | {*second.subscribe}
         dropped = {*first.unsubscribe} - {*second.subscribe} | {*second.unsubscribe}
-        nonce = first.nonce or second.nonce
-        return DeltaRequest(
-            first.type_url, tuple(sorted(added)), tuple(sorted(dropped)), first.initial, nonce, second.error
+        nonce = first.response_nonce or second.response_nonce
+        return DeltaDiscoveryRequest(
+            first.type_url,
+            tuple(sorted(added)),
+            tuple(sorted(dropped)),
+            first.initial_resource_versions,
+            nonce,
+            second.error_detail,
         )
     return None
 
 
 def settle(link: Link) -> None:
     """The client has had its time."""
-    link.turn(Settled())
+    link.turn(SettleTimeout())

@@ -3,11 +3,13 @@
 import pytest
 
 from controller.core.model.state import ServiceState
-from controller.ports.fleet import Wait
-from controller.xds.fleet import Watched, statuses, sync
-from controller.xds.refusals import Refusals
-from controller.xds.snapshot import CDS, EDS, LDS, RDS
-from controller.xds.wire import Node
+from controller.ports.fleet import RolloutWait
+from controller.xds.protocol.nack_log import NackLog
+from controller.xds.protocol.node import Node
+from controller.xds.protocol.observed_stream import ObservedStream
+from controller.xds.protocol.proxy_status import proxy_statuses
+from controller.xds.protocol.service_sync import service_sync
+from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from tests.support.waiting import wait_until
 from tests.xds.door import Door
 from tests.xds.talk import Talk, greeted
@@ -19,15 +21,15 @@ TWO = ONE | {"v2": ["127.0.0.1:9002"]}
 SINCE = {CDS: 100.0, EDS: 101.0, LDS: 102.0, RDS: 103.0}
 
 
-def waits(talk: Talk) -> tuple[Wait, ...]:
+def waits(talk: Talk) -> tuple[RolloutWait, ...]:
     """What the rollouts of this talk's world wait for."""
-    (proxy,) = statuses([watched(talk)], talk.world.running, Refusals(1).last, now=200.0, confirm=10.0)
+    (proxy,) = proxy_statuses([watched(talk)], talk.world.running, NackLog(1).last, now=200.0, confirm=10.0)
     return proxy.waits
 
 
-def watched(talk: Talk, node: str = "edge-1") -> Watched:
+def watched(talk: Talk, node: str = "edge-1") -> ObservedStream:
     """The stream of a proxy of that name."""
-    return Watched(Node(node, "edge", "envoy"), talk.stream, talk.snapshot, 1.0, SINCE)
+    return ObservedStream(Node(node, "edge", "envoy"), talk.stream, talk.snapshot, 1.0, SINCE)
 
 
 def rolling(weight: int = 500, **more: object) -> ServiceState:
@@ -39,7 +41,7 @@ def test_it_waits_for_routes_that_are_sent() -> None:
     """Then for none once they are acknowledged. A service without a rollout waits for nobody."""
     talk = greeted(service(), service("idle", port=10001))
     (step,) = talk.publish(rolling(), service("idle", port=10001))
-    assert waits(talk) == (Wait("fraud", "its routes are sent and not acknowledged", 103.0),)
+    assert waits(talk) == (RolloutWait("fraud", "its routes are sent and not acknowledged", 103.0),)
     talk.ack(step, TABLE, "127.0.0.1:10001")
     assert waits(talk) == ()
     (over,) = talk.publish(service(), service("idle", port=10001))
@@ -52,9 +54,9 @@ def test_it_waits_for_routes_that_wait_for_others() -> None:
     talk = greeted(service())
     (first,) = talk.publish(rolling(500))
     talk.publish(rolling(1000))
-    assert waits(talk) == (Wait("fraud", "earlier routes are sent and not acknowledged", 103.0),)
+    assert waits(talk) == (RolloutWait("fraud", "earlier routes are sent and not acknowledged", 103.0),)
     talk.ack(first, TABLE)
-    assert waits(talk) == (Wait("fraud", "its routes are sent and not acknowledged", 103.0),)
+    assert waits(talk) == (RolloutWait("fraud", "its routes are sent and not acknowledged", 103.0),)
 
 
 @pytest.mark.proves("xds-rule 38")
@@ -62,7 +64,7 @@ def test_it_waits_for_clusters_that_warm() -> None:
     """They are named, with since when."""
     talk = greeted(service(versions=ONE))
     talk.publish(rolling(versions=TWO))
-    assert waits(talk) == (Wait("fraud", "clusters are not warm: fraud/v2", 100.0),)
+    assert waits(talk) == (RolloutWait("fraud", "clusters are not warm: fraud/v2", 100.0),)
 
 
 def test_it_waits_for_a_proxy_that_refused() -> None:
@@ -70,7 +72,7 @@ def test_it_waits_for_a_proxy_that_refused() -> None:
     talk = greeted(service())
     (step,) = talk.publish(rolling())
     talk.nack(step, TABLE, error="no such thing")
-    assert waits(talk) == (Wait("fraud", "refused: no such thing", 103.0),)
+    assert waits(talk) == (RolloutWait("fraud", "refused: no such thing", 103.0),)
 
 
 def test_it_waits_until_we_have_seen_what_the_proxy_has_seen() -> None:
@@ -86,7 +88,7 @@ def test_who_is_behind_is_named() -> None:
     """For the rollout's own words, in order."""
     here, away = greeted(rolling()), greeted(service())
     away.publish(rolling())
-    found = sync([watched(here, "a"), watched(away, "c"), watched(away, "b")], "fraud")
+    found = service_sync([watched(here, "a"), watched(away, "c"), watched(away, "b")], "fraud")
     assert (found.synced, found.total, found.behind) == (1, 3, ("b", "c"))
 
 

@@ -8,12 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
-from controller.xds.lanes import Stream
 from controller.xds.limits import DEFAULT
-from controller.xds.snapshot import CDS, EDS, LDS, RDS, Snapshot
-from controller.xds.stream import DeltaRequest, Request, Settled, step
-from controller.xds.wire import BadRequest, read_delta_request, read_request, write_delta_reply, write_reply
-from controller.xds.world import World
+from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, SettleTimeout
+from controller.xds.protocol.stream import step
+from controller.xds.protocol.stream_state import StreamState
+from controller.xds.resources.snapshot import Snapshot
+from controller.xds.resources.snapshot_cache import SnapshotCache
+from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
+from controller.xds.stream_error import StreamError
+from controller.xds.wire import parse_delta_request, parse_request, serialize_delta_response, serialize_response
 from tests.xds.effort import EXAMPLES
 from tests.xds.worlds import STORE, service, view
 
@@ -28,7 +31,7 @@ ERRORS = st.sampled_from([None, None, "", "bad", "bad a/v1", "a"])
 
 def snapshots() -> list[Snapshot]:
     """Worlds that follow one another."""
-    world, found = World(), []
+    world, found = SnapshotCache(), []
     forms = [
         [],
         [service("a")],
@@ -37,7 +40,7 @@ def snapshots() -> list[Snapshot]:
         [service("a", versions={"v1": ["host.internal:1"]})],
     ]
     for revision, states in enumerate(forms, 1):
-        world.turn(view(revision, *states))
+        world.update(view(revision, *states))
         snapshot = world.snapshot("")
         assert snapshot
         found.append(snapshot)
@@ -45,9 +48,9 @@ def snapshots() -> list[Snapshot]:
 
 
 SNAPSHOTS = st.sampled_from(snapshots())
-REQUESTS = st.builds(Request, TYPES, NAMES.map(tuple), VERSIONS, NONCES, ERRORS)
+REQUESTS = st.builds(DiscoveryRequest, TYPES, NAMES.map(tuple), VERSIONS, NONCES, ERRORS)
 DELTA_REQUESTS = st.builds(
-    DeltaRequest,
+    DeltaDiscoveryRequest,
     TYPES,
     NAMES.map(tuple),
     NAMES.map(tuple),
@@ -63,18 +66,18 @@ DELTA_REQUESTS = st.builds(
 @settings(deadline=None, max_examples=EXAMPLES)
 def test_any_requests_and_snapshots_in_any_order_are_taken(delta: bool, data: st.DataObject) -> None:
     """The stream never raises, never has two responses of a type outstanding, never sends a name twice in one."""
-    stream = Stream(delta=delta)
+    stream = StreamState(delta=delta)
     requests = DELTA_REQUESTS if delta else REQUESTS
-    write = write_delta_reply if delta else write_reply
-    for event in data.draw(st.lists(st.one_of(requests, requests, SNAPSHOTS, st.just(Settled())), max_size=30)):
-        waiting = {url for url, lane in stream.lanes.items() if lane.pending}
+    write = serialize_delta_response if delta else serialize_response
+    for event in data.draw(st.lists(st.one_of(requests, requests, SNAPSHOTS, st.just(SettleTimeout())), max_size=30)):
+        waiting = {url for url, state in stream.types.items() if state.pending}
         stream, replies = step(stream, event)
-        answered = {event.type_url} if isinstance(event, Request | DeltaRequest) else set()
+        answered = {event.type_url} if isinstance(event, DiscoveryRequest | DeltaDiscoveryRequest) else set()
         for reply in replies:
             assert reply.type_url not in waiting - answered
             names = [resource.name for resource in reply.resources]
             assert len(names) == len(set(names))
-            assert not set(names) & set(reply.removed)
+            assert not set(names) & set(reply.removed_resources)
             assert all(resource.any for resource in reply.resources)
             assert write(reply, "haldane")
         sent = [reply.type_url for reply in replies]
@@ -85,8 +88,8 @@ def test_any_requests_and_snapshots_in_any_order_are_taken(delta: bool, data: st
 @settings(deadline=None, max_examples=EXAMPLES * 5)
 def test_any_bytes_are_a_request_or_refused(data: bytes) -> None:
     """The parser's only error is its own."""
-    for read in (read_request, read_delta_request):
-        with contextlib.suppress(BadRequest):
+    for read in (parse_request, parse_delta_request):
+        with contextlib.suppress(StreamError):
             read(data, CDS, DEFAULT)
 
 
@@ -107,6 +110,6 @@ def test_a_request_that_was_bent_is_a_request_or_refused(data: st.DataObject) ->
                 del bent[place:]
             case _:
                 bent[place:place] = bent[place : place + data.draw(st.integers(0, 20))]
-    for read in (read_request, read_delta_request):
-        with contextlib.suppress(BadRequest):
+    for read in (parse_request, parse_delta_request):
+        with contextlib.suppress(StreamError):
             read(bytes(bent), "", DEFAULT)

@@ -3,8 +3,8 @@
 import pytest
 
 from controller.core.model.state import ServiceState
-from controller.xds.snapshot import CDS, EDS, LDS, RDS
-from controller.xds.stream import DeltaRequest, Settled
+from controller.xds.protocol.discovery import DeltaDiscoveryRequest, SettleTimeout
+from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from tests.xds.proxies import Link, Proxy, settle
 from tests.xds.talk import Talk, greeted, names, types
 from tests.xds.worlds import service
@@ -20,7 +20,7 @@ def test_a_route_waits_for_the_acknowledgement_of_its_new_cluster() -> None:
     talk = greeted(service(versions=ONE))
     (clusters,) = talk.publish(service(versions=TWO, canary=("v2", 500)))
     assert clusters.type_url == CDS
-    (endpoints,) = talk.ask(EDS, "fraud/v1", "fraud/v2", nonce=talk.stream.lanes[EDS].nonce)
+    (endpoints,) = talk.ask(EDS, "fraud/v1", "fraud/v2", nonce=talk.stream.types[EDS].nonce)
     assert names(endpoints) == ["fraud/v2"]
     assert talk.ack(endpoints, "fraud/v1", "fraud/v2") == []
     (routes,) = talk.ack(clusters)
@@ -42,9 +42,9 @@ def test_a_cluster_stays_until_the_routes_without_it_are_acknowledged() -> None:
     (routes,) = talk.publish(service(versions=ONE))
     assert routes.type_url == RDS
     (clusters,) = talk.ack(routes)
-    assert (clusters.type_url, clusters.removed) == (CDS, ("fraud/v2",))
+    assert (clusters.type_url, clusters.removed_resources) == (CDS, ("fraud/v2",))
     (endpoints,) = talk.ack(clusters)
-    assert (endpoints.type_url, endpoints.removed) == (EDS, ("fraud/v2",))
+    assert (endpoints.type_url, endpoints.removed_resources) == (EDS, ("fraud/v2",))
 
 
 def test_a_rollback_goes_out_while_clusters_warm() -> None:
@@ -65,11 +65,11 @@ def test_a_neighbour_that_cannot_be_routed_yet_holds_nobody_back() -> None:
     assert clusters.type_url == CDS
     both[0] = service("a", hosts=("a.example",), canary=("v2", 500))
     (routes,) = talk.publish(*both)
-    assert [part.name for part in routes.resources[0].parts] == ["a"]
+    assert [host.name for host in routes.resources[0].virtual_hosts] == ["a"]
     talk.ack(routes, TABLE)
     (whole,) = talk.ack(clusters)
-    assert [part.name for part in whole.resources[0].parts] == ["a", "b"]
-    assert whole.version == talk.snapshot.catalogue(RDS).version
+    assert [host.name for host in whole.resources[0].virtual_hosts] == ["a", "b"]
+    assert whole.version_info == talk.snapshot.catalogue(RDS).version
 
 
 def test_a_neighbour_that_is_refused_holds_back_no_rollback() -> None:
@@ -80,7 +80,7 @@ def test_a_neighbour_that_is_refused_holds_back_no_rollback() -> None:
     (routes,) = talk.ack(clusters)
     assert talk.nack(routes, TABLE, error="virtual host b is no good") == []
     (rolled,) = talk.publish(service("a", hosts=("a.example",)), service("b", hosts=("b.example",)))
-    assert [part.name for part in rolled.resources[0].parts] == ["a"]
+    assert [host.name for host in rolled.resources[0].virtual_hosts] == ["a"]
     assert talk.ack(rolled, TABLE) == []
 
 
@@ -90,7 +90,7 @@ def test_a_refused_cluster_keeps_its_last_good_form_and_its_service_its_routes()
     clusters, _ = talk.publish(service(versions=TWO, canary=("v2", 500)), service("other", port=10001))
     error = "Error adding/updating cluster(s) fraud/v2: no good"
     assert talk.nack(clusters, error=error) == []
-    (routes,) = talk.ask(RDS, TABLE, "127.0.0.1:10001", nonce=talk.stream.lanes[RDS].nonce)
+    (routes,) = talk.ask(RDS, TABLE, "127.0.0.1:10001", nonce=talk.stream.types[RDS].nonce)
     assert names(routes) == ["127.0.0.1:10001"]
 
 
@@ -109,7 +109,7 @@ def test_a_cluster_that_goes_before_it_is_warm_still_gets_its_endpoints() -> Non
     talk = greeted(service(versions=ONE))
     (clusters,) = talk.publish(service(versions=TWO))
     assert talk.publish(service(versions=ONE)) == []
-    (endpoints,) = talk.ask(EDS, "fraud/v1", "fraud/v2", nonce=talk.stream.lanes[EDS].nonce)
+    (endpoints,) = talk.ask(EDS, "fraud/v1", "fraud/v2", nonce=talk.stream.types[EDS].nonce)
     assert names(endpoints) == ["fraud/v2"]
     assert types(talk.ack(clusters)) == [CDS]
 
@@ -153,7 +153,9 @@ def test_a_client_that_comes_back_keeps_the_clusters_it_may_still_route_to() -> 
             (routes,) = talk.ask(RDS, TABLE, version="any")
         (after,) = talk.ack(routes, TABLE)
         assert after.type_url == CDS
-        assert (after.removed if delta else tuple(names(after))) == (("fraud/v2",) if delta else ("fraud/v1",))
+        assert (after.removed_resources if delta else tuple(names(after))) == (
+            ("fraud/v2",) if delta else ("fraud/v1",)
+        )
 
 
 def test_what_a_client_that_came_back_has_lost_since_never_returns() -> None:
@@ -181,8 +183,8 @@ def test_a_client_without_routes_loses_what_is_gone_after_a_while() -> None:
     talk = Talk(service(versions=ONE), delta=True, revision=2)
     initial = [(r.name, r.version) for r in before.snapshot.catalogue(CDS).listed.values()]
     assert talk.subscribe(CDS, initial=initial) == []
-    (gone,) = talk.event(Settled())
-    assert gone.removed == ("fraud/v2",)
+    (gone,) = talk.event(SettleTimeout())
+    assert gone.removed_resources == ("fraud/v2",)
 
 
 @pytest.mark.proves("fault 14")
@@ -234,7 +236,7 @@ def test_a_copy_that_was_put_back_is_served_at_once_where_nobody_else_has_the_st
     link = Link(proxy, copy.snapshot, shared=False)
     settle(link)
     link.run()
-    assert (proxy.fault(), link.stream.seen) == ("", 900)
+    assert (proxy.fault(), link.stream.seen_revision) == ("", 900)
     assert proxy.routes[TABLE].content == copy.snapshot.catalogue(RDS).find(TABLE).content
     copy.publish(service(versions=TWO), revision=401)
     link.turn(copy.snapshot)
@@ -286,7 +288,9 @@ def test_a_delta_client_gets_endpoints_for_a_cluster_that_changed_while_it_was_a
     endpoints = [(r.name, r.version) for r in before.snapshot.catalogue(EDS).listed.values()]
     (changed,) = talk.subscribe(CDS, initial=clusters)
     assert names(changed) == ["fraud/v1", "fraud/v2"]
-    (again,) = talk.event(DeltaRequest(EDS, subscribe=("fraud/v1", "fraud/v2"), initial=tuple(endpoints)))
+    (again,) = talk.event(
+        DeltaDiscoveryRequest(EDS, subscribe=("fraud/v1", "fraud/v2"), initial_resource_versions=tuple(endpoints))
+    )
     assert names(again) == ["fraud/v1", "fraud/v2"]
 
 
@@ -301,7 +305,9 @@ def test_a_client_that_comes_back_while_it_warms_gets_its_endpoints_again() -> N
     then, and says to have the endpoints, which it has of the cluster as it was: unsent, it would wait for 15 s."""
     before = greeted(service(protocol="grpc"), delta=True)
     talk = Talk(service(protocol="grpc"), delta=True)
-    (again,) = talk.event(DeltaRequest(EDS, ("fraud/v1", "fraud/v2"), initial=tuple(brought(before, EDS))))
+    (again,) = talk.event(
+        DeltaDiscoveryRequest(EDS, ("fraud/v1", "fraud/v2"), initial_resource_versions=tuple(brought(before, EDS)))
+    )
     assert names(again) == ["fraud/v1", "fraud/v2"]
 
 
@@ -326,7 +332,7 @@ def test_a_client_that_comes_back_while_it_warms_gets_its_routes_after_its_clust
         (listeners,) = talk.ask(LDS, version="any")
         talk.ack(listeners)
         assert talk.ask(RDS, TABLE, version="any") == []
-        replies = talk.event(Settled()) if settles else talk.ack(talk.ask(CDS, version="any")[0])
+        replies = talk.event(SettleTimeout()) if settles else talk.ack(talk.ask(CDS, version="any")[0])
         assert RDS in types(replies)
 
 
@@ -341,7 +347,7 @@ def test_a_client_that_comes_back_to_delta_loses_no_neighbour_while_clusters_war
     assert names(clusters) == ["b/v2"]
     assert talk.subscribe(RDS, TABLE, initial=brought(before, RDS)) == []
     (routes,) = talk.ack(clusters)
-    assert [part.name for part in routes.resources[0].parts] == ["a", "b"]
+    assert [host.name for host in routes.resources[0].virtual_hosts] == ["a", "b"]
 
 
 def test_a_listener_that_comes_back_gets_its_routes_though_its_client_never_dropped_them() -> None:

@@ -13,7 +13,7 @@ import pytest
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.xds.connection import Connection
 from controller.xds.limits import Limits
-from controller.xds.snapshot import CDS, EDS, PREFIX
+from controller.xds.resources.type_urls import CDS, EDS, TYPE_URL_PREFIX
 from tests.support.waiting import wait_until
 from tests.xds.door import Client, Door, delta_request, door, request
 from tests.xds.worlds import service, view
@@ -85,7 +85,7 @@ REFUSED: dict[str, tuple[Callable[[Client], Awaitable[None]], Code, str]] = {
     "no type_url": (sends(request(node="edge-1")), Code.INVALID_ARGUMENT, "type_url is empty"),
     "type_url of 1 kB": (sends(request(type_url="t" * 1024, node="edge-1")), Code.INVALID_ARGUMENT, "type_url"),
     "more types than there are": (
-        sends(*(request(type_url=f"{PREFIX}no.Such{i}", node="edge-1") for i in range(5))),
+        sends(*(request(type_url=f"{TYPE_URL_PREFIX}no.Such{i}", node="edge-1") for i in range(5))),
         Code.RESOURCE_EXHAUSTED,
         "more than 4 resource types",
     ),
@@ -138,8 +138,10 @@ async def serves(xds: Door) -> None:
 
 
 TOLERATED: dict[str, tuple[bytes, ...]] = {
-    "unknown type": (request(type_url=PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret", node="edge-1"),),
-    "type of the second API": (request(type_url=PREFIX + "envoy.api.v2.Cluster", node="edge-1"),),
+    "unknown type": (
+        request(type_url=TYPE_URL_PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret", node="edge-1"),
+    ),
+    "type of the second API": (request(type_url=TYPE_URL_PREFIX + "envoy.api.v2.Cluster", node="edge-1"),),
     "nonce never sent": (request(**GOOD, nonce="never"), request(type_url=CDS, nonce="nor this")),
     "version never sent": (request(**GOOD, version_info="9999999999"),),
     "version that is no number": (request(**GOOD, version_info="0f9a-store.x-y"),),
@@ -162,7 +164,7 @@ async def test_it_is_odd_but_no_offence(row: str) -> None:
         client = xds.open()
         for message in TOLERATED[row][-LIMITS.requests_burst + 1 :]:
             await client.call.write(message)
-        await client.send(type_url=PREFIX + "envoy.config.listener.v3.Listener", node="edge-1")
+        await client.send(type_url=TYPE_URL_PREFIX + "envoy.config.listener.v3.Listener", node="edge-1")
         while (await client.read()).type_url == CDS:
             pass
 
@@ -287,7 +289,7 @@ async def test_the_words_of_a_refusal_are_kept_to_a_length() -> None:
         await client.send(**GOOD)
         response = await client.read()
         await client.send(type_url=CDS, nonce=response.nonce, error="e" * 200_000)
-        await wait_until(lambda: xds.told.lines[-1][0] == "rejected")
+        await wait_until(lambda: xds.told.lines[-1][0] == "nack")
         assert xds.told.lines[-1][4] == "e" * 1024
 
 
@@ -331,7 +333,7 @@ async def test_another_protocol_on_the_port_is_turned_away() -> None:
 
 @pytest.mark.proves("fault 25", "xds-bug go-control-plane #430, #570, Kuma #2004, Istio #10822")
 async def test_a_thousand_streams_leave_nothing_behind() -> None:
-    """Opened, served and dropped, in every way a stream can end: no task, no connection, no lane is left."""
+    """Opened, served and dropped, in every way a stream can end: no task, no connection, no state is left."""
     async with door(LIMITS.model_copy(update={"streams_per_node": 1000, "first_request": 5.0})) as xds:
         xds.xds.publish(view(1, service()))
         await wait_until(lambda: not xds.xds.proxies())
@@ -350,9 +352,9 @@ async def test_a_thousand_streams_leave_nothing_behind() -> None:
                     await client.call.read()
                 client.call.cancel()
         await wait_until(lambda: not xds.xds.proxies() and len(asyncio.all_tasks()) <= before, 20.0)
-        assert all(line[0] in ("connected", "disconnected") for line in xds.told.lines)
-        assert sum(line[0] == "connected" for line in xds.told.lines) == sum(
-            line[0] == "disconnected" for line in xds.told.lines
+        assert all(line[0] in ("connect", "disconnect") for line in xds.told.lines)
+        assert sum(line[0] == "connect" for line in xds.told.lines) == sum(
+            line[0] == "disconnect" for line in xds.told.lines
         )
         gc.collect()
         assert not [thing for thing in gc.get_objects() if isinstance(thing, Connection)]

@@ -3,7 +3,7 @@
 import pytest
 
 from controller.demo.harness.child_processes import Children
-from controller.xds.snapshot import RDS
+from controller.xds.resources.type_urls import RDS
 from tests.support.process import free_port
 from tests.xds.stage import ServerFactory, Stage
 from tests.xds.worlds import service
@@ -23,7 +23,7 @@ async def test_more_than_four_megabytes_reach_a_real_envoy(
     hosts = [tuple(f"{'h' * 40}-{number}-{i}.example" for i in range(400)) for number in range(200)]
     many = [service(f"s{number}", port=playing.port, hosts=names) for number, names in enumerate(hosts)]
     playing.publish(*many)
-    snapshot = playing.xds.newest("edge")
+    snapshot = playing.xds.published("edge")
     assert snapshot
     assert sum(len(table.any) for table in snapshot.snapshot.catalogue(RDS).listed.values()) > FOUR_MIB
     await playing.open()

@@ -11,10 +11,10 @@ import pytest
 
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.ports.fleet import Nack
-from controller.xds.bucket import Bucket
 from controller.xds.limits import DEFAULT, Limits
-from controller.xds.refusals import Refusals
-from controller.xds.snapshot import CDS, EDS, PREFIX
+from controller.xds.protocol.nack_log import NackLog
+from controller.xds.resources.type_urls import CDS, EDS, TYPE_URL_PREFIX
+from controller.xds.token_bucket import TokenBucket
 from tests.support.waiting import wait_until
 from tests.xds.door import ADS, Client, Door, delta_request, door, request
 from tests.xds.worlds import service, view
@@ -57,7 +57,7 @@ def added(*counts: int) -> tuple[bytes, ...]:
 
 def typed(count: int) -> tuple[bytes, ...]:
     """Requests of so many types."""
-    return tuple(request(type_url=f"{PREFIX}no.Such{i}", node="edge-1") for i in range(count))
+    return tuple(request(type_url=f"{TYPE_URL_PREFIX}no.Such{i}", node="edge-1") for i in range(count))
 
 
 INVALID = Code.INVALID_ARGUMENT
@@ -211,7 +211,7 @@ async def test_headers_of_that_size_and_no_larger(name: str) -> None:
 
 def test_so_many_requests_a_second_and_no_more() -> None:
     """By a clock of the test: what is used up comes back at that rate, and never more than a burst."""
-    bucket = Bucket(burst=2, rate=4.0, now=100.0)
+    bucket = TokenBucket(burst=2, rate=4.0, now=100.0)
     assert [bucket.take(100.0) for _ in range(3)] == [True, True, False]
     assert [bucket.take(at) for at in (100.25, 100.26, 100.75, 100.76)] == [True, False, True, True]
     assert [bucket.take(900.0) for _ in range(3)] == [True, True, False]
@@ -230,16 +230,16 @@ async def test_the_words_of_a_refusal_are_kept_up_to_a_length() -> None:
 
 def told(xds: Door) -> list[str]:
     """The refusals, in the proxies' words."""
-    return [line[4] for line in xds.told.lines if line[0] == "rejected"]
+    return [line[4] for line in xds.told.lines if line[0] == "nack"]
 
 
 def test_so_many_refusals_are_remembered_and_no_more() -> None:
     """The one too many takes the place of the oldest."""
-    refusals = Refusals(3)
+    refusals = NackLog(3)
     for node in "abc":
-        assert refusals.take(node, "edge", Nack(CDS, 1.0, "bad"), ["x"])
-    assert not refusals.take("a", "edge", Nack(CDS, 2.0, "bad"), ["x"])
-    assert refusals.take("d", "edge", Nack(CDS, 3.0, "bad"), ["x"])
+        assert refusals.record(node, "edge", Nack(CDS, 1.0, "bad"), ["x"])
+    assert not refusals.record("a", "edge", Nack(CDS, 2.0, "bad"), ["x"])
+    assert refusals.record("d", "edge", Nack(CDS, 3.0, "bad"), ["x"])
     assert refusals.last("b", "edge") is None
     assert refusals.last("a", "edge")
 

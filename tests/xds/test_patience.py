@@ -6,11 +6,11 @@ import grpc
 import pytest
 
 from controller.process.clock import SystemClock
-from controller.xds.connection import Connection
+from controller.xds.connection import Connection, StreamOptions
 from controller.xds.limits import Limits
+from controller.xds.resources.type_urls import RDS
 from controller.xds.server import XdsServer
-from controller.xds.snapshot import RDS
-from controller.xds.wire import BadRequest
+from controller.xds.stream_error import StreamError
 from tests.support.waiting import wait_until
 from tests.xds.door import request
 from tests.xds.worlds import service, view
@@ -46,23 +46,15 @@ async def test_each_response_has_all_of_its_time_however_soon_after_others_it_co
     limits, clock, reader = Limits(write=0.5), SystemClock(), Reader(takes)
     xds = XdsServer(clock=clock, limits=limits)
     xds.publish(view(1, service()))
-    connection = Connection(
-        reader,  # type: ignore[arg-type]
-        xds,
-        delta=False,
-        implied="",
-        shared=True,
-        limits=limits,
-        clock=clock,
-        identifier="haldane/test",
-    )
+    options = StreamOptions(delta=False, implied="", shared=True, limits=limits, clock=clock, identifier="haldane/test")
+    connection = Connection(reader, xds, options)  # type: ignore[arg-type]
     serving = asyncio.create_task(connection.serve())
     reader.requests.put_nowait(request(type_url=RDS, resource_names=[TABLE], node="edge-1"))
     for number in range(1, takes + 1):
         await wait_until(lambda number=number: len(reader.written) == number)
         xds.publish(view(1 + number, service(canary=("v2", 500 + number))))
         reader.requests.put_nowait(request(type_url=RDS, resource_names=[TABLE], nonce=str(number)))
-    with pytest.raises(BadRequest) as ended:
+    with pytest.raises(StreamError) as ended:
         await asyncio.wait_for(serving, 30)
     assert ended.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert asyncio.get_running_loop().time() - reader.written[-1] > limits.write - 0.01

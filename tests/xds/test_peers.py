@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.xds.snapshot import CDS, EDS, LDS, RDS
+from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from tests.xds.talk import Talk, greeted, names, types
 from tests.xds.worlds import service
 
@@ -40,9 +40,9 @@ def test_a_nonce_of_another_stream_acknowledges_nothing() -> None:
     old, new = Talk(service()), Talk(service())
     (theirs,) = old.ask(RDS, TABLE)
     (ours,) = new.ask(RDS, TABLE, nonce=theirs.nonce)
-    assert new.stream.lanes[RDS].pending
+    assert new.stream.types[RDS].pending
     assert not new.ack(ours, TABLE)
-    assert not new.stream.lanes[RDS].pending
+    assert not new.stream.types[RDS].pending
 
 
 @pytest.mark.proves("xds-bug go-control-plane #1298, #1300, #1301")
@@ -101,8 +101,8 @@ def test_after_a_restart_another_content_is_another_version() -> None:
     """agent-substrate #699, wso2 api-platform #1196: counters began at 1 again, and proxies stayed where they were."""
     (before,) = Talk(service(canary=("v2", 5000)), revision=1).ask(RDS, TABLE)
     after = Talk(service(), revision=1)
-    (routes,) = after.ask(RDS, TABLE, version=before.version)
-    assert routes.version != before.version
+    (routes,) = after.ask(RDS, TABLE, version=before.version_info)
+    assert routes.version_info != before.version_info
 
 
 @pytest.mark.proves("xds-bug go-control-plane #962, Istio #21111, Contour #1176")

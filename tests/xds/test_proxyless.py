@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from controller.xds.snapshot import CDS, RDS
+from controller.xds.resources.type_urls import CDS, RDS
 from tests.support.waiting import wait_until
 from tests.xds.door import Door, door
 from tests.xds.proxyless import METHOD
@@ -117,5 +117,5 @@ async def test_a_version_taken_away_in_one_change_costs_no_call() -> None:
             calling = asyncio.create_task(client.calls(200))
             xds.xds.publish(view(revision + 1, service(versions=alone, protocol="grpc")))
             assert not (await calling)["errors"]
-        assert {line[3] for line in xds.told.lines if line[0] == "acknowledged"} >= {CDS, RDS}
-        assert not [line for line in xds.told.lines if line[0] == "rejected"]
+        assert {line[3] for line in xds.told.lines if line[0] == "ack"} >= {CDS, RDS}
+        assert not [line for line in xds.told.lines if line[0] == "nack"]

@@ -3,8 +3,8 @@
 import pytest
 
 from controller.ports.fleet import Nack
-from controller.xds.refusals import Refusals
-from controller.xds.snapshot import CDS, RDS
+from controller.xds.protocol.nack_log import NackLog
+from controller.xds.resources.type_urls import CDS, RDS
 from tests.support.waiting import wait_until
 from tests.xds.door import Client, Door
 from tests.xds.talk import Talk
@@ -45,7 +45,7 @@ async def stream(xds: Door, *, delta: bool, node: str = "edge-1") -> Client:
 
 def told(xds: Door) -> list[bool]:
     """Of each refusal: whether it was news."""
-    return [line[-1] for line in xds.told.lines if line[0] == "rejected"]
+    return [line[-1] for line in xds.told.lines if line[0] == "nack"]
 
 
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
@@ -101,10 +101,10 @@ async def test_to_refuse_that_there_is_nothing_of_an_unknown_type_is_no_refusal_
 
 def test_of_many_refusals_the_oldest_is_forgotten() -> None:
     """The memory is bounded; what is refused again is as young as when it was refused last."""
-    refusals = Refusals(most=2)
+    refusals = NackLog(2)
 
     def take(node: str, content: str) -> bool:
-        return refusals.take(node, "edge", Nack(RDS, 1.0, content), [content])
+        return refusals.record(node, "edge", Nack(RDS, 1.0, content), [content])
 
     assert [take("a", "1"), take("b", "1"), take("a", "1"), take("c", "1")] == [True, True, False, True]
     assert [take("a", "1"), take("b", "1")] == [False, True]
@@ -120,5 +120,5 @@ def test_a_refusal_blames_what_it_names_and_not_what_only_begins_so() -> None:
         talk = Talk(service(versions=places))
         (clusters,) = talk.ask(CDS)
         talk.nack(clusters, error=text)
-        blamed = talk.stream.lanes[CDS].refused
+        blamed = talk.stream.types[CDS].nacked
         assert blamed == {talk.snapshot.catalogue(CDS).listed["fraud/v10"].content}, text

@@ -53,8 +53,9 @@ from envoy_data_plane.google.protobuf import Any
 from controller.core.model.service import Listen
 from controller.core.routing import routing
 from controller.core.routing.weighted_route import WeightedRoute
-from controller.xds import resources
-from controller.xds.snapshot import RDS, Part, make_table
+from controller.xds.resources import envoy_messages
+from controller.xds.resources.resource import EncodedVirtualHost, make_route_configuration
+from controller.xds.resources.type_urls import RDS
 from tests.xds.worlds import endpoint
 
 pytestmark = pytest.mark.proves("xds-rule 32")
@@ -96,22 +97,24 @@ def expected(name: str, stats: str, **kind: object) -> Cluster:
 
 def test_addresses_come_by_eds() -> None:
     """With the statistics' name free of dots, which cut names there."""
-    made = Cluster.parse(resources.cluster(of("fraud/v2.1", "127.0.0.1:9001", "[::1]:9002")))
+    made = Cluster.parse(envoy_messages.cluster(of("fraud/v2.1", "127.0.0.1:9001", "[::1]:9002")))
     assert made == expected(
         "fraud/v2.1",
         "fraud/v2=1",
         type=ClusterDiscoveryType.EDS,
         eds_cluster_config=ClusterEdsClusterConfig(eds_config=ADS),
     )
-    assigned = ClusterLoadAssignment.parse(resources.assignment(of("fraud/v2.1", "127.0.0.1:9001", "[::1]:9002")))
+    assigned = ClusterLoadAssignment.parse(
+        envoy_messages.load_assignment(of("fraud/v2.1", "127.0.0.1:9001", "[::1]:9002"))
+    )
     assert assigned == endpoints("fraud/v2.1", ("127.0.0.1", 9001), ("::1", 9002))
 
 
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
-        (resources.cluster, ClusterDiscoveryType.STRICT_DNS),
-        (resources.proxyless_cluster, ClusterDiscoveryType.LOGICAL_DNS),
+        (envoy_messages.cluster, ClusterDiscoveryType.STRICT_DNS),
+        (envoy_messages.proxyless_cluster, ClusterDiscoveryType.LOGICAL_DNS),
     ],
     ids=["envoy", "proxyless"],
 )
@@ -136,18 +139,18 @@ def http(name: str, stats: str = "") -> Any:
     router = HttpFilter(name="envoy.filters.http.router", typed_config=Any.pack(Router()))
     rds = Rds(route_config_name=name, config_source=ADS)
     whole = HttpConnectionManager(stat_prefix=stats or name, rds=rds, http_filters=[router])
-    made = resources.http_connections(name)
+    made = envoy_messages.http_connections(name)
     assert HttpConnectionManager.parse(made.value) == whole
     return Any.parse(made.SerializeToString())
 
 
 def test_a_listener_finds_its_routes_by_its_own_name() -> None:
     """For proxies named after its address, for proxyless clients after the service."""
-    made = Listener.parse(resources.listener(Listen(address="::1", port=10000)))
+    made = Listener.parse(envoy_messages.listener(Listen(address="::1", port=10000)))
     address = Address(socket_address=SocketAddress(address="::1", port_value=10000))
     assert (made.name, made.address) == ("[::1]:10000", address)
     assert made.filter_chains == [FilterChain(filters=[Filter(name="http", typed_config=http("[::1]:10000"))])]
-    api = Listener.parse(resources.api_listener("fraud.eu"))
+    api = Listener.parse(envoy_messages.api_listener("fraud.eu"))
     assert api == Listener(name="fraud.eu", api_listener=ApiListener(api_listener=http("fraud.eu", "fraud=eu")))
 
 
@@ -164,7 +167,7 @@ def share(name: str, weight: int, version: str) -> WeightedClusterClusterWeight:
 def test_a_split_has_the_canary_first_and_tells_who_answered(proxyless: bool) -> None:
     """Weights in parts of 10 000, in their order, without retries; gRPC reads the timeout in another place."""
     host = routing.VirtualHost(("a.example", "b.example"), (WeightedRoute("fraud", "/v2/", 2.5, SPLIT),))
-    make = resources.proxyless_virtual_host if proxyless else resources.virtual_host
+    make = envoy_messages.proxyless_virtual_host if proxyless else envoy_messages.virtual_host
     timeout = timedelta(seconds=2.5)
     action = RouteAction(
         weighted_clusters=WeightedCluster(clusters=[share("fraud/v2.1", 500, "v2.1"), share("fraud/v1", 9500, "v1")]),
@@ -185,15 +188,15 @@ def test_a_fixed_response_needs_no_cluster() -> None:
         match=RouteMatch(prefix="/"),
         direct_response=DirectResponseAction(status=503, body=DataSource(inline_string="later")),
     )
-    for make in (resources.virtual_host, resources.proxyless_virtual_host):
+    for make in (envoy_messages.virtual_host, envoy_messages.proxyless_virtual_host):
         assert VirtualHost.parse(make(host, "fraud")).routes == [route]
 
 
 def test_a_table_is_its_virtual_hosts_one_after_the_other() -> None:
     """Encoded before and joined: a step encodes one of them anew."""
     bodies = [bytes(VirtualHost(name=name, domains=[name])) for name in ("a", "b")]
-    parts = [Part(n, n, body, frozenset((n,)), frozenset()) for n, body in zip("ab", bodies, strict=True)]
-    table = make_table("127.0.0.1:1", parts, "store", 7)
+    parts = [EncodedVirtualHost(n, n, body, frozenset((n,)), frozenset()) for n, body in zip("ab", bodies, strict=True)]
+    table = make_route_configuration("127.0.0.1:1", parts, "store", 7)
     packed = Any.parse(table.any)
     assert packed.type_url == RDS
     assert RouteConfiguration.parse(packed.value) == RouteConfiguration(

@@ -9,9 +9,9 @@ from envoy_data_plane.envoy.type.matcher.v3 import NodeMatcher, StringMatcher
 
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.xds.limits import Limits
+from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from controller.xds.server import ADS as ADS_SERVICE
 from controller.xds.server import SERVICES
-from controller.xds.snapshot import CDS, EDS, LDS, RDS
 from tests.support.waiting import wait_until
 from tests.xds.door import Client, Door, door
 from tests.xds.worlds import service, view
@@ -103,7 +103,7 @@ async def test_how_far_each_proxy_is(xds: Door) -> None:
     routes = next(status for status in xds.xds.proxies()[0].types if status.type_url == RDS)
     assert routes.error == "no such thing"
     assert xds.xds.sync("fraud", 2).nacked == ("edge-1",)
-    assert ("rejected", "edge-1", "edge", RDS, "no such thing", True) in xds.told.lines
+    assert ("nack", "edge-1", "edge", RDS, "no such thing", True) in xds.told.lines
     xds.xds.publish(view(3, service()))
     await wait_until(lambda: xds.xds.sync("fraud", 3).complete and xds.xds.proxies()[0].state == "SYNCED")
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.model.state import ServiceState
-from controller.xds.snapshot import CDS, EDS, LDS, RDS, Snapshot
-from controller.xds.world import World
+from controller.xds.resources.snapshot import Snapshot
+from controller.xds.resources.snapshot_cache import SnapshotCache
+from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from tests.xds.effort import EXAMPLES
 from tests.xds.proxies import BLAME, REFUSE, Link, Proxy, settle
 from tests.xds.worlds import service, view
@@ -60,7 +61,7 @@ class Play:
     """A server's worlds and one proxy, through reconnects."""
 
     def __init__(self, first: list[ServiceState], delta: bool, *, lazy: bool = False) -> None:
-        self.world = World()
+        self.world = SnapshotCache()
         self.revision = 0
         self.lazy = lazy
         self.publish(first)
@@ -82,7 +83,7 @@ class Play:
         """The next view."""
         self.revision += 1
         self.states = states
-        assert self.world.turn(view(self.revision, *states))
+        assert self.world.update(view(self.revision, *states))
         assert not self.world.problems
         if self.revision > 1:
             self.link.turn(self.snapshot)
@@ -94,8 +95,8 @@ class Play:
         elif name == "reconnect":
             self.connect()
         elif name == "restart":  # the controller forgets everything but what is stored
-            self.world = World()
-            self.world.turn(view(self.revision, *self.states))
+            self.world = SnapshotCache()
+            self.world.update(view(self.revision, *self.states))
             self.connect()
         elif name == "settle" and not self.link.to_server:  # it means that the client has had time to ask
             settle(self.link)
@@ -251,7 +252,7 @@ def test_what_is_refused_holds_back_nothing_else(
     for name in play.proxy.listeners.keys() & play.snapshot.catalogue(LDS).listed.keys():
         table = play.snapshot.catalogue(RDS).listed[name]
         held = play.proxy.routes.get(name)
-        has = {part.content for part in held.parts} if held else set()
-        for part in table.parts:
-            if part.content not in refused and part.needs <= good:
-                assert part.content in has, part.name
+        has = {host.content for host in held.virtual_hosts} if held else set()
+        for host in table.virtual_hosts:
+            if host.content not in refused and host.clusters <= good:
+                assert host.content in has, host.name

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.xds.snapshot import CDS, EDS, LDS, RDS
+from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from tests.xds.talk import Talk, names, types
 from tests.xds.worlds import service
 
@@ -38,7 +38,7 @@ def test_a_stale_nonce_is_not_answered_and_changes_nothing() -> None:
     assert talk.ask(EDS, "fraud/v1", nonce=first.nonce) == []
     assert talk.ask(EDS, "fraud/v1", nonce="never sent") == []
     assert talk.ask(EDS) == []
-    assert talk.stream.lanes[EDS].subscription.names == {"fraud/v1", "fraud/v2"}
+    assert talk.stream.types[EDS].subscription.names == {"fraud/v1", "fraud/v2"}
     assert talk.ack(second, "fraud/v1", "fraud/v2") == []
 
 
@@ -100,11 +100,11 @@ def test_an_empty_list_means_everything_until_a_name_was_given() -> None:
     talk.ack(starred, "*", "fraud/v1")
     (one,) = talk.ask(CDS, "fraud/v1", nonce=starred.nonce) or [None]
     assert one is None or names(one) == ["fraud/v1"]
-    lane = talk.stream.lanes[CDS]
-    assert (lane.subscription.wildcard, set(lane.subscription.names)) == (False, {"fraud/v1"})
-    talk.ask(CDS, nonce=lane.nonce)
-    lane = talk.stream.lanes[CDS]
-    assert (lane.subscription.wildcard, set(lane.subscription.names)) == (False, set())
+    state = talk.stream.types[CDS]
+    assert (state.subscription.wildcard, set(state.subscription.names)) == (False, {"fraud/v1"})
+    talk.ask(CDS, nonce=state.nonce)
+    state = talk.stream.types[CDS]
+    assert (state.subscription.wildcard, set(state.subscription.names)) == (False, set())
 
 
 @pytest.mark.parametrize("type_url", [EDS, RDS])
@@ -112,7 +112,7 @@ def test_an_empty_list_of_endpoints_or_routes_means_none(type_url: str) -> None:
     """Envoy sends it when its last cluster goes; to take it for a wildcard would send everything."""
     talk = Talk(service())
     assert talk.ask(type_url) == []
-    assert not talk.stream.lanes[type_url].subscription.wildcard
+    assert not talk.stream.types[type_url].subscription.wildcard
 
 
 @pytest.mark.proves("xds-rule 28")
@@ -140,7 +140,7 @@ def test_the_version_changes_exactly_when_the_content_does() -> None:
     talk.ack(clusters)
     assert talk.publish(service(revision=2)) == []
     (more,) = talk.publish(service(versions={"v1": ["127.0.0.1:9001"], "v3": ["127.0.0.1:9003"]}))
-    assert more.version != clusters.version
+    assert more.version_info != clusters.version_info
 
 
 @pytest.mark.proves("xds-rule 10")
@@ -180,7 +180,7 @@ def test_one_response_of_a_type_is_outstanding_and_the_newest_wins() -> None:
     for weight in (500, 1000, 2500):
         assert talk.publish(service(canary=("v2", weight))) == []
     (newest,) = talk.ack(first, TABLE)
-    assert newest.version == talk.snapshot.catalogue(RDS).version
+    assert newest.version_info == talk.snapshot.catalogue(RDS).version
     assert talk.ack(newest, TABLE) == []
 
 

@@ -6,15 +6,16 @@ from types import SimpleNamespace
 import pytest
 
 from controller.core.routing.servable import servable_view
-from controller.xds import resources
-from controller.xds.snapshot import CDS, EDS, LDS, RDS, Snapshot
-from controller.xds.versions import Version, read_version
-from controller.xds.world import World
+from controller.xds.resources import envoy_messages
+from controller.xds.resources.resource_version import ResourceVersion, parse_version
+from controller.xds.resources.snapshot import Snapshot
+from controller.xds.resources.snapshot_cache import SnapshotCache
+from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from tests.xds.door import door
 from tests.xds.worlds import STORE, service, view
 
 
-def snapshot(world: World, fleet: str = "") -> Snapshot:
+def snapshot(world: SnapshotCache, fleet: str = "") -> Snapshot:
     """What a fleet is served."""
     found = world.snapshot(fleet)
     assert found
@@ -23,40 +24,40 @@ def snapshot(world: World, fleet: str = "") -> Snapshot:
 
 def test_versions_say_store_revision_and_content() -> None:
     """The revision in sixteen digits, so that it can be compared; the content's hash, so that it can be told apart."""
-    version = Version("a.store-1", 42, "0123456789abcdef")
+    version = ResourceVersion("a.store-1", 42, "0123456789abcdef")
     assert str(version) == "a.store-1.0000000000000042-0123456789abcdef"
-    assert read_version(str(version)) == version
+    assert parse_version(str(version)) == version
     for other in ("", "1", "9999999999", "store.42-0123456789abcdef", f"store.{42:016d}-XYZ", f".{42:016d}-"):
-        assert read_version(other) is None
+        assert parse_version(other) is None
 
 
 @pytest.mark.proves("xds-rule 31", "xds-rule 41")
 def test_equal_content_has_one_version_whatever_else_was_written() -> None:
     """A revision that changes nothing for a type changes nothing of its version; the types are independent."""
-    world = World()
-    world.turn(view(1, service()))
+    world = SnapshotCache()
+    world.update(view(1, service()))
     first = snapshot(world)
-    world.turn(view(2, service(revision=2)))
+    world.update(view(2, service(revision=2)))
     assert {url: c.version for url, c in snapshot(world).catalogues.items()} == {
         url: c.version for url, c in first.catalogues.items()
     }
-    world.turn(view(3, service(canary=("v2", 500))))
+    world.update(view(3, service(canary=("v2", 500))))
     changed = {url for url in (CDS, EDS, LDS, RDS) if snapshot(world).catalogue(url) is not first.catalogue(url)}
     assert changed == {RDS}
-    stepped = read_version(snapshot(world).catalogue(RDS).version)
+    stepped = parse_version(snapshot(world).catalogue(RDS).version)
     assert stepped
     assert stepped.revision == 3
 
 
 def test_two_processes_give_the_same_content_the_same_hash() -> None:
     """So a restart sends nothing to a client that has it; only the revision may differ."""
-    one, two = World(), World()
-    one.turn(view(1, service()))
-    two.turn(view(9, service()))
+    one, two = SnapshotCache(), SnapshotCache()
+    one.update(view(1, service()))
+    two.update(view(9, service()))
     for url in (CDS, EDS, LDS, RDS):
         first, second = (
-            read_version(snapshot(one).catalogue(url).version),
-            read_version(snapshot(two).catalogue(url).version),
+            parse_version(snapshot(one).catalogue(url).version),
+            parse_version(snapshot(two).catalogue(url).version),
         )
         assert first
         assert second
@@ -65,13 +66,13 @@ def test_two_processes_give_the_same_content_the_same_hash() -> None:
 
 def test_a_step_on_a_shared_port_encodes_one_virtual_host() -> None:
     """The others are the very same bytes."""
-    world = World()
+    world = SnapshotCache()
     states = [service(f"s{i}", hosts=(f"s{i}.example",)) for i in range(20)]
-    world.turn(view(1, *states))
-    before = snapshot(world).catalogue(RDS).listed["127.0.0.1:10000"].parts
+    world.update(view(1, *states))
+    before = snapshot(world).catalogue(RDS).listed["127.0.0.1:10000"].virtual_hosts
     states[7] = service("s7", hosts=("s7.example",), canary=("v2", 500))
-    world.turn(view(2, *states))
-    after = snapshot(world).catalogue(RDS).listed["127.0.0.1:10000"].parts
+    world.update(view(2, *states))
+    after = snapshot(world).catalogue(RDS).listed["127.0.0.1:10000"].virtual_hosts
     assert [a.name for a, b in zip(after, before, strict=True) if a is not b] == ["s7"]
 
 
@@ -83,21 +84,21 @@ def test_a_step_parses_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
         parsed.append(host)
         return ipaddress.ip_address(host)
 
-    monkeypatch.setattr(resources, "ipaddress", SimpleNamespace(ip_address=parse))
-    world, state = World(), service()
-    world.turn(view(1, state))
+    monkeypatch.setattr(envoy_messages, "ipaddress", SimpleNamespace(ip_address=parse))
+    world, state = SnapshotCache(), service()
+    world.update(view(1, state))
     assert parsed == ["127.0.0.1", "127.0.0.1"]
     parsed.clear()
-    world.turn(view(2, state.model_copy(update={"rollout": service(canary=("v2", 500)).rollout, "revision": 2})))
+    world.update(view(2, state.model_copy(update={"rollout": service(canary=("v2", 500)).rollout, "revision": 2})))
     assert parsed == []
-    world.turn(view(3, service(versions={"v1": ["10.0.0.1:9001"], "v2": ["model.internal:9002"]}, revision=3)))
+    world.update(view(3, service(versions={"v1": ["10.0.0.1:9001"], "v2": ["model.internal:9002"]}, revision=3)))
     assert parsed == ["10.0.0.1", "model.internal"]
 
 
 def test_each_fleet_has_its_own_world_and_shares_the_bytes() -> None:
     """What a fleet does not serve it never sees; what two serve is encoded once."""
-    world = World()
-    world.turn(
+    world = SnapshotCache()
+    world.update(
         view(1, service("all"), service("in", port=10001, fleets=("one",)), service("two", port=10002, fleets=("two",)))
     )
     seen = {fleet: set(snapshot(world, fleet).catalogue(CDS).listed) for fleet in ("one", "two", "nobody")}
@@ -115,8 +116,8 @@ def test_each_fleet_has_its_own_world_and_shares_the_bytes() -> None:
 def test_one_bad_service_stays_as_it_was_and_the_others_go_on(why: str) -> None:
     """A version that carries traffic without endpoints, a port taken from another, a record that cannot be read."""
     good, bad = service("good"), service("bad", port=10001, canary=("v2", 500))
-    world = World()
-    world.turn(view(1, good, bad))
+    world = SnapshotCache()
+    world.update(view(1, good, bad))
     was = snapshot(world).catalogue(RDS).listed["127.0.0.1:10001"]
     moved = service("good", canary=("v2", 1000))
     new = view(2, moved)
@@ -128,12 +129,12 @@ def test_one_bad_service_stays_as_it_was_and_the_others_go_on(why: str) -> None:
         new = view(2, moved, service("bad", port=10000, canary=("v2", 600)))
     else:
         new = type(new)(new.store_id, 2, new.services, broken={"bad": "no JSON"})
-    assert world.turn(new)
+    assert world.update(new)
     assert list(world.problems) == ["bad"]
     tables = snapshot(world).catalogue(RDS).listed
     assert tables["127.0.0.1:10001"] is was
     assert tables["127.0.0.1:10000"].content != was.content
-    world.turn(view(3, moved, service("bad", port=10001)))
+    world.update(view(3, moved, service("bad", port=10001)))
     assert not world.problems
 
 
@@ -147,13 +148,13 @@ def test_a_newcomer_never_displaces_a_service_that_is_served() -> None:
 
 def test_nothing_goes_back() -> None:
     """An older view of the same store, or the empty one of another, is not taken; another store's full one is."""
-    world = World()
-    assert world.turn(view(5, service()))
-    assert not world.turn(view(4, service(canary=("v2", 500))))
-    assert not world.turn(view(9, store="another"))
+    world = SnapshotCache()
+    assert world.update(view(5, service()))
+    assert not world.update(view(4, service(canary=("v2", 500))))
+    assert not world.update(view(9, store="another"))
     assert set(snapshot(world).catalogue(CDS).listed) == {"fraud/v1", "fraud/v2"}
-    assert world.turn(view(1, service("new"), store="another"))
-    assert world.turn(view(2, store="another"))
+    assert world.update(view(1, service("new"), store="another"))
+    assert world.update(view(2, store="another"))
     assert snapshot(world).empty
 
 
@@ -176,6 +177,6 @@ async def test_a_service_that_cannot_be_encoded_stays_as_it_was_and_the_others_g
 
 def test_the_world_of_a_store_is_named_after_it() -> None:
     """The store's id begins every version."""
-    world = World()
-    world.turn(view(1, service()))
+    world = SnapshotCache()
+    world.update(view(1, service()))
     assert all(c.version.startswith(f"{STORE}.") for c in snapshot(world).catalogues.values())

@@ -13,7 +13,7 @@ _MATCHER = re.compile(r"[{,]\s*[a-zA-Z_][a-zA-Z0-9_]*\s*=\s*\Z")
 _PLACES = ("{service}", "{version}")
 
 
-def checked_query(text: str) -> str:
+def validate_query(text: str) -> str:
     """A query whose places are filled as values of labels and nowhere else; ValueError says what would be right."""
     if not text.strip() or len(text) > MAX_QUERY:
         raise ValueError(f"a query of at most {MAX_QUERY} characters is needed")
@@ -33,11 +33,11 @@ def checked_query(text: str) -> str:
     return text
 
 
-Query = Annotated[str, AfterValidator(checked_query)]
+Query = Annotated[str, AfterValidator(validate_query)]
 """PromQL with {service} and {version} as values of labels."""
 
 
-class Metric(Value):
+class CustomMetric(Value):
     """One `[metrics.NAME]` of the settings; services use it by its name under `policy.metrics`."""
 
     kind: Literal["rate", "gauge"]
@@ -70,7 +70,7 @@ class Metric(Value):
         return tuple(query for query in (self.events, self.total, self.value) if query is not None)
 
 
-def filled(query: str, service: str, version: str) -> str:
+def fill_query(query: str, service: str, version: str) -> str:
     """The query for one version. Names are escaped though none that Haldane takes needs it."""
     for place, name in zip(_PLACES, (service, version), strict=True):
         query = query.replace(place, name.replace("\\", "\\\\").replace('"', '\\"').replace("'", "\\'"))

@@ -21,8 +21,8 @@ from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread, joined
 from controller.ports.clock import Clock
-from controller.telemetry.counters import Counters, Gain, gained
-from controller.telemetry.metric import Metric, filled
+from controller.telemetry.counter_increase import CounterReading, Increase, increase_since
+from controller.telemetry.custom_metric import CustomMetric, fill_query
 
 MAX_BODY = 65_536
 """Bytes of an answer; one number needs 200."""
@@ -46,26 +46,26 @@ class _Rollout:
     """What is known of one rollout: the counters of each metric and version as last read, and what is not yet taken."""
 
     id: str
-    counters: dict[tuple[str, str], Counters | None] = field(default_factory=dict)
+    counters: dict[tuple[str, str], CounterReading | None] = field(default_factory=dict)
     fresh: dict[str, Reading] = field(default_factory=dict)
 
-    def gained(self, name: str, version: str, numbers: Numbers | Unread, now: float) -> Gain | str | None:
+    def increase_since(self, name: str, version: str, numbers: Numbers | Unread, now: float) -> Increase | str | None:
         """What a version's counters gained since they were last read; None at the first sight of them."""
         if isinstance(numbers, Unread):
             self.counters[name, version] = None
             return None
         before = self.counters.get((name, version))
-        self.counters[name, version], gain = gained(before, numbers, now)
+        self.counters[name, version], gain = increase_since(before, numbers, now)
         return gain
 
 
-class Prometheus:
+class PrometheusPoller:
     """The custom metrics of every rollout that runs."""
 
     def __init__(
         self,
         address: str | None,
-        metrics: Mapping[str, Metric],
+        metrics: Mapping[str, CustomMetric],
         *,
         session: aiohttp.ClientSession,
         clock: Clock,
@@ -143,9 +143,9 @@ class Prometheus:
         if reading:
             known.fresh[name] = joined(known.fresh.get(name), reading)
 
-    async def _numbers(self, metric: Metric, service: str, version: str, at: float) -> Numbers | Unread:
+    async def _numbers(self, metric: CustomMetric, service: str, version: str, at: float) -> Numbers | Unread:
         """What the metric's queries give for one version, or why one of them gives nothing."""
-        queries = (filled(query, service, version) for query in metric.queries)
+        queries = (fill_query(query, service, version) for query in metric.queries)
         found = await asyncio.gather(*(self._number(query, at) for query in queries), return_exceptions=True)
         for error in found:
             if isinstance(error, BaseException):
@@ -208,7 +208,7 @@ def _number_in(body: bytes, at: float) -> float:
     return number
 
 
-def _gauged(metric: Metric, canary: Numbers, stable: Numbers | Unread) -> Gauged:
+def _gauged(metric: CustomMetric, canary: Numbers, stable: Numbers | Unread) -> Gauged:
     level = None if isinstance(stable, Unread) else stable[0]
     return Gauged(canary[0], level, metric.worse == "higher", metric.worse_in, metric.readings, metric.slack)
 
@@ -217,11 +217,11 @@ def _counted(
     known: _Rollout, name: str, rollout: Rollout, found: tuple[Numbers, Numbers | Unread], now: float
 ) -> Reading | None:
     """What the counters of both versions gained at the same time; None at the first sight of one of them."""
-    gain_c = known.gained(name, rollout.canary, found[0], now)
-    gain_s = known.gained(name, rollout.stable, found[1], now)
-    if rollout.weight >= TOTAL_WEIGHT and not isinstance(gain_s, Gain):
-        gain_s = Gain(0, 0)
+    gain_c = known.increase_since(name, rollout.canary, found[0], now)
+    gain_s = known.increase_since(name, rollout.stable, found[1], now)
+    if rollout.weight >= TOTAL_WEIGHT and not isinstance(gain_s, Increase):
+        gain_s = Increase(0, 0)
     for version, gain in ((rollout.canary, gain_c), (rollout.stable, gain_s)):
         if isinstance(gain, str):
             return Unread(f"of {version}: {gain}", heard=True)
-    return Counted(*gain_c, *gain_s) if isinstance(gain_c, Gain) and isinstance(gain_s, Gain) else None
+    return Counted(*gain_c, *gain_s) if isinstance(gain_c, Increase) and isinstance(gain_s, Increase) else None

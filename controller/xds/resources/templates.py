@@ -1,8 +1,8 @@
-"""What all resources of a kind have in common, built and checked by envoy-data-plane, serialised once.
+"""Templates: what all resources of a kind have in common, built and checked by envoy-data-plane, serialised once.
 
-It takes milliseconds to serialise one such message: too long for every cluster and every weight step. So `resources`
-appends to these bytes what differs, as protobuf allows: always whole fields, since not every reader of protobuf merges
-the two halves of one.
+Serialising one such message takes milliseconds: too long for every cluster and every weight step. So
+`envoy_messages` appends to these bytes what differs, as protobuf allows: always whole fields, since not every reader
+of protobuf merges the two halves of one.
 """
 
 from datetime import timedelta
@@ -38,10 +38,10 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
 from envoy_data_plane.google.protobuf import Any
 
 CONNECT_TIMEOUT = timedelta(seconds=1)
-"""A server that does not accept within a second is down. Envoy's own default is five."""
+"""An endpoint that does not accept within a second is down. Envoy's own default is five."""
 
 NO_BREAKER = 1_000_000_000
-"""Envoy's circuit breakers cut at 1024 by default. A breaker that opens on one version alone would be read as harm by
+"""Envoy's circuit breakers open at 1024 by default. A breaker that opens on one version alone would be read as harm by
 that version, and clients would pay for it: the timeout and the judge bound a slow version instead."""
 
 HTTP_PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -59,7 +59,7 @@ def cluster(protocol: str, discovery: ClusterDiscoveryType) -> bytes:
     breaker = CircuitBreakersThresholds(
         max_connections=NO_BREAKER, max_pending_requests=NO_BREAKER, max_requests=NO_BREAKER, max_retries=NO_BREAKER
     )
-    made = Cluster(
+    template = Cluster(
         type=discovery,
         connect_timeout=CONNECT_TIMEOUT,
         circuit_breakers=CircuitBreakers(thresholds=[breaker]),
@@ -67,14 +67,16 @@ def cluster(protocol: str, discovery: ClusterDiscoveryType) -> bytes:
         lrs_server=ConfigSource(self=SelfConfigSource(), resource_api_version=ApiVersion.V3),
     )
     if discovery is EDS:
-        made.eds_cluster_config = ClusterEdsClusterConfig(eds_config=_ads())
+        template.eds_cluster_config = ClusterEdsClusterConfig(eds_config=_ads())
     else:
         # Where a name has both, servers are more often reached by IPv4 ("localhost" above all).
-        made.dns_lookup_family = ClusterDnsLookupFamily.V4_PREFERRED
+        template.dns_lookup_family = ClusterDnsLookupFamily.V4_PREFERRED
     if protocol == "grpc":
         http2 = HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=Http2ProtocolOptions())
-        made.typed_extension_protocol_options[HTTP_PROTOCOL] = Any.pack(HttpProtocolOptions(explicit_http_config=http2))
-    return bytes(made)
+        template.typed_extension_protocol_options[HTTP_PROTOCOL] = Any.pack(
+            HttpProtocolOptions(explicit_http_config=http2)
+        )
+    return bytes(template)
 
 
 @cache
@@ -92,7 +94,7 @@ def http_connections() -> bytes:
 
 @cache
 def routes() -> bytes:
-    """An Rds without the name of its route table, which comes on the same stream."""
+    """An Rds without the name of its route configuration, which comes on the same stream."""
     return bytes(Rds(config_source=_ads()))
 
 

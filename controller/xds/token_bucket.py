@@ -1,7 +1,7 @@
-"""How fast a client may ask."""
+"""Rate limit of the requests on one stream."""
 
 
-class Bucket:
+class TokenBucket:
     """A token bucket: `burst` at once, `rate` a second. `now` is in seconds of any clock that does not go back."""
 
     def __init__(self, burst: int, rate: float, now: float) -> None:
@@ -9,7 +9,7 @@ class Bucket:
         self._tokens, self._at = float(burst), now
 
     def take(self, now: float) -> bool:
-        """Whether there was a token left."""
+        """Take a token. Returns whether there was one."""
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
         if self._tokens < 1:

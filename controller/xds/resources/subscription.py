@@ -7,7 +7,7 @@ WILDCARD = "*"
 
 
 class Subscription(NamedTuple):
-    """The names asked for. `explicit` once any name was ever given: an empty list is no wildcard from then on.
+    """The subscribed names. `explicit` once any name was given: from then on, an empty list is no wildcard.
 
     Source: Envoy's xDS protocol, "How the client specifies what resources to return".
     """
@@ -17,11 +17,11 @@ class Subscription(NamedTuple):
     explicit: bool = False
 
     def covers(self, name: str) -> bool:
-        """Whether the client wants the resource of that name."""
+        """Whether the client is subscribed to the resource of that name."""
         return self.wildcard or name in self.names
 
     def listing(self, names: Iterable[str], *, empty_is_all: bool) -> "Subscription":
-        """State of the world: the full list, each time."""
+        """State of the world: each request has the full list of names."""
         given = frozenset(names)
         if not given and not self.explicit:
             return Subscription(wildcard=empty_is_all)
@@ -30,7 +30,7 @@ class Subscription(NamedTuple):
     def changing(
         self, subscribe: Iterable[str], unsubscribe: Iterable[str], *, first: bool, empty_is_all: bool
     ) -> "Subscription":
-        """Delta: what is added, then what is taken away. The first request without names means everything."""
+        """Delta: names to add, then names to remove. A first request without names is a wildcard."""
         added, taken = frozenset(subscribe), frozenset(unsubscribe)
         silent = first and not added
         wildcard = self.wildcard or WILDCARD in added or (silent and empty_is_all)
@@ -42,4 +42,4 @@ class Subscription(NamedTuple):
 
 
 NO_NAMES = Subscription()
-"""What a client is subscribed to before it asks."""
+"""The subscription of a client before its first request."""

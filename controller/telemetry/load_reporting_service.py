@@ -18,10 +18,10 @@ from controller.core.traffic.book import Book
 from controller.core.traffic.reports import IDLE, Load
 from controller.pb.haldane.wire.v1.load_stats_pb2 import ClusterStats, LoadStatsRequest, LoadStatsResponse
 from controller.ports.clock import Clock
-from controller.telemetry.streams import Refused, Roster, Stream, checked_count, checked_node
+from controller.telemetry.report_streams import InvalidReport, OpenStreams, ReportStream, validate_count, validate_node
 
 SERVICE = "envoy.service.load_stats.v3.LoadReportingService"
-AT_REST = 2.0
+IDLE_INTERVAL = 2.0
 """Seconds between the reports of a proxy none of whose services is being rolled out: 61 KB each, whatever happens."""
 MAX_CLUSTERS = 20_000
 """Clusters in one report."""
@@ -29,7 +29,7 @@ MAX_CLUSTERS = 20_000
 log = structlog.get_logger()
 
 
-class LoadReports:
+class LoadReportingService:
     """Writes what proxies report into the book. `on_news` is called when a window can be closed.
 
     While a rollout runs, the proxies that serve it report every `interval` seconds, all others at rest. `follow` tells
@@ -41,7 +41,7 @@ class LoadReports:
         self._clock = clock
         self._interval = interval
         self._on_news = on_news
-        self._roster = Roster()
+        self._roster = OpenStreams()
         self._rolled_out: list[Service] = []
         self._pacers: set[_Pacer] = set()
 
@@ -60,12 +60,12 @@ class LoadReports:
     async def _serve(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         try:
             await self._listen(requests, context.write)
-        except Refused as refused:
+        except InvalidReport as refused:
             log.warning("load_report_refused", peer=context.peer(), reason=str(refused))
             await context.abort(refused.code, str(refused))
 
     async def _listen(self, requests: AsyncIterator[bytes], answer: Callable[[bytes], Awaitable[None]]) -> None:
-        stream: Stream | None = None
+        stream: ReportStream | None = None
         fleet = ""
         pacer = _Pacer(self._pace_of, answer)
         try:
@@ -73,7 +73,7 @@ class LoadReports:
                 now = self._clock.monotonic()
                 report = _parsed(data)
                 if stream is None:
-                    stream = self._roster.enter(checked_node(report.node.id), now)
+                    stream = self._roster.enter(validate_node(report.node.id), now)
                     fleet = report.node.cluster  # who reports says so once: later messages need not repeat it
                     log.info("load_reports_opened", node=stream.node, fleet=fleet)
                     self._pacers.add(pacer)
@@ -89,9 +89,9 @@ class LoadReports:
 
     def _pace_of(self, fleet: str) -> float:
         watched = any(service.in_fleet(fleet) for service in self._rolled_out)
-        return self._interval if watched else max(self._interval, AT_REST)
+        return self._interval if watched else max(self._interval, IDLE_INTERVAL)
 
-    def _end(self, stream: Stream) -> None:
+    def _end(self, stream: ReportStream) -> None:
         self._roster.leave(stream)
         self._book.left(stream.key)
         lasted = round(self._clock.monotonic() - stream.opened, 3)
@@ -145,9 +145,9 @@ def _parsed(data: bytes) -> LoadStatsRequest:
     try:
         report = LoadStatsRequest.FromString(data)
     except DecodeError:
-        raise Refused("this is not a LoadStatsRequest") from None
+        raise InvalidReport("this is not a LoadStatsRequest") from None
     if len(report.cluster_stats) > MAX_CLUSTERS:
-        raise Refused(f"a report holds at most {MAX_CLUSTERS} clusters", grpc.StatusCode.RESOURCE_EXHAUSTED)
+        raise InvalidReport(f"a report holds at most {MAX_CLUSTERS} clusters", grpc.StatusCode.RESOURCE_EXHAUSTED)
     return report
 
 
@@ -165,7 +165,7 @@ def _load(stats: ClusterStats) -> Load:
     if not (started or ok or errors):
         return IDLE
     return Load(
-        started=checked_count(started, "total_issued_requests"),
-        ok=checked_count(ok, "total_successful_requests"),
-        errors=checked_count(errors, "total_error_requests"),
+        started=validate_count(started, "total_issued_requests"),
+        ok=validate_count(ok, "total_successful_requests"),
+        errors=validate_count(errors, "total_error_requests"),
     )

@@ -1,4 +1,7 @@
-"""Routing -> Envoy's resources, serialised: the shape of their kind, then what differs (`wire/v1/resources.proto`)."""
+"""Routing -> Envoy's resources, serialised: the template of their kind, then what differs.
+
+The messages of what differs are in `wire/v1/resources.proto`.
+"""
 
 import ipaddress
 from datetime import timedelta
@@ -13,14 +16,14 @@ from controller.core.model.service import Endpoint, Listen
 from controller.core.routing import routing
 from controller.core.routing.weighted_route import WeightedRoute
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
-from controller.xds import shapes
-from controller.xds.snapshot import PREFIX
+from controller.xds.resources import templates
+from controller.xds.resources.type_urls import TYPE_URL_PREFIX
 
 VERSION_HEADER = "x-haldane-version"
-"""The response header that names the version which answered: for operators with curl, for clients' logs, for tests."""
+"""The response header that names the version of the response: for operators with curl, for clients' logs, for tests."""
 
 OVERWRITE = 2
-HTTP_CONNECTIONS = PREFIX + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+HTTP_CONNECTIONS = TYPE_URL_PREFIX + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 
 def cluster(value: routing.Cluster) -> bytes:
@@ -28,46 +31,46 @@ def cluster(value: routing.Cluster) -> bytes:
 
     STRICT_DNS balances over every address that a name has, and over several names.
     """
-    return _cluster(value, shapes.EDS if by_address(value) else shapes.STRICT_DNS)
+    return _cluster(value, templates.EDS if uses_eds(value) else templates.STRICT_DNS)
 
 
 def proxyless_cluster(value: routing.Cluster) -> bytes:
     """The same for gRPC, which knows host names as LOGICAL_DNS alone, and one of them."""
-    return _cluster(value, shapes.EDS if by_address(value) else shapes.LOGICAL_DNS)
+    return _cluster(value, templates.EDS if uses_eds(value) else templates.LOGICAL_DNS)
 
 
-def by_address(value: routing.Cluster) -> bool:
-    """Whether every endpoint is an IP address, so that they are given by EDS."""
+def uses_eds(value: routing.Cluster) -> bool:
+    """Whether every endpoint is an IP address, so that EDS has them."""
     return _all_addresses(value.endpoints)
 
 
-def assignment(value: routing.Cluster) -> bytes:
-    """A ClusterLoadAssignment: the endpoints of a cluster, all alike."""
-    servers = [pb.LbEndpoint(endpoint=pb.Endpoint(address=_address(s.host, s.port))) for s in value.endpoints]
-    group = shapes.locality() + pb.LocalityLbEndpoints(lb_endpoints=servers).SerializeToString()
+def load_assignment(value: routing.Cluster) -> bytes:
+    """A ClusterLoadAssignment: the endpoints of a cluster, all of the same weight."""
+    endpoints = [pb.LbEndpoint(endpoint=pb.Endpoint(address=_address(s.host, s.port))) for s in value.endpoints]
+    group = templates.locality() + pb.LocalityLbEndpoints(lb_endpoints=endpoints).SerializeToString()
     return pb.ClusterLoadAssignment(cluster_name=value.name, endpoints=[group]).SerializeToString()
 
 
 def listener(listen: Listen) -> bytes:
-    """A Listener on that address; its route table has its name."""
+    """A Listener on that address; its route configuration has its name."""
     name = str(listen)
     chain = pb.FilterChain(filters=[pb.Filter(name="http", typed_config=http_connections(name))])
-    made = pb.Listener(name=name, address=_address(listen.address, listen.port), filter_chains=[chain])
-    return made.SerializeToString()
+    message = pb.Listener(name=name, address=_address(listen.address, listen.port), filter_chains=[chain])
+    return message.SerializeToString()
 
 
 def api_listener(service: str) -> bytes:
-    """What a proxyless gRPC client of `xds:///service` asks for; its route table has its name."""
+    """The Listener of `xds:///service` for proxyless gRPC clients; its route configuration has its name."""
     return pb.Listener(
         name=service, api_listener=pb.ApiListener(api_listener=http_connections(service))
     ).SerializeToString()
 
 
 def http_connections(name: str) -> Any:
-    """An HttpConnectionManager whose route table has that name."""
-    rds = shapes.routes() + pb.Rds(route_config_name=name).SerializeToString()
+    """An HttpConnectionManager whose route configuration has that name."""
+    rds = templates.routes() + pb.Rds(route_config_name=name).SerializeToString()
     differs = pb.HttpConnectionManager(stat_prefix=stats_name(name), rds=rds)
-    return Any(type_url=HTTP_CONNECTIONS, value=shapes.http_connections() + differs.SerializeToString())
+    return Any(type_url=HTTP_CONNECTIONS, value=templates.http_connections() + differs.SerializeToString())
 
 
 def virtual_host(value: routing.VirtualHost, name: str) -> bytes:
@@ -85,9 +88,9 @@ def proxyless_virtual_host(value: routing.VirtualHost, name: str) -> bytes:
 
 
 def _cluster(value: routing.Cluster, discovery: ClusterDiscoveryType) -> bytes:
-    inline = b"" if discovery is shapes.EDS else assignment(value)
+    inline = b"" if discovery is templates.EDS else load_assignment(value)
     differs = pb.Cluster(name=value.name, alt_stat_name=stats_name(value.name), load_assignment=inline)
-    return shapes.cluster(value.protocol, discovery) + differs.SerializeToString()
+    return templates.cluster(value.protocol, discovery) + differs.SerializeToString()
 
 
 def _route(value: WeightedRoute) -> pb.Route:
@@ -95,17 +98,17 @@ def _route(value: WeightedRoute) -> pb.Route:
     if value.fixed:
         route.direct_response.status, route.direct_response.body.inline_string = value.fixed
     else:
-        # Always a split, also of one: a step then changes numbers, never the shape.
-        route.route.weighted_clusters.clusters.extend(_share(name, weight) for name, weight in value.split)
+        # Always weighted clusters, even one: a step then changes numbers, never the structure.
+        route.route.weighted_clusters.clusters.extend(_cluster_weight(name, weight) for name, weight in value.split)
         route.route.timeout.FromTimedelta(timedelta(seconds=value.timeout))
     return route
 
 
-def _share(name: str, weight: int) -> pb.ClusterWeight:
+def _cluster_weight(name: str, weight: int) -> pb.ClusterWeight:
     parts = cluster_parts(name)
     header = pb.HeaderValue(key=VERSION_HEADER, value=parts[1] if parts else name)
-    told = pb.HeaderValueOption(header=header, append_action=OVERWRITE)
-    return pb.ClusterWeight(name=name, weight=UInt32Value(value=weight), response_headers_to_add=[told])
+    option = pb.HeaderValueOption(header=header, append_action=OVERWRITE)
+    return pb.ClusterWeight(name=name, weight=UInt32Value(value=weight), response_headers_to_add=[option])
 
 
 def _address(host: str, port: int) -> pb.Address:

@@ -13,14 +13,14 @@ MOST = 1e15
 """Beyond it a float does not count by ones any more."""
 
 
-class Gain(NamedTuple):
+class Increase(NamedTuple):
     """What happened between two readings."""
 
     n: int
     x: int
 
 
-class Counters(NamedTuple):
+class CounterReading(NamedTuple):
     """Events and total, as last read. `high` is where they were before a fall, which matters until `wary`."""
 
     events: float
@@ -29,14 +29,14 @@ class Counters(NamedTuple):
     wary: float = 0.0
 
 
-def gained(
-    before: Counters | None, numbers: tuple[float, ...], time: float
-) -> tuple[Counters | None, Gain | str | None]:
+def increase_since(
+    before: CounterReading | None, numbers: tuple[float, ...], time: float
+) -> tuple[CounterReading | None, Increase | str | None]:
     """The counters after a reading, and their gain or why there is none; None at the first sight. Monotonic seconds."""
     events, total = numbers
     if not (0 <= events <= MOST and 0 <= total <= MOST):
         return None, "a counter is no count"
-    read = Counters(events, total)
+    read = CounterReading(events, total)
     if before is None:
         return read, None
     x, n = round(events - before.events), round(total - before.total)
@@ -49,4 +49,4 @@ def gained(
         return after, "a counter fell and is not trusted yet: a server began anew, or was missing for a moment"
     if x > n:
         return read, "more events than there are in total"
-    return read, Gain(n, x)
+    return read, Increase(n, x)

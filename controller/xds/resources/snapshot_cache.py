@@ -1,4 +1,4 @@
-"""View -> Snapshot, for each fleet, and never a worse one than before."""
+"""View -> Snapshot for each fleet, and never a worse one than before."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,14 +8,15 @@ from controller.core.model.view import View
 from controller.core.routing.routing import RoutedService, join_services, named_fleets, route_service
 from controller.core.routing.servable import servable_view
 from controller.core.routing.weighted_route import RoutingError
-from controller.xds.encode import Cache, Encoder
-from controller.xds.snapshot import Snapshot
+from controller.xds.resources.encoded_cache import EncodedCache
+from controller.xds.resources.encoder import Encoder
+from controller.xds.resources.snapshot import Snapshot
 
-OTHERS = "*"
+UNNAMED_FLEETS = "*"
 """Stands for every fleet that no service names; no fleet has this name."""
 
 
-class World:
+class SnapshotCache:
     """The snapshots of every fleet at the newest revision.
 
     A service that cannot be served does not take the others down: it stays as it was served last, or is left out,
@@ -30,65 +31,64 @@ class World:
         self._served: Mapping[str, RoutedService] = {}
         self._named: frozenset[str] = frozenset()
         self._snapshots: dict[str, Snapshot] = {}
-        self._cache = Cache()
+        self._encoded = EncodedCache()
 
-    def turn(self, view: View) -> bool:
-        """Take the next view: whether it was taken. Not if it is older than the last, or another store's empty one."""
-        present = self._snapshots.get(OTHERS)
-        if present and self._strange(view, present.store):
+    def update(self, view: View) -> bool:
+        """Make the snapshots of the next view. False if it is older than the last, or another store's empty one."""
+        present = self._snapshots.get(UNNAMED_FLEETS)
+        if present and self._would_go_back(view, present.store):
             return False
         try:
-            self._take(view, {})
+            self._make_snapshots(view, {})
         except Exception:
             bad = self._unencodable(view)
             if not bad:
                 raise
-            self._take(view, bad)
+            self._make_snapshots(view, bad)
         return True
 
     def snapshot(self, fleet: str) -> Snapshot | None:
         """What that fleet is served; None before the first view."""
-        return self._snapshots.get(fleet if fleet in self._named else OTHERS)
+        return self._snapshots.get(fleet if fleet in self._named else UNNAMED_FLEETS)
 
-    def _take(self, view: View, bad: Mapping[str, str]) -> None:
+    def _make_snapshots(self, view: View, bad: Mapping[str, str]) -> None:
         """Serve that view, with the `bad` services as they were."""
-        present = self._snapshots.get(OTHERS)
+        present = self._snapshots.get(UNNAMED_FLEETS)
         sound = {name: state for name, state in view.services.items() if name not in bad}
         rest = replace(view, services=sound, broken={**view.broken, **bad})
         good, problems = servable_view(rest, {name: served.state for name, served in self._served.items()})
         served = {name: self._serve(state) for name, state in good.services.items()}
-        encoder = Encoder(view.store_id, view.revision, self._cache)
+        encoder = Encoder(view.store_id, view.revision, self._encoded)
         named, snapshots = named_fleets(good), {}
-        for fleet in (*named, OTHERS):
+        for fleet in (*named, UNNAMED_FLEETS):
             services = [each for each in served.values() if each.state.spec.in_fleet(fleet)]
-            # A fleet that was just named goes on from what it was served as one of the others.
+            # A fleet that was just named continues from what it was served as one of the unnamed.
             before = self._snapshots.get(fleet, present)
             snapshots[fleet] = encoder.snapshot(join_services(view.revision, services), services, before)
         self.revision, self.problems = view.revision, {**problems, **bad}
         self.running = frozenset(n for n, state in view.services.items() if state.rollout and state.rollout.running)
         self._served, self._named, self._snapshots = served, named, snapshots
-        self._cache.forget()
+        self._encoded.evict_unused()
 
     def _unencodable(self, view: View) -> dict[str, str]:
-        """The services that fail by themselves, and how; each costs a look, but only once something has failed."""
-        found = {}
+        """The services that fail by themselves, and how. Each costs an encoding, but only once something has failed."""
+        problems = {}
         for name, state in view.services.items():
             try:
                 alone = route_service(state)
-                Encoder(view.store_id, view.revision, Cache()).snapshot(
-                    join_services(view.revision, [alone]), [alone], None
-                )
+                encoder = Encoder(view.store_id, view.revision, EncodedCache())
+                encoder.snapshot(join_services(view.revision, [alone]), [alone], None)
             except RoutingError:
-                continue  # `servable_view` tells of it
+                continue  # `servable_view` reports it
             except Exception as error:
-                found[name] = f"it cannot be encoded: {error}"
-        return found
+                problems[name] = f"it cannot be encoded: {error}"
+        return problems
 
     def _serve(self, state: ServiceState) -> RoutedService:
-        held = self._served.get(state.name)
-        return held if held and held.state is state else route_service(state)
+        known = self._served.get(state.name)
+        return known if known and known.state is state else route_service(state)
 
-    def _strange(self, view: View, store: str) -> bool:
+    def _would_go_back(self, view: View, store: str) -> bool:
         if view.store_id == store:
             return view.revision < self.revision
         return not view.services

@@ -18,7 +18,7 @@ from controller.core.traffic.latency_buckets import BUCKETS, bucket_of
 from controller.core.traffic.reports import Metered, Tally
 from controller.pb.haldane.wire.v1.metrics_pb2 import Bucket, Histogram, Metric, MetricFamily, StreamMetricsMessage
 from controller.ports.clock import Clock
-from controller.telemetry.streams import Refused, Roster, Stream, checked_count, checked_node
+from controller.telemetry.report_streams import InvalidReport, OpenStreams, ReportStream, validate_count, validate_node
 
 SERVICE = "envoy.service.metrics.v3.MetricsService"
 UPTIME = b"server.uptime"
@@ -39,13 +39,13 @@ MAX_BUCKETS = 1000
 log = structlog.get_logger()
 
 
-class EnvoyMetrics:
+class MetricsService:
     """Writes what proxies measure into the book."""
 
     def __init__(self, book: Book, clock: Clock) -> None:
         self._book = book
         self._clock = clock
-        self._roster = Roster()
+        self._roster = OpenStreams()
         self._followed: frozenset[str] = frozenset()
         self._wanted: dict[bytes, tuple[str, str]] = {}
 
@@ -57,19 +57,19 @@ class EnvoyMetrics:
     async def _serve(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         try:
             await self._listen(requests)
-        except Refused as refused:
+        except InvalidReport as refused:
             log.warning("metrics_refused", peer=context.peer(), reason=str(refused))
             await context.abort(refused.code, str(refused))
         return b""
 
     async def _listen(self, requests: AsyncIterator[bytes]) -> None:
-        stream: Stream | None = None
+        stream: ReportStream | None = None
         try:
             async for data in requests:
                 now = self._clock.monotonic()
                 message = _parsed(data)
                 if stream is None:
-                    stream = self._roster.enter(checked_node(message.identifier.node.id), now)
+                    stream = self._roster.enter(validate_node(message.identifier.node.id), now)
                     log.info("metrics_opened", node=stream.node, fleet=message.identifier.node.cluster)
                 stream.count(now)
                 self._book.metrics(stream.key, self._metered(message), now)
@@ -77,7 +77,7 @@ class EnvoyMetrics:
             if stream:
                 self._end(stream)
 
-    def _end(self, stream: Stream) -> None:
+    def _end(self, stream: ReportStream) -> None:
         if self._roster.shared(stream):
             self._book.forget(stream.key)
         self._roster.leave(stream)
@@ -99,11 +99,11 @@ class EnvoyMetrics:
                 if stat == LATENCY:
                     latency[cluster] = _counts(metric.histogram)
                 elif stat == HEALTHY:
-                    healthy[cluster] = checked_count(metric.gauge.value, stat)
+                    healthy[cluster] = validate_count(metric.gauge.value, stat)
                 else:
-                    counters[cluster, COUNTERS[stat]] = checked_count(metric.counter.value, stat)
+                    counters[cluster, COUNTERS[stat]] = validate_count(metric.counter.value, stat)
             elif name == UPTIME:
-                uptime = float(checked_count(_metric(family).gauge.value, "uptime"))
+                uptime = float(validate_count(_metric(family).gauge.value, "uptime"))
         return Metered(uptime, counters, latency, healthy)
 
     def _follow(self) -> None:
@@ -122,7 +122,7 @@ def _parsed(data: bytes) -> StreamMetricsMessage:
     try:
         return StreamMetricsMessage.FromString(data)
     except DecodeError:
-        raise Refused("this is not a StreamMetricsMessage") from None
+        raise InvalidReport("this is not a StreamMetricsMessage") from None
 
 
 def _name(family: bytes) -> bytes:
@@ -137,9 +137,9 @@ def _metric(family: bytes) -> Metric:
     try:
         metrics = MetricFamily.FromString(family).metric
     except DecodeError:
-        raise Refused("a MetricFamily cannot be read") from None
+        raise InvalidReport("a MetricFamily cannot be read") from None
     if len(metrics) != 1:
-        raise Refused("a MetricFamily holds one metric: emit_tags_as_labels must be off")
+        raise InvalidReport("a MetricFamily holds one metric: emit_tags_as_labels must be off")
     return metrics[0]
 
 
@@ -149,12 +149,12 @@ def _below(bucket: Bucket) -> int:
 
 def _counts(histogram: Histogram) -> dict[int, int]:
     """Requests by bucket. Edges that are not ours, from a bootstrap that is not ours, go to the next wider one."""
-    total = checked_count(histogram.sample_count, "sample_count")
+    total = validate_count(histogram.sample_count, "sample_count")
     if not total:
         return {}
     buckets = histogram.bucket
     if len(buckets) > MAX_BUCKETS:
-        raise Refused(f"a histogram has at most {MAX_BUCKETS} buckets")
+        raise InvalidReport(f"a histogram has at most {MAX_BUCKETS} buckets")
     counts: dict[int, int] = {}
     below = 0
     # What lies before the first answer and after the last one need not be read, which is most of it.
@@ -164,7 +164,7 @@ def _counts(histogram: Histogram) -> dict[int, int]:
             counts[number] = counts.get(number, 0) + bucket.cumulative_count - below
             below = bucket.cumulative_count
     if below > total:
-        raise Refused(f"a histogram of {counted(total, 'sample')} cannot have {below} of them in its buckets")
+        raise InvalidReport(f"a histogram of {counted(total, 'sample')} cannot have {below} of them in its buckets")
     if total > below:
         counts[BUCKETS - 1] = counts.get(BUCKETS - 1, 0) + total - below
     return counts

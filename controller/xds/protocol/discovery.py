@@ -1,0 +1,50 @@
+"""The messages of xDS as values: discovery requests and responses, and the other events of a stream.
+
+The fields have the names that they have in `envoy.service.discovery.v3`. `wire` reads and writes the bytes.
+"""
+
+from typing import NamedTuple
+
+from controller.xds.resources.resource import Resource
+from controller.xds.resources.snapshot import Snapshot
+
+
+class DiscoveryRequest(NamedTuple):
+    """A DiscoveryRequest (state of the world)."""
+
+    type_url: str
+    resource_names: tuple[str, ...] = ()
+    version_info: str = ""
+    response_nonce: str = ""
+    error_detail: str | None = None
+    """The message of a NACK, which may be empty; None if the request is no NACK."""
+
+
+class DeltaDiscoveryRequest(NamedTuple):
+    """A DeltaDiscoveryRequest."""
+
+    type_url: str
+    subscribe: tuple[str, ...] = ()
+    unsubscribe: tuple[str, ...] = ()
+    initial_resource_versions: tuple[tuple[str, str], ...] = ()
+    """Name and version of what the client has from an earlier stream."""
+    response_nonce: str = ""
+    error_detail: str | None = None
+    """The message of a NACK, which may be empty; None if the request is no NACK."""
+
+
+class SettleTimeout:
+    """The client has had time to subscribe to every type that it uses (`Limits.settle`)."""
+
+
+Event = DiscoveryRequest | DeltaDiscoveryRequest | Snapshot | SettleTimeout
+
+
+class DiscoveryResponse(NamedTuple):
+    """A DiscoveryResponse or a DeltaDiscoveryResponse. `removed_resources` is for Delta alone."""
+
+    type_url: str
+    version_info: str
+    nonce: str
+    resources: tuple[Resource, ...]
+    removed_resources: tuple[str, ...] = ()

@@ -1,0 +1,126 @@
+"""How far each proxy is, per resource type, and which rollouts wait for it. Pure questions about streams."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from controller.ports.fleet import ConfigState, Nack, ProxyStatus, RolloutWait, TypeStatus
+from controller.xds.protocol.observed_stream import ObservedStream
+from controller.xds.protocol.ordering import routable_clusters
+from controller.xds.protocol.stream_state import TypeState
+from controller.xds.resources.catalogue import EMPTY_CATALOGUE
+from controller.xds.resources.type_urls import CDS, PUSH_ORDER, RDS
+
+
+def proxy_statuses(
+    streams: Iterable[ObservedStream],
+    running: Iterable[str],
+    last_nack: Callable[[str, str], Nack | None],
+    now: float,
+    confirm: float,
+) -> tuple[ProxyStatus, ...]:
+    """Every proxy, with all its streams together, and which of the `running` services' rollouts wait for it.
+
+    `now` is Unix seconds; `confirm` is `Limits.confirm`.
+    """
+    nodes: dict[tuple[str, str], list[ObservedStream]] = {}
+    for observed in streams:
+        nodes.setdefault((observed.node.id, observed.node.fleet), []).append(observed)
+    services = sorted(running)
+    proxies = (_proxy(each, services, now, confirm) for _, each in sorted(nodes.items()))
+    return tuple(replace(proxy, last_nack=last_nack(proxy.node, proxy.fleet)) for proxy in proxies)
+
+
+def _proxy(streams: list[ObservedStream], services: list[str], now: float, confirm: float) -> ProxyStatus:
+    worst_by_type: dict[str, TypeStatus] = {}
+    for observed in streams:
+        for url in observed.stream.types:
+            status = _type(observed, url, now, confirm)
+            known = worst_by_type.get(url)
+            if known is None or status.state.badness > known.state.badness:
+                worst_by_type[url] = status
+    types = tuple(worst_by_type[url] for url in sorted(worst_by_type, key=_sort_key))
+    worst = max((status.state for status in types), key=lambda state: state.badness, default=ConfigState.NOT_SENT)
+    first = streams[0].node
+    connected = min(observed.connected_at for observed in streams)
+    waits = tuple(wait for observed in streams for wait in _waits(observed, services))
+    return ProxyStatus(first.id, first.fleet, first.client, connected, types, worst, waits)
+
+
+def _sort_key(type_url: str) -> tuple[int, str]:
+    return (PUSH_ORDER.index(type_url) if type_url in PUSH_ORDER else len(PUSH_ORDER)), type_url
+
+
+def _type(observed: ObservedStream, type_url: str, now: float, confirm: float) -> TypeStatus:
+    state = observed.stream.types[type_url]
+    since = observed.since_of(type_url)
+    status, error = _status(observed, state, type_url), state.error_detail
+    wanted = observed.snapshot.catalogue(type_url).version
+    acked = wanted if status is ConfigState.SYNCED else state.acked_version
+    if status is ConfigState.STALE and not error:
+        error = _reason_for_delay(observed, state, type_url, now - since, confirm)
+    return TypeStatus(type_url, status, wanted, acked, since, error)
+
+
+def _status(observed: ObservedStream, state: TypeState, type_url: str) -> ConfigState:
+    catalogue = observed.snapshot.catalogue(type_url)
+    base = catalogue.select(state.subscription)
+    if catalogue is EMPTY_CATALOGUE or (not base and not state.nonce):
+        return ConfigState.NOT_SENT
+    if any(unit.content in state.nacked for resource in base.values() for unit in resource.units):
+        return ConfigState.ERROR
+    accepted = state.accepted
+    if accepted is base:
+        return ConfigState.SYNCED
+    same = accepted.keys() == base.keys() and all(accepted[n].content == r.content for n, r in base.items())
+    return ConfigState.SYNCED if same else ConfigState.STALE
+
+
+def _reason_for_delay(observed: ObservedStream, state: TypeState, type_url: str, seconds: float, confirm: float) -> str:
+    if type_url == RDS and observed.stream.is_ahead_of(observed.snapshot):
+        return _held_back(observed)
+    if state.pending and seconds > confirm:
+        return f"unconfirmed: not acknowledged for {seconds:.0f} s"
+    return ""
+
+
+def _waits(observed: ObservedStream, services: list[str]) -> Iterator[RolloutWait]:
+    """The services whose newest routes this proxy has yet to ACK, and why."""
+    state = observed.stream.types.get(RDS)
+    if state is None or observed.has_newest_routes():
+        return
+    for service in services:
+        if observed.lacks_routes_of(service):
+            yield _wait(observed, state, service)
+
+
+def _wait(observed: ObservedStream, state: TypeState, service: str) -> RolloutWait:
+    routes = observed.routes_of(service)
+    wanted = frozenset[str]().union(*routes.values())
+    sent = state.pending.target if state.pending else {}
+    if wanted & state.nacked:
+        reason = f"refused: {state.error_detail}"
+    elif observed.stream.is_ahead_of(observed.snapshot):
+        reason = _held_back(observed)
+    elif wanted <= {host.content for name in routes if name in sent for host in sent[name].virtual_hosts}:
+        reason = "its routes are sent and not acknowledged"
+    elif warming := _warming_clusters(observed, routes, wanted):
+        return RolloutWait(service, f"clusters are not warm: {', '.join(warming)}", observed.since_of(CDS))
+    else:
+        reason = "earlier routes are sent and not acknowledged"
+    return RolloutWait(service, reason, observed.since_of(RDS))
+
+
+def _warming_clusters(observed: ObservedStream, routes: Iterable[str], wanted: frozenset[str]) -> list[str]:
+    """The clusters that the proxy has yet to ACK before it can have these routes."""
+    routable = routable_clusters(observed.stream, observed.snapshot)
+    if routable is None:
+        return []
+    found = (observed.snapshot.catalogue(RDS).find(name) for name in routes)
+    hosts = [host for configuration in found if configuration for host in configuration.virtual_hosts]
+    needed = {name for host in hosts if host.content in wanted for name in host.clusters}
+    return sorted(needed - routable)
+
+
+def _held_back(observed: ObservedStream) -> str:
+    ours, seen = observed.snapshot.revision, observed.stream.seen_revision
+    return f"held back: the proxy has seen revision {seen} of this store, we are at {ours}"

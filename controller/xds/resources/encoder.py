@@ -1,0 +1,124 @@
+"""Routing -> Snapshot: each service and each virtual host is encoded once for all fleets, until it changes."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from controller.core.routing.routing import Cluster, RoutedService, Routing, VirtualHost
+from controller.xds.resources import envoy_messages
+from controller.xds.resources.catalogue import EMPTY_CATALOGUE, make_catalogue
+from controller.xds.resources.encoded_cache import EncodedCache
+from controller.xds.resources.resource import (
+    EncodedVirtualHost,
+    Resource,
+    Resources,
+    make_resource,
+    make_route_configuration,
+)
+from controller.xds.resources.resource_version import content_hash
+from controller.xds.resources.snapshot import Snapshot, removed_clusters
+from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServiceResources:
+    """The resources of one service alone. `named` ones are for proxyless clients, which subscribe by name."""
+
+    clusters: Resources
+    named_clusters: Resources
+    endpoints: Resources
+    named_listeners: Resources
+    named_route_configurations: Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """Encodes for one store at one revision; what was encoded before comes from the cache, with its version."""
+
+    store: str
+    revision: int
+    cache: EncodedCache
+
+    def snapshot(self, routing: Routing, services: Iterable[RoutedService], before: Snapshot | None) -> Snapshot:
+        """The snapshot of a routing and its services. What did not change since `before` is the same object."""
+        encoded = [self.cache.get(served, self._service, served) for served in services]
+        configurations = {each.name: self._route_configuration(each.name, each.hosts) for each in routing.listeners}
+        listeners = {
+            each.name: self._one(LDS, each.name, each.listen, envoy_messages.listener) for each in routing.listeners
+        }
+        by_type = {
+            CDS: (_merged(e.clusters for e in encoded), _merged(e.named_clusters for e in encoded)),
+            EDS: (_merged(e.endpoints for e in encoded), {}),
+            LDS: (listeners, _merged(e.named_listeners for e in encoded)),
+            RDS: (configurations, _merged(e.named_route_configurations for e in encoded)),
+        }
+        catalogues = {
+            url: make_catalogue(
+                self.store, self.revision, listed, named, before=before.catalogue(url) if before else EMPTY_CATALOGUE
+            )
+            for url, (listed, named) in by_type.items()
+        }
+        routes = _routes(routing, catalogues[RDS].find)
+        removed = removed_clusters(before, catalogues[CDS].listed, self.revision)
+        return Snapshot(self.store, self.revision, catalogues, routes, removed)
+
+    def _service(self, served: RoutedService) -> ServiceResources:
+        name = served.route.service
+        with_eds = [c for c in served.clusters if envoy_messages.uses_eds(c)]
+        with_dns = [c for c in served.clusters if not envoy_messages.uses_eds(c)]
+        host = self._virtual_host(VirtualHost(("*",), (served.route,)), envoy_messages.proxyless_virtual_host)
+        return ServiceResources(
+            clusters=self._many(CDS, served.clusters, envoy_messages.cluster),
+            named_clusters=self._many(CDS, with_dns, envoy_messages.proxyless_cluster),
+            endpoints=self._many(EDS, with_eds, envoy_messages.load_assignment),
+            named_listeners={name: self._one(LDS, name, name, envoy_messages.api_listener)},
+            named_route_configurations={name: self._make_route_configuration(name, (host,))},
+        )
+
+    def _route_configuration(self, name: str, hosts: Iterable[VirtualHost]) -> Resource:
+        encoded = tuple(self.cache.get(host, self._virtual_host, host, envoy_messages.virtual_host) for host in hosts)
+        return self.cache.get((name, encoded), self._make_route_configuration, name, encoded)
+
+    def _make_route_configuration(self, name: str, hosts: tuple[EncodedVirtualHost, ...]) -> Resource:
+        return make_route_configuration(name, hosts, self.store, self.revision)
+
+    def _virtual_host(self, host: VirtualHost, make: Callable[[VirtualHost, str], bytes]) -> EncodedVirtualHost:
+        name = "+".join(sorted({route.service for route in host.routes}))
+        body = make(host, name)
+        clusters = frozenset(cluster for route in host.routes for cluster, _ in route.split)
+        return EncodedVirtualHost(name, content_hash(body), body, frozenset(host.domains), clusters)
+
+    def _many(self, type_url: str, clusters: Iterable[Cluster], make: Callable[[Cluster], bytes]) -> Resources:
+        return {cluster.name: self._one(type_url, cluster.name, cluster, make) for cluster in clusters}
+
+    def _one(self, type_url: str, name: str, value: T, make: Callable[[T], bytes]) -> Resource:
+        return self.cache.get((make, value), self._make, type_url, name, value, make)
+
+    def _make(self, type_url: str, name: str, value: T, make: Callable[[T], bytes]) -> Resource:
+        return make_resource(type_url, name, make(value), self.store, self.revision)
+
+
+def _merged(groups: Iterable[Resources]) -> Resources:
+    merged: dict[str, Resource] = {}
+    for group in groups:
+        merged |= group
+    return merged
+
+
+def _routes(routing: Routing, find: Callable[[str], Resource | None]) -> Mapping[str, Mapping[str, frozenset[str]]]:
+    """Service -> route configuration -> the content hashes of the virtual hosts in it with the service's routes."""
+    routes: dict[str, dict[str, frozenset[str]]] = {each.service: {} for each in routing.services}
+    for listener in routing.listeners:
+        configuration = find(listener.name)
+        encoded = configuration.virtual_hosts if configuration else ()
+        for host, virtual_host in zip(encoded, listener.hosts, strict=True):
+            for route in virtual_host.routes:
+                places = routes[route.service]
+                places[listener.name] = places.get(listener.name, frozenset()) | {host.content}
+    for service, places in routes.items():
+        configuration = find(service)
+        hosts = configuration.virtual_hosts if configuration else ()
+        places[service] = frozenset(host.content for host in hosts)
+    return routes

@@ -1,0 +1,77 @@
+"""One encoded resource, and the virtual hosts of a route configuration. Frozen values, no I/O."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+from google.protobuf.any_pb2 import Any
+
+from controller.pb.haldane.wire.v1.resources_pb2 import RouteConfiguration
+from controller.xds.resources.resource_version import ResourceVersion, combined_hash, content_hash
+from controller.xds.resources.type_urls import RDS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedVirtualHost:
+    """One virtual host of a route configuration: withheld or NACKed without affecting its neighbours."""
+
+    name: str
+    content: str
+    """The content hash."""
+    body: bytes
+    """The serialised VirtualHost."""
+    domains: frozenset[str]
+    clusters: frozenset[str]
+    """The clusters that it routes to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Resource:
+    """One resource. Two resources are the same if their `content` is.
+
+    `any` is the serialised google.protobuf.Any. It is empty if only the version is known, because the client
+    brought the resource from an earlier stream.
+    """
+
+    name: str
+    content: str
+    """The content hash."""
+    version: str
+    any: bytes = b""
+    virtual_hosts: tuple[EncodedVirtualHost, ...] = ()
+    """Of a route configuration alone."""
+
+    @cached_property
+    def clusters(self) -> frozenset[str]:
+        """The clusters that a route configuration routes to."""
+        return frozenset().union(*(host.clusters for host in self.virtual_hosts))
+
+    @property
+    def units(self) -> Sequence["EncodedVirtualHost | Resource"]:
+        """What a client can NACK in it: each virtual host, or the resource itself."""
+        return self.virtual_hosts or (self,)
+
+
+Resources = Mapping[str, Resource]
+"""Resources of one type by name."""
+
+NO_RESOURCES: Resources = MappingProxyType({})
+
+
+def make_resource(type_url: str, name: str, body: bytes, store: str, revision: int) -> Resource:
+    """A resource of its serialised message."""
+    content = content_hash(type_url.encode(), body)
+    return Resource(name, content, str(ResourceVersion(store, revision, content)), _packed(type_url, body))
+
+
+def make_route_configuration(name: str, hosts: Iterable[EncodedVirtualHost], store: str, revision: int) -> Resource:
+    """A RouteConfiguration of its virtual hosts, each encoded before."""
+    hosts = tuple(hosts)
+    content = combined_hash((name, *(host.content for host in hosts)))
+    body = RouteConfiguration(name=name, virtual_hosts=[host.body for host in hosts]).SerializeToString()
+    return Resource(name, content, str(ResourceVersion(store, revision, content)), _packed(RDS, body), hosts)
+
+
+def _packed(type_url: str, body: bytes) -> bytes:
+    return Any(type_url=type_url, value=body).SerializeToString()
