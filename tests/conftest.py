@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from controller.demo.harness.child_processes import Children
+from tests.support.requires import in_ci, program_missing
 
 if TYPE_CHECKING:  # loading it takes two seconds, which only the tests that use it pay
     from tests.support.model import ModelServer
@@ -55,6 +56,12 @@ async def model_server() -> AsyncIterator[Callable[[str], Awaitable["ModelServer
     yield start
     for server in started:
         await server.crash()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose program is missing. In CI that is a failure: nobody reads there what was skipped."""
+    if why := program_missing(item):
+        pytest.fail(f"{why}: .ci/run installs it") if in_ci() else pytest.skip(why)
 
 
 @pytest.hookimpl(wrapper=True)

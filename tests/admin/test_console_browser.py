@@ -4,7 +4,6 @@ import asyncio
 import html
 import re
 import shlex
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,20 +20,20 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import ConfigState, ProxyStatus, TypeStatus
 from controller.ports.observatory import Live
 from tests.admin.doors import Doors, come_to_approval, service_file
+from tests.support.requires import CHROMIUM
 from tests.support.waiting import wait_until
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
 MARKUP = "<b>incident</b>"
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
+pytestmark = pytest.mark.requires("chromium", "chromium-browser")
 
 
 async def browser(folder: Path, *words: str) -> asyncio.subprocess.Process:
     """A Chromium without a window and with nothing to remember."""
     options = ["--headless", "--no-sandbox", *QUIET.split(), "--disable-sync", f"--user-data-dir={folder}"]
     out, err = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    return await asyncio.create_subprocess_exec(str(CHROMIUM), *options, *words, stdout=out, stderr=err)
+    return await asyncio.create_subprocess_exec(CHROMIUM, *options, *words, stdout=out, stderr=err)
 
 
 async def shown(doors: Doors, folder: Path) -> str:

@@ -1,7 +1,6 @@
 """A real Prometheus, the model servers' exporter that it scrapes, and servers that answer in its place."""
 
 import contextlib
-import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from aiohttp import web
 from controller.demo.harness.child_processes import Children
 from tests.support.process import Process, free_port
 
-NEEDED = pytest.mark.skipif(shutil.which("prometheus") is None, reason="Debian's package `prometheus` is not installed")
+NEEDED = pytest.mark.requires("prometheus")
 CONFIG = """\
 global: {{scrape_interval: 2s, scrape_timeout: 2s}}
 scrape_configs:
