@@ -9,9 +9,11 @@ from typing import Self
 from google.protobuf.message import Message
 
 from controller.cli.failure import Exit, Failure
+from controller.process.backoff import backoff
 
-PAUSES = (0.2, 0.5, 1.0, 2.0)
-"""Seconds before each attempt to come back; the last for ever."""
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 2.0
+"""Seconds before an attempt to come back."""
 
 Opened = Callable[[Message | None], Iterator[Message]]
 """Opens a stream after the last message that was read from it, None at first."""
@@ -57,12 +59,12 @@ class ReconnectingStreams:
 
     def _read(self, opened: Opened) -> None:
         last: Message | None = None
-        attempts = 0
+        pauses = backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while not self._closed.is_set():
             why = "the controller ended the stream"
             try:
                 for message in opened(last):
-                    last, attempts = message, 0
+                    last, pauses = message, backoff(FIRST_PAUSE, LONGEST_PAUSE)
                     self._queue.put(message)
             except Failure as failure:
                 if last is None or failure.status is not Exit.UNREACHABLE:
@@ -70,5 +72,4 @@ class ReconnectingStreams:
                     return
                 why = failure.message
             self._queue.put(Disconnected(why))
-            self._closed.wait(PAUSES[min(attempts, len(PAUSES) - 1)])
-            attempts += 1
+            self._closed.wait(next(pauses))

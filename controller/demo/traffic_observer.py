@@ -10,6 +10,7 @@ from controller.demo.harness.child_processes import Children
 from controller.demo.load import Answer, LoadGenerator
 from controller.demo.measurements import Period, periods
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+from controller.process.periodic import every
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at Envoy. A step lasts for seconds, and Envoy itself tells when it changed."""
@@ -119,11 +120,12 @@ class TrafficObserver:
             raise NotSeen(f"cannot be watched any more: {lost[0]!r}")
 
     async def _envoy(self) -> None:
-        while True:
-            served = await self.envoy.served()
-            if served and (not self.served or served.weights != self.served[-1].weights):
-                self.served.append(served)
-            await asyncio.sleep(LOOK_EVERY)
+        await every(LOOK_EVERY, self._look_at_envoy)
+
+    async def _look_at_envoy(self) -> None:
+        served = await self.envoy.served()
+        if served and (not self.served or served.weights != self.served[-1].weights):
+            self.served.append(served)
 
     async def _ledger(self) -> None:
         async for line in self._admin.follow("Ledger/WatchEvents", pb.WatchEventsRequest(), pb.Event):
@@ -135,6 +137,4 @@ class TrafficObserver:
             self.rollout = rollout
 
     async def _proxies(self) -> None:
-        while True:
-            await self.look_at_proxies()
-            await asyncio.sleep(5 * LOOK_EVERY)
+        await every(5 * LOOK_EVERY, self.look_at_proxies)

@@ -4,7 +4,6 @@ What one tick does is in `ticker`. A decision becomes true in the store and come
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
@@ -15,6 +14,7 @@ from controller.core.model.store_errors import StoreError, StoreLost
 from controller.core.model.view import View
 from controller.ports.clock import Clock
 from controller.ports.meters import TickMeter
+from controller.process.periodic import wait_and_clear
 from controller.runtime.ledger_writer import LedgerWriter
 from controller.runtime.ticker import Ticker
 
@@ -59,11 +59,7 @@ class Cycle:
         """A cycle whenever woken, and every `IDLE` seconds, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                # Not asyncio.wait_for: before Python 3.12 it can swallow a cancellation.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(IDLE):
-                        await self._awake.wait()
-                self._awake.clear()
+                await wait_and_clear(self._awake, IDLE)
                 await self._run_once(tasks)
                 self._on_cycle()
 

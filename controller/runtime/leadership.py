@@ -12,8 +12,10 @@ import structlog
 
 from controller.core.model.store_errors import StoreError
 from controller.ports.store import Store, Term
+from controller.process.backoff import backoff
 
-RETRY = 1.0
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 5.0
 """Seconds between two campaigns while the store is away."""
 
 log = structlog.get_logger()
@@ -26,18 +28,23 @@ async def lead(store: Store, who: str, decide: Callable[[Term], Coroutine[Any, A
     `decide` raises is raised here.
     """
     while True:
-        try:
-            term = await store.campaign(who)
-        except StoreError as error:
-            log.warning("no_term", reason=str(error))
-            await asyncio.sleep(RETRY)
-            continue
+        term = await _campaign(store, who)
         log.info("term_begun", who=who, token=term.token)
         try:
             await _run_until_over(term, decide(term))
         finally:
             await store.resign(term)
         log.warning("term_lost", token=term.token)
+
+
+async def _campaign(store: Store, who: str) -> Term:
+    for pause in backoff(FIRST_PAUSE, LONGEST_PAUSE):
+        try:
+            return await store.campaign(who)
+        except StoreError as error:
+            log.warning("no_term", reason=str(error))
+            await asyncio.sleep(pause)
+    raise AssertionError("unreachable")
 
 
 async def _run_until_over(term: Term, work: Coroutine[Any, Any, None]) -> None:

@@ -1,6 +1,5 @@
 """Counts each operator's decision that was applied, once: also one whose answer was lost."""
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +8,7 @@ from controller.core.control.decision import Decision
 from controller.core.model.change import Change
 from controller.core.model.store_errors import StoreLost
 from controller.ports.store import Store
+from controller.process.periodic import every
 
 EVERY = 1.0
 """Seconds between two questions to the store about changes whose answers were lost."""
@@ -37,12 +37,13 @@ class OutcomeCounter:
         self._unknown[change.id] = change, decision
 
     async def run(self) -> None:
-        """Ask the store about the changes whose outcome is unknown, until cancelled."""
-        while True:
-            await asyncio.sleep(EVERY)
-            for change, decision in tuple(self._unknown.values()):
-                with suppress(StoreLost):
-                    applied = await self._store.applied(change.id)
-                    if applied and applied.fingerprint == change.fingerprint:
-                        self.applied(applied.revision, change, decision)
-                    self._unknown.pop(change.id, None)
+        """Find out what became of the changes whose outcome is unknown, until cancelled."""
+        await every(EVERY, self._resolve)
+
+    async def _resolve(self) -> None:
+        for change, decision in tuple(self._unknown.values()):
+            with suppress(StoreLost):
+                applied = await self._store.applied(change.id)
+                if applied and applied.fingerprint == change.fingerprint:
+                    self.applied(applied.revision, change, decision)
+                self._unknown.pop(change.id, None)

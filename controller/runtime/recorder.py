@@ -5,7 +5,6 @@ minute.
 """
 
 import asyncio
-import contextlib
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from controller.core.model.store_errors import StoreError
 from controller.core.traffic.window import Window
 from controller.ports.archive import Archive
 from controller.ports.clock import Clock
+from controller.process.periodic import wait_and_clear
 
 SAVE_EVERY = 30.0
 """Seconds between two saves of what has changed."""
@@ -134,15 +134,11 @@ class Recorder:
         """Save what has changed, every `SAVE_EVERY` seconds and soon after each decision, until cancelled."""
         saved = self._clock.monotonic()
         while True:
-            # Not asyncio.wait_for: before Python 3.12 it can swallow a cancellation.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SETTLE_EVERY):
-                    await self._due.wait()
+            due = await wait_and_clear(self._due, SETTLE_EVERY)
             for running in list(self._running.values()):
                 running.recording.tape.settle()
                 await asyncio.sleep(0)
-            if self._due.is_set() or self._clock.monotonic() - saved >= SAVE_EVERY:
-                self._due.clear()
+            if due or self._clock.monotonic() - saved >= SAVE_EVERY:
                 await self.save()
                 saved = self._clock.monotonic()
 

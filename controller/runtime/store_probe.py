@@ -1,12 +1,11 @@
 """Asks the store at intervals whether it answers, so that the metrics show it also while nothing is written."""
 
-import asyncio
-
 import structlog
 
 from controller.core.model.store_errors import StoreLost
 from controller.ports.meters import StoreMeter
 from controller.ports.store import Store
+from controller.process.periodic import every
 
 EVERY = 5.0
 """Seconds between two probes."""
@@ -20,7 +19,9 @@ async def probe_store(store: Store, meter: StoreMeter) -> None:
     Report recovery only if this probe reported the outage: a store on a full disk still answers reads.
     """
     lost = False
-    while True:
+
+    async def probe() -> None:
+        nonlocal lost
         try:
             await store.load()
             if lost:
@@ -30,4 +31,5 @@ async def probe_store(store: Store, meter: StoreMeter) -> None:
             meter.store_answers(False)
             log.warning("store_lost", reason=str(error))
             lost = True
-        await asyncio.sleep(EVERY)
+
+    await every(EVERY, probe)

@@ -1,6 +1,5 @@
 """Serves what the store says: each new view is published to the proxies, then observed by the replica."""
 
-import asyncio
 from collections.abc import Callable
 
 import structlog
@@ -9,6 +8,7 @@ from controller.core.model.store_errors import StoreLost
 from controller.core.model.view import View
 from controller.ports.meters import StoreMeter
 from controller.ports.store import Store
+from controller.process.periodic import every
 from controller.runtime.replica import Replica
 
 RETRY = 0.5
@@ -22,7 +22,8 @@ async def watch_store(store: Store, replica: Replica, publish: Callable[[View], 
 
     A view that could not be published is tried again, and nothing is decided on it before it is served.
     """
-    while True:
+
+    async def watch() -> None:
         try:
             async for view in store.watch(replica.view().revision):
                 publish(view)
@@ -34,4 +35,5 @@ async def watch_store(store: Store, replica: Replica, publish: Callable[[View], 
         except Exception:
             # An error in publishing must not end the controller: proxies keep what they have, freezes hold.
             log.exception("publish_failed")
-        await asyncio.sleep(RETRY)
+
+    await every(RETRY, watch)

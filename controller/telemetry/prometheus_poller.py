@@ -21,6 +21,7 @@ from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread, joined
 from controller.ports.clock import Clock
+from controller.process.periodic import every
 from controller.telemetry.counter_increase import CounterReading, Increase, increase_since
 from controller.telemetry.custom_metric import CustomMetric, fill_query
 
@@ -92,10 +93,9 @@ class PrometheusPoller:
         return taken
 
     async def run(self, view: Callable[[], View]) -> None:
-        """Read everything at each interval, for ever."""
-        while self._metrics:
-            await self.read(view())
-            await asyncio.sleep(self._interval)
+        """Read everything at each interval, until cancelled; return at once where there are no metrics."""
+        if self._metrics:
+            await every(self._interval, lambda: self.read(view()))
 
     async def read(self, view: View) -> None:
         """Read every metric of every rollout that runs, once."""
