@@ -37,4 +37,7 @@ class Looks:
     def service(self, state: ServiceState, view: View, *, source: bool = True) -> pb.Service:
         """The service as it stands."""
         rollout = self.rollout(state, view) if state.rollout else None
-        return service_message(state, view, rollout, self._fleet.problems.get(state.name, ""), source=source)
+        message = service_message(state, view, rollout, self._fleet.problems.get(state.name, ""), source=source)
+        sync = self._fleet.sync(state.name, state.revision)
+        message.proxies_synced, message.proxies_total = sync.synced, sync.total
+        return message

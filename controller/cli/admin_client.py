@@ -1,47 +1,53 @@
-"""The admin API as the commands use it: one call, one answer or one `Failure`."""
+"""The admin API as the commands call it: each call returns a response or raises a `Failure`."""
 
 import os
 from collections.abc import Iterator
 from typing import Self, TypeVar
 
-# gRPC's own log would write lines of C++ between ours.
+# gRPC's own log would print lines between those of the command.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 from google.protobuf.message import Message
 
 from controller.cli.failure import Exit, Failure
-from controller.cli.grpc_failure import failure_of, interrupted
+from controller.cli.grpc_failure import failure_of, interrupted, wrong_port
 from controller.cli.invocation import DEFAULT_ADMIN, is_address, operator
+from controller.cli.suggestions import did_you_mean
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 DEADLINE = 10.0
-"""Seconds for one answer."""
+"""Seconds for one response."""
+SECOND_DEADLINE = 2.0
+"""Seconds for a call that only improves the message of a failure."""
 
 MAX_USER = 64
-"""Characters of a user's name that the controller takes."""
+"""Characters of a user's name that the controller accepts."""
 
+_ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 _OPTIONS = [
-    ("grpc.enable_http_proxy", 0),  # the controller is on this machine or at the end of a tunnel, never behind a proxy
+    ("grpc.enable_http_proxy", 0),  # the controller is on this machine or behind a tunnel, never behind a proxy
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 5000),  # this is also how long one attempt to connect may take
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 ]
 
-Answer = TypeVar("Answer", bound=Message)
+Response = TypeVar("Response", bound=Message)
 
 
 class AdminClient:
     """A connection to the admin API at `address`. Methods are named as in the API: `Catalog/GetService`."""
 
     def __init__(self, address: str) -> None:
+        """Raises `Failure` unless the address is HOST:PORT. Does not connect yet."""
         if not is_address(address):
             raise Failure(
                 Exit.USAGE, f"--admin (or HALDANE_ADMIN): HOST:PORT is needed, such as {DEFAULT_ADMIN}, not {address!r}"
             )
         self.address = address
         self._channel = grpc.insecure_channel(address, options=_OPTIONS)
-        # Metadata is ASCII; a name that is not keeps its meaning as escapes.
+        # Metadata is ASCII; other letters become escapes.
         user = operator().encode("ascii", "backslashreplace").decode()
         self._metadata = (("haldane-user", user[:MAX_USER]),)
 
@@ -51,36 +57,66 @@ class AdminClient:
     def __exit__(self, *_: object) -> None:
         self._channel.close()
 
-    def ask(self, method: str, request: Message, answer: type[Answer], deadline: float = DEADLINE) -> Answer:
-        """The answer to one request; `Failure` says why there is none."""
-        call = self._channel.unary_unary(
+    def call(self, method: str, request: Message, response: type[Response], deadline: float = DEADLINE) -> Response:
+        """The response to one request. Raises `Failure`; `deadline` is in seconds."""
+        unary = self._channel.unary_unary(
             f"/haldane.admin.v1.{method}",
             request_serializer=type(request).SerializeToString,
-            response_deserializer=answer.FromString,
+            response_deserializer=response.FromString,
         )
         try:
-            found: Answer = call(request, timeout=deadline, metadata=self._metadata)
+            received: Response = unary(request, timeout=deadline, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise failure_of(error, self.address, deadline, _request_id(request)) from None
+            raise self._failure(error, request, deadline) from None
         except KeyboardInterrupt:
             if not (request_id := _request_id(request)):
                 raise
             raise interrupted(request_id) from None
-        return found
+        return received
 
-    def follow(self, method: str, request: Message, answer: type[Answer]) -> Iterator[Answer]:
-        """The answers of a stream, until it ends; `Failure` says why it ended."""
-        call = self._channel.unary_stream(
+    def stream(self, method: str, request: Message, response: type[Response]) -> Iterator[Response]:
+        """The messages of a stream, until the server ends it. Raises `Failure` if it breaks."""
+        unary_stream = self._channel.unary_stream(
             f"/haldane.admin.v1.{method}",
             request_serializer=type(request).SerializeToString,
-            response_deserializer=answer.FromString,
+            response_deserializer=response.FromString,
         )
         try:
-            yield from call(request, metadata=self._metadata)
+            yield from unary_stream(request, metadata=self._metadata)
         except ValueError:  # the channel was closed meanwhile
             raise Failure(Exit.UNREACHABLE, "the connection is closed") from None
         except grpc.RpcError as error:
-            raise failure_of(error, self.address) from None
+            raise self._failure(error, request) from None
+
+    def services(self, deadline: float = DEADLINE) -> list[pb.Service]:
+        """All services, by name. Raises `Failure`; `deadline` is in seconds."""
+        response = self.call("Catalog/ListServices", pb.ListServicesRequest(), pb.ListServicesResponse, deadline)
+        return list(response.services)
+
+    def suggestion(self, *names: str) -> str:
+        """A question that names the service which the first misspelt name probably means; empty if none is similar."""
+        try:
+            known = [service.name for service in self.services(SECOND_DEADLINE)]
+        except Failure:
+            return ""
+        return next(filter(None, (did_you_mean(name, known) for name in names)), "")
+
+    def _failure(self, error: grpc.RpcError, request: Message, deadline: float = 0.0) -> Failure:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED and self._is_xds_port():
+            return wrong_port(self.address, "the xDS port, which proxies connect to")
+        failure = failure_of(error, self.address, deadline, _request_id(request))
+        if failure.status is Exit.NOT_FOUND and not failure.hint:
+            named = getattr(request, "service", "") or getattr(request, "services", ())
+            failure.hint = self.suggestion(*([named] if isinstance(named, str) else named))
+        return failure
+
+    def _is_xds_port(self) -> bool:
+        """Whether the server at the address serves xDS: it accepts an ADS stream, which is ended without a request."""
+        stream = self._channel.stream_stream(_ADS, None, None)(iter(()), timeout=SECOND_DEADLINE)
+        try:
+            return not list(stream)
+        except grpc.RpcError as error:
+            return error.code() is not grpc.StatusCode.UNIMPLEMENTED
 
 
 def _request_id(request: Message) -> str:

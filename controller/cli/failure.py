@@ -1,4 +1,4 @@
-"""How a command can end: the exit codes, and the failure that carries one to the door."""
+"""How a command can end: the exit codes, and the failure that carries one to the entry point."""
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
@@ -29,10 +29,10 @@ class Exit(IntEnum):
 
 
 class Failure(click.ClickException):
-    """A command that did not do what was asked: why, in words, and what can be done about it.
+    """A command that did not do what was asked: why, and what the operator can do about it.
 
     `code` is the stable word of the refusal (`FROZEN`, `NO_ROLLOUT`, ...), or the gRPC status where there is none;
-    `file` is the service file that the violations are in; `facts` are for programs alone.
+    `facts` appear in the JSON document alone.
     """
 
     def __init__(
@@ -42,7 +42,6 @@ class Failure(click.ClickException):
         *,
         code: str = "",
         violations: Sequence[Violation] = (),
-        file: str = "",
         hint: str = "",
         facts: Mapping[str, object] | None = None,
     ) -> None:
@@ -50,24 +49,19 @@ class Failure(click.ClickException):
         self.status = status
         self.code = code or status.name
         self.violations = tuple(violations)
-        self.file = file
         self.hint = hint
         self.facts = facts or {}
 
     def lines(self) -> list[str]:
-        """What is said on standard error: each violation on a line of its own."""
-        said = [f"error: {self.message}", *(self._told(violation) for violation in self.violations)]
-        return [*said, *(f"hint: {line}" for line in self.hint.splitlines())]
+        """The lines for standard error: the message, each violation, each hint."""
+        lines = [f"error: {self.message}", *self.violation_lines()]
+        return [*lines, *(f"hint: {line}" for line in self.hint.splitlines())]
+
+    def violation_lines(self) -> list[str]:
+        """Each violation on a line of its own."""
+        return [f"  {violation}" for violation in self.violations]
 
     def document(self) -> dict[str, object]:
-        """The same for programs."""
+        """The same as a JSON document."""
         violations = [{"field": v.field, "message": v.message, "line": v.line} for v in self.violations]
         return {"error": {"code": self.code, "message": self.message, "violations": violations}, **self.facts}
-
-    def _told(self, violation: Violation) -> str:
-        """In a file: `FILE:LINE: FIELD: MESSAGE`, the form that editors and CI jump to."""
-        if not self.file:
-            return f"  {violation}"
-        where = f"{self.file}:{violation.line}" if violation.line else self.file
-        what = f"{violation.field}: {violation.message}" if violation.field else violation.message
-        return f"{where}: {what}"

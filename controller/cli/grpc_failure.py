@@ -1,4 +1,4 @@
-"""From a gRPC status to the failure of a command: which exit code, which words, which hint."""
+"""From a gRPC status to the failure of a command: which exit code, which message, which hint."""
 
 import contextlib
 import re
@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from controller.cli.failure import Exit, Failure
-from controller.cli.text.lines import clean
+from controller.cli.text.values import clean
 from controller.core.base.errors import Code, Violation
 
 _EXITS = {
@@ -23,10 +23,12 @@ _EXITS = {
 """The exit code of each status; of every other status it is `FAILED`."""
 
 _LINE = re.compile(r"^line (\d+): ")
+_HTTP1 = re.compile(r"http1\.x server|parsing HTTP/2")
+"""In gRPC's message about a server that answers HTTP/2 with HTTP/1."""
 
 
 def failure_of(error: grpc.RpcError, address: str, deadline: float = 0.0, request_id: str = "") -> Failure:
-    """Why a call failed. `request_id` is the one of an act, empty for a mere question."""
+    """Why a call failed. `deadline` is in seconds; `request_id` is that of an act, empty for a query."""
     status = error.code()
     reason, violations = _details(error)
     message = clean(error.details() or status.name)
@@ -39,12 +41,21 @@ def failure_of(error: grpc.RpcError, address: str, deadline: float = 0.0, reques
     exit_code = _exit(status, "")
     if exit_code is not Exit.UNREACHABLE:
         return Failure(exit_code, message, code=status.name, violations=violations)
+    if _HTTP1.search(message):
+        return wrong_port(address, "an HTTP port, such as that of the console")
     return _unreachable(status, message, address, deadline, request_id)
 
 
 def interrupted(request_id: str) -> Failure:
-    """Somebody did not want to wait for the answer to an act."""
+    """An act that Ctrl-C ended before its response came."""
     return Failure(Exit.INTERRUPTED, "ended before the controller answered", hint=_retry(request_id))
+
+
+def wrong_port(address: str, what: str) -> Failure:
+    """The address is that of another port than the admin API's; `what` says of which."""
+    hint = "`haldane serve` prints its admin address when it starts; name that with --admin HOST:PORT or HALDANE_ADMIN"
+    message = f"{address} is not the admin API: it is {what}"
+    return Failure(Exit.UNREACHABLE, message, code="WRONG_PORT", hint=hint)
 
 
 def _unreachable(status: grpc.StatusCode, message: str, address: str, deadline: float, request_id: str) -> Failure:
@@ -55,10 +66,10 @@ def _unreachable(status: grpc.StatusCode, message: str, address: str, deadline: 
     if status is grpc.StatusCode.DEADLINE_EXCEEDED:
         text = f"the controller at {address} does not answer within {deadline:g} s"
     else:
-        text = f"cannot reach the controller at {address}: {_short(message)}"
-    surely_not_done = "failed to connect" in message
-    again = "" if surely_not_done else _retry(request_id)
-    return Failure(Exit.UNREACHABLE, text, code=status.name, hint="\n".join(filter(None, (hint, again))))
+        text = f"cannot reach the controller at {address}: {_innermost(message)}"
+    certainly_not_done = "failed to connect" in message
+    retry = "" if certainly_not_done else _retry(request_id)
+    return Failure(Exit.UNREACHABLE, text, code=status.name, hint="\n".join(filter(None, (hint, retry))))
 
 
 def _retry(request_id: str) -> str:
@@ -88,9 +99,9 @@ def _details(error: grpc.RpcError) -> tuple[str, list[Violation]]:
 
 
 def _violation(field: str, description: str) -> Violation:
-    found = _LINE.match(description)
-    line = int(found[1]) if found else 0
-    return Violation(clean(field), clean(description[found.end() :] if found else description), line)
+    match = _LINE.match(description)
+    line = int(match[1]) if match else 0
+    return Violation(clean(field), clean(description[match.end() :] if match else description), line)
 
 
 def _status(error: grpc.RpcError) -> status_pb2.Status:
@@ -101,7 +112,7 @@ def _status(error: grpc.RpcError) -> status_pb2.Status:
     return status_pb2.Status()
 
 
-def _short(message: str) -> str:
-    """gRPC's account of a failed connection without its nesting: the innermost sentence."""
+def _innermost(message: str) -> str:
+    """The innermost sentence of gRPC's nested message about a failed connection."""
     innermost = message.rpartition("; last error: ")[2]
     return re.sub(r"^((UNKNOWN|UNAVAILABLE|ipv[46]:\S+): )+", "", innermost)

@@ -1,4 +1,4 @@
-"""What every command knows of how it was called: where the controller is, and in which form to answer.
+"""How a command was called: where the controller is, how to print, and the reason and request id of an act.
 
 `--admin` and `--output` are understood before and after the name of the command.
 """
@@ -15,7 +15,7 @@ import click
 
 DEFAULT_ADMIN = "127.0.0.1:18001"
 DEFAULT_XDS = "127.0.0.1:18000"
-"""As in `controller.settings`, which would have to be loaded to be asked; a test holds them together."""
+"""The defaults of `controller.settings`, which is slow to import; a test compares them."""
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 
@@ -28,6 +28,8 @@ class Invocation:
 
     admin: str
     output: str = "text"
+    reason: str = ""
+    request_id: str = ""
 
     @property
     def json(self) -> bool:
@@ -36,14 +38,14 @@ class Invocation:
 
 
 def default_admin() -> str:
-    """Where the controller is, as far as the environment says."""
+    """The address of the admin API that the environment names, or the default."""
     return os.environ.get("HALDANE_ADMIN") or os.environ.get("HALDANE_ADMIN_LISTEN") or DEFAULT_ADMIN
 
 
 def is_address(text: str) -> bool:
     """Whether it is HOST:PORT."""
-    found = _ADDRESS.match(text)
-    return found is not None and int(found[2]) <= 65535
+    match = _ADDRESS.match(text)
+    return match is not None and int(match[2]) <= 65535
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -51,58 +53,65 @@ def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None
         setattr(ctx.find_object(Invocation), str(param.name), value)
 
 
-def asks_for_json(words: Sequence[str]) -> bool:
-    """Whether words that could not be understood ask for JSON: who does wants to be told so in JSON, too."""
+def wants_json(words: Sequence[str]) -> bool:
+    """Whether the words of a wrong command line ask for JSON, so that the error can be JSON too."""
     pairs = zip(words, [*words[1:], ""], strict=True)
     return any(w in ("-ojson", "--output=json") or (w in ("-o", "--output") and v == "json") for w, v in pairs)
 
 
 def output_option(command: Decorated) -> Decorated:
-    """Add `--output` to a command; it is kept in the `Invocation`."""
+    """Add `--output` to a command; `Invocation.output` has its value."""
     return click.option(
         "-o",
         "--output",
         type=click.Choice(["text", "json"]),
         expose_value=False,
         callback=_keep,
-        help="Text for people (default), or one JSON document.",
+        help="Output format: text (the default) or one JSON document.",
     )(command)
 
 
 def admin_option(command: Decorated) -> Decorated:
-    """Add `--admin` to a command; it is kept in the `Invocation`."""
+    """Add `--admin` to a command; `Invocation.admin` has its value."""
     return click.option(
         "--admin",
         metavar="HOST:PORT",
         expose_value=False,
         callback=_keep,
-        help=f"The controller's admin API; default: HALDANE_ADMIN, HALDANE_ADMIN_LISTEN or {DEFAULT_ADMIN}.",
+        help=f"Address of the admin API. Default: HALDANE_ADMIN, HALDANE_ADMIN_LISTEN or {DEFAULT_ADMIN}.",
     )(command)
 
 
 def client_options(command: Decorated) -> Decorated:
-    """Add what every command takes that talks to the controller."""
+    """Add the options of every command that calls the controller."""
     return admin_option(output_option(command))
 
 
-def act_options(command: Decorated) -> Decorated:
-    """Add what every command takes that acts: `--reason` and `--request-id` beside the client's options."""
-    reason = click.option("--reason", default="", help="Why; it is written to the ledger.")
-    return client_options(reason(request_id_option(command)))
+def reason_option(command: Decorated, *, required: bool = False) -> Decorated:
+    """Add `--reason`; `Invocation.reason` has its value."""
+    text = "Why. The ledger records it."
+    return click.option("--reason", required=required, expose_value=False, callback=_keep, help=text)(command)
 
 
 def request_id_option(command: Decorated) -> Decorated:
-    """Add `--request-id`; without one the command makes its own."""
+    """Add `--request-id`; `Invocation.request_id` has its value, a new id if it is not given."""
     return click.option(
         "--request-id",
         default=lambda: uuid.uuid4().hex,
         show_default="a new one",
+        expose_value=False,
+        callback=_keep,
         help="Makes a retry safe: a second call with the same id does nothing more.",
     )(command)
 
 
+def act_options(command: Decorated) -> Decorated:
+    """Add the options of every command that acts: `--reason` and `--request-id` beside the client's options."""
+    return client_options(reason_option(request_id_option(command)))
+
+
 def operator() -> str:
-    """Who is asking, for the ledger: the name of the user of the operating system."""
+    """The name of the operating system's user, for the ledger."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as in many containers

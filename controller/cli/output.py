@@ -11,7 +11,7 @@ from typing import Any
 import click
 from google.protobuf.message import Message
 
-from controller.cli.text.lines import clean
+from controller.cli.text.values import clean
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 

@@ -1,36 +1,29 @@
-"""Streams that outlive the controller: what they carry, kept up over its restarts, in one queue."""
+"""Streams that outlive the controller: their messages in one queue, each stream reopened when it breaks."""
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Self
 
 from google.protobuf.message import Message
 
+from controller.cli.disconnected import Disconnected
 from controller.cli.failure import Exit, Failure
 from controller.process.backoff import backoff
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0
-"""Seconds before an attempt to come back."""
+"""Seconds before an attempt to reconnect."""
 
-Opened = Callable[[Message | None], Iterator[Message]]
+Open = Callable[[Message | None], Iterator[Message]]
 """Opens a stream after the last message that was read from it, None at first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnected:
-    """A stream broke, and is being taken up again."""
-
-    why: str
 
 
 class ReconnectingStreams:
     """The messages of one or several streams, as they come.
 
-    A stream that cannot be opened the first time, or that the controller refuses, ends the feed with its `Failure`.
-    One that has brought something and breaks is reported as `Disconnected` and taken up again, for ever.
+    A stream that cannot be opened the first time, or that the controller refuses, ends them all with its `Failure`.
+    One that has delivered a message and then breaks is reported as `Disconnected` and reopened, forever.
     """
 
     def __init__(self) -> None:
@@ -43,9 +36,9 @@ class ReconnectingStreams:
     def __exit__(self, *_: object) -> None:
         self._closed.set()
 
-    def add(self, opened: Opened) -> None:
-        """Read a stream too."""
-        threading.Thread(target=self._read, args=(opened,), daemon=True).start()
+    def add(self, open_stream: Open) -> None:
+        """Read another stream, in a thread of its own."""
+        threading.Thread(target=self._read, args=(open_stream,), daemon=True).start()
 
     def next(self, timeout: float | None = None) -> Message | Disconnected | None:
         """The next message; None if none comes within `timeout` seconds. Raises the `Failure` that ended a stream."""
@@ -57,13 +50,13 @@ class ReconnectingStreams:
             raise item
         return item
 
-    def _read(self, opened: Opened) -> None:
+    def _read(self, open_stream: Open) -> None:
         last: Message | None = None
         pauses = backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while not self._closed.is_set():
             why = "the controller ended the stream"
             try:
-                for message in opened(last):
+                for message in open_stream(last):
                     last, pauses = message, backoff(FIRST_PAUSE, LONGEST_PAUSE)
                     self._queue.put(message)
             except Failure as failure:

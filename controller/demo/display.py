@@ -14,9 +14,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from controller.cli.text.lines import NONE, clean, event_line, synced
-from controller.cli.text.numbers import figure
-from controller.cli.text.watch_screen import screen as rollout_screen
+from controller.cli.text.lines import event_line
+from controller.cli.text.numbers import format_e_value
+from controller.cli.text.values import NONE, clean, format_proxies
+from controller.cli.text.watch_screen import WatchScreen
 from controller.core.base.units import counted, format_weight
 from controller.demo.harness.child_processes import Children
 from controller.demo.load import NOBODY, Flow
@@ -36,7 +37,7 @@ STATUS_EVERY = 2.0
 
 def screen(title: str, witness: TrafficObserver, now: float) -> RenderableType:
     """The whole screen: what clients see, then the controller's own screen, as `haldane watch` paints it."""
-    told = rollout_screen(witness.rollout, witness.lines, now)
+    told = WatchScreen(witness.rollout, witness.lines, now)
     return Panel(Group(clients(witness), Text(), told), title=Text(title, "bold"), title_align="left")
 
 
@@ -64,11 +65,15 @@ def status_line(witness: TrafficObserver) -> str:
         for version, flow in witness.load.last(RECENT).items()
     ]
     weighed = [
-        f"{ground.code} {figure(ground.evidence)} of {figure(ground.limit)}"
+        f"{ground.code} {format_e_value(ground.evidence)} of {format_e_value(ground.limit)}"
         for ground in rollout.details
         if ground.limit
     ]
-    said = [f"verdict {rollout.verdict or NONE}", *weighed[:1], f"proxies {synced(rollout)}"]
+    said = [
+        f"verdict {rollout.verdict or NONE}",
+        *weighed[:1],
+        format_proxies(rollout.proxies_synced, rollout.proxies_total),
+    ]
     return clean(" | ".join([rollout.phase, *parts, *said]))
 
 

@@ -143,7 +143,7 @@ def test_a_controller_that_does_not_answer_cannot_be_reached(deaf: str) -> None:
     """A hung controller costs the deadline, no more; since the act may be done, its request id is named for a retry."""
     request = pb.FreezeRequest(all=True, reason="x", request_id="abc")
     with AdminClient(deaf) as client, pytest.raises(Failure) as failure:
-        client.ask("KillSwitch/Freeze", request, pb.FreezeResponse, deadline=0.2)
+        client.call("KillSwitch/Freeze", request, pb.FreezeResponse, deadline=0.2)
     assert failure.value.status == Exit.UNREACHABLE
     assert "does not answer within 0.2 s" in failure.value.message
     assert "--request-id abc is safe to repeat" in failure.value.hint

@@ -107,7 +107,7 @@ def test_proxies_tell_which_rollout_waits_for_whom(haldane: Haldane, server: Adm
     said = haldane("proxies").out
     assert "scorer waits for edge-1 since" in said
     assert "clusters are not warm: scorer/v2" in said
-    assert "edge-1 last refused a Listener at" in said
+    assert "edge-1 last NACKed a Listener at" in said
 
 
 def test_a_service_that_cannot_be_served_as_it_stands_is_said_to_be(

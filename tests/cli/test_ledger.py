@@ -6,7 +6,7 @@ import pytest
 
 from controller.cli.admin_client import AdminClient
 from controller.cli.commands.events import PAGE, read_ledger
-from controller.cli.ledger_verification import check
+from controller.cli.ledger_verification import verify_events
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.rollout import Event
 from controller.store.memory import MemoryStore
@@ -34,8 +34,24 @@ def test_a_service_s_lines_are_its_own_and_those_of_all(scorer: Path, haldane: H
         "service_applied",
         "freeze_set",
     ]
-    assert [e["kind"] for e in haldane("events", "other", "-o", "json").document["events"]] == ["freeze_set"]
     assert haldane("events", "--after", "1", "-o", "json").document["events"][0]["sequence"] == 2
+
+
+def test_a_service_that_never_existed_is_not_found(scorer: Path, haldane: Haldane) -> None:
+    """Neither silence nor the lines about all services: 4, with the name that was probably meant."""
+    haldane("freeze", "--all", "--reason", "incident 42")
+    for options in ((), ("--follow",), ("--after", "1")):
+        done = haldane("events", "scoer", *options)
+        assert (done.code, done.out) == (4, "")
+        assert "did you mean 'scorer'?" in done.err
+
+
+def test_a_deleted_service_keeps_its_lines(scorer: Path, haldane: Haldane) -> None:
+    """What was done to it can be read when it is gone."""
+    assert haldane("delete", "scorer").code == 0
+    kinds = [e["kind"] for e in haldane("events", "scorer", "-o", "json").document["events"]]
+    assert kinds == ["service_applied", "service_deleted"]
+    assert haldane("events", "scorer", "--after", "99").code == 0
 
 
 def test_a_whole_ledger_is_verified(scorer: Path, haldane: Haldane) -> None:
@@ -87,10 +103,10 @@ def test_no_field_of_a_line_can_be_changed_unseen(
     haldane("pause", "scorer")
     with AdminClient(server.address) as client:
         events = list(read_ledger(client))
-    assert check(events, whole=True).broken is None
+    assert verify_events(events, whole=True).broken is None
     value = getattr(events[1], field)
     setattr(events[1], field, '{"forged": 1}' if field == "details" else value + (type(value)(1)))
-    assert check(events, whole=True).broken is not None
+    assert verify_events(events, whole=True).broken is not None
 
 
 def test_a_line_that_was_taken_away_is_missed(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
@@ -99,9 +115,9 @@ def test_a_line_that_was_taken_away_is_missed(scorer: Path, haldane: Haldane, se
     haldane("pause", "scorer")
     with AdminClient(server.address) as client:
         events = list(read_ledger(client))
-    assert check([events[0], events[2]], whole=True).broken == 3
-    assert check(events[1:], whole=True).broken == 2
-    assert check(events[1:], whole=False).broken is None
+    assert verify_events([events[0], events[2]], whole=True).broken == 3
+    assert verify_events(events[1:], whole=True).broken == 2
+    assert verify_events(events[1:], whole=False).broken is None
 
 
 def test_a_long_ledger_is_read_page_by_page(haldane: Haldane, server: AdminServer) -> None:
@@ -111,7 +127,7 @@ def test_a_long_ledger_is_read_page_by_page(haldane: Haldane, server: AdminServe
         server.do(server.operations.freeze(("*",), who="test", reason="x"))
     with AdminClient(server.address) as client:
         assert [event.sequence for event in read_ledger(client)] == list(range(1, number + 1))
-        assert check(read_ledger(client), whole=True).lines == number
+        assert verify_events(read_ledger(client), whole=True).lines == number
     assert isinstance(haldane("events", "-o", "json").document["events"][-1]["details"], dict)
 
 

@@ -15,7 +15,8 @@ from controller import __version__
 from controller.__main__ import main
 from controller.cli.failure import Exit
 from controller.cli.invocation import DEFAULT_ADMIN, DEFAULT_XDS
-from controller.cli.lazy_group import LazyCommand, LazyGroup
+from controller.cli.lazy_command import LazyCommand
+from controller.cli.lazy_group import LazyGroup
 from controller.cli.main import COMMANDS, cli
 from controller.settings import Settings
 from tests.cli.admin_server import WITHIN, AdminServer
@@ -70,10 +71,31 @@ def test_every_command_has_help(haldane: Haldane, name: str) -> None:
 def test_whatever_acts_takes_a_reason_and_a_request_id() -> None:
     """The ledger learns why, and a retry is safe, for every act."""
     asks = {"lint", "list", "get", "watch", "wait", "freezes", "proxies", "events", "explain", "backtest"}
-    for name in COMMANDS.keys() - asks - {"serve", "bootstrap", "judge", "simulate", "demo"}:
+    for name in COMMANDS.keys() - asks - {"serve", "bootstrap", "judge", "simulate", "completion", "demo"}:
         command = cli.get_command(click.Context(cli), name)
         assert command
         assert {"reason", "request_id", "output", "admin"} <= {param.name for param in command.params}
+
+
+def test_no_words_print_the_help() -> None:
+    """`haldane` alone is a question, not an error."""
+    done = haldane_process()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage: haldane" in done.stdout
+    assert done.stdout == haldane_process("--help").stdout
+
+
+@pytest.mark.parametrize(("word", "meant"), [("strat", "start"), ("rolback", "rollback"), ("event", "events")])
+def test_a_misspelt_command_gets_a_suggestion(haldane: Haldane, word: str, meant: str) -> None:
+    """Wrong usage all the same."""
+    done = haldane(word)
+    assert done.code == 2
+    assert f"No such command '{word}'. Did you mean '{meant}'?" in done.err
+
+
+def test_a_word_like_no_command_gets_no_suggestion(haldane: Haldane) -> None:
+    """A guess that cannot be right would only mislead."""
+    assert "Did you mean" not in haldane("frobnicate").err
 
 
 def test_the_version_is_told(haldane: Haldane) -> None:
@@ -120,14 +142,6 @@ def test_the_nearest_word_wins(server: AdminServer) -> None:
 def test_a_proxy_of_the_environment_is_not_asked(server: AdminServer) -> None:
     """http_proxy is for the web; the controller is on this machine, or at the end of a tunnel."""
     assert haldane_process("list", HALDANE_ADMIN=server.address, http_proxy="http://127.0.0.1:1").returncode == 0
-
-
-def test_the_shell_completes_commands() -> None:
-    """Completion as click does it: the shell asks, and gets the names that begin so."""
-    done = haldane_process(
-        _HALDANE_COMPLETE="bash_complete", COMP_WORDS="haldane un", COMP_CWORD="1", PYTHONWARNINGS="ignore"
-    )
-    assert "plain,unfreeze" in done.stdout
 
 
 def test_what_is_not_installed_is_named() -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import grpc
 
-from controller.cli.ledger_verification import check
+from controller.cli.ledger_verification import verify_events
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.demo.harness.child_processes import Children
 from controller.demo.load import LoadGenerator
@@ -180,7 +180,7 @@ class Trial:
         failed = [a for a in self.load.answers if not a.ok and a.version not in self.blamed]
         assert (failed[:3], self.load.unsent) == ([], 0), f"{failed[:3]} failed, {self.load.unsent} were never sent"
         events = await self.system.events()
-        chain = check(events, whole=True)
+        chain = verify_events(events, whole=True)
         assert chain.broken is None, chain.why
         assert in_order(self.watcher.splits, decided(events))
         assert check_counts(self.watcher.sights, list(self.load.answers)) > 0

@@ -12,8 +12,9 @@ from controller.cli.commands.judge import declared
 from controller.cli.failure import Exit, Failure
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json
-from controller.cli.text.lines import clean, clock, event_line, span
-from controller.cli.text.numbers import figure
+from controller.cli.text.lines import event_line
+from controller.cli.text.numbers import format_e_value
+from controller.cli.text.values import clean, format_span, format_time
 from controller.core.base.units import counted, format_weight
 from controller.core.history.backtest import Backtest, Turn, judge_again
 from controller.core.history.window_record import Record
@@ -39,7 +40,7 @@ def backtest(call: Invocation, sequence: int, path: str) -> None:
     """
     policy = declared(path).policy
     with AdminClient(call.admin) as client:
-        recording = client.ask("Ledger/GetRecording", pb.GetRecordingRequest(sequence=sequence), pb.Recording)
+        recording = client.call("Ledger/GetRecording", pb.GetRecordingRequest(sequence=sequence), pb.Recording)
     records = read_records(recording)
     if not records:
         raise Failure(Exit.NOT_POSSIBLE, "nothing was recorded of that rollout", code="NOT_POSSIBLE")
@@ -128,12 +129,13 @@ def _turn_document(turn: Turn) -> dict[str, Any]:
 def _told(recording: pb.Recording, records: Sequence[Record], found: Backtest, path: str, now: float) -> Iterator[str]:
     yield (
         f"{clean(recording.service)}: {clean(recording.canary)} against {clean(recording.stable)}, "
-        f"{span(records[-1].at)} on record in {counted(len(records), 'window')}"
+        f"{format_span(records[-1].at)} on record in {counted(len(records), 'window')}"
     )
     if recording.dropped:
         yield f"gone: the first {counted(recording.dropped, 'window')}; the evidence begins after that"
     if lost := _missing(records):
-        yield f"{span(lost)} of it are missing, as the controller was killed: they are judged as time without reports"
+        gap = format_span(lost)
+        yield f"{gap} of it are missing, as the controller was killed: they are judged as time without reports"
     if found.left_out:
         yield (
             f"left out, since nothing is on record: {', '.join(found.left_out)}; what would have come of "
@@ -147,7 +149,8 @@ def _told(recording: pb.Recording, records: Sequence[Record], found: Backtest, p
     yield f"by {path}"
     for turn in found.turns:
         served = "" if turn.served == turn.weight else f", {format_weight(turn.served)} was served"
-        yield f"  {clock(turn.wall, now)} {turn.kind.value} ({format_weight(turn.weight)}{served}): {clean(turn.why)}"
+        decided = f"{turn.kind.value} ({format_weight(turn.weight)}{served})"
+        yield f"  {format_time(turn.wall, now)} {decided}: {clean(turn.why)}"
     yield ""
     yield _answer(recording, found)
 
@@ -158,18 +161,16 @@ def _answer(recording: pb.Recording, found: Backtest) -> str:
     fired = found.rollback
     if fired is None:
         name = max(found.peaks, key=lambda channel: found.peaks[channel])
-        said = (
-            f"it would not have fired: the evidence of harm reached {figure(found.peak)} of {figure(found.limit)}, "
-            f"most of it on {name}"
-        )
+        evidence = f"{format_e_value(found.peak)} of {format_e_value(found.limit)}"
+        said = f"it would not have fired: the evidence of harm reached {evidence}, most of it on {name}"
         return f"{said}; really: {really.kind}" if really else said
-    said = f"it would have fired after {span(fired.time)}, on {_channel(fired)}"
+    said = f"it would have fired after {format_span(fired.time)}, on {_channel(fired)}"
     if really is None or really.kind == LedgerKind.PROMOTED:
         return f"{said}; really it did not"
     late = fired.wall - really.at
     if abs(late) < 1.0:
         return f"{said}; really it did then, too"
-    return f"{said}; really it did {span(abs(late))} {'earlier' if late > 0 else 'later'}"
+    return f"{said}; really it did {format_span(abs(late))} {'earlier' if late > 0 else 'later'}"
 
 
 def _missing(records: Sequence[Record]) -> float:

@@ -25,7 +25,7 @@ def explain(call: Invocation, service: str, sequence: int) -> None:
     """Explain a rollout: which evidence there is, how it grew, which channel decided, and every decision."""
     with AdminClient(call.admin) as client:
         request = pb.ExplainRolloutRequest(service=service, sequence=sequence)
-        told = client.ask("Rollouts/ExplainRollout", request, pb.Explanation)
+        told = client.call("Rollouts/ExplainRollout", request, pb.Explanation)
     if call.json:
         print_json(plain(told))
         return

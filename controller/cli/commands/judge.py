@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import click
 
 from controller.cli.failure import Exit, Failure
-from controller.cli.input_files import not_valid, text_of
+from controller.cli.input_files import InvalidFiles, read_text
 from controller.cli.invocation import output_option
 from controller.core.model.service import Service
 from controller.core.servicefile.service_file import read_service
@@ -94,9 +94,9 @@ def tell_left_out(service: Service) -> None:
 
 def declared(path: str) -> Service:
     """The service in a file, ready to be judged; `Failure` says what is wrong with it."""
-    linted = read_service(text_of(path))
+    linted = read_service(read_text(path))
     if linted.service is None:
-        raise not_valid(path, linted.violations)
+        raise InvalidFiles.one(path, linted.violations)
     if len(linted.service.versions) < 2:
         raise Failure(Exit.USAGE, f"{path} declares one version: there is no canary to judge", code="INVALID")
     return linted.service

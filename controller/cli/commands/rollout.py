@@ -1,85 +1,118 @@
-"""What an operator does with a rollout: start, pause, resume, approve, promote, roll back."""
+"""What an operator does with a rollout: start, pause, resume, approve, promote, roll back; divert and restore."""
 
 import click
 
 from controller.cli.admin_client import AdminClient
+from controller.cli.failure import Exit, Failure
 from controller.cli.invocation import Invocation, act_options
 from controller.cli.output import plain, print_json
+from controller.cli.shell_completion import complete_versions, service_argument
+from controller.cli.suggestions import did_you_mean
 from controller.cli.text.lines import rollout_line
 from controller.core.base.units import parse_share, to_basis_points
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 
 @click.command()
-@click.argument("service")
-@click.option("--canary", required=True, metavar="VERSION", help="The version to bring in.")
+@service_argument
+@click.option("--canary", required=True, metavar="VERSION", shell_complete=complete_versions, help="The new version.")
 @act_options
 @click.pass_obj
-def start(call: Invocation, service: str, canary: str, reason: str, request_id: str) -> None:
-    """Start a rollout: give a canary its first share of the traffic."""
-    request = pb.StartCanaryRequest(service=service, canary=canary, reason=reason, request_id=request_id)
-    with AdminClient(call.admin) as client:
-        _show(call, client.ask("Rollouts/StartCanary", request, pb.Rollout))
+def start(invocation: Invocation, service: str, canary: str) -> None:
+    """Start a rollout: give the canary its first share of the traffic."""
+    request = pb.StartCanaryRequest(
+        service=service, canary=canary, reason=invocation.reason, request_id=invocation.request_id
+    )
+    with AdminClient(invocation.admin) as client:
+        try:
+            rollout = client.call("Rollouts/StartCanary", request, pb.Rollout)
+        except Failure as failure:
+            if failure.status is Exit.USAGE and not failure.hint:
+                failure.hint = _other_version(client, service, canary)
+            raise
+    _print(invocation, rollout)
 
 
 @click.command()
-@click.argument("service")
-@click.option("--force", is_flag=True, help="Through a freeze, and though stable has no healthy endpoint.")
+@service_argument
+@click.option("--force", is_flag=True, help="Override a freeze, and a stable version without a healthy endpoint.")
 @act_options
 @click.pass_obj
-def rollback(call: Invocation, service: str, force: bool, reason: str, request_id: str) -> None:
-    """Send all traffic back to the stable version, now. With --force a --reason is needed."""
-    request = pb.RollbackRequest(service=service, reason=reason, request_id=request_id, force=force)
-    with AdminClient(call.admin) as client:
-        _show(call, client.ask("Rollouts/Rollback", request, pb.Rollout))
+def rollback(invocation: Invocation, service: str, force: bool) -> None:
+    """Send all traffic back to the stable version now. --force needs a --reason."""
+    request = pb.RollbackRequest(
+        service=service, reason=invocation.reason, request_id=invocation.request_id, force=force
+    )
+    with AdminClient(invocation.admin) as client:
+        _print(invocation, client.call("Rollouts/Rollback", request, pb.Rollout))
 
 
-def _act(name: str, method: str, summary: str) -> click.Command:
-    """The command for an act that needs no more than the service's name."""
+def _plain_act(name: str, method: str, summary: str) -> click.Command:
+    """The command for an act that needs only the service's name."""
 
     @click.command(name, help=summary)
-    @click.argument("service")
+    @service_argument
     @act_options
     @click.pass_obj
-    def act(call: Invocation, service: str, reason: str, request_id: str) -> None:
-        request = pb.RolloutRequest(service=service, reason=reason, request_id=request_id)
-        with AdminClient(call.admin) as client:
-            _show(call, client.ask(f"Rollouts/{method}", request, pb.Rollout))
+    def act(invocation: Invocation, service: str) -> None:
+        request = pb.RolloutRequest(service=service, reason=invocation.reason, request_id=invocation.request_id)
+        with AdminClient(invocation.admin) as client:
+            _print(invocation, client.call(f"Rollouts/{method}", request, pb.Rollout))
 
     return act
 
 
-pause = _act("pause", "Pause", "Hold automation where it is; protection stays on: harm still rolls back.")
-resume = _act("resume", "Resume", "Let automation go on where it was paused.")
+pause = _plain_act("pause", "Pause", "Pause automation. Protection stays on: harm still rolls the canary back.")
+resume = _plain_act("resume", "Resume", "Resume automation where it was paused.")
 
 
 @click.command()
-@click.argument("service")
+@service_argument
 @click.option(
-    "--to", "share", default="", metavar="SHARE", help="Only if it is this share that waits for a yes, such as 50%."
+    "--to", "share", default="", metavar="SHARE", help="Approve only if this share waits for approval, such as 50%."
 )
-@click.option("--canary", default="", metavar="VERSION", help="Only if it is this version that rolls out.")
+@click.option(
+    "--canary",
+    default="",
+    metavar="VERSION",
+    shell_complete=complete_versions,
+    help="Approve only if this version is the canary.",
+)
 @act_options
 @click.pass_obj
-def approve(call: Invocation, service: str, share: str, canary: str, reason: str, request_id: str) -> None:
-    """Say yes to the next share, where the policy asks a person.
+def approve(invocation: Invocation, service: str, share: str, canary: str) -> None:
+    """Approve the next share, where the policy asks for an approval.
 
-    With --to and --canary a yes that comes late is a yes to nothing else.
+    With --to and --canary a late approval is refused if another share or another canary waits by then.
     """
     request = pb.RolloutRequest(
-        service=service, reason=reason, request_id=request_id, canary=canary, weight=_weight(share)
+        service=service,
+        reason=invocation.reason,
+        request_id=invocation.request_id,
+        canary=canary,
+        weight=_weight(share),
     )
-    with AdminClient(call.admin) as client:
-        _show(call, client.ask("Rollouts/Approve", request, pb.Rollout))
+    with AdminClient(invocation.admin) as client:
+        _print(invocation, client.call("Rollouts/Approve", request, pb.Rollout))
 
 
-promote = _act("promote", "Promote", "Send all traffic to the canary now, without further evidence.")
+promote = _plain_act("promote", "Promote", "Send all traffic to the canary now, without further evidence.")
 
-divert = _act("divert", "Divert", "Send all traffic to the fallback that the service file declares.")
-restore = _act("restore", "Restore", "Take the traffic back from the fallback.")
+divert = _plain_act("divert", "Divert", "Send all traffic to the fallback that the service file declares.")
+restore = _plain_act("restore", "Restore", "Take the traffic back from the fallback.")
+
+
+def _other_version(client: AdminClient, service: str, canary: str) -> str:
+    """A question that names the version which a misspelt one probably means; empty if none is similar."""
+    try:
+        declared = client.call("Catalog/GetService", pb.GetServiceRequest(service=service), pb.Service)
+    except Failure:
+        return ""
+    return did_you_mean(canary, declared.versions)
 
 
 def _weight(share: str) -> int:
+    """The share in basis points, 0 for an empty one. Raises `click.BadParameter`."""
     try:
         weight = to_basis_points(parse_share(share)) if share else 0
     except ValueError as error:
@@ -89,8 +122,8 @@ def _weight(share: str) -> int:
     return weight
 
 
-def _show(call: Invocation, rollout: pb.Rollout) -> None:
-    if call.json:
+def _print(invocation: Invocation, rollout: pb.Rollout) -> None:
+    if invocation.json:
         print_json(plain(rollout))
     else:
         click.echo(rollout_line(rollout))

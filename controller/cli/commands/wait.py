@@ -1,15 +1,21 @@
-"""`wait`: until a rollout is where it should be; for scripts and CI."""
+"""`wait`: until a rollout has reached a phase; for scripts and CI."""
 
+import sys
 import time
+from dataclasses import dataclass
 
 import click
 
 from controller.cli.admin_client import AdminClient
+from controller.cli.disconnected import Disconnected
 from controller.cli.failure import Exit, Failure
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json
 from controller.cli.reconnecting_streams import ReconnectingStreams
-from controller.cli.text.lines import clean, rollout_line
+from controller.cli.rollout_printer import RolloutPrinter
+from controller.cli.shell_completion import service_argument
+from controller.cli.text.lines import rollout_line
+from controller.cli.text.values import clean, format_proxies
 from controller.core.base.units import format_duration, parse_duration
 from controller.core.model.rollout import RUNNING, Phase
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
@@ -18,11 +24,11 @@ _PATHS = (
     (Phase.WARMING, Phase.PROGRESSING, Phase.PROMOTING, Phase.BAKING, Phase.PROMOTED),
     (Phase.ROLLING_BACK, Phase.ROLLED_BACK),
 )
-"""The ways that a rollout goes. Who is later on the same way has come past what is earlier."""
+"""The paths of a rollout through its phases: a later phase of a path implies the earlier ones."""
 
 
 def read_phase(_ctx: click.Context, _param: click.Parameter, value: str) -> Phase:
-    """A phase as people write it: `promoted`, `rolled-back`, `AWAITING_APPROVAL`."""
+    """A phase as people write it: `promoted`, `rolled-back`, `AWAITING_APPROVAL`. Raises `click.BadParameter`."""
     try:
         return Phase(value.upper().replace("-", "_"))
     except ValueError:
@@ -31,7 +37,7 @@ def read_phase(_ctx: click.Context, _param: click.Parameter, value: str) -> Phas
 
 
 def read_timeout(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """Seconds."""
+    """Seconds. Raises `click.BadParameter`."""
     try:
         return None if value is None else parse_duration(value)
     except ValueError as error:
@@ -39,50 +45,85 @@ def read_timeout(_ctx: click.Context, _param: click.Parameter, value: str | None
 
 
 @click.command()
-@click.argument("service")
+@service_argument
 @click.option(
-    "--for", "phase", required=True, metavar="promoted|rolled-back|PHASE", callback=read_phase, help="What to wait for."
+    "--for",
+    "phase",
+    required=True,
+    metavar="promoted|rolled-back|PHASE",
+    callback=read_phase,
+    shell_complete=lambda _ctx, _param, incomplete: [
+        word for phase in Phase if (word := phase.lower().replace("_", "-")).startswith(incomplete)
+    ],
+    help="The phase to wait for.",
 )
 @click.option(
-    "--timeout", metavar="DURATION", callback=read_timeout, help="At most so long, such as 10m. Default: ever."
+    "--timeout", metavar="DURATION", callback=read_timeout, help="Give up after this time, such as 10m. Default: never."
 )
 @client_options
 @click.pass_obj
-def wait(call: Invocation, service: str, phase: Phase, timeout: float | None) -> None:
-    """Wait until the rollout of SERVICE is promoted, rolled back or in some phase.
+def wait(invocation: Invocation, service: str, phase: Phase, timeout: float | None) -> None:
+    """Wait until the rollout of SERVICE is promoted, rolled back or in another phase.
 
-    Exit code 7 if it ends otherwise, if none is running, or at the timeout. Restarts of the controller are waited out.
+    Exit code 7 if it ends otherwise, if none is running, or at the timeout. The wait survives restarts of the
+    controller. On a terminal, progress goes to standard error.
     """
-    end = None if timeout is None else time.monotonic() + timeout
-    with AdminClient(call.admin) as client, ReconnectingStreams() as feed:
+    with AdminClient(invocation.admin) as client, ReconnectingStreams() as streams:
         request = pb.WatchRolloutRequest(service=service)
-        feed.add(lambda _last: client.follow("Rollouts/WatchRollout", request, pb.Rollout))
-        rollout = _until(feed, phase, end, timeout)
-    if call.json:
+        streams.add(lambda _last: client.stream("Rollouts/WatchRollout", request, pb.Rollout))
+        rollout = _Wait(phase, timeout).until_reached(streams)
+    if invocation.json:
         print_json(plain(rollout))
     else:
         click.echo(rollout_line(rollout))
 
 
-def _until(feed: ReconnectingStreams, phase: Phase, end: float | None, timeout: float | None) -> pb.Rollout:
-    """The rollout once it is there; `Failure` if it ends otherwise or `end` comes first."""
+@dataclass
+class _Wait:
+    """One wait: for `phase`, at most `timeout` seconds."""
+
+    phase: Phase
+    timeout: float | None
     rollout: pb.Rollout | None = None
-    while True:
-        left = None if end is None else end - time.monotonic()
-        news = feed.next(left) if left is None or left > 0 else None
-        if news is None:
-            stands = f"is {rollout.phase}" if rollout else "has not been seen"
-            raise _not_reached(f"not {phase} within {format_duration(timeout or 0)}: it {stands}", "TIMEOUT", rollout)
-        if not isinstance(news, pb.Rollout):
-            continue
-        now = Phase(news.phase)
-        under_way = now in RUNNING
-        if now is phase or (_passed(now, phase) and (under_way or rollout)):
-            return news
-        if not under_way:
-            why = f": {clean(news.phase_reason)}" if news.phase_reason else ""
-            raise _not_reached(f"{news.service} is {news.phase}, not {phase}{why}", "ENDED_OTHERWISE", news)
-        rollout = news
+
+    def until_reached(self, streams: ReconnectingStreams) -> pb.Rollout:
+        """The rollout once it has reached the phase. Raises `Failure` if it ends otherwise, or at the timeout."""
+        end = None if self.timeout is None else time.monotonic() + self.timeout
+        progress = RolloutPrinter(to_stderr=True) if sys.stderr.isatty() else None
+        while True:
+            left = None if end is None else end - time.monotonic()
+            message = streams.next(left) if left is None or left > 0 else None
+            if message is None:
+                raise self._timed_out()
+            if not isinstance(message, pb.Rollout | Disconnected):
+                continue
+            if isinstance(message, pb.Rollout) and self._is_reached(message):
+                return message
+            if progress:
+                progress.print(message)
+            elif isinstance(message, pb.Rollout) and not self.rollout and not message.proxies_total:
+                click.echo(f"note: {format_proxies(0, 0)}: {clean(message.service)} cannot progress", err=True)
+            self.rollout = message if isinstance(message, pb.Rollout) else self.rollout
+
+    def _is_reached(self, rollout: pb.Rollout) -> bool:
+        """Whether it has reached the phase. Raises `Failure` if it has ended otherwise."""
+        now = Phase(rollout.phase)
+        running = now in RUNNING
+        if now is self.phase or (_passed(now, self.phase) and (running or self.rollout)):
+            return True
+        if not running:
+            why = f": {clean(rollout.phase_reason)}" if rollout.phase_reason else ""
+            message = f"{rollout.service} is {rollout.phase}, not {self.phase}{why}"
+            raise _not_reached(message, "ENDED_OTHERWISE", rollout)
+        return False
+
+    def _timed_out(self) -> Failure:
+        state = "has not been seen"
+        if self.rollout:
+            state = f"is {self.rollout.phase}"
+            state += "" if self.rollout.proxies_total else f", and {format_proxies(0, 0)}"
+        message = f"not {self.phase} within {format_duration(self.timeout or 0)}: it {state}"
+        return _not_reached(message, "TIMEOUT", self.rollout)
 
 
 def _passed(now: Phase, wanted: Phase) -> bool:

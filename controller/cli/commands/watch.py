@@ -1,94 +1,67 @@
-"""`watch`: a rollout, live."""
+"""`watch`: one rollout, or all services, live."""
 
 import os
 import signal
 import sys
-import time
-from dataclasses import dataclass
 
 import click
 
 from controller.cli.admin_client import AdminClient
+from controller.cli.disconnected import Disconnected
 from controller.cli.invocation import Invocation, client_options
-from controller.cli.output import plain, print_json
-from controller.cli.reconnecting_streams import Disconnected, ReconnectingStreams
-from controller.cli.text.lines import clock, conditions, rollout_line
+from controller.cli.reconnecting_streams import ReconnectingStreams
+from controller.cli.rollout_printer import RolloutPrinter
+from controller.cli.services_poll import ServicesPoll, ServicesPrinter
+from controller.cli.shell_completion import complete_services
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-
-QUIET = 10.0
-"""Seconds between two lines that differ only in what changes at every look."""
 
 
 @click.command()
-@click.argument("service")
+@click.argument("service", default="", shell_complete=complete_services)
 @client_options
 @click.pass_obj
-def watch(call: Invocation, service: str) -> None:
-    """Watch a rollout: a live screen on a terminal, lines otherwise. Ctrl-C ends it."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the terminal is put right then, too
-    with AdminClient(call.admin) as client, ReconnectingStreams() as feed:
-        request = pb.WatchRolloutRequest(service=service)
-        feed.add(lambda _last: client.follow("Rollouts/WatchRollout", request, pb.Rollout))
-        try:
-            if call.json or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
-                _print_lines(feed, Lines(call.json))
+def watch(invocation: Invocation, service: str) -> None:
+    """Watch a rollout, or without SERVICE all services, one line each. Ctrl-C ends it.
+
+    On a terminal this is a live screen; elsewhere it prints a line for each change.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM restores the terminal too
+    on_screen = not invocation.json and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    try:
+        with AdminClient(invocation.admin) as client:
+            if service:
+                _watch_one(client, service, on_screen=on_screen, json=invocation.json)
             else:
-                _paint(client, feed, service)
-        except KeyboardInterrupt:
-            return
+                _watch_all(client, on_screen=on_screen, json=invocation.json)
+    except KeyboardInterrupt:
+        return
 
 
-def _print_lines(feed: ReconnectingStreams, lines: "Lines") -> None:
-    while True:
-        news = feed.next()
-        if isinstance(news, pb.Rollout | Disconnected):
-            lines.show(news)
+def _watch_one(client: AdminClient, service: str, *, on_screen: bool, json: bool) -> None:
+    with ReconnectingStreams() as streams:
+        request = pb.WatchRolloutRequest(service=service)
+        streams.add(lambda _last: client.stream("Rollouts/WatchRollout", request, pb.Rollout))
+        if on_screen:
+            from rich.console import Console  # for the screen alone
+
+            from controller.cli.live_screen import LiveScreen
+
+            LiveScreen(client, streams, service).paint(Console())
+        printer = RolloutPrinter(json)
+        while True:
+            message = streams.next()
+            if isinstance(message, pb.Rollout | Disconnected):
+                printer.print(message)
 
 
-def _paint(client: AdminClient, feed: ReconnectingStreams, service: str) -> None:
-    from rich.console import Console  # rich is for this screen alone
+def _watch_all(client: AdminClient, *, on_screen: bool, json: bool) -> None:
+    poll = ServicesPoll(client)
+    if on_screen:
+        from rich.console import Console  # for the screen alone
 
-    from controller.cli.live_screen import LiveScreen
+        from controller.cli.live_services_screen import paint_services
 
-    LiveScreen(client, feed, service).paint(Console())
-
-
-@dataclass
-class Lines:
-    """A rollout as lines: as JSON every message, as text what is new."""
-
-    json: bool
-    lost: bool = False
-    told: tuple[object, ...] = ()
-    told_at: float = float("-inf")
-
-    def show(self, news: pb.Rollout | Disconnected) -> None:
-        """Print what is worth a line."""
-        if isinstance(news, Disconnected):
-            if not self.lost:
-                click.echo(f"{news.why}; trying again", err=True)
-            self.lost = True
-            return
-        if self.lost:
-            click.echo("the controller is back", err=True)
-        self.lost = False
-        if self.json:
-            print_json(plain(news))
-        elif self._worth_telling(news):
-            click.echo(f"{clock(time.time(), time.time())} {rollout_line(news)}")
-
-    def _worth_telling(self, rollout: pb.Rollout) -> bool:
-        facts = (
-            rollout.phase,
-            rollout.step,
-            sorted(rollout.weights.items()),
-            rollout.verdict,
-            [condition.code for condition in conditions(rollout)],
-            (rollout.proxies_synced, rollout.proxies_total),
-            [freeze.scope for freeze in rollout.freezes],
-            rollout.diverted,
-        )
-        if facts == self.told and time.monotonic() - self.told_at < QUIET:
-            return False
-        self.told, self.told_at = facts, time.monotonic()
-        return True
+        paint_services(poll, Console())
+    printer = ServicesPrinter(json)
+    for response in poll:
+        printer.print(response)

@@ -9,13 +9,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from controller.cli.text.lines import awaited, clean, clock, event_line, freeze_line, span
-from controller.cli.text.numbers import NAME, clipped, figure
+from controller.cli.text.fitted_table import clip_name
+from controller.cli.text.lines import awaited, event_line, freeze_line
+from controller.cli.text.numbers import format_e_value
+from controller.cli.text.values import clean, format_span, format_time
 from controller.cli.text.watch_screen import ENDED
 from controller.core.base.units import format_weight
 from controller.core.model.ledger_kind import LedgerKind
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
+NAME = 14
+"""Characters of a channel's name."""
 CELLS = 30
 """Cells of a sparkline."""
 LEVELS = "▁▂▃▄▅▆▇█"
@@ -73,8 +77,8 @@ def _answer(told: pb.Explanation, now: float) -> Iterator[RenderableType]:
     if told.decisions:
         newest = next((e for e in reversed(told.decisions) if e.kind == LedgerKind.ROLLBACK), told.decisions[-1])
         by = f" on {told.decided}" if told.decided and newest.kind == LedgerKind.ROLLBACK else ""
-        ago = span(now - newest.at)
-        yield Text(f"{newest.kind} by {clean(newest.who)}{by}, {clock(newest.at, now)}, {ago} ago:", "bold")
+        ago = format_span(now - newest.at)
+        yield Text(f"{newest.kind} by {clean(newest.who)}{by}, {format_time(newest.at, now)}, {ago} ago:", "bold")
         yield Padding(Text(clean(newest.why)), (0, 0, 0, 2))
     if told.HasField("rollout"):
         yield from _now(told.rollout, newest.why if told.decisions else "")
@@ -109,7 +113,7 @@ def _evidence(told: pb.Explanation) -> Iterator[RenderableType]:
     if not told.history:
         return
     first, last = told.history[0], told.history[-1]
-    watched = span(last.time - first.time)
+    watched = format_span(last.time - first.time)
     yield Text(f"evidence of harm over {watched} of watching (1 says nothing, the limit takes it back)", "bold")
     peaks = {
         reason.channel: max(point.harm.get(reason.channel, 0.0) for point in told.history) for reason in told.channels
@@ -153,7 +157,7 @@ def _gauges(told: pb.Explanation, gauges: Sequence[pb.ReasonInfo]) -> Iterator[R
 
 def _words(reason: pb.ReasonInfo) -> RenderableType:
     """A channel in words, with its name before it where they do not begin with it."""
-    name, text = clipped(reason.channel), clean(reason.text)
+    name, text = clip_name(reason.channel, NAME), clean(reason.text)
     return Padding(Text(text if text.startswith(f"{name}:") else f"{name}: {text}", "dim"), (0, 0, 0, 2))
 
 
@@ -187,5 +191,7 @@ def _table() -> Table:
 def _row(table: Table, name: str, line: str, evidence: float, limit: float, *, decided: bool = False) -> None:
     reached = evidence >= limit
     colour = "red" if decided else "cyan"
-    said = f"of {figure(limit)}" + (", decided" if decided else ", reached" if reached else "")
-    table.add_row(Text(clipped(name), "bold" if decided else ""), Text(line, colour), figure(evidence), said)
+    said = f"of {format_e_value(limit)}" + (", decided" if decided else ", reached" if reached else "")
+    table.add_row(
+        Text(clip_name(name, NAME), "bold" if decided else ""), Text(line, colour), format_e_value(evidence), said
+    )

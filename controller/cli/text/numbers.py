@@ -1,16 +1,12 @@
-"""Figures as the screen shows them: short, and as wide at most as their columns. Pure."""
+"""Figures for people: short, and as wide at most as their columns. Pure."""
 
 import math
 
-from controller.cli.text.lines import clean
-
 BAR = 10
 """Cells of an evidence bar."""
-NAME = 14
-"""Characters of a version's or a channel's name."""
 
 
-def bar_of(evidence: float, limit: float) -> str:
+def evidence_bar(evidence: float, limit: float) -> str:
     """Evidence on its way to the limit, by orders of magnitude: an e-value of 1 says nothing, the limit decides."""
     if not math.isfinite(evidence) or evidence >= limit:
         part = 1.0
@@ -20,25 +16,25 @@ def bar_of(evidence: float, limit: float) -> str:
     return "█" * full + "░" * (BAR - full)
 
 
-def rate(value: float) -> str:
+def format_rate(value: float) -> str:
     """Requests a second: `0.4`, `92.1`, `12,346`."""
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def share(value: float) -> str:
+def format_share(value: float) -> str:
     """A share in 0..1 as a percentage that keeps small ones apart: `0.35%`, `12%`."""
     percent = value * 100
     return f"{percent:.0f}%" if percent >= 10 or not percent else f"{percent:.2g}%"
 
 
-def count(number: int) -> str:
+def format_count(number: int) -> str:
     """A number of requests, short: `940`, `12.4k`, `3.1M`."""
     if number < 10_000:
         return str(number)
     return f"{number / 1000:.1f}k" if number < 1_000_000 else f"{number / 1_000_000:.1f}M"
 
 
-def millis(value: float) -> str:
+def format_milliseconds(value: float) -> str:
     """Milliseconds, or seconds where they are many: `12.1 ms`, `340 ms`, `2.5 s`."""
     if not math.isfinite(value):
         return ">1 h"
@@ -47,11 +43,6 @@ def millis(value: float) -> str:
     return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms"
 
 
-def figure(value: float) -> str:
+def format_e_value(value: float) -> str:
     """An e-value, short: `3.2`, `210`, `1e+09`."""
     return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.2g}"
-
-
-def clipped(name: str, room: int = NAME) -> str:
-    """A name that leaves room for the figures: on 80 columns a long one is cut rather than a number."""
-    return clean(name) if len(name) <= room else f"{clean(name[: room - 1])}…"

@@ -1,29 +1,39 @@
-"""The live screen of one rollout: messages of the admin API -> what a person sees. Pure; fits 80 columns.
+"""The screen of `watch` for one rollout: messages of the admin API -> what a person sees. Pure.
 
-`watch` paints it, and so does the demo.
+`watch` paints it, and so does the demo. It fits the width and the height that it is given.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from controller.cli.text.lines import NONE, awaited, clean, clock, moved, scope, span, synced
-from controller.cli.text.numbers import NAME, bar_of, clipped, count, figure, millis, rate, share
+from controller.cli.text.fitted_table import Column, Label, clip_line, fitted_table
+from controller.cli.text.lines import awaited, format_changes
+from controller.cli.text.numbers import (
+    evidence_bar,
+    format_count,
+    format_e_value,
+    format_milliseconds,
+    format_rate,
+    format_share,
+)
+from controller.cli.text.values import NONE, clean, format_proxies, format_scope, format_span, format_time
 from controller.core.base.units import format_weight
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 LEDGER_LINES = 6
-"""The newest lines of the ledger that are shown."""
+"""Lines of the ledger where there is no height to fill."""
 
-TELLING = ("PAUSED", "ROLLING_BACK", "ROLLED_BACK")
-"""The phases in which one asks why."""
+EXPLAINED = ("PAUSED", "ROLLING_BACK", "ROLLED_BACK")
+"""The phases whose cause is shown."""
 CLIMBING = ("WARMING", "PROGRESSING")
 """The phases that lead to the next share."""
 ENDED = ("IDLE", "PROMOTED", "ROLLED_BACK")
-"""The phases in which nothing more will happen by itself."""
+"""The phases in which automation does nothing more."""
 
 _COLOURS = {
     "PROMOTED": "green",
@@ -36,43 +46,67 @@ _COLOURS = {
     "harm": "red",
     "unknown": "yellow",
 }
-"""Of phases and verdicts; the rest is cyan."""
+"""Of phases and verdicts; all others are cyan."""
 
 
-def screen(rollout: pb.Rollout, events: Iterable[pb.Event], now: float, notice: str = "") -> RenderableType:
-    """The whole screen. `events` are the ledger's lines, oldest first; `notice` is said on top, in red."""
-    newest = list(events)[: -LEDGER_LINES - 1 : -1]
-    told = newest[0].why if newest else ""
-    parts = [
-        _head(rollout, now),
-        _steps(rollout, now),
-        *_banners(rollout, now, notice),
-        Text(),
-        _traffic(rollout),
-        Text(),
-        *_verdict(rollout, told),
-        *_evidence(rollout),
-        *_next(rollout),
-        *_stable(rollout),
-        Text(),
-        *_ledger(newest, now),
-    ]
-    return Group(*parts)
+@dataclass(frozen=True, slots=True)
+class WatchScreen:
+    """The whole screen. `events` are ledger lines, oldest first; `now` is Unix seconds; `notice` is shown in red."""
+
+    rollout: pb.Rollout
+    events: Sequence[pb.Event]
+    now: float
+    notice: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        upper = Group(*self._upper(options.max_width))
+        yield upper
+        room = LEDGER_LINES
+        if options.height:
+            used = len(console.render_lines(upper, options.update(height=None)))
+            room = options.height - used - 2  # an empty line and the heading
+        yield from _ledger(console, options, self.events, self.now, room)
+
+    def _upper(self, width: int) -> Iterator[RenderableType]:
+        """Everything but the ledger."""
+        rollout = self.rollout
+        newest_reason = self.events[-1].why if self.events else ""
+        yield _head(rollout, self.now)
+        yield _steps(rollout, self.now)
+        yield from _banners(rollout, self.now, self.notice)
+        yield Text()
+        yield _traffic(rollout, width)
+        yield Text()
+        yield from _verdict(rollout, newest_reason)
+        yield from _evidence(rollout, width)
+        yield from _next(rollout)
+        yield from _stable(rollout)
+
+
+def coloured(text: str, key: str = "", *, bold: bool = False) -> tuple[str, str]:
+    """A phase or a verdict in its colour; `key` if the text is not the API's word."""
+    colour = _COLOURS.get(key or text, "cyan")
+    return text, f"bold {colour}" if bold else colour
+
+
+def banner(text: str, style: str = "bold white on red") -> RenderableType:
+    """A line across the whole width, for what nobody may overlook."""
+    return Padding(Text(clean(text), style), (0, 1), style=style)
 
 
 def _head(rollout: pb.Rollout, now: float) -> RenderableType:
     row = Table.grid(expand=True, padding=(0, 1, 0, 0))
     row.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     row.add_column(justify="right", no_wrap=True)
-    left = Text.assemble(_coloured(rollout.phase, bold=True), "  ", (clean(rollout.service), "bold"))
+    left = Text.assemble(coloured(rollout.phase, bold=True), "  ", (clean(rollout.service), "bold"))
     if rollout.canary:
         left.append(f"  canary {clean(rollout.canary)}")
-    row.add_row(left, Text(clock(now, now), "dim"))
+    row.add_row(left, Text(format_time(now, now), "dim"))
     return row
 
 
 def _steps(rollout: pb.Rollout, now: float) -> Text:
-    """The way of the canary: steps done, the present one, those to come; and how the proxies follow."""
+    """The steps: done, present, to come; and how many proxies are in sync."""
     line = Text()
     for number, weight in enumerate(rollout.steps):
         style = "green" if number < rollout.step else "bold reverse" if number == rollout.step else "dim"
@@ -82,135 +116,132 @@ def _steps(rollout: pb.Rollout, now: float) -> Text:
         line.append("promotion", "green" if rollout.phase in ("PROMOTING", "BAKING", "PROMOTED") else "dim")
         line.append("   ")
     if rollout.started_at:
-        line.append(f"started {clock(rollout.started_at, now)}   ")
-    if not rollout.proxies_total:
-        return line.append("no proxy is connected", "bold red")
+        line.append(f"started {format_time(rollout.started_at, now)}   ")
     behind = rollout.proxies_synced < rollout.proxies_total
-    return line.append(f"proxies {synced(rollout)} in sync", "yellow" if behind else "green")
+    style = "bold red" if not rollout.proxies_total else "yellow" if behind else "green"
+    return line.append(format_proxies(rollout.proxies_synced, rollout.proxies_total), style)
 
 
-def _banners(rollout: pb.Rollout, now: float, notice: str) -> list[RenderableType]:
-    """What must not be overlooked, across the whole width."""
-    said = [(notice, "bold white on red")] if notice else []
-    said += [(_frozen(freeze, now), "bold white on blue") for freeze in rollout.freezes]
+def _banners(rollout: pb.Rollout, now: float, notice: str) -> Iterator[RenderableType]:
+    if notice:
+        yield banner(notice)
+    for freeze in rollout.freezes:
+        yield banner(_frozen(freeze, now), "bold white on blue")
     if rollout.diverted:
-        said.append((f"ON THE FALLBACK: {rollout.diverted}", "bold white on red"))
-    return [Padding(Text(clean(text), style), (0, 1), style=style) for text, style in said]
+        yield banner(f"ON THE FALLBACK: {rollout.diverted}")
 
 
 def _frozen(freeze: pb.FreezeInfo, now: float) -> str:
     word = "ON HOLD" if freeze.mode == "hold" else "FROZEN"
-    end = f"until {clock(freeze.until, now)}, {span(freeze.until - now)} left" if freeze.until else "until it is lifted"
-    return f"{word} ({scope(freeze)}) by {freeze.who} since {clock(freeze.since, now)}, {end}: {freeze.reason}"
+    left = format_span(freeze.until - now)
+    end = f"until {format_time(freeze.until, now)}, {left} left" if freeze.until else "until it is lifted"
+    since = format_time(freeze.since, now)
+    return f"{word} ({format_scope(freeze.scope)}) by {freeze.who} since {since}, {end}: {freeze.reason}"
 
 
-def _traffic(rollout: pb.Rollout) -> RenderableType:
-    """Canary and stable side by side: the last seconds, and the counts since the rollout started."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("", no_wrap=True)
-    columns = {"share": 5, "req/s": 6, "errors": 6, "p50": 7, "p99": 7, "requests": 8, "failed": 6}
-    for name, width in columns.items():  # least widths, so that the figures stand still while they change
-        table.add_column(name, justify="right", no_wrap=True, min_width=width)
+def _traffic(rollout: pb.Rollout, width: int) -> Text:
+    """Canary and stable side by side: rates of the last seconds, and counts since the rollout started."""
     versions = [rollout.canary, rollout.stable, *(name for name, weight in rollout.weights.items() if weight)]
-    for name in dict.fromkeys(filter(None, versions)):
-        table.add_row(*_row(rollout, name))
-    return table
+    names = list(dict.fromkeys(filter(None, versions)))
+    roles = {rollout.canary: " canary", rollout.stable: " stable"}
+    labels = [Label(name, roles.get(name, ""), "bold", "dim") for name in names]
+    seen = [rollout.traffic[name] if name in rollout.traffic else pb.Traffic() for name in names]
+    alive = [traffic.requests_per_second > 0 for traffic in seen]
 
+    def column(header: str, width: int, rank: int, cells: list[str]) -> Column:
+        return Column(header, [Text(cell) for cell in cells], rank, width)
 
-def _row(rollout: pb.Rollout, name: str) -> list[Text]:
-    seen = rollout.traffic[name] if name in rollout.traffic else pb.Traffic()
-    role = {rollout.canary: " canary", rollout.stable: " stable"}.get(name, "")
-    alive = seen.requests_per_second > 0
-    cells = [
-        format_weight(rollout.weights.get(name, 0)),
-        rate(seen.requests_per_second),
-        share(seen.error_rate) if alive else NONE,
-        millis(seen.p50_ms) if alive else NONE,
-        millis(seen.p99_ms) if alive else NONE,
-        count(seen.requests),
-        count(seen.errors),
+    columns = [
+        column("share", 5, 0, [format_weight(rollout.weights.get(name, 0)) for name in names]),
+        column("req/s", 6, 5, [format_rate(t.requests_per_second) for t in seen]),
+        column("errors", 6, 0, [format_share(t.error_rate) if a else NONE for t, a in zip(seen, alive, strict=True)]),
+        column("p50", 7, 1, [format_milliseconds(t.p50_ms) if a else NONE for t, a in zip(seen, alive, strict=True)]),
+        column("p99", 7, 4, [format_milliseconds(t.p99_ms) if a else NONE for t, a in zip(seen, alive, strict=True)]),
+        column("requests", 8, 2, [format_count(t.requests) for t in seen]),
+        column("failed", 6, 3, [format_count(t.errors) for t in seen]),
     ]
-    shown = clipped(name, NAME if role else NAME + len(" canary"))
-    return [Text.assemble((shown, "bold"), (role, "dim")), *map(Text, cells)]
+    return fitted_table("", labels, columns, width)
 
 
-def _verdict(rollout: pb.Rollout, told: str) -> list[RenderableType]:
-    """The judge's word; and why the rollout stands where it stands, unless the ledger's newest line says just that."""
+def _verdict(rollout: pb.Rollout, newest_reason: str) -> Iterator[RenderableType]:
+    """The verdict; and the cause of the phase, unless the newest ledger line already gives it."""
     if rollout.stable_verdict and not rollout.details:
-        return []  # the rollout is over, and nothing is known of it any more that the ledger does not say
-    line = Text.assemble("verdict ", _coloured(rollout.verdict.upper() or NONE, rollout.verdict, bold=True))
-    if rollout.phase in TELLING and rollout.phase_reason != told:
+        return  # the rollout is over, and the ledger has everything that is still known of it
+    line = Text.assemble("verdict ", coloured(rollout.verdict.upper() or NONE, rollout.verdict, bold=True))
+    if rollout.phase in EXPLAINED and rollout.phase_reason != newest_reason:
         line.append(f"   {rollout.phase.lower().replace('_', ' ')}: {clean(rollout.phase_reason)}")
-    return [line]
+    yield line
 
 
-def _evidence(rollout: pb.Rollout) -> list[RenderableType]:
-    """Each ground of the verdict: those with evidence as rows, the others in words."""
-    weighed = [ground for ground in rollout.details if ground.limit > 0]
-    words = [ground.text for ground in rollout.details if ground.limit <= 0]
-    parts: list[RenderableType] = [Text(f"  {clean(text)}") for text in words]
-    if weighed:
-        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-        table.add_column("  evidence of", no_wrap=True, min_width=20)
-        for name, width in (("canary", 6), ("of", 5), ("stable", 6), ("of", 5)):
-            table.add_column(name, justify="right", no_wrap=True, min_width=width)
-        table.add_column("", no_wrap=True, min_width=20)
-        table.add_column("needs", justify="right", no_wrap=True)
-        for ground in weighed:
-            table.add_row(*_weighed(ground))
-        parts.append(table)
-    return parts
+def _evidence(rollout: pb.Rollout, width: int) -> Iterator[RenderableType]:
+    """Each reason of the verdict: evidence as rows of a table, conditions as sentences."""
+    for reason in rollout.details:
+        if reason.limit <= 0:
+            yield Text(f"  {clean(reason.text)}")
+    if weighed := [reason for reason in rollout.details if reason.limit > 0]:
+        yield _evidence_table(weighed, width)
 
 
-def _weighed(ground: pb.ReasonInfo) -> list[RenderableType]:
-    """Proof for the canary is green and names its margin, evidence of harm is red; either counts at a full bar."""
-    channel = clipped(ground.channel or ("all" if ground.code == "no_harm" else ground.code))
-    bar = Text(bar_of(ground.evidence, ground.limit), "green" if ground.margin else "red")
-    return [
-        Text(f"  {channel} < +{ground.margin * 100:.2g}pt" if ground.margin else f"  harm, {channel}"),
-        Text(share(ground.canary)),
-        Text(count(ground.canary_n), "dim"),
-        Text(share(ground.stable)),
-        Text(count(ground.stable_n), "dim"),
-        bar.append(f" {figure(ground.evidence)} of {figure(ground.limit)}", "default"),
-        Text(count(ground.needed) if ground.needed else "", "dim"),
+def _evidence_table(weighed: Sequence[pb.ReasonInfo], width: int) -> Text:
+    """Evidence for the canary is green and names its margin, evidence of harm is red; a full bar decides."""
+    bars = [Text(evidence_bar(r.evidence, r.limit), "green" if r.margin else "red") for r in weighed]
+    values = [Text(f"{format_e_value(r.evidence)} of {format_e_value(r.limit)}") for r in weighed]
+    columns = [
+        Column("canary", [Text(format_share(r.canary)) for r in weighed], 3, 6),
+        Column("of", [Text(format_count(r.canary_n), "dim") for r in weighed], 2, 5),
+        Column("stable", [Text(format_share(r.stable)) for r in weighed], 3, 6),
+        Column("of", [Text(format_count(r.stable_n), "dim") for r in weighed], 2, 5),
+        Column("", bars, 1, right=False),
+        Column("", values, 0, 9, right=False),
+        Column("needs", [Text(format_count(r.needed) if r.needed else "", "dim") for r in weighed], 4),
     ]
+    return fitted_table("  evidence of", [_evidence_label(r) for r in weighed], columns, width, gap=1)
 
 
-def _next(rollout: pb.Rollout) -> list[RenderableType]:
+def _evidence_label(reason: pb.ReasonInfo) -> Label:
+    channel = reason.channel or ("all" if reason.code == "no_harm" else reason.code)
+    return Label(f"  {channel}", f" < +{reason.margin * 100:.2g}pt") if reason.margin else Label(f"  harm, {channel}")
+
+
+def _next(rollout: pb.Rollout) -> Iterator[RenderableType]:
     """What comes next and what it waits for, or what automation does about harm; nothing once the rollout is over."""
     if rollout.phase in ENDED:
-        return []
-    said = awaited(rollout)
+        return
+    reasons = awaited(rollout)
     if rollout.phase in CLIMBING and rollout.verdict != "harm":
         later = rollout.steps[rollout.step + 1 :]
         goal = format_weight(later[0]) if later else "promotion"
-        said = [f"{goal}: {reason}" for reason in said] or [f"{goal}, once the canary is proven to do no harm"]
-    return [Text.assemble("next    ", clean(reason)) for reason in said]
+        reasons = [f"{goal}: {reason}" for reason in reasons] or [f"{goal}, once the canary is proven to do no harm"]
+    for reason in reasons:
+        yield Text.assemble("next    ", clean(reason))
 
 
-def _stable(rollout: pb.Rollout) -> list[RenderableType]:
-    """While no rollout runs the watch over stable goes on."""
+def _stable(rollout: pb.Rollout) -> Iterator[RenderableType]:
+    """While no rollout runs, the watch over stable."""
     if not rollout.stable_verdict:
-        return []
-    line = Text.assemble("stable  ", _coloured(rollout.stable_verdict.upper(), rollout.stable_verdict, bold=True))
-    return [line, *(Text(f"  {clean(reason)}") for reason in rollout.stable_reasons)]
+        return
+    yield Text.assemble("stable  ", coloured(rollout.stable_verdict.upper(), rollout.stable_verdict, bold=True))
+    for reason in rollout.stable_reasons:
+        yield Text(f"  {clean(reason)}")
 
 
-def _ledger(newest: Sequence[pb.Event], now: float) -> list[RenderableType]:
-    """The newest line first, and that one whole: a screen that is too low loses the oldest."""
-    lines = [_line(event, now) for event in newest]
-    for line in lines[1:]:
-        line.no_wrap, line.overflow = True, "ellipsis"
-    return [Text("ledger, newest first", "dim"), *lines] if lines else []
+def _ledger(
+    console: Console, options: ConsoleOptions, events: Sequence[pb.Event], now: float, room: int
+) -> Iterator[RenderableType]:
+    """The newest line first and in full, then as many older ones as there is room for, each on one line."""
+    if not events:
+        return
+    newest = _event(events[-1], now)
+    older = room - (len(console.render_lines(newest, options.update(height=None))) if options.height else 1)
+    yield Text()
+    yield Text("ledger, newest first", "dim")
+    yield newest
+    for event in list(reversed(events))[1 : max(0, older) + 1]:
+        yield clip_line(_event(event, now), options.max_width)
 
 
-def _line(event: pb.Event, now: float) -> Text:
-    line = Text.assemble((f"{clock(event.at, now)} #{event.sequence} ", "dim"), (clean(event.kind), "bold"))
-    line.append(f" {moved(event)}" if moved(event) else "", "cyan")
+def _event(event: pb.Event, now: float) -> Text:
+    line = Text.assemble((f"{format_time(event.at, now)} #{event.sequence} ", "dim"), (clean(event.kind), "bold"))
+    changes = format_changes(event)
+    line.append(f" {changes}" if changes else "", "cyan")
     return line.append(clean(f" by {event.who}: {event.why}"))
-
-
-def _coloured(text: str, key: str = "", *, bold: bool = False) -> tuple[str, str]:
-    colour = _COLOURS.get(key or text, "cyan")
-    return text, f"bold {colour}" if bold else colour

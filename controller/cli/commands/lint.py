@@ -1,0 +1,24 @@
+"""`lint`: a service file, checked without a controller."""
+
+import click
+
+from controller.cli.input_files import InvalidFiles, read_text
+from controller.cli.invocation import Invocation, output_option
+from controller.cli.output import print_json
+
+
+@click.command()
+@click.option("-f", "--file", "path", required=True, metavar="FILE", help="A service file; - for standard input.")
+@output_option
+@click.pass_obj
+def lint(invocation: Invocation, path: str) -> None:
+    """Check a service file without a controller: every violation with its line."""
+    from controller.core.servicefile.service_file import read_service  # pydantic and YAML, slow to load
+
+    linted = read_service(read_text(path))
+    if linted.service is None:
+        raise InvalidFiles.one(path, linted.violations)
+    if invocation.json:
+        print_json({"file": path, "valid": True, "service": linted.service.name, "violations": []})
+    else:
+        click.echo(f"{path}: {linted.service.name} is valid")

@@ -1,0 +1,68 @@
+"""`proxies`: the connected proxies and their state."""
+
+import time
+from collections.abc import Iterable, Iterator
+
+import click
+
+from controller.cli.admin_client import AdminClient
+from controller.cli.invocation import Invocation, client_options
+from controller.cli.output import plain, print_json, print_table
+from controller.cli.text.values import NONE, clean, format_span, format_time
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+
+
+@click.command()
+@click.option("--wide", is_flag=True, help="Show each resource type: its state, the version wanted and the one ACKed.")
+@client_options
+@click.pass_obj
+def proxies(invocation: Invocation, wide: bool) -> None:
+    """List the connected proxies, and whether they are in sync."""
+    with AdminClient(invocation.admin) as client:
+        response = client.call("Fleet/ListProxies", pb.ListProxiesRequest(), pb.ListProxiesResponse)
+    if invocation.json:
+        print_json(plain(response))
+    elif not response.proxies:
+        click.echo(
+            "no proxy is connected: start one with `haldane bootstrap --fleet FLEET > envoy.yaml; envoy -c envoy.yaml`"
+        )
+    elif wide:
+        header = ["NODE", "FLEET", "TYPE", "STATE", "SINCE", "WANTED", "ACKNOWLEDGED", "ERROR"]
+        print_table(header, [_type_row(p, t, time.time()) for p in response.proxies for t in p.types])
+    else:
+        now = time.time()
+        header = ["NODE", "FLEET", "CLIENT", "STATE", "CONNECTED", "ERROR"]
+        print_table(header, [_proxy_row(p, now) for p in response.proxies])
+        for line in _blocking(response.proxies, now):
+            click.echo(line)
+
+
+def _proxy_row(proxy: pb.Proxy, now: float) -> list[str]:
+    errors = "; ".join(sorted({t.error for t in proxy.types if t.error}))
+    since = format_span(now - proxy.connected_at) if proxy.connected_at else NONE
+    return [proxy.node, proxy.fleet, proxy.client, proxy.state, since, errors or NONE]
+
+
+def _blocking(proxies: Iterable[pb.Proxy], now: float) -> Iterator[str]:
+    """Which rollout waits for which proxy, and the last NACK of each proxy."""
+    for proxy in proxies:
+        for wait in proxy.waits:
+            since = f"{format_time(wait.since, now)} ({format_span(now - wait.since)})"
+            yield clean(f"{wait.service} waits for {proxy.node} since {since}: {wait.reason}")
+    for proxy in proxies:
+        if proxy.HasField("refused"):
+            nack = proxy.refused
+            what = nack.type_url.rpartition(".")[2]
+            yield clean(f"{proxy.node} last NACKed a {what} at {format_time(nack.at, now)}: {nack.error}")
+
+
+def _type_row(proxy: pb.Proxy, item: pb.ProxyType, now: float) -> list[str]:
+    name = item.type_url.rpartition(".")[2]
+    since = format_time(item.since, now)
+    versions = [_short(item.wanted), _short(item.acknowledged)]
+    return [proxy.node, proxy.fleet, name, item.state, since, *versions, item.error or NONE]
+
+
+def _short(version: str) -> str:
+    """A version without the store's id and leading zeros: which revision, which content."""
+    return version.rpartition(".")[2].lstrip("0") or NONE
