@@ -1,4 +1,4 @@
-"""The refusals. Every 'no' of Haldane is one of these: typed, with a reason that a person can act on."""
+"""The errors of the API: typed, each with a reason that a person can act on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,37 +6,37 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """Why something was refused. The doors map these to gRPC statuses, HTTP statuses and exit codes."""
+    """Why a request failed. The listeners map these to gRPC statuses, HTTP statuses and exit codes."""
 
     INVALID = "INVALID"
-    """The request or the service file is wrong: see the violations."""
+    """The request or the service file is invalid: see the violations."""
     NOT_FOUND = "NOT_FOUND"
     FROZEN = "FROZEN"
-    """A freeze or hold is in force; the message says whose and why."""
+    """A freeze or hold is in force. The message says whose and why."""
     NO_ROLLOUT = "NO_ROLLOUT"
     ALREADY_RUNNING = "ALREADY_RUNNING"
     NOT_POSSIBLE = "NOT_POSSIBLE"
-    """The rollout is in a phase that does not know this act."""
+    """Not possible in the phase of the rollout."""
     NO_ENDPOINTS = "NO_ENDPOINTS"
-    """Traffic would go into a void."""
+    """The version has no healthy upstream."""
     IN_USE = "IN_USE"
-    """What would be removed or changed carries traffic."""
+    """What the request removes or changes carries traffic."""
     STABLE_CHANGED = "STABLE_CHANGED"
-    """A service file names another stable than the one that carries the traffic."""
+    """The service file names another stable than the one that carries the traffic."""
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     CONFLICT = "CONFLICT"
-    """Somebody else was faster: read again, then try again."""
+    """Another act was faster. Read the state again, then retry."""
     NOT_DURABLE = "NOT_DURABLE"
-    """The store could not make it durable; perhaps applied, never surely."""
+    """The store could not make it durable: perhaps applied. Retry with the same request id."""
     TOO_MANY = "TOO_MANY"
-    """A limit is reached; the message says which."""
+    """A limit is reached. The message says which."""
     DRAINING = "DRAINING"
-    """The controller is stopping: ask again in a moment."""
+    """The controller is stopping. Retry in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing wrong in one place. `field` is a dotted path; `line` counts from 1, 0 where there is no text."""
+    """One mistake in one place. `field` is a dotted path; `line` counts from 1, and is 0 if there is no text."""
 
     field: str
     message: str
@@ -47,8 +47,8 @@ class Violation:
         return f"{where}{self.field}: {self.message}" if self.field else f"{where}{self.message}"
 
 
-class Refusal(Exception):  # noqa: N818  (it is an answer, not a fault)
-    """A refused request. `code` is for programs, the message for people, `violations` name every wrong field."""
+class Refusal(Exception):  # noqa: N818  (an expected result, not a fault)
+    """A request that fails. `code` is for programs, the message for people, `violations` names every invalid field."""
 
     def __init__(self, code: Code, message: str, violations: Sequence[Violation] = ()) -> None:
         super().__init__(message)

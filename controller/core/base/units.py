@@ -8,24 +8,24 @@ import math
 import re
 
 TOTAL_WEIGHT = 10_000
-"""All weights of a service total this, always: with a constant total, hash-sticky users never flip back."""
+"""Basis points. The weights of a service always total this, so that hash-sticky users never flip back."""
 
-# ASCII and \Z: digits of other scripts and a line break at the end are no part of a number.
+# ASCII and \Z: no digits of other scripts, and no line break at the end.
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)\Z", re.ASCII)
 _SHARE = re.compile(r"(\d{1,9}(?:\.\d{1,15})?)(%?)\Z", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_duration(text: object) -> float:
-    """Seconds in a duration such as `250ms`, `5s`, `2m`, `6h`, `1d`; ValueError says what would be right."""
-    found = _DURATION.match(text) if isinstance(text, str) else None
-    if not found:
-        raise ValueError(f"a duration such as 250ms, 5s, 2m or 6h is needed, not {_shown(text)}")
-    return float(found[1]) * _SECONDS[found[2]]
+    """Seconds in a duration such as `250ms`, `5s`, `2m`, `6h`, `1d`. ValueError says what would be valid."""
+    match = _DURATION.match(text) if isinstance(text, str) else None
+    if not match:
+        raise ValueError(f"a duration such as 250ms, 5s, 2m or 6h is needed, not {_quoted(text)}")
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest exact notation that `parse_duration` reads back; rounded to milliseconds."""
+    """The shortest notation that `parse_duration` reads back, rounded to milliseconds."""
     millis = round(seconds * 1000)
     for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
         if millis and millis % size == 0:
@@ -34,45 +34,45 @@ def format_duration(seconds: float) -> str:
 
 
 def parse_seconds(value: object) -> float:
-    """Seconds from a number of them, or from a duration such as `5s`; ValueError says what would be right."""
+    """Seconds from a number of seconds or from a duration such as `5s`. ValueError says what would be valid."""
     try:
         seconds = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return parse_duration(value)
     if not math.isfinite(seconds):
-        raise ValueError(f"seconds, or a duration such as 250ms, 5s, 2m or 6h, are needed, not {_shown(value)}")
+        raise ValueError(f"seconds, or a duration such as 250ms, 5s, 2m or 6h, are needed, not {_quoted(value)}")
     return seconds
 
 
 def parse_share(value: object) -> float:
-    """A share in 0..1 from `5%` or `0.05`; ValueError says what would be right."""
-    found = _SHARE.match(value) if isinstance(value, str) else None
-    if found:
-        share = float(found[1]) / (100 if found[2] else 1)
+    """A share in 0..1 from `5%` or `0.05`. ValueError says what would be valid."""
+    match = _SHARE.match(value) if isinstance(value, str) else None
+    if match:
+        share = float(match[1]) / (100 if match[2] else 1)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         share = value
     else:
-        raise ValueError(f"a share such as 5% or 0.05 is needed, not {_shown(value)}")
-    if not 0 <= share <= 1:  # NaN is not either
-        raise ValueError(f"a share lies between 0% and 100%, not {_shown(value)}")
+        raise ValueError(f"a share such as 5% or 0.05 is needed, not {_quoted(value)}")
+    if not 0 <= share <= 1:  # false for NaN too
+        raise ValueError(f"a share lies between 0% and 100%, not {_quoted(value)}")
     return float(share)
 
 
 def to_basis_points(share: float) -> int:
-    """A share as whole basis points; ValueError if it is finer than that."""
-    parts = round(share * TOTAL_WEIGHT)
-    if abs(share * TOTAL_WEIGHT - parts) > 1e-6:
+    """A share as whole basis points. ValueError if it is not a multiple of one."""
+    weight = round(share * TOTAL_WEIGHT)
+    if abs(share * TOTAL_WEIGHT - weight) > 1e-6:
         raise ValueError(f"shares are multiples of 0.01%, not {share * 100:g}%")
-    return parts
+    return weight
 
 
-def format_weight(parts: int) -> str:
-    """Parts of 10 000 as a percentage: 500 -> `5%`."""
-    return f"{parts / 100:g}%"
+def format_weight(weight: int) -> str:
+    """Basis points as a percentage: 500 -> `5%`."""
+    return f"{weight / 100:g}%"
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """So many of a thing, as people say it: `1 line`, `2 lines`."""
+    """A number with its noun: `1 line`, `2 lines`."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
@@ -82,6 +82,6 @@ def points(share: float, digits: int = 6) -> str:
     return f"{shown} point" + ("" if shown == "1" else "s")
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -325,14 +325,14 @@ class RolloutsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchRollout(self, request, context):
-        """Sends the rollout as it stands, then each time that it changes or is looked at anew.
+        """Sends the rollout now, then after each change and each tick.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Pause(self, request, context):
-        """Automation holds; protection stays on.
+        """Stops advances. Harm is still rolled back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -345,7 +345,7 @@ class RolloutsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Approve(self, request, context):
-        """Says yes to the next share, where the policy asks a person.
+        """Approves the next share, if the policy requires an approval.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -359,7 +359,7 @@ class RolloutsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Rollback(self, request, context):
-        """Sends all traffic to the stable now. With force, through a freeze.
+        """Sends all traffic to stable now. With force, also under a freeze.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -373,14 +373,14 @@ class RolloutsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Restore(self, request, context):
-        """Takes the traffic back from the fallback.
+        """Returns the traffic from the fallback.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainRollout(self, request, context):
-        """Why a rollout stands where it stands, or ended as it did: the evidence over time, and every decision.
+        """Why a rollout is in its state, or ended as it did: the evidence over time, and every decision.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -818,7 +818,7 @@ class KillSwitchServicer:
     """
 
     def Freeze(self, request, context):
-        """Answers only once the freeze is durable.
+        """Returns only once the freeze is durable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1068,7 +1068,7 @@ class LedgerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRecording(self, request, context):
-        """What the rollout that a line belongs to was judged by, as far as it is still kept: to judge it again.
+        """The windows by which the rollout of a ledger line was judged, as far as they are kept, to judge it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
