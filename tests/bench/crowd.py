@@ -25,7 +25,7 @@ from controller.xds.server import XdsServer, make_grpc_server
 from tests.bench import Row
 from tests.bench.floor import Floor, multiplications
 from tests.support.waiting import wait_until
-from tests.xds.worlds import service, view
+from tests.xds.views import service, view
 
 OPENING = 64
 """Streams of a crowd that open at the same time."""

@@ -16,7 +16,7 @@ from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import RDS
 from controller.xds.server import ADS
 from controller.xds.wire import serialize_delta_response, serialize_response
-from tests.xds.worlds import service, view
+from tests.xds.views import service, view
 
 
 class Floor:

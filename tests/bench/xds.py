@@ -33,7 +33,7 @@ from tests.bench.floor import multiplications
 from tests.support.envoy import EnvoyProcess
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
-from tests.xds.worlds import service, view
+from tests.xds.views import service, view
 
 CROWDS = ((100, 8), (100, 100), (500, 8), (500, 500), (1000, 8), (1000, 1000))
 """Streams, and the connections that they share."""

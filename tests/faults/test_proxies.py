@@ -14,7 +14,7 @@ from controller.xds.resources.type_urls import CDS, EDS, RDS
 from tests.faults.trial import trial
 from tests.support.system import FLEET, SERVICE
 from tests.support.waiting import wait_until
-from tests.xds.door import ADS, Client
+from tests.xds.local_server import ADS, RawClient
 
 pytestmark = pytest.mark.envoy
 
@@ -49,7 +49,7 @@ async def test_a_proxy_that_says_nothing_holds_every_advance_and_no_rollback(pro
     """Of two proxies one never acknowledges: the canary stays at its step. Then it does harm, and the proxy that
     answers serves the old version alone within two seconds of the decision."""
     async with trial(processes) as made, grpc.aio.insecure_channel(made.system.controller.xds) as channel:
-        silent = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
+        silent = RawClient(channel.stream_stream(ADS + "StreamAggregatedResources")())
         await silent.send(node=Node(id="silent", cluster=FLEET), type_url=CDS)
         await silent.accept(await silent.read())
         await silent.send(type_url=EDS, resource_names=[f"{SERVICE}/v1", f"{SERVICE}/v2"])

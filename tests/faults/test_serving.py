@@ -17,7 +17,7 @@ from tests.faults.trial import Trial, armed, trial
 from tests.support.controller import ControllerProcess
 from tests.support.system import FLEET, SERVICE
 from tests.support.waiting import answers, wait_until
-from tests.xds.door import ADS, Client
+from tests.xds.local_server import ADS, RawClient
 
 FILE = """\
 service: scorer
@@ -36,7 +36,7 @@ async def test_a_fault_of_ours_in_publishing_ends_nothing_and_is_made_good(proce
     await controller.start()
     async with controller.doors() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
         await doors.catalog.ApplyService(admin.ApplyServiceRequest(yaml=FILE))
-        client = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
+        client = RawClient(channel.stream_stream(ADS + "StreamAggregatedResources")())
         await client.send(node="envoy-1", type_url=CDS)
         clusters = await client.read()
         if not clusters.resources:
@@ -54,7 +54,7 @@ async def test_told_to_end_the_controller_ends_every_open_stream_with_a_word(pro
     await controller.start()
     async with controller.doors() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
         await doors.catalog.ApplyService(admin.ApplyServiceRequest(yaml=FILE))
-        proxy = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
+        proxy = RawClient(channel.stream_stream(ADS + "StreamAggregatedResources")())
         await proxy.send(node="envoy-1", type_url=CDS)
         await proxy.read()
         watching = doors.rollouts.WatchRollout(admin.WatchRolloutRequest(service="scorer"))
@@ -103,7 +103,7 @@ async def test_a_disk_that_hangs_holds_up_decisions_and_no_proxy(processes: Chil
         await made.start()
         await wait_until(lambda: hangs(made), 20)
         async with grpc.aio.insecure_channel(made.system.controller.xds) as channel:
-            client = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
+            client = RawClient(channel.stream_stream(ADS + "StreamAggregatedResources")())
             await client.send(node=Node(id="envoy-2", cluster=FLEET), type_url=CDS)
             assert len((await client.read(within=2.0)).resources) == 2
             assert await answers(f"http://{made.system.controller.http}/readyz")
@@ -185,18 +185,18 @@ async def test_streams_beyond_the_limit_are_refused_and_the_others_are_served(pr
     controller = ControllerProcess(processes)
     await controller.start()
     async with controller.doors() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
-        proxy = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
+        proxy = RawClient(channel.stream_stream(ADS + "StreamAggregatedResources")())
         await proxy.send(node="envoy-1", type_url=CDS)
         await proxy.accept(await proxy.read())
         async with grpc.aio.insecure_channel(controller.xds, [("grpc.use_local_subchannel_pool", 1)]) as crowd:
-            admitted: list[Client] = []
+            admitted: list[RawClient] = []
             while not (refused := await open_streams(crowd, admitted)):
                 assert len(admitted) <= DEFAULT.streams
             assert set(refused) == {grpc.StatusCode.RESOURCE_EXHAUSTED}
             assert len(admitted) > DEFAULT.streams - BATCH
             await doors.catalog.ApplyService(admin.ApplyServiceRequest(yaml=FILE))
             assert len((await proxy.read()).resources) == 2
-        again = Client(channel.stream_stream(ADS + "StreamAggregatedResources")())
+        again = RawClient(channel.stream_stream(ADS + "StreamAggregatedResources")())
         await again.send(node="envoy-2", type_url=CDS)
         assert len((await again.read()).resources) == 2
 
@@ -204,9 +204,9 @@ async def test_streams_beyond_the_limit_are_refused_and_the_others_are_served(pr
 BATCH = 128
 
 
-async def open_streams(crowd: grpc.aio.Channel, admitted: list[Client]) -> list[grpc.StatusCode]:
+async def open_streams(crowd: grpc.aio.Channel, admitted: list[RawClient]) -> list[grpc.StatusCode]:
     """Open some more streams: how those ended that were refused."""
-    clients = [Client(crowd.stream_stream(ADS + "StreamAggregatedResources")()) for _ in range(BATCH)]
+    clients = [RawClient(crowd.stream_stream(ADS + "StreamAggregatedResources")()) for _ in range(BATCH)]
     for number, client in enumerate(clients, len(admitted)):
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             await client.send(node=f"crowd-{number}", type_url=CDS)

@@ -36,7 +36,7 @@ from tests.model.wrong_stores import (
     TakesAnotherAlong,
     TellsTheFirstWeights,
 )
-from tests.xds.proxies import Link
+from tests.xds.simulated_envoy import SimulatedStream
 
 
 def judging(change: Callable[[Verdict], Verdict]) -> Weigh:
@@ -187,41 +187,41 @@ def inherits_the_end(
     return {f: known.get(f, first.get(f.scope, now + f.end - wall)) for f in freezes}
 
 
-class ServesOlderRoutes(Link):
+class ServesOlderRoutes(SimulatedStream):
     """The server takes no notice of what a proxy says to have seen."""
 
-    def turn(self, event: StreamEvent) -> None:
+    def step(self, event: StreamEvent) -> None:
         self.stream = self.stream._replace(seen_revision=0)
-        super().turn(event)
+        super().step(event)
         self.stream = self.stream._replace(seen_revision=0)
 
 
-class KeepsItToItself(Link):
+class KeepsItToItself(SimulatedStream):
     """The server does not send what is new to a proxy that is connected."""
 
-    def turn(self, event: StreamEvent) -> None:
+    def step(self, event: StreamEvent) -> None:
         if not isinstance(event, Snapshot):
-            super().turn(event)
+            super().step(event)
 
 
-class DoesNotWait(Link):
+class DoesNotWait(SimulatedStream):
     """The server forgets what it has sent and nobody has acknowledged."""
 
-    def turn(self, event: StreamEvent) -> None:
+    def step(self, event: StreamEvent) -> None:
         types = {url: state._replace(pending=None) for url, state in self.stream.types.items()}
         self.stream = self.stream._replace(types=types)
-        super().turn(event)
+        super().step(event)
 
 
-class RepeatsTheRefused(Link):
+class RepeatsTheRefused(SimulatedStream):
     """The server forgets what a proxy has refused."""
 
-    def turn(self, event: StreamEvent) -> None:
+    def step(self, event: StreamEvent) -> None:
         types = {
             url: state._replace(nacked=frozenset(), nacked_target=None) for url, state in self.stream.types.items()
         }
         self.stream = self.stream._replace(types=types)
-        super().turn(event)
+        super().step(event)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from tests.model.replica import Parts, Replica, Write
 from tests.model.store_checker import StoreChecker, done
 from tests.model.truth import Truth
 from tests.model.values import NAMES, POLICY, declared
-from tests.xds.proxies import Link, Proxy, settle
+from tests.xds.simulated_envoy import SimulatedEnvoy, SimulatedStream, settle_timeout
 
 TROUBLES = (
     *("restart", "sleep", "cut", "deaf", "late", "lag", "slow", "move", "refuse", "retry", "blind", "jump"),
@@ -71,7 +71,7 @@ class Play(RuleBasedStateMachine):
         self.replicas = [self._replica(n) for n in range(3)]
         self.late: list[tuple[Replica, Write]] = []
         self.verdicts = dict.fromkeys(NAMES, Verdict(Outcome.UNKNOWN, ()))
-        self.proxies = {f"proxy-{n}": Proxy(delta=bool(n)) for n in range(2)}
+        self.proxies = {f"proxy-{n}": SimulatedEnvoy(delta=bool(n)) for n in range(2)}
         self.at = dict.fromkeys(self.proxies, 0)
         self.replicas[0].token = self.checker.campaign("first")
         for name in self.proxies:
@@ -182,13 +182,13 @@ class Play(RuleBasedStateMachine):
         self.lives += 1
         return Replica(f"replica-{n}.{self.lives}", self.parts, self.checker, self.archive, self.clock)
 
-    def _connect(self, name: str, which: int) -> Link:
+    def _connect(self, name: str, which: int) -> SimulatedStream:
         """A proxy ends its stream, and opens one to that controller."""
         for replica in self.replicas:
             replica.links.pop(name, None)
         self.at[name] = which
         link = self.replicas[which].connect(name, self.proxies[name])
-        settle(link)
+        settle_timeout(link)
         return link
 
     def _settle(self) -> None:
@@ -200,13 +200,13 @@ class Play(RuleBasedStateMachine):
                 while link.to_client or link.to_server:
                     self._deliver(name, link, hear=not link.to_client)
 
-    def _deliver(self, name: str, link: Link, *, hear: bool) -> None:
+    def _deliver(self, name: str, link: SimulatedStream, *, hear: bool) -> None:
         """The oldest message of one direction arrives, if there is one."""
         if hear and link.to_server:
-            link.hear()
+            link.deliver_request()
         elif not hear and link.to_client:
             routes = link.to_client[0].type_url == RDS
-            link.take(self.refusing.pop(name, "") if routes else "")
+            link.deliver_response(self.refusing.pop(name, "") if routes else "")
 
 
 def _refused(asking: Coroutine[Any, Any, object]) -> Code | None:

@@ -28,7 +28,7 @@ from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from tests.fakes.clock import FakeClock
 from tests.model.store_checker import Ground, Judged, StoreChecker, Timed, done
-from tests.xds.proxies import Link, Proxy
+from tests.xds.simulated_envoy import SimulatedEnvoy, SimulatedStream
 
 FLEET = "edge"
 
@@ -50,7 +50,7 @@ class Parts:
     restore: Callable[[View], View] = lambda view: view
     load_session: Callable[[str, ServiceState], Session] = _load
     newer: Callable[[View, View], bool] = lambda view, last: view.revision > last.revision
-    link: Callable[[Proxy, Snapshot], Link] = Link
+    link: Callable[[SimulatedEnvoy, Snapshot], SimulatedStream] = SimulatedStream
     ends: Ends = ends_of
 
 
@@ -77,7 +77,7 @@ class Replica:
     token: int = 0
     view: View = field(init=False)
     world: SnapshotCache = field(default_factory=SnapshotCache)
-    links: dict[str, Link] = field(default_factory=dict)
+    links: dict[str, SimulatedStream] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     ends: dict[Freeze, float] = field(default_factory=dict)
     skews: dict[Freeze, float] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class Replica:
         self.view = view
         if self.world.update(view):
             for link in self.links.values():
-                link.turn(self.snapshot)
+                link.step(self.snapshot)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -110,7 +110,7 @@ class Replica:
         assert found is not None
         return found
 
-    def connect(self, name: str, proxy: Proxy) -> Link:
+    def connect(self, name: str, proxy: SimulatedEnvoy) -> SimulatedStream:
         """A proxy opens its stream."""
         self.links[name] = self.parts.link(proxy, self.snapshot)
         return self.links[name]

@@ -14,7 +14,7 @@ from controller.xds.resources.type_urls import PUSH_ORDER, RDS
 from tests.model.replica import FLEET, Replica
 from tests.model.store_checker import StoreChecker
 from tests.model.values import NAMES
-from tests.xds.proxies import Proxy
+from tests.xds.simulated_envoy import SimulatedEnvoy
 
 NONE = ""
 """The content of a route table that is not there: its service is deleted."""
@@ -77,7 +77,7 @@ class Truth:
             assert len(link.to_client) <= len(PUSH_ORDER), f"more than one reply of a type is under way to {name}"
 
     @pytest.mark.proves("promise 1", "promise 5")
-    def check_proxy(self, name: str, proxy: Proxy) -> None:
+    def check_proxy(self, name: str, proxy: SimulatedEnvoy) -> None:
         """A proxy serves only what was true at some revision, never one before that it had, and nothing that is not
         there."""
         assert not proxy.fault(), proxy.fault()
@@ -102,7 +102,7 @@ class Truth:
             due = table in newest and resource.content == newest[table].content
             assert same or due, "a restart moved traffic"
 
-    def check_newest(self, proxy: Proxy) -> None:
+    def check_newest(self, proxy: SimulatedEnvoy) -> None:
         """The proxy serves the newest routes."""
         newest = self.snapshots[self.checker.view.revision].catalogue(RDS).listed
         theirs, ours = ({t: r.content for t, r in tables.items()} for tables in (proxy.routes, newest))

@@ -21,12 +21,12 @@ def counted(found: list[Increase | str | None]) -> list[Increase]:
     return [gain for gain in found if isinstance(gain, Increase)]
 
 
-def test_the_first_sight_is_where_counting_starts() -> None:
+def test_counting_starts_at_the_first_reading() -> None:
     """What was before belongs to another time."""
     assert gains((5, 50), (7, 60), (7, 60)) == [None, Increase(10, 2), Increase(0, 0)]
 
 
-def test_a_server_that_began_anew_is_counted_again_after_a_while() -> None:
+def test_a_restarted_server_is_counted_again_after_a_while() -> None:
     """What it lost is not known; a minute and a half later it is trusted."""
     found = gains((5, 50), (0, 3), (1, 13), (2, 23), (3, 33), every=WARY / 2)
     assert [type(gain) for gain in found] == [type(None), str, str, Increase, Increase]
@@ -65,7 +65,7 @@ def test_what_is_counted_never_exceeds_what_rose() -> None:
     assert rises == 72.0
 
 
-def test_no_count() -> None:
+def test_values_that_are_no_counts() -> None:
     """Below zero, beyond whole numbers, more events than there are in total."""
     assert gains((-1, 5))[-1] == "a counter is no count"
     assert gains((1, 1e16))[-1] == "a counter is no count"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller.demo.harness.child_processes import Children
-from tests.prometheus.server import NEEDED, SETTINGS, Exporter, prometheus, serving
+from tests.prometheus.prometheus_server import NEEDED, SETTINGS, Exporter, prometheus, serving
 from tests.support.load import steady
 from tests.support.process import Process
 from tests.support.system import SERVICE, System, running_system

@@ -23,7 +23,7 @@ from controller.runtime.operations import Allowed, Operations
 from controller.store.memory import MemoryStore
 from controller.telemetry.custom_metric import CustomMetric, fill_query, validate_query
 from controller.telemetry.prometheus_poller import MAX_BODY, PrometheusPoller
-from tests.prometheus.server import NEEDED, Answer, Exporter, prometheus, serving, vector
+from tests.prometheus.prometheus_server import NEEDED, Answer, Exporter, prometheus, serving, vector
 from tests.support.loop_harness import FILE
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
@@ -152,7 +152,7 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
 
 @pytest.mark.proves("bad-input 30", "fault 17", "fault 18")
 @pytest.mark.parametrize(("answer", "said"), HOSTILE.values(), ids=HOSTILE.keys())
-async def test_what_is_no_number_of_now_is_unread_and_says_why(answer: Answer, said: str) -> None:
+async def test_an_unusable_answer_is_unread_with_the_reason(answer: Answer, said: str) -> None:
     """No answer, however wrong, is more than UNKNOWN: it ends nothing and takes no longer than it may."""
     timeout = 0.5 if answer is never else 30.0
     async with serving(answer) as address, reading(address, timeout=timeout, queue=GAUGE) as reader:
@@ -162,7 +162,7 @@ async def test_what_is_no_number_of_now_is_unread_and_says_why(answer: Answer, s
         assert any(part in found.why for part in said.split("|")), found.why
 
 
-async def test_nobody_there() -> None:
+async def test_an_unreachable_prometheus_is_unread() -> None:
     """A connection that is refused is a reason too."""
     async with reading(f"http://127.0.0.1:{free_port()}", queue=GAUGE) as reader:
         (found,) = (await reader.read()).values()
@@ -170,7 +170,7 @@ async def test_nobody_there() -> None:
         assert "cannot be asked" in found.why
 
 
-async def test_counters_become_counts() -> None:
+async def test_counters_become_increases() -> None:
     """The first sight of counters is where counting starts; a reset is no reading; rises that wait are added up."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -265,7 +265,7 @@ BAD = (
 
 
 @pytest.mark.parametrize("query", GOOD)
-def test_places_are_values_of_labels(query: str) -> None:
+def test_placeholders_are_values_of_labels(query: str) -> None:
     """A place in quotes after an equals sign is filled, with whatever a name holds escaped."""
     assert validate_query(query) == query
     assert "{version}" not in fill_query(query, "scorer", "v1.2")
@@ -273,7 +273,7 @@ def test_places_are_values_of_labels(query: str) -> None:
 
 
 @pytest.mark.parametrize("query", BAD)
-def test_a_place_anywhere_else_is_refused(query: str) -> None:
+def test_a_placeholder_anywhere_else_is_rejected(query: str) -> None:
     """Outside of quotes, in a pattern, in a raw string, in a function's argument, in a comment; or nowhere at all."""
     with pytest.raises(ValueError, match=r"value of a label|both versions|at most"):
         validate_query(query)

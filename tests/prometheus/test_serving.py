@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from controller.demo.harness.child_processes import Children
-from tests.prometheus.server import SETTINGS, serving, vector
+from tests.prometheus.prometheus_server import SETTINGS, serving, vector
 from tests.support.load import steady
 from tests.support.system import SERVICE, running_system
 from tests.support.waiting import wait_until

@@ -142,7 +142,7 @@ def test_a_window_waits_for_every_proxy_that_reports() -> None:
 
 
 @pytest.mark.proves("fault 18")
-def test_a_silent_proxy_is_waited_for_two_intervals_and_a_gone_one_not_at_all() -> None:
+def test_a_window_waits_two_intervals_for_a_silent_proxy_and_not_for_a_disconnected_one() -> None:
     """One proxy that hangs does not blind the judge to the others."""
     told = book()
     for proxy in ("a", "hangs", "leaves"):
@@ -155,7 +155,7 @@ def test_a_silent_proxy_is_waited_for_two_intervals_and_a_gone_one_not_at_all() 
     assert told.loads("a", idle(), INTERVAL, 11.6)
 
 
-def test_proxies_of_other_fleets_are_not_waited_for() -> None:
+def test_a_window_does_not_wait_for_proxies_of_other_fleets() -> None:
     """A proxy that does not have the service says nothing about it, also while it reports."""
     told = book()
     told.loads("ours", idle(), INTERVAL, 10.0)
@@ -165,7 +165,7 @@ def test_proxies_of_other_fleets_are_not_waited_for() -> None:
     assert told.totals().keys() == {("s", "v1"), ("s", "v2")}
 
 
-def test_no_report_at_all_is_no_window() -> None:
+def test_without_reports_there_is_no_window() -> None:
     """Blindness is the absence of windows, not a window of zeros."""
     told = book()
     assert told.window("s", "v1", "v2", 500, 10.0) is None
@@ -175,7 +175,7 @@ def test_no_report_at_all_is_no_window() -> None:
     assert told.window("s", "v1", "v2", 500, 99.0) is None
 
 
-def test_late_client_errors_are_taken_out_of_later_good_answers() -> None:
+def test_late_client_errors_are_subtracted_from_later_successes() -> None:
     """The two sources arrive at different times; what is answered is never more than what was."""
     told = book()
     told.metrics("a", client_errors(0), 9.0)
@@ -190,7 +190,7 @@ def test_late_client_errors_are_taken_out_of_later_good_answers() -> None:
     assert [(sample.ok, sample.errors["4xx"]) for sample in samples] == [(5, 0), (0, 3), (2, 1)]
 
 
-def test_history_of_a_running_proxy_is_not_news_but_a_newborn_ones_is() -> None:
+def test_the_first_report_of_a_new_proxy_counts_and_that_of_a_running_one_does_not() -> None:
     """After a controller's restart the counters of days must not count; a proxy born just now has counted for us."""
     told = book()
     told.metrics("old", client_errors(1_000_000, uptime=86_400.0), 10.0)
@@ -200,7 +200,7 @@ def test_history_of_a_running_proxy_is_not_news_but_a_newborn_ones_is() -> None:
     assert told.totals()["s", "v2"]["4xx"] == 5
 
 
-def test_a_version_followed_anew_starts_where_its_counter_stands() -> None:
+def test_a_version_observed_again_starts_at_its_counter() -> None:
     """Deleted and declared again: what was counted before is not counted again."""
     told = book()
     told.metrics("a", client_errors(0, 0.0), 9.0)
@@ -215,7 +215,7 @@ def test_a_version_followed_anew_starts_where_its_counter_stands() -> None:
 
 
 @pytest.mark.parametrize("tally", [Tally.NO_SERVER, Tally.OVERFLOW])
-def test_requests_that_no_server_got_are_failed_ones(tally: Tally) -> None:
+def test_requests_that_reached_no_endpoint_failed(tally: Tally) -> None:
     """They are in no load report, so they count as started and as failed from the metrics."""
     told = book()
     told.metrics("a", Metered(0.0), 9.0)
@@ -228,7 +228,7 @@ def test_requests_that_no_server_got_are_failed_ones(tally: Tally) -> None:
 
 
 @pytest.mark.proves("fault 29", "track-record 6")
-def test_a_version_is_void_only_where_it_is_known_to_be() -> None:
+def test_no_healthy_upstream_only_if_it_is_known() -> None:
     """A rollback must not go into a void, and must not be held back by a proxy that knows nothing or is gone."""
     told = book()
     assert not told.no_healthy_upstream("s", "v1", 10.0)
@@ -275,7 +275,7 @@ def test_rates_are_those_of_the_last_ten_seconds() -> None:
     assert (later.requests_per_second, later.error_rate, later.p99_ms, later.requests) == (0.0, 0.0, 0.0, 6000)
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_memory_is_bounded() -> None:
     """Ten thousand node ids cost no more than the limit, and a proxy's word makes no cluster."""
     told = book()
     for number in range(MAX_METERS + 500):

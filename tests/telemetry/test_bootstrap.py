@@ -52,7 +52,7 @@ def address(place: dict[str, Any]) -> str:
     ],
     ids=str,
 )
-def test_envoy_itself_takes_it(options: dict[str, Any], tmp_path: Path) -> None:
+def test_envoy_accepts_the_bootstrap(options: dict[str, Any], tmp_path: Path) -> None:
     """Also names that YAML readers take for numbers, truth or nothing, and ids full of YAML's own signs."""
     code, said = validate(render(**{"fleet": "edge", "xds": XDS, **options}), tmp_path)
     assert code == 0, said
@@ -60,7 +60,7 @@ def test_envoy_itself_takes_it(options: dict[str, Any], tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.from_regex(NAME, fullmatch=True), st.from_regex(NODE, fullmatch=True))
-def test_values_arrive_as_they_are(fleet: str, node: str) -> None:
+def test_values_are_not_changed_by_yaml(fleet: str, node: str) -> None:
     """Whatever is in a value, it is text in its place and changes nothing beside it."""
     made, plain = rendered(fleet=fleet, node=node), rendered(node="n")
     assert made.pop("node") == {"id": node, "cluster": fleet}
@@ -94,24 +94,24 @@ def test_values_arrive_as_they_are(fleet: str, node: str) -> None:
     ],
     ids=str,
 )
-def test_a_mistake_is_named_with_its_option(options: dict[str, Any], option: str) -> None:
+def test_an_error_names_its_option(options: dict[str, Any], option: str) -> None:
     """The message begins with the option and says what would be right."""
     with pytest.raises(ValueError, match=f"^{option}: .*(needed|at most)"):
         rendered(**options)
 
 
-def test_every_envoy_gets_a_node_id_of_its_own() -> None:
+def test_every_bootstrap_has_a_unique_node_id() -> None:
     """Two printed bootstraps are two proxies."""
     assert rendered()["node"]["id"] != rendered()["node"]["id"]
 
 
-def test_the_admin_page_is_where_it_is_wanted_or_nowhere() -> None:
+def test_the_admin_page_has_the_given_address_or_is_left_out() -> None:
     """9901 on this host unless told, and no address at all for `none`."""
     assert address(rendered()["admin"]["address"]) == "127.0.0.1:9901"
     assert "admin" not in rendered(envoy_admin=None)
 
 
-def test_the_controllers_address_is_resolved_only_where_it_is_a_name() -> None:
+def test_the_controllers_address_is_resolved_only_if_it_is_a_name() -> None:
     """An address needs no DNS; a name is looked up again and again."""
     for xds, kind in ((XDS, "STATIC"), ("[::1]:1", "STATIC"), ("localhost:18000", "STRICT_DNS")):
         (cluster,) = rendered(xds=xds)["static_resources"]["clusters"]
@@ -120,7 +120,7 @@ def test_the_controllers_address_is_resolved_only_where_it_is_a_name() -> None:
         assert address(endpoint["endpoint"]["address"]) == xds.replace("[", "").replace("]", "")
 
 
-def test_latency_buckets_are_ours_for_our_clusters_alone() -> None:
+def test_latency_buckets_are_set_for_haldane_clusters_alone() -> None:
     """The edges are those by which the book counts; the pattern fits every version's latency and no other metric."""
     (setting,) = rendered()["stats_config"]["histogram_bucket_settings"]
     assert tuple(setting["buckets"]) == EDGES_MS
@@ -131,7 +131,7 @@ def test_latency_buckets_are_ours_for_our_clusters_alone() -> None:
         assert not pattern.fullmatch(other)
 
 
-def test_the_filter_that_the_template_offers_lets_through_all_that_is_read() -> None:
+def test_the_stats_filter_of_the_template_passes_all_that_is_read() -> None:
     """For those who want small flushes: the comment's pattern must not blind the controller."""
     text = re.sub(r"\n#", " ", (ROOT / "envoy" / "bootstrap.yaml").read_text())
     found = re.search(r"stats_matcher: .*?safe_regex: \{regex:\s+'(.*?)'\}", text)

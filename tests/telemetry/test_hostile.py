@@ -14,7 +14,7 @@ from controller.pb.haldane.wire.v1 import load_stats_pb2 as wire
 from controller.pb.haldane.wire.v1 import metrics_pb2 as metrics
 from controller.telemetry import load_reporting_service, report_streams
 from tests.support.waiting import wait_until
-from tests.telemetry.lab import SERVICE, Desk, open_desk
+from tests.telemetry.telemetry_server import SERVICE, TelemetryServer, telemetry_server
 
 Ended = tuple[grpc.StatusCode, str]
 REFUSALS = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED)
@@ -60,7 +60,7 @@ def histogram(total: int, *buckets: tuple[float, int]) -> bytes:
     return flush(stat("upstream_rq_time"), metrics.Metric(histogram=metrics.Histogram(sample_count=total, bucket=made)))
 
 
-async def sent(desk: Desk, method: str, messages: Sequence[bytes], *, end: bool = False) -> Ended:
+async def sent(desk: TelemetryServer, method: str, messages: Sequence[bytes], *, end: bool = False) -> Ended:
     """Send these on a stream of their own, which the client ends or keeps open: how it ended."""
     return await asyncio.to_thread(_sent, desk.port, method, messages, end)
 
@@ -132,11 +132,11 @@ REFUSED = {
 
 @pytest.mark.proves("fault 17")
 @pytest.mark.parametrize(("method", "messages", "words"), REFUSED.values(), ids=REFUSED.keys())
-async def test_a_bad_message_ends_its_stream_alone_and_counts_nothing(
+async def test_an_invalid_message_ends_its_stream_and_counts_nothing(
     method: str, messages: list[bytes], words: str
 ) -> None:
     """The status says why; another proxy's stream goes on, and its report is all that is in the window."""
-    async with open_desk("v1", "v2") as desk, grpc.aio.insecure_channel(f"127.0.0.1:{desk.port}") as channel:
+    async with telemetry_server("v1", "v2") as desk, grpc.aio.insecure_channel(f"127.0.0.1:{desk.port}") as channel:
         good = channel.stream_stream(LOADS)()
         await good.write(report(node=GOOD_NODE, ok=0, issued=0))
         asked = wire.LoadStatsResponse.FromString(await good.read())
@@ -155,9 +155,9 @@ async def test_a_bad_message_ends_its_stream_alone_and_counts_nothing(
 
 
 @pytest.mark.proves("bad-input 30")
-async def test_a_message_of_several_megabytes_is_refused_by_its_size() -> None:
+async def test_a_message_of_several_megabytes_is_rejected_by_its_size() -> None:
     """The limit is gRPC's: nothing of it is ever parsed."""
-    async with open_desk("v2") as desk:
+    async with telemetry_server("v2") as desk:
         code, _ = await sent(desk, LOADS, [b"\x00" * (5 << 20)])
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
@@ -170,9 +170,9 @@ RIGHT = (report(), NOTHING, counter(3), histogram(2, (1.0, 1)))
 @given(
     st.lists(st.one_of(st.binary(max_size=200), st.sampled_from(RIGHT)), max_size=5), st.sampled_from([LOADS, METRICS])
 )
-async def test_any_bytes_are_counted_or_refused(messages: list[bytes], method: str) -> None:
+async def test_any_bytes_are_counted_or_rejected(messages: list[bytes], method: str) -> None:
     """Random bytes and right messages in any order: an end by the client, or a refusal; never a fault of ours."""
-    async with open_desk("v2") as desk:
+    async with telemetry_server("v2") as desk:
         code, _ = await sent(desk, method, messages, end=True)
         assert code in (grpc.StatusCode.OK, *REFUSALS)
         assert all(count >= 0 for outcomes in desk.book.totals().values() for count in outcomes.values())

@@ -11,7 +11,7 @@ from controller.core.traffic.reports import Load
 from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadReporter, LoadStatsRequest
 from controller.telemetry.load_reporting_service import SERVICE as LRS
 from tests.support.waiting import wait_until
-from tests.telemetry.lab import INTERVAL, SERVICE, Desk, rolling_out
+from tests.telemetry.telemetry_server import INTERVAL, SERVICE, TelemetryServer, rolling_out
 
 
 class Hearing(Book):
@@ -34,10 +34,10 @@ def in_fleet(fleet: str) -> View:
 
 
 @pytest.mark.proves("track-record 64")
-async def test_a_proxy_that_says_once_who_it_is_keeps_its_fleets_pace() -> None:
+async def test_a_proxy_that_identifies_itself_once_keeps_the_interval_of_its_fleet() -> None:
     """Its first report names its fleet, the later ones name nobody: it is waited for as long as before, not longer."""
     book = Hearing()
-    desk = Desk(book=book)
+    desk = TelemetryServer(book=book)
     await desk.open()
     try:
         desk.reports.follow(in_fleet("edge"))

@@ -15,7 +15,14 @@ from tests.support.envoy import EnvoyProcess
 from tests.support.model import Behaviour, ModelServer
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
-from tests.telemetry.lab import SERVICE, Desk, Ledger, open_desk, rolling_out, static_bootstrap
+from tests.telemetry.telemetry_server import (
+    SERVICE,
+    TelemetryServer,
+    Totals,
+    rolling_out,
+    static_bootstrap,
+    telemetry_server,
+)
 
 pytestmark = pytest.mark.envoy
 StartModel = Callable[[str], Awaitable[ModelServer]]
@@ -40,7 +47,7 @@ async def ask(entry: int, version: str, count: int, timeout: float = 5.0) -> Cou
 class Talk:
     """What a client has had of one version, to be compared with what was reported."""
 
-    def __init__(self, desk: Desk, ledger: Ledger, version: str, *entries: int) -> None:
+    def __init__(self, desk: TelemetryServer, ledger: Totals, version: str, *entries: int) -> None:
         self._desk = desk
         self._ledger = ledger
         self._version = version
@@ -72,13 +79,13 @@ class Talk:
         return self._ledger.answered(self._version) == self.had.total()
 
 
-async def test_every_answer_is_counted_once_and_in_its_class(processes: Children, model_server: StartModel) -> None:
+async def test_every_response_is_counted_once_and_in_its_class(processes: Children, model_server: StartModel) -> None:
     """Good answers, 4xx, 5xx, timeouts and cut connections: the windows' sums equal what the client saw."""
     v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
-    async with open_desk("v1", "v2") as desk:
+    async with telemetry_server("v1", "v2") as desk:
         envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v2.address}))
         await envoy.start()
-        ledger = Ledger()
+        ledger = Totals()
         await wait_until(lambda: ledger.read(desk))
         good, mixed = Talk(desk, ledger, "v1", entry), Talk(desk, ledger, "v2", entry)
         for behaviour in (
@@ -105,14 +112,14 @@ async def test_every_answer_is_counted_once_and_in_its_class(processes: Children
 
 
 @pytest.mark.proves("track-record 10")
-async def test_requests_that_reach_no_server_count_as_failed(processes: Children, model_server: StartModel) -> None:
+async def test_requests_that_reach_no_endpoint_count_as_failed(processes: Children, model_server: StartModel) -> None:
     """A canary that refuses connections, and one without any server: neither is in Envoy's request total."""
     v1, entry = await model_server("v1"), free_port()
-    async with open_desk("v1", "refusing", "empty") as desk:
+    async with telemetry_server("v1", "refusing", "empty") as desk:
         addresses = {"v1": v1.address, "refusing": f"127.0.0.1:{free_port()}", "empty": ""}
         envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, addresses))
         await envoy.start()
-        ledger = Ledger()
+        ledger = Totals()
         await wait_until(lambda: ledger.read(desk, "refusing", "empty"))
         assert await ask(entry, "refusing", 20) == {503: 20}
         assert await ask(entry, "empty", 20) == {503: 20}
@@ -127,17 +134,17 @@ async def test_requests_that_reach_no_server_count_as_failed(processes: Children
         assert ledger.started["empty"] == 20
 
 
-async def test_a_version_without_traffic_is_zero_and_an_unknown_one_is_no_side(
+async def test_a_version_without_traffic_has_zero_counts_and_an_unknown_one_none(
     processes: Children, model_server: StartModel
 ) -> None:
     """No traffic is a number; a version that no proxy has is the absence of one."""
     v1, entry = await model_server("v1"), free_port()
-    async with open_desk("v1", "v2", "ghost") as desk:
+    async with telemetry_server("v1", "v2", "ghost") as desk:
         envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v1.address}))
         await envoy.start()
-        window = await wait_until(lambda: Ledger().read(desk, "v1", "v2"))
+        window = await wait_until(lambda: Totals().read(desk, "v1", "v2"))
         assert (window.stable.started, window.canary.started, window.canary.answered) == (0, 0, 0)
-        window = await wait_until(lambda: Ledger().read(desk, "v1", "ghost"))
+        window = await wait_until(lambda: Totals().read(desk, "v1", "ghost"))
         assert window.stable is not None
         assert window.canary is None
 
@@ -147,10 +154,10 @@ async def test_latencies_arrive_in_buckets_ten_percent_wide(processes: Children,
     shows."""
     v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
     v1.behaviour, v2.behaviour = Behaviour(delay=0.050), Behaviour(delay=0.065)
-    async with open_desk("v1", "v2") as desk:
+    async with telemetry_server("v1", "v2") as desk:
         envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v2.address}))
         await envoy.start()
-        ledger = Ledger()
+        ledger = Totals()
         for version, server in (("v1", v1), ("v2", v2)):
             took = [await milliseconds(entry, version) for _ in range(10)]
 
@@ -174,10 +181,10 @@ async def milliseconds(entry: int, version: str) -> float:
 async def test_nothing_is_lost_while_the_controller_is_away(processes: Children, model_server: StartModel) -> None:
     """Envoy counts on, and both sources catch up: also 4xx, which only the second one knows."""
     v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
-    async with open_desk("v1", "v2") as desk:
+    async with telemetry_server("v1", "v2") as desk:
         envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v2.address}))
         await envoy.start()
-        ledger = Ledger()
+        ledger = Totals()
         await wait_until(lambda: ledger.read(desk))
         talk = Talk(desk, ledger, "v2", entry)
         await talk.ask(30)
@@ -196,9 +203,9 @@ async def test_a_restarted_envoy_is_counted_from_zero(processes: Children, model
     """kill -9 of Envoy: its counters begin anew, and nothing is counted twice or below zero."""
     v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
     v2.behaviour = Behaviour(errors=0.5, status=422)
-    async with open_desk("v1", "v2") as desk:
+    async with telemetry_server("v1", "v2") as desk:
         envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v2.address}))
-        ledger = Ledger()
+        ledger = Totals()
         talk = Talk(desk, ledger, "v2", entry)
         for count in (60, 20, 100):
             await envoy.start()
@@ -218,18 +225,18 @@ async def is_old(envoy: EnvoyProcess) -> bool:
 
 
 @pytest.mark.parametrize("nodes", [("one", "two"), ("same", "same")])
-async def test_several_envoys_add_up_also_under_one_name(
+async def test_several_envoys_add_up_even_with_one_node_id(
     processes: Children, model_server: StartModel, nodes: tuple[str, str]
 ) -> None:
     """Two Envoys from one bootstrap share a node id: a mistake, and still every request counts once."""
     v1, v2 = await model_server("v1"), await model_server("v2")
-    async with open_desk("v1", "v2") as desk:
+    async with telemetry_server("v1", "v2") as desk:
         entries = []
         for number, node in enumerate(nodes):
             entries.append(free_port())
             text = static_bootstrap(desk, entries[-1], {"v1": v1.address, "v2": v2.address}, node)
             await EnvoyProcess(processes, text, f"envoy-{number}").start()
-        ledger = Ledger()
+        ledger = Totals()
         talk = Talk(desk, ledger, "v2", *entries)
         await wait_until(lambda: ledger.read(desk))
         for behaviour in (*[Behaviour(errors=0.5, status=422)] * 3, Behaviour()):
@@ -239,10 +246,10 @@ async def test_several_envoys_add_up_also_under_one_name(
         await talk.check()
 
 
-async def test_reports_are_quick_only_while_a_rollout_runs(processes: Children, model_server: StartModel) -> None:
+async def test_reports_are_frequent_only_while_a_rollout_runs(processes: Children, model_server: StartModel) -> None:
     """The pace changes on the open stream, at once: a start is not missed, and rest costs little."""
     v1, entry = await model_server("v1"), free_port()
-    async with open_desk("v1", "v2") as desk:
+    async with telemetry_server("v1", "v2") as desk:
         envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v1.address}))
         await envoy.start()
         await wait_until(lambda: desk.news)
@@ -250,7 +257,7 @@ async def test_reports_are_quick_only_while_a_rollout_runs(processes: Children, 
         async def seconds_for(windows: int) -> float:
             begun = asyncio.get_running_loop().time()
             for _ in range(windows):
-                await wait_until(lambda: Ledger().read(desk))
+                await wait_until(lambda: Totals().read(desk))
             return asyncio.get_running_loop().time() - begun
 
         desk.reports.follow(rolling_out(False))

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.xds.door import Door, door
+from tests.xds.local_server import LocalServer, local_server
 
 
 @pytest.fixture
-async def xds() -> AsyncIterator[Door]:
+async def xds() -> AsyncIterator[LocalServer]:
     """A server on a port of its own, and a channel to it."""
-    async with door() as opened:
+    async with local_server() as opened:
         yield opened

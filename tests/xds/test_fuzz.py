@@ -17,8 +17,8 @@ from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from controller.xds.stream_error import StreamError
 from controller.xds.wire import parse_delta_request, parse_request, serialize_delta_response, serialize_response
-from tests.xds.effort import EXAMPLES
-from tests.xds.worlds import STORE, service, view
+from tests.xds.fuzz_examples import EXAMPLES
+from tests.xds.views import STORE, service, view
 
 TYPES = st.sampled_from([CDS, EDS, LDS, RDS, "type.googleapis.com/no.Such", ""])
 NAMES = st.lists(
@@ -31,7 +31,7 @@ ERRORS = st.sampled_from([None, None, "", "bad", "bad a/v1", "a"])
 
 def snapshots() -> list[Snapshot]:
     """Worlds that follow one another."""
-    world, found = SnapshotCache(), []
+    snapshots, found = SnapshotCache(), []
     forms = [
         [],
         [service("a")],
@@ -40,8 +40,8 @@ def snapshots() -> list[Snapshot]:
         [service("a", versions={"v1": ["host.internal:1"]})],
     ]
     for revision, states in enumerate(forms, 1):
-        world.update(view(revision, *states))
-        snapshot = world.snapshot("")
+        snapshots.update(view(revision, *states))
+        snapshot = snapshots.snapshot("")
         assert snapshot
         found.append(snapshot)
     return found
@@ -71,22 +71,22 @@ def test_any_requests_and_snapshots_in_any_order_are_taken(delta: bool, data: st
     write = serialize_delta_response if delta else serialize_response
     for event in data.draw(st.lists(st.one_of(requests, requests, SNAPSHOTS, st.just(SettleTimeout())), max_size=30)):
         waiting = {url for url, state in stream.types.items() if state.pending}
-        stream, replies = step(stream, event)
+        stream, responses = step(stream, event)
         answered = {event.type_url} if isinstance(event, DiscoveryRequest | DeltaDiscoveryRequest) else set()
-        for reply in replies:
-            assert reply.type_url not in waiting - answered
-            names = [resource.name for resource in reply.resources]
+        for response in responses:
+            assert response.type_url not in waiting - answered
+            names = [resource.name for resource in response.resources]
             assert len(names) == len(set(names))
-            assert not set(names) & set(reply.removed_resources)
-            assert all(resource.any for resource in reply.resources)
-            assert write(reply, "haldane")
-        sent = [reply.type_url for reply in replies]
+            assert not set(names) & set(response.removed_resources)
+            assert all(resource.any for resource in response.resources)
+            assert write(response, "haldane")
+        sent = [response.type_url for response in responses]
         assert len(sent) == len(set(sent))
 
 
 @given(data=st.binary(max_size=200))
 @settings(deadline=None, max_examples=EXAMPLES * 5)
-def test_any_bytes_are_a_request_or_refused(data: bytes) -> None:
+def test_any_bytes_are_a_request_or_an_error(data: bytes) -> None:
     """The parser's only error is its own."""
     for read in (parse_request, parse_delta_request):
         with contextlib.suppress(StreamError):
@@ -95,7 +95,7 @@ def test_any_bytes_are_a_request_or_refused(data: bytes) -> None:
 
 @given(data=st.data())
 @settings(deadline=None, max_examples=EXAMPLES * 2)
-def test_a_request_that_was_bent_is_a_request_or_refused(data: st.DataObject) -> None:
+def test_a_corrupted_request_is_a_request_or_an_error(data: st.DataObject) -> None:
     """Real messages with some bytes changed, cut or repeated: closer to the parser's edges than noise."""
     fields: dict[str, Any] = {"type_url": CDS, "response_nonce": "1", "version_info": "v"}
     good = pb.DiscoveryRequest(node=pb.Node(id="edge-1", cluster="edge"), resource_names=["a", "b"], **fields)

@@ -1,4 +1,4 @@
-"""Not one request fails while the world changes: a real Envoy under load, state of the world and Delta."""
+"""Not one request fails while the world changes: a real Envoy under load, SotW and Delta."""
 
 import asyncio
 import random
@@ -11,15 +11,15 @@ import pytest
 from controller.demo.harness.child_processes import Children
 from controller.demo.load import LoadGenerator
 from tests.faults.trial import trial
-from tests.xds.stage import ServerFactory, Stage, stage, versions_answer
-from tests.xds.worlds import service
+from tests.xds.envoy_under_load import EnvoyUnderLoad, ServerFactory, envoy_under_load, versions_answer
+from tests.xds.views import service
 
 pytestmark = pytest.mark.envoy
 
-Scenario = Callable[[Stage, LoadGenerator], Awaitable[None]]
+Scenario = Callable[[EnvoyUnderLoad, LoadGenerator], Awaitable[None]]
 
 
-async def flip(playing: Stage, load: LoadGenerator) -> None:
+async def flip(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """All weight to the canary, and back."""
     await playing.show(playing.fraud(canary=10_000))
     await versions_answer(load, "v2")
@@ -27,7 +27,7 @@ async def flip(playing: Stage, load: LoadGenerator) -> None:
     await versions_answer(load, "v1")
 
 
-async def add_routed_and_remove_routed(playing: Stage, load: LoadGenerator) -> None:
+async def add_routed_and_remove_routed(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """A version is added and routed to in one change; then taken away and routed past in one change."""
     alone = {"v1": [playing.models[0].address]}
     await playing.show(playing.fraud(versions=alone))
@@ -37,14 +37,14 @@ async def add_routed_and_remove_routed(playing: Stage, load: LoadGenerator) -> N
     await versions_answer(load, "v1")
 
 
-async def change_a_cluster(playing: Stage, load: LoadGenerator) -> None:
+async def change_a_cluster(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """The cluster that carries the traffic changes its kind in place, and back."""
     by_name = {"v1": [f"localhost:{playing.models[0].port}"], "v2": [playing.models[1].address]}
     await playing.show(playing.fraud(versions=by_name))
     await playing.show(playing.fraud())
 
 
-async def replace_endpoints(playing: Stage, load: LoadGenerator) -> None:
+async def replace_endpoints(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """The version that carries the traffic moves to another server, and back."""
     moved = {"v1": [playing.models[2].address], "v2": [playing.models[1].address]}
     await playing.show(playing.fraud(versions=moved))
@@ -53,7 +53,7 @@ async def replace_endpoints(playing: Stage, load: LoadGenerator) -> None:
     await versions_answer(load, "v1")
 
 
-async def share_the_port(playing: Stage, load: LoadGenerator) -> None:
+async def share_the_port(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """Another service comes to the same port, moves its weights, changes its clusters' protocol, and goes."""
     other = partial(service, "other", port=playing.port, hosts=("other.example",))
     await playing.show(playing.fraud(), other())
@@ -62,13 +62,13 @@ async def share_the_port(playing: Stage, load: LoadGenerator) -> None:
     await playing.show(playing.fraud())
 
 
-async def restart_the_controller(playing: Stage, load: LoadGenerator) -> None:
+async def restart_the_controller(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """It dies and comes back with the same world."""
     await playing.restart()
     await playing.in_sync()
 
 
-async def come_back_to_another_world(playing: Stage, load: LoadGenerator) -> None:
+async def come_back_to_another_world(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """While the proxy's connection is cut, the version that it sends half of the traffic to is taken away."""
     await playing.show(playing.fraud(canary=5000))
     await playing.close()
@@ -79,7 +79,7 @@ async def come_back_to_another_world(playing: Stage, load: LoadGenerator) -> Non
     await playing.show(playing.fraud())
 
 
-async def come_back_while_it_warms(playing: Stage, load: LoadGenerator) -> None:
+async def come_back_while_it_warms(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """A version is added, by a host name, and routed to in one change, and the connection is cut at that moment: while
     its cluster warms Envoy asks for everything but clusters."""
     alone, both = {"v1": playing.models[0].address}, {"v2": f"localhost:{playing.models[1].port}"}
@@ -112,7 +112,7 @@ PROTOCOLS = ["sotw", "delta"]
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_no_request_fails(processes: Children, model_server: ServerFactory, protocol: str) -> None:
     """Every scenario, twice, on one Envoy."""
-    async with stage(processes, model_server, protocol) as (playing, load):
+    async with envoy_under_load(processes, model_server, protocol) as (playing, load):
         for scenario in SCENARIOS * 2:
             await scenario(playing, load)
 
@@ -142,6 +142,6 @@ async def test_no_request_fails_in_twenty_rounds(
     processes: Children, model_server: ServerFactory, protocol: str, scenario: Scenario
 ) -> None:
     """One scenario, twenty times over."""
-    async with stage(processes, model_server, protocol, rate=300.0) as (playing, load):
+    async with envoy_under_load(processes, model_server, protocol, rate=300.0) as (playing, load):
         for _ in range(20):
             await scenario(playing, load)

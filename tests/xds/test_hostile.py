@@ -15,8 +15,8 @@ from controller.xds.connection import Connection
 from controller.xds.limits import Limits
 from controller.xds.resources.type_urls import CDS, EDS, TYPE_URL_PREFIX
 from tests.support.waiting import wait_until
-from tests.xds.door import Client, Door, delta_request, door, request
-from tests.xds.worlds import service, view
+from tests.xds.local_server import LocalServer, RawClient, delta_request, local_server, request
+from tests.xds.views import service, view
 
 Code = grpc.StatusCode
 NAMES = 64
@@ -35,17 +35,17 @@ LIMITS = Limits(
 GOOD = {"type_url": CDS, "node": "edge-1"}
 
 
-def sends(*messages: bytes) -> Callable[[Client], Awaitable[None]]:
+def sends(*messages: bytes) -> Callable[[RawClient], Awaitable[None]]:
     """A client that sends these bytes."""
 
-    async def act(client: Client) -> None:
+    async def act(client: RawClient) -> None:
         for message in messages:
             await client.call.write(message)
 
     return act
 
 
-async def flood(client: Client) -> None:
+async def flood(client: RawClient) -> None:
     """A client that is served, and then sends the same request as fast as it can: one too many."""
     await client.send(**GOOD)
     await client.read()
@@ -53,7 +53,7 @@ async def flood(client: Client) -> None:
         await client.send(**GOOD)
 
 
-async def nothing(client: Client) -> None:
+async def nothing(client: RawClient) -> None:
     """A client that opens a stream and says nothing."""
 
 
@@ -62,7 +62,7 @@ def nested(depth: int) -> bytes:
     return bytes([0x7B]) * depth + bytes([0x7C]) * depth
 
 
-REFUSED: dict[str, tuple[Callable[[Client], Awaitable[None]], Code, str]] = {
+REFUSED: dict[str, tuple[Callable[[RawClient], Awaitable[None]], Code, str]] = {
     "no node": (sends(request(type_url=CDS)), Code.INVALID_ARGUMENT, "missing node"),
     "empty node.id": (sends(request(type_url=CDS, node="")), Code.INVALID_ARGUMENT, "node.id is empty"),
     "node.id one too long": (sends(request(type_url=CDS, node="n" * 257)), Code.INVALID_ARGUMENT, "node.id"),
@@ -116,10 +116,10 @@ REFUSED: dict[str, tuple[Callable[[Client], Awaitable[None]], Code, str]] = {
 
 @pytest.mark.proves("bad-input 1", "xds-rule 2", "xds-rule 4", "xds-rule 5")
 @pytest.mark.parametrize("row", REFUSED)
-async def test_it_is_refused_by_name_and_leaves_no_trace(row: str) -> None:
+async def test_an_invalid_request_ends_its_stream_with_a_status_and_leaves_no_trace(row: str) -> None:
     """The stream ends with a status that says what was wrong; a proxy that behaves is served as before."""
     act, code, words = REFUSED[row]
-    async with door(LIMITS) as xds:
+    async with local_server(LIMITS) as xds:
         xds.xds.publish(view(1, service()))
         hostile = xds.open()
         with contextlib.suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError, grpc.aio.UsageError):
@@ -129,7 +129,7 @@ async def test_it_is_refused_by_name_and_leaves_no_trace(row: str) -> None:
         await serves(xds)
 
 
-async def serves(xds: Door) -> None:
+async def serves(xds: LocalServer) -> None:
     """A proxy that behaves gets its clusters, and nobody else is there."""
     client = xds.open()
     await client.send(type_url=CDS, node="good")
@@ -157,9 +157,9 @@ TOLERATED: dict[str, tuple[bytes, ...]] = {
 
 @pytest.mark.proves("bad-input 3")
 @pytest.mark.parametrize("row", TOLERATED)
-async def test_it_is_odd_but_no_offence(row: str) -> None:
+async def test_an_unusual_request_is_tolerated(row: str) -> None:
     """The stream goes on and is answered when it asks for something that there is."""
-    async with door(LIMITS) as xds:
+    async with local_server(LIMITS) as xds:
         xds.xds.publish(view(1, service()))
         client = xds.open()
         for message in TOLERATED[row][-LIMITS.requests_burst + 1 :]:
@@ -169,9 +169,9 @@ async def test_it_is_odd_but_no_offence(row: str) -> None:
             pass
 
 
-async def test_who_claims_a_version_from_the_far_future_waits_and_is_in_nobodys_way() -> None:
+async def test_a_client_with_a_version_from_the_future_waits_and_delays_no_other() -> None:
     """It is told of endpoints alone; others are served."""
-    async with door(LIMITS) as xds:
+    async with local_server(LIMITS) as xds:
         xds.xds.publish(view(1, service()))
         client = xds.open()
         await client.call.write(request(**GOOD, version_info=f"0f9a-store.{10**16 - 1}-0123456789abcdef"))
@@ -201,10 +201,10 @@ DELTA: dict[str, tuple[tuple[bytes, ...], Code | None]] = {
 
 @pytest.mark.proves("bad-input 18")
 @pytest.mark.parametrize("row", DELTA)
-async def test_delta_has_its_own_ways_to_go_wrong(row: str) -> None:
+async def test_invalid_delta_requests(row: str) -> None:
     """Refused by name, or served."""
     messages, code = DELTA[row]
-    async with door(LIMITS) as xds:
+    async with local_server(LIMITS) as xds:
         xds.xds.publish(view(1, service()))
         client = xds.open("DeltaAggregatedResources")
         for message in messages:
@@ -220,9 +220,9 @@ async def test_delta_has_its_own_ways_to_go_wrong(row: str) -> None:
         await serves(xds)
 
 
-async def test_names_kept_of_one_stream_are_bounded() -> None:
+async def test_the_names_of_one_stream_are_bounded() -> None:
     """Delta names add up over requests: there is an end to it."""
-    async with door(LIMITS.model_copy(update={"requests_burst": 1000})) as xds:
+    async with local_server(LIMITS.model_copy(update={"requests_burst": 1000})) as xds:
         xds.xds.publish(view(1, service()))
         client = xds.open("DeltaAggregatedResources")
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
@@ -233,9 +233,9 @@ async def test_names_kept_of_one_stream_are_bounded() -> None:
 
 
 @pytest.mark.proves("bad-input 1")
-async def test_a_per_type_service_is_for_its_type() -> None:
+async def test_a_per_type_service_serves_its_type_alone() -> None:
     """Another type on its stream is refused."""
-    async with door(LIMITS) as xds:
+    async with local_server(LIMITS) as xds:
         xds.xds.publish(view(1, service()))
         client = xds.open("StreamClusters", "/envoy.service.cluster.v3.ClusterDiscoveryService/")
         await client.send(type_url=EDS, node="edge-1")
@@ -244,9 +244,9 @@ async def test_a_per_type_service_is_for_its_type() -> None:
 
 
 @pytest.mark.proves("bad-input 13")
-async def test_one_node_has_so_many_streams_and_no_more() -> None:
+async def test_the_streams_of_one_node_are_limited() -> None:
     """The one too many is refused; the others live, and when one ends there is room again."""
-    async with door(LIMITS) as xds:
+    async with local_server(LIMITS) as xds:
         xds.xds.publish(view(1, service()))
         streams = [xds.open() for _ in range(LIMITS.streams_per_node)]
         for client in streams:
@@ -270,7 +270,7 @@ async def test_one_node_has_so_many_streams_and_no_more() -> None:
 @pytest.mark.proves("bad-input 13")
 async def test_a_half_closed_stream_ends() -> None:
     """A client that will never ask again is done."""
-    async with door(LIMITS) as xds:
+    async with local_server(LIMITS) as xds:
         xds.xds.publish(view(1, service()))
         client = xds.open()
         await client.send(**GOOD)
@@ -281,22 +281,22 @@ async def test_a_half_closed_stream_ends() -> None:
 
 
 @pytest.mark.proves("bad-input 1")
-async def test_the_words_of_a_refusal_are_kept_to_a_length() -> None:
+async def test_the_error_detail_of_a_nack_is_truncated() -> None:
     """They are shown and written down: 1 KB of them is enough."""
-    async with door() as xds:
+    async with local_server() as xds:
         xds.xds.publish(view(1, service()))
         client = xds.open()
         await client.send(**GOOD)
         response = await client.read()
         await client.send(type_url=CDS, nonce=response.nonce, error="e" * 200_000)
-        await wait_until(lambda: xds.told.lines[-1][0] == "nack")
-        assert xds.told.lines[-1][4] == "e" * 1024
+        await wait_until(lambda: xds.observer.events[-1][0] == "nack")
+        assert xds.observer.events[-1][4] == "e" * 1024
 
 
 @pytest.mark.proves("fault 26")
-async def test_a_client_that_does_not_read_is_let_go() -> None:
+async def test_a_client_that_does_not_read_is_disconnected() -> None:
     """Its window is full and stays so: its stream ends, and with it what waited for it."""
-    async with door(LIMITS.model_copy(update={"requests_burst": 10_000, "requests_per_second": 1e6})) as xds:
+    async with local_server(LIMITS.model_copy(update={"requests_burst": 10_000, "requests_per_second": 1e6})) as xds:
         many = [service(f"s{i}", hosts=(f"s{i}.example",), prefix="/" + "p" * 4000) for i in range(50)]
         xds.xds.publish(view(1, *many))
         client = xds.open("DeltaAggregatedResources")
@@ -304,7 +304,7 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
         await client.send_delta(type_url=CDS, nonce="1")
         table = "127.0.0.1:10000"
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            for nonce in range(1, 400):  # acknowledges what it never read
+            for nonce in range(1, 400):  # ACKs what it never read
                 await client.send_delta(
                     type_url="type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
                     resource_names_subscribe=[table],
@@ -315,9 +315,9 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
 
 
 @pytest.mark.proves("bad-input 20")
-async def test_another_protocol_on_the_port_is_turned_away() -> None:
+async def test_another_protocol_on_the_port_is_rejected() -> None:
     """HTTP/1 and noise: an error for them, nothing for us."""
-    async with door(LIMITS) as xds:
+    async with local_server(LIMITS) as xds:
         xds.xds.publish(view(1, service()))
         with pytest.raises(aiohttp.ClientError):
             async with aiohttp.ClientSession() as session, session.get(f"http://{xds.address}/"):
@@ -334,7 +334,7 @@ async def test_another_protocol_on_the_port_is_turned_away() -> None:
 @pytest.mark.proves("fault 25", "xds-bug go-control-plane #430, #570, Kuma #2004, Istio #10822")
 async def test_a_thousand_streams_leave_nothing_behind() -> None:
     """Opened, served and dropped, in every way a stream can end: no task, no connection, no state is left."""
-    async with door(LIMITS.model_copy(update={"streams_per_node": 1000, "first_request": 5.0})) as xds:
+    async with local_server(LIMITS.model_copy(update={"streams_per_node": 1000, "first_request": 5.0})) as xds:
         xds.xds.publish(view(1, service()))
         await wait_until(lambda: not xds.xds.proxies())
         before = len(asyncio.all_tasks())
@@ -352,9 +352,9 @@ async def test_a_thousand_streams_leave_nothing_behind() -> None:
                     await client.call.read()
                 client.call.cancel()
         await wait_until(lambda: not xds.xds.proxies() and len(asyncio.all_tasks()) <= before, 20.0)
-        assert all(line[0] in ("connect", "disconnect") for line in xds.told.lines)
-        assert sum(line[0] == "connect" for line in xds.told.lines) == sum(
-            line[0] == "disconnect" for line in xds.told.lines
+        assert all(line[0] in ("connect", "disconnect") for line in xds.observer.events)
+        assert sum(line[0] == "connect" for line in xds.observer.events) == sum(
+            line[0] == "disconnect" for line in xds.observer.events
         )
         gc.collect()
         assert not [thing for thing in gc.get_objects() if isinstance(thing, Connection)]

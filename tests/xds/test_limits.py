@@ -16,8 +16,8 @@ from controller.xds.protocol.nack_log import NackLog
 from controller.xds.resources.type_urls import CDS, EDS, TYPE_URL_PREFIX
 from controller.xds.token_bucket import TokenBucket
 from tests.support.waiting import wait_until
-from tests.xds.door import ADS, Client, Door, delta_request, door, request
-from tests.xds.worlds import service, view
+from tests.xds.local_server import ADS, LocalServer, RawClient, delta_request, local_server, request
+from tests.xds.views import service, view
 
 Code = grpc.StatusCode
 GOOD: dict[str, Any] = {"type_url": CDS, "node": "edge-1"}
@@ -121,14 +121,14 @@ SLOW = {"requests_per_second": 0.001}
 
 
 @contextlib.asynccontextmanager
-async def limited(**given: Any) -> AsyncIterator[Door]:
+async def limited(**given: Any) -> AsyncIterator[LocalServer]:
     """A door with these limits, and a service behind it."""
-    async with door(Limits(**given)) as opened:
+    async with local_server(Limits(**given)) as opened:
         opened.xds.publish(view(1, service()))
         yield opened
 
 
-async def spoken(xds: Door, case: Case, messages: tuple[bytes, ...]) -> Client:
+async def spoken(xds: LocalServer, case: Case, messages: tuple[bytes, ...]) -> RawClient:
     """A stream on which these were sent."""
     client = xds.open("DeltaAggregatedResources" if case.delta else "StreamAggregatedResources")
     with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
@@ -153,7 +153,7 @@ async def test_at_the_limit_the_stream_is_served(row: str) -> None:
 
 
 @pytest.mark.parametrize("row", CASES)
-async def test_one_beyond_the_limit_the_stream_ends_with_its_name(row: str) -> None:
+async def test_beyond_the_limit_the_stream_ends_with_the_name_of_the_limit(row: str) -> None:
     """And with a status for programs."""
     name, case = CASES[row]
     async with limited(**{**SLOW, name: case.value}) as xds:
@@ -167,9 +167,9 @@ def pb_type(message: bytes, *, delta: bool) -> str:
     return (pb.DeltaDiscoveryRequest if delta else pb.DiscoveryRequest).FromString(message).type_url
 
 
-async def opened(channel: grpc.aio.Channel, number: int, metadata: Any = None) -> tuple[Code | None, Client]:
+async def opened(channel: grpc.aio.Channel, number: int, metadata: Any = None) -> tuple[Code | None, RawClient]:
     """A stream of a node of its own: None if it is served, else how it ended."""
-    client = Client(channel.stream_stream(ADS + "StreamAggregatedResources")(metadata=metadata))
+    client = RawClient(channel.stream_stream(ADS + "StreamAggregatedResources")(metadata=metadata))
     try:
         await client.send(type_url=CDS, node=f"edge-{number}")
         await client.read()
@@ -178,7 +178,7 @@ async def opened(channel: grpc.aio.Channel, number: int, metadata: Any = None) -
     return None, client
 
 
-async def test_so_many_streams_and_no_more() -> None:
+async def test_limit_of_streams() -> None:
     """gRPC refuses the one too many; when one ends there is room."""
     async with limited(streams=3) as xds:
         served = [await opened(xds.channel, number) for number in range(3)]
@@ -192,7 +192,7 @@ async def test_so_many_streams_and_no_more() -> None:
         await wait_until(room)
 
 
-async def test_so_many_streams_of_one_node_and_no_more() -> None:
+async def test_limit_of_streams_per_node() -> None:
     """Streams of others are not counted with them."""
     async with limited(streams_per_node=2) as xds:
         assert [(await opened(xds.channel, 1))[0] for _ in range(3)] == [None, None, Code.RESOURCE_EXHAUSTED]
@@ -201,7 +201,7 @@ async def test_so_many_streams_of_one_node_and_no_more() -> None:
 
 @pytest.mark.proves("track-record 49")
 @pytest.mark.parametrize("name", ["metadata_bytes"])
-async def test_headers_of_that_size_and_no_larger(name: str) -> None:
+async def test_limit_of_header_size(name: str) -> None:
     """gRPC counts every header of a call, its name and 32 bytes more; so beside one's own there are some hundred."""
     async with limited(metadata_bytes=4096) as xds:
         assert (await opened(xds.channel, 1, [("x", "v" * (4096 - 1024))]))[0] is None
@@ -209,7 +209,7 @@ async def test_headers_of_that_size_and_no_larger(name: str) -> None:
             assert (await opened(channel, 2, [("x", "v" * 4096)]))[0] is Code.RESOURCE_EXHAUSTED
 
 
-def test_so_many_requests_a_second_and_no_more() -> None:
+def test_limit_of_requests_per_second() -> None:
     """By a clock of the test: what is used up comes back at that rate, and never more than a burst."""
     bucket = TokenBucket(burst=2, rate=4.0, now=100.0)
     assert [bucket.take(100.0) for _ in range(3)] == [True, True, False]
@@ -217,7 +217,7 @@ def test_so_many_requests_a_second_and_no_more() -> None:
     assert [bucket.take(900.0) for _ in range(3)] == [True, True, False]
 
 
-async def test_the_words_of_a_refusal_are_kept_up_to_a_length() -> None:
+async def test_limit_of_error_detail_length() -> None:
     """Whole at the limit, cut beyond it."""
     async with limited(error_length=10) as xds:
         for number, text in enumerate(("e" * 10, "e" * 11)):
@@ -228,12 +228,12 @@ async def test_the_words_of_a_refusal_are_kept_up_to_a_length() -> None:
         assert told(xds) == ["e" * 10] * 2
 
 
-def told(xds: Door) -> list[str]:
+def told(xds: LocalServer) -> list[str]:
     """The refusals, in the proxies' words."""
-    return [line[4] for line in xds.told.lines if line[0] == "nack"]
+    return [line[4] for line in xds.observer.events if line[0] == "nack"]
 
 
-def test_so_many_refusals_are_remembered_and_no_more() -> None:
+def test_limit_of_remembered_nacks() -> None:
     """The one too many takes the place of the oldest."""
     refusals = NackLog(3)
     for node in "abc":
@@ -244,7 +244,7 @@ def test_so_many_refusals_are_remembered_and_no_more() -> None:
     assert refusals.last("a", "edge")
 
 
-async def test_who_speaks_in_time_is_served_and_who_does_not_is_told() -> None:
+async def test_limit_of_time_for_the_first_request() -> None:
     """The first request's time."""
     async with limited(first_request=0.2) as xds:
         late = xds.open()
@@ -254,7 +254,7 @@ async def test_who_speaks_in_time_is_served_and_who_does_not_is_told() -> None:
 
 
 @pytest.mark.proves("track-record 41", "xds-bug kubelb #532")
-async def test_a_connection_that_breaks_without_a_word_is_noticed() -> None:
+async def test_a_connection_that_breaks_silently_is_noticed() -> None:
     """One that lives answers and stays, however little it says."""
     async with (
         limited(keepalive=2.0) as xds,
@@ -295,7 +295,7 @@ async def relay(address: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
 
 ELSEWHERE = {
     "write": "tests/xds/test_hostile.py",
-    "settle": "tests/xds/test_gates.py",
+    "settle": "tests/xds/test_ordering.py",
     "confirm": "tests/xds/test_server.py",
 }
 """Times that are seen by what they end: a slow reader, a returning client's grace, a silent proxy."""
@@ -311,7 +311,7 @@ HERE = {
 }
 
 
-def test_no_limit_is_without_a_test() -> None:
+def test_every_limit_has_a_test() -> None:
     """A new one needs its row."""
     assert {name for name, _ in CASES.values()} | HERE | ELSEWHERE.keys() == set(Limits.model_fields)
     assert Limits() == DEFAULT

@@ -13,9 +13,9 @@ import pytest
 
 from controller.xds.resources.type_urls import CDS, RDS
 from tests.support.waiting import wait_until
-from tests.xds.door import Door, door
-from tests.xds.proxyless import METHOD
-from tests.xds.worlds import service, view
+from tests.xds.local_server import LocalServer, local_server
+from tests.xds.proxyless_client import METHOD
+from tests.xds.views import service, view
 
 
 @contextlib.asynccontextmanager
@@ -54,7 +54,7 @@ class Caller:
 
 
 @contextlib.asynccontextmanager
-async def caller(xds: Door, target: str) -> AsyncIterator[Caller]:
+async def caller(xds: LocalServer, target: str) -> AsyncIterator[Caller]:
     """A client that knows nothing but the xDS server and a name."""
     bootstrap = {
         "xds_servers": [{"server_uri": xds.address, "channel_creds": [{"type": "insecure"}]}],
@@ -63,7 +63,7 @@ async def caller(xds: Door, target: str) -> AsyncIterator[Caller]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.xds.proxyless",
+        "tests.xds.proxyless_client",
         target,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -82,9 +82,9 @@ async def caller(xds: Door, target: str) -> AsyncIterator[Caller]:
             await process.wait()
 
 
-async def test_a_split_and_a_rollback_hold_for_a_client_without_a_proxy() -> None:
+async def test_a_proxyless_client_follows_a_split_and_a_rollback() -> None:
     """`xds:///fraud`: half of the calls to a canary that is given by name, then none; it is shown like any proxy."""
-    async with door() as xds, model("v1") as one, model("v2") as two, caller(xds, "fraud") as client:
+    async with local_server() as xds, model("v1") as one, model("v2") as two, caller(xds, "fraud") as client:
         versions = {"v1": [f"127.0.0.1:{one}"], "v2": [f"localhost:{two}"]}
 
         async def show(revision: int, canary: tuple[str, int] | None = None) -> None:
@@ -105,9 +105,9 @@ async def test_a_split_and_a_rollback_hold_for_a_client_without_a_proxy() -> Non
 
 
 @pytest.mark.proves("xds-rule 39")
-async def test_a_version_taken_away_in_one_change_costs_no_call() -> None:
+async def test_a_version_removed_in_one_change_fails_no_call() -> None:
     """Its cluster stays until the client has the routes without it; gRPC would fail calls at once."""
-    async with door() as xds, model("v1") as one, model("v2") as two, caller(xds, "fraud") as client:
+    async with local_server() as xds, model("v1") as one, model("v2") as two, caller(xds, "fraud") as client:
         both, alone = {"v1": [f"127.0.0.1:{one}"], "v2": [f"127.0.0.1:{two}"]}, {"v1": [f"127.0.0.1:{one}"]}
         for revision in range(1, 9, 2):
             split = service(versions=both, protocol="grpc", canary=("v2", 5000))
@@ -117,5 +117,5 @@ async def test_a_version_taken_away_in_one_change_costs_no_call() -> None:
             calling = asyncio.create_task(client.calls(200))
             xds.xds.publish(view(revision + 1, service(versions=alone, protocol="grpc")))
             assert not (await calling)["errors"]
-        assert {line[3] for line in xds.told.lines if line[0] == "ack"} >= {CDS, RDS}
-        assert not [line for line in xds.told.lines if line[0] == "nack"]
+        assert {line[3] for line in xds.observer.events if line[0] == "ack"} >= {CDS, RDS}
+        assert not [line for line in xds.observer.events if line[0] == "nack"]

@@ -13,15 +13,15 @@ from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from controller.xds.server import ADS as ADS_SERVICE
 from controller.xds.server import SERVICES
 from tests.support.waiting import wait_until
-from tests.xds.door import Client, Door, door
-from tests.xds.worlds import service, view
+from tests.xds.local_server import LocalServer, RawClient, local_server
+from tests.xds.views import service, view
 
 TABLE = "127.0.0.1:10000"
 TYPED = [(name, methods, implied) for name, (methods, implied) in SERVICES.items() if name != ADS_SERVICE]
 CSDS = "/envoy.service.status.v3.ClientStatusDiscoveryService/"
 
 
-async def greet(client: Client, node: str = "edge-1") -> None:
+async def greet(client: RawClient, node: str = "edge-1") -> None:
     """What an Envoy says at its start, until it has everything."""
     asked = {CDS: (), EDS: ("fraud/v1", "fraud/v2"), LDS: (), RDS: (TABLE,)}
     for type_url, names in asked.items():
@@ -30,8 +30,8 @@ async def greet(client: Client, node: str = "edge-1") -> None:
 
 
 @pytest.mark.proves("xds-rule 1")
-async def test_an_aggregated_stream_serves_everything(xds: Door) -> None:
-    """State of the world: each type with its nonce, its version, and the name of the replica."""
+async def test_an_aggregated_stream_serves_everything(xds: LocalServer) -> None:
+    """SotW: each type with its nonce, its version, and the name of the replica."""
     xds.xds.publish(view(1, service()))
     client = xds.open()
     await client.send(type_url=CDS, node="edge-1")
@@ -44,7 +44,7 @@ async def test_an_aggregated_stream_serves_everything(xds: Door) -> None:
     assert response.version_info.startswith("0f9a-store.0000000000000001-")
 
 
-async def test_a_delta_stream_names_and_versions_each_resource(xds: Door) -> None:
+async def test_a_delta_stream_names_and_versions_each_resource(xds: LocalServer) -> None:
     """And says what was removed."""
     xds.xds.publish(view(1, service()))
     client = xds.open("DeltaAggregatedResources")
@@ -59,8 +59,8 @@ async def test_a_delta_stream_names_and_versions_each_resource(xds: Door) -> Non
 
 @pytest.mark.proves("xds-rule 1")
 @pytest.mark.parametrize(("name", "methods", "implied"), TYPED, ids=[methods for _, methods, _ in TYPED])
-async def test_each_type_has_a_service_of_its_own(xds: Door, name: str, methods: str, implied: str) -> None:
-    """State of the world and Delta; the type need not be said."""
+async def test_each_type_has_a_service_of_its_own(xds: LocalServer, name: str, methods: str, implied: str) -> None:
+    """SotW and Delta; the type need not be said."""
     xds.xds.publish(view(1, service()))
     asked = {EDS: ["fraud/v1"], RDS: [TABLE]}.get(implied, [])
     client = xds.open(f"Stream{methods}", f"/{name}/")
@@ -71,7 +71,7 @@ async def test_each_type_has_a_service_of_its_own(xds: Door, name: str, methods:
     assert (await delta.read_delta()).type_url == implied
 
 
-async def test_a_proxy_gets_what_its_fleet_serves(xds: Door) -> None:
+async def test_a_proxy_gets_the_snapshot_of_its_fleet(xds: LocalServer) -> None:
     """Its fleet is its node.cluster; services without fleets are for all, also for fleets that nobody names."""
     xds.xds.publish(view(1, service("everywhere"), service("inside", port=10001, fleets=("batch",))))
     seen = {}
@@ -82,8 +82,8 @@ async def test_a_proxy_gets_what_its_fleet_serves(xds: Door) -> None:
     assert seen == {"batch": [False, False, True, True], "edge": [False, False]}
 
 
-async def test_how_far_each_proxy_is(xds: Door) -> None:
-    """In sync, then behind while a step is not acknowledged, then in error with the proxy's words; and told."""
+async def test_the_state_of_each_proxy(xds: LocalServer) -> None:
+    """In sync, then behind while a step is not ACKed, then in error with the proxy's words; and told."""
     xds.xds.publish(view(1, service()))
     client = xds.open()
     await greet(client)
@@ -103,12 +103,12 @@ async def test_how_far_each_proxy_is(xds: Door) -> None:
     routes = next(status for status in xds.xds.proxies()[0].types if status.type_url == RDS)
     assert routes.error == "no such thing"
     assert xds.xds.sync("fraud", 2).nacked == ("edge-1",)
-    assert ("nack", "edge-1", "edge", RDS, "no such thing", True) in xds.told.lines
+    assert ("nack", "edge-1", "edge", RDS, "no such thing", True) in xds.observer.events
     xds.xds.publish(view(3, service()))
     await wait_until(lambda: xds.xds.sync("fraud", 3).complete and xds.xds.proxies()[0].state == "SYNCED")
 
 
-async def test_nobody_is_in_sync_with_what_is_not_served_yet(xds: Door) -> None:
+async def test_no_proxy_is_in_sync_with_a_revision_not_served_yet(xds: LocalServer) -> None:
     """A revision that the store has and we do not."""
     xds.xds.publish(view(1, service()))
     client = xds.open()
@@ -118,9 +118,9 @@ async def test_nobody_is_in_sync_with_what_is_not_served_yet(xds: Door) -> None:
     assert xds.xds.sync("nobody", 1).total == 0
 
 
-async def test_a_silent_proxy_is_called_unconfirmed() -> None:
+async def test_a_proxy_without_an_ack_is_unconfirmed() -> None:
     """After a time it is shown, with since when."""
-    async with door(Limits(confirm=0.01)) as xds:
+    async with local_server(Limits(confirm=0.01)) as xds:
         xds.xds.publish(view(1, service()))
         client = xds.open()
         await client.send(type_url=CDS, node="edge-1")
@@ -129,7 +129,7 @@ async def test_a_silent_proxy_is_called_unconfirmed() -> None:
         assert xds.xds.proxies()[0].types[0].state == "STALE"
 
 
-async def test_csds_says_the_same(xds: Door) -> None:
+async def test_csds_has_the_same_states(xds: LocalServer) -> None:
     """Envoy's client status service: for each proxy and type its state, and the error's text."""
     xds.xds.publish(view(1, service()))
     client = xds.open()
@@ -162,7 +162,7 @@ async def test_csds_says_the_same(xds: Door) -> None:
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_draining_ends_streams_and_takes_no_new_ones(xds: Door) -> None:
+async def test_draining_ends_streams_and_takes_no_new_ones(xds: LocalServer) -> None:
     """With a status, never with an empty world."""
     xds.xds.publish(view(1, service()))
     client = xds.open()
@@ -176,7 +176,7 @@ async def test_draining_ends_streams_and_takes_no_new_ones(xds: Door) -> None:
 
 
 @pytest.mark.proves("fault 14", "xds-rule 52")
-async def test_an_older_or_another_stores_empty_view_is_ignored(xds: Door) -> None:
+async def test_an_older_or_another_stores_empty_view_is_ignored(xds: LocalServer) -> None:
     """Nothing goes back, and no empty world takes the place of a full one by accident."""
     xds.xds.publish(view(5, service()))
     client = xds.open()
@@ -187,7 +187,7 @@ async def test_an_older_or_another_stores_empty_view_is_ignored(xds: Door) -> No
     assert (xds.xds.sync("fraud", 5).synced, xds.xds.sync("fraud", 6).synced) == (1, 0)
 
 
-async def test_a_service_that_cannot_be_served_leaves_the_others_alone(xds: Door) -> None:
+async def test_a_service_that_cannot_be_served_leaves_the_others_alone(xds: LocalServer) -> None:
     """It stays as it was served last, and is told; the others go on."""
     good, bad = service("good", port=10001), service("bad")
     xds.xds.publish(view(1, good, bad))

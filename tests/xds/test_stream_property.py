@@ -12,9 +12,9 @@ from controller.core.model.state import ServiceState
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
-from tests.xds.effort import EXAMPLES
-from tests.xds.proxies import BLAME, REFUSE, Link, Proxy, settle
-from tests.xds.worlds import service, view
+from tests.xds.fuzz_examples import EXAMPLES
+from tests.xds.simulated_envoy import NACK, NACK_BY_NAME, SimulatedEnvoy, SimulatedStream, settle_timeout
+from tests.xds.views import service, view
 
 PLACES = {
     "v1": (["127.0.0.1:9001"], ["127.0.0.1:9011", "127.0.0.1:9021"]),
@@ -61,21 +61,21 @@ class Play:
     """A server's worlds and one proxy, through reconnects."""
 
     def __init__(self, first: list[ServiceState], delta: bool, *, lazy: bool = False) -> None:
-        self.world = SnapshotCache()
+        self.snapshots = SnapshotCache()
         self.revision = 0
         self.lazy = lazy
         self.publish(first)
-        self.proxy = Proxy(delta)
+        self.proxy = SimulatedEnvoy(delta)
         self.connect()
 
     def connect(self) -> None:
         """The proxy opens a stream; what was under way on another is lost."""
-        self.link = Link(self.proxy, self.snapshot, lazy=self.lazy)
+        self.link = SimulatedStream(self.proxy, self.snapshot, lazy=self.lazy)
 
     @property
     def snapshot(self) -> Snapshot:
         """What is served now."""
-        found = self.world.snapshot("edge")
+        found = self.snapshots.snapshot("edge")
         assert found
         return found
 
@@ -83,10 +83,10 @@ class Play:
         """The next view."""
         self.revision += 1
         self.states = states
-        assert self.world.update(view(self.revision, *states))
-        assert not self.world.problems
+        assert self.snapshots.update(view(self.revision, *states))
+        assert not self.snapshots.problems
         if self.revision > 1:
-            self.link.turn(self.snapshot)
+            self.link.step(self.snapshot)
 
     def act(self, name: str, states: Any) -> None:
         """One thing happens, if it can."""
@@ -95,15 +95,15 @@ class Play:
         elif name == "reconnect":
             self.connect()
         elif name == "restart":  # the controller forgets everything but what is stored
-            self.world = SnapshotCache()
-            self.world.update(view(self.revision, *self.states))
+            self.snapshots = SnapshotCache()
+            self.snapshots.update(view(self.revision, *self.states))
             self.connect()
         elif name == "settle" and not self.link.to_server:  # it means that the client has had time to ask
-            settle(self.link)
+            settle_timeout(self.link)
         elif name == "hear" and self.link.to_server:
-            self.link.hear()
+            self.link.deliver_request()
         elif name.startswith("take") and self.link.to_client:
-            self.link.take(name.removeprefix("take").strip())
+            self.link.deliver_response(name.removeprefix("take").strip())
         fault = self.proxy.fault()
         assert not fault, fault
 
@@ -112,7 +112,7 @@ class Play:
         for _ in range(2):
             while self.link.to_server or self.link.to_client:
                 self.act("take" if self.link.to_client else "hear", None)
-            settle(self.link)
+            settle_timeout(self.link)
 
     def converged(self) -> None:
         """The client has exactly what was published last, and waits for nothing."""
@@ -127,7 +127,7 @@ class Play:
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 @given(first=WORLDS, acts=ACTS)
 @settings(deadline=None, max_examples=EXAMPLES)
-def test_no_route_ever_leads_nowhere_and_the_client_ends_with_the_newest(
+def test_every_route_has_its_cluster_and_the_client_converges(
     delta: bool, first: list[ServiceState], acts: list[tuple[str, Any]]
 ) -> None:
     """Whatever is published in whatever order messages travel, without reconnects no live route ever names a cluster
@@ -144,7 +144,7 @@ def test_no_route_ever_leads_nowhere_and_the_client_ends_with_the_newest(
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 @given(first=WORLDS, acts=ACTS)
 @settings(deadline=None, max_examples=EXAMPLES)
-def test_a_client_that_comes_back_loses_no_route_either(
+def test_every_route_of_a_reconnected_client_has_its_cluster(
     delta: bool, first: list[ServiceState], acts: list[tuple[str, Any]]
 ) -> None:
     """The same with reconnects at any moment, whatever was published meanwhile."""
@@ -197,7 +197,7 @@ def churn(*more: str) -> "st.SearchStrategy[list[tuple[str, Any]]]":
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 @given(first=FEW, acts=churn("settle", "reconnect"), lazy=st.booleans())
 @settings(deadline=None, max_examples=EXAMPLES)
-def test_what_leaves_and_comes_back_at_once_is_routed_to_only_while_it_is_there(
+def test_resources_removed_and_restored_at_once_are_routed_to_only_while_present(
     delta: bool, first: list[ServiceState], acts: list[tuple[str, Any]], lazy: bool
 ) -> None:
     """Deleted and declared again, its canary's cluster taken away and given back while its end still waits for the
@@ -211,10 +211,10 @@ def test_what_leaves_and_comes_back_at_once_is_routed_to_only_while_it_is_there(
 
 @given(first=FEW, acts=churn("settle", "reconnect", "restart"), lazy=st.booleans())
 @settings(deadline=None, max_examples=EXAMPLES)
-def test_a_controller_that_restarts_in_between_leads_no_delta_client_astray(
+def test_every_route_of_a_delta_client_has_its_cluster_after_a_controller_restart(
     first: list[ServiceState], acts: list[tuple[str, Any]], lazy: bool
 ) -> None:
-    """It knows nothing of what was before; a Delta client says what it has. (A client of the state of the world does
+    """It knows nothing of what was before; a Delta client says what it has. (A SotW client does
     not, so what went while both were away goes at once: docs/xds.md, known limits.)"""
     play = Play(first, delta=True, lazy=lazy)
     for name, states in acts:
@@ -227,7 +227,7 @@ REFUSALS = st.lists(
     st.one_of(
         st.tuples(st.just("publish"), WORLDS),
         st.tuples(st.sampled_from(["hear", "take", "hear", "take", "settle"]), st.none()),
-        st.tuples(st.sampled_from(["hear", "take", "hear", f"take {REFUSE}", f"take {BLAME}"]), st.none()),
+        st.tuples(st.sampled_from(["hear", "take", "hear", f"take {NACK}", f"take {NACK_BY_NAME}"]), st.none()),
     ),
     max_size=40,
 )
@@ -236,11 +236,9 @@ REFUSALS = st.lists(
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 @given(first=WORLDS, acts=REFUSALS)
 @settings(deadline=None, max_examples=EXAMPLES)
-def test_what_is_refused_holds_back_nothing_else(
-    delta: bool, first: list[ServiceState], acts: list[tuple[str, Any]]
-) -> None:
-    """A refused resource is never sent again, no route leads nowhere for it, and every virtual host that was not
-    refused, and whose clusters were not, gets to the client all the same: also beside a refused one in its table."""
+def test_a_nack_withholds_nothing_else(delta: bool, first: list[ServiceState], acts: list[tuple[str, Any]]) -> None:
+    """A NACKed resource is never sent again, no route leads nowhere for it, and every virtual host that was not
+    NACKed, and whose clusters were not, gets to the client all the same: also beside a NACKed one in its table."""
     play = Play(first, delta)
     for name, states in acts:
         play.act(name, states)

@@ -43,7 +43,7 @@ class Faults(Play):
         if old.token:
             new.token = self.checker.campaign(new.name)
         for name in proxies:
-            self._connect(name, which).run()
+            self._connect(name, which).deliver_all()
             self.truth.check_unmoved(before[name], self.proxies[name].routes)
 
     @under("sleep")

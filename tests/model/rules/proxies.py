@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from tests.model.play import WHICH, Play, under
-from tests.xds.proxies import BLAME, REFUSE
+from tests.xds.simulated_envoy import NACK, NACK_BY_NAME
 
 PROXIES = st.sampled_from(["proxy-0", "proxy-1"])
 
@@ -32,7 +32,7 @@ class Proxies(Play):
         self._connect(name, which)
 
     @under("refuse")
-    @rule(name=PROXIES, how=st.sampled_from([REFUSE, BLAME]))
+    @rule(name=PROXIES, how=st.sampled_from([NACK, NACK_BY_NAME]))
     def refuse(self, name: str, how: str) -> None:
         """A proxy will refuse the next routes that come to it."""
         self.refusing[name] = how

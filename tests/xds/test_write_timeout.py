@@ -12,8 +12,8 @@ from controller.xds.resources.type_urls import RDS
 from controller.xds.server import XdsServer
 from controller.xds.stream_error import StreamError
 from tests.support.waiting import wait_until
-from tests.xds.door import request
-from tests.xds.worlds import service, view
+from tests.xds.local_server import request
+from tests.xds.views import service, view
 
 TABLE = "127.0.0.1:10000"
 
@@ -41,7 +41,7 @@ class Reader:
 
 
 @pytest.mark.parametrize("takes", [0, 1, 3])
-async def test_each_response_has_all_of_its_time_however_soon_after_others_it_comes(takes: int) -> None:
+async def test_each_response_has_its_whole_write_timeout(takes: int) -> None:
     """The one that is not taken ends the stream then, and not before."""
     limits, clock, reader = Limits(write=0.5), SystemClock(), Reader(takes)
     xds = XdsServer(clock=clock, limits=limits)

@@ -5,8 +5,8 @@ import pytest
 from controller.demo.harness.child_processes import Children
 from controller.xds.resources.type_urls import RDS
 from tests.support.process import free_port
-from tests.xds.stage import ServerFactory, Stage
-from tests.xds.worlds import service
+from tests.xds.envoy_under_load import EnvoyUnderLoad, ServerFactory
+from tests.xds.views import service
 
 pytestmark = pytest.mark.envoy
 
@@ -18,8 +18,8 @@ FOUR_MIB = 4 * 1024 * 1024
 async def test_more_than_four_megabytes_reach_a_real_envoy(
     processes: Children, model_server: ServerFactory, protocol: str
 ) -> None:
-    """Envoy sets no limit of its own on what its control plane sends: the whole table is acknowledged."""
-    playing = Stage([await model_server(version) for version in ("v1", "v2")], free_port())
+    """Envoy sets no limit of its own on what its control plane sends: the whole table is ACKed."""
+    playing = EnvoyUnderLoad([await model_server(version) for version in ("v1", "v2")], free_port())
     hosts = [tuple(f"{'h' * 40}-{number}-{i}.example" for i in range(400)) for number in range(200)]
     many = [service(f"s{number}", port=playing.port, hosts=names) for number, names in enumerate(hosts)]
     playing.publish(*many)

@@ -1,4 +1,4 @@
-"""What a proxy refuses is counted each time and told once, whatever it does in between."""
+"""What a proxy NACKs is counted each time and told once, whatever it does in between."""
 
 import pytest
 
@@ -6,15 +6,15 @@ from controller.ports.fleet import Nack
 from controller.xds.protocol.nack_log import NackLog
 from controller.xds.resources.type_urls import CDS, RDS
 from tests.support.waiting import wait_until
-from tests.xds.door import Client, Door
-from tests.xds.talk import Talk
-from tests.xds.worlds import service, view
+from tests.xds.local_server import LocalServer, RawClient
+from tests.xds.scripted_client import ScriptedClient
+from tests.xds.views import service, view
 
 TABLE = "127.0.0.1:10000"
 
 
-async def refuse(xds: Door, client: Client, *, delta: bool, error: str = "bad") -> None:
-    """Read the next response of routes, and refuse it."""
+async def refuse(xds: LocalServer, client: RawClient, *, delta: bool, error: str = "bad") -> None:
+    """Read the next response of routes, and NACK it."""
     before = len(told(xds))
     if delta:
         await client.send_delta(type_url=RDS, nonce=(await client.read_delta()).nonce, error=error)
@@ -24,7 +24,7 @@ async def refuse(xds: Door, client: Client, *, delta: bool, error: str = "bad") 
     await wait_until(lambda: len(told(xds)) == before + 1)
 
 
-async def accept(client: Client, *, delta: bool) -> None:
+async def accept(client: RawClient, *, delta: bool) -> None:
     """Read the next response of routes, and accept it."""
     if delta:
         await client.send_delta(type_url=RDS, nonce=(await client.read_delta()).nonce)
@@ -32,7 +32,7 @@ async def accept(client: Client, *, delta: bool) -> None:
         await client.accept(await client.read(), TABLE)
 
 
-async def stream(xds: Door, *, delta: bool, node: str = "edge-1") -> Client:
+async def stream(xds: LocalServer, *, delta: bool, node: str = "edge-1") -> RawClient:
     """A stream that asks for the routes."""
     if delta:
         client = xds.open("DeltaAggregatedResources")
@@ -43,14 +43,14 @@ async def stream(xds: Door, *, delta: bool, node: str = "edge-1") -> Client:
     return client
 
 
-def told(xds: Door) -> list[bool]:
-    """Of each refusal: whether it was news."""
-    return [line[-1] for line in xds.told.lines if line[0] == "nack"]
+def told(xds: LocalServer) -> list[bool]:
+    """Of each NACK: whether it was news."""
+    return [line[-1] for line in xds.observer.events if line[0] == "nack"]
 
 
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
-async def test_a_proxy_that_comes_back_and_refuses_again_is_no_news(xds: Door, delta: bool) -> None:
-    """Each new stream is sent what an earlier one refused, since a restarted proxy may take it; told once."""
+async def test_a_nack_repeated_after_a_reconnect_is_not_new(xds: LocalServer, delta: bool) -> None:
+    """Each new stream is sent what an earlier one NACKed, since a restarted proxy may take it; told once."""
     xds.xds.publish(view(1, service()))
     for _ in range(3):
         client = await stream(xds, delta=delta)
@@ -64,8 +64,8 @@ async def test_a_proxy_that_comes_back_and_refuses_again_is_no_news(xds: Door, d
 
 
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
-async def test_a_change_that_comes_and_goes_is_told_once(xds: Door, delta: bool) -> None:
-    """Good and refused in turn: only another refused content is news. What was refused last stays on show."""
+async def test_a_nack_of_a_change_that_returns_is_reported_once(xds: LocalServer, delta: bool) -> None:
+    """Good and NACKed in turn: only another NACKed content is news. What was NACKed last stays on show."""
     xds.xds.publish(view(1, service()))
     client = await stream(xds, delta=delta)
     await accept(client, delta=delta)
@@ -86,7 +86,7 @@ async def test_a_change_that_comes_and_goes_is_told_once(xds: Door, delta: bool)
 
 
 @pytest.mark.proves("track-record 47")
-async def test_to_refuse_that_there_is_nothing_of_an_unknown_type_is_no_refusal_of_ours(xds: Door) -> None:
+async def test_a_nack_of_an_unknown_type_is_not_reported(xds: LocalServer) -> None:
     """Else any text that a client sends as a type would become a label of a metric."""
     xds.xds.publish(view(1, service()))
     client = xds.open("DeltaAggregatedResources")
@@ -99,8 +99,8 @@ async def test_to_refuse_that_there_is_nothing_of_an_unknown_type_is_no_refusal_
     assert told(xds) == []
 
 
-def test_of_many_refusals_the_oldest_is_forgotten() -> None:
-    """The memory is bounded; what is refused again is as young as when it was refused last."""
+def test_the_oldest_nack_is_forgotten() -> None:
+    """The memory is bounded; what is NACKed again is as young as when it was NACKed last."""
     refusals = NackLog(2)
 
     def take(node: str, content: str) -> bool:
@@ -113,12 +113,12 @@ def test_of_many_refusals_the_oldest_is_forgotten() -> None:
 
 
 @pytest.mark.proves("track-record 46")
-def test_a_refusal_blames_what_it_names_and_not_what_only_begins_so() -> None:
+def test_a_nack_counts_for_the_name_in_its_error_and_not_for_a_prefix() -> None:
     """The text says v10: v1, which came in the same response, is not held against."""
     places = {"v1": ["127.0.0.1:9001"], "v10": ["127.0.0.1:9010"]}
     for text in ("Error adding/updating cluster(s) fraud/v10: no good", "cluster fraud/v10.", "'fraud/v10' is bad"):
-        talk = Talk(service(versions=places))
-        (clusters,) = talk.ask(CDS)
-        talk.nack(clusters, error=text)
-        blamed = talk.stream.types[CDS].nacked
-        assert blamed == {talk.snapshot.catalogue(CDS).listed["fraud/v10"].content}, text
+        client = ScriptedClient(service(versions=places))
+        (clusters,) = client.request(CDS)
+        client.nack(clusters, error=text)
+        blamed = client.stream.types[CDS].nacked
+        assert blamed == {client.snapshot.catalogue(CDS).listed["fraud/v10"].content}, text

@@ -18,44 +18,44 @@ ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
 
 
 @dataclass
-class Told:
+class RecordingObserver:
     """An observer that remembers."""
 
-    lines: list[tuple[Any, ...]] = field(default_factory=list)
+    events: list[tuple[Any, ...]] = field(default_factory=list)
 
     def on_ack(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
-        """A proxy acknowledged."""
+        """A proxy ACKed."""
         assert seconds >= 0
-        self.lines.append(("ack", node, fleet, type_url))
+        self.events.append(("ack", node, fleet, type_url))
 
     def on_nack(self, node: str, fleet: str, type_url: str, error: str, *, is_new: bool) -> None:
-        """A proxy refused."""
-        self.lines.append(("nack", node, fleet, type_url, error, is_new))
+        """A proxy NACKed."""
+        self.events.append(("nack", node, fleet, type_url, error, is_new))
 
     def on_connect(self, node: str, fleet: str) -> None:
         """A proxy opened a stream."""
-        self.lines.append(("connect", node, fleet))
+        self.events.append(("connect", node, fleet))
 
     def on_disconnect(self, node: str, fleet: str) -> None:
         """A proxy's stream ended."""
-        self.lines.append(("disconnect", node, fleet))
+        self.events.append(("disconnect", node, fleet))
 
 
 @dataclass
-class Door:
+class LocalServer:
     """A server on a port of its own."""
 
     xds: XdsServer
     address: str
-    told: Told
+    observer: RecordingObserver
     channel: grpc.aio.Channel
 
-    def open(self, method: str = "StreamAggregatedResources", service: str = ADS) -> "Client":
+    def open(self, method: str = "StreamAggregatedResources", service: str = ADS) -> "RawClient":
         """A stream of raw bytes."""
-        return Client(self.channel.stream_stream(service + method)())
+        return RawClient(self.channel.stream_stream(service + method)())
 
 
-class Client:
+class RawClient:
     """One stream from the client's side."""
 
     def __init__(self, call: Any) -> None:
@@ -120,16 +120,16 @@ def _fill(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest, node: Any, er
 
 
 @contextlib.asynccontextmanager
-async def door(limits: Limits = DEFAULT) -> AsyncIterator[Door]:
+async def local_server(limits: Limits = DEFAULT) -> AsyncIterator[LocalServer]:
     """A server and a channel to it."""
-    told = Told()
-    xds = XdsServer(clock=SystemClock(), limits=limits, identifier="haldane/test", observer=told)
+    observer = RecordingObserver()
+    xds = XdsServer(clock=SystemClock(), limits=limits, identifier="haldane/test", observer=observer)
     server = make_grpc_server(limits)
     server.add_generic_rpc_handlers((*xds.handlers(), *xds.csds_handlers()))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield Door(xds, f"127.0.0.1:{port}", told, channel)
+            yield LocalServer(xds, f"127.0.0.1:{port}", observer, channel)
     finally:
         await server.stop(0)

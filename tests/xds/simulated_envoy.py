@@ -1,4 +1,4 @@
-"""Envoy, as far as xDS goes, without Envoy: a client that obeys the protocol, warms its clusters and can refuse.
+"""Envoy, as far as xDS goes, without Envoy: a client that obeys the protocol, warms its clusters and can NACK.
 
 It is joined to a stream by two queues, so that a test decides in which order what travels arrives.
 """
@@ -21,8 +21,8 @@ from controller.xds.resources.resource import Resource
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.type_urls import CDS, EDS, LDS, PUSH_ORDER, RDS
 
-REFUSE, BLAME = "refuse", "blame"
-"""Two ways to refuse a response: without a word on the culprit, and by naming its newest resource."""
+NACK, NACK_BY_NAME = "refuse", "blame"
+"""Two ways to NACK a response: without a word on the culprit, and by naming its newest resource."""
 
 BY_NAME = "/v4"
 """In these tests the version v4 has host names for endpoints, so its clusters do not wait for EDS."""
@@ -34,7 +34,7 @@ def waits(cluster: str) -> bool:
 
 
 @dataclass
-class Proxy:
+class SimulatedEnvoy:
     """What the client has. `routes` may name clusters; `fault` says so when one of them is not there."""
 
     delta: bool
@@ -63,10 +63,10 @@ class Proxy:
 
 
 @pytest.mark.proves("promise 12", "promise 13")
-class Link:
-    """A proxy and its stream, and what is under way between them. Every reply is checked against the protocol."""
+class SimulatedStream:
+    """A proxy and its stream, and what is under way between them. Every response is checked against the protocol."""
 
-    def __init__(self, proxy: Proxy, snapshot: Snapshot, *, lazy: bool = False, shared: bool = True) -> None:
+    def __init__(self, proxy: SimulatedEnvoy, snapshot: Snapshot, *, lazy: bool = False, shared: bool = True) -> None:
         self.proxy = proxy
         self._lazy = lazy
         self.stream, _ = step(StreamState(delta=proxy.delta, shared=shared), snapshot)
@@ -76,7 +76,7 @@ class Link:
         self.unanswered: set[str] = set()
         self.held_ack: DiscoveryResponse | None = None
         self.refused: set[str] = set()
-        self._refusing: dict[str, set[str]] = {}
+        self._nacking: dict[str, set[str]] = {}
         self._silent = bool(proxy.warming)
         """Seen at Envoy 1.40: on a new stream it asks for clusters only once those that warm are warm."""
         if not self._silent:
@@ -87,55 +87,57 @@ class Link:
         if proxy.listeners:
             self._open(RDS, tuple(sorted(proxy.listeners)))
 
-    def turn(self, event: Event) -> None:
+    def step(self, event: Event) -> None:
         """Something happens at the server."""
-        if isinstance(event, Snapshot):  # what was refused and is gone may be tried again if it ever comes back
+        if isinstance(event, Snapshot):  # what was NACKed and is gone may be tried again if it ever comes back
             self.refused &= frozenset().union(*(event.catalogue(url).contents for url in PUSH_ORDER))
-        self.stream, replies = step(self.stream, event)
-        for reply in replies:
-            self._check(reply)
-            self.to_client.append(reply)
+        self.stream, responses = step(self.stream, event)
+        for response in responses:
+            self._check(response)
+            self.to_client.append(response)
 
-    def hear(self) -> None:
+    def deliver_request(self) -> None:
         """The server hears the oldest request under way."""
         request = self.to_server.popleft()
         pending = self.stream.types[request.type_url].pending if request.type_url in self.stream.types else None
         if pending and request.response_nonce == pending.nonce:
             self.unanswered.discard(request.type_url)
-            self.refused |= self._refusing.pop(request.response_nonce, set())
-        self.turn(request)
+            self.refused |= self._nacking.pop(request.response_nonce, set())
+        self.step(request)
 
-    def take(self, how: str = "") -> None:
-        """The client takes the oldest reply under way, and accepts or refuses it."""
-        reply = self.to_client.popleft()
-        self.nonces[reply.type_url] = reply.nonce
-        new = reply.type_url == EDS and not {r.name for r in reply.resources} <= self.proxy.endpoints.keys()
-        if how and reply.resources and not new:  # a cluster whose only endpoints were refused has none: not our fault
-            self._refuse(reply, how)
+    def deliver_response(self, how: str = "") -> None:
+        """The client takes the oldest response under way, and accepts or NACKs it."""
+        response = self.to_client.popleft()
+        self.nonces[response.type_url] = response.nonce
+        new = response.type_url == EDS and not {r.name for r in response.resources} <= self.proxy.endpoints.keys()
+        if how and response.resources and not new:  # without its only endpoints, a cluster has none
+            self._nack(response, how)
             return
-        self._apply(reply)
+        self._apply(response)
 
-    def run(self, limit: int = 1000) -> int:
+    def deliver_all(self, limit: int = 1000) -> int:
         """Deliver everything, until nothing is under way: how many messages that took."""
         for count in range(limit):
             if self.to_client:
-                self.take()
+                self.deliver_response()
             elif self.to_server:
-                self.hear()
+                self.deliver_request()
             else:
                 return count
         raise AssertionError("they never come to rest")
 
-    def _check(self, reply: DiscoveryResponse) -> None:
-        assert reply.type_url not in self.unanswered, f"a second response of {reply.type_url} before the first's ACK"
-        self.unanswered.add(reply.type_url)
-        names = [resource.name for resource in reply.resources]
+    def _check(self, response: DiscoveryResponse) -> None:
+        assert response.type_url not in self.unanswered, (
+            f"a second response of {response.type_url} before the first's ACK"
+        )
+        self.unanswered.add(response.type_url)
+        names = [resource.name for resource in response.resources]
         assert len(names) == len(set(names)), "the same name twice in one response"
-        contents = {unit.content for resource in reply.resources for unit in resource.units}
+        contents = {unit.content for resource in response.resources for unit in resource.units}
         assert not contents & self.refused, "what was refused was sent again"
-        assert all(resource.any for resource in reply.resources), "a resource without its bytes"
-        assert self.proxy.delta or not reply.removed_resources
-        for table in reply.resources if reply.type_url == RDS else ():
+        assert all(resource.any for resource in response.resources), "a resource without its bytes"
+        assert self.proxy.delta or not response.removed_resources
+        for table in response.resources if response.type_url == RDS else ():
             self._check_hosts(table)
 
     def _check_hosts(self, table: Resource) -> None:
@@ -146,12 +148,14 @@ class Link:
         stays = has & {host.name for host in newest.virtual_hosts} if newest else set()
         assert stays <= {host.name for host in table.virtual_hosts}, "a virtual host is lost"
 
-    def _apply(self, reply: DiscoveryResponse) -> None:
-        proxy, url = self.proxy, reply.type_url
+    def _apply(self, response: DiscoveryResponse) -> None:
+        proxy, url = self.proxy, response.type_url
         held = proxy.holding(url)
-        new = {resource.name: resource for resource in reply.resources}
+        new = {resource.name: resource for resource in response.resources}
         gone = (
-            set(reply.removed_resources) if proxy.delta else (held.keys() - new.keys() if url in (CDS, LDS) else set())
+            set(response.removed_resources)
+            if proxy.delta
+            else (held.keys() - new.keys() if url in (CDS, LDS) else set())
         )
         before = dict(held)
         if url in (EDS, RDS):
@@ -168,45 +172,45 @@ class Link:
         elif url == LDS:
             self._ask_routes(before)
         if url == CDS and proxy.warming:
-            self.held_ack = reply
+            self.held_ack = response
         else:
-            self._acknowledge(reply)
+            self._ack(response)
         self._warmed()
 
     def _warmed(self) -> None:
-        """The acknowledgement of clusters goes out once they are all warm."""
+        """The ACK of clusters goes out once they are all warm."""
         if self.held_ack and not self.proxy.warming:
-            reply, self.held_ack = self.held_ack, None
-            self._acknowledge(reply)
+            response, self.held_ack = self.held_ack, None
+            self._ack(response)
         if self._silent and not self.proxy.warming:
             self._silent = False
             self._open(CDS, ())
 
-    def _refuse(self, reply: DiscoveryResponse, how: str) -> None:
-        held = self.proxy.holding(reply.type_url)
+    def _nack(self, response: DiscoveryResponse, how: str) -> None:
+        held = self.proxy.holding(response.type_url)
         known = {unit.content for resource in held.values() for unit in resource.units}
-        units = [unit for resource in reply.resources for unit in resource.units]
+        units = [unit for resource in response.resources for unit in resource.units]
         news = [unit for unit in units if unit.content not in known]
-        culprits = news[-1:] if how == BLAME else news
-        how = how if news else REFUSE
-        self._refusing[reply.nonce] = {unit.content for unit in culprits}
-        text = f"bad: {culprits[0].name}" if how == BLAME else "bad"
-        if how == BLAME and not self.proxy.delta and reply.type_url in (CDS, LDS):
+        culprits = news[-1:] if how == NACK_BY_NAME else news
+        how = how if news else NACK
+        self._nacking[response.nonce] = {unit.content for unit in culprits}
+        text = f"bad: {culprits[0].name}" if how == NACK_BY_NAME else "bad"
+        if how == NACK_BY_NAME and not self.proxy.delta and response.type_url in (CDS, LDS):
             name = culprits[0].name
-            rest = [r for r in reply.resources if r.name != name]
+            rest = [r for r in response.resources if r.name != name]
             kept = (held[name],) if name in held else ()
-            self._apply_rest(reply, (*rest, *kept))
-        self._send(reply.type_url, nonce=reply.nonce, error=text)
-        if reply.type_url == EDS:  # Envoy does not wait for endpoints that it refused
+            self._apply_rest(response, (*rest, *kept))
+        self._send(response.type_url, nonce=response.nonce, error=text)
+        if response.type_url == EDS:  # Envoy does not wait for endpoints that it NACKed
             self.proxy.warming -= {unit.name for unit in culprits}
             self._warmed()
 
-    def _apply_rest(self, reply: DiscoveryResponse, resources: tuple[Resource, ...]) -> None:
-        held = self.proxy.holding(reply.type_url)
+    def _apply_rest(self, response: DiscoveryResponse, resources: tuple[Resource, ...]) -> None:
+        held = self.proxy.holding(response.type_url)
         before = dict(held)
         held.clear()
         held.update({r.name: r for r in resources})
-        if reply.type_url == CDS:
+        if response.type_url == CDS:
             changed = {r.name for r in resources if r.name not in before or before[r.name].content != r.content}
             self.proxy.warming = (self.proxy.warming & held.keys()) | set(filter(waits, changed))
             self._ask_endpoints(before)
@@ -244,9 +248,9 @@ class Link:
         if added or dropped:
             self._send(type_url, subscribe=tuple(sorted(added)), unsubscribe=tuple(sorted(dropped)))
 
-    def _acknowledge(self, reply: DiscoveryResponse) -> None:
-        self.proxy.versions[reply.type_url] = reply.version_info
-        self._send(reply.type_url, nonce=reply.nonce)
+    def _ack(self, response: DiscoveryResponse) -> None:
+        self.proxy.versions[response.type_url] = response.version_info
+        self._send(response.type_url, nonce=response.nonce)
 
     def _send(
         self,
@@ -301,6 +305,6 @@ def merged(
     return None
 
 
-def settle(link: Link) -> None:
+def settle_timeout(link: SimulatedStream) -> None:
     """The client has had its time."""
-    link.turn(SettleTimeout())
+    link.step(SettleTimeout())

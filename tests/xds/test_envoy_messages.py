@@ -56,7 +56,7 @@ from controller.core.routing.weighted_route import WeightedRoute
 from controller.xds.resources import envoy_messages
 from controller.xds.resources.resource import EncodedVirtualHost, make_route_configuration
 from controller.xds.resources.type_urls import RDS
-from tests.xds.worlds import endpoint
+from tests.xds.views import endpoint
 
 pytestmark = pytest.mark.proves("xds-rule 32")
 
@@ -144,7 +144,7 @@ def http(name: str, stats: str = "") -> Any:
     return Any.parse(made.SerializeToString())
 
 
-def test_a_listener_finds_its_routes_by_its_own_name() -> None:
+def test_a_listener_requests_the_route_configuration_of_its_name() -> None:
     """For proxies named after its address, for proxyless clients after the service."""
     made = Listener.parse(envoy_messages.listener(Listen(address="::1", port=10000)))
     address = Address(socket_address=SocketAddress(address="::1", port_value=10000))
@@ -164,7 +164,7 @@ def share(name: str, weight: int, version: str) -> WeightedClusterClusterWeight:
 
 
 @pytest.mark.parametrize("proxyless", [False, True])
-def test_a_split_has_the_canary_first_and_tells_who_answered(proxyless: bool) -> None:
+def test_a_weighted_route_has_the_canary_first_and_the_version_header(proxyless: bool) -> None:
     """Weights in parts of 10 000, in their order, without retries; gRPC reads the timeout in another place."""
     host = routing.VirtualHost(("a.example", "b.example"), (WeightedRoute("fraud", "/v2/", 2.5, SPLIT),))
     make = envoy_messages.proxyless_virtual_host if proxyless else envoy_messages.virtual_host
@@ -192,8 +192,8 @@ def test_a_fixed_response_needs_no_cluster() -> None:
         assert VirtualHost.parse(make(host, "fraud")).routes == [route]
 
 
-def test_a_table_is_its_virtual_hosts_one_after_the_other() -> None:
-    """Encoded before and joined: a step encodes one of them anew."""
+def test_a_route_configuration_is_its_virtual_hosts_in_order() -> None:
+    """Encoded before and joined: a step encodes one of them again."""
     bodies = [bytes(VirtualHost(name=name, domains=[name])) for name in ("a", "b")]
     parts = [EncodedVirtualHost(n, n, body, frozenset((n,)), frozenset()) for n, body in zip("ab", bodies, strict=True)]
     table = make_route_configuration("127.0.0.1:1", parts, "store", 7)

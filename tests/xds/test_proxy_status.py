@@ -11,9 +11,9 @@ from controller.xds.protocol.proxy_status import proxy_statuses
 from controller.xds.protocol.service_sync import service_sync
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from tests.support.waiting import wait_until
-from tests.xds.door import Door
-from tests.xds.talk import Talk, greeted
-from tests.xds.worlds import STORE, service, view
+from tests.xds.local_server import LocalServer
+from tests.xds.scripted_client import ScriptedClient, synced_client
+from tests.xds.views import STORE, service, view
 
 TABLE = "127.0.0.1:10000"
 ONE = {"v1": ["127.0.0.1:9001"]}
@@ -21,15 +21,15 @@ TWO = ONE | {"v2": ["127.0.0.1:9002"]}
 SINCE = {CDS: 100.0, EDS: 101.0, LDS: 102.0, RDS: 103.0}
 
 
-def waits(talk: Talk) -> tuple[RolloutWait, ...]:
-    """What the rollouts of this talk's world wait for."""
-    (proxy,) = proxy_statuses([watched(talk)], talk.world.running, NackLog(1).last, now=200.0, confirm=10.0)
+def waits(client: ScriptedClient) -> tuple[RolloutWait, ...]:
+    """What the rollouts of this client's world wait for."""
+    (proxy,) = proxy_statuses([watched(client)], client.snapshots.running, NackLog(1).last, now=200.0, confirm=10.0)
     return proxy.waits
 
 
-def watched(talk: Talk, node: str = "edge-1") -> ObservedStream:
+def watched(client: ScriptedClient, node: str = "edge-1") -> ObservedStream:
     """The stream of a proxy of that name."""
-    return ObservedStream(Node(node, "edge", "envoy"), talk.stream, talk.snapshot, 1.0, SINCE)
+    return ObservedStream(Node(node, "edge", "envoy"), client.stream, client.snapshot, 1.0, SINCE)
 
 
 def rolling(weight: int = 500, **more: object) -> ServiceState:
@@ -37,63 +37,63 @@ def rolling(weight: int = 500, **more: object) -> ServiceState:
     return service(canary=("v2", weight), **more)  # type: ignore[arg-type]
 
 
-def test_it_waits_for_routes_that_are_sent() -> None:
-    """Then for none once they are acknowledged. A service without a rollout waits for nobody."""
-    talk = greeted(service(), service("idle", port=10001))
-    (step,) = talk.publish(rolling(), service("idle", port=10001))
-    assert waits(talk) == (RolloutWait("fraud", "its routes are sent and not acknowledged", 103.0),)
-    talk.ack(step, TABLE, "127.0.0.1:10001")
-    assert waits(talk) == ()
-    (over,) = talk.publish(service(), service("idle", port=10001))
+def test_a_rollout_waits_for_the_ack_of_its_routes() -> None:
+    """Then for none once they are ACKed. A service without a rollout waits for nobody."""
+    client = synced_client(service(), service("idle", port=10001))
+    (step,) = client.publish(rolling(), service("idle", port=10001))
+    assert waits(client) == (RolloutWait("fraud", "its routes are sent and not acknowledged", 103.0),)
+    client.ack(step, TABLE, "127.0.0.1:10001")
+    assert waits(client) == ()
+    (over,) = client.publish(service(), service("idle", port=10001))
     assert over
-    assert waits(talk) == ()
+    assert waits(client) == ()
 
 
-def test_it_waits_for_routes_that_wait_for_others() -> None:
+def test_a_rollout_waits_for_the_ack_of_earlier_routes() -> None:
     """One response is outstanding: the newest goes out after it."""
-    talk = greeted(service())
-    (first,) = talk.publish(rolling(500))
-    talk.publish(rolling(1000))
-    assert waits(talk) == (RolloutWait("fraud", "earlier routes are sent and not acknowledged", 103.0),)
-    talk.ack(first, TABLE)
-    assert waits(talk) == (RolloutWait("fraud", "its routes are sent and not acknowledged", 103.0),)
+    client = synced_client(service())
+    (first,) = client.publish(rolling(500))
+    client.publish(rolling(1000))
+    assert waits(client) == (RolloutWait("fraud", "earlier routes are sent and not acknowledged", 103.0),)
+    client.ack(first, TABLE)
+    assert waits(client) == (RolloutWait("fraud", "its routes are sent and not acknowledged", 103.0),)
 
 
 @pytest.mark.proves("xds-rule 38")
-def test_it_waits_for_clusters_that_warm() -> None:
+def test_a_rollout_waits_for_warming_clusters() -> None:
     """They are named, with since when."""
-    talk = greeted(service(versions=ONE))
-    talk.publish(rolling(versions=TWO))
-    assert waits(talk) == (RolloutWait("fraud", "clusters are not warm: fraud/v2", 100.0),)
+    client = synced_client(service(versions=ONE))
+    client.publish(rolling(versions=TWO))
+    assert waits(client) == (RolloutWait("fraud", "clusters are not warm: fraud/v2", 100.0),)
 
 
-def test_it_waits_for_a_proxy_that_refused() -> None:
+def test_a_rollout_waits_for_a_proxy_that_nacked() -> None:
     """In the proxy's words."""
-    talk = greeted(service())
-    (step,) = talk.publish(rolling())
-    talk.nack(step, TABLE, error="no such thing")
-    assert waits(talk) == (RolloutWait("fraud", "refused: no such thing", 103.0),)
+    client = synced_client(service())
+    (step,) = client.publish(rolling())
+    client.nack(step, TABLE, error="no such thing")
+    assert waits(client) == (RolloutWait("fraud", "refused: no such thing", 103.0),)
 
 
-def test_it_waits_until_we_have_seen_what_the_proxy_has_seen() -> None:
+def test_a_rollout_waits_while_the_proxy_is_ahead_of_the_controller() -> None:
     """After a switch to a controller that is behind."""
-    talk = Talk(rolling(), revision=8)
-    talk.ask(CDS, version=f"{STORE}.{9:016d}-0123456789abcdef")
-    talk.ask(RDS, TABLE)
-    (wait,) = waits(talk)
+    client = ScriptedClient(rolling(), revision=8)
+    client.request(CDS, version=f"{STORE}.{9:016d}-0123456789abcdef")
+    client.request(RDS, TABLE)
+    (wait,) = waits(client)
     assert wait.reason == "held back: the proxy has seen revision 9 of this store, we are at 8"
 
 
-def test_who_is_behind_is_named() -> None:
+def test_proxies_that_are_behind_are_named() -> None:
     """For the rollout's own words, in order."""
-    here, away = greeted(rolling()), greeted(service())
+    here, away = synced_client(rolling()), synced_client(service())
     away.publish(rolling())
     found = service_sync([watched(here, "a"), watched(away, "c"), watched(away, "b")], "fraud")
     assert (found.synced, found.total, found.behind) == (1, 3, ("b", "c"))
 
 
 @pytest.mark.proves("track-record 45")
-async def test_who_is_behind_is_so_since_then_however_often_there_is_news(xds: Door) -> None:
+async def test_a_stale_proxy_keeps_its_time_however_many_snapshots_follow(xds: LocalServer) -> None:
     """A silent proxy is called unconfirmed also while new revisions come faster than its time is up."""
     xds.xds.publish(view(1, service()))
     client = xds.open()

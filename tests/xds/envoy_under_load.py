@@ -19,13 +19,13 @@ from tests.support.load import steady
 from tests.support.model import ModelServer
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
-from tests.xds.worlds import service, view
+from tests.xds.views import service, view
 
 ServerFactory = Callable[[str], Awaitable[ModelServer]]
 
 
 @dataclass
-class Stage:
+class EnvoyUnderLoad:
     """What a test plays with. `port` is where clients ask."""
 
     models: Sequence[ModelServer]
@@ -44,7 +44,7 @@ class Stage:
         return service(port=self.port, **given)  # type: ignore[arg-type]
 
     async def show(self, *states: ServiceState) -> None:
-        """Publish, and wait until the proxy has acknowledged everything."""
+        """Publish, and wait until the proxy has ACKed everything."""
         self.publish(*states)
         await self.in_sync()
 
@@ -100,12 +100,12 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(
+async def envoy_under_load(
     processes: Children, model_server: ServerFactory, protocol: str, rate: float = 200.0
-) -> AsyncIterator[tuple[Stage, LoadGenerator]]:
+) -> AsyncIterator[tuple[EnvoyUnderLoad, LoadGenerator]]:
     """A stage with everything in sync and the load running. No answer may be an error when the block ends."""
     models = [await model_server(version) for version in ("v1", "v2", "v3")]
-    playing = Stage(models, free_port())
+    playing = EnvoyUnderLoad(models, free_port())
     playing.publish(playing.fraud())
     await playing.open()
     try:

@@ -38,7 +38,7 @@ def rolling_out(running: bool) -> View:
 
 
 @dataclass
-class Desk:
+class TelemetryServer:
     """Where proxies report to: a book, and the two services that write into it. It can be closed and opened again."""
 
     book: Book = field(default_factory=Book)
@@ -68,9 +68,9 @@ class Desk:
 
 
 @contextlib.asynccontextmanager
-async def open_desk(*versions: str) -> AsyncIterator[Desk]:
+async def telemetry_server(*versions: str) -> AsyncIterator[TelemetryServer]:
     """A desk that follows these versions of the service."""
-    desk = Desk()
+    desk = TelemetryServer()
     desk.book.follow(cluster_name(SERVICE, version) for version in versions)
     await desk.open()
     try:
@@ -80,14 +80,14 @@ async def open_desk(*versions: str) -> AsyncIterator[Desk]:
 
 
 @dataclass
-class Ledger:
+class Totals:
     """The sums of all windows that a desk gave."""
 
     started: Counter[str] = field(default_factory=Counter)
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
     latency: dict[str, Counter[float]] = field(default_factory=dict)
 
-    def read(self, desk: Desk, stable: str = "v1", canary: str = "v2") -> Window | None:
+    def read(self, desk: TelemetryServer, stable: str = "v1", canary: str = "v2") -> Window | None:
         """Take the next window, if there is one, and add it."""
         window = desk.book.window(SERVICE, stable, canary, 5000, SystemClock().monotonic())
         if window:
@@ -106,7 +106,7 @@ class Ledger:
         self.latency.setdefault(version, Counter()).update(dict(sample.latency))
 
 
-def static_bootstrap(desk: Desk, entry: int, versions: Mapping[str, str], node: str = "lab") -> str:
+def static_bootstrap(desk: TelemetryServer, entry: int, versions: Mapping[str, str], node: str = "lab") -> str:
     """The rendered bootstrap, with fixed clusters in the place of what xDS would bring.
 
     The version that the header `version` names answers; its address is HOST:PORT, or empty for no server at all.

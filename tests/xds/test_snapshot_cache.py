@@ -1,4 +1,4 @@
-"""From a view to what each fleet is served: shared, stable in its versions, and never a worse world than before."""
+"""From a view to what each fleet is served: shared, stable in its versions, and never a worse one than before."""
 
 import ipaddress
 from types import SimpleNamespace
@@ -11,18 +11,18 @@ from controller.xds.resources.resource_version import ResourceVersion, parse_ver
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
-from tests.xds.door import door
-from tests.xds.worlds import STORE, service, view
+from tests.xds.local_server import local_server
+from tests.xds.views import STORE, service, view
 
 
-def snapshot(world: SnapshotCache, fleet: str = "") -> Snapshot:
+def snapshot(cache: SnapshotCache, fleet: str = "") -> Snapshot:
     """What a fleet is served."""
-    found = world.snapshot(fleet)
+    found = cache.snapshot(fleet)
     assert found
     return found
 
 
-def test_versions_say_store_revision_and_content() -> None:
+def test_a_version_has_store_revision_and_content() -> None:
     """The revision in sixteen digits, so that it can be compared; the content's hash, so that it can be told apart."""
     version = ResourceVersion("a.store-1", 42, "0123456789abcdef")
     assert str(version) == "a.store-1.0000000000000042-0123456789abcdef"
@@ -34,17 +34,17 @@ def test_versions_say_store_revision_and_content() -> None:
 @pytest.mark.proves("xds-rule 31", "xds-rule 41")
 def test_equal_content_has_one_version_whatever_else_was_written() -> None:
     """A revision that changes nothing for a type changes nothing of its version; the types are independent."""
-    world = SnapshotCache()
-    world.update(view(1, service()))
-    first = snapshot(world)
-    world.update(view(2, service(revision=2)))
-    assert {url: c.version for url, c in snapshot(world).catalogues.items()} == {
+    cache = SnapshotCache()
+    cache.update(view(1, service()))
+    first = snapshot(cache)
+    cache.update(view(2, service(revision=2)))
+    assert {url: c.version for url, c in snapshot(cache).catalogues.items()} == {
         url: c.version for url, c in first.catalogues.items()
     }
-    world.update(view(3, service(canary=("v2", 500))))
-    changed = {url for url in (CDS, EDS, LDS, RDS) if snapshot(world).catalogue(url) is not first.catalogue(url)}
+    cache.update(view(3, service(canary=("v2", 500))))
+    changed = {url for url in (CDS, EDS, LDS, RDS) if snapshot(cache).catalogue(url) is not first.catalogue(url)}
     assert changed == {RDS}
-    stepped = parse_version(snapshot(world).catalogue(RDS).version)
+    stepped = parse_version(snapshot(cache).catalogue(RDS).version)
     assert stepped
     assert stepped.revision == 3
 
@@ -66,13 +66,13 @@ def test_two_processes_give_the_same_content_the_same_hash() -> None:
 
 def test_a_step_on_a_shared_port_encodes_one_virtual_host() -> None:
     """The others are the very same bytes."""
-    world = SnapshotCache()
+    cache = SnapshotCache()
     states = [service(f"s{i}", hosts=(f"s{i}.example",)) for i in range(20)]
-    world.update(view(1, *states))
-    before = snapshot(world).catalogue(RDS).listed["127.0.0.1:10000"].virtual_hosts
+    cache.update(view(1, *states))
+    before = snapshot(cache).catalogue(RDS).listed["127.0.0.1:10000"].virtual_hosts
     states[7] = service("s7", hosts=("s7.example",), canary=("v2", 500))
-    world.update(view(2, *states))
-    after = snapshot(world).catalogue(RDS).listed["127.0.0.1:10000"].virtual_hosts
+    cache.update(view(2, *states))
+    after = snapshot(cache).catalogue(RDS).listed["127.0.0.1:10000"].virtual_hosts
     assert [a.name for a, b in zip(after, before, strict=True) if a is not b] == ["s7"]
 
 
@@ -85,40 +85,40 @@ def test_a_step_parses_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
         return ipaddress.ip_address(host)
 
     monkeypatch.setattr(envoy_messages, "ipaddress", SimpleNamespace(ip_address=parse))
-    world, state = SnapshotCache(), service()
-    world.update(view(1, state))
+    cache, state = SnapshotCache(), service()
+    cache.update(view(1, state))
     assert parsed == ["127.0.0.1", "127.0.0.1"]
     parsed.clear()
-    world.update(view(2, state.model_copy(update={"rollout": service(canary=("v2", 500)).rollout, "revision": 2})))
+    cache.update(view(2, state.model_copy(update={"rollout": service(canary=("v2", 500)).rollout, "revision": 2})))
     assert parsed == []
-    world.update(view(3, service(versions={"v1": ["10.0.0.1:9001"], "v2": ["model.internal:9002"]}, revision=3)))
+    cache.update(view(3, service(versions={"v1": ["10.0.0.1:9001"], "v2": ["model.internal:9002"]}, revision=3)))
     assert parsed == ["10.0.0.1", "model.internal"]
 
 
-def test_each_fleet_has_its_own_world_and_shares_the_bytes() -> None:
+def test_each_fleet_has_its_own_snapshot_and_shares_the_bytes() -> None:
     """What a fleet does not serve it never sees; what two serve is encoded once."""
-    world = SnapshotCache()
-    world.update(
+    cache = SnapshotCache()
+    cache.update(
         view(1, service("all"), service("in", port=10001, fleets=("one",)), service("two", port=10002, fleets=("two",)))
     )
-    seen = {fleet: set(snapshot(world, fleet).catalogue(CDS).listed) for fleet in ("one", "two", "nobody")}
+    seen = {fleet: set(snapshot(cache, fleet).catalogue(CDS).listed) for fleet in ("one", "two", "nobody")}
     assert seen == {
         "one": {"all/v1", "all/v2", "in/v1", "in/v2"},
         "two": {"all/v1", "all/v2", "two/v1", "two/v2"},
         "nobody": {"all/v1", "all/v2"},
     }
-    one, two = (snapshot(world, fleet).catalogue(CDS).listed["all/v1"] for fleet in ("one", "two"))
+    one, two = (snapshot(cache, fleet).catalogue(CDS).listed["all/v1"] for fleet in ("one", "two"))
     assert one is two
 
 
 @pytest.mark.proves("xds-rule 51")
 @pytest.mark.parametrize("why", ["unroutable", "clash", "unreadable"])
-def test_one_bad_service_stays_as_it_was_and_the_others_go_on(why: str) -> None:
+def test_one_invalid_service_keeps_its_last_snapshot_and_the_others_continue(why: str) -> None:
     """A version that carries traffic without endpoints, a port taken from another, a record that cannot be read."""
     good, bad = service("good"), service("bad", port=10001, canary=("v2", 500))
-    world = SnapshotCache()
-    world.update(view(1, good, bad))
-    was = snapshot(world).catalogue(RDS).listed["127.0.0.1:10001"]
+    cache = SnapshotCache()
+    cache.update(view(1, good, bad))
+    was = snapshot(cache).catalogue(RDS).listed["127.0.0.1:10001"]
     moved = service("good", canary=("v2", 1000))
     new = view(2, moved)
     if why == "unroutable":
@@ -129,16 +129,16 @@ def test_one_bad_service_stays_as_it_was_and_the_others_go_on(why: str) -> None:
         new = view(2, moved, service("bad", port=10000, canary=("v2", 600)))
     else:
         new = type(new)(new.store_id, 2, new.services, broken={"bad": "no JSON"})
-    assert world.update(new)
-    assert list(world.problems) == ["bad"]
-    tables = snapshot(world).catalogue(RDS).listed
+    assert cache.update(new)
+    assert list(cache.problems) == ["bad"]
+    tables = snapshot(cache).catalogue(RDS).listed
     assert tables["127.0.0.1:10001"] is was
     assert tables["127.0.0.1:10000"].content != was.content
-    world.update(view(3, moved, service("bad", port=10001)))
-    assert not world.problems
+    cache.update(view(3, moved, service("bad", port=10001)))
+    assert not cache.problems
 
 
-def test_a_newcomer_never_displaces_a_service_that_is_served() -> None:
+def test_a_new_service_never_displaces_a_served_one() -> None:
     """Whatever their names."""
     old, new = service("z"), service("a")
     served, problems = servable_view(view(2, old, new), {"z": old})
@@ -146,22 +146,22 @@ def test_a_newcomer_never_displaces_a_service_that_is_served() -> None:
     assert "both claim" in problems["a"]
 
 
-def test_nothing_goes_back() -> None:
+def test_an_older_view_is_ignored() -> None:
     """An older view of the same store, or the empty one of another, is not taken; another store's full one is."""
-    world = SnapshotCache()
-    assert world.update(view(5, service()))
-    assert not world.update(view(4, service(canary=("v2", 500))))
-    assert not world.update(view(9, store="another"))
-    assert set(snapshot(world).catalogue(CDS).listed) == {"fraud/v1", "fraud/v2"}
-    assert world.update(view(1, service("new"), store="another"))
-    assert world.update(view(2, store="another"))
-    assert snapshot(world).empty
+    cache = SnapshotCache()
+    assert cache.update(view(5, service()))
+    assert not cache.update(view(4, service(canary=("v2", 500))))
+    assert not cache.update(view(9, store="another"))
+    assert set(snapshot(cache).catalogue(CDS).listed) == {"fraud/v1", "fraud/v2"}
+    assert cache.update(view(1, service("new"), store="another"))
+    assert cache.update(view(2, store="another"))
+    assert snapshot(cache).empty
 
 
 @pytest.mark.proves("track-record 48")
-async def test_a_service_that_cannot_be_encoded_stays_as_it_was_and_the_others_go_on() -> None:
+async def test_a_service_that_cannot_be_encoded_keeps_its_last_snapshot_and_the_others_continue() -> None:
     """Half a surrogate in a name is no text: whoever fails by itself is named, and holds nobody up."""
-    async with door() as xds:
+    async with local_server() as xds:
         good, bad = service("good"), service("bad", port=10001)
         xds.xds.publish(view(1, good, bad))
         broken = service("bad", port=10001, hosts=("\ud800",), canary=("v2", 500))
@@ -175,8 +175,8 @@ async def test_a_service_that_cannot_be_encoded_stays_as_it_was_and_the_others_g
         assert not xds.xds.problems
 
 
-def test_the_world_of_a_store_is_named_after_it() -> None:
+def test_versions_start_with_the_store_id() -> None:
     """The store's id begins every version."""
-    world = SnapshotCache()
-    world.update(view(1, service()))
-    assert all(c.version.startswith(f"{STORE}.") for c in snapshot(world).catalogues.values())
+    cache = SnapshotCache()
+    cache.update(view(1, service()))
+    assert all(c.version.startswith(f"{STORE}.") for c in snapshot(cache).catalogues.values())

@@ -18,7 +18,7 @@ from envoy_data_plane.envoy.service.discovery.v3 import (
 )
 from envoy_data_plane.google.rpc import Status
 
-from tests.xds.door import Door
+from tests.xds.local_server import LocalServer
 
 API = "type.googleapis.com/envoy.config."
 CDS, EDS = API + "cluster.v3.Cluster", API + "endpoint.v3.ClusterLoadAssignment"
@@ -33,18 +33,20 @@ BOTH = ["fraud/v1", "fraud/v2"]
 
 
 @pytest.mark.proves("xds-rule 7")
-class Sotw:
+class SotwClient:
     """A state-of-the-world stream. What it `hears` are names, by type, with the version and nonce in `last`."""
 
-    def __init__(self, door: Door, path: str = "envoy.service.discovery.v3.AggregatedDiscoveryService") -> None:
+    def __init__(self, door: LocalServer, path: str = "envoy.service.discovery.v3.AggregatedDiscoveryService") -> None:
         method = "StreamAggregatedResources" if path.endswith("AggregatedDiscoveryService") else path.rpartition("/")[2]
         self.call: Any = door.channel.stream_stream(f"/{path.partition('/')[0]}/{method}")()
         self.last = DiscoveryResponse()
         self.first = True
         self.reading: asyncio.Future[Any] | None = None
 
-    async def ask(self, url: str, *names: str, nonce: str = "", version: str = "", error: str | None = None) -> None:
-        """A request; `error`, also an empty one, makes it a refusal."""
+    async def request(
+        self, url: str, *names: str, nonce: str = "", version: str = "", error: str | None = None
+    ) -> None:
+        """A request; `error`, also an empty one, makes it a NACK."""
         node, self.first = (NODE if self.first else None), False
         detail = None if error is None else Status(code=13, message=error)
         await self.call.write(
@@ -60,7 +62,7 @@ class Sotw:
             )
         )
 
-    async def hear(self) -> tuple[str, list[str]]:
+    async def receive(self) -> tuple[str, list[str]]:
         """The next response: its type, and what it carries, by name."""
         async with asyncio.timeout(10):
             data = await self._coming()
@@ -72,9 +74,9 @@ class Sotw:
 
     async def ack(self, *names: str) -> None:
         """Accept what was heard last."""
-        await self.ask(self.last.type_url, *names, nonce=self.last.nonce, version=self.last.version_info)
+        await self.request(self.last.type_url, *names, nonce=self.last.nonce, version=self.last.version_info)
 
-    async def silent(self) -> None:
+    async def receives_nothing(self) -> None:
         """Nothing comes for a while; what came later would be heard in the place of what a test expects next."""
         done, _ = await asyncio.wait({self._coming()}, timeout=0.2)
         assert not done
@@ -85,17 +87,17 @@ class Sotw:
 
 
 @pytest.mark.proves("xds-rule 29", "xds-rule 47")
-class Delta:
+class DeltaClient:
     """A Delta stream. `last` is the response heard last."""
 
-    def __init__(self, door: Door, path: str = "envoy.service.discovery.v3.AggregatedDiscoveryService") -> None:
+    def __init__(self, door: LocalServer, path: str = "envoy.service.discovery.v3.AggregatedDiscoveryService") -> None:
         method = "DeltaAggregatedResources" if path.endswith("AggregatedDiscoveryService") else path.rpartition("/")[2]
         self.call: Any = door.channel.stream_stream(f"/{path.partition('/')[0]}/{method}")()
         self.last = DeltaDiscoveryResponse()
         self.first = True
         self.probes = 0
 
-    async def ask(
+    async def request(
         self,
         url: str,
         *names: str,
@@ -104,7 +106,7 @@ class Delta:
         nonce: str = "",
         error: str | None = None,
     ) -> None:
-        """A request; `error`, also an empty one, makes it a refusal."""
+        """A request; `error`, also an empty one, makes it a NACK."""
         node, self.first = (NODE if self.first else None), False
         detail = None if error is None else Status(code=13, message=error)
         await self.call.write(
@@ -121,7 +123,7 @@ class Delta:
             )
         )
 
-    async def hear(self) -> tuple[str, list[str], list[str]]:
+    async def receive(self) -> tuple[str, list[str], list[str]]:
         """The next response: its type, what it carries, what it says is removed."""
         async with asyncio.timeout(10):
             data = await self.call.read()
@@ -136,13 +138,13 @@ class Delta:
 
     async def ack(self) -> None:
         """Accept what was heard last."""
-        await self.ask(self.last.type_url, nonce=self.last.nonce)
+        await self.request(self.last.type_url, nonce=self.last.nonce)
 
-    async def silent(self) -> None:
+    async def receives_nothing(self) -> None:
         """Nothing more was to be said: the next thing heard is the answer to another question."""
         self.probes += 1
-        await self.ask(PROBE, f"p{self.probes}", nonce=self.last.nonce if self.last.type_url == PROBE else "")
-        assert await self.hear() == (PROBE, [], [f"p{self.probes}"])
+        await self.request(PROBE, f"p{self.probes}", nonce=self.last.nonce if self.last.type_url == PROBE else "")
+        assert await self.receive() == (PROBE, [], [f"p{self.probes}"])
         await self.ack()
 
 
@@ -152,22 +154,22 @@ def name_of(packed: Any) -> str:
     return str(getattr(message, "cluster_name" if packed.type_url == EDS else "name"))
 
 
-async def started(xds: Door) -> Sotw:
+async def synced_sotw_client(xds: LocalServer) -> SotwClient:
     """A state-of-the-world stream that has everything, as an Envoy asks for it."""
-    client = Sotw(xds)
+    client = SotwClient(xds)
     for url, names in ((CDS, ()), (EDS, ("fraud/v1", "fraud/v2")), (LDS, ()), (RDS, (TABLE,))):
-        await client.ask(url, *names)
-        assert (await client.hear())[0] == url
+        await client.request(url, *names)
+        assert (await client.receive())[0] == url
         await client.ack(*names)
     return client
 
 
-async def started_delta(xds: Door) -> tuple[Delta, dict[str, dict[str, str]]]:
+async def synced_delta_client(xds: LocalServer) -> tuple[DeltaClient, dict[str, dict[str, str]]]:
     """A Delta stream that has everything, and the versions that it has."""
-    client, have = Delta(xds), {}
+    client, have = DeltaClient(xds), {}
     for url, names in ((CDS, ()), (EDS, ("fraud/v1", "fraud/v2")), (LDS, ()), (RDS, (TABLE,))):
-        await client.ask(url, *names)
-        assert (await client.hear())[0] == url
+        await client.request(url, *names)
+        assert (await client.receive())[0] == url
         have[url] = {each.name: each.version for each in client.last.resources}
         await client.ack()
     return client, have

@@ -6,7 +6,7 @@ import pytest
 from controller.demo.harness.child_processes import Children
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
-from tests.xds.stage import ServerFactory, Stage
+from tests.xds.envoy_under_load import EnvoyUnderLoad, ServerFactory
 
 pytestmark = pytest.mark.envoy
 
@@ -21,12 +21,12 @@ async def answer(port: int) -> str:
 
 
 @pytest.mark.parametrize("protocol", ["sotw", "delta"])
-async def test_a_running_envoy_goes_on_and_a_restarted_one_serves_nothing_rather_than_something_old(
+async def test_without_a_controller_a_running_envoy_keeps_serving_and_a_restarted_one_serves_nothing(
     processes: Children, model_server: ServerFactory, protocol: str
 ) -> None:
     """It keeps its split while the controller is away. Restarted meanwhile it takes no connection, so nobody is sent
     to a version that was rolled back; and serves the newest split as soon as the controller is back."""
-    playing = Stage([await model_server(version) for version in ("v1", "v2")], free_port())
+    playing = EnvoyUnderLoad([await model_server(version) for version in ("v1", "v2")], free_port())
     playing.publish(playing.fraud(canary=10_000))
     await playing.open()
     envoy = await playing.envoy(processes, protocol)
