@@ -1,4 +1,4 @@
-# Haldane. `make help` lists what there is to do.
+# Haldane. `make help` lists the targets.
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 help:  ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The stamp makes the environment once, and anew when what it is made from changes.
+# The stamp: the environment is made once, and again when pyproject.toml or constraints.txt changes.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 install: $(INSTALLED)  ## make .venv with everything pinned
 
-demo: $(INSTALLED)  ## the main job, end to end, on a real Envoy: promoted, rolled back, frozen
+demo: $(INSTALLED)  ## the whole product on a real Envoy: promoted, rolled back, frozen
 	@$(BIN)/haldane demo
 
 test: $(INSTALLED)  ## the whole test suite, real Envoy included
@@ -28,10 +28,10 @@ test: $(INSTALLED)  ## the whole test suite, real Envoy included
 soak: $(INSTALLED)  ## the long tests
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
-fuzz: $(INSTALLED)  ## bytes and requests into the xDS parser and streams, for minutes
+fuzz: $(INSTALLED)  ## fuzz the xDS parser and streams, for minutes
 	FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest tests/xds/test_fuzz.py tests/xds/test_stream_property.py --timeout 3600
 
-check: $(INSTALLED)  ## formatting, lint, types, import contracts, fresh stubs and pages
+check: $(INSTALLED)  ## format, lint, types, import contracts, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -46,7 +46,7 @@ format: $(INSTALLED)  ## format and sort
 proto: $(INSTALLED)  ## generate the stubs in controller/pb from proto/
 	$(BIN)/python proto/generate.py
 
-docs: $(INSTALLED)  ## draw docs/rollouts.md from the code, and name the tests that prove the rows of other pages
+docs: $(INSTALLED)  ## generate tables and diagrams of the pages from code and tests
 	$(BIN)/python docs/draw.py
 
 bench: $(INSTALLED)  ## the benchmarks: a table, and bench/results.json

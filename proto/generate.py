@@ -1,7 +1,7 @@
 """Generate the stubs in controller/pb from the .proto files beside this script; with --check, only compare.
 
 The stubs are checked in so that an installation needs no compiler. They live inside the package, so the virtual
-import path `controller/pb` is laid over this folder.
+import path `controller/pb` maps to this folder.
 """
 
 import filecmp
@@ -17,16 +17,16 @@ TARGET = ROOT / "controller" / "pb"
 
 
 def generate(out: Path) -> None:
-    """Write all stubs below `out`, as if it were the project's root."""
+    """Write all stubs below `out`, which stands for the project's root."""
     names = sorted(f"controller/pb/{p.relative_to(HERE)}" for p in HERE.rglob("*.proto"))
     outputs = [f"--{kind}={out}" for kind in ("python_out", "pyi_out", "grpc_python_out")]
     if protoc.main(["protoc", f"-Icontroller/pb={HERE}", f"-I{protoc_include()}", *outputs, *names]):
         raise SystemExit("protoc failed")
-    made = out / "controller" / "pb"
-    for stub in made.rglob("*_pb2_grpc.py"):
+    package = out / "controller" / "pb"
+    for stub in package.rglob("*_pb2_grpc.py"):
         if "Servicer" not in stub.read_text():  # messages only: nothing to serve
             stub.unlink()
-    for folder in [made, *(p for p in made.rglob("*") if p.is_dir())]:
+    for folder in [package, *(p for p in package.rglob("*") if p.is_dir())]:
         (folder / "__init__.py").touch()
 
 
@@ -41,7 +41,7 @@ def stubs(folder: Path) -> set[Path]:
 
 
 def main() -> None:
-    """Generate, or check that what is there is what would be generated."""
+    """Generate, or check that the stubs are up to date."""
     if sys.argv[1:] != ["--check"]:
         generate(ROOT)
         return
@@ -51,7 +51,7 @@ def main() -> None:
         stale = stubs(fresh) ^ stubs(TARGET)
         stale |= {p for p in stubs(fresh) & stubs(TARGET) if not filecmp.cmp(fresh / p, TARGET / p, shallow=False)}
     if stale:
-        raise SystemExit(f"stubs are not fresh, run `make proto`: {', '.join(map(str, sorted(stale)))}")
+        raise SystemExit(f"stubs are out of date, run `make proto`: {', '.join(map(str, sorted(stale)))}")
 
 
 if __name__ == "__main__":

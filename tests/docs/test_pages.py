@@ -8,7 +8,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-DONE = [page for page in PAGES if page.name in ("README.md", "architecture.md", "0005-rooms-and-layers.md")]
+PENDING = ("cli.md", "demo.md", "explain.md", "judge.md", "metrics-from-prometheus.md", "telemetry.md", "xds.md")
+"""Pages that have yet to be rewritten."""
+DONE = [page for page in PAGES if page.name not in PENDING and page.name != "xds-rules.md"]
 WIDTH = 100
 """Characters of a line of prose, so that a diff can be read."""
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
