@@ -24,13 +24,13 @@ from controller.console.pages import console_routes
 from controller.core.model.store_errors import Unusable
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
-from controller.hooks.gates import HookGates
-from controller.hooks.listener import Listener
+from controller.hooks.event_hook import EventHook
+from controller.hooks.hook_approvals import HookApprovals
 from controller.monitoring.metrics import Metrics
-from controller.notify.cloud_events import Program
-from controller.notify.follow import Notifications
+from controller.notify.cloud_events import CloudEvents
+from controller.notify.notifications import Notifications
 from controller.notify.people import People
-from controller.ports.audience import Audience
+from controller.ports.recipient import Recipient
 from controller.ports.store import Backend, Term
 from controller.process.clock import SystemClock
 from controller.process.fault_points import arm, reach, read_faults
@@ -144,7 +144,7 @@ class Controller:
                         await decider.save()
                     self._recorder.forget_all()
 
-    def _decider(self, term: Term, hooks: HookGates, custom: PrometheusPoller) -> Decider:
+    def _decider(self, term: Term, hooks: HookApprovals, custom: PrometheusPoller) -> Decider:
         adapters = Adapters(
             store=self._store,
             clock=self._clock,
@@ -163,8 +163,8 @@ class Controller:
             sync_share=self._settings.sync_share,
         )
 
-    def _hooks(self, session: ClientSession) -> HookGates:
-        return HookGates(
+    def _hooks(self, session: ClientSession) -> HookApprovals:
+        return HookApprovals(
             self._settings.hooks,
             session=session,
             clock=self._clock,
@@ -183,18 +183,18 @@ class Controller:
             on_news=self._replica.wake,
         )
 
-    def _recipients(self, session: ClientSession) -> list[Audience]:
+    def _recipients(self, session: ClientSession) -> list[Recipient]:
         """Everyone whom the settings want notified."""
         clock, view = self._clock, self._replica.view
-        recipients: list[Audience] = []
+        recipients: list[Recipient] = []
         for name, target in self._settings.notify.items():
             full = f"notify.{name}"
             people = target.url is None
             recipients.append(
-                People(full, target) if people else Program(full, target, session, clock, view().store_id)
+                People(full, target) if people else CloudEvents(full, target, session, clock, view().store_id)
             )
         for name, hook in self._settings.hooks.items():
-            recipients.append(Listener(name, hook, session=session, clock=clock, view=view))
+            recipients.append(EventHook(name, hook, session=session, clock=clock, view=view))
         return recipients
 
     def _make_operations(self) -> Operations:

@@ -103,7 +103,7 @@ class Metrics:
         """Whether the store answered last time."""
         self._store.set(1 if up else 0)
 
-    def told(self, target: str, outcome: str, lines: int) -> None:
+    def count_notifications(self, target: str, outcome: str, lines: int) -> None:
         """So many ledger lines were `delivered` to a target, `refused` by it for good, or `lost` since too old."""
         self._told.labels(target, outcome).inc(lines)
 

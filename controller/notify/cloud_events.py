@@ -1,6 +1,6 @@
-"""Telling programs: each ledger line as a CloudEvent (v1.0, structured JSON mode) over HTTP, signed.
+"""Notifying programs: each ledger line as a CloudEvent (v1.0, structured JSON mode) over HTTP, signed.
 
-The format is nine keys of JSON, so it is written here and not taken from a package.
+The format is nine JSON keys: no package is needed for it.
 """
 
 import json
@@ -14,18 +14,18 @@ from controller.core.model.freeze import ALL
 from controller.core.model.ledger_kind import severity_of
 from controller.core.model.ledger_line import LedgerLine
 from controller.notify.target import Target
-from controller.ports.audience import Undelivered
 from controller.ports.clock import Clock
+from controller.ports.recipient import DeliveryError
 from controller.process.http_client import Unanswered, post
 
 CONTENT_TYPE = "application/cloudevents+json"
 
 FINAL = frozenset({400, 410, 413, 415, 422})
-"""Statuses that speak of the very event, or say 'never again': sending it once more is of no use."""
+"""Statuses that reject this event, or every event: sending it again is of no use."""
 
 
 def cloud_event(line: LedgerLine, store_id: str) -> dict[str, JsonValue]:
-    """The event that tells a ledger line. Its `id` is the same whenever the line is told again."""
+    """The event of a ledger line. Its `id` is the same each time that the line is delivered."""
     entry = line.entry
     return {
         "specversion": "1.0",
@@ -40,7 +40,7 @@ def cloud_event(line: LedgerLine, store_id: str) -> dict[str, JsonValue]:
     }
 
 
-class Program:
+class CloudEvents:
     """A program at an HTTP address."""
 
     batch = 1
@@ -54,8 +54,8 @@ class Program:
         self._clock = clock
         self._store_id = store_id
 
-    async def tell(self, lines: Sequence[LedgerLine]) -> None:
-        """Send each line. Raises `Undelivered`."""
+    async def deliver(self, lines: Sequence[LedgerLine]) -> None:
+        """Send each line. `DeliveryError` if one is not taken; those before it are delivered."""
         for line in lines:
             event = cloud_event(line, self._store_id)
             try:
@@ -68,6 +68,6 @@ class Program:
                     now=self._clock.wall(),
                 )
             except Unanswered as unanswered:
-                raise Undelivered(str(unanswered)) from unanswered
+                raise DeliveryError(str(unanswered)) from unanswered
             if not 200 <= status < 300:
-                raise Undelivered(f"answered {status}", final=status in FINAL)
+                raise DeliveryError(f"answered {status}", final=status in FINAL)

@@ -1,4 +1,4 @@
-"""Who is told, and of what: the targets of the settings."""
+"""Who is notified, and of what: the targets of the settings."""
 
 from difflib import get_close_matches
 from typing import Annotated, Self
@@ -36,9 +36,9 @@ class Target(Value):
     apprise_file: SecretFile | None = None
     """A file of apprise URLs, one a line: chats, mail, pagers, phones. They hold passwords, so they are no setting."""
     severity: Annotated[Severity, BeforeValidator(_severity)] = Severity.INFO
-    """Tell what is at least so severe: info, warning or critical."""
+    """Notify of what is at least so severe: info, warning or critical."""
     kinds: tuple[Annotated[str, AfterValidator(_known_kind)], ...] = ()
-    """Tell these kinds of ledger lines alone; empty: every kind."""
+    """Notify only of these kinds of ledger lines; empty: every kind."""
     services: tuple[str, ...] = ()
     """Tell what concerns these services alone, and what concerns all; empty: every service."""
     timeout: Annotated[Seconds, Field(ge=0.1, le=60)] = 10.0
@@ -60,7 +60,7 @@ class Target(Value):
         return Receiver(url=self.url, secret_file=self.secret_file, timeout=self.timeout)
 
     def wants(self, line: LedgerLine) -> bool:
-        """Whether this line is to be told here."""
+        """Whether this target is notified of that line."""
         entry = line.entry
         return (
             severity_of(entry.kind) >= self.severity

@@ -1,4 +1,4 @@
-"""Where figures about Haldane itself go: one Protocol for each that has some to report."""
+"""Where Haldane's own metrics go: one Protocol for each part that reports some. No method raises."""
 
 from typing import Protocol
 
@@ -50,6 +50,6 @@ class HookMeter(Protocol):
 class NotificationMeter(Protocol):
     """What becomes of notifications."""
 
-    def told(self, target: str, outcome: str, lines: int) -> None:
+    def count_notifications(self, target: str, outcome: str, lines: int) -> None:
         """Count ledger lines that were `delivered`, `refused` (for good) or `lost` (too old)."""
         ...

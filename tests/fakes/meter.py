@@ -33,5 +33,5 @@ class FakeMeter:
     def hook_answered(self, hook: str, kind: str, outcome: str) -> None:
         self.hook_outcomes.append((hook, kind, outcome))
 
-    def told(self, target: str, outcome: str, lines: int) -> None:
+    def count_notifications(self, target: str, outcome: str, lines: int) -> None:
         self.notified[target, outcome] += lines

@@ -12,8 +12,8 @@ from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.service import Policy
 from controller.core.model.state import ServiceState
-from controller.hooks.gates import HookGates
 from controller.hooks.hook import Hook
+from controller.hooks.hook_approvals import HookApprovals
 from controller.process.http_client import open_session
 from tests.fakes.clock import FakeClock
 from tests.fakes.meter import FakeMeter
@@ -56,7 +56,7 @@ def decision(kind: LedgerKind | None, state: ServiceState) -> Decision:
 class HookHarness:
     """Gates over hooks, a clock that the test moves, and what was counted and noticed."""
 
-    gates: HookGates
+    gates: HookApprovals
     clock: FakeClock
     counted: FakeMeter
     noticed: list[None]
@@ -73,7 +73,7 @@ async def hook_harness(**hooks: Hook) -> AsyncIterator[HookHarness]:
     counted = FakeMeter()
     noticed: list[None] = []
     async with open_session() as session:
-        gates = HookGates(hooks, session=session, clock=clock, meter=counted, on_news=lambda: noticed.append(None))
+        gates = HookApprovals(hooks, session=session, clock=clock, meter=counted, on_news=lambda: noticed.append(None))
         try:
             yield HookHarness(gates, clock, counted, noticed)
         finally:

@@ -11,11 +11,11 @@ from controller.core.base.errors import Code, Refusal
 from controller.core.control.commands import Command, Verb
 from controller.core.model.freeze import ALL
 from controller.core.model.rollout import Phase
-from controller.hooks.gates import HookGates
+from controller.hooks.event_hook import EventHook
 from controller.hooks.hook import Hook
-from controller.hooks.listener import Listener
-from controller.notify.cloud_events import Program
-from controller.notify.follow import Notifications
+from controller.hooks.hook_approvals import HookApprovals
+from controller.notify.cloud_events import CloudEvents
+from controller.notify.notifications import Notifications
 from controller.notify.target import Target
 from controller.process.http_client import open_session
 from controller.runtime.operations import Allowed, Operations
@@ -33,7 +33,7 @@ class Hooked:
     """A running loop with hooks."""
 
     harness: LoopHarness
-    gates: HookGates
+    gates: HookApprovals
 
     async def start(self, *hooks: str) -> None:
         """A rollout whose policy names these hooks."""
@@ -58,7 +58,7 @@ class Hooked:
 async def controller(store: MemoryStore, clock: FakeClock, **hooks: Hook) -> AsyncIterator[Hooked]:
     """A loop over this store, with these hooks in its settings."""
     async with open_session() as session:
-        gates = HookGates(hooks, session=session, clock=clock, meter=FakeMeter(), on_news=lambda: None)
+        gates = HookApprovals(hooks, session=session, clock=clock, meter=FakeMeter(), on_news=lambda: None)
         async with running_loop(store, clock, gates) as harness:
             harness.operations = Operations(store, clock, Allowed(hooks=hooks))
             try:
@@ -204,10 +204,10 @@ async def _told(hooked: Hooked, receiver: Receiver) -> AsyncIterator[None]:
     harness = hooked.harness
     async with open_session() as session:
         target = Target(url=receiver.url, timeout=60)
-        listener = Listener(
+        listener = EventHook(
             "qa", hook(receiver.url, "event"), session=session, clock=harness.clock, view=harness.replica.view
         )
-        program = Program("notify.audit", target, session, harness.clock, "store")
+        program = CloudEvents("notify.audit", target, session, harness.clock, "store")
         notifications = Notifications(
             store=harness.store,
             cursors=harness.store,

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from controller.core.model.ledger_line import Entry, LedgerLine, services_of
-from controller.notify.follow import Notifications
-from controller.ports.audience import Audience, Undelivered
+from controller.notify.notifications import Notifications
+from controller.ports.recipient import DeliveryError, Recipient
 from tests.fakes.clock import LoopClock
 from tests.fakes.meter import FakeMeter
 from tests.fakes.observatory import FakeObservatory
@@ -32,7 +32,7 @@ class Hearer:
     def wants(self, line: LedgerLine) -> bool:
         return not self.kinds or line.entry.kind in self.kinds
 
-    async def tell(self, lines: Sequence[LedgerLine]) -> None:
+    async def deliver(self, lines: Sequence[LedgerLine]) -> None:
         self.calls.append(asyncio.get_running_loop().time())
         if self.hangs:
             await asyncio.get_running_loop().create_future()
@@ -55,7 +55,7 @@ def undelivered(*, final: bool = False) -> Callable[[], None]:
     """What an audience does that does not take anything."""
 
     def refuse() -> None:
-        raise Undelivered("answered 500", final=final)
+        raise DeliveryError("answered 500", final=final)
 
     return refuse
 
@@ -76,7 +76,7 @@ class Ledger:
             self.store.write(Entry(kind=kind, services=services_of(service), who="haldane", why=word))
 
     @contextlib.asynccontextmanager
-    async def followed(self, *audiences: Audience) -> AsyncIterator[None]:
+    async def followed(self, *recipients: Recipient) -> AsyncIterator[None]:
         """Notifications to these audiences, until the end of the block: the end is a crash."""
         observatory = FakeObservatory(await self.store.load())
         notifications = Notifications(
@@ -84,7 +84,7 @@ class Ledger:
         )
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(observatory.follow(self.store))
-            telling = tasks.create_task(notifications.run(audiences))
+            telling = tasks.create_task(notifications.run(recipients))
             yield
             following.cancel()
             telling.cancel()

@@ -14,9 +14,9 @@ from pydantic import SecretBytes
 from structlog.testing import capture_logs
 
 from controller.core.model.ledger_line import Entry, LedgerLine
-from controller.notify.cloud_events import Program, cloud_event
+from controller.notify.cloud_events import CloudEvents, cloud_event
 from controller.notify.target import Target
-from controller.ports.audience import Undelivered
+from controller.ports.recipient import DeliveryError
 from controller.process.clock import SystemClock
 from controller.process.http_client import open_session, read_keys, signature_headers
 from tests.notify.receivers import Receiver, receiving
@@ -48,10 +48,10 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-def program(session: aiohttp.ClientSession, url: str, *, timeout: float = 5, secret: Path | None = None) -> Program:
+def program(session: aiohttp.ClientSession, url: str, *, timeout: float = 5, secret: Path | None = None) -> CloudEvents:
     """A program at that address."""
     target = Target(url=url, timeout=timeout, secret_file=secret)
-    return Program("notify.audit", target, session, SystemClock(), "store")
+    return CloudEvents("notify.audit", target, session, SystemClock(), "store")
 
 
 def test_an_event_has_what_cloudevents_asks_for() -> None:
@@ -69,7 +69,7 @@ def test_an_event_has_what_cloudevents_asks_for() -> None:
 async def test_a_line_arrives_as_one_event(session: aiohttp.ClientSession) -> None:
     """Structured JSON mode: the content type, and the event as the body."""
     async with receiving() as receiver:
-        await program(session, receiver.url).tell([LINE])
+        await program(session, receiver.url).deliver([LINE])
     (posted,) = receiver.posted
     assert posted.headers["content-type"] == "application/cloudevents+json"
     assert json.loads(posted.body) == cloud_event(LINE, "store")
@@ -83,7 +83,7 @@ async def test_a_signature_is_checked_as_the_documentation_shows(
     secret = tmp_path / "secret"
     secret.write_text("first-key\n")
     async with receiving() as receiver:
-        await program(session, receiver.url, secret=secret).tell([LINE])
+        await program(session, receiver.url, secret=secret).deliver([LINE])
     (posted,) = receiver.posted
     verify = snippet("notifications.md", "verify")
     assert verify(b"first-key", posted.headers, posted.body)
@@ -102,7 +102,7 @@ async def test_a_key_is_replaced_without_a_restart(session: aiohttp.ClientSessio
         sender = program(session, receiver.url, secret=secret)
         for content in ("old\n", "old\nnew\n", "new\n"):
             secret.write_text(content)
-            await sender.tell([LINE])
+            await sender.deliver([LINE])
     accepted = [[key for key in (b"old", b"new") if verify(key, p.headers, p.body)] for p in receiver.posted]
     assert accepted == [[b"old"], [b"old", b"new"], [b"new"]]
 
@@ -142,8 +142,8 @@ async def test_a_secret_that_cannot_be_right_sends_nothing(
     secret = tmp_path / "secret"
     secret.write_text(content)
     async with receiving() as receiver:
-        with pytest.raises(Undelivered, match=told) as undelivered:
-            await program(session, receiver.url, secret=secret).tell([LINE])
+        with pytest.raises(DeliveryError, match=told) as undelivered:
+            await program(session, receiver.url, secret=secret).deliver([LINE])
     assert not undelivered.value.final
     assert receiver.posted == []
 
@@ -155,10 +155,10 @@ async def test_a_secret_file_that_is_gone_sends_nothing(session: aiohttp.ClientS
     async with receiving() as receiver:
         sender = program(session, receiver.url, secret=secret)
         secret.unlink()
-        with pytest.raises(Undelivered, match="No such file"):
-            await sender.tell([LINE])
+        with pytest.raises(DeliveryError, match="No such file"):
+            await sender.deliver([LINE])
         secret.write_text("key")
-        await sender.tell([LINE])
+        await sender.deliver([LINE])
     assert len(receiver.posted) == 1
 
 
@@ -175,7 +175,7 @@ def test_a_secret_is_never_shown(tmp_path: Path) -> None:
 async def test_any_2xx_is_taken(session: aiohttp.ClientSession, status: int) -> None:
     """Whatever is said beside it."""
     async with receiving(status) as receiver:
-        await program(session, receiver.url).tell([LINE])
+        await program(session, receiver.url).deliver([LINE])
 
 
 @pytest.mark.parametrize(
@@ -202,8 +202,8 @@ async def test_a_receiver_that_does_not_take_it(
 ) -> None:
     """Each is an answer in bounded time and memory, and says whether to try again; no redirect is followed."""
     async with receiving(does) as receiver:
-        with pytest.raises(Undelivered, match=told) as undelivered:
-            await program(session, receiver.url, timeout=0.5).tell([LINE])
+        with pytest.raises(DeliveryError, match=told) as undelivered:
+            await program(session, receiver.url, timeout=0.5).deliver([LINE])
         assert undelivered.value.final == final
         assert [posted.path for posted in receiver.posted] == ["/take"]
         assert receiver.sent < 50_000_000
@@ -211,8 +211,8 @@ async def test_a_receiver_that_does_not_take_it(
 
 async def test_a_receiver_that_is_not_there(session: aiohttp.ClientSession) -> None:
     """Nobody listens on the port: tried again later."""
-    with pytest.raises(Undelivered, match="cannot connect") as undelivered:
-        await program(session, f"http://127.0.0.1:{free_port()}/").tell([LINE])
+    with pytest.raises(DeliveryError, match="cannot connect") as undelivered:
+        await program(session, f"http://127.0.0.1:{free_port()}/").deliver([LINE])
     assert not undelivered.value.final
 
 
@@ -220,7 +220,7 @@ async def test_a_receiver_that_is_not_there(session: aiohttp.ClientSession) -> N
 async def test_what_an_answer_says_is_not_read(session: aiohttp.ClientSession, does: str) -> None:
     """The status is all that counts: an endless body is left at once, and HTML is as good as JSON."""
     async with receiving(does) as receiver:
-        await program(session, receiver.url).tell([LINE])
+        await program(session, receiver.url).deliver([LINE])
         await _left_alone(receiver)
         assert receiver.sent < 50_000_000
 

@@ -81,4 +81,4 @@ def test_a_target_is_told_what_passes_all_its_filters(
 def test_our_own_summary_is_no_kind_that_the_ledger_has() -> None:
     """It is told and never stored."""
     mention = [path.name for path in CONTROLLER.rglob("*.py") if "NOTIFICATIONS_SKIPPED" in path.read_text()]
-    assert sorted(mention) == ["follow.py", "ledger_kind.py"]
+    assert sorted(mention) == ["ledger_kind.py", "retrying_delivery.py"]

@@ -10,8 +10,8 @@ import pytest
 from controller.core.model.ledger_line import Entry, LedgerLine, services_of
 from controller.core.model.rollout import Phase
 from controller.core.model.view import View
-from controller.hooks.listener import Listener
-from controller.ports.audience import Undelivered
+from controller.hooks.event_hook import EventHook
+from controller.ports.recipient import DeliveryError
 from controller.process.http_client import open_session
 from tests.fakes.clock import FakeClock
 from tests.hooks.harness import hook, in_rollout
@@ -29,19 +29,19 @@ def line(kind: str, service: str = "scorer", why: str = "because") -> LedgerLine
 
 
 @contextlib.asynccontextmanager
-async def listening(receiver: Receiver, *types: str, **more: Any) -> AsyncIterator[Listener]:
+async def listening(receiver: Receiver, *types: str, **more: Any) -> AsyncIterator[EventHook]:
     """The hook `qa` with these types, beside services of which two name it."""
     services = {state.name: state for state in (SCORER, RANKER, OTHER)}
     settings = hook(receiver.url, *types, **more)
     async with open_session() as session:
         view = View("store", 9, services)
-        yield Listener("qa", settings, session=session, clock=FakeClock(), view=lambda: view)
+        yield EventHook("qa", settings, session=session, clock=FakeClock(), view=lambda: view)
 
 
 async def test_an_event_is_flaggers_event() -> None:
     """The payload's metadata has the message, its type and the time in milliseconds, beside what the settings give."""
     async with receiving() as receiver, listening(receiver, "event", metadata={"team": "fraud"}) as listener:
-        await listener.tell([line("rollback", why="5xx: 12 of 240")])
+        await listener.deliver([line("rollback", why="5xx: 12 of 240")])
     (posted,) = receiver.posted
     body = json.loads(posted.body)
     assert (body["name"], body["namespace"], body["phase"], body["type"]) == (
@@ -62,7 +62,7 @@ async def test_an_event_is_flaggers_event() -> None:
 async def test_what_is_well_is_normal() -> None:
     """Flagger knows two types of events."""
     async with receiving() as receiver, listening(receiver, "event") as listener:
-        await listener.tell([line("step_advanced")])
+        await listener.deliver([line("step_advanced")])
     assert json.loads(receiver.posted[0].body)["metadata"]["eventType"] == "Normal"
 
 
@@ -92,14 +92,14 @@ async def test_only_services_that_name_the_hook_are_told_of(
 async def test_what_concerns_several_services_is_told_for_each() -> None:
     """A freeze of all: one event for each service that names the hook."""
     async with receiving() as receiver, listening(receiver, "event") as listener:
-        await listener.tell([line("freeze_set", "*")])
+        await listener.deliver([line("freeze_set", "*")])
     assert {json.loads(posted.body)["name"] for posted in receiver.posted} == {"scorer", "ranker"}
 
 
 async def test_the_end_is_told_to_both_types() -> None:
     """A hook that is of both types gets both."""
     async with receiving() as receiver, listening(receiver, "event", "post-rollout") as listener:
-        await listener.tell([line("promoted")])
+        await listener.deliver([line("promoted")])
     assert [json.loads(posted.body)["type"] for posted in receiver.posted] == ["event", "post-rollout"]
 
 
@@ -109,8 +109,8 @@ async def test_the_end_is_told_to_both_types() -> None:
 async def test_one_that_does_not_take_it(does: int | str, final: bool) -> None:
     """A failure is tried again later; a 4xx is an answer, and the next line is told."""
     async with receiving(does) as receiver, listening(receiver, "event", timeout=0.3) as listener:
-        with pytest.raises(Undelivered) as undelivered:
-            await listener.tell([line("promoted")])
+        with pytest.raises(DeliveryError) as undelivered:
+            await listener.deliver([line("promoted")])
     assert undelivered.value.final is final
 
 
@@ -120,7 +120,7 @@ async def test_the_outcome_is_in_flaggers_words(phase: Phase, word: str) -> None
     details = {"rollout": "r0", "canary": "v3", "phase": phase.value, "step": 3}
     entry = line(phase.lower()).entry.model_copy(update={"details": details, "weights_after": {"v3": 0, "v1": 10_000}})
     async with receiving() as receiver, listening(receiver, "post-rollout") as listener:
-        await listener.tell([line(phase.lower()).model_copy(update={"entry": entry})])
+        await listener.deliver([line(phase.lower()).model_copy(update={"entry": entry})])
     body = json.loads(receiver.posted[0].body)
     assert (body["phase"], body["checksum"], body["canary"]) == (word, "r0", "v3")
     assert body["weights"] == {"v3": 0, "v1": 10_000}

@@ -80,7 +80,7 @@ async def test_after_a_long_outage_old_lines_are_summed_up() -> None:
     await asyncio.sleep(3600)
     ledger.write("fresh")
     async with ledger.followed(after):
-        await heard(after, "40 lines from 1 to 40 could not be told in time; the ledger has them", "fresh")
+        await heard(after, "40 lines from 1 to 40 could not be delivered in time; the ledger has them", "fresh")
     assert after.kinds_heard == ["notifications_skipped", "rollback"]
     assert ledger.tally.notified == {("ops", "lost"): 40, ("ops", "delivered"): 1}
 
@@ -121,7 +121,7 @@ async def test_a_line_is_given_up_when_it_is_old_news() -> None:
         ledger.write("one", "two")
         await wait_until(lambda: ledger.tally.notified.get(("ops", "lost")) == 2, every=1)
         ops.does = None
-        await heard(ops, "2 lines from 1 to 2 could not be told in time; the ledger has them")
+        await heard(ops, "2 lines from 1 to 2 could not be delivered in time; the ledger has them")
         ledger.write("three")
         await heard(ops, ops.words[0], "three")
     assert ledger.tally.notified == {("ops", "lost"): 2, ("ops", "delivered"): 1}

@@ -1,4 +1,4 @@
-"""What a hook is sent: Flagger's webhook payload, with the weights and the verdict that Flagger's users ask for."""
+"""What hooks are sent: Flagger's webhook payload, and beside it the weights and the verdict."""
 
 import json
 from collections.abc import Mapping
@@ -27,26 +27,26 @@ PHASES: Mapping[Phase, str] = {
     Phase.ROLLING_BACK: "Failed",
     Phase.ROLLED_BACK: "Failed",
 }
-"""Our phases in Flagger's words."""
-ASKED_IN: Mapping[HookType, str] = {
+"""Haldane's phases in Flagger's words."""
+PHASE_WHILE_ASKING: Mapping[HookType, str] = {
     HookType.CONFIRM_ROLLOUT: "Waiting",
     HookType.CONFIRM_PROMOTION: "WaitingPromotion",
 }
 """What Flagger calls the wait for these answers."""
 
 
-def question(hook: Hook, kind: HookType, state: ServiceState, verdict: Verdict | None) -> bytes:
-    """What is sent to ask."""
+def request_payload(hook: Hook, kind: HookType, state: ServiceState, verdict: Verdict | None) -> bytes:
+    """The body of a request that a hook answers with its status."""
     body = _body(hook, kind, state)
-    body["phase"] = ASKED_IN.get(kind, body["phase"])
+    body["phase"] = PHASE_WHILE_ASKING.get(kind, body["phase"])
     if verdict:
         reasons: list[JsonValue] = [{"code": reason.code, "text": reason.text} for reason in verdict.reasons]
         body["verdict"] = {"outcome": verdict.outcome.value, "reasons": reasons}
     return json.dumps(body).encode()
 
 
-def report(hook: Hook, kind: HookType, state: ServiceState, line: LedgerLine, *, warning: bool) -> bytes:
-    """What is sent to tell a ledger line: the service as the line has it, which may be some time ago."""
+def event_payload(hook: Hook, kind: HookType, state: ServiceState, line: LedgerLine, *, warning: bool) -> bytes:
+    """The body that notifies of a ledger line: the service as it was when the line was written."""
     entry, body = line.entry, _body(hook, kind, state)
     then = entry.details
     if "phase" in then:

@@ -1,4 +1,4 @@
-"""The hooks that are told and not asked: `event` and `post-rollout`. They follow the ledger like every audience."""
+"""The hooks that are notified and not asked: types `event` and `post-rollout`."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,20 +9,20 @@ from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.severity import Severity
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
-from controller.hooks.body import CONTENT_TYPE, report
 from controller.hooks.hook import Hook, HookType
-from controller.ports.audience import Undelivered
+from controller.hooks.payload import CONTENT_TYPE, event_payload
 from controller.ports.clock import Clock
+from controller.ports.recipient import DeliveryError
 from controller.process.http_client import Unanswered, post
 
 ENDS = frozenset({LedgerKind.PROMOTED, LedgerKind.ROLLED_BACK})
 """The kinds of ledger lines that end a rollout."""
 GIVE_UP = 900.0
-"""Seconds after which a line is too old to be told."""
+"""Seconds after which a line is too old to be sent."""
 
 
-class Listener:
-    """One hook of the settings, for the services whose policy names it."""
+class EventHook:
+    """One hook of the settings, notified of the services whose policy names it (`ports.Recipient`)."""
 
     batch = 1
     give_up = GIVE_UP
@@ -38,11 +38,11 @@ class Listener:
         self._view = view
 
     def wants(self, line: LedgerLine) -> bool:
-        """Whether a service that uses the hook is concerned."""
+        """Whether the line concerns a service that uses the hook."""
         return bool(self._types(line)) and any(self._services(line))
 
-    async def tell(self, lines: Sequence[LedgerLine]) -> None:
-        """Send each line, for each service and type. Raises `Undelivered`."""
+    async def deliver(self, lines: Sequence[LedgerLine]) -> None:
+        """Send each line, for each service and type. `DeliveryError` if one is not taken; those before it are."""
         for line in lines:
             for state in self._services(line):
                 for kind in self._types(line):
@@ -50,7 +50,7 @@ class Listener:
 
     async def _send(self, line: LedgerLine, state: ServiceState, kind: HookType) -> None:
         warning = severity_of(line.entry.kind) > Severity.INFO
-        body = report(self._hook, kind, state, line, warning=warning)
+        body = event_payload(self._hook, kind, state, line, warning=warning)
         message_id = f"{self._view().store_id}-{line.sequence}-{kind}-{state.name}"
         try:
             status = await post(
@@ -62,13 +62,13 @@ class Listener:
                 now=self._clock.wall(),
             )
         except Unanswered as unanswered:
-            raise Undelivered(str(unanswered)) from unanswered
+            raise DeliveryError(str(unanswered)) from unanswered
         if not 200 <= status < 300:
-            raise Undelivered(f"answered {status}", final=400 <= status < 500)
+            raise DeliveryError(f"answered {status}", final=400 <= status < 500)
 
     def _types(self, line: LedgerLine) -> list[HookType]:
-        told = [HookType.EVENT, HookType.POST_ROLLOUT] if line.entry.kind in ENDS else [HookType.EVENT]
-        return [kind for kind in told if kind in self._hook.types]
+        kinds = [HookType.EVENT, HookType.POST_ROLLOUT] if line.entry.kind in ENDS else [HookType.EVENT]
+        return [kind for kind in kinds if kind in self._hook.types]
 
     def _services(self, line: LedgerLine) -> Iterator[ServiceState]:
         for state in self._view().services.values():
