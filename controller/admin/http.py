@@ -218,14 +218,9 @@ def _is_loopback(host: str) -> bool:
 
 def _freeze_json(freeze: Freeze) -> dict[str, Any]:
     """A freeze; `service` is null for all, times are Unix seconds."""
-    return {
-        "service": None if freeze.scope == ALL else freeze.scope,
-        "mode": freeze.mode.value,
-        "reason": freeze.reason,
-        "who": freeze.who,
-        "since": freeze.since,
-        "until": freeze.until,
-    }
+    plain = freeze.plain()
+    scope = plain.pop("scope")
+    return {"service": None if scope == ALL else scope, **plain}
 
 
 def _error(

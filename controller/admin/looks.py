@@ -8,6 +8,7 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import Fleet
 from controller.ports.observatory import Observatory
 from controller.runtime.operations import Operations
+from controller.runtime.service_view import ServiceView
 
 
 class Looks:
@@ -31,13 +32,8 @@ class Looks:
 
     def rollout(self, state: ServiceState, view: View) -> pb.Rollout:
         """The service's rollout as it stands."""
-        sync = self._fleet.sync(state.name, state.revision)
-        return rollout_message(state, view, self._observatory.live(state.name), sync)
+        return rollout_message(ServiceView.of(state, view, self._observatory, self._fleet))
 
     def service(self, state: ServiceState, view: View, *, source: bool = True) -> pb.Service:
         """The service as it stands."""
-        rollout = self.rollout(state, view) if state.rollout else None
-        message = service_message(state, view, rollout, self._fleet.problems.get(state.name, ""), source=source)
-        sync = self._fleet.sync(state.name, state.revision)
-        message.proxies_synced, message.proxies_total = sync.synced, sync.total
-        return message
+        return service_message(ServiceView.of(state, view, self._observatory, self._fleet), source=source)

@@ -2,77 +2,66 @@
 
 import json
 
-from controller.core.control.sync import Sync
+from controller.core.control.describe import plain_blocker
 from controller.core.judge.verdict import Outcome, Reason
 from controller.core.model.freeze import Freeze
 from controller.core.model.ledger_line import LedgerLine
-from controller.core.model.rollout import Phase, Rollout
-from controller.core.model.state import ServiceState
-from controller.core.model.view import View
+from controller.core.model.rollout import Rollout
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import ProxyStatus
 from controller.ports.observatory import Live
+from controller.runtime.service_view import ServiceView
 
 
-def service_message(
-    state: ServiceState, view: View, rollout: pb.Rollout | None, problem: str, *, source: bool
-) -> pb.Service:
-    """A service. `problem`: why it cannot be served as it stands, or "". `source`: with the text of its file, which
-    lists leave out since 200 of them fill no one message."""
-    spec = state.spec
+def service_message(view: ServiceView, *, source: bool) -> pb.Service:
+    """A service. `source`: with the text of its file, which lists leave out since 200 of them fill no one message."""
+    state = view.state
     return pb.Service(
-        name=spec.name,
+        name=state.name,
         stable=state.stable,
-        versions=[version.name for version in spec.versions],
-        listen=str(spec.listen),
-        fleets=spec.fleets,
+        versions=[version.name for version in state.spec.versions],
+        listen=str(state.spec.listen),
+        fleets=state.spec.fleets,
         weights=state.weights,
         yaml=state.source if source else "",
         revision=state.revision,
-        rollout=rollout,
-        freezes=freezes_over(state.name, view),
+        rollout=rollout_message(view) if view.rollout else None,
+        freezes=map(freeze_message, view.freezes),
         diverted=state.diverted,
-        problem=problem,
+        problem=view.problem,
+        proxies_synced=view.sync.synced,
+        proxies_total=view.sync.total,
     )
 
 
-def rollout_message(state: ServiceState, view: View, live: Live, sync: Sync) -> pb.Rollout:
+def rollout_message(view: ServiceView) -> pb.Rollout:
     """The rollout of a service as it stands; of a service that never had one: IDLE, all weight on the stable."""
-    message = _stored(state.rollout) if state.rollout else pb.Rollout(stable=state.stable, phase=Phase.IDLE)
-    message.service = state.name
-    message.revision = state.revision
-    message.weights.update({version: 0 for version in (message.canary, message.stable) if version})
-    message.weights.update(state.weights)
-    message.diverted = state.diverted
-    message.proxies_synced = sync.synced
-    message.proxies_total = sync.total
-    message.freezes.extend(freezes_over(state.name, view))
-    for version, traffic in live.traffic.items():
-        message.traffic[version].CopyFrom(_traffic(traffic))
-    if state.rollout:
-        _judge(message, state.rollout, live)
-    if live.stable and not (state.rollout and state.rollout.running):
-        message.stable_verdict = live.stable.outcome
-        message.stable_reasons.extend(reason.text for reason in live.stable.reasons)
+    state = view.state
+    message = pb.Rollout(
+        service=state.name,
+        stable=view.stable,
+        canary=view.canary,
+        phase=view.phase,
+        weights={**dict.fromkeys(filter(None, (view.canary, view.stable)), 0), **state.weights},
+        reasons=view.reasons,
+        proxies_synced=view.sync.synced,
+        proxies_total=view.sync.total,
+        revision=state.revision,
+        freezes=map(freeze_message, view.freezes),
+        traffic={version: _traffic(traffic) for version, traffic in view.live.traffic.items()},
+        diverted=state.diverted,
+        stable_verdict=view.stable_verdict.outcome if view.stable_verdict else "",
+        stable_reasons=view.stable_reasons,
+    )
+    if view.rollout:
+        message.MergeFrom(_judged(view.rollout, view.live))
     return message
-
-
-def freezes_over(service: str, view: View) -> list[pb.FreezeInfo]:
-    """The freezes in force for a service."""
-    return [freeze_message(freeze) for freeze in view.freezes if freeze.covers(service)]
 
 
 def freeze_message(freeze: Freeze) -> pb.FreezeInfo:
     """A freeze."""
-    return pb.FreezeInfo(
-        scope=freeze.scope,
-        reason=freeze.reason,
-        who=freeze.who,
-        since=freeze.since,
-        until=freeze.until or 0.0,
-        mode=freeze.mode,
-    )
+    return pb.FreezeInfo(**freeze.plain())
 
 
 def proxy_message(proxy: ProxyStatus) -> pb.Proxy:
@@ -140,29 +129,19 @@ def reason_message(reason: Reason) -> pb.ReasonInfo:
     )
 
 
-def _stored(rollout: Rollout) -> pb.Rollout:
+def _judged(rollout: Rollout, live: Live) -> pb.Rollout:
+    """The fields that only a rollout has, running or not."""
     return pb.Rollout(
         id=rollout.id,
-        stable=rollout.stable,
-        canary=rollout.canary,
-        phase=rollout.phase,
         phase_reason=rollout.reason,
         step=rollout.step,
         steps=rollout.policy.steps,
         started_at=rollout.started_at,
-        updated_at=rollout.entered_at,
+        updated_at=max(rollout.entered_at, live.updated_at),
+        verdict=live.verdict.outcome if live.verdict else Outcome.UNKNOWN,
+        details=map(reason_message, live.verdict.reasons if live.verdict else ()),
+        blocker=pb.Blocker(**plain_blocker(live.blocker)) if live.blocker else None,
     )
-
-
-def _judge(message: pb.Rollout, rollout: Rollout, live: Live) -> None:
-    """What the judge said last, and what automation makes of it."""
-    message.verdict = live.verdict.outcome if live.verdict else Outcome.UNKNOWN
-    message.reasons.extend(live.told)
-    if not message.reasons and rollout.reason:
-        # After a restart nothing has been seen yet: why it stands where it stands is what there is to say.
-        message.reasons.append(rollout.reason)
-    message.details.extend(map(reason_message, live.verdict.reasons if live.verdict else ()))
-    message.updated_at = max(rollout.entered_at, live.updated_at)
 
 
 def _traffic(traffic: Traffic) -> pb.Traffic:

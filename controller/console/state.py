@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.core.base.errors import Refusal
-from controller.core.model.freeze import Freeze
+from controller.core.control.describe import plain_blocker
+from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_line import LedgerLine
-from controller.core.model.state import ServiceState
-from controller.core.model.view import View
+from controller.core.model.rollout import Rollout
 from controller.core.traffic.reports import Traffic
 from controller.ports.fleet import ConfigState, Fleet, ProxyStatus
-from controller.ports.observatory import Live, Observatory
+from controller.ports.observatory import Observatory
 from controller.runtime.operations import Operations
+from controller.runtime.service_view import ServiceView
 
 TAIL = 30
 """Lines of the ledger on the page."""
@@ -60,43 +61,57 @@ def page_state(
     return {
         "revision": view.revision,
         "unready": unready,
-        "services": [_service(state, view, observatory.live(state.name), fleet) for state in states],
+        "services": [_service(ServiceView.of(state, view, observatory, fleet)) for state in states],
         "broken": dict(view.broken),
-        "freezes": [_freeze(freeze) for freeze in view.freezes],
+        "freezes": [freeze.plain() for freeze in view.freezes],
         "fleets": _fleets(proxies),
         "behind": [_behind(proxy) for proxy in proxies if proxy.state is not ConfigState.SYNCED],
         "ledger": [_line(line) for line in lines],
     }
 
 
-def _service(state: ServiceState, view: View, live: Live, fleet: Fleet) -> Mapping[str, Any]:
-    rollout = state.rollout
-    sync = fleet.sync(state.name, state.revision)
-    watched = not (rollout and rollout.running)
+_ROLLOUT_ABSENT: Mapping[str, Any] = {"phase_reason": "", "started_at": None, "step": 0, "steps": []}
+"""What a service shows that never had a rollout."""
+
+
+def _service(view: ServiceView) -> Mapping[str, Any]:
+    state, rollout, live = view.state, view.rollout, view.live
     return {
         "name": state.name,
         "listen": str(state.spec.listen),
-        "stable": rollout.stable if rollout else state.stable,
-        "canary": rollout.canary if rollout else None,
-        "phase": rollout.phase.value if rollout else "IDLE",
-        "phase_reason": rollout.reason if rollout else "",
-        "running": bool(rollout and rollout.running),
-        "started_at": rollout.started_at if rollout else None,
-        "step": rollout.step if rollout else 0,
-        "steps": list(rollout.policy.steps) if rollout else [],
+        "stable": view.stable,
+        "canary": view.canary or None,
+        "phase": view.phase.value,
+        "running": view.running,
+        **(_ROLLOUT_ABSENT if rollout is None else _rollout(rollout)),
         "weights": state.weights,
         "diverted": state.diverted,
-        "verdict": live.verdict.outcome.value if live.verdict and rollout else "",
-        "grounds": [reason.plain() for reason in live.verdict.reasons] if live.verdict and rollout else [],
-        "doing": live.told[-1] if rollout and live.told and live.told[-1] == live.decision else "",
+        **_verdict(view.verdict),
+        "doing": live.remark if rollout else "",
+        "blocker": plain_blocker(live.blocker) if rollout and live.blocker else None,
         "looked_at": live.updated_at,
-        "stable_verdict": live.stable.outcome.value if watched and live.stable else "",
-        "stable_reasons": [reason.text for reason in live.stable.reasons] if watched and live.stable else [],
+        "stable_verdict": view.stable_verdict.outcome.value if view.stable_verdict else "",
+        "stable_reasons": list(view.stable_reasons),
         "traffic": {version: _traffic(traffic) for version, traffic in live.traffic.items()},
-        "synced": sync.synced,
-        "proxies": sync.total,
-        "freezes": [_freeze(freeze) for freeze in view.freezes if freeze.covers(state.name)],
+        "synced": view.sync.synced,
+        "proxies": view.sync.total,
+        "freezes": [freeze.plain() for freeze in view.freezes],
     }
+
+
+def _rollout(rollout: Rollout) -> Mapping[str, Any]:
+    return {
+        "phase_reason": rollout.reason,
+        "started_at": rollout.started_at,
+        "step": rollout.step,
+        "steps": list(rollout.policy.steps),
+    }
+
+
+def _verdict(verdict: Verdict | None) -> Mapping[str, Any]:
+    if verdict is None:
+        return {"verdict": "", "grounds": []}
+    return {"verdict": verdict.outcome.value, "grounds": [reason.plain() for reason in verdict.reasons]}
 
 
 def _traffic(traffic: Traffic) -> Mapping[str, float]:
@@ -108,10 +123,6 @@ def _traffic(traffic: Traffic) -> Mapping[str, float]:
         "requests": traffic.requests,
         "errors": traffic.errors,
     }
-
-
-def _freeze(freeze: Freeze) -> Mapping[str, Any]:
-    return freeze.model_dump(mode="json")
 
 
 def _fleets(proxies: tuple[ProxyStatus, ...]) -> list[Mapping[str, Any]]:

@@ -14,6 +14,7 @@ import aiohttp
 import structlog
 
 from controller.core.base.units import TOTAL_WEIGHT, format_duration
+from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Reason, Verdict
 from controller.core.model.ledger_kind import LedgerKind
@@ -81,20 +82,22 @@ class HookApprovals:
             questions.cancel()
         self._by_service.clear()
 
-    def blocking(self, state: ServiceState, decision: Decision, verdict: Verdict) -> str:
-        """Why hooks block a decision that moves traffic forward, in words; empty if every hook lets it pass."""
+    def blocking(self, state: ServiceState, decision: Decision, verdict: Verdict) -> Blocker | None:
+        """The hooks that block a decision that moves traffic forward; None if every hook lets it pass."""
         rollout = state.rollout
         if rollout is None or not decision.forward:
-            return ""
-        unknown = [name for name in rollout.policy.hooks if name not in self._hooks]
+            return None
+        unknown = tuple(name for name in rollout.policy.hooks if name not in self._hooks)
         if unknown:
-            return f"the policy names hooks that the controller's settings do not have: {', '.join(unknown)}"
+            words = f"the policy names hooks that the controller's settings do not have: {', '.join(unknown)}"
+            return Blocker(BlockerKind.HOOK, decision.kind, names=unknown, words=words)
         for kind in _types_before(rollout, decision):
             questions = [self._newest(name, kind, state, verdict) for name in self._named(rollout, kind)]
-            blocking = [f"hook {q.hook} ({kind}) {q.answer}" for q in questions if not q.yes]
+            blocking = [question for question in questions if not question.yes]
             if blocking:
-                return "; ".join(blocking)
-        return ""
+                words = "; ".join(f"hook {q.hook} ({kind}) {q.answer}" for q in blocking)
+                return Blocker(BlockerKind.HOOK, decision.kind, names=tuple(q.hook for q in blocking), words=words)
+        return None
 
     def rollback_reason(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:
         """Why a hook wants the running rollout rolled back; None if none does. `verdict` is the newest one."""

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from controller.core.control.blocker import Blocker
 from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Reason, Verdict
 from controller.core.model.state import ServiceState
@@ -10,8 +11,8 @@ from controller.core.model.state import ServiceState
 class Hooks(Protocol):
     """The hooks that services' policies name. No method waits or raises: the newest answer counts."""
 
-    def blocking(self, state: ServiceState, decision: Decision, verdict: Verdict) -> str:
-        """Why hooks block a decision that moves traffic forward, in words; empty if every hook lets it pass."""
+    def blocking(self, state: ServiceState, decision: Decision, verdict: Verdict) -> Blocker | None:
+        """The hooks that block a decision that moves traffic forward; None if every hook lets it pass."""
         ...
 
     def rollback_reason(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from controller.core.control.blocker import Blocker
 from controller.core.judge.verdict import Verdict
 from controller.core.model.view import View
 from controller.core.traffic.reports import Traffic
@@ -17,7 +18,8 @@ class Live:
     """
 
     verdict: Verdict | None = None
-    decision: str = ""
+    remark: str = ""
+    """What the decision says beside the verdict's reasons."""
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     """By version."""
     updated_at: float = 0.0
@@ -26,13 +28,14 @@ class Live:
     """The verdict on stable, from when no rollout was running last."""
     evidence: Mapping[str, float] = field(default_factory=dict)
     """By channel of harm, at the last tick of a rollout."""
+    blocker: Blocker | None = None
+    """What kept automation from the next move at the last tick of a rollout."""
 
     @property
-    def told(self) -> tuple[str, ...]:
-        """What the judge sees and what automation makes of it, in words, each said once."""
+    def reasons(self) -> tuple[str, ...]:
+        """The verdict's reasons and the remark, in words."""
         reasons = tuple(reason.text for reason in self.verdict.reasons) if self.verdict else ()
-        known = ("", *reasons, "; ".join(reasons))
-        return reasons if self.decision in known else (*reasons, self.decision)
+        return (*reasons, self.remark) if self.remark else reasons
 
 
 class Observatory(Protocol):

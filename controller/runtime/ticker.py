@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import structlog
 
 from controller.core.control.automation import decide_fallback
+from controller.core.control.blocker import Blocker
 from controller.core.control.changes import change_of
-from controller.core.control.decision import Decision, held
+from controller.core.control.decision import Decision, wait
 from controller.core.control.session import Session, Surroundings, entered
 from controller.core.control.tick import tick
 from controller.core.history.evidence_trace import point_of
@@ -22,7 +23,7 @@ from controller.core.judge.stable_watch import Watch, look
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.freeze import Act, Freeze
 from controller.core.model.ledger_kind import LedgerKind
-from controller.core.model.rollout import Phase
+from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.state import ServiceState
 from controller.core.model.store_errors import Conflict, Frozen, NotWritten, StoreLost
 from controller.core.model.view import View
@@ -39,9 +40,22 @@ class Ticked(NamedTuple):
     """What the last tick of a rollout found and decided, and the rollout and phase it was in."""
 
     verdict: Verdict
-    decision: str
+    decision: Decision
     rollout_id: str
     phase: Phase
+
+    def is_of(self, rollout: Rollout) -> bool:
+        """Whether the rollout is in the phase that it was in, or in the one that the decision led to."""
+        after = self.decision.state.rollout
+        return rollout.phase is self.phase or (after is not None and rollout.phase is after.phase)
+
+
+class Newest(NamedTuple):
+    """What is known of a rollout from its last tick: the verdict, and what the decision says beside it."""
+
+    verdict: Verdict | None = None
+    remark: str = ""
+    blocker: Blocker | None = None
 
 
 class Ticker:
@@ -88,12 +102,14 @@ class Ticker:
                 del remembered[gone]
                 self._saver.forget(gone)
 
-    def newest(self, state: ServiceState) -> tuple[Verdict | None, str]:
-        """The last tick's verdict on the service's rollout, and the decision; None and "" for another rollout's."""
+    def newest(self, state: ServiceState) -> Newest:
+        """What the last tick of the service's rollout came to; empty if it was another rollout's."""
         ticked, rollout = self._ticked.get(state.name), state.rollout
         if ticked is None or rollout is None or ticked.rollout_id != rollout.id:
-            return None, ""
-        return ticked.verdict, ticked.decision if ticked.phase is rollout.phase else rollout.reason
+            return Newest()
+        if ticked.is_of(rollout):
+            return Newest(ticked.verdict, ticked.decision.remark, ticked.decision.blocker)
+        return Newest(ticked.verdict, rollout.reason)
 
     def stable_verdict(self, service: str) -> Verdict | None:
         """The last verdict on the service's stable while no rollout ran."""
@@ -131,16 +147,16 @@ class Ticker:
             self._view().freezes,
             self._fleet.sync(state.name, state.revision),
             self._sync_share,
-            harm=self._hooks.rollback_reason(state, self.newest(state)[0]),
+            harm=self._hooks.rollback_reason(state, self.newest(state).verdict),
             stable_unroutable=self._book.no_healthy_upstream(state.name, rollout.stable, self._clock.monotonic()),
         )
         window = self._window(state, started)
         after, verdict, decision = tick(state, session, window, around, self._clock.wall())
         # Only what goes forward asks the hooks: a rollback waits for none of them.
-        if decision.forward and (why := self._hooks.blocking(state, decision, verdict)):
-            decision = held(state, decision, why)
+        if decision.forward and (blocker := self._hooks.blocking(state, decision, verdict)):
+            decision = wait(state, blocker, verdict)
         self._sessions[state.name] = after
-        self._ticked[state.name] = Ticked(verdict, decision.reason, rollout.id, rollout.phase)
+        self._ticked[state.name] = Ticked(verdict, decision, rollout.id, rollout.phase)
         self._write_conditions(state, after, verdict, window)
         try:
             if not decision.waits:
@@ -238,8 +254,10 @@ class Ticker:
             return self._view().blocking(state.name, act)
 
         fallback = state.spec.fallback
-        void = bool(fallback and fallback.version and self._book.no_healthy_upstream(state.name, fallback.version, now))
-        decision = decide_fallback(state, verdict, blocked, self._clock.wall(), void=void)
+        unroutable = bool(
+            fallback and fallback.version and self._book.no_healthy_upstream(state.name, fallback.version, now)
+        )
+        decision = decide_fallback(state, verdict, blocked, self._clock.wall(), fallback_unroutable=unroutable)
         unhealthy = verdict.outcome is Outcome.HARM
         self._ledger.update(
             state, LedgerKind.STABLE_UNHEALTHY, LedgerKind.STABLE_HEALTHY, holds=unhealthy, why=decision.reason

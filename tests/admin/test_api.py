@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.changes import fingerprint_of
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import ConfigState, ProxyStatus, TypeStatus
@@ -90,14 +92,20 @@ async def test_a_rollout_shows_what_the_judge_and_the_proxies_say(served: Doors)
     await served.api.rollouts.StartCanary(pb.StartCanaryRequest(service="scorer", canary="v2"))
     reason = Reason("5xx", "5xx: 4% against 0.1%", canary=0.04, stable=0.001, canary_n=50, evidence=31.0, limit=100.0)
     traffic = {"v2": Traffic(requests_per_second=7.5, error_rate=0.04, requests=50, errors=2)}
-    live = Live(Verdict(Outcome.UNKNOWN, (reason,)), "waits for proof", traffic, updated_at=1_700_000_234.0)
+    dwell = Blocker(BlockerKind.DWELL, LedgerKind.STEP_ADVANCED, seconds=23.0, weight=500)
+    verdict = Verdict(Outcome.UNKNOWN, (reason,))
+    live = Live(verdict, "waits for proof", traffic, updated_at=1_700_000_234.0, blocker=dwell)
     served.fleet.synced = Sync(synced=2, total=3)
     await served.observatory.see("scorer", live)
     shown = await served.api.rollouts.GetRollout(pb.GetRolloutRequest(service="scorer"))
-    await served.observatory.see("scorer", replace(live, decision=reason.text))
+    await served.observatory.see("scorer", replace(live, remark="", blocker=None))
     once = await served.api.rollouts.GetRollout(pb.GetRolloutRequest(service="scorer"))
     assert list(once.reasons) == ["5xx: 4% against 0.1%"]
+    assert not once.HasField("blocker")
     assert (shown.verdict, list(shown.reasons)) == ("unknown", ["5xx: 4% against 0.1%", "waits for proof"])
+    blocker = shown.blocker
+    assert (blocker.kind, blocker.stops, blocker.seconds_left, blocker.weight) == ("dwell", "step_advanced", 23.0, 500)
+    assert blocker.text == "23 s of the dwell at 5% are left"
     assert (shown.proxies_synced, shown.proxies_total, shown.updated_at) == (2, 3, 1_700_000_234.0)
     assert (shown.details[0].code, shown.details[0].evidence, shown.details[0].limit) == ("5xx", 31.0, 100.0)
     assert shown.traffic["v2"].requests_per_second == 7.5

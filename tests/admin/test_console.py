@@ -8,6 +8,7 @@ import pytest
 
 from controller.console.pages import ASSETS
 from controller.console.state import TAIL
+from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.ledger_line import Entry
@@ -89,12 +90,15 @@ async def test_a_rollout_is_shown_with_all_that_is_known_of_it(served: Doors) ->
     )
     verdict = Verdict(Outcome.HARM, (Reason("5xx", "40% errors against 0.1%", evidence=float("inf"), limit=100.0),))
     traffic = {"v2": Traffic(2.0, 0.4, 12.0, float("inf"), 20, 8)}
-    await served.observatory.see("scorer", Live(verdict, "rolls back", traffic))
+    await served.observatory.see(
+        "scorer", Live(verdict, "rolls back", traffic, blocker=Blocker(BlockerKind.HOOK, names=("qa",)))
+    )
     shown = await state(served)
     service = shown["services"][0]
     assert (service["name"], service["phase"], service["weights"]) == ("scorer", "WARMING", {"v1": 9500, "v2": 500})
     assert (service["running"], service["step"], service["steps"]) == (True, 0, [500, 1000, 2500, 5000])
     assert (service["verdict"], service["doing"]) == ("harm", "rolls back")
+    assert (service["blocker"]["kind"], service["blocker"]["names"]) == ("hook", ["qa"])
     ground = service["grounds"][0]
     assert (ground["code"], ground["text"], ground["limit"]) == ("5xx", "40% errors against 0.1%", 100.0)
     assert (service["traffic"]["v2"]["errors"], service["traffic"]["v2"]["p99_ms"]) == (8, None)

@@ -37,7 +37,7 @@ async def test_a_watch_shows_the_present_at_once_and_then_each_change(served: Do
     assert (await call.read()).phase == "IDLE"
     await start(served)
     assert (await call.read()).phase == "WARMING"
-    await served.observatory.see("scorer", Live(decision="waits for proof"))
+    await served.observatory.see("scorer", Live(remark="waits for proof"))
     assert list((await call.read()).reasons) == ["waits for proof"]
 
 
@@ -57,7 +57,7 @@ async def test_a_slow_reader_skips_to_the_newest(served: Doors) -> None:
     call = watch(served)
     await call.read()
     for look in range(50):
-        await served.observatory.see("scorer", Live(decision=f"look {look}"))
+        await served.observatory.see("scorer", Live(remark=f"look {look}"))
     seen = []
     while "look 49" not in seen:
         seen.extend((await call.read()).reasons)
@@ -72,7 +72,7 @@ async def test_a_watch_never_goes_back(served: Doors) -> None:
     served.observatory.show(before)
     call = watch(served)
     assert (await call.read()).phase == "WARMING"
-    await served.observatory.see("scorer", Live(decision="still behind"))
+    await served.observatory.see("scorer", Live(remark="still behind"))
     assert (await call.read()).phase == "WARMING"
 
 

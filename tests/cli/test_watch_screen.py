@@ -46,6 +46,7 @@ def progressing(**changed: object) -> pb.Rollout:
             "the canary is warming up",
             "23 s of the dwell at 10% are left",
         ],
+        "blocker": pb.Blocker(kind="dwell", text="23 s of the dwell at 10% are left"),
         "proxies_synced": 2,
         "proxies_total": 3,
         "started_at": NOW - 300,
@@ -103,14 +104,16 @@ def test_what_is_awaited_is_said_once() -> None:
     assert "proxies 2/3 in sync" in text
 
 
-def test_a_decision_is_told_without_the_verdict_again() -> None:
-    """Of a decision that quotes the grounds of the verdict only what it adds is shown; nothing, if it adds nothing."""
-    grounds = ["5xx: canary 4 of 1204, stable 38 of 12388", "the canary is warming up"]
-    suppressed = f"rollback suppressed by the freeze of anna (incident 42): {'; '.join(grounds)}"
-    text = painted(progressing(verdict="harm", reasons=[*grounds, suppressed]))
+def test_what_blocks_is_shown_with_what_a_person_can_do() -> None:
+    """The sentence is the controller's, the command is the command line's; nothing, while evidence is what lacks."""
+    suppressed = pb.Blocker(kind="freeze", text="rollback suppressed by the freeze of anna (incident 42)")
+    text = painted(progressing(verdict="harm", blocker=suppressed))
     assert row(text, "next").split(maxsplit=1)[1] == "rollback suppressed by the freeze of anna (incident 42)"
-    text = painted(progressing(step=3, reasons=[*grounds, "; ".join(grounds)]))
+    text = painted(progressing(step=3, blocker=pb.Blocker(kind="evidence")))
     assert row(text, "next").split(maxsplit=1)[1] == "promotion, once the canary is proven to do no harm"
+    blocker = pb.Blocker(kind="no_healthy_upstream", text="not rolled back: v1 has no healthy endpoint")
+    text = " ".join(painted(progressing(verdict="harm", blocker=blocker)).split())
+    assert "not rolled back: v1 has no healthy endpoint; `haldane rollback --force` goes there all the same" in text
 
 
 def test_a_freeze_cannot_be_overlooked() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.control.automation import CONFIRM_WITHIN, decide, decide_fallback
+from controller.core.control.blocker import BlockerKind
 from controller.core.control.decision import Decision
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome
@@ -69,7 +70,7 @@ ROWS = [
     Row("a proxy behind", Phase.PROGRESSING, {"sync": BEHIND}, WAIT, why="1 of 2 proxies are in sync"),
     Row("the only proxy behind", Phase.PROGRESSING, {"sync": LATE}, WAIT, why="0 of 1 proxy is in sync"),
     Row("half of them are enough", Phase.PROGRESSING, {"sync": BEHIND, "share": 0.5}, LedgerKind.STEP_ADVANCED),
-    Row("a proxy refused", Phase.PROGRESSING, {"sync": REFUSED, "share": 0.1}, WAIT, why="refused by edge-1"),
+    Row("a proxy refused", Phase.PROGRESSING, {"sync": REFUSED, "share": 0.1}, WAIT, why="NACKed by edge-1"),
     Row("no proxy", Phase.PROGRESSING, {"sync": NOBODY}, WAIT, why="no proxy is connected"),
     Row("frozen", Phase.PROGRESSING, {"freezes": FREEZE}, WAIT, why="would advance, but all services are frozen"),
     Row("on hold", Phase.PROGRESSING, {"freezes": HOLD}, WAIT, why="would advance, but all services are on hold"),
@@ -129,7 +130,7 @@ ROWS = [
     Row(
         "late: rollback, into a void",
         Phase.PROGRESSING,
-        {**UNKNOWN, "total": 3600.0, "void": True},
+        {**UNKNOWN, "total": 3600.0, "unroutable": True},
         LedgerKind.NO_HEALTHY_UPSTREAM,
         (Act.RECORD, Phase.PROGRESSING, 2500),
         policy=TIRED["rollback"],
@@ -212,15 +213,42 @@ ROWS = [
 ]
 
 
+BLOCKERS = {
+    "not warm yet": BlockerKind.WARM_UP,
+    "unknown": BlockerKind.EVIDENCE,
+    "the dwell is not over": BlockerKind.DWELL,
+    "a proxy behind": BlockerKind.SYNC,
+    "a proxy refused": BlockerKind.NACK,
+    "no proxy": BlockerKind.SYNC,
+    "frozen": BlockerKind.FREEZE,
+    "on hold": BlockerKind.FREEZE,
+    "waiting for the yes": BlockerKind.APPROVAL,
+    "paused": BlockerKind.PAUSE,
+    "late: hold": BlockerKind.DEADLINE,
+    "not late yet": BlockerKind.EVIDENCE,
+    "not everywhere": BlockerKind.SYNC,
+    "in the bake": BlockerKind.BAKE,
+    "baked in grace": BlockerKind.GRACE_PERIOD,
+    "baked while frozen": BlockerKind.FREEZE,
+    "not yet": BlockerKind.SYNC,
+    "promoted": BlockerKind.NO_ROLLOUT,
+}
+"""What blocks, by the row's name."""
+
+
 @pytest.mark.proves("track-record 59")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_automation_decides(row: Row) -> None:
-    """One look in each situation: what is decided, what it does to the weight, and what it says."""
+    """One tick in each situation: what is decided, what blocks, what it does to the weight, and what it says."""
     state = state_in(row.phase, row.policy)
     decision = decide(state, seen(**row.knows), NOW)
     assert (decision.kind, row.why in decision.reason) == (row.kind, True), decision.reason
     if decision.waits:
         assert decision.state == state
+        assert decision.blocker
+    if row.name in BLOCKERS:
+        assert decision.blocker
+        assert decision.blocker.kind is BLOCKERS[row.name]
     if row.after:
         rollout = decision.state.rollout
         assert rollout
@@ -268,14 +296,21 @@ class TestHarm:
     def test_it_is_not_moved_into_a_void(self, phase: Phase) -> None:
         """Where stable has no healthy endpoint the traffic stays, and that is said once."""
         state = state_in(phase)
-        decision = decide(state, seen(Outcome.HARM, void=True), NOW)
+        decision = decide(state, seen(Outcome.HARM, unroutable=True), NOW)
         assert (decision.kind, decision.act, decision.state.weights) == (
             LedgerKind.NO_HEALTHY_UPSTREAM,
             Act.RECORD,
             state.weights,
         )
-        assert "--force" in decision.reason
-        assert decide(decision.state, seen(Outcome.HARM, void=True), NOW).kind is WAIT
+        assert decision.reason == "not rolled back: v1 has no healthy endpoint: 5xx says harm"
+        blocker = decision.blocker
+        assert blocker
+        assert (blocker.kind, blocker.stops, blocker.names) == (
+            BlockerKind.NO_HEALTHY_UPSTREAM,
+            LedgerKind.ROLLBACK,
+            ("v1",),
+        )
+        assert decide(decision.state, seen(Outcome.HARM, unroutable=True), NOW).kind is WAIT
 
 
 def test_with_hooks_it_begins_only_when_it_may() -> None:
@@ -296,9 +331,11 @@ class TestFallback:
     def decided(self, policy: Any, outcome: Outcome, freezes: Any = (), **fields: Any) -> Decision:
         state = state_in(Phase.PROMOTED, policy)
         spec = state.spec.model_copy(update={"fallback": fields.pop("fallback", Fallback(version="v3"))})
-        void = fields.pop("void", False)
+        unroutable = fields.pop("unroutable", False)
         state = state.model_copy(update={"spec": spec, **fields})
-        return decide_fallback(state, verdict(outcome), lambda act: blocking(freezes, "scorer", act), NOW, void=void)
+        return decide_fallback(
+            state, verdict(outcome), lambda act: blocking(freezes, "scorer", act), NOW, fallback_unroutable=unroutable
+        )
 
     def test_it_sends_all_traffic_to_the_fallback(self) -> None:
         """Only where the policy says automatic."""
@@ -315,7 +352,7 @@ class TestFallback:
             (AUTOMATIC, Outcome.HARM, {"fallback": None}),
             (AUTOMATIC, Outcome.HARM, {"diverted": "already"}),
             (AUTOMATIC, Outcome.HARM, {"freezes": FREEZE}),
-            (AUTOMATIC, Outcome.HARM, {"void": True}),
+            (AUTOMATIC, Outcome.HARM, {"unroutable": True}),
         ],
         ids=["manual", "unknown", "healthy", "none declared", "there already", "frozen", "nobody there"],
     )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from controller.core.control.automation import Seen
+from controller.core.control.automation import Situation
 from controller.core.control.progress import Progress
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
@@ -72,20 +72,20 @@ def seen(
     total: float = 0.0,
     sync: Sync | None = None,
     freezes: tuple[Freeze, ...] = (),
-    void: bool = False,
+    unroutable: bool = False,
     warm: bool = True,
     blind: bool = False,
     share: float = 1.0,
     code: str = "5xx",
     in_grace: bool = False,
-) -> Seen:
+) -> Situation:
     """One tick's knowledge: everything in order unless said otherwise."""
-    return Seen(
+    return Situation(
         verdict(outcome, warm=warm, blind=blind, code=code, in_grace=in_grace),
         Progress(observed=observed, elapsed=elapsed, total=total),
         sync or Sync(2, 2),
         lambda act: blocking(freezes, "scorer", act),
-        void,
+        unroutable,
         share,
     )
 

@@ -132,15 +132,19 @@ class TestExplain:
             monkeypatch.setenv("COLUMNS", columns)
             assert "better recall" in haldane("explain", "scorer").out, columns
 
-    @pytest.mark.parametrize("said", ["r", "no", "proxy", "incident 42; see (r)"])
-    def test_what_was_said_is_not_said_again_and_takes_no_letters_out_of_other_words(self, said: str) -> None:
-        """The operator's reason stands in the first line; in the next it is left out where it is a part by itself."""
-        rollout = admin.Rollout(phase="ROLLED_BACK", reasons=[f"{said}; no proxy is connected"])
-        decisions = [admin.Event(kind="rollback", who="ada", why=said)]
-        console = Console(width=100)
-        with console.capture() as drawn:
-            console.print(explained(admin.Explanation(rollout=rollout, decisions=decisions), 0.0))
-        assert "now: no proxy is connected" in drawn.get().splitlines()
+    def test_what_blocks_is_shown_beside_what_was_said(self) -> None:
+        """The operator's reason stands in the first line, alone; below it what blocks, unless that is the pause."""
+        for kind, lines in (("sync", ["now: no proxy is connected"]), ("pause", [])):
+            rollout = admin.Rollout(
+                phase="ROLLING_BACK", blocker=admin.Blocker(kind=kind, text="no proxy is connected")
+            )
+            decisions = [admin.Event(kind="rollback", who="ada", why="incident 42; see (r)")]
+            console = Console(width=100)
+            with console.capture() as drawn:
+                console.print(explained(admin.Explanation(rollout=rollout, decisions=decisions), 0.0))
+            shown = [line.rstrip() for line in drawn.get().splitlines()]
+            assert [line for line in shown if line.startswith("now: ")] == lines
+            assert "  incident 42; see (r)" in shown
 
     async def test_an_earlier_rollout(
         self, harness: LoopHarness, scorer: Path, haldane: Haldane, server: AdminServer

@@ -1,6 +1,7 @@
 """Hooks for tests that are not about hooks."""
 
-from controller.core.control.automation import Decision
+from controller.core.control.blocker import Blocker
+from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Reason, Verdict
 from controller.core.model.state import ServiceState
 
@@ -8,8 +9,8 @@ from controller.core.model.state import ServiceState
 class NoHooks:
     """No policy names a hook."""
 
-    def blocking(self, state: ServiceState, decision: Decision, verdict: Verdict) -> str:
-        return ""
+    def blocking(self, state: ServiceState, decision: Decision, verdict: Verdict) -> Blocker | None:
+        return None
 
     def rollback_reason(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:
         return None

@@ -26,7 +26,7 @@ async def test_a_canary_that_is_as_bad_as_its_stable_goes_nowhere() -> None:
     async with running_rollout() as harness:
         await harness.ticks(100, canary_errors=0.5, stable_errors=0.5)
         assert (await harness.state()).weights == {"v2": 2000, "v1": 8000}
-        assert any("stable itself" in text for text in harness.replica.live("scorer").told)
+        assert any("stable itself" in text for text in harness.replica.live("scorer").reasons)
 
 
 @pytest.mark.proves("fault 21")

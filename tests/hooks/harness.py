@@ -49,7 +49,7 @@ def in_rollout(
 
 def decision(kind: LedgerKind | None, state: ServiceState) -> Decision:
     """A decision of that kind on this state."""
-    return Decision(kind, Act.ADVANCE, "passed", state)
+    return Decision(kind, Act.ADVANCE, state, "passed")
 
 
 @dataclass
@@ -63,7 +63,8 @@ class HookHarness:
 
     def hold(self, state: ServiceState, kind: LedgerKind = LedgerKind.STEP_ADVANCED) -> str:
         """Why the hooks hold a decision of that kind."""
-        return self.gates.blocking(state, decision(kind, state), PASS)
+        blocker = self.gates.blocking(state, decision(kind, state), PASS)
+        return blocker.words if blocker else ""
 
 
 @contextlib.asynccontextmanager

@@ -51,7 +51,7 @@ class Hooked:
 
     def why(self) -> str:
         """What GetRollout says is being done."""
-        return self.harness.replica.live("scorer").decision
+        return self.harness.replica.live("scorer").remark
 
 
 @contextlib.asynccontextmanager

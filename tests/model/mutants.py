@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from controller.core.base.units import TOTAL_WEIGHT
+from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.commands import Command, Verb, obey
-from controller.core.control.decision import Decision, hold
+from controller.core.control.decision import Decision, wait
 from controller.core.control.session import Session, Surroundings
 from controller.core.control.tick import weigh
 from controller.core.judge.verdict import Outcome, Verdict
@@ -94,13 +95,13 @@ def half_a_rollback(old: Rollout, decision: Decision, verdict: Verdict, now: flo
 def rollback_not_final(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
     if old.phase is Phase.ROLLING_BACK and verdict.outcome is Outcome.PASS:
         again = old.model_copy(update={"phase": Phase.PROGRESSING, "weight": old.policy.steps[old.step]})
-        return _with(Decision(LedgerKind.STEP_ADVANCED, Act.ADVANCE, "it looks better now", decision.state), again)
+        return _with(Decision(LedgerKind.STEP_ADVANCED, Act.ADVANCE, decision.state, "it looks better now"), again)
     return decision
 
 
 def never_confirms(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
     if decision.kind is LedgerKind.BAKE_STARTED:
-        return hold(decision.state.model_copy(update={"rollout": old}), "not yet")
+        return wait(decision.state.model_copy(update={"rollout": old}), Blocker(BlockerKind.SYNC))
     return decision
 
 

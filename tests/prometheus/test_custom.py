@@ -262,7 +262,7 @@ async def test_a_prometheus_that_is_away_takes_back_only_where_the_policy_says_s
             rollout = await harness.rollout()
             assert (rollout.phase, rollout.step) == (phase, 0)
             text = "accuracy is unknown" if phase is Phase.PROGRESSING else "accuracy has not been read for 90 s"
-            assert any(text in told for told in (*harness.replica.live("scorer").told, rollout.reason))
+            assert any(text in told for told in (*harness.replica.live("scorer").reasons, rollout.reason))
             assert (await harness.kinds()).count("metric_lost") == 1
             if phase is Phase.ROLLED_BACK:
                 await harness.act(Verb.START, canary="v2")
@@ -278,7 +278,7 @@ async def test_it_takes_a_rollout_back_and_the_ledger_says_why() -> None:
     async with running_rollout(metrics=("accuracy",), extra="  metrics: [{name: accuracy, margin: 2%}]\n") as harness:
         await harness.ticks(60)
         assert (await harness.rollout()).step == 0
-        assert "accuracy is unknown" in harness.replica.live("scorer").told[-1]
+        assert "accuracy is unknown" in harness.replica.live("scorer").reasons[-1]
         for _ in range(60):
             harness.readings = {"accuracy": Counted(40, 16, 160, 8)}
             await harness.tick()

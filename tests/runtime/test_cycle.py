@@ -155,7 +155,7 @@ async def test_an_operators_word_on_a_rollout_is_written_down_with_the_evidence_
         await harness.tick()
         await harness.act(Verb.PROMOTE)
         await harness.look()
-        assert harness.replica.live("scorer").decision == "because", "what was made of the bake is no news after it"
+        assert harness.replica.live("scorer").remark == "because", "what was made of the bake is no news after it"
 
 
 @pytest.mark.proves("fault 29", "track-record 38")

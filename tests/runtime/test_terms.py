@@ -149,7 +149,7 @@ async def test_a_replica_serves_while_nobody_decides(store: Elections, clock: Fa
         await store.depose(harness)
         await report(harness)
         live = harness.replica.live("scorer")
-        assert (live.verdict, live.decision, dict(live.evidence)) == (None, "", {})
+        assert (live.verdict, live.remark, dict(live.evidence)) == (None, "", {})
         assert live.traffic["v1"].requests > 0
         seen = await harness.replica.next(0)
         await harness.act(Verb.ROLLBACK)

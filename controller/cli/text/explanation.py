@@ -1,7 +1,6 @@
 """An explanation of a rollout, for a person who was woken up: the answer first, then the evidence. Pure."""
 
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
@@ -15,6 +14,7 @@ from controller.cli.text.numbers import format_e_value
 from controller.cli.text.values import clean, format_span, format_time
 from controller.cli.text.watch_screen import ENDED
 from controller.core.base.units import format_weight
+from controller.core.control.blocker import BlockerKind
 from controller.core.model.ledger_kind import LedgerKind
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
@@ -81,14 +81,14 @@ def _answer(told: pb.Explanation, now: float) -> Iterator[RenderableType]:
         yield Text(f"{newest.kind} by {clean(newest.who)}{by}, {format_time(newest.at, now)}, {ago} ago:", "bold")
         yield Padding(Text(clean(newest.why)), (0, 0, 0, 2))
     if told.HasField("rollout"):
-        yield from _now(told.rollout, newest.why if told.decisions else "")
+        yield from _now(told.rollout)
 
 
-def _now(rollout: pb.Rollout, said: str) -> Iterator[RenderableType]:
-    """What stands in the way, without what was `said`; what has yet to be shown at the gate is told there."""
-    for reason in (*map(freeze_line, rollout.freezes), *awaited(rollout)):
-        if rest := _without(said, reason):
-            yield Text(f"now: {clean(rest)}")
+def _now(rollout: pb.Rollout) -> Iterator[RenderableType]:
+    """What stands in the way; what has yet to be shown at the gate is told there, and why it is paused above."""
+    blockers = awaited(rollout) if rollout.blocker.kind != BlockerKind.PAUSE else []
+    for reason in (*map(freeze_line, rollout.freezes), *blockers):
+        yield Text(f"now: {clean(reason)}")
     if rollout.phase in ENDED or not rollout.verdict:
         return
     yield Text(f"now: the verdict is {rollout.verdict}", "bold" if rollout.verdict == "harm" else "")
@@ -97,11 +97,6 @@ def _now(rollout: pb.Rollout, said: str) -> Iterator[RenderableType]:
         grounds.append("not all of the gate's metrics are shown to be harmless yet: see below")
     for text in grounds:
         yield Padding(Text(clean(text)), (0, 0, 0, 2))
-
-
-def _without(said: str, reason: str) -> str:
-    """The reason without what was `said`, where that is a part by itself: an operator's reason may be one letter."""
-    return re.sub(rf"(^|[;:] ){re.escape(said)}(?=$|;)", r"\1", reason).strip(" ;:") if said else reason
 
 
 def _evidence(told: pb.Explanation) -> Iterator[RenderableType]:

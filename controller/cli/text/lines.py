@@ -4,6 +4,12 @@ from controller.cli.text.values import clean, format_proxies, format_scope, form
 from controller.core.base.units import format_weight
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
+HINTS = {
+    "nack": "`haldane proxies` shows the proxy's own words",
+    "no_healthy_upstream": "`haldane rollback --force` goes there all the same",
+}
+"""What a person can do, by what blocks."""
+
 
 def format_step(rollout: pb.Rollout) -> str:
     """Which step of how many, counted from 1."""
@@ -16,13 +22,12 @@ def conditions(rollout: pb.Rollout) -> list[pb.ReasonInfo]:
 
 
 def awaited(rollout: pb.Rollout) -> list[str]:
-    """What automation does or waits for: its reasons without the sentences of the verdict, which are shown apart."""
-    kept = []
-    for reason in rollout.reasons:
-        for detail in rollout.details:
-            reason = reason.replace(detail.text, "")
-        kept.append(reason.strip(" ;:"))
-    return [reason for reason in kept if reason]
+    """What keeps automation from the next move, with what a person can do about it; empty while evidence does."""
+    blocker = rollout.blocker
+    if not blocker.text:
+        return []
+    hint = HINTS.get(blocker.kind)
+    return [f"{blocker.text}; {hint}" if hint else blocker.text]
 
 
 def rollout_line(rollout: pb.Rollout) -> str:
@@ -38,7 +43,8 @@ def rollout_line(rollout: pb.Rollout) -> str:
     parts += [freeze_line(freeze) for freeze in rollout.freezes]
     parts += [f"stable harm: {reason}" for reason in rollout.stable_reasons if rollout.stable_verdict == "harm"]
     parts += [condition.text for condition in conditions(rollout)]
-    return clean(" | ".join([*parts, *(awaited(rollout) or ([] if rollout.details else rollout.reasons[:1]))]))
+    parts += awaited(rollout) if rollout.HasField("blocker") else filter(None, [rollout.phase_reason])
+    return clean(" | ".join(parts))
 
 
 def freeze_line(freeze: pb.FreezeInfo, now: float | None = None) -> str:

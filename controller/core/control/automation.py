@@ -1,19 +1,22 @@
 """What automation does with a rollout: a verdict, how long it has been watched, how far the proxies are -> a decision.
 
-A pure function of values. Whether a freeze stops a decision is asked of `guard` alone: here to say what would have
-been done, and once more inside the store's transaction, which is what counts.
+A pure function of values. Whether a freeze stops a decision is asked here to say what would have been done, and once
+more inside the store's transaction, which is what counts.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from controller.core.base.units import format_duration, format_weight
+from controller.core.control.blocker import Blocker, BlockerKind, unsynced
 from controller.core.control.commands import divert
-from controller.core.control.decision import Decision, forward, hold, move
+from controller.core.control.decision import Decision, forward, move, wait
+from controller.core.control.describe import count_proxies, describe_serving
 from controller.core.control.progress import Progress
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Verdict
-from controller.core.model.freeze import Act, Freeze, describe_freeze
+from controller.core.model.freeze import Act, Freeze
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import JUDGED, Event, Phase, Rollout
 from controller.core.model.state import ServiceState
@@ -22,10 +25,10 @@ CONFIRM_WITHIN = 10.0
 """Seconds after which a rollback counts as done though a proxy has not confirmed it; the proxy shows as unconfirmed."""
 
 
-class Seen(NamedTuple):
-    """Everything that `decide` looks at beside the state: one tick's knowledge.
+class Situation(NamedTuple):
+    """What `decide` knows beside the state, in one tick.
 
-    `blocked` answers which freeze stops an act on this service. `stable_unroutable` is true when stable is known to
+    `blocked` returns the freeze that stops an act on this service. `stable_unroutable` is true when stable is known to
     have no healthy endpoint. `sync_share` is the share of the connected proxies that must be in sync to advance.
     """
 
@@ -37,162 +40,144 @@ class Seen(NamedTuple):
     sync_share: float = 1.0
 
 
-def decide(state: ServiceState, seen: Seen, now: float) -> Decision:
+def decide(state: ServiceState, known: Situation, now: float) -> Decision:
     """What automation does with this service now. `now` is Unix seconds; it is written down, never compared."""
     rollout = state.rollout
     if rollout is None or not rollout.running:
-        return hold(state, "no rollout is running")
-    if rollout.phase in JUDGED and seen.verdict.outcome is Outcome.HARM:
-        return _take_back(state, rollout, seen, _told(seen.verdict, "harm"), seen.verdict.cause, now)
+        return wait(state, Blocker(BlockerKind.NO_ROLLOUT))
+    if rollout.phase in JUDGED and known.verdict.outcome is Outcome.HARM:
+        return _roll_back(state, rollout, known, now, cause=known.verdict.cause)
     match rollout.phase:
         case Phase.ROLLING_BACK:
-            return _confirm_rollback(state, rollout, seen, now)
+            return _confirm_rollback(state, rollout, known, now)
         case Phase.PROMOTING:
-            return _confirm_promotion(state, rollout, seen, now)
+            return _confirm_promotion(state, rollout, known, now)
         case Phase.WARMING:
-            return _warm_up(state, rollout, seen, now)
+            return _warm_up(state, rollout, known, now)
         case Phase.PROGRESSING:
-            return _go_on(state, rollout, seen, now)
+            return _advance(state, rollout, known, now)
         case Phase.BAKING:
-            return _finish_bake(state, rollout, seen, now)
+            return _finish_bake(state, rollout, known, now)
         case Phase.PAUSED:
-            return hold(state, f"paused: {rollout.reason}")
+            return wait(state, Blocker(BlockerKind.PAUSE, words=rollout.reason))
         case _:
-            return hold(state, f"{format_weight(rollout.next_weight)} needs a person's approval")
+            return wait(state, Blocker(BlockerKind.APPROVAL, weight=rollout.next_weight))
 
 
 def decide_fallback(
-    state: ServiceState, verdict: Verdict, blocked: Callable[[Act], Freeze | None], now: float, *, void: bool = False
+    state: ServiceState,
+    verdict: Verdict,
+    blocked: Callable[[Act], Freeze | None],
+    now: float,
+    *,
+    fallback_unroutable: bool = False,
 ) -> Decision:
     """What automation does when no rollout runs and stable itself is judged: with `fallback: automatic`, and only on
     a broken absolute limit, all traffic goes to the declared fallback. Only a person takes it back.
 
-    `void`: the fallback is a version that is known to have no healthy endpoint.
+    `fallback_unroutable`: the fallback is a version that is known to have no healthy endpoint.
     """
-    told = _told(verdict, "stable is watched")
     automatic = state.spec.policy.fallback == "automatic" and state.spec.fallback and not state.diverted
     if verdict.outcome is not Outcome.HARM or not automatic:
-        return hold(state, told)
+        return wait(state, Blocker(BlockerKind.EVIDENCE, LedgerKind.FALLBACK_ON), verdict)
     freeze = blocked(Act.FALLBACK)
     if freeze:
-        return hold(state, f"would go to the fallback, but {describe_freeze(freeze)}: {told}")
-    if void:
-        return hold(state, f"would go to the fallback, but that has no healthy endpoint: {told}")
-    return divert(state, told, now)
+        return wait(state, Blocker(BlockerKind.FREEZE, LedgerKind.FALLBACK_ON, freeze=freeze), verdict)
+    if fallback_unroutable:
+        return wait(state, Blocker(BlockerKind.NO_HEALTHY_UPSTREAM, LedgerKind.FALLBACK_ON), verdict)
+    return divert(state, now, verdict=verdict)
 
 
-def _take_back(state: ServiceState, rollout: Rollout, seen: Seen, why: str, cause: str, now: float) -> Decision:
-    """A rollback, unless a freeze or a void is in its way; that is said once for each cause."""
-    freeze = seen.blocked(Act.ROLLBACK)
+def _roll_back(
+    state: ServiceState, rollout: Rollout, known: Situation, now: float, *, cause: str, note: str = ""
+) -> Decision:
+    """A rollback, unless a freeze or a stable without healthy endpoints is in its way."""
+    freeze = known.blocked(Act.ROLLBACK)
     if freeze:
-        text = f"rollback suppressed by the freeze of {freeze.who} ({freeze.reason}): {why}"
-        return _once(state, rollout, LedgerKind.ROLLBACK_SUPPRESSED, f"{freeze.scope}@{freeze.since:.3f}:{cause}", text)
-    if seen.stable_unroutable and rollout.weight:
-        text = f"no rollback into a void: {rollout.stable} has no healthy endpoint; --force overrides. The cause: {why}"
-        return _once(state, rollout, LedgerKind.NO_HEALTHY_UPSTREAM, f"void:{cause}", text)
-    return move(state, rollout, Event.ROLLBACK, LedgerKind.ROLLBACK, Act.ROLLBACK, why, now)
+        blocker = Blocker(BlockerKind.FREEZE, LedgerKind.ROLLBACK, freeze=freeze)
+        decision = Decision(LedgerKind.ROLLBACK_SUPPRESSED, Act.RECORD, state, note, known.verdict, blocker)
+        return _once(decision, rollout, f"{freeze.scope}@{freeze.since:.3f}:{cause}")
+    if known.stable_unroutable and rollout.weight:
+        blocker = Blocker(BlockerKind.NO_HEALTHY_UPSTREAM, LedgerKind.ROLLBACK, names=(rollout.stable,))
+        decision = Decision(LedgerKind.NO_HEALTHY_UPSTREAM, Act.RECORD, state, note, known.verdict, blocker)
+        return _once(decision, rollout, f"void:{cause}")
+    return move(state, Event.ROLLBACK, now, note=note, verdict=known.verdict)
 
 
-def _confirm_rollback(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:
-    sync = seen.sync
-    if not sync.complete and seen.progress.elapsed < CONFIRM_WITHIN:
-        return hold(state, _of(sync, sync.synced, "has", "have") + " confirmed the rollback")
-    why = (
-        _serving(sync, rollout.stable)
-        if sync.complete
-        else _of(sync, sync.total - sync.synced, "has", "have") + f" not confirmed within {CONFIRM_WITHIN:g} s"
-    )
-    return move(state, rollout, Event.CONFIRM, LedgerKind.ROLLED_BACK, Act.RECORD, f"{rollout.reason}; {why}", now)
-
-
-def _confirm_promotion(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:
-    if not seen.sync.enough(seen.sync_share):
-        return hold(state, _out_of_sync(seen.sync))
-    bake = format_duration(rollout.policy.bake)
-    why = f"{_serving(seen.sync, rollout.canary)}; watched for {bake}"
-    return move(state, rollout, Event.CONFIRM, LedgerKind.BAKE_STARTED, Act.RECORD, why, now)
-
-
-def _warm_up(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:
-    if not rollout.weight:
-        freeze = seen.blocked(Act.ADVANCE)
-        if freeze:
-            return hold(state, f"would begin, but {describe_freeze(freeze)}")
-        why = f"begins at {format_weight(rollout.policy.steps[0])}"
-        return move(state, rollout, Event.OPEN, LedgerKind.STEP_ADVANCED, Act.ADVANCE, why, now)
-    if not seen.verdict.warm:
-        return hold(state, _told(seen.verdict, "the canary is warming up"))
-    return move(state, rollout, Event.WARM, LedgerKind.ROLLOUT_WARM, Act.RECORD, "the warm-up is over", now)
-
-
-def _go_on(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:
-    policy, verdict = rollout.policy, seen.verdict
-    insufficient = seen.progress.total >= policy.deadline and verdict.outcome is not Outcome.PASS
-    if insufficient and policy.on_insufficient == "rollback":
-        why = f"no proof by the deadline of {format_duration(policy.deadline)}: {_told(verdict, 'unknown')}"
-        return _take_back(state, rollout, seen, why, "deadline", now)
-    if seen.progress.observed < policy.dwell:
-        left = policy.dwell - seen.progress.observed
-        return hold(state, f"{left:.0f} s of the dwell at {format_weight(rollout.weight)} are left")
-    overdue = insufficient and policy.on_insufficient == "advance" and not verdict.blind
-    if verdict.outcome is not Outcome.PASS and not overdue:
-        return hold(state, _told(verdict, "not enough evidence"))
-    if not seen.sync.enough(seen.sync_share):
-        return hold(state, _out_of_sync(seen.sync))
-    freeze = seen.blocked(Act.ADVANCE)
-    if freeze:
-        return hold(state, f"would advance, but {describe_freeze(freeze)}")
-    if rollout.next_weight in policy.approve:
-        text = f"{format_weight(rollout.next_weight)} needs a person's approval"
-        return move(state, rollout, Event.ASK, LedgerKind.APPROVAL_NEEDED, Act.RECORD, text, now)
-    why = _told(verdict, "passed") if not overdue else f"the deadline passed: {_told(verdict, 'unknown')}"
-    return forward(state, rollout, why, now)
-
-
-def _finish_bake(state: ServiceState, rollout: Rollout, seen: Seen, now: float) -> Decision:
-    left = rollout.policy.bake - seen.progress.observed
-    if left > 0:
-        return hold(state, f"{left:.0f} s of the bake are left")
-    if seen.verdict.in_grace:
-        return hold(state, f"the bake goes on: {_told(seen.verdict, 'in a spell')}")
-    freeze = seen.blocked(Act.ADVANCE)
-    if freeze:
-        return hold(state, f"would end the bake, but {describe_freeze(freeze)}")
-    why = f"no harm seen in {format_duration(rollout.policy.bake)} of bake"
-    return move(state, rollout, Event.BAKED, LedgerKind.PROMOTED, Act.ADVANCE, why, now)
-
-
-def _once(state: ServiceState, rollout: Rollout, kind: LedgerKind, cause: str, text: str) -> Decision:
-    """Say it in the ledger the first time that this cause is seen; hold after that."""
+def _once(decision: Decision, rollout: Rollout, cause: str) -> Decision:
+    """The decision the first time that this cause suppresses a rollback; to wait after that."""
     if cause in rollout.suppressed:
-        return hold(state, text)
+        return replace(decision, kind=None)
     noted = rollout.model_copy(update={"suppressed": (*rollout.suppressed, cause)})
-    return Decision(kind, Act.RECORD, text, state.model_copy(update={"rollout": noted}))
+    return replace(decision, state=decision.state.model_copy(update={"rollout": noted}))
 
 
-def _told(verdict: Verdict, otherwise: str) -> str:
-    return "; ".join(r.text for r in verdict.reasons) or otherwise
+def _confirm_rollback(state: ServiceState, rollout: Rollout, known: Situation, now: float) -> Decision:
+    sync = known.sync
+    if sync.complete:
+        why = describe_serving(sync, rollout.stable)
+    elif known.progress.elapsed < CONFIRM_WITHIN:
+        return wait(state, unsynced(sync, LedgerKind.ROLLED_BACK))
+    else:
+        why = count_proxies(sync, sync.total - sync.synced, "has", "have") + " not confirmed"
+        why += f" within {CONFIRM_WITHIN:g} s"
+    return move(state, Event.CONFIRM, now, note=f"{rollout.reason}; {why}")
 
 
-def _of(sync: Sync, number: int, of_one: str, of_many: str) -> str:
-    """So many of the connected proxies, and the verb of which they are the subject."""
-    return f"{number} of {sync.total} " + (f"proxy {of_one}" if sync.total == 1 else f"proxies {of_many}")
+def _confirm_promotion(state: ServiceState, rollout: Rollout, known: Situation, now: float) -> Decision:
+    if not known.sync.enough(known.sync_share):
+        return wait(state, unsynced(known.sync, LedgerKind.BAKE_STARTED))
+    bake = format_duration(rollout.policy.bake)
+    return move(state, Event.CONFIRM, now, note=f"{describe_serving(known.sync, rollout.canary)}; watched for {bake}")
 
 
-def _serving(sync: Sync, version: str) -> str:
-    if not sync.total:
-        return "no proxy is connected"
-    if not sync.complete:
-        return _of(sync, sync.synced, "serves", "serve") + f" {version} alone"
-    if sync.total == 1:
-        return f"the one connected proxy serves {version} alone"
-    return f"all {sync.total} connected proxies serve {version} alone"
+def _warm_up(state: ServiceState, rollout: Rollout, known: Situation, now: float) -> Decision:
+    if not rollout.weight:
+        freeze = known.blocked(Act.ADVANCE)
+        if freeze:
+            return wait(state, Blocker(BlockerKind.FREEZE, LedgerKind.ROLLOUT_STARTED, freeze=freeze))
+        return move(state, Event.OPEN, now, note=f"begins at {format_weight(rollout.policy.steps[0])}")
+    if not known.verdict.warm:
+        return wait(state, Blocker(BlockerKind.WARM_UP, LedgerKind.ROLLOUT_WARM), known.verdict)
+    return move(state, Event.WARM, now, note="the warm-up is over")
 
 
-def _out_of_sync(sync: Sync) -> str:
-    if sync.nacked:
-        return f"refused by {', '.join(sync.nacked[:3])}: see `haldane proxies`"
-    if not sync.total:
-        return "no proxy is connected"
-    names = ", ".join(sync.behind[:3]) + (", ..." if sync.behind[3:] else "")
-    return _of(sync, sync.synced, "is", "are") + " in sync" + (f": waiting for {names}" if names else "")
+def _advance(state: ServiceState, rollout: Rollout, known: Situation, now: float) -> Decision:
+    policy, verdict = rollout.policy, known.verdict
+    insufficient = known.progress.total >= policy.deadline and verdict.outcome is not Outcome.PASS
+    if insufficient and policy.on_insufficient == "rollback":
+        note = f"no proof by the deadline of {format_duration(policy.deadline)}"
+        return _roll_back(state, rollout, known, now, cause="deadline", note=note)
+    overdue = insufficient and policy.on_insufficient == "advance" and not verdict.blind
+    blocker = _blocker(rollout, known, insufficient=insufficient, overdue=overdue)
+    if blocker:
+        return wait(state, blocker, verdict)
+    if rollout.next_weight in policy.approve:
+        return move(state, Event.ASK, now, note=f"{format_weight(rollout.next_weight)} needs a person's approval")
+    return forward(state, now, note="the deadline passed" if overdue else "", verdict=verdict)
+
+
+def _blocker(rollout: Rollout, known: Situation, *, insufficient: bool, overdue: bool) -> Blocker | None:
+    """What keeps a rollout at its step, if anything does: the first of dwell, evidence, sync and freeze."""
+    step = LedgerKind.STEP_ADVANCED
+    left = rollout.policy.dwell - known.progress.observed
+    if left > 0:
+        return Blocker(BlockerKind.DWELL, step, seconds=left, weight=rollout.weight)
+    if known.verdict.outcome is not Outcome.PASS and not overdue:
+        return Blocker(BlockerKind.DEADLINE if insufficient else BlockerKind.EVIDENCE, step)
+    if not known.sync.enough(known.sync_share):
+        return unsynced(known.sync, step)
+    freeze = known.blocked(Act.ADVANCE)
+    return Blocker(BlockerKind.FREEZE, step, freeze=freeze) if freeze else None
+
+
+def _finish_bake(state: ServiceState, rollout: Rollout, known: Situation, now: float) -> Decision:
+    left = rollout.policy.bake - known.progress.observed
+    if left > 0:
+        return wait(state, Blocker(BlockerKind.BAKE, LedgerKind.PROMOTED, seconds=left))
+    if known.verdict.in_grace:
+        return wait(state, Blocker(BlockerKind.GRACE_PERIOD, LedgerKind.PROMOTED), known.verdict)
+    freeze = known.blocked(Act.ADVANCE)
+    if freeze:
+        return wait(state, Blocker(BlockerKind.FREEZE, LedgerKind.PROMOTED, freeze=freeze))
+    return move(state, Event.BAKED, now, note=f"no harm seen in {format_duration(rollout.policy.bake)} of bake")

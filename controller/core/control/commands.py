@@ -1,11 +1,13 @@
 """What an operator's command does to a service. Freezes are the store's to check."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from controller.core.base.errors import Code, Refusal, Violation, invalid
 from controller.core.base.units import format_weight
 from controller.core.control.decision import Decision, forward, move
+from controller.core.control.describe import describe_decision
+from controller.core.judge.verdict import Verdict
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Event, Phase, Rollout
@@ -52,7 +54,7 @@ def obey(state: ServiceState, command: Command, now: float, *, stable_unroutable
     if command.verb is Verb.START:
         return _start(state, command, now)
     if command.verb is Verb.DIVERT:
-        return divert(state, command.reason or "sent to the fallback by an operator", now)
+        return divert(state, now, note=command.reason or "sent to the fallback by an operator")
     if command.verb is Verb.RESTORE:
         return _restore(state, command)
     rollout = state.rollout
@@ -70,18 +72,18 @@ def obey(state: ServiceState, command: Command, now: float, *, stable_unroutable
     why = command.reason or f"{command.verb} by an operator"
     match command.verb:
         case Verb.PAUSE if rollout.can(Event.PAUSE):
-            return move(state, rollout, Event.PAUSE, LedgerKind.PAUSED, Act.RECORD, why, now)
+            return move(state, Event.PAUSE, now, note=why)
         case Verb.RESUME if rollout.can(Event.RESUME):
-            return move(state, rollout, Event.RESUME, LedgerKind.RESUMED, Act.ADVANCE, why, now)
+            return move(state, Event.RESUME, now, note=why)
         case Verb.APPROVE if rollout.phase is Phase.AWAITING_APPROVAL:
             if command.weight and command.weight != rollout.next_weight:
                 meant, asked = format_weight(command.weight), format_weight(rollout.next_weight)
                 raise Refusal(Code.CONFLICT, f"{meant} was approved, and {state.name} asks for {asked} now")
-            return forward(state, rollout, why, now, LedgerKind.APPROVED)
+            return replace(forward(state, now, note=why), kind=LedgerKind.APPROVED)
         case Verb.PROMOTE if rollout.can(Event.FINISH):
-            return move(state, rollout, Event.FINISH, LedgerKind.PROMOTION_STARTED, Act.ADVANCE, why, now)
+            return move(state, Event.FINISH, now, note=why)
         case Verb.PROMOTE if rollout.can(Event.BAKED):
-            return move(state, rollout, Event.BAKED, LedgerKind.PROMOTED, Act.ADVANCE, why, now)
+            return move(state, Event.BAKED, now, note=why)
     raise Refusal(Code.NOT_POSSIBLE, f"{command.verb} is not possible while {state.name} is {rollout.phase}")
 
 
@@ -96,7 +98,7 @@ def _check_meant(command: Command) -> None:
         raise invalid(wrong)
 
 
-def divert(state: ServiceState, why: str, now: float) -> Decision:
+def divert(state: ServiceState, now: float, *, note: str = "", verdict: Verdict | None = None) -> Decision:
     """Send all traffic to the declared fallback; `Refusal` if there is none, or it is there already."""
     fallback = state.spec.fallback
     if fallback is None:
@@ -107,19 +109,19 @@ def divert(state: ServiceState, why: str, now: float) -> Decision:
         version = state.spec.version(fallback.version)
         if version is None or not version.endpoints:
             raise Refusal(Code.NO_ENDPOINTS, f"the fallback {fallback.version} of {state.name} has no endpoints")
+    why = describe_decision(note, verdict, None)
     rollout = state.rollout
     if rollout and rollout.running and rollout.can(Event.ROLLBACK):
         rollout = rollout.moved(Event.ROLLBACK, now, why)
-    return Decision(
-        LedgerKind.FALLBACK_ON, Act.FALLBACK, why, state.model_copy(update={"diverted": why, "rollout": rollout})
-    )
+    after = state.model_copy(update={"diverted": why, "rollout": rollout})
+    return Decision(LedgerKind.FALLBACK_ON, Act.FALLBACK, after, note, verdict)
 
 
 def _restore(state: ServiceState, command: Command) -> Decision:
     if not state.diverted:
         raise Refusal(Code.NOT_POSSIBLE, f"{state.name} is not on its fallback")
     why = command.reason or "taken back from the fallback by an operator"
-    return Decision(LedgerKind.FALLBACK_OFF, Act.FALLBACK, why, state.model_copy(update={"diverted": ""}))
+    return Decision(LedgerKind.FALLBACK_OFF, Act.FALLBACK, state.model_copy(update={"diverted": ""}), why)
 
 
 def _start(state: ServiceState, command: Command, now: float) -> Decision:
@@ -150,7 +152,7 @@ def _start(state: ServiceState, command: Command, now: float) -> Decision:
     why = command.reason or f"{canary} starts"
     if present and present.running:
         why = f"{why} (in the place of {present.canary}, which was {present.phase})"
-    return move(state, fresh, Event.START, LedgerKind.ROLLOUT_STARTED, Act.ADVANCE, why, now)
+    return move(state.model_copy(update={"rollout": fresh}), Event.START, now, note=why)
 
 
 def _roll_back(
@@ -164,6 +166,5 @@ def _roll_back(
     if stable_unroutable and rollout.weight and not command.force:
         told = f"{rollout.stable} has no healthy endpoint: traffic would go into a void"
         raise Refusal(Code.NO_ENDPOINTS, f"{told}; a forced rollback goes there all the same")
-    act = Act.FORCED_ROLLBACK if command.force else Act.ROLLBACK
-    why = command.reason or "rollback by an operator"
-    return move(state, rollout, Event.ROLLBACK, LedgerKind.ROLLBACK, act, why, now)
+    decision = move(state, Event.ROLLBACK, now, note=command.reason or "rollback by an operator")
+    return replace(decision, act=Act.FORCED_ROLLBACK) if command.force else decision

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from controller.core.control.automation import Seen, decide
-from controller.core.control.decision import Decision, held
+from controller.core.control.automation import Situation, decide
+from controller.core.control.blocker import Blocker, BlockerKind
+from controller.core.control.decision import Decision, wait
 from controller.core.control.session import Session, Surroundings, dwelling, stage_of
 from controller.core.judge.custom.custom import with_custom, without_custom
 from controller.core.judge.judge import judge
@@ -56,9 +57,9 @@ def weigh(
     def blocked(act: Act) -> Freeze | None:
         return blocking(around.freezes, state.name, act)
 
-    known = Seen(verdict, progress, around.sync, blocked, around.stable_unroutable, around.sync_share)
+    known = Situation(verdict, progress, around.sync, blocked, around.stable_unroutable, around.sync_share)
     decision = decide(state, known, now)
     if decision.act is Act.ADVANCE and not reported:
-        # Also what was proved in an earlier life is acted on only by one that sees something itself.
-        decision = held(state, decision, "no proxy has reported since the last look")
+        # Also what was proved before a restart is acted on only once there are reports again.
+        decision = wait(state, Blocker(BlockerKind.NO_REPORT, decision.kind), verdict)
     return session._replace(progress=progress, at=at, silent=silent), verdict, decision

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from math import inf
+from typing import Any
 
 from controller.core.base.value import Value
 
@@ -57,6 +58,10 @@ class Freeze(Value):
     def end(self) -> float:
         """When it ends by itself: infinity for one without an end."""
         return inf if self.until is None else self.until
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values, as the APIs show it."""
+        return self.model_dump(mode="json")
 
     def renews(self, other: "Freeze") -> bool:
         """Whether it says all that the other one says, for no shorter: the same words of the same person."""

@@ -167,7 +167,7 @@ class RollbackRequest(_message.Message):
     def __init__(self, service: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class Rollout(_message.Message):
-    __slots__ = ("service", "stable", "canary", "phase", "step", "weights", "verdict", "reasons", "proxies_synced", "proxies_total", "started_at", "updated_at", "revision", "freezes", "traffic", "details", "id", "phase_reason", "steps", "diverted", "stable_verdict", "stable_reasons")
+    __slots__ = ("service", "stable", "canary", "phase", "step", "weights", "verdict", "reasons", "proxies_synced", "proxies_total", "started_at", "updated_at", "revision", "freezes", "traffic", "details", "id", "phase_reason", "steps", "diverted", "stable_verdict", "stable_reasons", "blocker")
     class WeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -204,6 +204,7 @@ class Rollout(_message.Message):
     DIVERTED_FIELD_NUMBER: _ClassVar[int]
     STABLE_VERDICT_FIELD_NUMBER: _ClassVar[int]
     STABLE_REASONS_FIELD_NUMBER: _ClassVar[int]
+    BLOCKER_FIELD_NUMBER: _ClassVar[int]
     service: str
     stable: str
     canary: str
@@ -226,7 +227,26 @@ class Rollout(_message.Message):
     diverted: str
     stable_verdict: str
     stable_reasons: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, service: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., phase: _Optional[str] = ..., step: _Optional[int] = ..., weights: _Optional[_Mapping[str, int]] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., started_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., revision: _Optional[int] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., traffic: _Optional[_Mapping[str, Traffic]] = ..., details: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., id: _Optional[str] = ..., phase_reason: _Optional[str] = ..., steps: _Optional[_Iterable[int]] = ..., diverted: _Optional[str] = ..., stable_verdict: _Optional[str] = ..., stable_reasons: _Optional[_Iterable[str]] = ...) -> None: ...
+    blocker: Blocker
+    def __init__(self, service: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., phase: _Optional[str] = ..., step: _Optional[int] = ..., weights: _Optional[_Mapping[str, int]] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., started_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., revision: _Optional[int] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., traffic: _Optional[_Mapping[str, Traffic]] = ..., details: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., id: _Optional[str] = ..., phase_reason: _Optional[str] = ..., steps: _Optional[_Iterable[int]] = ..., diverted: _Optional[str] = ..., stable_verdict: _Optional[str] = ..., stable_reasons: _Optional[_Iterable[str]] = ..., blocker: _Optional[_Union[Blocker, _Mapping]] = ...) -> None: ...
+
+class Blocker(_message.Message):
+    __slots__ = ("kind", "text", "stops", "seconds_left", "weight", "names", "who")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    STOPS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_LEFT_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    text: str
+    stops: str
+    seconds_left: float
+    weight: int
+    names: _containers.RepeatedScalarFieldContainer[str]
+    who: str
+    def __init__(self, kind: _Optional[str] = ..., text: _Optional[str] = ..., stops: _Optional[str] = ..., seconds_left: _Optional[float] = ..., weight: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., who: _Optional[str] = ...) -> None: ...
 
 class Traffic(_message.Message):
     __slots__ = ("requests_per_second", "error_rate", "p50_ms", "p99_ms", "requests", "errors")

@@ -1,0 +1,67 @@
+"""What keeps automation from the next move of a rollout, as a value. `describe` puts it into words."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from controller.core.control.sync import Sync
+from controller.core.model.freeze import Freeze
+from controller.core.model.ledger_kind import LedgerKind
+
+
+class BlockerKind(StrEnum):
+    """What blocks. The words are the admin API's."""
+
+    NO_ROLLOUT = "no_rollout"
+    PAUSE = "pause"
+    APPROVAL = "approval"
+    """The next weight needs a person's approval."""
+    WARM_UP = "warm_up"
+    DWELL = "dwell"
+    BAKE = "bake"
+    EVIDENCE = "evidence"
+    """The verdict is no PASS; its reasons say why."""
+    DEADLINE = "deadline"
+    """The deadline passed without proof, and the policy leaves it to a person."""
+    GRACE_PERIOD = "grace_period"
+    """In the bake the canary is worse than stable was, so far within what is tolerated."""
+    SYNC = "sync"
+    """Too few proxies have ACKed what was decided."""
+    NACK = "nack"
+    """A proxy has NACKed what was decided."""
+    NO_REPORT = "no_report"
+    """No proxy has reported since the last tick."""
+    FREEZE = "freeze"
+    HOOK = "hook"
+    NO_HEALTHY_UPSTREAM = "no_healthy_upstream"
+    """The version that would get the traffic has no healthy endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """What blocks, and what it blocks: `stops` is the kind of ledger line that there would be without it.
+
+    `seconds` are left of a dwell or a bake. `weight`, in basis points, is the one that dwells, or that needs approval.
+    `names` are those of the hooks that do not pass, or of the version without a healthy endpoint. `words` are the
+    reason of the person who paused, or the hooks' answers.
+    """
+
+    kind: BlockerKind
+    stops: LedgerKind | None = None
+    seconds: float = 0.0
+    weight: int = 0
+    freeze: Freeze | None = None
+    sync: Sync | None = None
+    names: tuple[str, ...] = ()
+    words: str = ""
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """The proxies, hooks or version that it is about, by name."""
+        if self.sync is None:
+            return self.names
+        return self.sync.nacked if self.kind is BlockerKind.NACK else self.sync.behind
+
+
+def unsynced(sync: Sync, stops: LedgerKind) -> Blocker:
+    """The blocker where the fleet is not in sync."""
+    return Blocker(BlockerKind.NACK if sync.nacked else BlockerKind.SYNC, stops, sync=sync)
