@@ -1,4 +1,4 @@
-"""From the view to the routing: only what is right can be built, and one bad service does not take the others down."""
+"""View -> routing: only a valid one can be built, and one bad service does not take the others down."""
 
 from typing import Any
 
@@ -57,12 +57,12 @@ SPLITS = [
 
 @pytest.mark.parametrize(("phase", "split"), SPLITS, ids=[p for p, _ in SPLITS])
 def test_the_split_in_every_phase(phase: Phase, split: tuple[tuple[str, int], ...]) -> None:
-    """The canary first, ten thousand in all, and nobody with nothing."""
+    """The canary first, a total of ten thousand, and no cluster with zero."""
     assert routes(state_in(phase)).split == split
 
 
-def test_every_version_with_servers_has_its_cluster_always() -> None:
-    """So a start, a step and a rollback touch the routes alone."""
+def test_every_version_with_endpoints_always_has_its_cluster() -> None:
+    """A start, a step and a rollback therefore change routes only."""
     for phase in Phase:
         clusters = [c.name for c in route_fleet(view(state_in(phase)), "edge").clusters]
         assert clusters == ["scorer/v1", "scorer/v2", "scorer/v3"]
@@ -71,11 +71,11 @@ def test_every_version_with_servers_has_its_cluster_always() -> None:
 @pytest.mark.proves("xds-rule 50")
 @given(st.integers(0, TOTAL_WEIGHT))
 def test_any_weight_gives_a_split_of_ten_thousand(weight: int) -> None:
-    """To versions that exist, each with more than nothing."""
+    """To versions that exist, each with a weight above zero."""
     rollout = rollout_in(Phase.PROGRESSING).model_copy(update={"weight": weight})
     split = routes(state_in(Phase.PROGRESSING, rollout=rollout)).split
-    assert sum(parts for _, parts in split) == TOTAL_WEIGHT
-    assert all(parts > 0 for _, parts in split)
+    assert sum(weight for _, weight in split) == TOTAL_WEIGHT
+    assert all(weight > 0 for _, weight in split)
 
 
 @pytest.mark.proves("xds-rule 50")
@@ -89,39 +89,39 @@ def test_any_weight_gives_a_split_of_ten_thousand(weight: int) -> None:
         (("a/v1", 10_500), ("a/v2", -500)),
     ],
 )
-def test_a_split_that_is_none_cannot_be_made(split: tuple[tuple[str, int], ...]) -> None:
-    """Too little, too much, nothing, less than nothing."""
+def test_an_invalid_split_cannot_be_built(split: tuple[tuple[str, int], ...]) -> None:
+    """Too little, too much, zero, negative."""
     with pytest.raises(RoutingError, match="are not positive parts of 10000"):
         WeightedRoute("a", "/", 5.0, split)
 
 
 @pytest.mark.proves("xds-rule 49")
-def test_no_traffic_for_a_version_without_servers() -> None:
-    """A view that says so is not served."""
+def test_no_traffic_for_a_version_without_endpoints() -> None:
+    """Such a view is not served."""
     rollout = rollout_in(Phase.PROGRESSING).model_copy(update={"canary": "v4"})
     with pytest.raises(RoutingError, match="v4 carries traffic but has no endpoints"):
         route_fleet(view(state_in(Phase.PROGRESSING, rollout=rollout)), "edge")
 
 
 def test_the_fallback_takes_everything() -> None:
-    """A version as any other; a fixed response is answered by the proxies."""
+    """A version like any other; a fixed response is sent by Envoy."""
     by_version = state_in(Phase.PROGRESSING, diverted="fire", spec=service(fallback=Fallback(version="v3")))
     assert routes(by_version).split == (("scorer/v3", TOTAL_WEIGHT),)
     fixed = state_in(Phase.PROGRESSING, diverted="fire", spec=service(fallback=Fallback(status=503, body="later")))
     assert (routes(fixed).split, routes(fixed).fixed) == ((), (503, "later"))
 
 
-def test_a_fleet_gets_its_own_services_alone() -> None:
-    """One that names no fleet is everybody's."""
-    everybodys, edges, others = (
+def test_a_fleet_gets_only_its_own_services() -> None:
+    """A service that names no fleet belongs to every fleet."""
+    of_all, edges, others = (
         declared("a"),
         declared("b", port=1, fleets=("edge",)),
         declared("c", port=2, fleets=("x",)),
     )
-    assert [r.service for r in route_fleet(view(everybodys, edges, others), "edge").services] == ["a", "b"]
+    assert [r.service for r in route_fleet(view(of_all, edges, others), "edge").services] == ["a", "b"]
 
 
-def test_services_behind_one_address_share_its_listener() -> None:
+def test_services_on_one_address_share_its_listener() -> None:
     """By hosts and prefixes: one virtual host for each set of hosts, the longest prefix first."""
     states = [
         declared("a", hosts=("a.example",)),
@@ -143,34 +143,34 @@ CLASHES = [
     ("one host in common", {"hosts": ("x", "y")}, {"hosts": ("y", "z")}, "both claim y/"),
     ("fleets apart", {"fleets": ("one",)}, {"fleets": ("two",)}, ""),
     ("fleets that meet", {"fleets": ("one", "two")}, {"fleets": ("two",)}, "both claim"),
-    ("a fleet and everybody", {"fleets": ("one",)}, {}, "both claim"),
+    ("a fleet and every fleet", {"fleets": ("one",)}, {}, "both claim"),
     ("every address", {"address": "0.0.0.0"}, {"prefix": "/b"}, "cannot both be bound"),
     ("two addresses", {"address": "127.0.0.2"}, {}, ""),
 ]
 
 
 @pytest.mark.proves("bad-input 25")
-@pytest.mark.parametrize(("one", "other", "told"), [c[1:] for c in CLASHES], ids=[c[0] for c in CLASHES])
-def test_two_services_that_claim_the_same_place(one: dict[str, Any], other: dict[str, Any], told: str) -> None:
-    """Are told apart or refused, in whichever order they come."""
+@pytest.mark.parametrize(("one", "other", "expected"), [c[1:] for c in CLASHES], ids=[c[0] for c in CLASHES])
+def test_two_services_that_claim_the_same_place(one: dict[str, Any], other: dict[str, Any], expected: str) -> None:
+    """Are distinguished or rejected, in any order."""
     states = [declared("a", **one), declared("b", **other)]
     found = find_clashes(states)
     assert found == find_clashes(reversed(states))
-    assert told in found[0] if told else found == []
+    assert expected in found[0] if expected else found == []
 
 
-class TestServable:
-    """What is served when something in the view cannot be."""
+class TestServableView:
+    """What is served if a part of the view cannot be."""
 
-    def test_a_newcomer_in_the_way_is_left_out(self) -> None:
-        """Who was there first stays, whatever the names."""
-        present, newcomer = declared("b"), declared("a")
-        good, problems = servable_view(view(present, newcomer), {"b": present})
+    def test_a_new_service_that_clashes_is_left_out(self) -> None:
+        """The earlier service stays, whatever the names."""
+        present, late = declared("b"), declared("a")
+        good, problems = servable_view(view(present, late), {"b": present})
         assert set(good.services) == {"b"}
         assert set(problems) == {"a"}
 
-    def test_a_service_that_went_wrong_is_served_as_it_was(self) -> None:
-        """With what is wrong with it told, and the others as they are."""
+    def test_a_service_that_became_invalid_is_served_as_before(self) -> None:
+        """Its problem is reported, and the others are served as they are."""
         before = state_in(Phase.PROGRESSING)
         wrong = before.model_copy(update={"spec": before.spec.model_copy(update={"versions": ()})})
         good, problems = servable_view(view(wrong, declared("other", port=1)), {"scorer": before})
@@ -178,8 +178,8 @@ class TestServable:
         assert "other" in good.services
         assert "no endpoints" in problems["scorer"]
 
-    def test_a_record_that_cannot_be_read_is_served_as_it_was(self) -> None:
-        """Where it was served before; else it is left out, and told either way."""
+    def test_an_unreadable_record_is_served_as_before(self) -> None:
+        """If it was served before, else it is left out; it is reported in both cases."""
         before = declared("scorer")
         good, problems = servable_view(view(broken={"scorer": "not JSON", "new": "not JSON"}), {"scorer": before})
         assert dict(good.services) == {"scorer": before}
@@ -190,11 +190,11 @@ class TestServable:
     ("name", "parts"),
     [("a/v1", ("a", "v1")), ("a.b/v-1", ("a.b", "v-1")), ("a", None), ("/v1", None), ("a/", None), ("", None)],
 )
-def test_a_clusters_name_is_read_back(name: str, parts: tuple[str, str] | None) -> None:
-    """And what is none of ours is none."""
+def test_a_cluster_name_is_parsed(name: str, parts: tuple[str, str] | None) -> None:
+    """Other names give None."""
     assert cluster_parts(name) == parts
 
 
 def test_names_in_statistics_have_no_dots() -> None:
-    """Envoy cuts them there; the sign in their place occurs in no name, so it can be undone."""
+    """Envoy splits at dots. Their replacement occurs in no name, so it can be reversed."""
     assert stats_name("a.b/v1.2") == "a=b/v1=2"

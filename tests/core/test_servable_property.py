@@ -1,4 +1,4 @@
-"""What `servable_view` leaves can be served together, whatever moves where, and nobody loses a place to a newcomer."""
+"""What `servable_view` keeps can be served together, and no service loses its place to a new one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,18 +30,18 @@ PLACES = st.fixed_dictionaries(
         "fleets": st.sampled_from([(), ("edge",), ("core",)]),
     }
 )
-"""Few enough that services meet often."""
+"""Few enough that services clash often."""
 STABLE = st.sampled_from(["v1", "v2", "v1", "gone"])
 """With one that cannot be routed."""
 ROWS = st.none() | st.just("not JSON") | st.tuples(PLACES, STABLE)
-"""What a view says of a service: nothing, what cannot be read, or its place and stable version."""
+"""A service in a view: absent, unreadable, or its place and stable version."""
 VIEWS = st.lists(st.fixed_dictionaries(dict.fromkeys("abcd", ROWS)), min_size=1, max_size=4)
 
 Services = Mapping[str, ServiceState]
 
 
 def read(rows: dict[str, Any], before: Services) -> View:
-    """The view of those rows; a service that says the same as before is the same object, as a store gives it."""
+    """The view of those rows. An unchanged service is the same object as before, as in a store."""
     states, broken = {}, {}
     for name, row in rows.items():
         if isinstance(row, str):
@@ -68,8 +68,8 @@ def place(state: ServiceState) -> tuple[object, ...]:
 
 
 @given(VIEWS)
-def test_nothing_clashes_and_nobody_is_displaced(steps: list[dict[str, Any]]) -> None:
-    """View after view, each upon what was served of the one before."""
+def test_nothing_clashes_and_no_service_is_displaced(steps: list[dict[str, Any]]) -> None:
+    """View after view, each based on what was served before."""
     before: Services = {}
     for rows in steps:
         view = read(rows, before)
@@ -78,7 +78,7 @@ def test_nothing_clashes_and_nobody_is_displaced(steps: list[dict[str, Any]]) ->
         assert not find_clashes(served.values())
         assert all(map(routable, served.values()))
         for name, state in view.services.items():
-            assert (served.get(name) is state) != (name in problems), "served as it stands, or told why not"
+            assert (served.get(name) is state) != (name in problems), "served as it is, or with a problem"
             if name in before and place(before[name]) == place(state):
                 assert served[name] is (state if routable(state) else before[name])
         for name in view.broken.keys() & before.keys():

@@ -1,4 +1,4 @@
-"""Service files for the tests: a right one, line by line, and ways to change it."""
+"""Service files for the tests: a valid one, line by line, and ways to change it."""
 
 GOOD = {
     "service": "service: scorer",
@@ -20,6 +20,6 @@ END = len(GOOD) + 1
 
 
 def file(*more: str, **changed: str | None) -> str:
-    """The right file with some lines changed (None: left out) and some added at the end."""
+    """The valid file with some lines changed (None: omitted) and some added at the end."""
     lines = [changed.get(key, line) for key, line in GOOD.items()]
     return "\n".join([line for line in lines if line is not None] + list(more)) + "\n"

@@ -23,10 +23,10 @@ ODD = st.text(max_size=20) | st.sampled_from(
 )
 
 
-def is_whole(linted: LintResult, text: str) -> None:
-    """A service or violations, never both nor neither; each violation in bounds and on a line of the text."""
-    assert (linted.service is None) == bool(linted.violations)
-    for violation in linted.violations:
+def is_whole(result: LintResult, text: str) -> None:
+    """A service or violations, never both or neither; each violation is bounded and on a line of the text."""
+    assert (result.service is None) == bool(result.violations)
+    for violation in result.violations:
         assert violation.message
         assert 1 <= violation.line <= max(1, len(text.splitlines()))
         assert len(str(violation)) < 1000
@@ -40,25 +40,25 @@ def is_whole(linted: LintResult, text: str) -> None:
 @example("- - - - - - - - - - - - - - - - - - - - - -")
 @example("{a, b, a}")
 @example("!<tag:yaml.org,2002:map> {}")
-def test_any_text_is_read_or_refused(text: str) -> None:
-    """Text from anywhere, also text made of YAML's own marks."""
+def test_any_text_is_read_or_rejected(text: str) -> None:
+    """Arbitrary text, and text made of YAML's own marks."""
     is_whole(read_service(text), text)
 
 
 @given(st.integers(0, len(REFERENCE)), st.integers(0, 30), PIECES | ODD)
-def test_a_damaged_reference_file_is_read_or_refused(at: int, lost: int, instead: str) -> None:
-    """The reference file with a piece cut out and something else put in."""
+def test_a_damaged_reference_file_is_read_or_rejected(at: int, lost: int, instead: str) -> None:
+    """The reference file with a piece replaced."""
     text = REFERENCE[:at] + instead + REFERENCE[at + lost :]
     is_whole(read_service(text), text)
 
 
 @given(st.integers(0, len(REFERENCE)))
-def test_a_file_cut_off_anywhere_is_read_or_refused(end: int) -> None:
-    """A file of which only the beginning was written; without its versions and stable it is never a service."""
+def test_a_truncated_file_is_read_or_rejected(end: int) -> None:
+    """A truncated file; without its versions and stable it is never a service."""
     text = REFERENCE[:end]
-    linted = read_service(text)
-    is_whole(linted, text)
-    assert linted.service is None or end > REFERENCE.index("stable:")
+    result = read_service(text)
+    is_whole(result, text)
+    assert result.service is None or end > REFERENCE.index("stable:")
 
 
 JSON = st.recursive(
@@ -92,25 +92,25 @@ KEYS = st.sampled_from(
 
 @given(st.dictionaries(KEYS, JSON, min_size=1))
 def test_right_keys_with_any_values_are_read_or_refused(values: dict[str, object]) -> None:
-    """The shape of a service file with anything at all in it."""
+    """The keys of a service file with arbitrary values."""
     text = yaml.safe_dump(values, allow_unicode=True)
     is_whole(read_service(text), text)
 
 
 @given(st.lists(PIECES | ODD, max_size=60).map("".join))
-def test_without_libyaml_any_text_is_read_or_refused_too(text: str) -> None:
-    """Where PyYAML was built without libyaml, its own parser does the work."""
+def test_without_libyaml_any_text_is_read_or_rejected_too(text: str) -> None:
+    """If PyYAML was built without libyaml, its own parser is used."""
     _, found = read_tree(text, yaml.SafeLoader)
     assert all(violation.message and violation.line >= 1 for violation in found)
 
 
 def test_without_libyaml_a_file_means_the_same() -> None:
-    """Both parsers see the reference file alike, line by line."""
+    """Both parsers give the same tree for the reference file."""
     assert read_tree(REFERENCE, yaml.SafeLoader) == read_tree(REFERENCE, PARSER)
 
 
-def test_without_libyaml_a_tab_is_told_alike() -> None:
-    """Each parser has words of its own for it; ours are the same."""
+def test_without_libyaml_a_tab_is_reported_alike() -> None:
+    """Each parser has its own message for it; the violation is the same."""
     text = file("policy:", "  \tbake: 5m")
     assert read_tree(text, yaml.SafeLoader) == read_tree(text, PARSER)
 
@@ -122,7 +122,7 @@ def test_without_libyaml_a_tab_is_told_alike() -> None:
     percent=st.booleans(),
 )
 def test_what_is_written_is_what_is_read(steps: list[int], dwell: int, ports: list[int], percent: bool) -> None:
-    """Steps come back as the same parts of 10 000, however the share is written; durations and ports likewise."""
+    """Steps are read as the same basis points, whatever the notation of the share; durations and ports too."""
     written = ", ".join(f"{n / 100:.2f}%" if percent else f"{n / 10_000:.4f}" for n in steps)
     stable, canary = ports[: len(ports) // 2], ports[len(ports) // 2 :]
     service = read_service(

@@ -1,4 +1,4 @@
-"""Wrong service files: each row is one mistake, and what the operator is told about it."""
+"""Invalid service files: each row is one mistake and the violation that is reported."""
 
 from dataclasses import dataclass
 
@@ -16,22 +16,22 @@ class Bad:
     text: str
     field: str
     line: int
-    told: str
+    message: str
 
 
-def added(line: str, field: str, told: str) -> Bad:
-    """One line more at the end."""
-    return Bad(file(line), field, END, told)
+def added(line: str, field: str, message: str) -> Bad:
+    """The valid file with one more line at the end."""
+    return Bad(file(line), field, END, message)
 
 
-def changed(key: str, line: str | None, field: str, told: str) -> Bad:
-    """One line changed."""
-    return Bad(file(**{key: line}), field, LINE[key], told)
+def changed(key: str, line: str | None, field: str, message: str) -> Bad:
+    """The valid file with one line changed."""
+    return Bad(file(**{key: line}), field, LINE[key], message)
 
 
-def endpoint(written: str, told: str) -> Bad:
+def endpoint(written: str, message: str) -> Bad:
     """The stable's only endpoint."""
-    return changed("v1", f"  v1: {{endpoints: [{written}]}}", "versions.v1.endpoints[0]", told)
+    return changed("v1", f"  v1: {{endpoints: [{written}]}}", "versions.v1.endpoints[0]", message)
 
 
 def host(written: str) -> Bad:
@@ -39,13 +39,13 @@ def host(written: str) -> Bad:
     return added(f'hosts: ["{written}"]', "hosts[0]", "a host is a name such as")
 
 
-def step(written: str, told: str) -> Bad:
+def step(written: str, message: str) -> Bad:
     """The first step."""
-    return changed("steps", f"  steps: [{written}, 99%]", "policy.steps[0]", told)
+    return changed("steps", f"  steps: [{written}, 99%]", "policy.steps[0]", message)
 
 
-def dwell(written: str, told: str) -> Bad:
-    return changed("dwell", f"  dwell: {written}", "policy.dwell", told)
+def dwell(written: str, message: str) -> Bad:
+    return changed("dwell", f"  dwell: {written}", "policy.dwell", message)
 
 
 NOT_A_DURATION = "a duration such as 250ms, 5s, 2m or 6h is needed"
@@ -333,18 +333,18 @@ ROWS = {**FORM, **KEYS, **NAMES, **ADDRESSES, **POLICY, **TOGETHER}
 
 @pytest.mark.proves("bad-input 21")
 @pytest.mark.parametrize("bad", [pytest.param(bad, id=name) for name, bad in ROWS.items()])
-def test_each_mistake_is_told_with_its_field_and_line(bad: Bad) -> None:
-    """One mistake gives one violation: the field, the line, and what would be right; bounded."""
-    linted = read_service(bad.text)
-    assert linted.service is None
-    found = linted.violations[0]
-    assert (found.field, found.line) == (bad.field, bad.line), linted.violations
-    assert bad.told in found.message
-    assert len(linted.violations) == 1, linted.violations
+def test_each_mistake_is_reported_with_its_field_and_line(bad: Bad) -> None:
+    """One mistake gives one violation with the field, the line, and what would be valid, of bounded length."""
+    result = read_service(bad.text)
+    assert result.service is None
+    found = result.violations[0]
+    assert (found.field, found.line) == (bad.field, bad.line), result.violations
+    assert bad.message in found.message
+    assert len(result.violations) == 1, result.violations
     assert len(str(found)) < 600
 
 
-def test_the_rows_begin_with_a_right_file() -> None:
-    """Were the common file wrong itself, every row would be true for nothing."""
+def test_the_rows_start_from_a_valid_file() -> None:
+    """If the common file were invalid itself, every row would prove nothing."""
     assert read_service(file()).service is not None
     assert set(LINE) == set(GOOD)

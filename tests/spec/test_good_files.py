@@ -1,4 +1,4 @@
-"""Right service files, and what they mean."""
+"""Valid service files, and what they mean."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "examples" / "fraud-scorer.yaml
 
 
 def read(text: str) -> Service:
-    linted = read_service(text)
-    assert linted.service is not None, linted.violations
-    assert not linted.violations
-    return linted.service
+    result = read_service(text)
+    assert result.service is not None, result.violations
+    assert not result.violations
+    return result.service
 
 
-def test_the_reference_file_is_right() -> None:
-    """The file that the documentation shows is read as it is meant."""
+def test_the_reference_file_is_valid() -> None:
+    """The file in the documentation gives the expected service."""
     service = read(REFERENCE.read_text())
     assert (service.name, service.fleets, str(service.listen)) == ("fraud-scorer", ("edge",), "127.0.0.1:10000")
     assert (service.hosts, service.prefix, service.protocol, service.timeout) == (("*",), "/", "http", 5.0)
@@ -36,14 +36,14 @@ def test_the_reference_files_policy_is_the_default() -> None:
 
 
 def test_what_is_left_out_has_its_default() -> None:
-    """Only service, listen.port, versions and stable are needed."""
+    """Only service, listen.port, versions and stable are required."""
     service = read('service: s\nlisten: {port: 1}\nversions: {v1: {endpoints: ["a:1"]}}\nstable: v1\n')
     assert (service.listen.address, service.fleets, service.hosts, service.prefix) == ("127.0.0.1", (), ("*",), "/")
     assert (service.protocol, service.timeout, service.fallback, service.policy) == ("http", 5.0, None, Policy())
 
 
 def test_a_whole_policy() -> None:
-    """Every value of a policy in its own unit: seconds, shares, parts of 10 000."""
+    """Every value of a policy in its own unit: seconds, shares, basis points."""
     text = file(
         "  warmup: 0s",
         "  bake: 1d",
@@ -78,12 +78,12 @@ def test_null_means_no_absolute_limit() -> None:
 
 
 def test_a_version_that_is_not_started_yet_needs_no_endpoints() -> None:
-    """Its servers may come later; starting it before that is refused elsewhere."""
+    """Endpoints may come later; a start before that is rejected elsewhere."""
     assert read(file(v2="  v2: {endpoints: []}")).versions[1].endpoints == ()
 
 
 def test_a_fallback_may_be_a_version() -> None:
-    """Another version with endpoints, that is not the stable."""
+    """Another version with endpoints that is not stable."""
     assert read(file("fallback: {version: v2}")).fallback == Fallback(version="v2")
 
 
@@ -101,7 +101,7 @@ def test_a_fallback_may_be_a_version() -> None:
     ],
 )
 def test_endpoints_have_one_spelling(written: str, host: str, port: int) -> None:
-    """However an address is written, it is kept in its shortest form and in lower case."""
+    """Whatever the spelling of an address, it is kept in its shortest form and in lower case."""
     service = read(file(v1=f'  v1: {{endpoints: ["{written}"]}}'))
     assert service.versions[0].endpoints == (Endpoint(host=host, port=port),)
 
@@ -114,23 +114,23 @@ def test_endpoints_have_one_spelling(written: str, host: str, port: int) -> None
     ],
 )
 def test_hosts_as_envoy_matches_them(host: str) -> None:
-    """Exact, everything, a wildcard at the beginning or at the end; with a port where clients send one."""
+    """Exact, everything, a wildcard at the beginning or at the end; with a port if clients send one."""
     assert read(file(f'hosts: ["{host}"]')).hosts == (host,)
 
 
 def test_hosts_are_compared_in_lower_case() -> None:
-    """Host names know no case, so one spelling is kept."""
+    """Host names are case-insensitive, so one spelling is kept."""
     assert read(file("hosts: [API.Example.com]")).hosts == ("api.example.com",)
 
 
 @pytest.mark.parametrize("prefix", ["/", "/v2/models/fraud/", "/a%20b", "/~x;y=1"])
 def test_prefixes(prefix: str) -> None:
-    """A path's beginning, as it stands in a request."""
+    """The beginning of a path, as in a request."""
     assert read(file(f'prefix: "{prefix}"')).prefix == prefix
 
 
-def test_limits_are_reached_but_not_passed() -> None:
-    """At each limit of number a file is still right."""
+def test_a_file_at_every_limit_is_valid() -> None:
+    """At each limit of a count a file is still valid."""
     steps = ", ".join(f"{n / 100:.2f}%" for n in range(1, 101))
     versions = [f'  w{n}: {{endpoints: ["10.0.0.{n}:80"]}}' for n in range(18)]
     many = ", ".join(f'"10.1.{n // 250}.{n % 250}:80"' for n in range(1000))
@@ -139,7 +139,7 @@ def test_limits_are_reached_but_not_passed() -> None:
     assert (len(service.policy.steps), len(service.versions), len(service.versions[0].endpoints)) == (100, 20, 1000)
 
 
-def test_line_ends_and_marks_of_other_systems() -> None:
+def test_a_byte_order_mark_and_crlf_are_accepted() -> None:
     """A file with a byte order mark and CRLF, as some editors write it, is the same file."""
     assert read("\ufeff" + file().replace("\n", "\r\n")) == read(file())
 
@@ -161,7 +161,7 @@ BOUNDS = {
 
 
 @pytest.mark.parametrize("line", BOUNDS)
-def test_bounds_are_themselves_right(line: str) -> None:
-    """The least and the most that a refusal names are accepted, as it writes them."""
+def test_bounds_are_inclusive(line: str) -> None:
+    """The bounds that a violation names are accepted themselves, in the notation of the message."""
     for bound in BOUNDS[line]:
         read(file(line.replace("X", bound), policy=None, steps=None, dwell=None))
