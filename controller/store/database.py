@@ -1,4 +1,4 @@
-"""The open SQLite file and the view of what is in it. Blocking; no asyncio here."""
+"""The open SQLite file, and the view of what is in it. Blocking: no asyncio here."""
 
 import sqlite3
 from pathlib import Path
@@ -12,9 +12,9 @@ from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.store_errors import StoreLost, Unusable
 from controller.ports.archive import KEPT_RECORDINGS
 from controller.process.fault_points import reach
-from controller.store import tables
-from controller.store.ledger import Past, Row
-from controller.store.opening import RESTORE, connect
+from controller.store import queries
+from controller.store.ledger_replay import Checkpoint, LedgerRow
+from controller.store.sqlite_file import RESTORE, connect
 from controller.store.transactions import Transactions
 
 
@@ -24,7 +24,7 @@ class Database:
     def __init__(self, disk: Transactions) -> None:
         self._disk = disk
         with disk.read() as db:
-            self.view = tables.read_view(db)
+            self.view = queries.read_view(db)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -40,9 +40,9 @@ class Database:
         """Give the file back; what was committed is in it."""
         self._disk.close()
 
-    def settle(self) -> None:
-        """`StoreLost` while it is not sure what is stored."""
-        self._disk.settle()
+    def resolve_doubt(self) -> None:
+        """Make sure what is stored. `StoreLost` while that is not possible."""
+        self._disk.resolve_doubt()
 
     def raise_epoch(self) -> int:
         """Begin a term: its token."""
@@ -53,48 +53,49 @@ class Database:
         return self._disk.write(work)
 
     def apply(self, change: Change, token: int | None, at: float) -> int:
-        """Apply the change, unless something speaks against it: the revision. A repeated one is only answered."""
+        """Apply the change: the revision. A change that was applied before is answered with the revision of then.
+
+        `Conflict`, `Frozen`, `ReusedId`: refused, nothing changed. ValueError if the change contradicts itself.
+        """
         commit_rules.check_sound(change)
         reach("commit:before", change.entry.kind)
-        revision = self._disk.write(lambda db: tables.apply(db, change, token, at))
-        if revision > self.view.revision:
-            self.view = commit_rules.after(
-                self.view, commit_rules.effect_of(change, revision, self.view.freezes), revision
-            )
+        revision, effect = self._disk.write(lambda db: queries.apply(db, change, token, at))
+        if effect:
+            self.view = commit_rules.after(self.view, effect, revision)
         reach("commit:after", change.entry.kind)
         return revision
 
     def applied(self, change_id: str) -> Applied | None:
         """The change of that id, if the ledger has it."""
         with self._disk.read() as db:
-            return tables.find_applied(db, change_id)
+            return queries.find_applied(db, change_id)
 
     def events(self, service: str, after: int, limit: int) -> list[LedgerLine]:
         """Ledger lines with sequence > `after`, oldest first: of all (""), or those that concern one service."""
         with self._disk.read() as db:
-            return tables.find_lines(db, service, after, limit)
+            return queries.find_lines(db, service, after, limit)
 
-    def rows(self, limit: int = -1) -> list[Row]:
+    def rows(self, limit: int = -1) -> list[LedgerRow]:
         """The oldest rows of the ledger, at most so many (-1: all)."""
         with self._disk.read() as db:
-            return tables.oldest_rows(db, limit)
+            return queries.oldest_rows(db, limit)
 
     def ledger_length(self) -> int:
         """How many lines the ledger has."""
         with self._disk.read() as db:
-            return tables.ledger_length(db)
+            return queries.ledger_length(db)
 
-    def past(self) -> Past:
-        """What the trimmed part of the ledger led to; nothing, if none was trimmed."""
+    def checkpoint(self) -> Checkpoint:
+        """What the trimmed part of the ledger led to; the empty checkpoint if none was trimmed."""
         with self._disk.read() as db:
-            return tables.read_checkpoint(db, self.view.store_id)
+            return queries.read_checkpoint(db, self.view.store_id)
 
-    def cut(self, past: Past, change: Change, at: float) -> None:
-        """Take away the ledger's lines that led to `past`, and write down the change that says so."""
+    def trim(self, checkpoint: Checkpoint, change: Change, at: float) -> None:
+        """Delete the ledger's lines that led to the checkpoint, and apply the change that says so."""
 
         def work(db: sqlite3.Connection) -> int:
-            revision = tables.apply(db, change, None, at)
-            tables.cut_ledger(db, past)
+            revision, _ = queries.apply(db, change, None, at)
+            queries.trim_ledger(db, checkpoint)
             return revision
 
         self.view = commit_rules.after(self.view, Effect(), self._disk.write(work))

@@ -11,8 +11,8 @@ from controller.core.model.view import View
 from controller.ports.archive import KEPT_RECORDINGS, MAX_RECORDING, MAX_SESSION
 from controller.ports.clock import Clock
 from controller.ports.store import Term
-from controller.store.newest import Newest
 from controller.store.records import digest, write
+from controller.store.view_broadcast import ViewBroadcast
 
 
 class MemoryStore:
@@ -22,7 +22,7 @@ class MemoryStore:
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._newest = Newest(View(str(uuid.uuid4()), 0, {}))
+        self._views = ViewBroadcast(View(str(uuid.uuid4()), 0, {}))
         self._epoch = 0
         self._term: Term | None = None
         self._lines: list[LedgerLine] = []
@@ -33,19 +33,19 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Every watch ends."""
-        self._newest.end()
+        self._views.end()
 
     async def load(self) -> View:
         """Everything at one revision."""
-        return self._newest.view
+        return self._views.view
 
     def newest(self) -> View:
         """The newest view."""
-        return self._newest.view
+        return self._views.view
 
     def watch(self, after: int) -> AsyncIterator[View]:
         """The newest whole view each time there is one newer than `after`; may skip, never goes back."""
-        return self._newest.watch(after)
+        return self._views.watch(after)
 
     async def commit(self, change: Change, token: int) -> int:
         """Apply automation's change: the revision."""
@@ -116,7 +116,7 @@ class MemoryStore:
         earlier = self._applied.get(change.id)
         if earlier:
             return commit_rules.check_repeated(change, earlier)
-        view = self._newest.view
+        view = self._views.view
         if token is not None:
             commit_rules.check_token(token, self._epoch)
         present = view.services.get(change.service)
@@ -136,5 +136,5 @@ class MemoryStore:
         self._applied[change.id] = Applied(revision, change.fingerprint)
         if change.delete:
             self._sessions.pop(change.service, None)
-        self._newest.publish(commit_rules.after(view, effect, revision))
+        self._views.publish(commit_rules.after(view, effect, revision))
         return revision

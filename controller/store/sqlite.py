@@ -19,11 +19,11 @@ from controller.ports.archive import MAX_RECORDING, MAX_SESSION
 from controller.ports.clock import Clock
 from controller.ports.store import Term
 from controller.store.database import Database
-from controller.store.lock import FileLock
-from controller.store.newest import CLOSED, Newest
-from controller.store.opening import NEEDS
-from controller.store.thread import StoreThread
-from controller.store.trimming import archive, trimming
+from controller.store.file_lock import FileLock
+from controller.store.ledger_trimming import export_oldest, trim_change
+from controller.store.sqlite_file import NEEDS
+from controller.store.store_thread import StoreThread
+from controller.store.view_broadcast import CLOSED, ViewBroadcast
 
 KEEP = 10_000
 """Lines of the ledger that stay in the store. So long, too, the id of a change is known and its retry safe."""
@@ -57,7 +57,7 @@ class SqliteStore:
         self._clock = clock
         self._exports = exports
         self._keep = self._too_long = keep
-        self._newest = Newest(database.view)
+        self._views = ViewBroadcast(database.view)
         self._closed = False
         self._thread = StoreThread(patience)
         self._tidying: asyncio.Task[None] | None = None
@@ -99,7 +99,7 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
-        self._newest.end()
+        self._views.end()
         if self._tidying:
             self._tidying.cancel()
             await asyncio.wait([self._tidying])
@@ -113,16 +113,16 @@ class SqliteStore:
 
     async def load(self) -> View:
         """Everything at one revision; `StoreLost` while it is not known what the file says."""
-        await self._run_first(self._database.settle)
-        return self._newest.view
+        await self._run_first(self._database.resolve_doubt)
+        return self._views.view
 
     def newest(self) -> View:
         """The newest view that is known, without asking the disk."""
-        return self._newest.view
+        return self._views.view
 
     def watch(self, after: int) -> AsyncIterator[View]:
         """The newest whole view each time there is one newer than `after`; may skip, never goes back."""
-        return self._newest.watch(after)
+        return self._views.watch(after)
 
     async def commit(self, change: Change, token: int) -> int:
         """Apply automation's change: the revision. In one transaction compares token, expected revision, freezes."""
@@ -212,10 +212,10 @@ class SqliteStore:
         """Archive the oldest lines, then take them away. In small jobs, the long one beside the thread, so that no
         change waits for all of it."""
         rows = await self._run(self._database.rows, lines)
-        past = await self._run(self._database.past)
-        past, path = await asyncio.to_thread(archive, rows, past, self._exports)
-        told = trimming(past, path, who="haldane")
-        await self._run(self._database.cut, past, told, self._clock.wall())
+        before = await self._run(self._database.checkpoint)
+        checkpoint, path = await asyncio.to_thread(export_oldest, rows, before, self._exports)
+        change = trim_change(checkpoint, path, who="haldane")
+        await self._run(self._database.trim, checkpoint, change, self._clock.wall())
         log.info("ledger_trimmed", lines=lines, exported=str(path))
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -237,6 +237,6 @@ class SqliteStore:
                 return work()
             finally:
                 with contextlib.suppress(RuntimeError):  # the loop may have ended while the disk hung
-                    loop.call_soon_threadsafe(self._newest.publish, self._database.view)
+                    loop.call_soon_threadsafe(self._views.publish, self._database.view)
 
         return await self._thread.do(do, urgent=urgent)

@@ -31,7 +31,7 @@ class Transactions:
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """Ask something. `StoreLost` if the file does not answer, or if it is not sure what it says."""
-        self.settle()
+        self.resolve_doubt()
         try:
             yield self._db
         except sqlite3.Error as error:
@@ -39,16 +39,16 @@ class Transactions:
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do all of it or nothing. `NotWritten` if that is surely nothing, `StoreLost` if it may yet come back."""
-        self.settle()
+        self.resolve_doubt()
         try:
             return self._commit(work)
         except NotWritten:
             raise
         except StoreLost as lost:
-            self.settle()
+            self.resolve_doubt()
             raise NotWritten(str(lost)) from lost
 
-    def settle(self) -> None:
+    def resolve_doubt(self) -> None:
         """Make sure what is stored: `StoreLost` while a commit that failed could still come back.
 
         When the log was written but not synced, nobody sees its last frames, yet after a crash they would be found.

@@ -17,7 +17,7 @@ from controller.demo.harness.child_processes import Children
 from controller.demo.load import LoadGenerator
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from controller.store.database import Database
-from controller.store.ledger import replay
+from controller.store.ledger_replay import replay
 from tests.faults.split_watcher import Split, SplitWatcher, check_counts, watched
 from tests.support.load import steady
 from tests.support.system import SERVICE, System, running_system
@@ -191,7 +191,7 @@ class Trial:
         self.kill()
         database = Database.open(self.system.controller.store)
         try:
-            assert replay(database.rows(), database.past()).view == database.view
+            assert replay(database.rows(), database.checkpoint()).view == database.view
         finally:
             database.close()
 

@@ -15,8 +15,8 @@ from controller.core.model.freeze import Act
 from controller.core.model.ledger_chain import verify
 from controller.core.model.store_errors import Frozen, NotWritten, StoreLost, Unusable
 from controller.store.database import Database
-from controller.store.opening import connect
 from controller.store.sqlite import SqliteStore
+from controller.store.sqlite_file import connect
 from controller.store.transactions import Transactions
 from tests.fakes.clock import FakeClock
 from tests.store.processes import child
@@ -200,7 +200,7 @@ class TestDoubt:
         for ask in (
             lambda: database.apply(sent, None, 1.0),
             lambda: database.applied(sent.id),
-            database.settle,
+            database.resolve_doubt,
             lambda: database.events("", 0, 10),
             lambda: database.apply(change("other"), None, 1.0),
         ):

@@ -8,7 +8,8 @@ import pytest
 
 from controller.core.model.ledger_chain import verify
 from controller.store.database import Database
-from controller.store.ledger import Past, Row, read_export, replay
+from controller.store.ledger_export import read_export
+from controller.store.ledger_replay import Checkpoint, LedgerRow, replay
 from tests.store.processes import child
 
 
@@ -34,14 +35,14 @@ def check_nothing_lost(path: Path, acknowledged: list[dict[str, Any]]) -> None:
     assert [row.line.sequence for row in rows] == list(range(1, len(rows) + 1))
     assert verify(row.line for row in rows).broken is None
     assert verify(database.events("", 0, -1)).broken is None
-    assert replay(rows, Past.nothing(view.store_id)).view == view
-    assert replay(database.rows(), database.past()).view == view
+    assert replay(rows, Checkpoint.empty(view.store_id)).view == view
+    assert replay(database.rows(), database.checkpoint()).view == view
     assert view.revision >= max((line["acknowledged"] for line in acknowledged), default=0)
     assert dict(view.broken) == {}
     database.close()
 
 
-def _merged(exported: list[Row], stored: list[Row]) -> list[Row]:
+def _merged(exported: list[LedgerRow], stored: list[LedgerRow]) -> list[LedgerRow]:
     """The exports, then what the store has beyond them: a kill between export and trimming leaves some in both."""
     last = exported[-1].line.sequence if exported else 0
     both = {row.line.sequence: row for row in exported}

@@ -19,10 +19,11 @@ from controller.core.model.ledger_chain import verify
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.store.database import Database
-from controller.store.ledger import BrokenLedgerError, Past, Row, export, read_export, replay
+from controller.store.ledger_export import export, read_export
+from controller.store.ledger_replay import BrokenLedgerError, Checkpoint, LedgerRow, replay
+from controller.store.ledger_trimming import export_oldest, trim_change
 from controller.store.records import Unreadable, canonical, digest
 from controller.store.sqlite import SMALLEST_CHUNK, SqliteStore
-from controller.store.trimming import archive, trimming
 from tests.fakes.clock import FakeClock
 from tests.store.values import change, freeze, freezing, state
 
@@ -41,8 +42,8 @@ def chain_of(length: int) -> list[LedgerLine]:
 
 def trim(database: Database, folder: Path, *, lines: int) -> Path:
     """Trim at once what the store trims in several jobs."""
-    past, path = archive(database.rows(lines), database.past(), folder)
-    database.cut(past, trimming(past, path, who="haldane"), 5.0)
+    past, path = export_oldest(database.rows(lines), database.checkpoint(), folder)
+    database.trim(past, trim_change(past, path, who="haldane"), 5.0)
     return path
 
 
@@ -175,7 +176,7 @@ class TestReplay:
                 length = database.ledger_length()
                 if length and data.draw(st.integers(0, 5), label="trim?") == 0:
                     trim(database, folder, lines=data.draw(st.integers(1, length)))
-            past = replay(database.rows(), database.past())
+            past = replay(database.rows(), database.checkpoint())
             assert past.view == database.view
             assert past.chain.last == database.view.revision
             assert verify(database.events("", 0, 1000)).broken is None
@@ -185,16 +186,16 @@ class TestReplay:
         for weight in (1, 2, 3):
             play(database, "write", "a", weight)
         rows = database.rows()
-        rows[1] = Row(rows[1].line, rows[1].effect.replace('"weight":2', '"weight":9999'))
+        rows[1] = LedgerRow(rows[1].line, rows[1].effect.replace('"weight":2', '"weight":9999'))
         with pytest.raises(BrokenLedgerError, match="line 2: its effect"):
-            replay(rows, database.past())
+            replay(rows, database.checkpoint())
 
     def test_replay_begins_at_the_beginning(self, database: Database) -> None:
         """Without the trimmed part's outcome, a later part is not replayed as if it were all."""
         for weight in (1, 2, 3):
             play(database, "write", "a", weight)
         with pytest.raises(BrokenLedgerError, match="line 2: the lines before it are missing"):
-            replay(database.rows()[1:], Past.nothing("id"))
+            replay(database.rows()[1:], Checkpoint.empty("id"))
 
     def test_an_effect_of_a_newer_schema_stops_the_replay(self, database: Database) -> None:
         """It is not guessed at."""
@@ -203,7 +204,7 @@ class TestReplay:
         effect = canonical({**json.loads(row.effect), "schema": 99})
         line = LedgerLine.after(0, "", revision=1, at=1.0, change_id="c", entry=row.line.entry, effect=digest(effect))
         with pytest.raises(Unreadable, match="newer"):
-            replay([Row(line, effect)], Past.nothing("id"))
+            replay([LedgerRow(line, effect)], Checkpoint.empty("id"))
 
 
 class TestExport:
@@ -219,7 +220,7 @@ class TestExport:
             rows = list(read_export(lines))
         assert rows == database.rows()
         assert verify(row.line for row in rows).broken is None
-        assert replay(rows, Past.nothing(database.view.store_id)).view == database.view
+        assert replay(rows, Checkpoint.empty(database.view.store_id)).view == database.view
         assert path.name == f"0000000001-0000000006-{rows[-1].line.hash[:8]}.jsonl"
         assert [p.name for p in path.parent.iterdir()] == [path.name]
 
@@ -265,7 +266,7 @@ class TestTrimming:
         text = [line for path in sorted((tmp_path / "out").iterdir()) for line in path.read_text().splitlines()]
         rows = [*read_export(text), *database.rows()]
         assert verify(row.line for row in rows).broken is None
-        assert replay(rows, Past.nothing(database.view.store_id)).view == database.view
+        assert replay(rows, Checkpoint.empty(database.view.store_id)).view == database.view
 
     def test_a_broken_ledger_is_not_trimmed(self, tmp_path: Path) -> None:
         """Evidence of tampering stays where it is: nothing is taken away, nothing exported."""

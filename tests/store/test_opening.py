@@ -13,7 +13,7 @@ from controller.core.model.freeze import Mode
 from controller.core.model.ledger_chain import verify
 from controller.core.model.store_errors import Unusable
 from controller.store.database import Database
-from controller.store.ledger import replay
+from controller.store.ledger_replay import replay
 from controller.store.schema import APPLICATION, FILE_SCHEMA, prepare
 from controller.store.sqlite import SqliteStore
 from tests.fakes.clock import FakeClock
@@ -216,7 +216,7 @@ class TestMigration:
         assert await store.load_recording("r1") is None
         await store.close()
         database = Database.open(path)
-        assert replay(database.rows(), database.past()).view == view
+        assert replay(database.rows(), database.checkpoint()).view == view
         database.close()
 
     @pytest.mark.proves("fault 33")
@@ -245,7 +245,7 @@ class TestMigration:
         await store.close()
         database = Database.open(path)
         assert database.view.freezes == (night, deploy)
-        assert replay(database.rows(), database.past()).view == database.view
+        assert replay(database.rows(), database.checkpoint()).view == database.view
         database.close()
 
     def test_each_migration_runs_once_and_in_order(self, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of the SQLite tables and written into them, inside a transaction that somebody else holds."""
+"""The SQL that reads and writes the tables, inside a transaction that the caller holds."""
 
 import contextlib
 import sqlite3
@@ -15,7 +15,7 @@ from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.process.fault_points import reach
-from controller.store.ledger import Past, Row
+from controller.store.ledger_replay import Checkpoint, LedgerRow
 from controller.store.records import Unreadable, digest, read_freeze, read_state, write
 
 log = structlog.get_logger()
@@ -53,7 +53,7 @@ def find_lines(db: sqlite3.Connection, service: str, after: int, limit: int) -> 
     return [row.line for row in _rows(db.execute(query, {"after": after, "service": service, "limit": limit}))]
 
 
-def oldest_rows(db: sqlite3.Connection, limit: int) -> list[Row]:
+def oldest_rows(db: sqlite3.Connection, limit: int) -> list[LedgerRow]:
     """The oldest rows of the ledger, at most so many (-1: all)."""
     return _rows(db.execute("SELECT sequence, line, effect FROM ledger ORDER BY sequence LIMIT ?", (limit,)))
 
@@ -64,24 +64,26 @@ def ledger_length(db: sqlite3.Connection) -> int:
     return db.execute(query).fetchone()[0] or 0
 
 
-def read_checkpoint(db: sqlite3.Connection, store_id: str) -> Past:
-    """What the trimmed part of the ledger led to; nothing, if none was trimmed."""
+def read_checkpoint(db: sqlite3.Connection, store_id: str) -> Checkpoint:
+    """What the trimmed part of the ledger led to; the empty checkpoint if none was trimmed."""
     row = db.execute("SELECT sequence, hash, record FROM checkpoint").fetchone()
-    return Past.load(store_id, *row) if row else Past.nothing(store_id)
+    return Checkpoint.load(store_id, *row) if row else Checkpoint.empty(store_id)
 
 
-def cut_ledger(db: sqlite3.Connection, past: Past) -> None:
-    """Take the lines away that led to `past`, and keep that in their place."""
-    db.execute("DELETE FROM ledger WHERE sequence <= ?", (past.chain.last,))
+def trim_ledger(db: sqlite3.Connection, checkpoint: Checkpoint) -> None:
+    """Delete the lines that led to the checkpoint, and store it in their place."""
+    db.execute("DELETE FROM ledger WHERE sequence <= ?", (checkpoint.chain.last,))
     db.execute("DELETE FROM checkpoint")
-    db.execute("INSERT INTO checkpoint VALUES (?, ?, ?)", (past.chain.last, past.chain.hash, past.dump()))
+    db.execute(
+        "INSERT INTO checkpoint VALUES (?, ?, ?)", (checkpoint.chain.last, checkpoint.chain.hash, checkpoint.dump())
+    )
 
 
-def apply(db: sqlite3.Connection, change: Change, token: int | None, at: float) -> int:
-    """Apply the change, unless something speaks against it: the revision. A repeated one is only answered."""
+def apply(db: sqlite3.Connection, change: Change, token: int | None, at: float) -> tuple[int, Effect | None]:
+    """Apply the change: the revision, and what it did. A change that was applied before does nothing (None)."""
     earlier = find_applied(db, change.id)
     if earlier:
-        return commit_rules.check_repeated(change, earlier)
+        return commit_rules.check_repeated(change, earlier), None
     revision: int
     revision, epoch = db.execute("SELECT revision, epoch FROM store").fetchone()
     if token is not None:
@@ -93,15 +95,15 @@ def apply(db: sqlite3.Connection, change: Change, token: int | None, at: float) 
     _append(db, change, effect, revision + 1, at)
     db.execute("UPDATE store SET revision = ?", (revision + 1,))
     reach("commit:inside", change.entry.kind)
-    return revision + 1
+    return revision + 1, effect
 
 
-def _rows(found: sqlite3.Cursor) -> list[Row]:
-    """The rows, without those that cannot be read: these break the chain for who verifies it."""
+def _rows(found: sqlite3.Cursor) -> list[LedgerRow]:
+    """The rows, without those that cannot be read: verification finds the chain broken there."""
     rows = []
     for sequence, text, effect in found:
         try:
-            rows.append(Row(LedgerLine.model_validate_json(text), effect))
+            rows.append(LedgerRow(LedgerLine.model_validate_json(text), effect))
         except ValidationError as error:
             log.error("ledger_line_unreadable", sequence=sequence, reason=str(error).splitlines()[0])
     return rows
@@ -125,7 +127,7 @@ def _freezes(db: sqlite3.Connection) -> list[Freeze]:
 def _write(db: sqlite3.Connection, change: Change, effect: Effect, revision: int) -> None:
     name = change.service
     if change.state or change.delete:
-        if not change.expects:  # what is there all the same cannot be read: it is kept for whoever can
+        if not change.expects:  # a record that is there all the same cannot be read: it is set aside
             db.execute("INSERT INTO quarantine SELECT name, revision, record FROM services WHERE name = ?", (name,))
         db.execute("DELETE FROM services WHERE name = ?", (name,))
     if effect.state:

@@ -9,7 +9,7 @@ from controller.core.model.view import View
 CLOSED = "the store was closed"
 
 
-class Newest:
+class ViewBroadcast:
     """Holds the newest view of a store. A slow watcher skips views and never sees an old one after a new one."""
 
     def __init__(self, view: View) -> None:

@@ -13,9 +13,9 @@ from controller.core.model.freeze import Act
 from controller.core.model.store_errors import Frozen, NotWritten, StoreLost, Unusable
 from controller.runtime.operations import Operations
 from controller.store.database import Database
-from controller.store.lock import FileLock
+from controller.store.file_lock import FileLock
 from controller.store.sqlite import SqliteStore
-from controller.store.thread import StoreThread
+from controller.store.store_thread import StoreThread
 from tests.fakes.clock import FakeClock
 from tests.store.values import change, freeze, freezing, state
 from tests.support.waiting import wait_until
