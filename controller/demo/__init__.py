@@ -1,4 +1,4 @@
-"""The demo: real model servers, a real Envoy, a real load, and three acts that must be seen to happen."""
+"""The demo: real model servers, a real Envoy and a real load, and three scenarios with checks."""
 
 import os
 from pathlib import Path
@@ -7,20 +7,22 @@ import click
 
 from controller.cli.invocation import Invocation, output_option
 
-# Before gRPC is loaded: its fork handlers can kill a child that is started while a channel is open, and the demo starts
-# its children with a hook before exec, which makes them forks.
+# Before gRPC is imported: its fork handlers can kill a child that is started while a channel is open, and the demo
+# starts its children with a hook before exec, which makes them forks.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 
 @click.command()
-@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Keep a picture of it there, as SVG.")
+@click.option(
+    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture of it to this file, as SVG."
+)
 @output_option
 @click.pass_obj
-def demo(call: Invocation, picture: Path | None) -> int:
+def demo(invocation: Invocation, picture: Path | None) -> int:
     """See it work on a real Envoy: a good canary promoted, a bad one rolled back, and a freeze. About a minute.
 
-    With -o json what was seen is one document at the end, and everything else goes to standard error.
+    With -o json the result is one document at the end, and everything else goes to standard error.
     """
-    from controller.demo.command import run_demo  # scikit-learn takes a second to load: only who asks for it waits
+    from controller.demo.command import run_demo  # scikit-learn takes a second to load
 
-    return run_demo(picture, as_json=call.json)
+    return run_demo(picture, as_json=invocation.json)

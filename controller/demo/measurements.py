@@ -1,19 +1,19 @@
-"""What follows from what was seen: shares against weights, and how long harm lasted. Pure functions of records."""
+"""What the records show: shares against weights, and how long harm lasted. Pure functions."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from controller.core.base.units import TOTAL_WEIGHT
-from controller.demo.doors import TrafficSplit
-from controller.demo.load import Answer
+from controller.demo.harness.request_result import RequestResult
+from controller.demo.traffic_split import TrafficSplit
 
 SETTLED = 0.05
 """Seconds after a change at Envoy that belong to neither side: requests under way were routed before it."""
 DEVIATIONS = 4.5
 """Standard deviations of sampling error that a share may be off; beyond them chance is less than 1 in 100 000."""
 ENOUGH = 40
-"""Answers without which a share says nothing."""
+"""Responses without which a share says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,37 +27,37 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class ObservedShare:
-    """How many of the answers came from one version, and how many should have by Envoy's weight."""
+    """How many of `total` responses came from one version, and Envoy's weight for it in basis points."""
 
     version: str
     weight: int
-    given: int
-    answers: int
+    responses: int
+    total: int
 
     @property
-    def seen(self) -> float:
+    def observed(self) -> float:
         """The share that clients saw, 0..1."""
-        return self.given / self.answers if self.answers else 0.0
+        return self.responses / self.total if self.total else 0.0
 
     @property
-    def right(self) -> bool:
-        """Whether what clients saw is the weight, within sampling error."""
+    def matches(self) -> bool:
+        """Whether the share that clients saw is the weight, within sampling error."""
         expected = self.weight / TOTAL_WEIGHT
-        error = math.sqrt(self.answers * expected * (1 - expected))
-        return self.answers >= ENOUGH and abs(self.given - self.answers * expected) <= DEVIATIONS * error + 1e-9
+        error = math.sqrt(self.total * expected * (1 - expected))
+        return self.total >= ENOUGH and abs(self.responses - self.total * expected) <= DEVIATIONS * error + 1e-9
 
 
-def periods(served: Sequence[TrafficSplit], end: float) -> list[Period]:
+def periods(splits: Sequence[TrafficSplit], end: float) -> list[Period]:
     """The periods between Envoy's changes, the last one up to `end`."""
-    ends = [later.since for later in served[1:]] + [end]
-    return [Period(one.weights, one.since, until) for one, until in zip(served, ends, strict=True)]
+    ends = [later.since for later in splits[1:]] + [end]
+    return [Period(one.weights, one.since, until) for one, until in zip(splits, ends, strict=True)]
 
 
-def share(answers: Iterable[Answer], version: str, period: Period) -> ObservedShare:
-    """The version's share of what clients asked while these weights were in force."""
-    asked = [a for a in answers if period.start + SETTLED <= a.sent < period.end - SETTLED]
-    given = sum(a.version == version for a in asked)
-    return ObservedShare(version, period.weights.get(version, 0), given, len(asked))
+def measure_share(results: Iterable[RequestResult], version: str, period: Period) -> ObservedShare:
+    """The version's share of the requests that were sent while these weights were in force."""
+    sent = [r for r in results if period.start + SETTLED <= r.sent < period.end - SETTLED]
+    given = sum(r.version == version for r in sent)
+    return ObservedShare(version, period.weights.get(version, 0), given, len(sent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Harm:
     `decided` is when the ledger has the rollback, `acknowledged` when Envoy had told the controller that it serves it.
     """
 
-    answers: int
+    responses: int
     bad: int
     first_bad: float
     last_bad: float
@@ -85,9 +85,9 @@ class Harm:
         return self.acknowledged - self.decided
 
 
-def harm(answers: Sequence[Answer], decided: float, acknowledged: float) -> Harm | None:
-    """The harm in these answers of a version; None if clients saw none."""
-    times = [a.ended for a in answers if not a.ok]
+def measure_harm(results: Sequence[RequestResult], decided: float, acknowledged: float) -> Harm | None:
+    """The harm in these results of a version; None if no client saw an error."""
+    times = [r.ended for r in results if not r.ok]
     if not times:
         return None
-    return Harm(len(answers), len(times), min(times), max(times), decided, acknowledged)
+    return Harm(len(results), len(times), min(times), max(times), decided, acknowledged)

@@ -16,16 +16,15 @@ from aiohttp import web
 from pydantic import JsonValue
 
 from controller.demo.digit_models import FEATURES, HALF, Model, ModelFault, train
+from controller.demo.harness.request_result import VERSION_HEADER
 from controller.demo.inference_protocol import (
     InvalidInferenceRequest,
     metadata,
     read_images,
     read_request,
-    write_answer,
+    write_response,
 )
 
-VERSION_HEADER = "model-version"
-"""On every answer, bad ones too: which version it came from."""
 MAX_BODY = 1 << 20
 """Bytes of a request's body."""
 
@@ -34,7 +33,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class ModelServer:
-    """The doors of one model in one version."""
+    """The HTTP API of one model in one version."""
 
     name: str
     model: Model
@@ -43,7 +42,7 @@ class ModelServer:
 
     def application(self) -> web.Application:
         """The aiohttp application that serves it."""
-        app = web.Application(client_max_size=MAX_BODY, middlewares=[self._tell])
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[self._add_version])
         model, versioned = f"/v2/models/{self.name}", f"/v2/models/{self.name}/versions/{self.model.version}"
         app.router.add_get("/v2", self._server)
         app.router.add_get("/v2/health/live", self._live)
@@ -71,23 +70,23 @@ class ModelServer:
         return web.json_response({"name": self.name, "ready": True})
 
     async def _infer(self, request: web.Request) -> web.Response:
-        asked = read_request(await request.read())
-        images = read_images(asked)
+        inference = read_request(await request.read())
+        images = read_images(inference)
         await asyncio.sleep(self.lookup)
         digits, probabilities = self.model.infer(images)
-        return web.json_response(write_answer(asked, self.name, self.model.version, digits, probabilities))
+        return web.json_response(write_response(inference, self.name, self.model.version, digits, probabilities))
 
     async def _load(self, request: web.Request) -> web.Response:
-        fault = _asked_fault(await request.read())
+        fault = _requested_fault(await request.read())
         self.model = replace(self.model, features=FEATURES[fault])
         log.info("model_loaded", version=self.model.version, fault=fault.value)
         return web.json_response({})
 
     @web.middleware
-    async def _tell(
+    async def _add_version(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Every answer says which version gave it; every error is the protocol's `{"error": ...}`."""
+        """Name the version in every response, and make every error the protocol's `{"error": ...}`."""
         try:
             response = await handler(request)
         except InvalidInferenceRequest as bad:
@@ -101,10 +100,10 @@ class ModelServer:
         return response
 
 
-def _asked_fault(body: bytes) -> ModelFault:
+def _requested_fault(body: bytes) -> ModelFault:
     try:
-        asked: JsonValue = json.loads(body or b"{}")
-        return ModelFault(asked["parameters"]["fault"])  # type: ignore[index, call-overload, arg-type]
+        parameters: JsonValue = json.loads(body or b"{}")
+        return ModelFault(parameters["parameters"]["fault"])  # type: ignore[index, call-overload, arg-type]
     except (ValueError, LookupError, TypeError):
         raise InvalidInferenceRequest(f"parameters.fault: one of {', '.join(ModelFault)} is needed") from None
 

@@ -1,140 +1,149 @@
-"""The witness: watches clients, Envoy and the controller at once, and remembers what it saw and when."""
+"""What clients, Envoy and the controller do, observed at once and recorded with times."""
 
 import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 
-from controller.demo.doors import AdminApi, EnvoyAdmin, TrafficSplit, monotonic_of
+from controller.demo.admin_api import AdminApi
+from controller.demo.envoy_admin import EnvoyAdmin
 from controller.demo.harness.child_processes import Children
-from controller.demo.load import Answer, LoadGenerator
+from controller.demo.harness.load_generator import LoadGenerator
+from controller.demo.harness.request_result import RequestResult
 from controller.demo.measurements import Period, periods
+from controller.demo.traffic_split import TrafficSplit, to_monotonic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.process.periodic import every
 
-LOOK_EVERY = 0.1
-"""Seconds between two looks at Envoy. A step lasts for seconds, and Envoy itself tells when it changed."""
+POLL_EVERY = 0.1
+"""Seconds between two polls of Envoy. A step lasts for seconds, and Envoy reports when it changed."""
 SETTLE = 0.5
-"""Seconds after a lost connection in which the process behind it shows whether it has ended."""
+"""Seconds after a lost connection until the process behind it is checked: it may have ended."""
 ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 
 
-class NotSeen(Exception):  # noqa: N818
-    """What should have happened did not, in its time."""
+class NotObserved(Exception):  # noqa: N818
+    """What should have happened did not happen in time."""
 
 
 class TrafficObserver:
-    """What was seen of one service: `answers` by clients, `served` by Envoy, `lines` in the ledger."""
+    """Records of one service: `results` of clients' requests, `splits` at Envoy, `events` in the ledger."""
 
     def __init__(
         self, service: str, load: LoadGenerator, envoy: EnvoyAdmin, admin: AdminApi, children: Children
     ) -> None:
         self.load = load
         self.envoy = envoy
-        self.served: list[TrafficSplit] = []
-        self.lines: list[pb.Event] = []
+        self.splits: list[TrafficSplit] = []
+        self.events: list[pb.Event] = []
         self.rollout = pb.Rollout()
         self.proxies: list[pb.Proxy] = []
         self._service = service
         self._admin = admin
         self._children = children
-        self._watches: list[asyncio.Future[None]] = []
+        self._tasks: list[asyncio.Future[None]] = []
 
     @property
-    def answers(self) -> list[Answer]:
-        """Every answer that clients got, in order."""
-        return self.load.answers
+    def results(self) -> list[RequestResult]:
+        """The result of every request, in order of its end."""
+        return self.load.results
 
     @property
     def weights(self) -> dict[str, int]:
         """The weights at Envoy now."""
-        return self.served[-1].weights if self.served else {}
+        return self.splits[-1].weights if self.splits else {}
 
     def periods(self, since: float, until: float | None = None) -> list[Period]:
         """The periods between Envoy's changes of weight from that time on, up to `until` (now)."""
-        changes = [s for s in self.served if s.since >= since]
+        changes = [s for s in self.splits if s.since >= since]
         return periods(changes, until or time.monotonic())
 
-    def line(self, kind: str, after: int) -> pb.Event | None:
+    def event(self, kind: str, after: int) -> pb.Event | None:
         """The first ledger line of that kind with a sequence above `after`."""
-        return next((line for line in self.lines if line.kind == kind and line.sequence > after), None)
+        return next((event for event in self.events if event.kind == kind and event.sequence > after), None)
 
-    async def until_line(self, kind: str, after: int, seconds: float, unless: str = "") -> pb.Event:
-        """Wait for a ledger line of that kind; NotSeen at once if one of the kind `unless` comes instead."""
+    async def until_event(self, kind: str, after: int, seconds: float, unless: str = "") -> pb.Event:
+        """Wait for a ledger line of that kind; raises `NotObserved` at once if one of kind `unless` comes."""
         await self.until(
-            f"the ledger says {kind}",
-            lambda: bool(self.line(kind, after) or (unless and self.line(unless, after))),
+            f"the ledger has a line {kind}",
+            lambda: bool(self.event(kind, after) or (unless and self.event(unless, after))),
             seconds,
         )
-        line = self.line(kind, after)
-        if line is None:
-            instead = self.line(unless, after)
-            raise NotSeen(f"not {kind} but {unless}: {instead.why if instead else ''}")
-        return line
+        event = self.event(kind, after)
+        if event is None:
+            instead = self.event(unless, after)
+            raise NotObserved(f"not {kind} but {unless}: {instead.why if instead else ''}")
+        return event
 
     @property
-    def last_line(self) -> int:
+    def last_sequence(self) -> int:
         """The sequence of the newest line."""
-        return self.lines[-1].sequence if self.lines else 0
+        return self.events[-1].sequence if self.events else 0
 
     def acknowledged(self) -> float | None:
         """When all proxies had acknowledged the routes that they are to serve; None while one has not."""
         types = [t for proxy in self.proxies for t in proxy.types if t.type_url == ROUTES]
         if not types or any(t.state != "SYNCED" for t in types):
             return None
-        return monotonic_of(max(t.since for t in types))
+        return to_monotonic(max(t.since for t in types))
 
-    async def until(self, what: str, seen: Callable[[], bool], seconds: float) -> None:
-        """Wait until it is seen. NotSeen says what was not; ChildDied which process ended."""
+    async def until(self, what: str, holds: Callable[[], bool], seconds: float) -> None:
+        """Wait until it holds. Raises `NotObserved`, which says `what` did not, or `ChildDied`."""
         deadline = time.monotonic() + seconds
-        while not seen():
+        while not holds():
             await self._check()
             if time.monotonic() > deadline:
-                raise NotSeen(f"not within {seconds:g} s: {what}")
+                raise NotObserved(f"not within {seconds:g} s: {what}")
             await asyncio.sleep(0.02)
 
     @contextlib.asynccontextmanager
-    async def watching(self, seconds: float) -> AsyncIterator[None]:
-        """LoadGenerator and watch during the block, for at most that long."""
-        watches = (self.load.run(seconds), self._envoy(), self._ledger(), self._rollout(), self._proxies())
-        self._watches = [asyncio.ensure_future(watch) for watch in watches]
+    async def observing(self, seconds: float) -> AsyncIterator[None]:
+        """Send the load and observe during the block, for at most that many seconds."""
+        coroutines = (
+            self.load.run(seconds),
+            self._poll_envoy(),
+            self._watch_ledger(),
+            self._watch_rollout(),
+            self._poll_proxies(),
+        )
+        self._tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
         try:
             yield
         finally:
-            for watch in self._watches:
-                watch.cancel()
-            await asyncio.gather(*self._watches, return_exceptions=True)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def look_at_proxies(self) -> None:
-        """Ask the controller how far its proxies are."""
-        answer = await self._admin.ask("Fleet/ListProxies", pb.ListProxiesRequest(), pb.ListProxiesResponse)
-        self.proxies = list(answer.proxies)
+    async def refresh_proxies(self) -> None:
+        """Ask the controller for the state of its proxies."""
+        response = await self._admin.call("Fleet/ListProxies", pb.ListProxiesRequest(), pb.ListProxiesResponse)
+        self.proxies = list(response.proxies)
 
     async def _check(self) -> None:
-        """Raise ChildDied if a process has ended, NotSeen if something cannot be watched any more."""
+        """Raise `ChildDied` if a process has ended, `NotObserved` if something can no longer be observed."""
         self._children.check()
-        lost = [error for watch in self._watches if watch.done() and (error := watch.exception())]
+        lost = [error for task in self._tasks if task.done() and (error := task.exception())]
         if lost:
             await asyncio.sleep(SETTLE)
             self._children.check()
-            raise NotSeen(f"cannot be watched any more: {lost[0]!r}")
+            raise NotObserved(f"can no longer be observed: {lost[0]!r}")
 
-    async def _envoy(self) -> None:
-        await every(LOOK_EVERY, self._look_at_envoy)
+    async def _poll_envoy(self) -> None:
+        await every(POLL_EVERY, self._read_split)
 
-    async def _look_at_envoy(self) -> None:
-        served = await self.envoy.served()
-        if served and (not self.served or served.weights != self.served[-1].weights):
-            self.served.append(served)
+    async def _read_split(self) -> None:
+        split = await self.envoy.split()
+        if split and (not self.splits or split.weights != self.splits[-1].weights):
+            self.splits.append(split)
 
-    async def _ledger(self) -> None:
-        async for line in self._admin.follow("Ledger/WatchEvents", pb.WatchEventsRequest(), pb.Event):
-            self.lines.append(line)
+    async def _watch_ledger(self) -> None:
+        async for event in self._admin.stream("Ledger/WatchEvents", pb.WatchEventsRequest(), pb.Event):
+            self.events.append(event)
 
-    async def _rollout(self) -> None:
+    async def _watch_rollout(self) -> None:
         request = pb.WatchRolloutRequest(service=self._service)
-        async for rollout in self._admin.follow("Rollouts/WatchRollout", request, pb.Rollout):
+        async for rollout in self._admin.stream("Rollouts/WatchRollout", request, pb.Rollout):
             self.rollout = rollout
 
-    async def _proxies(self) -> None:
-        await every(5 * LOOK_EVERY, self.look_at_proxies)
+    async def _poll_proxies(self) -> None:
+        await every(5 * POLL_EVERY, self.refresh_proxies)

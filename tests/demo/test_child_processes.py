@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.demo.harness.child_processes import ChildDied, Children, children, free_ports
+from controller.demo.harness.child_processes import ChildDied, Children, children
+from controller.demo.harness.free_ports import free_ports
 from tests.demo.conftest import in_folder, wait_for
 
 PARENT = """

@@ -1,4 +1,4 @@
-"""What the demo tells at its end: the same to people and, with `-o json`, to programs."""
+"""What the demo reports at its end: the same to people and, with `-o json`, to programs."""
 
 from io import StringIO
 from types import SimpleNamespace
@@ -7,26 +7,28 @@ from typing import Any
 from rich.console import Console
 
 from controller.demo.display import Display
-from controller.demo.scenarios import ScenarioRun
+from controller.demo.scenario_run import ScenarioRun
 
 
-def play(title: str, **checks: bool) -> ScenarioRun:
-    """An act that is over, with these checks."""
+def finished(title: str, **checks: bool) -> ScenarioRun:
+    """A finished scenario, with these checks."""
     nothing: Any = None
-    made = ScenarioRun(title, nothing, nothing, lambda _: None, lambda: None)
+    run = ScenarioRun(title, nothing, nothing, lambda _: None, lambda: None)
     for text, ok in checks.items():
-        made.check(text, ok)
-    made.tell("it took 3 s")
-    return made
+        run.check(text, ok)
+    run.measure("it took 3 s")
+    return run
 
 
 def test_the_summary_is_told_to_people_and_kept_for_programs() -> None:
-    """Every check with whether it was seen, every measurement, and whether the act as a whole was seen."""
+    """Every check with whether it was seen, every measurement, and whether the whole scenario was."""
     paper = StringIO()
     display = Display(Console(file=paper))
-    witness: Any = SimpleNamespace(answers=[1, 2], load=SimpleNamespace(unsent=0))
-    display.summary([play("promoted", moved=True, clean=True), play("taken back", moved=True, clean=False)], witness)
+    observer: Any = SimpleNamespace(results=[1, 2], load=SimpleNamespace(unsent=0))
+    display.summary(
+        [finished("promoted", moved=True, clean=True), finished("rolled back", moved=True, clean=False)], observer
+    )
     assert "NOT SEEN  clean" in paper.getvalue()
-    assert [(act["title"], act["ok"]) for act in display.acts] == [("promoted", True), ("taken back", False)]
-    assert display.acts[1]["checks"] == [{"text": "moved", "seen": True}, {"text": "clean", "seen": False}]
-    assert display.acts[0]["measured"] == ["it took 3 s"]
+    assert [(act["title"], act["ok"]) for act in display.scenarios] == [("promoted", True), ("rolled back", False)]
+    assert display.scenarios[1]["checks"] == [{"text": "moved", "seen": True}, {"text": "clean", "seen": False}]
+    assert display.scenarios[0]["measured"] == ["it took 3 s"]

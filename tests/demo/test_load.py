@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from controller.demo.load import NOBODY, Answer, LoadGenerator, flows, real_inputs
+from controller.demo.harness.flow import flows
+from controller.demo.harness.load_generator import LoadGenerator
+from controller.demo.harness.request_result import NO_VERSION, RequestResult
+from controller.demo.load import held_out_requests
 from tests.support.process import free_port
 
 
@@ -51,13 +54,13 @@ async def test_every_answer_is_counted_by_version_and_outcome(service: tuple[Ser
     """200 a second for a second are 200 answers, each with the version that gave it and how it ended."""
     load = LoadGenerator(service[1], [b"{}"], rate=200)
     await load.run(1)
-    outcomes = [(a.version, a.outcome, a.status) for a in load.answers]
+    outcomes = [(a.version, a.outcome, a.status) for a in load.results]
     assert len(outcomes) == 200
     assert outcomes.count(("v2", "5xx", 500)) == 20
     assert outcomes.count(("v1", "4xx", 400)) == 20
     assert outcomes.count(("v1", "ok", 200)) == 160
-    assert all(a.sent <= a.ended for a in load.answers)
-    assert [a.ended for a in load.answers] == sorted(a.ended for a in load.answers)
+    assert all(a.sent <= a.ended for a in load.results)
+    assert [a.ended for a in load.results] == sorted(a.ended for a in load.results)
 
 
 async def test_a_slow_service_does_not_slow_the_questions(service: tuple[Service, str]) -> None:
@@ -68,7 +71,7 @@ async def test_a_slow_service_does_not_slow_the_questions(service: tuple[Service
     asked = service[0].asked
     assert len(asked) == 50
     assert asked[-1] - asked[0] < 5, "a closed loop would take 25 s"
-    assert min(a.milliseconds for a in load.answers) >= 490
+    assert min(a.milliseconds for a in load.results) >= 490
 
 
 async def test_what_is_beyond_the_places_in_flight_counts_as_unsent(service: tuple[Service, str]) -> None:
@@ -76,7 +79,7 @@ async def test_what_is_beyond_the_places_in_flight_counts_as_unsent(service: tup
     service[0].pause = 0.5
     load = LoadGenerator(service[1], [b"{}"], rate=200, in_flight=5)
     await load.run(0.2)
-    assert len(load.answers) + load.unsent == 40
+    assert len(load.results) + load.unsent == 40
     assert load.unsent >= 30
 
 
@@ -85,10 +88,22 @@ async def test_no_answer_is_an_outcome_too(service: tuple[Service, str]) -> None
     service[0].pause = 5
     patient = LoadGenerator(service[1], [b"{}"], rate=20, timeout=0.2)
     await patient.run(0.1)
-    assert [(a.version, a.outcome, a.status) for a in patient.answers] == [(NOBODY, "timeout", 0)] * 2
+    assert [(a.version, a.outcome, a.status) for a in patient.results] == [(NO_VERSION, "timeout", 0)] * 2
     alone = LoadGenerator(f"http://127.0.0.1:{free_port()}/", [b"{}"], rate=20)
     await alone.run(0.1)
-    assert [(a.version, a.outcome, a.status) for a in alone.answers] == [(NOBODY, "broken", 0)] * 2
+    assert [(a.version, a.outcome, a.status) for a in alone.results] == [(NO_VERSION, "broken", 0)] * 2
+
+
+async def test_a_missing_response_is_named_by_its_cause(service: tuple[Service, str]) -> None:
+    """A refused connection, a timeout and an error without a version are three things, and none is a version."""
+    refused = LoadGenerator(f"http://127.0.0.1:{free_port()}/", [b"{}"], rate=20)
+    await refused.run(0.1)
+    assert list(flows(refused.results, 0.1)) == ["connection refused"]
+    service[0].pause = 5
+    slow = LoadGenerator(service[1], [b"{}"], rate=20, timeout=0.2)
+    await slow.run(0.1)
+    assert list(flows(slow.results, 0.1)) == ["timeout"]
+    assert list(flows([RequestResult(0.0, 0.1, NO_VERSION, "5xx", 503)], 1.0)) == ["HTTP 503 without a version"]
 
 
 async def test_a_cancelled_load_stops_at_once(service: tuple[Service, str]) -> None:
@@ -105,9 +120,9 @@ async def test_a_cancelled_load_stops_at_once(service: tuple[Service, str]) -> N
 
 def test_flows_tell_rates_errors_and_percentiles() -> None:
     """100 answers in 2 seconds, of 1 to 100 ms: 50 a second, the median 51 ms, the 99th percentile 100 ms."""
-    answers = [Answer(0.0, n / 1000, "v1", "ok" if n % 4 else "5xx", 200) for n in range(1, 101)]
+    answers = [RequestResult(0.0, n / 1000, "v1", "ok" if n % 4 else "5xx", 200) for n in range(1, 101)]
     flow = flows(answers, 2.0)["v1"]
-    assert (flow.answers, flow.errors, flow.per_second) == (100, 25, 50.0)
+    assert (flow.responses, flow.errors, flow.per_second) == (100, 25, 50.0)
     assert flow.p50_ms == pytest.approx(51)
     assert flow.p99_ms == pytest.approx(100)
     assert flows([], 2.0) == {}
@@ -123,7 +138,7 @@ def test_a_load_without_bounds_is_refused(change: dict[str, object]) -> None:
 
 def test_the_questions_are_the_held_out_images_in_a_fixed_order() -> None:
     """The same seed asks the same in the same order; another asks the same in another."""
-    once, again, other = real_inputs(1), real_inputs(1), real_inputs(2)
+    once, again, other = held_out_requests(1), held_out_requests(1), held_out_requests(2)
     assert once == again != other
     assert sorted(once) == sorted(other)
     assert len(once) == 899

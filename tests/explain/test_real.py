@@ -34,8 +34,8 @@ async def test_a_rollback_can_be_explained_afterwards(processes: Children) -> No
     async with running_system(processes, policy=POLICY) as system, steady(system.entry, 100, timeout=5.0) as load:
         await system.start()
         await system.reach("PROGRESSING")
-        since = len(load.answers)
-        await wait_until(lambda: len(load.answers) > since + 200)
+        since = len(load.results)
+        await wait_until(lambda: len(load.results) > since + 200)
         during = await system.haldane("explain", SERVICE, "-o", "json")
         system.models["v2"].behaviour = Behaviour(errors=0.3)
         await system.reach("ROLLED_BACK", 10.0)
@@ -70,8 +70,8 @@ async def test_a_real_rollout_can_be_judged_again(processes: Children, tmp_path:
     async with running_system(processes, policy=POLICY) as system, steady(system.entry, 100, timeout=5.0) as load:
         await system.start()
         await system.reach("PROGRESSING")
-        since = len(load.answers)
-        await wait_until(lambda: len(load.answers) > since + 300)
+        since = len(load.results)
+        await wait_until(lambda: len(load.results) > since + 300)
         system.models["v2"].behaviour = Behaviour(errors=0.3)
         await system.reach("ROLLED_BACK", 10.0)
         line = next(event for event in await system.events() if event.kind == "rollback")

@@ -11,7 +11,7 @@ import aiohttp
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import cluster_parts
-from controller.demo.load import Answer
+from controller.demo.harness.request_result import RequestResult
 from tests.support.envoy import EnvoyProcess
 from tests.support.waiting import wait_until
 
@@ -95,7 +95,7 @@ def read_split(dump: Mapping[str, object]) -> Split:
     return {version: share for version, share in shares.items() if share}
 
 
-def check_counts(sights: Iterable[Sight], answers: Iterable[Answer]) -> int:
+def check_counts(sights: Iterable[Sight], answers: Iterable[RequestResult]) -> int:
     """Hold what clients counted against what Envoy said: the number of answers that could be held against it.
 
     A request sent and answered while Envoy held one split was routed by it.

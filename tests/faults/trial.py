@@ -14,7 +14,7 @@ import grpc
 from controller.cli.ledger_verification import verify_events
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.demo.harness.child_processes import Children
-from controller.demo.load import LoadGenerator
+from controller.demo.harness.load_generator import LoadGenerator
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from controller.store.database import Database
 from controller.store.ledger_replay import replay
@@ -177,13 +177,13 @@ class Trial:
         Splits come in the ledger's order and never go back; the clients' counts are those of the splits; the chain
         of the ledger holds.
         """
-        failed = [a for a in self.load.answers if not a.ok and a.version not in self.blamed]
+        failed = [a for a in self.load.results if not a.ok and a.version not in self.blamed]
         assert (failed[:3], self.load.unsent) == ([], 0), f"{failed[:3]} failed, {self.load.unsent} were never sent"
         events = await self.system.events()
         chain = verify_events(events, whole=True)
         assert chain.broken is None, chain.why
         assert in_order(self.watcher.splits, decided(events))
-        assert check_counts(self.watcher.sights, list(self.load.answers)) > 0
+        assert check_counts(self.watcher.sights, list(self.load.results)) > 0
 
     async def end(self) -> None:
         """Kill the controller for the last time: what its ledger tells, done again, gives what is stored."""

@@ -42,11 +42,11 @@ CASES += [pytest.param(fault, id=name, marks=pytest.mark.soak) for name, fault i
 async def test_harm_is_taken_back(processes: Children, fault: Behaviour | None) -> None:
     """The canary turns bad in the middle of a step. Clients get bad answers until the rollback, and none after it."""
     async with running_system(processes, policy=POLICY) as system, steady(system.entry, 100, timeout=5.0) as load:
-        await wait_until(lambda: len(load.answers) > 20)
+        await wait_until(lambda: len(load.results) > 20)
         await system.start()
         await system.reach("PROGRESSING")
-        since = len(load.answers)
-        await wait_until(lambda: len(load.answers) > since + 200, 30.0)  # so that stable's own latency is known
+        since = len(load.results)
+        await wait_until(lambda: len(load.results) > since + 200, 30.0)  # so that stable's own latency is known
         begun = time.monotonic()
         if fault is DIES:
             await system.models["v2"].crash()
@@ -55,9 +55,9 @@ async def test_harm_is_taken_back(processes: Children, fault: Behaviour | None) 
         told = await system.reach("ROLLED_BACK")
         gone = time.monotonic()
         assert dict(told.weights) == {"v1": 10_000, "v2": 0}
-        await wait_until(lambda: load.answers[-1].sent > gone + 1.0)
-        assert [a for a in load.answers if a.version == "v2" and a.sent > gone + 0.1] == []
-        assert all(begun <= a.ended and a.sent <= gone for a in load.answers if not a.ok)
+        await wait_until(lambda: load.results[-1].sent > gone + 1.0)
+        assert [a for a in load.results if a.version == "v2" and a.sent > gone + 0.1] == []
+        assert all(begun <= a.ended and a.sent <= gone for a in load.results if not a.ok)
         assert (await system.kinds())[-2:] == ["rollback", "rolled_back"]
 
 
@@ -67,10 +67,10 @@ async def test_a_canary_whose_name_does_not_resolve_is_taken_back(processes: Chi
         running_system(processes, policy=POLICY, endpoints={"v2": "model.invalid:80"}) as system,
         steady(system.entry, 100) as load,
     ):
-        await wait_until(lambda: len(load.answers) > 20)
+        await wait_until(lambda: len(load.results) > 20)
         await system.start()
         told = await system.reach("ROLLED_BACK")
         assert "server errors" in told.phase_reason
         gone = time.monotonic()
-        await wait_until(lambda: load.answers[-1].sent > gone + 0.5)
-        assert [a for a in load.answers if not a.ok and a.sent > gone] == []
+        await wait_until(lambda: load.results[-1].sent > gone + 0.5)
+        assert [a for a in load.results if not a.ok and a.sent > gone] == []

@@ -27,7 +27,7 @@ async def test_a_freeze_holds_through_harm_and_a_kill_and_ends_in_a_rollback(pro
     """Frozen by curl; the canary does harm; the controller is killed and comes back: the share stays what it was, and
     the ledger has told once what was not done. Lifted, it rolls back."""
     async with running_system(processes, policy=QUICK) as system, steady(system.entry, 100) as load:
-        await wait_until(lambda: len(load.answers) > 20)
+        await wait_until(lambda: len(load.results) > 20)
         await system.start()
         await system.reach("PROGRESSING")
         await freeze_by_http(system)
@@ -40,16 +40,16 @@ async def test_a_freeze_holds_through_harm_and_a_kill_and_ends_in_a_rollback(pro
         told = await system.reach("PROGRESSING")
         assert [(f.scope, f.reason) for f in told.freezes] == [("*", "incident 42")]
         back = time.monotonic()
-        await wait_until(lambda: load.answers[-1].sent > back + 5.0, 30.0)
+        await wait_until(lambda: load.results[-1].sent > back + 5.0, 30.0)
         assert dict((await system.rollout()).weights) == {"v2": 2000, "v1": 8000}
-        seen = by_version(a for a in load.answers if a.sent > frozen)
+        seen = by_version(a for a in load.results if a.sent > frozen)
         assert seen["v2"] / seen.total() == pytest.approx(0.2, abs=4 * (0.16 / seen.total()) ** 0.5)
         assert (await system.kinds()).count("rollback_suppressed") == 1
         await system.doors.killswitch.Unfreeze(admin.UnfreezeRequest(all=True, reason="over"))
         await system.reach("ROLLED_BACK")
         gone = time.monotonic()
-        await wait_until(lambda: load.answers[-1].sent > gone + 0.5)
-        assert [a for a in load.answers if a.version == "v2" and a.sent > gone + 0.1] == []
+        await wait_until(lambda: load.results[-1].sent > gone + 0.5)
+        assert [a for a in load.results if a.version == "v2" and a.sent > gone + 0.1] == []
 
 
 @pytest.mark.soak
@@ -57,7 +57,7 @@ async def test_a_freeze_stops_a_good_canary_and_commands_but_not_the_judge(proce
     """No advance, no promotion by hand, no start; the verdicts go on. It ends by itself at its ttl, with a line."""
     async with running_system(processes, policy="  steps: [50%]\n  dwell: 1s\n  warmup: 0s\n  bake: 1s\n") as system:
         async with steady(system.entry, 200) as load:
-            await wait_until(lambda: len(load.answers) > 20)
+            await wait_until(lambda: len(load.results) > 20)
             await system.start()
             answer = await system.doors.killswitch.Freeze(
                 admin.FreezeRequest(services=[SERVICE], reason="a demonstration", ttl="4s")
@@ -70,7 +70,7 @@ async def test_a_freeze_stops_a_good_canary_and_commands_but_not_the_judge(proce
             assert (await system.rollout()).weights["v2"] == 5000
             await wait_until(lambda: has_line(system, "freeze_expired"), 30.0)
             await system.reach("PROMOTED")
-        assert [a for a in load.answers if not a.ok] == []
+        assert [a for a in load.results if not a.ok] == []
 
 
 async def more_requests(system: System, count: int) -> bool:

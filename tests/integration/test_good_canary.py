@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 
 from controller.demo.harness.child_processes import Children
-from controller.demo.load import Answer, LoadGenerator
+from controller.demo.harness.load_generator import LoadGenerator
+from controller.demo.harness.request_result import RequestResult
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from tests.support.load import by_version, steady
 from tests.support.model import Behaviour
@@ -32,7 +33,7 @@ STEPS = """\
 async def test_each_step_serves_its_share_and_no_request_fails(processes: Children, protocol: str) -> None:
     """At every step the canary's part of the answers is its weight, within four standard deviations."""
     async with running_system(processes, policy=STEPS, protocol=protocol) as system, steady(system.entry, 150) as load:
-        await wait_until(lambda: len(load.answers) > 20)
+        await wait_until(lambda: len(load.results) > 20)
         await system.start()
         for weight in (500, 2000, 5000):
             await wait_until(partial(system.serves, weight, "AWAITING_APPROVAL"), 60.0)
@@ -42,18 +43,18 @@ async def test_each_step_serves_its_share_and_no_request_fails(processes: Childr
             await system.doors.rollouts.Approve(admin.RolloutRequest(service=SERVICE, reason="looks good"))
         await system.reach("PROMOTED")
         assert by_version(await answered_from_now(load, 50)) == {"v2": 50}
-        assert [a for a in load.answers if not a.ok] == []
+        assert [a for a in load.results if not a.ok] == []
         kinds = [kind for kind in await system.kinds() if kind not in ("approval_needed", "service_applied")]
         assert kinds == [
             *("rollout_started", "rollout_warm", "approved", "approved", "approved", "bake_started", "promoted"),
         ]
 
 
-async def answered_from_now(load: LoadGenerator, count: int) -> list[Answer]:
+async def answered_from_now(load: LoadGenerator, count: int) -> list[RequestResult]:
     """So many answers to requests that are sent from now on."""
     now = time.monotonic()
-    await wait_until(lambda: sum(a.sent > now for a in load.answers[-count - 100 :]) >= count, 30.0)
-    return [a for a in load.answers if a.sent > now][:count]
+    await wait_until(lambda: sum(a.sent > now for a in load.results[-count - 100 :]) >= count, 30.0)
+    return [a for a in load.results if a.sent > now][:count]
 
 
 async def test_a_cold_start_is_no_harm(processes: Children) -> None:
@@ -64,12 +65,12 @@ async def test_a_cold_start_is_no_harm(processes: Children) -> None:
     )
     async with running_system(processes, policy=policy) as system, steady(system.entry, 100) as load:
         system.models["v2"].behaviour = Behaviour(delay=0.4)
-        await wait_until(lambda: len(load.answers) > 20)
+        await wait_until(lambda: len(load.results) > 20)
         await system.start()
         await wait_until(lambda: system.models["v2"].seen > 60)
         system.models["v2"].behaviour = Behaviour()
         await system.reach("PROMOTED")
-        slow = [a for a in load.answers if a.version == "v2" and a.milliseconds > 400]
+        slow = [a for a in load.results if a.version == "v2" and a.milliseconds > 400]
         assert len(slow) >= 60
         assert "rollback" not in await system.kinds()
 
@@ -79,11 +80,11 @@ async def test_a_good_canary_is_promoted_by_proof(processes: Children) -> None:
     """No deadline helps it: every gate opens by evidence, from the reports of a real Envoy."""
     policy = "  steps: [30%]\n  dwell: 1s\n  warmup: 1s\n  bake: 1s\n"
     async with running_system(processes, policy=policy) as system, steady(system.entry, 250) as load:
-        await wait_until(lambda: len(load.answers) > 20)
+        await wait_until(lambda: len(load.results) > 20)
         await system.start()
         told = await system.reach("PROMOTED", 60.0)
         assert dict(told.weights) == {"v2": 10_000, "v1": 0}
         (advanced,) = [event for event in await system.events() if event.kind == "promotion_started"]
         assert "shown to be no worse" in advanced.why
         assert by_version(await answered_from_now(load, 50)) == {"v2": 50}
-        assert [a for a in load.answers if not a.ok] == []
+        assert [a for a in load.results if not a.ok] == []

@@ -46,7 +46,7 @@ async def test_blindness_holds_and_is_written_down(processes: Children) -> None:
         running_system(processes, policy=QUICK, change=without_reports) as system,
         steady(system.entry, 50) as load,
     ):
-        await wait_until(lambda: len(load.answers) > 20)
+        await wait_until(lambda: len(load.results) > 20)
         await system.start()
         system.models["v2"].behaviour = Behaviour(errors=0.5)
         await wait_until(lambda: says(system, "no reports on"), 60.0)

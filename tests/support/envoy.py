@@ -6,8 +6,8 @@ from pathlib import Path
 import aiohttp
 import yaml
 
-from controller.demo.environment import envoy_binary
 from controller.demo.harness.child_processes import Children
+from controller.demo.harness.envoy_binary import envoy_binary
 from tests.support.process import Process
 from tests.support.waiting import answers, wait_until
 

@@ -5,7 +5,8 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 
-from controller.demo.load import Answer, LoadGenerator
+from controller.demo.harness.load_generator import LoadGenerator
+from controller.demo.harness.request_result import RequestResult
 
 BODY = (b"{}",)
 
@@ -25,6 +26,6 @@ async def steady(
             await running
 
 
-def by_version(answers: Iterable[Answer]) -> Counter[str]:
+def by_version(answers: Iterable[RequestResult]) -> Counter[str]:
     """How many answers each version gave."""
     return Counter(answer.version for answer in answers)

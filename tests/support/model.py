@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from controller.demo.model_server import VERSION_HEADER
+from controller.demo.harness.request_result import VERSION_HEADER
 from tests.support.process import free_port
 
 

@@ -4,7 +4,8 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 
-from controller.demo.harness.child_processes import PORTS, Child, Children, free_ports
+from controller.demo.harness.child_processes import Child, Children
+from controller.demo.harness.free_ports import PORTS, free_ports
 
 _given: set[int] = set()
 _OURS = PORTS[

@@ -10,7 +10,7 @@ from controller.bootstrap import render
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.demo.harness.child_processes import Children
-from controller.demo.load import LoadGenerator
+from controller.demo.harness.load_generator import LoadGenerator
 from controller.process.clock import SystemClock
 from controller.xds.limits import DEFAULT
 from controller.xds.server import XdsServer, make_grpc_server
@@ -111,14 +111,14 @@ async def envoy_under_load(
     try:
         await playing.envoy(processes, protocol)
         async with steady(playing.port, rate) as load:
-            await wait_until(lambda: len(load.answers) > 20)
+            await wait_until(lambda: len(load.results) > 20)
             yield playing, load
-            seen = len(load.answers)
-            await wait_until(lambda: len(load.answers) > seen + 20)
+            seen = len(load.results)
+            await wait_until(lambda: len(load.results) > seen + 20)
     finally:
         await playing.close()
-    bad = [(answer.outcome, answer.status) for answer in load.answers if not answer.ok]
-    assert not bad, f"{len(bad)} of {len(load.answers)} requests failed: {sorted(set(bad))}"
+    bad = [(answer.outcome, answer.status) for answer in load.results if not answer.ok]
+    assert not bad, f"{len(bad)} of {len(load.results)} requests failed: {sorted(set(bad))}"
     assert not load.unsent
 
 
@@ -126,7 +126,7 @@ async def versions_answer(load: LoadGenerator, *wanted: str) -> None:
     """Until the last answers come from exactly these versions."""
 
     def seen() -> bool:
-        since = max((answer.sent for answer in load.answers), default=0.0) - 0.1
-        return {answer.version for answer in load.answers[-40:] if answer.sent >= since} == set(wanted)
+        since = max((answer.sent for answer in load.results), default=0.0) - 0.1
+        return {answer.version for answer in load.results[-40:] if answer.sent >= since} == set(wanted)
 
     await wait_until(seen)

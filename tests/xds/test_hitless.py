@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from controller.demo.harness.child_processes import Children
-from controller.demo.load import LoadGenerator
+from controller.demo.harness.load_generator import LoadGenerator
 from tests.faults.trial import trial
 from tests.xds.envoy_under_load import EnvoyUnderLoad, ServerFactory, envoy_under_load, versions_answer
 from tests.xds.views import service

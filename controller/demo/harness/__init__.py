@@ -1,1 +1,4 @@
-"""What the demo and the tests share: child processes, free ports and a load over HTTP. Nothing here knows the demo."""
+"""What the demo shares with the tests: child processes, free ports, the Envoy binary and a load over HTTP.
+
+Nothing here knows the demo or the tests; docs/demo.md lists the modules.
+"""

@@ -1,12 +1,10 @@
-"""Child processes that never outlive the demo: not after an error, not after Ctrl-C, not after kill -9."""
+"""Child processes that never outlive their parent: not after an error, Ctrl-C or kill -9."""
 
 import contextlib
 import ctypes
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,8 +16,6 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _STOP_WITHIN = 5.0
 """Seconds that a child gets to end after SIGTERM."""
-PORTS = range(20_000, 32_000)
-"""Below the ports that Linux gives to outgoing connections, so that none of those takes one before we bind it."""
 
 
 class ChildDied(Exception):  # noqa: N818
@@ -28,7 +24,7 @@ class ChildDied(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process of the demo's."""
+    """A running process and its log."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -51,19 +47,19 @@ class Child:
 
 
 class Children:
-    """The demo's processes, and the folder with their output. `stop` ends all, the youngest first."""
+    """The processes of one run, and the folder with their logs. `stop` ends all, the youngest first."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.keep = False
-        """Whether the folder outlives the processes: for whoever wants to know what went wrong."""
+        """Whether the folder outlives the processes, so that one can see what went wrong."""
         self._children: list[Child] = []
 
     def __iter__(self) -> Iterator[Child]:
         return iter(self._children)
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> Child:
-        """Start a process in its own process group: Ctrl-C reaches the demo alone, which then ends its children."""
+        """Start a process in its own process group: Ctrl-C reaches the parent alone, which then ends its children."""
         log = self.folder / f"{name}.log"
         with log.open("ab") as out:
             process = subprocess.Popen(  # noqa: S603  (our own commands)
@@ -71,7 +67,7 @@ class Children:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env={**surroundings(), **(env or {})},
+                env={**clean_environment(), **(env or {})},
                 cwd=self.folder,
                 start_new_session=True,
                 preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  (started by the main thread, before any other)
@@ -87,7 +83,7 @@ class Children:
                 child.check()
 
     def stop(self) -> None:
-        """End them all: SIGTERM, and SIGKILL for those that do not listen; nothing of their groups stays."""
+        """End them all: SIGTERM, then SIGKILL for those that ignore it; nothing in their process groups remains."""
         children, self._children = self._children[::-1], []
         for child in children:
             _signal_group(child, signal.SIGTERM)
@@ -101,7 +97,7 @@ class Children:
 
 @contextlib.contextmanager
 def children() -> Iterator[Children]:
-    """Processes that end with the block, in a folder that goes with them unless it is to be kept."""
+    """Processes that end with the block. Their folder is removed too, unless `keep` is set."""
     folder = Path(tempfile.mkdtemp(prefix="haldane-demo-"))
     group = Children(folder)
     try:
@@ -112,38 +108,23 @@ def children() -> Iterator[Children]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def surroundings() -> dict[str, str]:
-    """The environment without the user's own settings of Haldane: the demo is about its own controller alone."""
+def clean_environment() -> dict[str, str]:
+    """The environment without the user's own settings of Haldane."""
     return {name: value for name, value in os.environ.items() if not name.startswith("HALDANE_")}
 
 
-def free_ports(count: int, among: range = PORTS) -> list[int]:
-    """That many ports of 127.0.0.1 on which nobody listens now."""
-    found: list[int] = []
-    # From the system and not from the seed: processes that were seeded alike must not pick the same ports.
-    for port in random.SystemRandom().sample(among, k=len(among)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                found.append(port)
-        if len(found) == count:
-            return found
-    raise OSError(f"fewer than {count} free ports between {among.start} and {among.stop}")
-
-
 def _die_with(parent: int) -> Callable[[], None] | None:
-    """What a child does first: ask the kernel to be killed when its parent is gone. On Linux alone."""
+    """A hook for the child: it asks the kernel to kill it when its parent is gone. None outside Linux."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None, use_errno=True)
 
-    def ask() -> None:
+    def set_death_signal() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return ask
+    return set_death_signal
 
 
 def _signal_group(child: Child, signum: signal.Signals) -> None:
