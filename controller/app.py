@@ -52,6 +52,7 @@ from controller.settings import Settings
 from controller.store.sqlite import SqliteStore
 from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
+from controller.telemetry.prometheus_client import PrometheusClient
 from controller.telemetry.prometheus_poller import PrometheusPoller
 from controller.xds.server import XdsServer, make_grpc_server
 
@@ -173,13 +174,12 @@ class Controller:
         )
 
     def _prometheus(self, session: ClientSession) -> PrometheusPoller:
+        settings = self._settings
         return PrometheusPoller(
-            self._settings.prometheus,
-            self._settings.metrics,
-            session=session,
+            PrometheusClient(settings.prometheus, session, settings.prometheus_timeout),
+            settings.metrics,
             clock=self._clock,
-            interval=self._settings.prometheus_interval,
-            timeout=self._settings.prometheus_timeout,
+            interval=settings.prometheus_interval,
             on_news=self._replica.wake,
         )
 

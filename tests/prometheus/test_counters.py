@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from controller.telemetry.counter_increase import WARY, CounterReading, Increase, increase_since
+from controller.telemetry.counter_increase import DISTRUST, CounterReading, Increase, increase_since
 
 
 def gains(*readings: tuple[float, float], every: float = 15.0) -> list[Increase | str | None]:
@@ -28,7 +28,7 @@ def test_counting_starts_at_the_first_reading() -> None:
 
 def test_a_restarted_server_is_counted_again_after_a_while() -> None:
     """What it lost is not known; a minute and a half later it is trusted."""
-    found = gains((5, 50), (0, 3), (1, 13), (2, 23), (3, 33), every=WARY / 2)
+    found = gains((5, 50), (0, 3), (1, 13), (2, 23), (3, 33), every=DISTRUST / 2)
     assert [type(gain) for gain in found] == [type(None), str, str, Increase, Increase]
     assert found[-1] == Increase(10, 1)
     assert "a counter fell" in str(found[1])

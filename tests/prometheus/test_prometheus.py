@@ -22,7 +22,8 @@ from controller.process.http_client import open_session
 from controller.runtime.operations import Allowed, Operations
 from controller.store.memory import MemoryStore
 from controller.telemetry.custom_metric import CustomMetric, fill_query, validate_query
-from controller.telemetry.prometheus_poller import MAX_BODY, PrometheusPoller
+from controller.telemetry.prometheus_client import MAX_BODY, PrometheusClient
+from controller.telemetry.prometheus_poller import PrometheusPoller
 from tests.prometheus.prometheus_server import NEEDED, Answer, Exporter, prometheus, serving, vector
 from tests.support.loop_harness import FILE
 from tests.support.process import free_port
@@ -70,12 +71,10 @@ async def reading(address: str, timeout: float = 1.0, **metrics: CustomMetric) -
     view, state = await rollout_of(*metrics)
     async with open_session() as session:
         prometheus = PrometheusPoller(
-            address,
+            PrometheusClient(address, session, timeout),
             metrics,
-            session=session,
             clock=SystemClock(),
             interval=1.0,
-            timeout=timeout,
             on_news=lambda: None,
         )
         yield Reader(prometheus, view, state)
