@@ -207,7 +207,7 @@ class Controller:
         reach("push:before")
         self._xds.publish(view)
         reach("push:after")
-        self._load_reports.follow(view)
+        self._load_reports.observe(view)
 
     @contextlib.asynccontextmanager
     async def _ports_open(self) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""A custom metric as the settings define it, and how a version's name gets into its queries: as a label's value."""
+"""A custom metric as the settings define it. Names fill its queries as values of labels alone."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -10,18 +10,18 @@ from controller.core.base.value import Value
 MAX_QUERY = 4096
 _STRINGS = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`|#[^\n]*')
 _MATCHER = re.compile(r"[{,]\s*[a-zA-Z_][a-zA-Z0-9_]*\s*=\s*\Z")
-_PLACES = ("{service}", "{version}")
+_PLACEHOLDERS = ("{service}", "{version}")
 
 
 def validate_query(text: str) -> str:
-    """A query whose places are filled as values of labels and nowhere else; ValueError says what would be right."""
+    """The query, if its placeholders stand as values of labels and nowhere else. Raises ValueError."""
     if not text.strip() or len(text) > MAX_QUERY:
         raise ValueError(f"a query of at most {MAX_QUERY} characters is needed")
     outside = _STRINGS.sub("", text)
-    if any(place in outside for place in _PLACES) or any(quote in outside for quote in "\"'`"):
+    if any(name in outside for name in _PLACEHOLDERS) or any(quote in outside for quote in "\"'`"):
         raise ValueError('{service} and {version} stand in quotes, as the value of a label: {version="{version}"}')
     for found in _STRINGS.finditer(text):
-        if not any(place in found[0] for place in _PLACES):
+        if not any(name in found[0] for name in _PLACEHOLDERS):
             continue
         if found[0][0] not in "\"'" or not _MATCHER.search(_STRINGS.sub('""', text[: found.start()])):
             raise ValueError(
@@ -42,18 +42,18 @@ class CustomMetric(Value):
 
     kind: Literal["rate", "gauge"]
     events: Query | None = None
-    """Of a rate: the counter of bad ones, cumulative, one series."""
+    """Of a rate: the cumulative counter of bad events, one series."""
     total: Query | None = None
-    """Of a rate: the counter of all, likewise."""
+    """Of a rate: the cumulative counter of all events, one series."""
     value: Query | None = None
     """Of a gauge: the value, one series."""
     worse: Literal["higher", "lower"] = "higher"
     """Of a gauge: which way it is worse."""
     worse_in: Annotated[int, Field(ge=1, le=100)] = 3
-    """Of a gauge: in how many of the last `readings` it must be worse to be harm."""
+    """Of a gauge: it is harm if it is worse in this many of the last `readings`."""
     readings: Annotated[int, Field(ge=1, le=100)] = 5
     slack: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Of a gauge: a difference of so much, in its own unit, is none, however small stable's value is."""
+    """Of a gauge: smaller differences are ignored, however small stable's value is. In the unit of the gauge."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -71,7 +71,7 @@ class CustomMetric(Value):
 
 
 def fill_query(query: str, service: str, version: str) -> str:
-    """The query for one version. Names are escaped though none that Haldane takes needs it."""
-    for place, name in zip(_PLACES, (service, version), strict=True):
-        query = query.replace(place, name.replace("\\", "\\\\").replace('"', '\\"').replace("'", "\\'"))
+    """The query for one version. Names are escaped, although no valid name of Haldane needs it."""
+    for placeholder, name in zip(_PLACEHOLDERS, (service, version), strict=True):
+        query = query.replace(placeholder, name.replace("\\", "\\\\").replace('"', '\\"').replace("'", "\\'"))
     return query

@@ -1,7 +1,7 @@
-"""Envoy's load reporting service: how many requests of each version started, went well, failed.
+"""Envoy's load reporting service (LRS): how many requests of each version started, succeeded and failed.
 
-Envoy pushes a report for every cluster it has, idle ones too, once in each interval. It goes on counting while it
-cannot reach us, and its first report after that holds everything from the gap.
+Envoy pushes a report for every cluster that it has, idle ones too, once in each interval. It continues to count while
+it cannot reach the controller, and its first report after that has everything of the gap.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from controller.telemetry.report_streams import InvalidReport, OpenStreams, Repo
 
 SERVICE = "envoy.service.load_stats.v3.LoadReportingService"
 IDLE_INTERVAL = 2.0
-"""Seconds between the reports of a proxy none of whose services is being rolled out: 61 KB each, whatever happens."""
+"""Seconds between the reports of a proxy without a running rollout. A report is 61 KB even if nothing happens."""
 MAX_CLUSTERS = 20_000
 """Clusters in one report."""
 
@@ -30,10 +30,10 @@ log = structlog.get_logger()
 
 
 class LoadReportingService:
-    """Writes what proxies report into the book. `on_news` is called when a window can be closed.
+    """Writes the load reports of proxies into the book. `on_news` is called when a window can be closed.
 
-    While a rollout runs, the proxies that serve it report every `interval` seconds, all others at rest. `follow` tells
-    which rollouts run; until it is called, none does.
+    While a rollout runs, the proxies that serve it report every `interval` seconds, all others every `IDLE_INTERVAL`.
+    `observe` learns which rollouts run; before its first call, none does.
     """
 
     def __init__(self, book: Book, clock: Clock, *, interval: float, on_news: Callable[[], None]) -> None:
@@ -41,101 +41,101 @@ class LoadReportingService:
         self._clock = clock
         self._interval = interval
         self._on_news = on_news
-        self._roster = OpenStreams()
-        self._rolled_out: list[Service] = []
-        self._pacers: set[_Pacer] = set()
+        self._streams = OpenStreams()
+        self._in_rollout: list[Service] = []
+        self._intervals: set[_ReportInterval] = set()
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
-        """What a gRPC server needs to serve it."""
+        """For the xDS port."""
         method = grpc.stream_stream_rpc_method_handler(self._serve)
         return (grpc.method_handlers_generic_handler(SERVICE, {"StreamLoadStats": method}),)
 
-    def follow(self, view: View) -> None:
-        """Set the proxies' pace by the rollouts that run in this view."""
+    def observe(self, view: View) -> None:
+        """Set the report intervals by the rollouts that run in this view."""
         states = view.services.values()
-        self._rolled_out = [state.spec for state in states if state.rollout and state.rollout.running]
-        for pacer in self._pacers:
-            pacer.look()
+        self._in_rollout = [state.spec for state in states if state.rollout and state.rollout.running]
+        for interval in self._intervals:
+            interval.update()
 
     async def _serve(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         try:
-            await self._listen(requests, context.write)
-        except InvalidReport as refused:
-            log.warning("load_report_refused", peer=context.peer(), reason=str(refused))
-            await context.abort(refused.code, str(refused))
+            await self._receive(requests, context.write)
+        except InvalidReport as error:
+            log.warning("load_report_refused", peer=context.peer(), reason=str(error))
+            await context.abort(error.code, str(error))
 
-    async def _listen(self, requests: AsyncIterator[bytes], answer: Callable[[bytes], Awaitable[None]]) -> None:
+    async def _receive(self, requests: AsyncIterator[bytes], send: Callable[[bytes], Awaitable[None]]) -> None:
         stream: ReportStream | None = None
         fleet = ""
-        pacer = _Pacer(self._pace_of, answer)
+        interval = _ReportInterval(self._interval_of, send)
         try:
             async for data in requests:
                 now = self._clock.monotonic()
                 report = _parsed(data)
                 if stream is None:
-                    stream = self._roster.enter(validate_node(report.node.id), now)
-                    fleet = report.node.cluster  # who reports says so once: later messages need not repeat it
+                    stream = self._streams.open(validate_node(report.node.id), now)
+                    fleet = report.node.cluster  # only the first message must have it
                     log.info("load_reports_opened", node=stream.node, fleet=fleet)
-                    self._pacers.add(pacer)
-                    pacer.start(fleet)
-                stream.count(now)
-                if self._book.loads(stream.key, _loads(report), self._pace_of(fleet), now):
+                    self._intervals.add(interval)
+                    interval.start(fleet)
+                stream.count_message(now)
+                if self._book.loads(stream.key, _loads(report), self._interval_of(fleet), now):
                     self._on_news()
         finally:
             if stream:
                 self._end(stream)
-                self._pacers.discard(pacer)
-                await pacer.end()
+                self._intervals.discard(interval)
+                await interval.end()
 
-    def _pace_of(self, fleet: str) -> float:
-        watched = any(service.in_fleet(fleet) for service in self._rolled_out)
-        return self._interval if watched else max(self._interval, IDLE_INTERVAL)
+    def _interval_of(self, fleet: str) -> float:
+        in_rollout = any(service.in_fleet(fleet) for service in self._in_rollout)
+        return self._interval if in_rollout else max(self._interval, IDLE_INTERVAL)
 
     def _end(self, stream: ReportStream) -> None:
-        self._roster.leave(stream)
+        self._streams.close(stream)
         self._book.left(stream.key)
-        lasted = round(self._clock.monotonic() - stream.opened, 3)
+        lasted = round(self._clock.monotonic() - stream.opened_at, 3)
         log.info("load_reports_ended", node=stream.node, reports=stream.messages, seconds=lasted)
         self._on_news()
 
 
-class _Pacer:
-    """Tells one proxy how often to report, at first and whenever that changes."""
+class _ReportInterval:
+    """Sends one proxy its report interval, at first and whenever it changes."""
 
-    def __init__(self, pace_of: Callable[[str], float], answer: Callable[[bytes], Awaitable[None]]) -> None:
-        self._pace_of = pace_of
-        self._answer = answer
+    def __init__(self, interval_of: Callable[[str], float], send: Callable[[bytes], Awaitable[None]]) -> None:
+        self._interval_of = interval_of
+        self._send = send
         self._wake = asyncio.Event()
         self._over = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self, fleet: str) -> None:
-        """Begin with a proxy of this fleet."""
+        """Start, for a proxy of this fleet."""
         self._task = asyncio.create_task(self._run(fleet))
 
-    def look(self) -> None:
-        """The pace may have changed."""
+    def update(self) -> None:
+        """The interval may have changed."""
         self._wake.set()
 
     async def end(self) -> None:
-        """Write no more. Never cancelled within a write: gRPC would then forget to tell the proxy of the end."""
+        """Send no more. A write is never cancelled: gRPC would then not send the status that ends the stream."""
         self._over = True
         self._wake.set()
         if self._task:
             await asyncio.gather(self._task, return_exceptions=True)  # a write fails when the proxy has gone
 
     async def _run(self, fleet: str) -> None:
-        told = None
+        sent = None
         while not self._over:
             self._wake.clear()
-            interval = self._pace_of(fleet)
-            if interval != told:
-                await self._answer(_asked(interval))
-                told = interval
+            interval = self._interval_of(fleet)
+            if interval != sent:
+                await self._send(_response(interval))
+                sent = interval
             await self._wake.wait()
 
 
-def _asked(interval: float) -> bytes:
+def _response(interval: float) -> bytes:
     nanos = round(interval * 1e9)
     duration = Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
     return LoadStatsResponse(send_all_clusters=True, load_reporting_interval=duration).SerializeToString()
@@ -152,16 +152,16 @@ def _parsed(data: bytes) -> LoadStatsRequest:
 
 
 def _loads(report: LoadStatsRequest) -> dict[str, Load]:
-    """What it says by cluster, all of it checked before any of it counts."""
+    """The load by cluster, all of it checked before any of it counts."""
     return {stats.cluster_name: _load(stats) for stats in report.cluster_stats}
 
 
 def _load(stats: ClusterStats) -> Load:
     started = ok = errors = 0
-    for here in stats.upstream_locality_stats:
-        started += here.total_issued_requests
-        ok += here.total_successful_requests
-        errors += here.total_error_requests
+    for locality in stats.upstream_locality_stats:
+        started += locality.total_issued_requests
+        ok += locality.total_successful_requests
+        errors += locality.total_error_requests
     if not (started or ok or errors):
         return IDLE
     return Load(

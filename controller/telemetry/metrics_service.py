@@ -1,7 +1,7 @@
-"""Envoy's metrics sink: how long answers took, which of the good ones were 4xx, and what found no server.
+"""Envoy's metrics service: latencies, 4xx responses, and requests that reached no endpoint.
 
 Envoy sends all of its metrics at each flush, hundreds for every cluster, since a filter in its configuration would
-take them from its own admin page too. So a family is looked up by the bytes of its name, and parsed only if wanted.
+remove them from its own admin page too. So a family is looked up by the bytes of its name and parsed only if needed.
 """
 
 from bisect import bisect_left, bisect_right
@@ -23,7 +23,7 @@ from controller.telemetry.report_streams import InvalidReport, OpenStreams, Repo
 SERVICE = "envoy.service.metrics.v3.MetricsService"
 UPTIME = b"server.uptime"
 LATENCY = "upstream_rq_time"
-"""Milliseconds from the request's start to the end of the answer; timeouts and resets are not in it."""
+"""Milliseconds from the start of the request to the end of the response, without timeouts and resets."""
 COUNTERS = {
     "upstream_rq_4xx": Tally.CLIENT_ERRORS,
     "upstream_cx_none_healthy": Tally.NO_SERVER,
@@ -32,7 +32,7 @@ COUNTERS = {
 }
 HEALTHY = "membership_healthy"
 STATS = (*COUNTERS, LATENCY, HEALTHY)
-"""All that is read of a cluster."""
+"""All metrics that are read of a cluster."""
 MAX_BUCKETS = 1000
 """Buckets of one histogram."""
 
@@ -40,53 +40,53 @@ log = structlog.get_logger()
 
 
 class MetricsService:
-    """Writes what proxies measure into the book."""
+    """Writes the metrics of proxies into the book."""
 
     def __init__(self, book: Book, clock: Clock) -> None:
         self._book = book
         self._clock = clock
-        self._roster = OpenStreams()
-        self._followed: frozenset[str] = frozenset()
+        self._streams = OpenStreams()
+        self._observed: frozenset[str] = frozenset()
         self._wanted: dict[bytes, tuple[str, str]] = {}
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
-        """What a gRPC server needs to serve it."""
+        """For the xDS port."""
         method = grpc.stream_unary_rpc_method_handler(self._serve)
         return (grpc.method_handlers_generic_handler(SERVICE, {"StreamMetrics": method}),)
 
     async def _serve(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         try:
-            await self._listen(requests)
-        except InvalidReport as refused:
-            log.warning("metrics_refused", peer=context.peer(), reason=str(refused))
-            await context.abort(refused.code, str(refused))
+            await self._receive(requests)
+        except InvalidReport as error:
+            log.warning("metrics_refused", peer=context.peer(), reason=str(error))
+            await context.abort(error.code, str(error))
         return b""
 
-    async def _listen(self, requests: AsyncIterator[bytes]) -> None:
+    async def _receive(self, requests: AsyncIterator[bytes]) -> None:
         stream: ReportStream | None = None
         try:
             async for data in requests:
                 now = self._clock.monotonic()
                 message = _parsed(data)
                 if stream is None:
-                    stream = self._roster.enter(validate_node(message.identifier.node.id), now)
+                    stream = self._streams.open(validate_node(message.identifier.node.id), now)
                     log.info("metrics_opened", node=stream.node, fleet=message.identifier.node.cluster)
-                stream.count(now)
+                stream.count_message(now)
                 self._book.metrics(stream.key, self._metered(message), now)
         finally:
             if stream:
                 self._end(stream)
 
     def _end(self, stream: ReportStream) -> None:
-        if self._roster.shared(stream):
+        if self._streams.is_ambiguous(stream):
             self._book.forget(stream.key)
-        self._roster.leave(stream)
-        lasted = round(self._clock.monotonic() - stream.opened, 3)
+        self._streams.close(stream)
+        lasted = round(self._clock.monotonic() - stream.opened_at, 3)
         log.info("metrics_ended", node=stream.node, flushes=stream.messages, seconds=lasted)
 
     def _metered(self, message: StreamMetricsMessage) -> Metered:
-        """What it says of the followed clusters, all of it checked before any of it counts."""
-        self._follow()
+        """The metrics of the observed clusters, all of them checked before any of them counts."""
+        self._update_wanted()
         uptime: float | None = None
         counters: dict[tuple[str, Tally], int] = {}
         latency: dict[str, dict[int, int]] = {}
@@ -106,14 +106,14 @@ class MetricsService:
                 uptime = float(validate_count(_metric(family).gauge.value, "uptime"))
         return Metered(uptime, counters, latency, healthy)
 
-    def _follow(self) -> None:
-        """Have the names of the wanted metrics ready, for the clusters that the book follows now."""
-        if self._followed is self._book.followed:
+    def _update_wanted(self) -> None:
+        """Prepare the names of the wanted metrics, for the clusters that the book observes now."""
+        if self._observed is self._book.followed:
             return
-        self._followed = self._book.followed
+        self._observed = self._book.followed
         self._wanted = {
             f"cluster.{stats_name(cluster)}.{stat}".encode(): (cluster, stat)
-            for cluster in self._followed
+            for cluster in self._observed
             for stat in STATS
         }
 
@@ -148,7 +148,7 @@ def _below(bucket: Bucket) -> int:
 
 
 def _counts(histogram: Histogram) -> dict[int, int]:
-    """Requests by bucket. Edges that are not ours, from a bootstrap that is not ours, go to the next wider one."""
+    """Requests by bucket. Edges of another bootstrap's buckets count in the next wider bucket."""
     total = validate_count(histogram.sample_count, "sample_count")
     if not total:
         return {}
@@ -157,7 +157,7 @@ def _counts(histogram: Histogram) -> dict[int, int]:
         raise InvalidReport(f"a histogram has at most {MAX_BUCKETS} buckets")
     counts: dict[int, int] = {}
     below = 0
-    # What lies before the first answer and after the last one need not be read, which is most of it.
+    # Buckets before the first response and after the last one, most of them, need not be read.
     for bucket in buckets[bisect_right(buckets, 0, key=_below) : bisect_left(buckets, total, key=_below) + 1]:
         if bucket.cumulative_count > below:
             number = bucket_of(bucket.upper_bound)

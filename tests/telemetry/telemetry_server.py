@@ -50,7 +50,7 @@ class TelemetryServer:
         """Listen for proxies."""
         clock = SystemClock()
         self.reports = LoadReportingService(self.book, clock, interval=INTERVAL, on_news=self._hear)
-        self.reports.follow(rolling_out(True))
+        self.reports.observe(rolling_out(True))
         metrics = MetricsService(self.book, clock)
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((*self.reports.handlers(), *metrics.handlers()))
