@@ -67,7 +67,7 @@ function ledgerRow(line) {
   const cell = (text, kind = "") => element("td", { class: kind }, text);
   const when = element("td", { class: "nowrap", title: new Date(line.at * 1000).toISOString() }, clock(line.at));
   const kind = RED.includes(line.kind) ? "bad" : COLD.includes(line.kind) ? "cold" : line.kind === "promoted" ? "good" : "";
-  return element("tr", {}, cell(`${line.sequence}`), when, cell(line.kind.replaceAll("_", " "), `nowrap ${kind}`),
+  return element("tr", {}, cell(`${line.sequence}`, "nowrap"), when, cell(line.kind.replaceAll("_", " "), `nowrap ${kind}`),
     cell(line.service === "*" ? "all" : line.service, "nowrap"), cell(moved(line), "moved"), cell(line.who, "nowrap"), cell(line.why, "why"));
 }
 
@@ -103,7 +103,7 @@ function lose(text, old = false) {
 
 function tellLoss() {
   const since = answered ? ` since ${clock(answered / 1000)}, ${span((Date.now() - answered) / 1000)} ago. What is shown is from then` : "";
-  lose(`The controller does not answer${since}. The proxies go on serving the last split; no rollout moves and nothing is taken back meanwhile.`, true);
+  lose(`The controller does not answer${since}. The proxies go on serving the last split; no rollout moves and nothing is rolled back meanwhile.`, true);
   document.title = "(!) no answer - Haldane";
 }
 

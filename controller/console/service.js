@@ -3,18 +3,27 @@
 import { count, element, figure, many, millis, percent, share, span } from "./words.js";
 
 const GOES_ON = {
-  WARMING: "warms up", PROGRESSING: "is on trial", PAUSED: "is paused", AWAITING_APPROVAL: "waits for a person's yes",
+  WARMING: "warms up", PROGRESSING: "is on trial", PAUSED: "is paused", AWAITING_APPROVAL: "waits for approval",
   PROMOTING: "is being promoted", BAKING: "is promoted, and still watched", PROMOTED: "was promoted",
-  ROLLING_BACK: "is being taken back", ROLLED_BACK: "was taken back",
+  ROLLING_BACK: "is being rolled back", ROLLED_BACK: "was rolled back",
 };
 const BAD = ["ROLLING_BACK", "ROLLED_BACK"];
 const ALL = 10000; // parts
 const STALE_LOOK = 15; // seconds without a look at a running rollout
+const FAILING = 0.1; // of responses: from this error rate on a version is shown in red. The judge has limits of its own.
+
+function isFailing(traffic) {
+  return Boolean(traffic) && traffic.rps > 0 && traffic.error_rate >= FAILING;
+}
+
+function stableFails(service) {
+  return !service.running && isFailing(service.traffic[service.stable]);
+}
 
 export function alarm(service) {
-  // 3: harm that nobody takes back, 2: harm or a fallback, 1: something is asked of a person, 0: nothing.
+  // 3: harm that is not rolled back, 2: harm, a failing stable or a fallback, 1: an operator is needed, 0: nothing.
   if (service.running && service.verdict === "harm" && !BAD.includes(service.phase)) return 3;
-  if (service.diverted || service.stable_verdict === "harm" || service.phase === "ROLLING_BACK") return 2;
+  if (service.diverted || service.stable_verdict === "harm" || stableFails(service) || service.phase === "ROLLING_BACK") return 2;
   return service.phase === "AWAITING_APPROVAL" || service.proxies > service.synced ? 1 : 0;
 }
 
@@ -125,9 +134,11 @@ function traffic(service) {
   const role = (version) => (version === service.canary ? " canary" : version === service.stable ? " stable" : "");
   const rows = Object.entries(service.traffic).map(([version, seen]) => {
     const alive = seen.rps > 0;
-    return row(version + role(version), percent(service.weights[version] || 0), seen.rps.toFixed(1),
+    const figures = row(version + role(version), percent(service.weights[version] || 0), seen.rps.toFixed(1),
       alive ? share(seen.error_rate) : "-", alive ? millis(seen.p50_ms) : "-", alive ? millis(seen.p99_ms) : "-",
       count(seen.requests), count(seen.errors));
+    if (isFailing(seen)) figures.children[3].classList.add("bad");
+    return figures;
   });
   const heads = ["version", "share", "requests/s", "errors", "p50", "p99", "requests", "failed"];
   return rows.length ? [table("traffic", heads, rows)] : [];
@@ -135,8 +146,8 @@ function traffic(service) {
 
 const MEANS = { pass: "shown to do no harm, as far as this step asks", harm: "shown to do harm", unknown: "neither is shown yet" };
 
-function verdict(who, word, means = "") {
-  return element("p", { class: "verdict-line" }, who, element("span", { class: `verdict ${word}` }, word.toUpperCase()), means);
+function verdict(who, word, means = "", kind = word) {
+  return element("p", { class: "verdict-line" }, who, element("span", { class: `verdict ${kind}` }, word.toUpperCase()), means);
 }
 
 function judged(service) {
@@ -166,7 +177,11 @@ function evidenceRow(ground) {
 
 function watched(service) {
   if (!service.stable_verdict) return [];
-  return [verdict(`The watch over ${service.stable} says `, service.stable_verdict),
+  const said = `The watch over ${service.stable} says `;
+  const line = stableFails(service)
+    ? verdict(said, service.stable_verdict, `: ${share(service.traffic[service.stable].error_rate)} of its responses are errors`, "harm")
+    : verdict(said, service.stable_verdict);
+  return [line,
     ...service.stable_reasons.map((text) => element("p", { class: "ground" }, text))];
 }
 

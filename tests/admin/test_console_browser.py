@@ -155,3 +155,23 @@ async def test_nothing_is_cut_at_the_edge(served: Doors, tmp_path: Path, width: 
     assert all(inside <= outside for inside, outside in found[0]), found[0]
     assert len(found[0]) == 4
     assert "5xx less than 1 point worse" in found[1]
+
+
+async def test_a_stable_that_fails_is_red(served: Doors, tmp_path: Path) -> None:
+    """The watch over stable may not know whether that is harm; 90 % errors are nothing to overlook all the same."""
+    worse = Verdict(Outcome.UNKNOWN, (Reason("incident", "worse than its own baseline"),))
+    seen = Traffic(52.0, 0.9, 1.0, 2.0, 1000, 900)
+    await served.observatory.see("scorer", Live(stable=worse, traffic={"v1": seen}))
+    classes = "[...document.querySelectorAll('.service.alarming .bad, .service .verdict')].map((e) => e.className)"
+    ready = "document.querySelectorAll('.service .verdict').length == 1"
+    found = await measured(served, tmp_path, 1200, ready, f"[{classes}, document.body.innerText]")
+    assert "verdict harm" in found[0]
+    assert any("number" in kind for kind in found[0])
+    assert "UNKNOWN: 90% of its responses are errors" in found[1]
+
+
+async def test_a_number_of_the_ledger_stays_on_one_line(served: Doors, tmp_path: Path) -> None:
+    """However narrow its column is."""
+    numbers = "[...document.querySelectorAll('#ledger td:first-child')].map((e) => getComputedStyle(e).whiteSpace)"
+    found = await measured(served, tmp_path, 700, "document.querySelectorAll('#ledger tr').length > 0", numbers)
+    assert set(found) == {"nowrap"}
