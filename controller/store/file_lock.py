@@ -1,4 +1,4 @@
-"""One controller for one file: an advisory lock beside it, which the kernel releases whatever ends the process."""
+"""One controller for one file: an advisory lock beside it. The kernel releases it however the process ends."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ class FileLock:
 
     @classmethod
     def take(cls, path: Path) -> Self:
-        """The lock, at once. `Unusable` names the process that holds it; OSError if there can be no such file."""
+        """Take the lock, at once. `Unusable` names the process that holds it; OSError if the file cannot be made."""
         descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -35,5 +35,5 @@ class FileLock:
         return cls(descriptor)
 
     def release(self) -> None:
-        """Let the next one have it."""
+        """Release it."""
         os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""The store in memory: every promise of `ports.Store` but durability. For tests, and for judging without a file."""
+"""The store in memory: every promise of `ports.store.Backend` but durability. For tests."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from controller.store.view_broadcast import ViewBroadcast
 
 
 class MemoryStore:
-    """Everything in this process. An act is over before another begins, since none of them waits."""
+    """Everything in this process. No call waits, so each is complete before the next begins."""
 
     shared = True
 
@@ -32,7 +32,7 @@ class MemoryStore:
         self._cursors: dict[str, int] = {}
 
     async def close(self) -> None:
-        """Every watch ends."""
+        """End every watch."""
         self._views.end()
 
     async def load(self) -> View:

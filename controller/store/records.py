@@ -1,4 +1,4 @@
-"""How values are written down: canonical JSON with a schema number, and back again, or `Unreadable` with the reason."""
+"""Stored records: values as canonical JSON with a schema number, and back."""
 
 import hashlib
 import json
@@ -15,13 +15,13 @@ Json = dict[str, JsonValue]
 Upgrade = Callable[[Json], Json]
 
 UPGRADES: Mapping[int, Upgrade] = {}
-"""Schema number -> what makes a record of the next number out of one of this. Every number below SCHEMA is here."""
+"""Schema number -> what upgrades a record to the next number. Every number below SCHEMA is here."""
 
 V = TypeVar("V", bound=Value)
 
 
 class Unreadable(ValueError):  # noqa: N818
-    """A stored record that cannot be read; the message says why. The record stays as it is."""
+    """A stored record cannot be read; the message says why. The record stays as it is."""
 
 
 def canonical(plain: object) -> str:
@@ -56,8 +56,8 @@ def read(kind: type[V], text: str, *, newest: int = SCHEMA, upgrades: Mapping[in
         return kind.model_validate(plain)
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False)
-        told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong[:3])
-        raise Unreadable(told) from None
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong[:3])
+        raise Unreadable(problems) from None
 
 
 def read_state(name: str, text: str) -> ServiceState:
@@ -69,7 +69,7 @@ def read_state(name: str, text: str) -> ServiceState:
 
 
 def read_freeze(scope: str, text: str) -> Freeze:
-    """The freeze of that scope. One that cannot be read holds on as a full freeze: in doubt nothing moves."""
+    """The freeze of that scope. One that cannot be read counts as a full freeze: in doubt nothing moves."""
     try:
         return read(Freeze, text)
     except Unreadable as error:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from controller.core.model.store_errors import Unusable
 
 APPLICATION = 0x48414C44
-"""SQLite's application_id of our files: HALD."""
+"""SQLite's application_id of Haldane's files: HALD."""
 
 FILE_SCHEMA = 4
-"""The number of the tables below (SQLite's user_version). A reader refuses files of a newer one."""
+"""The number of the tables below (SQLite's user_version). Files with a newer one are refused."""
 
 TABLES = """
 CREATE TABLE store (
@@ -52,7 +52,7 @@ FREEZES = "CREATE TABLE freezes (scope TEXT NOT NULL, record TEXT NOT NULL)"
 
 
 def _let_freezes_stand(db: sqlite3.Connection) -> None:
-    """A scope can have several freezes from now on."""
+    """Schema 4: a scope can have several freezes."""
     kept = db.execute("SELECT scope, record FROM freezes").fetchall()
     db.execute("DROP TABLE freezes")
     db.execute(FREEZES)
@@ -66,7 +66,7 @@ MIGRATIONS: Mapping[int, Migration] = {
     2: lambda db: db.execute(RECORDINGS),
     3: _let_freezes_stand,
 }
-"""File schema -> what turns such a file into one of the next. Every number below FILE_SCHEMA is here."""
+"""File schema -> what upgrades a file to the next one. Every number below FILE_SCHEMA is here."""
 
 
 def read_schema(db: sqlite3.Connection, *, newest: int = FILE_SCHEMA) -> int:
@@ -87,7 +87,7 @@ def read_schema(db: sqlite3.Connection, *, newest: int = FILE_SCHEMA) -> int:
 def prepare(
     db: sqlite3.Connection, *, newest: int = FILE_SCHEMA, migrations: Mapping[int, Migration] = MIGRATIONS
 ) -> None:
-    """Make the tables in an empty file, or bring an older file up: all in one transaction, or nothing."""
+    """Create the tables in an empty file, or upgrade an older one: all in one transaction, or nothing."""
     schema = read_schema(db, newest=newest)
     if schema == newest:
         return

@@ -1,4 +1,4 @@
-"""The embedded store: one SQLite file, one writer thread, one controller. Promises: see `ports`."""
+"""The embedded store: one SQLite file, one writer thread, one controller. Implements `ports.store.Backend`."""
 
 import asyncio
 import contextlib
@@ -26,17 +26,17 @@ from controller.store.store_thread import StoreThread
 from controller.store.view_broadcast import CLOSED, ViewBroadcast
 
 KEEP = 10_000
-"""Lines of the ledger that stay in the store. So long, too, the id of a change is known and its retry safe."""
+"""Lines of the ledger that stay in the store. A retry is safe while the change's line is among them."""
 
 CHUNKS = 20
 SMALLEST_CHUNK = 20
-"""A twentieth of the lines that are kept is trimmed at once, and so many at least."""
+"""A twentieth of `KEEP` is trimmed at a time, and at least `SMALLEST_CHUNK` lines."""
 
 PATIENCE = 5.0
-"""Seconds after which who asked is told that the disk does not answer. Less than a client's deadline of 10 s."""
+"""Seconds after which a call fails if the disk does not answer. Less than a client's deadline of 10 s."""
 
-BACK = frozenset({Act.FORCED_ROLLBACK, Act.ROLLBACK, Act.FALLBACK})
-"""The acts that take traffic away from harm."""
+URGENT = frozenset({Act.FORCED_ROLLBACK, Act.ROLLBACK, Act.FALLBACK})
+"""The acts that move traffic away from harm: their commits go first."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,7 +45,7 @@ log = structlog.get_logger()
 
 
 class SqliteStore:
-    """Everything in one file. Every act on it runs in one thread, one after the other, the urgent ones first."""
+    """Everything in one file. Every call runs in one thread, one after the other, the urgent ones first."""
 
     shared = False
 
@@ -92,9 +92,9 @@ class SqliteStore:
         return cls(database, lock, clock, path.with_name(path.name + "-ledger"), keep, patience)
 
     async def close(self) -> None:
-        """Give the file back. Every watch ends, and every later call is `StoreLost`; a second close does nothing.
+        """Close the file. Every watch ends, and every later call raises `StoreLost`; a second close does nothing.
 
-        While the disk hangs the file cannot be given back: then the end of the process does it.
+        While the disk hangs the file stays open until the process ends.
         """
         if self._closed:
             return
@@ -190,14 +190,14 @@ class SqliteStore:
         return await self._run(self._database.load_cursor, reader)
 
     async def _apply(self, change: Change, token: int | None) -> int:
-        run = self._run_first if change.freeze or change.act in BACK else self._run
+        run = self._run_first if change.freeze or change.act in URGENT else self._run
         revision = await run(self._database.apply, change, token, self._clock.wall())
         if self._tidying is None or self._tidying.done():
             self._tidying = asyncio.create_task(self._tidy())
         return revision
 
     async def _tidy(self) -> None:
-        """Trim the ledger while it is too long; what stands in the way is logged, and tried again a chunk later."""
+        """Trim the ledger while it is too long. A failure is logged, and tried again a chunk later."""
         chunk = max(SMALLEST_CHUNK, self._keep // CHUNKS)
         length = 0
         try:
@@ -209,8 +209,10 @@ class SqliteStore:
             log.warning("ledger_not_trimmed", reason=str(error))
 
     async def _trim(self, lines: int) -> None:
-        """Archive the oldest lines, then take them away. In small jobs, the long one beside the thread, so that no
-        change waits for all of it."""
+        """Export the oldest lines, then delete them.
+
+        In several small jobs, the longest outside the thread, so that no change waits for all of it.
+        """
         rows = await self._run(self._database.rows, lines)
         before = await self._run(self._database.checkpoint)
         checkpoint, path = await asyncio.to_thread(export_oldest, rows, before, self._exports)
@@ -219,15 +221,15 @@ class SqliteStore:
         log.info("ledger_trimmed", lines=lines, exported=str(path))
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do it in the thread, in turn."""
+        """Do it in the store's thread, in turn."""
         return await self._do(partial(work, *args, **kwargs), urgent=False)
 
     async def _run_first(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do it in the thread, before all that waits: what takes traffic back or freezes it, and what that reads."""
+        """Do it before all that waits: freezes, acts that move traffic away from harm, and what these read first."""
         return await self._do(partial(work, *args, **kwargs), urgent=True)
 
     async def _do(self, work: Callable[[], T], *, urgent: bool) -> T:
-        """Do it in the thread and publish the view that it led to, before anybody gets the answer."""
+        """Do it in the thread, and publish the view that it led to before the call returns."""
         if self._closed:
             raise StoreLost(CLOSED)
         loop = asyncio.get_running_loop()

@@ -7,7 +7,7 @@ from controller.core.model.store_errors import Unusable
 from controller.store.schema import prepare, read_schema
 
 BUSY = 2.0
-"""Seconds to wait for somebody who looks into the file by hand and holds it; the lock keeps other controllers out."""
+"""Seconds to wait for another program that reads the file; the lock keeps other controllers out."""
 
 NEEDS = "It must be writable, on a local disk with space"
 
@@ -43,7 +43,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _check(db: sqlite3.Connection) -> None:
-    """Set the connection up; refuse a file that is damaged or a place where WAL does not work."""
+    """Configure the connection. `Unusable` if the file is damaged, or where WAL does not work."""
     db.text_factory = _decode
     mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
@@ -55,7 +55,7 @@ def _check(db: sqlite3.Connection) -> None:
 
 
 def _decode(text: bytes) -> str:
-    """Text that is no UTF-8 becomes something that is no record either, so that only its own record is unreadable."""
+    """Text that is not UTF-8 becomes text that is no record: only that record is then unreadable."""
     try:
         return text.decode()
     except UnicodeDecodeError as error:

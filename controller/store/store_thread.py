@@ -1,7 +1,7 @@
-"""The one thread in which everything happens to the store's file: what is urgent first, and nobody waits for ever.
+"""The one thread that works on the store's file: urgent jobs first, and no caller waits forever.
 
-A disk can hang. Who asks meanwhile is told so within `patience` seconds, and the truth: what had not begun is
-withdrawn and surely never happens; what had begun may yet come true, and nobody can stop it.
+A disk can hang. A caller then gets an error within `patience` seconds that says what is known: a job that had not
+begun is withdrawn and surely never happens; one that had begun may still complete, and cannot be stopped.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 class StoreThread:
-    """Does one job after the other. A job in hand is not interrupted: the longest is what others wait for."""
+    """Runs one job after the other. A running job is not interrupted, so others wait for the longest one at most."""
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
@@ -34,30 +34,31 @@ class StoreThread:
         threading.Thread(target=self._work, name="haldane-store", daemon=True).start()
 
     async def do(self, work: Callable[[], T], *, urgent: bool = False) -> T:
-        """What the work returns or raises. `NotWritten` if it was never begun, `StoreLost` if it is still under way.
+        """What the work returns or raises. `NotWritten` if it was never begun, `StoreLost` if it still runs.
 
-        What is urgent goes before all that waits and is not. Once begun it is done, even if the caller is gone.
+        Urgent work goes before everything that waits and is not urgent. Work that has begun is completed, even if the
+        caller is cancelled.
         """
         if self._hangs():
             raise NotWritten(f"the disk has not answered for {self._patience:g} s: not even tried")
-        promised: Future[T] = Future()
-        self._put(lambda: self._keep(promised, work), urgent)
-        answer = asyncio.wrap_future(promised)
+        future: Future[T] = Future()
+        self._put(lambda: self._fulfil(future, work), urgent)
+        answer = asyncio.wrap_future(future)
         try:
             await asyncio.wait({answer}, timeout=self._patience)
         except asyncio.CancelledError:
-            if not promised.cancel():
-                answer.add_done_callback(_answered_late)
+            if not future.cancel():
+                answer.add_done_callback(_log_outcome)
             raise
-        if promised.cancel():
+        if future.cancel():
             raise NotWritten(f"the disk has not answered for {self._patience:g} s: withdrawn")
-        if not promised.done():
-            answer.add_done_callback(_answered_late)
+        if not future.done():
+            answer.add_done_callback(_log_outcome)
             raise StoreLost(f"the disk has not answered for {self._patience:g} s: perhaps done later")
         return await answer
 
     def end(self) -> None:
-        """The thread ends once everything is done that waits."""
+        """End the thread once all waiting jobs are done."""
         self._put(None)
 
     def _put(self, job: Callable[[], None] | None, urgent: bool = False) -> None:
@@ -73,19 +74,19 @@ class StoreThread:
             job()
             self._began = None
 
-    def _keep(self, promised: "Future[T]", work: Callable[[], T]) -> None:
-        """Do what was promised, unless it was withdrawn."""
-        if not promised.set_running_or_notify_cancel():
+    def _fulfil(self, future: "Future[T]", work: Callable[[], T]) -> None:
+        """Do the work, unless it was withdrawn."""
+        if not future.set_running_or_notify_cancel():
             return
         try:
             result = work()
         except BaseException as error:
-            promised.set_exception(error)
+            future.set_exception(error)
         else:
-            promised.set_result(result)
+            future.set_result(result)
 
 
-def _answered_late(answer: "asyncio.Future[Any]") -> None:
-    """Nobody waits any more: say how it ended."""
+def _log_outcome(answer: "asyncio.Future[Any]") -> None:
+    """The caller has its error already: log how the work ended."""
     error = None if answer.cancelled() else answer.exception()
-    log.warning("store_answered_late", outcome="done" if error is None else str(error))
+    log.warning("store_log_outcome", outcome="done" if error is None else str(error))

@@ -16,7 +16,7 @@ INCOMPLETE = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE"})
 
 
 class Transactions:
-    """What may be done with the connection, and what is known after an error."""
+    """Reads and writes on one connection. Knows after an error whether something was perhaps written."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._db = connection
@@ -30,7 +30,7 @@ class Transactions:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """Ask something. `StoreLost` if the file does not answer, or if it is not sure what it says."""
+        """Read. `StoreLost` if the file cannot be read, or while it is in doubt what is stored."""
         self.resolve_doubt()
         try:
             yield self._db
@@ -38,7 +38,10 @@ class Transactions:
             raise StoreLost(f"the store's file does not answer: {error}") from error
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do all of it or nothing. `NotWritten` if that is surely nothing, `StoreLost` if it may yet come back."""
+        """Do all of the work or nothing.
+
+        `NotWritten`: surely nothing. `StoreLost`: perhaps it is found after a crash.
+        """
         self.resolve_doubt()
         try:
             return self._commit(work)
@@ -49,10 +52,10 @@ class Transactions:
             raise NotWritten(str(lost)) from lost
 
     def resolve_doubt(self) -> None:
-        """Make sure what is stored: `StoreLost` while a commit that failed could still come back.
+        """Make sure what is stored. `StoreLost` while a commit that failed could still be found after a crash.
 
-        When the log was written but not synced, nobody sees its last frames, yet after a crash they would be found.
-        Writing anything puts other frames in their place.
+        When the log was written but not synced, no reader sees its last frames, yet recovery after a crash would.
+        Writing anything else overwrites them.
         """
         if self._doubt:
             self._commit(lambda db: db.execute("UPDATE store SET epoch = epoch"))
@@ -74,8 +77,8 @@ class Transactions:
                 raise
             code = getattr(error, "sqlite_errorname", "")
             self._doubt = self._doubt or (committing and code not in INCOMPLETE)
-            kind, told = (StoreLost, "perhaps written") if self._doubt else (NotWritten, "nothing changed")
-            raise kind(f"the disk refused it, {told}: {error}") from error
+            kind, outcome = (StoreLost, "perhaps written") if self._doubt else (NotWritten, "nothing changed")
+            raise kind(f"the disk refused it, {outcome}: {error}") from error
         return result
 
 

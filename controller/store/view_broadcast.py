@@ -1,4 +1,4 @@
-"""The newest view, and those who wait for it: a value that is replaced, not a queue."""
+"""The newest view, handed to every watcher: a value that is replaced, not a queue."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,12 +29,12 @@ class ViewBroadcast:
             self._wake()
 
     def end(self) -> None:
-        """Let every watcher end with `StoreLost`."""
+        """End every watch with `StoreLost`."""
         self._ended = True
         self._wake()
 
     async def watch(self, after: int) -> AsyncIterator[View]:
-        """Each newest view later than `after`, for ever; `StoreLost` once it has ended."""
+        """The newest view each time there is one later than `after`. `StoreLost` once the store is closed."""
         while True:
             while self._view.revision <= after and not self._ended:
                 await self._changed.wait()
