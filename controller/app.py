@@ -26,6 +26,7 @@ from controller.core.model.view import View
 from controller.core.traffic.book import Book
 from controller.hooks.event_hook import EventHook
 from controller.hooks.hook_approvals import HookApprovals
+from controller.monitoring.current_state import CurrentState
 from controller.monitoring.metrics import Metrics
 from controller.notify.cloud_events import CloudEvents
 from controller.notify.notifications import Notifications
@@ -200,7 +201,9 @@ class Controller:
     def _make_operations(self) -> Operations:
         settings = self._settings
         allowed = Allowed(settings.hooks, settings.metrics, settings.max_services, settings.max_freezes)
-        return Operations(self._store, self._clock, allowed, obeyed=self._metrics.obeyed, observatory=self._replica)
+        return Operations(
+            self._store, self._clock, allowed, on_outcome=self._metrics.count_command, observatory=self._replica
+        )
 
     def _publish(self, view: View) -> None:
         """Serve this view, and set the pace of load reports by the rollouts in it."""
@@ -238,7 +241,7 @@ class Controller:
 
     @contextlib.asynccontextmanager
     async def _http_open(self) -> AsyncIterator[None]:
-        self._metrics.expose(self._replica, self._xds, self._book)
+        self._metrics.registry.register(CurrentState(self._replica, self._xds, self._book, self._metrics))
         site = make_http(
             self._operations,
             self._replica,

@@ -151,7 +151,7 @@ class HookApprovals:
             question.answer += f"; asked again every {format_duration(hook.every)}"
         question.due = self._clock.monotonic() + hook.every
         question.task = None
-        self._meter.hook_answered(question.hook, question.type, outcome)
+        self._meter.count_hook_answer(question.hook, question.type, outcome)
         log.info(
             "hook_answered",
             hook=question.hook,

@@ -10,7 +10,7 @@ from controller.core.model.state import ServiceState
 class StoreMeter(Protocol):
     """Whether the store answers."""
 
-    def store_answers(self, up: bool) -> None:
+    def set_store_up(self, up: bool) -> None:
         """Record whether the store answered the last request."""
         ...
 
@@ -18,23 +18,23 @@ class StoreMeter(Protocol):
 class TickMeter(StoreMeter, Protocol):
     """What ticks cost and what they decide."""
 
-    def decided(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
+    def count_decision(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
         """Count a decision that was committed."""
         ...
 
-    def ticked(self, seconds: float) -> None:
-        """Record the seconds that one tick of one rollout took."""
+    def observe_tick(self, seconds: float) -> None:
+        """Record how long one tick of one rollout took."""
         ...
 
 
 class ProxyMeter(Protocol):
     """How proxies take what is published."""
 
-    def acknowledged(self, seconds: float) -> None:
-        """Record the seconds between a publication and a proxy's ACK of it."""
+    def observe_ack(self, seconds: float) -> None:
+        """Record the time between a publication and a proxy's ACK of it."""
         ...
 
-    def rejected(self, type_url: str) -> None:
+    def count_nack(self, type_url: str) -> None:
         """Count a NACK of a resource of that type."""
         ...
 
@@ -42,7 +42,7 @@ class ProxyMeter(Protocol):
 class HookMeter(Protocol):
     """What hooks answer."""
 
-    def hook_answered(self, hook: str, kind: str, outcome: str) -> None:
+    def count_hook_answer(self, hook: str, kind: str, outcome: str) -> None:
         """Count an answer: a hook `passed`, `refused`, or was `unanswered`."""
         ...
 

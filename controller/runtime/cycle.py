@@ -92,7 +92,7 @@ class Cycle:
         try:
             await step()
         except StoreError as error:
-            self._meter.store_answers(not isinstance(error, StoreLost))
+            self._meter.set_store_up(not isinstance(error, StoreLost))
             log.warning("not_committed", error=type(error).__name__, reason=str(error))
         except Exception:
             log.exception("tick_failed")

@@ -59,8 +59,8 @@ class Lifted(NamedTuple):
 class Operations:
     """The operator's acts. Every method raises `Refusal`; what it returns is durable.
 
-    `obeyed` is called once for each service and decision that an operator's command led to; if its answer was lost,
-    while `run` runs. Without an `observatory`, acts go by the stored state alone.
+    `on_outcome` is called once for each service and decision that an operator's command led to; if its answer was
+    lost, while `run` runs. Without an `observatory`, acts go by the stored state alone.
     """
 
     def __init__(
@@ -68,13 +68,13 @@ class Operations:
         store: Store,
         clock: Clock,
         allowed: Allowed | None = None,
-        obeyed: Callable[[str, Decision], None] = lambda _service, _decision: None,
+        on_outcome: Callable[[str, Decision], None] = lambda _service, _decision: None,
         observatory: Observatory | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._allowed = allowed or Allowed()
-        self._outcomes = OutcomeCounter(store, obeyed)
+        self._outcomes = OutcomeCounter(store, on_outcome)
         self._observatory = observatory
 
     async def run(self) -> None:

@@ -20,12 +20,12 @@ class ProxyEvents:
 
     def on_ack(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
         """A proxy ACKed what was published so many seconds ago."""
-        self._meter.acknowledged(seconds)
+        self._meter.observe_ack(seconds)
         self._replica.wake()
 
     def on_nack(self, node: str, fleet: str, type_url: str, error: str, *, is_new: bool) -> None:
         """A proxy sent a NACK: counted each time, written into the ledger once."""
-        self._meter.rejected(type_url)
+        self._meter.count_nack(type_url)
         log.warning("proxy_refused", node=node, fleet=fleet, type=type_url, error=error, news=is_new)
         if is_new:
             details = {"node": node, "fleet": fleet, "type": type_url}

@@ -25,10 +25,10 @@ async def probe_store(store: Store, meter: StoreMeter) -> None:
         try:
             await store.load()
             if lost:
-                meter.store_answers(True)
+                meter.set_store_up(True)
             lost = False
         except StoreLost as error:
-            meter.store_answers(False)
+            meter.set_store_up(False)
             log.warning("store_lost", reason=str(error))
             lost = True
 

@@ -28,9 +28,9 @@ async def watch_store(store: Store, replica: Replica, publish: Callable[[View], 
             async for view in store.watch(replica.view().revision):
                 publish(view)
                 replica.observe(view)
-                meter.store_answers(True)
+                meter.set_store_up(True)
         except StoreLost as lost:
-            meter.store_answers(False)
+            meter.set_store_up(False)
             log.warning("store_lost", reason=str(lost))
         except Exception:
             # An error in publishing must not end the controller: proxies keep what they have, freezes hold.

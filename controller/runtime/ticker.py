@@ -136,7 +136,7 @@ class Ticker:
         if decision and verdict and state.revision > decision.state.revision:
             del self._unanswered[state.name]
             if state.rollout == decision.state.rollout:
-                self._meter.decided(decision.state, decision, verdict)
+                self._meter.count_decision(decision.state, decision, verdict)
 
     async def _tick_rollout(self, state: ServiceState) -> None:
         started = self._clock.monotonic()
@@ -165,7 +165,7 @@ class Ticker:
                 self._saver.save_at_times(state.name, after)
         finally:
             self._recorder.add(state, after, window, decided=not decision.waits)
-        self._meter.ticked(self._clock.monotonic() - started)
+        self._meter.observe_tick(self._clock.monotonic() - started)
 
     def _write_conditions(self, state: ServiceState, session: Session, verdict: Verdict, window: Window) -> None:
         """Have the ledger say when reports or custom metrics stop, and when they are back."""
@@ -225,8 +225,8 @@ class Ticker:
             raise
         self._unanswered.pop(state.name, None)
         self._awaited[state.name] = revision
-        self._meter.decided(decision.state, decision, verdict)
-        self._meter.store_answers(True)
+        self._meter.count_decision(decision.state, decision, verdict)
+        self._meter.set_store_up(True)
         log.info(
             "decided",
             service=state.name,

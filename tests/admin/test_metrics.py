@@ -13,7 +13,8 @@ from controller.core.model.freeze import Freeze
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.core.servicefile.service_file import read_service
-from controller.monitoring.metrics import MOST_FLEETS, Metrics
+from controller.monitoring.current_state import MAX_FLEETS, CurrentState
+from controller.monitoring.metrics import Metrics
 from controller.ports.fleet import ConfigState, ProxyStatus
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
@@ -60,7 +61,7 @@ def exposed(metrics: Metrics, *proxies: ProxyStatus, freezes: tuple[Freeze, ...]
     """What a scrape reads: series -> value."""
     state = rolling()
     view = View("store", 1, services={state.name: state}, freezes=freezes)
-    metrics.expose(FakeObservatory(view), FakeFleet(proxies), Counted())
+    metrics.registry.register(CurrentState(FakeObservatory(view), FakeFleet(proxies), Counted(), metrics))
     told = {}
     for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
         for sample in family.samples:
@@ -76,8 +77,13 @@ def proxy(fleet: str, state: ConfigState = ConfigState.SYNCED) -> ProxyStatus:
 def test_every_metric_of_the_contract_is_there_by_its_name_type_and_labels() -> None:
     """Before anything has happened at all; and nothing is exposed beside ours."""
     metrics = Metrics()
-    metrics.expose(
-        FakeObservatory(View("store", 1, services={"scorer": rolling()})), FakeFleet((proxy("edge"),)), Counted()
+    metrics.registry.register(
+        CurrentState(
+            FakeObservatory(View("store", 1, services={"scorer": rolling()})),
+            FakeFleet((proxy("edge"),)),
+            Counted(),
+            metrics,
+        )
     )
     families = {f.name: f for f in text_string_to_metric_families(generate_latest(metrics.registry).decode())}
     assert {name: family.type for name, family in families.items() if name in CONTRACT} == {
@@ -107,8 +113,8 @@ def test_what_happens_is_counted_by_service_and_reason() -> None:
     metrics, state = Metrics(), rolling()
     verdict = Verdict(Outcome.HARM, (Reason("5xx", "40% errors"),))
     back = obey(state, Command(Verb.ROLLBACK, ""), 0.0)
-    metrics.decided(state, back, verdict)
-    metrics.decided(state, obey(state, Command(Verb.PAUSE, ""), 0.0), verdict)
+    metrics.count_decision(state, back, verdict)
+    metrics.count_decision(state, obey(state, Command(Verb.PAUSE, ""), 0.0), verdict)
     freeze = Freeze(scope="*", reason="incident", who="ada", since=0.0)
     told = exposed(metrics, freezes=(freeze,))
     assert told["haldane_rollbacks_total{reason=5xx,service=scorer}"] == 1
@@ -120,7 +126,7 @@ def test_what_happens_is_counted_by_service_and_reason() -> None:
 async def test_an_operators_rollback_is_counted_once_however_often_it_is_repeated(verb: Verb, counted: int) -> None:
     """A retry with the same request id is not another rollback; other commands are none."""
     metrics = Metrics()
-    operations = Operations(MemoryStore(clock=FakeClock()), FakeClock(), obeyed=metrics.obeyed)
+    operations = Operations(MemoryStore(clock=FakeClock()), FakeClock(), on_outcome=metrics.count_command)
     await operations.apply(service_file(), who="ada")
     await operations.act("scorer", Command(Verb.START, "", canary="v2"), who="ada")
     for _ in range(2):
@@ -130,8 +136,8 @@ async def test_an_operators_rollback_is_counted_once_however_often_it_is_repeate
 
 def test_fleets_that_no_service_names_are_shown_and_bounded() -> None:
     """A service may be for every fleet, so a proxy's own word counts; but neither nonsense nor numbers without end."""
-    many = [proxy(f"fleet{number:03}") for number in range(MOST_FLEETS + 5)]
+    many = [proxy(f"fleet{number:03}") for number in range(MAX_FLEETS + 5)]
     told = exposed(Metrics(), *many, proxy("Not A Name"))
     assert told["haldane_proxies{fleet=fleet000,state=SYNCED}"] == 1
     assert told["haldane_proxies{fleet=other,state=SYNCED}"] == 6
-    assert sum(name.startswith("haldane_proxies") for name in told) == 4 * (MOST_FLEETS + 1)
+    assert sum(name.startswith("haldane_proxies") for name in told) == 4 * (MAX_FLEETS + 1)

@@ -99,7 +99,7 @@ async def manned() -> AsyncIterator[Desk]:
     """A rollout runs, and what becomes of commands is asked for."""
     clock, told = FakeClock(), list[tuple[str, LedgerKind]]()
     store = Slow(clock=clock)
-    operations = Operations(store, clock, obeyed=lambda service, decision: told.append((service, decision.kind)))
+    operations = Operations(store, clock, on_outcome=lambda service, decision: told.append((service, decision.kind)))
     await operations.apply(FILE.format(name="scorer", port=10000), who="ada")
     await operations.act("scorer", Command(Verb.START, "", canary="v2"), who="ada")
     told.clear()

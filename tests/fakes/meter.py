@@ -21,16 +21,16 @@ class FakeMeter:
     notified: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(target, outcome) -> ledger lines."""
 
-    def decided(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
+    def count_decision(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
         self.decisions.append(decision.kind.value)
 
-    def ticked(self, seconds: float) -> None:
+    def observe_tick(self, seconds: float) -> None:
         assert seconds >= 0
 
-    def store_answers(self, up: bool) -> None:
+    def set_store_up(self, up: bool) -> None:
         self.up.append(up)
 
-    def hook_answered(self, hook: str, kind: str, outcome: str) -> None:
+    def count_hook_answer(self, hook: str, kind: str, outcome: str) -> None:
         self.hook_outcomes.append((hook, kind, outcome))
 
     def count_notifications(self, target: str, outcome: str, lines: int) -> None:

@@ -1,0 +1,117 @@
+"""Metrics of what holds at the moment: read at each scrape, and kept nowhere."""
+
+import re
+from collections import Counter as Counts
+from collections.abc import Iterable
+from itertools import product
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from controller.core.base.value import NAME
+from controller.core.judge.channels import ALTERNATIVES_OF
+from controller.core.model.freeze import ALL
+from controller.core.model.rollout import Phase
+from controller.core.model.state import ServiceState
+from controller.core.routing.routing import named_fleets
+from controller.monitoring.metrics import OPERATOR, Metrics
+from controller.ports.fleet import ConfigState, Fleet
+from controller.ports.observatory import Observatory
+from controller.ports.request_totals import RequestTotals
+
+REASONS = (*ALTERNATIVES_OF, "no_arrivals", "blind", "insufficient", "custom", "hook", OPERATOR)
+"""The reasons of rollbacks. Shown at zero once a service has had a rollout, so that the first one counts as a rise."""
+
+MAX_FLEETS = 100
+OTHER_FLEET = "other"
+"""The label of proxies whose fleet no service names, beyond `MAX_FLEETS` or if that is no name: what proxies say of
+themselves must not make series without limit."""
+
+
+class CurrentState(Collector):
+    """Weights, phases, freezes, evidence, proxies and counts, by service."""
+
+    def __init__(self, observatory: Observatory, fleet: Fleet, totals: RequestTotals, metrics: Metrics) -> None:
+        self._observatory = observatory
+        self._fleet = fleet
+        self._totals = totals
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        """One family each. A service that is gone leaves no state behind, only what was counted."""
+        states = list(self._observatory.view().services.values())
+        yield self._weights(states)
+        yield self._phases(states)
+        yield self._frozen(states)
+        yield self._rollbacks(states)
+        yield self._suppressed(states)
+        yield self._evidence(states)
+        yield self._proxies()
+        yield self._requests()
+
+    def _weights(self, states: list[ServiceState]) -> Metric:
+        family = GaugeMetricFamily("haldane_weight", "Basis points: parts of 10 000", labels=["service", "version"])
+        for state in states:
+            weights = {version.name: 0 for version in state.spec.versions} | state.weights
+            for version, weight in weights.items():
+                family.add_metric([state.name, version], weight)
+        return family
+
+    def _phases(self, states: list[ServiceState]) -> Metric:
+        family = GaugeMetricFamily("haldane_phase", "1 for the phase it is in", labels=["service", "phase"])
+        for state in states:
+            present = state.rollout.phase if state.rollout else Phase.IDLE
+            for phase in Phase:
+                family.add_metric([state.name, phase.value], float(phase is present))
+        return family
+
+    def _frozen(self, states: list[ServiceState]) -> Metric:
+        family = GaugeMetricFamily("haldane_frozen", "1 for each scope under a freeze or hold", labels=["scope"])
+        frozen = {freeze.scope for freeze in self._observatory.view().freezes}
+        for scope in sorted({ALL, *(state.name for state in states), *frozen}):
+            family.add_metric([scope], float(scope in frozen))
+        return family
+
+    def _rollbacks(self, states: list[ServiceState]) -> Metric:
+        family = CounterMetricFamily("haldane_rollbacks", "Rollbacks, by cause", labels=["service", "reason"])
+        had = [state.name for state in states if state.rollout]
+        for key in dict.fromkeys((*product(had, REASONS), *self._metrics.rollbacks)):
+            family.add_metric(key, self._metrics.rollbacks[key])
+        return family
+
+    def _suppressed(self, states: list[ServiceState]) -> Metric:
+        family = CounterMetricFamily(
+            "haldane_rollbacks_suppressed", "Rollbacks that a freeze suppressed", labels=["service"]
+        )
+        for service in dict.fromkeys((*(state.name for state in states), *self._metrics.suppressed)):
+            family.add_metric([service], self._metrics.suppressed[service])
+        return family
+
+    def _evidence(self, states: list[ServiceState]) -> Metric:
+        """Of a rollout that is over, the last: it may have been over before anybody scraped."""
+        family = GaugeMetricFamily("haldane_evidence", "E-value of harm", labels=["service", "channel"])
+        for state in states:
+            for channel, evidence in self._observatory.live(state.name).evidence.items():
+                family.add_metric([state.name, channel], evidence)
+        return family
+
+    def _proxies(self) -> Metric:
+        family = GaugeMetricFamily("haldane_proxies", "Connected proxies", labels=["fleet", "state"])
+        proxies = self._fleet.proxies()
+        named = named_fleets(self._observatory.view())
+        said = sorted({proxy.fleet for proxy in proxies if re.fullmatch(NAME, proxy.fleet)} - named)
+        known = {*named, *said[:MAX_FLEETS]}
+        counts = Counts((proxy.fleet if proxy.fleet in known else OTHER_FLEET, proxy.state) for proxy in proxies)
+        for fleet in sorted(known | {fleet for fleet, _ in counts}):
+            for state in ConfigState:
+                family.add_metric([fleet, state], counts[fleet, state])
+        return family
+
+    def _requests(self) -> Metric:
+        family = CounterMetricFamily(
+            "haldane_requests", "Responses by outcome", labels=["service", "version", "outcome"]
+        )
+        for (service, version), outcomes in self._totals.totals().items():
+            for outcome, count in outcomes.items():
+                family.add_metric([service, version, outcome], count)
+        return family
