@@ -16,7 +16,8 @@ import structlog
 from controller.core.base.units import TOTAL_WEIGHT, format_duration
 from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.decision import Decision
-from controller.core.judge.verdict import Reason, Verdict
+from controller.core.judge.reason import Reason, ReasonCode
+from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import JUDGED, Rollout
 from controller.core.model.state import ServiceState
@@ -107,7 +108,7 @@ class HookApprovals:
         kind = HookType.ROLLBACK
         questions = [self._newest(name, kind, state, verdict) for name in self._named(rollout, kind)]
         wanting = [question.hook for question in questions if question.yes]
-        return Reason("hook", f"hook {', '.join(wanting)} asks for a rollback") if wanting else None
+        return Reason(ReasonCode.HOOK, f"hook {', '.join(wanting)} asks for a rollback") if wanting else None
 
     def _named(self, rollout: Rollout, kind: HookType) -> list[str]:
         return [name for name in rollout.policy.hooks if name in self._hooks and kind in self._hooks[name].types]

@@ -15,8 +15,8 @@ from controller.core.control.session import Session
 from controller.core.history.evidence_trace import point_of
 from controller.core.history.recording import Recording
 from controller.core.history.window_record import Record
-from controller.core.judge.custom.custom import custom_gates, custom_readings, total, without_custom
-from controller.core.judge.reasons import gate_readings, readings
+from controller.core.judge.custom.custom_metrics import custom_gates, custom_readings, total_evidence, without_custom
+from controller.core.judge.reasons import channel_readings, gate_readings
 from controller.core.model.rollout import JUDGED, Rollout
 from controller.core.model.state import ServiceState
 from controller.core.model.store_errors import StoreError
@@ -48,11 +48,11 @@ class _Running:
 
     def described(self) -> Recording:
         """The recording, with every channel in words as it stands now."""
-        policy, evidence, custom = self.rollout.policy, self.session.evidence, self.session.custom
+        policy, state, custom = self.rollout.policy, self.session.judge_state, self.session.custom
         others, recording = without_custom(policy), self.recording
         recording.limit = 1 / policy.false_rollback
-        recording.channels = (*readings(others, evidence), *custom_readings(policy, custom, evidence))
-        recording.gates = (*gate_readings(others, evidence, self.rollout.step), *custom_gates(policy, custom))
+        recording.channels = (*channel_readings(others, state), *custom_readings(policy, custom, state))
+        recording.gates = (*gate_readings(others, state, self.rollout.step), *custom_gates(policy, custom))
         return recording
 
 
@@ -71,14 +71,14 @@ class Recorder:
         if service not in self._last:
             return {}
         rollout, session = self._last[service]
-        return point_of(rollout.policy, session.evidence, session.custom, rollout.step, 0.0).harm
+        return point_of(rollout.policy, session.judge_state, session.custom, rollout.step, 0.0).harm
 
     async def resume(self, state: ServiceState, session: Session) -> None:
         """Go on with the recording of a rollout whose session was taken up again after a restart."""
         assert state.rollout is not None
         recording = await self._load(state.rollout.id)
         if recording:
-            time = session.evidence.time
+            time = session.judge_state.time
             recording.tape.cut(time)
             recording.trace.cut(time)
             self._running[state.name] = _Running(recording, state.rollout, session, time)
@@ -92,13 +92,13 @@ class Recorder:
         if running is None or running.recording.rollout_id != rollout.id:
             recording = Recording(rollout.id, state.name, rollout.stable, rollout.canary)
             running = self._running[state.name] = _Running(recording, rollout, session)
-        wall, time = self._clock.wall(), session.evidence.time
+        wall, time = self._clock.wall(), session.judge_state.time
         running.recording.tape.add(
             Record(running.time, time, wall, window.weight, window.stable, window.canary, window.custom)
         )
         trace = running.recording.trace
-        if decided or trace.wants(time, total(rollout.policy, session.custom, session.evidence)):
-            point = point_of(rollout.policy, session.evidence, session.custom, rollout.step, wall)
+        if decided or trace.wants(time, total_evidence(rollout.policy, session.custom, session.judge_state)):
+            point = point_of(rollout.policy, session.judge_state, session.custom, rollout.step, wall)
             trace.add(point, surely=decided)
         running.rollout, running.session, running.time = rollout, session, time
         running.changes += 1

@@ -18,8 +18,8 @@ from controller.core.control.decision import Decision, wait
 from controller.core.control.session import Session, Surroundings, entered
 from controller.core.control.tick import tick
 from controller.core.history.evidence_trace import point_of
-from controller.core.judge.custom.custom import all_read, lost
-from controller.core.judge.stable_watch import Watch, look
+from controller.core.judge.custom.custom_metrics import all_read, lost_metric
+from controller.core.judge.stable_watch import StableWatch, watch_stable
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.freeze import Act, Freeze
 from controller.core.model.ledger_kind import LedgerKind
@@ -91,7 +91,7 @@ class Ticker:
         """The revision of each service's last decision: no tick before the view has come that far."""
         self._unanswered: dict[str, tuple[Decision, Verdict]] = {}
         """The decisions that were perhaps applied."""
-        self._watches: dict[str, Watch] = {}
+        self._watches: dict[str, StableWatch] = {}
         self._stable: dict[str, Verdict] = {}
 
     def forget_all_but(self, services: Collection[str]) -> None:
@@ -175,7 +175,7 @@ class Ticker:
         self._ledger.update(
             state, LedgerKind.BLIND, LedgerKind.SIGHT_BACK, holds=verdict.blind or (False if seen else None), why=blind
         )
-        unread = lost(session.custom, session.evidence)
+        unread = lost_metric(session.custom, session.judge_state)
         why = unread.text if unread else "every custom metric is read again"
         missed = unread is not None or (False if all_read(session.custom) else None)
         self._ledger.update(state, LedgerKind.METRIC_LOST, LedgerKind.METRIC_BACK, holds=missed, why=why)
@@ -244,10 +244,10 @@ class Ticker:
         now = self._clock.monotonic()
         watch = self._watches.get(state.name)
         if watch is None or watch.stable != state.stable:
-            watch = Watch(state.stable)
+            watch = StableWatch(state.stable)
         window = self._book.window(state.name, state.stable, "", 0, now)
         policy = state.spec.policy
-        self._watches[state.name], verdict = look(policy, watch, window.stable if window else None, now)
+        self._watches[state.name], verdict = watch_stable(policy, watch, window.stable if window else None, now)
         self._stable[state.name] = verdict
 
         def blocked(act: Act) -> Freeze | None:
@@ -270,5 +270,5 @@ def _numbers(state: ServiceState, session: Session, wall: float) -> Mapping[str,
     """How every channel stands at a decision, for the ledger: it must be explicable when its recording is gone."""
     rollout = state.rollout
     assert rollout is not None
-    point = point_of(rollout.policy, session.evidence, session.custom, rollout.step, wall)
+    point = point_of(rollout.policy, session.judge_state, session.custom, rollout.step, wall)
     return {**point.plain(), "limit": 1 / rollout.policy.false_rollback}

@@ -6,7 +6,7 @@ from controller.core.control.commands import Command, Verb, obey
 from controller.core.control.decision import Decision
 from controller.core.control.session import Session, Surroundings, entered
 from controller.core.control.tick import tick
-from controller.core.judge.custom.custom import without_custom
+from controller.core.judge.custom.custom_metrics import without_custom
 from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Rollout

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
-from controller.core.judge.judge import Evidence, judge
+from controller.core.judge.judge import judge
+from controller.core.judge.state import JudgeState
 from controller.core.model.service import Policy
 from controller.core.traffic.window import Sample, Window
 from controller.process.clock import SystemClock
@@ -95,11 +96,11 @@ class Judge:
 
     def start(self) -> None:
         """From the beginning of a rollout."""
-        self.evidence = Evidence.start(POLICY)
+        self.state = JudgeState.start(POLICY)
 
     def look(self, window: Window) -> None:
         """One look."""
-        self.evidence, _ = judge(POLICY, self.evidence, window, 0)
+        self.state, _ = judge(POLICY, self.state, window, 0)
 
 
 class Rollout:

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from controller.core.judge.stable_watch import ALARM, SILENT, Watch, look
+from controller.core.judge.stable_watch import ALARM, SILENT, StableWatch, watch_stable
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.service import ErrorPolicy, LatencyPolicy, Policy
 from controller.core.traffic.window import Sample
@@ -18,12 +18,14 @@ def answers(n: int, failed: int = 0, slow: int = 0) -> Sample:
     return Sample(n, n - failed, {"5xx": failed}, latency, (20.0, 250.0, 500.0))
 
 
-def watched(looks: int, sample: Sample, watch: Watch | None = None, policy: Policy = POLICY) -> tuple[Watch, Verdict]:
+def watched(
+    looks: int, sample: Sample, watch: StableWatch | None = None, policy: Policy = POLICY
+) -> tuple[StableWatch, Verdict]:
     """After so many looks at the same, one a second."""
-    watch = watch or Watch("v1")
-    start = watch.at or 0.0
+    watch = watch or StableWatch("v1")
+    start = watch.last_sample or 0.0
     for number in range(1, looks + 1):
-        watch, verdict = look(policy, watch, sample, start + number)
+        watch, verdict = watch_stable(policy, watch, sample, start + number)
     return watch, verdict
 
 
@@ -58,11 +60,11 @@ def test_without_limits_nothing_is_harm() -> None:
 @pytest.mark.parametrize("limit", [0.001, 0.05, 0.5, 1.0])
 def test_at_the_edge_of_the_limit_there_is_no_alarm_for_long(limit: float) -> None:
     """The promise is less than one false alarm in a month; this would fail at one in a few minutes."""
-    rng, watch = Random(1), Watch("v1")
+    rng, watch = Random(1), StableWatch("v1")
     policy = Policy(errors=ErrorPolicy(max=limit))
     for second in range(1, 1800):
         failed = sum([rng.random() < limit for _ in range(10)])
-        watch, verdict = look(policy, watch, answers(10, failed), float(second))
+        watch, verdict = watch_stable(policy, watch, answers(10, failed), float(second))
         assert verdict.outcome is not Outcome.HARM
 
 
@@ -77,6 +79,6 @@ def test_below_a_high_limit_there_is_no_alarm(limit: float) -> None:
 def test_silence_is_blindness_and_no_traffic_is_none() -> None:
     """Neither is harm."""
     watch, _ = watched(10, answers(10))
-    verdict = look(POLICY, watch, None, 10.0 + SILENT + 1)[1]
+    verdict = watch_stable(POLICY, watch, None, 10.0 + SILENT + 1)[1]
     assert (verdict.outcome, verdict.blind) == (Outcome.UNKNOWN, True)
     assert watched(60, Sample())[1].cause == "no_traffic"

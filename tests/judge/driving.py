@@ -3,7 +3,8 @@
 import random
 from collections.abc import Callable
 
-from controller.core.judge.judge import Evidence, judge
+from controller.core.judge.judge import judge
+from controller.core.judge.state import JudgeState
 from controller.core.judge.verdict import Verdict
 from controller.core.model.service import Endpoint, Listen, Policy, Service, Version
 from controller.core.traffic.window import Sample, Window
@@ -33,7 +34,7 @@ class Watch:
 
     def __init__(self, policy: Policy = STEADY, weight: int = 500) -> None:
         self.policy, self.weight, self.step = policy, weight, 0
-        self.evidence = Evidence.start(policy)
+        self.state = JudgeState.start(policy)
         self.now = 0.0
         self.verdicts: list[Verdict] = []
 
@@ -41,7 +42,7 @@ class Watch:
         """One tick."""
         self.now += seconds
         window = Window(self.now, self.weight, stable, canary)
-        self.evidence, verdict = judge(self.policy, self.evidence, window, self.step)
+        self.state, verdict = judge(self.policy, self.state, window, self.step)
         self.verdicts.append(verdict)
         return verdict
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from controller.core.judge.grace import FORGIVEN, Forgiven, Spell
-from controller.core.judge.judge import Evidence
+from controller.core.judge.grace_period import GRACE_LIMITS, GraceLimit, GracePeriod
+from controller.core.judge.stored_state import dump_state, load_state
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.service import Policy
 from controller.simulation.traffic import Server
@@ -13,7 +13,7 @@ from tests.judge.driving import USUAL, Load, Watch, codes, sample
 
 POLICY = Policy(warmup=0)
 LONG_IN_THE_BAKE = 120
-SOME = Forgiven(least=2.0, most=10.0, again=1.5, after=60.0)
+SOME = GraceLimit(least=2.0, most=10.0, stable_factor=1.5, ramp=60.0)
 
 
 def harmful(verdict: Verdict) -> bool:
@@ -112,20 +112,20 @@ def test_whether_a_block_is_bet_on_is_known_before_it() -> None:
     """The first bad block of the bake is not bet on, however bad it is, and once a spell is beyond what is forgiven a
     good one is: a choice by the block's own outcome would break the proof."""
     watch = baking()
-    wealth = watch.evidence.harm["5xx"]
+    wealth = watch.state.harm["5xx"]
     watch.look(None, sample(100, failed=100))
-    assert watch.evidence.harm["5xx"] == wealth
-    while watch.evidence.spells["5xx"].depth < 2.0:
+    assert watch.state.harm["5xx"] == wealth
+    while watch.state.grace["5xx"].depth < 2.0:
         watch.look(None, sample(100, failed=100))
-    wealth = watch.evidence.harm["5xx"]
+    wealth = watch.state.harm["5xx"]
     watch.look(None, sample(100))
-    assert watch.evidence.harm["5xx"].total < wealth.total
+    assert watch.state.harm["5xx"].total < wealth.total
 
 
 def test_a_spell_is_the_excess_over_time() -> None:
     """A second of outage counts as much as twenty seconds of five points; better times take away, and so does time."""
-    outage = Spell().after(1.0, 1.0, SOME)
-    mild = Spell()
+    outage = GracePeriod().after(1.0, 1.0, SOME)
+    mild = GracePeriod()
     for _ in range(20):
         mild = mild.after(0.05, 1.0, SOME)
     assert outage.depth == pytest.approx(1.0)
@@ -133,25 +133,25 @@ def test_a_spell_is_the_excess_over_time() -> None:
     assert outage.after(-0.1, 1.0, SOME).depth == pytest.approx(0.9, abs=0.01)
     assert outage.after(0.0, 5.0, SOME).depth < outage.depth
     assert outage.after(-1.0, 5.0, SOME).depth == 0.0
-    assert Spell().after(1.0, 1000.0, SOME).depth <= 5.0
-    assert Spell(depth=19.5).after(1.0, 5.0, SOME).depth == 2 * SOME.most
+    assert GracePeriod().after(1.0, 1000.0, SOME).depth <= 5.0
+    assert GracePeriod(depth=19.5).after(1.0, 5.0, SOME).depth == 2 * SOME.most
 
 
 def test_what_is_forgiven_lies_between_least_and_most() -> None:
     """Little at first after a change of weight, more where stable had more, never more than the most."""
-    assert Spell().limit(SOME, 0.0) == 0.0
-    assert Spell().limit(SOME, 30.0) == pytest.approx(1.0)
-    assert Spell().limit(SOME, 1e9) == 2.0
-    assert Spell(worst=4.0).limit(SOME, 0.0) == 6.0
-    assert Spell(worst=400.0).limit(SOME, 1e9) == 10.0
-    assert Spell(3.0, 1.0).remembered() == Spell(3.0, 3.0)
-    assert Spell(3.0, 3.0).begun() == Spell(0.0, 3.0)
-    assert all(one.least < one.most < math.inf for one in FORGIVEN.values())
+    assert GracePeriod().allowance(SOME, 0.0) == 0.0
+    assert GracePeriod().allowance(SOME, 30.0) == pytest.approx(1.0)
+    assert GracePeriod().allowance(SOME, 1e9) == 2.0
+    assert GracePeriod(worst=4.0).allowance(SOME, 0.0) == 6.0
+    assert GracePeriod(worst=400.0).allowance(SOME, 1e9) == 10.0
+    assert GracePeriod(3.0, 1.0).with_worst() == GracePeriod(3.0, 3.0)
+    assert GracePeriod(3.0, 3.0).at_bake() == GracePeriod(0.0, 3.0)
+    assert all(one.least < one.most < math.inf for one in GRACE_LIMITS.values())
 
 
 def test_spells_outlive_a_restart() -> None:
     """What the bake has seen is stored with the rest of the evidence."""
     watch = baking()
     watch.load(10, canary=Server(errors=0.05), seed=3)
-    assert watch.evidence.spells["5xx"].depth > 0
-    assert Evidence.load(watch.evidence.dump()).spells == watch.evidence.spells
+    assert watch.state.grace["5xx"].depth > 0
+    assert load_state(dump_state(watch.state)).grace == watch.state.grace

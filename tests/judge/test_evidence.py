@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.judge.betting import KEPT, Bet, Null, bernoulli_bet, e_value, grown, poisson_bets, score_e_value
+from controller.core.judge.paired_counts import PairedCounts
 
 
 def poisson_bet(null: Null, q: float, p: float, r: float) -> Bet:
@@ -30,7 +31,7 @@ def binomial(n: int, p: float) -> list[float]:
 def expected(bet: Bet, n_c: int, n_s: int, p_c: float, p_s: float) -> float:
     """The exact expected value of one block, by going through every outcome."""
     return sum(
-        chance_c * chance_s * e_value(bet, n_c, x_c, n_s, x_s)
+        chance_c * chance_s * e_value(bet, PairedCounts(n_c, x_c, n_s, x_s))
         for x_c, chance_c in enumerate(binomial(n_c, p_c))
         for x_s, chance_s in enumerate(binomial(n_s, p_s))
     )
@@ -105,7 +106,7 @@ def test_equality_is_the_known_likelihood_ratio() -> None:
         bet = poisson_bet(Null(1.0, 0.0), q, kappa * q, r)
         usual, claimed = r / (1 + r), kappa * r / (1 + kappa * r)
         ratio = (claimed / usual) ** x_c * ((1 - claimed) / (1 - usual)) ** x_s
-        assert isclose(e_value(bet, 1000, x_c, 1000 / r, x_s), ratio, rel_tol=1e-9)
+        assert isclose(e_value(bet, PairedCounts(1000, x_c, 1000 / r, x_s)), ratio, rel_tol=1e-9)
 
 
 def test_the_bet_grows_fastest_of_its_family() -> None:

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from controller.core.judge.judge import Evidence
+from controller.core.judge.state import JudgeState
+from controller.core.judge.stored_state import dump_state, load_state
 from controller.core.judge.verdict import Outcome
 from controller.core.model.service import Policy
 from controller.core.traffic.window import Sample
@@ -153,14 +154,14 @@ def test_a_restart_goes_on_with_the_evidence() -> None:
     watch = Watch(Policy(warmup=20))
     watch.load(90, canary=Server(errors=0.01))
     other = Watch(Policy(warmup=20))
-    other.evidence = Evidence.load(json.loads(json.dumps(watch.evidence.dump(), allow_nan=False)))
+    other.state = load_state(json.loads(json.dumps(dump_state(watch.state), allow_nan=False)))
     other.now = 12_345.0
-    before = watch.evidence.total
-    assert other.evidence.total == before
+    before = watch.state.total
+    assert other.state.total == before
     watch.look(sample(95), sample(5, failed=1), seconds=0.0)
     other.look(sample(95), sample(5, failed=1))
     assert other.verdicts == watch.verdicts[-1:]
-    assert other.evidence.dump() == watch.evidence.dump()
+    assert dump_state(other.state) == dump_state(watch.state)
 
 
 @pytest.mark.parametrize(
@@ -180,11 +181,11 @@ def test_a_restart_goes_on_with_the_evidence() -> None:
 )
 def test_stored_evidence_that_cannot_be_read_is_refused(spoiled: dict[str, object]) -> None:
     """Another format or a damaged record is a ValueError, never half an evidence."""
-    whole = Evidence.start(Policy()).dump()
+    whole = dump_state(JudgeState.start(Policy()))
     stored = {**whole, **spoiled} if spoiled and set(spoiled) != {"format"} else spoiled
     with pytest.raises(ValueError, match="evidence"):
-        Evidence.load(stored)
-    assert Evidence.load(whole) == Evidence.start(Policy())
+        load_state(stored)
+    assert load_state(whole) == JudgeState.start(Policy())
 
 
 def test_a_service_that_no_one_asks_at_night_is_compared_by_the_day() -> None:
@@ -193,4 +194,4 @@ def test_a_service_that_no_one_asks_at_night_is_compared_by_the_day() -> None:
     watch.load(60)
     for _ in range(600):
         watch.look(sample(1), Sample())
-    assert watch.evidence.answers.n_s < 400
+    assert watch.state.error_block.stable_n < 400

@@ -5,7 +5,9 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core.judge.judge import Evidence, judge
+from controller.core.judge.judge import judge
+from controller.core.judge.state import JudgeState
+from controller.core.judge.stored_state import dump_state
 from controller.core.judge.verdict import Outcome
 from controller.core.model.service import ErrorPolicy, LatencyPolicy, Policy
 from controller.core.traffic.window import Sample, Window
@@ -49,14 +51,14 @@ def test_thresholds_and_guesses_stand_still_while_a_block_is_open() -> None:
     watch = Watch(STEADY)
     open_for = 0
     for _ in range(900):
-        before = watch.evidence
+        before = watch.state
         slow = rng.random() < 0.3
         watch.look(sample(2, failed=rng.random() < 0.3, slow=2 * slow), sample(rng.random() < 0.1))
-        after = watch.evidence
-        if after.answers.since == before.answers.since and before.answers.n_s:
-            assert after.answers.q == before.answers.q
+        after = watch.state
+        if after.error_block.since == before.error_block.since and before.error_block.stable_n:
+            assert after.error_block.estimate == before.error_block.estimate
             open_for += 1
-        if after.pair.since == before.pair.since and before.thresholds is not None:
+        if after.latency_block.since == before.latency_block.since and before.thresholds is not None:
             assert after.thresholds == before.thresholds
             open_for += 1
     assert open_for > 900
@@ -78,16 +80,16 @@ def test_blocks_close_by_sizes_never_by_outcomes(ticks: list[tuple[int, int, boo
             None if lost_s else sample(n_s, failed=rng.randint(0, n_s), slow=rng.randint(0, n_s)),
             None if lost_c else sample(n_c, failed=rng.randint(0, n_c), slow=rng.randint(0, n_c)),
         )
-        for name in ("answers", "classes", "pair"):
-            assert getattr(calm.evidence, name).since == getattr(wild.evidence, name).since, name
+        for name in ("error_block", "client_error_block", "latency_block"):
+            assert getattr(calm.state, name).since == getattr(wild.state, name).since, name
 
 
 def test_the_stakes_never_exceed_what_there_is() -> None:
     """What is unplaced, and what is placed at the start, together are the error budget: 1, over all channels."""
     for policy in (Policy(), Policy(errors=ErrorPolicy(max=0.05), latency=LatencyPolicy(p99=0.2)), STRICT):
-        evidence = Evidence.start(policy)
-        assert abs(evidence.total - 1.0) < 1e-12
-        after = evidence
+        state = JudgeState.start(policy)
+        assert abs(state.total - 1.0) < 1e-12
+        after = state
         for tick in range(1, 400):  # nothing happens, but weights change and the stakes are placed in time
             window = Window(float(tick), 500 + 100 * (tick // 50), Sample(), Sample(started=1, ok=0))
             after, _ = judge(policy, after, window, 0)
@@ -98,9 +100,9 @@ def test_judging_changes_nothing_that_it_is_given() -> None:
     """A function of values: the same evidence and window give the same answer again, and stay as they were."""
     watch = Watch(Policy(warmup=5))
     watch.load(30)
-    before = watch.evidence.dump()
+    before = dump_state(watch.state)
     window = Window(31.0, 500, sample(95, failed=3), sample(5, failed=2, slow=1))
-    first = judge(watch.policy, watch.evidence, window, 0)
-    second = judge(watch.policy, watch.evidence, window, 0)
-    assert watch.evidence.dump() == before
+    first = judge(watch.policy, watch.state, window, 0)
+    second = judge(watch.policy, watch.state, window, 0)
+    assert dump_state(watch.state) == before
     assert first == second

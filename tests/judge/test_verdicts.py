@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.judge.latency_blocks import Side, exceeding, with_errors
-from controller.core.judge.reasons import gate_readings, readings
+from controller.core.judge.latency_block import LatencySide, exceeding, with_errors
+from controller.core.judge.reasons import channel_readings, gate_readings
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.service import ErrorPolicy, LatencyPolicy, Policy
 from controller.core.traffic.window import Sample
@@ -114,7 +114,7 @@ def test_failing_fast_does_not_look_fast(answers: list[tuple[float, bool]], time
     edges = (5.0, 10.0, 15.0, 20.0, 40.0, 60.0, 80.0)
     errors = sum(failed for _, failed in answers)
     buckets = Counter(latency for latency, failed in answers if timed or not failed)
-    side = Side(len(answers), errors, buckets.total(), (tuple(buckets.items()),))
+    side = LatencySide(len(answers), errors, buckets.total(), (tuple(buckets.items()),))
     truth = [sum(failed or latency > edge for latency, failed in answers) for edge in edges]
     least = exceeding(with_errors(side, side.bins(edges), slowest=True))
     most = exceeding(with_errors(side, side.bins(edges), slowest=False))
@@ -186,7 +186,7 @@ def test_every_channel_can_be_read() -> None:
     """For an explanation: each channel with what it saw and its evidence against its limit; the gate's metrics too."""
     watch = Watch(Policy(errors=ErrorPolicy(max=0.1), warmup=0))
     watch.load(60, canary=Server(errors=0.01))
-    by_code = {reading.code: reading for reading in readings(watch.policy, watch.evidence)}
+    by_code = {reading.code: reading for reading in channel_readings(watch.policy, watch.state)}
     assert {"5xx", "4xx", "overdue", "errors_max", "latency", "latency_p99"} <= by_code.keys()
     assert by_code["5xx"].canary_n > 200
     assert by_code["5xx"].stable_n > 4000
@@ -194,7 +194,7 @@ def test_every_channel_can_be_read() -> None:
         assert reading.evidence is not None
         assert reading.limit is not None
         assert reading.evidence < reading.limit
-    assert [r.channel for r in gate_readings(watch.policy, watch.evidence, 0)] == [
+    assert [r.channel for r in gate_readings(watch.policy, watch.state, 0)] == [
         "5xx",
         "4xx",
         "latency_p50",
@@ -238,8 +238,8 @@ def test_one_of_a_thing_is_not_told_as_many() -> None:
     said = set()
     for seed in range(400):
         said |= {reason.text for reason in watch.load(1, seed=seed).reasons}
-        said |= {reason.text for reason in readings(watch.policy, watch.evidence)}
-        said |= {reason.text for reason in gate_readings(watch.policy, watch.evidence, 0)}
+        said |= {reason.text for reason in channel_readings(watch.policy, watch.state)}
+        said |= {reason.text for reason in gate_readings(watch.policy, watch.state, 0)}
     assert not [text for text in said if re.search(r"(?<![\d.])1 (\w+ ){0,2}(points|requests|readings|looks)\b", text)]
     for words in ("+ 1 point;", "1 more canary request at"):
         assert any(words in text for text in said), words

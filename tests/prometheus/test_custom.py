@@ -8,9 +8,18 @@ from dataclasses import replace
 import pytest
 
 from controller.core.control.commands import Verb
-from controller.core.judge.custom.custom import BUDGET, SILENT, Custom, dump, load, total, with_custom, without_custom
-from controller.core.judge.custom.judged_metric import ALONE_MARGIN, Followed
-from controller.core.judge.state import Evidence
+from controller.core.judge.custom.custom_metrics import (
+    BUDGET,
+    SILENT,
+    CustomMetrics,
+    dump_custom,
+    load_custom,
+    total_evidence,
+    with_custom,
+    without_custom,
+)
+from controller.core.judge.custom.judged_metric import ALONE_MARGIN, JudgedMetric
+from controller.core.judge.state import JudgeState
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.rollout import Phase
 from controller.core.model.service import MetricPolicy, Policy
@@ -28,18 +37,18 @@ def looks(
     *,
     weight: int = 500,
     told: Verdict = PASS,
-    custom: Custom | None = None,
-) -> tuple[list[Verdict], Custom]:
+    custom: CustomMetrics | None = None,
+) -> tuple[list[Verdict], CustomMetrics]:
     """The verdicts on such readings, one every 15 s, where the judge says `told` of everything else; and what is known
     of the metrics after them."""
     custom = custom or {}
     found = []
     for n, reading in enumerate(readings):
-        evidence = Evidence.start(without_custom(policy))
+        evidence = JudgeState.start(without_custom(policy))
         evidence.time, evidence.weight = n * 15.0, weight
         window = Window(n * 15.0, weight, None, None, {"accuracy": reading} if reading else {})
         custom, verdict = with_custom(policy, custom, window, evidence, told)
-        custom = load(json.loads(json.dumps(dump(custom))))  # as after a restart
+        custom = load_custom(json.loads(json.dumps(dump_custom(custom))))  # as after a restart
         found.append(verdict)
     return found, custom
 
@@ -161,13 +170,13 @@ def test_in_the_warm_up_nothing_is_judged() -> None:
     for reading in (Counted(100, 90, 1000, 10), Gauged(9.0, 1.0, True, 3, 5)):
         found, custom = looks([reading] * 30, told=cold)
         assert {verdict.outcome for verdict in found} == {Outcome.UNKNOWN}
-        assert (custom["accuracy"].evidence, custom["accuracy"].worse) == (1.0, ())
+        assert (custom["accuracy"].harm_evidence, custom["accuracy"].worse) == (1.0, ())
 
 
 class TestAtFullWeight:
     """At 100 % there is no stable beside the canary, only its past."""
 
-    def past(self, reading: Reading, times: int = 40) -> Custom:
+    def past(self, reading: Reading, times: int = 40) -> CustomMetrics:
         """What is known after a rollout in which stable was so, and the canary as good."""
         found, custom = looks([reading] * times)
         assert Outcome.HARM not in {verdict.outcome for verdict in found}
@@ -210,7 +219,7 @@ class TestAtFullWeight:
                 v.outcome for v in looks([Gauged(value, None, True, 3, 5)] * 5, policy, weight=10_000, custom=past)[0]
             ]
 
-        assert past["accuracy"].base == 10.0
+        assert past["accuracy"].worst_level == 10.0
         assert read(24.0)[-1] is Outcome.PASS
         assert read(26.0)[-1] is Outcome.HARM
 
@@ -229,24 +238,26 @@ def replace_stable(gauge: Gauged, value: float) -> Gauged:
 
 def test_everything_together_is_one_bet() -> None:
     """Errors and labels that are not evidence enough by themselves are together, and the greater part is named."""
-    evidence = Evidence.start(without_custom(POLICY))
+    evidence = JudgeState.start(without_custom(POLICY))
     evidence.harm = {
         name: wealth._replace(bets=(110.0 if name == "5xx" else 0.0,)) for name, wealth in evidence.harm.items()
     }
-    custom = {"accuracy": Followed(heard=0.0, why="", bets=(70.0, 0.0, 0.0))}
+    custom = {"accuracy": JudgedMetric(last_reading=0.0, why_unknown="", bets=(70.0, 0.0, 0.0))}
     assert evidence.total < 125
-    assert 100 < total(POLICY, custom, evidence) < 105
+    assert 100 < total_evidence(POLICY, custom, evidence) < 105
     _, verdict = with_custom(POLICY, custom, Window(1.0, 500, None, None), evidence, PASS)
     assert (verdict.outcome, verdict.reasons[0].channel) == (Outcome.HARM, "5xx")
-    alone = {"accuracy": Followed(heard=0.0, why="", bets=(510.0, 0.0, 0.0))}
-    _, verdict = with_custom(POLICY, alone, Window(1.0, 500, None, None), Evidence.start(without_custom(POLICY)), PASS)
+    alone = {"accuracy": JudgedMetric(last_reading=0.0, why_unknown="", bets=(510.0, 0.0, 0.0))}
+    _, verdict = with_custom(
+        POLICY, alone, Window(1.0, 500, None, None), JudgeState.start(without_custom(POLICY)), PASS
+    )
     assert (verdict.outcome, verdict.reasons[0].channel) == (Outcome.HARM, "accuracy")
 
 
 def test_what_an_older_version_stored_is_taken_up() -> None:
     """Sessions from before gauges had a past have fewer values; they are gone on with."""
     old = {"accuracy": [30.0, "", 0.5, [1.0, 2.0, 3.0], [1.0], [50, 2, 500, 25], None, [], 0]}
-    assert load(old)["accuracy"] == Followed(30.0, "", 0.5, (1.0, 2.0, 3.0), (1.0,), (50, 2, 500, 25))
+    assert load_custom(old)["accuracy"] == JudgedMetric(30.0, "", 0.5, (1.0, 2.0, 3.0), (1.0,), (50, 2, 500, 25))
 
 
 @pytest.mark.proves("fault 17", "track-record 63")

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from controller.core.control.progress import Progress
 from controller.core.control.sync import Sync
-from controller.core.judge.custom import custom
-from controller.core.judge.custom.custom import Custom, without_custom
-from controller.core.judge.judge import Evidence
+from controller.core.judge.custom.custom_metrics import CustomMetrics, dump_custom, load_custom, without_custom
+from controller.core.judge.state import JudgeState
+from controller.core.judge.stored_state import dump_state, load_state
 from controller.core.judge.verdict import Reason
 from controller.core.model.freeze import Freeze
 from controller.core.model.rollout import Phase, Rollout
@@ -27,18 +27,18 @@ class Stage(NamedTuple):
 
 
 class Session(NamedTuple):
-    """What is known of one rollout between two ticks: the evidence, and how long it has been watched.
+    """What is known of one rollout between two ticks: the judge's state, and how long it has been watched.
 
     `at` is the monotonic time of the last tick, None before the first. `stage` is what the dwell in `progress` was
     spent at; time at one stage never counts for another. All of it can be stored and taken up again.
     """
 
     rollout_id: str
-    evidence: Evidence
+    judge_state: JudgeState
     progress: Progress = Progress()
     at: float | None = None
     stage: Stage | None = None
-    custom: Custom = {}
+    custom: CustomMetrics = {}
     silent: float = 0.0
     """Seconds since the last report: watched if one comes before sight is lost, and not before it has come."""
 
@@ -48,7 +48,7 @@ class Session(NamedTuple):
         if state.rollout is None:
             raise ValueError(f"{state.name} has no rollout")
         return cls(
-            state.rollout.id, Evidence.start(without_custom(state.rollout.policy)), stage=stage_of(state.rollout)
+            state.rollout.id, JudgeState.start(without_custom(state.rollout.policy)), stage=stage_of(state.rollout)
         )
 
     def dump(self) -> str:
@@ -58,8 +58,8 @@ class Session(NamedTuple):
                 "rollout_id": self.rollout_id,
                 "progress": self.progress._asdict(),
                 "stage": self.stage,
-                "evidence": self.evidence.dump(),
-                "custom": custom.dump(self.custom),
+                "evidence": dump_state(self.judge_state),
+                "custom": dump_custom(self.custom),
             }
         )
 
@@ -70,10 +70,10 @@ class Session(NamedTuple):
             stored = json.loads(text)
             return cls(
                 str(stored["rollout_id"]),
-                Evidence.load(stored["evidence"]),
+                load_state(stored["evidence"]),
                 Progress(*[float(stored["progress"][name]) for name in Progress._fields]),
                 stage=Stage(*stored["stage"]),
-                custom=custom.load(stored.get("custom", {})),
+                custom=load_custom(stored.get("custom", {})),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a stored session: {error!r}") from error

@@ -6,7 +6,7 @@ from controller.core.control.automation import Situation, decide
 from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.decision import Decision, wait
 from controller.core.control.session import Session, Surroundings, dwelling, stage_of
-from controller.core.judge.custom.custom import with_custom, without_custom
+from controller.core.judge.custom.custom_metrics import with_custom, without_custom
 from controller.core.judge.judge import judge
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.freeze import Act, Freeze, blocking
@@ -21,10 +21,10 @@ def tick(
     if state.rollout is None:
         raise ValueError(f"{state.name} has no rollout")
     policy = state.rollout.policy
-    evidence, verdict = judge(without_custom(policy), session.evidence, window, state.rollout.step)
-    beside, verdict = with_custom(policy, session.custom, window, evidence, verdict)
+    judged, verdict = judge(without_custom(policy), session.judge_state, window, state.rollout.step)
+    beside, verdict = with_custom(policy, session.custom, window, judged, verdict)
     reported = window.stable is not None or window.canary is not None
-    looked = session._replace(evidence=evidence, custom=beside)
+    looked = session._replace(judge_state=judged, custom=beside)
     return weigh(state, looked, verdict, window.at, around, now, reported=reported)
 
 
@@ -48,7 +48,7 @@ def weigh(
     if session.stage != stage_of(rollout):  # somebody else's change: how long ago within the tick, nobody knows
         session = dwelling(session, rollout)._replace(at=None)
     if around.harm and verdict.outcome is not Outcome.HARM:
-        verdict = replace(verdict, outcome=Outcome.HARM, grounds=(around.harm,))
+        verdict = replace(verdict, outcome=Outcome.HARM, findings=(around.harm,))
     passed = 0.0 if session.at is None else max(0.0, at - session.at)
     silent = 0.0 if verdict.blind else session.silent + passed
     seen, silent = (silent, 0.0) if reported else (0.0, silent)

@@ -17,7 +17,7 @@ from controller.core.control.tick import tick
 from controller.core.history.evidence_trace import point_of
 from controller.core.history.window_history import replayed
 from controller.core.history.window_record import Record
-from controller.core.judge.custom.custom import without_custom
+from controller.core.judge.custom.custom_metrics import without_custom
 from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import JUDGED, Phase
@@ -88,7 +88,7 @@ def judge_again(policy: Policy, stable: str, canary: str, records: Iterable[Reco
         state = decision.state
         if not record.silent:
             windows.add(record.at)
-        seen = point_of(judged, session.evidence, session.custom, before.rollout.step, record.wall)
+        seen = point_of(judged, session.judge_state, session.custom, before.rollout.step, record.wall)
         peak = max(peak, seen.total)
         peaks = {name: max(peaks.get(name, 0.0), found) for name, found in seen.harm.items()}
         if decision.kind:

@@ -5,8 +5,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from controller.core.judge.channels import plan_of
-from controller.core.judge.custom.custom import Custom, total, without_custom
-from controller.core.judge.state import Evidence
+from controller.core.judge.custom.custom_metrics import CustomMetrics, total_evidence, without_custom
+from controller.core.judge.state import JudgeState
 from controller.core.model.service import Policy
 
 MOST = 240
@@ -110,19 +110,19 @@ class Trace:
         return int(one / self.pace) == int(other / self.pace)
 
 
-def point_of(policy: Policy, evidence: Evidence, custom: Custom, step: int, wall: float) -> Point:
+def point_of(policy: Policy, state: JudgeState, custom: CustomMetrics, step: int, wall: float) -> Point:
     """The evidence as it stands."""
     plan = plan_of(without_custom(policy))
     rung = plan.rung_of(step)
-    harm = {name: evidence.harm[name].total / weight for name, weight in plan.weights.items()}
-    no_harm = {metric: proof.shown[rung] for metric, proof in evidence.proofs.items()}
+    harm = {name: state.harm[name].total / weight for name, weight in plan.weights.items()}
+    no_harm = {metric: test.evidence[rung] for metric, test in state.non_inferiority.items()}
     worse = {}
-    for name, followed in custom.items():
-        if followed.gauge:
-            worse[name] = sum(followed.worse)
+    for name, known in custom.items():
+        if known.gauge:
+            worse[name] = sum(known.worse)
         else:
-            harm[name], no_harm[name] = followed.evidence, followed.shown
-    return Point(evidence.time, wall, evidence.weight, total(policy, custom, evidence), harm, no_harm, worse)
+            harm[name], no_harm[name] = known.harm_evidence, known.no_harm_evidence
+    return Point(state.time, wall, state.weight, total_evidence(policy, custom, state), harm, no_harm, worse)
 
 
 def _all_short(values: Mapping[str, float]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from controller.core.history.evidence_trace import Trace
 from controller.core.history.window_history import Tape
-from controller.core.judge.verdict import Reason
+from controller.core.judge.reason import Reason
 
 FORMAT = 2
 """The number of the stored form, and of the latency buckets in it."""
@@ -69,8 +69,8 @@ class Recording:
                 tape=Tape(lines, dropped=int(stored["dropped"])),
                 trace=Trace.load(stored["trace"]),
                 limit=float(stored["limit"]),
-                channels=tuple(Reason(**reason) for reason in stored["channels"]),
-                gates=tuple(Reason(**reason) for reason in stored["gates"]),
+                channels=tuple(Reason.from_plain(reason) for reason in stored["channels"]),
+                gates=tuple(Reason.from_plain(reason) for reason in stored["gates"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a recording: {error!r}") from error

@@ -1,4 +1,5 @@
-"""No data is three different things: no traffic, traffic that does not arrive, and no reports. This tells which."""
+"""Tells apart the three meanings of no data: no traffic, traffic that does not arrive, and no
+reports."""
 
 from math import log, log1p, sqrt
 from typing import NamedTuple
@@ -12,17 +13,24 @@ IMPOSSIBLE = log(1e-6)
 SUSTAINED = 30.0
 """Seconds that the canary must be without requests, beyond that."""
 UNUSUAL = 10
-"""How many times longer than any before it the silence must be."""
+"""The silence must be this many times longer than any before it."""
 QUIET = 30.0
-"""Seconds without any request after which it is said that there is no traffic."""
+"""Seconds without any request after which there is no traffic."""
 LEAST_FOR_SHARE = 200.0
 SHARE_SIGMA, SHARE_ODDS = 6.0, 2.0
-"""The canary's share is wrong when its odds differ by this factor, and that is so many standard deviations."""
+"""The canary's share is wrong when its odds differ by this factor, and that is so many standard
+deviations."""
 HALF_LIFE = 30.0
+"""Seconds after which a request counts half towards the canary's share."""
 
 
 class Arrivals(NamedTuple):
-    """Requests by side since the weight was changed and settled (decaying), and the present silence of the canary."""
+    """Requests of each version since the weight settled (decaying), and the canary's present
+    silence.
+
+    `weight` is the canary's, in basis points, since the time `since`. `canary` and `stable` are the
+    decaying counts.
+    """
 
     weight: int = 0
     since: float = 0.0
@@ -31,53 +39,76 @@ class Arrivals(NamedTuple):
     missed: int = 0
     """Requests of stable since the canary's last one, or since the weight settled."""
     silent_since: float = 0.0
-    any_at: float = 0.0
-    """When there was last a request at all."""
-    ever: bool = False
+    last_request: float = 0.0
+    """When either version last had a request."""
+    canary_had_requests: bool = False
     """Whether the canary has ever had a request."""
-    longest: int = 0
-    """The most requests that stable ever had between two of the canary's."""
+    longest_silence: int = 0
+    """The canary's longest silence, measured in requests of stable."""
 
     def after(self, time: float, seconds: float, weight: int, canary: int | None, stable: int | None) -> "Arrivals":
-        """With the requests started in a tick; None where a side was not reported."""
+        """With the requests of one tick; None for a version without a report. `seconds` is the
+        tick's length."""
         if weight != self.weight:
-            anew = Arrivals(weight, time, 0.0, 0.0, 0, time, self.any_at, self.ever, self.longest)
-            return anew.after(time, seconds, weight, canary, stable)
-        any_at = time if (canary or stable) else self.any_at
-        ever = self.ever or bool(canary)
+            changed = self._replace(weight=weight, since=time, canary=0.0, stable=0.0, missed=0, silent_since=time)
+            return changed.after(time, seconds, weight, canary, stable)
+        last_request = time if (canary or stable) else self.last_request
+        canary_had_requests = self.canary_had_requests or bool(canary)
         if time - self.since < SETTLING:
-            return Arrivals(weight, self.since, 0.0, 0.0, 0, time, any_at, ever, self.longest)
+            return Arrivals(
+                weight=weight,
+                since=self.since,
+                silent_since=time,
+                last_request=last_request,
+                canary_had_requests=canary_had_requests,
+                longest_silence=self.longest_silence,
+            )
         if canary is None or stable is None:
-            return self._replace(any_at=any_at, ever=ever)
+            return self._replace(last_request=last_request, canary_had_requests=canary_had_requests)
         keep = 0.5 ** (seconds / HALF_LIFE)
-        missed, silent_since, longest = self.missed + stable, self.silent_since, self.longest
+        missed, silent_since, longest_silence = self.missed + stable, self.silent_since, self.longest_silence
         if canary:
-            missed, silent_since, longest = 0, time, max(longest, missed - stable)
-        shares = self.canary * keep + canary, self.stable * keep + stable
-        return Arrivals(weight, self.since, *shares, missed, silent_since, any_at, ever, longest)
+            missed, silent_since, longest_silence = 0, time, max(longest_silence, missed - stable)
+        of_canary, of_stable = self.canary * keep + canary, self.stable * keep + stable
+        # By position: by name it would cost twice as much, at every tick.
+        return Arrivals(
+            weight,
+            self.since,
+            of_canary,
+            of_stable,
+            missed,
+            silent_since,
+            last_request,
+            canary_had_requests,
+            longest_silence,
+        )
 
     def none_arrive(self, time: float) -> bool:
-        """Whether the canary gets nothing although its weight says that it must. Users that stick to a version come in
-        bursts, so the silence must also be much longer than any before."""
+        """Whether the canary gets nothing although its weight says that it must.
+
+        Users that stick to a version come in bursts, so the silence must also be much longer than
+        any before it.
+        """
         if not 0 < self.weight < TOTAL_WEIGHT or time - self.silent_since < SUSTAINED:
             return False
-        if self.missed < UNUSUAL * self.longest:
+        if self.missed < UNUSUAL * self.longest_silence:
             return False
         return self.missed * log1p(-self.weight / TOTAL_WEIGHT) < IMPOSSIBLE
 
     def no_traffic(self, time: float) -> bool:
-        """Whether nobody has asked anything for a while."""
-        return time - self.any_at >= QUIET
+        """Whether neither version has had a request for a while."""
+        return time - self.last_request >= QUIET
 
     @property
     def share(self) -> float | None:
-        """The canary's real share, if it is clearly another than its weight."""
+        """The canary's actual share of the requests, if it clearly differs from its weight; else
+        None."""
         n = self.canary + self.stable
         expected = self.weight / TOTAL_WEIGHT
         if n < LEAST_FOR_SHARE or not 0 < expected < 1:
             return None
-        off = abs(self.canary - n * expected) / sqrt(n * expected * (1 - expected))
         odds, wanted = self.canary * (1 - expected), self.stable * expected
-        if off < SHARE_SIGMA or wanted / SHARE_ODDS <= odds <= wanted * SHARE_ODDS:
+        if wanted / SHARE_ODDS <= odds <= wanted * SHARE_ODDS:
             return None
-        return self.canary / n
+        deviations = abs(self.canary - n * expected) / sqrt(n * expected * (1 - expected))
+        return self.canary / n if deviations >= SHARE_SIGMA else None

@@ -1,8 +1,10 @@
-"""What is watched: the channels of evidence, the nulls they bet against, and how the error budget is shared out.
+"""The plan: which channels are judged, the nulls they bet against, and how the error budget is
+shared out.
 
-The budget is one bet: weights that total 1 over channels, alternatives and starting times. The average of e-processes
-is an e-process under any dependence between them, so nothing else needs correction; a weight w costs log(1/w) once.
-It is fixed by the policy before the rollout starts, never changed while it runs.
+The budget is one bet: weights that total 1 over channels, alternatives and starting times. The
+average of e-processes is an e-process under any dependence between them, so nothing else needs
+correction; a weight w costs log(1/w) once. It is fixed by the policy before the rollout starts,
+never changed while it runs.
 """
 
 from collections.abc import Mapping
@@ -15,26 +17,30 @@ from controller.core.judge.betting import Null
 from controller.core.model.service import Policy
 
 ALTERNATIVES = ((0.004, 0.23), (0.02, 0.52), (0.1, 0.12), (0.5, 0.13))
-"""Errors above what the null allows, as shares, each with its part of the channel's wealth. In points and not as
-ratios: in an incident that both sides share a bet on two points more stakes little by itself."""
+"""Errors above what the null allows, as shares, each with its part of the channel's stake. They are
+differences and not ratios: in an incident of both versions a bet on two percentage points more then
+stakes little by itself."""
 COLD_SHARES = (0.0, 0.1, 0.45, 0.45)
-"""Their parts during the warm-up: against its wide margin only large differences can be shown."""
+"""Their parts of the stake during the warm-up: against its wide margin only large differences can
+be shown."""
 CLIENT_ALTERNATIVES = ((0.015, 0.5), (0.06, 0.3), (0.4, 0.2))
 """Likewise for client errors."""
-STUCK = ((0.3, 0.4), (0.8, 0.6))
+OVERDUE_ALTERNATIVES = ((0.3, 0.4), (0.8, 0.6))
 """Likewise for requests that are not answered at all."""
 ODDS = ((1.7, 0.5), (5.0, 0.5))
-"""Slow answers: how many times the odds that the null allows."""
+"""Slow responses: this many times the odds that the null allows."""
 LIMITS = ((0.006, 0.3), (0.025, 0.4), (0.15, 0.3))
-"""The share of answers above the absolute limit of p99 beyond the 1 % that is allowed."""
+"""The share of responses above the absolute limit of p99, beyond the 1 % that is allowed."""
 SHIFTS = ((0.06, 0.6), (0.20, 0.4))
 """The mean rank above what the null allows."""
 MOST_GAIN = 30.0
-"""No single bad answer counts for more than this factor, so no rollback rests on fewer than three of them."""
+"""A single bad response counts at most for this factor, so no rollback rests on fewer than three of
+them."""
 
 QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
 """Stable's running quantiles at which the distribution of latency is cut into bins."""
 SHIFT_MARGIN = 0.02
+"""The amount by which the canary's mean rank may exceed stable's."""
 TAILS = {
     "latency_p50": (QUANTILES.index(0.50), 0.02),
     "latency_p75": (QUANTILES.index(0.75), 0.02),
@@ -42,12 +48,12 @@ TAILS = {
     "latency_p95": (QUANTILES.index(0.95), 0.01),
     "latency_p99": (QUANTILES.index(0.99), 0.003),
 }
-"""The quantiles that are channels of their own: each one's place in `QUANTILES`, and the share by which the canary may
-exceed it."""
+"""The quantiles that are channels of their own: the index in `QUANTILES`, and the share by which
+the canary may exceed it."""
 ALTERNATIVES_OF = {
     "5xx": ALTERNATIVES,
     "4xx": CLIENT_ALTERNATIVES,
-    "overdue": STUCK,
+    "overdue": OVERDUE_ALTERNATIVES,
     "errors_max": ALTERNATIVES,
     "latency": SHIFTS,
     "latency_max": LIMITS,
@@ -56,13 +62,14 @@ ALTERNATIVES_OF = {
 """The alternatives of each channel, each with its part of the channel's stake."""
 
 SHARES_OF = {name: tuple([share for _, share in alternatives]) for name, alternatives in ALTERNATIVES_OF.items()}
-"""Those parts alone; `COLD_SHARES_OF` during the warm-up."""
+"""The parts of the stake alone; `COLD_SHARES_OF` during the warm-up."""
 COLD_SHARES_OF = {**SHARES_OF, "5xx": COLD_SHARES, "errors_max": COLD_SHARES}
 
 WARM_UP_MARGIN = 0.05
 """Errors allowed above stable's during the warm-up, as a share."""
-STUCK_MARGIN = 0.05
-STUCK_MARGIN_COLD = 0.5
+OVERDUE_MARGIN = 0.05
+OVERDUE_MARGIN_COLD = 0.5
+"""The share of unanswered requests that is allowed above stable's, after the warm-up and in it."""
 
 _WEIGHTS = {
     "5xx": 0.54,
@@ -76,18 +83,21 @@ _WEIGHTS = {
     "latency_p99": 0.14,
 }
 _LIMIT_WEIGHT = 0.15
-"""What an absolute limit gets, if there is one."""
+"""The weight of an absolute limit, if the policy has one."""
 
 GATE_METRICS = ("5xx", "4xx", "latency_p50", "latency_p99")
-"""What must be shown to be harmless before a step is left."""
+"""The metrics of the non-inferiority tests that open a step's gate."""
 GATE_TARGETS = ((0.15, 1.0),)
-"""The alternative at a gate: the canary is worse than stable by this part of the margin."""
+"""The alternative of a non-inferiority test: the canary is worse than stable by this part of the
+margin."""
 RISK = 0.0125
-"""Margin times next weight at a gate: what a wrong step may cost in errors, as a share of all traffic."""
+"""A margin times the next weight: what a wrong step may cost in errors, as a share of all
+traffic."""
 
 
-class Level(NamedTuple):
-    """What must be shown before a step is left: the canary's excess is below these shares, one for each gate metric."""
+class Margins(NamedTuple):
+    """The non-inferiority margins of a step: the canary's excess must be below these shares, one
+    for each metric."""
 
     errors: float
     client_errors: float
@@ -96,16 +106,18 @@ class Level(NamedTuple):
 
 
 LADDER = (
-    Level(0.10, 0.10, 0.30, 0.15),
-    Level(0.05, 0.05, 0.20, 0.08),
-    Level(0.02, 0.03, 0.12, 0.04),
-    Level(0.01, 0.025, 0.08, 0.025),
-    Level(0.004, 0.02, 0.05, 0.015),
+    Margins(0.10, 0.10, 0.30, 0.15),
+    Margins(0.05, 0.05, 0.20, 0.08),
+    Margins(0.02, 0.03, 0.12, 0.04),
+    Margins(0.01, 0.025, 0.08, 0.025),
+    Margins(0.004, 0.02, 0.05, 0.015),
 )
-"""The wider the exposure that follows, the smaller the margin. For the default error margin of 0.1 %."""
-GATE_SLACK = 1.21
-"""At the gate of the p99 an answer is slow beyond the policy's tolerance and this factor more (1.1 x 1.21 = 1.33): so
-few lie about there that proof at the tolerance itself would take hours. At the gate of the p50 it is the tolerance."""
+"""The wider the exposure that follows, the smaller the margin. For the default error margin of 0.1
+%."""
+TAIL_SLACK = 1.21
+"""In the non-inferiority test of the p99 a response is slow beyond the policy's tolerance and this
+factor more (1.1 x 1.21 = 1.33): so few lie there that a proof at the tolerance itself would take
+hours. For the p50 it is the tolerance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +129,22 @@ class Plan:
     """For errors, after the warm-up."""
     cold: Null
     ladder: tuple[Mapping[str, float], ...]
-    """The levels that some step asks for, the widest first: the margin of each gate metric."""
-    rung: tuple[int, ...]
-    """Per step, which of them it asks for."""
+    """The margins that some step requires, the widest first, each by gate metric."""
+    rungs: tuple[int, ...]
+    """For each step, the index in `ladder` of its margins."""
     limit: float
-    """The wealth at which harm is shown: 1/alpha."""
+    """The e-value at which harm is shown: 1/alpha."""
     gate_limit: float
+    """The e-value at which a non-inferiority test is passed: 1/beta."""
 
     def rung_of(self, step: int) -> int:
-        """Where on the ladder a step's gate stands."""
-        return self.rung[step if step < len(self.rung) else -1]
+        """The index in `ladder` of the margins that a step requires."""
+        return self.rungs[step if step < len(self.rungs) else -1]
 
 
 @by_identity
 def plan_of(policy: Policy) -> Plan:
-    """The plan of a policy."""
+    """The plan of a policy, worked out once for each policy object."""
     weights = dict(_WEIGHTS)
     if policy.errors.max is not None:
         weights["errors_max"] = _LIMIT_WEIGHT
@@ -140,21 +153,21 @@ def plan_of(policy: Policy) -> Plan:
     total = sum(weights.values())
     errors = policy.errors
     nexts = (*policy.steps[1:], TOTAL_WEIGHT)
-    levels = [_level(weight / TOTAL_WEIGHT, max(1.0, errors.margin / 0.001)) for weight in nexts]
+    levels = [_margins(weight / TOTAL_WEIGHT, max(1.0, errors.margin / 0.001)) for weight in nexts]
     ladder = sorted(set(levels), key=lambda level: -level.errors)
     return Plan(
         weights={name: weight / total for name, weight in weights.items()},
         harm=Null(errors.ratio, errors.margin),
         cold=Null(errors.ratio, max(errors.margin, WARM_UP_MARGIN)),
         ladder=tuple(dict(zip(GATE_METRICS, level, strict=True)) for level in ladder),
-        rung=tuple(ladder.index(level) for level in levels),
+        rungs=tuple(ladder.index(level) for level in levels),
         limit=1 / policy.false_rollback,
         gate_limit=1 / (1 - policy.confidence),
     )
 
 
-def _level(exposure: float, scale: float) -> Level:
+def _margins(exposure: float, scale: float) -> Margins:
     wanted = RISK / exposure
     fitting = [level for level in LADDER[:-1] if level.errors <= wanted] if exposure < 1 else []
     level = fitting[0] if fitting else LADDER[-1]
-    return Level(min(0.5, level.errors * scale), level.client_errors, level.median, level.tail)
+    return Margins(min(0.5, level.errors * scale), level.client_errors, level.median, level.tail)

@@ -1,256 +1,330 @@
-"""The judge: a policy, the evidence so far and one window in; the evidence after it and a verdict out.
+"""The judge: a policy, the state so far and one window in; the state after it and a verdict out.
 
-Pure, and cheap enough to be asked at every report. What it rests on:
+It is pure, compares exactly one canary with one stable, and is cheap enough to run at every report.
+It rests on:
 
-    evidence   the bet: one statistical primitive for every question
-    channels   what is bet on, and how the error budget is shared out
-    wealth     when the bets are placed
-    harm       what a closed block of traffic says: `blocks`, `rates`, `slowdown`, `hang`
-    spells     what is forgiven in the bake, where nothing runs beside the canary
-    gates      the proof of no harm that opens a step
-    arrivals   what no data means
-    dossier    all that is known, and its stored form
-    grounds    the reasons, in words
+    betting            the bet: one statistical primitive for every question
+    channels           the plan: what is bet on, and how the error budget is shared out
+    wealth             when the stakes are placed
+    block              traffic between two bets; latency_block, latency_thresholds and overdue_counter likewise
+    margins            how much worse the canary may be
+    block_bets         the bets of a closed block
+    grace_period       what is tolerated in the bake, where nothing runs beside the canary
+    non_inferiority    the proof of no harm that opens a step
+    arrivals           what no data means
+    state              all that is known; stored_state is its stored form
+    reasons            the reasons of a verdict; describe makes their sentences
 """
 
 from functools import partial
 from math import inf, isfinite, sqrt
 
 from controller.core.base.units import TOTAL_WEIGHT
-from controller.core.judge import reasons as grounds
-from controller.core.judge.blocks import MOMENT, PACE, Block, Told
-from controller.core.judge.channels import GATE_SLACK, Plan, plan_of
-from controller.core.judge.harm import settle_answers, settle_classes, settle_latency, settle_stuck, slower_than
-from controller.core.judge.latency_blocks import REFRESH, TAIL, Pair, Side
-from controller.core.judge.overdue import InFlight
-from controller.core.judge.state import Evidence
-from controller.core.judge.verdict import Ground, Outcome, Verdict
+from controller.core.judge import reasons
+from controller.core.judge.block import MOMENT, PACE, Block, SideCounts
+from controller.core.judge.block_bets import (
+    close_client_error_block,
+    close_error_block,
+    close_latency_block,
+    close_overdue_block,
+)
+from controller.core.judge.channels import TAIL_SLACK, plan_of
+from controller.core.judge.latency_block import TAIL, LatencyBlock, LatencySide
+from controller.core.judge.latency_thresholds import REFRESH, Slowdown
+from controller.core.judge.margins import allowed_slowdown
+from controller.core.judge.reason import Finding, Reason, ReasonCode
+from controller.core.judge.state import Judgement, JudgeState
+from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.judge.wealth import left_after
 from controller.core.model.service import Policy
 from controller.core.traffic.window import Sample, Window
 
-__all__ = ["Evidence", "judge"]
-
 BLIND_AFTER = 5.0
-"""Seconds without a report on both sides after which time no longer counts as observed."""
+"""Seconds without a report on both versions after which time no longer counts as observed."""
 BLIND_HARM = 60.0
 """Seconds of blindness after which `on_blind: rollback` rolls back."""
 LOST_AFTER = 60.0
-"""Seconds of silence after which what a side reports next is not paired with what the other did meanwhile."""
+"""Seconds of silence after which a version's next report is not paired with what the other did
+meanwhile."""
 CALM = 5.0
-"""Seconds after an incident of stable during which the gates stay shut."""
+"""Seconds after an incident of stable during which no step is left."""
 PATIENCE, PATIENCE_COLD, PATIENCE_UNKNOWN = 2.0, 5.0, 30.0
-"""Seconds after which an unanswered request counts as overdue: after the warm-up, in it, and where nothing is known
-of stable's latency."""
+"""Seconds after which an unanswered request counts as overdue: after the warm-up, in it, and where
+nothing is known of stable's latency."""
 PATIENCE_TAILS = 4.0
-"""Nothing is overdue before so many times stable's p99, or its slowest answer where that is all that is known."""
-STUCK_GUESS, STUCK_PACE = 0.001, 1.5
-"""Of unanswered requests: the guess of stable's rate, and seconds between two bets."""
+"""Nothing is overdue before so many times stable's p99, or its slowest response where that is all
+that is known."""
+OVERDUE_ESTIMATE, OVERDUE_PACE = 0.001, 1.5
+"""Of unanswered requests: the estimate of stable's rate, and seconds between two bets."""
 
 
-def judge(policy: Policy, evidence: Evidence, window: Window, step: int) -> tuple[Evidence, Verdict]:
-    """One look. `step` is the index of the policy's step whose gate is asked for."""
-    plan = plan_of(policy)
-    after = evidence.copy()
-    seconds = _advance(policy, after, window)
-    canary, stable = _paired(after, evidence, window, seconds)
-    if canary is not None or stable is not None:  # a look without a report decides nothing: the bets wait for one
-        if after.counted is None:
-            after.counted = after.time
-            _begin_blocks(after)
-        _count(after, canary, stable, after.time - after.counted)
-        after.counted = after.time
-        _settle(policy, plan, after, step, stable or canary)
-    return after, _verdict(policy, plan, after, step)
+def judge(policy: Policy, state: JudgeState, window: Window, step: int) -> tuple[JudgeState, Verdict]:
+    """One tick: the state after it, and the verdict. `step` is the index of the policy's step whose
+    gate is asked for.
+
+    Neither `state` nor `window` is changed.
+    """
+    after = state.copy()
+    judgement = Judgement(policy, plan_of(policy), step, after)
+    seconds = _advance_clocks(policy, after, window)
+    canary, stable = _comparable(after, state, window, seconds)
+    if canary is not None or stable is not None:  # a tick without a report decides nothing: the bets wait for one
+        if after.last_report is None:
+            after.last_report = after.time
+            _open_blocks(after)
+        _count(after, canary, stable, after.time - after.last_report)
+        after.last_report = after.time
+        _close_blocks(judgement, stable or canary)
+    return after, _verdict(judgement)
 
 
-def _advance(policy: Policy, after: Evidence, window: Window) -> float:
-    """Move the clocks and what depends on them alone: the seconds since the last tick."""
-    seconds = max(0.0, window.at - after.at) if after.at is not None else 0.0
+def _advance_clocks(policy: Policy, after: JudgeState, window: Window) -> float:
+    """Move the clocks and all that depends on them alone. Returns the seconds since the last
+    tick."""
+    seconds = max(0.0, window.at - after.window_clock) if after.window_clock is not None else 0.0
     time = after.time + seconds
-    canary, stable = window.canary, window.stable
-    after.at, after.time = window.at, time
-    if after.first is None and canary is not None and (canary.started or canary.answered):
-        after.first = time
-    after.warm = after.first is not None and time - after.first >= policy.warmup - MOMENT
-    after.heard_c = time if canary is not None else after.heard_c
-    after.heard_s = time if stable is not None else after.heard_s
-    if canary is not None and (stable is not None or window.weight >= TOTAL_WEIGHT):
-        after.heard_both = time
+    canary = window.canary
+    after.window_clock, after.time = window.at, time
+    if after.first_canary_request is None and canary is not None and (canary.started or canary.answered):
+        after.first_canary_request = time
+    first = after.first_canary_request
+    after.warm = first is not None and time - first >= policy.warmup - MOMENT
+    _note_reports(after, window)
     changed = window.weight != after.weight
-    since = time - after.first - policy.warmup if after.first is not None else 0.0
-    after.left = left_after(after.left, since, seconds, warm=after.warm, changed=changed and after.weight > 0)
+    since_warm = time - first - policy.warmup if first is not None else 0.0
+    placed_now = changed and after.weight > 0
+    after.unplaced = left_after(after.unplaced, since_warm, seconds, warm=after.warm, changed=placed_now)
     if changed:
-        after.weight, after.changed = window.weight, time
+        after.weight, after.weight_changed_at = window.weight, time
         if window.weight >= TOTAL_WEIGHT:
-            _begin_blocks(after)
-            after.spells = {name: spell.begun() for name, spell in after.spells.items()}
+            _open_blocks(after)
+            after.grace = {channel: period.at_bake() for channel, period in after.grace.items()}
     return seconds
 
 
-def _paired(after: Evidence, before: Evidence, window: Window, seconds: float) -> tuple[Sample | None, Sample | None]:
-    """The two sides, as far as they can be compared: after a long silence of one of them everything begins anew."""
+def _note_reports(after: JudgeState, window: Window) -> None:
+    """Note when each version was last reported. At full weight the canary's report is enough for
+    both."""
+    canary, stable = window.canary is not None, window.stable is not None
+    if canary:
+        after.last_report_canary = after.time
+    if stable:
+        after.last_report_stable = after.time
+    if canary and (stable or window.weight >= TOTAL_WEIGHT):
+        after.last_report_both = after.time
+
+
+def _comparable(
+    after: JudgeState, before: JudgeState, window: Window, seconds: float
+) -> tuple[Sample | None, Sample | None]:
+    """The canary's and stable's samples, as far as they can be compared.
+
+    After a long silence of one version every block starts again, without that version's first
+    report.
+    """
     canary, stable = window.canary, window.stable
     latest = after.time - seconds - LOST_AFTER
-    lost_c = canary is not None and before.heard_c < latest
-    lost_s = stable is not None and before.heard_s < latest and window.weight < TOTAL_WEIGHT
-    after.arrivals = after.arrivals.after(after.time, seconds, window.weight, _came(canary), _came(stable))
+    lost_c = canary is not None and before.last_report_canary < latest
+    lost_s = stable is not None and before.last_report_stable < latest and window.weight < TOTAL_WEIGHT
+    arrived_c, arrived_s = _arrived(canary), _arrived(stable)
+    after.arrivals = after.arrivals.after(after.time, seconds, window.weight, arrived_c, arrived_s)
     if lost_c or lost_s:
-        _begin_blocks(after)
+        _open_blocks(after)
     return (None if lost_c else canary), (None if lost_s else stable)
 
 
-def _came(sample: Sample | None) -> int | None:
-    """Requests that reached a side; a refused connection is an answer that was never started."""
+def _arrived(sample: Sample | None) -> int | None:
+    """Requests that reached a version; a refused connection is a response to a request that was
+    never started."""
     return None if sample is None else max(sample.started, sample.answered)
 
 
-def _begin_blocks(after: Evidence) -> None:
-    """Drop what is in the open blocks."""
-    after.answers, after.classes = Block(after.server.guess, after.time), Block(after.client.guess, after.time)
-    after.stuck = Block(STUCK_GUESS, after.time)
-    after.pair, after.thresholds = Pair(after.time), None
+def _open_blocks(after: JudgeState) -> None:
+    """Open new blocks, and drop what is in the present ones."""
+    after.error_block = Block(after.server_errors.estimate, after.time)
+    after.client_error_block = Block(after.client_errors.estimate, after.time)
+    after.overdue_block = Block(OVERDUE_ESTIMATE, after.time)
+    after.latency_block, after.thresholds = LatencyBlock(after.time), None
 
 
-def _count(after: Evidence, canary: Sample | None, stable: Sample | None, seconds: float) -> None:
-    """Add a tick to the open blocks, and stable's side to what is known of its rates."""
-    patience = _patience(after)
-    answers_c = classes_c = stuck_c = answers_s = classes_s = stuck_s = None
-    side_c, side_s = after.pair.canary, after.pair.stable
+def _count(after: JudgeState, canary: Sample | None, stable: Sample | None, seconds: float) -> None:
+    """Add a tick to the open blocks, and stable's side to the baseline of its server errors."""
+    patience, time, block = _patience(after), after.time, after.latency_block
+    latency_c, latency_s = block.canary, block.stable
+    errors_c = client_errors_c = overdue_c = errors_s = client_errors_s = overdue_s = None
     if canary is not None:
-        side_c, after.load_c, answers_c, classes_c, stuck_c = _told(after, canary, side_c, after.load_c, patience)
+        latency_c, errors_c, client_errors_c = _count_side(after, canary, latency_c)
+        counter = after.overdue_canary
+        after.overdue_canary, overdue_c = counter.after(time, canary.started, errors_c[0], patience)
     if stable is not None:
-        side_s, after.load_s, answers_s, classes_s, stuck_s = _told(after, stable, side_s, after.load_s, patience)
-        n, failed, _ = answers_s
-        troubled = after.time < after.incident_until
-        after.server = after.server.after(n, failed, seconds, incident=troubled)
-        if after.server.troubled:
-            after.incident_until = after.time + CALM
-    after.pair = Pair(after.pair.since, side_c, side_s)
-    after.answers = after.answers.after(answers_c, answers_s)
-    after.classes = after.classes.after(classes_c, classes_s)
-    after.stuck = after.stuck.after(stuck_c, stuck_s)
+        latency_s, errors_s, client_errors_s = _count_side(after, stable, latency_s)
+        n, failed, _ = errors_s
+        after.overdue_stable, overdue_s = after.overdue_stable.after(time, stable.started, n, patience)
+        incident = time < after.incident_until
+        after.server_errors = after.server_errors.after(n, failed, seconds, incident=incident)
+        if after.server_errors.in_incident:
+            after.incident_until = time + CALM
+    after.latency_block = LatencyBlock(block.since, latency_c, latency_s)
+    after.error_block = after.error_block.after(errors_c, errors_s)
+    after.client_error_block = after.client_error_block.after(client_errors_c, client_errors_s)
+    after.overdue_block = after.overdue_block.after(overdue_c, overdue_s)
 
 
-def _told(
-    after: Evidence, sample: Sample, side: Side, load: InFlight, patience: float
-) -> tuple[Side, InFlight, Told, Told, Told]:
-    """What one version's sample tells: of its latency, of what it has in flight, and of errors, client errors and
-    unanswered requests."""
-    n, bad = sample.answered, sample.errors.get("4xx", 0)
-    failed = n - sample.ok - bad
-    grown = side.after(n, failed, sample.latency)
-    timed = grown.timed > side.timed
-    heard = timed or (after.classed and not after.timed)
-    after.timed, after.classed = after.timed or timed, after.classed or "4xx" in sample.errors
-    load, of_age, overdue = load.after(after.time, sample.started, n, patience)
-    return grown, load, (n, failed, True), (n, bad, heard), (of_age, overdue, True)
+def _count_side(after: JudgeState, sample: Sample, latency: LatencySide) -> tuple[LatencySide, SideCounts, SideCounts]:
+    """One version's latency with a sample, and its counts of server errors and of client errors.
+
+    Notes in the state which kinds of report there are.
+    """
+    n, failed = sample.answered, sample.failed
+    grown = latency.after(n, failed, sample.latency)
+    timed = grown.timed > latency.timed
+    # 4xx are reported together with latency; without any latency they come by themselves.
+    reported = timed or (after.client_errors_reported and not after.latency_reported)
+    after.latency_reported = after.latency_reported or timed
+    after.client_errors_reported = after.client_errors_reported or "4xx" in sample.errors
+    return grown, (n, failed, True), (n, n - sample.ok - failed, reported)
 
 
-def _learn_of_clients(after: Evidence) -> None:
-    """What a closed block says of stable's client errors, which are told later and less often than the others."""
-    block, time = after.classes, after.time
+def _update_client_error_baseline(after: JudgeState) -> None:
+    """Add a closed block to the baseline of client errors, which are reported later and less often
+    than the others."""
+    block, time = after.client_error_block, after.time
     incident = time < after.incident_until
-    after.client = after.client.after(block.n_s, block.x_s, time - block.since, incident=incident)
-    if after.client.troubled:
+    seconds = time - block.since
+    after.client_errors = after.client_errors.after(block.stable_n, block.stable_events, seconds, incident=incident)
+    if after.client_errors.in_incident:
         after.incident_until = time + CALM
 
 
-def _patience(after: Evidence) -> float:
+def _patience(after: JudgeState) -> float:
     """Seconds after which a request is overdue."""
     least = PATIENCE if after.warm else PATIENCE_COLD
-    slow = after.thresholds.stable[TAIL] if after.thresholds else after.past.slowest
+    slow = after.thresholds.stable[TAIL] if after.thresholds else after.stable_latency.slowest
     return max(least, PATIENCE_TAILS * slow / 1000) if isfinite(slow) else PATIENCE_UNKNOWN
 
 
-def _settle(policy: Policy, plan: Plan, after: Evidence, step: int, sample: Sample | None) -> None:
+def _close_blocks(judgement: Judgement, sample: Sample | None) -> None:
     """Close the blocks that can be closed: bet, then open the next one with what is known now."""
+    after = judgement.state
     weight, time = after.weight, after.time
-    if after.answers.closes(weight, time, 0.0):
-        settle_answers(policy, plan, after, step)
-        after.answers = Block(after.server.guess, time)
-    elif after.answers.stale(weight):
-        after.answers = Block(after.server.guess, time)
-    if after.classes.closes(weight, time, PACE):
-        settle_classes(policy, plan, after, step)
-        _learn_of_clients(after)
-        after.classes = Block(after.client.guess, time)
-    elif after.classes.stale(weight):
-        after.classes = Block(after.client.guess, time)
-    if after.stuck.closes(weight, time, STUCK_PACE):
-        settle_stuck(policy, plan, after)
-        after.stuck = Block(STUCK_GUESS, time)
-    elif after.stuck.stale(weight):
-        after.stuck = Block(STUCK_GUESS, time)
-    pair = after.pair
-    closes = pair.closes(weight, time)
+    if after.error_block.closes(weight, time, 0.0):
+        close_error_block(judgement)
+        after.error_block = Block(after.server_errors.estimate, time)
+    elif after.error_block.stale(weight):
+        after.error_block = Block(after.server_errors.estimate, time)
+    if after.client_error_block.closes(weight, time, PACE):
+        close_client_error_block(judgement)
+        _update_client_error_baseline(after)
+        after.client_error_block = Block(after.client_errors.estimate, time)
+    elif after.client_error_block.stale(weight):
+        after.client_error_block = Block(after.client_errors.estimate, time)
+    if after.overdue_block.closes(weight, time, OVERDUE_PACE):
+        close_overdue_block(judgement)
+        after.overdue_block = Block(OVERDUE_ESTIMATE, time)
+    elif after.overdue_block.stale(weight):
+        after.overdue_block = Block(OVERDUE_ESTIMATE, time)
+    _close_latency_block(judgement, sample)
+
+
+def _close_latency_block(judgement: Judgement, sample: Sample | None) -> None:
+    """Likewise the block of latency, together with the thresholds it is compared by."""
+    after = judgement.state
+    block = after.latency_block
+    closes = block.closes(after.weight, after.time)
     if closes:
-        pair = after.pair = pair.added_up()
+        block = after.latency_block = block.merged()
     if closes and after.thresholds is not None:
-        settle_latency(policy, plan, after, step, after.thresholds)
-    if closes or pair.stale(weight) or (after.thresholds is None and pair.stable.timed):
-        if pair.stable.timed:
-            after.past = after.past.after(pair.stable, time)
-        after.pair = Pair(after.time)
-        _renew_thresholds(policy, after, sample)
+        close_latency_block(judgement, after.thresholds)
+    if closes or block.stale(after.weight) or (after.thresholds is None and block.stable.timed):
+        if block.stable.timed:
+            after.stable_latency = after.stable_latency.after(block.stable, after.time)
+        after.latency_block = LatencyBlock(after.time)
+        _renew_thresholds(judgement.policy, after, sample)
 
 
-def _renew_thresholds(policy: Policy, after: Evidence, sample: Sample | None) -> None:
-    """Move the thresholds along with stable; only where no block is open. The sample is asked for its edges alone."""
+def _renew_thresholds(policy: Policy, after: JudgeState, sample: Sample | None) -> None:
+    """Move the thresholds along with stable; only where no block is open. The sample gives its
+    bucket edges alone."""
     due = after.thresholds is None or after.time - after.thresholds.since >= REFRESH - MOMENT
-    if not due or not after.past.enough:
+    if not due or not after.stable_latency.enough:
         return
     limit = policy.latency.p99 * 1000 if policy.latency.p99 is not None else inf
-    slower, in_tail = slower_than(policy, after), (1 + policy.latency.tolerance) * GATE_SLACK
-    after.thresholds = after.past.thresholds(sample.edges if sample else (), slower, in_tail, limit, after.server.guess)
+    allowed = Slowdown(allowed_slowdown(policy, after), (1 + policy.latency.tolerance) * TAIL_SLACK, limit)
+    edges = sample.edges if sample else ()
+    after.thresholds = after.stable_latency.thresholds(edges, allowed, after.server_errors.estimate)
 
 
-def _verdict(policy: Policy, plan: Plan, after: Evidence, step: int) -> Verdict:
-    blind = after.time - after.heard_both > BLIND_AFTER + MOMENT
+def _verdict(judgement: Judgement) -> Verdict:
+    """The verdict on the state as it stands after the tick."""
+    after = judgement.state
+    is_blind = after.time - after.last_report_both > BLIND_AFTER + MOMENT
     total = after.total
-    harm = _harm(policy, plan, after, total)
+    harm = _harm(judgement, total)
     if harm:
-        return Verdict(Outcome.HARM, (harm,), after.warm, blind)
-    if blind:
-        return Verdict(Outcome.UNKNOWN, (partial(grounds.blind, after),), after.warm, blind)
+        return Verdict(Outcome.HARM, (harm,), after.warm, is_blind)
+    if is_blind:
+        return Verdict(Outcome.UNKNOWN, (_blind(after),), after.warm, is_blind)
     if after.arrivals.no_traffic(after.time):
-        return Verdict(Outcome.UNKNOWN, (partial(grounds.quiet, after),), after.warm, idle=True)
-    grace = grounds.spell(after) if after.weight >= TOTAL_WEIGHT else None
-    doubts = _doubts(policy, plan, after, step, total, grace)
+        idle = Finding(ReasonCode.NO_TRAFFIC, partial(reasons.no_traffic, after))
+        return Verdict(Outcome.UNKNOWN, (idle,), after.warm, idle=True)
+    doubts = _doubts(judgement, total)
     if doubts:
-        return Verdict(Outcome.UNKNOWN, tuple(doubts), after.warm, in_grace=grace is not None)
-    return Verdict(Outcome.PASS, (partial(grounds.proven, plan, after, step, total),), after.warm)
+        return Verdict(Outcome.UNKNOWN, tuple(doubts), after.warm)
+    shown = Finding(ReasonCode.NO_HARM, partial(reasons.no_harm, judgement.plan, after, judgement.step, total))
+    return Verdict(Outcome.PASS, (shown,), after.warm)
 
 
-def _harm(policy: Policy, plan: Plan, after: Evidence, total: float) -> Ground | None:
+def _harm(judgement: Judgement, total: float) -> Finding | None:
     """What calls for a rollback, if anything does."""
+    policy, plan, _, after = judgement
     if total >= plan.limit:
-        return partial(grounds.harm_shown, policy, plan, after, total)
-    if after.arrivals.ever and after.arrivals.none_arrive(after.time):
-        return partial(grounds.not_arriving, after.arrivals, after.time)
-    if policy.on_blind == "rollback" and after.time - after.heard_both >= BLIND_HARM - MOMENT:
-        return partial(grounds.blind, after)
+        return _shown_harm(judgement, total)
+    if after.arrivals.canary_had_requests and after.arrivals.none_arrive(after.time):
+        return _no_arrivals(after)
+    if policy.on_blind == "rollback" and after.time - after.last_report_both >= BLIND_HARM - MOMENT:
+        return _blind(after)
     return None
 
 
-def _doubts(policy: Policy, plan: Plan, after: Evidence, step: int, total: float, grace: Ground | None) -> list[Ground]:
-    """Why there is no proof of no harm; empty if there is. `grace`: the grace period that runs in the bake, if any."""
-    doubts: list[Ground] = []
-    if after.arrivals.none_arrive(after.time):
-        doubts.append(partial(grounds.not_arriving, after.arrivals, after.time))
+def _doubts(judgement: Judgement, total: float) -> list[Reason | Finding]:
+    """Why there is no proof of no harm; empty if there is."""
+    policy, plan, step, after = judgement
+    doubts = _doubts_of_traffic(policy, after)
+    if not after.warm:
+        doubts.append(Finding(ReasonCode.WARMING, partial(reasons.warming, policy, after)))
+    if after.weight < TOTAL_WEIGHT:
+        doubts.extend(reasons.not_shown(plan, after, step))
+    elif excursion := reasons.in_grace(after):
+        doubts.append(excursion)
+    if total >= sqrt(plan.limit):
+        doubts.append(_shown_harm(judgement, total))
+    return doubts
+
+
+def _doubts_of_traffic(policy: Policy, after: JudgeState) -> list[Reason | Finding]:
+    """Why the traffic does not allow a comparison now; empty if it does."""
+    doubts: list[Reason | Finding] = []
+    if not after.arrivals.canary_had_requests and after.arrivals.none_arrive(after.time):  # else it is harm
+        doubts.append(_no_arrivals(after))
     if after.time < after.incident_until:
-        doubts.append(partial(grounds.incident, after))
-    if shared := grounds.common_mode(policy, after):
+        doubts.append(Finding(ReasonCode.INCIDENT, partial(reasons.incident, after)))
+    if shared := reasons.common_mode(policy, after):
         doubts.append(shared)
     share = after.arrivals.share
     if share is not None:
-        doubts.append(partial(grounds.share_off, after, share))
-    if not after.warm:
-        doubts.append(partial(grounds.warming, policy, after))
-    if after.weight < TOTAL_WEIGHT:
-        doubts.extend(grounds.unproven(plan, after, step))
-    if grace:
-        doubts.append(grace)
-    if total >= sqrt(plan.limit):
-        doubts.append(partial(grounds.harm_shown, policy, plan, after, total))
+        doubts.append(Finding(ReasonCode.SHARE, partial(reasons.wrong_share, after, share)))
     return doubts
+
+
+def _shown_harm(judgement: Judgement, total: float) -> Finding:
+    policy, plan, _, after = judgement
+    code = ReasonCode(after.leading_channel(plan))
+    return Finding(code, partial(reasons.harm_reason, policy, plan, after, total))
+
+
+def _no_arrivals(after: JudgeState) -> Finding:
+    return Finding(ReasonCode.NO_ARRIVALS, partial(reasons.no_arrivals, after.arrivals, after.time))
+
+
+def _blind(after: JudgeState) -> Finding:
+    return Finding(ReasonCode.BLIND, partial(reasons.blind, after))

@@ -1,9 +1,10 @@
 """Wealth: what each channel's bets have earned, started at many times.
 
-A bet that has run since the beginning has lost its stake by the time that a late regression begins. So the stake is not
-placed at once: part of it at the start, part when the warm-up ends, some at each change of weight, the rest little by
-little for ever. What is not placed yet stays as it is. The sum is still one e-process: placing by the clock and by
-weights decides nothing by outcomes.
+A bet that has run since the beginning has lost its stake by the time that a late regression begins.
+So the stake is not placed at once: part of it at the start, part when the warm-up ends, some at
+each change of weight, the rest little by little forever. What is not placed yet keeps its value.
+The sum is still one e-process, because the clock and the weights decide when a stake is placed,
+never the outcomes.
 """
 
 from collections.abc import Sequence
@@ -16,30 +17,35 @@ PLACED_COLD = 0.2
 PLACED_WARM = 0.75
 """The part that bets once the warm-up is over."""
 PLACED_AT_CHANGE = 0.1
-"""The part of what is left that is placed when the weight changes: a canary may be bad under load alone."""
+"""The part of what is left that is placed when the weight changes: a canary may be bad under load
+alone."""
 PACE = 600.0
-"""Seconds: at time t after the warm-up, what is left falls as PACE/(PACE + t), so it lasts for ever."""
+"""Seconds: at time t after the warm-up, what is left falls as PACE/(PACE + t), so it never runs
+out."""
 
 
 class Wealth(NamedTuple):
-    """One channel: the stake not yet placed, and the wealth of each of its bets. The channel's weight at first."""
+    """One channel's wealth: the stake that is not yet placed, and what each of its bets has now.
+
+    The total starts as the channel's weight in the plan.
+    """
 
     unplaced: float
     bets: tuple[float, ...]
 
     @classmethod
     def of(cls, weight: float, bets: int) -> "Wealth":
-        """All of it unplaced."""
+        """At the start: all of it unplaced."""
         return cls(weight, (0.0,) * bets)
 
     @property
     def total(self) -> float:
-        """The channel's part of the evidence."""
+        """The channel's part of the e-value."""
         return self.unplaced + sum(self.bets)
 
     def after(self, left: float, shares: Sequence[float], e_values: Sequence[float]) -> "Wealth":
-        """After a block: the stake above `left` is placed, each bet gets its share of it, then every bet grows by its
-        e-value."""
+        """After a block: the stake above `left` is placed, each bet gets its share of it, then
+        every bet grows by its e-value."""
         unplaced, bets = self
         fresh = unplaced - left if unplaced > left else 0.0
         staked = zip(bets, shares, e_values, strict=True)
@@ -47,7 +53,8 @@ class Wealth(NamedTuple):
 
 
 def left_after(left: float, since_warm: float, seconds: float, *, warm: bool, changed: bool) -> float:
-    """The part of every stake that is still unplaced, `seconds` later. `since_warm` is counted at the end of them."""
+    """The part of every stake that is still unplaced, `seconds` later. `since_warm` is counted at
+    the end of them."""
     if not warm:
         return min(left, 1.0 - PLACED_COLD)
     left = min(left, 1.0 - PLACED_WARM)

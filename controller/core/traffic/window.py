@@ -31,6 +31,16 @@ class Sample:
         """Requests that ended, well or badly."""
         return self.ok + sum(self.errors.values())
 
+    @property
+    def client_errors(self) -> int:
+        """Requests that ended badly by the client's fault (4xx)."""
+        return self.errors.get("4xx", 0)
+
+    @property
+    def failed(self) -> int:
+        """Requests that ended badly by the server's fault: all errors but the client's."""
+        return sum(self.errors.values()) - self.errors.get("4xx", 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Window:

@@ -1,0 +1,180 @@
+"""The stored form of the judge's state: JSON values, readable after a restart and by later
+versions.
+
+The form is fixed by `FORMAT`, apart from the code: a field of `JudgeState` may be renamed, its
+stored key may not.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from math import isfinite
+from typing import Any
+
+from controller.core.judge.arrivals import Arrivals
+from controller.core.judge.baseline import Baseline
+from controller.core.judge.block import Block
+from controller.core.judge.grace_period import GracePeriod
+from controller.core.judge.latency_block import LatencyBlock, LatencySide
+from controller.core.judge.latency_thresholds import StableLatency, Thresholds
+from controller.core.judge.non_inferiority import MarginWealth, NonInferiorityTest
+from controller.core.judge.overdue_counter import OverdueCounter
+from controller.core.judge.paired_counts import PairedCounts
+from controller.core.judge.recent_counts import RecentCounts
+from controller.core.judge.state import JudgeState
+from controller.core.judge.wealth import Wealth
+
+FORMAT = 2
+"""The number of the stored form; any other is rejected."""
+
+_STORED_AS = {
+    "time": "time",
+    "weight": "weight",
+    "weight_changed_at": "changed",
+    "first_canary_request": "first",
+    "warm": "warm",
+    "last_report": "counted",
+    "last_report_canary": "heard_c",
+    "last_report_stable": "heard_s",
+    "last_report_both": "heard_both",
+    "incident_until": "incident_until",
+    "latency_reported": "timed",
+    "client_errors_reported": "classed",
+    "unplaced": "left",
+    "harm": "harm",
+    "non_inferiority": "proofs",
+    "server_errors": "server",
+    "client_errors": "client",
+    "overdue_canary": "load_c",
+    "overdue_stable": "load_s",
+    "error_block": "answers",
+    "client_error_block": "classes",
+    "overdue_block": "stuck",
+    "stable_latency": "past",
+    "thresholds": "thresholds",
+    "latency_block": "pair",
+    "grace": "spells",
+    "arrivals": "arrivals",
+    "recent": "recent",
+}
+"""Field -> stored key, in the stored order. The clock's reading is left out: clocks start again."""
+assert {*_STORED_AS, "window_clock"} == {f.name for f in fields(JudgeState)}
+
+
+def dump_state(state: JudgeState) -> dict[str, Any]:
+    """The state as JSON values."""
+    stored: dict[str, Any] = {"format": FORMAT}
+    for name, key in _STORED_AS.items():
+        value = getattr(state, name)
+        stored[key] = _WRITE[name](value) if name in _WRITE else _plain(value)
+    return stored
+
+
+def load_state(stored: Mapping[str, Any]) -> JudgeState:
+    """What `dump_state` wrote. ValueError for anything else."""
+    if not isinstance(stored, Mapping) or stored.get("format") != FORMAT:
+        raise ValueError(f"evidence of another format than {FORMAT}")
+    try:
+        return JudgeState(**{name: _READ.get(name, _real)(stored[key]) for name, key in _STORED_AS.items()})
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise ValueError(f"not stored evidence: {error!r}") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return [[_plain(key), _plain(item)] for key, item in value.items()]
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not isfinite(value):
+        return "inf" if value > 0 else "-inf"
+    return value
+
+
+def _real(value: Any) -> Any:
+    """The inverse of `_plain` for numbers and tuples of them."""
+    if isinstance(value, list):
+        return tuple([_real(item) for item in value])
+    if isinstance(value, str):
+        if value not in ("inf", "-inf"):
+            raise ValueError(f"a number is needed, not {value[:40]!r}")
+        return float(value)
+    return value
+
+
+def _table(pairs: Any, read: Callable[[Any], Any]) -> dict[Any, Any]:
+    return {float(key) if key == "inf" else key: read(item) for key, item in pairs}
+
+
+def _values(read: Callable[..., Any]) -> Callable[[Any], Any]:
+    """How to read a value that is stored as the list of its fields."""
+    return lambda stored: read(*_real(stored))
+
+
+def _values_by_name(read: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Likewise a dictionary of such values."""
+    return lambda stored: _table(stored, _values(read))
+
+
+def _write_tests(tests: Mapping[str, NonInferiorityTest]) -> list[Any]:
+    """The counts are stored flat, after the other values."""
+    return [[metric, _plain((*test[:4], *test.counts))] for metric, test in tests.items()]
+
+
+def _read_tests(stored: Any) -> dict[str, NonInferiorityTest]:
+    return _table(stored, _read_test)
+
+
+def _read_test(stored: Any) -> NonInferiorityTest:
+    margins, evidence, since, estimate, *counts = stored
+    wealths = tuple([MarginWealth(*_real(wealth)) for wealth in margins])
+    return NonInferiorityTest(wealths, _real(evidence), since, estimate, PairedCounts(*counts))
+
+
+def _write_thresholds(thresholds: Thresholds | None) -> list[Any] | None:
+    """The thresholds of the two non-inferiority tests are stored as a pair."""
+    if thresholds is None:
+        return None
+    since, stable, canary, tail_proof, *others = thresholds
+    written: list[Any] = _plain((since, stable, canary, (thresholds.median_proof, tail_proof), *others))
+    return written
+
+
+def _read_thresholds(stored: Any) -> Thresholds | None:
+    if not stored:
+        return None
+    since, stable, canary, (_, tail_proof), *others = _real(stored)
+    return Thresholds(since, stable, canary, tail_proof, *others)
+
+
+def _read_side(stored: Any) -> LatencySide:
+    answered, errors, timed, histograms = stored
+    return LatencySide(answered, errors, timed, _real(histograms))
+
+
+def _read_latency_block(stored: Any) -> LatencyBlock:
+    since, canary, stable = stored
+    return LatencyBlock(_real(since), _read_side(canary), _read_side(stable))
+
+
+def _read_stable_latency(stored: Any) -> StableLatency:
+    at, weight, total, counts = stored
+    return StableLatency(at, weight, total, _table(counts, _real))
+
+
+_WRITE: dict[str, Callable[[Any], Any]] = {"non_inferiority": _write_tests, "thresholds": _write_thresholds}
+_READ: dict[str, Callable[[Any], Any]] = {
+    "harm": _values_by_name(Wealth),
+    "non_inferiority": _read_tests,
+    "recent": _values_by_name(RecentCounts),
+    "grace": _values_by_name(GracePeriod),
+    "server_errors": _values(Baseline),
+    "client_errors": _values(Baseline),
+    "overdue_canary": _values(OverdueCounter),
+    "overdue_stable": _values(OverdueCounter),
+    "error_block": _values(Block),
+    "client_error_block": _values(Block),
+    "overdue_block": _values(Block),
+    "arrivals": _values(Arrivals),
+    "stable_latency": _read_stable_latency,
+    "latency_block": _read_latency_block,
+    "thresholds": _read_thresholds,
+}
