@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from controller.cli.text.explanation import explained
+from controller.cli.text.explanation import render_explanation
 from controller.core.history.recording import Recording
 from controller.core.history.window_record import Record
 from controller.core.model.rollout import Phase
@@ -141,7 +141,7 @@ class TestExplain:
             decisions = [admin.Event(kind="rollback", who="ada", why="incident 42; see (r)")]
             console = Console(width=100)
             with console.capture() as drawn:
-                console.print(explained(admin.Explanation(rollout=rollout, decisions=decisions), 0.0))
+                console.print(render_explanation(admin.Explanation(rollout=rollout, decisions=decisions), 0.0))
             shown = [line.rstrip() for line in drawn.get().splitlines()]
             assert [line for line in shown if line.startswith("now: ")] == lines
             assert "  incident 42; see (r)" in shown
