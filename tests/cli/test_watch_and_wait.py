@@ -155,7 +155,7 @@ def test_the_screen_is_painted_on_a_terminal(
     for part in ("scorer", "WARMING", "UNKNOWN", "the canary gets no traffic", "1/2 in sync", "5%"):
         assert part in painted
     haldane("freeze", "--all", "--reason", "incident 42")
-    assert "incident 42" in painted_until(controller, "FROZEN")
+    assert "FROZEN" in painted_until(controller, "incident 42")
     server.stop()
     painted_until(controller, "trying again")
     server.start()
