@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import grpc
-from aiohttp import web
 from google.rpc import error_details_pb2, status_pb2
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -25,6 +24,7 @@ from tests.fakes.fleet import FakeFleet
 from tests.fakes.observatory import FakeObservatory
 from tests.fakes.store import FaultyStore
 from tests.store.values import change
+from tests.support.http_server import http_server
 
 FILE = """\
 service: {name}
@@ -94,19 +94,18 @@ async def opened_doors() -> AsyncIterator[Doors]:
         pages=console_routes(operations, observatory, fleet, ready=lambda: doors.unready),
         body_within=1.0,
     )
-    runner = web.AppRunner(site, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     following = asyncio.create_task(observatory.follow(store))
     try:
-        async with grpc.aio.insecure_channel(address) as channel, aiohttp.ClientSession(url) as http:
+        async with (
+            http_server(site) as url,
+            grpc.aio.insecure_channel(address) as channel,
+            aiohttp.ClientSession(url) as http,
+        ):
             api = Api(channel)
             doors = Doors(api, address, http, url, store, clock, observatory, fleet, watches, registry)
             yield doors
     finally:
         following.cancel()
-        await runner.cleanup()
         await server.stop(None)
 
 

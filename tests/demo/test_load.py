@@ -10,6 +10,7 @@ from controller.demo.harness.flow import flows
 from controller.demo.harness.load_generator import LoadGenerator
 from controller.demo.harness.request_result import NO_VERSION, RequestResult
 from controller.demo.load import held_out_requests
+from tests.support.http_server import http_server
 from tests.support.process import free_port
 
 
@@ -38,16 +39,11 @@ class Service:
 @pytest.fixture
 async def service() -> AsyncIterator[tuple[Service, str]]:
     """A running service and its address."""
-    service, port = Service(), free_port()
+    service = Service()
     app = web.Application()
     app.router.add_post("/", service.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield service, f"http://127.0.0.1:{port}/"
-    finally:
-        await runner.cleanup()
+    async with http_server(app) as url:
+        yield service, f"{url}/"
 
 
 async def test_every_answer_is_counted_by_version_and_outcome(service: tuple[Service, str]) -> None:

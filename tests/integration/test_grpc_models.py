@@ -20,10 +20,10 @@ async def on_trial(processes: Children) -> AsyncIterator[tuple[System, GrpcModel
     """A rollout of the second of two gRPC servers, past its warm-up: the system, the canary, what callers have seen."""
     canary = GrpcModelServer("v2")
     servers = (GrpcModelServer("v1"), canary)
-    for server in servers:
-        await server.start()
     places = {server.version: server.address for server in servers}
     async with (
+        servers[0],
+        canary,
         running_system(processes, policy=QUICK, served="grpc", endpoints=places) as system,
         steady_calls(system.entry, 100) as seen,
     ):
@@ -31,8 +31,6 @@ async def on_trial(processes: Children) -> AsyncIterator[tuple[System, GrpcModel
         await system.start()
         await system.reach("PROGRESSING")
         yield system, canary, seen
-    for server in servers:
-        await server.crash()
 
 
 @pytest.mark.parametrize("fault", ["it dies", pytest.param("it hangs", marks=pytest.mark.soak)])

@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from tests.support.http_server import connections_made
+
 CHUNK = b"x" * 65536
 ANSWER = "HTTP/1.1 {} Whatever\r\nContent-Length: {}\r\nConnection: close\r\n{}\r\n{}"
 
@@ -109,7 +111,9 @@ async def receiving(does: int | str = 200, port: int = 0) -> AsyncIterator[Recei
     try:
         yield receiver
     finally:
+        await connections_made()
         server.close()
+        await asyncio.sleep(0)  # each has a task by now, which registers itself
         open_still = list(receiver.connections)
         for task in open_still:
             task.cancel()

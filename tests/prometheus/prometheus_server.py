@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from controller.demo.harness.child_processes import Children
+from tests.support.http_server import http_server
 from tests.support.process import Process, free_port
 
 NEEDED = pytest.mark.requires("prometheus")
@@ -82,11 +83,5 @@ async def serving(answer: Answer) -> AsyncIterator[str]:
     """A server that answers every path so."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        await runner.cleanup()
+    async with http_server(app, free_port()) as url:
+        yield url

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Self
 
 import grpc
 
@@ -33,6 +34,13 @@ class GrpcModelServer:
     def address(self) -> str:
         """HOST:PORT, for a service file."""
         return f"127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.crash()
 
     async def start(self) -> None:
         """Listen."""

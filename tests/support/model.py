@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from controller.demo.harness.request_result import VERSION_HEADER
+from tests.support.http_server import close_server
 from tests.support.process import free_port
 
 
@@ -58,15 +59,7 @@ class ModelServer:
         """Stop listening and cut every connection: further ones are refused."""
         if self._runner:
             runner, self._runner = self._runner, None
-            for site in list(runner.sites):
-                await site.stop()
-            for _ in range(3):  # what was accepted last becomes a connection within the next turns of the event loop
-                await asyncio.sleep(0)
-            if runner.server:
-                for protocol in list(runner.server.connections):
-                    if protocol.transport:
-                        protocol.transport.abort()
-            await runner.cleanup()
+            await close_server(runner)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.seen += 1

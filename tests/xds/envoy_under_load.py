@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import grpc
 
@@ -35,6 +36,12 @@ class EnvoyUnderLoad:
     xds: XdsServer = field(default_factory=lambda: XdsServer(clock=SystemClock()))
     view: View | None = None
     _server: grpc.aio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     def fraud(self, canary: int = 0, **changes: object) -> ServiceState:
         """The service under load: v1 is stable, v2 may be the canary."""
@@ -105,18 +112,15 @@ async def envoy_under_load(
 ) -> AsyncIterator[tuple[EnvoyUnderLoad, LoadGenerator]]:
     """A stage with everything in sync and the load running. No answer may be an error when the block ends."""
     models = [await model_server(version) for version in ("v1", "v2", "v3")]
-    playing = EnvoyUnderLoad(models, free_port())
-    playing.publish(playing.fraud())
-    await playing.open()
-    try:
+    async with EnvoyUnderLoad(models, free_port()) as playing:
+        playing.publish(playing.fraud())
+        await playing.open()
         await playing.envoy(processes, protocol)
         async with steady(playing.port, rate) as load:
             await wait_until(lambda: len(load.results) > 20)
             yield playing, load
             seen = len(load.results)
             await wait_until(lambda: len(load.results) > seen + 20)
-    finally:
-        await playing.close()
     bad = [(answer.outcome, answer.status) for answer in load.results if not answer.ok]
     assert not bad, f"{len(bad)} of {len(load.results)} requests failed: {sorted(set(bad))}"
     assert not load.unsent

@@ -26,20 +26,20 @@ async def test_without_a_controller_a_running_envoy_keeps_serving_and_a_restarte
 ) -> None:
     """It keeps its split while the controller is away. Restarted meanwhile it takes no connection, so nobody is sent
     to a version that was rolled back; and serves the newest split as soon as the controller is back."""
-    playing = EnvoyUnderLoad([await model_server(version) for version in ("v1", "v2")], free_port())
-    playing.publish(playing.fraud(canary=10_000))
-    await playing.open()
-    envoy = await playing.envoy(processes, protocol)
-    await playing.close()
-    assert await answer(playing.port) == "v2"
-    envoy.kill()
-    await envoy.start()  # four seconds: Envoy waits for clusters and for listeners, then gives up
-    assert await answer(playing.port) == "refused"
-    playing.publish(playing.fraud())
-    await playing.open()
+    models = [await model_server(version) for version in ("v1", "v2")]
+    async with EnvoyUnderLoad(models, free_port()) as playing:
+        playing.publish(playing.fraud(canary=10_000))
+        await playing.open()
+        envoy = await playing.envoy(processes, protocol)
+        await playing.close()
+        assert await answer(playing.port) == "v2"
+        envoy.kill()
+        await envoy.start()  # four seconds: Envoy waits for clusters and for listeners, then gives up
+        assert await answer(playing.port) == "refused"
+        playing.publish(playing.fraud())
+        await playing.open()
 
-    async def serves() -> bool:
-        return await answer(playing.port) == "v1"
+        async def serves() -> bool:
+            return await answer(playing.port) == "v1"
 
-    await wait_until(serves, 5.0)
-    await playing.close()
+        await wait_until(serves, 5.0)

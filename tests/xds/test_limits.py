@@ -283,14 +283,18 @@ async def relay(address: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, _, port = address.rpartition(":")
         inner_reader, inner_writer = await asyncio.open_connection(host, int(port))
+        ends.extend((writer, inner_writer))
         await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
 
+    ends: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(connect, "127.0.0.1", 0)
     try:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", whole.clear
     finally:
         whole.set()
         server.close()
+        for end in ends:
+            end.close()
 
 
 ELSEWHERE = {
