@@ -17,7 +17,8 @@ from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.core.traffic.window import Sample
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.recordings import Recordings
-from controller.runtime.operations import Operations, find
+from controller.runtime.operations import Operations
+from controller.runtime.store_requests import find_state
 
 PAGE = 1000
 """Lines of the ledger read at once."""
@@ -39,7 +40,7 @@ class History:
                 raise Refusal(Code.NOT_FOUND, f"line {request.sequence} is of {line.entry.scope}")
             return await self._explained(request.service, _rollout_of(line), pb.Explanation())
         view = await self._looks.view()
-        state = find(view, request.service)
+        state = find_state(view, request.service)
         if state.rollout is None:
             raise Refusal(Code.NO_ROLLOUT, f"{state.name} has had no rollout: there is nothing to explain")
         message = pb.Explanation(rollout=self._looks.rollout(state, view))

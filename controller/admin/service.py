@@ -17,7 +17,8 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import Fleet
 from controller.ports.observatory import Observatory
 from controller.ports.recordings import Recordings
-from controller.runtime.operations import Operations, find
+from controller.runtime.operations import Operations
+from controller.runtime.store_requests import find_state
 
 SERVICES = pb.DESCRIPTOR.services_by_name
 SERVICE_NAMES = tuple(service.full_name for service in SERVICES.values())
@@ -79,7 +80,7 @@ class Catalog:
     async def get(self, request: pb.GetServiceRequest, _who: str) -> pb.Service:
         """One service, with its file."""
         view = await self._looks.view()
-        return self._looks.service(find(view, request.service), view)
+        return self._looks.service(find_state(view, request.service), view)
 
     async def list(self, _request: pb.ListServicesRequest, _who: str) -> pb.ListServicesResponse:
         """Every service by name, without the files, and the records that cannot be read."""
@@ -160,7 +161,7 @@ class Rollouts:
     async def get(self, request: pb.GetRolloutRequest, _who: str) -> pb.Rollout:
         """A service's rollout; IDLE if there never was one."""
         view = await self._looks.view()
-        return self._looks.rollout(find(view, request.service), view)
+        return self._looks.rollout(find_state(view, request.service), view)
 
     async def list(self, _request: pb.ListRolloutsRequest, _who: str) -> pb.ListRolloutsResponse:
         """The rollouts of all services that ever had one."""
@@ -173,7 +174,7 @@ class Rollouts:
         view, sent, seen = await self._looks.view(), pb.Rollout(), 0
         with self._watches.one():
             while True:
-                message = self._looks.rollout(find(view, request.service), view)
+                message = self._looks.rollout(find_state(view, request.service), view)
                 if _news_in(message, sent):
                     yield message
                     sent = message

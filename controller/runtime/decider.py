@@ -17,7 +17,7 @@ from controller.runtime.cycle import Cycle
 from controller.runtime.ledger_writer import LedgerWriter
 from controller.runtime.recorder import Recorder
 from controller.runtime.session_saver import SessionSaver
-from controller.runtime.ticker import Ticker
+from controller.runtime.ticker import Ticker, Writers
 
 
 class Decider:
@@ -40,9 +40,8 @@ class Decider:
         self._recorder = recorder
         self._saver = SessionSaver(adapters.store, adapters.clock)
         self._ledger = LedgerWriter(adapters.store, token)
-        self._ticker = Ticker(
-            adapters, self._saver, self._ledger, recorder, token=token, view=view, sync_share=sync_share
-        )
+        writers = Writers(self._saver, self._ledger, recorder)
+        self._ticker = Ticker(adapters, writers, token=token, view=view, sync_share=sync_share)
         self._cycle = Cycle(self._ticker, self._ledger, adapters.clock, adapters.meter, view, on_cycle)
 
     async def run(self) -> None:

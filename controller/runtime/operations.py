@@ -1,6 +1,6 @@
-"""What operators can do: each act is read from the newest view, decided by the core, and made true by the store.
+"""What operators can do: each act is decided by the core on the newest view, and applied by the store.
 
-The doors (gRPC, HTTP) translate to these and back; nothing here knows how it was asked.
+The APIs (gRPC, HTTP) translate to these and back; nothing here knows which one a request came through.
 """
 
 import uuid
@@ -22,7 +22,6 @@ from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.core.model.service import Service
 from controller.core.model.state import ServiceState
-from controller.core.model.store_errors import Conflict, Frozen, NotWritten, ReusedId, StoreLost
 from controller.core.model.view import View
 from controller.core.servicefile.service_file import read_service
 from controller.ports.clock import Clock
@@ -30,9 +29,10 @@ from controller.ports.observatory import Observatory
 from controller.ports.store import Store
 from controller.process.fault_points import reach
 from controller.runtime.outcome_counter import OutcomeCounter
+from controller.runtime.store_requests import StoreRequests, find_state
 
-RETRIES = 5
-SILENT = "the store does not answer"
+ROLLBACK_ATTEMPTS = 5
+"""How often a rollback is tried while it loses races."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Allowed:
 
 
 class Lifted(NamedTuple):
-    """What an unfreeze came to: what it lifted, what still stands over these services, and the revision."""
+    """The outcome of an unfreeze: what it lifted, what still stands over these services, and the revision."""
 
     freezes: tuple[Freeze, ...]
     standing: tuple[Freeze, ...]
@@ -71,7 +71,7 @@ class Operations:
         on_outcome: Callable[[str, Decision], None] = lambda _service, _decision: None,
         observatory: Observatory | None = None,
     ) -> None:
-        self._store = store
+        self._requests = StoreRequests(store)
         self._clock = clock
         self._allowed = allowed or Allowed()
         self._outcomes = OutcomeCounter(store, on_outcome)
@@ -92,17 +92,17 @@ class Operations:
         linted = read_service(text)
         if linted.service is None:
             raise invalid(linted.violations)
-        if unknown := self._unknown(linted.service):
+        if unknown := self._undefined(linted.service):
             raise invalid(unknown)
         why = checked_reason(reason)
         name, fingerprint = linted.service.name, fingerprint_of("apply", text)
-        if not dry_run and (done := await self._done(request_id, fingerprint)):
-            return await self._stored(name, done), False
+        if not dry_run and (done := await self._requests.applied_at(request_id, fingerprint)):
+            return await self._requests.state_at(name, done), False
         view = await self.view()
         present = view.services.get(name)
         if present is None and len(view.services) >= self._allowed.max_services:
-            told = f"max_services allows {counted(self._allowed.max_services, 'service')}"
-            raise Refusal(Code.TOO_MANY, f"{told}, and no fewer are declared: delete one first")
+            limit = f"max_services allows {counted(self._allowed.max_services, 'service')}"
+            raise Refusal(Code.TOO_MANY, f"{limit}, and no fewer are declared: delete one first")
         state = declare(linted.service, text, present)
         check_together(view, state)
         if present and (state.spec, state.source) == (present.spec, present.source):
@@ -127,15 +127,15 @@ class Operations:
             expects=present.revision if present else 0,
             state=state,
         )
-        return await self._stored(state.name, await self._command(change)), False
+        return await self._requests.state_at(state.name, await self._requests.command(change)), False
 
     async def delete(self, service: str, *, who: str, reason: str = "", request_id: str = "") -> int:
         """Stop serving a service: the revision. Refused while a rollout of it runs."""
         why = checked_reason(reason)
         fingerprint = fingerprint_of("delete", service)
-        if done := await self._done(request_id, fingerprint):
+        if done := await self._requests.applied_at(request_id, fingerprint):
             return done
-        state = find(await self.view(), service)
+        state = find_state(await self.view(), service)
         if state.rollout and state.rollout.running:
             raise Refusal(Code.IN_USE, f"a rollout of {service} is {state.rollout.phase}: end it first")
         change = Change(
@@ -149,7 +149,7 @@ class Operations:
             expects=state.revision,
             delete=True,
         )
-        return await self._command(change)
+        return await self._requests.command(change)
 
     async def act(self, service: str, command: Command, *, who: str, request_id: str = "") -> ServiceState:
         """Start, pause, resume, approve, promote or roll back: the service's state after it.
@@ -160,20 +160,20 @@ class Operations:
         if command.force and not command.reason:
             raise invalid([Violation("reason", "a forced rollback needs a reason")])
         fingerprint = fingerprint_of("act", service, command.verb, command.canary, str(command.force), *_meant(command))
-        if done := await self._done(request_id, fingerprint):
-            return await self._stored(service, done)
-        attempts = RETRIES if command.verb is Verb.ROLLBACK else 1
+        if done := await self._requests.applied_at(request_id, fingerprint):
+            return await self._requests.state_at(service, done)
+        attempts = ROLLBACK_ATTEMPTS if command.verb is Verb.ROLLBACK else 1
         for left in reversed(range(attempts)):
-            state = find(await self.view(), service)
-            if command.verb is Verb.START and (unknown := self._unknown(state.spec)):
-                told = "; ".join(violation.message for violation in unknown)
-                raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {told}")
-            verdict, void = self._seen(state)
+            state = find_state(await self.view(), service)
+            if command.verb is Verb.START and (unknown := self._undefined(state.spec)):
+                missing = "; ".join(violation.message for violation in unknown)
+                raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {missing}")
+            verdict, void = self._observe(state)
             decision = obey(state, command, self._clock.wall(), stable_unroutable=void)
             known = None if command.verb is Verb.START else verdict
             change = change_of(state, decision, who, fingerprint, _id(request_id), known)
             try:
-                return await self._stored(service, await self._obey(change, decision))
+                return await self._requests.state_at(service, await self._apply_decision(change, decision))
             except Refusal as refusal:
                 if refusal.code is not Code.CONFLICT or not left:
                     raise
@@ -191,19 +191,19 @@ class Operations:
     ) -> tuple[tuple[Freeze, ...], int]:
         """Freeze services ("*" for all): the freezes and the revision, once durable.
 
-        Each stands by itself beside those that are there, so nobody's freeze ends or weakens by another's. The same
+        Each stands by itself beside those that are there, so no freeze is ended or weakened by another one. The same
         person's freeze for the same reason, and for no shorter, renews the one before.
         """
         violations = freeze_violations(scopes, reason, ttl)
         if violations:
             raise invalid(violations)
         why = checked_reason(reason)
-        # The disk is not asked before the freeze itself, which goes before all that waits for it: between two
-        # questions an advance that waits could slip through.
-        view = self._store.newest()
+        # Nothing is read from the disk first. The freeze goes before all that waits for the disk; between a read and
+        # the freeze, a waiting advance could be committed.
+        view = self._requests.newest()
         for scope in scopes:
             if scope != ALL:
-                find(view, scope)
+                find_state(view, scope)
         now = self._clock.wall()
         until = None if ttl is None else now + ttl
         freezes = tuple(
@@ -211,10 +211,10 @@ class Operations:
         )
         fingerprint = fingerprint_of("freeze", *sorted(set(scopes)), why, str(ttl), mode)
         one = crowded(view.freezes, freezes, self._allowed.max_freezes)
-        if one and not await self._done(request_id, fingerprint):
+        if one and not await self._requests.applied_at(request_id, fingerprint):
             whose = f"a {one.mode} of {'all services' if one.scope == ALL else one.scope}"
-            told = f"max_freezes allows {counted(self._allowed.max_freezes, 'freeze or hold', 'freezes and holds')}"
-            raise Refusal(Code.TOO_MANY, f"{told}, and no fewer stand, {whose} among them: lift some first")
+            limit = f"max_freezes allows {counted(self._allowed.max_freezes, 'freeze or hold', 'freezes and holds')}"
+            raise Refusal(Code.TOO_MANY, f"{limit}, and no fewer stand, {whose} among them: lift some first")
         entry = Entry(
             kind=LedgerKind.FREEZE_SET,
             services=tuple(f.scope for f in freezes),
@@ -224,28 +224,28 @@ class Operations:
         )
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)
         reach("freeze:before")
-        revision = await self._command(change)
+        revision = await self._requests.command(change)
         reach("freeze:after")
         if revision > view.revision:
             return freezes, revision
         # The same request came before.
         held = tuple(f for f in view.freezes if f.scope in scopes and (f.mode, f.reason) == (mode, why))
         if not held:
-            told = f"request {request_id!r} set a freeze at revision {revision}, which is no longer in force"
-            raise Refusal(Code.CONFLICT, f"{told}: freeze again with another id")
+            over = f"request {request_id!r} set a freeze at revision {revision}, which is no longer in force"
+            raise Refusal(Code.CONFLICT, f"{over}: freeze again with another id")
         return held, revision
 
     async def unfreeze(self, scopes: Sequence[str], *, who: str, reason: str, request_id: str = "") -> Lifted:
         """Lift all the freezes of these scopes ("*": every freeze there is).
 
-        What somebody sets meanwhile stays: it was not known to who lifts.
+        A freeze that is set meanwhile stays: the operator did not know of it.
         """
         violations = unfreeze_violations(scopes, reason)
         if violations:
             raise invalid(violations)
         why = checked_reason(reason)
         fingerprint = fingerprint_of("unfreeze", *sorted(set(scopes)))
-        if done := await self._done(request_id, fingerprint):
+        if done := await self._requests.applied_at(request_id, fingerprint):
             return Lifted((), standing_over((await self.view()).freezes, scopes), done)
         view = await self.view()
         lifted = tuple(f for f in view.freezes if ALL in scopes or f.scope in scopes)
@@ -255,101 +255,44 @@ class Operations:
         services = tuple(sorted({f.scope for f in lifted}))
         entry = Entry(kind=LedgerKind.FREEZE_LIFTED, services=services, who=who, why=why + describe_standing(standing))
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
-        return Lifted(lifted, standing, await self._command(change))
+        return Lifted(lifted, standing, await self._requests.command(change))
 
     async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
         """Lines of the ledger, oldest first."""
-        try:
-            return await self._store.events(service=service, after=after, limit=limit)
-        except StoreLost as lost:
-            raise Refusal(Code.NOT_DURABLE, f"{SILENT}: {lost}") from lost
+        return await self._requests.events(service=service, after=after, limit=limit)
 
     async def view(self) -> View:
         """Everything, as the store has it now."""
-        try:
-            return await self._store.load()
-        except StoreLost as lost:
-            raise Refusal(Code.NOT_DURABLE, f"{SILENT}: {lost}") from lost
+        return await self._requests.view()
 
-    def _seen(self, state: ServiceState) -> tuple[Verdict | None, bool]:
+    def _observe(self, state: ServiceState) -> tuple[Verdict | None, bool]:
         """The evidence so far on the service's rollout, and whether its stable is known to have no healthy endpoint."""
         if self._observatory is None or state.rollout is None:
             return None, False
         void = self._observatory.no_healthy_upstream(state.name, state.rollout.stable)
         return self._observatory.live(state.name).verdict, void
 
-    def _unknown(self, spec: Service) -> list[Violation]:
-        """What the policy names that the settings do not have."""
+    def _undefined(self, spec: Service) -> list[Violation]:
+        """The hooks and metrics that the policy names and the settings do not have."""
         metrics = [metric.name for metric in spec.policy.metrics]
         wanted = (("hook", spec.policy.hooks, self._allowed.hooks), ("metric", metrics, self._allowed.metrics))
         found = []
         for kind, names, there in wanted:
             if unknown := ", ".join(name for name in names if name not in there):
                 known = ", ".join(sorted(there)) or "none"
-                told = f"{unknown}: not a {kind} of the controller's settings, which have {known}"
-                found.append(Violation(f"policy.{kind}s", told))
+                message = f"{unknown}: not a {kind} of the controller's settings, which have {known}"
+                found.append(Violation(f"policy.{kind}s", message))
         return found
 
-    async def _done(self, request_id: str, fingerprint: str) -> int:
-        """The revision at which this very request was applied before; 0 if it was not."""
-        check_id(request_id)
+    async def _apply_decision(self, change: Change, decision: Decision) -> int:
+        """Apply what a command led to, and have its outcome counted once it is known: the revision."""
         try:
-            applied = await self._store.applied(request_id) if request_id else None
-        except StoreLost as lost:
-            raise Refusal(Code.NOT_DURABLE, f"{SILENT}: {lost}") from lost
-        if applied is None:
-            return 0
-        if applied.fingerprint != fingerprint:
-            raise Refusal(Code.REQUEST_ID_REUSED, f"request id {request_id!r} was used for another request")
-        return applied.revision
-
-    async def _obey(self, change: Change, decision: Decision) -> int:
-        """Make what a command came to true: the revision."""
-        try:
-            revision = await self._command(change)
-        except BaseException:  # also when who asked has gone: what has begun is done
+            revision = await self._requests.command(change)
+        except BaseException:  # also a client that has gone: the store completes what has begun
             self._outcomes.unknown(change, decision)
             raise
         self._outcomes.applied(revision, change, decision)
         return revision
-
-    async def _command(self, change: Change) -> int:
-        try:
-            return await self._store.command(change)
-        except Frozen as frozen:
-            raise Refusal(Code.FROZEN, str(frozen)) from frozen
-        except Conflict as conflict:
-            told = await self._came_between(change) or str(conflict)
-            raise Refusal(Code.CONFLICT, f"somebody else was faster: {told}") from conflict
-        except ReusedId as reused:
-            raise Refusal(Code.REQUEST_ID_REUSED, str(reused)) from reused
-        except NotWritten as lost:
-            raise Refusal(Code.NOT_DURABLE, f"not durable, nothing was changed: {lost}") from lost
-        except StoreLost as lost:
-            told = f"not durable yet, perhaps later: {lost}. The same request with request_id {change.id} tells"
-            raise Refusal(Code.NOT_DURABLE, told) from lost
-
-    async def _came_between(self, change: Change) -> str:
-        """What happened to the service last since the change was decided on; empty if that is not known."""
-        if change.expects is None:
-            return ""
-        try:
-            # Each line's number is the revision that it made.
-            lines = await self._store.events(service=change.service, after=change.expects)
-        except StoreLost:
-            return ""
-        of_it = [line.entry for line in lines if line.entry.services == (change.service,)]
-        return f"{of_it[-1].kind} by {of_it[-1].who}, {of_it[-1].why or 'without a reason'}" if of_it else ""
-
-    async def _stored(self, service: str, revision: int) -> ServiceState:
-        """The state as the store has it now, at `revision` or later."""
-        try:
-            view = await self._store.load()
-        except StoreLost as lost:
-            raise Refusal(Code.NOT_DURABLE, f"applied at revision {revision}, then {SILENT}: {lost}") from lost
-        if view.revision < revision:
-            raise Refusal(Code.NOT_DURABLE, f"the store went back from revision {revision} to {view.revision}")
-        return find(view, service)
 
 
 def _meant(command: Command) -> tuple[str, ...]:
@@ -361,15 +304,6 @@ def _nothing_to_lift(view: View, scopes: Sequence[str]) -> str:
     if not view.freezes:
         return "nothing is frozen"
     return f"not frozen: {', '.join(scopes)}; in force: {', '.join(f.scope for f in view.freezes)}"
-
-
-def find(view: View, service: str) -> ServiceState:
-    """The service's state in a view; `Refusal` if it is not there or its record cannot be read."""
-    state = view.services.get(service)
-    if state is None:
-        broken = view.broken.get(service)
-        raise Refusal(Code.NOT_FOUND, f"{service}: {broken}" if broken else f"there is no service {service!r}")
-    return state
 
 
 def _id(request_id: str) -> str:

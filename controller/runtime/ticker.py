@@ -58,15 +58,21 @@ class Newest(NamedTuple):
     blocker: Blocker | None = None
 
 
+class Writers(NamedTuple):
+    """What ticks write beside their decisions."""
+
+    saver: SessionSaver
+    ledger: LedgerWriter
+    recorder: Recorder
+
+
 class Ticker:
     """Ticks services with the token of one term. Remembers the last tick of each, for the APIs and the next tick."""
 
     def __init__(
         self,
         adapters: Adapters,
-        saver: SessionSaver,
-        ledger: LedgerWriter,
-        recorder: Recorder,
+        writers: Writers,
         *,
         token: int,
         view: Callable[[], View],
@@ -79,9 +85,9 @@ class Ticker:
         self._hooks = adapters.hooks
         self._custom = adapters.custom
         self._meter = adapters.meter
-        self._saver = saver
-        self._ledger = ledger
-        self._recorder = recorder
+        self._saver = writers.saver
+        self._ledger = writers.ledger
+        self._recorder = writers.recorder
         self._token = token
         self._view = view
         self._sync_share = sync_share

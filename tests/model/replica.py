@@ -19,7 +19,7 @@ from controller.core.model.view import View
 from controller.ports.clock import Clock
 from controller.ports.store import Store
 from controller.runtime.ledger_writer import expiry
-from controller.runtime.operations import find
+from controller.runtime.store_requests import find_state
 from controller.store.memory import MemoryStore
 from controller.xds.protocol.node import Node
 from controller.xds.protocol.observed_stream import ObservedStream
@@ -152,7 +152,7 @@ class Replica:
 
     def obey(self, name: str, command: Command, now: float) -> Write:
         """What an operator's command is to write, decided on the state as this replica knows it."""
-        state = find(self.view, name)
+        state = find_state(self.view, name)
         decision = self.parts.obey(state, replace(command, rollout_id=self._id()), now)
         return Write(change_of(state, decision, "ada", "operator", self._id()), None)
 

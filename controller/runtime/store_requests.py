@@ -1,0 +1,98 @@
+"""The store as operators' requests use it: what it answers, with each of its errors as the `Refusal` that they get."""
+
+from controller.core.base.errors import Code, Refusal
+from controller.core.control.request_rules import check_id
+from controller.core.model.change import Change
+from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.state import ServiceState
+from controller.core.model.store_errors import Conflict, Frozen, NotWritten, ReusedId, StoreLost
+from controller.core.model.view import View
+from controller.ports.store import Store
+
+UNANSWERED = "the store does not answer"
+
+
+class StoreRequests:
+    """Reads and commands of one store. Every method raises `Refusal`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def newest(self) -> View:
+        """The newest view that is known here, at once. Raises nothing."""
+        return self._store.newest()
+
+    async def view(self) -> View:
+        """Everything, as the store has it now."""
+        try:
+            return await self._store.load()
+        except StoreLost as lost:
+            raise Refusal(Code.NOT_DURABLE, f"{UNANSWERED}: {lost}") from lost
+
+    async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
+        """Lines of the ledger, oldest first."""
+        try:
+            return await self._store.events(service=service, after=after, limit=limit)
+        except StoreLost as lost:
+            raise Refusal(Code.NOT_DURABLE, f"{UNANSWERED}: {lost}") from lost
+
+    async def applied_at(self, request_id: str, fingerprint: str) -> int:
+        """The revision at which this very request was applied before; 0 if it was not."""
+        check_id(request_id)
+        try:
+            applied = await self._store.applied(request_id) if request_id else None
+        except StoreLost as lost:
+            raise Refusal(Code.NOT_DURABLE, f"{UNANSWERED}: {lost}") from lost
+        if applied is None:
+            return 0
+        if applied.fingerprint != fingerprint:
+            raise Refusal(Code.REQUEST_ID_REUSED, f"request id {request_id!r} was used for another request")
+        return applied.revision
+
+    async def command(self, change: Change) -> int:
+        """Apply an operator's change: the revision. The refusal says whether it was surely or perhaps not applied."""
+        try:
+            return await self._store.command(change)
+        except Frozen as frozen:
+            raise Refusal(Code.FROZEN, str(frozen)) from frozen
+        except Conflict as conflict:
+            cause = await self._last_change_since(change) or str(conflict)
+            raise Refusal(Code.CONFLICT, f"somebody else was faster: {cause}") from conflict
+        except ReusedId as reused:
+            raise Refusal(Code.REQUEST_ID_REUSED, str(reused)) from reused
+        except NotWritten as lost:
+            raise Refusal(Code.NOT_DURABLE, f"not durable, nothing was changed: {lost}") from lost
+        except StoreLost as lost:
+            advice = f"The same request with request_id {change.id} tells"
+            raise Refusal(Code.NOT_DURABLE, f"not durable yet, perhaps later: {lost}. {advice}") from lost
+
+    async def state_at(self, service: str, revision: int) -> ServiceState:
+        """The service's state as the store has it now, at `revision` or later."""
+        try:
+            view = await self._store.load()
+        except StoreLost as lost:
+            raise Refusal(Code.NOT_DURABLE, f"applied at revision {revision}, then {UNANSWERED}: {lost}") from lost
+        if view.revision < revision:
+            raise Refusal(Code.NOT_DURABLE, f"the store went back from revision {revision} to {view.revision}")
+        return find_state(view, service)
+
+    async def _last_change_since(self, change: Change) -> str:
+        """What happened to the service last since the change was decided on; empty if that is not known."""
+        if change.expects is None:
+            return ""
+        try:
+            # Each line's number is the revision that it made.
+            lines = await self._store.events(service=change.service, after=change.expects)
+        except StoreLost:
+            return ""
+        entries = [line.entry for line in lines if line.entry.services == (change.service,)]
+        return f"{entries[-1].kind} by {entries[-1].who}, {entries[-1].why or 'without a reason'}" if entries else ""
+
+
+def find_state(view: View, service: str) -> ServiceState:
+    """The service's state in a view; `Refusal` if it is not there or its record cannot be read."""
+    state = view.services.get(service)
+    if state is None:
+        broken = view.broken.get(service)
+        raise Refusal(Code.NOT_FOUND, f"{service}: {broken}" if broken else f"there is no service {service!r}")
+    return state
