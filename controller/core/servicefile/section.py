@@ -110,7 +110,7 @@ class Section:
         return sections
 
     def close(self) -> None:
-        """Report the keys that nobody asked for."""
+        """Report the keys that were never read."""
         unknown = [key for key in self.mapping.entries if key not in self.read_keys]
         for number, key in enumerate(unknown):
             # A hint is slow to compute, and violations beyond the limit are only counted.
