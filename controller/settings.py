@@ -1,9 +1,9 @@
 """The settings: read once, at the edge, each with its unit and its reason. Nothing else reads HALDANE_... for `serve`.
 
-Plain ones come from the environment (`HALDANE_XDS_LISTEN`) or from the settings file that HALDANE_CONFIG names
-(`xds_listen`); the environment wins. What has parts comes from the file alone, as tables `[notify.NAME]`,
-`[hooks.NAME]`: the part of Haldane that uses a table also says what is in it (`notify/target.py`, `hooks/hook.py`),
-and here is one line for it. docs/settings.md lists them all.
+Plain settings come from the environment (`HALDANE_XDS_LISTEN`) or from the settings file that HALDANE_CONFIG names
+(`xds_listen`); the environment takes precedence. Tables such as `[notify.NAME]` and `[hooks.NAME]` come from the file
+only. The package that uses a table declares its fields (`notify/target.py`, `hooks/hook.py`). docs/settings.md lists
+them all.
 """
 
 import os
@@ -35,7 +35,7 @@ MAX_FILE = 1_048_576
 
 
 def state_directory() -> Path:
-    """Where state lives by default: $XDG_STATE_HOME/haldane, or ~/.local/state/haldane."""
+    """Where state is stored: $XDG_STATE_HOME/haldane, or ~/.local/state/haldane. `Refusal` if neither exists."""
     try:
         base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     except RuntimeError:  # a user id without a home, as in many containers
@@ -48,7 +48,7 @@ def _address(text: str) -> str:
     if not colon or not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"HOST:PORT is needed, such as 127.0.0.1:18000, not {text!r}")
     if host.strip("[]") not in ("127.0.0.1", "::1", "localhost"):
-        raise ValueError(f"{host} is not a loopback address: every door binds to loopback until TLS is configured")
+        raise ValueError(f"{host} is not a loopback address: every listener binds to loopback until TLS is configured")
     return text
 
 
@@ -72,14 +72,14 @@ def _readable(metrics: dict[str, CustomMetric], info: ValidationInfo) -> dict[st
     if metrics and not info.data.get("prometheus"):
         raise ValueError("without `prometheus`, the address where they are read, there are no metrics")
     if taken := sorted(metrics.keys() & ALTERNATIVES_OF):
-        raise ValueError(f"{taken[0]} is the name of a channel of the judge's own: another one is needed")
+        raise ValueError(f"{taken[0]} is the name of a built-in channel of the judge: choose another one")
     return metrics
 
 
 TABLES: Mapping[str, type[BaseModel]] = {"notify": Target, "hooks": Hook, "metrics": CustomMetric, "xds_limits": Limits}
-"""The settings that are tables of the file, and what is in each."""
+"""The settings that are tables of the file, and the fields of each."""
 SINGLE = frozenset(("xds_limits",))
-"""Those of which there is one alone, `[xds_limits]`; of the others there are many, each with a name."""
+"""The tables that exist once, such as `[xds_limits]`. The others have a name each."""
 
 LoopbackAddress = Annotated[str, AfterValidator(_address)]
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -100,40 +100,40 @@ class Settings(BaseSettings):
     store: Annotated[str, AfterValidator(_store)] = Field(
         default_factory=lambda: f"sqlite:{state_directory() / 'haldane.db'}"
     )
-    """Where state lives: `sqlite:PATH`, on a disk of this machine."""
+    """Where state is stored: `sqlite:PATH`, on a local disk."""
     report_interval: Annotated[Seconds, Field(ge=0.1, le=60)] = 0.2
-    """Seconds between an Envoy's load reports while a rollout of one of its services runs; at rest 2 s or this, if it
+    """Seconds between an Envoy's load reports during a rollout of one of its services; at rest 2 s or this, whichever
     is longer. Each report repeats the 61 KB node: 305 KB/s during a rollout, 31 KB/s at rest."""
     sync_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The share of the connected proxies that must serve a step before the next one is taken."""
     max_services: Annotated[int, Field(ge=1, le=10_000)] = 1000
-    """Services that may be declared. With 1000 on one port a weight step takes 15 to 30 ms and 92 KB for each proxy, in
-    proportion to their number."""
+    """The maximum number of services. With 1000 on one port a weight step takes 15 to 30 ms and 92 KB for each proxy,
+    in proportion to their number."""
     max_freezes: Annotated[int, Field(ge=1, le=10_000)] = 1000
-    """Freezes and holds that may stand at once: each is compared at every look and every act. A first freeze of a
-    service, or of all, is never refused, nor is a first hold."""
+    """The maximum number of freezes and holds at once: each is compared at every tick and every act. The first freeze
+    of a service, or of all, always succeeds, and so does the first hold."""
     drain: Annotated[Seconds, Field(ge=0, le=60)] = 2.0
-    """Seconds that open calls get to end on SIGTERM."""
+    """Seconds that open calls have to finish on SIGTERM."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """What is logged: this and what is more severe."""
+    """The lowest level that is logged."""
     test_mode: bool = False
-    """Whether `fault_points` may be set. For tests alone."""
+    """Whether `fault_points` may be set. For tests only."""
     fault_points: Annotated[str | None, AfterValidator(_faults)] = None
-    """Where a test kills, breaks or delays the controller (`controller/faults.py`); in test mode alone."""
+    """Where a test kills, breaks or delays the controller (`process/fault_points.py`); in test mode only."""
     notify: dict[Name, Target] = Field(default_factory=dict)
-    """Who is told of what happens."""
+    """The targets of notifications."""
     hooks: dict[Name, Hook] = Field(default_factory=dict)
-    """Who is asked before traffic moves."""
+    """The hooks that are called before traffic moves."""
     prometheus: Url | None = None
-    """Where the custom metrics are read: one address, never one from a service file."""
+    """The address where custom metrics are read; never taken from a service file."""
     prometheus_interval: Annotated[Seconds, Field(ge=1, le=30)] = 15.0
-    """Seconds between two readings; what is scraped less often than that is read twice."""
+    """Seconds between two queries. A metric that is scraped less often returns the same value twice."""
     prometheus_timeout: Annotated[Seconds, Field(ge=0.1, le=20)] = 5.0
-    """Seconds until an answer must be there."""
+    """Seconds until a query must have returned."""
     metrics: Annotated[dict[Name, CustomMetric], AfterValidator(_readable)] = Field(default_factory=dict)
     """The custom metrics that policies may name."""
     xds_limits: Limits = Limits()
-    """What clients may ask of the xDS port."""
+    """The limits of the xDS port."""
 
     @classmethod
     def settings_customise_sources(
@@ -144,12 +144,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given in the call first, then the environment, then the file."""
+        """Arguments of the call first, then the environment, then the file."""
         return init_settings, env_settings, InitSettingsSource(settings_cls, _read_file(os.environ.get(FILE, "")))
 
 
 def read_settings(**given: object) -> Settings:
-    """The settings; those `given`, by their names, come before any other. `Refusal` names everything wrong at once."""
+    """The settings; those `given` by name take precedence over all others. `Refusal` names every mistake at once."""
     violations = list(_misspelt(os.environ))
     settings = None
     try:
@@ -179,7 +179,7 @@ def _read_file(name: str) -> dict[str, Any]:
 
 
 def _misspelt(environment: Mapping[str, str]) -> Iterator[Violation]:
-    """Variables that look like settings. Others of our prefix are let be: Kubernetes makes some of its own."""
+    """Variables that look like settings. Others with the prefix are ignored: Kubernetes sets some of its own."""
     known = {name.upper() for name in Settings.model_fields}
     for variable in sorted(environment):
         name = variable.removeprefix(PREFIX)
@@ -189,19 +189,19 @@ def _misspelt(environment: Mapping[str, str]) -> Iterator[Violation]:
 
 
 def _violation(detail: ErrorDetails, given: Mapping[str, object]) -> Violation:
-    """What pydantic found wrong, named as it was written: a variable or a key of the file."""
+    """A mistake that pydantic found, under the name that was written: a variable or a key of the file."""
     where = [str(part) for part in detail["loc"] if part != "[key]"]
     variable = f"{PREFIX}{where[0].upper()}"
-    told = _told(detail, where)
+    message = _describe(detail, where)
     if variable not in os.environ or where[0] in given:
-        return Violation(".".join(where), told)
+        return Violation(".".join(where), message)
     if where[0] in TABLES:
         place = f"as table [{where[0]}]" if where[0] in SINGLE else f"as tables [{where[0]}.NAME]"
-        told = f"belongs into the settings file, {place}; {FILE} names that file"
-    return Violation(variable, told)
+        message = f"belongs into the settings file, {place}; {FILE} names that file"
+    return Violation(variable, message)
 
 
-def _told(detail: ErrorDetails, where: list[str]) -> str:
+def _describe(detail: ErrorDetails, where: list[str]) -> str:
     match detail["type"]:
         case "missing":
             return "is missing"

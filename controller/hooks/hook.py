@@ -1,4 +1,4 @@
-"""A hook as the settings name it, and what it is asked: the types of Flagger's webhooks, for which receivers exist."""
+"""A hook of the settings, and when it is called: the types are those of Flagger's webhooks."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -10,7 +10,7 @@ from controller.process.http_client import Receiver
 
 
 class HookType(StrEnum):
-    """When a hook is asked. The words are those of Flagger's webhooks."""
+    """When a hook is called. The words are those of Flagger's webhooks."""
 
     CONFIRM_ROLLOUT = "confirm-rollout"
     """Before the canary gets its first traffic."""
@@ -23,21 +23,21 @@ class HookType(StrEnum):
     CONFIRM_PROMOTION = "confirm-promotion"
     """Before promotion, once every rollout hook has passed."""
     POST_ROLLOUT = "post-rollout"
-    """Told after the end: promoted or rolled back."""
+    """After the end: promoted or rolled back."""
     ROLLBACK = "rollback"
-    """Asked again and again while a rollout is under way; its yes rolls back."""
+    """Repeatedly during a rollout; a 2xx response rolls back."""
     EVENT = "event"
-    """Told of every ledger line of the service."""
+    """For every ledger line of the service."""
 
 
 class Hook(Receiver):
-    """One `[hooks.NAME]` of the settings; services use it by its name under `policy.hooks`."""
+    """One `[hooks.NAME]` of the settings. Services refer to it by its name under `policy.hooks`."""
 
     types: Annotated[frozenset[HookType], Field(min_length=1)]
-    """What it is asked."""
+    """When it is called."""
     retries: Annotated[int, Field(ge=0, le=10)] = 0
-    """How often it is tried again at once, one second apart, when it does not answer or answers 5xx."""
+    """How often it is retried at once, one second apart, if it does not respond or responds 5xx."""
     every: Annotated[Seconds, Field(ge=1, le=3600)] = 10.0
-    """Seconds until it is asked again after a no, and between two questions of type rollback."""
+    """Seconds until it is called again after it blocked, and between two calls of type rollback."""
     metadata: dict[str, str] = Field(default_factory=dict, max_length=50)
-    """Handed to the hook as it stands."""
+    """Sent to the hook unchanged."""

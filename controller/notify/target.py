@@ -32,19 +32,19 @@ class Target(Value):
     url: Url | None = None
     """Where events are sent as CloudEvents over HTTP."""
     secret_file: SecretFile | None = None
-    """For `url`: keys for signatures, one a line: events are signed with each. Without it they are not signed."""
+    """For `url`: keys for signatures, one a line; each signs the request. Without it requests are not signed."""
     apprise_file: SecretFile | None = None
-    """A file of apprise URLs, one a line: chats, mail, pagers, phones. They hold passwords, so they are no setting."""
+    """A file of apprise URLs, one a line: chats, mail, pagers, phones. They contain passwords."""
     severity: Annotated[Severity, BeforeValidator(_severity)] = Severity.INFO
-    """Notify of what is at least so severe: info, warning or critical."""
+    """The lowest severity that is sent: info, warning or critical."""
     kinds: tuple[Annotated[str, AfterValidator(_known_kind)], ...] = ()
-    """Notify only of these kinds of ledger lines; empty: every kind."""
+    """The kinds of ledger lines that are sent; empty: every kind."""
     services: tuple[str, ...] = ()
-    """Tell what concerns these services alone, and what concerns all; empty: every service."""
+    """Only lines that concern these services, or all services, are sent; empty: every service."""
     timeout: Annotated[Seconds, Field(ge=0.1, le=60)] = 10.0
     """Seconds that one attempt may take."""
     give_up: Annotated[Seconds, Field(ge=1, le=86_400)] = 900.0
-    """Seconds for which a line is tried again; then it is old news, and only counted and summed up."""
+    """Seconds for which a line is retried. After that it is lost, which is counted and reported."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -1,4 +1,4 @@
-"""What clients may ask of the xDS port. Every limit has a name, a unit and a reason, and is refused loudly."""
+"""The limits of the xDS port. Each has a name, a unit and a reason; exceeding one is an error that names it."""
 
 from typing import Annotated
 
@@ -13,61 +13,61 @@ Time = Annotated[Seconds, Field(ge=0.01, le=3600)]
 
 
 class Limits(Value):
-    """`[xds_limits]` of the settings. Beyond one, the stream that broke it ends with a status that names it."""
+    """`[xds_limits]` of the settings. A stream that exceeds a limit ends with a status that names the limit."""
 
     streams: Count = 4096
     """Open calls on the port, over all clients: each costs memory. An Envoy has three (configuration, load reports,
-    metrics), so this is 1365 Envoys; gRPC refuses further calls with RESOURCE_EXHAUSTED."""
+    metrics), so this is 1365 Envoys. Further calls fail with RESOURCE_EXHAUSTED."""
     streams_per_node: Count = 8
-    """Open xDS streams of one node: an aggregated one or one for each type, and those of a connection that broke and
-    is not yet known to be dead."""
+    """Open xDS streams of one node: an aggregated one or one for each type, and those of a broken connection that is
+    not yet known to be dead."""
     message_bytes: Annotated[int, Field(ge=1024, le=4 * MIB)] = 256 * 1024
     """Bytes of one request. Envoy's first is about 61 KB, most of it the list of its extensions."""
     metadata_bytes: Annotated[int, Field(ge=1024, le=MIB)] = 8 * 1024
-    """Bytes of one call's headers, which gRPC unpacks before anything of ours sees them."""
+    """Bytes of one call's headers, which gRPC unpacks before Haldane sees them."""
     first_request: Time = 10.0
-    """Seconds in which a new stream must say who it is: one that says nothing costs memory and gets nothing."""
+    """Seconds in which a new stream must identify itself. A stream that does not costs memory and gets nothing."""
     write: Time = 20.0
-    """Seconds in which a response must find room in the client's window: who reads slower had better connect anew."""
+    """Seconds in which a response must fit into the client's flow control window. A slower client should reconnect."""
     keepalive: Time = 15.0
-    """Seconds of silence after which a client is asked whether it lives, and in which it must answer whenever it is
-    asked: so a connection that broke without a word is noticed within half a minute."""
+    """Seconds of silence before a client is pinged, and in which it must respond: a broken connection is noticed within
+    half a minute."""
     requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = 50.0
-    """Requests on one stream, sustained: a client sends a few for each change."""
+    """Requests on one stream, sustained. A client sends a few for each change."""
     requests_burst: Count = 200
-    """Requests on one stream at once: after a reconnect every type comes at the same time."""
+    """Requests on one stream at once. After a reconnect every type comes at the same time."""
     names: Count = 4096
     """Resource names in one request, and of one type on one stream: two versions each of 2000 services."""
     name_length: Count = 256
-    """Characters of a resource name and of a type: names of services and of versions have 63 at most."""
+    """Characters of a resource name and of a type. Names of services and of versions have 63 at most."""
     node_length: Count = 256
-    """Characters of a node's id, of its fleet, and of its client's name: they are shown and logged."""
+    """Characters of a node's id, of its fleet, and of its client's name: they are displayed and logged."""
     types: Count = 32
     """Resource types on one stream: Envoy knows about a dozen."""
     error_length: Count = 1024
-    """Characters kept of what a client says when it refuses: that is shown and written to the ledger."""
+    """Characters kept of a NACK's error message, which is displayed and written to the ledger."""
     refusals: Count = 4096
-    """Refusals remembered over all proxies, so that each is written to the ledger once; the oldest is forgotten."""
+    """NACKs remembered over all proxies, so that each is written to the ledger once. The oldest is dropped."""
     settle: Time = 1.0
-    """Seconds in which a client that comes back asks for all that it uses: before, nothing it has is taken away."""
+    """Seconds in which a client that reconnects subscribes to everything it uses. Nothing it has is removed before."""
     confirm: Time = 10.0
-    """Seconds without an acknowledgement after which a proxy is shown as unconfirmed."""
+    """Seconds without an ACK after which a proxy is shown as unconfirmed."""
 
 
 DEFAULT = Limits()
-"""The limits if nobody says otherwise."""
+"""The default limits."""
 
 
 def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
-    """The limits that gRPC itself keeps."""
+    """The limits that gRPC itself enforces."""
     silence = round(limits.keepalive * 1000)
     return (
         ("grpc.max_metadata_size", limits.metadata_bytes),
-        # Without this one too, gRPC lets pass what is larger, up to 16 KiB.
+        # Without this option too, gRPC accepts larger metadata, up to 16 KiB.
         ("grpc.absolute_max_metadata_size", limits.metadata_bytes),
         ("grpc.keepalive_time_ms", silence),
         ("grpc.keepalive_timeout_ms", silence),
-        # Without this one gRPC 1.85 waits for an answer for a minute, whatever the two above say.
+        # Without this option gRPC 1.85 waits a minute for the ping response, whatever the two options above say.
         ("grpc.http2.ping_timeout_ms", silence),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
         ("grpc.so_reuseport", 0),

@@ -225,7 +225,8 @@ def test_somebody_without_a_home_is_told_what_to_say() -> None:
     """As in a container with a user id of its own: a setting is missing, and it is no fault of ours."""
     plain = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_STATE_HOME")}
     program = (
-        "import os, sys, controller.settings, controller.cli.commands.serve; from controller.__main__ import main\n"
+        "import os, sys, controller.settings, controller.cli.commands.serve, controller.cli.grpc_failure\n"
+        "import controller.cli.invocation; from controller.__main__ import main\n"
         "os.setuid(54321); sys.exit(main(['serve']))"
     )
     done = subprocess.run([sys.executable, "-c", program], env=plain, text=True, capture_output=True, check=False)
