@@ -64,7 +64,7 @@ class Replica:
         """A new view is being served: count for its versions, and let the decider go on from it."""
         self._view = view
         states = view.services.values()
-        self._book.follow(cluster_name(state.name, v.name) for state in states for v in state.spec.versions)
+        self._book.observe(cluster_name(state.name, v.name) for state in states for v in state.spec.versions)
         if self._decider:
             self._decider.observe(view)
         else:

@@ -203,7 +203,7 @@ class Ticker:
         if saved:
             await self._recorder.resume(state, saved)
             return saved
-        self._book.reset(state.name)
+        self._book.begin_rollout(state.name)
         return Session.of(state)
 
     async def _commit(self, state: ServiceState, session: Session, verdict: Verdict, decision: Decision) -> None:

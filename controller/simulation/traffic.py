@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from statistics import NormalDist
 
-from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, UPPER, bucket_of, listed
+from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, bucket_of
 from controller.core.traffic.window import Sample
 
 TIMEOUT = 15.0
@@ -117,7 +117,7 @@ class Side:
         self.requests += n
         self.bad += hung + failed + refused + slow
         errors = {"5xx": failed + timeouts, "4xx": refused}
-        return Sample(n, answered - failed - refused, errors, listed(counts), UPPER)
+        return Sample.of_buckets(n, answered - failed - refused, errors, counts)
 
     def _latency(self, server: Server, n: int) -> Counter[int]:
         cumulative = latency_shares(server.median, server.sigma, server.slow, server.slow_by)

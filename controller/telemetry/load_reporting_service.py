@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from controller.core.model.service import Service
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
-from controller.core.traffic.reports import IDLE, Load
+from controller.core.traffic.reports import IDLE, ClusterLoad
 from controller.pb.haldane.wire.v1.load_stats_pb2 import ClusterStats, LoadStatsRequest, LoadStatsResponse
 from controller.ports.clock import Clock
 from controller.telemetry.report_streams import InvalidReport, OpenStreams, ReportStream, validate_count, validate_node
@@ -79,7 +79,7 @@ class LoadReportingService:
                     self._intervals.add(interval)
                     interval.start(fleet)
                 stream.count_message(now)
-                if self._book.loads(stream.key, _loads(report), self._interval_of(fleet), now):
+                if self._book.on_load_report(stream.key, _loads(report), self._interval_of(fleet), now):
                     self._on_news()
         finally:
             if stream:
@@ -93,7 +93,7 @@ class LoadReportingService:
 
     def _end(self, stream: ReportStream) -> None:
         self._streams.close(stream)
-        self._book.left(stream.key)
+        self._book.on_load_reports_end(stream.key)
         lasted = round(self._clock.monotonic() - stream.opened_at, 3)
         log.info("load_reports_ended", node=stream.node, reports=stream.messages, seconds=lasted)
         self._on_news()
@@ -151,12 +151,12 @@ def _parsed(data: bytes) -> LoadStatsRequest:
     return report
 
 
-def _loads(report: LoadStatsRequest) -> dict[str, Load]:
+def _loads(report: LoadStatsRequest) -> dict[str, ClusterLoad]:
     """The load by cluster, all of it checked before any of it counts."""
     return {stats.cluster_name: _load(stats) for stats in report.cluster_stats}
 
 
-def _load(stats: ClusterStats) -> Load:
+def _load(stats: ClusterStats) -> ClusterLoad:
     started = ok = errors = 0
     for locality in stats.upstream_locality_stats:
         started += locality.total_issued_requests
@@ -164,7 +164,7 @@ def _load(stats: ClusterStats) -> Load:
         errors += locality.total_error_requests
     if not (started or ok or errors):
         return IDLE
-    return Load(
+    return ClusterLoad(
         started=validate_count(started, "total_issued_requests"),
         ok=validate_count(ok, "total_successful_requests"),
         errors=validate_count(errors, "total_error_requests"),

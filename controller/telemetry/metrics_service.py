@@ -15,7 +15,7 @@ from controller.core.base.units import counted
 from controller.core.model.cluster_names import stats_name
 from controller.core.traffic.book import Book
 from controller.core.traffic.latency_buckets import BUCKETS, bucket_of
-from controller.core.traffic.reports import Metered, Tally
+from controller.core.traffic.reports import CounterKind, ProxyMetrics
 from controller.pb.haldane.wire.v1.metrics_pb2 import Bucket, Histogram, Metric, MetricFamily, StreamMetricsMessage
 from controller.ports.clock import Clock
 from controller.telemetry.report_streams import InvalidReport, OpenStreams, ReportStream, validate_count, validate_node
@@ -25,10 +25,10 @@ UPTIME = b"server.uptime"
 LATENCY = "upstream_rq_time"
 """Milliseconds from the start of the request to the end of the response, without timeouts and resets."""
 COUNTERS = {
-    "upstream_rq_4xx": Tally.CLIENT_ERRORS,
-    "upstream_cx_none_healthy": Tally.NO_SERVER,
-    "upstream_rq_pending_overflow": Tally.OVERFLOW,
-    "upstream_rq_pending_failure_eject": Tally.UNCONNECTED,
+    "upstream_rq_4xx": CounterKind.CLIENT_ERRORS,
+    "upstream_cx_none_healthy": CounterKind.NO_SERVER,
+    "upstream_rq_pending_overflow": CounterKind.OVERFLOW,
+    "upstream_rq_pending_failure_eject": CounterKind.UNCONNECTED,
 }
 HEALTHY = "membership_healthy"
 STATS = (*COUNTERS, LATENCY, HEALTHY)
@@ -72,23 +72,23 @@ class MetricsService:
                     stream = self._streams.open(validate_node(message.identifier.node.id), now)
                     log.info("metrics_opened", node=stream.node, fleet=message.identifier.node.cluster)
                 stream.count_message(now)
-                self._book.metrics(stream.key, self._metered(message), now)
+                self._book.on_metrics(stream.key, self._metered(message), now)
         finally:
             if stream:
                 self._end(stream)
 
     def _end(self, stream: ReportStream) -> None:
         if self._streams.is_ambiguous(stream):
-            self._book.forget(stream.key)
+            self._book.forget_counters(stream.key)
         self._streams.close(stream)
         lasted = round(self._clock.monotonic() - stream.opened_at, 3)
         log.info("metrics_ended", node=stream.node, flushes=stream.messages, seconds=lasted)
 
-    def _metered(self, message: StreamMetricsMessage) -> Metered:
+    def _metered(self, message: StreamMetricsMessage) -> ProxyMetrics:
         """The metrics of the observed clusters, all of them checked before any of them counts."""
         self._update_wanted()
         uptime: float | None = None
-        counters: dict[tuple[str, Tally], int] = {}
+        counters: dict[tuple[str, CounterKind], int] = {}
         latency: dict[str, dict[int, int]] = {}
         healthy: dict[str, int] = {}
         for family in message.envoy_metrics:
@@ -104,13 +104,13 @@ class MetricsService:
                     counters[cluster, COUNTERS[stat]] = validate_count(metric.counter.value, stat)
             elif name == UPTIME:
                 uptime = float(validate_count(_metric(family).gauge.value, "uptime"))
-        return Metered(uptime, counters, latency, healthy)
+        return ProxyMetrics(uptime, counters, latency, healthy)
 
     def _update_wanted(self) -> None:
         """Prepare the names of the wanted metrics, for the clusters that the book observes now."""
-        if self._observed is self._book.followed:
+        if self._observed is self._book.observed:
             return
-        self._observed = self._book.followed
+        self._observed = self._book.observed
         self._wanted = {
             f"cluster.{stats_name(cluster)}.{stat}".encode(): (cluster, stat)
             for cluster in self._observed

@@ -14,7 +14,7 @@ from controller.core.history.recording import Recording
 from controller.core.history.window_history import FINE, MOST, MOST_NUMBERS, Tape, replayed
 from controller.core.history.window_record import Record
 from controller.core.judge.verdict import Reason
-from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, UPPER, listed
+from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, UPPER, with_edges
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.core.traffic.window import Sample
 
@@ -24,7 +24,7 @@ samples = st.builds(
     started=counts,
     ok=counts,
     errors=st.dictionaries(st.sampled_from(["5xx", "4xx"]), counts),
-    latency=st.dictionaries(st.integers(0, BUCKETS - 1), counts, max_size=6).map(listed),
+    latency=st.dictionaries(st.integers(0, BUCKETS - 1), counts, max_size=6).map(with_edges),
     edges=st.just(UPPER),
 )
 sides = st.none() | samples
@@ -39,7 +39,7 @@ readings = st.dictionaries(
 
 def sample(n: int, bad: int = 0, bucket: int = 20) -> Sample:
     """n requests, so many of them bad."""
-    return Sample(n, n - bad, {"5xx": bad, "4xx": 0}, listed({bucket: n}), UPPER)
+    return Sample(n, n - bad, {"5xx": bad, "4xx": 0}, with_edges({bucket: n}), UPPER)
 
 
 def filled(windows: int, *, seconds: float = 0.2, weight: int = 500) -> tuple[Tape, int]:
@@ -100,7 +100,7 @@ def test_a_window_is_narrow_for_its_age() -> None:
 
 def test_a_tape_that_is_full_drops_its_oldest_windows() -> None:
     """At the bound of numbers: windows with every bucket filled; what is dropped is counted, the newest stay."""
-    full = Sample(BUCKETS, BUCKETS, {"5xx": 0}, listed(dict.fromkeys(range(BUCKETS), 1)), UPPER)
+    full = Sample(BUCKETS, BUCKETS, {"5xx": 0}, with_edges(dict.fromkeys(range(BUCKETS), 1)), UPPER)
     tape = Tape()
     for n in range(900):
         tape.add(Record(float(n), n + 1.0, 0.0, n % 2, full, full))

@@ -8,7 +8,7 @@ from controller.core.control.sync import Sync
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.freeze import ALL
 from controller.core.model.rollout import Phase
-from controller.core.traffic.reports import Metered
+from controller.core.traffic.reports import ProxyMetrics
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.support.loop_harness import running_loop, running_rollout, tick_until
@@ -162,7 +162,9 @@ async def test_an_operators_word_on_a_rollout_is_written_down_with_the_evidence_
 async def test_an_operators_rollback_does_not_go_into_a_void_unless_by_force() -> None:
     """The proxies say that stable has no healthy server: the traffic stays, and the operator is told what overrides."""
     async with running_rollout() as harness:
-        harness.book.metrics("envoy-1", Metered(1.0, healthy={cluster_name("scorer", "v1"): 0}), harness.clock.now)
+        harness.book.on_metrics(
+            "envoy-1", ProxyMetrics(1.0, healthy={cluster_name("scorer", "v1"): 0}), harness.clock.now
+        )
         with pytest.raises(Refusal, match="no healthy endpoint") as refused:
             await harness.act(Verb.ROLLBACK)
         assert refused.value.code is Code.NO_ENDPOINTS

@@ -63,7 +63,7 @@ def store(clock: FakeClock) -> Elections:
 
 async def report(harness: LoopHarness, **traffic: float) -> None:
     """Half a second of traffic that is reported while nobody decides."""
-    harness.book.loads("envoy-1", harness.loads(await harness.state(), **traffic), 0.5, harness.clock.now)
+    harness.book.on_load_report("envoy-1", harness.loads(await harness.state(), **traffic), 0.5, harness.clock.now)
 
 
 def a_line(why: str) -> Change:

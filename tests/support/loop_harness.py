@@ -12,7 +12,7 @@ from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
 from controller.core.traffic.readings import Reading
-from controller.core.traffic.reports import Load
+from controller.core.traffic.reports import ClusterLoad
 from controller.ports.hooks import Hooks
 from controller.ports.store import Term
 from controller.runtime.adapters import Adapters
@@ -143,18 +143,18 @@ class LoopHarness:
         """Half a second of traffic at the weights in force, then a look."""
         loads = self.loads(await self.state(name), canary_errors=canary_errors, stable_errors=stable_errors, rps=rps)
         self.clock.advance(0.5)
-        self.book.loads("envoy-1", loads, 0.5, self.clock.now)
+        self.book.on_load_report("envoy-1", loads, 0.5, self.clock.now)
         await self.look()
 
     def loads(
         self, state: ServiceState, *, canary_errors: float = 0.0, stable_errors: float = 0.0, rps: float = 200
-    ) -> dict[str, Load]:
+    ) -> dict[str, ClusterLoad]:
         """What is reported of half a second of traffic at the weights in force, by cluster."""
         loads = {}
         for version in ("v1", "v2"):
             n = round(rps * 0.5 * state.weights.get(version, 0) / 10_000)
             bad = round(n * (stable_errors if version == state.stable else canary_errors))
-            loads[cluster_name(state.name, version)] = Load(started=n, ok=n - bad, errors=bad)
+            loads[cluster_name(state.name, version)] = ClusterLoad(started=n, ok=n - bad, errors=bad)
         return loads
 
     async def ticks(self, times: int, **traffic: float) -> None:

@@ -71,7 +71,7 @@ class TelemetryServer:
 async def telemetry_server(*versions: str) -> AsyncIterator[TelemetryServer]:
     """A desk that follows these versions of the service."""
     desk = TelemetryServer()
-    desk.book.follow(cluster_name(SERVICE, version) for version in versions)
+    desk.book.observe(cluster_name(SERVICE, version) for version in versions)
     await desk.open()
     try:
         yield desk

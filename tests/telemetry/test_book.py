@@ -8,29 +8,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.traffic.book import MAX_METERS, NEWBORN, Book
+from controller.core.traffic.book import MAX_PROXIES, Book
 from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, bucket_of, quantile
-from controller.core.traffic.reports import Load, Metered, Tally
+from controller.core.traffic.proxy_counters import NEWBORN
+from controller.core.traffic.reports import ClusterLoad, CounterKind, ProxyMetrics
 
 STABLE, CANARY = "s/v1", "s/v2"
 INTERVAL = 0.5
 
 
-def book() -> Book:
-    """A book that follows both versions of one service."""
-    made = Book()
-    made.follow([STABLE, CANARY])
-    return made
+def observing_book() -> Book:
+    """A book that observes both versions of one service."""
+    book = Book()
+    book.observe([STABLE, CANARY])
+    return book
 
 
-def idle() -> dict[str, Load]:
+def idle() -> dict[str, ClusterLoad]:
     """A report of a proxy that has both versions and had no traffic."""
-    return {STABLE: Load(), CANARY: Load()}
+    return {STABLE: ClusterLoad(), CANARY: ClusterLoad()}
 
 
-def client_errors(count: int, uptime: float = 100.0) -> Metered:
+def client_errors(count: int, uptime: float = 100.0) -> ProxyMetrics:
     """Metrics that say that so many 4xx were counted on the canary since the proxy started."""
-    return Metered(uptime, {(CANARY, Tally.CLIENT_ERRORS): count})
+    return ProxyMetrics(uptime, {(CANARY, CounterKind.CLIENT_ERRORS): count})
 
 
 @dataclass
@@ -47,10 +48,10 @@ class Proxy:
         self.unreported.update(ok=ok + bad, errors=failed)
         self.client_errors += bad
 
-    def load(self) -> Load:
+    def load(self) -> ClusterLoad:
         """The next load report."""
         said, self.unreported = self.unreported, Counter()
-        return Load(said["ok"] + said["errors"], said["ok"], said["errors"])
+        return ClusterLoad(said["ok"] + said["errors"], said["ok"], said["errors"])
 
 
 ACTS = st.lists(
@@ -67,7 +68,7 @@ ACTS = st.lists(
 def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str, tuple[int, int, int]]]) -> None:
     """In whatever order reports and metrics arrive, with flushes lost and proxies restarted: every answer counts once,
     in its class, never below zero; only the 4xx of a flush that a restart swallowed are not known as such."""
-    told = book()
+    book = observing_book()
     proxies = [Proxy(name) for name in "abc"]
     truth: Counter[str] = Counter()
     seen: Counter[str] = Counter()
@@ -76,7 +77,7 @@ def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str
     now = 1000.0
 
     def read() -> None:
-        window = told.window("s", "v1", "v2", 500, now)
+        window = book.window("s", "v1", "v2", 500, now)
         if window and window.canary:
             parts = {"ok": window.canary.ok, **window.canary.errors}
             assert min(parts.values()) >= 0
@@ -84,10 +85,10 @@ def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str
             seen.update(parts)
 
     def load(proxy: Proxy) -> None:
-        told.loads(proxy.name, {STABLE: Load(), CANARY: proxy.load()}, INTERVAL, now)
+        book.on_load_report(proxy.name, {STABLE: ClusterLoad(), CANARY: proxy.load()}, INTERVAL, now)
 
     def metrics(proxy: Proxy) -> None:
-        told.metrics(proxy.name, client_errors(proxy.client_errors, proxy.uptime), now)
+        book.on_metrics(proxy.name, client_errors(proxy.client_errors, proxy.uptime), now)
         last_said[proxy.name] = proxy.client_errors
 
     for proxy in proxies:
@@ -123,105 +124,105 @@ def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str
     truth["ok"] += swallowed
     truth["4xx"] -= swallowed
     assert seen == +truth | Counter(dict.fromkeys(seen, 0))
-    assert told.totals()["s", "v2"] == {"ok": truth["ok"], "5xx": truth["5xx"], "4xx": truth["4xx"]}
+    assert book.totals()["s", "v2"] == {"ok": truth["ok"], "5xx": truth["5xx"], "4xx": truth["4xx"]}
 
 
 def test_a_window_waits_for_every_proxy_that_reports() -> None:
     """Two proxies: half of the picture is not a window."""
-    told = book()
+    book = observing_book()
     for proxy in ("a", "b"):
-        told.loads(proxy, idle(), INTERVAL, 10.0)
-    assert told.window("s", "v1", "v2", 500, 10.0)
-    assert not told.loads("a", {CANARY: Load(3, 3, 0)}, INTERVAL, 10.5)
-    assert told.window("s", "v1", "v2", 500, 10.5) is None
-    assert told.loads("b", {CANARY: Load(4, 4, 0)}, INTERVAL, 10.6)
-    window = told.window("s", "v1", "v2", 500, 10.6)
+        book.on_load_report(proxy, idle(), INTERVAL, 10.0)
+    assert book.window("s", "v1", "v2", 500, 10.0)
+    assert not book.on_load_report("a", {CANARY: ClusterLoad(3, 3, 0)}, INTERVAL, 10.5)
+    assert book.window("s", "v1", "v2", 500, 10.5) is None
+    assert book.on_load_report("b", {CANARY: ClusterLoad(4, 4, 0)}, INTERVAL, 10.6)
+    window = book.window("s", "v1", "v2", 500, 10.6)
     assert window is not None
     assert (window.canary and window.canary.ok, window.stable, window.weight, window.at) == (7, None, 500, 10.6)
-    assert told.window("s", "v1", "v2", 500, 10.7) is None
+    assert book.window("s", "v1", "v2", 500, 10.7) is None
 
 
 @pytest.mark.proves("fault 18")
 def test_a_window_waits_two_intervals_for_a_silent_proxy_and_not_for_a_disconnected_one() -> None:
     """One proxy that hangs does not blind the judge to the others."""
-    told = book()
+    book = observing_book()
     for proxy in ("a", "hangs", "leaves"):
-        told.loads(proxy, idle(), INTERVAL, 10.0)
-    assert told.window("s", "v1", "v2", 500, 10.0)
-    told.left("leaves")
-    assert not told.loads("a", idle(), INTERVAL, 10.5)
-    assert told.loads("a", idle(), INTERVAL, 11.1)
-    assert told.window("s", "v1", "v2", 500, 11.1)
-    assert told.loads("a", idle(), INTERVAL, 11.6)
+        book.on_load_report(proxy, idle(), INTERVAL, 10.0)
+    assert book.window("s", "v1", "v2", 500, 10.0)
+    book.on_load_reports_end("leaves")
+    assert not book.on_load_report("a", idle(), INTERVAL, 10.5)
+    assert book.on_load_report("a", idle(), INTERVAL, 11.1)
+    assert book.window("s", "v1", "v2", 500, 11.1)
+    assert book.on_load_report("a", idle(), INTERVAL, 11.6)
 
 
 def test_a_window_does_not_wait_for_proxies_of_other_fleets() -> None:
     """A proxy that does not have the service says nothing about it, also while it reports."""
-    told = book()
-    told.loads("ours", idle(), INTERVAL, 10.0)
-    assert not told.loads("other", {"cp": Load(1, 1, 0), "x/v1": Load(5, 5, 0)}, INTERVAL, 10.0)
-    assert told.window("s", "v1", "v2", 500, 10.0)
-    assert told.window("s", "v1", "v2", 500, 20.0) is None
-    assert told.totals().keys() == {("s", "v1"), ("s", "v2")}
+    book = observing_book()
+    book.on_load_report("ours", idle(), INTERVAL, 10.0)
+    assert not book.on_load_report("other", {"cp": ClusterLoad(1, 1, 0), "x/v1": ClusterLoad(5, 5, 0)}, INTERVAL, 10.0)
+    assert book.window("s", "v1", "v2", 500, 10.0)
+    assert book.window("s", "v1", "v2", 500, 20.0) is None
+    assert book.totals().keys() == {("s", "v1"), ("s", "v2")}
 
 
 def test_without_reports_there_is_no_window() -> None:
     """Blindness is the absence of windows, not a window of zeros."""
-    told = book()
-    assert told.window("s", "v1", "v2", 500, 10.0) is None
-    told.loads("a", idle(), INTERVAL, 10.0)
-    assert told.window("s", "v1", "v2", 500, 10.0)
-    told.left("a")
-    assert told.window("s", "v1", "v2", 500, 99.0) is None
+    book = observing_book()
+    assert book.window("s", "v1", "v2", 500, 10.0) is None
+    book.on_load_report("a", idle(), INTERVAL, 10.0)
+    assert book.window("s", "v1", "v2", 500, 10.0)
+    book.on_load_reports_end("a")
+    assert book.window("s", "v1", "v2", 500, 99.0) is None
 
 
 def test_late_client_errors_are_subtracted_from_later_successes() -> None:
     """The two sources arrive at different times; what is answered is never more than what was."""
-    told = book()
-    told.metrics("a", client_errors(0), 9.0)
-    told.loads("a", {CANARY: Load(5, 5, 0)}, INTERVAL, 10.0)
-    first = told.window("s", "v1", "v2", 500, 10.0)
-    told.metrics("a", client_errors(4), 10.2)
-    told.loads("a", {CANARY: Load(3, 3, 0)}, INTERVAL, 10.5)
-    second = told.window("s", "v1", "v2", 500, 10.5)
-    told.loads("a", {CANARY: Load(3, 3, 0)}, INTERVAL, 11.0)
-    third = told.window("s", "v1", "v2", 500, 11.0)
+    book = observing_book()
+    book.on_metrics("a", client_errors(0), 9.0)
+    book.on_load_report("a", {CANARY: ClusterLoad(5, 5, 0)}, INTERVAL, 10.0)
+    first = book.window("s", "v1", "v2", 500, 10.0)
+    book.on_metrics("a", client_errors(4), 10.2)
+    book.on_load_report("a", {CANARY: ClusterLoad(3, 3, 0)}, INTERVAL, 10.5)
+    second = book.window("s", "v1", "v2", 500, 10.5)
+    book.on_load_report("a", {CANARY: ClusterLoad(3, 3, 0)}, INTERVAL, 11.0)
+    third = book.window("s", "v1", "v2", 500, 11.0)
     samples = [window.canary for window in (first, second, third) if window and window.canary]
     assert [(sample.ok, sample.errors["4xx"]) for sample in samples] == [(5, 0), (0, 3), (2, 1)]
 
 
 def test_the_first_report_of_a_new_proxy_counts_and_that_of_a_running_one_does_not() -> None:
     """After a controller's restart the counters of days must not count; a proxy born just now has counted for us."""
-    told = book()
-    told.metrics("old", client_errors(1_000_000, uptime=86_400.0), 10.0)
-    told.metrics("new", client_errors(3, uptime=NEWBORN), 10.0)
-    told.metrics("old", client_errors(1_000_002, uptime=86_400.5), 10.5)
-    told.loads("old", {CANARY: Load(10, 10, 0)}, INTERVAL, 11.0)
-    assert told.totals()["s", "v2"]["4xx"] == 5
+    book = observing_book()
+    book.on_metrics("old", client_errors(1_000_000, uptime=86_400.0), 10.0)
+    book.on_metrics("new", client_errors(3, uptime=NEWBORN), 10.0)
+    book.on_metrics("old", client_errors(1_000_002, uptime=86_400.5), 10.5)
+    book.on_load_report("old", {CANARY: ClusterLoad(10, 10, 0)}, INTERVAL, 11.0)
+    assert book.totals()["s", "v2"]["4xx"] == 5
 
 
 def test_a_version_observed_again_starts_at_its_counter() -> None:
     """Deleted and declared again: what was counted before is not counted again."""
-    told = book()
-    told.metrics("a", client_errors(0, 0.0), 9.0)
-    told.metrics("a", client_errors(7, 1.0), 10.0)
-    told.follow([STABLE])
-    told.metrics("a", client_errors(7, 1.5), 10.5)
-    told.follow([STABLE, CANARY])
-    told.metrics("a", client_errors(7, 2.0), 11.0)
-    told.metrics("a", client_errors(8, 2.5), 11.5)
-    told.loads("a", {CANARY: Load(10, 10, 0)}, INTERVAL, 12.0)
-    assert told.totals()["s", "v2"]["4xx"] == 1
+    book = observing_book()
+    book.on_metrics("a", client_errors(0, 0.0), 9.0)
+    book.on_metrics("a", client_errors(7, 1.0), 10.0)
+    book.observe([STABLE])
+    book.on_metrics("a", client_errors(7, 1.5), 10.5)
+    book.observe([STABLE, CANARY])
+    book.on_metrics("a", client_errors(7, 2.0), 11.0)
+    book.on_metrics("a", client_errors(8, 2.5), 11.5)
+    book.on_load_report("a", {CANARY: ClusterLoad(10, 10, 0)}, INTERVAL, 12.0)
+    assert book.totals()["s", "v2"]["4xx"] == 1
 
 
-@pytest.mark.parametrize("tally", [Tally.NO_SERVER, Tally.OVERFLOW])
-def test_requests_that_reached_no_endpoint_failed(tally: Tally) -> None:
+@pytest.mark.parametrize("tally", [CounterKind.NO_SERVER, CounterKind.OVERFLOW])
+def test_requests_that_reached_no_endpoint_failed(tally: CounterKind) -> None:
     """They are in no load report, so they count as started and as failed from the metrics."""
-    told = book()
-    told.metrics("a", Metered(0.0), 9.0)
-    told.metrics("a", Metered(0.5, {(CANARY, tally): 6}), 10.0)
-    told.loads("a", idle(), INTERVAL, 10.1)
-    window = told.window("s", "v1", "v2", 500, 10.1)
+    book = observing_book()
+    book.on_metrics("a", ProxyMetrics(0.0), 9.0)
+    book.on_metrics("a", ProxyMetrics(0.5, {(CANARY, tally): 6}), 10.0)
+    book.on_load_report("a", idle(), INTERVAL, 10.1)
+    window = book.window("s", "v1", "v2", 500, 10.1)
     assert window is not None
     assert window.canary is not None
     assert (window.canary.started, window.canary.ok, window.canary.errors) == (6, 0, {"5xx": 6, "4xx": 0})
@@ -230,60 +231,60 @@ def test_requests_that_reached_no_endpoint_failed(tally: Tally) -> None:
 @pytest.mark.proves("fault 29", "track-record 6")
 def test_no_healthy_upstream_only_if_it_is_known() -> None:
     """A rollback must not go into a void, and must not be held back by a proxy that knows nothing or is gone."""
-    told = book()
-    assert not told.no_healthy_upstream("s", "v1", 10.0)
-    told.metrics("a", Metered(1.0, healthy={STABLE: 0, CANARY: 3}), 10.0)
-    assert told.no_healthy_upstream("s", "v1", 10.0)
-    assert not told.no_healthy_upstream("s", "v2", 10.0)
-    told.metrics("other fleet", Metered(1.0), 10.0)
-    assert told.no_healthy_upstream("s", "v1", 10.0)
-    told.metrics("b", Metered(1.0, healthy={STABLE: 1}), 11.0)
-    assert not told.no_healthy_upstream("s", "v1", 11.0)
-    told.metrics("a", Metered(5.0, healthy={STABLE: 0}), 30.0)
-    assert told.no_healthy_upstream("s", "v1", 30.0)  # b has said nothing for long
-    assert not told.no_healthy_upstream("s", "v1", 60.0)
+    book = observing_book()
+    assert not book.no_healthy_upstream("s", "v1", 10.0)
+    book.on_metrics("a", ProxyMetrics(1.0, healthy={STABLE: 0, CANARY: 3}), 10.0)
+    assert book.no_healthy_upstream("s", "v1", 10.0)
+    assert not book.no_healthy_upstream("s", "v2", 10.0)
+    book.on_metrics("other fleet", ProxyMetrics(1.0), 10.0)
+    assert book.no_healthy_upstream("s", "v1", 10.0)
+    book.on_metrics("b", ProxyMetrics(1.0, healthy={STABLE: 1}), 11.0)
+    assert not book.no_healthy_upstream("s", "v1", 11.0)
+    book.on_metrics("a", ProxyMetrics(5.0, healthy={STABLE: 0}), 30.0)
+    assert book.no_healthy_upstream("s", "v1", 30.0)  # b has said nothing for long
+    assert not book.no_healthy_upstream("s", "v1", 60.0)
 
 
 def test_a_reset_begins_the_rollouts_counts_and_windows() -> None:
     """What a version did before its rollout is not held against it; totals for the metrics page go on rising."""
-    told = book()
-    told.loads("a", {STABLE: Load(9, 9, 0), CANARY: Load(5, 1, 4)}, INTERVAL, 10.0)
-    told.reset("s")
-    assert told.window("s", "v1", "v2", 500, 10.1) is None
-    told.loads("a", {STABLE: Load(2, 2, 0), CANARY: Load(1, 1, 0)}, INTERVAL, 10.5)
-    window = told.window("s", "v1", "v2", 500, 10.5)
+    book = observing_book()
+    book.on_load_report("a", {STABLE: ClusterLoad(9, 9, 0), CANARY: ClusterLoad(5, 1, 4)}, INTERVAL, 10.0)
+    book.begin_rollout("s")
+    assert book.window("s", "v1", "v2", 500, 10.1) is None
+    book.on_load_report("a", {STABLE: ClusterLoad(2, 2, 0), CANARY: ClusterLoad(1, 1, 0)}, INTERVAL, 10.5)
+    window = book.window("s", "v1", "v2", 500, 10.5)
     assert window is not None
     assert window.canary is not None
     assert (window.canary.ok, window.canary.errors["5xx"]) == (1, 0)
-    assert (told.traffic("s", "v2", 10.5).requests, told.traffic("s", "v2", 10.5).errors) == (1, 0)
-    assert told.totals()["s", "v2"] == {"ok": 2, "5xx": 4, "4xx": 0}
+    assert (book.traffic("s", "v2", 10.5).requests, book.traffic("s", "v2", 10.5).errors) == (1, 0)
+    assert book.totals()["s", "v2"] == {"ok": 2, "5xx": 4, "4xx": 0}
 
 
 def test_rates_are_those_of_the_last_ten_seconds() -> None:
     """100 requests a second for a minute, a tenth of them failed, then silence."""
-    told = book()
+    book = observing_book()
     for half_second in range(120):
         now = 1000.0 + half_second / 2
-        told.loads("a", {CANARY: Load(50, 45, 5)}, INTERVAL, now)
-        told.metrics("a", Metered(now, {}, {CANARY: {bucket_of(20.0): 48, bucket_of(400.0): 2}}), now)
-    seen = told.traffic("s", "v2", 1060.0)
+        book.on_load_report("a", {CANARY: ClusterLoad(50, 45, 5)}, INTERVAL, now)
+        book.on_metrics("a", ProxyMetrics(now, {}, {CANARY: {bucket_of(20.0): 48, bucket_of(400.0): 2}}), now)
+    seen = book.traffic("s", "v2", 1060.0)
     assert seen.requests_per_second == pytest.approx(100, rel=0.1)
     assert seen.error_rate == pytest.approx(0.1)
     assert (seen.p50_ms, seen.p99_ms) == (20.0, 420.0)
     assert (seen.requests, seen.errors) == (6000, 600)
-    later = told.traffic("s", "v2", 1080.0)
+    later = book.traffic("s", "v2", 1080.0)
     assert (later.requests_per_second, later.error_rate, later.p99_ms, later.requests) == (0.0, 0.0, 0.0, 6000)
 
 
 def test_memory_is_bounded() -> None:
     """Ten thousand node ids cost no more than the limit, and a proxy's word makes no cluster."""
-    told = book()
-    for number in range(MAX_METERS + 500):
-        told.metrics(f"node-{number}", Metered(50.0, {("made-up/x", Tally.OVERFLOW): 5}), 10.0)
-    told.metrics("node-0", client_errors(9, 51.0), 11.0)  # forgotten: its counter starts here
-    told.metrics("node-501", client_errors(2, 51.0), 11.0)  # remembered: it had none
-    told.loads("a", {CANARY: Load(20, 20, 0)}, INTERVAL, 12.0)
-    assert told.totals() == {("s", "v1"): {"ok": 0, "5xx": 0, "4xx": 0}, ("s", "v2"): {"ok": 18, "5xx": 0, "4xx": 2}}
+    book = observing_book()
+    for number in range(MAX_PROXIES + 500):
+        book.on_metrics(f"node-{number}", ProxyMetrics(50.0, {("book-up/x", CounterKind.OVERFLOW): 5}), 10.0)
+    book.on_metrics("node-0", client_errors(9, 51.0), 11.0)  # forgotten: its counter starts here
+    book.on_metrics("node-501", client_errors(2, 51.0), 11.0)  # remembered: it had none
+    book.on_load_report("a", {CANARY: ClusterLoad(20, 20, 0)}, INTERVAL, 12.0)
+    assert book.totals() == {("s", "v1"): {"ok": 0, "5xx": 0, "4xx": 0}, ("s", "v2"): {"ok": 18, "5xx": 0, "4xx": 2}}
 
 
 def test_no_step_between_buckets_is_above_ten_percent() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
-from controller.core.traffic.reports import Load
+from controller.core.traffic.reports import ClusterLoad
 from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadReporter, LoadStatsRequest
 from controller.telemetry.load_reporting_service import SERVICE as LRS
 from tests.support.waiting import wait_until
@@ -21,9 +21,9 @@ class Hearing(Book):
         super().__init__()
         self.promised: list[float] = []
 
-    def loads(self, proxy: str, loads: Mapping[str, Load], interval: float, now: float) -> bool:
+    def on_load_report(self, proxy: str, loads: Mapping[str, ClusterLoad], interval: float, now: float) -> bool:
         self.promised.append(interval)
-        return super().loads(proxy, loads, interval, now)
+        return super().on_load_report(proxy, loads, interval, now)
 
 
 def in_fleet(fleet: str) -> View:

@@ -19,7 +19,7 @@ from controller.core.base.units import counted, format_weight
 from controller.core.history.backtest import Backtest, Turn, judge_again
 from controller.core.history.window_record import Record
 from controller.core.model.ledger_kind import LedgerKind
-from controller.core.traffic.latency_buckets import EDGES_MS, UPPER, listed
+from controller.core.traffic.latency_buckets import EDGES_MS
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.core.traffic.window import Sample
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
@@ -84,8 +84,8 @@ def _sample(window: pb.RecordedWindow, side: str) -> Sample | None:
     if not window.HasField(side):
         return None
     told = window.stable if side == "stable" else window.canary
-    latency = listed(dict(zip(told.bucket, told.count, strict=True)))
-    return Sample(told.started, told.ok, dict(told.errors), latency, UPPER)
+    latency = dict(zip(told.bucket, told.count, strict=True))
+    return Sample.of_buckets(told.started, told.ok, dict(told.errors), latency)
 
 
 def _document(recording: pb.Recording, records: Sequence[Record], found: Backtest) -> dict[str, Any]:

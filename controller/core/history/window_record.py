@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any, NamedTuple
 
-from controller.core.traffic.latency_buckets import UPPER, bucket_of, listed
+from controller.core.traffic.latency_buckets import bucket_of
 from controller.core.traffic.readings import Reading, joined, plain, read_plain
 from controller.core.traffic.window import NO_ERRORS, NO_READINGS, Sample
 
@@ -107,8 +107,7 @@ def _sample(side: Side | None) -> Sample | None:
     if side is None:
         return None
     started, ok, errors, counts = side
-    latency = listed(dict(zip(counts[::2], counts[1::2], strict=True)))
-    return Sample(started, ok, errors or NO_ERRORS, latency, UPPER)
+    return Sample.of_buckets(started, ok, errors or NO_ERRORS, dict(zip(counts[::2], counts[1::2], strict=True)))
 
 
 def _sum(one: Side | None, other: Side | None) -> Side | None:

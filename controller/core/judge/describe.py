@@ -43,7 +43,7 @@ def e_value_text(value: float) -> str:
     return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.2g}"
 
 
-class Allowed(NamedTuple):
+class AllowedExcess(NamedTuple):
     """What a channel allows: `ratio` x stable + `margin`; a margin alone where the ratio is 0.
 
     The margin is a share; of `latency_max` it is milliseconds, of the other latency channels how
@@ -62,7 +62,7 @@ class ChannelDescription:
     channel: str
     counts: PairedCounts
     seconds: float
-    allowed: Allowed
+    allowed: AllowedExcess
     evidence: float
     limit: float
 

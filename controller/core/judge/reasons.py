@@ -7,7 +7,7 @@ from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.arrivals import Arrivals
 from controller.core.judge.channels import GATE_METRICS, OVERDUE_MARGIN, TAILS, Plan, plan_of
 from controller.core.judge.describe import (
-    Allowed,
+    AllowedExcess,
     BlindDescription,
     ChannelDescription,
     CommonModeDescription,
@@ -195,15 +195,15 @@ def _channel_reason(policy: Policy, state: JudgeState, channel: str, evidence: f
     return Reason.on_counts(ReasonCode(channel), description, counts, evidence=evidence, limit=limit, channel=channel)
 
 
-def _allowed(policy: Policy, state: JudgeState, channel: str) -> Allowed:
+def _allowed(policy: Policy, state: JudgeState, channel: str) -> AllowedExcess:
     if channel in ("5xx", "4xx"):
-        return Allowed(*error_null(policy, plan_of(policy), state, channel))
+        return AllowedExcess(*error_null(policy, plan_of(policy), state, channel))
     margins = {
         "errors_max": policy.errors.max or 0,
         "overdue": OVERDUE_MARGIN,
         "latency_max": (policy.latency.p99 or 0) * 1000,
     }
-    return Allowed(0.0, margins.get(channel, allowed_slowdown(policy, state) - 1))
+    return AllowedExcess(0.0, margins.get(channel, allowed_slowdown(policy, state) - 1))
 
 
 def _not_shown(plan: Plan, state: JudgeState, metric: str, rung: int) -> Reason:

@@ -1,10 +1,12 @@
-"""What a custom metric said at one poll: counts, values, or nothing, and then why not. And its form on a tape."""
+"""What a custom metric said at one poll: counts, values, or nothing, and then why not. And its form
+on a tape."""
 
 from typing import Any, NamedTuple
 
 
 class Counted(NamedTuple):
-    """A rate: requests and events of both versions since the poll before. At 100 % stable's may be zeros."""
+    """A rate: requests and events of both versions since the poll before. At 100 % stable's may be
+    zeros."""
 
     canary_n: int
     canary_x: int
@@ -13,7 +15,8 @@ class Counted(NamedTuple):
 
 
 class Gauged(NamedTuple):
-    """A value of each version; None for stable's where it has no traffic any more and cannot be read.
+    """A value of each version; None for stable's where it has no traffic any more and cannot be
+    read.
 
     It is worse where it is higher, or lower, by more than `slack`; `k` of `n` readings decide.
     """
@@ -26,13 +29,15 @@ class Gauged(NamedTuple):
     slack: float = 0.0
 
     def worse_than(self, level: float, margin: float) -> bool:
-        """Whether the canary is worse than this level of stable by more than a share of it, and beyond the slack."""
+        """Whether the canary is worse than this level of stable by more than a share of it, and
+        beyond the slack."""
         excess = self.canary - level if self.higher else level - self.canary
         return excess > max(margin * abs(level), self.slack)
 
 
 class Unread(NamedTuple):
-    """Nothing, and why. `heard`: there was an answer, and nothing can be concluded from it: that is no blindness."""
+    """Nothing, and why. `heard`: there was an answer, and nothing can be concluded from it: that is
+    no blindness."""
 
     why: str
     heard: bool = False

@@ -1,47 +1,49 @@
-"""What a proxy reports: load since the report before, cumulative counters, latencies."""
+"""What a proxy reports: load since its last report, cumulative counters, latency."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from controller.core.traffic.latency_buckets import Counts
+from controller.core.traffic.latency_buckets import BucketCounts
 
 
-class Tally(StrEnum):
+class CounterKind(StrEnum):
     """The cumulative counters that a proxy keeps for each cluster."""
 
     CLIENT_ERRORS = "client_errors"
-    """Answers with a 4xx status. Load reports count them as good."""
+    """Responses with a 4xx status. Load reports count them as successes."""
     NO_SERVER = "no_server"
-    """Requests that found no healthy server. Load reports do not know them at all."""
+    """Requests that found no healthy endpoint. Load reports leave them out."""
     OVERFLOW = "overflow"
-    """Requests refused by a full circuit breaker, likewise."""
+    """Requests rejected by a full circuit breaker, likewise."""
     UNCONNECTED = "unconnected"
-    """Requests for which no connection could be made. Load reports know them as failed, but not as started."""
+    """Requests for which no connection could be made. Load reports count them as failed, but not as
+    started."""
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What happened in one cluster since the proxy's report before: increments."""
+class ClusterLoad:
+    """What happened in one cluster since the proxy's last load report: increments."""
 
     started: int = 0
     ok: int = 0
     errors: int = 0
 
 
-IDLE = Load()
+IDLE = ClusterLoad()
 
 
 @dataclass(frozen=True, slots=True)
-class Metered:
-    """What a proxy's metrics say: counters since it started, latencies of one flush interval, by cluster.
+class ProxyMetrics:
+    """A proxy's metrics, by cluster: counters since it started, latency of one flush interval.
 
-    `uptime` is the proxy's age in seconds, None where it does not say. `healthy` is how many servers it may send to.
+    `uptime` is the proxy's age in seconds, None if unknown. `healthy` is how many endpoints it may
+    send to.
     """
 
     uptime: float | None = None
-    counters: Mapping[tuple[str, Tally], int] = field(default_factory=dict)
-    latency: Mapping[str, Counts] = field(default_factory=dict)
+    counters: Mapping[tuple[str, CounterKind], int] = field(default_factory=dict)
+    latency: Mapping[str, BucketCounts] = field(default_factory=dict)
     healthy: Mapping[str, int] = field(default_factory=dict)
 
 

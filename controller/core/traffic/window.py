@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from controller.core.traffic.latency_buckets import UPPER, BucketCounts, with_edges
 from controller.core.traffic.readings import Reading
 
 NO_READINGS: Mapping[str, Reading] = MappingProxyType({})
@@ -12,12 +13,13 @@ NO_ERRORS: Mapping[str, int] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one version's servers did since the last tick: increments, summed over all proxies.
+    """What one version did since the last tick: increments, summed over all proxies.
 
-    `ok` are the answers without error; answered = ok + all errors. Error classes are `5xx` (with resets, timeouts
-    and refused connections) and `4xx`. `latency` holds (upper edge in milliseconds, count in that bucket) of the
-    buckets that are not empty, rising; not cumulative over the edges. `edges` are the upper edges of all buckets, the
-    empty ones too, rising, as a rule the last one infinite.
+    `ok` are the responses without error; answered = ok + all errors. Error classes are `5xx` (with
+    resets, timeouts and refused connections) and `4xx`. `latency` holds (upper edge in
+    milliseconds, count in that bucket) of the buckets that are not empty, rising; not cumulative
+    over the edges. `edges` are the upper edges of all buckets, the empty ones too, rising, usually
+    the last one infinite.
     """
 
     started: int = 0
@@ -25,6 +27,11 @@ class Sample:
     errors: Mapping[str, int] = field(default_factory=lambda: NO_ERRORS)
     latency: tuple[tuple[float, int], ...] = ()
     edges: tuple[float, ...] = ()
+
+    @classmethod
+    def of_buckets(cls, started: int, ok: int, errors: Mapping[str, int], latency: BucketCounts) -> "Sample":
+        """With latency counted in Haldane's own buckets."""
+        return cls(started, ok, errors, with_edges(latency), UPPER)
 
     @property
     def answered(self) -> int:
@@ -44,9 +51,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What happened on both versions since the last tick. A missing side is `None` (no report), never zeros.
+    """What happened on both versions since the last tick. A missing side is `None` (no report),
+    never zeros.
 
-    `at` is seconds on a monotonic clock; `weight` is the canary's, in basis points, that was served meanwhile.
+    `at` is seconds on a monotonic clock; `weight` is the canary's, in basis points, that was served
+    meanwhile.
     """
 
     at: float
