@@ -288,7 +288,7 @@ class Ledger:
 
 
 def _command(verb: Verb, request: pb.RolloutRequest) -> Command:
-    return Command(verb, request.reason, meant=request.canary, weight=request.weight)
+    return Command(verb, request.reason, expected_canary=request.canary, weight=request.weight)
 
 
 def _news_in(message: pb.Rollout, sent: pb.Rollout) -> bool:

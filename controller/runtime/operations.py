@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from controller.core.base.errors import Code, Refusal, Violation, invalid
 from controller.core.base.units import counted
-from controller.core.control.changes import change_of, fingerprint_of
-from controller.core.control.commands import Command, Verb, obey
+from controller.core.control.changes import Origin, change_of, fingerprint_of
+from controller.core.control.commands import Command, Verb, execute
 from controller.core.control.decision import Decision
 from controller.core.control.declaration import check_together, declare
 from controller.core.control.request_rules import check_id, checked_reason, freeze_violations, unfreeze_violations
@@ -169,9 +169,9 @@ class Operations:
                 missing = "; ".join(violation.message for violation in unknown)
                 raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {missing}")
             verdict, void = self._observe(state)
-            decision = obey(state, command, self._clock.wall(), stable_unroutable=void)
+            decision = execute(state, command, self._clock.wall(), stable_unroutable=void)
             known = None if command.verb is Verb.START else verdict
-            change = change_of(state, decision, who, fingerprint, _id(request_id), known)
+            change = change_of(state, decision, Origin(who, _id(request_id), fingerprint), known)
             try:
                 return await self._requests.state_at(service, await self._apply_decision(change, decision))
             except Refusal as refusal:
@@ -297,7 +297,7 @@ class Operations:
 
 def _meant(command: Command) -> tuple[str, ...]:
     """For the fingerprint, which without these is what it was before commands had them: ids of then are known."""
-    return (command.meant, str(command.weight)) if command.meant or command.weight else ()
+    return (command.expected_canary, str(command.weight)) if command.expected_canary or command.weight else ()
 
 
 def _nothing_to_lift(view: View, scopes: Sequence[str]) -> str:

@@ -13,9 +13,9 @@ import structlog
 
 from controller.core.control.automation import decide_fallback
 from controller.core.control.blocker import Blocker
-from controller.core.control.changes import change_of
+from controller.core.control.changes import Origin, change_of
 from controller.core.control.decision import Decision, wait
-from controller.core.control.session import Session, Surroundings, entered
+from controller.core.control.session import Conditions, Session, after_commit
 from controller.core.control.tick import tick
 from controller.core.history.evidence_trace import point_of
 from controller.core.judge.custom.custom_metrics import all_read, lost_metric
@@ -50,7 +50,7 @@ class Ticked(NamedTuple):
         return rollout.phase is self.phase or (after is not None and rollout.phase is after.phase)
 
 
-class Newest(NamedTuple):
+class LastTick(NamedTuple):
     """What is known of a rollout from its last tick: the verdict, and what the decision says beside it."""
 
     verdict: Verdict | None = None
@@ -108,14 +108,14 @@ class Ticker:
                 del remembered[gone]
                 self._saver.forget(gone)
 
-    def newest(self, state: ServiceState) -> Newest:
+    def newest(self, state: ServiceState) -> LastTick:
         """What the last tick of the service's rollout came to; empty if it was another rollout's."""
         ticked, rollout = self._ticked.get(state.name), state.rollout
         if ticked is None or rollout is None or ticked.rollout_id != rollout.id:
-            return Newest()
+            return LastTick()
         if ticked.is_of(rollout):
-            return Newest(ticked.verdict, ticked.decision.remark, ticked.decision.blocker)
-        return Newest(ticked.verdict, rollout.reason)
+            return LastTick(ticked.verdict, ticked.decision.remark, ticked.decision.blocker)
+        return LastTick(ticked.verdict, rollout.reason)
 
     def stable_verdict(self, service: str) -> Verdict | None:
         """The last verdict on the service's stable while no rollout ran."""
@@ -149,7 +149,7 @@ class Ticker:
         session = await self._session(state)
         rollout = state.rollout
         assert rollout is not None
-        around = Surroundings(
+        conditions = Conditions(
             self._view().freezes,
             self._fleet.sync(state.name, state.revision),
             self._sync_share,
@@ -157,7 +157,7 @@ class Ticker:
             stable_unroutable=self._book.no_healthy_upstream(state.name, rollout.stable, self._clock.monotonic()),
         )
         window = self._window(state, started)
-        after, verdict, decision = tick(state, session, window, around, self._clock.wall())
+        after, verdict, decision = tick(state, session, window, conditions, self._clock.wall())
         # Only what goes forward asks the hooks: a rollback waits for none of them.
         if decision.forward and (blocker := self._hooks.blocking(state, decision, verdict)):
             decision = wait(state, blocker, verdict)
@@ -209,7 +209,7 @@ class Ticker:
     async def _commit(self, state: ServiceState, session: Session, verdict: Verdict, decision: Decision) -> None:
         if not await self._store_decision(state, verdict, decision, _numbers(state, session, self._clock.wall())):
             return
-        after = entered(session, decision.state, self._clock.monotonic())
+        after = after_commit(session, decision.state, self._clock.monotonic())
         self._sessions[state.name] = after
         self._saver.save_soon(state.name, after)
 
@@ -217,7 +217,8 @@ class Ticker:
         self, state: ServiceState, verdict: Verdict, decision: Decision, evidence: Mapping[str, Any] | None = None
     ) -> bool:
         """Commit a decision; False if another change or a freeze came first. `StoreLost`: perhaps applied."""
-        change = change_of(state, decision, WHO, uuid.uuid4().hex, uuid.uuid4().hex, verdict, evidence)
+        origin = Origin(WHO, uuid.uuid4().hex, uuid.uuid4().hex)
+        change = change_of(state, decision, origin, verdict, evidence)
         try:
             revision = await self._store.commit(change, self._token)
         except (Conflict, Frozen) as refused:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from controller.core.control.commands import Command, Verb, obey
+from controller.core.control.commands import Command, Verb, execute
 from controller.core.control.decision import Decision
-from controller.core.control.session import Session, Surroundings, entered
+from controller.core.control.session import Conditions, Session, after_commit
 from controller.core.control.tick import tick
 from controller.core.judge.custom.custom_metrics import without_custom
 from controller.core.judge.verdict import Verdict
@@ -16,7 +16,7 @@ from controller.core.traffic.window import Sample, Window
 
 WORDS = {LedgerKind.STEP_ADVANCED: "advance", LedgerKind.ROLLBACK: "rollback", LedgerKind.PROMOTION_STARTED: "promote"}
 """What a decision is called by `haldane judge`; everything else holds the weight."""
-_ALONE = Surroundings()
+_ALONE = Conditions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Trial:
         # There is no Prometheus to ask here, and a metric that is not read would shut every gate.
         service = service.model_copy(update={"policy": without_custom(service.policy)})
         idle = ServiceState(spec=service, source="", stable=service.stable)
-        self._state = obey(idle, command, 0.0).state
+        self._state = execute(idle, command, 0.0).state
         self.session = Session.of(self._state)
 
     @property
@@ -65,6 +65,6 @@ class Trial:
         """Judge and decide on what happened up to `at` at the present weight; the weight after it is in the answer."""
         window = Window(at, self.rollout.weight, stable, canary)
         session, verdict, decision = tick(self._state, self.session, window, _ALONE, at)
-        self.session = entered(session, decision.state, at)
+        self.session = after_commit(session, decision.state, at)
         self._state = decision.state
         return Look(verdict, decision, self.rollout)

@@ -10,7 +10,7 @@ from controller.core.control.automation import CONFIRM_WITHIN, decide, decide_fa
 from controller.core.control.blocker import BlockerKind
 from controller.core.control.decision import Decision
 from controller.core.control.sync import Sync
-from controller.core.judge.verdict import Outcome
+from controller.core.judge.verdict import Outcome, ReasonCode
 from controller.core.model.freeze import Act, blocking
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import JUDGED, Phase
@@ -164,7 +164,7 @@ ROWS = [
         "no harm seen in 15m of bake",
     ),
     Row("baked without proof", Phase.BAKING, UNKNOWN, LedgerKind.PROMOTED),
-    Row("baked in grace", Phase.BAKING, {**UNKNOWN, "in_grace": True}, WAIT, why="the bake goes on: 5xx says"),
+    Row("baked in grace", Phase.BAKING, {**UNKNOWN, "code": ReasonCode.IN_GRACE}, WAIT, why="the bake goes on: spell says"),
     Row("baked while frozen", Phase.BAKING, {"freezes": FREEZE}, WAIT, why="would end the bake, but all"),
     # The way back.
     Row("back everywhere", Phase.ROLLING_BACK, {}, LedgerKind.ROLLED_BACK, (Act.RECORD, Phase.ROLLED_BACK, 0), "all 2"),

@@ -7,7 +7,7 @@ import pytest
 
 from controller.core.base.errors import Code, Refusal
 from controller.core.base.units import TOTAL_WEIGHT
-from controller.core.control.commands import Command, Verb, obey
+from controller.core.control.commands import Command, Verb, execute
 from controller.core.model.freeze import Act, blocking
 from controller.core.model.rollout import JUDGED, RUNNING, Phase
 from controller.core.model.service import Fallback
@@ -47,13 +47,13 @@ def test_an_operator_may_or_may_not(phase: Phase, verb: Verb, answer: str) -> No
     state = state_in(phase)
     command = Command(verb, "so it is", canary="v3", rollout_id="r2")
     if answer == "yes":
-        decision = obey(state, command, NOW)
+        decision = execute(state, command, NOW)
         assert decision.reason.startswith("so it is")
         assert decision.state.rollout
         assert decision.state.rollout.phase is not phase or verb is Verb.START
         return
     with pytest.raises(Refusal) as refused:
-        obey(state, command, NOW)
+        execute(state, command, NOW)
     assert refused.value.code is CODES[answer]
     assert phase is Phase.IDLE or str(phase) in refused.value.message
 
@@ -84,12 +84,12 @@ def test_what_was_said_to_another_canary_or_share_is_refused(
 ) -> None:
     """A yes that comes late is a yes to nothing else: what happened meanwhile is told."""
     state = state_in(Phase.AWAITING_APPROVAL)
-    command = Command(verb, "yes", meant=canary, weight=weight)
+    command = Command(verb, "yes", expected_canary=canary, weight=weight)
     if told is None:
-        assert obey(state, command, NOW).state != state
+        assert execute(state, command, NOW).state != state
         return
     with pytest.raises(Refusal) as refused:
-        obey(state, command, NOW)
+        execute(state, command, NOW)
     assert (refused.value.code, refused.value.message) == (Code.CONFLICT, told)
 
 
@@ -98,14 +98,14 @@ def test_what_was_said_to_another_canary_or_share_is_refused(
     [
         (Verb.PROMOTE, {"weight": 5000}, "weight"),
         (Verb.PAUSE, {"weight": 5000}, "weight"),
-        (Verb.DIVERT, {"meant": "v2"}, "canary"),
-        (Verb.RESTORE, {"meant": "v2"}, "canary"),
+        (Verb.DIVERT, {"expected_canary": "v2"}, "canary"),
+        (Verb.RESTORE, {"expected_canary": "v2"}, "canary"),
     ],
 )
 def test_what_nobody_would_compare_is_refused(verb: Verb, words: Mapping[str, Any], field: str) -> None:
     """A condition that the act does not know is an error, and not silently no condition."""
     with pytest.raises(Refusal) as refused:
-        obey(state_in(Phase.PROGRESSING), Command(verb, "yes", **words), NOW)
+        execute(state_in(Phase.PROGRESSING), Command(verb, "yes", **words), NOW)
     assert [violation.field for violation in refused.value.violations] == [field]
 
 
@@ -128,21 +128,21 @@ MOVES = [
 @pytest.mark.parametrize(("verb", "phase", "act", "weights"), MOVES, ids=[f"{m[0]}-{m[1]}" for m in MOVES])
 def test_what_an_act_does_to_the_weights(verb: Verb, phase: Phase, act: Act, weights: dict[str, int]) -> None:
     """And as what it counts when a freeze is in force."""
-    decision = obey(state_in(phase), Command(verb, "", canary="v3", rollout_id="r2"), NOW)
+    decision = execute(state_in(phase), Command(verb, "", canary="v3", rollout_id="r2"), NOW)
     assert (decision.act, decision.state.weights) == (act, weights)
 
 
 def test_an_approval_of_the_last_step_promotes() -> None:
     """`approve: [100%]` is a person's word on promotion."""
     state = state_in(Phase.AWAITING_APPROVAL, LAST)
-    assert obey(state, Command(Verb.APPROVE, ""), NOW).state.weights == {"v2": TOTAL_WEIGHT, "v1": 0}
+    assert execute(state, Command(Verb.APPROVE, ""), NOW).state.weights == {"v2": TOTAL_WEIGHT, "v1": 0}
 
 
 def test_promotion_makes_the_canary_stable_and_a_rollback_after_it_takes_that_back() -> None:
     """The old version is still warm."""
-    promoted = obey(state_in(Phase.BAKING), Command(Verb.PROMOTE, ""), NOW).state
+    promoted = execute(state_in(Phase.BAKING), Command(Verb.PROMOTE, ""), NOW).state
     assert promoted.stable == "v2"
-    assert obey(promoted, Command(Verb.ROLLBACK, ""), NOW).state.stable == "v1"
+    assert execute(promoted, Command(Verb.ROLLBACK, ""), NOW).state.stable == "v1"
 
 
 @pytest.mark.parametrize("phase", [Phase.PROGRESSING, Phase.ROLLED_BACK, Phase.PROMOTED])
@@ -151,7 +151,7 @@ def test_a_start_is_a_new_rollout_from_the_first_step(phase: Phase) -> None:
     state = state_in(phase)
     policy = POLICY.model_copy(update={"steps": (100, 9000)})
     state = state.model_copy(update={"spec": state.spec.model_copy(update={"policy": policy})})
-    rollout = obey(state, Command(Verb.START, "", canary="v3", rollout_id="r2"), NOW).state.rollout
+    rollout = execute(state, Command(Verb.START, "", canary="v3", rollout_id="r2"), NOW).state.rollout
     assert rollout
     assert (rollout.id, rollout.canary, rollout.stable) == ("r2", "v3", state.stable)
     assert (rollout.phase, rollout.step, rollout.weight, rollout.policy) == (Phase.WARMING, 0, 100, policy)
@@ -160,54 +160,56 @@ def test_a_start_is_a_new_rollout_from_the_first_step(phase: Phase) -> None:
 
 def test_a_pause_in_the_bake_is_no_way_around_it() -> None:
     """Neither in the bake nor in a pause of it: all traffic is on the canary, and a start would move it away."""
-    paused = obey(state_in(Phase.BAKING), Command(Verb.PAUSE, ""), NOW).state
+    paused = execute(state_in(Phase.BAKING), Command(Verb.PAUSE, ""), NOW).state
     with pytest.raises(Refusal) as refused:
-        obey(paused, Command(Verb.START, "", canary="v3", rollout_id="r2"), NOW)
+        execute(paused, Command(Verb.START, "", canary="v3", rollout_id="r2"), NOW)
     assert refused.value.code is Code.ALREADY_RUNNING
 
 
 @pytest.mark.proves("track-record 35")
 def test_a_promote_in_a_paused_bake_ends_the_bake() -> None:
     """As it does in the bake; the bake does not begin anew."""
-    paused = obey(state_in(Phase.BAKING), Command(Verb.PAUSE, ""), NOW).state
-    promoted = obey(paused, Command(Verb.PROMOTE, "good enough"), NOW).state
+    paused = execute(state_in(Phase.BAKING), Command(Verb.PAUSE, ""), NOW).state
+    promoted = execute(paused, Command(Verb.PROMOTE, "good enough"), NOW).state
     assert promoted.rollout
     assert (promoted.rollout.phase, promoted.stable) == (Phase.PROMOTED, "v2")
 
 
 def test_a_pause_while_promoting_is_no_second_promotion() -> None:
     """What is under way is all that can be; a resume goes on with it, a rollback takes it back."""
-    paused = obey(state_in(Phase.PROMOTING), Command(Verb.PAUSE, ""), NOW).state
+    paused = execute(state_in(Phase.PROMOTING), Command(Verb.PAUSE, ""), NOW).state
     with pytest.raises(Refusal) as refused:
-        obey(paused, Command(Verb.PROMOTE, ""), NOW)
+        execute(paused, Command(Verb.PROMOTE, ""), NOW)
     assert refused.value.code is Code.NOT_POSSIBLE
-    resumed = obey(paused, Command(Verb.RESUME, ""), NOW).state.rollout
+    resumed = execute(paused, Command(Verb.RESUME, ""), NOW).state.rollout
     assert resumed
     assert resumed.phase is Phase.PROMOTING
-    assert obey(paused, Command(Verb.ROLLBACK, ""), NOW).state.weights == {"v2": 0, "v1": TOTAL_WEIGHT}
+    assert execute(paused, Command(Verb.ROLLBACK, ""), NOW).state.weights == {"v2": 0, "v1": TOTAL_WEIGHT}
 
 
 @pytest.mark.parametrize("phase", [*sorted(JUDGED), Phase.PROMOTED])
-def test_no_rollback_into_a_void_but_by_force(phase: Phase) -> None:
+def test_no_rollback_to_an_unhealthy_stable_but_by_force(phase: Phase) -> None:
     """Stable has no healthy endpoint: the traffic stays, by an operator's word too, unless he insists."""
     with pytest.raises(Refusal) as refused:
-        obey(state_in(phase), Command(Verb.ROLLBACK, "now"), NOW, stable_unroutable=True)
+        execute(state_in(phase), Command(Verb.ROLLBACK, "now"), NOW, stable_unroutable=True)
     assert refused.value.code is Code.NO_ENDPOINTS
     assert "v1 has no healthy endpoint" in refused.value.message
-    forced = obey(state_in(phase), Command(Verb.ROLLBACK, "now", force=True), NOW, stable_unroutable=True)
+    forced = execute(state_in(phase), Command(Verb.ROLLBACK, "now", force=True), NOW, stable_unroutable=True)
     assert forced.state.weights == {"v2": 0, "v1": TOTAL_WEIGHT}
 
 
 def test_what_moves_no_traffic_goes_into_no_void() -> None:
     """A rollout that waits for its hooks carries none: it may be taken back whatever stable is like."""
     state = state_in(Phase.IDLE, POLICY.model_copy(update={"hooks": ("gate",)}))
-    waiting = obey(state, Command(Verb.START, "", canary="v2", rollout_id="r2"), NOW).state
-    assert obey(waiting, Command(Verb.ROLLBACK, ""), NOW, stable_unroutable=True).state.rollout
+    waiting = execute(state, Command(Verb.START, "", canary="v2", rollout_id="r2"), NOW).state
+    assert execute(waiting, Command(Verb.ROLLBACK, ""), NOW, stable_unroutable=True).state.rollout
 
 
 def test_a_version_that_was_rolled_back_may_be_started_again() -> None:
     """Final until an operator says otherwise."""
-    assert obey(state_in(Phase.ROLLED_BACK), Command(Verb.START, "", canary="v2", rollout_id="r2"), NOW).state.rollout
+    assert execute(
+        state_in(Phase.ROLLED_BACK), Command(Verb.START, "", canary="v2", rollout_id="r2"), NOW
+    ).state.rollout
 
 
 BAD_STARTS = [
@@ -226,7 +228,7 @@ BAD_STARTS = [
 def test_a_start_that_cannot_be_right_is_refused(phase: Phase, canary: str, code: Code, told: str) -> None:
     """With what is wrong, and what there is instead."""
     with pytest.raises(Refusal) as refused:
-        obey(state_in(phase), Command(Verb.START, "", canary=canary), NOW)
+        execute(state_in(phase), Command(Verb.START, "", canary=canary), NOW)
     assert refused.value.code is code
     assert told in refused.value.message
 
@@ -234,7 +236,7 @@ def test_a_start_that_cannot_be_right_is_refused(phase: Phase, canary: str, code
 @pytest.mark.parametrize("phase", sorted(JUDGED))
 def test_a_forced_rollback_goes_through_everything(phase: Phase) -> None:
     """It counts as the one act that no freeze stops."""
-    decision = obey(state_in(phase), Command(Verb.ROLLBACK, "now", force=True), NOW)
+    decision = execute(state_in(phase), Command(Verb.ROLLBACK, "now", force=True), NOW)
     assert decision.act is Act.FORCED_ROLLBACK
     assert all(blocking(held, "scorer", decision.act) is None for held in (FREEZE, HOLD))
 
@@ -244,7 +246,7 @@ def test_no_rollback_to_a_version_that_has_no_servers_any_more() -> None:
     state = state_in(Phase.PROMOTED)
     spec = state.spec.model_copy(update={"versions": state.spec.versions[1:]})
     with pytest.raises(Refusal) as refused:
-        obey(state.model_copy(update={"spec": spec}), Command(Verb.ROLLBACK, "now", force=True), NOW)
+        execute(state.model_copy(update={"spec": spec}), Command(Verb.ROLLBACK, "now", force=True), NOW)
     assert refused.value.code is Code.NO_ENDPOINTS
 
 
@@ -259,7 +261,7 @@ class TestOperatorsFallback:
     def test_all_traffic_goes_there_and_a_running_rollout_is_rolled_back(self, phase: Phase) -> None:
         """In every phase; what was over stays as it was."""
         state = self.state(phase, Fallback(version="v3"))
-        decision = obey(state, Command(Verb.DIVERT, "fire"), NOW)
+        decision = execute(state, Command(Verb.DIVERT, "fire"), NOW)
         assert (decision.act, decision.state.weights, decision.state.diverted) == (
             Act.FALLBACK,
             {"v3": TOTAL_WEIGHT},
@@ -267,12 +269,12 @@ class TestOperatorsFallback:
         )
         rollout = decision.state.rollout
         assert rollout is None or (rollout.phase is Phase.ROLLING_BACK) == (phase in RUNNING)
-        back = obey(decision.state, Command(Verb.RESTORE, "out"), NOW).state
+        back = execute(decision.state, Command(Verb.RESTORE, "out"), NOW).state
         assert back.weights[state.stable] == TOTAL_WEIGHT
 
     def test_a_fixed_response_needs_no_server(self) -> None:
         """The proxies answer by themselves."""
-        decision = obey(self.state(None, Fallback(status=503, body="later")), Command(Verb.DIVERT, ""), NOW)
+        decision = execute(self.state(None, Fallback(status=503, body="later")), Command(Verb.DIVERT, ""), NOW)
         assert decision.state.weights == {FIXED_RESPONSE: TOTAL_WEIGHT}
 
     @pytest.mark.parametrize(
@@ -290,5 +292,5 @@ class TestOperatorsFallback:
         """None declared, there already, nobody there to answer; and no start before the traffic is back."""
         state = self.state(None, fallback).model_copy(update={"diverted": diverted})
         with pytest.raises(Refusal) as refused:
-            obey(state, Command(verb, "", canary="v2", rollout_id="r2"), NOW)
+            execute(state, Command(verb, "", canary="v2", rollout_id="r2"), NOW)
         assert refused.value.code is code

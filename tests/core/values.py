@@ -77,11 +77,10 @@ def seen(
     blind: bool = False,
     share: float = 1.0,
     code: str = "5xx",
-    in_grace: bool = False,
 ) -> Situation:
     """One tick's knowledge: everything in order unless said otherwise."""
     return Situation(
-        verdict(outcome, warm=warm, blind=blind, code=code, in_grace=in_grace),
+        verdict(outcome, warm=warm, blind=blind, code=code),
         Progress(observed=observed, elapsed=elapsed, total=total),
         sync or Sync(2, 2),
         lambda act: blocking(freezes, "scorer", act),

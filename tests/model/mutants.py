@@ -6,10 +6,10 @@ from math import inf
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.control.blocker import Blocker, BlockerKind
-from controller.core.control.commands import Command, Verb, obey
+from controller.core.control.commands import Command, Verb, execute
 from controller.core.control.decision import Decision, wait
-from controller.core.control.session import Session, Surroundings
-from controller.core.control.tick import weigh
+from controller.core.control.session import Conditions, Session
+from controller.core.control.tick import decide_on_verdict
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.freeze import Act, Freeze, ends_of
 from controller.core.model.ledger_kind import LedgerKind
@@ -44,9 +44,9 @@ def judging(change: Callable[[Verdict], Verdict]) -> Weigh:
     """Decides on another verdict than was reached."""
 
     def mutant(
-        state: ServiceState, session: Session, verdict: Verdict, at: float, around: Surroundings, now: float
+        state: ServiceState, session: Session, verdict: Verdict, at: float, around: Conditions, now: float
     ) -> tuple[Session, Verdict, Decision]:
-        return weigh(state, session, change(verdict), at, around, now)
+        return decide_on_verdict(state, session, change(verdict), at, around, now)
 
     return mutant
 
@@ -59,9 +59,9 @@ def deciding(change: Callable[[Rollout, Decision, Verdict, float], Decision]) ->
     """Makes another decision of the one that was made."""
 
     def mutant(
-        state: ServiceState, session: Session, verdict: Verdict, at: float, around: Surroundings, now: float
+        state: ServiceState, session: Session, verdict: Verdict, at: float, around: Conditions, now: float
     ) -> tuple[Session, Verdict, Decision]:
-        session, verdict, decision = weigh(state, session, verdict, at, around, now)
+        session, verdict, decision = decide_on_verdict(state, session, verdict, at, around, now)
         assert state.rollout is not None
         return session, verdict, change(state.rollout, decision, verdict, now)
 
@@ -112,23 +112,23 @@ def promotes_from_anywhere(old: Rollout, decision: Decision, verdict: Verdict, n
 
 
 def impatient(
-    state: ServiceState, session: Session, verdict: Verdict, at: float, around: Surroundings, now: float
+    state: ServiceState, session: Session, verdict: Verdict, at: float, around: Conditions, now: float
 ) -> tuple[Session, Verdict, Decision]:
     """Any time counts as the whole dwell."""
     ahead = session.progress._replace(observed=session.progress.observed + 9.0)
-    return weigh(state, session._replace(progress=ahead), verdict, at, around, now)
+    return decide_on_verdict(state, session._replace(progress=ahead), verdict, at, around, now)
 
 
 def by_the_wall_clock(
-    state: ServiceState, session: Session, verdict: Verdict, at: float, around: Surroundings, now: float
+    state: ServiceState, session: Session, verdict: Verdict, at: float, around: Conditions, now: float
 ) -> tuple[Session, Verdict, Decision]:
     """Durations are measured by the clock that people set."""
-    return weigh(state, session, verdict, now, around, now)
+    return decide_on_verdict(state, session, verdict, now, around, now)
 
 
 def takes_over_the_dwell(text: str, state: ServiceState) -> Session:
     """After a restart, the time at an earlier step counts for the present one."""
-    return Session.load(text)._replace(stage=Session.of(state).stage)
+    return Session.load(text)._replace(position=Session.of(state).position)
 
 
 def begins_anew(view: View) -> View:
@@ -147,7 +147,7 @@ def _at_first_step(state: ServiceState) -> ServiceState:
 
 def carries_the_step(state: ServiceState, command: Command, now: float) -> Decision:
     """A newer canary goes on where the one before it was."""
-    decision = obey(state, command, now)
+    decision = execute(state, command, now)
     old, new = state.rollout, decision.state.rollout
     if command.verb is Verb.START and old and old.running and new:
         return _with(decision, new.model_copy(update={"step": old.step, "weight": old.policy.steps[old.step]}))
@@ -156,7 +156,9 @@ def carries_the_step(state: ServiceState, command: Command, now: float) -> Decis
 
 def out_of_date_yes(state: ServiceState, command: Command, now: float) -> Decision:
     """A yes counts for whatever is asked for by now."""
-    return obey(state, replace(command, meant="", weight=0) if command.verb is Verb.APPROVE else command, now)
+    return execute(
+        state, replace(command, expected_canary="", weight=0) if command.verb is Verb.APPROVE else command, now
+    )
 
 
 def never_ends(
@@ -261,9 +263,11 @@ MUTANTS = {
         Parts(store=lambda clock: AnswersForAnother(clock=clock)), "taken for another change", ("retry",)
     ),
     "the wall clock serves a dwell": Mutant(
-        Parts(weigh=by_the_wall_clock), "advanced after|before the bake", ("jump",)
+        Parts(decide_on_verdict=by_the_wall_clock), "advanced after|before the bake", ("jump",)
     ),
-    "a promotion is never confirmed": Mutant(Parts(weigh=deciding(never_confirms)), "PROMOTING at the end", late=True),
+    "a promotion is never confirmed": Mutant(
+        Parts(decide_on_verdict=deciding(never_confirms)), "PROMOTING at the end", late=True
+    ),
     "a rollback is not sent": Mutant(Parts(link=KeepsItToItself), "does not serve what was decided", late=True),
     "token not compared": Mutant(
         Parts(store=lambda clock: NoTokenCheck(clock=clock)), "a term that is over", ("sleep",)
@@ -300,29 +304,31 @@ MUTANTS = {
         ("delete", "freeze"),
     ),
     "a yes that is out of date counts": Mutant(
-        Parts(obey=out_of_date_yes), "approval of something else|a yes by name", ("act",)
+        Parts(execute=out_of_date_yes), "approval of something else|a yes by name", ("act",)
     ),
     "a change without its line": Mutant(
         Parts(store=lambda clock: LosesTheLine(clock=clock)), "ledger and changes differ"
     ),
-    "UNKNOWN counts as PASS": Mutant(Parts(weigh=judging(unknown_is_pass)), "advanced on unknown"),
+    "UNKNOWN counts as PASS": Mutant(Parts(decide_on_verdict=judging(unknown_is_pass)), "advanced on unknown"),
     "blind time counts": Mutant(
-        Parts(weigh=judging(lambda verdict: replace(verdict, blind=False))),
+        Parts(decide_on_verdict=judging(lambda verdict: replace(verdict, blind=False))),
         "advanced after|before the bake",
         ("blind",),
     ),
-    "two steps at once": Mutant(Parts(weigh=deciding(two_steps)), "not the next step"),
-    "past an approval": Mutant(Parts(weigh=deciding(past_approval)), "past a person's approval"),
-    "half a rollback": Mutant(Parts(weigh=deciding(half_a_rollback)), "half a rollback", ("harm",)),
-    "rollback not final": Mutant(Parts(weigh=deciding(rollback_not_final)), "advanced while ROLLING_BACK", ("harm",)),
-    "promotes from any step": Mutant(Parts(weigh=deciding(promotes_from_anywhere)), "not the next step"),
-    "dwell cut short": Mutant(Parts(weigh=impatient), "advanced after|before the bake"),
+    "two steps at once": Mutant(Parts(decide_on_verdict=deciding(two_steps)), "not the next step"),
+    "past an approval": Mutant(Parts(decide_on_verdict=deciding(past_approval)), "past a person's approval"),
+    "half a rollback": Mutant(Parts(decide_on_verdict=deciding(half_a_rollback)), "half a rollback", ("harm",)),
+    "rollback not final": Mutant(
+        Parts(decide_on_verdict=deciding(rollback_not_final)), "advanced while ROLLING_BACK", ("harm",)
+    ),
+    "promotes from any step": Mutant(Parts(decide_on_verdict=deciding(promotes_from_anywhere)), "not the next step"),
+    "dwell cut short": Mutant(Parts(decide_on_verdict=impatient), "advanced after|before the bake"),
     "an extra step after a restart": Mutant(Parts(load_session=takes_over_the_dwell), "advanced after", ("restart",)),
     "restart begins at step 0": Mutant(
         Parts(restore=begins_anew), "something else|restart moved|other weights", ("restart",)
     ),
     "a newer canary carries the old one's step": Mutant(
-        Parts(obey=carries_the_step), "not from the beginning", ("act",)
+        Parts(execute=carries_the_step), "not from the beginning", ("act",)
     ),
     "older routes to a reconnecting proxy": Mutant(
         Parts(link=ServesOlderRoutes), "went back from revision", ("lag", "move")

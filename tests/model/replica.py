@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from controller.core.control.changes import change_of
-from controller.core.control.commands import Command, obey
+from controller.core.control.changes import Origin, change_of
+from controller.core.control.commands import Command, execute
 from controller.core.control.decision import Decision
-from controller.core.control.session import Session, Surroundings, entered
+from controller.core.control.session import Conditions, Session, after_commit
 from controller.core.control.sync import Sync
-from controller.core.control.tick import weigh
+from controller.core.control.tick import decide_on_verdict
 from controller.core.judge.verdict import Verdict
 from controller.core.model.change import Change
 from controller.core.model.freeze import Freeze, ends_of
@@ -32,7 +32,7 @@ from tests.xds.simulated_envoy import SimulatedEnvoy, SimulatedStream
 
 FLEET = "edge"
 
-Weigh = Callable[[ServiceState, Session, Verdict, float, Surroundings, float], tuple[Session, Verdict, Decision]]
+Weigh = Callable[[ServiceState, Session, Verdict, float, Conditions, float], tuple[Session, Verdict, Decision]]
 Ends = Callable[[Iterable[Freeze], Mapping[Freeze, float], float, float], dict[Freeze, float]]
 
 
@@ -45,8 +45,8 @@ class Parts:
     """What a controller is made of: the real parts, unless a mutant takes the place of one."""
 
     store: Callable[[Clock], Store] = lambda clock: MemoryStore(clock=clock)
-    weigh: Weigh = weigh
-    obey: Callable[[ServiceState, Command, float], Decision] = obey
+    decide_on_verdict: Weigh = decide_on_verdict
+    execute: Callable[[ServiceState, Command, float], Decision] = execute
     restore: Callable[[View], View] = lambda view: view
     load_session: Callable[[str, ServiceState], Session] = _load
     newer: Callable[[View, View], bool] = lambda view, last: view.revision > last.revision
@@ -131,13 +131,13 @@ class Replica:
         if state is None or state.rollout is None or not state.rollout.running:
             self.sessions.pop(name, None)
             return None
-        around = Surroundings(self.view.freezes, self.sync(name))
+        around = Conditions(self.view.freezes, self.sync(name))
         at, now = self.clock.monotonic(), self.clock.wall()
-        session, told, decision = self.parts.weigh(state, self._session(state), verdict, at, around, now)
+        session, told, decision = self.parts.decide_on_verdict(state, self._session(state), verdict, at, around, now)
         self.sessions[name] = session
         if decision.waits:
             return None
-        change = change_of(state, decision, "haldane", "automation", self._id(), told)
+        change = change_of(state, decision, Origin("haldane", self._id(), "automation"), told)
         return Write(change, Judged(self.token, verdict, soaked()), state, session)
 
     def expire(self) -> Iterator[Write]:
@@ -150,11 +150,11 @@ class Replica:
             if now >= end:
                 yield Write(expiry(freeze, self.view.freezes), Timed(self.token, self.skews[freeze]))
 
-    def obey(self, name: str, command: Command, now: float) -> Write:
+    def execute(self, name: str, command: Command, now: float) -> Write:
         """What an operator's command is to write, decided on the state as this replica knows it."""
         state = find_state(self.view, name)
-        decision = self.parts.obey(state, replace(command, rollout_id=self._id()), now)
-        return Write(change_of(state, decision, "ada", "operator", self._id()), None)
+        decision = self.parts.execute(state, replace(command, rollout_id=self._id()), now)
+        return Write(change_of(state, decision, Origin("ada", self._id(), "operator")), None)
 
     def deliver(self, write: Write) -> int | None:
         """The write arrives at the store: its revision; None where it was refused or nobody knows."""
@@ -163,7 +163,7 @@ class Replica:
         except StoreError:
             return None
         if write.session and write.change.state:
-            session = entered(write.session, write.change.state, self.clock.monotonic())
+            session = after_commit(write.session, write.change.state, self.clock.monotonic())
             self.sessions[write.change.service] = session
             if not self.forgetful:
                 self.save(write.change.service)

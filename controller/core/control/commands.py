@@ -1,4 +1,4 @@
-"""What an operator's command does to a service. Freezes are the store's to check."""
+"""What an operator's command does to a service. Whether a freeze stops it is checked by the store."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,7 +15,7 @@ from controller.core.model.state import ServiceState
 
 
 class Verb(StrEnum):
-    """What an operator can ask of a rollout."""
+    """What an operator can do with a rollout."""
 
     START = "start"
     PAUSE = "pause"
@@ -32,8 +32,8 @@ class Verb(StrEnum):
 class Command:
     """An operator's command. `canary` and `rollout_id` are for START, `force` for ROLLBACK.
 
-    `meant` is the canary that PAUSE, RESUME, APPROVE or PROMOTE is said of, `weight` the share that APPROVE says yes
-    to: if it is another one by now, the command is refused. Empty and 0: whichever it is.
+    `expected_canary` is the one that PAUSE, RESUME, APPROVE or PROMOTE is about, `weight` (basis points) the one that
+    APPROVE approves: if it is another one by now, the command is refused. Empty and 0: whichever it is.
     """
 
     verb: Verb
@@ -41,34 +41,52 @@ class Command:
     canary: str = ""
     rollout_id: str = ""
     force: bool = False
-    meant: str = ""
+    expected_canary: str = ""
     weight: int = 0
 
 
-def obey(state: ServiceState, command: Command, now: float, *, stable_unroutable: bool = False) -> Decision:
-    """What the command does; `Refusal` where it is not possible now. Freezes are the store's to check.
+def execute(state: ServiceState, command: Command, now: float, *, stable_unroutable: bool = False) -> Decision:
+    """The decision that the command comes to; `Refusal` where it is not possible now.
 
-    `stable_unroutable`: stable is known to have no healthy endpoint.
+    Whether a freeze stops it is checked by the store. `now` is Unix seconds. `stable_unroutable`: stable is known to
+    have no healthy endpoint.
     """
-    _check_meant(command)
-    if command.verb is Verb.START:
-        return _start(state, command, now)
-    if command.verb is Verb.DIVERT:
-        return divert(state, now, note=command.reason or "sent to the fallback by an operator")
-    if command.verb is Verb.RESTORE:
-        return _restore(state, command)
-    rollout = state.rollout
-    if rollout is None:
+    _check_fields(command)
+    match command.verb:
+        case Verb.START:
+            return _start(state, command, now)
+        case Verb.DIVERT:
+            return divert(state, now, note=command.reason or "sent to the fallback by an operator")
+        case Verb.RESTORE:
+            return _restore(state, command)
+    if state.rollout is None:
         raise Refusal(Code.NO_ROLLOUT, f"{state.name} has no rollout; start one with a canary")
     if command.verb is Verb.ROLLBACK:
-        return _roll_back(state, rollout, command, now, stable_unroutable=stable_unroutable)
+        return _roll_back(state, state.rollout, command, now, stable_unroutable=stable_unroutable)
+    return _steer(state, state.rollout, command, now)
+
+
+def _check_fields(command: Command) -> None:
+    """Refuse fields that this command does not compare: the caller would rely on a check that is not made."""
+    wrong = []
+    if command.expected_canary and command.verb in (Verb.DIVERT, Verb.RESTORE):
+        wrong.append(Violation("canary", f"{command.verb} takes no canary"))
+    if command.weight and command.verb is not Verb.APPROVE:
+        wrong.append(Violation("weight", f"{command.verb} takes no weight; approve does"))
+    if wrong:
+        raise invalid(wrong)
+
+
+def _steer(state: ServiceState, rollout: Rollout, command: Command, now: float) -> Decision:
+    """Pause, resume, approve or promote a running rollout."""
     if not rollout.running:
         raise Refusal(Code.NO_ROLLOUT, f"no rollout of {state.name} is running: the last one is {rollout.phase}")
-    if command.meant and command.meant != rollout.canary:
-        told = (
-            f"{command.verb} was meant for {command.meant}, and the rollout of {state.name} is {rollout.canary}'s now"
+    if command.expected_canary and command.expected_canary != rollout.canary:
+        raise Refusal(
+            Code.CONFLICT,
+            f"{command.verb} was meant for {command.expected_canary}, and the rollout of {state.name} is "
+            f"{rollout.canary}'s now",
         )
-        raise Refusal(Code.CONFLICT, told)
     why = command.reason or f"{command.verb} by an operator"
     match command.verb:
         case Verb.PAUSE if rollout.can(Event.PAUSE):
@@ -76,10 +94,7 @@ def obey(state: ServiceState, command: Command, now: float, *, stable_unroutable
         case Verb.RESUME if rollout.can(Event.RESUME):
             return move(state, Event.RESUME, now, note=why)
         case Verb.APPROVE if rollout.phase is Phase.AWAITING_APPROVAL:
-            if command.weight and command.weight != rollout.next_weight:
-                meant, asked = format_weight(command.weight), format_weight(rollout.next_weight)
-                raise Refusal(Code.CONFLICT, f"{meant} was approved, and {state.name} asks for {asked} now")
-            return replace(forward(state, now, note=why), kind=LedgerKind.APPROVED)
+            return _approve(state, rollout, command.weight, why, now)
         case Verb.PROMOTE if rollout.can(Event.FINISH):
             return move(state, Event.FINISH, now, note=why)
         case Verb.PROMOTE if rollout.can(Event.BAKED):
@@ -87,15 +102,11 @@ def obey(state: ServiceState, command: Command, now: float, *, stable_unroutable
     raise Refusal(Code.NOT_POSSIBLE, f"{command.verb} is not possible while {state.name} is {rollout.phase}")
 
 
-def _check_meant(command: Command) -> None:
-    """Refuse what a command names and nobody would compare: it would be a promise that is not kept."""
-    wrong = []
-    if command.meant and command.verb in (Verb.DIVERT, Verb.RESTORE):
-        wrong.append(Violation("canary", f"{command.verb} takes no canary"))
-    if command.weight and command.verb is not Verb.APPROVE:
-        wrong.append(Violation("weight", f"{command.verb} takes no weight; approve does"))
-    if wrong:
-        raise invalid(wrong)
+def _approve(state: ServiceState, rollout: Rollout, weight: int, why: str, now: float) -> Decision:
+    if weight and weight != rollout.next_weight:
+        approved, awaited = format_weight(weight), format_weight(rollout.next_weight)
+        raise Refusal(Code.CONFLICT, f"{approved} was approved, and {state.name} asks for {awaited} now")
+    return replace(forward(state, now, note=why), kind=LedgerKind.APPROVED)
 
 
 def divert(state: ServiceState, now: float, *, note: str = "", verdict: Verdict | None = None) -> Decision:
@@ -120,7 +131,7 @@ def divert(state: ServiceState, now: float, *, note: str = "", verdict: Verdict 
 def _restore(state: ServiceState, command: Command) -> Decision:
     if not state.diverted:
         raise Refusal(Code.NOT_POSSIBLE, f"{state.name} is not on its fallback")
-    why = command.reason or "taken back from the fallback by an operator"
+    why = command.reason or "restored from the fallback by an operator"
     return Decision(LedgerKind.FALLBACK_OFF, Act.FALLBACK, state.model_copy(update={"diverted": ""}), why)
 
 
@@ -162,9 +173,9 @@ def _roll_back(
         raise Refusal(Code.NO_ROLLOUT, f"nothing to roll back: the rollout of {rollout.canary} is {rollout.phase}")
     target = state.spec.version(rollout.stable)
     if target is None or not target.endpoints:
-        raise Refusal(Code.NO_ENDPOINTS, f"{rollout.stable} has no endpoints any more: traffic would go into a void")
+        raise Refusal(Code.NO_ENDPOINTS, f"{rollout.stable} has no endpoints any more: traffic would get no response")
     if stable_unroutable and rollout.weight and not command.force:
-        told = f"{rollout.stable} has no healthy endpoint: traffic would go into a void"
+        told = f"{rollout.stable} has no healthy endpoint: traffic would get no response"
         raise Refusal(Code.NO_ENDPOINTS, f"{told}; a forced rollback goes there all the same")
     decision = move(state, Event.ROLLBACK, now, note=command.reason or "rollback by an operator")
     return replace(decision, act=Act.FORCED_ROLLBACK) if command.force else decision

@@ -6,20 +6,20 @@ from typing import NamedTuple
 class Progress(NamedTuple):
     """How long a rollout has been watched, in seconds of a monotonic clock; a restart goes on with what was stored.
 
-    `observed` counts, since the last change of phase or step, only time for which reports arrived, so a dwell is
-    never served by silence; `elapsed` counts all time since then; `total` is the time since the start for which
-    reports arrived: it runs on where nobody asks for anything, so a deadline comes also then.
+    `observed` is the time covered by reports since the last change of position, so that silence serves no dwell.
+    `elapsed` is all the time since then. `total` is the time covered by reports since the start: it keeps running
+    without traffic, so the deadline still applies.
     """
 
     observed: float = 0.0
     elapsed: float = 0.0
     total: float = 0.0
 
-    def after(self, seconds: float, seen: float, *, idle: bool) -> "Progress":
-        """`seconds` later, reports having covered `seen` more of them; `idle`: nobody asked for anything meanwhile."""
-        observed = self.observed if idle else self.observed + seen
-        return Progress(observed, self.elapsed + seconds, self.total + seen)
+    def after(self, seconds: float, reported: float, *, idle: bool) -> "Progress":
+        """`seconds` later, of which reports cover `reported`. `idle`: there were no requests, which serves no dwell."""
+        observed = self.observed if idle else self.observed + reported
+        return Progress(observed, self.elapsed + seconds, self.total + reported)
 
-    def entered(self) -> "Progress":
-        """At the beginning of another phase or step."""
+    def restarted(self) -> "Progress":
+        """At the beginning of another position."""
         return Progress(total=self.total)

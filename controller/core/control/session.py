@@ -15,7 +15,7 @@ from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.state import ServiceState
 
 
-class Stage(NamedTuple):
+class Position(NamedTuple):
     """Where a rollout dwells: time counts as long as these stay the same.
 
     So the warm-up counts towards the first step's dwell, the bake begins with its phase, and a pause ends neither.
@@ -23,41 +23,41 @@ class Stage(NamedTuple):
 
     step: int
     weight: int
+    """Of the canary, in basis points."""
     baking: bool
 
 
 class Session(NamedTuple):
     """What is known of one rollout between two ticks: the judge's state, and how long it has been watched.
 
-    `at` is the monotonic time of the last tick, None before the first. `stage` is what the dwell in `progress` was
-    spent at; time at one stage never counts for another. All of it can be stored and taken up again.
+    `at` is the monotonic time of the last tick, None before the first. `position` is where the time in `progress` was
+    spent; time at one position never counts for another. All of it can be stored and loaded again.
     """
 
     rollout_id: str
     judge_state: JudgeState
     progress: Progress = Progress()
     at: float | None = None
-    stage: Stage | None = None
+    position: Position | None = None
     custom: CustomMetrics = {}
     silent: float = 0.0
-    """Seconds since the last report: watched if one comes before sight is lost, and not before it has come."""
+    """Seconds since the last report. The next report makes them count as watched, unless reports are lost before."""
 
     @classmethod
     def of(cls, state: ServiceState) -> "Session":
-        """The session at the start of the state's rollout."""
+        """The session at the start of the state's rollout; ValueError if there is none."""
         if state.rollout is None:
             raise ValueError(f"{state.name} has no rollout")
-        return cls(
-            state.rollout.id, JudgeState.start(without_custom(state.rollout.policy)), stage=stage_of(state.rollout)
-        )
+        judge_state = JudgeState.start(without_custom(state.rollout.policy))
+        return cls(state.rollout.id, judge_state, position=position_of(state.rollout))
 
     def dump(self) -> str:
-        """As JSON, to go on from after a restart. The time of the last tick is left out: clocks start anew."""
+        """As JSON, to go on from after a restart, without the time of the last tick: monotonic clocks start over."""
         return json.dumps(
             {
                 "rollout_id": self.rollout_id,
                 "progress": self.progress._asdict(),
-                "stage": self.stage,
+                "stage": self.position,
                 "evidence": dump_state(self.judge_state),
                 "custom": dump_custom(self.custom),
             }
@@ -65,14 +65,14 @@ class Session(NamedTuple):
 
     @classmethod
     def load(cls, text: str) -> "Session":
-        """What `dump` wrote; ValueError for anything else."""
+        """The session in what `dump` wrote; ValueError for anything else."""
         try:
             stored = json.loads(text)
             return cls(
                 str(stored["rollout_id"]),
                 load_state(stored["evidence"]),
                 Progress(*[float(stored["progress"][name]) for name in Progress._fields]),
-                stage=Stage(*stored["stage"]),
+                position=Position(*stored["stage"]),
                 custom=load_custom(stored.get("custom", {})),
             )
         except (KeyError, TypeError) as error:
@@ -80,10 +80,11 @@ class Session(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a tick must know beside the window: the freezes in force and how far the proxies are.
+class Conditions:
+    """What a tick must know beside the window: the freezes in force, and how far the proxies are.
 
-    `harm` is why somebody else (a hook) wants the rollout taken back: it weighs as much as harm that was measured.
+    `sync_share` is the share of the proxies that must be in sync to advance. `harm` is why a hook wants a rollback: it
+    weighs as much as harm that was measured. `reported`: whether any proxy has reported since the last tick.
     """
 
     freezes: tuple[Freeze, ...] = ()
@@ -91,30 +92,34 @@ class Surroundings:
     sync_share: float = 1.0
     stable_unroutable: bool = False
     harm: Reason | None = None
+    reported: bool = True
 
 
-def entered(session: Session, after: ServiceState, at: float) -> Session:
-    """The session once a decision has been committed, at the monotonic time `at`: where it changed the stage, the dwell
-    begins then. A commit can take long, and what was watched meanwhile was the stage before.
+def after_commit(session: Session, state: ServiceState, at: float) -> Session:
+    """The session once a decision was committed, at the monotonic time `at`; `state` is the one after it.
 
-    A change by somebody else, or one after which the session was not saved, is seen at the next tick.
+    Where the decision changed the position, the dwell begins at `at`: a commit can take long, and what was watched
+    meanwhile was the position before. A change by another replica or by an operator, or one after which the session was
+    not saved, is noticed at the next tick.
     """
-    if after.rollout is None or session.stage == stage_of(after.rollout):
+    if state.rollout is None or session.position == position_of(state.rollout):
         return session
-    return dwelling(session, after.rollout)._replace(at=at)
+    return at_position(session, state.rollout)._replace(at=at)
 
 
-def dwelling(session: Session, rollout: Rollout) -> Session:
-    """The session at the rollout's stage: no time spent at another one counts for it.
+def at_position(session: Session, rollout: Rollout) -> Session:
+    """The session at the rollout's position: no time spent at another one counts for it.
 
-    Nor does any time count, towards the deadline either, that a rollout had to wait for its hooks to let it begin.
+    Time before the hooks let the rollout begin counts for nothing, not even towards the deadline.
     """
-    stage = stage_of(rollout)
-    if session.stage == stage:
+    position = position_of(rollout)
+    if session.position == position:
         return session
-    began = session.stage is not None and session.stage.weight == 0
-    return session._replace(stage=stage, silent=0.0, progress=Progress() if began else session.progress.entered())
+    began = session.position is not None and session.position.weight == 0
+    progress = Progress() if began else session.progress.restarted()
+    return session._replace(position=position, silent=0.0, progress=progress)
 
 
-def stage_of(rollout: Rollout) -> Stage:
-    return Stage(rollout.step, rollout.weight, Phase.BAKING in (rollout.phase, rollout.paused_in))
+def position_of(rollout: Rollout) -> Position:
+    """Where the rollout dwells."""
+    return Position(rollout.step, rollout.weight, Phase.BAKING in (rollout.phase, rollout.paused_in))

@@ -1,11 +1,11 @@
-"""One rollout under judgement: judge, then decide. What `serve`, `judge`, `simulate` and `backtest` all run."""
+"""One tick of one rollout: judge, then decide. What `serve`, `judge`, `simulate` and `backtest` all run."""
 
 from dataclasses import replace
 
 from controller.core.control.automation import Situation, decide
 from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.decision import Decision, wait
-from controller.core.control.session import Session, Surroundings, dwelling, stage_of
+from controller.core.control.session import Conditions, Session, at_position, position_of
 from controller.core.judge.custom.custom_metrics import with_custom, without_custom
 from controller.core.judge.judge import judge
 from controller.core.judge.verdict import Outcome, Verdict
@@ -15,51 +15,56 @@ from controller.core.traffic.window import Window
 
 
 def tick(
-    state: ServiceState, session: Session, window: Window, around: Surroundings, now: float
+    state: ServiceState, session: Session, window: Window, conditions: Conditions, now: float
 ) -> tuple[Session, Verdict, Decision]:
-    """One look: the session after it, the verdict and the decision. `now` is Unix seconds, for the record only."""
+    """The session after the tick, the verdict and the decision. `now` is Unix seconds, for the record only.
+
+    ValueError if the service has no rollout.
+    """
     if state.rollout is None:
         raise ValueError(f"{state.name} has no rollout")
     policy = state.rollout.policy
-    judged, verdict = judge(without_custom(policy), session.judge_state, window, state.rollout.step)
-    beside, verdict = with_custom(policy, session.custom, window, judged, verdict)
-    reported = window.stable is not None or window.canary is not None
-    looked = session._replace(judge_state=judged, custom=beside)
-    return weigh(state, looked, verdict, window.at, around, now, reported=reported)
+    judge_state, verdict = judge(without_custom(policy), session.judge_state, window, state.rollout.step)
+    custom, verdict = with_custom(policy, session.custom, window, judge_state, verdict)
+    session = session._replace(judge_state=judge_state, custom=custom)
+    if window.stable is None and window.canary is None:
+        conditions = replace(conditions, reported=False)
+    return decide_on_verdict(state, session, verdict, window.at, conditions, now)
 
 
-def weigh(
-    state: ServiceState,
-    session: Session,
-    verdict: Verdict,
-    at: float,
-    around: Surroundings,
-    now: float,
-    *,
-    reported: bool = True,
+def decide_on_verdict(
+    state: ServiceState, session: Session, verdict: Verdict, at: float, conditions: Conditions, now: float
 ) -> tuple[Session, Verdict, Decision]:
-    """What follows from a verdict at the monotonic time `at`: the part of a look that comes after judging.
+    """What follows from a verdict at the monotonic time `at`: the part of a tick that comes after judging.
 
-    `reported`: whether some proxy has said something since the last look.
+    The verdict that is returned is HARM where a hook wants a rollback. ValueError if the service has no rollout.
     """
     rollout = state.rollout
     if rollout is None:
         raise ValueError(f"{state.name} has no rollout")
-    if session.stage != stage_of(rollout):  # somebody else's change: how long ago within the tick, nobody knows
-        session = dwelling(session, rollout)._replace(at=None)
-    if around.harm and verdict.outcome is not Outcome.HARM:
-        verdict = replace(verdict, outcome=Outcome.HARM, findings=(around.harm,))
-    passed = 0.0 if session.at is None else max(0.0, at - session.at)
-    silent = 0.0 if verdict.blind else session.silent + passed
-    seen, silent = (silent, 0.0) if reported else (0.0, silent)
-    progress = session.progress.after(passed, seen, idle=verdict.idle)
+    if session.position != position_of(rollout):  # changed by someone else, nobody knows when since the last tick
+        session = at_position(session, rollout)._replace(at=None)
+    if conditions.harm and verdict.outcome is not Outcome.HARM:
+        verdict = replace(verdict, outcome=Outcome.HARM, grounds=(conditions.harm,))
+    session = _watched(session, verdict, at, reported=conditions.reported)
 
     def blocked(act: Act) -> Freeze | None:
-        return blocking(around.freezes, state.name, act)
+        return blocking(conditions.freezes, state.name, act)
 
-    known = Situation(verdict, progress, around.sync, blocked, around.stable_unroutable, around.sync_share)
-    decision = decide(state, known, now)
-    if decision.act is Act.ADVANCE and not reported:
+    situation = Situation(
+        verdict, session.progress, conditions.sync, blocked, conditions.stable_unroutable, conditions.sync_share
+    )
+    decision = decide(state, situation, now)
+    if decision.act is Act.ADVANCE and not conditions.reported:
         # Also what was proved before a restart is acted on only once there are reports again.
         decision = wait(state, Blocker(BlockerKind.NO_REPORT, decision.kind), verdict)
-    return session._replace(progress=progress, at=at, silent=silent), verdict, decision
+    return session, verdict, decision
+
+
+def _watched(session: Session, verdict: Verdict, at: float, *, reported: bool) -> Session:
+    """The session with the time up to `at`, which counts as watched once a report covers it."""
+    passed = 0.0 if session.at is None else max(0.0, at - session.at)
+    silent = 0.0 if verdict.blind else session.silent + passed
+    covered, silent = (silent, 0.0) if reported else (0.0, silent)
+    progress = session.progress.after(passed, covered, idle=verdict.idle)
+    return session._replace(progress=progress, at=at, silent=silent)

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from controller.core.control.commands import Command, Verb, obey
+from controller.core.control.commands import Command, Verb, execute
 from controller.core.control.decision import Decision
-from controller.core.control.session import Session, Surroundings, entered
+from controller.core.control.session import Conditions, Session, after_commit
 from controller.core.control.tick import tick
 from controller.core.history.evidence_trace import point_of
 from controller.core.history.window_history import replayed
@@ -25,7 +25,7 @@ from controller.core.model.service import Endpoint, Listen, Policy, Service, Ver
 from controller.core.model.state import ServiceState
 from controller.core.traffic.window import Window
 
-_ALONE = Surroundings()
+_ALONE = Conditions()
 _NOWHERE = (Endpoint(host="127.0.0.1", port=1),)
 
 
@@ -107,7 +107,7 @@ def looks(state: ServiceState, records: Iterable[Record]) -> Iterator[Look]:
             yield Look(record, window, state, session, verdict, decision)
             if decision.waits:
                 break
-            session, state = entered(session, decision.state, window.at), decision.state
+            session, state = after_commit(session, decision.state, window.at), decision.state
             window = Window(window.at, window.weight, None, None)  # a decision is news: it is looked at once more
 
 
@@ -127,4 +127,4 @@ def started(policy: Policy, stable: str, canary: str) -> ServiceState:
     unasked = policy.model_copy(update={"approve": (), "hooks": ()})
     service = Service(name="backtest", listen=Listen(port=1), versions=versions, stable=stable, policy=unasked)
     command = Command(Verb.START, "judged again", canary=canary, rollout_id="backtest")
-    return obey(ServiceState(spec=service, source="", stable=stable), command, 0.0).state
+    return execute(ServiceState(spec=service, source="", stable=stable), command, 0.0).state

@@ -51,7 +51,9 @@ class Operators(Play):
     def approve_by_name(self, name: str, which: int, canary: str, weight: int) -> None:
         """An operator's yes to one weight of one canary. If something else asks by now, it is refused as that."""
         seen, before = self.replicas[which].view.services.get(name), self.checker.view
-        refused = self._act_behind(name, Command(Verb.APPROVE, "looks good", meant=canary, weight=weight), which)
+        refused = self._act_behind(
+            name, Command(Verb.APPROVE, "looks good", expected_canary=canary, weight=weight), which
+        )
         asked = seen.rollout if seen and seen.rollout and seen.rollout.phase is Phase.AWAITING_APPROVAL else None
         meant = asked is not None and (asked.canary, asked.next_weight) == (canary, weight)
         if not meant:
@@ -77,7 +79,7 @@ class Operators(Play):
         replica = self.replicas[which]
         try:
             if not replica.cut:
-                replica.deliver(replica.obey(name, command, self.clock.now))
+                replica.deliver(replica.execute(name, command, self.clock.now))
         except Refusal as refusal:
             return refusal.code
         return None

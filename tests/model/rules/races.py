@@ -64,7 +64,7 @@ class Races(Play):
         found = []
         for replica in self.replicas:
             try:
-                write = replica.obey(name, Command(Verb.ROLLBACK, "no more", force=True), self.clock.now)
+                write = replica.execute(name, Command(Verb.ROLLBACK, "no more", force=True), self.clock.now)
             except Refusal:
                 continue
             found.append((replica, write))
