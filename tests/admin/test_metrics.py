@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.core.control.commands import Command, Verb, obey
+from controller.core.control.commands import Command, Verb, execute
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.freeze import Freeze
 from controller.core.model.state import ServiceState
@@ -54,7 +54,7 @@ def rolling() -> ServiceState:
     service = read_service(service_file()).service
     assert service
     idle = ServiceState(spec=service, source="", stable=service.stable)
-    return obey(idle, Command(Verb.START, "try", canary="v2", rollout_id="r"), 0.0).state
+    return execute(idle, Command(Verb.START, "try", canary="v2", rollout_id="r"), 0.0).state
 
 
 def exposed(metrics: Metrics, *proxies: ProxyStatus, freezes: tuple[Freeze, ...] = ()) -> dict[str, float]:
@@ -112,9 +112,9 @@ def test_what_happens_is_counted_by_service_and_reason() -> None:
     """A rollback by its cause, a suppressed one, a freeze by its scope."""
     metrics, state = Metrics(), rolling()
     verdict = Verdict(Outcome.HARM, (Reason("5xx", "40% errors"),))
-    back = obey(state, Command(Verb.ROLLBACK, ""), 0.0)
+    back = execute(state, Command(Verb.ROLLBACK, ""), 0.0)
     metrics.count_decision(state, back, verdict)
-    metrics.count_decision(state, obey(state, Command(Verb.PAUSE, ""), 0.0), verdict)
+    metrics.count_decision(state, execute(state, Command(Verb.PAUSE, ""), 0.0), verdict)
     freeze = Freeze(scope="*", reason="incident", who="ada", since=0.0)
     told = exposed(metrics, freezes=(freeze,))
     assert told["haldane_rollbacks_total{reason=5xx,service=scorer}"] == 1
