@@ -45,7 +45,7 @@ def decide_on_verdict(
     if session.position != position_of(rollout):  # changed by someone else, nobody knows when since the last tick
         session = at_position(session, rollout)._replace(at=None)
     if conditions.harm and verdict.outcome is not Outcome.HARM:
-        verdict = replace(verdict, outcome=Outcome.HARM, grounds=(conditions.harm,))
+        verdict = replace(verdict, outcome=Outcome.HARM, findings=(conditions.harm,))
     session = _watched(session, verdict, at, reported=conditions.reported)
 
     def blocked(act: Act) -> Freeze | None:
