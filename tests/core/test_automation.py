@@ -40,6 +40,8 @@ class Row:
 
 UNKNOWN, HARM = {"outcome": Outcome.UNKNOWN}, {"outcome": Outcome.HARM}
 
+IN_GRACE = {**UNKNOWN, "code": ReasonCode.IN_GRACE}
+"""In the bake, within the grace period."""
 WAIT = None
 """The kind of a decision that changes nothing."""
 
@@ -164,7 +166,13 @@ ROWS = [
         "no harm seen in 15m of bake",
     ),
     Row("baked without proof", Phase.BAKING, UNKNOWN, LedgerKind.PROMOTED),
-    Row("baked in grace", Phase.BAKING, {**UNKNOWN, "code": ReasonCode.IN_GRACE}, WAIT, why="the bake goes on: spell says"),
+    Row(
+        "baked in grace",
+        Phase.BAKING,
+        {**UNKNOWN, "code": ReasonCode.IN_GRACE},
+        WAIT,
+        why="the bake goes on: spell says",
+    ),
     Row("baked while frozen", Phase.BAKING, {"freezes": FREEZE}, WAIT, why="would end the bake, but all"),
     # The way back.
     Row("back everywhere", Phase.ROLLING_BACK, {}, LedgerKind.ROLLED_BACK, (Act.RECORD, Phase.ROLLED_BACK, 0), "all 2"),
