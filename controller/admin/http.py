@@ -186,7 +186,7 @@ async def _refuse_other_sites(request: web.Request, handler: Handler) -> web.Str
 
 
 def _scopes(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """The scope that a body names. It must name one: nobody freezes everything by leaving a word out."""
+    """The scope that a body names. It is required, so that no one freezes everything by omitting a word."""
     if "service" not in body:
         raise invalid([Violation("service", "is missing: a service's name, or null for all")])
     service = _text(body, "service")

@@ -25,7 +25,7 @@ Read = TypeVar("Read")
 
 
 class Wrong:
-    """What is wrong with a request, collected, so that it is told all at once and not piece by piece."""
+    """The violations of a request, collected so that all are reported at once."""
 
     def __init__(self) -> None:
         self.found: list[Violation] = []
@@ -39,7 +39,7 @@ class Wrong:
             return instead
 
     def refuse(self, others: Iterable[Violation] = ()) -> None:
-        """Refuse, if anything was wrong; `others` are told too then."""
+        """Raise `Refusal` if there are violations, together with `others`."""
         if self.found:
             known = {violation.field for violation in self.found}
             raise invalid([*self.found, *(violation for violation in others if violation.field not in known)])
@@ -48,7 +48,7 @@ class Wrong:
 def caller(name: str, peer: str) -> str:
     """Who asks, for the ledger: `alice@127.0.0.1`.
 
-    The name is the client's own word; the address behind it says that nobody has vouched for it.
+    The client chooses the name. The address is added because the name is not authenticated.
     """
     if len(name) > MAX_USER or (name and not _PRINTABLE.match(name)):
         raise _wrong(USER, f"a user's name has at most {MAX_USER} printable ASCII characters")

@@ -8,7 +8,7 @@ from controller.cli.invocation import Decorated, Invocation, default_admin
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 DEADLINE = 0.5
-"""Seconds that the controller gets: somebody is waiting with a finger on the Tab key."""
+"""Seconds that the controller has to respond: the user waits after pressing Tab."""
 
 
 def complete_services(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

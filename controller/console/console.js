@@ -73,7 +73,7 @@ function ledgerRow(line) {
 
 function drawLedger(ledger) {
   const top = ledger.length ? ledger[0].sequence : 0;
-  if (top === newest) return; // what somebody has marked stays marked
+  if (top === newest) return; // a selection of text stays selected
   newest = top;
   part("ledger").replaceChildren(...ledger.map(ledgerRow));
 }
@@ -120,7 +120,7 @@ async function refresh() {
   try {
     if (looked) draw(looked.state, looked.now);
     else tellLoss();
-  } catch (error) { // a fault of ours: what is on the page may be old
+  } catch (error) { // an internal error: the page may be out of date
     lose(`This page has a fault (${error.message}); haldane list and haldane watch tell the truth.`, true);
   }
   setTimeout(refresh, PERIOD_MS);

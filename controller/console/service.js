@@ -54,7 +54,7 @@ export function fillCard(made, service, now) {
   if (level > 1 && made.level < 2) made.card.querySelector("details").open = true;
   made.level = level;
   const commands = possible(service);
-  if (commands.join() !== made.told) { // else what somebody is copying would go away under the mouse
+  if (commands.join() !== made.told) { // a command that is being copied stays
     made.told = commands.join();
     made.commands.replaceChildren(...commands.map((command) => element("code", {}, command)));
   }

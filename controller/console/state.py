@@ -55,7 +55,7 @@ class Tail:
 def page_state(
     observatory: Observatory, fleet: Fleet, lines: list[LedgerLine], unready: str | None
 ) -> Mapping[str, Any]:
-    """Everything on the page. Weights are parts of 10 000, times Unix seconds."""
+    """Everything on the page. Weights are basis points, times Unix seconds."""
     view, proxies = observatory.view(), fleet.proxies()
     states = sorted(view.services.values(), key=lambda state: state.name)
     return {

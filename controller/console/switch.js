@@ -21,7 +21,7 @@ export function ask(act, service) {
   part("reason").focus();
 }
 
-// A browser may forbid the store; the name is then asked for anew.
+// A browser may forbid storage; then the name is asked for again.
 function remembered() {
   try { return localStorage.getItem("haldane-user") || ""; } catch { return ""; }
 }

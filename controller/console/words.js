@@ -1,4 +1,4 @@
-// How values are told, and how elements are made. All text goes in as text, never as markup.
+// Formats values and builds elements. Text is always inserted as text, never as markup.
 
 export function element(tag, attributes, ...children) {
   const made = document.createElement(tag);

@@ -37,7 +37,7 @@ class Term:
         return self._over.is_set()
 
     def end(self) -> None:
-        """Called by the store: somebody else may decide from now on."""
+        """Called by the store: another replica may decide from now on."""
         self._over.set()
 
     async def ended(self) -> None:
@@ -84,7 +84,7 @@ class Store(Protocol):
     async def campaign(self, who: str) -> Term:
         """Wait until this replica may decide: its term. Called again after each term, it is a stream of terms.
 
-        `StoreLost` if the store is away: perhaps a term has begun, whose token nobody has.
+        `StoreLost` if the store is away: perhaps a term has begun whose token is lost.
         """
         ...
 

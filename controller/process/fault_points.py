@@ -18,17 +18,17 @@ POINTS: Mapping[str, str] = MappingProxyType(
         "start:before": "the state is read; no port is open",
         "commit:before": "a change is decided; nothing of it is written",
         "commit:inside": "all of a change is written, in a transaction that is not committed",
-        "commit:after": "a change is durable; nobody has been told, nothing is served yet",
+        "commit:after": "a change is durable; no response was sent, nothing is served yet",
         "push:before": "a new view came from the store; the proxies are served the one before",
         "push:after": "the new view is being sent to the proxies",
         "freeze:before": "a freeze was asked for; nothing of it is written",
-        "freeze:after": "a freeze is durable; it is not answered yet",
+        "freeze:after": "a freeze is durable; no response was sent yet",
         "session:before": "a session's evidence is about to be saved",
         "session:after": "a session's evidence is saved",
-        "drain:before": "the controller was told to end; every stream is open",
+        "drain:before": "the controller is stopping; every stream is open",
     }
 )
-"""Every point and where in the flow it is. What a change is about stands behind a slash: `commit:after/rollback`."""
+"""Every point and where in the flow it is. The kind of change follows a slash: `commit:after/rollback`."""
 
 MAX_SLEEP = 60.0
 """Seconds of the longest delay."""
@@ -44,7 +44,7 @@ class Action(StrEnum):
     KILL = "kill"
     """The process ends at once, as by `kill -9`."""
     RAISE = "raise"
-    """`Injected` is raised, as by a fault of ours."""
+    """`Injected` is raised, like an internal error."""
     SLEEP = "sleep"
     """The thread stands still."""
 

@@ -57,7 +57,7 @@ class StoreRequests:
             raise Refusal(Code.FROZEN, str(frozen)) from frozen
         except Conflict as conflict:
             cause = await self._last_change_since(change) or str(conflict)
-            raise Refusal(Code.CONFLICT, f"somebody else was faster: {cause}") from conflict
+            raise Refusal(Code.CONFLICT, f"another act was faster: {cause}") from conflict
         except ReusedId as reused:
             raise Refusal(Code.REQUEST_ID_REUSED, str(reused)) from reused
         except NotWritten as lost:

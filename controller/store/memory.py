@@ -67,7 +67,7 @@ class MemoryStore:
             self.end_term()
 
     def end_term(self) -> None:
-        """Let nobody decide: whoever does is deposed, and what it still sends is refused."""
+        """End the current term without a successor; later writes of its holder are rejected."""
         self._epoch += 1
         if self._term:
             self._term.end()

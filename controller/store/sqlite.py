@@ -133,7 +133,7 @@ class SqliteStore:
         return await self._apply(change, None)
 
     async def campaign(self, who: str) -> Term:
-        """The next term, at once, since nobody else has the file. The one before ends."""
+        """The next term, at once, since no other process has the file. The previous one ends."""
         token = await self._run(self._database.raise_epoch)
         if self._term:
             self._term.end()
@@ -141,7 +141,7 @@ class SqliteStore:
         return self._term
 
     async def resign(self, term: Term) -> None:
-        """Give a term up. Nobody waits for it, since nobody else has the file."""
+        """Give a term up. No other process waits for it, since none has the file."""
         term.end()
 
     async def applied(self, change_id: str) -> Applied | None:

@@ -49,7 +49,7 @@ def increase_since(
     if time < before.distrust_until:
         is_back = events >= before.high[0] and total >= before.high[1]
         kept = reading if is_back else reading._replace(high=before.high, distrust_until=before.distrust_until)
-        return kept, "a counter fell and is not trusted yet: a server began anew, or was missing for a moment"
+        return kept, "a counter fell and is not trusted yet: an instance restarted, or was missing for a moment"
     increase = Increase(total=round(total - before.total), events=round(events - before.events))
     if increase.events > increase.total:
         return reading, "more events than there are in total"

@@ -113,7 +113,7 @@ def _held(service: Service, at: float | None) -> Service:
 
 
 def _approved(service: Service) -> Service:
-    """The service without approvals: there is nobody to ask in virtual time, and a run would wait to its end."""
+    """The service without approvals: no one approves in virtual time, and a run would wait until its end."""
     if not service.policy.approve:
         return service
     click.echo("note: approvals are given at once here", err=True)

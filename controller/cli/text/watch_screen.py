@@ -90,7 +90,7 @@ def coloured(text: str, key: str = "", *, bold: bool = False) -> tuple[str, str]
 
 
 def banner(text: str, style: str = "bold white on red") -> RenderableType:
-    """A line across the whole width, for what nobody may overlook."""
+    """A line across the whole width, for what must not be overlooked."""
     return Padding(Text(clean(text), style), (0, 1), style=style)
 
 

@@ -1,4 +1,4 @@
-"""What must hold for a change to be applied, and what is so once it has been: pure, the same for every backend."""
+"""The conditions for applying a change, and its result: pure, the same for every backend."""
 
 from collections.abc import Iterable
 

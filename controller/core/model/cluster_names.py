@@ -7,11 +7,11 @@ def cluster_name(service: str, version: str) -> str:
 
 
 def cluster_parts(name: str) -> tuple[str, str] | None:
-    """(service, version) of a cluster's name; None if it is not one of ours."""
+    """(service, version) of a cluster's name; None if Haldane did not name it."""
     service, slash, version = name.partition("/")
     return (service, version) if slash and service and version else None
 
 
 def stats_name(cluster: str) -> str:
-    """A cluster's name in Envoy's statistics, which are cut at dots. No name of ours holds an equals sign."""
+    """A cluster's name in Envoy's statistics, which are split at dots. No name contains an equals sign."""
     return cluster.replace(".", "=")

@@ -87,7 +87,7 @@ def standing_over(freezes: Iterable[Freeze], scopes: Sequence[str]) -> tuple[Fre
 
 
 def _rank(freeze: Freeze) -> tuple[bool, bool, float]:
-    """Of several the strongest is told, of these the widest, of these the one that ends last."""
+    """Of several freezes the strongest is reported, of these the widest, of these the one that ends last."""
     return freeze.mode is not Mode.FREEZE, freeze.scope != ALL, -freeze.end
 
 

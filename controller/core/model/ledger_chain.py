@@ -1,6 +1,6 @@
 """The ledger's chain, checked from its lines alone: whether one was changed, added or taken away.
 
-Each line carries the hash of the one before. What this cannot see is a ledger cut off at its end, or written anew as
+Each line carries the hash of the one before. It cannot detect a ledger that was truncated at its end, or rewritten as
 a whole: for that, keep the last hash of an earlier check, or an export, somewhere else.
 """
 

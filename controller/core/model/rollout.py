@@ -81,7 +81,7 @@ TRANSITIONS = _read(_TABLE)
 """(phase, event) -> the phase after it, `(back)`, or `-` where the event is not possible. Every pair has an answer.
 
 While PAUSED, beside RESUME only that is possible which is so in the phase in which it was paused, too: a bake that is
-paused can be ended, and not begun anew."""
+paused can be ended, and not restarted."""
 
 RUNNING = frozenset(Phase) - {Phase.IDLE, Phase.PROMOTED, Phase.ROLLED_BACK}
 """The phases in which a rollout is under way."""
@@ -95,7 +95,7 @@ class Rollout(Value):
 
     `policy` is the one it started with: the error budget of a running rollout is fixed. `step` counts from 0 in
     `policy.steps`; `weight` is the canary's, in basis points. `paused_in` is the phase that a pause returns to.
-    `suppressed` holds the causes of the rollbacks that a freeze suppressed in this phase, so that each is told once.
+    `suppressed` holds the causes of the rollbacks that a freeze suppressed in this phase, so that each is recorded once.
     """
 
     id: str
