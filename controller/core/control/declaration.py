@@ -8,7 +8,7 @@ from controller.core.routing.clashes import find_clashes
 
 
 def declare(spec: Service, text: str, present: ServiceState | None) -> ServiceState:
-    """The state after applying a file over what is there; `Refusal` if that would move traffic or leave it no endpoints."""
+    """The state after applying a file over what is there; `Refusal` if that would move or lose traffic."""
     if present is None:
         return ServiceState(spec=spec, source=text, stable=spec.stable)
     if spec.stable not in (present.spec.stable, present.stable):

@@ -95,7 +95,7 @@ class Rollout(Value):
 
     `policy` is the one it started with: the error budget of a running rollout is fixed. `step` counts from 0 in
     `policy.steps`; `weight` is the canary's, in basis points. `paused_in` is the phase that a pause returns to.
-    `suppressed` holds the causes of the rollbacks that a freeze suppressed in this phase, so that each is recorded once.
+    `suppressed` holds the causes of rollbacks that a freeze suppressed in this phase, so that each is recorded once.
     """
 
     id: str
