@@ -174,15 +174,25 @@ def test_approvals_are_given_where_there_is_nobody_to_ask(path: str, capsys: pyt
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [["--scenario", "nonsense"], ["--errors", "200%"], ["--duration", "soon"], ["--hold", "0%"], ["--tick", "0s"]],
-    ids=str,
+    ("wrong", "message"),
+    [
+        (["--scenario", "nonsense"], "there is no canary 'nonsense'; --list shows them"),
+        (["--errors", "200%"], "'--errors': a share lies between 0% and 100%, not '200%'"),
+        (["--duration", "soon"], "'--duration': a duration such as 250ms, 5s, 2m or 6h is needed, not 'soon'"),
+        (["--hold", "0%"], "--hold: between 0% and 100%, not 0%"),
+        (["--tick", "0s"], "--tick: from 10ms to 60s"),
+    ],
 )
-def test_wrong_usage_is_told(wrong: list[str], path: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_named(wrong: list[str], message: str, path: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each ends with exit code 2 and says what is wrong."""
     assert main(["simulate", "-f", path, *wrong]) == 2
-    assert wrong[0] in capsys.readouterr().err or "nonsense" in wrong
-    assert main(["simulate", *wrong]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_simulation_needs_a_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a file there is none."""
+    assert main(["simulate", "--scenario", "good"]) == 2
+    assert "-f FILE is needed" in capsys.readouterr().err
 
 
 def test_the_named_canaries_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
