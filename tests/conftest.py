@@ -24,7 +24,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background jobs ignore Ctrl-C, and so would the commands that tests end by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-asyncio.set_event_loop(None)  # else pytest-asyncio makes one when it looks for it, and nobody closes that
+asyncio.set_event_loop(None)  # else pytest-asyncio makes one when it looks for it, and no one closes that
 
 _PROCESSES = pytest.StashKey[Children]()
 _SHOWN = 40
@@ -71,7 +71,7 @@ async def model_server() -> AsyncIterator[Callable[[str], Awaitable["ModelServer
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test whose program is missing. In CI that is a failure: nobody reads there what was skipped."""
+    """Skip a test whose program is missing. In CI that is a failure: no one reads there what was skipped."""
     if why := program_missing(item):
         pytest.fail(f"{why}: .ci/run installs it") if in_ci() else pytest.skip(why)
 

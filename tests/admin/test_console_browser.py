@@ -82,7 +82,7 @@ async def measured(doors: Doors, folder: Path, width: int, ready: str, expressio
 
 
 async def test_an_empty_controller_says_what_to_do_first(doors: Doors, tmp_path: Path) -> None:
-    """Nothing declared, nobody connected: the page names the commands."""
+    """Nothing declared, no one connected: the page names the commands."""
     page = await shown(doors, tmp_path)
     assert "haldane apply -f FILE" in page
     assert "has a fault" not in page

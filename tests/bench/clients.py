@@ -31,7 +31,7 @@ class Crowd:
         self.tries = 0
 
     async def run(self, channels: list[grpc.aio.Channel]) -> None:
-        """Every stream, for ever."""
+        """Every stream, forever."""
         await asyncio.gather(*(self._keep(channels[i % len(channels)], i) for i in range(self._streams)))
 
     async def _keep(self, channel: grpc.aio.Channel, number: int) -> None:

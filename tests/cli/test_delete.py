@@ -1,4 +1,4 @@
-"""`haldane delete` of a service that carries traffic: it asks, and where nobody can answer it needs `--yes`."""
+"""`haldane delete` of a service that carries traffic: it asks, and where no one can answer it needs `--yes`."""
 
 import os
 import pty

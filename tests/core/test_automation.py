@@ -265,7 +265,7 @@ def test_automation_decides(row: Row) -> None:
 
 @pytest.mark.parametrize("phase", sorted(JUDGED))
 class TestHarm:
-    """Harm in every phase in which there is something to take back."""
+    """Harm in every phase in which there is something to roll back."""
 
     @pytest.mark.parametrize(
         "sync", [Sync(2, 2), BEHIND, REFUSED, NOBODY], ids=["in sync", "behind", "refused", "none"]

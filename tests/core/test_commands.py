@@ -168,7 +168,7 @@ def test_a_pause_in_the_bake_is_no_way_around_it() -> None:
 
 @pytest.mark.proves("track-record 35")
 def test_a_promote_in_a_paused_bake_ends_the_bake() -> None:
-    """As it does in the bake; the bake does not begin anew."""
+    """As it does in the bake; the bake does not start again."""
     paused = execute(state_in(Phase.BAKING), Command(Verb.PAUSE, ""), NOW).state
     promoted = execute(paused, Command(Verb.PROMOTE, "good enough"), NOW).state
     assert promoted.rollout
@@ -199,7 +199,7 @@ def test_no_rollback_to_an_unhealthy_stable_but_by_force(phase: Phase) -> None:
 
 
 def test_what_moves_no_traffic_goes_into_no_void() -> None:
-    """A rollout that waits for its hooks carries none: it may be taken back whatever stable is like."""
+    """A rollout that waits for its hooks carries none: it may be rolled back whatever stable is like."""
     state = state_in(Phase.IDLE, POLICY.model_copy(update={"hooks": ("gate",)}))
     waiting = execute(state, Command(Verb.START, "", canary="v2", rollout_id="r2"), NOW).state
     assert execute(waiting, Command(Verb.ROLLBACK, ""), NOW, stable_unroutable=True).state.rollout
@@ -242,7 +242,7 @@ def test_a_forced_rollback_goes_through_everything(phase: Phase) -> None:
 
 
 def test_no_rollback_to_a_version_that_has_no_servers_any_more() -> None:
-    """Not even by force: there is nobody to answer."""
+    """Not even by force: there is no one to answer."""
     state = state_in(Phase.PROMOTED)
     spec = state.spec.model_copy(update={"versions": state.spec.versions[1:]})
     with pytest.raises(Refusal) as refused:
@@ -289,7 +289,7 @@ class TestOperatorsFallback:
         ],
     )
     def test_what_cannot_be_is_refused(self, verb: Verb, fallback: Fallback | None, diverted: str, code: Code) -> None:
-        """None declared, there already, nobody there to answer; and no start before the traffic is back."""
+        """None declared, there already, no one there to answer; and no start before the traffic is back."""
         state = self.state(None, fallback).model_copy(update={"diverted": diverted})
         with pytest.raises(Refusal) as refused:
             execute(state, Command(verb, "", canary="v2", rollout_id="r2"), NOW)

@@ -91,7 +91,7 @@ def test_a_freeze_is_told_with_who_and_why(held: Freeze, words: str) -> None:
 
 
 def test_a_freeze_that_ends_says_when() -> None:
-    """So that nobody waits at the door without need."""
+    """So that no one waits at the door without need."""
     told = describe_freeze(freeze(ALL, until=1_700_000_000.0))
     assert told == "all services are frozen by grace: incident 42 (until 2023-11-14 22:13:20 UTC)"
 

@@ -119,7 +119,7 @@ class TestTold:
     """Each rollback that came true is told of once, whatever became of its answer."""
 
     async def test_a_lost_answer(self) -> None:
-        """It came true, nobody repeats it: it is found in the store."""
+        """It came true, no one repeats it: it is found in the store."""
         async with manned() as desk:
             desk.store.mute = True
             with pytest.raises(Refusal, match="perhaps later"):

@@ -120,7 +120,7 @@ WHILE_PAUSED = {
 @pytest.mark.parametrize("phase", PAUSABLE)
 @pytest.mark.parametrize("event", Event)
 def test_in_a_pause_only_that_is_possible_which_was_before(phase: Phase, event: Event) -> None:
-    """All weight on the canary, a pause is no way to begin the promotion or its bake anew; the bake can be ended."""
+    """All weight on the canary, a pause is no way to begin the promotion or its bake again; the bake can be ended."""
     paused = rollout_in(phase).moved(Event.PAUSE, 200.0, "coffee")
     assert paused.can(event) == (event in {Event.RESUME, Event.ROLLBACK} | WHILE_PAUSED[phase])
     if not paused.can(event):
@@ -154,7 +154,7 @@ def test_what_was_suppressed_is_told_once_in_a_phase() -> None:
 
 
 def test_the_phases_that_run_and_those_that_are_judged() -> None:
-    """Harm leads to a rollback in every phase in which there is something to take back by itself."""
+    """Harm leads to a rollback in every phase in which there is something to roll back by itself."""
     assert {Phase.IDLE, Phase.PROMOTED, Phase.ROLLED_BACK} == set(Phase) - RUNNING
     assert {Phase.ROLLING_BACK} == RUNNING - JUDGED
     assert all(TRANSITIONS[phase, Event.ROLLBACK] != "-" for phase in JUDGED)

@@ -47,7 +47,7 @@ def test_time_is_counted_between_looks() -> None:
 
 @pytest.mark.parametrize(("what", "counted"), [(BLIND, 0.0), (NO_TRAFFIC, 10.0)], ids=["no reports", "no traffic"])
 def test_time_that_shows_nothing_serves_no_dwell(what: Verdict, counted: float) -> None:
-    """It passes, and serves no dwell; a deadline comes also where nobody asks for anything, but not out of sight."""
+    """It passes, and serves no dwell; a deadline comes also where no one asks for anything, but not out of sight."""
     progress = watched(STATE, 10, what).progress
     assert (progress.observed, progress.elapsed, progress.total) == (0.0, 10.0, counted)
 
@@ -102,7 +102,7 @@ def test_a_commit_that_took_long_serves_no_dwell() -> None:
 
 
 def test_a_restart_goes_on_with_what_was_stored() -> None:
-    """What was watched before counts; the time in which nobody watched does not."""
+    """What was watched before counts; the time in which no one watched does not."""
     session = Session.load(watched(STATE, 40).dump())
     session, _ = looked(STATE, session, 90_000.0)
     assert session.progress.observed == 40.0
@@ -122,7 +122,7 @@ def test_a_restart_goes_on_with_what_was_stored() -> None:
     ],
 )
 def test_a_session_that_cannot_be_read_is_an_error_of_its_own(text: str) -> None:
-    """Whoever loads it begins anew instead of falling over."""
+    """Whoever loads it starts again instead of falling over."""
     with pytest.raises(ValueError, match=r".+"):
         Session.load(text)
 

@@ -66,7 +66,7 @@ async def test_a_rollback_can_be_explained_afterwards(processes: Children) -> No
 
 
 async def test_a_real_rollout_can_be_judged_again(processes: Children, tmp_path: Path) -> None:
-    """By its own policy it is taken back at the same moment; by a wider one it is not."""
+    """By its own policy it is rolled back at the same moment; by a wider one it is not."""
     async with running_system(processes, policy=POLICY) as system, steady(system.entry, 100, timeout=5.0) as load:
         await system.start()
         await system.reach("PROGRESSING")

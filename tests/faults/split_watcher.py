@@ -16,7 +16,7 @@ from tests.support.envoy import EnvoyProcess
 from tests.support.waiting import wait_until
 
 Split = Mapping[str, int]
-"""Version -> parts of 10 000; versions without a share are left out."""
+"""Version -> basis points; versions without a share are left out."""
 
 LOOK_EVERY = 0.05
 """Seconds between two looks at Envoy's configuration."""

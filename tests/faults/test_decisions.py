@@ -31,7 +31,7 @@ async def test_a_canary_that_is_as_bad_as_its_stable_goes_nowhere() -> None:
 
 @pytest.mark.proves("fault 21")
 async def test_a_flapping_canary_is_taken_back_once_and_stays_away() -> None:
-    """Bad for a second, good for five, and so on: a rollback is final until a person starts it anew."""
+    """Bad for a second, good for five, and so on: a rollback is final until a person starts it again."""
     async with running_rollout() as harness:
         for _ in range(20):
             await harness.ticks(2, canary_errors=0.5)
@@ -95,7 +95,7 @@ async def test_another_canary_in_the_middle_of_a_rollout_begins_at_the_first_ste
 
 
 class Crowded(MemoryStore):
-    """A store in which somebody else is faster, once: between the reading and the writing of the next command."""
+    """A store in which someone else is faster, once: between the reading and the writing of the next command."""
 
     first: Callable[[], Awaitable[object]] | None = None
 
@@ -128,7 +128,7 @@ async def test_a_rollback_that_loses_a_race_is_tried_again_and_wins(faster: Verb
 
 @pytest.mark.proves("fault 31")
 async def test_any_other_command_that_loses_a_race_is_told_so() -> None:
-    """An advance decided on what is no longer so is not done; the answer says that somebody was faster."""
+    """An advance decided on what is no longer so is not done; the answer says that someone was faster."""
     clock = FakeClock()
     store = Crowded(clock=clock)
     async with running_rollout(store, clock) as harness:

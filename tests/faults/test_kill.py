@@ -1,4 +1,4 @@
-"""kill -9 of the controller in every phase, under load, with a real Envoy: nobody notices but the operator.
+"""kill -9 of the controller in every phase, under load, with a real Envoy: no one notices but the operator.
 
 No request fails; Envoy's split stays and only ever is one that the ledger tells of; the next life goes on where the
 last one stood, and the rollout ends as it should.

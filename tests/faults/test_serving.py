@@ -1,4 +1,4 @@
-"""Faults around a running controller: a disk that is full, hangs or lies, a fault of ours, a polite end."""
+"""Faults around a running controller: a disk that is full, hangs or lies, an internal error, a polite end."""
 
 import asyncio
 import contextlib

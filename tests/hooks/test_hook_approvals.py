@@ -1,4 +1,4 @@
-"""Hooks that gate: asked in the background, in Flagger's words; whatever they do, nobody waits for them."""
+"""Hooks that gate: asked in the background, in Flagger's words; whatever they do, no one waits for them."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ async def told(
 
 
 async def test_any_2xx_passes_and_is_asked_for_once() -> None:
-    """A pass counts for the step it was given at: not asked again there, and asked anew at the next one."""
+    """A pass counts for the step it was given at: not asked again there, and asked again at the next one."""
     async with receiving(204) as gate, hook_harness(qa=hook(gate.url, "confirm-traffic-increase")) as harness:
         assert "has not answered yet" in harness.hold(in_rollout("qa"))
         await passed(harness, in_rollout("qa"))

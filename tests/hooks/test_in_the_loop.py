@@ -160,7 +160,7 @@ async def test_a_freeze_holds_a_rollback_that_a_hook_asks_for(store: MemoryStore
 
 
 async def test_a_restart_asks_again(store: MemoryStore, clock: FakeClock) -> None:
-    """A pass is known to nobody after a restart: the hook is asked anew, and traffic stays where it is meanwhile."""
+    """A pass is known to no one after a restart: the hook is asked again, and traffic stays where it is meanwhile."""
     async with receiving(200) as gate:
         settings = hook(gate.url, "confirm-rollout", "confirm-traffic-increase", every=1)
         async with controller(store, clock, qa=settings) as hooked:

@@ -1,4 +1,4 @@
-"""A bad canary is taken back by itself, however it is bad; clients see few of its answers, and none after that."""
+"""A bad canary is rolled back automatically, however it is bad; clients see few of its answers, and none after that."""
 
 import time
 

@@ -35,7 +35,7 @@ async def test_a_freeze_holds_through_harm_and_a_kill_and_ends_in_a_rollback(pro
         system.models["v2"].behaviour = Behaviour(errors=0.5)
         await wait_until(lambda: suppressed(system), 60.0, every=0.1)
         system.controller.kill()
-        await asyncio.sleep(1.0)  # nobody controls
+        await asyncio.sleep(1.0)  # no one controls
         await system.controller.start()
         told = await system.reach("PROGRESSING")
         assert [(f.scope, f.reason) for f in told.freezes] == [("*", "incident 42")]

@@ -1,4 +1,4 @@
-"""No data is three things: nobody asks, nothing arrives, nobody reports. None of them moves traffic blindly."""
+"""No data is three things: no one asks, nothing arrives, no one reports. None of them moves traffic blindly."""
 
 import time
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.envoy
 
 
 def without_reports(bootstrap: str) -> str:
-    """The bootstrap of an Envoy that follows Haldane and reports nothing: somebody's own, with half of it copied."""
+    """The bootstrap of an Envoy that follows Haldane and reports nothing: someone's own, with half of it copied."""
     made = yaml.safe_load(bootstrap)
     del made["cluster_manager"], made["stats_sinks"], made["stats_config"], made["stats_flush_interval"]
     return yaml.safe_dump(made)
@@ -28,7 +28,7 @@ async def says(system: System, word: str) -> bool:
 
 @pytest.mark.proves("fault 19")
 async def test_a_canary_without_traffic_is_held_and_said_to_be(processes: Children) -> None:
-    """Nobody asks: neither promoted nor rolled back."""
+    """No one asks: neither promoted nor rolled back."""
     async with running_system(processes, policy=QUICK) as system:
         await system.start()
         await wait_until(lambda: says(system, "no request"), 30.0)
@@ -61,7 +61,7 @@ async def test_blindness_holds_and_is_written_down(processes: Children) -> None:
 
 @pytest.mark.soak
 async def test_sight_that_comes_back_is_used_at_once(processes: Children) -> None:
-    """Blind, then an Envoy that reports takes the place of the other: the harm is seen and taken back."""
+    """Blind, then an Envoy that reports takes the place of the other: the harm is seen and rolled back."""
     async with running_system(processes, policy=QUICK) as system:
         system.envoy.kill()
         await system.start()

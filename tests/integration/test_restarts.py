@@ -55,7 +55,7 @@ async def test_the_controllers_death_moves_no_traffic_and_the_rollout_goes_on(pr
 
 @pytest.mark.soak
 async def test_harm_during_the_controllers_absence_is_taken_back_after_it(processes: Children) -> None:
-    """Envoy counts on while nobody listens; its first report holds the evidence."""
+    """Envoy counts on while no one listens; its first report holds the evidence."""
     async with running_system(processes, policy=POLICY) as system, steady(system.entry, 100) as load:
         await wait_until(lambda: len(load.results) > 20)
         await system.start()

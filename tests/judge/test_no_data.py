@@ -14,7 +14,7 @@ from tests.judge.driving import STEADY, Watch, codes, sample
 
 
 def test_no_traffic_is_neither_good_nor_bad() -> None:
-    """Nobody asks anything: unknown, with the reason, for as long as it lasts."""
+    """No one asks anything: unknown, with the reason, for as long as it lasts."""
     watch = Watch(Policy(warmup=0))
     for _ in range(600):
         verdict = watch.look(Sample(), Sample())

@@ -131,7 +131,7 @@ def test_errors_within_their_margin_are_not_slow_answers() -> None:
 
 
 def test_absolute_limits_roll_back_only_what_stable_keeps() -> None:
-    """More errors than the file allows: the canary's fault if stable keeps the limit, nobody's if it does not."""
+    """More errors than the file allows: the canary's fault if stable keeps the limit, no one's if it does not."""
     policy = STEADY.model_copy(update={"errors": ErrorPolicy(margin=0.3, ratio=1.0, max=0.05)})
     verdict = Watch(policy).load(200, canary=Server(errors=0.15), until=harmful)
     assert harmful(verdict)
@@ -220,7 +220,7 @@ def test_in_the_bake_the_canary_is_held_to_stables_past() -> None:
 
 
 def test_a_quiet_bake_accuses_nobody() -> None:
-    """Stable silent or not reported at all, as it is when nobody asks it: the canary is watched all the same."""
+    """Stable silent or not reported at all, as it is when no one asks it: the canary is watched all the same."""
     for absent in (None, Sample()):
         watch = Watch(Policy(warmup=0), weight=5000)
         watch.load(60)

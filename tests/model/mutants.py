@@ -208,7 +208,7 @@ class KeepsItToItself(SimulatedStream):
 
 
 class DoesNotWait(SimulatedStream):
-    """The server forgets what it has sent and nobody has acknowledged."""
+    """The server forgets what it has sent and no one has acknowledged."""
 
     def step(self, event: StreamEvent) -> None:
         types = {url: state._replace(pending=None) for url, state in self.stream.types.items()}

@@ -105,7 +105,7 @@ class Play(RuleBasedStateMachine):
         self._settle()
 
     def _wait(self, seconds: float) -> None:
-        """Time passes, and nobody looks."""
+        """Time passes, and no one looks."""
         self.clock.now += seconds
         blind = all(v.blind for v in self.verdicts.values()) and not any(r.asleep for r in self.replicas)
         self.truth.passed(0.0 if blind else seconds)

@@ -157,7 +157,7 @@ class Replica:
         return Write(change_of(state, decision, Origin("ada", self._id(), "operator")), None)
 
     def deliver(self, write: Write) -> int | None:
-        """The write arrives at the store: its revision; None where it was refused or nobody knows."""
+        """The write arrives at the store: its revision; None where it was refused or no one knows."""
         try:
             revision = self._send(write)
         except StoreError:

@@ -203,7 +203,7 @@ class StoreChecker:
 
 @pytest.mark.proves("promise 9")
 def _check_presence(before: View, change: Change, ground: Ground | None) -> None:
-    """What is deleted was there, at rest, and is gone: only a file brings the name back, and it begins anew."""
+    """What is deleted was there, at rest, and is gone: only a file brings the name back, and it starts again."""
     present, state = before.services.get(change.service), change.state
     if change.delete:
         assert present, "what was not there was deleted"

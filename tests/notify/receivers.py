@@ -28,7 +28,7 @@ class Receiver:
     port: int = 0
     posted: list[Posted] = field(default_factory=list)
     sent: int = 0
-    """Bytes of endless answers that somebody took."""
+    """Bytes of endless answers that someone took."""
     connections: set["asyncio.Task[None]"] = field(default_factory=set)
     """Those that are open."""
 

@@ -210,7 +210,7 @@ async def test_a_receiver_that_does_not_take_it(
 
 
 async def test_a_receiver_that_is_not_there(session: aiohttp.ClientSession) -> None:
-    """Nobody listens on the port: tried again later."""
+    """No one listens on the port: tried again later."""
     with pytest.raises(DeliveryError, match="cannot connect") as undelivered:
         await program(session, f"http://127.0.0.1:{free_port()}/").deliver([LINE])
     assert not undelivered.value.final

@@ -60,7 +60,7 @@ async def test_what_happens_before_a_new_audience_has_found_its_place_is_told() 
 
 
 async def test_a_restart_goes_on_where_it_was() -> None:
-    """What was written while nobody told it is told after the restart; what was told is not told again."""
+    """What was written while no one told it is told after the restart; what was told is not told again."""
     ledger, before, after = Ledger(), Hearer(), Hearer()
     async with ledger.followed(before):
         await begun(ledger, before)
@@ -72,7 +72,7 @@ async def test_a_restart_goes_on_where_it_was() -> None:
 
 
 async def test_after_a_long_outage_old_lines_are_summed_up() -> None:
-    """A flood of old news helps nobody: one line says how many there were and where they are to be found."""
+    """A flood of old news helps no one: one line says how many there were and where they are to be found."""
     ledger, before, after = Ledger(), Hearer(), Hearer(give_up=900)
     async with ledger.followed(before):
         await begun(ledger, before)

@@ -44,7 +44,7 @@ async def test_people_get_one_readable_message(tmp_path: Path) -> None:
 
 
 async def test_only_the_address_that_failed_is_tried_again(tmp_path: Path) -> None:
-    """Who has taken the message does not get it twice since somebody else did not."""
+    """Who has taken the message does not get it twice since someone else did not."""
     async with receiving() as good, receiving(500) as bad:
         both = people(tmp_path, address(good), address(bad))
         with pytest.raises(DeliveryError, match="1 of the addresses"):
@@ -87,7 +87,7 @@ async def test_an_address_that_apprise_does_not_know_fails(tmp_path: Path) -> No
 
 
 async def test_the_file_is_read_at_each_use(tmp_path: Path) -> None:
-    """Addresses are replaced without a restart; while the file is gone, nobody is told and it says so."""
+    """Addresses are replaced without a restart; while the file is gone, no one is told and it says so."""
     async with receiving() as first, receiving() as second:
         told_people = people(tmp_path, address(first))
         await told_people.deliver([line(1)])

@@ -16,7 +16,7 @@ CONTROLLER = Path(__file__).parents[2] / "controller"
 
 
 def test_every_line_of_the_ledger_has_a_kind_of_the_enum() -> None:
-    """No kind is a literal in the program's text: each is declared with its severity, so that nobody is woken for it,
+    """No kind is a literal in the program's text: each is declared with its severity, so that no one is woken for it,
     or left asleep, by accident."""
     for path in CONTROLLER.rglob("*.py"):
         calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))

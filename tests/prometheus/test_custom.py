@@ -77,7 +77,7 @@ def test_a_worse_rate_is_harm() -> None:
 
 
 def test_the_promise_of_a_rate() -> None:
-    """A canary exactly at the margin is taken back in no more rollouts than its part of the budget: 10 % of 0.2."""
+    """A canary exactly at the margin is rolled back in no more rollouts than its part of the budget: 10 % of 0.2."""
     dice, policy = random.Random(7), POLICY.model_copy(update={"false_rollback": 0.5})
     wrong = 0
     for _ in range(200):
@@ -263,7 +263,7 @@ def test_what_an_older_version_stored_is_taken_up() -> None:
 @pytest.mark.proves("fault 17", "track-record 63")
 async def test_a_prometheus_that_is_away_takes_back_only_where_the_policy_says_so() -> None:
     """Under the real loop, for two minutes: on hold by one policy, rolled back by the other, which says why. The ledger
-    tells both, so that somebody is told."""
+    tells both, so that someone is told."""
     for on_blind, phase in (("hold", Phase.PROGRESSING), ("rollback", Phase.ROLLED_BACK)):
         extra = f"  on_blind: {on_blind}\n  metrics: [{{name: accuracy}}]\n"
         async with running_rollout(metrics=("accuracy",), extra=extra) as harness:

@@ -63,8 +63,8 @@ async def scene(processes: Children, tmp_path: Path) -> AsyncIterator[Scene]:
 
 @pytest.mark.proves("fault 17", "track-record 19")
 async def test_a_prometheus_that_is_away_holds_and_back_again_it_goes_on(scene: Scene) -> None:
-    """Killed: unknown, with the reason wherever one looks. Started again: promoted. Bad in the bake: taken back, and
-    judged again by the same policy it is taken back at the same second."""
+    """Killed: unknown, with the reason wherever one looks. Started again: promoted. Bad in the bake: rolled back, and
+    judged again by the same policy it is rolled back at the same second."""
     system, exporter = scene.system, scene.exporter
     scene.prometheus.kill()
     await system.start()

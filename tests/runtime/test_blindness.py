@@ -11,7 +11,7 @@ pytestmark = pytest.mark.proves("track-record 63")
 
 
 async def test_a_new_rollout_is_no_sign_that_reports_arrive_again() -> None:
-    """Blind, taken back by hand, started once more, and still no report: sight is back when a report is."""
+    """Blind, rolled back by hand, started once more, and still no report: sight is back when a report is."""
     clock = FakeClock()
     async with running_loop(MemoryStore(clock=clock), clock) as harness:
         await harness.apply()

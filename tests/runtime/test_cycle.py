@@ -53,7 +53,7 @@ async def test_a_freeze_suppresses_a_rollback_and_says_so_once_and_its_end_lets_
 
 @pytest.mark.proves("fault 23")
 async def test_a_proxy_that_is_not_in_sync_holds_the_advance_but_no_rollback() -> None:
-    """Advancing needs the proxies; taking back needs nobody."""
+    """Advancing needs the proxies; a rollback needs no one."""
     async with running_rollout() as harness:
         harness.fleet.synced = Sync(1, 2)
         await harness.ticks(60)

@@ -1,4 +1,4 @@
-"""A service that is deleted takes along what was known of it: what comes under its name later begins anew."""
+"""A service that is deleted takes along what was known of it: what comes under its name later starts again."""
 
 import pytest
 
@@ -31,7 +31,7 @@ async def test_the_ledger_tells_of_the_new_ones_stable_alone(errors: float, told
 
 
 async def test_a_rollout_of_the_new_one_has_no_evidence_of_the_old_ones() -> None:
-    """After a canary that was taken back, the same version under the same name is judged from the beginning."""
+    """After a canary that was rolled back, the same version under the same name is judged from the beginning."""
     clock = FakeClock()
     async with running_loop(MemoryStore(clock=clock), clock) as harness:
         await harness.apply()

@@ -110,7 +110,7 @@ class SlowAdvance(MemoryStore):
 
 @pytest.mark.proves("track-record 37")
 async def test_no_rollback_waits_for_another_services_change() -> None:
-    """One service's step takes long to be written: the other one is taken back meanwhile."""
+    """One service's step takes long to be written: the other one is rolled back meanwhile."""
     clock = FakeClock()
     store = SlowAdvance(clock)
     async with running_loop(store, clock) as harness:

@@ -62,7 +62,7 @@ def store(clock: FakeClock) -> Elections:
 
 
 async def report(harness: LoopHarness, **traffic: float) -> None:
-    """Half a second of traffic that is reported while nobody decides."""
+    """Half a second of traffic that is reported while no one decides."""
     harness.book.on_load_report("envoy-1", harness.loads(await harness.state(), **traffic), 0.5, harness.clock.now)
 
 
@@ -72,7 +72,7 @@ def a_line(why: str) -> Change:
 
 
 async def test_who_is_deposed_decides_nothing_and_the_next_term_does(store: Elections, clock: FakeClock) -> None:
-    """The canary fails while nobody decides: no cycle runs and nothing moves. In the next term it is rolled back."""
+    """The canary fails while no one decides: no cycle runs and nothing moves. In the next term it is rolled back."""
     async with running_rollout(store, clock) as harness:
         await harness.ticks(2)
         await store.depose(harness)

@@ -1,7 +1,7 @@
 """What the tests run as a process of its own, to kill it, to starve it, or to take its rights away.
 
 python -m tests.store.child open PATH           open the store, say so, hold it until standard input ends
-python -m tests.store.child write PATH SEED     change it for ever; one line for each acknowledged change
+python -m tests.store.child write PATH SEED     change it forever; one line for each acknowledged change
 """
 
 import asyncio
@@ -33,7 +33,7 @@ def say(**facts: object) -> None:
 
 
 def give_up_rights() -> None:
-    """Root may write everywhere: go on as nobody, so that a folder's mode means something."""
+    """Root may write everywhere: go on as the user nobody, so that a folder's mode means something."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(NOBODY)

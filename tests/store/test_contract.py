@@ -268,7 +268,7 @@ class TestFrozen:
             await store.command(freezing(lift=(again,)))
 
     async def test_freezes_set_at_once_all_stand(self, store: ClosableStore) -> None:
-        """Two people at the same moment, and somebody who lifts what was there before: both of theirs hold."""
+        """Two people at the same moment, and someone who lifts what was there before: both of theirs hold."""
         old, one, two = freeze("scorer"), freeze("scorer", who="ada"), freeze("scorer", who="bob", until=60.0)
         await store.command(freezing(old))
         await asyncio.gather(*(store.command(c) for c in (freezing(one), freezing(lift=(old,)), freezing(two))))
@@ -284,7 +284,7 @@ class TestFrozen:
     @pytest.mark.proves("track-record 7")
     @pytest.mark.parametrize("lifted", [freeze("scorer", since=0.5), freeze("never")], ids=["another one", "never set"])
     async def test_only_the_very_freeze_that_was_read_is_lifted(self, store: ClosableStore, lifted: Freeze) -> None:
-        """A freeze set meanwhile is not ended by somebody who did not know it: a conflict, and it holds."""
+        """A freeze set meanwhile is not ended by someone who did not know it: a conflict, and it holds."""
         await store.command(freezing(freeze("scorer", since=1.0)))
         with pytest.raises(Conflict, match="freeze of"):
             await store.command(freezing(lift=(lifted,)))

@@ -83,7 +83,7 @@ class TestWatch:
             assert seen[-1] == total
 
     async def test_a_watch_ends_when_the_store_does(self, store: ClosableStore) -> None:
-        """A closed store tells its watchers instead of leaving them waiting for ever."""
+        """A closed store tells its watchers instead of leaving them waiting forever."""
         waiting = asyncio.ensure_future(first(store, 0))
         await asyncio.sleep(0)
         await store.close()
@@ -150,7 +150,7 @@ class TestArchive:
     """Sessions are kept beside the state: the newest of each service's rollout."""
 
     async def test_the_newest_session_of_the_rollout_comes_back(self, store: ClosableStore) -> None:
-        """Later replaces earlier; another rollout's session is nobody's."""
+        """Later replaces earlier; another rollout's session is no one's."""
         await store.save_session("scorer", "r1", "old")
         await store.save_session("scorer", "r1", "new")
         assert await store.load_session("scorer", "r1") == "new"
@@ -160,7 +160,7 @@ class TestArchive:
         assert await store.load_session("scorer", "r1") is None
 
     async def test_a_session_is_no_change(self, store: ClosableStore) -> None:
-        """It raises no revision, writes no line and wakes nobody."""
+        """It raises no revision, writes no line and wakes no one."""
         revision = await store.command(change())
         waiting = asyncio.ensure_future(first(store, revision))
         await store.save_session("scorer", "r1", "text")

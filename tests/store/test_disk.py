@@ -153,7 +153,7 @@ SYNC = "SQLITE_IOERR_FSYNC"
 
 
 class TestDoubt:
-    """When it is not sure whether a commit came through, nobody is told that it did, or that it did not."""
+    """When it is not sure whether a commit came through, no one is told that it did, or that it did not."""
 
     @pytest.mark.parametrize(
         ("statement", "codes", "error"),
@@ -233,7 +233,7 @@ class TestTakenAway:
 
 @pytest.mark.proves("fault 7")
 async def test_a_reader_who_blocks_is_waited_for_and_then_refused(tmp_path: Path) -> None:
-    """Somebody holds the file by hand: the change waits a moment, is refused, and works once the file is free."""
+    """Someone holds the file by hand: the change waits a moment, is refused, and works once the file is free."""
     path = tmp_path / "haldane.db"
     store = SqliteStore.open(path, clock=FakeClock())
     holder = sqlite3.connect(path, isolation_level=None)

@@ -90,7 +90,7 @@ class TestChain:
         assert verify(lines).broken == 6
 
     def test_a_last_line_with_another_number_is_found(self) -> None:
-        """Though its hash is made anew: no line can stand for some that never were."""
+        """Though its hash is made again: no line can stand for some that never were."""
         lines = chain_of(10)
         renumbered = altered(lines[9], sequence=12)
         lines[9] = altered(renumbered, hash=renumbered.digest())
@@ -302,7 +302,7 @@ class TestTrimming:
         await store.close()
 
     async def test_a_ledger_that_cannot_be_exported_is_kept(self, tmp_path: Path) -> None:
-        """Where no file can be written, the ledger grows on and nobody is refused."""
+        """Where no file can be written, the ledger grows on and no one is refused."""
         (tmp_path / "haldane.db-ledger").write_text("in the way")
         store = SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock(), keep=10)
         revision = 0

@@ -21,7 +21,7 @@ from tests.store.processes import child
 from tests.store.values import change, freeze, freezing, state
 
 FIRST_SCHEMA, THIRD_SCHEMA = (Path(__file__).with_name(f"schema-{number}.sql") for number in (1, 3))
-"""Stores as the first and the third schema had them: never edited, never made anew."""
+"""Stores as the first and the third schema had them: never edited, never made again."""
 
 
 async def filled(path: Path) -> None:
@@ -178,7 +178,7 @@ class TestOneController:
         await SqliteStore.open(path, clock=FakeClock()).close()
 
     async def test_somebody_may_look_into_the_file_meanwhile(self, tmp_path: Path) -> None:
-        """A reader by hand sees whole states and stands in nobody's way."""
+        """A reader by hand sees whole states and stands in no one's way."""
         path = tmp_path / "haldane.db"
         store = SqliteStore.open(path, clock=FakeClock())
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
@@ -284,7 +284,7 @@ class TestMigration:
 
 
 async def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
-    """Reasons and names in the ledger are nobody else's business."""
+    """Reasons and names in the ledger are no one else's business."""
     store = SqliteStore.open(tmp_path / "new" / "haldane.db", clock=FakeClock())
     await store.command(change())
     made = [tmp_path / "new", *(tmp_path / "new").iterdir()]

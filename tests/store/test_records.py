@@ -131,9 +131,9 @@ async def test_one_bad_record_does_not_stop_the_others(path: Path, text: str | b
 
 
 async def test_a_bad_record_is_replaced_only_by_who_knows_that_there_is_none(path: Path) -> None:
-    """Automation that decided on the old one is refused; an operator who declares the service anew replaces it.
+    """Automation that decided on the old one is refused; an operator who declares the service again replaces it.
 
-    The unreadable record is kept, so nothing is lost that somebody else could read.
+    The unreadable record is kept, so nothing is lost that someone else could read.
     """
     tamper(path, "UPDATE services SET record = 'gibberish' WHERE name = 'scorer'")
     store = SqliteStore.open(path, clock=FakeClock())
@@ -151,7 +151,7 @@ async def test_a_bad_record_is_replaced_only_by_who_knows_that_there_is_none(pat
 @pytest.mark.proves("bad-input 36")
 @pytest.mark.parametrize("text", ["gibberish", '{"schema": 99}', '{"schema": 1, "scope": "other", "mode": "melt"}'])
 async def test_a_freeze_that_cannot_be_read_still_holds(path: Path, text: str) -> None:
-    """In doubt nothing moves: it counts as a full freeze of its scope until somebody lifts it."""
+    """In doubt nothing moves: it counts as a full freeze of its scope until someone lifts it."""
     tamper(path, "UPDATE freezes SET record = ?", text)
     store = SqliteStore.open(path, clock=FakeClock())
     (held,) = (await store.load()).freezes

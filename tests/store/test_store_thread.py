@@ -133,7 +133,7 @@ class TestOrder:
 
     @pytest.mark.proves("fault 27", "track-record 70")
     async def test_an_operators_freeze_goes_before_the_advance_that_waits(self, tmp_path: Path, disk: Disk) -> None:
-        """The disk is slow, automation's step waits for it, then somebody freezes: the step is not taken."""
+        """The disk is slow, automation's step waits for it, then someone freezes: the step is not taken."""
         store = SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock(), patience=LONG)
         term = await store.campaign("haldane")
         revision = await store.command(change(to=state(weight=500)))
@@ -224,7 +224,7 @@ class TestHanging:
         await store.close()
 
     async def test_a_store_whose_disk_hangs_can_be_left(self, tmp_path: Path, disk: Disk) -> None:
-        """Closing ends too. The file stays locked, since a write may still come: nobody else may have it."""
+        """Closing ends too. The file stays locked, since a write may still come: no one else may have it."""
         store = slow_store(tmp_path / "haldane.db", disk)
         with pytest.raises(StoreLost):
             await store.command(change())

@@ -15,7 +15,7 @@ _OURS = PORTS[
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens now; never the same one twice, since it may not be bound yet."""
+    """A port of 127.0.0.1 on which no one listens now; never the same one twice, since it may not be bound yet."""
     port = next(port for port in free_ports(len(_given) + 1, _OURS) if port not in _given)
     _given.add(port)
     return port

@@ -171,7 +171,7 @@ RIGHT = (report(), NOTHING, counter(3), histogram(2, (1.0, 1)))
     st.lists(st.one_of(st.binary(max_size=200), st.sampled_from(RIGHT)), max_size=5), st.sampled_from([LOADS, METRICS])
 )
 async def test_any_bytes_are_counted_or_rejected(messages: list[bytes], method: str) -> None:
-    """Random bytes and right messages in any order: an end by the client, or a refusal; never a fault of ours."""
+    """Random bytes and right messages in any order: an end by the client, or a refusal; never an internal error."""
     async with telemetry_server("v2") as desk:
         code, _ = await sent(desk, method, messages, end=True)
         assert code in (grpc.StatusCode.OK, *REFUSALS)

@@ -35,7 +35,7 @@ def in_fleet(fleet: str) -> View:
 
 @pytest.mark.proves("track-record 64")
 async def test_a_proxy_that_identifies_itself_once_keeps_the_interval_of_its_fleet() -> None:
-    """Its first report names its fleet, the later ones name nobody: it is waited for as long as before, not longer."""
+    """Its first report names its fleet, the later ones name no one: it is waited for as long as before, not longer."""
     book = Hearing()
     desk = TelemetryServer(book=book)
     await desk.open()

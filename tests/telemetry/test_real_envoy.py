@@ -200,7 +200,7 @@ async def test_nothing_is_lost_while_the_controller_is_away(processes: Children,
 
 @pytest.mark.proves("bad-input 30")
 async def test_a_restarted_envoy_is_counted_from_zero(processes: Children, model_server: StartModel) -> None:
-    """kill -9 of Envoy: its counters begin anew, and nothing is counted twice or below zero."""
+    """kill -9 of Envoy: its counters start again, and nothing is counted twice or below zero."""
     v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
     v2.behaviour = Behaviour(errors=0.5, status=422)
     async with telemetry_server("v1", "v2") as desk:

@@ -28,7 +28,7 @@ TABLE = "127.0.0.1:10000"
 KINDS: dict[str, Any] = {CDS: Cluster, EDS: ClusterLoadAssignment, LDS: Listener, RDS: RouteConfiguration}
 NODE = Node(id="probe-1", cluster="edge")
 PROBE = SECRET + "s"
-"""A type that nobody serves. Delta answers it at once, with nothing: so whatever was to be said before it was said."""
+"""A type that no one serves. Delta answers it at once, with nothing: so whatever was to be said before it was said."""
 BOTH = ["fraud/v1", "fraud/v2"]
 
 

@@ -165,7 +165,7 @@ def share(name: str, weight: int, version: str) -> WeightedClusterClusterWeight:
 
 @pytest.mark.parametrize("proxyless", [False, True])
 def test_a_weighted_route_has_the_canary_first_and_the_version_header(proxyless: bool) -> None:
-    """Weights in parts of 10 000, in their order, without retries; gRPC reads the timeout in another place."""
+    """Weights in basis points, in their order, without retries; gRPC reads the timeout in another place."""
     host = routing.VirtualHost(("a.example", "b.example"), (WeightedRoute("fraud", "/v2/", 2.5, SPLIT),))
     make = envoy_messages.proxyless_virtual_host if proxyless else envoy_messages.virtual_host
     timeout = timedelta(seconds=2.5)

@@ -24,7 +24,7 @@ async def answer(port: int) -> str:
 async def test_without_a_controller_a_running_envoy_keeps_serving_and_a_restarted_one_serves_nothing(
     processes: Children, model_server: ServerFactory, protocol: str
 ) -> None:
-    """It keeps its split while the controller is away. Restarted meanwhile it takes no connection, so nobody is sent
+    """It keeps its split while the controller is away. Restarted meanwhile it takes no connection, so no one is sent
     to a version that was rolled back; and serves the newest split as soon as the controller is back."""
     models = [await model_server(version) for version in ("v1", "v2")]
     async with EnvoyUnderLoad(models, free_port()) as playing:

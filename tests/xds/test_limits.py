@@ -269,7 +269,7 @@ async def test_a_connection_that_breaks_silently_is_noticed() -> None:
 
 @contextlib.asynccontextmanager
 async def relay(address: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
-    """A way to that address which can be cut: from then on nothing passes, and nobody is told."""
+    """A way to that address which can be cut: from then on nothing passes, and no one is told."""
     whole = asyncio.Event()
     whole.set()
 

@@ -48,7 +48,7 @@ def test_a_cluster_stays_until_the_routes_without_it_are_acked() -> None:
 
 
 def test_a_rollback_goes_out_while_clusters_warm() -> None:
-    """Routes that need only what is in place wait for nobody."""
+    """Routes that need only what is in place wait for no one."""
     client = synced_client(service(versions=TWO, canary=("v2", 500)))
     three = TWO | {"v3": ["127.0.0.1:9003"]}
     (clusters,) = client.publish(service(versions=three, canary=("v2", 500)))
@@ -227,7 +227,7 @@ def test_a_controller_that_is_behind_removes_nothing_from_a_proxy(older: tuple[S
 @pytest.mark.proves("track-record 74")
 @pytest.mark.parametrize("delta", [False, True], ids=["state of the world", "delta"])
 def test_a_restored_store_is_served_at_once_if_it_is_not_shared(delta: bool) -> None:
-    """What the proxy saw of later revisions is nobody's any more: a rollback must not wait until there are as many."""
+    """What the proxy saw of later revisions is no one's any more: a rollback must not wait until there are as many."""
     proxy = SimulatedEnvoy(delta=delta)
     SimulatedStream(
         proxy, ScriptedClient(service(versions=TWO, canary=("v2", 5000)), revision=900).snapshot

@@ -184,7 +184,7 @@ async def test_delta_a_reconnect_is_sent_changes_and_removals(xds: LocalServer) 
 @pytest.mark.proves("xds-rule 40")
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 async def test_a_changed_cluster_resends_its_endpoints(xds: LocalServer, delta: bool) -> None:
-    """They are the same, but the client warms the cluster again and waits for them; nobody waits for its ACK."""
+    """They are the same, but the client warms the cluster again and waits for them; no one waits for its ACK."""
     xds.xds.publish(view(1, service()))
     client = (await synced_delta_client(xds))[0] if delta else await synced_sotw_client(xds)
     await client.receives_nothing()

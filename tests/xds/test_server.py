@@ -72,7 +72,7 @@ async def test_each_type_has_a_service_of_its_own(xds: LocalServer, name: str, m
 
 
 async def test_a_proxy_gets_the_snapshot_of_its_fleet(xds: LocalServer) -> None:
-    """Its fleet is its node.cluster; services without fleets are for all, also for fleets that nobody names."""
+    """Its fleet is its node.cluster; services without fleets are for all, also for fleets that no one names."""
     xds.xds.publish(view(1, service("everywhere"), service("inside", port=10001, fleets=("batch",))))
     seen = {}
     for fleet in ("batch", "edge"):

@@ -160,7 +160,7 @@ def test_an_older_view_is_ignored() -> None:
 
 @pytest.mark.proves("track-record 48")
 async def test_a_service_that_cannot_be_encoded_keeps_its_last_snapshot_and_the_others_continue() -> None:
-    """Half a surrogate in a name is no text: whoever fails by itself is named, and holds nobody up."""
+    """Half a surrogate in a name is no text: whoever fails by itself is named, and holds no one up."""
     async with local_server() as xds:
         good, bad = service("good"), service("bad", port=10001)
         xds.xds.publish(view(1, good, bad))

@@ -6,7 +6,7 @@
 | `operators` | people, by commands on rollouts |
 | `services` | people, by service files and deletions |
 | `freezes` | people, by freezes and holds |
-| `faults` | nobody: controllers die, sleep, lose the store; answers get lost; clocks jump |
+| `faults` | no one: controllers die, sleep, lose the store; answers get lost; clocks jump |
 | `proxies` | proxies and the way to them |
 | `races` | two at once: something lands between a decision and its write |
 

@@ -17,7 +17,7 @@ HOURS = st.sampled_from([-1.0, 1.0])
 
 
 class Faults(Play):
-    """Rules of what nobody wants."""
+    """Rules of what no one wants."""
 
     @under("restart")
     @rule(name=SERVICES)
@@ -71,14 +71,14 @@ class Faults(Play):
     @under("retry")
     @rule(which=st.integers(0, 999))
     def retry(self, which: int) -> None:
-        """Somebody who got no answer sends the same change again, however old it is."""
+        """Someone who got no answer sends the same change again, however old it is."""
         change, _ = self.checker.changes[which % len(self.checker.changes)]
         self.replicas[0].deliver(Write(change, None))
 
     @under("retry")
     @rule(which=st.integers(0, 999))
     def use_again(self, which: int) -> None:
-        """Somebody sends another change under an id that was used."""
+        """Someone sends another change under an id that was used."""
         change, _ = self.checker.changes[which % len(self.checker.changes)]
         try:
             self.checker.operator(replace(change, fingerprint="another"))

@@ -34,7 +34,7 @@ class Freezes(Play):
     @under("freeze")
     @rule(scope=SCOPES, mode=MODES, ttl=TTLS)
     def freeze_beside_a_short_one(self, scope: str, mode: Mode, ttl: float | None) -> None:
-        """A freeze stands beside somebody's short one, which ends; then the same person freezes anew."""
+        """A freeze stands beside someone's short one, which ends; then the same person freezes again."""
         self._freeze(scope, mode, ttl, who="joan")
         self._freeze(scope, Mode.FREEZE, SHORT)
         for seconds in (1.0, SHORT):
