@@ -1,18 +1,11 @@
-"""All services, asked for again and again, and printed as they change."""
+"""All services, requested again and again."""
 
 import time
 from collections.abc import Iterator
 
-import click
-
 from controller.cli.admin_client import AdminClient
 from controller.cli.disconnected import Disconnected
 from controller.cli.failure import Exit, Failure
-from controller.cli.output import print_json, service_document
-from controller.cli.rollout_printer import RolloutPrinter
-from controller.cli.text.lines import rollout_line
-from controller.cli.text.service_lines import service_rollout
-from controller.cli.text.values import clean, format_time
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 INTERVAL = 1.0
@@ -44,36 +37,3 @@ class ServicesPoll:
                     raise
                 yield Disconnected(failure.message)
             time.sleep(INTERVAL)
-
-
-class ServicesPrinter:
-    """Prints a line for each service, and again whenever more than its figures has changed."""
-
-    def __init__(self, json: bool) -> None:
-        self._json = json
-        self._printers: dict[str, RolloutPrinter] = {}
-        self._disconnected = False
-
-    def print(self, response: pb.ListServicesResponse | Disconnected) -> None:
-        """Print what has changed."""
-        if isinstance(response, Disconnected):
-            if not self._disconnected:
-                click.echo(f"{response.why}; trying again", err=True)
-            self._disconnected = True
-            return
-        if self._disconnected:
-            click.echo("the controller is back", err=True)
-        self._disconnected = False
-        for name in sorted(self._printers.keys() - {service.name for service in response.services}):
-            del self._printers[name]
-            self._print_line({"service": name, "deleted": True}, f"{clean(name)}: deleted")
-        for service in response.services:
-            printer = self._printers.setdefault(service.name, RolloutPrinter(repeat_after=float("inf")))
-            if printer.is_due(service_rollout(service)):
-                self._print_line(service_document(service), rollout_line(service_rollout(service)))
-
-    def _print_line(self, document: dict[str, object], line: str) -> None:
-        if self._json:
-            print_json(document)
-        else:
-            click.echo(f"{format_time(time.time(), time.time())} {line}")

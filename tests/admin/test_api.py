@@ -151,7 +151,7 @@ async def test_proxies_are_listed_with_every_type(doors: Doors) -> None:
     assert (proxy.types[0].wanted, proxy.types[0].acknowledged, proxy.types[0].error) == ("7", "6", "bad")
 
 
-async def test_the_ledger_tells_who_did_what_and_why(served: Doors) -> None:
+async def test_the_ledger_has_who_did_what_and_why(served: Doors) -> None:
     """Every act is a line with who, why and the weights before and after; `after` and `limit` page through them."""
     start = pb.StartCanaryRequest(service="scorer", canary="v2", reason="release 7")
     await served.api.rollouts.StartCanary(start, metadata=ALICE)

@@ -1,4 +1,4 @@
-"""A controller's admin door in a thread of its own, so that the commands can be run against it as people run them."""
+"""A controller's admin API in a thread of its own, for the commands to be run against."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ class AskedObservatory(FakeObservatory):
 
 @dataclass
 class AdminServer:
-    """The admin door on a free port, over a memory store that outlives the door: `stop` and `start` are a restart."""
+    """The admin API on a free port, over a memory store that outlives it: `stop` and `start` are a restart."""
 
     clock: FakeClock = field(default_factory=lambda: FakeClock(skew=time.time()))
     fleet: FakeFleet = field(default_factory=FakeFleet)
@@ -70,15 +70,15 @@ class AdminServer:
         return f"127.0.0.1:{self.port}"
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of a coroutine, run where the door is."""
+        """The result of a coroutine, run in the server's thread."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(WITHIN)
 
     def start(self) -> None:
-        """Open the door, on the same port as before."""
+        """Start the server, on the same port as before."""
         self.do(self._start())
 
     def stop(self) -> None:
-        """Close the door at once, as a crash does."""
+        """Stop the server at once, as a crash does."""
         self.do(self._stop())
 
     def see(self, service: str, live: Live) -> None:
@@ -91,7 +91,7 @@ class AdminServer:
 
     @contextlib.contextmanager
     def hung(self) -> Iterator[None]:
-        """For the block the door neither answers nor closes, as a controller that hangs."""
+        """During the block the server neither responds nor closes, as a controller that hangs."""
         over = threading.Event()
         self._loop.call_soon_threadsafe(over.wait, WITHIN)
         try:

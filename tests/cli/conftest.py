@@ -1,4 +1,4 @@
-"""Fixtures of the command line's tests: a controller's admin door, and `haldane` run against it."""
+"""Fixtures of the command line's tests: a controller's admin API, and `haldane` run against it."""
 
 import os
 import subprocess
@@ -21,14 +21,14 @@ Process = Callable[..., "subprocess.Popen[bytes]"]
 
 @pytest.fixture
 def server() -> Iterator[AdminServer]:
-    """A controller's admin door over an empty store; what it logs stays apart from what commands print."""
+    """A controller's admin API over an empty store; its log stays apart from the output of the commands."""
     with capture_logs(), AdminServer() as opened:
         yield opened
 
 
 @pytest.fixture
 def haldane(server: AdminServer, capsys: pytest.CaptureFixture[str]) -> Haldane:
-    """Runs `haldane` in this process against the door."""
+    """Runs `haldane` in this process against the server."""
 
     def run(*args: str) -> Done:
         capsys.readouterr()
@@ -50,7 +50,7 @@ def scorer(haldane: Haldane, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def process(server: AdminServer) -> Iterator[Process]:
-    """Starts `haldane` as a process of its own against the door; ended with the test."""
+    """Starts `haldane` as a process of its own against the server; ended with the test."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*args: str, **options: Any) -> subprocess.Popen[bytes]:

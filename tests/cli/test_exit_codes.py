@@ -197,7 +197,7 @@ def test_an_invalid_file_is_refused_with_every_line(haldane: Haldane, tmp_path: 
 
 @pytest.mark.parametrize("content", [None, b"service: \xff\xfe"], ids=["missing", "not UTF-8"])
 def test_a_file_that_cannot_be_read_is_wrong_usage(haldane: Haldane, tmp_path: Path, content: bytes | None) -> None:
-    """A file that is not there or no text is told by its name."""
+    """A file that is not there or no text is named."""
     path = tmp_path / "service.yaml"
     if content is not None:
         path.write_bytes(content)

@@ -91,7 +91,7 @@ def test_a_wrong_port_is_named_as_such(
     assert "--admin" in done.err
 
 
-def test_no_proxy_is_said_where_a_rollout_needs_one(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
+def test_commands_report_that_no_proxy_is_connected(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
     """`start`, `get` and `wait` say it; with a proxy none does."""
     assert "no proxy is connected" in haldane("get", "scorer").out
     assert "no proxy is connected" in haldane(*START).out

@@ -67,8 +67,8 @@ def test_a_service_carries_its_rollout_one_step_away(scorer: Path, haldane: Hald
     assert [(s["service"], s["phase"]) for s in listed["services"]] == [("scorer", "WARMING")]
 
 
-def test_a_freeze_is_told_with_its_end(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
-    """Who, why, since when, until when; and every document of the service has it from then on."""
+def test_a_freeze_has_its_end(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
+    """Who, why, since when, until when; every document of the service has it from then on."""
     answer = haldane("freeze", "scorer", "--reason", "incident 42", "--ttl", "30m", "-o", "json").document
     freeze = answer["freezes"][0]
     assert (freeze["scope"], freeze["reason"], freeze["mode"]) == ("scorer", "incident 42", "freeze")
@@ -79,7 +79,7 @@ def test_a_freeze_is_told_with_its_end(scorer: Path, haldane: Haldane, server: A
     assert lifted == [freeze]
 
 
-def test_proxies_are_told_type_by_type(haldane: Haldane, server: AdminServer) -> None:
+def test_proxies_list_each_resource_type_and_its_nack(haldane: Haldane, server: AdminServer) -> None:
     """A proxy that refused its routes shows as ERROR, with its own words, in every form."""
     routes = TypeStatus(
         "type.googleapis.com/x.v3.RouteConfiguration", ConfigState.ERROR, "a2", "a1", 1000.0, "no such cluster"
@@ -94,7 +94,7 @@ def test_proxies_are_told_type_by_type(haldane: Haldane, server: AdminServer) ->
         assert "no such cluster" in said
 
 
-def test_proxies_tell_which_rollout_waits_for_whom(haldane: Haldane, server: AdminServer) -> None:
+def test_proxies_list_the_rollouts_that_wait_for_them_and_the_last_nack(haldane: Haldane, server: AdminServer) -> None:
     """Since when and what for, and what each refused last, also when it is long over."""
     wait, last = (
         RolloutWait("scorer", "clusters are not warm: scorer/v2", 1000.0),
@@ -110,7 +110,7 @@ def test_proxies_tell_which_rollout_waits_for_whom(haldane: Haldane, server: Adm
     assert "edge-1 last NACKed a Listener at" in said
 
 
-def test_a_service_that_cannot_be_served_as_it_stands_is_said_to_be(
+def test_a_service_that_is_not_served_as_declared_is_reported(
     scorer: Path, haldane: Haldane, server: AdminServer
 ) -> None:
     """In the list on standard error, so that the table stays one; in the service itself; for programs in `problem`."""
@@ -181,7 +181,7 @@ def test_empty_fields_are_there(message: Any) -> None:
     assert set(plain(message)) == {field.name for field in message.DESCRIPTOR.fields}
 
 
-def test_what_a_version_did_is_told_with_it(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
+def test_a_rollout_has_the_traffic_of_each_version(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
     """Rates, percentiles and counts of both versions, and the judge's evidence, are in the rollout's document."""
     haldane(*START)
     reason = Reason("5xx", "5xx: 4 of 1204", 0.0035, 0.0031, 1204, 12388, 3.2, 100.0)

@@ -16,7 +16,7 @@ from tests.cli.conftest import Haldane
 START = ("start", "scorer", "--canary", "v2", "--reason", "better recall")
 
 
-def test_the_ledger_tells_who_did_what_and_why(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
+def test_the_ledger_has_who_did_what_and_why(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
     """Each act is a line, with its number, what it moved, by whom, and the reason given."""
     haldane(*START)
     server.happens("scorer", Event.ROLLBACK, "5xx: 20% of 300")
@@ -78,7 +78,7 @@ class ForgedStore(MemoryStore):
         ]
 
 
-def test_a_forged_ledger_is_found(haldane: Haldane, server: AdminServer, tmp_path: Path) -> None:
+def test_a_forged_ledger_is_detected(haldane: Haldane, server: AdminServer, tmp_path: Path) -> None:
     """A line that was rewritten in the store is named, and the check fails."""
     server.stop()
     forged = ForgedStore(clock=server.clock)
@@ -95,7 +95,7 @@ def test_a_forged_ledger_is_found(haldane: Haldane, server: AdminServer, tmp_pat
     "field",
     ["sequence", "revision", "at", "kind", "service", "who", "why", "details", "change_id", "previous", "effect"],
 )
-def test_no_field_of_a_line_can_be_changed_unseen(
+def test_no_field_of_a_line_can_be_changed_undetected(
     scorer: Path, haldane: Haldane, server: AdminServer, field: str
 ) -> None:
     """The hash covers everything that a line says."""

@@ -1,4 +1,4 @@
-"""The door itself: help, version, completion, speed, faults of our own, and where the controller is looked for."""
+"""The entry point: help, version, start-up cost, bugs, and where the commands look for the controller."""
 
 import json
 import os
@@ -98,7 +98,7 @@ def test_a_word_like_no_command_gets_no_suggestion(haldane: Haldane) -> None:
     assert "Did you mean" not in haldane("frobnicate").err
 
 
-def test_the_version_is_told(haldane: Haldane) -> None:
+def test_the_version_is_printed(haldane: Haldane) -> None:
     """`haldane --version`."""
     assert haldane("--version").out == f"haldane, version {__version__}\n"
 
@@ -125,8 +125,8 @@ def test_the_addresses_by_default_are_those_of_the_controller() -> None:
 
 
 @pytest.mark.parametrize("variable", ["HALDANE_ADMIN", "HALDANE_ADMIN_LISTEN"])
-def test_the_environment_says_where_the_controller_is(server: AdminServer, variable: str) -> None:
-    """HALDANE_ADMIN, or the address that the controller itself was told to listen on."""
+def test_the_environment_names_the_admin_address(server: AdminServer, variable: str) -> None:
+    """HALDANE_ADMIN, or the address that the controller itself listens on."""
     assert haldane_process("list", **{variable: server.address}).returncode == 0
     assert haldane_process("list", **{variable: "127.0.0.1:1"}).returncode == 6
 
@@ -139,7 +139,7 @@ def test_the_nearest_word_wins(server: AdminServer) -> None:
     assert haldane_process("--admin", elsewhere, "list", "--admin", server.address).returncode == 0
 
 
-def test_a_proxy_of_the_environment_is_not_asked(server: AdminServer) -> None:
+def test_http_proxy_of_the_environment_is_not_used(server: AdminServer) -> None:
     """http_proxy is for the web; the controller is on this machine, or at the end of a tunnel."""
     assert haldane_process("list", HALDANE_ADMIN=server.address, http_proxy="http://127.0.0.1:1").returncode == 0
 
@@ -148,10 +148,10 @@ def test_what_is_not_installed_is_named() -> None:
     """A command whose libraries are missing says what to install, and the others do not care."""
     entries = {"demo": LazyCommand("nowhere:demo", "See it work.", needs=("no-such-thing", "click", "nor-this"))}
     group = LazyGroup("haldane", entries=entries)
-    with pytest.raises(click.ClickException) as told:
+    with pytest.raises(click.ClickException) as raised:
         group.get_command(click.Context(group), "demo")
-    assert told.value.message == "haldane demo needs no-such-thing and nor-this, not installed here"
-    assert getattr(told.value, "hint", "") == "pip install no-such-thing nor-this"
+    assert raised.value.message == "haldane demo needs no-such-thing and nor-this, not installed here"
+    assert getattr(raised.value, "hint", "") == "pip install no-such-thing nor-this"
 
 
 @pytest.fixture
@@ -169,14 +169,14 @@ def with_command() -> Any:
 
 
 def fault() -> None:
-    """A fault of our own."""
+    """A bug."""
     raise RuntimeError("the wheel came off")
 
 
 broken = click.Command("broken", callback=fault)
 
 
-def test_a_fault_of_our_own_is_told_in_words(
+def test_a_bug_ends_with_one_line_and_a_report_file(
     with_command: Callable[[str, LazyCommand], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Even a bug ends with a line that can be reported, never with a traceback."""
@@ -211,7 +211,7 @@ WRONG = {
 }
 
 
-def test_wrong_settings_are_told_each_by_its_name() -> None:
+def test_each_wrong_setting_is_named() -> None:
     """`serve` does not start on a wrong setting: every one is named by its variable or its option, with the remedy."""
     done = haldane_process("serve", "--admin", "here", **WRONG)
     assert done.returncode == 2

@@ -117,7 +117,7 @@ def test_a_rollback_that_came_true_without_an_answer_is_counted(
 
 @pytest.mark.proves("fault 37")
 def test_a_taken_port_is_named(environment: dict[str, str], run: Run) -> None:
-    """Who starts a controller where something listens already learns which door it is; exit code 1."""
+    """Who starts a controller where something listens already learns which port it is; exit code 1."""
     host, _, port = environment["HALDANE_HTTP_LISTEN"].rpartition(":")
     with socket.create_server((host, int(port))):
         done = run("serve")

@@ -26,7 +26,7 @@ FREEZE = ("freeze", "--all", "--reason", REASON)
 
 
 def shell(line: str, server: AdminServer, **environment: str) -> "subprocess.CompletedProcess[bytes]":
-    """A line of a shell in which `haldane` is a command, against the door."""
+    """A line of a shell in which `haldane` is a command, against the server."""
     command = f'haldane() {{ {sys.executable} -m controller "$@"; }}; {line}'
     setting = {**os.environ, "HALDANE_ADMIN": server.address, **environment}
     return subprocess.run(["sh", "-c", command], env=setting, capture_output=True, timeout=WITHIN, check=False)
@@ -43,14 +43,14 @@ def test_every_command_answers_in_json() -> None:
 @pytest.mark.parametrize(
     "words", [("frobnicate", "-o", "json"), ("list", "--output=json", "--frob"), ("-o", "json", "get"), ("-ojson", "x")]
 )
-def test_wrong_usage_is_told_in_json_to_who_asks_for_it(haldane: Haldane, words: tuple[str, ...]) -> None:
+def test_wrong_usage_is_a_document_with_output_json(haldane: Haldane, words: tuple[str, ...]) -> None:
     """One document, also when the words could not be understood."""
     done = haldane(*words)
     assert (done.code, done.document["error"]["code"]) == (2, "USAGE")
     assert done.document["error"]["message"]
 
 
-def test_a_freeze_is_done_and_told_whatever_the_terminal_can_show(server: AdminServer) -> None:
+def test_a_freeze_is_set_whatever_the_terminal_can_show(server: AdminServer) -> None:
     """Letters that the encoding has not are shown as escapes; JSON stays JSON."""
     assert shell(f"haldane freeze --all --reason '{REASON}'", server).returncode == 0
     text = shell("haldane freezes", server, PYTHONIOENCODING="latin-1")
@@ -77,14 +77,14 @@ def test_a_closed_output_loses_words_and_not_the_act(server: AdminServer) -> Non
 
 @pytest.mark.parametrize("line", ["haldane lint -f - <&-", "haldane apply -f - <&-"])
 def test_a_closed_input_is_an_empty_file(server: AdminServer, line: str) -> None:
-    """`<&-`: not a fault of ours."""
+    """`<&-`: not a bug."""
     done = shell(line, server)
     assert done.returncode == 2
     assert b"unexpected" not in done.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_a_full_disk_is_no_bug_of_ours(server: AdminServer) -> None:
+def test_a_full_disk_is_not_reported_as_a_bug(server: AdminServer) -> None:
     """The output cannot be written: failed, in words."""
     done = shell("haldane list > /dev/full", server)
     assert done.returncode == 1
@@ -108,7 +108,7 @@ def test_a_file_may_begin_with_a_mark_and_end_its_lines_as_windows_does(haldane:
     assert haldane("lint", "-f", str(path)).code == 0
 
 
-def test_a_bootstrap_in_json_says_the_same(haldane: Haldane) -> None:
+def test_a_bootstrap_in_json_has_the_same_content(haldane: Haldane) -> None:
     """Envoy reads both."""
     words = ("bootstrap", "--fleet", "edge", "--node", "n1")
     assert haldane(*words, "-o", "json").document == yaml.safe_load(haldane(*words).out)
@@ -122,12 +122,12 @@ def test_the_filter_needs_its_input_for_the_reports(haldane: Haldane) -> None:
 
 
 @pytest.mark.proves("track-record 60")
-@pytest.mark.parametrize(("words", "told"), [(FREEZE, "--request-id f-1"), (("list",), "")])
-def test_an_act_that_is_interrupted_may_be_done_and_says_so(words: tuple[str, ...], told: str) -> None:
+@pytest.mark.parametrize(("words", "expected"), [(FREEZE, "--request-id f-1"), (("list",), "")])
+def test_an_interrupted_act_names_its_request_id(words: tuple[str, ...], expected: str) -> None:
     """Ctrl-C while the controller is silent: the request id for a retry, or nothing where nothing was to be done."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        options = ("--request-id", "f-1") if told else ()
+        options = ("--request-id", "f-1") if expected else ()
         command = [sys.executable, "-m", "controller", "--admin", address, *words, *options]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
@@ -141,7 +141,7 @@ def test_an_act_that_is_interrupted_may_be_done_and_says_so(words: tuple[str, ..
             child.communicate()
     assert child.returncode == 130
     assert "Traceback" not in said
-    assert told in said if told else not said.strip()
+    assert expected in said if expected else not said.strip()
 
 
 INTERRUPT = """\

@@ -34,7 +34,7 @@ def ends(child: "subprocess.Popen[bytes]", with_signal: signal.Signals | None = 
     return child.wait(WITHIN)
 
 
-def test_watch_tells_each_change_as_a_document(
+def test_watch_prints_each_change_as_a_document(
     scorer: Path, haldane: Haldane, server: AdminServer, process: Process
 ) -> None:
     """One JSON line for each change of the rollout; Ctrl-C is the usual end and no failure."""
@@ -165,7 +165,7 @@ def test_the_screen_is_painted_on_a_terminal(
     os.close(controller)
 
 
-def test_the_screen_tells_that_the_controller_hangs(
+def test_the_screen_shows_that_the_controller_hangs(
     scorer: Path, haldane: Haldane, server: AdminServer, process: Process
 ) -> None:
     """A picture that stands still is not calm: who does not answer is named, and the picture goes on later."""

@@ -95,7 +95,7 @@ def test_the_evidence_stands_beside_its_limit() -> None:
     assert line == "harm, 5xx 20% 300 0% 0 ██████████ 240 of 100"
 
 
-def test_what_is_awaited_is_said_once() -> None:
+def test_the_blocker_is_shown_once() -> None:
     """What automation waits for is the next thing to happen; the grounds of the verdict are not repeated there."""
     text = painted(progressing())
     assert row(text, "next").split(maxsplit=1)[1] == "25%: 23 s of the dwell at 10% are left"

@@ -83,8 +83,8 @@ def test_no_child_outlives_a_parent_that_is_ended(tmp_path: Path, signum: signal
         parent.stdout.close()
 
 
-def test_a_child_that_ends_is_told_with_its_last_words() -> None:
-    """The error names the child, its exit code and what it wrote last; one that may end is not told of."""
+def test_a_child_that_ends_is_reported_with_its_last_lines() -> None:
+    """The error names the child, its exit code and what it wrote last; one that may end is not reported."""
     with children() as group:
         child = group.start("model-v9", [sys.executable, "-c", "print('no such model'); raise SystemExit(3)"])
         child.process.wait()
@@ -93,7 +93,7 @@ def test_a_child_that_ends_is_told_with_its_last_words() -> None:
         group.check("model-v9")
 
 
-def test_the_folder_is_kept_for_whoever_wants_to_look() -> None:
+def test_the_folder_is_kept_on_request() -> None:
     """On request the logs stay."""
     with children() as group:
         group.start("short", [sys.executable, "-c", "print('said')"]).process.wait()

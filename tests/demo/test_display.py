@@ -20,7 +20,7 @@ def finished(title: str, **checks: bool) -> ScenarioRun:
     return run
 
 
-def test_the_summary_is_told_to_people_and_kept_for_programs() -> None:
+def test_the_summary_is_printed_and_kept_as_json() -> None:
     """Every check with whether it was seen, every measurement, and whether the whole scenario was."""
     paper = StringIO()
     display = Display(Console(file=paper))

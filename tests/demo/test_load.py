@@ -80,7 +80,7 @@ async def test_what_is_beyond_the_places_in_flight_counts_as_unsent(service: tup
 
 
 async def test_no_answer_is_an_outcome_too(service: tuple[Service, str]) -> None:
-    """A client that gives up, and a server that is not there, are told apart from bad answers."""
+    """A client that gives up, and a server that is not there, differ from error responses."""
     service[0].pause = 5
     patient = LoadGenerator(service[1], [b"{}"], rate=20, timeout=0.2)
     await patient.run(0.1)
@@ -114,7 +114,7 @@ async def test_a_cancelled_load_stops_at_once(service: tuple[Service, str]) -> N
     assert not [task for task in asyncio.all_tasks() if "LoadGenerator." in repr(task)]
 
 
-def test_flows_tell_rates_errors_and_percentiles() -> None:
+def test_flows_have_rates_errors_and_percentiles() -> None:
     """100 answers in 2 seconds, of 1 to 100 ms: 50 a second, the median 51 ms, the 99th percentile 100 ms."""
     answers = [RequestResult(0.0, n / 1000, "v1", "ok" if n % 4 else "5xx", 200) for n in range(1, 101)]
     flow = flows(answers, 2.0)["v1"]

@@ -65,7 +65,7 @@ def test_harm_is_measured_from_the_first_bad_answer() -> None:
 
 
 def test_envoy_s_words_become_a_split() -> None:
-    """A single cluster and a weighted split are read from Envoy's config dump; other services are not ours."""
+    """A single cluster and a weighted split are read from Envoy's config dump; other services are ignored."""
     assert split_of({"configs": []}, "digits") is None
     assert split_of(dump({"cluster": "digits/v1"}), "letters") is None
     alone = split_of(dump({"cluster": "digits/v1"}), "digits")

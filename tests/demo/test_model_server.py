@@ -53,16 +53,16 @@ async def test_the_protocol_s_questions_are_answered(server: Server, path: str, 
         assert await response.json() == expected
 
 
-async def test_metadata_says_what_the_model_takes_and_gives(server: Server) -> None:
+async def test_metadata_has_inputs_and_outputs(server: Server) -> None:
     """A client can learn names, types and shapes of the tensors."""
     async with aiohttp.ClientSession() as session, session.get(f"{server.url}/v2/models/digits") as response:
-        told = await response.json()
-    assert told["versions"] == ["v7"]
-    assert told["inputs"] == [{"name": "image", "datatype": "FP32", "shape": [-1, 64]}]
-    assert [output["name"] for output in told["outputs"]] == ["digit", "probabilities"]
+        metadata = await response.json()
+    assert metadata["versions"] == ["v7"]
+    assert metadata["inputs"] == [{"name": "image", "datatype": "FP32", "shape": [-1, 64]}]
+    assert [output["name"] for output in metadata["outputs"]] == ["digit", "probabilities"]
 
 
-async def test_it_reads_digits_it_has_never_seen(server: Server) -> None:
+async def test_it_reads_held_out_digits(server: Server) -> None:
     """The answers come from a trained model: at least nine of ten held-out images are read right."""
     assert await load_build(server, "none") == 200
     given, digits = held_out()
@@ -76,7 +76,7 @@ async def test_it_reads_digits_it_has_never_seen(server: Server) -> None:
     assert np.mean(np.array(digit["data"]) == digits[:64]) >= 0.9
 
 
-async def test_only_the_outputs_asked_for_are_given(server: Server) -> None:
+async def test_only_the_requested_outputs_are_returned(server: Server) -> None:
     """A request may name its outputs."""
     assert await load_build(server, "none") == 200
     body = json.loads(write_request(images()[1][0])) | {"outputs": [{"name": "digit"}]}
@@ -113,7 +113,7 @@ def request(**changes: Any) -> bytes:
         (json.dumps({**json.loads(request()), "outputs": [{"name": "mood"}]}).encode(), "outputs"),
     ],
 )
-async def test_a_bad_request_is_told_which_field_is_wrong(server: Server, body: bytes, named: str) -> None:
+async def test_an_invalid_request_names_the_wrong_field(server: Server, body: bytes, named: str) -> None:
     """What cannot be answered gets 400 and an error that names the field; the server goes on."""
     status, answer, version = await server.ask(body)
     assert (status, version) == (400, "v7")

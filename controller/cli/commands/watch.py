@@ -11,7 +11,8 @@ from controller.cli.disconnected import Disconnected
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.reconnecting_streams import ReconnectingStreams
 from controller.cli.rollout_printer import RolloutPrinter
-from controller.cli.services_poll import ServicesPoll, ServicesPrinter
+from controller.cli.services_poll import ServicesPoll
+from controller.cli.services_printer import ServicesPrinter
 from controller.cli.shell_completion import complete_services
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
