@@ -1,9 +1,9 @@
-"""Where `haldane` and `python -m controller` begin. Loads nothing before Ctrl-C is sure to end it in peace."""
+"""The entry point of `haldane` and `python -m controller`; `main` imports the rest, so that Ctrl-C ends it quietly."""
 
 import sys
 
 INTERRUPTED = 130
-"""`Exit.INTERRUPTED`, which would have to be loaded to be asked."""
+"""`Exit.INTERRUPTED`, without importing it."""
 
 
 def main(args: list[str] | tuple[str, ...] | None = None) -> int:

@@ -35,7 +35,7 @@ from controller.ports.recipient import Recipient
 from controller.ports.store import Backend, Term
 from controller.process.clock import SystemClock
 from controller.process.fault_points import arm, reach, read_faults
-from controller.process.gc_tuning import spare_collection
+from controller.process.gc_tuning import tune_gc
 from controller.process.http_client import open_session
 from controller.process.logs import configure_logs
 from controller.process.servers import COMMON_OPTIONS, Unstartable, server_open, site_open
@@ -216,7 +216,7 @@ class Controller:
     async def _ports_open(self) -> AsyncIterator[None]:
         """The ports of operators open before that of the proxies, and close after it."""
         async with self._http_open(), self._admin_open(), self._xds_open():
-            spare_collection()
+            tune_gc()
             yield
 
     @contextlib.asynccontextmanager

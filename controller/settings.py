@@ -1,4 +1,4 @@
-"""The settings: read once, at the edge, each with its unit and its reason. Nothing else reads HALDANE_... for `serve`.
+"""The settings of `serve`: read once, at the edge, each with its unit and its reason.
 
 Plain settings come from the environment (`HALDANE_XDS_LISTEN`) or from the settings file that HALDANE_CONFIG names
 (`xds_listen`); the environment takes precedence. Tables such as `[notify.NAME]` and `[hooks.NAME]` come from the file
@@ -43,7 +43,7 @@ def state_directory() -> Path:
     return Path(base) / "haldane"
 
 
-def _address(text: str) -> str:
+def _checked_address(text: str) -> str:
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"HOST:PORT is needed, such as 127.0.0.1:18000, not {text!r}")
@@ -52,7 +52,7 @@ def _address(text: str) -> str:
     return text
 
 
-def _store(text: str) -> str:
+def _checked_store(text: str) -> str:
     kind, _, where = text.partition(":")
     if kind == "etcd":
         raise ValueError("etcd is not there yet: sqlite:PATH is")
@@ -61,14 +61,14 @@ def _store(text: str) -> str:
     return text
 
 
-def _faults(text: str | None, info: ValidationInfo) -> str | None:
+def _checked_faults(text: str | None, info: ValidationInfo) -> str | None:
     if text and not info.data.get("test_mode"):
         raise ValueError("kills and breaks the controller, for tests: refused unless HALDANE_TEST_MODE=1")
     read_faults(text or "")
     return text
 
 
-def _readable(metrics: dict[str, CustomMetric], info: ValidationInfo) -> dict[str, CustomMetric]:
+def _checked_metrics(metrics: dict[str, CustomMetric], info: ValidationInfo) -> dict[str, CustomMetric]:
     if metrics and not info.data.get("prometheus"):
         raise ValueError("without `prometheus`, the address where they are read, there are no metrics")
     if taken := sorted(metrics.keys() & ALTERNATIVES_OF):
@@ -81,7 +81,7 @@ TABLES: Mapping[str, type[BaseModel]] = {"notify": Target, "hooks": Hook, "metri
 SINGLE = frozenset(("xds_limits",))
 """The tables that exist once, such as `[xds_limits]`. The others have a name each."""
 
-LoopbackAddress = Annotated[str, AfterValidator(_address)]
+LoopbackAddress = Annotated[str, AfterValidator(_checked_address)]
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 """The NAME of a table such as [notify.NAME]."""
 
@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     """The admin API, CSDS, health, reflection."""
     http_listen: LoopbackAddress = "127.0.0.1:18002"
     """Console, /metrics, /healthz, /readyz, freeze and unfreeze."""
-    store: Annotated[str, AfterValidator(_store)] = Field(
+    store: Annotated[str, AfterValidator(_checked_store)] = Field(
         default_factory=lambda: f"sqlite:{state_directory() / 'haldane.db'}"
     )
     """Where state is stored: `sqlite:PATH`, on a local disk."""

@@ -1,6 +1,6 @@
 """Fault points: named places where a test kills, breaks or delays the controller. Off unless a test arms them.
 
-A point is passed by `reach`, which in production looks at one empty mapping. Tests arm points by a setting that is
+A point is passed by `reach`, which in production checks one empty mapping. Tests arm points by a setting that is
 refused outside test mode: `commit:after/step_advanced=kill@2,push:before=sleep:0.5`.
 """
 
@@ -50,7 +50,7 @@ class Action(StrEnum):
 
 
 class Injected(Exception):  # noqa: N818
-    """The fault that a test asked for."""
+    """A fault that a test armed."""
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class Fault:
     visits: int = 0
 
     def strike(self, place: str) -> None:
-        """Do it, if this visit is the one."""
+        """Act, if this visit is the one."""
         self.visits += 1
         if self.nth not in (0, self.visits):
             return
@@ -80,7 +80,7 @@ _armed: dict[str, Fault] = {}
 
 
 def reach(point: str, what: str = "") -> None:
-    """The flow is at this point, on its way with `what`. Does nothing unless a test armed it."""
+    """The flow is at this point, with a change of kind `what`. Does nothing unless a test armed it."""
     if _armed:
         for place in (point, f"{point}/{what}"):
             if fault := _armed.get(place):
@@ -88,7 +88,7 @@ def reach(point: str, what: str = "") -> None:
 
 
 def arm(faults: Mapping[str, Fault]) -> None:
-    """From now on these, by their places, and no others."""
+    """Arm these faults, by their places, and no others."""
     _armed.clear()
     _armed.update(faults)
 

@@ -1,19 +1,19 @@
-"""Python's garbage collector, set once at the start.
+"""Python's garbage collector, tuned once at the start.
 
-Its defaults look at the youngest objects after every 700 that are made. One push to 1000 proxies makes far more small
-values than that, none of them garbage, so nearly a tenth of its time went into looking (`python -m tests.bench xds`
-measures the share). And a full collection walks everything that was loaded at the start, for a tenth of a second in
-which no proxy is served.
+By default it scans the youngest objects after every 700 allocations. One push to 1000 proxies allocates far more small
+objects than that, none of them garbage, so nearly a tenth of a push was spent in scans (`python -m tests.bench xds`
+measures the share). And a full collection walks everything that was loaded at the start: a tenth of a second in which
+no proxy is served.
 """
 
 import gc
 
 THRESHOLDS = (50_000, 20, 50)
-"""New objects between two looks at the youngest; looks at the younger between two at the older."""
+"""Allocations between two scans of the youngest generation; scans of each younger one between two of the next."""
 
 
-def spare_collection() -> None:
-    """Look seldom, and never again at what is there now."""
+def tune_gc() -> None:
+    """Collect rarely, and exempt everything that exists now."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

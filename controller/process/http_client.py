@@ -1,7 +1,7 @@
-"""Our own HTTP requests, to addresses that the settings name: bounded in time and size, signed, never redirected.
+"""Outgoing HTTP requests, to addresses from the settings: bounded in time and size, signed, never redirected.
 
-Notifications and hooks go out through here. Only the status of an answer is looked at: its body is never read, so a
-receiver can neither fill our memory nor put words into our state.
+Notifications and hooks are sent through this module. Only the status of a response is used: its body is never read, so
+a receiver can neither fill the memory nor put words into the state.
 
 Signatures follow the Standard Webhooks specification (standardwebhooks.com), for which receivers find libraries in
 most languages: headers webhook-id, webhook-timestamp, and webhook-signature with HMAC-SHA256 over all three parts.
@@ -25,13 +25,13 @@ from controller import __version__
 from controller.core.base.value import Seconds, Value
 
 MAX_SECRET = 4096
-"""Bytes of a secret file: more is another file, named by mistake."""
+"""Bytes of a secret file: a larger one was named by mistake."""
 CODED = "whsec_"
-"""A secret that begins so is base64, as the specification has it; any other is taken as it stands."""
+"""A secret with this prefix is base64, as in the specification; any other is used as it is."""
 
 
 class Unanswered(Exception):  # noqa: N818
-    """No answer came, and why: refused, timed out, no secret, not HTTP."""
+    """There was no response, and why: refused, timed out, no secret, not HTTP."""
 
 
 def _checked_url(text: str) -> str:
@@ -56,7 +56,7 @@ def _readable(path: Path) -> Path:
 
 Url = Annotated[str, AfterValidator(_checked_url)]
 SecretFile = Annotated[Path, AfterValidator(_readable)]
-"""The file is there at the start, and read again at each use, so that a secret can be replaced while we run."""
+"""Must exist at the start. It is read again at each use, so that a secret can be replaced at run time."""
 
 
 class Receiver(Value):
@@ -67,7 +67,7 @@ class Receiver(Value):
     secret_file: SecretFile | None = None
     """Keys for signatures, one a line: requests are signed with each. Without it they are not signed."""
     timeout: Annotated[Seconds, Field(ge=0.1, le=60)] = 10.0
-    """Seconds until an answer must have begun."""
+    """Seconds until a response must have begun."""
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -83,7 +83,10 @@ def open_session() -> aiohttp.ClientSession:
 async def post(
     session: aiohttp.ClientSession, receiver: Receiver, body: bytes, *, content_type: str, message_id: str, now: float
 ) -> int:
-    """POST the body: the status of the answer, whatever it is. `now` is Unix seconds. Raises `Unanswered`."""
+    """POST the body: the status of the response, whatever it is. `now` is Unix seconds.
+
+    `Unanswered`: perhaps received, perhaps not.
+    """
     try:
         async with asyncio.timeout(receiver.timeout):
             headers = {"Content-Type": content_type, **await _signature(receiver, message_id, now, body)}
@@ -109,7 +112,7 @@ async def _signature(receiver: Receiver, message_id: str, now: float, body: byte
 
 
 def read_keys(path: Path) -> tuple[SecretBytes, ...]:
-    """The keys in a secret file, one a line. ValueError says what is wrong with it, OSError that it is gone."""
+    """The keys in a secret file, one a line. ValueError if it holds none, OSError if it cannot be read."""
     with path.open("rb") as file:
         content = file.read(MAX_SECRET + 1)
     if len(content) > MAX_SECRET:

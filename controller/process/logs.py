@@ -1,4 +1,4 @@
-"""How Haldane logs: one line an event, with facts; readable on a terminal, JSON lines otherwise."""
+"""Logs: one line an event, with its facts; readable on a terminal, JSON lines otherwise."""
 
 import logging
 import sys

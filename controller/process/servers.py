@@ -1,4 +1,4 @@
-"""Opening and closing a door: a gRPC server or a web site on one address."""
+"""Opening and closing a port: a gRPC server or a web site on one address."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -10,18 +10,22 @@ from grpc_reflection.v1alpha import reflection
 
 
 class Unstartable(Exception):  # noqa: N818
-    """Why the controller cannot start, in words for the one who started it."""
+    """The controller cannot start, and why, in words for whoever started it."""
 
 
 COMMON_OPTIONS = (("grpc.so_reuseport", 0),)
-"""With port sharing, which is gRPC's default, a second controller would split the proxies unnoticed."""
+"""With port sharing, gRPC's default, a second controller would take half of the proxies unnoticed."""
 
 
 @contextlib.asynccontextmanager
 async def server_open(
     server: grpc.aio.Server, address: str, setting: str, names: tuple[str, ...], drain: float
 ) -> AsyncIterator[None]:
-    """A gRPC server on that address, with health and reflection, until the end of the block."""
+    """A gRPC server on that address, with health and reflection, until the end of the block.
+
+    `setting` names the address in errors, `names` are the services that are healthy, `drain` is the seconds that open
+    calls get to end. Raises `Unstartable`.
+    """
     checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # set at import, unseen by mypy
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
@@ -30,9 +34,9 @@ async def server_open(
     except RuntimeError as error:
         raise Unstartable(_taken(setting, address, error)) from error
     await server.start()
-    for name in ("", *names):
-        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
+        for name in ("", *names):
+            await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
         yield
     finally:
         await checks.enter_graceful_shutdown()
@@ -47,9 +51,9 @@ def _taken(setting: str, address: str, error: Exception) -> str:
 async def site_open(site: web.Application, address: str, setting: str, drain: float) -> AsyncIterator[None]:
     """A web site on that address until the end of the block. Raises `Unstartable`."""
     runner = web.AppRunner(site, access_log=None, shutdown_timeout=drain)
-    await runner.setup()
     host, _, port = address.rpartition(":")
     try:
+        await runner.setup()
         try:
             await web.TCPSite(runner, host.strip("[]"), int(port), reuse_port=False).start()
         except OSError as error:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.process.clock import SystemClock
-from controller.process.gc_tuning import spare_collection
+from controller.process.gc_tuning import tune_gc
 from controller.xds.limits import Limits
 from controller.xds.resources.type_urls import RDS
 from controller.xds.server import XdsServer, make_grpc_server
@@ -106,7 +106,7 @@ def resident() -> int:
 
 async def crowd(streams: int, connections: int, kind: str, opening: int) -> list[Row]:
     """A weight step to many streams: from publishing it to the last acknowledgement, in turns with the floor."""
-    spare_collection()
+    tune_gc()
     acks = Acks()
     xds = XdsServer(clock=SystemClock(), limits=LIMITS, observer=acks)
     xds.publish(view(1, service()))
