@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     """The lowest level that is logged."""
     test_mode: bool = False
     """Whether `fault_points` may be set. For tests only."""
-    fault_points: Annotated[str | None, AfterValidator(_faults)] = None
+    fault_points: Annotated[str | None, AfterValidator(_checked_faults)] = None
     """Where a test kills, breaks or delays the controller (`process/fault_points.py`); in test mode only."""
     notify: dict[Name, Target] = Field(default_factory=dict)
     """The targets of notifications."""
@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     """Seconds between two queries. A metric that is scraped less often returns the same value twice."""
     prometheus_timeout: Annotated[Seconds, Field(ge=0.1, le=20)] = 5.0
     """Seconds until a query must have returned."""
-    metrics: Annotated[dict[Name, CustomMetric], AfterValidator(_readable)] = Field(default_factory=dict)
+    metrics: Annotated[dict[Name, CustomMetric], AfterValidator(_checked_metrics)] = Field(default_factory=dict)
     """The custom metrics that policies may name."""
     xds_limits: Limits = Limits()
     """The limits of the xDS port."""
