@@ -18,8 +18,9 @@ from aiohttp import ClientSession
 
 from controller import __version__
 from controller.admin import OPTIONS as ADMIN_OPTIONS
-from controller.admin.http import make_http
-from controller.admin.service import SERVICE_NAMES, add_admin
+from controller.admin.grpc_api import SERVICE_NAMES, add_admin
+from controller.admin.http_api import make_http
+from controller.admin.service_reader import ServiceReader
 from controller.console.pages import console_routes
 from controller.core.model.store_errors import Unusable
 from controller.core.model.view import View
@@ -244,8 +245,7 @@ class Controller:
         self._metrics.registry.register(CurrentState(self._replica, self._xds, self._book, self._metrics))
         site = make_http(
             self._operations,
-            self._replica,
-            self._xds,
+            ServiceReader(self._operations, self._replica, self._xds),
             ready=lambda: self._unready,
             registry=self._metrics.registry,
             pages=console_routes(self._operations, self._replica, self._xds, ready=lambda: self._unready),

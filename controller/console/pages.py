@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from controller.console.state import Tail, page_state
+from controller.console.page_state import LedgerTail, page_state
 from controller.ports.fleet import Fleet
 from controller.ports.observatory import Observatory
 from controller.runtime.operations import Operations
@@ -35,7 +35,7 @@ def console_routes(
     operations: Operations, observatory: Observatory, fleet: Fleet, *, ready: Callable[[], str | None]
 ) -> list[web.RouteDef]:
     """The routes of the console, for the HTTP door."""
-    tail = Tail(operations, observatory)
+    tail = LedgerTail(operations, observatory)
 
     async def state(_request: web.Request) -> web.Response:
         return web.json_response(_finite(page_state(observatory, fleet, await tail.lines(), ready())))

@@ -14,7 +14,7 @@ from controller.core.control.changes import Origin, change_of, fingerprint_of
 from controller.core.control.commands import Command, Verb, execute
 from controller.core.control.decision import Decision
 from controller.core.control.declaration import check_together, declare
-from controller.core.control.request_rules import check_id, checked_reason, freeze_violations, unfreeze_violations
+from controller.core.control.request_validation import check_id, checked_reason, freeze_violations, unfreeze_violations
 from controller.core.judge.verdict import Verdict
 from controller.core.model.change import Change
 from controller.core.model.freeze import ALL, Act, Freeze, Mode, crowded, describe_standing, standing_over

@@ -1,7 +1,7 @@
 """The store as operators' requests use it: what it answers, with each of its errors as the `Refusal` that they get."""
 
 from controller.core.base.errors import Code, Refusal
-from controller.core.control.request_rules import check_id
+from controller.core.control.request_validation import check_id
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.state import ServiceState

@@ -11,9 +11,10 @@ from google.rpc import error_details_pb2, status_pb2
 from prometheus_client import CollectorRegistry, Gauge
 
 from controller.admin import OPTIONS
-from controller.admin.http import make_http
-from controller.admin.service import add_admin
-from controller.admin.watches import Watches
+from controller.admin.grpc_api import add_admin
+from controller.admin.http_api import make_http
+from controller.admin.service_reader import ServiceReader
+from controller.admin.watch_streams import Watches
 from controller.console.pages import console_routes
 from controller.core.model.rollout import Event
 from controller.pb.haldane.admin.v1 import admin_pb2_grpc
@@ -87,8 +88,7 @@ async def opened_doors() -> AsyncIterator[Doors]:
     doors: Doors
     site = make_http(
         operations,
-        observatory,
-        fleet,
+        ServiceReader(operations, observatory, fleet),
         ready=lambda: doors.unready,
         registry=registry,
         pages=console_routes(operations, observatory, fleet, ready=lambda: doors.unready),

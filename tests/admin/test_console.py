@@ -6,8 +6,8 @@ from importlib.resources import files
 
 import pytest
 
+from controller.console.page_state import TAIL
 from controller.console.pages import ASSETS
-from controller.console.state import TAIL
 from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict

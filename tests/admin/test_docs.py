@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from controller.admin.service import SERVICES
+from controller.admin.grpc_api import SERVICES
 from controller.core.base.errors import Code
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from controller.admin.http import MAX_BODY
+from controller.admin.http_api import MAX_BODY
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from tests.admin.doors import Doors
 from tests.store.values import freeze, freezing

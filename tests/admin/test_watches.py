@@ -6,8 +6,8 @@ from collections.abc import Callable
 import grpc
 import pytest
 
-from controller.admin.service import PAGE
-from controller.admin.watches import MAX_WATCHES
+from controller.admin.grpc_api import PAGE
+from controller.admin.watch_streams import MAX_WATCHES
 from controller.core.model.ledger_line import Entry, services_of
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.observatory import Live
@@ -42,7 +42,7 @@ async def test_a_watch_shows_the_present_at_once_and_then_each_change(served: Do
 
 
 async def test_a_watch_says_nothing_when_nothing_is_new(served: Doors) -> None:
-    """Looks that see the same are not sent, so that a quiet service costs its watchers nothing."""
+    """ServiceReader that see the same are not sent, so that a quiet service costs its watchers nothing."""
     call = watch(served)
     await call.read()
     for second in range(3):

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import grpc
 
 from controller.admin import OPTIONS
-from controller.admin.service import add_admin
+from controller.admin.grpc_api import add_admin
 from controller.core.model.change import Change
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_line import Entry

@@ -4,8 +4,8 @@ import asyncio
 import zlib
 from typing import Any
 
-from controller.admin.history import History
-from controller.admin.looks import Looks
+from controller.admin.explanations import Explanations
+from controller.admin.service_reader import Looks
 from controller.core.control.commands import Verb
 from controller.core.history.backtest import judge_again
 from controller.core.history.recording import Recording
@@ -76,7 +76,7 @@ async def test_a_rollout_whose_record_is_gone_is_explained_by_its_ledger(store: 
         for look in range(60):
             await turn_bad(harness, look)
         looks, empty = Looks(harness.operations, harness.replica, harness.fleet), MemoryStore(clock=clock)
-        history = History(harness.operations, looks, Recorder(empty, clock))
+        history = Explanations(harness.operations, looks, Recorder(empty, clock))
         told = await history.explain(admin.ExplainRolloutRequest(service="scorer"), "alice")
     assert "no longer kept" in told.missing
     assert (told.decided, told.limit, len(told.history)) == ("5xx", 100.0, 4)

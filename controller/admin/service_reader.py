@@ -1,4 +1,6 @@
-"""What the doors show of a service: what is stored, and beside it what is known only here and now."""
+"""What the APIs show of a service: what is stored, and beside it what only this replica knows now."""
+
+from collections.abc import Mapping
 
 from controller.admin.messages import rollout_message, service_message
 from controller.core.base.errors import Refusal
@@ -11,8 +13,8 @@ from controller.runtime.operations import Operations
 from controller.runtime.service_view import ServiceView
 
 
-class Looks:
-    """The store, the observatory and the fleet, looked at as one."""
+class ServiceReader:
+    """Reads the store, the observatory and the fleet as one."""
 
     def __init__(self, operations: Operations, observatory: Observatory, fleet: Fleet) -> None:
         self._operations = operations
@@ -20,11 +22,16 @@ class Looks:
         self._fleet = fleet
 
     async def view(self) -> View:
-        """The store's newest view, so that whoever asks after an act sees it; the served one if the store is away."""
+        """The store's newest view, so that a client sees its own change; the served one if the store is away."""
         try:
             return await self._operations.view()
         except Refusal:
             return self._observatory.view()
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """The services that cannot be served as they stand, each with the reason."""
+        return self._fleet.problems
 
     def served(self) -> View:
         """The view that is being served."""

@@ -1,7 +1,7 @@
-"""How the methods of the admin API are called: who asks, which refusal becomes which status, and what is logged.
+"""gRPC handlers of the admin API's methods: who calls, which refusal becomes which status, and what is logged.
 
-A method is a plain coroutine `(request, who) -> answer`; a watch is an async iterator of answers. No fault in one of
-them ends more than its own call.
+A method is a plain coroutine `(request, who) -> response`; a watch is an async iterator of responses. An error in one
+of them ends its own call and nothing else.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from controller.admin.refusals import Status, status_of
-from controller.admin.requests import caller, peer_host, user_of
+from controller.admin.grpc_status import Status, status_of
+from controller.admin.request_fields import caller, peer_host, user_of
 from controller.core.base.errors import Code, Refusal
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -34,17 +34,17 @@ def handlers(
     declared = {method.name: method for method in service.methods}
     if set(declared) != {*methods, *watches}:
         raise ValueError(f"{service.full_name} declares {sorted(declared)}, not {sorted({*methods, *watches})}")
-    made: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+    built: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for name, descriptor in declared.items():
         kind = GetMessageClass(descriptor.input_type)
         write = GetMessageClass(descriptor.output_type).SerializeToString
         full = f"{service.full_name}/{name}"
         # Requests come as bytes, so that what cannot be read is refused here like everything else.
         if name in methods:
-            made[name] = grpc.unary_unary_rpc_method_handler(_unary(full, kind, methods[name]), None, write)
+            built[name] = grpc.unary_unary_rpc_method_handler(_unary(full, kind, methods[name]), None, write)
         else:
-            made[name] = grpc.unary_stream_rpc_method_handler(_stream(full, kind, watches[name]), None, write)
-    return grpc.method_handlers_generic_handler(service.full_name, made)
+            built[name] = grpc.unary_stream_rpc_method_handler(_stream(full, kind, watches[name]), None, write)
+    return grpc.method_handlers_generic_handler(service.full_name, built)
 
 
 def _unary(name: str, kind: type[Message], method: Method) -> Callable[[bytes, Context], Awaitable[Message]]:
@@ -74,7 +74,7 @@ def _read(kind: type[Message], data: bytes) -> Message:
     try:
         return kind.FromString(data)
     except DecodeError:
-        raise Refusal(Code.INVALID, f"these bytes are no {kind.DESCRIPTOR.full_name}") from None
+        raise Refusal(Code.INVALID, f"these bytes are not a {kind.DESCRIPTOR.full_name}") from None
 
 
 def _who(context: Context) -> str:

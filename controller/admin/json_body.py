@@ -20,19 +20,19 @@ def read_body(data: bytes, known: set[str]) -> Mapping[str, Any]:
         raise invalid([Violation("", "the body must be a JSON object")])
     unknown = [key for key in body if key not in known]
     if unknown:
-        told = f"unknown key; known here: {', '.join(sorted(known))}"
-        raise invalid([Violation(quoted(key), told) for key in unknown])
+        message = f"unknown key; known here: {', '.join(sorted(known))}"
+        raise invalid([Violation(quoted(key), message) for key in unknown])
     return body
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    body: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in body:
             raise ValueError(f"the key {quoted(key)} is there twice")
-        found[key] = value
-    return found
+        body[key] = value
+    return body
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,17 +1,17 @@
-"""The admin API, `haldane.admin.v1`: five services over `Operations` and what the observatory and the fleet know."""
+"""The admin API, `haldane.admin.v1`: five gRPC services over `Operations`, the observatory and the fleet."""
 
 from collections.abc import AsyncGenerator
 
 import grpc
 
-from controller.admin.calls import Handlers, handlers
-from controller.admin.history import History
-from controller.admin.looks import Looks
+from controller.admin.explanations import Explanations
+from controller.admin.grpc_handlers import Handlers, handlers
 from controller.admin.messages import event_message, freeze_message, proxy_message
-from controller.admin.requests import Wrong, after_of, mode_of, scopes_of, ttl_of
-from controller.admin.watches import Watches
+from controller.admin.request_fields import FieldErrors, after_of, mode_of, scopes_of, ttl_of
+from controller.admin.service_reader import ServiceReader
+from controller.admin.watch_streams import Watches
 from controller.core.control.commands import Command, Verb
-from controller.core.control.request_rules import freeze_violations, unfreeze_violations
+from controller.core.control.request_validation import freeze_violations, unfreeze_violations
 from controller.core.model.freeze import ALL, Mode
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import Fleet
@@ -34,17 +34,17 @@ def add_admin(
     fleet: Fleet,
     recordings: Recordings,
 ) -> Watches:
-    """Add the admin API to a server. Returns its watches, which end when they are told to drain."""
+    """Add the admin API to a server. Returns its watches, which end when they are drained."""
     watches = Watches(observatory)
-    looks = Looks(operations, observatory, fleet)
-    history = History(operations, looks, recordings)
+    reader = ServiceReader(operations, observatory, fleet)
+    explanations = Explanations(operations, reader, recordings)
     server.add_generic_rpc_handlers(
         (
-            Catalog(operations, looks).handlers(),
-            Rollouts(operations, looks, watches, history).handlers(),
-            KillSwitch(operations, looks).handlers(),
+            Catalog(operations, reader).handlers(),
+            Rollouts(operations, reader, watches, explanations).handlers(),
+            KillSwitch(operations, reader).handlers(),
             Proxies(fleet).handlers(),
-            Ledger(operations, looks, watches, history).handlers(),
+            Ledger(operations, reader, watches, explanations).handlers(),
         )
     )
     return watches
@@ -53,9 +53,9 @@ def add_admin(
 class Catalog:
     """What is served, by which versions, under which policy."""
 
-    def __init__(self, operations: Operations, looks: Looks) -> None:
+    def __init__(self, operations: Operations, reader: ServiceReader) -> None:
         self._operations = operations
-        self._looks = looks
+        self._reader = reader
 
     def handlers(self) -> Handlers:
         """For a gRPC server."""
@@ -74,19 +74,19 @@ class Catalog:
         state, unchanged = await self._operations.apply(
             request.yaml, who=who, reason=request.reason, request_id=request.request_id, dry_run=request.dry_run
         )
-        service = self._looks.service(state, await self._looks.view())
+        service = self._reader.service(state, await self._reader.view())
         return pb.ApplyServiceResponse(service=service, unchanged=unchanged)
 
     async def get(self, request: pb.GetServiceRequest, _who: str) -> pb.Service:
         """One service, with its file."""
-        view = await self._looks.view()
-        return self._looks.service(find_state(view, request.service), view)
+        view = await self._reader.view()
+        return self._reader.service(find_state(view, request.service), view)
 
     async def list(self, _request: pb.ListServicesRequest, _who: str) -> pb.ListServicesResponse:
         """Every service by name, without the files, and the records that cannot be read."""
-        view = await self._looks.view()
+        view = await self._reader.view()
         states = sorted(view.services.values(), key=lambda state: state.name)
-        services = [self._looks.service(state, view, source=False) for state in states]
+        services = [self._reader.service(state, view, source=False) for state in states]
         return pb.ListServicesResponse(services=services, broken=dict(view.broken))
 
     async def delete(self, request: pb.DeleteServiceRequest, who: str) -> pb.DeleteServiceResponse:
@@ -100,11 +100,13 @@ class Catalog:
 class Rollouts:
     """The move of traffic from stable to canary."""
 
-    def __init__(self, operations: Operations, looks: Looks, watches: Watches, history: History) -> None:
+    def __init__(
+        self, operations: Operations, reader: ServiceReader, watches: Watches, explanations: Explanations
+    ) -> None:
         self._operations = operations
-        self._looks = looks
+        self._reader = reader
         self._watches = watches
-        self._history = history
+        self._explanations = explanations
 
     def handlers(self) -> Handlers:
         """For a gRPC server."""
@@ -121,7 +123,7 @@ class Rollouts:
                 "Rollback": self.rollback,
                 "Divert": self.divert,
                 "Restore": self.restore,
-                "ExplainRollout": self._history.explain,
+                "ExplainRollout": self._explanations.explain,
             },
             {"WatchRollout": self.watch},
         )
@@ -131,7 +133,7 @@ class Rollouts:
         return await self._act(request, Command(Verb.START, request.reason, canary=request.canary), who)
 
     async def pause(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
-        """Let automation hold; protection stays on."""
+        """Let automation wait; protection stays on."""
         return await self._act(request, _command(Verb.PAUSE, request), who)
 
     async def resume(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
@@ -139,7 +141,7 @@ class Rollouts:
         return await self._act(request, _command(Verb.RESUME, request), who)
 
     async def approve(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
-        """Say yes to the next share."""
+        """Approve the next weight."""
         return await self._act(request, _command(Verb.APPROVE, request), who)
 
     async def promote(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
@@ -160,42 +162,42 @@ class Rollouts:
 
     async def get(self, request: pb.GetRolloutRequest, _who: str) -> pb.Rollout:
         """A service's rollout; IDLE if there never was one."""
-        view = await self._looks.view()
-        return self._looks.rollout(find_state(view, request.service), view)
+        view = await self._reader.view()
+        return self._reader.rollout(find_state(view, request.service), view)
 
     async def list(self, _request: pb.ListRolloutsRequest, _who: str) -> pb.ListRolloutsResponse:
         """The rollouts of all services that ever had one."""
-        view = await self._looks.view()
+        view = await self._reader.view()
         states = sorted(view.services.values(), key=lambda state: state.name)
-        return pb.ListRolloutsResponse(rollouts=[self._looks.rollout(s, view) for s in states if s.rollout])
+        return pb.ListRolloutsResponse(rollouts=[self._reader.rollout(s, view) for s in states if s.rollout])
 
     async def watch(self, request: pb.WatchRolloutRequest, _who: str) -> AsyncGenerator[pb.Rollout, None]:
-        """The rollout now, then whenever there is news of it; a slow reader skips to the newest."""
-        view, sent, seen = await self._looks.view(), pb.Rollout(), 0
+        """The rollout now, then each time that it changes; a slow reader skips to the newest."""
+        view, sent, seen = await self._reader.view(), pb.Rollout(), 0
         with self._watches.one():
             while True:
-                message = self._looks.rollout(find_state(view, request.service), view)
-                if _news_in(message, sent):
+                message = self._reader.rollout(find_state(view, request.service), view)
+                if _has_changed(message, sent):
                     yield message
                     sent = message
-                seen = await self._watches.news(seen)
-                # What is served may for a moment be older than what the store has said already.
-                if self._looks.served().revision >= view.revision:
-                    view = self._looks.served()
+                seen = await self._watches.next(seen)
+                # What is served may for a moment be older than what was read from the store.
+                if self._reader.served().revision >= view.revision:
+                    view = self._reader.served()
 
     async def _act(
         self, request: pb.StartCanaryRequest | pb.RolloutRequest | pb.RollbackRequest, command: Command, who: str
     ) -> pb.Rollout:
         state = await self._operations.act(request.service, command, who=who, request_id=request.request_id)
-        return self._looks.rollout(state, await self._looks.view())
+        return self._reader.rollout(state, await self._reader.view())
 
 
 class KillSwitch:
     """While a freeze is in force no weight moves."""
 
-    def __init__(self, operations: Operations, looks: Looks) -> None:
+    def __init__(self, operations: Operations, reader: ServiceReader) -> None:
         self._operations = operations
-        self._looks = looks
+        self._reader = reader
 
     def handlers(self) -> Handlers:
         """For a gRPC server."""
@@ -205,7 +207,7 @@ class KillSwitch:
 
     async def freeze(self, request: pb.FreezeRequest, who: str) -> pb.FreezeResponse:
         """Freeze; the answer comes once it is durable."""
-        wrong = Wrong()
+        wrong = FieldErrors()
         scopes: tuple[str, ...] = wrong.read(lambda: scopes_of(request.services, request.all), (ALL,))
         ttl = wrong.read(lambda: ttl_of(request.ttl), None)
         mode = wrong.read(lambda: mode_of(request.mode), Mode.FREEZE)
@@ -217,7 +219,7 @@ class KillSwitch:
 
     async def unfreeze(self, request: pb.UnfreezeRequest, who: str) -> pb.UnfreezeResponse:
         """Lift freezes."""
-        wrong = Wrong()
+        wrong = FieldErrors()
         scopes: tuple[str, ...] = wrong.read(lambda: scopes_of(request.services, request.all), (ALL,))
         wrong.refuse(unfreeze_violations(scopes, request.reason))
         lifted = await self._operations.unfreeze(scopes, who=who, reason=request.reason, request_id=request.request_id)
@@ -229,7 +231,7 @@ class KillSwitch:
 
     async def list(self, _request: pb.ListFreezesRequest, _who: str) -> pb.ListFreezesResponse:
         """The freezes in force."""
-        view = await self._looks.view()
+        view = await self._reader.view()
         return pb.ListFreezesResponse(freezes=map(freeze_message, view.freezes))
 
 
@@ -251,17 +253,19 @@ class Proxies:
 class Ledger:
     """Every act, in order, with who and why."""
 
-    def __init__(self, operations: Operations, looks: Looks, watches: Watches, history: History) -> None:
+    def __init__(
+        self, operations: Operations, reader: ServiceReader, watches: Watches, explanations: Explanations
+    ) -> None:
         self._operations = operations
-        self._looks = looks
+        self._reader = reader
         self._watches = watches
-        self._history = history
+        self._explanations = explanations
 
     def handlers(self) -> Handlers:
         """For a gRPC server."""
         return handlers(
             SERVICES["Ledger"],
-            {"ListEvents": self.list, "GetRecording": self._history.recording},
+            {"ListEvents": self.list, "GetRecording": self._explanations.recording},
             {"WatchEvents": self.watch},
         )
 
@@ -276,7 +280,7 @@ class Ledger:
         after, seen, read = after_of(request.after), 0, -1
         with self._watches.one():
             while True:
-                revision = self._looks.served().revision
+                revision = self._reader.served().revision
                 if revision > read:
                     lines = await self._operations.events(service=request.service, after=after, limit=PAGE)
                     for line in lines:
@@ -284,15 +288,15 @@ class Ledger:
                         after = line.sequence
                     read = revision if len(lines) < PAGE else read
                 if read == revision:
-                    seen = await self._watches.news(seen)
+                    seen = await self._watches.next(seen)
 
 
 def _command(verb: Verb, request: pb.RolloutRequest) -> Command:
     return Command(verb, request.reason, expected_canary=request.canary, weight=request.weight)
 
 
-def _news_in(message: pb.Rollout, sent: pb.Rollout) -> bool:
-    """Whether the message says more than that it was looked at again."""
+def _has_changed(message: pb.Rollout, sent: pb.Rollout) -> bool:
+    """Whether anything but the time of the last tick has changed."""
     same = pb.Rollout()
     same.CopyFrom(message)
     same.updated_at = sent.updated_at

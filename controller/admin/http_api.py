@@ -1,7 +1,7 @@
-"""The HTTP door: liveness, readiness, metrics, and the kill switch for curl.
+"""The HTTP API: liveness, readiness, metrics, and the kill switch for curl.
 
-It listens on loopback and trusts whoever can reach it, so a browser must not be talked into reaching it: requests
-under another host's name (DNS rebinding) and requests that another site's page sends are refused.
+It listens on loopback and trusts whoever can reach it, so no web page may reach it through a browser: requests under
+another host's name (DNS rebinding) and requests that another site's page sends are refused.
 """
 
 import asyncio
@@ -16,14 +16,12 @@ from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from controller.admin.bodies import read_body
-from controller.admin.looks import Looks
-from controller.admin.requests import Wrong, caller, scopes_of, ttl_of, user_of
+from controller.admin.json_body import read_body
+from controller.admin.request_fields import FieldErrors, caller, scopes_of, ttl_of, user_of
+from controller.admin.service_reader import ServiceReader
 from controller.core.base.errors import Code, Refusal, Violation, invalid
-from controller.core.control.request_rules import freeze_violations, unfreeze_violations
+from controller.core.control.request_validation import freeze_violations, unfreeze_violations
 from controller.core.model.freeze import ALL, Freeze
-from controller.ports.fleet import Fleet
-from controller.ports.observatory import Observatory
 from controller.runtime.operations import Operations
 
 MAX_BODY = 64 * 1024
@@ -34,28 +32,27 @@ BODY_WITHIN = 10.0
 _STATUSES = {Code.NOT_DURABLE: 503, Code.DRAINING: 503, Code.CONFLICT: 409, Code.TOO_MANY: 429}
 """Every other refusal is the caller's mistake: 400."""
 _BODY_TYPES = {"application/json", "application/x-www-form-urlencoded", "application/octet-stream"}
-"""JSON, and what curl and others say when they are not told what a body is (the second), or nothing (the third)."""
+"""JSON, and what curl (the second) and others (the third) send where no type is given."""
 
 log = structlog.get_logger()
 
 
 def make_http(
     operations: Operations,
-    observatory: Observatory,
-    fleet: Fleet,
+    reader: ServiceReader,
     *,
     ready: Callable[[], str | None],
     registry: CollectorRegistry,
     pages: Iterable[web.RouteDef] = (),
     body_within: float = BODY_WITHIN,
 ) -> web.Application:
-    """The door. `ready` says why the controller is not ready, None if it is; `registry` is what /metrics shows.
+    """The application. `ready` returns why the controller is not ready, None if it is; /metrics shows `registry`.
 
-    `pages` are routes of others under the same guard.
+    `pages` are further routes under the same guard. A request's body must arrive within `body_within` seconds.
     """
     app = web.Application(middlewares=[_answer_in_json, _refuse_other_sites], client_max_size=MAX_BODY)
-    probes = Probes(ready, registry, fleet)
-    switch = Switch(operations, Looks(operations, observatory, fleet), body_within)
+    probes = Probes(ready, registry, reader)
+    switch = Switch(operations, reader, body_within)
     app.add_routes(
         [
             web.get("/healthz", probes.alive),
@@ -73,20 +70,20 @@ def make_http(
 class Switch:
     """The kill switch over HTTP."""
 
-    def __init__(self, operations: Operations, looks: Looks, body_within: float) -> None:
+    def __init__(self, operations: Operations, reader: ServiceReader, body_within: float) -> None:
         self._operations = operations
-        self._looks = looks
+        self._reader = reader
         self._body_within = body_within
 
     async def list(self, _request: web.Request) -> web.Response:
         """GET /freeze: the freezes in force."""
-        view = await self._looks.view()
+        view = await self._reader.view()
         return web.json_response([_freeze_json(freeze) for freeze in view.freezes])
 
     async def freeze(self, request: web.Request) -> web.Response:
         """POST /freeze: the freeze, once it is durable."""
         body = await self._body(request, {"service", "reason", "ttl", "request_id"})
-        wrong = Wrong()
+        wrong = FieldErrors()
         scopes: tuple[str, ...] = wrong.read(lambda: _scopes(body), (ALL,))
         reason = wrong.read(lambda: _text(body, "reason"), "")
         ttl = wrong.read(lambda: ttl_of(_text(body, "ttl")), None)
@@ -100,7 +97,7 @@ class Switch:
     async def unfreeze(self, request: web.Request) -> web.Response:
         """POST /unfreeze: what was lifted, once it is durable."""
         body = await self._body(request, {"service", "reason", "request_id"})
-        wrong = Wrong()
+        wrong = FieldErrors()
         scopes: tuple[str, ...] = wrong.read(lambda: _scopes(body), (ALL,))
         reason = wrong.read(lambda: _text(body, "reason"), "")
         request_id = wrong.read(lambda: _text(body, "request_id"), "")
@@ -121,20 +118,20 @@ class Switch:
             async with asyncio.timeout(self._body_within):
                 data = await request.read()
         except TimeoutError:
-            raise web.HTTPRequestTimeout(reason=f"the body did not come within {self._body_within:g} s") from None
+            raise web.HTTPRequestTimeout(reason=f"the body did not arrive within {self._body_within:g} s") from None
         return read_body(data, known)
 
 
 class Probes:
-    """What machines ask: alive, ready, and how are you."""
+    """What machines read: liveness, readiness and metrics."""
 
-    def __init__(self, ready: Callable[[], str | None], registry: CollectorRegistry, fleet: Fleet) -> None:
+    def __init__(self, ready: Callable[[], str | None], registry: CollectorRegistry, reader: ServiceReader) -> None:
         self._unready = ready
         self._registry = registry
-        self._fleet = fleet
+        self._reader = reader
 
     async def alive(self, _request: web.Request) -> web.Response:
-        """GET /healthz: the process answers. Nothing else is asked, least of all the store."""
+        """GET /healthz: 200 while the process responds. Nothing else is checked, least of all the store."""
         return web.json_response({"status": "alive"})
 
     async def ready(self, _request: web.Request) -> web.Response:
@@ -144,7 +141,7 @@ class Probes:
         """
         unready = self._unready()
         if unready is None:
-            return web.json_response({"status": "ready", "problems": dict(self._fleet.problems)})
+            return web.json_response({"status": "ready", "problems": dict(self._reader.problems)})
         return web.json_response({"status": "not ready", "reason": unready}, status=503)
 
     async def metrics(self, request: web.Request) -> web.Response:
@@ -186,7 +183,7 @@ async def _refuse_other_sites(request: web.Request, handler: Handler) -> web.Str
 
 
 def _scopes(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """The scope that a body names. It is required, so that no one freezes everything by omitting a word."""
+    """The scope that a body names. It must name one: leaving it out does not freeze everything."""
     if "service" not in body:
         raise invalid([Violation("service", "is missing: a service's name, or null for all")])
     service = _text(body, "service")

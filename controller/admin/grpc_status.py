@@ -56,17 +56,17 @@ def status_of(refusal: Refusal) -> Status:
 
 def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
     """As many violations as there is room for; the last one says how many more there are."""
-    answer = error_details_pb2.BadRequest()
+    response = error_details_pb2.BadRequest()
     room = MAX_DETAILS
     for done, violation in enumerate(violations):
         where = f"line {violation.line}: " if violation.line else ""
-        told = answer.FieldViolation(field=violation.field, description=_bounded(where + violation.message))
-        room -= told.ByteSize() + 4
+        detail = response.FieldViolation(field=violation.field, description=_bounded(where + violation.message))
+        room -= detail.ByteSize() + 4
         if room < 0:
-            answer.field_violations.add(description=f"and {counted(len(violations) - done, 'violation')} more")
+            response.field_violations.add(description=f"and {counted(len(violations) - done, 'violation')} more")
             break
-        answer.field_violations.append(told)
-    return answer
+        response.field_violations.append(detail)
+    return response
 
 
 def _bounded(message: str) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from controller.admin.looks import Looks
 from controller.admin.messages import event_message, reason_message
-from controller.admin.requests import after_of
+from controller.admin.request_fields import after_of
+from controller.admin.service_reader import ServiceReader
 from controller.core.base.errors import Code, Refusal
 from controller.core.history.evidence_trace import Point
 from controller.core.history.recording import Recording
@@ -24,12 +24,12 @@ PAGE = 1000
 """Lines of the ledger read at once."""
 
 
-class History:
+class Explanations:
     """The ledger and the recordings, as one."""
 
-    def __init__(self, operations: Operations, looks: Looks, recordings: Recordings) -> None:
+    def __init__(self, operations: Operations, reader: ServiceReader, recordings: Recordings) -> None:
         self._operations = operations
-        self._looks = looks
+        self._reader = reader
         self._recordings = recordings
 
     async def explain(self, request: pb.ExplainRolloutRequest, _who: str) -> pb.Explanation:
@@ -39,11 +39,11 @@ class History:
             if line.entry.services != (request.service,):
                 raise Refusal(Code.NOT_FOUND, f"line {request.sequence} is of {line.entry.scope}")
             return await self._explained(request.service, _rollout_of(line), pb.Explanation())
-        view = await self._looks.view()
+        view = await self._reader.view()
         state = find_state(view, request.service)
         if state.rollout is None:
             raise Refusal(Code.NO_ROLLOUT, f"{state.name} has had no rollout: there is nothing to explain")
-        message = pb.Explanation(rollout=self._looks.rollout(state, view))
+        message = pb.Explanation(rollout=self._reader.rollout(state, view))
         return await self._explained(state.name, state.rollout.id, message)
 
     async def recording(self, request: pb.GetRecordingRequest, _who: str) -> pb.Recording:

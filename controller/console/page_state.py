@@ -24,7 +24,7 @@ PATIENCE = 2.0
 """Seconds for the store to tell of its ledger: the rest of the page must not wait for a disk that hangs."""
 
 
-class Tail:
+class LedgerTail:
     """The last lines of the ledger, read on from where it was read last."""
 
     def __init__(self, operations: Operations, observatory: Observatory) -> None:

@@ -1,4 +1,4 @@
-"""What a request says -> what `Operations` takes. Whatever is wrong is a `Refusal` that names the field."""
+"""Fields of requests -> parameters of `Operations`. Whatever is wrong is a `Refusal` that names the field."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -24,31 +24,31 @@ _PRINTABLE = re.compile(r"[ -~]+\Z")
 Read = TypeVar("Read")
 
 
-class Wrong:
-    """The violations of a request, collected so that all are reported at once."""
+class FieldErrors:
+    """Collects what is wrong with a request, so that it is refused once with all of it."""
 
     def __init__(self) -> None:
-        self.found: list[Violation] = []
+        self.violations: list[Violation] = []
 
     def read(self, part: Callable[[], Read], instead: Read) -> Read:
-        """What `part` reads; if that is refused as invalid, what to go on with `instead`."""
+        """What `part` returns; `instead` if it is refused as invalid."""
         try:
             return part()
         except Refusal as refusal:
-            self.found += refusal.violations
+            self.violations += refusal.violations
             return instead
 
     def refuse(self, others: Iterable[Violation] = ()) -> None:
-        """Raise `Refusal` if there are violations, together with `others`."""
-        if self.found:
-            known = {violation.field for violation in self.found}
-            raise invalid([*self.found, *(violation for violation in others if violation.field not in known)])
+        """`Refusal` if anything was wrong, with `others` on fields that have no violation yet."""
+        if self.violations:
+            known = {violation.field for violation in self.violations}
+            raise invalid([*self.violations, *(violation for violation in others if violation.field not in known)])
 
 
 def caller(name: str, peer: str) -> str:
-    """Who asks, for the ledger: `alice@127.0.0.1`.
+    """The caller, for the ledger: `alice@127.0.0.1`. `Refusal` for a name that cannot be stored and shown.
 
-    The client chooses the name. The address is added because the name is not authenticated.
+    The name is claimed by the client; the address shows that nothing has verified it.
     """
     if len(name) > MAX_USER or (name and not _PRINTABLE.match(name)):
         raise _wrong(USER, f"a user's name has at most {MAX_USER} printable ASCII characters")
