@@ -5,7 +5,7 @@ import zlib
 from typing import Any
 
 from controller.admin.explanations import Explanations
-from controller.admin.service_reader import Looks
+from controller.admin.service_reader import ServiceReader
 from controller.core.control.commands import Verb
 from controller.core.history.backtest import judge_again
 from controller.core.history.recording import Recording
@@ -75,7 +75,7 @@ async def test_a_rollout_whose_record_is_gone_is_explained_by_its_ledger(store: 
     async with measured(store, clock) as harness:
         for look in range(60):
             await turn_bad(harness, look)
-        looks, empty = Looks(harness.operations, harness.replica, harness.fleet), MemoryStore(clock=clock)
+        looks, empty = ServiceReader(harness.operations, harness.replica, harness.fleet), MemoryStore(clock=clock)
         history = Explanations(harness.operations, looks, Recorder(empty, clock))
         told = await history.explain(admin.ExplainRolloutRequest(service="scorer"), "alice")
     assert "no longer kept" in told.missing
