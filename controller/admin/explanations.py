@@ -7,9 +7,9 @@ from controller.admin.messages import event_message, reason_message
 from controller.admin.request_fields import after_of
 from controller.admin.service_reader import ServiceReader
 from controller.core.base.errors import Code, Refusal
-from controller.core.history.evidence_trace import Point
+from controller.core.history.evidence_trace import EvidencePoint
 from controller.core.history.recording import Recording
-from controller.core.history.window_record import Record
+from controller.core.history.window_record import WindowRecord
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.traffic.latency_buckets import EDGES_MS, bucket_of
@@ -112,16 +112,19 @@ def _decided(lines: Sequence[LedgerLine]) -> str:
     return ""
 
 
-def _told_points(lines: Sequence[LedgerLine], canary: str) -> Iterator[tuple[Point, float]]:
+def _told_points(lines: Sequence[LedgerLine], canary: str) -> Iterator[tuple[EvidencePoint, float]]:
     """The evidence at each decision and its limit, as the ledger's lines tell it."""
     for line in lines:
         told = line.entry.details.get("evidence")
         if isinstance(told, dict):
             stored: dict[str, Any] = told
-            yield Point.of_plain(stored, line.at, line.entry.weights_before.get(canary, 0)), float(stored["limit"])
+            yield (
+                EvidencePoint.from_plain(stored, line.at, line.entry.weights_before.get(canary, 0)),
+                float(stored["limit"]),
+            )
 
 
-def _point_message(point: Point) -> pb.EvidencePoint:
+def _point_message(point: EvidencePoint) -> pb.EvidencePoint:
     return pb.EvidencePoint(
         time=point.time,
         at=point.wall,
@@ -140,13 +143,13 @@ def _recording_message(recording: Recording, lines: Sequence[LedgerLine]) -> pb.
         stable=recording.stable,
         canary=recording.canary,
         edges_ms=[*EDGES_MS, float("inf")],
-        windows=map(_window_message, recording.tape.records()),
-        dropped=recording.tape.dropped,
+        windows=map(_window_message, recording.windows.records()),
+        dropped=recording.windows.dropped,
         decisions=map(event_message, lines),
     )
 
 
-def _window_message(record: Record) -> pb.RecordedWindow:
+def _window_message(record: WindowRecord) -> pb.RecordedWindow:
     return pb.RecordedWindow(
         since=record.since,
         until=record.at,

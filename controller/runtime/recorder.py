@@ -14,7 +14,7 @@ import structlog
 from controller.core.control.session import Session
 from controller.core.history.evidence_trace import point_of
 from controller.core.history.recording import Recording
-from controller.core.history.window_record import Record
+from controller.core.history.window_record import WindowRecord
 from controller.core.judge.custom.custom_metrics import custom_gates, custom_readings, total_evidence, without_custom
 from controller.core.judge.reasons import channel_readings, gate_readings
 from controller.core.model.rollout import JUDGED, Rollout
@@ -79,8 +79,8 @@ class Recorder:
         recording = await self._load(state.rollout.id)
         if recording:
             time = session.judge_state.time
-            recording.tape.cut(time)
-            recording.trace.cut(time)
+            recording.windows.truncate(time)
+            recording.trace.truncate(time)
             self._running[state.name] = _Running(recording, state.rollout, session, time)
 
     def add(self, state: ServiceState, session: Session, window: Window, *, decided: bool) -> None:
@@ -93,13 +93,13 @@ class Recorder:
             recording = Recording(rollout.id, state.name, rollout.stable, rollout.canary)
             running = self._running[state.name] = _Running(recording, rollout, session)
         wall, time = self._clock.wall(), session.judge_state.time
-        running.recording.tape.add(
-            Record(running.time, time, wall, window.weight, window.stable, window.canary, window.custom)
+        running.recording.windows.add(
+            WindowRecord(running.time, time, wall, window.weight, window.stable, window.canary, window.custom)
         )
         trace = running.recording.trace
         if decided or trace.wants(time, total_evidence(rollout.policy, session.custom, session.judge_state)):
             point = point_of(rollout.policy, session.judge_state, session.custom, rollout.step, wall)
-            trace.add(point, surely=decided)
+            trace.add(point, keep=decided)
         running.rollout, running.session, running.time = rollout, session, time
         running.changes += 1
         self._last[state.name] = rollout, session
@@ -136,7 +136,7 @@ class Recorder:
         while True:
             due = await wait_and_clear(self._due, SETTLE_EVERY)
             for running in list(self._running.values()):
-                running.recording.tape.settle()
+                running.recording.windows.merge_pending()
                 await asyncio.sleep(0)
             if due or self._clock.monotonic() - saved >= SAVE_EVERY:
                 await self.save()

@@ -10,7 +10,7 @@ from controller.core.model.rollout import Phase
 from controller.core.model.service import Service
 from controller.core.traffic.latency_buckets import bucket_of
 from controller.simulation.scenarios import Moment, Scenario
-from controller.simulation.traffic import Server, Side, binomial, poisson
+from controller.simulation.simulated_version import Server, SimulatedVersion, binomial, poisson
 from controller.simulation.trial import Trial
 
 SLOW = 1.1
@@ -30,7 +30,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class PlayedRollout:
     """How one rollout went.
 
     `at` is when it was decided: the rollback, or else the promotion; None if neither came. From the fault's onset to
@@ -50,11 +50,11 @@ class Played:
     moves: tuple[tuple[float, int], ...]
 
 
-def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> Played:
+def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> PlayedRollout:
     """One rollout from its start until it is over or the time is up."""
     rng = random.Random(seed)  # noqa: S311  (a simulation)
     trial = Trial(service)
-    stable, canary = Side(rng), Side(rng)
+    stable, canary = SimulatedVersion(rng), SimulatedVersion(rng)
     canary.slow_from = bucket_of(setting.stable.quantile(0.99) * SLOW)
     rps = setting.rps if scenario.rps is None else scenario.rps
     moves = [(0.0, trial.rollout.weight)]
@@ -68,21 +68,21 @@ def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> P
         n = poisson(rng, rps * setting.tick)
         n_c = binomial(rng, n, moment.share)
         usual = scenario.both(setting.stable, moment)
-        told_s = stable.serve(usual, n - n_c, now)
-        told_c = canary.serve(scenario.canary(usual, moment), n_c if scenario.arrives else 0, now)
+        sample_s = stable.serve(usual, n - n_c, now)
+        sample_c = canary.serve(scenario.canary(usual, moment), n_c if scenario.arrives else 0, now)
         missing = scenario.missing > 0 and rng.random() < scenario.missing
-        look = trial.look(now, None if missing else told_s, None if missing else told_c)
+        ticked = trial.tick(now, None if missing else sample_s, None if missing else sample_c)
         if trial.rollout.weight != moves[-1][1]:
             moves.append((now, trial.rollout.weight))
-        if look.word in ("rollback", "promote"):
-            at, counted, cause = now, (canary.requests, canary.bad), look.verdict.cause
+        if ticked.word in ("rollback", "promote"):
+            at, counted, cause = now, (canary.requests, canary.bad), ticked.verdict.cause
         if trial.over:
             break
     phase = trial.rollout.phase
     rolled_back = phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK)
     if at is None:
         counted = (canary.requests, canary.bad)
-    return Played(
+    return PlayedRollout(
         rolled_back=rolled_back,
         promoted=phase in (Phase.PROMOTING, Phase.BAKING, Phase.PROMOTED),
         at=at,
@@ -94,7 +94,7 @@ def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> P
     )
 
 
-def play_often(service: Service, scenario: Scenario, setting: Setting, runs: int, seed: int) -> Iterator[Played]:
+def play_often(service: Service, scenario: Scenario, setting: Setting, runs: int, seed: int) -> Iterator[PlayedRollout]:
     """Independent rollouts, reproducible by the seed."""
     for run in range(runs):
         yield play(service, scenario, setting, seed * 1_000_003 + run)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from controller.simulation.traffic import Server
+from controller.simulation.simulated_version import Server
 
 
 @dataclass(frozen=True, slots=True)

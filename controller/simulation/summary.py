@@ -7,7 +7,7 @@ from statistics import fmean, geometric_mean
 from typing import Any
 
 from controller.core.base.units import TOTAL_WEIGHT
-from controller.simulation.play import Played
+from controller.simulation.play import PlayedRollout
 from controller.simulation.scenarios import Scenario
 
 
@@ -55,7 +55,7 @@ class Summary:
         return {**asdict(self), "course": course}
 
 
-def summed_up(scenario: Scenario, played: Sequence[Played], points: int) -> Summary:
+def summarize(scenario: Scenario, played: Sequence[PlayedRollout], points: int) -> Summary:
     """The summary of at least one rollout, its course at so many points of time."""
     decided = [one for one in played if one.at is not None] or list(played)
     return Summary(
@@ -73,14 +73,14 @@ def summed_up(scenario: Scenario, played: Sequence[Played], points: int) -> Summ
     )
 
 
-def bad_over_all(summaries: Sequence[Summary]) -> float | None:
+def mean_bad_responses(summaries: Sequence[Summary]) -> float | None:
     """The geometric mean, over the bad canaries, of the bad answers that each serves on average (fewer than one count
     as one): every canary weighs the same, however much it harms. None if none of them is bad."""
     bad = [max(1.0, summary.bad.mean) for summary in summaries if not summary.healthy]
     return geometric_mean(bad) if bad else None
 
 
-def _course(played: Sequence[Played], points: int) -> list[tuple[float, float, float, float]]:
+def _course(played: Sequence[PlayedRollout], points: int) -> list[tuple[float, float, float, float]]:
     end = 1.1 * max([one.moves[-1][0] for one in played] + [60.0])
     course = []
     for number in range(points):
@@ -91,7 +91,7 @@ def _course(played: Sequence[Played], points: int) -> list[tuple[float, float, f
     return course
 
 
-def _weight_at(one: Played, t: float) -> int:
+def _weight_at(one: PlayedRollout, t: float) -> int:
     return [weight for since, weight in one.moves if since <= t][-1]
 
 

@@ -20,7 +20,7 @@ _ALONE = Conditions()
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class TrialTick:
     """What came of one window."""
 
     verdict: Verdict
@@ -61,10 +61,10 @@ class Trial:
         """Whether nothing can happen any more."""
         return not self.rollout.running
 
-    def look(self, at: float, stable: Sample | None, canary: Sample | None) -> Look:
+    def tick(self, at: float, stable: Sample | None, canary: Sample | None) -> TrialTick:
         """Judge and decide on what happened up to `at` at the present weight; the weight after it is in the answer."""
         window = Window(at, self.rollout.weight, stable, canary)
         session, verdict, decision = tick(self._state, self.session, window, _ALONE, at)
         self.session = after_commit(session, decision.state, at)
         self._state = decision.state
-        return Look(verdict, decision, self.rollout)
+        return TrialTick(verdict, decision, self.rollout)

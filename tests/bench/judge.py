@@ -19,7 +19,7 @@ from controller.core.model.service import Policy
 from controller.core.traffic.window import Sample, Window
 from controller.process.clock import SystemClock
 from controller.runtime.recorder import Recorder
-from controller.simulation.traffic import Server, Side, binomial, poisson
+from controller.simulation.simulated_version import Server, SimulatedVersion, binomial, poisson
 from controller.simulation.trial import Trial
 from controller.store.memory import MemoryStore
 from tests.bench import Row
@@ -41,7 +41,7 @@ CASES = {
 def windows(rps: float, weight: int, tick: float) -> list[Window]:
     """Reports of two healthy versions; before a bake, of both side by side."""
     rng = random.Random(1)
-    stable, canary = Side(rng), Side(rng)
+    stable, canary = SimulatedVersion(rng), SimulatedVersion(rng)
     found = []
     for number in range(1, BEFORE + PIECES * PIECE + 1):
         now = number * tick
@@ -112,7 +112,7 @@ class Rollout:
 
     def look(self, window: Window) -> None:
         """One look."""
-        self.trial.look(window.at, window.stable, window.canary)
+        self.trial.tick(window.at, window.stable, window.canary)
 
 
 class Recorded(Rollout):

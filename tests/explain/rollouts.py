@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from controller.core.history.backtest import Backtest, judge_again
+from controller.core.history.backtest import Backtest, run_backtest
 from controller.core.history.recording import Recording
 from controller.core.model.service import Policy
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
@@ -22,7 +22,7 @@ async def recorded(harness: LoopHarness) -> Recording:
 async def judged(harness: LoopHarness, policy: Policy) -> Backtest:
     """It, judged again."""
     recording = await recorded(harness)
-    return judge_again(policy, "v1", "v2", recording.tape.records())
+    return run_backtest(policy, "v1", "v2", recording.windows.records())
 
 
 METRICS = "  metrics: [{name: accuracy, margin: 5%}, {name: queue, margin: 50%}]\n"

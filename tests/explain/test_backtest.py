@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.core.history.backtest import Backtest, Look, judge_again, looks, started
+from controller.core.history.backtest import Backtest, BacktestTick, replay_ticks, run_backtest, start_rollout
 from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase
@@ -22,9 +22,9 @@ async def test_the_same_policy_decides_the_same(harness: LoopHarness) -> None:
     found = await judged(harness, (await harness.rollout()).policy)
     lines = [line for line in await harness.store.events() if line.entry.who == "haldane"]
     kinds = [line.entry.kind for line in lines if line.entry.kind != "rolled_back"]
-    assert [turn.kind.value for turn in found.turns] == kinds
-    assert [turn.why for turn in found.turns] == [line.entry.why for line in lines if line.entry.kind in kinds]
-    assert [turn.wall for turn in found.turns] == [line.at for line in lines if line.entry.kind in kinds]
+    assert [turn.kind.value for turn in found.decisions] == kinds
+    assert [turn.why for turn in found.decisions] == [line.entry.why for line in lines if line.entry.kind in kinds]
+    assert [turn.wall for turn in found.decisions] == [line.at for line in lines if line.entry.kind in kinds]
     assert found.rollback
     assert found.peak >= found.limit == 100
 
@@ -50,17 +50,17 @@ async def test_every_verdict_is_reached_again(store: MemoryStore, clock: FakeClo
         async with running_loop(store, clock) as harness:
             await drive(harness, range(restart, 60))
             recording = await recorded(harness)
-    again: dict[float, list[Look]] = {}  # a decision is looked at twice
-    for look in looks(started(policy, "v1", "v2"), recording.tape.records()):
+    again: dict[float, list[BacktestTick]] = {}  # a decision is looked at twice
+    for look in replay_ticks(start_rollout(policy, "v1", "v2"), recording.windows.records()):
         again.setdefault(look.record.wall, []).append(look)
     (ended,) = [line for line in await store.events() if line.entry.kind == "rollback"]
     seen = [(when, verdict) for when, verdict in real if when <= ended.at]
     assert len(seen) > 40
     for when, verdict in seen:
         assert verdict in [look.verdict for look in again[when]]
-    found = judge_again(policy, "v1", "v2", recording.tape.records())
+    found = run_backtest(policy, "v1", "v2", recording.windows.records())
     lines = [line for line in await store.events() if line.entry.who == "haldane" and line.entry.kind != "rolled_back"]
-    assert [(turn.wall, turn.why) for turn in found.turns] == [(line.at, line.entry.why) for line in lines]
+    assert [(turn.wall, turn.why) for turn in found.decisions] == [(line.at, line.entry.why) for line in lines]
 
 
 async def test_custom_metrics_are_judged_again_by_another_policy(store: MemoryStore, clock: FakeClock) -> None:
@@ -120,4 +120,4 @@ async def test_persons_and_hooks_say_yes(harness: LoopHarness) -> None:
     asking = policy.model_copy(update={"approve": (5000, 10_000), "hooks": ("review",)})
     found = await judged(harness, asking)
     assert found.phase is Phase.PROMOTED
-    assert LedgerKind.APPROVAL_NEEDED not in [turn.kind for turn in found.turns]
+    assert LedgerKind.APPROVAL_NEEDED not in [turn.kind for turn in found.decisions]

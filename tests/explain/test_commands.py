@@ -9,7 +9,7 @@ from rich.console import Console
 
 from controller.cli.text.explanation import render_explanation
 from controller.core.history.recording import Recording
-from controller.core.history.window_record import Record
+from controller.core.history.window_record import WindowRecord
 from controller.core.model.rollout import Phase
 from controller.core.traffic.readings import Gauged, Reading, Unread
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
@@ -56,11 +56,11 @@ class TestBacktest:
         self, line: int, recording: Recording, scorer: Path, haldane: Haldane, server: AdminServer
     ) -> None:
         """A metric that nobody read then, and a time that nobody saw: left out of the judgement, not of the answer."""
-        recording.tape.cut(3.0)
-        last = list(recording.tape.records())[-1]
+        recording.windows.truncate(3.0)
+        last = list(recording.windows.records())[-1]
         gauge: dict[str, Reading] = {"queue": Gauged(4.0, None, True, 3, 5), "labels": Unread("of v2: NaN")}
-        recording.tape.add(
-            Record(last.at + 20.0, last.at + 21.0, last.wall + 21.0, 500, last.stable, last.canary, gauge)
+        recording.windows.add(
+            WindowRecord(last.at + 20.0, last.at + 21.0, last.wall + 21.0, 500, last.stable, last.canary, gauge)
         )
         server.do(server.store.save_recording(recording.rollout_id, zlib.compress(recording.dump().encode())))
         scorer.write_text(scorer.read_text() + "policy: {metrics: [{name: tokens}, {name: queue}, {name: labels}]}\n")

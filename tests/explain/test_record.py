@@ -7,7 +7,7 @@ from typing import Any
 from controller.admin.explanations import Explanations
 from controller.admin.service_reader import ServiceReader
 from controller.core.control.commands import Verb
-from controller.core.history.backtest import judge_again
+from controller.core.history.backtest import run_backtest
 from controller.core.history.recording import Recording
 from controller.core.model.rollout import Phase
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
@@ -46,11 +46,11 @@ async def test_a_crash_costs_half_a_minute_of_the_record(store: MemoryStore, clo
     async with running_loop(store, clock) as harness:
         await tick_until(harness, Phase.ROLLED_BACK, canary_errors=0.2)
         recording = await recorded(harness)
-        records = list(recording.tape.records())
+        records = list(recording.windows.records())
         times = [record.since for record in records]
         assert times == sorted(times)
-        assert records[: len(saved.tape.lines()) - 1] == list(saved.tape.records())[:-1]
-        found = judge_again((await harness.rollout()).policy, "v1", "v2", records)
+        assert records[: len(saved.windows.lines()) - 1] == list(saved.windows.records())[:-1]
+        found = run_backtest((await harness.rollout()).policy, "v1", "v2", records)
         assert found.rollback
 
 
@@ -107,5 +107,5 @@ async def test_a_rollout_whose_record_is_being_saved_is_still_explained(clock: F
         await store.saving.wait()
         await harness.ticks(2)
         assert await store.load_recording((await harness.rollout()).id) is None
-        assert (await recorded(harness)).tape.records()
+        assert (await recorded(harness)).windows.records()
         store.free.set()

@@ -8,7 +8,7 @@ from controller.core.judge.state import JudgeState
 from controller.core.judge.verdict import Verdict
 from controller.core.model.service import Endpoint, Listen, Policy, Service, Version
 from controller.core.traffic.window import Sample, Window
-from controller.simulation.traffic import Server, Side, binomial, poisson
+from controller.simulation.simulated_version import Server, SimulatedVersion, binomial, poisson
 
 QUICK = Policy(steps=(2000, 5000), dwell=2, warmup=2, bake=3)
 STEADY = Policy(steps=(500,), dwell=1e6, warmup=0, deadline=1e6)
@@ -58,7 +58,7 @@ class Watch:
     ) -> Verdict:
         """Random traffic for so many ticks, or until a verdict is as wanted."""
         rng = random.Random(seed)
-        sides = Side(rng), Side(rng)
+        sides = SimulatedVersion(rng), SimulatedVersion(rng)
         for _ in range(ticks):
             n = poisson(rng, rps)
             n_c = binomial(rng, n, self.weight / 10_000)

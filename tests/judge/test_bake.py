@@ -8,7 +8,7 @@ from controller.core.judge.grace_period import GRACE_LIMITS, GraceLimit, GracePe
 from controller.core.judge.stored_state import dump_state, load_state
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.service import Policy
-from controller.simulation.traffic import Server
+from controller.simulation.simulated_version import Server
 from tests.judge.driving import USUAL, Load, Watch, codes, sample
 
 POLICY = Policy(warmup=0)

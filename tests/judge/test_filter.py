@@ -12,7 +12,7 @@ import pytest
 from controller.cli.commands.judge import run_judge
 from controller.cli.failure import Failure
 from controller.core.model.service import Policy
-from controller.simulation.reports import BadReport, read_report
+from controller.simulation.report_lines import BadReport, read_report
 from tests.judge.driving import service_for
 
 POLICY = Policy(steps=(2000, 5000), dwell=2, warmup=2, bake=3)

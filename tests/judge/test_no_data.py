@@ -9,7 +9,7 @@ from controller.core.judge.stored_state import dump_state, load_state
 from controller.core.judge.verdict import Outcome
 from controller.core.model.service import Policy
 from controller.core.traffic.window import Sample
-from controller.simulation.traffic import Server
+from controller.simulation.simulated_version import Server
 from tests.judge.driving import STEADY, Watch, codes, sample
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from controller.__main__ import main
 from controller.core.model.service import Policy
-from controller.simulation.play import Played, Setting, play, play_often
+from controller.simulation.play import PlayedRollout, Setting, play, play_often
 from controller.simulation.plot import bars
 from controller.simulation.scenarios import SCENARIOS, Moment, Scenario, slower
-from controller.simulation.summary import bad_over_all, summed_up
-from controller.simulation.traffic import TIMEOUT, Server, Side, binomial, poisson
+from controller.simulation.simulated_version import TIMEOUT, Server, SimulatedVersion, binomial, poisson
+from controller.simulation.summary import mean_bad_responses, summarize
 from tests.judge.driving import service_for
 
 SERVICE = service_for(Policy())
@@ -39,7 +39,7 @@ def test_the_dice_are_honest() -> None:
 def test_servers_do_what_is_said_of_them(n: int) -> None:
     """Errors, client errors, latency and hanging requests come in their shares; what hangs times out in the end."""
     server = Server(errors=0.1, client_errors=0.05, median=20.0, sigma=0.5, hang=0.2)
-    side = Side(random.Random(2))
+    side = SimulatedVersion(random.Random(2))
     samples = [side.serve(server, n, float(t)) for t in range(40)]
     early = samples[: int(TIMEOUT)]
     started, answered = sum(s.started for s in early), sum(s.answered for s in early)
@@ -114,9 +114,9 @@ def test_every_scenario_can_be_played() -> None:
 
 def test_a_summary_counts_what_was_decided() -> None:
     """Chances are of all rollouts, times and requests of those that were decided."""
-    back = Played(True, False, 10.0, 10.0, 50, 5, "5xx", ((0.0, 500), (10.0, 0)))
-    neither = Played(False, False, None, 600.0, 3000, 60, "", ((0.0, 500),))
-    summary = summed_up(SCENARIOS["errors-20"], [back, back, back, neither], points=12)
+    back = PlayedRollout(True, False, 10.0, 10.0, 50, 5, "5xx", ((0.0, 500), (10.0, 0)))
+    neither = PlayedRollout(False, False, None, 600.0, 3000, 60, "", ((0.0, 500),))
+    summary = summarize(SCENARIOS["errors-20"], [back, back, back, neither], points=12)
     assert (summary.rolled_back, summary.promoted) == (0.75, 0.0)
     assert (summary.seconds.median, summary.requests.mean, summary.bad.p90) == (10.0, 50.0, 5)
     assert summary.causes == {"5xx": 3}
@@ -127,11 +127,11 @@ def test_a_summary_counts_what_was_decided() -> None:
 def test_bad_answers_over_all_weigh_every_bad_canary_the_same() -> None:
     """The geometric mean: of 4 and 9 bad answers 6; of healthy canaries nothing."""
     found = [
-        summed_up(SCENARIOS[name], [Played(True, False, 10.0, 10.0, 50, bad, "5xx", ((0.0, 500),))], points=2)
+        summarize(SCENARIOS[name], [PlayedRollout(True, False, 10.0, 10.0, 50, bad, "5xx", ((0.0, 500),))], points=2)
         for name, bad in (("errors-20", 4), ("errors-2", 9), ("healthy", 100))
     ]
-    assert bad_over_all(found) == pytest.approx(6.0)
-    assert bad_over_all(found[2:]) is None
+    assert mean_bad_responses(found) == pytest.approx(6.0)
+    assert mean_bad_responses(found[2:]) is None
 
 
 def test_what_is_not_nothing_shows_in_a_plot() -> None:

@@ -11,7 +11,7 @@ from controller.core.judge.stored_state import dump_state
 from controller.core.judge.verdict import Outcome
 from controller.core.model.service import ErrorPolicy, LatencyPolicy, Policy
 from controller.core.traffic.window import Sample, Window
-from controller.simulation.traffic import binomial, poisson
+from controller.simulation.simulated_version import binomial, poisson
 from tests.judge.driving import STEADY, Watch, sample
 
 STRICT = Policy(

@@ -12,7 +12,7 @@ from controller.core.judge.reasons import channel_readings, gate_readings
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.service import ErrorPolicy, LatencyPolicy, Policy
 from controller.core.traffic.window import Sample
-from controller.simulation.traffic import Server
+from controller.simulation.simulated_version import Server
 from tests.judge.driving import STEADY, USUAL, Watch, codes, sample
 
 

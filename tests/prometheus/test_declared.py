@@ -112,7 +112,7 @@ def test_judging_without_a_prometheus_leaves_them_out() -> None:
     assert trial.rollout.policy.false_rollback == 0.8 * service.policy.false_rollback
     stable, canary = (Sample(n, n, {"5xx": 0, "4xx": 0}) for n in (400, 100))
     for second in range(1, 60):
-        trial.look(float(second), stable, canary)
+        trial.tick(float(second), stable, canary)
     assert trial.rollout.step == 1
 
 

@@ -16,8 +16,8 @@ from controller.cli.text.lines import event_line
 from controller.cli.text.numbers import format_e_value
 from controller.cli.text.values import clean, format_span, format_time
 from controller.core.base.units import counted, format_weight
-from controller.core.history.backtest import Backtest, Turn, judge_again
-from controller.core.history.window_record import Record
+from controller.core.history.backtest import Backtest, BacktestDecision, run_backtest
+from controller.core.history.window_record import WindowRecord
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.traffic.latency_buckets import EDGES_MS
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
@@ -44,7 +44,7 @@ def backtest(call: Invocation, sequence: int, path: str) -> None:
     records = read_records(recording)
     if not records:
         raise Failure(Exit.NOT_POSSIBLE, "nothing was recorded of that rollout", code="NOT_POSSIBLE")
-    found = judge_again(policy, recording.stable, recording.canary, records)
+    found = run_backtest(policy, recording.stable, recording.canary, records)
     if call.json:
         print_json(_document(recording, records, found))
         return
@@ -52,13 +52,13 @@ def backtest(call: Invocation, sequence: int, path: str) -> None:
         click.echo(line)
 
 
-def read_records(recording: pb.Recording) -> list[Record]:
+def read_records(recording: pb.Recording) -> list[WindowRecord]:
     """The windows of a recording; `Failure` if their buckets are of another version of Haldane."""
     if tuple(recording.edges_ms[:-1]) != EDGES_MS:
         hint = "use the `haldane` of the controller's version"
         raise Failure(Exit.FAILED, "the windows have other latency buckets than this program knows", hint=hint)
     return [
-        Record(w.since, w.until, w.at, w.weight, _sample(w, "stable"), _sample(w, "canary"), _custom(w))
+        WindowRecord(w.since, w.until, w.at, w.weight, _sample(w, "stable"), _sample(w, "canary"), _custom(w))
         for w in recording.windows
     ]
 
@@ -88,7 +88,7 @@ def _sample(window: pb.RecordedWindow, side: str) -> Sample | None:
     return Sample.of_buckets(told.started, told.ok, dict(told.errors), latency)
 
 
-def _document(recording: pb.Recording, records: Sequence[Record], found: Backtest) -> dict[str, Any]:
+def _document(recording: pb.Recording, records: Sequence[WindowRecord], found: Backtest) -> dict[str, Any]:
     fired = found.rollback
     return {
         "service": recording.service,
@@ -108,12 +108,12 @@ def _document(recording: pb.Recording, records: Sequence[Record], found: Backtes
         "limit": found.limit,
         "peak": found.peak,
         "peaks": found.peaks,
-        "decisions": [_turn_document(turn) for turn in found.turns],
+        "decisions": [_turn_document(turn) for turn in found.decisions],
         "really": [plain(event) for event in recording.decisions],
     }
 
 
-def _turn_document(turn: Turn) -> dict[str, Any]:
+def _turn_document(turn: BacktestDecision) -> dict[str, Any]:
     return {
         "time": turn.time,
         "at": turn.wall,
@@ -126,7 +126,9 @@ def _turn_document(turn: Turn) -> dict[str, Any]:
     }
 
 
-def _told(recording: pb.Recording, records: Sequence[Record], found: Backtest, path: str, now: float) -> Iterator[str]:
+def _told(
+    recording: pb.Recording, records: Sequence[WindowRecord], found: Backtest, path: str, now: float
+) -> Iterator[str]:
     yield (
         f"{clean(recording.service)}: {clean(recording.canary)} against {clean(recording.stable)}, "
         f"{format_span(records[-1].at)} on record in {counted(len(records), 'window')}"
@@ -147,7 +149,7 @@ def _told(recording: pb.Recording, records: Sequence[Record], found: Backtest, p
         yield f"  {event_line(event, now)}"
     yield ""
     yield f"by {path}"
-    for turn in found.turns:
+    for turn in found.decisions:
         served = "" if turn.served == turn.weight else f", {format_weight(turn.served)} was served"
         decided = f"{turn.kind.value} ({format_weight(turn.weight)}{served})"
         yield f"  {format_time(turn.wall, now)} {decided}: {clean(turn.why)}"
@@ -173,11 +175,11 @@ def _answer(recording: pb.Recording, found: Backtest) -> str:
     return f"{said}; really it did {format_span(abs(late))} {'earlier' if late > 0 else 'later'}"
 
 
-def _missing(records: Sequence[Record]) -> float:
+def _missing(records: Sequence[WindowRecord]) -> float:
     """Seconds of observation that no window tells of."""
     return sum(after.since - before.at for before, after in pairwise(records) if after.since > before.at)
 
 
-def _channel(turn: Turn) -> str:
+def _channel(turn: BacktestDecision) -> str:
     first = turn.verdict.reasons[0] if turn.verdict.reasons else None
     return (first.channel or first.code) if first else turn.kind.value

@@ -13,7 +13,7 @@ from controller.cli.input_files import InvalidFiles, read_text
 from controller.cli.invocation import output_option
 from controller.core.model.service import Service
 from controller.core.servicefile.service_file import read_service
-from controller.simulation.reports import MAX_LINE, BadReport, Report, read_report, write_look
+from controller.simulation.report_lines import MAX_LINE, BadReport, ReportLine, decision_line, read_report
 from controller.simulation.trial import Trial
 
 MAX_RUNS = 10_000
@@ -68,7 +68,7 @@ class Bench:
         self._trials: dict[int, Trial] = {}
         self._last: dict[int, float] = {}
 
-    def judge(self, report: Report) -> dict[str, Any]:
+    def judge(self, report: ReportLine) -> dict[str, Any]:
         """The answer to a report; `BadReport` if it comes too early, or is one run too many."""
         run = report.run or 0
         trial = self._trials.get(run)
@@ -79,7 +79,7 @@ class Bench:
         elif report.t < self._last[run]:
             raise BadReport("t", f"time goes on: {report.t:g} follows {self._last[run]:g}")
         self._last[run] = report.t
-        answer = write_look(report.t, trial.look(report.t, report.stable, report.canary))
+        answer = decision_line(report.t, trial.tick(report.t, report.stable, report.canary))
         if report.run is not None or self._runs > 1:
             answer["run"] = run
         return answer

@@ -11,11 +11,11 @@ from controller.cli.invocation import Invocation, output_option
 from controller.cli.output import print_json, print_table
 from controller.core.base.units import format_duration, format_weight, parse_duration, parse_share, to_basis_points
 from controller.core.model.service import Service
-from controller.simulation.play import Played, Setting, play_often
+from controller.simulation.play import PlayedRollout, Setting, play_often
 from controller.simulation.plot import WIDTH, course
 from controller.simulation.scenarios import SCENARIOS, Scenario, described
-from controller.simulation.summary import Summary, bad_over_all, summed_up
-from controller.simulation.traffic import Server
+from controller.simulation.simulated_version import Server
+from controller.simulation.summary import Summary, mean_bad_responses, summarize
 
 MAX_RUNS = 100_000
 FOREVER = 1e9
@@ -82,7 +82,7 @@ def simulate(
     summaries = []
     for scenario in _chosen(names, every, more):
         played = list(_shown(play_often(service, scenario, setting, runs, seed), scenario.name, runs))
-        summaries.append(summed_up(scenario, played, WIDTH))
+        summaries.append(summarize(scenario, played, WIDTH))
     if call.json:
         print_json(_document(path, setting, seed, summaries))
     else:
@@ -132,7 +132,7 @@ def _chosen(names: tuple[str, ...], every: bool, more: dict[str, float]) -> list
     return chosen or [SCENARIOS["healthy"]]
 
 
-def _shown(played: Iterable[Played], name: str, runs: int) -> Iterator[Played]:
+def _shown(played: Iterable[PlayedRollout], name: str, runs: int) -> Iterator[PlayedRollout]:
     """Tell a person at a terminal how far it is."""
     if not sys.stderr.isatty():
         yield from played
@@ -152,7 +152,7 @@ def _print(summaries: list[Summary]) -> None:
         "BAD (mean)",
     )
     print_table(head, [_row(summary) for summary in summaries])
-    over_all = bad_over_all(summaries)
+    over_all = mean_bad_responses(summaries)
     if over_all is not None and len(summaries) > 1:
         click.echo(f"\nbad answers, geometric mean over the bad canaries: {over_all:.1f}")
     for summary in summaries:
@@ -180,4 +180,10 @@ def _row(summary: Summary) -> tuple[str, ...]:
 def _document(path: str, setting: Setting, seed: int, summaries: list[Summary]) -> dict[str, object]:
     played = {"rps": setting.rps, "duration": setting.duration, "tick": setting.tick, "after": setting.onset}
     canaries = [summary.document() for summary in summaries]
-    return {"file": path, "seed": seed, **played, "canaries": canaries, "bad_geometric_mean": bad_over_all(summaries)}
+    return {
+        "file": path,
+        "seed": seed,
+        **played,
+        "canaries": canaries,
+        "bad_geometric_mean": mean_bad_responses(summaries),
+    }

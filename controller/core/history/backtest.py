@@ -1,9 +1,10 @@
 """A rollout that is over, judged again by another policy: would it have been taken back, and when?
 
-The windows are those that were really seen, at the weights that were really served. So what another policy would have
-decided first is exact; what would have come after a decision that was not taken in truth is not known, since the
-canary's share would have been another one. Persons and hooks are not played: they say yes at once. A custom metric
-that the other policy names is judged by what was read of it then; one that was not read then is left out, and named.
+The windows are those that were really seen, at the weights that were really served. So what another
+policy would have decided first is exact; what would have come after a decision that was not taken
+in truth is not known, since the canary's share would have been another one. Persons and hooks are
+not played: they say yes at once. A custom metric that the other policy names is judged by what was
+read of it then; one that was not read then is left out, and named.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from controller.core.control.session import Conditions, Session, after_commit
 from controller.core.control.tick import tick
 from controller.core.history.evidence_trace import point_of
 from controller.core.history.window_history import replayed
-from controller.core.history.window_record import Record
+from controller.core.history.window_record import WindowRecord
 from controller.core.judge.custom.custom_metrics import without_custom
 from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_kind import LedgerKind
@@ -30,10 +31,12 @@ _NOWHERE = (Endpoint(host="127.0.0.1", port=1),)
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A decision of the other policy, on the window that ended at `time` (seconds of observation) and `wall`.
+class BacktestDecision:
+    """A decision of the other policy, on the window that ended at `time` (seconds of observation)
+    and `wall`.
 
-    `served` is the canary's weight that was really served then, `weight` the one that the policy would go on with.
+    `served` is the canary's weight that was really served then, `weight` the one that the policy
+    would go on with.
     """
 
     time: float
@@ -47,12 +50,13 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """What came of it. `peaks` is the most evidence of harm that each channel ever had, `peak` that of them all.
+    """What came of it. `peaks` is the most evidence of harm that each channel ever had, `peak` that
+    of them all.
 
     `left_out` are the policy's custom metrics of which nothing is on record.
     """
 
-    turns: tuple[Turn, ...]
+    decisions: tuple[BacktestDecision, ...]
     phase: Phase
     limit: float
     peak: float
@@ -61,15 +65,16 @@ class Backtest:
     left_out: tuple[str, ...] = ()
 
     @property
-    def rollback(self) -> Turn | None:
+    def rollback(self) -> BacktestDecision | None:
         """When it would have been taken back, if it would have been."""
-        return next((turn for turn in self.turns if turn.kind is LedgerKind.ROLLBACK), None)
+        return next((decision for decision in self.decisions if decision.kind is LedgerKind.ROLLBACK), None)
 
 
-class Look(NamedTuple):
-    """One look of the other policy at a window of the record: what it decided on which state, and the session after."""
+class BacktestTick(NamedTuple):
+    """One look of the other policy at a window of the record: what it decided on which state, and
+    the session after."""
 
-    record: Record
+    record: WindowRecord
     window: Window
     state: ServiceState
     session: Session
@@ -77,13 +82,14 @@ class Look(NamedTuple):
     decision: Decision
 
 
-def judge_again(policy: Policy, stable: str, canary: str, records: Iterable[Record]) -> Backtest:
-    """Judge what was recorded by this policy, up to its rollback or promotion or the end of the record."""
+def run_backtest(policy: Policy, stable: str, canary: str, records: Iterable[WindowRecord]) -> Backtest:
+    """Judge what was recorded by this policy, up to its rollback or promotion or the end of the
+    record."""
     records = tuple(records)
     judged, left_out = _on_record(policy, records)
-    state, turns = started(judged, stable, canary), list[Turn]()
+    state, decisions = start_rollout(judged, stable, canary), list[BacktestDecision]()
     peak, peaks, windows = 0.0, dict[str, float](), set[float]()
-    for record, window, before, session, verdict, decision in looks(state, records):
+    for record, window, before, session, verdict, decision in replay_ticks(state, records):
         assert before.rollout is not None
         state = decision.state
         if not record.silent:
@@ -93,26 +99,37 @@ def judge_again(policy: Policy, stable: str, canary: str, records: Iterable[Reco
         peaks = {name: max(peaks.get(name, 0.0), found) for name, found in seen.harm.items()}
         if decision.kind:
             weight = state.rollout.weight if state.rollout else 0
-            turns.append(Turn(window.at, record.wall, decision.kind, decision.reason, window.weight, weight, verdict))
+            decisions.append(
+                BacktestDecision(window.at, record.wall, decision.kind, decision.reason, window.weight, weight, verdict)
+            )
     phase = state.rollout.phase if state.rollout else Phase.IDLE
-    return Backtest(tuple(turns), phase, 1 / judged.false_rollback, peak, peaks, len(windows), left_out)
+    return Backtest(
+        decisions=tuple(decisions),
+        phase=phase,
+        limit=1 / judged.false_rollback,
+        peak=peak,
+        peaks=peaks,
+        windows=len(windows),
+        left_out=left_out,
+    )
 
 
-def looks(state: ServiceState, records: Iterable[Record]) -> Iterator[Look]:
+def replay_ticks(state: ServiceState, records: Iterable[WindowRecord]) -> Iterator[BacktestTick]:
     """Every look at the record, from that state on, as long as there is something to judge."""
     session = Session.of(state)
     for record, window in replayed(records):
         while state.rollout and state.rollout.phase in JUDGED:
             session, verdict, decision = tick(state, session, window, _ALONE, record.wall)
-            yield Look(record, window, state, session, verdict, decision)
+            yield BacktestTick(record, window, state, session, verdict, decision)
             if decision.waits:
                 break
             session, state = after_commit(session, decision.state, window.at), decision.state
             window = Window(window.at, window.weight, None, None)  # a decision is news: it is looked at once more
 
 
-def _on_record(policy: Policy, records: Sequence[Record]) -> tuple[Policy, tuple[str, ...]]:
-    """The policy with those of its custom metrics that are on record, and the names of the others."""
+def _on_record(policy: Policy, records: Sequence[WindowRecord]) -> tuple[Policy, tuple[str, ...]]:
+    """The policy with those of its custom metrics that are on record, and the names of the
+    others."""
     recorded = {name for record in records for name in record.custom}
     left_out = tuple(metric.name for metric in policy.metrics if metric.name not in recorded)
     known = tuple(metric for metric in policy.metrics if metric.name in recorded)
@@ -121,7 +138,7 @@ def _on_record(policy: Policy, records: Sequence[Record]) -> tuple[Policy, tuple
     return policy.model_copy(update={"metrics": known}), left_out
 
 
-def started(policy: Policy, stable: str, canary: str) -> ServiceState:
+def start_rollout(policy: Policy, stable: str, canary: str) -> ServiceState:
     """A rollout by this policy that has just started, with nobody to ask."""
     versions = tuple(Version(name=name, endpoints=_NOWHERE) for name in (stable, canary))
     unasked = policy.model_copy(update={"approve": (), "hooks": ()})

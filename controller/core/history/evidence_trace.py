@@ -1,4 +1,5 @@
-"""The evidence of every channel over time, kept in little space so that a rollout can be explained."""
+"""The evidence of every channel over time, kept in little space so that a rollout can be
+explained."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -15,13 +16,14 @@ PACE = 1.0
 """Seconds for each point at first; it doubles each time that the trace is full."""
 
 
-class Point(NamedTuple):
+class EvidencePoint(NamedTuple):
     """The evidence at one time. An e-value of 1 says nothing.
 
-    `time` is seconds of observation since the rollout's first look, `wall` Unix seconds. `total` is the evidence of
-    harm that a rollback rests on. `harm` has each channel's own: what `total` would be if it were staked whole on that
-    channel or custom rate. `no_harm` has that of each metric at the present step's gate. `worse`: of a gauge, how many
-    of its last readings were worse than allowed.
+    `time` is seconds of observation since the rollout's first tick, `wall` Unix seconds. `total` is
+    the evidence of harm that a rollback rests on. `harm` has each channel's own: what `total` would
+    be if it were staked whole on that channel or custom rate. `no_harm` has that of each metric at
+    the present step's gate. `worse`: of a gauge, how many of its last readings were worse than
+    allowed.
     """
 
     time: float
@@ -39,16 +41,16 @@ class Point(NamedTuple):
         return {"time": round(self.time, 3), "total": _short(self.total), "harm": harm, "no_harm": no_harm, **worse}
 
     @classmethod
-    def of_plain(cls, stored: Mapping[str, Any], wall: float, weight: int) -> "Point":
+    def from_plain(cls, stored: Mapping[str, Any], wall: float, weight: int) -> "EvidencePoint":
         """What `plain` gave, at that time and weight."""
         harm, no_harm, worse = stored["harm"], stored["no_harm"], stored.get("worse", {})
         return cls(stored["time"], wall, weight, stored["total"], harm, no_harm, worse)
 
 
-class Trace:
+class EvidenceTrace:
     """The points of one rollout, oldest first. Mutable."""
 
-    def __init__(self, points: Sequence[Point] = (), pace: float = PACE) -> None:
+    def __init__(self, points: Sequence[EvidencePoint] = (), pace: float = PACE) -> None:
         self.points = list(points)
         self.pace = pace
 
@@ -57,20 +59,21 @@ class Trace:
         last = self.points[-1] if len(self.points) > 1 else None
         return last is None or total > last.total or not self._near(last.time, time)
 
-    def add(self, point: Point, *, surely: bool = False) -> None:
-        """A point more. Of those within one pace the one with the most evidence of harm stays, so no peak is lost.
+    def add(self, point: EvidencePoint, *, keep: bool = False) -> None:
+        """A point more. Of those within one pace the one with the most evidence of harm stays, so
+        no peak is lost.
 
-        `surely`: it stays whatever comes, since something was decided here.
+        `keep`: it stays in any case, because something was decided here.
         """
         last = self.points[-1] if len(self.points) > 1 else None
-        if last is None or surely or not self._near(last.time, point.time):
+        if last is None or keep or not self._near(last.time, point.time):
             self.points.append(point)
         elif point.total > last.total:
             self.points[-1] = point
         if len(self.points) > MOST:
             self._thin()
 
-    def cut(self, time: float) -> None:
+    def truncate(self, time: float) -> None:
         """Forget what was seen after that time."""
         self.points = [point for point in self.points if point.time <= time]
 
@@ -93,15 +96,15 @@ class Trace:
         }
 
     @classmethod
-    def load(cls, stored: Mapping[str, Any]) -> "Trace":
+    def load(cls, stored: Mapping[str, Any]) -> "EvidenceTrace":
         """What `dump` gave; ValueError, KeyError or TypeError for anything else."""
-        return cls([Point(*point) for point in stored["points"]], float(stored["pace"]))
+        return cls([EvidencePoint(*point) for point in stored["points"]], float(stored["pace"]))
 
     def _thin(self) -> None:
         """Double the pace until they are few; the first and the last stay."""
         while len(self.points) > MOST * 0.75:
             self.pace *= 2
-            thinned = Trace(pace=self.pace)
+            thinned = EvidenceTrace(pace=self.pace)
             for point in self.points[:-1]:
                 thinned.add(point)
             self.points = [*thinned.points, self.points[-1]]
@@ -110,7 +113,7 @@ class Trace:
         return int(one / self.pace) == int(other / self.pace)
 
 
-def point_of(policy: Policy, state: JudgeState, custom: CustomMetrics, step: int, wall: float) -> Point:
+def point_of(policy: Policy, state: JudgeState, custom: CustomMetrics, step: int, wall: float) -> EvidencePoint:
     """The evidence as it stands."""
     plan = plan_of(without_custom(policy))
     rung = plan.rung_of(step)
@@ -122,7 +125,7 @@ def point_of(policy: Policy, state: JudgeState, custom: CustomMetrics, step: int
             worse[name] = sum(known.worse)
         else:
             harm[name], no_harm[name] = known.harm_evidence, known.no_harm_evidence
-    return Point(state.time, wall, state.weight, total_evidence(policy, custom, state), harm, no_harm, worse)
+    return EvidencePoint(state.time, wall, state.weight, total_evidence(policy, custom, state), harm, no_harm, worse)
 
 
 def _all_short(values: Mapping[str, float]) -> dict[str, float]:

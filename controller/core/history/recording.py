@@ -1,4 +1,5 @@
-"""What is kept of one rollout beside the ledger: its windows, its evidence over time, and how every channel stood last.
+"""What is kept of one rollout beside the ledger: its windows, its evidence over time, and how every
+channel stood last.
 
 It may be lost without harm. With it a rollout can be explained, and judged again by another policy.
 """
@@ -6,8 +7,8 @@ It may be lost without harm. With it a rollout can be explained, and judged agai
 import json
 from dataclasses import dataclass, field, replace
 
-from controller.core.history.evidence_trace import Trace
-from controller.core.history.window_history import Tape
+from controller.core.history.evidence_trace import EvidenceTrace
+from controller.core.history.window_history import WindowHistory
 from controller.core.judge.reason import Reason
 
 FORMAT = 2
@@ -24,10 +25,10 @@ class Recording:
     service: str
     stable: str
     canary: str
-    tape: Tape = field(default_factory=Tape)
-    trace: Trace = field(default_factory=Trace)
+    windows: WindowHistory = field(default_factory=WindowHistory)
+    trace: EvidenceTrace = field(default_factory=EvidenceTrace)
     limit: float = 0.0
-    """The evidence at which it is taken back."""
+    """The evidence at which it is rolled back."""
     channels: tuple[Reason, ...] = ()
     """Every channel of harm, as it stood last."""
     gates: tuple[Reason, ...] = ()
@@ -35,7 +36,7 @@ class Recording:
 
     def copy(self) -> "Recording":
         """An independent one, which can be dumped elsewhere while this one goes on."""
-        return replace(self, tape=self.tape.copy(), trace=Trace(self.trace.points, self.trace.pace))
+        return replace(self, windows=self.windows.copy(), trace=EvidenceTrace(self.trace.points, self.trace.pace))
 
     def dump(self) -> str:
         """As text: a line of JSON, then a line for each window."""
@@ -45,13 +46,13 @@ class Recording:
             "service": self.service,
             "stable": self.stable,
             "canary": self.canary,
-            "dropped": self.tape.dropped,
+            "dropped": self.windows.dropped,
             "trace": self.trace.dump(),
             "limit": self.limit,
             "channels": [reason.plain() for reason in self.channels],
             "gates": [reason.plain() for reason in self.gates],
         }
-        return "\n".join([json.dumps(head, separators=(",", ":")), *self.tape.lines()])
+        return "\n".join([json.dumps(head, separators=(",", ":")), *self.windows.lines()])
 
     @classmethod
     def load(cls, text: str) -> "Recording":
@@ -66,8 +67,8 @@ class Recording:
                 str(stored["service"]),
                 str(stored["stable"]),
                 str(stored["canary"]),
-                tape=Tape(lines, dropped=int(stored["dropped"])),
-                trace=Trace.load(stored["trace"]),
+                windows=WindowHistory(lines, dropped=int(stored["dropped"])),
+                trace=EvidenceTrace.load(stored["trace"]),
                 limit=float(stored["limit"]),
                 channels=tuple(Reason.from_plain(reason) for reason in stored["channels"]),
                 gates=tuple(Reason.from_plain(reason) for reason in stored["gates"]),

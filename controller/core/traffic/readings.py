@@ -1,5 +1,5 @@
 """What a custom metric said at one poll: counts, values, or nothing, and then why not. And its form
-on a tape."""
+in a recording."""
 
 from typing import Any, NamedTuple
 

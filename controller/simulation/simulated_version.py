@@ -84,7 +84,7 @@ def poisson(rng: random.Random, mean: float) -> int:
 
 
 @dataclass(slots=True)
-class Side:
+class SimulatedVersion:
     """One version under load: what it has been asked and not answered yet."""
 
     rng: random.Random

@@ -1,4 +1,4 @@
-"""The tape: what a rollout was judged by comes back as it was, in bounded space, with nothing added or lost."""
+"""The history: what a rollout was judged by comes back as it was, in bounded space, with nothing added or lost."""
 
 import random
 from itertools import pairwise
@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.core.history.evidence_trace import MOST as MOST_POINTS
-from controller.core.history.evidence_trace import Point, Trace
+from controller.core.history.evidence_trace import EvidencePoint, EvidenceTrace
 from controller.core.history.recording import Recording
-from controller.core.history.window_history import FINE, MOST, MOST_NUMBERS, Tape, replayed
-from controller.core.history.window_record import Record
+from controller.core.history.window_history import FINE, MOST, MOST_NUMBERS, WindowHistory, replayed
+from controller.core.history.window_record import WindowRecord
 from controller.core.judge.verdict import Reason
 from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, UPPER, with_edges
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
@@ -42,16 +42,16 @@ def sample(n: int, bad: int = 0, bucket: int = 20) -> Sample:
     return Sample(n, n - bad, {"5xx": bad, "4xx": 0}, with_edges({bucket: n}), UPPER)
 
 
-def filled(windows: int, *, seconds: float = 0.2, weight: int = 500) -> tuple[Tape, int]:
-    """A tape of so many reports, and how many canary requests they told of."""
-    tape, told, dice = Tape(), 0, random.Random(1)
+def filled(windows: int, *, seconds: float = 0.2, weight: int = 500) -> tuple[WindowHistory, int]:
+    """A history of so many reports, and how many canary requests they told of."""
+    history, told, dice = WindowHistory(), 0, random.Random(1)
     stable, canaries = sample(20), [sample(dice.randrange(9), bucket=dice.randrange(BUCKETS)) for _ in range(97)]
     for n in range(windows):
         canary = canaries[n % len(canaries)]
         told += canary.started
         times = (round(n * seconds, 6), round((n + 1) * seconds, 6))
-        tape.add(Record(*times, 1e9 + times[1], weight, stable, canary))
-    return tape, told
+        history.add(WindowRecord(*times, 1e9 + times[1], weight, stable, canary))
+    return history, told
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of slow machines alone
@@ -60,52 +60,52 @@ def test_what_is_stored_comes_back(
     windows: list[tuple[float, int, Sample | None, Sample | None, dict[str, Reading]]],
 ) -> None:
     """Every report of any content, to the last bucket, with its weight; silence alone is put together."""
-    tape, now, told = Tape(), 0.0, []
+    history, now, told = WindowHistory(), 0.0, []
     for seconds, weight, stable, canary, custom in windows:
         before, now = now, round(now + seconds, 6)
-        record = Record(before, now, round(now, 3), weight, stable, canary, custom)
-        tape.add(record)
+        record = WindowRecord(before, now, round(now, 3), weight, stable, canary, custom)
+        history.add(record)
         told += [] if record.silent else [record]
-    again = Recording.load(Recording("r1", "scorer", "v1", "v2", tape=tape).dump())
-    found = [record for record in again.tape.records() if not record.silent]
+    again = Recording.load(Recording("r1", "scorer", "v1", "v2", windows=history).dump())
+    found = [record for record in again.windows.records() if not record.silent]
     assert [r._replace(since=0.0) for r in found] == [r._replace(since=0.0) for r in told]
-    times = [record.since for record in again.tape.records()] + [now]
+    times = [record.since for record in again.windows.records()] + [now]
     assert times == sorted(times)
 
 
 def test_a_long_rollout_fits_and_loses_no_request() -> None:
-    """Older windows are merged, so a tape stays small, its newest windows stay as they were, and the sums hold."""
-    tape, told = filled(20_000)
-    records = list(tape.records())
+    """Older windows are merged, so a history stays small, its newest windows stay as they were, and the sums hold."""
+    history, told = filled(20_000)
+    records = list(history.records())
     assert FINE < len(records) <= MOST + 1
-    assert sum(map(len, tape.lines())) <= 4 * MOST_NUMBERS
+    assert sum(map(len, history.lines())) <= 4 * MOST_NUMBERS
     assert sum(r.canary.started for r in records if r.canary) == told
     assert sum(n for r in records if r.canary for _, n in r.canary.latency) == told
     assert all(round(r.at - r.since, 6) == 0.2 for r in records[-FINE:])
     assert [r.since for r in records[1:]] == [r.at for r in records[:-1]]
-    assert tape.dropped == 0
+    assert history.dropped == 0
 
 
 @pytest.mark.proves("track-record 18")
 def test_a_window_is_narrow_for_its_age() -> None:
     """However long a rollout is: what was decided an hour ago is known to the minute, a day ago to half an hour."""
-    tape, _ = filled(43_200, seconds=2.0)
-    records = list(tape.records())
+    history, _ = filled(43_200, seconds=2.0)
+    records = list(history.records())
     end = records[-1].at
     assert end == 86_400.0
     assert all(r.at - r.since <= max(2.0, (end - r.at) / 35) for r in records)
-    assert (records[0].since, tape.dropped) == (0.0, 0)
+    assert (records[0].since, history.dropped) == (0.0, 0)
     assert len(records) < 1300
 
 
 def test_a_tape_that_is_full_drops_its_oldest_windows() -> None:
     """At the bound of numbers: windows with every bucket filled; what is dropped is counted, the newest stay."""
     full = Sample(BUCKETS, BUCKETS, {"5xx": 0}, with_edges(dict.fromkeys(range(BUCKETS), 1)), UPPER)
-    tape = Tape()
+    history = WindowHistory()
     for n in range(900):
-        tape.add(Record(float(n), n + 1.0, 0.0, n % 2, full, full))
-    records = list(tape.records())
-    assert len(records) + tape.dropped == 900
+        history.add(WindowRecord(float(n), n + 1.0, 0.0, n % 2, full, full))
+    records = list(history.records())
+    assert len(records) + history.dropped == 900
     assert 0.9 * MOST_NUMBERS < sum(4 * BUCKETS + 8 for _ in records) <= MOST_NUMBERS + 4 * BUCKETS + 8
     assert records[-1].at == 900.0
 
@@ -113,11 +113,13 @@ def test_a_tape_that_is_full_drops_its_oldest_windows() -> None:
 @pytest.mark.parametrize(("at", "every"), [(0, 3), (1, 40), (301, 7), (500, 3), (699, 40)])
 def test_a_restart_changes_nothing_on_the_tape(at: int, every: int) -> None:
     """Stored and loaded in the middle, it goes on as if it had not been."""
-    once, twice = Tape(), Tape()
+    once, twice = WindowHistory(), WindowHistory()
     for n in range(700):
         if n == at:
-            twice = Tape(twice.lines(), dropped=twice.dropped)
-        record = Record(n * 0.5, n * 0.5 + 0.5, 0.0, 500 + n // 250, None if n % every == 0 else sample(3), sample(1))
+            twice = WindowHistory(twice.lines(), dropped=twice.dropped)
+        record = WindowRecord(
+            n * 0.5, n * 0.5 + 0.5, 0.0, 500 + n // 250, None if n % every == 0 else sample(3), sample(1)
+        )
         once.add(record)
         twice.add(record)
     assert twice.lines() == once.lines()
@@ -125,24 +127,24 @@ def test_a_restart_changes_nothing_on_the_tape(at: int, every: int) -> None:
 
 def test_a_copy_stands_still() -> None:
     """It is stored while the rollout goes on."""
-    tape, _ = filled(1000)
-    recording = Recording("r1", "scorer", "v1", "v2", tape=tape)
+    history, _ = filled(1000)
+    recording = Recording("r1", "scorer", "v1", "v2", windows=history)
     still, text = recording.copy(), recording.dump()
-    tape.add(Record(200.0, 200.2, 0.0, 500, sample(1), sample(1)))
-    recording.trace.add(Point(200.0, 0.0, 500, 1.0, {}, {}))
+    history.add(WindowRecord(200.0, 200.2, 0.0, 500, sample(1), sample(1)))
+    recording.trace.add(EvidencePoint(200.0, 0.0, 500, 1.0, {}, {}))
     assert still.dump() == text != recording.dump()
 
 
 def test_readings_of_merged_windows() -> None:
     """Counts are added up, of values the newest stays; a look at a reading alone does not keep its neighbours apart."""
-    tape = Tape()
+    history = WindowHistory()
     for n in range(4000):
         read: dict[str, Reading] = {}
         if n % 10 == 0:
             read = {"accuracy": Counted(5, 1, 20, 2), "queue": Gauged(float(n), 1.0, True, 3, 5)}
         side = None if read else sample(3)
-        tape.add(Record(n * 0.2, n * 0.2 + 0.2, 0.0, 500, side, side, read))
-    records = list(tape.records())
+        history.add(WindowRecord(n * 0.2, n * 0.2 + 0.2, 0.0, 500, side, side, read))
+    records = list(history.records())
     assert len(records) < 1000
     counted = [r.custom["accuracy"] for r in records if "accuracy" in r.custom]
     assert tuple(map(sum, zip(*counted, strict=True))) == (5 * 400, 400, 20 * 400, 800)
@@ -154,19 +156,21 @@ def test_readings_of_merged_windows() -> None:
 def test_what_an_older_version_recorded_is_read() -> None:
     """Recordings of the first form: without custom metrics, with the pace of their thinning in the head."""
     text = (
-        Recording("r1", "scorer", "v1", "v2", tape=filled(10)[0]).dump().replace('"format":2', '"format":1,"pace":2.0')
+        Recording("r1", "scorer", "v1", "v2", windows=filled(10)[0])
+        .dump()
+        .replace('"format":2', '"format":1,"pace":2.0')
     )
-    assert len(list(Recording.load(text).tape.records())) == 10
+    assert len(list(Recording.load(text).windows.records())) == 10
 
 
 def test_neither_weights_nor_silence_are_smoothed_away() -> None:
     """A merged window is never of two weights, nor of reports and their absence."""
-    tape = Tape()
+    history = WindowHistory()
     for n in range(6000):
         weight = 500 if n < 3000 else 1000
         stable = None if n % 100 < 20 else sample(5)
-        tape.add(Record(n * 1.0, n + 1.0, n, weight, stable, None if n % 50 < 20 else sample(1)))
-    records = list(tape.records())
+        history.add(WindowRecord(n * 1.0, n + 1.0, n, weight, stable, None if n % 50 < 20 else sample(1)))
+    records = list(history.records())
     assert next(r.since for r in records if r.weight == 1000) == 3000.0
     for record in records:
         assert (record.stable is None) == (record.since % 100 < 20)
@@ -175,24 +179,24 @@ def test_neither_weights_nor_silence_are_smoothed_away() -> None:
 
 def test_what_cannot_be_merged_is_dropped_and_counted() -> None:
     """A weight that changes with every report leaves nothing to merge: the oldest windows go, and it is said."""
-    tape = Tape()
+    history = WindowHistory()
     for n in range(4000):
-        tape.add(Record(n * 1.0, n + 1.0, n, n % 2, sample(1), sample(1)))
-    assert len(tape.lines()) <= MOST + 1
-    assert len(tape.lines()) + tape.dropped == 4000
+        history.add(WindowRecord(n * 1.0, n + 1.0, n, n % 2, sample(1), sample(1)))
+    assert len(history.lines()) <= MOST + 1
+    assert len(history.lines()) + history.dropped == 4000
 
 
 def test_silence_is_played_again_as_the_looks_that_found_it() -> None:
     """Reports, then ten seconds of nothing, then reports: the judge is asked in between, as it was."""
-    tape = Tape()
-    tape.add(Record(0.0, 0.2, 0.2, 500, sample(9), sample(1)))
-    tape.add(Record(0.2, 0.4, 0.4, 500, None, None))  # another service's report: no silence
-    tape.add(Record(0.4, 0.6, 0.6, 500, sample(9), sample(1)))
+    history = WindowHistory()
+    history.add(WindowRecord(0.0, 0.2, 0.2, 500, sample(9), sample(1)))
+    history.add(WindowRecord(0.2, 0.4, 0.4, 500, None, None))  # another service's report: no silence
+    history.add(WindowRecord(0.4, 0.6, 0.6, 500, sample(9), sample(1)))
     for n in range(20):
-        tape.add(Record(0.6 + n * 0.5, 1.1 + n * 0.5, 1.0, 500, None, None))
-    tape.add(Record(10.6, 10.8, 10.8, 500, sample(9), sample(1)))
-    assert len(tape.lines()) == 4
-    windows = [window for _, window in replayed(tape.records())]
+        history.add(WindowRecord(0.6 + n * 0.5, 1.1 + n * 0.5, 1.0, 500, None, None))
+    history.add(WindowRecord(10.6, 10.8, 10.8, 500, sample(9), sample(1)))
+    assert len(history.lines()) == 4
+    windows = [window for _, window in replayed(history.records())]
     assert [round(w.at, 3) for w in windows if w.canary] == [0.2, 0.6, 10.8]
     silent = [w.at for w in windows if w.canary is None]
     assert len(silent) == 20
@@ -201,19 +205,19 @@ def test_silence_is_played_again_as_the_looks_that_found_it() -> None:
 
 def test_evidence_that_went_back_takes_the_recording_with_it() -> None:
     """After a crash the judge goes on from its last save; what it had seen since then is not counted twice."""
-    tape, _ = filled(100)
-    tape.cut(10.0)
-    assert [r.at for r in tape.records()][-1] == 10.0
-    tape.add(Record(10.0, 10.2, 0.0, 500, sample(1), sample(1)))
-    assert len(list(tape.records())) == 51
+    history, _ = filled(100)
+    history.truncate(10.0)
+    assert [r.at for r in history.records()][-1] == 10.0
+    history.add(WindowRecord(10.0, 10.2, 0.0, 500, sample(1), sample(1)))
+    assert len(list(history.records())) == 51
 
 
 def test_a_trace_keeps_its_peaks() -> None:
     """However long a rollout is, the highest evidence, the first point and the last are there."""
-    trace = Trace()
+    trace = EvidenceTrace()
     for n in range(50_000):
         total = 42.0 if n == 7_777 else 1.0
-        trace.add(Point(float(n), 1e9 + n, 500, total, {"5xx": total}, {}))
+        trace.add(EvidencePoint(float(n), 1e9 + n, 500, total, {"5xx": total}, {}))
     assert len(trace.points) <= MOST_POINTS
     assert max(point.harm["5xx"] for point in trace.points) == 42.0
     assert trace.points[0].time == 0.0
@@ -222,11 +226,11 @@ def test_a_trace_keeps_its_peaks() -> None:
 
 def test_a_decision_is_always_a_point() -> None:
     """It comes in the middle of the pace, and it is the one that is asked for."""
-    trace = Trace()
-    trace.add(Point(0.0, 0.0, 500, 1.0, {}, {}))
-    trace.add(Point(0.2, 0.2, 500, 3.0, {}, {}))
-    trace.add(Point(0.3, 0.3, 500, 2.0, {}, {}))
-    trace.add(Point(0.4, 0.4, 500, 2.5, {}, {}), surely=True)
+    trace = EvidenceTrace()
+    trace.add(EvidencePoint(0.0, 0.0, 500, 1.0, {}, {}))
+    trace.add(EvidencePoint(0.2, 0.2, 500, 3.0, {}, {}))
+    trace.add(EvidencePoint(0.3, 0.3, 500, 2.0, {}, {}))
+    trace.add(EvidencePoint(0.4, 0.4, 500, 2.5, {}, {}), keep=True)
     assert [point.total for point in trace.points] == [1.0, 3.0, 2.5]
 
 

@@ -9,7 +9,7 @@ from itertools import compress
 from typing import Any
 
 from controller.core.traffic.window import Sample
-from controller.simulation.trial import Look
+from controller.simulation.trial import TrialTick
 
 MAX_LINE = 1 << 20
 """Bytes in a line; two versions with 10 000 latency buckets each need less."""
@@ -31,7 +31,7 @@ class BadReport(ValueError):  # noqa: N818  (it is an answer)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportLine:
     """One line: what both versions did up to `t`. `run` is None where the line names none."""
 
     t: float
@@ -40,7 +40,7 @@ class Report:
     canary: Sample | None
 
 
-def read_report(line: bytes) -> Report:
+def read_report(line: bytes) -> ReportLine:
     """The report in a line; `BadReport` says what is wrong with it."""
     if len(line) > MAX_LINE:
         raise BadReport("", f"longer than {MAX_LINE} bytes")
@@ -61,7 +61,7 @@ def read_report(line: bytes) -> Report:
     t = value["t"]
     if isinstance(t, bool) or not isinstance(t, int | float) or not abs(t) <= MAX_COUNT:
         raise BadReport("t", f"seconds are needed, not {_shown(t)}")
-    return Report(
+    return ReportLine(
         float(t),
         _count(value["run"], "run") if "run" in value else None,
         _sample(value["stable"], "stable"),
@@ -69,15 +69,15 @@ def read_report(line: bytes) -> Report:
     )
 
 
-def write_look(t: float, look: Look) -> dict[str, Any]:
-    """The answer to a report."""
+def decision_line(t: float, ticked: TrialTick) -> dict[str, Any]:
+    """The decision on a report, as JSON values."""
     return {
         "t": t,
-        "decision": look.word,
-        "phase": look.rollout.phase.value,
-        "weight": look.rollout.weight,
-        "verdict": look.verdict.outcome.value,
-        "reasons": [f"{reason.code}: {reason.text}" for reason in look.verdict.reasons] or [look.decision.reason],
+        "decision": ticked.word,
+        "phase": ticked.rollout.phase.value,
+        "weight": ticked.rollout.weight,
+        "verdict": ticked.verdict.outcome.value,
+        "reasons": [f"{reason.code}: {reason.text}" for reason in ticked.verdict.reasons] or [ticked.decision.reason],
     }
 
 
