@@ -1,6 +1,6 @@
 """The Envoy bootstrap for this controller, from the template in `envoy/bootstrap.yaml`.
 
-The template's placeholders: `${node}` and `${fleet}` say who the proxy is; `${xds}` and `${admin}` are addresses;
+The template's placeholders: `${node}` and `${fleet}` identify the proxy; `${xds}` and `${admin}` are addresses;
 `${xds_discovery}` is how the controller's address is found; `${xds_protocol}` DELTA_GRPC or GRPC; `${flush_interval}`
 the time between two flushes of the metrics; `${latency_edges}` the buckets of latencies.
 """
@@ -19,7 +19,7 @@ from controller.core.base.value import NAME
 from controller.core.traffic.latency_buckets import EDGES_MS
 
 NODE = r"[\x21-\x7e]{1,256}"
-"""What a node id looks like: printable, without spaces."""
+"""The pattern of a node id: printable characters without spaces."""
 
 HEAD = """\
 # An Envoy bootstrap for Haldane, made by `haldane bootstrap`; its template with the reasons is envoy/bootstrap.yaml.
@@ -42,8 +42,8 @@ def render(
     """The bootstrap as YAML, ready for `envoy -c`.
 
     `xds` is where the controller listens for proxies, HOST:PORT. `envoy_admin` None leaves Envoy's admin page out.
-    Without `node` the id is this host's name and a few random letters. `flush_interval` is in seconds. ValueError
-    names the option that is wrong and what would be right.
+    Without `node` the id is this host's name and a few random letters. `flush_interval` is in seconds. Raises
+    ValueError, which names the invalid option and what is needed.
     """
     if not re.fullmatch(NAME, fleet):
         raise ValueError(
@@ -72,7 +72,7 @@ def render(
 
 
 class _Text(str):
-    """A value that is text whatever it looks like: readers of YAML differ over y, 1e3 or 0x1 without quotes."""
+    """A string that is always quoted: YAML parsers disagree about y, 1e3 or 0x1 without quotes."""
 
     __slots__ = ()
 
@@ -90,8 +90,8 @@ def _filled(part: Any, values: Mapping[str, Any]) -> Any:
         return {key: _filled(value, values) for key, value in part.items()}
     if isinstance(part, list):
         return [_filled(value, values) for value in part]
-    found = _PLACEHOLDER.fullmatch(part) if isinstance(part, str) else None
-    return values[found[1]] if found else part
+    match = _PLACEHOLDER.fullmatch(part) if isinstance(part, str) else None
+    return values[match[1]] if match else part
 
 
 def _address(host: str, port: int) -> dict[str, Any]:
@@ -102,8 +102,8 @@ def _host_and_port(option: str, text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     bare = host[1:-1] if bracketed else host
-    right = _is_ip(bare) if bracketed else ":" not in host and _HOST.fullmatch(host)
-    if not colon or not right or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+    valid = _is_ip(bare) if bracketed else ":" not in host and _HOST.fullmatch(host)
+    if not colon or not valid or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         raise ValueError(f"{option}: HOST:PORT is needed, such as 127.0.0.1:18000 or [::1]:18000, not {text!r}")
     return bare, int(port)
 

@@ -34,7 +34,7 @@ class PublishedSnapshot(NamedTuple):
 
 
 class StreamCallbacks(Protocol):
-    """What a connection needs of its server: the newest snapshot, and who to tell of the client's requests."""
+    """What a connection needs of its server: the newest snapshot, and what to call for the client's requests."""
 
     def published(self, fleet: str) -> PublishedSnapshot | None:
         """What that fleet is to be served; None before the first view."""

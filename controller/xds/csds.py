@@ -1,4 +1,4 @@
-"""CSDS, the client status service of Envoy's API: how far each proxy is, for the tools that know it."""
+"""CSDS, the client status discovery service of Envoy's API: the state of each proxy, for tools that use it."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -26,11 +26,11 @@ def csds_handler(proxies: Proxies) -> "grpc.GenericRpcHandler[Any, Any]":
     """The service, over what `proxies` returns: for each proxy and type SYNCED, STALE, NOT_SENT or ERROR."""
 
     async def fetch(request: bytes, context: Context) -> bytes:
-        return await _answer(request, proxies(), context)
+        return await _response(request, proxies(), context)
 
     async def stream(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         async for request in requests:
-            yield await _answer(request, proxies(), context)
+            yield await _response(request, proxies(), context)
 
     return grpc.method_handlers_generic_handler(
         SERVICE,
@@ -41,7 +41,7 @@ def csds_handler(proxies: Proxies) -> "grpc.GenericRpcHandler[Any, Any]":
     )
 
 
-async def _answer(data: bytes, proxies: tuple[ProxyStatus, ...], context: Context) -> bytes:
+async def _response(data: bytes, proxies: tuple[ProxyStatus, ...], context: Context) -> bytes:
     try:
         request = pb.ClientStatusRequest.FromString(data)
         wanted = [proxy for proxy in proxies if _matches(request, proxy.node)]
@@ -51,16 +51,16 @@ async def _answer(data: bytes, proxies: tuple[ProxyStatus, ...], context: Contex
 
 
 def _matches(request: pb.ClientStatusRequest, node: str) -> bool:
-    """Whether any of the request's matchers matches; without matchers, every node does."""
+    """Whether any of the request's matchers matches; without matchers, every node does. Raises ValueError."""
     patterns = [matcher.node_id.WhichOneof("match_pattern") for matcher in request.node_matchers]
     if None in patterns:
         raise ValueError(f"node_matchers: a node_id with one of {', '.join(MATCHES)} is needed")
-    found = [
+    matches = [
         MATCHES[pattern](node, getattr(matcher.node_id, pattern))
         for pattern, matcher in zip(patterns, request.node_matchers, strict=True)
         if pattern
     ]
-    return any(found) or not found
+    return any(matches) or not matches
 
 
 def _config(proxy: ProxyStatus) -> pb.ClientConfig:

@@ -19,7 +19,7 @@ M = TypeVar("M", pb.DiscoveryRequest, pb.DeltaDiscoveryRequest)
 
 
 def parse_request(data: bytes, implied: str, limits: Limits) -> tuple[DiscoveryRequest, Node | None]:
-    """A DiscoveryRequest, and the node if it says one. `implied` is a per-type service's type, or "" on ADS."""
+    """A DiscoveryRequest, and the node if it has one. `implied` is a per-type service's type, or "" on ADS."""
     message = _parsed(pb.DiscoveryRequest, data)
     _check_names(message.resource_names, limits)
     request = DiscoveryRequest(
@@ -33,7 +33,7 @@ def parse_request(data: bytes, implied: str, limits: Limits) -> tuple[DiscoveryR
 
 
 def parse_delta_request(data: bytes, implied: str, limits: Limits) -> tuple[DeltaDiscoveryRequest, Node | None]:
-    """A DeltaDiscoveryRequest, and the node if it says one."""
+    """A DeltaDiscoveryRequest, and the node if it has one."""
     message = _parsed(pb.DeltaDiscoveryRequest, data)
     for names in (
         message.resource_names_subscribe,
@@ -137,8 +137,8 @@ def _node(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest, limits: Limit
 def _client(node: pb.Node, limits: Limits) -> str:
     """Name and version, such as `envoy 1.40.0`."""
     if node.HasField("user_agent_build_version"):
-        found = node.user_agent_build_version.version
-        version = f"{found.major_number}.{found.minor_number}.{found.patch}"
+        build = node.user_agent_build_version.version
+        version = f"{build.major_number}.{build.minor_number}.{build.patch}"
     else:
         version = node.user_agent_version
     text = f"{node.user_agent_name} {version}".strip()

@@ -41,7 +41,7 @@ def test_a_rollout_waits_for_the_ack_of_its_routes() -> None:
     """Then for none once they are ACKed. A service without a rollout waits for nobody."""
     client = synced_client(service(), service("idle", port=10001))
     (step,) = client.publish(rolling(), service("idle", port=10001))
-    assert waits(client) == (RolloutWait("fraud", "its routes are sent and not acknowledged", 103.0),)
+    assert waits(client) == (RolloutWait("fraud", "its routes are sent and not ACKed", 103.0),)
     client.ack(step, TABLE, "127.0.0.1:10001")
     assert waits(client) == ()
     (over,) = client.publish(service(), service("idle", port=10001))
@@ -54,9 +54,9 @@ def test_a_rollout_waits_for_the_ack_of_earlier_routes() -> None:
     client = synced_client(service())
     (first,) = client.publish(rolling(500))
     client.publish(rolling(1000))
-    assert waits(client) == (RolloutWait("fraud", "earlier routes are sent and not acknowledged", 103.0),)
+    assert waits(client) == (RolloutWait("fraud", "earlier routes are sent and not ACKed", 103.0),)
     client.ack(first, TABLE)
-    assert waits(client) == (RolloutWait("fraud", "its routes are sent and not acknowledged", 103.0),)
+    assert waits(client) == (RolloutWait("fraud", "its routes are sent and not ACKed", 103.0),)
 
 
 @pytest.mark.proves("xds-rule 38")
@@ -72,7 +72,7 @@ def test_a_rollout_waits_for_a_proxy_that_nacked() -> None:
     client = synced_client(service())
     (step,) = client.publish(rolling())
     client.nack(step, TABLE, error="no such thing")
-    assert waits(client) == (RolloutWait("fraud", "refused: no such thing", 103.0),)
+    assert waits(client) == (RolloutWait("fraud", "NACK: no such thing", 103.0),)
 
 
 def test_a_rollout_waits_while_the_proxy_is_ahead_of_the_controller() -> None:
@@ -81,7 +81,7 @@ def test_a_rollout_waits_while_the_proxy_is_ahead_of_the_controller() -> None:
     client.request(CDS, version=f"{STORE}.{9:016d}-0123456789abcdef")
     client.request(RDS, TABLE)
     (wait,) = waits(client)
-    assert wait.reason == "held back: the proxy has seen revision 9 of this store, we are at 8"
+    assert wait.reason == "held back: the proxy has seen revision 9 of this store, this controller is at 8"
 
 
 def test_proxies_that_are_behind_are_named() -> None:

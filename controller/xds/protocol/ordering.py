@@ -54,7 +54,7 @@ def clusters_not_requested(stream: StreamState) -> bool:
 def _would_empty(snapshot: Snapshot, state: TypeState) -> bool:
     """Whether an empty snapshot would go to a client that has something which this store never removed.
 
-    A wiped store has nothing to say: the client keeps what it has.
+    A wiped store removes nothing: the client keeps what it has.
     """
     if not snapshot.empty or not state.initial_version:
         return False
@@ -120,7 +120,7 @@ def _endpoints_in_use(stream: StreamState, snapshot: Snapshot, state: TypeState,
     if clusters.pending:
         before = clusters.pending.snapshot
         missing = (state.subscription.names & clusters.pending.target.keys()) - base.keys()
-        kept |= {name: found for name in missing if (found := _last_endpoints(before, name))}
+        kept |= {name: endpoints for name in missing if (endpoints := _last_endpoints(before, name))}
     return kept
 
 

@@ -79,7 +79,7 @@ def _reason_for_delay(observed: ObservedStream, state: TypeState, type_url: str,
     if type_url == RDS and observed.stream.is_ahead_of(observed.snapshot):
         return _held_back(observed)
     if state.pending and seconds > confirm:
-        return f"unconfirmed: not acknowledged for {seconds:.0f} s"
+        return f"unconfirmed: no ACK for {seconds:.0f} s"
     return ""
 
 
@@ -98,15 +98,15 @@ def _wait(observed: ObservedStream, state: TypeState, service: str) -> RolloutWa
     wanted = frozenset[str]().union(*routes.values())
     sent = state.pending.target if state.pending else {}
     if wanted & state.nacked:
-        reason = f"refused: {state.error_detail}"
+        reason = f"NACK: {state.error_detail}"
     elif observed.stream.is_ahead_of(observed.snapshot):
         reason = _held_back(observed)
     elif wanted <= {host.content for name in routes if name in sent for host in sent[name].virtual_hosts}:
-        reason = "its routes are sent and not acknowledged"
+        reason = "its routes are sent and not ACKed"
     elif warming := _warming_clusters(observed, routes, wanted):
         return RolloutWait(service, f"clusters are not warm: {', '.join(warming)}", observed.since_of(CDS))
     else:
-        reason = "earlier routes are sent and not acknowledged"
+        reason = "earlier routes are sent and not ACKed"
     return RolloutWait(service, reason, observed.since_of(RDS))
 
 
@@ -115,12 +115,12 @@ def _warming_clusters(observed: ObservedStream, routes: Iterable[str], wanted: f
     routable = routable_clusters(observed.stream, observed.snapshot)
     if routable is None:
         return []
-    found = (observed.snapshot.catalogue(RDS).find(name) for name in routes)
-    hosts = [host for configuration in found if configuration for host in configuration.virtual_hosts]
+    configurations = (observed.snapshot.catalogue(RDS).find(name) for name in routes)
+    hosts = [host for configuration in configurations if configuration for host in configuration.virtual_hosts]
     needed = {name for host in hosts if host.content in wanted for name in host.clusters}
     return sorted(needed - routable)
 
 
 def _held_back(observed: ObservedStream) -> str:
     ours, seen = observed.snapshot.revision, observed.stream.seen_revision
-    return f"held back: the proxy has seen revision {seen} of this store, we are at {ours}"
+    return f"held back: the proxy has seen revision {seen} of this store, this controller is at {ours}"

@@ -16,7 +16,6 @@ what may be sent (make before break).
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from controller.xds.protocol.discovery import (
     DeltaDiscoveryRequest,
@@ -135,7 +134,7 @@ def _initial_resources(
 
 
 def _warming(stream: StreamState, names: frozenset[str]) -> frozenset[str]:
-    """Which of these clusters may be warming and wait for endpoints, even those that the client says to have.
+    """Which of these clusters may be warming and wait for endpoints, even those that the client already has.
 
     These are the clusters in the pending CDS response, or all names if the client has yet to request clusters.
     """
@@ -249,11 +248,8 @@ def _respond_for_type(
     return resend_dependents(stream, type_url, pending) if type_url in DEPENDENTS else stream, response
 
 
-class _Payload(NamedTuple):
-    """What a response carries."""
-
-    resources: tuple[Resource, ...]
-    removed_resources: tuple[str, ...] = ()
+_Payload = tuple[tuple[Resource, ...], tuple[str, ...]]
+"""What a response carries: resources and removed resources."""
 
 
 def _payload(
@@ -270,10 +266,10 @@ def _payload(
     gone = accepted.keys() - target.keys()
     if delta:
         removed = tuple(sorted(gone | absent))
-        return _Payload(new, removed) if new or removed or state.must_respond else None
+        return (new, removed) if new or removed or state.must_respond else None
     if full:
-        return _Payload(tuple(target.values())) if new or gone or state.must_respond else None
-    return _Payload(new) if new or state.must_respond else None
+        return (tuple(target.values()), ()) if new or gone or state.must_respond else None
+    return (new, ()) if new or state.must_respond else None
 
 
 def _is_nacked_target(state: TypeState, target: Resources) -> bool:

@@ -61,7 +61,7 @@ class StreamState(NamedTuple):
     """By type URL; every type that the client has requested."""
     last_nonce: int = 0
     seen_revision: int = 0
-    """The highest revision of this store that the client has said to have."""
+    """The highest revision of this store that the client has declared."""
     reconnected: bool = False
     """Whether the client brought anything from an earlier stream, to this or another control plane."""
     settled: bool = False
