@@ -8,9 +8,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PENDING = ("explain.md", "judge.md")
-"""Pages that have yet to be rewritten."""
-DONE = [page for page in PAGES if page.name not in PENDING]
 WIDTH = 100
 """Characters of a line of prose, so that a diff can be read."""
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -44,13 +41,13 @@ def test_every_path_that_is_named_exists(page: Path) -> None:
         assert (ROOT / path).exists() or (ROOT / "controller" / path).exists(), path
 
 
-@pytest.mark.parametrize("page", DONE, ids=by_name)
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_lines_of_prose_are_short(page: Path) -> None:
     """Outside of tables and code."""
     assert [f"{number}: {line}" for number, line in prose(page) if len(line) > WIDTH] == []
 
 
-@pytest.mark.parametrize("page", DONE, ids=by_name)
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_prose_is_in_plain_words(page: Path) -> None:
     """The words of Envoy, gRPC and SRE practice, and no idiom in their place."""
     found = [(number, line) for number, line in enumerate(page.read_text().splitlines(), 1) if IDIOMS.search(line)]
