@@ -99,8 +99,8 @@ class CurrentState(Collector):
         family = GaugeMetricFamily("haldane_proxies", "Connected proxies", labels=["fleet", "state"])
         proxies = self._fleet.proxies()
         named = named_fleets(self._observatory.view())
-        said = sorted({proxy.fleet for proxy in proxies if re.fullmatch(NAME, proxy.fleet)} - named)
-        known = {*named, *said[:MAX_FLEETS]}
+        others = sorted({proxy.fleet for proxy in proxies if re.fullmatch(NAME, proxy.fleet)} - named)
+        known = {*named, *others[:MAX_FLEETS]}
         counts = Counts((proxy.fleet if proxy.fleet in known else OTHER_FLEET, proxy.state) for proxy in proxies)
         for fleet in sorted(known | {fleet for fleet, _ in counts}):
             for state in ConfigState:

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 class RetryingDelivery:
-    """Delivers to one recipient, and remembers what it has lost and not been told of."""
+    """Delivers to one recipient, and counts the lines that it lost until a summary says so."""
 
     def __init__(self, recipient: Recipient, clock: Clock, meter: NotificationMeter) -> None:
         self._recipient = recipient

@@ -8,8 +8,8 @@ from controller.core.traffic.readings import Reading
 
 
 class CustomMetrics(Protocol):
-    """The custom metrics that services' policies name. Read in the background: this never waits."""
+    """The custom metrics that services' policies name, read in the background. No method waits or raises."""
 
     def take(self, state: ServiceState) -> Mapping[str, Reading]:
-        """What was read of the service's running rollout since the last time."""
+        """What was read of the service's running rollout since the last call."""
         ...

@@ -9,5 +9,8 @@ class Recordings(Protocol):
     """What is kept of rollouts beside the ledger."""
 
     async def find(self, rollout_id: str) -> Recording | None:
-        """The recording of a rollout up to now; None if there is none, or none any longer. Not to be changed."""
+        """The recording of a rollout up to now; None if there is none, none is kept any longer, or none can be read.
+
+        The caller must not change it. Raises nothing.
+        """
         ...

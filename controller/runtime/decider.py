@@ -59,8 +59,15 @@ class Decider:
     def live(self, state: ServiceState, traffic: Mapping[str, Traffic], wall: float) -> Live:
         """What this term found out about a service, beside its traffic. `wall` is Unix seconds."""
         verdict, remark, blocker = self._ticker.newest(state)
-        evidence = self._recorder.evidence(state.name)
-        return Live(verdict, remark, traffic, wall, self._ticker.stable_verdict(state.name), evidence, blocker)
+        return Live(
+            verdict=verdict,
+            remark=remark,
+            traffic=traffic,
+            updated_at=wall,
+            stable=self._ticker.stable_verdict(state.name),
+            evidence=self._recorder.evidence(state.name),
+            blocker=blocker,
+        )
 
     def observe(self, view: View) -> None:
         """A new view is being served: tick soon, and forget the services that are gone."""

@@ -168,8 +168,8 @@ class Operations:
             if command.verb is Verb.START and (unknown := self._undefined(state.spec)):
                 missing = "; ".join(violation.message for violation in unknown)
                 raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {missing}")
-            verdict, void = self._observe(state)
-            decision = execute(state, command, self._clock.wall(), stable_unroutable=void)
+            verdict, unroutable = self._observe(state)
+            decision = execute(state, command, self._clock.wall(), stable_unroutable=unroutable)
             known = None if command.verb is Verb.START else verdict
             change = change_of(state, decision, Origin(who, _id(request_id), fingerprint), known)
             try:
@@ -269,8 +269,8 @@ class Operations:
         """The evidence so far on the service's rollout, and whether its stable is known to have no healthy endpoint."""
         if self._observatory is None or state.rollout is None:
             return None, False
-        void = self._observatory.no_healthy_upstream(state.name, state.rollout.stable)
-        return self._observatory.live(state.name).verdict, void
+        unroutable = self._observatory.no_healthy_upstream(state.name, state.rollout.stable)
+        return self._observatory.live(state.name).verdict, unroutable
 
     def _undefined(self, spec: Service) -> list[Violation]:
         """The hooks and metrics that the policy names and the settings do not have."""

@@ -1,4 +1,4 @@
-"""Counts each operator's decision that was applied, once: also one whose answer was lost."""
+"""Counts each operator's decision that was applied, once: also one whose outcome was unknown at first."""
 
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from controller.ports.store import Store
 from controller.process.periodic import every
 
 EVERY = 1.0
-"""Seconds between two questions to the store about changes whose answers were lost."""
+"""Seconds between two reads of what became of changes whose outcome is unknown."""
 REMEMBERED = 1000
 """Revisions that were counted last. The same request twice is at most seconds apart."""
 

@@ -1,4 +1,4 @@
-"""Asks the store at intervals whether it answers, so that the metrics show it also while nothing is written."""
+"""Probes the store at intervals, so that the metrics show an outage also while nothing is written."""
 
 import structlog
 

@@ -1,4 +1,4 @@
-"""Serves what the store says: each new view is published to the proxies, then observed by the replica."""
+"""Follows the store: each new view is published to the proxies, then observed by the replica."""
 
 from collections.abc import Callable
 

@@ -170,6 +170,26 @@ class TestTerms:
         assert (await store.load()).revision == 0
         assert await store.commit(change(), new.token) == 1
 
+    async def test_whoever_holds_a_term_learns_of_its_end(self, store: ClosableStore) -> None:
+        """The one before ends when the next begins; who waits for the end is woken, and the new one goes on."""
+        old = await store.campaign("first")
+        ended = asyncio.create_task(old.ended())
+        await asyncio.sleep(0)
+        assert not old.over
+        new = await store.campaign("successor")
+        await asyncio.wait_for(ended, 5)
+        assert (old.over, new.over) == (True, False)
+
+    async def test_a_term_can_be_given_up(self, store: ClosableStore) -> None:
+        """It is over then; giving it up again, or after its end, does not touch the next one."""
+        first = await store.campaign("first")
+        await store.resign(first)
+        assert first.over
+        second = await store.campaign("second")
+        await store.resign(first)
+        assert not second.over
+        assert await store.commit(change(), second.token) == 1
+
     async def test_a_token_that_nobody_was_given_is_refused(self, store: ClosableStore) -> None:
         """Neither a guessed later token nor 0 passes."""
         term = await store.campaign("leader")

@@ -77,7 +77,15 @@ class LoopHarness:
 
     async def decide(self, term: Term) -> None:
         """Decide until the term ends. Nothing is saved."""
-        adapters = Adapters(self.store, self.clock, self.book, self.fleet, self.hooks, self, self.figures)
+        adapters = Adapters(
+            store=self.store,
+            clock=self.clock,
+            book=self.book,
+            fleet=self.fleet,
+            hooks=self.hooks,
+            custom=self,
+            meter=self.figures,
+        )
         decider = Decider(
             adapters, self.recorder, token=term.token, view=self.replica.view, on_cycle=self._cycled, sync_share=1.0
         )
