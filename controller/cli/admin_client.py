@@ -37,7 +37,10 @@ Response = TypeVar("Response", bound=Message)
 
 
 class AdminClient:
-    """A connection to the admin API at `address`. Methods are named as in the API: `Catalog/GetService`."""
+    """A connection to the admin API at `address`.
+
+    Methods are named as in the API: `Catalog/GetService`.
+    """
 
     def __init__(self, address: str) -> None:
         """Raises `Failure` unless the address is HOST:PORT. Does not connect yet."""
@@ -94,7 +97,8 @@ class AdminClient:
         return list(response.services)
 
     def suggestion(self, *names: str) -> str:
-        """A question that names the service which the first misspelt name probably means; empty if none is similar."""
+        """A question that names the service which the first misspelt name probably means; empty if
+        none is similar."""
         try:
             known = [service.name for service in self.services(SECOND_DEADLINE)]
         except Failure:
@@ -111,7 +115,8 @@ class AdminClient:
         return failure
 
     def _is_xds_port(self) -> bool:
-        """Whether the server at the address serves xDS: it accepts an ADS stream, which is ended without a request."""
+        """Whether the server at the address serves xDS: it accepts an ADS stream, which is ended
+        without a request."""
         stream = self._channel.stream_stream(_ADS, None, None)(iter(()), timeout=SECOND_DEADLINE)
         try:
             return not list(stream)

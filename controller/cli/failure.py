@@ -31,8 +31,8 @@ class Exit(IntEnum):
 class Failure(click.ClickException):
     """A command that did not do what was asked: why, and what the operator can do about it.
 
-    `code` is the stable word of the refusal (`FROZEN`, `NO_ROLLOUT`, ...), or the gRPC status where there is none;
-    `facts` appear in the JSON document alone.
+    `code` is the stable word of the refusal (`FROZEN`, `NO_ROLLOUT`, ...), or the gRPC status where
+    there is none; `facts` appear in the JSON document alone.
     """
 
     def __init__(

@@ -28,7 +28,10 @@ _HTTP1 = re.compile(r"http1\.x server|parsing HTTP/2")
 
 
 def failure_of(error: grpc.RpcError, address: str, deadline: float = 0.0, request_id: str = "") -> Failure:
-    """Why a call failed. `deadline` is in seconds; `request_id` is that of an act, empty for a query."""
+    """Why a call failed.
+
+    `deadline` is in seconds; `request_id` is that of an act, empty for a query.
+    """
     status = error.code()
     reason, violations = _details(error)
     message = clean(error.details() or status.name)

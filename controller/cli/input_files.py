@@ -1,4 +1,5 @@
-"""The files that commands read: at most 1 MiB, UTF-8, `-` for standard input, a folder for all service files in it."""
+"""The files that commands read: at most 1 MiB, UTF-8, `-` for standard input, a folder for all
+service files in it."""
 
 import sys
 from collections.abc import Sequence
@@ -9,13 +10,15 @@ from controller.cli.failure import Exit, Failure
 from controller.core.base.errors import Violation
 
 MAX_BYTES = 1 << 20
-"""Bytes of a file: more than any service file may have. A longer one, such as /dev/zero, is refused unread."""
+"""Bytes of a file: more than any service file may have. A longer one, such as /dev/zero, is refused
+unread."""
 SUFFIXES = (".yaml", ".yml")
 """Of the service files in a folder."""
 
 
 class InvalidFiles(Failure):
-    """Service files that cannot be applied: each violation as `FILE:LINE: FIELD: MESSAGE`, for editors to jump to.
+    """Service files that cannot be applied: each violation as `FILE:LINE: FIELD: MESSAGE`, for
+    editors to jump to.
 
     `located` is each violation with the path of its file.
     """
@@ -61,7 +64,10 @@ def read_text(path: str) -> str:
 
 
 def expand_folders(paths: Sequence[str]) -> list[str]:
-    """The paths with each folder replaced by its service files, by name. Raises `Failure` for an empty folder."""
+    """The paths with each folder replaced by its service files, by name.
+
+    Raises `Failure` for an empty folder.
+    """
     expanded: list[str] = []
     for path in paths:
         if path == "-" or not Path(path).is_dir():

@@ -1,4 +1,5 @@
-"""How a command was called: where the controller is, how to print, and the reason and request id of an act.
+"""How a command was called: where the controller is, how to print, and the reason and request id of
+an act.
 
 `--admin` and `--output` are understood before and after the name of the command.
 """
@@ -106,7 +107,8 @@ def request_id_option(command: Decorated) -> Decorated:
 
 
 def act_options(command: Decorated) -> Decorated:
-    """Add the options of every command that acts: `--reason` and `--request-id` beside the client's options."""
+    """Add the options of every command that acts: `--reason` and `--request-id` beside the client's
+    options."""
     return client_options(reason_option(request_id_option(command)))
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """Where a command is defined (`module:attribute`), its line in `--help`, and the distributions that it needs."""
+    """Where a command is defined (`module:attribute`), its line in `--help`, and the distributions
+    that it needs."""
 
     target: str
     summary: str

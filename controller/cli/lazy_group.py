@@ -1,4 +1,5 @@
-"""A group of commands that loads a command only when it is called: `haldane list` pays for `list` alone."""
+"""A group of commands that loads a command only when it is called: `haldane list` pays for `list`
+alone."""
 
 import importlib
 from collections.abc import Mapping
@@ -24,14 +25,20 @@ class LazyGroup(click.Group):
         return list(self.entries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, loaded now. Raises `Failure` if a distribution that it needs is not installed."""
+        """The command, loaded now.
+
+        Raises `Failure` if a distribution that it needs is not installed.
+        """
         entry = self.entries.get(cmd_name)
         return _load(cmd_name, entry) if entry else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the first argument names. Raises `click.UsageError` with a suggestion if there is none."""
+        """The command that the first argument names.
+
+        Raises `click.UsageError` with a suggestion if there is none.
+        """
         name = args[0]
         if name in self.entries or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)

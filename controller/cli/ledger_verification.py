@@ -1,4 +1,5 @@
-"""The ledger's hash chain, verified on the client: the lines of the API are all that it relies on."""
+"""The ledger's hash chain, verified on the client: the lines of the API are all that it relies
+on."""
 
 import json
 from collections.abc import Iterable
@@ -9,7 +10,10 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 
 def verify_events(events: Iterable[pb.Event], *, whole: bool) -> Chain:
-    """The chain up to its end, or to the first line that does not fit. `whole`: there are no lines before these."""
+    """The chain up to its end, or to the first line that does not fit.
+
+    `whole`: there are no lines before these.
+    """
     return verify(map(_line, events), whole=whole)
 
 

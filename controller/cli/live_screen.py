@@ -40,7 +40,10 @@ class LiveScreen:
         self._last_message_at = time.monotonic()
 
     def paint(self, console: Console) -> None:
-        """Paint until interrupted, and leave the last screen behind. Raises the `Failure` that ends the watch."""
+        """Paint until interrupted, and leave the last screen behind.
+
+        Raises the `Failure` that ends the watch.
+        """
         try:
             with Live(console=console, auto_refresh=False, screen=True) as live:
                 while True:
@@ -75,7 +78,8 @@ class LiveScreen:
             self._last_message_at = time.monotonic()
 
     def _probe(self) -> None:
-        """Ask for the rollout: a stream can be dead without an error, as behind a tunnel that is gone."""
+        """Ask for the rollout: a stream can be dead without an error, as behind a tunnel that is
+        gone."""
         request = pb.GetRolloutRequest(service=self._service)
         try:
             self._apply(self._client.call("Rollouts/GetRollout", request, pb.Rollout, PROBE_DEADLINE))

@@ -12,7 +12,10 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 
 def paint_services(poll: ServicesPoll, console: Console) -> None:
-    """Paint until interrupted, and leave the last screen behind. Raises the `Failure` that ends the poll."""
+    """Paint until interrupted, and leave the last screen behind.
+
+    Raises the `Failure` that ends the poll.
+    """
     shown: pb.ListServicesResponse | None = None
     notice = ""
     try:

@@ -65,10 +65,12 @@ COMMANDS = {
 @output_option
 @admin_option
 def cli() -> None:
-    """Haldane moves canary traffic behind Envoy by evidence, and rolls a bad version back by itself.
+    """Haldane moves canary traffic behind Envoy by evidence, and rolls a bad version back by
+    itself.
 
-    Exit codes: 0 done; 1 failed; 2 wrong usage or invalid service file; 3 refused: frozen; 4 not found; 5 refused:
-    not possible now; 6 cannot reach the controller; 7 wait ended otherwise or timed out.
+    Exit codes: 0 done; 1 failed; 2 wrong usage or invalid service file; 3 refused: frozen; 4 not
+    found; 5 refused: not possible now; 6 cannot reach the controller; 7 wait ended otherwise or
+    timed out.
     """
 
 
@@ -88,7 +90,8 @@ def run(words: Sequence[str]) -> int:
 
 
 def _complete(words: Sequence[str], invocation: Invocation) -> int:
-    """Answer the shell, which shows whatever is printed: an error only means that there is no completion."""
+    """Answer the shell, which shows whatever is printed: an error only means that there is no
+    completion."""
     try:
         cli.main(words, prog_name="haldane", standalone_mode=False, obj=invocation)
     except SystemExit:  # how click ends a completion
@@ -129,7 +132,8 @@ def _report_usage(error: click.ClickException, *, json: bool) -> int:
 
 
 def _failure(error: Exception) -> Failure:
-    """The failure for an unexpected error: of the surroundings, or a bug, whose traceback goes to a file."""
+    """The failure for an unexpected error: of the surroundings, or a bug, whose traceback goes to a
+    file."""
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         return Failure(Exit.FAILED, f"the output cannot be written: {error.strerror}")
     if isinstance(error, UnicodeEncodeError):

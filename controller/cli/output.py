@@ -16,7 +16,8 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 
 def make_streams_safe() -> None:
-    """A stream that is closed, or that has no such letter, must not end a command whose act may be done already."""
+    """A stream that is closed, or that has no such letter, must not end a command whose act may be
+    done already."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:
@@ -26,10 +27,11 @@ def make_streams_safe() -> None:
 
 
 def plain(message: Message) -> dict[str, Any]:
-    """A message as JSON values: every field under its name in the proto, empty ones too, whole numbers as numbers.
+    """A message as JSON values: every field under its name in the proto, empty ones too, whole
+    numbers as numbers.
 
-    A message that is not set is null, and so is what JSON has no number for (infinity: a p99 above the last bucket).
-    An event's `details`, which is JSON itself, is shown as what it says.
+    A message that is not set is null, and so is what JSON has no number for (infinity: a p99 above
+    the last bucket). An event's `details`, which is JSON itself, is shown as what it says.
     """
     values = {field.name: _value(message, field) for field in message.DESCRIPTOR.fields}
     if isinstance(message, pb.Event) and message.details:
@@ -38,7 +40,8 @@ def plain(message: Message) -> dict[str, Any]:
 
 
 def service_document(service: pb.Service) -> dict[str, Any]:
-    """A service with the fields of its rollout beside its own, so that `.phase` is one step away."""
+    """A service with the fields of its rollout beside its own, so that `.phase` is one step
+    away."""
     rollout = service.rollout if service.HasField("rollout") else pb.Rollout(phase="IDLE")
     return {**plain(rollout), **plain(service), "service": service.name}
 

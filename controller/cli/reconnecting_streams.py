@@ -1,4 +1,5 @@
-"""Streams that outlive the controller: their messages in one queue, each stream reopened when it breaks."""
+"""Streams that outlive the controller: their messages in one queue, each stream reopened when it
+breaks."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -22,8 +23,9 @@ Open = Callable[[Message | None], Iterator[Message]]
 class ReconnectingStreams:
     """The messages of one or several streams, as they come.
 
-    A stream that cannot be opened the first time, or that the controller refuses, ends them all with its `Failure`.
-    One that has delivered a message and then breaks is reported as `Disconnected` and reopened, forever.
+    A stream that cannot be opened the first time, or that the controller refuses, ends them all
+    with its `Failure`. One that has delivered a message and then breaks is reported as
+    `Disconnected` and reopened, forever.
     """
 
     def __init__(self) -> None:
@@ -41,7 +43,10 @@ class ReconnectingStreams:
         threading.Thread(target=self._read, args=(open_stream,), daemon=True).start()
 
     def next(self, timeout: float | None = None) -> Message | Disconnected | None:
-        """The next message; None if none comes within `timeout` seconds. Raises the `Failure` that ended a stream."""
+        """The next message; None if none comes within `timeout` seconds.
+
+        Raises the `Failure` that ended a stream.
+        """
         try:
             item = self._queue.get(block=timeout != 0, timeout=timeout)
         except Empty:

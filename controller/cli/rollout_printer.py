@@ -1,4 +1,5 @@
-"""A rollout printed as it changes: as JSON every message, as text a line for each change worth one."""
+"""A rollout printed as it changes: as JSON every message, as text a line for each change worth
+one."""
 
 import time
 from dataclasses import dataclass
@@ -42,7 +43,8 @@ class RolloutPrinter:
             click.echo(f"{format_time(time.time(), time.time())} {rollout_line(message)}", err=self.to_stderr)
 
     def is_due(self, rollout: pb.Rollout) -> bool:
-        """Whether the rollout differs in more than its figures from the one before, or that one is long ago."""
+        """Whether the rollout differs in more than its figures from the one before, or that one is
+        long ago."""
         facts = (
             rollout.phase,
             rollout.canary,

@@ -17,7 +17,8 @@ DEADLINE = 2.0
 class ServicesPoll:
     """Iterates over the responses, one each `INTERVAL`, forever.
 
-    Raises the `Failure` of the first request; a controller that is lost later is reported as `Disconnected`.
+    Raises the `Failure` of the first request; a controller that is lost later is reported as
+    `Disconnected`.
     """
 
     def __init__(self, client: AdminClient) -> None:

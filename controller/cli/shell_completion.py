@@ -1,4 +1,7 @@
-"""Completion of service, version and fleet names in the shell. Never slow, and silent if the controller is away."""
+"""Completion of service, version and fleet names in the shell.
+
+Never slow, and silent if the controller is away.
+"""
 
 from collections.abc import Iterable
 
@@ -17,7 +20,8 @@ def complete_services(ctx: click.Context, _param: click.Parameter, incomplete: s
 
 
 def complete_versions(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """The versions of the service on the command line that begin so, the stable excepted; of all services if none."""
+    """The versions of the service on the command line that begin so, the stable excepted; of all
+    services if none."""
     named = ctx.params.get("service")
     services = [service for service in _services(ctx) if named in (None, "", service.name)]
     return _matching(incomplete, (v for service in services for v in service.versions if v != service.stable))

@@ -7,8 +7,8 @@ import click
 
 from controller.cli.invocation import Invocation, output_option
 
-# Before gRPC is imported: its fork handlers can kill a child that is started while a channel is open, and the demo
-# starts its children with a hook before exec, which makes them forks.
+# Before gRPC is imported: its fork handlers can kill a child that is started while a channel is
+# open, and the demo starts its children with a hook before exec, which makes them forks.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 
@@ -19,7 +19,9 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 @output_option
 @click.pass_obj
 def demo(invocation: Invocation, picture: Path | None) -> int:
-    """See it work on a real Envoy: a good canary promoted, a bad one rolled back, and a freeze. About a minute.
+    """See it work on a real Envoy: a good canary promoted, a bad one rolled back, and a freeze.
+
+    About a minute.
 
     With -o json the result is one document at the end, and everything else goes to standard error.
     """

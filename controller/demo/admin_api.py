@@ -14,7 +14,10 @@ DEADLINE = 5.0
 
 
 class AdminApi:
-    """A connection to the admin API. Methods are named as in the API: `Fleet/ListProxies`. Raises `grpc.RpcError`."""
+    """A connection to the admin API.
+
+    Methods are named as in the API: `Fleet/ListProxies`. Raises `grpc.RpcError`.
+    """
 
     def __init__(self, address: str) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)

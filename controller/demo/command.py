@@ -1,4 +1,7 @@
-"""`haldane demo`: start the environment, run the scenarios, print what was observed. No process outlives it."""
+"""`haldane demo`: start the environment, run the scenarios, print what was observed.
+
+No process outlives it.
+"""
 
 import asyncio
 import contextlib
@@ -23,7 +26,8 @@ from controller.demo.scenarios import SCENARIOS
 from controller.demo.traffic_observer import NotObserved, TrafficObserver
 
 RATE = 200.0
-"""Requests a second: enough evidence for a promotion in half a minute, and little work for two cores."""
+"""Requests a second: enough evidence for a promotion in half a minute, and little work for two
+cores."""
 LIMIT = 110.0
 """Seconds for the three scenarios; they take about half of it."""
 TERMINATED = 128 + signal.SIGTERM
@@ -34,7 +38,10 @@ FAILURES = (NotReady, NotObserved, EnvoyMissing, ChildDied, TimeoutError, aiohtt
 
 
 def run_demo(picture: Path | None = None, *, as_json: bool = False) -> int:
-    """Run the demo: 0 if everything was observed, 1 if not. `picture`: a file for a picture of it, as SVG."""
+    """Run the demo: 0 if everything was observed, 1 if not.
+
+    `picture`: a file for a picture of it, as SVG.
+    """
     display = Display(Console(stderr=as_json), picture)
     with children() as group:
         try:

@@ -1,7 +1,9 @@
-"""The demo's models: classifiers of handwritten digits, and the ways in which a new version's code can be bad.
+"""The demo's models: classifiers of handwritten digits, and the ways in which a new version's code
+can be bad.
 
-The data set is scikit-learn's `load_digits` (1797 images of 8 x 8 pixels, ink from 0 to 16), which ships with it.
-The first half trains; the second half is what clients ask with, so no model has seen what it is asked.
+The data set is scikit-learn's `load_digits` (1797 images of 8 x 8 pixels, ink from 0 to 16), which
+ships with it. The first half trains; the second half is what clients ask with, so no model has seen
+what it is asked.
 """
 
 import os
@@ -32,7 +34,10 @@ FORGETFUL_GAIN = np.linspace(0.0, 1.0, MAX_INK)
 
 
 class ModelFault(StrEnum):
-    """What is wrong with a version's code. All but NONE concern the images with full ink in the top stroke."""
+    """What is wrong with a version's code.
+
+    All but NONE concern the images with full ink in the top stroke.
+    """
 
     NONE = "none"
     EXCEPTION = "exception"
@@ -47,7 +52,8 @@ class ModelFault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One version of the model: a trained logistic regression, and the code that makes features of an image."""
+    """One version of the model: a trained logistic regression, and the code that makes features of
+    an image."""
 
     version: str
     weights: NDArray[np.float64]
@@ -55,9 +61,12 @@ class Model:
     features: Callable[[Pixels], Pixels]
 
     def infer(self, images: Pixels) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The digits of these images (n x 64) and the probability of each digit (n x 10). A bad version may raise.
+        """The digits of these images (n x 64) and the probability of each digit (n x 10).
 
-        What the classifier's `predict_proba` does, without its checks, which take ten times as long as the rest.
+        A bad version may raise.
+
+        What the classifier's `predict_proba` does, without its checks, which take ten times as long
+        as the rest.
         """
         scores = self.features(images) @ self.weights.T + self.bias
         odds = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -71,7 +80,8 @@ def held_out() -> tuple[Pixels, NDArray[np.int64]]:
 
 
 def train(version: str, *, samples: int = HALF, fault: ModelFault = ModelFault.NONE) -> Model:
-    """A model trained on the first `samples` images (at most HALF), with the feature code that `fault` names."""
+    """A model trained on the first `samples` images (at most HALF), with the feature code that
+    `fault` names."""
     if not 100 <= samples <= HALF:
         raise ValueError(f"samples: from 100 to {HALF}, not {samples}")
     images, digits = load_digits(return_X_y=True)

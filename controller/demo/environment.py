@@ -1,4 +1,5 @@
-"""The demo's environment: model servers, `haldane serve` and Envoy as child processes, and their service file."""
+"""The demo's environment: model servers, `haldane serve` and Envoy as child processes, and their
+service file."""
 
 import asyncio
 import sys
@@ -19,16 +20,21 @@ SERVICE = "digits"
 FLEET = "demo"
 HOST = "127.0.0.1"
 READY_WITHIN = 30.0
-"""Seconds until each process must be ready: on a cold disk scikit-learn alone takes several to load."""
+"""Seconds until each process must be ready: on a cold disk scikit-learn alone takes several to
+load."""
 
 
 class NotReady(Exception):  # noqa: N818
-    """A process did not become ready, or a command of the demo failed. The message says which and how."""
+    """A process did not become ready, or a command of the demo failed.
+
+    The message says which and how.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One version of the model: how many images it is trained on, and the fault in its code at the start."""
+    """One version of the model: how many images it is trained on, and the fault in its code at the
+    start."""
 
     version: str
     samples: int = HALF
@@ -40,7 +46,8 @@ MODEL_VERSIONS = (
     ModelVersion("v2"),
     ModelVersion("v3", fault=ModelFault.EXCEPTION),
 )
-"""v2 is trained on more images than v1 and is better; v3 fails on a part of them until it loads another build."""
+"""v2 is trained on more images than v1 and is better; v3 fails on a part of them until it loads
+another build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +108,11 @@ policy:
 """
 
 LOOKUP = 100
-"""Milliseconds that a model waits for its features. The jitter of a busy machine is small against them."""
+"""Milliseconds that a model waits for its features. The jitter of a busy machine is small against
+them."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""A model server handles one small request at a time; more threads would only compete for the cores."""
+"""A model server handles one small request at a time; more threads would only compete for the
+cores."""
 
 
 @dataclass(slots=True)
@@ -120,7 +129,10 @@ class Environment:
         return self.ports.settings(self.children.folder)
 
     async def command(self, *words: str) -> str:
-        """Run a `haldane` command that must succeed: what it printed. Raises `NotReady` or `ChildDied`."""
+        """Run a `haldane` command that must succeed: what it printed.
+
+        Raises `NotReady` or `ChildDied`.
+        """
         result = await run_haldane(self.settings, *words)
         if result.code:
             self.children.check()
@@ -128,13 +140,17 @@ class Environment:
         return result.out
 
     async def load_build(self, version: str, fault: ModelFault) -> None:
-        """Let a model server load a new build of its model, by the protocol's model repository extension."""
+        """Let a model server load a new build of its model, by the protocol's model repository
+        extension."""
         url = f"http://{HOST}:{self.ports.models[version]}/v2/repository/models/{SERVICE}/load"
         async with self.http.post(url, json={"parameters": {"fault": fault.value}}) as response:
             response.raise_for_status()
 
     async def set_up(self, show: Callable[[str], None]) -> None:
-        """Start all processes and wait until a request passes through Envoy. Raises `NotReady` or `ChildDied`."""
+        """Start all processes and wait until a request passes through Envoy.
+
+        Raises `NotReady` or `ChildDied`.
+        """
         show("starting three model servers (scikit-learn) and `haldane serve`")
         for model in MODEL_VERSIONS:
             self._start_model(model)

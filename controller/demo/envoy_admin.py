@@ -11,7 +11,10 @@ DEADLINE = 5.0
 
 
 class EnvoyAdmin:
-    """The admin interface at `address`, asked about one service. Raises `aiohttp.ClientError` and `TimeoutError`."""
+    """The admin interface at `address`, asked about one service.
+
+    Raises `aiohttp.ClientError` and `TimeoutError`.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, address: str, service: str) -> None:
         self._session = session

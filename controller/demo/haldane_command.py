@@ -24,7 +24,10 @@ class CommandResult:
 
 
 async def run_haldane(env: Mapping[str, str], *words: str) -> CommandResult:
-    """Run a `haldane` command. Raises `TimeoutError` after `DEADLINE`; the process is then killed."""
+    """Run a `haldane` command.
+
+    Raises `TimeoutError` after `DEADLINE`; the process is then killed.
+    """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "controller", *words),
         stdin=asyncio.subprocess.DEVNULL,

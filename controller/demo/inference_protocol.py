@@ -1,6 +1,8 @@
-"""The messages of the Open Inference Protocol v2 (REST) that the demo's servers and clients exchange.
+"""The messages of the Open Inference Protocol v2 (REST) that the demo's servers and clients
+exchange.
 
-Source: https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+Source:
+https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
 
 import json
@@ -92,7 +94,10 @@ def write_request(image: Pixels, request_id: str = "") -> bytes:
 def write_response(
     request: InferRequest, name: str, version: str, digits: NDArray[np.int64], probabilities: NDArray[np.float64]
 ) -> dict[str, JsonValue]:
-    """The response with the requested outputs, all if none is named. Raises `InvalidInferenceRequest`."""
+    """The response with the requested outputs, all if none is named.
+
+    Raises `InvalidInferenceRequest`.
+    """
     count = len(digits)
     outputs: dict[str, Any] = {
         "digit": {"name": "digit", "shape": [count], "datatype": "INT64", "data": digits.tolist()},

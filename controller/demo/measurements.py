@@ -9,9 +9,11 @@ from controller.demo.harness.request_result import RequestResult
 from controller.demo.traffic_split import TrafficSplit
 
 SETTLED = 0.05
-"""Seconds after a change at Envoy that belong to neither side: requests under way were routed before it."""
+"""Seconds after a change at Envoy that belong to neither side: requests under way were routed
+before it."""
 DEVIATIONS = 4.5
-"""Standard deviations of sampling error that a share may be off; beyond them chance is less than 1 in 100 000."""
+"""Standard deviations of sampling error that a share may be off; beyond them chance is less than 1
+in 100 000."""
 ENOUGH = 40
 """Responses without which a share says nothing."""
 
@@ -27,7 +29,8 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class ObservedShare:
-    """How many of `total` responses came from one version, and Envoy's weight for it in basis points."""
+    """How many of `total` responses came from one version, and Envoy's weight for it in basis
+    points."""
 
     version: str
     weight: int
@@ -64,7 +67,8 @@ def measure_share(results: Iterable[RequestResult], version: str, period: Period
 class Harm:
     """What a bad version did to clients, and when it ended. Times are monotonic seconds.
 
-    `decided` is when the ledger has the rollback, `acknowledged` when Envoy had told the controller that it serves it.
+    `decided` is when the ledger has the rollback, `acknowledged` when Envoy had told the controller
+    that it serves it.
     """
 
     responses: int

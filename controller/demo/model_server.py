@@ -1,7 +1,8 @@
-"""A real model server: `python -m controller.demo.model_server --port P --name digits --version v2 --fault none`.
+"""A real model server: `python -m controller.demo.model_server --port P --name digits --version v2
+--fault none`.
 
-Speaks the Open Inference Protocol v2 over HTTP. A fault can be there from the start (`--fault`) or come with a new
-build of the model, loaded as the protocol's model repository extension has it:
+Speaks the Open Inference Protocol v2 over HTTP. A fault can be there from the start (`--fault`) or
+come with a new build of the model, loaded as the protocol's model repository extension has it:
 `POST /v2/repository/models/{name}/load` with `{"parameters": {"fault": "slow"}}`.
 """
 
@@ -9,6 +10,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import click
 import structlog
@@ -38,7 +40,8 @@ class ModelServer:
     name: str
     model: Model
     lookup: float = 0.0
-    """Seconds that each request waits for features to be looked up elsewhere, as most scoring does."""
+    """Seconds that each request waits for features to be looked up elsewhere, as most scoring
+    does."""
 
     def application(self) -> web.Application:
         """The aiohttp application that serves it."""
@@ -86,7 +89,8 @@ class ModelServer:
     async def _add_version(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Name the version in every response, and make every error the protocol's `{"error": ...}`."""
+        """Name the version in every response, and make every error the protocol's `{"error":
+        ...}`."""
         try:
             response = await handler(request)
         except InvalidInferenceRequest as bad:
@@ -118,11 +122,18 @@ def _requested_fault(body: bytes) -> ModelFault:
 @click.option(
     "--lookup", type=click.IntRange(0, 10_000), default=0, show_default=True, help="Milliseconds to wait for features."
 )
-def main(host: str, port: int, name: str, version: str, fault: str, samples: int, lookup: int) -> None:
+def main(host: str, port: int, **model: Any) -> None:
     """Train a model and serve it until SIGTERM."""
-    server = ModelServer(name, train(version, samples=samples, fault=ModelFault(fault)), lookup / 1000)
-    log.info("model_serving", name=name, version=version, fault=fault, host=host, port=port)
+    server = _train_server(**model)
+    log.info(
+        "model_serving", name=server.name, version=server.model.version, fault=model["fault"], host=host, port=port
+    )
     web.run_app(server.application(), host=host, port=port, print=None, access_log=None, shutdown_timeout=1)
+
+
+def _train_server(name: str, version: str, fault: str, samples: int, lookup: int) -> ModelServer:
+    """A server of a model trained now; `lookup` is in milliseconds."""
+    return ModelServer(name, train(version, samples=samples, fault=ModelFault(fault)), lookup / 1000)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The three scenarios. Each ends with checks of what clients, Envoy and the ledger must have observed."""
+"""The three scenarios.
+
+Each ends with checks of what clients, Envoy and the ledger must have observed.
+"""
 
 import asyncio
 import shlex
@@ -58,7 +61,8 @@ async def rollback(run: ScenarioRun) -> None:
 
 
 async def frozen(run: ScenarioRun) -> None:
-    """Routing is frozen, a bad canary does harm, nothing moves, the ledger says so; unfrozen, it is rolled back."""
+    """Routing is frozen, a bad canary does harm, nothing moves, the ledger says so; unfrozen, it is
+    rolled back."""
     observer, last = run.observer, run.observer.last_sequence
     run.show("the server of v3 loads a build without the fault")
     await run.environment.load_build("v3", ModelFault.NONE)
@@ -112,7 +116,8 @@ async def _check_start_is_refused(run: ScenarioRun) -> None:
 
 
 async def _check_rolled_back(run: ScenarioRun, canary: str, stable: str, since: float, last: int) -> Harm | None:
-    """Check that clients, Envoy and the ledger saw the canary go; the harm that it had done to clients since then."""
+    """Check that clients, Envoy and the ledger saw the canary go; the harm that it had done to
+    clients since then."""
     observer = run.observer
     event = await observer.until_event("rollback", last, 5)
     await observer.until(f"Envoy serves {stable} alone", lambda: observer.weights == {stable: TOTAL_WEIGHT}, 5)

@@ -16,7 +16,8 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.process.periodic import every
 
 POLL_EVERY = 0.1
-"""Seconds between two polls of Envoy. A step lasts for seconds, and Envoy reports when it changed."""
+"""Seconds between two polls of Envoy. A step lasts for seconds, and Envoy reports when it
+changed."""
 SETTLE = 0.5
 """Seconds after a lost connection until the process behind it is checked: it may have ended."""
 ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
@@ -27,7 +28,8 @@ class NotObserved(Exception):  # noqa: N818
 
 
 class TrafficObserver:
-    """Records of one service: `results` of clients' requests, `splits` at Envoy, `events` in the ledger."""
+    """Records of one service: `results` of clients' requests, `splits` at Envoy, `events` in the
+    ledger."""
 
     def __init__(
         self, service: str, load: LoadGenerator, envoy: EnvoyAdmin, admin: AdminApi, children: Children
@@ -63,7 +65,8 @@ class TrafficObserver:
         return next((event for event in self.events if event.kind == kind and event.sequence > after), None)
 
     async def until_event(self, kind: str, after: int, seconds: float, unless: str = "") -> pb.Event:
-        """Wait for a ledger line of that kind; raises `NotObserved` at once if one of kind `unless` comes."""
+        """Wait for a ledger line of that kind; raises `NotObserved` at once if one of kind `unless`
+        comes."""
         await self.until(
             f"the ledger has a line {kind}",
             lambda: bool(self.event(kind, after) or (unless and self.event(unless, after))),
@@ -81,7 +84,8 @@ class TrafficObserver:
         return self.events[-1].sequence if self.events else 0
 
     def acknowledged(self) -> float | None:
-        """When all proxies had acknowledged the routes that they are to serve; None while one has not."""
+        """When all proxies had acknowledged the routes that they are to serve; None while one has
+        not."""
         types = [t for proxy in self.proxies for t in proxy.types if t.type_url == ROUTES]
         if not types or any(t.state != "SYNCED" for t in types):
             return None
@@ -120,7 +124,8 @@ class TrafficObserver:
         self.proxies = list(response.proxies)
 
     async def _check(self) -> None:
-        """Raise `ChildDied` if a process has ended, `NotObserved` if something can no longer be observed."""
+        """Raise `ChildDied` if a process has ended, `NotObserved` if something can no longer be
+        observed."""
         self._children.check()
         lost = [error for task in self._tasks if task.done() and (error := task.exception())]
         if lost:

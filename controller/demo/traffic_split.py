@@ -11,7 +11,8 @@ from controller.core.model.cluster_names import cluster_parts
 
 @dataclass(frozen=True, slots=True)
 class TrafficSplit:
-    """The weights by which Envoy splits the service's traffic, and since when (seconds of `time.monotonic`)."""
+    """The weights by which Envoy splits the service's traffic, and since when (seconds of
+    `time.monotonic`)."""
 
     weights: dict[str, int]
     since: float

@@ -100,7 +100,7 @@ def test_commands_report_that_no_proxy_is_connected(scorer: Path, haldane: Halda
     assert "note: no proxy is connected: scorer cannot progress" in waited.err
     assert "it is WARMING, and no proxy is connected" in waited.err
     server.fleet.synced = Sync(1, 2)
-    assert "proxies 1/2 in sync" in haldane("get", "scorer").out
+    assert "1/2 proxies in sync" in haldane("get", "scorer").out
     assert "no proxy" not in haldane("wait", "scorer", "--for", "promoted", "--timeout", "200ms").err
 
 

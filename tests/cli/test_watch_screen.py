@@ -101,7 +101,7 @@ def test_the_blocker_is_shown_once() -> None:
     assert row(text, "next").split(maxsplit=1)[1] == "25%: 23 s of the dwell at 10% are left"
     assert "5xx: canary 4" not in text
     assert "the canary is warming up" in text
-    assert "proxies 2/3 in sync" in text
+    assert "2/3 proxies in sync" in text
 
 
 def test_what_blocks_is_shown_with_what_a_person_can_do() -> None:

@@ -1,4 +1,7 @@
-"""`apply`: service files, declared to the controller. Several are checked as one before the first is applied."""
+"""`apply`: service files, declared to the controller.
+
+Several are checked as one before the first is applied.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -44,8 +47,8 @@ class ServiceFile:
 def apply(invocation: Invocation, paths: tuple[str, ...], dry_run: bool) -> None:
     """Declare or change services. Never moves traffic between versions.
 
-    Several files are checked as one first: if one is wrong, or two of them clash, none is applied. Then they are
-    applied in order.
+    Several files are checked as one first: if one is wrong, or two of them clash, none is applied.
+    Then they are applied in order.
     """
     if paths.count("-") > 1:
         raise click.UsageError("-f - twice: standard input can be read once")
@@ -84,13 +87,16 @@ def _apply(
 def _apply_all(
     client: AdminClient, invocation: Invocation, files: Sequence[ServiceFile], *, dry_run: bool
 ) -> list[pb.ApplyServiceResponse]:
-    """Check all files, then apply them in order. Raises `Failure`, which says what was applied before it."""
+    """Check all files, then apply them in order.
+
+    Raises `Failure`, which says what was applied before it.
+    """
     checked = _check_all(client, invocation, files)
     if dry_run:
         return checked
     applied: list[pb.ApplyServiceResponse] = []
     for number, file in enumerate(files):
-        # An id is for one request: each file has its own, so that the whole command can be repeated.
+        # An id is for one request: each file has its own, so that the command can be repeated.
         request_id = f"{invocation.request_id}.{checked[number].service.name}"
         try:
             applied.append(_apply(client, invocation, file, dry_run=False, request_id=request_id))
@@ -105,7 +111,10 @@ def _apply_all(
 def _check_all(
     client: AdminClient, invocation: Invocation, files: Sequence[ServiceFile]
 ) -> list[pb.ApplyServiceResponse]:
-    """The responses to a dry run of each file. Raises `Failure` with everything that is wrong in all of them."""
+    """The responses to a dry run of each file.
+
+    Raises `Failure` with everything that is wrong in all of them.
+    """
     checked: list[pb.ApplyServiceResponse] = []
     failures: list[tuple[str, Failure]] = []
     for file in files:
@@ -131,7 +140,7 @@ def _violations(failure: Failure) -> Sequence[Violation]:
 
 
 def _clashes(files: Sequence[ServiceFile]) -> Iterator[tuple[str, Violation]]:
-    """What keeps each two of the files from being served together: the second one's path, and the clash."""
+    """What keeps two files from being served together: the path of the second, and the clash."""
     from controller.core.control.declaration import declare  # the core, which only several files need
     from controller.core.routing.clashes import find_clashes
     from controller.core.servicefile.service_file import read_service

@@ -35,8 +35,10 @@ from controller.cli.shell_completion import complete_fleets
 def bootstrap(
     invocation: Invocation, fleet: str, node: str, xds: str, envoy_admin: str, protocol: Literal["delta", "sotw"]
 ) -> None:
-    """Print the Envoy bootstrap for this controller: YAML, ready for `envoy -c`. With -o json it is JSON, which Envoy
-    reads from a file named *.json."""
+    """Print the Envoy bootstrap for this controller: YAML, ready for `envoy -c`.
+
+    With -o json it is JSON, which Envoy reads from a file named *.json.
+    """
     import yaml
 
     from controller.bootstrap import render

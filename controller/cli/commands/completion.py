@@ -17,7 +17,8 @@ VARIABLE = "_HALDANE_COMPLETE"
 @output_option
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the completion script of a shell: commands, options, and the names of services, versions and fleets.
+    """Print the completion script of a shell: commands, options, and the names of services,
+    versions and fleets.
 
     For bash: eval "$(haldane completion bash)" in ~/.bashrc.
     """

@@ -23,8 +23,8 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 def delete(invocation: Invocation, service: str, yes: bool) -> None:
     """Stop serving a service.
 
-    If requests for it were reported in the last seconds, this asks for a confirmation; where there is no terminal to
-    ask on, --yes is needed.
+    If requests for it were reported in the last seconds, this asks for a confirmation; where there
+    is no terminal to ask on, --yes is needed.
     """
     request = pb.DeleteServiceRequest(service=service, reason=invocation.reason, request_id=invocation.request_id)
     with AdminClient(invocation.admin) as client:
@@ -38,7 +38,8 @@ def delete(invocation: Invocation, service: str, yes: bool) -> None:
 
 
 def _traffic(client: AdminClient, service: str) -> str:
-    """The traffic that proxies reported for it in the last seconds; empty if there was none, or it does not exist."""
+    """The traffic that proxies reported for it in the last seconds; empty if there was none, or it
+    does not exist."""
     try:
         rollout = client.call("Rollouts/GetRollout", pb.GetRolloutRequest(service=service), pb.Rollout)
     except Failure as failure:

@@ -29,7 +29,7 @@ PAGE = 1000
 @client_options
 @click.pass_obj
 def events(invocation: Invocation, service: str, after: int, follow: bool, verify: bool) -> None:
-    """Show the ledger, oldest line first: of all services, or of one, also of one that was deleted."""
+    """Show the ledger, oldest line first: of all services, or of one, also a deleted one."""
     if verify and (service or follow):
         raise click.UsageError("--verify checks the whole chain: it goes with neither a service nor --follow")
     with AdminClient(invocation.admin) as client:
@@ -58,13 +58,13 @@ def read_ledger(client: AdminClient, service: str = "", after: int = 0) -> Itera
 
 
 def _check_service(client: AdminClient, service: str) -> None:
-    """Raise `Failure` unless the service exists, or the ledger has lines of its own from when it did."""
+    """Raise `Failure` unless the service exists, or did: then the ledger has lines of its own."""
     try:
         client.call("Catalog/GetService", pb.GetServiceRequest(service=service), pb.Service)
     except Failure as failure:
         from controller.core.model.ledger_line import services_of  # pydantic, slow to load
 
-        # Lines about all services, such as a freeze, are listed for any name: they do not show that it ever existed.
+        # Lines about all services, such as a freeze, are listed for any name: they prove nothing.
         own = failure.status is Exit.NOT_FOUND and any(
             service in services_of(event.service) for event in read_ledger(client, service)
         )

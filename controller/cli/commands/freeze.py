@@ -26,7 +26,8 @@ def _scope_options(command: Decorated) -> Decorated:
 @click.option("--hold", is_flag=True, help="Forbid only advances; rollbacks stay allowed.")
 @click.pass_obj
 def freeze(invocation: Invocation, services: tuple[str, ...], every: bool, ttl: str, hold: bool) -> None:
-    """Freeze routing: neither automation nor an ordinary command moves a weight until the freeze is lifted.
+    """Freeze routing: neither automation nor an ordinary command moves a weight until the freeze is
+    lifted.
 
     Returns once the freeze is durable. The judge keeps running and records what it would have done.
     """

@@ -1,4 +1,5 @@
-"""What an operator does with a rollout: start, pause, resume, approve, promote, roll back; divert and restore."""
+"""What an operator does with a rollout: start, pause, resume, approve, promote, roll back; divert
+and restore."""
 
 import click
 
@@ -83,7 +84,8 @@ resume = _plain_act("resume", "Resume", "Resume automation where it was paused."
 def approve(invocation: Invocation, service: str, share: str, canary: str) -> None:
     """Approve the next share, where the policy asks for an approval.
 
-    With --to and --canary a late approval is refused if another share or another canary waits by then.
+    With --to and --canary a late approval is refused if another share or another canary waits by
+    then.
     """
     request = pb.RolloutRequest(
         service=service,
@@ -103,7 +105,8 @@ restore = _plain_act("restore", "Restore", "Take the traffic back from the fallb
 
 
 def _other_version(client: AdminClient, service: str, canary: str) -> str:
-    """A question that names the version which a misspelt one probably means; empty if none is similar."""
+    """A question that names the version which a misspelt one probably means; empty if none is
+    similar."""
     try:
         declared = client.call("Catalog/GetService", pb.GetServiceRequest(service=service), pb.Service)
     except Failure:

@@ -17,7 +17,10 @@ _OPTIONS = {"store": "--store", "xds_listen": "--xds", "admin_listen": "--admin"
 @click.option("--http", metavar="HOST:PORT", help="Console, metrics, health (HALDANE_HTTP_LISTEN).")
 @click.pass_context
 def serve(ctx: click.Context, store: str | None, xds: str | None, admin: str | None, http: str | None) -> None:
-    """Run the controller until SIGTERM or Ctrl-C. Settings: HALDANE_... and the file that HALDANE_CONFIG names."""
+    """Run the controller until SIGTERM or Ctrl-C.
+
+    Settings: HALDANE_... and the file that HALDANE_CONFIG names.
+    """
     from controller.core.base.errors import Refusal
     from controller.settings import read_settings
 

@@ -28,7 +28,10 @@ _PATHS = (
 
 
 def read_phase(_ctx: click.Context, _param: click.Parameter, value: str) -> Phase:
-    """A phase as people write it: `promoted`, `rolled-back`, `AWAITING_APPROVAL`. Raises `click.BadParameter`."""
+    """A phase as people write it: `promoted`, `rolled-back`, `AWAITING_APPROVAL`.
+
+    Raises `click.BadParameter`.
+    """
     try:
         return Phase(value.upper().replace("-", "_"))
     except ValueError:
@@ -65,8 +68,8 @@ def read_timeout(_ctx: click.Context, _param: click.Parameter, value: str | None
 def wait(invocation: Invocation, service: str, phase: Phase, timeout: float | None) -> None:
     """Wait until the rollout of SERVICE is promoted, rolled back or in another phase.
 
-    Exit code 7 if it ends otherwise, if none is running, or at the timeout. The wait survives restarts of the
-    controller. On a terminal, progress goes to standard error.
+    Exit code 7 if it ends otherwise, if none is running, or at the timeout. The wait survives
+    restarts of the controller. On a terminal, progress goes to standard error.
     """
     with AdminClient(invocation.admin) as client, ReconnectingStreams() as streams:
         request = pb.WatchRolloutRequest(service=service)
@@ -87,7 +90,10 @@ class _Wait:
     rollout: pb.Rollout | None = None
 
     def until_reached(self, streams: ReconnectingStreams) -> pb.Rollout:
-        """The rollout once it has reached the phase. Raises `Failure` if it ends otherwise, or at the timeout."""
+        """The rollout once it has reached the phase.
+
+        Raises `Failure` if it ends otherwise, or at the timeout.
+        """
         end = None if self.timeout is None else time.monotonic() + self.timeout
         progress = RolloutPrinter(to_stderr=True) if sys.stderr.isatty() else None
         while True:

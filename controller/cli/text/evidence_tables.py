@@ -1,4 +1,5 @@
-"""The tables of an explanation: evidence of harm by channel, counts of the custom gauges, evidence of no harm. Pure."""
+"""The tables of an explanation: evidence of harm by channel, counts of the custom gauges, evidence
+of no harm. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ UNREADABLE = "metric_unknown"
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """The channels of an explanation by how they are shown; each is in one group, unreadable rates in two."""
+    """The channels of an explanation by how they are shown; each is in one group, unreadable rates
+    in two."""
 
     gauges: Sequence[pb.ReasonInfo]
     """Custom gauges, which have no evidence but counts."""

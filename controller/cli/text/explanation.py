@@ -1,4 +1,7 @@
-"""The text of `explain`, for a person who was woken up: the answer first, then the evidence. Pure."""
+"""The text of `explain`, for a person who was woken up: the answer first, then the evidence.
+
+Pure.
+"""
 
 from collections.abc import Iterator
 
@@ -51,7 +54,10 @@ def _answer(explanation: pb.Explanation, now: float) -> Iterator[RenderableType]
 
 
 def _now(rollout: pb.Rollout) -> Iterator[RenderableType]:
-    """What blocks the rollout. The gate's evidence has its own table, and a pause is the newest decision above."""
+    """What blocks the rollout.
+
+    The gate's evidence has its own table, and a pause is the newest decision above.
+    """
     blockers = awaited(rollout) if rollout.blocker.kind != BlockerKind.PAUSE else []
     for reason in (*map(freeze_line, rollout.freezes), *blockers):
         yield Text(f"now: {clean(reason)}")

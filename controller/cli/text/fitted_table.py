@@ -1,4 +1,5 @@
-"""A table that fits its width: it leaves out whole columns and shortens names, and never cuts a figure. Pure."""
+"""A table that fits its width: it leaves out whole columns and shortens names, and never cuts a
+figure. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +29,10 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of figures. Of several columns the one with the lowest `rank` is left out first; rank 0 always stays."""
+    """A column of figures.
+
+    Of several columns the one with the lowest `rank` is left out first; rank 0 always stays.
+    """
 
     header: str
     cells: Sequence[Text]

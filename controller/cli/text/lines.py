@@ -17,12 +17,14 @@ def format_step(rollout: pb.Rollout) -> str:
 
 
 def conditions(rollout: pb.Rollout) -> list[pb.ReasonInfo]:
-    """The verdict's reasons that are conditions, not evidence: warming up, no reports, no traffic, an incident."""
+    """The verdict's reasons that are conditions, not evidence: warming up, no reports, no traffic,
+    an incident."""
     return [reason for reason in rollout.details if reason.limit <= 0]
 
 
 def awaited(rollout: pb.Rollout) -> list[str]:
-    """What keeps automation from the next move, with what a person can do about it; empty while evidence does."""
+    """What keeps automation from the next move, with what a person can do about it; empty while
+    evidence does."""
     blocker = rollout.blocker
     if not blocker.text:
         return []
@@ -48,7 +50,8 @@ def rollout_line(rollout: pb.Rollout) -> str:
 
 
 def freeze_line(freeze: pb.FreezeInfo, now: float | None = None) -> str:
-    """A freeze in one line: its scope, who set it and why; with `now` also since when and until when."""
+    """A freeze in one line: its scope, who set it and why; with `now` also since when and until
+    when."""
     word = "on hold" if freeze.mode == "hold" else "frozen"
     line = f"{format_scope(freeze.scope)} {word} by {freeze.who}"
     if now is not None:

@@ -7,7 +7,8 @@ BAR = 10
 
 
 def evidence_bar(evidence: float, limit: float) -> str:
-    """Evidence on its way to the limit, by orders of magnitude: an e-value of 1 says nothing, the limit decides."""
+    """Evidence on its way to the limit, by orders of magnitude: an e-value of 1 says nothing, the
+    limit decides."""
     if not math.isfinite(evidence) or evidence >= limit:
         part = 1.0
     else:

@@ -34,7 +34,8 @@ def service_cells(service: pb.Service) -> list[str]:
 
 
 def broken_lines(response: pb.ListServicesResponse) -> Iterator[str]:
-    """What is wrong with services that are not served as declared, and with records that cannot be read."""
+    """What is wrong with services that are not served as declared, and with records that cannot be
+    read."""
     for service in response.services:
         if service.problem:
             yield f"{clean(service.name)} is served as it was: {clean(service.problem)}"
@@ -43,7 +44,8 @@ def broken_lines(response: pb.ListServicesResponse) -> Iterator[str]:
 
 
 def service_rollout(service: pb.Service) -> pb.Rollout:
-    """The service's rollout; for one that never had a rollout an IDLE one, with what the service says."""
+    """The service's rollout; for one that never had a rollout an IDLE one, with what the service
+    says."""
     if service.HasField("rollout"):
         return service.rollout
     return pb.Rollout(
@@ -95,5 +97,6 @@ def _rollout_facts(rollout: pb.Rollout, now: float) -> list[tuple[str, str]]:
 
 
 def _verdict(rollout: pb.Rollout) -> str:
-    """The verdict and its first condition, so that a rollout without reports does not look like a quiet one."""
+    """The verdict and its first condition, so that a rollout without reports does not look like a
+    quiet one."""
     return ": ".join([rollout.verdict or NONE, *(condition.code for condition in conditions(rollout)[:1])])

@@ -1,4 +1,7 @@
-"""The screen of `watch` for all services, one line each. Pure; fits the width and the height that it is given."""
+"""The screen of `watch` for all services, one line each.
+
+Pure; fits the width and the height that it is given.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +49,8 @@ class ServicesScreen:
 
 
 def _most_active(services: Sequence[pb.Service], room: int) -> list[pb.Service]:
-    """As many services as there is room for, in their order; those in which nothing happens are left out first."""
+    """As many services as there is room for, in their order; those in which nothing happens are
+    left out first."""
     by_activity = sorted(services, key=lambda service: not _is_active(service))
     kept = {service.name for service in by_activity[:room]}
     return [service for service in services if service.name in kept]

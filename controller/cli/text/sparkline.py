@@ -8,7 +8,8 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 CELLS = 30
 """Cells of a sparkline."""
 LEVELS = "▁▂▃▄▅▆▇█"
-"""On a logarithmic scale: the lowest is an e-value of 1, no evidence; the highest is the limit, which decides."""
+"""On a logarithmic scale: the lowest is an e-value of 1, no evidence; the highest is the limit,
+which decides."""
 
 Value = Callable[[pb.EvidencePoint], float]
 

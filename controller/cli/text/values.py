@@ -1,4 +1,7 @@
-"""How values are written for people: times, lengths of time, weights, scopes. Pure; `now` is Unix seconds."""
+"""How values are written for people: times, lengths of time, weights, scopes.
+
+Pure; `now` is Unix seconds.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,7 +11,8 @@ from controller.core.base.units import format_weight
 NONE = "-"
 """Stands in a table where there is no value."""
 EVERY = "*"
-"""The API's scope for every service. (`core` defines it too, but importing that takes longer than most commands.)"""
+"""The API's scope for every service. (`core` defines it too, but importing that takes longer than
+most commands.)"""
 
 
 def clean(text: str) -> str:
@@ -43,8 +47,8 @@ def format_weights(shares: Mapping[str, int], stable: str = "") -> str:
 
 
 def format_proxies(synced: int, total: int) -> str:
-    """How many proxies serve what was decided: `proxies 2/3 in sync`."""
-    return f"proxies {synced}/{total} in sync" if total else "no proxy is connected"
+    """How many proxies serve what was decided: `2/3 proxies in sync`."""
+    return f"{synced}/{total} proxies in sync" if total else "no proxy is connected"
 
 
 def format_scope(scope: str) -> str:

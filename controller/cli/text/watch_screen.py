@@ -51,7 +51,10 @@ _COLOURS = {
 
 @dataclass(frozen=True, slots=True)
 class WatchScreen:
-    """The whole screen. `events` are ledger lines, oldest first; `now` is Unix seconds; `notice` is shown in red."""
+    """The whole screen.
+
+    `events` are ledger lines, oldest first; `now` is Unix seconds; `notice` is shown in red.
+    """
 
     rollout: pb.Rollout
     events: Sequence[pb.Event]
@@ -140,7 +143,8 @@ def _frozen(freeze: pb.FreezeInfo, now: float) -> str:
 
 
 def _traffic(rollout: pb.Rollout, width: int) -> Text:
-    """Canary and stable side by side: rates of the last seconds, and counts since the rollout started."""
+    """Canary and stable side by side: rates of the last seconds, and counts since the rollout
+    started."""
     versions = [rollout.canary, rollout.stable, *(name for name, weight in rollout.weights.items() if weight)]
     names = list(dict.fromkeys(filter(None, versions)))
     roles = {rollout.canary: " canary", rollout.stable: " stable"}
@@ -183,7 +187,8 @@ def _evidence(rollout: pb.Rollout, width: int) -> Iterator[RenderableType]:
 
 
 def _evidence_table(weighed: Sequence[pb.ReasonInfo], width: int) -> Text:
-    """Evidence for the canary is green and names its margin, evidence of harm is red; a full bar decides."""
+    """Evidence for the canary is green and names its margin, evidence of harm is red; a full bar
+    decides."""
     bars = [Text(evidence_bar(r.evidence, r.limit), "green" if r.margin else "red") for r in weighed]
     values = [Text(f"{format_e_value(r.evidence)} of {format_e_value(r.limit)}") for r in weighed]
     columns = [
@@ -204,7 +209,8 @@ def _evidence_label(reason: pb.ReasonInfo) -> Label:
 
 
 def _next(rollout: pb.Rollout) -> Iterator[RenderableType]:
-    """What comes next and what it waits for, or what automation does about harm; nothing once the rollout is over."""
+    """What comes next and what it waits for, or what automation does about harm; nothing once the
+    rollout is over."""
     if rollout.phase in ENDED:
         return
     reasons = awaited(rollout)
@@ -228,7 +234,8 @@ def _stable(rollout: pb.Rollout) -> Iterator[RenderableType]:
 def _ledger(
     console: Console, options: ConsoleOptions, events: Sequence[pb.Event], now: float, room: int
 ) -> Iterator[RenderableType]:
-    """The newest line first and in full, then as many older ones as there is room for, each on one line."""
+    """The newest line first and in full, then as many older ones as there is room for, each on one
+    line."""
     if not events:
         return
     newest = _event(events[-1], now)

@@ -47,7 +47,10 @@ class Child:
 
 
 class Children:
-    """The processes of one run, and the folder with their logs. `stop` ends all, the youngest first."""
+    """The processes of one run, and the folder with their logs.
+
+    `stop` ends all, the youngest first.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,7 +62,8 @@ class Children:
         return iter(self._children)
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> Child:
-        """Start a process in its own process group: Ctrl-C reaches the parent alone, which then ends its children."""
+        """Start a process in its own process group: Ctrl-C reaches the parent alone, which then
+        ends its children."""
         log = self.folder / f"{name}.log"
         with log.open("ab") as out:
             process = subprocess.Popen(  # noqa: S603  (our own commands)
@@ -83,7 +87,8 @@ class Children:
                 child.check()
 
     def stop(self) -> None:
-        """End them all: SIGTERM, then SIGKILL for those that ignore it; nothing in their process groups remains."""
+        """End them all: SIGTERM, then SIGKILL for those that ignore it; nothing in their process
+        groups remains."""
         children, self._children = self._children[::-1], []
         for child in children:
             _signal_group(child, signal.SIGTERM)
@@ -114,7 +119,10 @@ def clean_environment() -> dict[str, str]:
 
 
 def _die_with(parent: int) -> Callable[[], None] | None:
-    """A hook for the child: it asks the kernel to kill it when its parent is gone. None outside Linux."""
+    """A hook for the child: it asks the kernel to kill it when its parent is gone.
+
+    None outside Linux.
+    """
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None, use_errno=True)

@@ -8,7 +8,10 @@ from controller.demo.harness.request_result import RequestResult
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What one version gave clients over some seconds. Percentiles are of all responses, errors included."""
+    """What one version gave clients over some seconds.
+
+    Percentiles are of all responses, errors included.
+    """
 
     responses: int = 0
     errors: int = 0
@@ -18,7 +21,8 @@ class Flow:
 
 
 def flows(results: Iterable[RequestResult], seconds: float) -> dict[str, Flow]:
-    """The flow of each version among these results of that many seconds; of requests without one, by the reason."""
+    """The flow of each version among these results of that many seconds; of requests without one,
+    by the reason."""
     by_source: dict[str, list[RequestResult]] = {}
     for result in results:
         by_source.setdefault(result.source, []).append(result)

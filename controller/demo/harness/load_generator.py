@@ -1,4 +1,5 @@
-"""A bounded open-loop load: it sends at a steady rate, however slow the responses are, and records each result.
+"""A bounded open-loop load: it sends at a steady rate, however slow the responses are, and records
+each result.
 
 An open loop shows what a slow or hanging server does to clients; a closed loop would wait for it.
 """
@@ -16,9 +17,12 @@ from controller.demo.harness.request_result import NO_VERSION, VERSION_HEADER, R
 
 
 class LoadGenerator:
-    """Sends `bodies` in turn to `url`, `rate` a second. At most `in_flight` at once; beyond that they count as unsent.
+    """Sends `bodies` in turn to `url`, `rate` a second.
 
-    `results` is in order of `ended` and grows by one for each request sent. `timeout` is in seconds.
+    At most `in_flight` at once; beyond that they count as unsent.
+
+    `results` is in order of `ended` and grows by one for each request sent. `timeout` is in
+    seconds.
     """
 
     def __init__(

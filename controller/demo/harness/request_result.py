@@ -12,8 +12,9 @@ NO_VERSION = ""
 class RequestResult:
     """How one request ended. Times are seconds of `time.monotonic`.
 
-    `outcome` is `ok`, `4xx`, `5xx`, `timeout` (the client gave up) or `broken` (no connection, or it was cut);
-    `status` is 0 for the last two. `version` is the one that the response names. `error` says why there is no response.
+    `outcome` is `ok`, `4xx`, `5xx`, `timeout` (the client gave up) or `broken` (no connection, or
+    it was cut); `status` is 0 for the last two. `version` is the one that the response names.
+    `error` says why there is no response.
     """
 
     sent: float
