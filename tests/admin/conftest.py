@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from tests.admin.doors import Doors, opened_doors, service_file
+from tests.admin.doors import Doors, opened_doors
+from tests.builders import service_file
 
 
 @pytest.fixture

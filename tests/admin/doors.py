@@ -20,27 +20,12 @@ from controller.core.model.rollout import Event
 from controller.pb.haldane.admin.v1 import admin_pb2_grpc
 from controller.runtime.operations import Operations
 from controller.runtime.recorder import Recorder
+from tests.builders import change
 from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.observatory import FakeObservatory
 from tests.fakes.store import FaultyStore
-from tests.store.values import change
 from tests.support.http_server import http_server
-
-FILE = """\
-service: {name}
-listen: {{port: {port}}}
-versions:
-  v1: {{endpoints: ["127.0.0.1:9001"]}}
-  v2: {{endpoints: ["127.0.0.1:9002"]}}
-  v3: {{endpoints: []}}
-stable: v1
-"""
-
-
-def service_file(name: str = "scorer", port: int = 10000) -> str:
-    """A service with v1 (stable), v2, and v3 that has no endpoints yet."""
-    return FILE.format(name=name, port=port)
 
 
 class Api:

@@ -14,7 +14,8 @@ from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import ConfigState, ProxyStatus, TypeStatus
 from controller.ports.observatory import Live
-from tests.admin.doors import Doors, refused, service_file
+from tests.admin.doors import Doors, refused
+from tests.builders import service_file
 
 ALICE = (("haldane-user", "alice"),)
 

@@ -19,7 +19,8 @@ from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import ConfigState, ProxyStatus, TypeStatus
 from controller.ports.observatory import Live
-from tests.admin.doors import Doors, come_to_approval, service_file
+from tests.admin.doors import Doors, come_to_approval
+from tests.builders import service_file
 from tests.support.requires import CHROMIUM
 from tests.support.waiting import wait_until
 

@@ -10,7 +10,7 @@ import pytest
 from controller.admin.http_api import MAX_BODY
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from tests.admin.doors import Doors
-from tests.store.values import freeze, freezing
+from tests.builders import freeze, freezing
 
 JSON = {"Content-Type": "application/json"}
 FREEZE = {"service": None, "reason": "incident 42", "ttl": "30m"}

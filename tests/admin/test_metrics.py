@@ -18,7 +18,7 @@ from controller.monitoring.metrics import Metrics
 from controller.ports.fleet import ConfigState, ProxyStatus
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
-from tests.admin.doors import service_file
+from tests.builders import service_file
 from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.observatory import FakeObservatory

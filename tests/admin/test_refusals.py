@@ -9,7 +9,8 @@ import pytest
 from controller.admin import MAX_METADATA
 from controller.core.servicefile.yaml_tree import MAX_BYTES
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from tests.admin.doors import Api, Doors, refused, service_file
+from tests.admin.doors import Api, Doors, refused
+from tests.builders import service_file
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND

@@ -7,7 +7,8 @@ import grpc
 import pytest
 
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from tests.admin.doors import Doors, Refused, come_to_approval, refused, service_file
+from tests.admin.doors import Doors, Refused, come_to_approval, refused
+from tests.builders import service_file
 
 pytestmark = pytest.mark.proves("track-record 53")
 

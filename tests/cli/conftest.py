@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from controller.__main__ import main
-from tests.admin.doors import service_file
+from tests.builders import service_file
 from tests.cli.admin_server import WITHIN, AdminServer
 from tests.support.command import Done
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.admin.doors import service_file
+from tests.builders import service_file
 from tests.cli.admin_server import AdminServer
 from tests.cli.conftest import Haldane
 

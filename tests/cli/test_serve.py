@@ -16,7 +16,7 @@ import pytest
 
 from controller.store.schema import APPLICATION, FILE_SCHEMA
 from controller.store.sqlite import PATIENCE
-from tests.admin.doors import service_file
+from tests.builders import service_file
 from tests.cli.admin_server import WITHIN, eventually
 from tests.support.process import free_port
 

@@ -15,7 +15,7 @@ import yaml
 from controller.__main__ import INTERRUPTED
 from controller.cli.failure import Exit
 from controller.cli.main import COMMANDS, cli
-from tests.admin.doors import service_file
+from tests.builders import service_file
 from tests.cli.admin_server import WITHIN, AdminServer
 from tests.cli.conftest import Haldane
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from controller.cli.text.services_screen import ServicesScreen
 from controller.core.control.sync import Sync
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from tests.admin.doors import service_file
+from tests.builders import service_file
 from tests.cli.admin_server import AdminServer
 from tests.cli.conftest import Haldane, Process
 from tests.cli.test_watch_and_wait import ends, line_of, painted_until

@@ -15,7 +15,7 @@ from controller.core.model.freeze import Act, blocking
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import JUDGED, Phase
 from controller.core.model.service import Fallback
-from tests.core.values import FREEZE, HOLD, LAST, POLICY, freeze, seen, state_in, verdict
+from tests.builders import FREEZE, HOLD, LAST, POLICY, freeze, situation, state_in, verdict
 
 pytestmark = pytest.mark.proves("track-record 4")
 
@@ -249,7 +249,7 @@ BLOCKERS = {
 def test_automation_decides(row: Row) -> None:
     """One tick in each situation: what is decided, what blocks, what it does to the weight, and what it says."""
     state = state_in(row.phase, row.policy)
-    decision = decide(state, seen(**row.knows), NOW)
+    decision = decide(state, situation(**row.knows), NOW)
     assert (decision.kind, row.why in decision.reason) == (row.kind, True), decision.reason
     if decision.waits:
         assert decision.state == state
@@ -272,21 +272,21 @@ class TestHarm:
     )
     def test_it_is_taken_back_at_once(self, phase: Phase, sync: Sync) -> None:
         """It waits for no dwell, no proxy, no approval and no end of a pause."""
-        decision = decide(state_in(phase), seen(Outcome.HARM, observed=0.0, sync=sync), NOW)
+        decision = decide(state_in(phase), situation(Outcome.HARM, observed=0.0, sync=sync), NOW)
         assert (decision.kind, decision.act, decision.reason) == (LedgerKind.ROLLBACK, Act.ROLLBACK, "5xx says harm")
         assert decision.state.weights == {"v2": 0, "v1": TOTAL_WEIGHT}
         assert decision.state.stable == "v1"
 
     def test_a_hold_does_not_stop_it(self, phase: Phase) -> None:
         """Hold means no advance."""
-        assert decide(state_in(phase), seen(Outcome.HARM, freezes=HOLD), NOW).kind is LedgerKind.ROLLBACK
+        assert decide(state_in(phase), situation(Outcome.HARM, freezes=HOLD), NOW).kind is LedgerKind.ROLLBACK
 
     def test_a_freeze_suppresses_it_and_says_so_once_for_each_cause(self, phase: Phase) -> None:
         """The weight stays; one line for the cause, one more for another cause or another freeze, then silence."""
         state, told = state_in(phase), []
         sights = [("5xx", 1.0), ("5xx", 1.0), ("latency_p99", 1.0), ("5xx", 1.0), ("5xx", 2.0)]
         for code, since in sights:
-            knows = seen(Outcome.HARM, code=code, freezes=(freeze(since=since),))
+            knows = situation(Outcome.HARM, code=code, freezes=(freeze(since=since),))
             decision = decide(state, knows, NOW)
             assert decision.state.weights == state.weights
             told.append(decision.kind)
@@ -296,15 +296,15 @@ class TestHarm:
 
     def test_when_the_freeze_is_over_it_is_taken_back(self, phase: Phase) -> None:
         """What is due happens on the first look after it, if there is still harm."""
-        state = decide(state_in(phase), seen(Outcome.HARM, freezes=FREEZE), NOW).state
-        assert decide(state, seen(Outcome.HARM), NOW).kind is LedgerKind.ROLLBACK
-        assert decide(state, seen(Outcome.UNKNOWN), NOW).kind is not LedgerKind.ROLLBACK
+        state = decide(state_in(phase), situation(Outcome.HARM, freezes=FREEZE), NOW).state
+        assert decide(state, situation(Outcome.HARM), NOW).kind is LedgerKind.ROLLBACK
+        assert decide(state, situation(Outcome.UNKNOWN), NOW).kind is not LedgerKind.ROLLBACK
 
     @pytest.mark.proves("fault 29")
     def test_it_is_not_moved_into_a_void(self, phase: Phase) -> None:
         """Where stable has no healthy endpoint the traffic stays, and that is said once."""
         state = state_in(phase)
-        decision = decide(state, seen(Outcome.HARM, unroutable=True), NOW)
+        decision = decide(state, situation(Outcome.HARM, unroutable=True), NOW)
         assert (decision.kind, decision.act, decision.state.weights) == (
             LedgerKind.NO_HEALTHY_UPSTREAM,
             Act.RECORD,
@@ -318,17 +318,17 @@ class TestHarm:
             LedgerKind.ROLLBACK,
             ("v1",),
         )
-        assert decide(decision.state, seen(Outcome.HARM, unroutable=True), NOW).kind is WAIT
+        assert decide(decision.state, situation(Outcome.HARM, unroutable=True), NOW).kind is WAIT
 
 
 def test_with_hooks_it_begins_only_when_it_may() -> None:
     """A rollout that waits for its hooks has no weight; it begins unless a freeze is in force."""
     state = state_in(Phase.WARMING, POLICY.model_copy(update={"hooks": ("gate",)}))
-    decision = decide(state, seen(Outcome.UNKNOWN, warm=False), NOW)
+    decision = decide(state, situation(Outcome.UNKNOWN, warm=False), NOW)
     assert decision.state.weights == {"v2": 500, "v1": 9500}
     assert decision.act is Act.ADVANCE
     for held in (FREEZE, HOLD):
-        assert "would begin, but" in decide(state, seen(freezes=held), NOW).reason
+        assert "would begin, but" in decide(state, situation(freezes=held), NOW).reason
 
 
 class TestFallback:

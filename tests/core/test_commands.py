@@ -12,7 +12,7 @@ from controller.core.model.freeze import Act, blocking
 from controller.core.model.rollout import JUDGED, RUNNING, Phase
 from controller.core.model.service import Fallback
 from controller.core.model.state import FIXED_RESPONSE, ServiceState
-from tests.core.values import FREEZE, HOLD, LAST, POLICY, state_in
+from tests.builders import FREEZE, HOLD, LAST, POLICY, state_in
 
 NOW = 500.0
 

@@ -17,7 +17,7 @@ from controller.core.model.freeze import (
     ends_of,
     standing_over,
 )
-from tests.core.values import freeze
+from tests.builders import freeze
 
 TABLE = """
                  freeze  hold

@@ -17,7 +17,7 @@ from controller.core.model.store_errors import NotWritten, StoreLost
 from controller.runtime.operations import Allowed, Operations
 from controller.runtime.outcome_counter import EVERY
 from controller.store.memory import MemoryStore
-from tests.admin.doors import FILE
+from tests.builders import service_file
 from tests.fakes.clock import FakeClock
 
 
@@ -26,12 +26,12 @@ async def test_no_more_services_than_the_setting_allows_are_declared() -> None:
     clock = FakeClock()
     operations = Operations(MemoryStore(clock=clock), clock, Allowed(max_services=2))
     for name, port in (("a", 10000), ("b", 10001), ("b", 10002)):
-        await operations.apply(FILE.format(name=name, port=port), who="ada")
+        await operations.apply(service_file(name, port), who="ada")
     with pytest.raises(Refusal, match="max_services") as refused:
-        await operations.apply(FILE.format(name="c", port=10003), who="ada")
+        await operations.apply(service_file("c", 10003), who="ada")
     assert refused.value.code is Code.TOO_MANY
     await operations.delete("a", who="ada", reason="gone")
-    await operations.apply(FILE.format(name="c", port=10003), who="ada")
+    await operations.apply(service_file("c", 10003), who="ada")
 
 
 @pytest.mark.proves("track-record 71")
@@ -100,7 +100,7 @@ async def manned() -> AsyncIterator[Desk]:
     clock, told = FakeClock(), list[tuple[str, LedgerKind]]()
     store = Slow(clock=clock)
     operations = Operations(store, clock, on_outcome=lambda service, decision: told.append((service, decision.kind)))
-    await operations.apply(FILE.format(name="scorer", port=10000), who="ada")
+    await operations.apply(service_file(), who="ada")
     await operations.act("scorer", Command(Verb.START, "", canary="v2"), who="ada")
     told.clear()
     running = asyncio.create_task(operations.run())

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.rollout import JUDGED, RUNNING, TRANSITIONS, Event, Phase, Rollout
-from tests.core.values import POLICY, idle, rollout_in
+from tests.builders import POLICY, idle, rollout_in
 
 LEGAL: dict[Phase, dict[Event, Phase]] = {
     Phase.IDLE: {Event.START: Phase.WARMING},

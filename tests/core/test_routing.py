@@ -16,7 +16,7 @@ from controller.core.routing.clashes import find_clashes
 from controller.core.routing.routing import route_fleet
 from controller.core.routing.servable import servable_view
 from controller.core.routing.weighted_route import RoutingError, WeightedRoute
-from tests.core.values import rollout_in, service, state_in
+from tests.builders import rollout_in, service, state_in
 
 pytestmark = pytest.mark.proves("xds-rule 32")
 

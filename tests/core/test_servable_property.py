@@ -14,7 +14,7 @@ from controller.core.routing.clashes import find_clashes
 from controller.core.routing.routing import route_service
 from controller.core.routing.servable import servable_view
 from controller.core.routing.weighted_route import RoutingError
-from tests.core.values import service
+from tests.builders import service
 
 pytestmark = pytest.mark.proves("track-record 24")
 

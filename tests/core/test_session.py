@@ -13,7 +13,7 @@ from controller.core.model.freeze import Act
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Event, Phase
 from controller.core.model.state import ServiceState
-from tests.core.values import POLICY, freeze, state_in, verdict
+from tests.builders import POLICY, freeze, state_in, verdict
 
 PASS = verdict(Outcome.PASS)
 BLIND = verdict(Outcome.UNKNOWN, blind=True)

@@ -13,7 +13,7 @@ from controller.core.model.view import View
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
-from tests.support.loop_harness import FILE, running_loop, running_rollout, tick_until
+from tests.support.loop_harness import rollout_file, running_loop, running_rollout, tick_until
 
 pytestmark = pytest.mark.looptime
 
@@ -65,7 +65,7 @@ async def test_a_rollback_to_a_version_whose_servers_are_gone_is_refused_loudly(
         await harness.ticks(4)
         await harness.act(Verb.PROMOTE)
         await tick_until(harness, Phase.PROMOTED)
-        gone = FILE.format(name="scorer", port=10000, fallback="manual").replace('["127.0.0.1:9001"]', "[]")
+        gone = rollout_file().replace('["127.0.0.1:9001"]', "[]")
         await harness.operations.apply(gone.replace("stable: v1", "stable: v2"), who="alice")
         with pytest.raises(Refusal, match="would get no response") as refused:
             await harness.act(Verb.ROLLBACK, force=True)
@@ -142,5 +142,5 @@ async def test_any_other_command_that_loses_a_race_is_told_so() -> None:
 
 def three_versions() -> str:
     """The service with a third version."""
-    text = FILE.format(name="scorer", port=10000, fallback="manual")
+    text = rollout_file()
     return text.replace("stable: v1", '  v3: {endpoints: ["127.0.0.1:9003"]}\nstable: v1')

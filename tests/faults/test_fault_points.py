@@ -6,6 +6,9 @@ from controller.demo.harness.child_processes import Children
 from controller.process.fault_points import POINTS
 from tests.faults.trial import lost, trial
 
+SELDOM = {"start:before", "freeze:before", "freeze:after", "drain:before"}
+"""The points that one life of this rollout visits less than three times."""
+
 pytestmark = [pytest.mark.envoy, pytest.mark.proves("track-record 11")]
 
 
@@ -51,8 +54,9 @@ async def test_a_start_and_a_freeze_are_whole_or_not_at_all_wherever_the_control
 @pytest.mark.proves("death 2")
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("visit", [1, 3])
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    ("point", "visit"), [(point, visit) for point in POINTS for visit in (1, 3) if visit == 1 or point not in SELDOM]
+)
 async def test_a_rollout_with_a_freeze_in_it_ends_promoted_wherever_the_controller_dies(
     processes: Children, point: str, visit: int
 ) -> None:
@@ -69,8 +73,7 @@ async def test_a_rollout_with_a_freeze_in_it_ends_promoted_wherever_the_controll
         await made.insist(lambda: made.unfreeze("unfreeze-1"))
         await made.insist(made.promoted, within=60)
         await made.told_to_end()
-        if made.deaths == 0:
-            pytest.skip(f"{point} is not visited {visit} times in one life of this rollout")
+        assert made.deaths, f"{point} was not visited {visit} times"
         kinds = await made.kinds()
         for kind in (
             "rollout_started",

@@ -13,20 +13,14 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from controller.pb.haldane.wire.v1.discovery_pb2 import Node
 from controller.xds.limits import DEFAULT
 from controller.xds.resources.type_urls import CDS
+from tests.builders import service_file
 from tests.faults.trial import Trial, armed, trial
 from tests.support.controller import ControllerProcess
 from tests.support.system import FLEET, SERVICE
 from tests.support.waiting import answers, wait_until
 from tests.xds.local_server import ADS, RawClient
 
-FILE = """\
-service: scorer
-listen: {port: 10000}
-versions:
-  v1: {endpoints: ["127.0.0.1:9001"]}
-  v2: {endpoints: ["127.0.0.1:9002"]}
-stable: v1
-"""
+FILE = service_file()
 
 
 @pytest.mark.proves("fault 34", "track-record 1")

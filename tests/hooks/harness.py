@@ -15,9 +15,9 @@ from controller.core.model.state import ServiceState
 from controller.hooks.hook import Hook
 from controller.hooks.hook_approvals import HookApprovals
 from controller.process.http_client import open_session
+from tests.builders import service
 from tests.fakes.clock import FakeClock
 from tests.fakes.meter import FakeMeter
-from tests.store.values import service
 
 PASS = Verdict(Outcome.PASS, (Reason("no_harm", "shown to be no worse"),))
 STEPS = (500, 1000, 2500)

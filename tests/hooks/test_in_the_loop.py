@@ -24,7 +24,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.meter import FakeMeter
 from tests.hooks.harness import hook
 from tests.notify.receivers import Receiver, receiving
-from tests.support.loop_harness import FILE, LoopHarness, running_loop, tick_until
+from tests.support.loop_harness import LoopHarness, rollout_file, running_loop, tick_until
 from tests.support.waiting import wait_until
 
 
@@ -37,7 +37,7 @@ class Hooked:
 
     async def start(self, *hooks: str) -> None:
         """A rollout whose policy names these hooks."""
-        text = FILE.format(name="scorer", port=10000, fallback="manual") + f"  hooks: [{', '.join(hooks)}]\n"
+        text = rollout_file() + f"  hooks: [{', '.join(hooks)}]\n"
         await self.harness.operations.apply(text, who="alice")
         await self.harness.act(Verb.START, canary="v2")
 

@@ -2,19 +2,13 @@
 
 from controller.core.model.service import Policy
 from controller.core.servicefile.service_file import read_service
+from tests.builders import service_file
 
 FREE, ASKED = "free", "asked"
 NAMES = (FREE, ASKED)
 """`FREE` climbs by itself; `ASKED` needs a person's yes before a quarter and before half."""
 
-FILE = """\
-service: {name}
-listen: {{port: {port}}}
-versions:
-  v1: {{endpoints: ["127.0.0.1:{first}"]}}
-  v2: {{endpoints: ["127.0.0.1:{second}"]}}
-{third}stable: v1
-policy:
+RULES = """\
   steps: [5%, 25%, 50%]
   approve: [{approve}]
   dwell: 10s
@@ -25,15 +19,14 @@ policy:
 
 
 def declared(name: str, *, third: bool = True, moved: bool = False) -> str:
-    """A service's file. Each has a port, so a route table, of its own. `third`: with v3; `moved`: v2 is elsewhere."""
+    """A service file, on a port of its own. `third`: with v3; `moved`: v2 has another endpoint."""
     port = 10_000 + NAMES.index(name)
-    return FILE.format(
-        name=name,
-        port=port,
-        first=port + 100,
-        second=port + (250 if moved else 200),
-        third=f'  v3: {{endpoints: ["127.0.0.1:{port + 300}"]}}\n' if third else "",
-        approve="" if name == FREE else "25%, 50%",
+    endpoints = {"v1": port + 100, "v2": port + (250 if moved else 200)} | ({"v3": port + 300} if third else {})
+    return service_file(
+        name,
+        port,
+        endpoints={version: f"127.0.0.1:{place}" for version, place in endpoints.items()},
+        policy=RULES.format(approve="" if name == FREE else "25%, 50%"),
     )
 
 

@@ -17,14 +17,14 @@ from controller.settings import read_settings
 from controller.simulation.trial import Trial
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
-from tests.support.loop_harness import FILE
+from tests.support.loop_harness import rollout_file
 
 QUERY = """value = 'max(depth{version="{version}"})'"""
 
 
 def declared(metrics: str) -> str:
     """A service file with these metrics."""
-    return FILE.format(name="scorer", port=10000, fallback="manual") + f"  metrics: {metrics}\n"
+    return rollout_file() + f"  metrics: {metrics}\n"
 
 
 def test_a_policy_names_metrics() -> None:

@@ -25,7 +25,7 @@ from controller.telemetry.custom_metric import CustomMetric, fill_query, validat
 from controller.telemetry.prometheus_client import MAX_BODY, PrometheusClient
 from controller.telemetry.prometheus_poller import PrometheusPoller
 from tests.prometheus.prometheus_server import NEEDED, Answer, Exporter, prometheus, serving, vector
-from tests.support.loop_harness import FILE
+from tests.support.loop_harness import rollout_file
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
 
@@ -43,7 +43,7 @@ async def rollout_of(*metrics: str) -> tuple[View, ServiceState]:
     store = MemoryStore(clock=clock)
     operations = Operations(store, clock, Allowed(metrics=metrics))
     listed = ", ".join(f"{{name: {name}}}" for name in metrics)
-    text = FILE.format(name="scorer", port=10000, fallback="manual") + f"  metrics: [{listed}]\n"
+    text = rollout_file() + f"  metrics: [{listed}]\n"
     await operations.apply(text, who="alice")
     await operations.act("scorer", Command(Verb.START, "because", "v2"), who="alice")
     view = await store.load()

@@ -21,8 +21,8 @@ from controller.core.model.freeze import Freeze
 from controller.core.model.store_errors import StoreError, Unusable
 from controller.core.model.view import View
 from controller.store.sqlite import SqliteStore
+from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
-from tests.store.values import change, freeze, freezing, state
 
 NOBODY = 65534
 

@@ -15,9 +15,9 @@ from controller.core.model.store_errors import StoreError
 from controller.core.model.view import View
 from controller.store.memory import MemoryStore
 from controller.store.sqlite import SqliteStore
+from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
 from tests.store.conftest import ClosableStore
-from tests.store.values import change, freeze, freezing, state
 
 NAMES = st.sampled_from(["a", "b"])
 SCOPES = st.sampled_from(["a", "b", ALL])

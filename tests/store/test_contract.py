@@ -9,9 +9,9 @@ from controller.core.model.applied import Applied
 from controller.core.model.freeze import ALL, STOPS, Act, Freeze, Mode, describe_freeze
 from controller.core.model.ledger_chain import verify
 from controller.core.model.store_errors import Conflict, Frozen, ReusedId
+from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
 from tests.store.conftest import ClosableStore
-from tests.store.values import change, freeze, freezing, state
 
 
 class TestWhole:

@@ -10,8 +10,8 @@ from controller.core.model.ledger_chain import verify
 from controller.core.model.store_errors import Conflict, Frozen, StoreLost
 from controller.core.model.view import View
 from controller.ports.archive import KEPT_RECORDINGS
+from tests.builders import change, freeze, freezing, state
 from tests.store.conftest import ClosableStore, Open
-from tests.store.values import change, freeze, freezing, state
 
 SOON = 5.0
 """Seconds that a test waits for what must happen."""

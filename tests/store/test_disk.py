@@ -18,9 +18,9 @@ from controller.store.database import Database
 from controller.store.sqlite import SqliteStore
 from controller.store.sqlite_file import connect
 from controller.store.transactions import Transactions
+from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
 from tests.store.processes import child
-from tests.store.values import change, freeze, freezing, state
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from controller.store.ledger_replay import BrokenLedgerError, Checkpoint, Ledger
 from controller.store.ledger_trimming import export_oldest, trim_change
 from controller.store.records import Unreadable, canonical, digest
 from controller.store.sqlite import SMALLEST_CHUNK, SqliteStore
+from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
-from tests.store.values import change, freeze, freezing, state
 
 
 def chain_of(length: int) -> list[LedgerLine]:

@@ -16,9 +16,9 @@ from controller.store.database import Database
 from controller.store.ledger_replay import replay
 from controller.store.schema import APPLICATION, FILE_SCHEMA, prepare
 from controller.store.sqlite import SqliteStore
+from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
 from tests.store.processes import child
-from tests.store.values import change, freeze, freezing, state
 
 FIRST_SCHEMA, THIRD_SCHEMA = (Path(__file__).with_name(f"schema-{number}.sql") for number in (1, 3))
 """Stores as the first and the third schema had them: never edited, never made again."""

@@ -16,8 +16,8 @@ from controller.core.model.state import SCHEMA, ServiceState
 from controller.core.model.store_errors import Conflict, Frozen
 from controller.store.records import Unreadable, canonical, read, read_state, write
 from controller.store.sqlite import SqliteStore
+from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
-from tests.store.values import change, freeze, freezing, state
 
 Edit = Callable[[dict[str, Any]], object]
 

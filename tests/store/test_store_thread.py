@@ -16,8 +16,8 @@ from controller.store.database import Database
 from controller.store.file_lock import FileLock
 from controller.store.sqlite import SqliteStore
 from controller.store.store_thread import StoreThread
+from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
-from tests.store.values import change, freeze, freezing, state
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.proves("track-record 36")

@@ -23,20 +23,13 @@ from controller.runtime.recorder import Recorder
 from controller.runtime.replica import Replica
 from controller.runtime.store_watch import watch_store
 from controller.store.memory import MemoryStore
+from tests.builders import service_file
 from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.hooks import NoHooks
 from tests.fakes.meter import FakeMeter
 
-FILE = """\
-service: {name}
-listen: {{port: {port}}}
-versions:
-  v1: {{endpoints: ["127.0.0.1:9001"]}}
-  v2: {{endpoints: ["127.0.0.1:9002"]}}
-stable: v1
-fallback: {{status: 503, body: "try again later"}}
-policy:
+POLICY = """\
   steps: [20%, 50%]
   dwell: 5s
   warmup: 2s
@@ -44,6 +37,14 @@ policy:
   errors: {{max: 20%}}
   fallback: {fallback}
 """
+
+
+def rollout_file(name: str = "scorer", *, port: int = 10000, fallback: str = "manual", extra: str = "") -> str:
+    """A service whose rollout takes seconds; `extra` are further lines of its policy."""
+    answer = 'fallback: {status: 503, body: "try again later"}\n'
+    endpoints = {"v1": "127.0.0.1:9001", "v2": "127.0.0.1:9002"}
+    policy = POLICY.format(fallback=fallback) + extra
+    return service_file(name, port, endpoints=endpoints, more=answer, policy=policy)
 
 
 class LoopHarness:
@@ -117,7 +118,7 @@ class LoopHarness:
         self, name: str = "scorer", *, port: int = 10000, fallback: str = "manual", extra: str = ""
     ) -> None:
         """Declare a service."""
-        await self.operations.apply(FILE.format(name=name, port=port, fallback=fallback) + extra, who="alice")
+        await self.operations.apply(rollout_file(name, port=port, fallback=fallback, extra=extra), who="alice")
 
     async def act(self, verb: Verb, name: str = "scorer", *, canary: str = "", force: bool = False) -> None:
         """An operator's command."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from controller.bootstrap import render
 from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
+from tests.builders import service_file
 from tests.support.command import Done
 from tests.support.controller import ControllerProcess, Doors
 from tests.support.envoy import EnvoyProcess
@@ -79,11 +80,8 @@ class System:
     def file(self) -> str:
         """The service file."""
         places = {version: model.address for version, model in self.models.items()} | dict(self.endpoints)
-        versions = "\n".join(f'  {version}: {{endpoints: ["{place}"]}}' for version, place in places.items())
-        return (
-            f"service: {SERVICE}\nfleets: [{FLEET}]\nlisten: {{address: 127.0.0.1, port: {self.entry}}}\n"
-            f"timeout: 2s\nprotocol: {self.served}\nversions:\n{versions}\nstable: v1\npolicy:\n{self.policy}"
-        )
+        more = f"fleets: [{FLEET}]\ntimeout: 2s\nprotocol: {self.served}\n"
+        return service_file(SERVICE, self.entry, endpoints=places, address="127.0.0.1", more=more, policy=self.policy)
 
     async def haldane(self, *args: str) -> Done:
         """Run a command against the controller."""

@@ -1,15 +1,21 @@
-"""Values for the tests of the core: a service in every phase, and what automation sees."""
+"""Builders of values for the tests: services, states, rollouts, freezes, changes, verdicts and service files."""
 
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 from controller.core.control.automation import Situation
 from controller.core.control.progress import Progress
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
-from controller.core.model.freeze import Act, Freeze, Mode, blocking
+from controller.core.model.change import Change
+from controller.core.model.freeze import ALL, Act, Freeze, Mode, blocking
+from controller.core.model.ledger_line import Entry
 from controller.core.model.rollout import Event, Phase, Rollout
 from controller.core.model.service import Endpoint, Fallback, Listen, Policy, Service, Version
 from controller.core.model.state import ServiceState
+
+_ids = itertools.count(1)
 
 POLICY = Policy(steps=(500, 2500, 5000), dwell=60.0, bake=900.0, deadline=3600.0)
 
@@ -41,13 +47,15 @@ def rollout_in(phase: Phase, policy: Policy = POLICY) -> Rollout:
     return rollout
 
 
-def service(*, fallback: Fallback | None = None, policy: Policy = POLICY, **fields: Any) -> Service:
-    """A service of three versions, the last without endpoints."""
+def service(
+    name: str = "scorer", *, port: int = 10000, fallback: Fallback | None = None, policy: Policy = POLICY, **fields: Any
+) -> Service:
+    """A service of four versions; v1 is stable, and v4 has no endpoints."""
     versions = tuple(
         Version(name=f"v{n}", endpoints=(Endpoint(host="127.0.0.1", port=9000 + n),) if n < 4 else ())
         for n in (1, 2, 3, 4)
     )
-    given: dict[str, Any] = {"name": "scorer", "listen": Listen(port=10000), "versions": versions, "stable": "v1"}
+    given: dict[str, Any] = {"name": name, "listen": Listen(port=port), "versions": versions, "stable": "v1"}
     return Service(**{**given, "policy": policy, "fallback": fallback, **fields})
 
 
@@ -59,12 +67,20 @@ def state_in(phase: Phase | None, policy: Policy = POLICY, **fields: Any) -> Ser
     return ServiceState(**{**given, "revision": 7, **fields})
 
 
+def state(name: str = "scorer", *, weight: int | None = None, source: str = "text") -> ServiceState:
+    """A service at rest; with `weight`, in a rollout that gives v2 so many basis points."""
+    rollout = None
+    if weight is not None:
+        rollout = idle().model_copy(update={"service": name, "phase": Phase.PROGRESSING, "weight": weight})
+    return ServiceState(spec=service(name), source=source, stable="v1", rollout=rollout)
+
+
 def verdict(outcome: Outcome, *, code: str = "5xx", **conditions: bool) -> Verdict:
     """A verdict with one reason."""
     return Verdict(outcome, (Reason(code, f"{code} says {outcome}"),), **conditions)
 
 
-def seen(
+def situation(
     outcome: Outcome = Outcome.PASS,
     *,
     observed: float = 10_000.0,
@@ -78,7 +94,7 @@ def seen(
     share: float = 1.0,
     code: str = "5xx",
 ) -> Situation:
-    """One tick's knowledge: everything in order unless said otherwise."""
+    """What one tick knows: everything is in order unless an argument says otherwise."""
     return Situation(
         verdict(outcome, warm=warm, blind=blind, code=code),
         Progress(observed=observed, elapsed=elapsed, total=total),
@@ -89,9 +105,64 @@ def seen(
     )
 
 
-def freeze(scope: str = "*", **fields: Any) -> Freeze:
+def freeze(scope: str = ALL, **fields: Any) -> Freeze:
     """A freeze in force."""
     return Freeze(**{"scope": scope, "reason": "incident 42", "who": "grace", "since": 1.0, **fields})
+
+
+def change(
+    name: str = "scorer",
+    *,
+    expects: int | None = 0,
+    act: Act = Act.RECORD,
+    to: ServiceState | None = None,
+    change_id: str = "",
+    fingerprint: str = "same",
+    why: str = "because",
+    delete: bool = False,
+) -> Change:
+    """A change of one service's record."""
+    return Change(
+        id=change_id or f"change-{next(_ids)}",
+        fingerprint=fingerprint,
+        act=act,
+        entry=Entry(kind="test", services=(name,), who="ada", why=why),
+        service=name,
+        expects=expects,
+        state=None if delete else to or state(name),
+        delete=delete,
+    )
+
+
+def freezing(*freezes: Freeze, lift: tuple[Freeze, ...] = ()) -> Change:
+    """A change that sets or lifts freezes."""
+    names = tuple(f.scope for f in (*freezes, *lift))
+    entry = Entry(kind="freeze_set", services=names, who="grace", why="incident 42")
+    return Change(f"change-{next(_ids)}", "same", Act.RECORD, entry, freeze=freezes, lift=lift)
+
+
+ENDPOINTS = {"v1": "127.0.0.1:9001", "v2": "127.0.0.1:9002", "v3": ""}
+
+
+def service_file(
+    name: str = "scorer",
+    port: int = 10000,
+    *,
+    endpoints: Mapping[str, str] = ENDPOINTS,
+    address: str = "",
+    more: str = "",
+    policy: str = "",
+) -> str:
+    """A service file in which v1 is stable.
+
+    `endpoints` has the address of each version, or "" for one without; `address` is where the service listens. `more`
+    are further lines, and `policy` those of the policy, indented by two.
+    """
+    listen = f"{{address: {address}, port: {port}}}" if address else f"{{port: {port}}}"
+    quoted = {version: f'"{place}"' if place else "" for version, place in endpoints.items()}
+    versions = "".join(f"  {version}: {{endpoints: [{place}]}}\n" for version, place in quoted.items())
+    text = f"service: {name}\nlisten: {listen}\nversions:\n{versions}stable: v1\n{more}"
+    return f"{text}policy:\n{policy}" if policy else text
 
 
 MOVING = frozenset({Act.ADVANCE, Act.ROLLBACK, Act.FORCED_ROLLBACK, Act.DELETE, Act.FALLBACK})
