@@ -152,7 +152,7 @@ def test_the_screen_is_painted_on_a_terminal(
     child = process("watch", "scorer", stdin=terminal, stdout=terminal)
     os.close(terminal)
     painted = painted_until(controller, "rollout_started")
-    for part in ("scorer", "WARMING", "UNKNOWN", "the canary gets no traffic", "1/2 in sync", "5%"):
+    for part in ("scorer", "WARMING", "UNKNOWN", "the canary gets no traffic", "1/2 proxies in sync", "5%"):
         assert part in painted
     haldane("freeze", "--all", "--reason", "incident 42")
     assert "FROZEN" in painted_until(controller, "incident 42")
