@@ -89,4 +89,4 @@ class StoreThread:
 def _log_outcome(answer: "asyncio.Future[Any]") -> None:
     """The caller has its error already: log how the work ended."""
     error = None if answer.cancelled() else answer.exception()
-    log.warning("store_log_outcome", outcome="done" if error is None else str(error))
+    log.warning("store_responded_late", outcome="done" if error is None else str(error))
