@@ -1,4 +1,4 @@
-"""The admin doors: gRPC for programs and the command line, HTTP for curl and Prometheus.
+"""The admin APIs: gRPC for programs and the command line, HTTP for curl and Prometheus.
 
 They translate to `Operations` and back, and decide nothing.
 """

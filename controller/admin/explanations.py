@@ -1,4 +1,4 @@
-"""What is told of a rollout's past: the evidence over time, the decisions, the windows that it was judged by."""
+"""A rollout's past: the evidence over time, the decisions, the windows that it was judged by."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -66,7 +66,7 @@ class Explanations:
         recording = await self._recordings.find(rollout_id)
         if recording is None:
             message.missing = "its evidence was not recorded, or is no longer kept"
-            for point, limit in _told_points(lines, message.canary):
+            for point, limit in _stored_points(lines, message.canary):
                 message.history.append(_point_message(point))
                 message.limit = limit
             return message
@@ -80,18 +80,18 @@ class Explanations:
         after = max(0, after_of(sequence) - 1)
         lines = await self._operations.events(service="", after=after, limit=1)
         if not sequence or not lines or lines[0].sequence != sequence:
-            raise Refusal(Code.NOT_FOUND, f"the ledger has no line {sequence}, or no longer: see `haldane events`")
+            raise Refusal(Code.NOT_FOUND, f"the ledger has no line {sequence}, or no longer")
         return lines[0]
 
     async def _lines(self, service: str, rollout_id: str) -> list[LedgerLine]:
         """The ledger's lines of a rollout, oldest first."""
-        found: list[LedgerLine] = []
+        lines: list[LedgerLine] = []
         after = 0
         while True:
             page = await self._operations.events(service=service, after=after, limit=PAGE)
-            found += [line for line in page if line.entry.details.get("rollout") == rollout_id]
+            lines += [line for line in page if line.entry.details.get("rollout") == rollout_id]
             if len(page) < PAGE:
-                return found
+                return lines
             after = page[-1].sequence
 
 
@@ -112,16 +112,13 @@ def _decided(lines: Sequence[LedgerLine]) -> str:
     return ""
 
 
-def _told_points(lines: Sequence[LedgerLine], canary: str) -> Iterator[tuple[EvidencePoint, float]]:
-    """The evidence at each decision and its limit, as the ledger's lines tell it."""
+def _stored_points(lines: Sequence[LedgerLine], canary: str) -> Iterator[tuple[Point, float]]:
+    """The evidence at each decision and its limit, as stored in the ledger's lines."""
     for line in lines:
-        told = line.entry.details.get("evidence")
-        if isinstance(told, dict):
-            stored: dict[str, Any] = told
-            yield (
-                EvidencePoint.from_plain(stored, line.at, line.entry.weights_before.get(canary, 0)),
-                float(stored["limit"]),
-            )
+        evidence = line.entry.details.get("evidence")
+        if isinstance(evidence, dict):
+            stored: dict[str, Any] = evidence
+            yield Point.of_plain(stored, line.at, line.entry.weights_before.get(canary, 0)), float(stored["limit"])
 
 
 def _point_message(point: EvidencePoint) -> pb.EvidencePoint:

@@ -1,4 +1,4 @@
-"""What the page shows, as plain values for JSON: the stored state, what is seen of it now, and the ledger's end."""
+"""What the page shows, as plain values for JSON: the stored state, what is known of it now, and the ledger's end."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ TAIL = 30
 """Lines of the ledger on the page."""
 PAGE = 1000
 PATIENCE = 2.0
-"""Seconds for the store to tell of its ledger: the rest of the page must not wait for a disk that hangs."""
+"""Seconds to wait for the ledger: the rest of the page must not wait for a disk that hangs."""
 
 
 class LedgerTail:

@@ -1,5 +1,5 @@
 """The console: one page that shows what is served, why, and what happened last; its one act is the kill switch, by
-the same door as for curl (`POST /freeze`).
+the same API as for curl (`POST /freeze`).
 
 Everything is in the package: no asset comes from elsewhere, and the page may load nothing that is not ours.
 """
@@ -34,7 +34,7 @@ _POLICY = (
 def console_routes(
     operations: Operations, observatory: Observatory, fleet: Fleet, *, ready: Callable[[], str | None]
 ) -> list[web.RouteDef]:
-    """The routes of the console, for the HTTP door."""
+    """The routes of the console, for the HTTP API."""
     tail = LedgerTail(operations, observatory)
 
     async def state(_request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ from functools import partial
 
 import structlog
 
-from controller.core.model.freeze import Freeze, ends_of
+from controller.core.model.freeze import Freeze, expiry_times
 from controller.core.model.store_errors import StoreError, StoreLost
 from controller.core.model.view import View
 from controller.ports.clock import Clock
@@ -104,7 +104,7 @@ class Cycle:
         later ends none early; across terms and restarts the wall clock is all there is.
         """
         now = self._clock.monotonic()
-        self._ends = ends_of(self._view().freezes, self._ends, now, self._clock.wall())
+        self._ends = expiry_times(self._view().freezes, self._ends, now, self._clock.wall())
         for freeze, end in self._ends.items():
             if now >= end:
                 await self._ledger.expire(freeze, self._view().freezes)

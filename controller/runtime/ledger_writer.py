@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Collection, Iterable
 
 from controller.core.model.change import Change
-from controller.core.model.freeze import Act, Freeze, describe_standing, standing_over
+from controller.core.model.freeze import Act, Freeze, describe_remaining, freezes_over
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
 from controller.core.model.state import ServiceState
@@ -78,8 +78,8 @@ class LedgerWriter:
 
 def expiry(freeze: Freeze, standing: Iterable[Freeze]) -> Change:
     """The end of a freeze whose time is over, and of no other."""
-    others = standing_over((f for f in standing if f != freeze), [freeze.scope])
-    why = f"its ttl is over: {freeze.reason}{describe_standing(others)}"
+    others = freezes_over((f for f in standing if f != freeze), [freeze.scope])
+    why = f"its ttl is over: {freeze.reason}{describe_remaining(others)}"
     return _change(Entry(kind=LedgerKind.FREEZE_EXPIRED, services=(freeze.scope,), who=WHO, why=why), freeze)
 
 

@@ -14,10 +14,15 @@ from controller.core.control.changes import Origin, change_of, fingerprint_of
 from controller.core.control.commands import Command, Verb, execute
 from controller.core.control.decision import Decision
 from controller.core.control.declaration import check_together, declare
-from controller.core.control.request_validation import check_id, checked_reason, freeze_violations, unfreeze_violations
+from controller.core.control.request_validation import (
+    freeze_violations,
+    unfreeze_violations,
+    validate_reason,
+    validate_request_id,
+)
 from controller.core.judge.verdict import Verdict
 from controller.core.model.change import Change
-from controller.core.model.freeze import ALL, Act, Freeze, Mode, crowded, describe_standing, standing_over
+from controller.core.model.freeze import ALL, Act, Freeze, Mode, describe_remaining, freezes_over, over_limit
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.core.model.service import Service
@@ -94,7 +99,7 @@ class Operations:
             raise invalid(linted.violations)
         if unknown := self._undefined(linted.service):
             raise invalid(unknown)
-        why = checked_reason(reason)
+        why = validate_reason(reason)
         name, fingerprint = linted.service.name, fingerprint_of("apply", text)
         if not dry_run and (done := await self._requests.applied_at(request_id, fingerprint)):
             return await self._requests.state_at(name, done), False
@@ -131,7 +136,7 @@ class Operations:
 
     async def delete(self, service: str, *, who: str, reason: str = "", request_id: str = "") -> int:
         """Stop serving a service: the revision. Refused while a rollout of it runs."""
-        why = checked_reason(reason)
+        why = validate_reason(reason)
         fingerprint = fingerprint_of("delete", service)
         if done := await self._requests.applied_at(request_id, fingerprint):
             return done
@@ -156,7 +161,7 @@ class Operations:
 
         A rollback that loses a race is tried again, since it is safe whatever came first; nothing else is.
         """
-        command = replace(command, reason=checked_reason(command.reason), rollout_id=uuid.uuid4().hex)
+        command = replace(command, reason=validate_reason(command.reason), rollout_id=uuid.uuid4().hex)
         if command.force and not command.reason:
             raise invalid([Violation("reason", "a forced rollback needs a reason")])
         fingerprint = fingerprint_of("act", service, command.verb, command.canary, str(command.force), *_meant(command))
@@ -197,7 +202,7 @@ class Operations:
         violations = freeze_violations(scopes, reason, ttl)
         if violations:
             raise invalid(violations)
-        why = checked_reason(reason)
+        why = validate_reason(reason)
         # Nothing is read from the disk first. The freeze goes before all that waits for the disk; between a read and
         # the freeze, a waiting advance could be committed.
         view = self._requests.newest()
@@ -210,7 +215,7 @@ class Operations:
             Freeze(scope=scope, mode=mode, reason=why, who=who, since=now, until=until) for scope in sorted(set(scopes))
         )
         fingerprint = fingerprint_of("freeze", *sorted(set(scopes)), why, str(ttl), mode)
-        one = crowded(view.freezes, freezes, self._allowed.max_freezes)
+        one = over_limit(view.freezes, freezes, self._allowed.max_freezes)
         if one and not await self._requests.applied_at(request_id, fingerprint):
             whose = f"a {one.mode} of {'all services' if one.scope == ALL else one.scope}"
             limit = f"max_freezes allows {counted(self._allowed.max_freezes, 'freeze or hold', 'freezes and holds')}"
@@ -243,17 +248,17 @@ class Operations:
         violations = unfreeze_violations(scopes, reason)
         if violations:
             raise invalid(violations)
-        why = checked_reason(reason)
+        why = validate_reason(reason)
         fingerprint = fingerprint_of("unfreeze", *sorted(set(scopes)))
         if done := await self._requests.applied_at(request_id, fingerprint):
-            return Lifted((), standing_over((await self.view()).freezes, scopes), done)
+            return Lifted((), freezes_over((await self.view()).freezes, scopes), done)
         view = await self.view()
         lifted = tuple(f for f in view.freezes if ALL in scopes or f.scope in scopes)
         if not lifted:
             raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
-        standing = standing_over((f for f in view.freezes if f not in lifted), scopes)
+        standing = freezes_over((f for f in view.freezes if f not in lifted), scopes)
         services = tuple(sorted({f.scope for f in lifted}))
-        entry = Entry(kind=LedgerKind.FREEZE_LIFTED, services=services, who=who, why=why + describe_standing(standing))
+        entry = Entry(kind=LedgerKind.FREEZE_LIFTED, services=services, who=who, why=why + describe_remaining(standing))
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
         return Lifted(lifted, standing, await self._requests.command(change))
 
@@ -307,5 +312,5 @@ def _nothing_to_lift(view: View, scopes: Sequence[str]) -> str:
 
 
 def _id(request_id: str) -> str:
-    check_id(request_id)
+    validate_request_id(request_id)
     return request_id or uuid.uuid4().hex

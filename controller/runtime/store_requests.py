@@ -1,7 +1,7 @@
 """The store as operators' requests use it: what it answers, with each of its errors as the `Refusal` that they get."""
 
 from controller.core.base.errors import Code, Refusal
-from controller.core.control.request_validation import check_id
+from controller.core.control.request_validation import validate_request_id
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.state import ServiceState
@@ -38,7 +38,7 @@ class StoreRequests:
 
     async def applied_at(self, request_id: str, fingerprint: str) -> int:
         """The revision at which this very request was applied before; 0 if it was not."""
-        check_id(request_id)
+        validate_request_id(request_id)
         try:
             applied = await self._store.applied(request_id) if request_id else None
         except StoreLost as lost:

@@ -11,11 +11,11 @@ from controller.core.model.freeze import (
     Freeze,
     Mode,
     blocking,
-    crowded,
     describe_freeze,
-    describe_standing,
-    ends_of,
-    standing_over,
+    describe_remaining,
+    expiry_times,
+    freezes_over,
+    over_limit,
 )
 from tests.builders import freeze
 
@@ -100,10 +100,10 @@ def test_a_freeze_that_ends_says_when() -> None:
 def test_the_end_of_a_freeze_is_fixed_when_it_is_first_seen() -> None:
     """Each has its own; a wall clock that jumps later moves none, and what is gone is forgotten."""
     short, long, endless = freeze("scorer", until=1030.0), freeze("scorer", until=1060.0), freeze("scorer")
-    ends = ends_of([short, endless], {}, now=5.0, wall=1000.0)
+    ends = expiry_times([short, endless], {}, now=5.0, wall=1000.0)
     assert ends == {short: 35.0, endless: inf}
-    assert ends_of([long, endless], ends, now=7.0, wall=5000.0) == {long: 7.0 - 3940.0, endless: inf}
-    assert ends_of([short], ends, now=7.0, wall=5000.0) == {short: 35.0}
+    assert expiry_times([long, endless], ends, now=7.0, wall=5000.0) == {long: 7.0 - 3940.0, endless: inf}
+    assert expiry_times([short], ends, now=7.0, wall=5000.0) == {short: 35.0}
 
 
 STANDING = [freeze(ALL, reason="a"), freeze("scorer", reason="b"), freeze("other", mode=Mode.HOLD, reason="c")]
@@ -130,9 +130,9 @@ def test_beyond_the_limit_only_what_is_frozen_already_is_not_frozen_again(wanted
         freeze(scope, mode=Mode(mode), reason=reason) for scope, mode, reason in (words.split() for words in wanted)
     ]
     for most in (1, len(STANDING)):
-        found = crowded(STANDING, freezes, most)
+        found = over_limit(STANDING, freezes, most)
         assert (found.scope if found else "") == refused
-    assert crowded(STANDING, freezes, len(STANDING) + len(freezes)) is None
+    assert over_limit(STANDING, freezes, len(STANDING) + len(freezes)) is None
 
 
 @pytest.mark.parametrize(
@@ -152,4 +152,4 @@ def test_beyond_the_limit_only_what_is_frozen_already_is_not_frozen_again(wanted
 )
 def test_who_ends_a_freeze_hears_what_still_stands(freezes: list[Freeze], scopes: list[str], words: str) -> None:
     """The strongest by whom and why, and how many more: over a service those of all count, over all those of each."""
-    assert describe_standing(standing_over(freezes, scopes)) == words
+    assert describe_remaining(freezes_over(freezes, scopes)) == words

@@ -11,7 +11,7 @@ from controller.core.control.decision import Decision, wait
 from controller.core.control.session import Conditions, Session
 from controller.core.control.tick import decide_on_verdict
 from controller.core.judge.verdict import Outcome, Verdict
-from controller.core.model.freeze import Act, Freeze, ends_of
+from controller.core.model.freeze import Act, Freeze, expiry_times
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Event, Phase, Rollout
 from controller.core.model.state import ServiceState
@@ -179,7 +179,7 @@ def ends_by_the_wall_clock(
     freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float
 ) -> dict[Freeze, float]:
     """A ttl is measured by the clock that people set."""
-    return ends_of(freezes, {}, now, wall)
+    return expiry_times(freezes, {}, now, wall)
 
 
 def inherits_the_end(

@@ -12,7 +12,7 @@ from controller.core.control.sync import Sync
 from controller.core.control.tick import decide_on_verdict
 from controller.core.judge.verdict import Verdict
 from controller.core.model.change import Change
-from controller.core.model.freeze import Freeze, ends_of
+from controller.core.model.freeze import Freeze, expiry_times
 from controller.core.model.state import ServiceState
 from controller.core.model.store_errors import StoreError, StoreLost
 from controller.core.model.view import View
@@ -51,7 +51,7 @@ class Parts:
     load_session: Callable[[str, ServiceState], Session] = _load
     newer: Callable[[View, View], bool] = lambda view, last: view.revision > last.revision
     link: Callable[[SimulatedEnvoy, Snapshot], SimulatedStream] = SimulatedStream
-    ends: Ends = ends_of
+    ends: Ends = expiry_times
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Results remembered by the very value that they are of."""
+"""A cache of results by the identity of the value."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -7,23 +7,23 @@ from typing import TypeVar
 V = TypeVar("V")
 R = TypeVar("R")
 MOST = 4096
-"""Values whose results are remembered; above that all are forgotten."""
+"""Values in the cache at most; beyond that it is emptied."""
 
 
 def by_identity(function: Callable[[V], R]) -> Callable[[V], R]:
-    """The function of an immutable value, worked out once for each object.
+    """The function of an immutable value, computed once for each object.
 
-    To hash a policy takes longer than all that it would be looked up for, and it is asked for several times a look.
+    By identity, since hashing a Policy costs more than recomputing the cached value.
     """
     known: dict[int, tuple[V, R]] = {}
 
     @wraps(function)
-    def remembered(value: V) -> R:
-        found = known.get(id(value))
-        if found is None:  # the value is kept beside its result, so its id is not given to another one
+    def cached(value: V) -> R:
+        entry = known.get(id(value))
+        if entry is None:  # the value is kept with its result, so that no other object gets its id
             if len(known) >= MOST:
                 known.clear()
-            found = known[id(value)] = value, function(value)
-        return found[1]
+            entry = known[id(value)] = value, function(value)
+        return entry[1]
 
-    return remembered
+    return cached

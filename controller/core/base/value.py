@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from controller.core.base.units import parse_seconds
 
 NAME = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
-"""What names of services, versions and fleets look like."""
+"""The pattern of names of services, versions and fleets."""
 
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds)]

@@ -175,7 +175,10 @@ def _roll_back(
     if target is None or not target.endpoints:
         raise Refusal(Code.NO_ENDPOINTS, f"{rollout.stable} has no endpoints any more: traffic would get no response")
     if stable_unroutable and rollout.weight and not command.force:
-        told = f"{rollout.stable} has no healthy endpoint: traffic would get no response"
-        raise Refusal(Code.NO_ENDPOINTS, f"{told}; a forced rollback goes there all the same")
+        raise Refusal(
+            Code.NO_ENDPOINTS,
+            f"{rollout.stable} has no healthy endpoint: traffic would get no response; a forced rollback goes there "
+            "all the same",
+        )
     decision = move(state, Event.ROLLBACK, now, note=command.reason or "rollback by an operator")
     return replace(decision, act=Act.FORCED_ROLLBACK) if command.force else decision

@@ -18,7 +18,7 @@ def check_sound(change: Change) -> None:
     if change.state and change.state.name != change.service:
         raise ValueError(f"the state of {change.state.name!r} in a change of {change.service!r}")
     if (change.state or change.delete) and change.expects is None:
-        raise ValueError("a change of a record must say which revision it was decided on")
+        raise ValueError("a change of a record needs the revision that it was decided on")
 
 
 def check_repeated(change: Change, earlier: Applied) -> int:

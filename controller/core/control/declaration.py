@@ -1,4 +1,4 @@
-"""What a service file makes of a service that may be there already, and beside others. Never moves traffic."""
+"""Applying a service file to a service that may exist already, beside others. Never moves traffic."""
 
 from controller.core.base.errors import Code, Refusal, Violation, invalid
 from controller.core.model.service import Service

@@ -1,4 +1,4 @@
-"""What is wrong with the words of a request, whichever door it came by: reasons, request ids, freezes."""
+"""Validation of a request's texts, whichever API it came by: reasons, request ids, freezes."""
 
 import re
 from collections.abc import Sequence
@@ -18,28 +18,28 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udf
 
 def freeze_violations(scopes: Sequence[str], reason: str, ttl: float | None) -> list[Violation]:
     """Everything that is wrong with a freeze."""
-    found = []
+    violations = []
     if not scopes:
-        found.append(Violation("services", "name services, or all"))
+        violations.append(Violation("services", "name services, or all"))
     if not reason.strip():
-        found.append(Violation("reason", "a freeze needs a reason: who comes at 3 a.m. must know why"))
+        violations.append(Violation("reason", "a freeze needs a reason: whoever is on call must know why"))
     if ttl is not None and not 1 <= ttl <= MAX_TTL:
-        found.append(Violation("ttl", f"between 1s and {format_duration(MAX_TTL)}"))
-    return found
+        violations.append(Violation("ttl", f"between 1s and {format_duration(MAX_TTL)}"))
+    return violations
 
 
 def unfreeze_violations(scopes: Sequence[str], reason: str) -> list[Violation]:
     """Everything that is wrong with the lifting of freezes."""
-    found = []
+    violations = []
     if not scopes:
-        found.append(Violation("services", "name services, or all"))
+        violations.append(Violation("services", "name services, or all"))
     if not reason.strip():
-        found.append(Violation("reason", "say why it is over"))
-    return found
+        violations.append(Violation("reason", "say why it is over"))
+    return violations
 
 
-def checked_reason(reason: str) -> str:
-    """The reason on one line. It is shown on terminals and pages, so it must not be able to rewrite them."""
+def validate_reason(reason: str) -> str:
+    """The reason on one line; `Refusal` if it is too long or has control characters, which could rewrite terminals."""
     text = " ".join(reason.split())
     if len(text) > MAX_REASON:
         raise invalid([Violation("reason", f"at most {MAX_REASON} characters")])
@@ -48,7 +48,7 @@ def checked_reason(reason: str) -> str:
     return text
 
 
-def check_id(request_id: str) -> None:
-    """Refuse a request id that could not be stored and shown."""
+def validate_request_id(request_id: str) -> None:
+    """`Refusal` for a request id that cannot be stored and shown."""
     if len(request_id) > MAX_REQUEST_ID or _CONTROLS.search(request_id):
         raise invalid([Violation("request_id", f"at most {MAX_REQUEST_ID} characters, no control characters")])

@@ -1,7 +1,7 @@
-"""What stops what: one function, one truth table.
+"""Freezes, and which acts they stop: one function, one truth table.
 
-Order of power: an operator's forced rollback > freeze > automatic rollback and an operator's rollback > hold >
-everything that raises or moves weight forward. Checked inside the store's transaction, nowhere else.
+Precedence: an operator's forced rollback > freeze > automatic rollback and an operator's rollback > hold > everything
+that raises or moves weight forward. It is enforced inside the store's transaction, nowhere else.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +17,10 @@ ALL = "*"
 
 
 class Act(StrEnum):
-    """What a change does to the traffic, as far as freezes care."""
+    """What a change does to the traffic, as far as freezes are concerned."""
 
     FORCED_ROLLBACK = "forced_rollback"
-    """An operator's rollback --force: goes through everything."""
+    """An operator's forced rollback: no freeze stops it."""
     ROLLBACK = "rollback"
     """All weight back to stable, by the judge or by an operator."""
     ADVANCE = "advance"
@@ -64,7 +64,7 @@ class Freeze(Value):
         return self.model_dump(mode="json")
 
     def renews(self, other: "Freeze") -> bool:
-        """Whether it says all that the other one says, for no shorter: the same words of the same person."""
+        """Whether it is the same freeze by the same person for the same reason, and ends no earlier."""
         same = (self.scope, self.mode, self.who, self.reason) == (other.scope, other.mode, other.who, other.reason)
         return same and self.end >= other.end
 
@@ -73,16 +73,16 @@ STOPS: dict[Mode, frozenset[Act]] = {
     Mode.FREEZE: frozenset({Act.ROLLBACK, Act.ADVANCE, Act.DELETE, Act.FALLBACK}),
     Mode.HOLD: frozenset({Act.ADVANCE, Act.DELETE}),
 }
-"""The truth table: the acts that each mode stops. What is not named passes."""
+"""The truth table: the acts that each mode stops. Every other act is allowed."""
 
 
 def blocking(freezes: Iterable[Freeze], service: str, act: Act) -> Freeze | None:
-    """The freeze that stops this act on this service, of several the first in rank; None if it may go ahead."""
+    """The freeze that stops this act on this service, of several the strongest; None if nothing stops it."""
     return min((f for f in freezes if f.covers(service) and act in STOPS[f.mode]), key=_rank, default=None)
 
 
-def standing_over(freezes: Iterable[Freeze], scopes: Sequence[str]) -> tuple[Freeze, ...]:
-    """Those that apply to any service of these scopes, by their rank."""
+def freezes_over(freezes: Iterable[Freeze], scopes: Sequence[str]) -> tuple[Freeze, ...]:
+    """The freezes that apply to any service of these scopes, the strongest first."""
     return tuple(sorted((f for f in freezes if ALL in scopes or f.scope in (ALL, *scopes)), key=_rank))
 
 
@@ -91,24 +91,26 @@ def _rank(freeze: Freeze) -> tuple[bool, bool, float]:
     return freeze.mode is not Mode.FREEZE, freeze.scope != ALL, -freeze.end
 
 
-def crowded(standing: Iterable[Freeze], wanted: Iterable[Freeze], most: int) -> Freeze | None:
-    """One that is wanted and for which there is no room where `most` may stand; None if there is room for all.
+def over_limit(standing: Iterable[Freeze], wanted: Iterable[Freeze], most: int) -> Freeze | None:
+    """A wanted freeze that would exceed the limit of `most` freezes; None if all are allowed.
 
-    What renews another takes its place. A scope's first freeze, and its first hold, has room always: the switch works
-    however many stand elsewhere.
+    A renewal replaces the freeze that it renews. A scope's first freeze, and its first hold, is always allowed: the
+    kill switch works however many freezes there are elsewhere.
     """
     standing = tuple(standing)
-    further = [f for f in wanted if not any(f.renews(g) for g in standing)]
-    if len(standing) + len(further) <= most:
+    added = [f for f in wanted if not any(f.renews(g) for g in standing)]
+    if len(standing) + len(added) <= most:
         return None
     taken = {(f.scope, f.mode) for f in standing}
-    return next((f for f in further if (f.scope, f.mode) in taken), None)
+    return next((f for f in added if (f.scope, f.mode) in taken), None)
 
 
-def ends_of(freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float) -> dict[Freeze, float]:
-    """When each freeze ends by itself, on the clock that never jumps (`now`).
+def expiry_times(
+    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float
+) -> dict[Freeze, float]:
+    """When each freeze expires, in seconds of the monotonic clock that shows `now`.
 
-    What is `known` stands, so a wall clock that jumps later ends none early; for the others `wall` is all there is.
+    `known` times are kept, so that a wall clock that jumps later ends none early; the others are computed from `wall`.
     """
     return {freeze: known.get(freeze, now + freeze.end - wall) for freeze in freezes}
 
@@ -121,8 +123,8 @@ def describe_freeze(freeze: Freeze) -> str:
     return f"{what} {verb} by {freeze.who}: {freeze.reason}{end}"
 
 
-def describe_standing(standing: Sequence[Freeze]) -> str:
-    """What is said, behind why a freeze ended, of those that still stand; nothing where none does."""
+def describe_remaining(standing: Sequence[Freeze]) -> str:
+    """The freezes that remain in force, to be appended to why one ended; empty if none does."""
     if not standing:
         return ""
     more = f", and {len(standing) - 1} more" if len(standing) > 1 else ""

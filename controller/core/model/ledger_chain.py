@@ -65,7 +65,7 @@ def verify(lines: Iterable[LedgerLine], *, whole: bool = True) -> Chain:
 
 
 def _accounts_for(line: LedgerLine, first: LedgerLine) -> bool:
-    """Whether this line tells of the trimming after which `first` is the first one left."""
+    """Whether this line records the trimming after which `first` is the first one left."""
     details = line.entry.details
     through = (details.get("through"), details.get("hash"))
     return line.entry.kind == LedgerKind.LEDGER_TRIMMED and through == (first.sequence - 1, first.previous)

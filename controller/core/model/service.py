@@ -77,9 +77,9 @@ class Policy(Value):
     fallback: Literal["manual", "automatic"] = "manual"
     """Who may send traffic to the declared fallback: a person, or also the watch over stable's absolute limits."""
     approve: tuple[int, ...] = ()
-    """The weights at which a person must say yes before they are served; 10 000 is promotion."""
+    """The weights that a person must approve before they are served; 10 000 is promotion."""
     hooks: tuple[str, ...] = ()
-    """The hooks, by their names in the controller's settings, that are asked before traffic moves forward."""
+    """The hooks, by their names in the controller's settings, that must pass before traffic moves forward."""
     metrics: tuple[MetricPolicy, ...] = ()
     """The custom metrics that are judged too."""
 
