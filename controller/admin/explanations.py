@@ -112,13 +112,14 @@ def _decided(lines: Sequence[LedgerLine]) -> str:
     return ""
 
 
-def _stored_points(lines: Sequence[LedgerLine], canary: str) -> Iterator[tuple[Point, float]]:
+def _stored_points(lines: Sequence[LedgerLine], canary: str) -> Iterator[tuple[EvidencePoint, float]]:
     """The evidence at each decision and its limit, as stored in the ledger's lines."""
     for line in lines:
         evidence = line.entry.details.get("evidence")
         if isinstance(evidence, dict):
             stored: dict[str, Any] = evidence
-            yield Point.of_plain(stored, line.at, line.entry.weights_before.get(canary, 0)), float(stored["limit"])
+            weight = line.entry.weights_before.get(canary, 0)
+            yield EvidencePoint.from_plain(stored, line.at, weight), float(stored["limit"])
 
 
 def _point_message(point: EvidencePoint) -> pb.EvidencePoint:
