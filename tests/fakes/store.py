@@ -1,4 +1,4 @@
-"""A store whose answers a test takes away."""
+"""Stores whose answers a test takes away."""
 
 import asyncio
 import uuid
@@ -9,6 +9,8 @@ from controller.core.model.freeze import Act
 from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.core.model.store_errors import StoreLost
 from controller.core.model.view import View
+from controller.ports.clock import Clock
+from controller.ports.store import Term
 from controller.store.memory import MemoryStore
 
 
@@ -65,3 +67,32 @@ class FaultyStore(MemoryStore):
         if self.mute:
             raise StoreLost("no answer")
         return revision
+
+
+class ElectedStore(MemoryStore):
+    """A memory store that grants terms while `terms` is set, and holds automation's commits back until `commits` is."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        super().__init__(clock=clock)
+        self.terms, self.commits = asyncio.Event(), asyncio.Event()
+        self.terms.set()
+        self.commits.set()
+        self.saved: list[str] = []
+        """The rollout ids of the sessions that were saved, in order."""
+
+    async def campaign(self, who: str) -> Term:
+        await self.terms.wait()
+        return await super().campaign(who)
+
+    async def commit(self, change: Change, token: int) -> int:
+        await self.commits.wait()
+        return await super().commit(change, token)
+
+    async def save_session(self, service: str, rollout_id: str, session: str) -> None:
+        self.saved.append(rollout_id)
+        await super().save_session(service, rollout_id, session)
+
+    def depose(self) -> None:
+        """End the term, and grant no other one."""
+        self.terms.clear()
+        self.end_term()

@@ -14,39 +14,10 @@ from controller.ports.store import Term
 from controller.runtime.leadership import lead
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
+from tests.fakes.store import ElectedStore
 from tests.support.loop_harness import LoopHarness, running_loop, running_rollout, tick_until
 
 pytestmark = pytest.mark.looptime
-
-
-class Elections(MemoryStore):
-    """A store that grants a term only while the test lets it, and holds commits back while it does not."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__(clock=clock)
-        self.open = asyncio.Event()
-        self.open.set()
-        self.commits = asyncio.Event()
-        self.commits.set()
-
-    async def campaign(self, who: str) -> Term:
-        await self.open.wait()
-        return await super().campaign(who)
-
-    async def commit(self, change: Change, token: int) -> int:
-        await self.commits.wait()
-        return await super().commit(change, token)
-
-    async def depose(self, harness: LoopHarness) -> None:
-        """End the term, and grant no other one: return when the replica no longer decides."""
-        self.open.clear()
-        self.end_term()
-        await harness.deposed.wait()
-
-    async def grant(self, harness: LoopHarness) -> None:
-        """Grant the next term."""
-        self.open.set()
-        await harness.decides.wait()
 
 
 @pytest.fixture
@@ -56,9 +27,21 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def store(clock: FakeClock) -> Elections:
+def store(clock: FakeClock) -> ElectedStore:
     """A store whose terms the test grants and ends."""
-    return Elections(clock)
+    return ElectedStore(clock=clock)
+
+
+async def depose(store: ElectedStore, harness: LoopHarness) -> None:
+    """End the term, and grant no other one: return when the replica no longer decides."""
+    store.depose()
+    await harness.deposed.wait()
+
+
+async def grant(store: ElectedStore, harness: LoopHarness) -> None:
+    """Grant the next term: return when the replica decides again."""
+    store.terms.set()
+    await harness.decides.wait()
 
 
 async def report(harness: LoopHarness, **traffic: float) -> None:
@@ -71,11 +54,11 @@ def a_line(why: str) -> Change:
     return Change(why, "", Act.RECORD, Entry(kind="proxy_refused", who="haldane", why=why))
 
 
-async def test_who_is_deposed_decides_nothing_and_the_next_term_does(store: Elections, clock: FakeClock) -> None:
+async def test_who_is_deposed_decides_nothing_and_the_next_term_does(store: ElectedStore, clock: FakeClock) -> None:
     """The canary fails while no one decides: no cycle runs and nothing moves. In the next term it is rolled back."""
     async with running_rollout(store, clock) as harness:
         await harness.ticks(2)
-        await store.depose(harness)
+        await depose(store, harness)
         cycles, before = harness.cycles, await harness.kinds()
         for _ in range(20):
             clock.advance(0.5)
@@ -84,11 +67,11 @@ async def test_who_is_deposed_decides_nothing_and_the_next_term_does(store: Elec
             await asyncio.sleep(1)
         assert (harness.cycles, await harness.kinds()) == (cycles, before)
         assert (await harness.state()).weights == {"v2": 2000, "v1": 8000}
-        await store.grant(harness)
+        await grant(store, harness)
         await tick_until(harness, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
 
 
-async def test_a_commit_that_arrives_after_the_term_is_refused(store: Elections, clock: FakeClock) -> None:
+async def test_a_commit_that_arrives_after_the_term_is_refused(store: ElectedStore, clock: FakeClock) -> None:
     """A write that was on its way when its decider was deposed: its token is over, and nothing of it is applied."""
     async with running_rollout(store, clock) as harness:
         await harness.ticks(2)
@@ -97,14 +80,14 @@ async def test_a_commit_that_arrives_after_the_term_is_refused(store: Elections,
         store.commits.clear()
         late = [asyncio.ensure_future(store.commit(a_line(f"late {n}"), token)) for n in range(3)]
         await asyncio.sleep(0)
-        await store.depose(harness)
+        await depose(store, harness)
         store.commits.set()
         results = await asyncio.gather(*late, return_exceptions=True)
         assert all(isinstance(result, Conflict) for result in results)
         assert [line.entry.why for line in await store.events() if line.entry.kind == "proxy_refused"] == ["in time"]
 
 
-async def test_what_waits_for_the_ledger_ends_with_the_term(store: Elections, clock: FakeClock) -> None:
+async def test_what_waits_for_the_ledger_ends_with_the_term(store: ElectedStore, clock: FakeClock) -> None:
     """Lines that a deposed decider had yet to write are not written by it, and not by its next term."""
     async with running_rollout(store, clock) as harness:
         await harness.ticks(2)
@@ -112,14 +95,14 @@ async def test_what_waits_for_the_ledger_ends_with_the_term(store: Elections, cl
         for n in range(50):
             harness.replica.write_line(Entry(kind="proxy_refused", who="haldane", why=f"number {n}"))
         await harness.look()
-        await store.depose(harness)
+        await depose(store, harness)
         store.commits.set()
-        await store.grant(harness)
+        await grant(store, harness)
         await harness.ticks(4)
         assert "proxy_refused" not in await harness.kinds()
 
 
-async def test_the_next_term_starts_from_what_the_store_holds(store: Elections, clock: FakeClock) -> None:
+async def test_the_next_term_starts_from_what_the_store_holds(store: ElectedStore, clock: FakeClock) -> None:
     """Harm that was reported between two terms is no evidence: at which weight it happened, the new decider cannot
     know. What an earlier term saved counts on."""
     async with running_rollout(store, clock) as harness:
@@ -127,11 +110,11 @@ async def test_the_next_term_starts_from_what_the_store_holds(store: Elections, 
         first = harness.decider
         await first.save()
         saved = await store.load_session("scorer", (await harness.rollout()).id)
-        await store.depose(harness)
+        await depose(store, harness)
         for _ in range(20):
             clock.advance(0.5)
             await report(harness, canary_errors=0.5)
-        await store.grant(harness)
+        await grant(store, harness)
         assert harness.decider is not first
         await harness.ticks(4)
         assert saved is not None
@@ -141,12 +124,12 @@ async def test_the_next_term_starts_from_what_the_store_holds(store: Elections, 
     assert (await harness.kinds()).count("rollout_started") == 1
 
 
-async def test_a_replica_serves_while_nobody_decides(store: Elections, clock: FakeClock) -> None:
+async def test_a_replica_serves_while_nobody_decides(store: ElectedStore, clock: FakeClock) -> None:
     """Operators' commands are applied and published, traffic is shown, watchers are woken; verdicts there are none."""
     async with running_rollout(store, clock) as harness:
         await harness.ticks(2)
         assert harness.replica.live("scorer").verdict is not None
-        await store.depose(harness)
+        await depose(store, harness)
         await report(harness)
         live = harness.replica.live("scorer")
         assert (live.verdict, live.remark, dict(live.evidence)) == (None, "", {})
