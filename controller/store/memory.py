@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from controller.core.control import commit_rules
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
-from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.ledger_line import ChainEnd, LedgerLine
 from controller.core.model.view import View
 from controller.ports.archive import KEPT_RECORDINGS, MAX_RECORDING, MAX_SESSION
 from controller.ports.clock import Clock
@@ -124,8 +124,7 @@ class MemoryStore:
         revision = view.revision + 1
         effect = commit_rules.effect_of(change, revision, view.freezes)
         line = LedgerLine.after(
-            len(self._lines),
-            self._lines[-1].hash if self._lines else "",
+            ChainEnd(len(self._lines), self._lines[-1].hash) if self._lines else ChainEnd(),
             revision=revision,
             at=self._clock.wall(),
             change_id=change.id,

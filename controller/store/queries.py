@@ -11,7 +11,7 @@ from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.effect import Effect
 from controller.core.model.freeze import Freeze
-from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.ledger_line import ChainEnd, LedgerLine
 from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.process.fault_points import reach
@@ -142,7 +142,7 @@ def _append(db: sqlite3.Connection, change: Change, effect: Effect, revision: in
     last = db.execute("SELECT sequence, hash FROM ledger ORDER BY sequence DESC LIMIT 1").fetchone() or (0, "")
     record = write(effect)
     line = LedgerLine.after(
-        *last, revision=revision, at=at, change_id=change.id, entry=change.entry, effect=digest(record)
+        ChainEnd(*last), revision=revision, at=at, change_id=change.id, entry=change.entry, effect=digest(record)
     )
     text = line.model_dump_json()
     db.execute(

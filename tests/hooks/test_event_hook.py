@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.core.model.ledger_line import Entry, LedgerLine, services_of
+from controller.core.model.ledger_line import ChainEnd, Entry, LedgerLine, services_of
 from controller.core.model.rollout import Phase
 from controller.core.model.view import View
 from controller.hooks.event_hook import EventHook
@@ -25,7 +25,7 @@ OTHER = in_rollout("another", name="other")
 def line(kind: str, service: str = "scorer", why: str = "because") -> LedgerLine:
     """A ledger line."""
     entry = Entry(kind=kind, services=services_of(service), who="haldane", why=why)
-    return LedgerLine.after(6, "", revision=9, at=1_700_000_000.25, change_id="c", entry=entry)
+    return LedgerLine.after(ChainEnd(6), revision=9, at=1_700_000_000.25, change_id="c", entry=entry)
 
 
 @contextlib.asynccontextmanager

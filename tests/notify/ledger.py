@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from controller.core.model.ledger_line import Entry, LedgerLine, services_of
+from controller.core.model.ledger_line import ChainEnd, Entry, LedgerLine, services_of
 from controller.notify.notifications import Notifications
 from controller.ports.recipient import DeliveryError, Recipient
 from tests.fakes.clock import LoopClock
@@ -101,4 +101,6 @@ def line(
 ) -> LedgerLine:
     """A ledger line, at one in the morning."""
     entry = Entry.model_validate({"kind": kind, "service": service, "who": "haldane", "why": why, **more})
-    return LedgerLine.after(sequence - 1, "", revision=1, at=1_699_923_600.0 + sequence, change_id="c", entry=entry)
+    return LedgerLine.after(
+        ChainEnd(sequence - 1), revision=1, at=1_699_923_600.0 + sequence, change_id="c", entry=entry
+    )

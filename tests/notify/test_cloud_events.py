@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretBytes
 from structlog.testing import capture_logs
 
-from controller.core.model.ledger_line import Entry, LedgerLine
+from controller.core.model.ledger_line import ChainEnd, Entry, LedgerLine
 from controller.notify.cloud_events import CloudEvents, cloud_event
 from controller.notify.target import Target
 from controller.ports.recipient import DeliveryError
@@ -24,8 +24,7 @@ from tests.notify.snippets import snippet
 from tests.support.process import free_port
 
 LINE = LedgerLine.after(
-    0,
-    "",
+    ChainEnd(),
     revision=57,
     at=1_700_000_000.25,
     change_id="c1",

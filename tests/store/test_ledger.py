@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from controller.core.model.freeze import Mode
 from controller.core.model.ledger_chain import verify
 from controller.core.model.ledger_kind import LedgerKind
-from controller.core.model.ledger_line import Entry, LedgerLine
+from controller.core.model.ledger_line import ChainEnd, Entry, LedgerLine
 from controller.store.database import Database
 from controller.store.ledger_export import export, read_export
 from controller.store.ledger_replay import BrokenLedgerError, Checkpoint, LedgerRow, replay
@@ -35,7 +35,9 @@ def chain_of(length: int) -> list[LedgerLine]:
         entry = Entry(kind="test", services=("scorer",), who="ada", why=f"reason {n}", weights_after={"v1": 10_000})
         last = lines[-1].hash if lines else ""
         lines.append(
-            LedgerLine.after(n, last, revision=n + 1, at=n / 3, change_id=f"c{n}", entry=entry, effect=f"{n:064}")
+            LedgerLine.after(
+                ChainEnd(n, last), revision=n + 1, at=n / 3, change_id=f"c{n}", entry=entry, effect=f"{n:064}"
+            )
         )
     return lines
 
@@ -114,7 +116,7 @@ class TestChain:
             ({"through": 4, "hash": lines[2].hash}, 5),
         ):
             entry = Entry(kind=LedgerKind.LEDGER_TRIMMED, who="haldane", why="long", details=details)
-            trimmed = LedgerLine.after(10, lines[-1].hash, revision=11, at=1.0, change_id="t", entry=entry)
+            trimmed = LedgerLine.after(ChainEnd(10, lines[-1].hash), revision=11, at=1.0, change_id="t", entry=entry)
             assert verify([*lines[4:], trimmed]).broken == broken
 
     def test_a_first_line_that_names_a_line_before_it_is_wrong(self) -> None:
@@ -202,7 +204,9 @@ class TestReplay:
         play(database, "write", "a", 1)
         (row,) = database.rows()
         effect = canonical({**json.loads(row.effect), "schema": 99})
-        line = LedgerLine.after(0, "", revision=1, at=1.0, change_id="c", entry=row.line.entry, effect=digest(effect))
+        line = LedgerLine.after(
+            ChainEnd(), revision=1, at=1.0, change_id="c", entry=row.line.entry, effect=digest(effect)
+        )
         with pytest.raises(Unreadable, match="newer"):
             replay([LedgerRow(line, effect)], Checkpoint.empty("id"))
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
@@ -52,6 +52,13 @@ class Entry(Value):
         return service in self.services or ALL in self.services
 
 
+class ChainEnd(NamedTuple):
+    """The sequence and the hash of the ledger's last line; the defaults are those of an empty ledger."""
+
+    sequence: int = 0
+    hash: str = ""
+
+
 class LedgerLine(Value):
     """One line of the ledger. `hash` covers every other field and `previous`, the hash of the line before.
 
@@ -71,8 +78,7 @@ class LedgerLine(Value):
     @classmethod
     def after(
         cls,
-        sequence: int,
-        hash_: str,
+        end: ChainEnd,
         *,
         revision: int,
         at: float,
@@ -80,15 +86,15 @@ class LedgerLine(Value):
         entry: Entry,
         effect: str = "",
     ) -> "LedgerLine":
-        """The line that follows the one of that sequence and hash; the first of all follows (0, "")."""
+        """The line that follows the chain's end; the first of all follows `ChainEnd()`."""
         body = cls(
-            sequence=sequence + 1,
+            sequence=end.sequence + 1,
             revision=revision,
             at=at,
             change_id=change_id,
             entry=entry,
             effect=effect,
-            previous=hash_,
+            previous=end.hash,
             hash="",
         )
         return body.model_copy(update={"hash": body.digest()})
