@@ -16,8 +16,10 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 
 def make_streams_safe() -> None:
-    """A stream that is closed, or that has no such letter, must not end a command whose act may be
-    done already."""
+    """Replace closed standard streams, and escape letters that their encoding does not have.
+
+    Otherwise an error of the output could end a command whose act is already done.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:
@@ -31,7 +33,7 @@ def plain(message: Message) -> dict[str, Any]:
     numbers as numbers.
 
     A message that is not set is null, and so is what JSON has no number for (infinity: a p99 above
-    the last bucket). An event's `details`, which is JSON itself, is shown as what it says.
+    the last bucket). An event's `details`, which is JSON itself, is shown as an object.
     """
     values = {field.name: _value(message, field) for field in message.DESCRIPTOR.fields}
     if isinstance(message, pb.Event) and message.details:
@@ -40,8 +42,7 @@ def plain(message: Message) -> dict[str, Any]:
 
 
 def service_document(service: pb.Service) -> dict[str, Any]:
-    """A service with the fields of its rollout beside its own, so that `.phase` is one step
-    away."""
+    """A service with the fields of its rollout beside its own, for `jq .phase`."""
     rollout = service.rollout if service.HasField("rollout") else pb.Rollout(phase="IDLE")
     return {**plain(rollout), **plain(service), "service": service.name}
 
@@ -53,7 +54,7 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print aligned columns; the last one may be as long as it likes."""
+    """Print aligned columns; the last one is not padded."""
     cells = [list(head), *([clean(cell) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head) - 1)]
     for row in cells:

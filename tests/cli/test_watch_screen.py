@@ -89,7 +89,7 @@ def test_both_versions_stand_side_by_side() -> None:
 def test_the_evidence_stands_beside_its_limit() -> None:
     """Each channel: both rates with their counts, how far the evidence is, and how many requests are still needed."""
     line = " ".join(row(painted(progressing()), "  latency_p99").split())
-    assert line == "latency_p99 < +8pt 0.33% 1204 0.31% 12.4k ██░░░░░░░░ 3.2 of 100 340"
+    assert line == "latency_p99 < +8pp 0.33% 1204 0.31% 12.4k ██░░░░░░░░ 3.2 of 100 340"
     harm = pb.ReasonInfo(code="5xx", channel="5xx", canary=0.2, canary_n=300, evidence=240, limit=100)
     line = " ".join(row(painted(progressing(verdict="harm", details=[harm])), "  harm").split())
     assert line == "harm, 5xx 20% 300 0% 0 ██████████ 240 of 100"
@@ -192,7 +192,7 @@ def test_no_width_cuts_a_number(width: int) -> None:
     text = painted(progressing(details=details), width=width)
     assert "236 of 20" in text
     assert "17 of 20" in text
-    assert "+8.5pt" in text
+    assert "+8.5pp" in text
     assert {word for word in text.split() if word[0].isdigit()} <= whole
 
 

@@ -205,7 +205,7 @@ def _evidence_table(weighed: Sequence[pb.ReasonInfo], width: int) -> Text:
 
 def _evidence_label(reason: pb.ReasonInfo) -> Label:
     channel = reason.channel or ("all" if reason.code == "no_harm" else reason.code)
-    return Label(f"  {channel}", f" < +{reason.margin * 100:.2g}pt") if reason.margin else Label(f"  harm, {channel}")
+    return Label(f"  {channel}", f" < +{reason.margin * 100:.2g}pp") if reason.margin else Label(f"  harm, {channel}")
 
 
 def _next(rollout: pb.Rollout) -> Iterator[RenderableType]:
