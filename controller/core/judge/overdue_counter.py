@@ -33,13 +33,14 @@ class OverdueCounter(NamedTuple):
         The newly overdue are never more than the newly due. Times and `patience` are in seconds.
         """
         total, done = self.started + started, self.answered + answered
-        history = (*self.history, (now, total))
-        cut, due = 0, self.due
+        history, cut, due = self.history, 0, self.due
         limit = now - patience + MOMENT
-        while cut < len(history) and history[cut][0] <= limit:
-            due = history[cut][1]
+        for at, started_by_then in history:
+            if at > limit:
+                break
+            due = started_by_then
             cut += 1
-        history = history[cut:]
+        history = (*(history[cut:] if cut else history), (now, total))
         if len(history) > MOST_KEPT:
             history = history[1::2]
         most_overdue = due - done if due - done > self.most_overdue else self.most_overdue

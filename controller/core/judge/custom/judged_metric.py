@@ -101,7 +101,7 @@ def _as_tuple(value: Any) -> Any:
     return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
-class Conditions(NamedTuple):
+class ReadingConditions(NamedTuple):
     """When a metric is read: the canary's weight (basis points), seconds of observation, whether
     the warm-up is over, and the e-value at which no harm is shown."""
 
@@ -111,7 +111,7 @@ class Conditions(NamedTuple):
     proof_limit: float
 
 
-def after_reading(before: JudgedMetric, reading: Reading | None, margin: float, now: Conditions) -> JudgedMetric:
+def after_reading(before: JudgedMetric, reading: Reading | None, margin: float, now: ReadingConditions) -> JudgedMetric:
     """What is known after a reading, if there was one. Nothing is bet on in the warm-up."""
     match reading:
         case Unread(why, heard):
@@ -125,7 +125,7 @@ def after_reading(before: JudgedMetric, reading: Reading | None, margin: float, 
             return before
 
 
-def _after_values(before: JudgedMetric, reading: Gauged, margin: float, now: Conditions) -> JudgedMetric:
+def _after_values(before: JudgedMetric, reading: Gauged, margin: float, now: ReadingConditions) -> JudgedMetric:
     """After a reading of a gauge."""
     if now.weight < TOTAL_WEIGHT and reading.stable is not None:
         level: float | None = reading.stable
@@ -152,7 +152,7 @@ def _worst_level(worst: float | None, levels: Sequence[float], reading: Gauged) 
     return max(known) if reading.higher else min(known)
 
 
-def _after_counts(before: JudgedMetric, block: PairedCounts, margin: float, now: Conditions) -> JudgedMetric:
+def _after_counts(before: JudgedMetric, block: PairedCounts, margin: float, now: ReadingConditions) -> JudgedMetric:
     """After a block of a rate: it is bet on with what was known before it, so the first one is only
     learnt from."""
     alone = now.weight >= TOTAL_WEIGHT and block.stable_n * ALONE < block.canary_n
