@@ -18,7 +18,7 @@ from controller.core.base.identity_cache import by_identity
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.channels import plan_of
 from controller.core.judge.custom import metric_reasons
-from controller.core.judge.custom.judged_metric import ReadingConditions, JudgedMetric, after_reading
+from controller.core.judge.custom.judged_metric import JudgedMetric, ReadingConditions, after_reading
 from controller.core.judge.custom.metric_reasons import metric_reason, not_shown
 from controller.core.judge.reason import Reason, ReasonCode
 from controller.core.judge.reasons import harm_reason
