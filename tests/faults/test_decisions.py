@@ -127,7 +127,7 @@ async def test_a_rollback_that_loses_a_race_is_tried_again_and_wins(faster: Verb
 
 
 @pytest.mark.proves("fault 31")
-async def test_any_other_command_that_loses_a_race_is_told_so() -> None:
+async def test_any_other_command_that_loses_a_race_is_aborted() -> None:
     """An advance decided on what is no longer so is not done; the answer says that someone was faster."""
     clock = FakeClock()
     store = Crowded(clock=clock)

@@ -56,7 +56,7 @@ async def test_a_rollout_is_promoted_though_the_controller_dies_in_phase_after_p
 @pytest.mark.proves("death 5", "fault 2")
 @pytest.mark.soak
 async def test_a_freeze_outlives_kill_and_so_does_the_rollback_that_it_holds(processes: Children) -> None:
-    """Frozen with a canary that does harm: killed, frozen still, and told once. Unfrozen, the rollback is decided;
+    """Frozen with a canary that does harm: killed, frozen still, and recorded once. Unfrozen, the rollback is decided;
     killed before it is written nothing moves, killed after it is written the next life serves it."""
     async with trial(processes) as made:
         await made.start()
@@ -94,7 +94,7 @@ async def test_killed_in_one_phase_the_next_life_begins_in_it(processes: Childre
         if phase != "IDLE":
             await made.start()
         if phase == "PAUSED":
-            await made.system.doors.rollouts.Pause(admin.RolloutRequest(service=SERVICE, reason="lunch"))
+            await made.system.stubs.rollouts.Pause(admin.RolloutRequest(service=SERVICE, reason="lunch"))
         await made.system.reach(phase)
         await made.dwell(0.5)
         split, seen = made.split, len(made.watcher.splits)
@@ -110,9 +110,9 @@ async def test_killed_in_one_phase_the_next_life_begins_in_it(processes: Childre
         if phase == "IDLE":
             await made.start()
         if phase == "PAUSED":
-            await made.system.doors.rollouts.Resume(admin.RolloutRequest(service=SERVICE, reason="back"))
+            await made.system.stubs.rollouts.Resume(admin.RolloutRequest(service=SERVICE, reason="back"))
         if phase == "AWAITING_APPROVAL":
-            await made.system.doors.rollouts.Approve(admin.RolloutRequest(service=SERVICE, reason="yes"))
+            await made.system.stubs.rollouts.Approve(admin.RolloutRequest(service=SERVICE, reason="yes"))
         await made.system.reach("PROMOTED")
         assert (await made.kinds()).count("step_advanced") == 1
         await made.end()

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.envoy
 
 @pytest.mark.proves("fault 22")
 @pytest.mark.soak
-async def test_what_envoy_refuses_is_told_once_and_holds_nobody_else(processes: Children) -> None:
+async def test_a_nack_is_recorded_once_and_holds_no_other_service(processes: Children) -> None:
     """A second service wants a port that another program has: Envoy refuses its listener.
 
     One line of the ledger tells it, the same bytes are not sent again, the second service's canary goes nowhere. The
@@ -31,12 +31,12 @@ async def test_what_envoy_refuses_is_told_once_and_holds_nobody_else(processes: 
         async with trial(processes) as made:
             text = made.system.file().replace(SERVICE, "second")
             text = text.replace(f"port: {made.system.entry}", f"port: {taken.getsockname()[1]}")
-            await made.system.doors.catalog.ApplyService(admin.ApplyServiceRequest(yaml=text))
+            await made.system.stubs.catalog.ApplyService(admin.ApplyServiceRequest(yaml=text))
             await wait_until(lambda: made.told("proxy_refused"), 15, every=0.1)
-            await made.system.doors.rollouts.StartCanary(admin.StartCanaryRequest(service="second", canary="v2"))
+            await made.system.stubs.rollouts.StartCanary(admin.StartCanaryRequest(service="second", canary="v2"))
             await made.start()
             await made.serves({"v2": 5000, "v1": 5000}, within=30)
-            second = await made.system.doors.rollouts.GetRollout(admin.GetRolloutRequest(service="second"))
+            second = await made.system.stubs.rollouts.GetRollout(admin.GetRolloutRequest(service="second"))
             assert second.phase == "WARMING"
             assert (await made.kinds()).count("proxy_refused") == 1
             counters = await made.system.envoy.counters("listener_manager.lds.update_rejected")

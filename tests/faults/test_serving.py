@@ -25,11 +25,11 @@ FILE = service_file()
 
 @pytest.mark.proves("fault 34", "track-record 1")
 async def test_a_fault_of_ours_in_publishing_ends_nothing_and_is_made_good(processes: Children) -> None:
-    """Publishing the first service fails once: the doors stay open, and a moment later the proxies are served it."""
+    """Publishing the first service fails once: the ports stay open, and a moment later the proxies are served it."""
     controller = ControllerProcess(processes, armed("push:before=raise@2"))
     await controller.start()
-    async with controller.doors() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
-        await doors.catalog.ApplyService(admin.ApplyServiceRequest(yaml=FILE))
+    async with controller.stubs() as stubs, grpc.aio.insecure_channel(controller.xds) as channel:
+        await stubs.catalog.ApplyService(admin.ApplyServiceRequest(yaml=FILE))
         client = RawClient(channel.stream_stream(ADS + "StreamAggregatedResources")())
         await client.send(node="envoy-1", type_url=CDS)
         clusters = await client.read()
@@ -37,21 +37,21 @@ async def test_a_fault_of_ours_in_publishing_ends_nothing_and_is_made_good(proce
             await client.accept(clusters)
             clusters = await client.read()
         assert len(clusters.resources) == 2
-        assert (await doors.catalog.ListServices(admin.ListServicesRequest())).services[0].name == "scorer"
+        assert (await stubs.catalog.ListServices(admin.ListServicesRequest())).services[0].name == "scorer"
     assert "publish_failed" in controller.output
 
 
 @pytest.mark.proves("fault 35")
-async def test_told_to_end_the_controller_ends_every_open_stream_with_a_word(processes: Children) -> None:
+async def test_at_sigterm_the_controller_ends_every_open_stream_with_a_status(processes: Children) -> None:
     """SIGTERM with a proxy and a watcher connected: both hear UNAVAILABLE, the exit code is 0, all within seconds."""
     controller = ControllerProcess(processes)
     await controller.start()
-    async with controller.doors() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
-        await doors.catalog.ApplyService(admin.ApplyServiceRequest(yaml=FILE))
+    async with controller.stubs() as stubs, grpc.aio.insecure_channel(controller.xds) as channel:
+        await stubs.catalog.ApplyService(admin.ApplyServiceRequest(yaml=FILE))
         proxy = RawClient(channel.stream_stream(ADS + "StreamAggregatedResources")())
         await proxy.send(node="envoy-1", type_url=CDS)
         await proxy.read()
-        watching = doors.rollouts.WatchRollout(admin.WatchRolloutRequest(service="scorer"))
+        watching = stubs.rollouts.WatchRollout(admin.WatchRolloutRequest(service="scorer"))
         await watching.read()
         controller.send(signal.SIGTERM)
         assert (await proxy.end())[0] is grpc.StatusCode.UNAVAILABLE
@@ -103,7 +103,7 @@ async def test_a_disk_that_hangs_holds_up_decisions_and_no_proxy(processes: Chil
             assert await answers(f"http://{made.system.controller.http}/readyz")
             assert await freeze_by_http(made) == 503
             with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await made.system.doors.rollouts.Rollback(
+                await made.system.stubs.rollouts.Rollback(
                     admin.RollbackRequest(service=SERVICE, force=True, reason="now")
                 )
             assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -178,7 +178,7 @@ async def test_streams_beyond_the_limit_are_refused_and_the_others_are_served(pr
     proxy that was there is served on, and once they are gone there is room again."""
     controller = ControllerProcess(processes)
     await controller.start()
-    async with controller.doors() as doors, grpc.aio.insecure_channel(controller.xds) as channel:
+    async with controller.stubs() as stubs, grpc.aio.insecure_channel(controller.xds) as channel:
         proxy = RawClient(channel.stream_stream(ADS + "StreamAggregatedResources")())
         await proxy.send(node="envoy-1", type_url=CDS)
         await proxy.accept(await proxy.read())
@@ -188,7 +188,7 @@ async def test_streams_beyond_the_limit_are_refused_and_the_others_are_served(pr
                 assert len(admitted) <= DEFAULT.streams
             assert set(refused) == {grpc.StatusCode.RESOURCE_EXHAUSTED}
             assert len(admitted) > DEFAULT.streams - BATCH
-            await doors.catalog.ApplyService(admin.ApplyServiceRequest(yaml=FILE))
+            await stubs.catalog.ApplyService(admin.ApplyServiceRequest(yaml=FILE))
             assert len((await proxy.read()).resources) == 2
         again = RawClient(channel.stream_stream(ADS + "StreamAggregatedResources")())
         await again.send(node="envoy-2", type_url=CDS)

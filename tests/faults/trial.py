@@ -51,7 +51,7 @@ class Trial:
     """How often the controller has killed itself."""
     blamed: frozenset[str] = frozenset()
     """The versions that may fail, since the test makes them."""
-    _doors: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    _channels: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     @property
     def split(self) -> Split:
@@ -93,7 +93,7 @@ class Trial:
         controller = self.system.controller
         controller.environment |= armed(fault)
         controller.launch()
-        self.system.doors = await self._doors.enter_async_context(controller.doors())
+        self.system.stubs = await self._channels.enter_async_context(controller.stubs())
 
     async def told_to_end(self) -> None:
         """SIGTERM; and if it died while it drained, another life."""
@@ -130,19 +130,19 @@ class Trial:
     async def start(self, request_id: str = "") -> admin.Rollout:
         """Start the canary."""
         request = admin.StartCanaryRequest(service=SERVICE, canary="v2", reason="test", request_id=request_id)
-        told: admin.Rollout = await self.system.doors.rollouts.StartCanary(request)
+        told: admin.Rollout = await self.system.stubs.rollouts.StartCanary(request)
         return told
 
     async def freeze(self, request_id: str = "") -> admin.FreezeResponse:
         """Freeze everything."""
         request = admin.FreezeRequest(all=True, reason="incident 42", request_id=request_id)
-        told: admin.FreezeResponse = await self.system.doors.killswitch.Freeze(request)
+        told: admin.FreezeResponse = await self.system.stubs.killswitch.Freeze(request)
         return told
 
     async def unfreeze(self, request_id: str = "") -> admin.UnfreezeResponse:
         """Lift it."""
         request = admin.UnfreezeRequest(all=True, reason="over", request_id=request_id)
-        told: admin.UnfreezeResponse = await self.system.doors.killswitch.Unfreeze(request)
+        told: admin.UnfreezeResponse = await self.system.stubs.killswitch.Unfreeze(request)
         return told
 
     async def promoted(self) -> bool:
@@ -151,7 +151,7 @@ class Trial:
 
     async def frozen(self) -> list[str]:
         """The reasons of the freezes in force."""
-        told = await self.system.doors.killswitch.ListFreezes(admin.ListFreezesRequest())
+        told = await self.system.stubs.killswitch.ListFreezes(admin.ListFreezesRequest())
         return [freeze.reason for freeze in told.freezes]
 
     async def kinds(self) -> list[str]:
@@ -204,7 +204,7 @@ class Trial:
         return await answers(f"http://{self.system.controller.http}/readyz")
 
     async def _proxies(self) -> bool:
-        told = await self.system.doors.fleet.ListProxies(admin.ListProxiesRequest())
+        told = await self.system.stubs.fleet.ListProxies(admin.ListProxiesRequest())
         return bool(told.proxies)
 
 
@@ -233,12 +233,12 @@ async def trial(
     """Everything runs, the service is served by its stable, clients ask, for so many seconds at most. `fault` is in
     the controller's first life."""
     async with (
-        contextlib.AsyncExitStack() as doors,
+        contextlib.AsyncExitStack() as channels,
         running_system(processes, policy=policy, protocol=protocol, settings=armed(fault)) as made,
         steady(made.entry, RATE, seconds=seconds) as load,
         watched(made.envoy) as watcher,
     ):
-        yield Trial(made, watcher, load, _doors=doors)
+        yield Trial(made, watcher, load, _channels=channels)
 
 
 async def lost(call: Awaitable[object]) -> bool:

@@ -25,7 +25,7 @@ async def suppressed(system: System) -> bool:
 @pytest.mark.soak
 async def test_a_freeze_holds_through_harm_and_a_kill_and_ends_in_a_rollback(processes: Children) -> None:
     """Frozen by curl; the canary does harm; the controller is killed and comes back: the share stays what it was, and
-    the ledger has told once what was not done. Lifted, it rolls back."""
+    the ledger has said once what was not done. Lifted, it rolls back."""
     async with running_system(processes, policy=QUICK) as system, steady(system.entry, 100) as load:
         await wait_until(lambda: len(load.results) > 20)
         await system.start()
@@ -45,7 +45,7 @@ async def test_a_freeze_holds_through_harm_and_a_kill_and_ends_in_a_rollback(pro
         seen = by_version(a for a in load.results if a.sent > frozen)
         assert seen["v2"] / seen.total() == pytest.approx(0.2, abs=4 * (0.16 / seen.total()) ** 0.5)
         assert (await system.kinds()).count("rollback_suppressed") == 1
-        await system.doors.killswitch.Unfreeze(admin.UnfreezeRequest(all=True, reason="over"))
+        await system.stubs.killswitch.Unfreeze(admin.UnfreezeRequest(all=True, reason="over"))
         await system.reach("ROLLED_BACK")
         gone = time.monotonic()
         await wait_until(lambda: load.results[-1].sent > gone + 0.5)
@@ -59,12 +59,12 @@ async def test_a_freeze_stops_a_good_canary_and_commands_but_not_the_judge(proce
         async with steady(system.entry, 200) as load:
             await wait_until(lambda: len(load.results) > 20)
             await system.start()
-            answer = await system.doors.killswitch.Freeze(
+            answer = await system.stubs.killswitch.Freeze(
                 admin.FreezeRequest(services=[SERVICE], reason="a demonstration", ttl="4s")
             )
             assert [f.scope for f in answer.freezes] == [SERVICE]
             with pytest.raises(Exception, match=r"FROZEN|frozen"):
-                await system.doors.rollouts.Promote(admin.RolloutRequest(service=SERVICE, reason="no patience"))
+                await system.stubs.rollouts.Promote(admin.RolloutRequest(service=SERVICE, reason="no patience"))
             before = (await system.rollout()).traffic["v2"].requests
             await wait_until(lambda: more_requests(system, before + 100))
             assert (await system.rollout()).weights["v2"] == 5000

@@ -40,7 +40,7 @@ async def test_each_step_serves_its_share_and_no_request_fails(processes: Childr
             seen = await answered_from_now(load, 400)
             share, expected = by_version(seen)["v2"] / len(seen), weight / 10_000
             assert abs(share - expected) <= 4 * math.sqrt(expected * (1 - expected) / len(seen)), (weight, share)
-            await system.doors.rollouts.Approve(admin.RolloutRequest(service=SERVICE, reason="looks good"))
+            await system.stubs.rollouts.Approve(admin.RolloutRequest(service=SERVICE, reason="looks good"))
         await system.reach("PROMOTED")
         assert by_version(await answered_from_now(load, 50)) == {"v2": 50}
         assert [a for a in load.results if not a.ok] == []

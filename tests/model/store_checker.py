@@ -96,7 +96,7 @@ class StoreChecker:
         """An operator's change, through any replica."""
         return self._sent(change, None)
 
-    # What an operator's door asks of it.
+    # What operations ask of a store.
 
     async def load(self) -> View:
         return self.view

@@ -46,5 +46,5 @@ def test_a_mutant_is_caught(mutant: Mutant) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
 def test_a_mutant_is_caught_by_chance(mutant: Mutant) -> None:
-    """The same without being told which troubles it needs."""
+    """The same without a hint which faults it needs."""
     hunt(mutant, (), settings(HUNT, max_examples=5000))

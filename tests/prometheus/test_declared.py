@@ -97,7 +97,7 @@ def test_settings_that_cannot_be_read_are_refused(refused: Callable[[str], str])
     too_many = f"{address}[metrics.queue]\nkind = 'gauge'\n{QUERY}\nworse_in = 6\n"
     assert "`worse_in` is at most `readings`" in refused(too_many)
     assert "prometheus: " in refused('prometheus = "file:///etc/passwd"\n')
-    assert "5xx is the name of a channel" in refused(f"{address}[metrics.5xx]\nkind = 'gauge'\n{QUERY}\n")
+    assert "5xx is the name of a built-in channel" in refused(f"{address}[metrics.5xx]\nkind = 'gauge'\n{QUERY}\n")
     assert "prometheus_interval: " in refused(f"prometheus_interval = '2m'\n{address}")
     assert "prometheus_timeout: " in refused(f"prometheus_timeout = '1m'\n{address}")
 

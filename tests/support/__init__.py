@@ -1,1 +1,1 @@
-"""What real tests are made of: processes, a real Envoy, model servers that misbehave when told to, a steady load."""
+"""What real tests are made of: processes, a real Envoy, model servers that misbehave on demand, a steady load."""

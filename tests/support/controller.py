@@ -1,4 +1,4 @@
-"""`haldane serve` as a process, with all of its doors on free ports."""
+"""`haldane serve` as a process, with all of its ports on free ones of the loopback."""
 
 import contextlib
 import sys
@@ -20,7 +20,7 @@ from tests.support.waiting import answers, wait_until
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class AdminStubs:
     """The admin API's stubs."""
 
     catalog: CatalogStub
@@ -52,11 +52,11 @@ class ControllerProcess(Process):
         await wait_until(self._ready, within)
 
     @contextlib.asynccontextmanager
-    async def doors(self) -> AsyncIterator[Doors]:
+    async def stubs(self) -> AsyncIterator[AdminStubs]:
         """The admin API, until the end of the block; after a restart within it too, for calls with `wait_for_ready`."""
         quick = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)]
         async with grpc.aio.insecure_channel(self.admin, quick) as channel:
-            yield Doors(
+            yield AdminStubs(
                 CatalogStub(channel),  # type: ignore[no-untyped-call]
                 RolloutsStub(channel),  # type: ignore[no-untyped-call]
                 KillSwitchStub(channel),  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""A gRPC model server that answers with its version, and fails with a status when it is told to."""
+"""A gRPC model server that answers with its version, and fails with a status as a test sets it to."""
 
 import asyncio
 import contextlib

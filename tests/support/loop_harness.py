@@ -110,7 +110,7 @@ class LoopHarness:
         self.replica.announce()
 
     def take(self, state: ServiceState) -> Mapping[str, Reading]:
-        """The custom metrics that the test has told since the last look."""
+        """The custom metrics that the test has set since the last cycle."""
         told, self.readings = self.readings, {}
         return told
 

@@ -1,4 +1,4 @@
-"""A model server that answers with its version, and misbehaves when it is told to."""
+"""A model server that answers with its version, and misbehaves as a test sets it to."""
 
 import asyncio
 import random

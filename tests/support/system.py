@@ -11,7 +11,7 @@ from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from tests.builders import service_file
 from tests.support.command import Done
-from tests.support.controller import ControllerProcess, Doors
+from tests.support.controller import AdminStubs, ControllerProcess
 from tests.support.envoy import EnvoyProcess
 from tests.support.model import ModelServer
 from tests.support.process import free_port
@@ -43,25 +43,25 @@ class System:
     envoy: EnvoyProcess
     entry: int
     models: dict[str, ModelServer]
-    doors: Doors
+    stubs: AdminStubs
     policy: str = POLICY
     endpoints: Mapping[str, str] = field(default_factory=dict)
     served: str = "http"
 
     async def rollout(self) -> admin.Rollout:
         """The rollout as the controller tells it."""
-        told: admin.Rollout = await self.doors.rollouts.GetRollout(
+        told: admin.Rollout = await self.stubs.rollouts.GetRollout(
             admin.GetRolloutRequest(service=SERVICE), wait_for_ready=True
         )
         return told
 
     async def apply(self) -> None:
         """Declare the service."""
-        await self.doors.catalog.ApplyService(admin.ApplyServiceRequest(yaml=self.file(), reason="the test begins"))
+        await self.stubs.catalog.ApplyService(admin.ApplyServiceRequest(yaml=self.file(), reason="the test begins"))
 
     async def start(self, canary: str = "v2") -> None:
         """Start a rollout."""
-        await self.doors.rollouts.StartCanary(admin.StartCanaryRequest(service=SERVICE, canary=canary, reason="test"))
+        await self.stubs.rollouts.StartCanary(admin.StartCanaryRequest(service=SERVICE, canary=canary, reason="test"))
 
     async def reach(self, phase: str, within: float = 60.0) -> admin.Rollout:
         """Wait until the rollout is in that phase."""
@@ -70,7 +70,7 @@ class System:
 
     async def events(self) -> list[admin.Event]:
         """The ledger."""
-        told = await self.doors.ledger.ListEvents(admin.ListEventsRequest(), wait_for_ready=True)
+        told = await self.stubs.ledger.ListEvents(admin.ListEventsRequest(), wait_for_ready=True)
         return list(told.events)
 
     async def kinds(self) -> list[str]:
@@ -99,7 +99,7 @@ class System:
 
     async def ready(self) -> bool:
         """Whether the proxy serves what it should."""
-        told = await self.doors.fleet.ListProxies(admin.ListProxiesRequest())
+        told = await self.stubs.fleet.ListProxies(admin.ListProxiesRequest())
         if [proxy.state for proxy in told.proxies] != ["SYNCED"]:
             return False
         return self.served == "grpc" or await answers(f"http://127.0.0.1:{self.entry}/")
@@ -138,9 +138,9 @@ async def running_system(
         for model in models.values():
             await model.start()
             stack.push_async_callback(model.crash)
-        doors = await stack.enter_async_context(controller.doors())
+        stubs = await stack.enter_async_context(controller.stubs())
         envoy = EnvoyProcess(processes, change(bootstrap))
-        made = System(processes, controller, envoy, free_port(), models, doors, policy, endpoints or {}, served)
+        made = System(processes, controller, envoy, free_port(), models, stubs, policy, endpoints or {}, served)
         await made.apply()
         await envoy.start()
         await wait_until(made.ready)

@@ -1,4 +1,4 @@
-"""The doors of a running controller carry what is promised of them."""
+"""The ports of a running controller serve what is promised of them."""
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -7,7 +7,7 @@ from controller.demo.harness.child_processes import Children
 from tests.support.controller import ControllerProcess
 
 
-async def test_the_admin_port_tells_the_status_of_proxies_as_envoys_tools_ask_for_it(processes: Children) -> None:
+async def test_the_admin_port_serves_the_client_status_service(processes: Children) -> None:
     """CSDS is there: without proxies it answers that there are none, and not that it is not implemented."""
     controller = ControllerProcess(processes)
     await controller.start()
