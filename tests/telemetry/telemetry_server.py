@@ -49,7 +49,7 @@ class TelemetryServer:
     async def open(self) -> None:
         """Listen for proxies."""
         clock = SystemClock()
-        self.reports = LoadReportingService(self.book, clock, interval=INTERVAL, on_news=self._hear)
+        self.reports = LoadReportingService(self.book, clock, interval=INTERVAL, on_news=self._count_news)
         self.reports.observe(rolling_out(True))
         metrics = MetricsService(self.book, clock)
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
@@ -63,33 +63,33 @@ class TelemetryServer:
             await self._server.stop(0)
             self._server = None
 
-    def _hear(self) -> None:
+    def _count_news(self) -> None:
         self.news += 1
 
 
 @contextlib.asynccontextmanager
 async def telemetry_server(*versions: str) -> AsyncIterator[TelemetryServer]:
-    """A desk that follows these versions of the service."""
-    desk = TelemetryServer()
-    desk.book.observe(cluster_name(SERVICE, version) for version in versions)
-    await desk.open()
+    """A server that observes these versions of the service."""
+    telemetry = TelemetryServer()
+    telemetry.book.observe(cluster_name(SERVICE, version) for version in versions)
+    await telemetry.open()
     try:
-        yield desk
+        yield telemetry
     finally:
-        await desk.close()
+        await telemetry.close()
 
 
 @dataclass
 class Totals:
-    """The sums of all windows that a desk gave."""
+    """The sums of all windows of a server."""
 
     started: Counter[str] = field(default_factory=Counter)
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
     latency: dict[str, Counter[float]] = field(default_factory=dict)
 
-    def read(self, desk: TelemetryServer, stable: str = "v1", canary: str = "v2") -> Window | None:
+    def read(self, telemetry: TelemetryServer, stable: str = "v1", canary: str = "v2") -> Window | None:
         """Take the next window, if there is one, and add it."""
-        window = desk.book.window(SERVICE, stable, canary, 5000, SystemClock().monotonic())
+        window = telemetry.book.window(SERVICE, stable, canary, 5000, SystemClock().monotonic())
         if window:
             for version, sample in ((stable, window.stable), (canary, window.canary)):
                 if sample:
@@ -106,7 +106,7 @@ class Totals:
         self.latency.setdefault(version, Counter()).update(dict(sample.latency))
 
 
-def static_bootstrap(desk: TelemetryServer, entry: int, versions: Mapping[str, str], node: str = "lab") -> str:
+def static_bootstrap(telemetry: TelemetryServer, entry: int, versions: Mapping[str, str], node: str = "lab") -> str:
     """The rendered bootstrap, with fixed clusters in the place of what xDS would bring.
 
     The version that the header `version` names answers; its address is HOST:PORT, or empty for no server at all.
@@ -114,7 +114,7 @@ def static_bootstrap(desk: TelemetryServer, entry: int, versions: Mapping[str, s
     text = render(
         fleet="lab",
         node=node,
-        xds=f"127.0.0.1:{desk.port}",
+        xds=f"127.0.0.1:{telemetry.port}",
         envoy_admin=f"127.0.0.1:{free_port()}",
         flush_interval=INTERVAL,
     )

@@ -60,9 +60,9 @@ def histogram(total: int, *buckets: tuple[float, int]) -> bytes:
     return flush(stat("upstream_rq_time"), metrics.Metric(histogram=metrics.Histogram(sample_count=total, bucket=made)))
 
 
-async def sent(desk: TelemetryServer, method: str, messages: Sequence[bytes], *, end: bool = False) -> Ended:
+async def sent(telemetry: TelemetryServer, method: str, messages: Sequence[bytes], *, end: bool = False) -> Ended:
     """Send these on a stream of their own, which the client ends or keeps open: how it ended."""
-    return await asyncio.to_thread(_sent, desk.port, method, messages, end)
+    return await asyncio.to_thread(_sent, telemetry.port, method, messages, end)
 
 
 def _sent(port: int, method: str, messages: Sequence[bytes], end: bool) -> Ended:
@@ -136,18 +136,21 @@ async def test_an_invalid_message_ends_its_stream_and_counts_nothing(
     method: str, messages: list[bytes], words: str
 ) -> None:
     """The status says why; another proxy's stream goes on, and its report is all that is in the window."""
-    async with telemetry_server("v1", "v2") as desk, grpc.aio.insecure_channel(f"127.0.0.1:{desk.port}") as channel:
+    async with (
+        telemetry_server("v1", "v2") as telemetry,
+        grpc.aio.insecure_channel(f"127.0.0.1:{telemetry.port}") as channel,
+    ):
         good = channel.stream_stream(LOADS)()
         await good.write(report(node=GOOD_NODE, ok=0, issued=0))
         asked = wire.LoadStatsResponse.FromString(await good.read())
         assert asked.send_all_clusters
-        code, details = await sent(desk, method, messages)
+        code, details = await sent(telemetry, method, messages)
         assert code in REFUSALS
         assert words in details
-        news = desk.news
+        news = telemetry.news
         await good.write(report(node=GOOD_NODE, ok=5, issued=5))
-        await wait_until(lambda: desk.news > news)
-        window = desk.book.window(SERVICE, "v1", "v2", 500, 0.0)
+        await wait_until(lambda: telemetry.news > news)
+        window = telemetry.book.window(SERVICE, "v1", "v2", 500, 0.0)
         assert window is not None
         assert window.canary is not None
         assert (window.canary.ok, window.canary.answered, window.canary.started) == (5, 5, 5)
@@ -157,8 +160,8 @@ async def test_an_invalid_message_ends_its_stream_and_counts_nothing(
 @pytest.mark.proves("bad-input 30")
 async def test_a_message_of_several_megabytes_is_rejected_by_its_size() -> None:
     """The limit is gRPC's: nothing of it is ever parsed."""
-    async with telemetry_server("v2") as desk:
-        code, _ = await sent(desk, LOADS, [b"\x00" * (5 << 20)])
+    async with telemetry_server("v2") as telemetry:
+        code, _ = await sent(telemetry, LOADS, [b"\x00" * (5 << 20)])
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -172,7 +175,7 @@ RIGHT = (report(), NOTHING, counter(3), histogram(2, (1.0, 1)))
 )
 async def test_any_bytes_are_counted_or_rejected(messages: list[bytes], method: str) -> None:
     """Random bytes and right messages in any order: an end by the client, or a refusal; never an internal error."""
-    async with telemetry_server("v2") as desk:
-        code, _ = await sent(desk, method, messages, end=True)
+    async with telemetry_server("v2") as telemetry:
+        code, _ = await sent(telemetry, method, messages, end=True)
         assert code in (grpc.StatusCode.OK, *REFUSALS)
-        assert all(count >= 0 for outcomes in desk.book.totals().values() for count in outcomes.values())
+        assert all(count >= 0 for outcomes in telemetry.book.totals().values() for count in outcomes.values())

@@ -37,16 +37,16 @@ def in_fleet(fleet: str) -> View:
 async def test_a_proxy_that_identifies_itself_once_keeps_the_interval_of_its_fleet() -> None:
     """Its first report names its fleet, the later ones name no one: it is waited for as long as before, not longer."""
     book = Hearing()
-    desk = TelemetryServer(book=book)
-    await desk.open()
+    telemetry = TelemetryServer(book=book)
+    await telemetry.open()
     try:
-        desk.reports.observe(in_fleet("edge"))
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{desk.port}") as channel:
+        telemetry.reports.observe(in_fleet("edge"))
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{telemetry.port}") as channel:
             call = channel.stream_stream(f"/{LRS}/StreamLoadStats")()
             for report in (LoadStatsRequest(node=LoadReporter(id="p", cluster="edge")), LoadStatsRequest()):
                 await call.write(report.SerializeToString())
             await wait_until(lambda: len(book.promised) == 2)
             call.cancel()
     finally:
-        await desk.close()
+        await telemetry.close()
     assert book.promised == [INTERVAL, INTERVAL]

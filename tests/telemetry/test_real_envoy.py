@@ -28,7 +28,7 @@ pytestmark = pytest.mark.envoy
 StartModel = Callable[[str], Awaitable[ModelServer]]
 
 
-async def ask(entry: int, version: str, count: int, timeout: float = 5.0) -> Counter[int]:
+async def send_requests(entry: int, version: str, count: int, timeout: float = 5.0) -> Counter[int]:
     """So many requests to a version, ten at a time: how many got which status; 0 where the client gave up."""
     places = asyncio.Semaphore(10)
 
@@ -44,19 +44,19 @@ async def ask(entry: int, version: str, count: int, timeout: float = 5.0) -> Cou
         return Counter(await asyncio.gather(*(one(session) for _ in range(count))))
 
 
-class Talk:
-    """What a client has had of one version, to be compared with what was reported."""
+class RequestSeries:
+    """Requests to one version and their responses, to compare with what is reported."""
 
-    def __init__(self, desk: TelemetryServer, ledger: Totals, version: str, *entries: int) -> None:
-        self._desk = desk
-        self._ledger = ledger
+    def __init__(self, telemetry: TelemetryServer, totals: Totals, version: str, *entries: int) -> None:
+        self._telemetry = telemetry
+        self._totals = totals
         self._version = version
         self._entries = entries
         self.had: Counter[str] = Counter()
 
-    async def ask(self, count: int) -> None:
-        """So many requests at each entry."""
-        for seen in await asyncio.gather(*(ask(entry, self._version, count) for entry in self._entries)):
+    async def send(self, count: int) -> None:
+        """Send `count` requests to each entry."""
+        for seen in await asyncio.gather(*(send_requests(entry, self._version, count) for entry in self._entries)):
             for status, number in seen.items():
                 self.had["ok" if status == 200 else f"{status // 100}xx"] += number
 
@@ -68,26 +68,26 @@ class Talk:
         """
         for _ in range(5):
             await wait_until(self._all_reported)
-            if self._ledger.outcomes[self._version] == self.had:
+            if self._totals.outcomes[self._version] == self.had:
                 return
-            assert self._ledger.outcomes[self._version]["4xx"] < self.had["4xx"]
-            await self.ask(20)
-        assert self._ledger.outcomes[self._version] == self.had
+            assert self._totals.outcomes[self._version]["4xx"] < self.had["4xx"]
+            await self.send(20)
+        assert self._totals.outcomes[self._version] == self.had
 
     def _all_reported(self) -> bool:
-        self._ledger.read(self._desk)
-        return self._ledger.answered(self._version) == self.had.total()
+        self._totals.read(self._telemetry)
+        return self._totals.answered(self._version) == self.had.total()
 
 
 async def test_every_response_is_counted_once_and_in_its_class(processes: Children, model_server: StartModel) -> None:
     """Good answers, 4xx, 5xx, timeouts and cut connections: the windows' sums equal what the client saw."""
     v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
-    async with telemetry_server("v1", "v2") as desk:
-        envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v2.address}))
+    async with telemetry_server("v1", "v2") as telemetry:
+        envoy = EnvoyProcess(processes, static_bootstrap(telemetry, entry, {"v1": v1.address, "v2": v2.address}))
         await envoy.start()
-        ledger = Totals()
-        await wait_until(lambda: ledger.read(desk))
-        good, mixed = Talk(desk, ledger, "v1", entry), Talk(desk, ledger, "v2", entry)
+        totals = Totals()
+        await wait_until(lambda: totals.read(telemetry))
+        good, mixed = RequestSeries(telemetry, totals, "v1", entry), RequestSeries(telemetry, totals, "v2", entry)
         for behaviour in (
             Behaviour(),
             Behaviour(errors=0.5, status=404),
@@ -98,40 +98,40 @@ async def test_every_response_is_counted_once_and_in_its_class(processes: Childr
             Behaviour(),
         ):
             v2.behaviour = behaviour
-            await mixed.ask(60)
-            ledger.read(desk)
-        await good.ask(100)
+            await mixed.send(60)
+            totals.read(telemetry)
+        await good.send(100)
         await good.check()
         await mixed.check()
         assert good.had == {"ok": 100}
-        assert ledger.started == {"v1": 100, "v2": mixed.had.total()}
+        assert totals.started == {"v1": 100, "v2": mixed.had.total()}
         v2_stats = f"cluster.{stats_name(cluster_name(SERVICE, 'v2'))}"
         counters = await envoy.counters(v2_stats)
-        assert counters[f"{v2_stats}.upstream_rq_total"] == ledger.started["v2"]
-        assert counters[f"{v2_stats}.upstream_rq_4xx"] == ledger.outcomes["v2"]["4xx"]
+        assert counters[f"{v2_stats}.upstream_rq_total"] == totals.started["v2"]
+        assert counters[f"{v2_stats}.upstream_rq_4xx"] == totals.outcomes["v2"]["4xx"]
 
 
 @pytest.mark.proves("track-record 10")
 async def test_requests_that_reach_no_endpoint_count_as_failed(processes: Children, model_server: StartModel) -> None:
     """A canary that refuses connections, and one without any server: neither is in Envoy's request total."""
     v1, entry = await model_server("v1"), free_port()
-    async with telemetry_server("v1", "refusing", "empty") as desk:
+    async with telemetry_server("v1", "refusing", "empty") as telemetry:
         addresses = {"v1": v1.address, "refusing": f"127.0.0.1:{free_port()}", "empty": ""}
-        envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, addresses))
+        envoy = EnvoyProcess(processes, static_bootstrap(telemetry, entry, addresses))
         await envoy.start()
-        ledger = Totals()
-        await wait_until(lambda: ledger.read(desk, "refusing", "empty"))
-        assert await ask(entry, "refusing", 20) == {503: 20}
-        assert await ask(entry, "empty", 20) == {503: 20}
+        totals = Totals()
+        await wait_until(lambda: totals.read(telemetry, "refusing", "empty"))
+        assert await send_requests(entry, "refusing", 20) == {503: 20}
+        assert await send_requests(entry, "empty", 20) == {503: 20}
 
         def all_failed() -> bool:
-            ledger.read(desk, "refusing", "empty")
-            return ledger.outcomes["refusing"]["5xx"] == ledger.outcomes["empty"]["5xx"] == 20
+            totals.read(telemetry, "refusing", "empty")
+            return totals.outcomes["refusing"]["5xx"] == totals.outcomes["empty"]["5xx"] == 20
 
         await wait_until(all_failed)
-        assert ledger.answered("refusing") == ledger.answered("empty") == 20
-        await wait_until(lambda: ledger.read(desk, "refusing", "empty") and ledger.started["refusing"] == 20)
-        assert ledger.started["empty"] == 20
+        assert totals.answered("refusing") == totals.answered("empty") == 20
+        await wait_until(lambda: totals.read(telemetry, "refusing", "empty") and totals.started["refusing"] == 20)
+        assert totals.started["empty"] == 20
 
 
 async def test_a_version_without_traffic_has_zero_counts_and_an_unknown_one_none(
@@ -139,12 +139,12 @@ async def test_a_version_without_traffic_has_zero_counts_and_an_unknown_one_none
 ) -> None:
     """No traffic is a number; a version that no proxy has is the absence of one."""
     v1, entry = await model_server("v1"), free_port()
-    async with telemetry_server("v1", "v2", "ghost") as desk:
-        envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v1.address}))
+    async with telemetry_server("v1", "v2", "ghost") as telemetry:
+        envoy = EnvoyProcess(processes, static_bootstrap(telemetry, entry, {"v1": v1.address, "v2": v1.address}))
         await envoy.start()
-        window = await wait_until(lambda: Totals().read(desk, "v1", "v2"))
+        window = await wait_until(lambda: Totals().read(telemetry, "v1", "v2"))
         assert (window.stable.started, window.canary.started, window.canary.answered) == (0, 0, 0)
-        window = await wait_until(lambda: Totals().read(desk, "v1", "ghost"))
+        window = await wait_until(lambda: Totals().read(telemetry, "v1", "ghost"))
         assert window.stable is not None
         assert window.canary is None
 
@@ -154,48 +154,48 @@ async def test_latencies_arrive_in_buckets_ten_percent_wide(processes: Children,
     shows."""
     v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
     v1.behaviour, v2.behaviour = Behaviour(delay=0.050), Behaviour(delay=0.065)
-    async with telemetry_server("v1", "v2") as desk:
-        envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v2.address}))
+    async with telemetry_server("v1", "v2") as telemetry:
+        envoy = EnvoyProcess(processes, static_bootstrap(telemetry, entry, {"v1": v1.address, "v2": v2.address}))
         await envoy.start()
-        ledger = Totals()
-        for version, server in (("v1", v1), ("v2", v2)):
+        totals = Totals()
+        for version, model in (("v1", v1), ("v2", v2)):
             took = [await milliseconds(entry, version) for _ in range(10)]
 
             def all_arrived(version: str = version) -> bool:
-                ledger.read(desk)
-                return ledger.latency.get(version, Counter()).total() == 10
+                totals.read(telemetry)
+                return totals.latency.get(version, Counter()).total() == 10
 
             await wait_until(all_arrived)
-            edges = ledger.latency[version]
+            edges = totals.latency[version]
             # Envoy's milliseconds are whole, its timer and ours may each be one early or late.
-            assert server.behaviour.delay * 1000 - 2 < min(edges) <= (min(took) + 1) * 1.1 + 1
+            assert model.behaviour.delay * 1000 - 2 < min(edges) <= (min(took) + 1) * 1.1 + 1
 
 
 async def milliseconds(entry: int, version: str) -> float:
     """How long one request takes for a client."""
     begun = time.monotonic()
-    assert await ask(entry, version, 1) == {200: 1}
+    assert await send_requests(entry, version, 1) == {200: 1}
     return (time.monotonic() - begun) * 1000
 
 
 async def test_nothing_is_lost_while_the_controller_is_away(processes: Children, model_server: StartModel) -> None:
     """Envoy counts on, and both sources catch up: also 4xx, which only the second one knows."""
     v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
-    async with telemetry_server("v1", "v2") as desk:
-        envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v2.address}))
+    async with telemetry_server("v1", "v2") as telemetry:
+        envoy = EnvoyProcess(processes, static_bootstrap(telemetry, entry, {"v1": v1.address, "v2": v2.address}))
         await envoy.start()
-        ledger = Totals()
-        await wait_until(lambda: ledger.read(desk))
-        talk = Talk(desk, ledger, "v2", entry)
-        await talk.ask(30)
-        await talk.check()
-        await desk.close()
+        totals = Totals()
+        await wait_until(lambda: totals.read(telemetry))
+        series = RequestSeries(telemetry, totals, "v2", entry)
+        await series.send(30)
+        await series.check()
+        await telemetry.close()
         for behaviour in (Behaviour(errors=0.5, status=422), Behaviour(errors=0.5), Behaviour()):
             v2.behaviour = behaviour
-            await talk.ask(50)
-        await desk.open()
-        await talk.ask(50)
-        await talk.check()
+            await series.send(50)
+        await telemetry.open()
+        await series.send(50)
+        await series.check()
 
 
 @pytest.mark.proves("bad-input 30")
@@ -203,18 +203,18 @@ async def test_a_restarted_envoy_is_counted_from_zero(processes: Children, model
     """kill -9 of Envoy: its counters start again, and nothing is counted twice or below zero."""
     v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
     v2.behaviour = Behaviour(errors=0.5, status=422)
-    async with telemetry_server("v1", "v2") as desk:
-        envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v2.address}))
-        ledger = Totals()
-        talk = Talk(desk, ledger, "v2", entry)
+    async with telemetry_server("v1", "v2") as telemetry:
+        envoy = EnvoyProcess(processes, static_bootstrap(telemetry, entry, {"v1": v1.address, "v2": v2.address}))
+        totals = Totals()
+        series = RequestSeries(telemetry, totals, "v2", entry)
         for count in (60, 20, 100):
             await envoy.start()
-            await wait_until(lambda: ledger.read(desk))
+            await wait_until(lambda: totals.read(telemetry))
             v2.behaviour.errors = 0.5
-            await talk.ask(count)
+            await series.send(count)
             v2.behaviour.errors = 0.0
-            await talk.ask(60)
-            await talk.check()
+            await series.send(60)
+            await series.check()
             await wait_until(lambda: is_old(envoy))
             envoy.kill()
 
@@ -230,39 +230,39 @@ async def test_several_envoys_add_up_even_with_one_node_id(
 ) -> None:
     """Two Envoys from one bootstrap share a node id: a mistake, and still every request counts once."""
     v1, v2 = await model_server("v1"), await model_server("v2")
-    async with telemetry_server("v1", "v2") as desk:
+    async with telemetry_server("v1", "v2") as telemetry:
         entries = []
         for number, node in enumerate(nodes):
             entries.append(free_port())
-            text = static_bootstrap(desk, entries[-1], {"v1": v1.address, "v2": v2.address}, node)
+            text = static_bootstrap(telemetry, entries[-1], {"v1": v1.address, "v2": v2.address}, node)
             await EnvoyProcess(processes, text, f"envoy-{number}").start()
-        ledger = Totals()
-        talk = Talk(desk, ledger, "v2", *entries)
-        await wait_until(lambda: ledger.read(desk))
+        totals = Totals()
+        series = RequestSeries(telemetry, totals, "v2", *entries)
+        await wait_until(lambda: totals.read(telemetry))
         for behaviour in (*[Behaviour(errors=0.5, status=422)] * 3, Behaviour()):
             v2.behaviour = behaviour
-            await talk.ask(40)
-            ledger.read(desk)
-        await talk.check()
+            await series.send(40)
+            totals.read(telemetry)
+        await series.check()
 
 
 async def test_reports_are_frequent_only_while_a_rollout_runs(processes: Children, model_server: StartModel) -> None:
     """The pace changes on the open stream, at once: a start is not missed, and rest costs little."""
     v1, entry = await model_server("v1"), free_port()
-    async with telemetry_server("v1", "v2") as desk:
-        envoy = EnvoyProcess(processes, static_bootstrap(desk, entry, {"v1": v1.address, "v2": v1.address}))
+    async with telemetry_server("v1", "v2") as telemetry:
+        envoy = EnvoyProcess(processes, static_bootstrap(telemetry, entry, {"v1": v1.address, "v2": v1.address}))
         await envoy.start()
-        await wait_until(lambda: desk.news)
+        await wait_until(lambda: telemetry.news)
 
         async def seconds_for(windows: int) -> float:
             begun = asyncio.get_running_loop().time()
             for _ in range(windows):
-                await wait_until(lambda: Totals().read(desk))
+                await wait_until(lambda: Totals().read(telemetry))
             return asyncio.get_running_loop().time() - begun
 
-        desk.reports.observe(rolling_out(False))
+        telemetry.reports.observe(rolling_out(False))
         await seconds_for(1)  # what was under way
         assert await seconds_for(1) > IDLE_INTERVAL * 0.8
-        desk.reports.observe(rolling_out(True))
+        telemetry.reports.observe(rolling_out(True))
         assert await seconds_for(4) < 2 * IDLE_INTERVAL  # at rest it would be four times that
         assert envoy.output.count("StreamLoadStats") == 0  # the stream was never broken

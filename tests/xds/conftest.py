@@ -1,4 +1,4 @@
-"""The xDS server's tests: a door to it."""
+"""Fixtures of the xDS server's tests."""
 
 from collections.abc import AsyncIterator
 

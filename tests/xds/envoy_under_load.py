@@ -27,7 +27,7 @@ ServerFactory = Callable[[str], Awaitable[ModelServer]]
 
 @dataclass
 class EnvoyUnderLoad:
-    """What a test plays with. `port` is where clients ask."""
+    """An Envoy, its models and its xDS server. `port` is where clients send requests."""
 
     models: Sequence[ModelServer]
     xds_port: int
@@ -50,7 +50,7 @@ class EnvoyUnderLoad:
         given = {"versions": versions, "canary": ("v2", canary) if canary else None, **changes}
         return service(port=self.port, **given)  # type: ignore[arg-type]
 
-    async def show(self, *states: ServiceState) -> None:
+    async def publish_and_sync(self, *states: ServiceState) -> None:
         """Publish, and wait until the proxy has ACKed everything."""
         self.publish(*states)
         await self.in_sync()
@@ -110,7 +110,7 @@ class EnvoyUnderLoad:
 async def envoy_under_load(
     processes: Children, model_server: ServerFactory, protocol: str, rate: float = 200.0
 ) -> AsyncIterator[tuple[EnvoyUnderLoad, LoadGenerator]]:
-    """A stage with everything in sync and the load running. No answer may be an error when the block ends."""
+    """An Envoy in sync and under load. When the block ends, no response may be an error."""
     models = [await model_server(version) for version in ("v1", "v2", "v3")]
     async with EnvoyUnderLoad(models, free_port()) as playing:
         playing.publish(playing.fraud())

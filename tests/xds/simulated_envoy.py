@@ -21,8 +21,8 @@ from controller.xds.resources.resource import Resource
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.type_urls import CDS, EDS, LDS, PUSH_ORDER, RDS
 
-NACK, NACK_BY_NAME = "refuse", "blame"
-"""Two ways to NACK a response: without a word on the culprit, and by naming its newest resource."""
+NACK, NACK_BY_NAME = "nack", "nack-by-name"
+"""Two ways to NACK a response: without naming a resource, and by naming the newest one."""
 
 BY_NAME = "/v4"
 """In these tests the version v4 has host names for endpoints, so its clusters do not wait for EDS."""
@@ -43,10 +43,10 @@ class SimulatedEnvoy:
     endpoints: dict[str, Resource] = field(default_factory=dict)
     listeners: dict[str, Resource] = field(default_factory=dict)
     routes: dict[str, Resource] = field(default_factory=dict)
-    refused: set[str] = field(default_factory=set)
+    nacked: set[str] = field(default_factory=set)
     versions: dict[str, str] = field(default_factory=dict)
 
-    def holding(self, type_url: str) -> dict[str, Resource]:
+    def resources_of(self, type_url: str) -> dict[str, Resource]:
         """What it has of that type."""
         return {CDS: self.clusters, EDS: self.endpoints, LDS: self.listeners, RDS: self.routes}[type_url]
 
@@ -74,11 +74,11 @@ class SimulatedStream:
         self.to_client: deque[DiscoveryResponse] = deque()
         self.nonces: dict[str, str] = {}
         self.unanswered: set[str] = set()
-        self.held_ack: DiscoveryResponse | None = None
-        self.refused: set[str] = set()
+        self.delayed_ack: DiscoveryResponse | None = None
+        self.nacked: set[str] = set()
         self._nacking: dict[str, set[str]] = {}
         self._silent = bool(proxy.warming)
-        """Seen at Envoy 1.40: on a new stream it asks for clusters only once those that warm are warm."""
+        """Observed with Envoy 1.40: on a new stream it requests clusters only once the warming ones are warm."""
         if not self._silent:
             self._open(CDS, ())
         if proxy.clusters:
@@ -88,25 +88,25 @@ class SimulatedStream:
             self._open(RDS, tuple(sorted(proxy.listeners)))
 
     def step(self, event: Event) -> None:
-        """Something happens at the server."""
+        """An event at the server."""
         if isinstance(event, Snapshot):  # what was NACKed and is gone may be tried again if it ever comes back
-            self.refused &= frozenset().union(*(event.catalogue(url).contents for url in PUSH_ORDER))
+            self.nacked &= frozenset().union(*(event.catalogue(url).contents for url in PUSH_ORDER))
         self.stream, responses = step(self.stream, event)
         for response in responses:
             self._check(response)
             self.to_client.append(response)
 
     def deliver_request(self) -> None:
-        """The server hears the oldest request under way."""
+        """Deliver the oldest request to the server."""
         request = self.to_server.popleft()
         pending = self.stream.types[request.type_url].pending if request.type_url in self.stream.types else None
         if pending and request.response_nonce == pending.nonce:
             self.unanswered.discard(request.type_url)
-            self.refused |= self._nacking.pop(request.response_nonce, set())
+            self.nacked |= self._nacking.pop(request.response_nonce, set())
         self.step(request)
 
     def deliver_response(self, how: str = "") -> None:
-        """The client takes the oldest response under way, and accepts or NACKs it."""
+        """Deliver the oldest response to the client, which ACKs or NACKs it."""
         response = self.to_client.popleft()
         self.nonces[response.type_url] = response.nonce
         new = response.type_url == EDS and not {r.name for r in response.resources} <= self.proxy.endpoints.keys()
@@ -134,7 +134,7 @@ class SimulatedStream:
         names = [resource.name for resource in response.resources]
         assert len(names) == len(set(names)), "the same name twice in one response"
         contents = {unit.content for resource in response.resources for unit in resource.units}
-        assert not contents & self.refused, "what was refused was sent again"
+        assert not contents & self.nacked, "what was refused was sent again"
         assert all(resource.any for resource in response.resources), "a resource without its bytes"
         assert self.proxy.delta or not response.removed_resources
         for table in response.resources if response.type_url == RDS else ():
@@ -150,7 +150,7 @@ class SimulatedStream:
 
     def _apply(self, response: DiscoveryResponse) -> None:
         proxy, url = self.proxy, response.type_url
-        held = proxy.holding(url)
+        held = proxy.resources_of(url)
         new = {resource.name: resource for resource in response.resources}
         gone = (
             set(response.removed_resources)
@@ -172,22 +172,22 @@ class SimulatedStream:
         elif url == LDS:
             self._ask_routes(before)
         if url == CDS and proxy.warming:
-            self.held_ack = response
+            self.delayed_ack = response
         else:
             self._ack(response)
         self._warmed()
 
     def _warmed(self) -> None:
         """The ACK of clusters goes out once they are all warm."""
-        if self.held_ack and not self.proxy.warming:
-            response, self.held_ack = self.held_ack, None
+        if self.delayed_ack and not self.proxy.warming:
+            response, self.delayed_ack = self.delayed_ack, None
             self._ack(response)
         if self._silent and not self.proxy.warming:
             self._silent = False
             self._open(CDS, ())
 
     def _nack(self, response: DiscoveryResponse, how: str) -> None:
-        held = self.proxy.holding(response.type_url)
+        held = self.proxy.resources_of(response.type_url)
         known = {unit.content for resource in held.values() for unit in resource.units}
         units = [unit for resource in response.resources for unit in resource.units]
         news = [unit for unit in units if unit.content not in known]
@@ -206,7 +206,7 @@ class SimulatedStream:
             self._warmed()
 
     def _apply_rest(self, response: DiscoveryResponse, resources: tuple[Resource, ...]) -> None:
-        held = self.proxy.holding(response.type_url)
+        held = self.proxy.resources_of(response.type_url)
         before = dict(held)
         held.clear()
         held.update({r.name: r for r in resources})
@@ -229,7 +229,7 @@ class SimulatedStream:
         return set(self.proxy.clusters if type_url == EDS else self.proxy.listeners)
 
     def _open(self, type_url: str, names: tuple[str, ...]) -> None:
-        held = self.proxy.holding(type_url)
+        held = self.proxy.resources_of(type_url)
         self._subscribed.setdefault(type_url, set()).update(names)
         if self.proxy.delta:
             initial = tuple((name, resource.version) for name, resource in sorted(held.items()))

@@ -21,45 +21,45 @@ Scenario = Callable[[EnvoyUnderLoad, LoadGenerator], Awaitable[None]]
 
 async def flip(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """All weight to the canary, and back."""
-    await playing.show(playing.fraud(canary=10_000))
+    await playing.publish_and_sync(playing.fraud(canary=10_000))
     await versions_answer(load, "v2")
-    await playing.show(playing.fraud())
+    await playing.publish_and_sync(playing.fraud())
     await versions_answer(load, "v1")
 
 
 async def add_routed_and_remove_routed(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """A version is added and routed to in one change; then taken away and routed past in one change."""
     alone = {"v1": [playing.models[0].address]}
-    await playing.show(playing.fraud(versions=alone))
-    await playing.show(playing.fraud(canary=5000))
+    await playing.publish_and_sync(playing.fraud(versions=alone))
+    await playing.publish_and_sync(playing.fraud(canary=5000))
     await versions_answer(load, "v1", "v2")
-    await playing.show(playing.fraud(versions=alone))
+    await playing.publish_and_sync(playing.fraud(versions=alone))
     await versions_answer(load, "v1")
 
 
 async def change_a_cluster(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """The cluster that carries the traffic changes its kind in place, and back."""
     by_name = {"v1": [f"localhost:{playing.models[0].port}"], "v2": [playing.models[1].address]}
-    await playing.show(playing.fraud(versions=by_name))
-    await playing.show(playing.fraud())
+    await playing.publish_and_sync(playing.fraud(versions=by_name))
+    await playing.publish_and_sync(playing.fraud())
 
 
 async def replace_endpoints(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """The version that carries the traffic moves to another server, and back."""
     moved = {"v1": [playing.models[2].address], "v2": [playing.models[1].address]}
-    await playing.show(playing.fraud(versions=moved))
+    await playing.publish_and_sync(playing.fraud(versions=moved))
     await versions_answer(load, "v3")
-    await playing.show(playing.fraud())
+    await playing.publish_and_sync(playing.fraud())
     await versions_answer(load, "v1")
 
 
 async def share_the_port(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """Another service comes to the same port, moves its weights, changes its clusters' protocol, and goes."""
     other = partial(service, "other", port=playing.port, hosts=("other.example",))
-    await playing.show(playing.fraud(), other())
-    await playing.show(playing.fraud(canary=5000), other(canary=("v2", 500)))
-    await playing.show(playing.fraud(canary=5000), other(canary=("v2", 500), protocol="grpc"))
-    await playing.show(playing.fraud())
+    await playing.publish_and_sync(playing.fraud(), other())
+    await playing.publish_and_sync(playing.fraud(canary=5000), other(canary=("v2", 500)))
+    await playing.publish_and_sync(playing.fraud(canary=5000), other(canary=("v2", 500), protocol="grpc"))
+    await playing.publish_and_sync(playing.fraud())
 
 
 async def restart_the_controller(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
@@ -70,27 +70,27 @@ async def restart_the_controller(playing: EnvoyUnderLoad, load: LoadGenerator) -
 
 async def come_back_to_another_world(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """While the proxy's connection is cut, the version that it sends half of the traffic to is taken away."""
-    await playing.show(playing.fraud(canary=5000))
+    await playing.publish_and_sync(playing.fraud(canary=5000))
     await playing.close()
     playing.publish(playing.fraud(versions={"v1": [playing.models[0].address]}))
     await playing.open()
     await playing.in_sync()
     await versions_answer(load, "v1")
-    await playing.show(playing.fraud())
+    await playing.publish_and_sync(playing.fraud())
 
 
 async def come_back_while_it_warms(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """A version is added, by a host name, and routed to in one change, and the connection is cut at that moment: while
     its cluster warms Envoy asks for everything but clusters."""
     alone, both = {"v1": playing.models[0].address}, {"v2": f"localhost:{playing.models[1].port}"}
-    await playing.show(playing.fraud(versions={v: [place] for v, place in alone.items()}))
+    await playing.publish_and_sync(playing.fraud(versions={v: [place] for v, place in alone.items()}))
     playing.publish(playing.fraud(versions={v: [place] for v, place in (alone | both).items()}, canary=5000))
     await asyncio.sleep(random.uniform(0, 0.01))
     await playing.close()
     await playing.open()
     await playing.in_sync()
     await versions_answer(load, "v1", "v2")
-    await playing.show(playing.fraud())
+    await playing.publish_and_sync(playing.fraud())
 
 
 SCENARIOS: list[Scenario] = [

@@ -20,12 +20,12 @@ async def test_more_than_four_megabytes_reach_a_real_envoy(
 ) -> None:
     """Envoy sets no limit of its own on what its control plane sends: the whole table is ACKed."""
     models = [await model_server(version) for version in ("v1", "v2")]
-    async with EnvoyUnderLoad(models, free_port()) as playing:
+    async with EnvoyUnderLoad(models, free_port()) as envoy:
         hosts = [tuple(f"{'h' * 40}-{number}-{i}.example" for i in range(400)) for number in range(200)]
-        many = [service(f"s{number}", port=playing.port, hosts=names) for number, names in enumerate(hosts)]
-        playing.publish(*many)
-        snapshot = playing.xds.published("edge")
+        many = [service(f"s{number}", port=envoy.port, hosts=names) for number, names in enumerate(hosts)]
+        envoy.publish(*many)
+        snapshot = envoy.xds.published("edge")
         assert snapshot
         assert sum(len(table.any) for table in snapshot.snapshot.catalogue(RDS).listed.values()) > FOUR_MIB
-        await playing.open()
-        await playing.envoy(processes, protocol)
+        await envoy.open()
+        await envoy.envoy(processes, protocol)

@@ -122,7 +122,7 @@ SLOW = {"requests_per_second": 0.001}
 
 @contextlib.asynccontextmanager
 async def limited(**given: Any) -> AsyncIterator[LocalServer]:
-    """A door with these limits, and a service behind it."""
+    """A server with these limits and one service."""
     async with local_server(Limits(**given)) as opened:
         opened.xds.publish(view(1, service()))
         yield opened

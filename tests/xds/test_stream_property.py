@@ -119,7 +119,7 @@ class Play:
         assert not self.proxy.warming
         for url in (CDS, EDS, LDS, RDS):
             wanted = self.snapshot.catalogue(url).listed
-            held = self.proxy.holding(url)
+            held = self.proxy.resources_of(url)
             assert {n: r.content for n, r in held.items()} == {n: r.content for n, r in wanted.items()}, url
 
 
@@ -243,7 +243,7 @@ def test_a_nack_withholds_nothing_else(delta: bool, first: list[ServiceState], a
     for name, states in acts:
         play.act(name, states)
     play.finish()
-    refused = play.link.refused
+    refused = play.link.nacked
     clusters, endpoints = play.snapshot.catalogue(CDS).listed, play.snapshot.catalogue(EDS).listed
     good = {n for n, c in clusters.items() if c.content not in refused}
     good &= {n for n in good if n not in endpoints or endpoints[n].content not in refused}
