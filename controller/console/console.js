@@ -36,9 +36,9 @@ function drawServices(state, now) {
   for (const name of [...cards.keys()].filter((name) => !services.some((s) => s.name === name))) cards.delete(name);
   const wanted = services.map((service) => {
     if (!cards.has(service.name)) cards.set(service.name, makeCard(service.name));
-    const made = cards.get(service.name);
-    fillCard(made, service, now);
-    return made.card;
+    const view = cards.get(service.name);
+    fillCard(view, service, now);
+    return view.card;
   });
   // Cards stay where they are as long as they can: a button that moves under the mouse cannot be pressed.
   const shown = [...part("services").children].filter((child) => child.tagName === "ARTICLE");
@@ -91,7 +91,7 @@ function draw(state, now) {
   drawServices(state, now);
   drawProxies(state);
   drawLedger(state.ledger);
-  part("told").textContent = `${clock(now)}  ${summary(state)}`;
+  part("summary").textContent = `${clock(now)}  ${summary(state)}`;
   lose(state.unready ? `Not ready: ${state.unready}.` : "");
 }
 
@@ -101,25 +101,25 @@ function lose(text, old = false) {
   document.body.classList.toggle("old", old);
 }
 
-function tellLoss() {
+function showLoss() {
   const since = answered ? ` since ${clock(answered / 1000)}, ${span((Date.now() - answered) / 1000)} ago. What is shown is from then` : "";
   lose(`The controller does not answer${since}. The proxies go on serving the last split; no rollout moves and nothing is rolled back meanwhile.`, true);
   document.title = "(!) no answer - Haldane";
 }
 
-async function look() {
-  const answer = await fetch("/console/state", { cache: "no-store", signal: AbortSignal.timeout(5000) });
-  if (!answer.ok) throw new Error(`status ${answer.status}`);
-  const now = Date.parse(answer.headers.get("Date")) / 1000 || Date.now() / 1000; // the controller's clock counts
-  return { state: await answer.json(), now };
+async function fetchState() {
+  const response = await fetch("/console/state", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  const now = Date.parse(response.headers.get("Date")) / 1000 || Date.now() / 1000; // the controller's clock counts
+  return { state: await response.json(), now };
 }
 
 async function refresh() {
-  const looked = await look().catch(() => null);
-  if (looked) answered = Date.now();
+  const answer = await fetchState().catch(() => null);
+  if (answer) answered = Date.now();
   try {
-    if (looked) draw(looked.state, looked.now);
-    else tellLoss();
+    if (answer) draw(answer.state, answer.now);
+    else showLoss();
   } catch (error) { // an internal error: the page may be out of date
     lose(`This page has a fault (${error.message}); haldane list and haldane watch tell the truth.`, true);
   }

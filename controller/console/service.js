@@ -9,7 +9,7 @@ const GOES_ON = {
 };
 const BAD = ["ROLLING_BACK", "ROLLED_BACK"];
 const ALL = 10000; // parts
-const STALE_LOOK = 15; // seconds without a look at a running rollout
+const STALE_TICK = 15; // seconds without a tick of a running rollout
 const FAILING = 0.1; // of responses: from this error rate on a version is shown in red. The judge has limits of its own.
 
 function isFailing(traffic) {
@@ -37,26 +37,26 @@ export function makeCard(name) {
       element("span", { class: "room" }), freeze, lift),
     element("div", { class: "body" }),
     element("details", {}, element("summary", {}, "What an operator can do"), commands));
-  return { card, freeze, lift, commands, told: "", level: 0, state: card.querySelector(".state"), body: card.querySelector(".body") };
+  return { card, freeze, lift, commands, shownCommands: "", level: 0, state: card.querySelector(".state"), body: card.querySelector(".body") };
 }
 
-export function fillCard(made, service, now) {
+export function fillCard(view, service, now) {
   const level = alarm(service);
-  made.card.className = `service${service.freezes.length ? " frozen" : ""}${level > 1 ? " alarming" : ""}`;
-  made.state.replaceChildren(
+  view.card.className = `service${service.freezes.length ? " frozen" : ""}${level > 1 ? " alarming" : ""}`;
+  view.state.replaceChildren(
     element("span", { class: `phase ${phaseKind(service.phase)}` }, service.phase.replaceAll("_", " ")),
     element("span", { class: "quiet" }, service.listen), proxies(service));
-  made.body.replaceChildren(...warnings(service, level, now), headline(service, level), splitBar(service), ...ladder(service),
+  view.body.replaceChildren(...warnings(service, level, now), headline(service, level), splitBar(service), ...ladder(service),
     ...traffic(service), ...judged(service), ...watched(service));
   const own = service.freezes.filter((freeze) => freeze.scope === service.name);
-  made.lift.hidden = !own.length;
-  made.freeze.hidden = own.some((freeze) => freeze.mode === "freeze");
-  if (level > 1 && made.level < 2) made.card.querySelector("details").open = true;
-  made.level = level;
+  view.lift.hidden = !own.length;
+  view.freeze.hidden = own.some((freeze) => freeze.mode === "freeze");
+  if (level > 1 && view.level < 2) view.card.querySelector("details").open = true;
+  view.level = level;
   const commands = possible(service);
-  if (commands.join() !== made.told) { // a command that is being copied stays
-    made.told = commands.join();
-    made.commands.replaceChildren(...commands.map((command) => element("code", {}, command)));
+  if (commands.join() !== view.shownCommands) { // a command that is being copied stays
+    view.shownCommands = commands.join();
+    view.commands.replaceChildren(...commands.map((command) => element("code", {}, command)));
   }
 }
 
@@ -72,33 +72,33 @@ function proxies(service) {
 }
 
 function warnings(service, level, now) {
-  const said = [];
-  if (service.diverted) said.push(`ON THE FALLBACK: all traffic goes to ${service.diverted}`);
-  if (level === 3) said.push(`HARM, and the canary still gets ${percent(service.weights[service.canary] || 0)}: ${service.doing}`);
+  const texts = [];
+  if (service.diverted) texts.push(`ON THE FALLBACK: all traffic goes to ${service.diverted}`);
+  if (level === 3) texts.push(`HARM, and the canary still gets ${percent(service.weights[service.canary] || 0)}: ${service.doing}`);
   const silent = now - service.looked_at;
-  if (service.running && service.looked_at && silent > STALE_LOOK) said.push(`No look at this rollout for ${span(silent)}`);
-  return said.map((text) => element("p", { class: "banner bad" }, text));
+  if (service.running && service.looked_at && silent > STALE_TICK) texts.push(`No tick of this rollout for ${span(silent)}`);
+  return texts.map((text) => element("p", { class: "banner bad" }, text));
 }
 
 function headline(service, level) {
-  const told = element("p", { class: "headline" });
-  if (!service.canary) told.append(element("strong", {}, service.stable), " has all the traffic. No rollout so far.");
+  const line = element("p", { class: "headline" });
+  if (!service.canary) line.append(element("strong", {}, service.stable), " has all the traffic. No rollout so far.");
   else {
     const weight = service.weights[service.canary] || 0;
-    told.append(element("strong", {}, service.canary), ` ${GOES_ON[service.phase] || ""}: `);
-    if (weight && weight < ALL) told.append(`it has ${percent(weight)} of the traffic, `, element("strong", {}, service.stable), " the rest.");
-    else if (!service.diverted) told.append(element("strong", {}, weight ? service.canary : service.stable), " has all the traffic.");
+    line.append(element("strong", {}, service.canary), ` ${GOES_ON[service.phase] || ""}: `);
+    if (weight && weight < ALL) line.append(`it has ${percent(weight)} of the traffic, `, element("strong", {}, service.stable), " the rest.");
+    else if (!service.diverted) line.append(element("strong", {}, weight ? service.canary : service.stable), " has all the traffic.");
     const why = service.running && service.doing ? service.doing : service.phase_reason;
-    if (why && level < 3) told.append(` ${why[0].toUpperCase()}${why.slice(1)}.`);
+    if (why && level < 3) line.append(` ${why[0].toUpperCase()}${why.slice(1)}.`);
   }
-  return told;
+  return line;
 }
 
 function splitBar(service) {
   const bar = element("div", { class: "split", role: "img" });
-  const told = [];
+  const shares = [];
   for (const [version, parts] of Object.entries(service.weights)) {
-    told.push(`${version} ${percent(parts)}`);
+    shares.push(`${version} ${percent(parts)}`);
     if (parts === 0) continue;
     const known = { [service.canary]: "canary", [service.stable]: "stable" };
     const part = element("div", { class: known[version] || "other" }, parts >= 600 ? `${version} ${percent(parts)}` : "");
@@ -106,7 +106,7 @@ function splitBar(service) {
     part.style.flexBasis = 0;
     bar.append(part);
   }
-  bar.setAttribute("aria-label", told.join(", "));
+  bar.setAttribute("aria-label", shares.join(", "));
   return bar;
 }
 
@@ -121,7 +121,7 @@ function ladder(service) {
 
 function table(kind, heads, rows) {
   const cells = heads.map((text, i) => element("th", i ? { class: "number" } : {}, text));
-  for (const made of rows) heads.forEach((text, i) => { made.children[i].dataset.head = text; }); // a narrow page shows it there
+  for (const row of rows) heads.forEach((text, i) => { row.children[i].dataset.head = text; }); // a narrow page shows it there
   return element("div", { class: "wide" }, element("table", { class: `figures ${kind}` },
     element("thead", {}, element("tr", {}, ...cells)), element("tbody", {}, ...rows)));
 }
@@ -132,12 +132,12 @@ function row(name, ...figures) {
 
 function traffic(service) {
   const role = (version) => (version === service.canary ? " canary" : version === service.stable ? " stable" : "");
-  const rows = Object.entries(service.traffic).map(([version, seen]) => {
-    const alive = seen.rps > 0;
-    const figures = row(version + role(version), percent(service.weights[version] || 0), seen.rps.toFixed(1),
-      alive ? share(seen.error_rate) : "-", alive ? millis(seen.p50_ms) : "-", alive ? millis(seen.p99_ms) : "-",
-      count(seen.requests), count(seen.errors));
-    if (isFailing(seen)) figures.children[3].classList.add("bad");
+  const rows = Object.entries(service.traffic).map(([version, stats]) => {
+    const alive = stats.rps > 0;
+    const figures = row(version + role(version), percent(service.weights[version] || 0), stats.rps.toFixed(1),
+      alive ? share(stats.error_rate) : "-", alive ? millis(stats.p50_ms) : "-", alive ? millis(stats.p99_ms) : "-",
+      count(stats.requests), count(stats.errors));
+    if (isFailing(stats)) figures.children[3].classList.add("bad");
     return figures;
   });
   const heads = ["version", "share", "requests/s", "errors", "p50", "p99", "requests", "failed"];
@@ -168,19 +168,19 @@ function evidenceRow(ground) {
   const bar = element("span", { class: `bar ${ground.margin ? "for" : "against"}` }, element("span", {}));
   bar.firstChild.style.width = `${100 * part}%`;
   const side = (rate, n) => (rate === undefined ? "-" : `${share(rate)} of ${count(n)}`);
-  const made = row(claim, side(ground.canary, ground.canary_n), side(ground.stable, ground.stable_n), "",
+  const cells = row(claim, side(ground.canary, ground.canary_n), side(ground.stable, ground.stable_n), "",
     ground.needed ? `${count(ground.needed)} request${ground.needed === 1 ? "" : "s"}` : "");
-  made.children[3].append(bar, ` ${figure(evidence)} of ${figure(ground.limit)}`);
-  made.title = ground.text;
-  return made;
+  cells.children[3].append(bar, ` ${figure(evidence)} of ${figure(ground.limit)}`);
+  cells.title = ground.text;
+  return cells;
 }
 
 function watched(service) {
   if (!service.stable_verdict) return [];
-  const said = `The watch over ${service.stable} says `;
+  const who = `The watch over ${service.stable} says `;
   const line = stableFails(service)
-    ? verdict(said, service.stable_verdict, `: ${share(service.traffic[service.stable].error_rate)} of its responses are errors`, "harm")
-    : verdict(said, service.stable_verdict);
+    ? verdict(who, service.stable_verdict, `: ${share(service.traffic[service.stable].error_rate)} of its responses are errors`, "harm")
+    : verdict(who, service.stable_verdict);
   return [line,
     ...service.stable_reasons.map((text) => element("p", { class: "ground" }, text))];
 }
@@ -192,7 +192,8 @@ function next(service) {
 function possible(service) {
   const acts = [`haldane watch ${service.name}`, `haldane explain ${service.name}`];
   const frozen = service.freezes.some((freeze) => freeze.mode === "freeze");
-  if (service.running) acts.push(`haldane rollback ${service.name}${frozen ? " --force" : ""} --reason "..."`);
+  const forced = frozen || service.blocker?.kind === "no_healthy_upstream";
+  if (service.running) acts.push(`haldane rollback ${service.name}${forced ? " --force" : ""} --reason "..."`);
   if (service.running && service.phase === "PAUSED") acts.push(`haldane resume ${service.name}`);
   else if (service.running) acts.push(`haldane pause ${service.name} --reason "..."`);
   if (service.phase === "AWAITING_APPROVAL") acts.push(`haldane approve ${service.name} --canary ${service.canary} --to ${next(service)} --reason "..."`);

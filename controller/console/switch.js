@@ -2,10 +2,10 @@
 
 const part = (id) => document.getElementById(`switch-${id}`);
 const dialog = document.getElementById("switch");
-let asked = null; // {act, service}, service null for all
+let pending = null; // {act, service}, service null for all
 
 export function ask(act, service) {
-  asked = { act, service };
+  pending = { act, service };
   const what = service === null ? "everything" : service;
   part("title").textContent = act === "freeze" ? `Freeze ${what}?` : `Unfreeze ${what}?`;
   part("effect").textContent = act === "freeze"
@@ -21,7 +21,7 @@ export function ask(act, service) {
   part("reason").focus();
 }
 
-// A browser may forbid storage; then the name is asked for again.
+// A browser may forbid storage; then the name is pending for again.
 function remembered() {
   try { return localStorage.getItem("haldane-user") || ""; } catch { return ""; }
 }
@@ -31,14 +31,14 @@ function remember(name) {
 }
 
 async function send() {
-  const body = { service: asked.service, reason: part("reason").value };
-  if (asked.act === "freeze") body.ttl = part("ttl").value || null;
+  const body = { service: pending.service, reason: part("reason").value };
+  if (pending.act === "freeze") body.ttl = part("ttl").value || null;
   const headers = { "Content-Type": "application/json" };
   const who = part("who").value.trim();
   if (who) headers["Haldane-User"] = who;
   const options = { method: "POST", headers, body: JSON.stringify(body), signal: AbortSignal.timeout(10000) };
-  const answer = await fetch(`/${asked.act}`, options);
-  if (!answer.ok) throw new Error((await answer.json()).message);
+  const response = await fetch(`/${pending.act}`, options);
+  if (!response.ok) throw new Error((await response.json()).message);
   remember(who);
 }
 

@@ -1,10 +1,10 @@
 // Formats values and builds elements. Text is always inserted as text, never as markup.
 
 export function element(tag, attributes, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children.filter((child) => child !== null));
-  return made;
+  const created = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) created.setAttribute(name, value);
+  created.append(...children.filter((child) => child !== null));
+  return created;
 }
 
 export const percent = (parts) => `${Number((parts / 100).toFixed(2))}%`;
