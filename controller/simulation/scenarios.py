@@ -164,10 +164,12 @@ SCENARIOS = {
         Scenario("no-traffic", "no requests at all", True, rps=0.0),
         Scenario("no-canary-traffic", "no request ever reaches the canary", True, arrives=False),
         Scenario("slower-5", "5 % slower: inside the tolerance", True, canary=slower(1.05)),
-        Scenario("errors-0.01", "0.01 points more errors: inside the margin", True, canary=changed(errors=0.0001)),
-        Scenario("errors-0.5", "0.5 points more errors", False, canary=changed(errors=0.005)),
-        Scenario("errors-2", "2 points more errors", False, canary=changed(errors=0.02)),
-        Scenario("errors-20", "20 points more errors", False, canary=changed(errors=0.2)),
+        Scenario(
+            "errors-0.01", "0.01 percentage points more errors: inside the margin", True, canary=changed(errors=0.0001)
+        ),
+        Scenario("errors-0.5", "0.5 percentage points more errors", False, canary=changed(errors=0.005)),
+        Scenario("errors-2", "2 percentage points more errors", False, canary=changed(errors=0.02)),
+        Scenario("errors-20", "20 percentage points more errors", False, canary=changed(errors=0.2)),
         Scenario(
             "errors-3-to-6",
             "6 % errors where stable has 3 %",
@@ -175,18 +177,29 @@ SCENARIOS = {
             both=lambda s, _: replace(s, errors=0.03),
             canary=changed(errors=0.03),
         ),
-        Scenario("client-errors", "5 points more client errors (4xx) only", False, canary=changed(client_errors=0.05)),
+        Scenario(
+            "client-errors",
+            "5 percentage points more client errors (4xx) only",
+            False,
+            canary=changed(client_errors=0.05),
+        ),
         Scenario("outage", "every answer is an error, at once", False, canary=_outage),
         Scenario("hang", "accepts requests and never answers", False, canary=changed(hang=1.0)),
         Scenario("slower-30", "30 % slower", False, canary=slower(1.3)),
         Scenario("tail-x2", "one answer in twenty takes twice stable's p99", False, canary=_slow_tail),
         Scenario("two-modes", "one answer in five takes 8 times as long", False, canary=_two_modes),
-        Scenario("slow-burn", "one point more errors with every minute", False, canary=_slow_burn),
-        Scenario("late", "5 points more errors from 400 s on, in the bake by default", False, canary=_late),
-        Scenario("under-load", "5 points more errors above a share of 30 %", False, canary=_under_load),
+        Scenario("slow-burn", "one percentage point more errors with every minute", False, canary=_slow_burn),
+        Scenario("late", "5 percentage points more errors from 400 s on, in the bake by default", False, canary=_late),
+        Scenario("under-load", "5 percentage points more errors above a share of 30 %", False, canary=_under_load),
         Scenario(
-            "errors-20-low", "20 points more errors at 0.5 requests a second", False, changed(errors=0.2), rps=0.5
+            "errors-20-low",
+            "20 percentage points more errors at 0.5 requests a second",
+            False,
+            changed(errors=0.2),
+            rps=0.5,
         ),
-        Scenario("incident-bad", "2 points more errors, and an incident on both", False, _hot_incident, _incident),
+        Scenario(
+            "incident-bad", "2 percentage points more errors, and an incident on both", False, _hot_incident, _incident
+        ),
     )
 }

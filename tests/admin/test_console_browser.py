@@ -155,7 +155,7 @@ async def test_nothing_is_cut_at_the_edge(served: Doors, tmp_path: Path, width: 
     assert found[0][0][1] <= width
     assert all(inside <= outside for inside, outside in found[0]), found[0]
     assert len(found[0]) == 4
-    assert "5xx less than 1 point worse" in found[1]
+    assert "5xx less than 1 percentage point worse" in found[1]
 
 
 async def test_a_stable_that_fails_is_red(served: Doors, tmp_path: Path) -> None:

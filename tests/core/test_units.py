@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.core.base.units import counted, points
+from controller.core.base.units import counted, percentage_points
 
 pytestmark = pytest.mark.proves("track-record 73")
 
@@ -17,14 +17,20 @@ def test_one_is_one_and_all_else_is_many(number: int, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "words"), [(0.01, "1 point"), (0.001, "0.1 points"), (0.07, "7 points"), (0.0, "0 points")]
+    ("share", "words"),
+    [
+        (0.01, "1 percentage point"),
+        (0.001, "0.1 percentage points"),
+        (0.07, "7 percentage points"),
+        (0.0, "0 percentage points"),
+    ],
 )
 def test_a_difference_of_shares_in_points(share: float, words: str) -> None:
     """One point is one point."""
-    assert points(share) == points(share, 3) == words
+    assert percentage_points(share) == percentage_points(share, 3) == words
 
 
 def test_a_share_that_is_shown_as_one_point_is_one_point() -> None:
     """What counts is what is read."""
-    assert points(0.010004, 3) == "1 point"
-    assert points(0.010004) == "1.0004 points"
+    assert percentage_points(0.010004, 3) == "1 percentage point"
+    assert percentage_points(0.010004) == "1.0004 percentage points"

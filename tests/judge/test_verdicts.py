@@ -125,7 +125,7 @@ def test_failing_fast_does_not_look_fast(answers: list[tuple[float, bool]], time
 
 
 def test_errors_within_their_margin_are_not_slow_answers() -> None:
-    """Where the policy lets a canary have 5 points more errors, they do not come back as harm for being slow."""
+    """Errors that the policy allows, here 5 percentage points more, do not come back as harm for being slow."""
     watch = Watch(STEADY.model_copy(update={"errors": ErrorPolicy(margin=0.05, ratio=1.1)}))
     assert not harmful(watch.load(600, canary=Server(errors=0.04), until=harmful))
 
@@ -233,7 +233,7 @@ def test_a_quiet_bake_accuses_nobody() -> None:
 
 @pytest.mark.proves("track-record 73")
 def test_one_of_a_thing_is_not_told_as_many() -> None:
-    """`1 point`, `1 more canary request`: whatever the judge says from the first look to the last, in every reason."""
+    """`1 percentage point`, `1 more canary request`: in every reason, from the first tick to the last."""
     watch = Watch(STEADY.model_copy(update={"errors": ErrorPolicy(margin=0.01)}), weight=5000)
     said = set()
     for seed in range(400):
@@ -241,5 +241,5 @@ def test_one_of_a_thing_is_not_told_as_many() -> None:
         said |= {reason.text for reason in channel_readings(watch.policy, watch.state)}
         said |= {reason.text for reason in gate_readings(watch.policy, watch.state, 0)}
     assert not [text for text in said if re.search(r"(?<![\d.])1 (\w+ ){0,2}(points|requests|readings|looks)\b", text)]
-    for words in ("+ 1 point;", "1 more canary request at"):
+    for words in ("+ 1 percentage point;", "1 more canary request at"):
         assert any(words in text for text in said), words

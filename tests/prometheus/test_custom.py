@@ -187,7 +187,7 @@ class TestAtFullWeight:
         past = self.past(Counted(50, 2, 500, 25))
         found, custom = looks([Counted(500, 100, 0, 0)] * 10, weight=10_000, custom=past)
         assert found[-1].outcome is Outcome.HARM
-        assert "allowed 6 points above stable's past, 1000 of 20000 (5 %)" in found[-1].reasons[0].text
+        assert "allowed 6 percentage points above stable's past, 1000 of 20000 (5 %)" in found[-1].reasons[0].text
         assert custom["accuracy"].counts[2:] == past["accuracy"].counts[2:]
 
     def test_within_three_margins_of_the_past_nothing_fires_however_long_it_is_watched(self) -> None:

@@ -76,10 +76,10 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
-def points(share: float, digits: int = 6) -> str:
-    """A difference of shares in percentage points: 0.001 -> `0.1 points`, 0.01 -> `1 point`."""
+def percentage_points(share: float, digits: int = 6) -> str:
+    """A difference of shares: 0.001 -> `0.1 percentage points`, 0.01 -> `1 percentage point`."""
     shown = f"{share * 100:.{digits}g}"
-    return f"{shown} point" + ("" if shown == "1" else "s")
+    return f"{shown} percentage point" + ("" if shown == "1" else "s")
 
 
 def _quoted(value: object) -> str:

@@ -7,7 +7,7 @@ The sentences are for a person who is woken at 3 a.m. Nothing else in the judge 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from controller.core.base.units import counted, format_duration, format_weight, points
+from controller.core.base.units import counted, format_duration, format_weight, percentage_points
 from controller.core.judge.channels import TAILS
 from controller.core.judge.paired_counts import PairedCounts
 
@@ -77,13 +77,13 @@ class ChannelDescription:
         ratio, margin = self.allowed
         match self.channel:
             case "5xx" | "4xx" if ratio:
-                return f"{ratio:g} x stable + {points(margin)}"
+                return f"{ratio:g} x stable + {percentage_points(margin)}"
             case "5xx" | "4xx":
                 return f"{margin * 100:.2g} % (stable's past and a margin)"
             case "errors_max":
                 return f"{margin * 100:g} %"
             case "overdue":
-                return f"{points(margin)} more than stable"
+                return f"{percentage_points(margin)} more than stable"
             case "latency_max":
                 return f"1 % above {margin:g} ms"
             case _:
@@ -110,7 +110,7 @@ class NotShownDescription:
     def describe(self) -> str:
         """What is not shown yet, and what that needs."""
         return (
-            f"{EVENTS[self.metric]}: not yet shown to be less than {points(self.margin, 3)} above stable; "
+            f"{EVENTS[self.metric]}: not yet shown to be less than {percentage_points(self.margin, 3)} above stable; "
             f"{both_text(self.counts)}; evidence {e_value_text(self.evidence)}, "
             f"limit {self.limit:.3g}; {self._missing()}"
         )
@@ -144,8 +144,8 @@ class ShownDescription:
     def describe(self) -> str:
         """The margin of server errors, and the least evidence of all metrics."""
         return (
-            f"shown to be no worse than stable + {points(self.margin, 3)} of server errors: {both_text(self.counts)}; "
-            f"evidence {e_value_text(self.evidence)}, limit {self.limit:.3g}"
+            f"shown to be no worse than stable + {percentage_points(self.margin, 3)} of server errors: "
+            f"{both_text(self.counts)}; evidence {e_value_text(self.evidence)}, limit {self.limit:.3g}"
         )
 
 

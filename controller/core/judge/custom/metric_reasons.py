@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from controller.core.base.units import TOTAL_WEIGHT, counted, points
+from controller.core.base.units import TOTAL_WEIGHT, counted, percentage_points
 from controller.core.judge.custom.judged_metric import ALONE_MARGIN, JudgedMetric
 from controller.core.judge.describe import both_text, e_value_text, share_text
 from controller.core.judge.paired_counts import PairedCounts
@@ -24,7 +24,7 @@ class MetricNotShownDescription:
     def describe(self) -> str:
         """The margin, the counts and the evidence on its way to the gate's limit."""
         return (
-            f"{self.name}: not yet shown to be less than {points(self.margin, 3)} above stable: "
+            f"{self.name}: not yet shown to be less than {percentage_points(self.margin, 3)} above stable: "
             f"{both_text(self.counts)}; evidence {e_value_text(self.evidence)}, limit {self.limit:.3g}"
         )
 
@@ -53,10 +53,10 @@ class RateDescription:
     def _compared(self) -> str:
         lately = f" in the last {self.seconds:.0f} s" if self.seconds is not None else ""
         if self.past is None:
-            return f"{self.name}: {both_text(self.counts)}{lately}; allowed stable + {points(self.margin)}"
+            return f"{self.name}: {both_text(self.counts)}{lately}; allowed stable + {percentage_points(self.margin)}"
         canary = share_text(self.counts.canary_events, self.counts.canary_n)
         past = share_text(self.past.stable_events, self.past.stable_n)
-        allowed = points(self.margin * ALONE_MARGIN)
+        allowed = percentage_points(self.margin * ALONE_MARGIN)
         return f"{self.name}: canary {canary}{lately}; allowed {allowed} above stable's past, {past}"
 
 
