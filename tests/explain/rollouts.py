@@ -1,4 +1,4 @@
-"""Rollouts that the loop drives, and what is recorded of them."""
+"""Rollouts that the decider drives, and what is recorded of them."""
 
 import contextlib
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A rollout that the loop has driven, judged again from what was recorded of it."""
+"""A rollout that the decider has driven, judged again from what was recorded of it."""
 
 import pytest
 

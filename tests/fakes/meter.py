@@ -10,7 +10,7 @@ from controller.core.model.state import ServiceState
 
 @dataclass
 class FakeMeter:
-    """Keeps what the loop, the hooks and the notifications count."""
+    """Keeps what ticks, hooks and notifications count."""
 
     decisions: list[str] = field(default_factory=list)
     """The kind of each decision, in order."""

@@ -1,4 +1,4 @@
-"""What the loop knows of each service, as a test describes it."""
+"""What a replica knows of each service, as a test describes it."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from controller.ports.store import Store
 
 
 class FakeObservatory:
-    """Follows a store as the loop does, and shows for each service what `see` was given."""
+    """Follows a store as a replica does, and shows for each service what `see` was given."""
 
     def __init__(self, view: View) -> None:
         self._view = view

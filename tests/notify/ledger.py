@@ -1,4 +1,4 @@
-"""A ledger to be followed, over the memory store, and audiences that hear it as a test has them."""
+"""A ledger to be followed, over the memory store, and recipients that hear it as a test has them."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 @dataclass
 class Hearer:
-    """An audience. `does` is what it does with lines: take them (None), or raise."""
+    """A recipient. `does` is what it does with lines: take them (None), or raise."""
 
     name: str = "ops"
     batch: int = 1
@@ -52,7 +52,7 @@ class Hearer:
 
 
 def undelivered(*, final: bool = False) -> Callable[[], None]:
-    """What an audience does that does not take anything."""
+    """What a recipient does that does not take anything."""
 
     def refuse() -> None:
         raise DeliveryError("answered 500", final=final)
@@ -77,7 +77,7 @@ class Ledger:
 
     @contextlib.asynccontextmanager
     async def followed(self, *recipients: Recipient) -> AsyncIterator[None]:
-        """Notifications to these audiences, until the end of the block: the end is a crash."""
+        """Notifications to these recipients, until the end of the block: the end is a crash."""
         observatory = FakeObservatory(await self.store.load())
         notifications = Notifications(
             store=self.store, cursors=self.store, observatory=observatory, clock=self.clock, meter=self.tally

@@ -1,4 +1,4 @@
-"""Notifications follow the ledger: in order, at least once, each audience at its own pace, in the loop's time."""
+"""Notifications follow the ledger: in order, at least once, each recipient at its own pace, in the loop's time."""
 
 import asyncio
 
@@ -12,13 +12,13 @@ pytestmark = pytest.mark.looptime
 
 
 async def begun(ledger: Ledger, *hearers: Hearer) -> None:
-    """Wait until the audiences have found their places."""
+    """Wait until the recipients have found their places."""
     for hearer in hearers:
         await reached(ledger, hearer, 0)
 
 
 async def reached(ledger: Ledger, hearer: Hearer, sequence: int) -> None:
-    """Wait until the audience's stored place is at that line, or later."""
+    """Wait until the recipient's stored place is at that line, or later."""
 
     async def place() -> bool:
         cursor = await ledger.store.load_cursor(hearer.name)
@@ -39,7 +39,7 @@ async def test_lines_are_heard_in_the_ledgers_order() -> None:
     assert ledger.tally.notified == {("ops", "delivered"): 3}
 
 
-async def test_a_new_audience_is_not_told_the_past() -> None:
+async def test_a_new_recipient_is_not_told_the_past() -> None:
     """A target that was just added to the settings hears what happens from then on, however long the ledger is."""
     ledger, ops = Ledger(), Hearer()
     ledger.write(*map(str, range(1200)))
@@ -50,8 +50,8 @@ async def test_a_new_audience_is_not_told_the_past() -> None:
 
 
 @pytest.mark.proves("track-record 62")
-async def test_what_happens_before_a_new_audience_has_found_its_place_is_told() -> None:
-    """The past ends when the controller begins, not when the audience has got round to looking."""
+async def test_what_happens_before_a_new_recipient_has_found_its_place_is_told() -> None:
+    """The past ends when the controller begins, not when the recipient has got round to looking."""
     ledger, ops = Ledger(), Hearer()
     ledger.write("past")
     async with ledger.followed(ops):
@@ -86,7 +86,7 @@ async def test_after_a_long_outage_old_lines_are_summed_up() -> None:
 
 
 async def test_one_that_hangs_holds_up_nobody_else() -> None:
-    """Each audience goes at its own pace."""
+    """Each recipient goes at its own pace."""
     ledger, hung, ops = Ledger(), Hearer("hung", hangs=True), Hearer("ops")
     async with ledger.followed(hung, ops):
         await begun(ledger, hung, ops)
@@ -165,7 +165,7 @@ async def test_many_lines_at_once_are_one_message() -> None:
     assert len(people.calls) <= 2
 
 
-async def test_a_fault_in_one_audience_ends_nothing() -> None:
+async def test_a_fault_in_one_recipient_ends_nothing() -> None:
     """A bug in one adapter is logged, its line is tried again, and the others hear theirs."""
 
     def fail() -> None:

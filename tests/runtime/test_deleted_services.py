@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.looptime, pytest.mark.proves("track-record 65")]
 
 
 async def delete(harness: LoopHarness) -> None:
-    """The service goes, and the loop sees that."""
+    """The service is deleted, and a cycle observes it."""
     await harness.operations.delete("scorer", who="alice", reason="no more")
     await harness.look()
 
