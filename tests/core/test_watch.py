@@ -33,7 +33,7 @@ def watched(
 def test_a_stable_without_errors_is_told_to_have_none() -> None:
     """What is believed before anything was seen is for the bets, not for people."""
     [reason] = watched(60, answers(10))[1].reasons
-    assert (reason.code, reason.text) == ("healthy", "as it used to be: v1: 0.0% errors lately, 0.00% as a rule")
+    assert (reason.code, reason.text) == ("healthy", "as usual: v1: 0.0% recent errors, 0.00% usually")
 
 
 def test_a_stable_above_its_limit_of_errors_is_found_and_its_recovery_too() -> None:

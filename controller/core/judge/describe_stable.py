@@ -38,8 +38,8 @@ class BaselineDescription:
 
     def describe(self) -> str:
         """Both rates."""
-        rates = f"{self.stable}: {self.recent:.1%} errors lately, {self.usual:.2%} as a rule"
-        return f"worse than its own baseline: {rates}" if self.incident else f"as it used to be: {rates}"
+        rates = f"{self.stable}: {self.recent:.1%} recent errors, {self.usual:.2%} usually"
+        return f"worse than its own baseline: {rates}" if self.incident else f"as usual: {rates}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class ErrorLimitDescription:
 
     def describe(self) -> str:
         """The rate and the limit."""
-        rates = f"{self.recent:.1%} of its answers are errors, {self.limit:.2%} are allowed"
+        rates = f"{self.recent:.1%} of its responses are errors, {self.limit:.2%} are allowed"
         return f"{self.stable} breaks errors.max: {rates}"
 
 

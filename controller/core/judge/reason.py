@@ -55,7 +55,7 @@ class ReasonCode(StrEnum):
     IN_GRACE = "spell"
     """In the bake the canary is worse than stable was, and still within its grace period."""
     HEALTHY = "healthy"
-    """Stable is as it used to be."""
+    """Stable is as usual."""
 
 
 class Description(Protocol):
