@@ -97,7 +97,7 @@ class Recorder:
             WindowRecord(running.time, time, wall, window.weight, window.stable, window.canary, window.custom)
         )
         trace = running.recording.trace
-        if decided or trace.wants(time, total_evidence(rollout.policy, session.custom, session.judge_state)):
+        if decided or trace.would_keep(time, total_evidence(rollout.policy, session.custom, session.judge_state)):
             point = point_of(rollout.policy, session.judge_state, session.custom, rollout.step, wall)
             trace.add(point, keep=decided)
         running.rollout, running.session, running.time = rollout, session, time

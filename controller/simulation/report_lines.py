@@ -114,7 +114,7 @@ def _latency(value: Any, field: str) -> tuple[tuple[tuple[float, int], ...], Edg
 
 
 def _plain_buckets(value: list[Any]) -> tuple[Edges, tuple[int, ...]] | None:
-    """Buckets with nothing wrong, without a look at each by itself: most of the time goes into them. Else None."""
+    """The buckets, if all are right, without checking each by itself: most of the time goes into them."""
     if set(map(type, value)) != {list} or set(map(len, value)) != {2}:
         return None
     edges, counts = zip(*value, strict=True)

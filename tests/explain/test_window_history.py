@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from controller.core.history.evidence_trace import MOST as MOST_POINTS
 from controller.core.history.evidence_trace import EvidencePoint, EvidenceTrace
 from controller.core.history.recording import Recording
-from controller.core.history.window_history import FINE, MOST, MOST_NUMBERS, WindowHistory, replayed
+from controller.core.history.window_history import FINE, MOST, MOST_NUMBERS, WindowHistory, replay_windows
 from controller.core.history.window_record import WindowRecord
 from controller.core.judge.verdict import Reason
 from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, UPPER, with_edges
@@ -196,7 +196,7 @@ def test_silence_is_played_again_as_the_looks_that_found_it() -> None:
         history.add(WindowRecord(0.6 + n * 0.5, 1.1 + n * 0.5, 1.0, 500, None, None))
     history.add(WindowRecord(10.6, 10.8, 10.8, 500, sample(9), sample(1)))
     assert len(history.lines()) == 4
-    windows = [window for _, window in replayed(history.records())]
+    windows = [window for _, window in replay_windows(history.records())]
     assert [round(w.at, 3) for w in windows if w.canary] == [0.2, 0.6, 10.8]
     silent = [w.at for w in windows if w.canary is None]
     assert len(silent) == 20

@@ -13,13 +13,13 @@ from controller.simulation.simulated_version import Server, SimulatedVersion, bi
 QUICK = Policy(steps=(2000, 5000), dwell=2, warmup=2, bake=3)
 STEADY = Policy(steps=(500,), dwell=1e6, warmup=0, deadline=1e6)
 """One step that is never left, no warm-up: what the judge says by itself."""
-Load = Server | Callable[[float], Server]
+Behaviour = Server | Callable[[float], Server]
 """How a side behaves, or how it does at a time."""
 USUAL = Server()
 EDGES = (5.0, 10.0, 20.0, 50.0, 100.0, float("inf"))
 
 
-def _at(load: Load, now: float) -> Server:
+def _at(load: Behaviour, now: float) -> Server:
     return load(now) if callable(load) else load
 
 
@@ -29,7 +29,7 @@ def sample(n: int, *, failed: int = 0, refused: int = 0, slow: int = 0, timed: b
     return Sample(n, n - failed - refused, {"5xx": failed, "4xx": refused}, latency, EDGES)
 
 
-class Watch:
+class JudgeRun:
     """One rollout's judge with its clock. `look` hands it a window and returns the verdict."""
 
     def __init__(self, policy: Policy = STEADY, weight: int = 500) -> None:
@@ -38,7 +38,7 @@ class Watch:
         self.now = 0.0
         self.verdicts: list[Verdict] = []
 
-    def look(self, stable: Sample | None, canary: Sample | None, seconds: float = 1.0) -> Verdict:
+    def tick(self, stable: Sample | None, canary: Sample | None, seconds: float = 1.0) -> Verdict:
         """One tick."""
         self.now += seconds
         window = Window(self.now, self.weight, stable, canary)
@@ -52,8 +52,8 @@ class Watch:
         *,
         rps: float = 100.0,
         seed: int = 1,
-        stable: Load = USUAL,
-        canary: Load = USUAL,
+        stable: Behaviour = USUAL,
+        canary: Behaviour = USUAL,
         until: Callable[[Verdict], bool] | None = None,
     ) -> Verdict:
         """Random traffic for so many ticks, or until a verdict is as wanted."""
@@ -64,7 +64,7 @@ class Watch:
             n_c = binomial(rng, n, self.weight / 10_000)
             seen_s = sides[0].serve(_at(stable, self.now), n - n_c, self.now)
             seen_c = sides[1].serve(_at(canary, self.now), n_c, self.now)
-            verdict = self.look(seen_s, seen_c)
+            verdict = self.tick(seen_s, seen_c)
             if until and until(verdict):
                 break
         return self.verdicts[-1]

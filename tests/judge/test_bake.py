@@ -9,7 +9,7 @@ from controller.core.judge.stored_state import dump_state, load_state
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.service import Policy
 from controller.simulation.simulated_version import Server
-from tests.judge.driving import USUAL, Load, Watch, codes, sample
+from tests.judge.driving import USUAL, Behaviour, JudgeRun, codes, sample
 
 POLICY = Policy(warmup=0)
 LONG_IN_THE_BAKE = 120
@@ -21,17 +21,17 @@ def harmful(verdict: Verdict) -> bool:
     return verdict.outcome is Outcome.HARM
 
 
-def baking(before: Load = USUAL, *, rps: float = 100.0, settled: int = LONG_IN_THE_BAKE) -> Watch:
+def baking(before: Behaviour = USUAL, *, rps: float = 100.0, settled: int = LONG_IN_THE_BAKE) -> JudgeRun:
     """Two minutes of that beside stable, then so many seconds of the bake."""
-    watch = Watch(POLICY, weight=5000)
-    watch.load(120, rps=rps, stable=before, canary=before)
-    watch.weight = 10_000
+    judged = JudgeRun(POLICY, weight=5000)
+    judged.load(120, rps=rps, stable=before, canary=before)
+    judged.weight = 10_000
     if settled:
-        watch.load(settled, rps=rps, seed=2)
-    return watch
+        judged.load(settled, rps=rps, seed=2)
+    return judged
 
 
-def for_a_while(fault: Server, begin: float, seconds: float) -> Load:
+def for_a_while(fault: Server, begin: float, seconds: float) -> Behaviour:
     """That fault for so many seconds."""
     return lambda now: fault if begin <= now < begin + seconds else USUAL
 
@@ -43,8 +43,8 @@ def for_a_while(fault: Server, begin: float, seconds: float) -> Load:
 )
 def test_a_short_trouble_in_the_bake_accuses_nobody(fault: Server, seconds: float) -> None:
     """It may as well be everybody's; afterwards all is well."""
-    watch = baking()
-    verdict = watch.load(300, canary=for_a_while(fault, watch.now + 5, seconds), until=harmful, seed=3)
+    judged = baking()
+    verdict = judged.load(300, canary=for_a_while(fault, judged.now + 5, seconds), until=harmful, seed=3)
     assert verdict.outcome is Outcome.PASS
 
 
@@ -62,8 +62,8 @@ def test_a_short_trouble_in_the_bake_accuses_nobody(fault: Server, seconds: floa
 )
 def test_what_lasts_is_harm(fault: Server, code: str, within: int) -> None:
     """The worse it is, the sooner; what it was is named."""
-    watch = baking()
-    verdict = watch.load(within, canary=fault, until=harmful, seed=3)
+    judged = baking()
+    verdict = judged.load(within, canary=fault, until=harmful, seed=3)
     assert harmful(verdict), verdict
     assert verdict.reasons[0].code.startswith(code)
 
@@ -72,10 +72,10 @@ def test_what_begins_with_the_full_load_is_hardly_chance() -> None:
     """Five points more errors at once after the weight has changed: found much sooner than later in the bake."""
     took = []
     for settled in (0, LONG_IN_THE_BAKE):
-        watch = baking(settled=settled)
-        begun = watch.now
-        assert harmful(watch.load(100, canary=Server(errors=0.05), until=harmful, seed=3))
-        took.append(watch.now - begun)
+        judged = baking(settled=settled)
+        begun = judged.now
+        assert harmful(judged.load(100, canary=Server(errors=0.05), until=harmful, seed=3))
+        took.append(judged.now - begun)
     assert took[0] < 20 < took[1]
 
 
@@ -85,15 +85,15 @@ def test_what_stable_had_in_this_rollout_the_canary_may_have_in_the_bake() -> No
     def waves(now: float) -> Server:
         return Server(errors=0.08 if now % 60 < 20 else 0.002)
 
-    watch = baking(waves, settled=0)
-    assert not harmful(watch.load(600, canary=waves, until=harmful, seed=3))
-    assert harmful(watch.load(200, canary=Server(errors=0.3), until=harmful, seed=4))
+    judged = baking(waves, settled=0)
+    assert not harmful(judged.load(600, canary=waves, until=harmful, seed=3))
+    assert harmful(judged.load(200, canary=Server(errors=0.3), until=harmful, seed=4))
 
 
 def test_trouble_in_the_bake_is_told_while_it_is_forgiven() -> None:
     """A person reads what is seen, and what would be harm; the bake's verdict is no PASS meanwhile."""
-    watch = baking()
-    verdict = watch.load(40, canary=Server(errors=0.04), seed=3)
+    judged = baking()
+    verdict = judged.load(40, canary=Server(errors=0.04), seed=3)
     assert verdict.outcome is Outcome.UNKNOWN
     assert (codes(verdict), verdict.in_grace) == (["spell"], True)
     assert verdict.reasons[0].channel == "5xx"
@@ -102,24 +102,24 @@ def test_trouble_in_the_bake_is_told_while_it_is_forgiven() -> None:
 
 def test_one_error_after_a_long_silence_is_no_spell() -> None:
     """At a request in ten seconds every error is a hundred percent of its block."""
-    watch = baking(rps=2.0)
+    judged = baking(rps=2.0)
     for tick in range(600):
-        verdict = watch.look(None, sample(int(tick % 10 == 0), failed=int(tick % 300 == 0)))
+        verdict = judged.tick(None, sample(int(tick % 10 == 0), failed=int(tick % 300 == 0)))
         assert not harmful(verdict)
 
 
 def test_whether_a_block_is_bet_on_is_known_before_it() -> None:
     """The first bad block of the bake is not bet on, however bad it is, and once a spell is beyond what is forgiven a
     good one is: a choice by the block's own outcome would break the proof."""
-    watch = baking()
-    wealth = watch.state.harm["5xx"]
-    watch.look(None, sample(100, failed=100))
-    assert watch.state.harm["5xx"] == wealth
-    while watch.state.grace["5xx"].depth < 2.0:
-        watch.look(None, sample(100, failed=100))
-    wealth = watch.state.harm["5xx"]
-    watch.look(None, sample(100))
-    assert watch.state.harm["5xx"].total < wealth.total
+    judged = baking()
+    wealth = judged.state.harm["5xx"]
+    judged.tick(None, sample(100, failed=100))
+    assert judged.state.harm["5xx"] == wealth
+    while judged.state.grace["5xx"].depth < 2.0:
+        judged.tick(None, sample(100, failed=100))
+    wealth = judged.state.harm["5xx"]
+    judged.tick(None, sample(100))
+    assert judged.state.harm["5xx"].total < wealth.total
 
 
 def test_a_spell_is_the_excess_over_time() -> None:
@@ -151,7 +151,7 @@ def test_what_is_forgiven_lies_between_least_and_most() -> None:
 
 def test_spells_outlive_a_restart() -> None:
     """What the bake has seen is stored with the rest of the evidence."""
-    watch = baking()
-    watch.load(10, canary=Server(errors=0.05), seed=3)
-    assert watch.state.grace["5xx"].depth > 0
-    assert load_state(dump_state(watch.state)).grace == watch.state.grace
+    judged = baking()
+    judged.load(10, canary=Server(errors=0.05), seed=3)
+    assert judged.state.grace["5xx"].depth > 0
+    assert load_state(dump_state(judged.state)).grace == judged.state.grace

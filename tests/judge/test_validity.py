@@ -12,7 +12,7 @@ from controller.core.judge.verdict import Outcome
 from controller.core.model.service import ErrorPolicy, LatencyPolicy, Policy
 from controller.core.traffic.window import Sample, Window
 from controller.simulation.simulated_version import binomial, poisson
-from tests.judge.driving import STEADY, Watch, sample
+from tests.judge.driving import STEADY, JudgeRun, sample
 
 STRICT = Policy(
     steps=(1000,),
@@ -31,14 +31,14 @@ def test_false_alarms_stay_below_the_bound_at_the_nulls_edge() -> None:
     runs, accused = 40, 0
     for seed in range(runs):
         rng = random.Random(seed)
-        watch = Watch(STRICT, weight=1000)
+        judged = JudgeRun(STRICT, weight=1000)
         for tick in range(250):
             errors = 0.4 if tick % 200 > 170 else 0.005 + 0.02 * (tick % 60 > 30)
             slow = 0.5 + 0.3 * (tick % 90 > 45)
             sides = [
                 sample(n, failed=binomial(rng, n, errors), slow=binomial(rng, n, slow)) for n in (54, poisson(rng, 6.0))
             ]
-            if watch.look(*sides).outcome is Outcome.HARM:
+            if judged.tick(*sides).outcome is Outcome.HARM:
                 accused += 1
                 break
     assert accused <= 10, f"{accused} of {runs}: P(more than 10 of 40 at 10 %) is below 0.2 %"
@@ -48,13 +48,13 @@ def test_thresholds_and_guesses_stand_still_while_a_block_is_open() -> None:
     """At low traffic a block is open for many ticks; whatever happens in it, what it is compared by does not move.
     (Thresholds that followed stable inside an open block gave 10.5 % false alarms where 10 % is the bound.)"""
     rng = random.Random(3)
-    watch = Watch(STEADY)
+    judged = JudgeRun(STEADY)
     open_for = 0
     for _ in range(900):
-        before = watch.state
+        before = judged.state
         slow = rng.random() < 0.3
-        watch.look(sample(2, failed=rng.random() < 0.3, slow=2 * slow), sample(rng.random() < 0.1))
-        after = watch.state
+        judged.tick(sample(2, failed=rng.random() < 0.3, slow=2 * slow), sample(rng.random() < 0.1))
+        after = judged.state
         if after.error_block.since == before.error_block.since and before.error_block.stable_n:
             assert after.error_block.estimate == before.error_block.estimate
             open_for += 1
@@ -73,10 +73,10 @@ Ticks = st.lists(
 @settings(max_examples=40)
 def test_blocks_close_by_sizes_never_by_outcomes(ticks: list[tuple[int, int, bool, bool]], rng: random.Random) -> None:
     """Two rollouts with the same traffic and other outcomes close their blocks at the same times."""
-    calm, wild = Watch(STEADY), Watch(STEADY)
+    calm, wild = JudgeRun(STEADY), JudgeRun(STEADY)
     for n_s, n_c, lost_s, lost_c in ticks:
-        calm.look(None if lost_s else sample(n_s), None if lost_c else sample(n_c))
-        wild.look(
+        calm.tick(None if lost_s else sample(n_s), None if lost_c else sample(n_c))
+        wild.tick(
             None if lost_s else sample(n_s, failed=rng.randint(0, n_s), slow=rng.randint(0, n_s)),
             None if lost_c else sample(n_c, failed=rng.randint(0, n_c), slow=rng.randint(0, n_c)),
         )
@@ -98,11 +98,11 @@ def test_the_stakes_never_exceed_what_there_is() -> None:
 
 def test_judging_changes_nothing_that_it_is_given() -> None:
     """A function of values: the same evidence and window give the same answer again, and stay as they were."""
-    watch = Watch(Policy(warmup=5))
-    watch.load(30)
-    before = dump_state(watch.state)
+    judged = JudgeRun(Policy(warmup=5))
+    judged.load(30)
+    before = dump_state(judged.state)
     window = Window(31.0, 500, sample(95, failed=3), sample(5, failed=2, slow=1))
-    first = judge(watch.policy, watch.state, window, 0)
-    second = judge(watch.policy, watch.state, window, 0)
-    assert dump_state(watch.state) == before
+    first = judge(judged.policy, judged.state, window, 0)
+    second = judge(judged.policy, judged.state, window, 0)
+    assert dump_state(judged.state) == before
     assert first == second

@@ -13,7 +13,7 @@ from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.service import ErrorPolicy, LatencyPolicy, Policy
 from controller.core.traffic.window import Sample
 from controller.simulation.simulated_version import Server
-from tests.judge.driving import STEADY, USUAL, Watch, codes, sample
+from tests.judge.driving import STEADY, USUAL, JudgeRun, codes, sample
 
 
 def harmful(verdict: Verdict) -> bool:
@@ -35,8 +35,8 @@ def harmful(verdict: Verdict) -> bool:
 )
 def test_each_kind_of_harm_is_found_and_named(fault: Server, code: str, within: int) -> None:
     """A fault that sets in is found within seconds by the channel it belongs to, and told with what was seen."""
-    watch = Watch()
-    verdict = watch.load(20 + within, until=harmful, canary=lambda t: fault if t >= 20 else USUAL)
+    judged = JudgeRun()
+    verdict = judged.load(20 + within, until=harmful, canary=lambda t: fault if t >= 20 else USUAL)
     assert harmful(verdict)
     reason = verdict.reasons[0]
     assert reason.code.startswith(code)
@@ -51,8 +51,8 @@ def test_each_kind_of_harm_is_found_and_named(fault: Server, code: str, within: 
 
 def test_a_good_canary_is_not_accused_and_its_gates_open() -> None:
     """No harm is seen in ten minutes, and every gate metric is shown to be harmless."""
-    watch = Watch()
-    verdict = watch.load(600, until=harmful)
+    judged = JudgeRun()
+    verdict = judged.load(600, until=harmful)
     assert verdict.outcome is Outcome.PASS
     assert verdict.reasons[0].code == "no_harm"
     assert verdict.reasons[0].evidence is not None
@@ -61,32 +61,32 @@ def test_a_good_canary_is_not_accused_and_its_gates_open() -> None:
 
 def test_differences_inside_the_margins_are_no_harm() -> None:
     """5 % slower, and one request in ten thousand more that fails: within what the policy allows."""
-    watch = Watch()
-    verdict = watch.load(600, until=harmful, canary=Server(errors=0.0011, median=21.0))
+    judged = JudgeRun()
+    verdict = judged.load(600, until=harmful, canary=Server(errors=0.0011, median=21.0))
     assert not harmful(verdict)
 
 
 def test_an_incident_of_both_holds_the_gates_and_accuses_nobody() -> None:
     """Both versions fail 40 %: that is not the canary's doing. The gates stay shut until stable is well again."""
-    watch = Watch()
+    judged = JudgeRun()
 
     def shared(t: float) -> Server:
         return Server(errors=0.4 if 100 <= t < 160 else 0.001)
 
-    assert watch.load(100, stable=shared, canary=shared).outcome is not Outcome.HARM
-    verdict = watch.load(58, stable=shared, canary=shared, until=harmful, seed=2)
+    assert judged.load(100, stable=shared, canary=shared).outcome is not Outcome.HARM
+    verdict = judged.load(58, stable=shared, canary=shared, until=harmful, seed=2)
     assert codes(verdict)[0] == "incident"
     assert "stable itself" in verdict.reasons[0].text
-    assert not harmful(watch.load(120, stable=shared, canary=shared, until=harmful, seed=3))
-    assert "incident" not in codes(watch.verdicts[-1])
+    assert not harmful(judged.load(120, stable=shared, canary=shared, until=harmful, seed=3))
+    assert "incident" not in codes(judged.verdicts[-1])
 
 
 def test_a_canary_that_is_worse_in_an_incident_is_found() -> None:
     """Stable fails 30 %, the canary 70 %: the incident does not hide it."""
-    watch = Watch()
+    judged = JudgeRun()
     stable = Server(errors=0.3)
-    watch.load(60, stable=stable, canary=stable)
-    verdict = watch.load(30, stable=stable, canary=Server(errors=0.7), until=harmful, seed=2)
+    judged.load(60, stable=stable, canary=stable)
+    verdict = judged.load(30, stable=stable, canary=Server(errors=0.7), until=harmful, seed=2)
     assert harmful(verdict)
     assert verdict.reasons[0].code == "5xx"
 
@@ -94,13 +94,13 @@ def test_a_canary_that_is_worse_in_an_incident_is_found() -> None:
 def test_the_warm_up_forgives_what_a_cold_server_does_but_not_an_outage() -> None:
     """In the warm-up a few errors and slow answers are let pass; after it they are not; an outage never is."""
     cold = Server(errors=0.03, median=80.0)
-    watch = Watch(STEADY.model_copy(update={"warmup": 60.0}))
-    verdict = watch.load(58, canary=cold, until=harmful)
+    judged = JudgeRun(STEADY.model_copy(update={"warmup": 60.0}))
+    verdict = judged.load(58, canary=cold, until=harmful)
     assert verdict.outcome is Outcome.UNKNOWN
     assert not verdict.warm
     assert "warming" in codes(verdict)
-    assert harmful(watch.load(60, canary=cold, until=harmful, seed=2))
-    outage = Watch(STEADY.model_copy(update={"warmup": 60.0}))
+    assert harmful(judged.load(60, canary=cold, until=harmful, seed=2))
+    outage = JudgeRun(STEADY.model_copy(update={"warmup": 60.0}))
     assert harmful(outage.load(3, canary=Server(errors=1.0), until=harmful))
 
 
@@ -126,18 +126,18 @@ def test_failing_fast_does_not_look_fast(answers: list[tuple[float, bool]], time
 
 def test_errors_within_their_margin_are_not_slow_answers() -> None:
     """Errors that the policy allows, here 5 percentage points more, do not come back as harm for being slow."""
-    watch = Watch(STEADY.model_copy(update={"errors": ErrorPolicy(margin=0.05, ratio=1.1)}))
-    assert not harmful(watch.load(600, canary=Server(errors=0.04), until=harmful))
+    judged = JudgeRun(STEADY.model_copy(update={"errors": ErrorPolicy(margin=0.05, ratio=1.1)}))
+    assert not harmful(judged.load(600, canary=Server(errors=0.04), until=harmful))
 
 
 def test_absolute_limits_roll_back_only_what_stable_keeps() -> None:
     """More errors than the file allows: the canary's fault if stable keeps the limit, no one's if it does not."""
     policy = STEADY.model_copy(update={"errors": ErrorPolicy(margin=0.3, ratio=1.0, max=0.05)})
-    verdict = Watch(policy).load(200, canary=Server(errors=0.15), until=harmful)
+    verdict = JudgeRun(policy).load(200, canary=Server(errors=0.15), until=harmful)
     assert harmful(verdict)
     assert verdict.reasons[0].code == "errors_max"
     bad = Server(errors=0.15)
-    both = Watch(policy)
+    both = JudgeRun(policy)
     assert not harmful(both.load(200, canary=bad, stable=bad, until=harmful))
     assert "common_mode" in codes(both.verdicts[-1])
 
@@ -145,17 +145,17 @@ def test_absolute_limits_roll_back_only_what_stable_keeps() -> None:
 def test_the_limit_of_p99_is_kept() -> None:
     """Five in a hundred answers above the limit, where one is allowed; the tolerance alone would let them pass."""
     policy = STEADY.model_copy(update={"latency": LatencyPolicy(tolerance=1.0, p99=0.1)})
-    verdict = Watch(policy).load(400, canary=Server(slow=0.06, slow_by=7.0, sigma=0.3), until=harmful)
+    verdict = JudgeRun(policy).load(400, canary=Server(slow=0.06, slow_by=7.0, sigma=0.3), until=harmful)
     assert harmful(verdict)
     assert verdict.reasons[0].code.startswith("latency")
-    assert not harmful(Watch(policy).load(300, canary=Server(sigma=0.3), until=harmful))
+    assert not harmful(JudgeRun(policy).load(300, canary=Server(sigma=0.3), until=harmful))
 
 
 def test_what_is_missing_is_told_in_requests_and_time() -> None:
     """At low traffic the judge says how many requests the gate still needs and how long that takes."""
-    watch = Watch(Policy(warmup=0))
-    watch.step = 3
-    verdict = watch.load(300, rps=2.0)
+    judged = JudgeRun(Policy(warmup=0))
+    judged.step = 3
+    verdict = judged.load(300, rps=2.0)
     missing = next(reason for reason in verdict.reasons if reason.channel == "5xx")
     assert verdict.outcome is Outcome.UNKNOWN
     assert missing.code == "insufficient"
@@ -167,26 +167,26 @@ def test_what_is_missing_is_told_in_requests_and_time() -> None:
 
 def test_stricter_gates_need_more_than_the_first() -> None:
     """After a minute at 5 % the first gate is open and the last is not: margins shrink as exposure grows."""
-    watch = Watch(Policy(warmup=0))
-    assert watch.load(60).outcome is Outcome.PASS
-    watch.step = 3
-    assert watch.load(1).outcome is Outcome.UNKNOWN
+    judged = JudgeRun(Policy(warmup=0))
+    assert judged.load(60).outcome is Outcome.PASS
+    judged.step = 3
+    assert judged.load(1).outcome is Outcome.UNKNOWN
 
 
 def test_a_canary_that_turns_bad_closes_its_gates() -> None:
     """What was shown before does not open a gate now: the evidence of no harm is cut off and falls at once."""
-    watch = Watch(Policy(warmup=0, false_rollback=1e-6, errors=ErrorPolicy(margin=0.02)))
-    assert watch.load(120).outcome is Outcome.PASS
-    verdict = watch.load(120, canary=Server(errors=0.5), until=lambda v: v.outcome is not Outcome.PASS, seed=2)
+    judged = JudgeRun(Policy(warmup=0, false_rollback=1e-6, errors=ErrorPolicy(margin=0.02)))
+    assert judged.load(120).outcome is Outcome.PASS
+    verdict = judged.load(120, canary=Server(errors=0.5), until=lambda v: v.outcome is not Outcome.PASS, seed=2)
     assert verdict.outcome is not Outcome.PASS
-    assert watch.now < 135
+    assert judged.now < 135
 
 
 def test_every_channel_can_be_read() -> None:
     """For an explanation: each channel with what it saw and its evidence against its limit; the gate's metrics too."""
-    watch = Watch(Policy(errors=ErrorPolicy(max=0.1), warmup=0))
-    watch.load(60, canary=Server(errors=0.01))
-    by_code = {reading.code: reading for reading in channel_readings(watch.policy, watch.state)}
+    judged = JudgeRun(Policy(errors=ErrorPolicy(max=0.1), warmup=0))
+    judged.load(60, canary=Server(errors=0.01))
+    by_code = {reading.code: reading for reading in channel_readings(judged.policy, judged.state)}
     assert {"5xx", "4xx", "overdue", "errors_max", "latency", "latency_p99"} <= by_code.keys()
     assert by_code["5xx"].canary_n > 200
     assert by_code["5xx"].stable_n > 4000
@@ -194,7 +194,7 @@ def test_every_channel_can_be_read() -> None:
         assert reading.evidence is not None
         assert reading.limit is not None
         assert reading.evidence < reading.limit
-    assert [r.channel for r in gate_readings(watch.policy, watch.state, 0)] == [
+    assert [r.channel for r in gate_readings(judged.policy, judged.state, 0)] == [
         "5xx",
         "4xx",
         "latency_p50",
@@ -210,11 +210,11 @@ def test_in_the_bake_the_canary_is_held_to_stables_past() -> None:
         (Server(median=60.0), "latency"),
         (Server(client_errors=0.15), "4xx"),
     ):
-        watch = Watch(Policy(warmup=0), weight=5000)
-        watch.load(120)
-        watch.weight = 10_000
-        assert watch.load(60, seed=2).outcome is Outcome.PASS
-        verdict = watch.load(60, canary=fault, until=harmful, seed=3)
+        judged = JudgeRun(Policy(warmup=0), weight=5000)
+        judged.load(120)
+        judged.weight = 10_000
+        assert judged.load(60, seed=2).outcome is Outcome.PASS
+        verdict = judged.load(60, canary=fault, until=harmful, seed=3)
         assert harmful(verdict)
         assert verdict.reasons[0].code.startswith(code)
 
@@ -222,11 +222,11 @@ def test_in_the_bake_the_canary_is_held_to_stables_past() -> None:
 def test_a_quiet_bake_accuses_nobody() -> None:
     """Stable silent or not reported at all, as it is when no one asks it: the canary is watched all the same."""
     for absent in (None, Sample()):
-        watch = Watch(Policy(warmup=0), weight=5000)
-        watch.load(60)
-        watch.weight = 10_000
+        judged = JudgeRun(Policy(warmup=0), weight=5000)
+        judged.load(60)
+        judged.weight = 10_000
         for _ in range(120):
-            verdict = watch.look(absent, sample(100))
+            verdict = judged.tick(absent, sample(100))
             assert verdict.outcome is Outcome.PASS
             assert not verdict.blind
 
@@ -234,12 +234,12 @@ def test_a_quiet_bake_accuses_nobody() -> None:
 @pytest.mark.proves("track-record 73")
 def test_one_of_a_thing_is_not_told_as_many() -> None:
     """`1 percentage point`, `1 more canary request`: in every reason, from the first tick to the last."""
-    watch = Watch(STEADY.model_copy(update={"errors": ErrorPolicy(margin=0.01)}), weight=5000)
+    judged = JudgeRun(STEADY.model_copy(update={"errors": ErrorPolicy(margin=0.01)}), weight=5000)
     said = set()
     for seed in range(400):
-        said |= {reason.text for reason in watch.load(1, seed=seed).reasons}
-        said |= {reason.text for reason in channel_readings(watch.policy, watch.state)}
-        said |= {reason.text for reason in gate_readings(watch.policy, watch.state, 0)}
+        said |= {reason.text for reason in judged.load(1, seed=seed).reasons}
+        said |= {reason.text for reason in channel_readings(judged.policy, judged.state)}
+        said |= {reason.text for reason in gate_readings(judged.policy, judged.state, 0)}
     assert not [text for text in said if re.search(r"(?<![\d.])1 (\w+ ){0,2}(points|requests|readings|looks)\b", text)]
     for words in ("+ 1 percentage point;", "1 more canary request at"):
         assert any(words in text for text in said), words

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from controller.cli.admin_client import AdminClient
-from controller.cli.commands.judge import declared
+from controller.cli.commands.judge import declared_service
 from controller.cli.failure import Exit, Failure
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json
@@ -24,7 +24,7 @@ from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.core.traffic.window import Sample
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
-REAL = (LedgerKind.ROLLBACK, LedgerKind.PROMOTED, LedgerKind.ROLLBACK_SUPPRESSED, LedgerKind.NO_HEALTHY_UPSTREAM)
+OUTCOMES = (LedgerKind.ROLLBACK, LedgerKind.PROMOTED, LedgerKind.ROLLBACK_SUPPRESSED, LedgerKind.NO_HEALTHY_UPSTREAM)
 """The kinds of ledger lines that say how a rollout went."""
 
 
@@ -34,21 +34,21 @@ REAL = (LedgerKind.ROLLBACK, LedgerKind.PROMOTED, LedgerKind.ROLLBACK_SUPPRESSED
 @client_options
 @click.pass_obj
 def backtest(call: Invocation, sequence: int, path: str) -> None:
-    """Judge a past rollout again by another policy: would it have been taken back, when, and why?
+    """Judge a past rollout again by another policy: would it have been rolled back, when, and why?
 
     The windows are those that were seen, at the weights that were served. Of FILE the policy alone counts.
     """
-    policy = declared(path).policy
+    policy = declared_service(path).policy
     with AdminClient(call.admin) as client:
         recording = client.call("Ledger/GetRecording", pb.GetRecordingRequest(sequence=sequence), pb.Recording)
     records = read_records(recording)
     if not records:
         raise Failure(Exit.NOT_POSSIBLE, "nothing was recorded of that rollout", code="NOT_POSSIBLE")
-    found = run_backtest(policy, recording.stable, recording.canary, records)
+    result = run_backtest(policy, recording.stable, recording.canary, records)
     if call.json:
-        print_json(_document(recording, records, found))
+        print_json(_document(recording, records, result))
         return
-    for line in _told(recording, records, found, path, time.time()):
+    for line in _format_lines(recording, records, result, path, time.time()):
         click.echo(line)
 
 
@@ -64,32 +64,32 @@ def read_records(recording: pb.Recording) -> list[WindowRecord]:
 
 
 def _custom(window: pb.RecordedWindow) -> Mapping[str, Reading]:
-    return {name: _reading(told) for name, told in window.custom.items()}
+    return {name: _reading(message) for name, message in window.custom.items()}
 
 
-def _reading(told: pb.RecordedReading) -> Reading:
-    match told.WhichOneof("reading"):
+def _reading(message: pb.RecordedReading) -> Reading:
+    match message.WhichOneof("reading"):
         case "counts":
-            counts = told.counts
+            counts = message.counts
             return Counted(counts.canary_n, counts.canary_x, counts.stable_n, counts.stable_x)
         case "values":
-            v = told.values
+            v = message.values
             stable = v.stable if v.HasField("stable") else None
             return Gauged(v.canary, stable, v.higher, v.decisive, v.readings, v.slack)
         case _:
-            return Unread(told.unread.why, told.unread.heard)
+            return Unread(message.unread.why, message.unread.heard)
 
 
 def _sample(window: pb.RecordedWindow, side: str) -> Sample | None:
     if not window.HasField(side):
         return None
-    told = window.stable if side == "stable" else window.canary
-    latency = dict(zip(told.bucket, told.count, strict=True))
-    return Sample.of_buckets(told.started, told.ok, dict(told.errors), latency)
+    message = window.stable if side == "stable" else window.canary
+    latency = dict(zip(message.bucket, message.count, strict=True))
+    return Sample.of_buckets(message.started, message.ok, dict(message.errors), latency)
 
 
-def _document(recording: pb.Recording, records: Sequence[WindowRecord], found: Backtest) -> dict[str, Any]:
-    fired = found.rollback
+def _document(recording: pb.Recording, records: Sequence[WindowRecord], result: Backtest) -> dict[str, Any]:
+    fired = result.rollback
     return {
         "service": recording.service,
         "rollout_id": recording.rollout_id,
@@ -98,36 +98,36 @@ def _document(recording: pb.Recording, records: Sequence[WindowRecord], found: B
         "windows": len(records),
         "dropped": recording.dropped,
         "seconds": records[-1].at,
-        "missing_seconds": _missing(records),
-        "left_out": list(found.left_out),
+        "missing_seconds": _missing_seconds(records),
+        "left_out": list(result.left_out),
         "fired": fired is not None,
         "fired_at": fired.wall if fired else None,
         "fired_after": fired.time if fired else None,
         "channel": _channel(fired) if fired else None,
-        "phase": found.phase.value,
-        "limit": found.limit,
-        "peak": found.peak,
-        "peaks": found.peaks,
-        "decisions": [_turn_document(turn) for turn in found.decisions],
+        "phase": result.phase.value,
+        "limit": result.limit,
+        "peak": result.peak,
+        "peaks": result.peaks,
+        "decisions": [_decision_document(decision) for decision in result.decisions],
         "really": [plain(event) for event in recording.decisions],
     }
 
 
-def _turn_document(turn: BacktestDecision) -> dict[str, Any]:
+def _decision_document(decision: BacktestDecision) -> dict[str, Any]:
     return {
-        "time": turn.time,
-        "at": turn.wall,
-        "kind": turn.kind.value,
-        "why": turn.why,
-        "served": turn.served,
-        "weight": turn.weight,
-        "verdict": turn.verdict.outcome.value,
-        "reasons": [reason.plain() for reason in turn.verdict.reasons],
+        "time": decision.time,
+        "at": decision.wall,
+        "kind": decision.kind.value,
+        "why": decision.why,
+        "served": decision.served,
+        "weight": decision.weight,
+        "verdict": decision.verdict.outcome.value,
+        "reasons": [reason.plain() for reason in decision.verdict.reasons],
     }
 
 
-def _told(
-    recording: pb.Recording, records: Sequence[WindowRecord], found: Backtest, path: str, now: float
+def _format_lines(
+    recording: pb.Recording, records: Sequence[WindowRecord], result: Backtest, path: str, now: float
 ) -> Iterator[str]:
     yield (
         f"{clean(recording.service)}: {clean(recording.canary)} against {clean(recording.stable)}, "
@@ -135,13 +135,13 @@ def _told(
     )
     if recording.dropped:
         yield f"gone: the first {counted(recording.dropped, 'window')}; the evidence begins after that"
-    if lost := _missing(records):
+    if lost := _missing_seconds(records):
         gap = format_span(lost)
         yield f"{gap} of it are missing, as the controller was killed: they are judged as time without reports"
-    if found.left_out:
+    if result.left_out:
         yield (
-            f"left out, since nothing is on record: {', '.join(found.left_out)}; what would have come of "
-            f"{'it' if len(found.left_out) == 1 else 'them'} is not known"
+            f"left out, since nothing is on record: {', '.join(result.left_out)}; what would have come of "
+            f"{'it' if len(result.left_out) == 1 else 'them'} is not known"
         )
     yield ""
     yield "really"
@@ -149,37 +149,37 @@ def _told(
         yield f"  {event_line(event, now)}"
     yield ""
     yield f"by {path}"
-    for turn in found.decisions:
-        served = "" if turn.served == turn.weight else f", {format_weight(turn.served)} was served"
-        decided = f"{turn.kind.value} ({format_weight(turn.weight)}{served})"
-        yield f"  {format_time(turn.wall, now)} {decided}: {clean(turn.why)}"
+    for decision in result.decisions:
+        served = "" if decision.served == decision.weight else f", {format_weight(decision.served)} was served"
+        decided = f"{decision.kind.value} ({format_weight(decision.weight)}{served})"
+        yield f"  {format_time(decision.wall, now)} {decided}: {clean(decision.why)}"
     yield ""
-    yield _answer(recording, found)
+    yield _format_conclusion(recording, result)
 
 
-def _answer(recording: pb.Recording, found: Backtest) -> str:
+def _format_conclusion(recording: pb.Recording, result: Backtest) -> str:
     """Would it have fired? And in comparison with what happened."""
-    really = next((event for event in recording.decisions if event.kind in REAL), None)
-    fired = found.rollback
+    really = next((event for event in recording.decisions if event.kind in OUTCOMES), None)
+    fired = result.rollback
     if fired is None:
-        name = max(found.peaks, key=lambda channel: found.peaks[channel])
-        evidence = f"{format_e_value(found.peak)} of {format_e_value(found.limit)}"
-        said = f"it would not have fired: the evidence of harm reached {evidence}, most of it on {name}"
-        return f"{said}; really: {really.kind}" if really else said
-    said = f"it would have fired after {format_span(fired.time)}, on {_channel(fired)}"
+        name = max(result.peaks, key=lambda channel: result.peaks[channel])
+        evidence = f"{format_e_value(result.peak)} of {format_e_value(result.limit)}"
+        text = f"it would not have fired: the evidence of harm reached {evidence}, most of it on {name}"
+        return f"{text}; really: {really.kind}" if really else text
+    text = f"it would have fired after {format_span(fired.time)}, on {_channel(fired)}"
     if really is None or really.kind == LedgerKind.PROMOTED:
-        return f"{said}; really it did not"
+        return f"{text}; really it did not"
     late = fired.wall - really.at
     if abs(late) < 1.0:
-        return f"{said}; really it did then, too"
-    return f"{said}; really it did {format_span(abs(late))} {'earlier' if late > 0 else 'later'}"
+        return f"{text}; really it did then, too"
+    return f"{text}; really it did {format_span(abs(late))} {'earlier' if late > 0 else 'later'}"
 
 
-def _missing(records: Sequence[WindowRecord]) -> float:
+def _missing_seconds(records: Sequence[WindowRecord]) -> float:
     """Seconds of observation that no window tells of."""
     return sum(after.since - before.at for before, after in pairwise(records) if after.since > before.at)
 
 
-def _channel(turn: BacktestDecision) -> str:
-    first = turn.verdict.reasons[0] if turn.verdict.reasons else None
-    return (first.channel or first.code) if first else turn.kind.value
+def _channel(decision: BacktestDecision) -> str:
+    first = decision.verdict.reasons[0] if decision.verdict.reasons else None
+    return (first.channel or first.code) if first else decision.kind.value

@@ -38,8 +38,8 @@ def judge(path: str, runs: int) -> None:
     """
     if path == "-":
         raise Failure(Exit.USAGE, "-f -: standard input carries the reports; name the service file", code="INVALID")
-    service = declared(path)
-    tell_left_out(service)
+    service = declared_service(path)
+    warn_of_unjudged_metrics(service)
     # Line by line as they come, and no more of one than is allowed.
     lines = iter(partial(sys.stdin.buffer.readline, MAX_LINE + 2), b"")
     run_judge(lines, sys.stdout, service, runs)
@@ -85,14 +85,14 @@ class Bench:
         return answer
 
 
-def tell_left_out(service: Service) -> None:
+def warn_of_unjudged_metrics(service: Service) -> None:
     """Say on standard error which of the policy's metrics are not judged where there is no Prometheus to ask."""
     names = ", ".join(metric.name for metric in service.policy.metrics)
     if names:
         click.echo(f"note: not judged here, since there is no Prometheus to ask: {names}", err=True)
 
 
-def declared(path: str) -> Service:
+def declared_service(path: str) -> Service:
     """The service in a file, ready to be judged; `Failure` says what is wrong with it."""
     linted = read_service(read_text(path))
     if linted.service is None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import click
 
-from controller.cli.commands.judge import declared, tell_left_out
+from controller.cli.commands.judge import declared_service, warn_of_unjudged_metrics
 from controller.cli.failure import Exit, Failure
 from controller.cli.invocation import Invocation, output_option
 from controller.cli.output import print_json, print_table
@@ -72,16 +72,16 @@ def simulate(
         return
     if path is None:
         raise Failure(Exit.USAGE, "-f FILE is needed: the service file whose policy is played")
-    service = _approved(_held(declared(path), more["hold"]))
-    tell_left_out(service)
+    service = _without_approvals(_with_fixed_share(declared_service(path), more["hold"]))
+    warn_of_unjudged_metrics(service)
     stable = Server(errors=more["stable_errors"])
     setting = Setting(more["rps"], more["duration"], more["tick"], more["after"], stable)
     if not 0.01 <= setting.tick <= 60 or setting.duration / setting.tick > 1e7:
         raise Failure(Exit.USAGE, "--tick: from 10ms to 60s, and at most 10 million of them in --duration")
     runs, seed = int(more["runs"]), int(more["seed"])
     summaries = []
-    for scenario in _chosen(names, every, more):
-        played = list(_shown(play_often(service, scenario, setting, runs, seed), scenario.name, runs))
+    for scenario in _chosen_scenarios(names, every, more):
+        played = list(_with_progress_bar(play_often(service, scenario, setting, runs, seed), scenario.name, runs))
         summaries.append(summarize(scenario, played, WIDTH))
     if call.json:
         print_json(_document(path, setting, seed, summaries))
@@ -96,7 +96,7 @@ def _list(call: Invocation) -> None:
         print_table(("NAME", "CANARY"), [(s.name, s.about) for s in SCENARIOS.values()])
 
 
-def _held(service: Service, at: float | None) -> Service:
+def _with_fixed_share(service: Service, at: float | None) -> Service:
     """The service, with one step that never ends if a share is asked for."""
     if at is None:
         return service
@@ -112,7 +112,7 @@ def _held(service: Service, at: float | None) -> Service:
     return service.model_copy(update={"policy": policy})
 
 
-def _approved(service: Service) -> Service:
+def _without_approvals(service: Service) -> Service:
     """The service without approvals: no one approves in virtual time, and a run would wait until its end."""
     if not service.policy.approve:
         return service
@@ -120,7 +120,7 @@ def _approved(service: Service) -> Service:
     return service.model_copy(update={"policy": service.policy.model_copy(update={"approve": ()})})
 
 
-def _chosen(names: tuple[str, ...], every: bool, more: dict[str, float]) -> list[Scenario]:
+def _chosen_scenarios(names: tuple[str, ...], every: bool, more: dict[str, float]) -> list[Scenario]:
     """The canaries to play: those named, the one described, all of them; a healthy one if nothing is said."""
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
@@ -132,7 +132,7 @@ def _chosen(names: tuple[str, ...], every: bool, more: dict[str, float]) -> list
     return chosen or [SCENARIOS["healthy"]]
 
 
-def _shown(played: Iterable[PlayedRollout], name: str, runs: int) -> Iterator[PlayedRollout]:
+def _with_progress_bar(played: Iterable[PlayedRollout], name: str, runs: int) -> Iterator[PlayedRollout]:
     """Tell a person at a terminal how far it is."""
     if not sys.stderr.isatty():
         yield from played

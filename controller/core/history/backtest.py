@@ -1,4 +1,4 @@
-"""A rollout that is over, judged again by another policy: would it have been taken back, and when?
+"""A rollout that is over, judged again by another policy: would it have been rolled back, and when?
 
 The windows are those that were really seen, at the weights that were really served. So what another
 policy would have decided first is exact; what would have come after a decision that was not taken
@@ -16,7 +16,7 @@ from controller.core.control.decision import Decision
 from controller.core.control.session import Conditions, Session, after_commit
 from controller.core.control.tick import tick
 from controller.core.history.evidence_trace import point_of
-from controller.core.history.window_history import replayed
+from controller.core.history.window_history import replay_windows
 from controller.core.history.window_record import WindowRecord
 from controller.core.judge.custom.custom_metrics import without_custom
 from controller.core.judge.verdict import Verdict
@@ -66,13 +66,13 @@ class Backtest:
 
     @property
     def rollback(self) -> BacktestDecision | None:
-        """When it would have been taken back, if it would have been."""
+        """The rollback, if there would have been one."""
         return next((decision for decision in self.decisions if decision.kind is LedgerKind.ROLLBACK), None)
 
 
 class BacktestTick(NamedTuple):
-    """One look of the other policy at a window of the record: what it decided on which state, and
-    the session after."""
+    """One tick of the other policy on a recorded window: the state before it, the session after it,
+    the verdict and the decision."""
 
     record: WindowRecord
     window: Window
@@ -86,7 +86,7 @@ def run_backtest(policy: Policy, stable: str, canary: str, records: Iterable[Win
     """Judge what was recorded by this policy, up to its rollback or promotion or the end of the
     record."""
     records = tuple(records)
-    judged, left_out = _on_record(policy, records)
+    judged, left_out = _with_recorded_metrics(policy, records)
     state, decisions = start_rollout(judged, stable, canary), list[BacktestDecision]()
     peak, peaks, windows = 0.0, dict[str, float](), set[float]()
     for record, window, before, session, verdict, decision in replay_ticks(state, records):
@@ -115,19 +115,19 @@ def run_backtest(policy: Policy, stable: str, canary: str, records: Iterable[Win
 
 
 def replay_ticks(state: ServiceState, records: Iterable[WindowRecord]) -> Iterator[BacktestTick]:
-    """Every look at the record, from that state on, as long as there is something to judge."""
+    """Every tick on the recorded windows, from that state on, as long as there is something to judge."""
     session = Session.of(state)
-    for record, window in replayed(records):
+    for record, window in replay_windows(records):
         while state.rollout and state.rollout.phase in JUDGED:
             session, verdict, decision = tick(state, session, window, _ALONE, record.wall)
             yield BacktestTick(record, window, state, session, verdict, decision)
             if decision.waits:
                 break
             session, state = after_commit(session, decision.state, window.at), decision.state
-            window = Window(window.at, window.weight, None, None)  # a decision is news: it is looked at once more
+            window = Window(window.at, window.weight, None, None)  # after a decision there is another tick
 
 
-def _on_record(policy: Policy, records: Sequence[WindowRecord]) -> tuple[Policy, tuple[str, ...]]:
+def _with_recorded_metrics(policy: Policy, records: Sequence[WindowRecord]) -> tuple[Policy, tuple[str, ...]]:
     """The policy with those of its custom metrics that are on record, and the names of the
     others."""
     recorded = {name for record in records for name in record.custom}
@@ -139,7 +139,7 @@ def _on_record(policy: Policy, records: Sequence[WindowRecord]) -> tuple[Policy,
 
 
 def start_rollout(policy: Policy, stable: str, canary: str) -> ServiceState:
-    """A rollout by this policy that has just started, with nobody to ask."""
+    """A rollout by this policy that has just started, without approvals and hooks."""
     versions = tuple(Version(name=name, endpoints=_NOWHERE) for name in (stable, canary))
     unasked = policy.model_copy(update={"approve": (), "hooks": ()})
     service = Service(name="backtest", listen=Listen(port=1), versions=versions, stable=stable, policy=unasked)

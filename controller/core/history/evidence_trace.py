@@ -54,7 +54,7 @@ class EvidenceTrace:
         self.points = list(points)
         self.pace = pace
 
-    def wants(self, time: float, total: float) -> bool:
+    def would_keep(self, time: float, total: float) -> bool:
         """Whether a point at that time with so much evidence would be kept."""
         last = self.points[-1] if len(self.points) > 1 else None
         return last is None or total > last.total or not self._near(last.time, time)

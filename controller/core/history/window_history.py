@@ -130,7 +130,7 @@ class WindowHistory:
         self.dropped += 1
 
 
-def replayed(records: Iterable[WindowRecord]) -> Iterator[tuple[WindowRecord, Window]]:
+def replay_windows(records: Iterable[WindowRecord]) -> Iterator[tuple[WindowRecord, Window]]:
     """The windows to judge once more, each with its record: silence becomes the ticks that found
     it."""
     before = 0.0
