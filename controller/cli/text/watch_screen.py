@@ -23,13 +23,18 @@ from controller.cli.text.numbers import (
 )
 from controller.cli.text.values import NONE, clean, format_proxies, format_scope, format_span, format_time
 from controller.core.base.units import format_weight
+from controller.core.model.ledger_kind import LedgerKind
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 LEDGER_LINES = 6
 """Lines of the ledger where there is no height to fill."""
 
-EXPLAINED = ("PAUSED", "ROLLING_BACK", "ROLLED_BACK")
-"""The phases whose cause is shown."""
+EXPLAINED = {
+    "PAUSED": LedgerKind.PAUSED,
+    "ROLLING_BACK": LedgerKind.ROLLBACK,
+    "ROLLED_BACK": LedgerKind.ROLLED_BACK,
+}
+"""The phases whose cause is shown, each with the ledger line that gives it too."""
 CLIMBING = ("WARMING", "PROGRESSING")
 """The phases that lead to the next share."""
 ENDED = ("IDLE", "PROMOTED", "ROLLED_BACK")
@@ -73,14 +78,14 @@ class WatchScreen:
     def _upper(self, width: int) -> Iterator[RenderableType]:
         """Everything but the ledger."""
         rollout = self.rollout
-        newest_reason = self.events[-1].why if self.events else ""
+        newest_kind = self.events[-1].kind if self.events else ""
         yield _head(rollout, self.now)
         yield _steps(rollout, self.now)
         yield from _banners(rollout, self.now, self.notice)
         yield Text()
         yield _traffic(rollout, width)
         yield Text()
-        yield from _verdict(rollout, newest_reason)
+        yield from _verdict(rollout, newest_kind)
         yield from _evidence(rollout, width)
         yield from _next(rollout)
         yield from _stable(rollout)
@@ -167,12 +172,12 @@ def _traffic(rollout: pb.Rollout, width: int) -> Text:
     return fitted_table("", labels, columns, width)
 
 
-def _verdict(rollout: pb.Rollout, newest_reason: str) -> Iterator[RenderableType]:
+def _verdict(rollout: pb.Rollout, newest_kind: str) -> Iterator[RenderableType]:
     """The verdict; and the cause of the phase, unless the newest ledger line already gives it."""
     if rollout.stable_verdict and not rollout.details:
         return  # the rollout is over, and the ledger has everything that is still known of it
     line = Text.assemble("verdict ", coloured(rollout.verdict.upper() or NONE, rollout.verdict, bold=True))
-    if rollout.phase in EXPLAINED and rollout.phase_reason != newest_reason:
+    if rollout.phase in EXPLAINED and newest_kind != EXPLAINED[rollout.phase]:
         line.append(f"   {rollout.phase.lower().replace('_', ' ')}: {clean(rollout.phase_reason)}")
     yield line
 
