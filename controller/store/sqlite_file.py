@@ -9,6 +9,11 @@ from controller.store.schema import prepare, read_schema
 BUSY = 2.0
 """Seconds to wait for another program that reads the file; the lock keeps other controllers out."""
 
+WAL_LIMIT = 4 * 1024 * 1024
+"""Bytes of the write-ahead log that stay on disk once it starts over: what SQLite's checkpoint at 1000 pages of 4 KB
+needs. A reader with an open transaction lets the log grow beyond it; the second commit after that reader ends gives
+the disk space back."""
+
 NEEDS = "It must be writable, on a local disk with space"
 
 RESTORE = (
@@ -49,6 +54,7 @@ def _check(db: sqlite3.Connection) -> None:
     if mode != "wal":
         raise Unusable(f"is in a place where SQLite's write-ahead log does not work (mode {mode}): use a local disk")
     db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
     found = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if found != "ok":
         raise Unusable(f"is corrupt: {found.splitlines()[-1]}. {RESTORE}")

@@ -201,6 +201,25 @@ ADDRESSES = {
     "an endpoint of both versions": changed(
         "v2", '  v2: {endpoints: ["127.0.0.1:9001"]}', "versions.v2.endpoints", "is an endpoint of v1 too"
     ),
+    "an endpoint of both versions, once as a mapped address": changed(
+        "v2", '  v2: {endpoints: ["[::ffff:127.0.0.1]:9001"]}', "versions.v2.endpoints", "is an endpoint of v1 too"
+    ),
+    "an endpoint twice, once as a mapped address": changed(
+        "v2",
+        '  v2: {endpoints: ["10.0.0.1:1", "[::FFFF:A00:1]:1"]}',
+        "versions.v2.endpoints",
+        "10.0.0.1:1 is listed twice",
+    ),
+    "an endpoint twice, once in long form": changed(
+        "v2",
+        '  v2: {endpoints: ["[::1]:1", "[0:0:0:0:0:0:0:1]:1"]}',
+        "versions.v2.endpoints",
+        "[::1]:1 is listed twice",
+    ),
+    "an endpoint of everywhere as a mapped address": endpoint('"[::ffff:0.0.0.0]:80"', "not the address of a server"),
+    "an endpoint with leading zeros": endpoint('"127.0.0.01:80"', "RFC 1123"),
+    "an endpoint of a hexadecimal address": endpoint('"0x7f000001:80"', "RFC 1123"),
+    "an endpoint that ends with a dot": endpoint('"model.example.:80"', "RFC 1123"),
     "1001 endpoints": changed(
         "v2",
         f"  v2: {{endpoints: [{', '.join(f'h{n}:1' for n in range(1001))}]}}",

@@ -16,7 +16,7 @@ from controller.core.model.ledger_chain import verify
 from controller.core.model.store_errors import Frozen, NotWritten, StoreLost, Unusable
 from controller.store.database import Database
 from controller.store.sqlite import SqliteStore
-from controller.store.sqlite_file import connect
+from controller.store.sqlite_file import WAL_LIMIT, connect
 from controller.store.transactions import Transactions
 from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
@@ -244,4 +244,23 @@ async def test_a_reader_who_blocks_is_waited_for_and_then_refused(tmp_path: Path
     holder.execute("ROLLBACK")
     holder.close()
     assert await store.command(change()) == 1
+    await store.close()
+
+
+async def test_a_reader_that_stays_open_costs_disk_space_only_while_it_reads(tmp_path: Path) -> None:
+    """The write-ahead log grows while a reader's transaction is open, and is cut back once it has ended."""
+    path = tmp_path / "haldane.db"
+    log = path.with_name("haldane.db-wal")
+    store = SqliteStore.open(path, clock=FakeClock())
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    for _ in range(20):
+        await store.save_session("scorer", "r1", "x" * 500_000)
+    assert log.stat().st_size > 2 * WAL_LIMIT
+    reader.execute("COMMIT")
+    for _ in range(2):
+        await store.save_session("scorer", "r1", "x")
+    assert log.stat().st_size <= WAL_LIMIT
+    reader.close()
     await store.close()

@@ -1,7 +1,8 @@
 """The rules for single fields of a service file: text -> value, or ValueError that says what would be valid.
 
 Later code compares names and addresses byte by byte, so each gets one spelling here: ASCII, lower case, IP addresses
-in their shortest form. A look-alike letter is rejected.
+in their shortest form, an IPv4-mapped IPv6 address as the IPv4 address that it stands for. A look-alike letter is
+rejected, and so are a name that ends with a dot and an IPv4 address with leading zeros.
 """
 
 import re
@@ -33,6 +34,7 @@ MAX_RESPONSE = 4096
 _NAME = re.compile(NAME + r"\Z", re.ASCII)
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z", re.ASCII)
+_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z", re.ASCII)
 _PORT = re.compile(r"[1-9][0-9]{0,4}\Z", re.ASCII)
 _STATUS = re.compile(r"[2-5][0-9]{2}\Z", re.ASCII)
 _PREFIX = re.compile(r"/[!-\"$->@-~]*\Z", re.ASCII)
@@ -172,7 +174,7 @@ def read_approval(text: str) -> int:
 def _read_host(text: str) -> str:
     if text.startswith("[") and text.endswith("]"):
         address = _ip(text[1:-1])
-        if address is None or ":" not in address:
+        if address is None or ":" not in text[1:-1]:
             raise ValueError(f"between the brackets an IPv6 address is needed, not {quoted(text[1:-1])}")
         return _reachable(address)
     if ":" in text:
@@ -200,17 +202,19 @@ def _reachable(address: str) -> str:
 
 
 def _ip(text: str) -> str | None:
-    """The shortest form of an IP address without a zone."""
+    """The shortest form of an IP address without a zone: of ::ffff:127.0.0.1 it is 127.0.0.1, the same address."""
     try:
         ip = ip_address(text)
     except ValueError:
         return None
-    return None if isinstance(ip, IPv6Address) and ip.scope_id else ip.compressed
+    if not isinstance(ip, IPv6Address):
+        return ip.compressed
+    return None if ip.scope_id else (ip.ipv4_mapped or ip).compressed
 
 
 def _is_host(host: str) -> bool:
-    """RFC 1123. A name whose last label is a number would be an IPv4 address, and `_ip` did not parse it."""
-    return len(host) <= MAX_HOST and bool(_HOST.match(host)) and not host.rpartition(".")[2].isdigit()
+    """RFC 1123. If the last label is a number, resolvers read an IPv4 address in a spelling that `_ip` rejects."""
+    return len(host) <= MAX_HOST and bool(_HOST.match(host)) and not _NUMBER.match(host.rpartition(".")[2])
 
 
 def _is_domain(host: str) -> bool:
