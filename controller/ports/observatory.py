@@ -53,6 +53,10 @@ class Observatory(Protocol):
         """Whether this version is known to have no healthy endpoint."""
         ...
 
+    def lacks_upstream(self, service: str, version: str) -> bool | None:
+        """Whether some proxy has no healthy endpoint of this version; None while none reports on the service."""
+        ...
+
     async def next(self, seen: int) -> int:
         """Wait until there is news later than `seen` (0 at first), a second at most; the number for the next call."""
         ...

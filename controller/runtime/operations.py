@@ -174,7 +174,9 @@ class Operations:
                 missing = "; ".join(violation.message for violation in unknown)
                 raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {missing}")
             verdict, unroutable = self._observe(state)
-            decision = execute(state, command, self._clock.wall(), stable_unroutable=unroutable)
+            unresolved = self._unresolved(state, command.canary)
+            now = self._clock.wall()
+            decision = execute(state, command, now, stable_unroutable=unroutable, canary_unroutable=unresolved)
             known = None if command.verb is Verb.START else verdict
             change = change_of(state, decision, Origin(who, _id(request_id), fingerprint), known)
             try:
@@ -276,6 +278,14 @@ class Operations:
             return None, False
         unroutable = self._observatory.no_healthy_upstream(state.name, state.rollout.stable)
         return self._observatory.live(state.name).verdict, unroutable
+
+    def _unresolved(self, state: ServiceState, canary: str) -> bool:
+        """Whether it is not known that every proxy has resolved the host names of that canary, or else of the running
+        one."""
+        canary = canary or (state.rollout.canary if state.rollout else "")
+        if self._observatory is None or not state.spec.has_names(canary):
+            return False
+        return self._observatory.lacks_upstream(state.name, canary) is not False
 
     def _undefined(self, spec: Service) -> list[Violation]:
         """The hooks and metrics that the policy names and the settings do not have."""

@@ -52,6 +52,10 @@ class Replica:
         """Whether this version is known to have no healthy endpoint."""
         return self._book.no_healthy_upstream(service, version, self._clock.monotonic())
 
+    def lacks_upstream(self, service: str, version: str) -> bool | None:
+        """Whether some proxy has no healthy endpoint of this version; None while none reports on the service."""
+        return self._book.lacks_upstream(service, version, self._clock.monotonic())
+
     async def next(self, seen: int) -> int:
         """Wait until there is news later than `seen`, a second at most; the number for the next call."""
         with contextlib.suppress(TimeoutError):

@@ -154,7 +154,10 @@ class Ticker:
             self._fleet.sync(state.name, state.revision),
             self._sync_share,
             harm=self._hooks.rollback_reason(state, self.newest(state).verdict),
-            stable_unroutable=self._book.no_healthy_upstream(state.name, rollout.stable, self._clock.monotonic()),
+            stable_unroutable=self._book.no_healthy_upstream(state.name, rollout.stable, started),
+            canary_unroutable=not rollout.weight
+            and state.spec.has_names(rollout.canary)
+            and self._book.lacks_upstream(state.name, rollout.canary, started),
         )
         window = self._window(state, started)
         after, verdict, decision = tick(state, session, window, conditions, self._clock.wall())

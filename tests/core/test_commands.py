@@ -198,6 +198,19 @@ def test_no_rollback_to_an_unhealthy_stable_but_by_force(phase: Phase) -> None:
     assert forced.state.weights == {"v2": 0, "v1": TOTAL_WEIGHT}
 
 
+def test_a_canary_whose_names_are_not_resolved_starts_without_weight_and_is_not_promoted() -> None:
+    """No command sends traffic to where a proxy knows no endpoint; once it has weight, the operator decides."""
+    start = Command(Verb.START, "", canary="v2", rollout_id="r2")
+    waiting = execute(state_in(Phase.IDLE), start, NOW, canary_unroutable=True).state
+    assert waiting.weights == {"v2": 0, "v1": TOTAL_WEIGHT}
+    with pytest.raises(Refusal) as refused:
+        execute(waiting, Command(Verb.PROMOTE, ""), NOW, canary_unroutable=True)
+    assert refused.value.code is Code.NO_ENDPOINTS
+    running = execute(state_in(Phase.IDLE), start, NOW).state
+    assert running.weights["v2"]
+    assert execute(running, Command(Verb.PROMOTE, ""), NOW, canary_unroutable=True).state.weights["v2"] == TOTAL_WEIGHT
+
+
 def test_what_moves_no_traffic_goes_into_no_void() -> None:
     """A rollout that waits for its hooks carries none: it may be rolled back whatever stable is like."""
     state = state_in(Phase.IDLE, POLICY.model_copy(update={"hooks": ("gate",)}))

@@ -22,6 +22,9 @@ class FakeObservatory:
     def no_healthy_upstream(self, service: str, version: str) -> bool:
         return False
 
+    def lacks_upstream(self, service: str, version: str) -> bool | None:
+        return False
+
     def show(self, view: View) -> None:
         """Serve this view, until the store has a newer one."""
         self._view = view

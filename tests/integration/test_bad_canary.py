@@ -61,16 +61,26 @@ async def test_harm_is_taken_back(processes: Children, fault: Behaviour | None) 
         assert (await system.kinds())[-2:] == ["rollback", "rolled_back"]
 
 
-async def test_a_canary_whose_name_does_not_resolve_is_taken_back(processes: Children) -> None:
-    """It has no server at all: Envoy's load reports know nothing of those requests, its metrics do."""
+async def test_a_canary_whose_name_does_not_resolve_gets_no_weight(processes: Children) -> None:
+    """It waits and says why, and no request fails; with endpoints that can be reached it begins by itself."""
     async with (
         running_system(processes, policy=POLICY, endpoints={"v2": "model.invalid:80"}) as system,
         steady(system.entry, 100) as load,
     ):
         await wait_until(lambda: len(load.results) > 20)
         await system.start()
-        told = await system.reach("ROLLED_BACK")
-        assert "server errors" in told.phase_reason
-        gone = time.monotonic()
-        await wait_until(lambda: load.results[-1].sent > gone + 0.5)
-        assert [a for a in load.results if not a.ok and a.sent > gone] == []
+
+        async def waits() -> bool:
+            return "do its host names resolve" in (await system.rollout()).blocker.text
+
+        await wait_until(waits)
+        since = len(load.results)
+        await wait_until(lambda: len(load.results) > since + 300)
+        told = await system.rollout()
+        assert (told.phase, dict(told.weights)) == ("WARMING", {"v1": 10_000, "v2": 0})
+        assert [a for a in load.results if not a.ok or a.version != "v1"] == []
+        system.endpoints = {"v2": system.models["v2"].address.replace("127.0.0.1", "localhost")}
+        await system.apply()
+        await system.reach("PROGRESSING")
+        assert [a for a in load.results if not a.ok] == []
+        assert (await system.kinds())[-2:] == ["step_advanced", "rollout_warm"]

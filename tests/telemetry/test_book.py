@@ -245,6 +245,23 @@ def test_no_healthy_upstream_only_if_it_is_known() -> None:
     assert not book.no_healthy_upstream("s", "v1", 60.0)
 
 
+def test_an_upstream_is_lacking_if_one_proxy_of_the_service_lacks_it() -> None:
+    """Envoy reports no endpoints of a name that it never resolved: what it reports of the others tells."""
+    book = observing_book()
+    assert book.lacks_upstream("s", "v2", 10.0) is None
+    book.on_metrics("other fleet", ProxyMetrics(1.0), 10.0)
+    assert book.lacks_upstream("s", "v2", 10.0) is None
+    book.on_metrics("a", ProxyMetrics(1.0, healthy={STABLE: 1}), 10.0)
+    assert book.lacks_upstream("s", "v2", 10.0)
+    book.on_metrics("a", ProxyMetrics(2.0, healthy={STABLE: 1, CANARY: 1}), 11.0)
+    assert book.lacks_upstream("s", "v2", 11.0) is False
+    book.on_metrics("b", ProxyMetrics(1.0, healthy={STABLE: 1, CANARY: 0}), 11.0)
+    assert book.lacks_upstream("s", "v2", 11.0)
+    book.on_metrics("a", ProxyMetrics(15.0, healthy={CANARY: 1}), 24.0)
+    assert book.lacks_upstream("s", "v2", 24.0) is False  # b has said nothing for long
+    assert book.lacks_upstream("s", "v2", 40.0) is None
+
+
 def test_a_reset_begins_the_rollouts_counts_and_windows() -> None:
     """What a version did before its rollout is not held against it; totals for the metrics page go on rising."""
     book = observing_book()

@@ -129,6 +129,7 @@ def test_host_names_are_inline_and_resolved_by_the_client(make: object, kind: Cl
         "fraud/v1",
         type=kind,
         dns_lookup_family=ClusterDnsLookupFamily.V4_PREFERRED,
+        wait_for_warm_on_init=False,
         load_assignment=endpoints("fraud/v1", ("model.internal", 9001), ("127.0.0.1", 9002)),
         typed_extension_protocol_options={"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": Any.pack(http2)},
     )

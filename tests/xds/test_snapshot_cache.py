@@ -1,12 +1,11 @@
 """From a view to what each fleet is served: shared, stable in its versions, and never a worse one than before."""
 
 import ipaddress
-from types import SimpleNamespace
 
 import pytest
 
+from controller.core.model import service as service_model
 from controller.core.routing.servable import servable_view
-from controller.xds.resources import envoy_messages
 from controller.xds.resources.resource_version import ResourceVersion, parse_version
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.snapshot_cache import SnapshotCache
@@ -84,7 +83,7 @@ def test_a_step_parses_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
         parsed.append(host)
         return ipaddress.ip_address(host)
 
-    monkeypatch.setattr(envoy_messages, "ipaddress", SimpleNamespace(ip_address=parse))
+    monkeypatch.setattr(service_model, "ip_address", parse)
     cache, state = SnapshotCache(), service()
     cache.update(view(1, state))
     assert parsed == ["127.0.0.1", "127.0.0.1"]

@@ -2,6 +2,7 @@
 
 from controller.cli.text.values import clean, format_proxies, format_scope, format_time, format_weights
 from controller.core.base.units import format_weight
+from controller.core.model.ledger_kind import LedgerKind
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 HINTS = {
@@ -28,7 +29,8 @@ def awaited(rollout: pb.Rollout) -> list[str]:
     blocker = rollout.blocker
     if not blocker.text:
         return []
-    hint = HINTS.get(blocker.kind)
+    # A canary that is not reachable yet can be rolled back as usual.
+    hint = HINTS.get(blocker.kind) if blocker.stops != LedgerKind.ROLLOUT_STARTED else None
     return [f"{blocker.text}; {hint}" if hint else blocker.text]
 
 

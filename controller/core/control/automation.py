@@ -25,11 +25,17 @@ CONFIRM_WITHIN = 10.0
 """Seconds after which a rollback counts as done though a proxy has not confirmed it; the proxy shows as unconfirmed."""
 
 
+FIRST_REPORT = 10.0
+"""Seconds for which a canary with host names waits for a proxy's first report on its endpoints. Proxies that send no
+metrics never report on them."""
+
+
 class Situation(NamedTuple):
     """What `decide` knows beside the state, in one tick.
 
     `blocked` returns the freeze that stops an act on this service. `stable_unroutable` is true when stable is known to
-    have no healthy endpoint. `sync_share` is the share of the connected proxies that must be in sync to advance.
+    have no healthy endpoint; `canary_unroutable` when some proxy has yet to resolve a name of the canary, None while no
+    proxy reports on it. `sync_share` is the share of the connected proxies that must be in sync to advance.
     """
 
     verdict: Verdict
@@ -38,6 +44,7 @@ class Situation(NamedTuple):
     blocked: Callable[[Act], Freeze | None]
     stable_unroutable: bool = False
     sync_share: float = 1.0
+    canary_unroutable: bool | None = False
 
 
 def decide(state: ServiceState, known: Situation, now: float) -> Decision:
@@ -133,6 +140,11 @@ def _confirm_promotion(state: ServiceState, rollout: Rollout, known: Situation, 
 
 def _warm_up(state: ServiceState, rollout: Rollout, known: Situation, now: float) -> Decision:
     if not rollout.weight:
+        unreported = known.canary_unroutable is None and known.progress.elapsed < FIRST_REPORT
+        if known.canary_unroutable or unreported:
+            return wait(
+                state, Blocker(BlockerKind.NO_HEALTHY_UPSTREAM, LedgerKind.ROLLOUT_STARTED, names=(rollout.canary,))
+            )
         freeze = known.blocked(Act.ADVANCE)
         if freeze:
             return wait(state, Blocker(BlockerKind.FREEZE, LedgerKind.ROLLOUT_STARTED, freeze=freeze))

@@ -45,16 +45,24 @@ class Command:
     weight: int = 0
 
 
-def execute(state: ServiceState, command: Command, now: float, *, stable_unroutable: bool = False) -> Decision:
+def execute(
+    state: ServiceState,
+    command: Command,
+    now: float,
+    *,
+    stable_unroutable: bool = False,
+    canary_unroutable: bool = False,
+) -> Decision:
     """The decision that the command comes to; `Refusal` where it is not possible now.
 
     Whether a freeze stops it is checked by the store. `now` is Unix seconds. `stable_unroutable`: stable is known to
-    have no healthy endpoint.
+    have no healthy endpoint. `canary_unroutable`: the canary has host names, and it is not known that every proxy has
+    resolved them; it then starts without weight.
     """
     _check_fields(command)
     match command.verb:
         case Verb.START:
-            return _start(state, command, now)
+            return _start(state, command, now, canary_unroutable=canary_unroutable)
         case Verb.DIVERT:
             return divert(state, now, note=command.reason or "sent to the fallback by an operator")
         case Verb.RESTORE:
@@ -63,6 +71,11 @@ def execute(state: ServiceState, command: Command, now: float, *, stable_unrouta
         raise Refusal(Code.NO_ROLLOUT, f"{state.name} has no rollout; start one with a canary")
     if command.verb is Verb.ROLLBACK:
         return _roll_back(state, state.rollout, command, now, stable_unroutable=stable_unroutable)
+    if command.verb is Verb.PROMOTE and canary_unroutable and not state.rollout.weight:
+        raise Refusal(
+            Code.NO_ENDPOINTS,
+            f"a proxy has no healthy endpoint of {state.rollout.canary}, whose host names it has yet to resolve",
+        )
     return _steer(state, state.rollout, command, now)
 
 
@@ -135,7 +148,7 @@ def _restore(state: ServiceState, command: Command) -> Decision:
     return Decision(LedgerKind.FALLBACK_OFF, Act.FALLBACK, state.model_copy(update={"diverted": ""}), why)
 
 
-def _start(state: ServiceState, command: Command, now: float) -> Decision:
+def _start(state: ServiceState, command: Command, now: float, *, canary_unroutable: bool) -> Decision:
     canary, present = command.canary, state.rollout
     version = state.spec.version(canary)
     if version is None:
@@ -163,7 +176,11 @@ def _start(state: ServiceState, command: Command, now: float) -> Decision:
     why = command.reason or f"{canary} starts"
     if present and present.running:
         why = f"{why} (in the place of {present.canary}, which was {present.phase})"
-    return move(state.model_copy(update={"rollout": fresh}), Event.START, now, note=why)
+    decision = move(state.model_copy(update={"rollout": fresh}), Event.START, now, note=why)
+    started = decision.state.rollout
+    if not canary_unroutable or started is None:
+        return decision
+    return replace(decision, state=decision.state.model_copy(update={"rollout": started.without_weight()}))
 
 
 def _roll_back(

@@ -75,6 +75,8 @@ def _describe_obstacle(blocker: Blocker) -> str:
     match blocker.kind:
         case BlockerKind.NO_HEALTHY_UPSTREAM if blocker.stops is LedgerKind.ROLLBACK:
             return f"not rolled back: {blocker.names[0]} has no healthy endpoint"
+        case BlockerKind.NO_HEALTHY_UPSTREAM if blocker.stops is LedgerKind.ROLLOUT_STARTED:
+            return f"would begin, but a proxy has no healthy endpoint of {blocker.names[0]}: do its host names resolve?"
         case BlockerKind.NO_HEALTHY_UPSTREAM:
             return "would go to the fallback, but that has no healthy endpoint"
         case BlockerKind.NO_REPORT:

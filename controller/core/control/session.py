@@ -84,13 +84,16 @@ class Conditions:
     """What a tick must know beside the window: the freezes in force, and how far the proxies are.
 
     `sync_share` is the share of the proxies that must be in sync to advance. `harm` is why a hook wants a rollback: it
-    weighs as much as harm that was measured. `reported`: whether any proxy has reported since the last tick.
+    weighs as much as harm that was measured. `canary_unroutable`: some proxy has yet to resolve a host name of a
+    canary without weight; None while no proxy reports on it. `reported`: whether any proxy has
+    reported since the last tick.
     """
 
     freezes: tuple[Freeze, ...] = ()
     sync: Sync = field(default_factory=lambda: Sync(1, 1))
     sync_share: float = 1.0
     stable_unroutable: bool = False
+    canary_unroutable: bool | None = False
     harm: Reason | None = None
     reported: bool = True
 

@@ -52,7 +52,13 @@ def decide_on_verdict(
         return blocking(conditions.freezes, state.name, act)
 
     situation = Situation(
-        verdict, session.progress, conditions.sync, blocked, conditions.stable_unroutable, conditions.sync_share
+        verdict,
+        session.progress,
+        conditions.sync,
+        blocked,
+        conditions.stable_unroutable,
+        conditions.sync_share,
+        conditions.canary_unroutable,
     )
     decision = decide(state, situation, now)
     if decision.act is Act.ADVANCE and not conditions.reported:

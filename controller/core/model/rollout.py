@@ -18,7 +18,7 @@ class Phase(StrEnum):
     WARMING = "WARMING"
     """At the first step's weight while the canary warms up: wider margins, latency not judged.
 
-    Where the policy names hooks: without weight until they let it begin."""
+    Without weight until the hooks let it begin, and until every proxy has resolved the canary's host names."""
     PROGRESSING = "PROGRESSING"
     PAUSED = "PAUSED"
     """Automation waits; protection stays on."""
@@ -40,7 +40,7 @@ class Event(StrEnum):
 
     START = "START"
     OPEN = "OPEN"
-    """The hooks let it begin."""
+    """The hooks let it begin, and its host names are resolved."""
     WARM = "WARM"
     ADVANCE = "ADVANCE"
     ASK = "ASK"
@@ -91,7 +91,9 @@ JUDGED = RUNNING - {Phase.ROLLING_BACK}
 
 
 class Rollout(Value):
-    """One rollout. Values change only by `moved`; times are Unix seconds, for people; durations live in `Progress`.
+    """One rollout. Values change only by `moved` and `without_weight`.
+
+    Times are Unix seconds, for people; durations live in `Progress`.
 
     `policy` is the one it started with: the error budget of a running rollout is fixed. `step` counts from 0 in
     `policy.steps`; `weight` is the canary's, in basis points. `paused_in` is the phase that a pause returns to.
@@ -146,6 +148,10 @@ class Rollout(Value):
                 "entered_at": now,
             }
         )
+
+    def without_weight(self) -> "Rollout":
+        """The rollout that has just started, without weight until OPEN."""
+        return self.model_copy(update={"weight": 0})
 
     def _weight(self, event: Event, step: int) -> int:
         match event:

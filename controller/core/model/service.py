@@ -4,6 +4,7 @@ All values are frozen and in the program's units: seconds, shares in 0..1, weigh
 `specfile` turns the text of a service file into these.
 """
 
+from ipaddress import ip_address
 from typing import Literal
 
 from controller.core.base.value import Value
@@ -14,6 +15,15 @@ class Endpoint(Value):
 
     host: str
     port: int
+
+    @property
+    def is_address(self) -> bool:
+        """Whether `host` is an IP address, so that nothing has to be resolved."""
+        try:
+            ip_address(self.host)
+        except ValueError:
+            return False
+        return True
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -111,6 +121,11 @@ class Service(Value):
     def version(self, name: str) -> Version | None:
         """The version of that name, if there is one."""
         return next((v for v in self.versions if v.name == name), None)
+
+    def has_names(self, version: str) -> bool:
+        """Whether proxies must resolve a DNS name to reach that version."""
+        known = self.version(version)
+        return known is not None and not all(endpoint.is_address for endpoint in known.endpoints)
 
     def in_fleet(self, fleet: str) -> bool:
         """Whether proxies of that fleet serve this service."""

@@ -121,6 +121,19 @@ class Book:
             known = known or healthy is not None
         return known
 
+    def lacks_upstream(self, service: str, version: str, now: float) -> bool | None:
+        """Whether some proxy has no healthy endpoint of this version; None while none reports on
+        the service.
+
+        Envoy reports no number of endpoints for a cluster whose DNS names it has never resolved: a
+        proxy that reports on another version of the service, and not on this one, has none.
+        """
+        name = cluster_name(service, version)
+        others = {each for each, cluster in self._clusters.items() if cluster.service == service}
+        fresh = (each.healthy for each in self._proxies.values() if now - each.last_message <= FRESH)
+        lacks = [not healthy.get(name) for healthy in fresh if others & healthy.keys()]
+        return any(lacks) if lacks else None
+
     def traffic(self, service: str, version: str, now: float) -> Traffic:
         """What people see of one version. All zero if it is not observed."""
         cluster = self._clusters.get(cluster_name(service, version))

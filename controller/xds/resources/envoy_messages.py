@@ -3,7 +3,6 @@
 The messages of what differs are in `wire/v1/resources.proto`.
 """
 
-import ipaddress
 from datetime import timedelta
 
 from envoy_data_plane.envoy.config.cluster.v3 import ClusterDiscoveryType
@@ -118,12 +117,4 @@ def _address(host: str, port: int) -> pb.Address:
 @by_identity
 def _all_addresses(endpoints: tuple[Endpoint, ...]) -> bool:
     """A version's endpoints stay the same object while its traffic moves: they are parsed once."""
-    return all(_is_address(endpoint.host) for endpoint in endpoints)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return all(endpoint.is_address for endpoint in endpoints)

@@ -71,6 +71,9 @@ def cluster(protocol: str, discovery: ClusterDiscoveryType) -> bytes:
     else:
         # Where a name has both, servers are more often reached by IPv4 ("localhost" above all).
         template.dns_lookup_family = ClusterDnsLookupFamily.V4_PREFERRED
+        # Envoy ACKs a CDS response once all of its clusters are warm: a name that no DNS server answers would hold up
+        # every other service for two minutes. A canary gets no weight before a proxy knows an endpoint of it.
+        template.wait_for_warm_on_init = False
     if protocol == "grpc":
         http2 = HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=Http2ProtocolOptions())
         template.typed_extension_protocol_options[HTTP_PROTOCOL] = Any.pack(
