@@ -193,7 +193,7 @@ class Rollouts:
 
 
 class KillSwitch:
-    """While a freeze is in force no weight moves."""
+    """While a freeze is in force, no weight moves, except by an operator's forced rollback."""
 
     def __init__(self, operations: Operations, reader: ServiceReader) -> None:
         self._operations = operations
