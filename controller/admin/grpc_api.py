@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 
 import grpc
+import structlog
 
 from controller.admin.explanations import Explanations
 from controller.admin.grpc_handlers import Handlers, handlers
@@ -19,6 +20,8 @@ from controller.ports.observatory import Observatory
 from controller.ports.recordings import Recordings
 from controller.runtime.operations import Operations
 from controller.runtime.store_requests import find_state
+
+log = structlog.get_logger()
 
 SERVICES = pb.DESCRIPTOR.services_by_name
 SERVICE_NAMES = tuple(service.full_name for service in SERVICES.values())
@@ -43,7 +46,7 @@ def add_admin(
             Catalog(operations, reader).handlers(),
             Rollouts(operations, reader, watches, explanations).handlers(),
             KillSwitch(operations, reader).handlers(),
-            Proxies(fleet).handlers(),
+            Proxies(fleet, reader).handlers(),
             Ledger(operations, reader, watches, explanations).handlers(),
         )
     )
@@ -238,16 +241,25 @@ class KillSwitch:
 class Proxies:
     """The proxies that this controller serves."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, reader: ServiceReader) -> None:
         self._fleet = fleet
+        self._reader = reader
 
     def handlers(self) -> Handlers:
         """For a gRPC server."""
-        return handlers(SERVICES["Fleet"], {"ListProxies": self.list})
+        return handlers(SERVICES["Fleet"], {"ListProxies": self.list, "Retry": self.retry})
 
     async def list(self, _request: pb.ListProxiesRequest, _who: str) -> pb.ListProxiesResponse:
         """Every connected proxy."""
         return pb.ListProxiesResponse(proxies=map(proxy_message, self._fleet.proxies()))
+
+    async def retry(self, request: pb.RetryRequest, who: str) -> pb.RetryResponse:
+        """Send proxies once more what they NACKed of a service, or of every one. It moves no weight."""
+        if request.service:
+            find_state(await self._reader.view(), request.service)
+        nodes = self._fleet.retry(request.service)
+        log.info("retried", service=request.service or ALL, who=who, nodes=nodes)
+        return pb.RetryResponse(nodes=nodes)
 
 
 class Ledger:

@@ -85,6 +85,13 @@ class Fleet(Protocol):
         """Every connected proxy."""
         ...
 
+    def retry(self, service: str) -> tuple[str, ...]:
+        """Send proxies once more what they NACKed of that service, or of every service if it is empty.
+
+        Returns the nodes that had NACKed any of it.
+        """
+        ...
+
     def sync(self, service: str, revision: int) -> Sync:
         """How many connected proxies of the service's fleets have ACKed its routes as of that revision."""
         ...

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -10,8 +10,9 @@ import grpc
 
 from controller.core.base.units import counted
 from controller.ports.clock import Clock
+from controller.process.backoff import backoff
 from controller.xds.limits import Limits
-from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, Event, SettleTimeout
+from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, Event, Retry, SettleTimeout
 from controller.xds.protocol.node import Node
 from controller.xds.protocol.stream import step
 from controller.xds.protocol.stream_state import StreamState, TypeState
@@ -93,6 +94,9 @@ class Connection:
         self._writer: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[Any] | None = None
         self._settle_timer: asyncio.TimerHandle | None = None
+        self._retry_pauses: dict[str, Iterator[float]] = {}
+        """By type URL: how long to wait before what the proxy's environment did not allow is sent again."""
+        self._retry_timers: dict[str, asyncio.TimerHandle] = {}
         self._writing_since: float | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._error: StreamError | None = None
@@ -109,7 +113,7 @@ class Connection:
                 raise
             self._reader.uncancel()
         finally:
-            for timer in (self._settle_timer, self._write_timer):
+            for timer in (self._settle_timer, self._write_timer, *self._retry_timers.values()):
                 if timer:
                     timer.cancel()
             if self._writer:
@@ -121,6 +125,12 @@ class Connection:
         """Write what is in the outbox, and whatever the newest snapshot adds to it."""
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_responses())
+
+    def retry(self, contents: frozenset[str]) -> None:
+        """Send these contents once more although the client NACKed them."""
+        self._step(Retry(contents))
+        if self._outbox:
+            self.wake()
 
     def end(self, code: grpc.StatusCode, message: str) -> None:
         """End the stream with that status."""
@@ -208,6 +218,21 @@ class Connection:
             self._callbacks.on_ack(self, url, self._clock.monotonic() - self._changed_at.get(url, 0.0))
         else:
             self._callbacks.on_nack(self, url, request.error_detail, after.nacked - before.nacked)
+        self._schedule_retry(url, after)
+
+    def _schedule_retry(self, url: str, state: TypeState) -> None:
+        """Try again, after a pause that grows, what the client may accept without a change of it."""
+        if not state.retryable:
+            if not state.nacked:
+                self._retry_pauses.pop(url, None)
+        elif url not in self._retry_timers:
+            pauses = self._retry_pauses.setdefault(url, backoff(self._limits.first_retry, self._limits.last_retry))
+            loop = asyncio.get_running_loop()
+            self._retry_timers[url] = loop.call_later(next(pauses), self._on_retry_timer, url)
+
+    def _on_retry_timer(self, url: str) -> None:
+        del self._retry_timers[url]
+        self.retry(self.stream.types[url].retryable)
 
     def _step_to_newest_snapshot(self) -> None:
         """Step to the newest snapshot, if the stream is not there yet."""

@@ -48,6 +48,10 @@ class Limits(Value):
     """Characters kept of a NACK's error message, which is displayed and written to the ledger."""
     refusals: Count = 4096
     """NACKs remembered over all proxies, so that each is written to the ledger once. The oldest is dropped."""
+    first_retry: Time = 2.0
+    """Seconds after which a listener is sent again that a proxy could not bind. The pause doubles with each NACK."""
+    last_retry: Time = 30.0
+    """Seconds of the longest such pause."""
     settle: Time = 1.0
     """Seconds in which a client that reconnects subscribes to everything it uses. Nothing it has is removed before."""
     confirm: Time = 10.0

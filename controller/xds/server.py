@@ -16,6 +16,7 @@ from controller.xds.connection import Connection, Context, PublishedSnapshot, St
 from controller.xds.csds import csds_handler
 from controller.xds.limits import DEFAULT, Limits, server_options
 from controller.xds.protocol.nack_log import NackLog
+from controller.xds.protocol.nacked_contents import nacked_contents
 from controller.xds.protocol.observed_stream import ObservedStream
 from controller.xds.protocol.proxy_status import proxy_statuses
 from controller.xds.protocol.service_sync import service_sync
@@ -101,6 +102,15 @@ class XdsServer:
         """Every connected proxy."""
         now, confirm = self._clock.wall(), self._limits.confirm
         return proxy_statuses(self._observed(), self._snapshots.running, self._nacks.last, now, confirm)
+
+    def retry(self, service: str) -> tuple[str, ...]:
+        """Send once more what proxies NACKed of that service, or of all if it is empty: the nodes that NACKed any."""
+        nodes = set()
+        for connection in tuple(self._connections):
+            if contents := nacked_contents(connection.stream, service):
+                connection.retry(contents)
+                nodes.add(connection.node.id)
+        return tuple(sorted(nodes))
 
     def sync(self, service: str, revision: int) -> Sync:
         """How many connected proxies have ACKed the service's routes; none before that revision is served."""

@@ -144,6 +144,20 @@ def test_lint_reads_standard_input(process: Process) -> None:
     assert json.loads(out)["error"]["violations"]
 
 
+def test_retry_names_the_proxies_that_are_sent_again_what_they_nacked(
+    haldane: Haldane, server: AdminServer, scorer: Path
+) -> None:
+    """Of one service or of all; a service that is not there is not found."""
+    last = Nack("x.v3.Listener", 990.0, "cannot bind")
+    server.fleet.statuses = (ProxyStatus("edge-1", "edge", "envoy", 900.0, (), ConfigState.ERROR, (), last),)
+    assert "sent again to edge-1" in haldane("retry").out
+    assert haldane("retry", "scorer", "-o", "json").document == {"nodes": ["edge-1"]}
+    assert server.fleet.retried == ["", "scorer"]
+    server.fleet.statuses = ()
+    assert haldane("retry", "scorer").out == "no proxy has NACKed anything of scorer\n"
+    assert haldane("retry", "nobody").code == 4
+
+
 EVERY_COMMAND: list[tuple[str, ...]] = [
     ("lint", "-f", "FILE"),
     ("apply", "-f", "FILE"),
@@ -160,6 +174,8 @@ EVERY_COMMAND: list[tuple[str, ...]] = [
     ("freezes",),
     ("unfreeze", "scorer", "--reason", "x"),
     ("proxies",),
+    ("retry",),
+    ("retry", "scorer"),
     ("events",),
     ("events", "scorer", "--after", "2"),
     ("events", "--verify"),

@@ -18,6 +18,12 @@ class FakeFleet:
     fault: Exception | None = None
     """Raised instead of listing the proxies."""
     problems: dict[str, str] = field(default_factory=dict)
+    retried: list[str] = field(default_factory=list)
+    """The services that `retry` was called for."""
+
+    def retry(self, service: str) -> tuple[str, ...]:
+        self.retried.append(service)
+        return tuple(proxy.node for proxy in self.proxies() if proxy.last_nack)
 
     def proxies(self) -> tuple[ProxyStatus, ...]:
         if self.fault:

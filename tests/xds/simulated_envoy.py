@@ -13,6 +13,7 @@ from controller.xds.protocol.discovery import (
     DiscoveryRequest,
     DiscoveryResponse,
     Event,
+    Retry,
     SettleTimeout,
 )
 from controller.xds.protocol.stream import step
@@ -91,6 +92,8 @@ class SimulatedStream:
         """An event at the server."""
         if isinstance(event, Snapshot):  # what was NACKed and is gone may be tried again if it ever comes back
             self.nacked &= frozenset().union(*(event.catalogue(url).contents for url in PUSH_ORDER))
+        elif isinstance(event, Retry):
+            self.nacked -= event.contents
         self.stream, responses = step(self.stream, event)
         for response in responses:
             self._check(response)

@@ -299,6 +299,8 @@ async def relay(address: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
 
 ELSEWHERE = {
     "write": "tests/xds/test_hostile.py",
+    "first_retry": "tests/xds/test_nacks.py",
+    "last_retry": "tests/xds/test_nacks.py",
     "settle": "tests/xds/test_ordering.py",
     "confirm": "tests/xds/test_server.py",
 }

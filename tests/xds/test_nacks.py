@@ -1,13 +1,20 @@
 """What a proxy NACKs is counted each time and told once, whatever it does in between."""
 
+import asyncio
+import time
+from itertools import pairwise
+
 import pytest
 
 from controller.ports.fleet import Nack
+from controller.xds.limits import Limits
+from controller.xds.protocol.discovery import Retry
 from controller.xds.protocol.nack_log import NackLog
-from controller.xds.resources.type_urls import CDS, RDS
+from controller.xds.protocol.nacked_contents import nacked_contents
+from controller.xds.resources.type_urls import CDS, LDS, RDS
 from tests.support.waiting import wait_until
-from tests.xds.local_server import LocalServer, RawClient
-from tests.xds.scripted_client import ScriptedClient
+from tests.xds.local_server import LocalServer, RawClient, local_server
+from tests.xds.scripted_client import ScriptedClient, names, synced_client
 from tests.xds.views import service, view
 
 TABLE = "127.0.0.1:10000"
@@ -122,3 +129,122 @@ def test_a_nack_counts_for_the_name_in_its_error_and_not_for_a_prefix() -> None:
         client.nack(clusters, error=text)
         blamed = client.stream.types[CDS].nacked
         assert blamed == {client.snapshot.catalogue(CDS).listed["fraud/v10"].content}, text
+
+
+OTHER = "127.0.0.1:10001"
+TAKEN = f"cannot bind '{TABLE}': Address already in use"
+
+
+def nacked_listeners(error: str, *, delta: bool) -> ScriptedClient:
+    """A client that NACKed its first listeners with that message."""
+    client = ScriptedClient(service(), service("score", port=10001), delta=delta)
+    (listeners,) = client.subscribe(LDS) if delta else client.request(LDS)
+    assert sorted(names(listeners)) == [TABLE, OTHER]
+    client.nack(listeners, error=error)
+    return client
+
+
+@pytest.mark.proves("xds-rule 11")
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+def test_only_what_the_proxy_could_not_bind_is_retryable(delta: bool) -> None:
+    """The other listener is refused for its content, and a retry of the first one does not send it again as new."""
+    client = nacked_listeners(f"Error adding {TABLE}: {TAKEN}\n{OTHER}: bad filter\n", delta=delta)
+    state = client.stream.types[LDS]
+    assert state.pending is None
+    listeners = client.snapshot.catalogue(LDS).listed
+    assert state.nacked == {listeners[TABLE].content, listeners[OTHER].content}
+    assert state.retryable == {listeners[TABLE].content}
+    (again,) = client.event(Retry(state.retryable))
+    assert names(again) == [TABLE]
+    assert client.nack(again, error=TAKEN) == []
+    assert client.stream.types[LDS].retryable == {listeners[TABLE].content}
+    (third,) = client.event(Retry(client.stream.types[LDS].retryable))
+    client.ack(third)
+    assert client.stream.types[LDS].nacked == {listeners[OTHER].content}
+    assert client.stream.types[LDS].accepted.keys() == {TABLE}
+    assert client.event(Retry(frozenset())) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (f"{TABLE}: {TAKEN}", True),
+        (f"{TABLE}: cannot bind '{TABLE}': Cannot assign requested address", True),
+        (f"{TABLE}: cannot bind '{TABLE}': Permission denied", True),
+        (f"{TABLE}: has duplicate address '{TABLE}'", False),
+        (f"{TABLE}: no such filter\nsome other listener: Address already in use", False),
+        ("Address already in use", False),
+    ],
+)
+def test_what_a_nack_says_of_the_proxys_environment(error: str, passes: bool) -> None:
+    """Envoy's own words, line by line; a message that names nothing is about the content."""
+    client = nacked_listeners(error, delta=True)
+    assert bool(client.stream.types[LDS].retryable) is passes
+
+
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+def test_what_is_nacked_is_known_by_service(delta: bool) -> None:
+    """Routes and listeners of one service, or everything."""
+    client = synced_client(service(), service("score", port=10001), delta=delta)
+    (step,) = client.publish(service(canary=("v2", 500)), service("score", port=10001))
+    assert client.nack(step, TABLE, OTHER) == []
+    assert nacked_contents(client.stream, "score") == frozenset()
+    of_fraud = nacked_contents(client.stream, "fraud")
+    assert of_fraud == nacked_contents(client.stream, "") == client.stream.types[RDS].nacked
+    (again,) = client.event(Retry(of_fraud))
+    assert names(again) == [TABLE]
+    assert client.ack(again, TABLE, OTHER) == []
+    assert nacked_contents(client.stream, "") == frozenset()
+
+
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+async def test_an_operators_retry_sends_once_more_what_was_nacked(xds: LocalServer, delta: bool) -> None:
+    """Whatever the reason; the second NACK withholds it again, and nothing loops."""
+    xds.xds.publish(view(1, service()))
+    client = await stream(xds, delta=delta)
+    await refuse(xds, client, delta=delta)
+    assert xds.xds.retry("score") == ()
+    assert xds.xds.retry("fraud") == ("edge-1",)
+    await refuse(xds, client, delta=delta)
+    assert told(xds) == [True, False]
+    assert xds.xds.retry("") == ("edge-1",)
+    await accept(client, delta=delta)
+    await wait_until(lambda: xds.xds.proxies()[0].state == "SYNCED")
+    assert xds.xds.retry("") == ()
+
+
+async def test_what_could_not_be_bound_is_sent_again_after_pauses_that_grow() -> None:
+    """By itself, until it is accepted; what is NACKed for its content is not."""
+    async with local_server(Limits(first_retry=0.1, last_retry=0.4)) as xds:
+        xds.xds.publish(view(1, service()))
+        client = xds.open()
+        await client.send(type_url=LDS, node="edge-1")
+        sent = []
+        for _ in range(5):
+            response = await client.read()
+            sent.append(time.monotonic())
+            await client.send(type_url=LDS, nonce=response.nonce, error=f"{TABLE}: {TAKEN}")
+        pauses = [after - before for before, after in pairwise(sent)]
+        for pause, least in zip(pauses, (0.05, 0.1, 0.2, 0.2), strict=True):
+            assert pause >= least
+        assert pauses[-1] < 2.0
+        response = await client.read()
+        await client.send(type_url=LDS, nonce=response.nonce, error=f"{TABLE}: no such filter")
+        with pytest.raises(TimeoutError):
+            await client.read(within=1.0)
+        assert told(xds) == [True] + 5 * [False]
+
+
+async def test_the_end_of_a_stream_ends_its_retries() -> None:
+    """Nothing is left that would be sent to a client that has gone."""
+    async with local_server(Limits(first_retry=0.1)) as xds:
+        xds.xds.publish(view(1, service()))
+        client = xds.open()
+        await client.send(type_url=LDS, node="edge-1")
+        response = await client.read()
+        await client.send(type_url=LDS, nonce=response.nonce, error=f"{TABLE}: {TAKEN}")
+        await wait_until(lambda: told(xds))
+        client.call.cancel()
+        await wait_until(lambda: not xds.xds.proxies())
+        await asyncio.sleep(0.3)
+        assert told(xds) == [True]

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.model.state import ServiceState
+from controller.xds.protocol.discovery import Retry
+from controller.xds.protocol.nacked_contents import nacked_contents
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
@@ -98,6 +100,8 @@ class Play:
             self.snapshots = SnapshotCache()
             self.snapshots.update(view(self.revision, *self.states))
             self.connect()
+        elif name == "retry":
+            self.retry()
         elif name == "settle" and not self.link.to_server:  # it means that the client has had time to ask
             settle_timeout(self.link)
         elif name == "hear" and self.link.to_server:
@@ -106,6 +110,10 @@ class Play:
             self.link.deliver_response(name.removeprefix("take").strip())
         fault = self.proxy.fault()
         assert not fault, fault
+
+    def retry(self) -> None:
+        """What the client NACKed is sent once more."""
+        self.link.step(Retry(nacked_contents(self.link.stream, "")))
 
     def finish(self) -> None:
         """Everything is delivered, and the client has had its time."""
@@ -254,3 +262,22 @@ def test_a_nack_withholds_nothing_else(delta: bool, first: list[ServiceState], a
         for host in table.virtual_hosts:
             if host.content not in refused and host.clusters <= good:
                 assert host.content in has, host.name
+
+
+@pytest.mark.proves("xds-rule 11")
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+@given(first=WORLDS, acts=st.lists(REFUSALS, max_size=4))
+@settings(deadline=None, max_examples=EXAMPLES)
+def test_a_client_that_accepts_what_is_retried_converges(
+    delta: bool, first: list[ServiceState], acts: list[list[tuple[str, Any]]]
+) -> None:
+    """Whatever was NACKed and retried before: at no time does a live route lead nowhere, and nothing is held back."""
+    play = Play(first, delta)
+    for some in acts:
+        for name, states in some:
+            play.act(name, states)
+        play.retry()
+    play.finish()
+    play.retry()
+    play.finish()
+    play.converged()

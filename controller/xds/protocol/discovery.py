@@ -33,11 +33,18 @@ class DeltaDiscoveryRequest(NamedTuple):
     """The message of a NACK, which may be empty; None if the request is no NACK."""
 
 
+class Retry(NamedTuple):
+    """It is time to send these contents once more although the client NACKed them."""
+
+    contents: frozenset[str]
+    """Content hashes."""
+
+
 class SettleTimeout:
     """The client has had time to subscribe to every type that it uses (`Limits.settle`)."""
 
 
-Event = DiscoveryRequest | DeltaDiscoveryRequest | Snapshot | SettleTimeout
+Event = DiscoveryRequest | DeltaDiscoveryRequest | Snapshot | Retry | SettleTimeout
 
 
 class DiscoveryResponse(NamedTuple):

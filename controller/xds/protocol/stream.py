@@ -7,6 +7,7 @@
 | SotW request with another nonce | none: it is stale, and the ACK that follows repeats its names |
 | Delta request with another nonce | may change the subscription |
 | snapshot | changes what the client should have |
+| retry | what the client NACKed is sent once more |
 | settle timeout | ends the retention of what a reconnected client brought and has not requested |
 
 After each event, every type without a pending response sends what the client lacks, in the order CDS, EDS, LDS, RDS.
@@ -14,7 +15,6 @@ So at most one response of a type is pending, the newest snapshot wins, and noth
 what may be sent (make before break).
 """
 
-import re
 from collections.abc import Iterable
 
 from controller.xds.protocol.discovery import (
@@ -22,8 +22,10 @@ from controller.xds.protocol.discovery import (
     DiscoveryRequest,
     DiscoveryResponse,
     Event,
+    Retry,
     SettleTimeout,
 )
+from controller.xds.protocol.nack_reasons import environmental, is_named
 from controller.xds.protocol.ordering import DEPENDENTS, clusters_not_requested, resend_dependents, target_resources
 from controller.xds.protocol.stream_state import PendingResponse, StreamState, TypeState
 from controller.xds.resources.resource import NO_RESOURCES, EncodedVirtualHost, Resource, Resources
@@ -42,6 +44,8 @@ def step(stream: StreamState, event: Event) -> tuple[StreamState, tuple[Discover
             stream = _on_delta_request(stream, event)
         case Snapshot():
             stream = _on_snapshot(stream, event)
+        case Retry():
+            stream = _on_retry(stream, event)
         case SettleTimeout():
             stream = stream._replace(settled=True)
     return _respond(stream)
@@ -166,7 +170,7 @@ def _on_ack(state: TypeState, pending: PendingResponse) -> TypeState:
 def _on_nack(state: TypeState, pending: PendingResponse, error_detail: str, *, full: bool) -> TypeState:
     """The NACK counts for what its text names; if it names nothing, for everything new in the response."""
     new = _new_units(state, pending)
-    named = frozenset(unit.content for unit in new if unit.name in error_detail and _names(error_detail, unit.name))
+    named = frozenset(unit.content for unit in new if is_named(error_detail, unit.name))
     nacked = named or frozenset(unit.content for unit in new)
     accepted = state.accepted
     if full and named:
@@ -177,14 +181,10 @@ def _on_nack(state: TypeState, pending: PendingResponse, error_detail: str, *, f
         pending=None,
         accepted=accepted,
         nacked=state.nacked | nacked,
+        retryable=state.retryable | environmental(error_detail, new),
         nacked_target=pending.target,
         error_detail=error_detail,
     )
-
-
-def _names(error_detail: str, name: str) -> bool:
-    """Whether a NACK's text contains this name, and not only a longer name that contains it."""
-    return re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w/-]|\.\w)", error_detail) is not None
 
 
 def _new_units(state: TypeState, pending: PendingResponse) -> list[EncodedVirtualHost | Resource]:
@@ -199,8 +199,20 @@ def _on_snapshot(stream: StreamState, snapshot: Snapshot) -> StreamState:
     for url, state in stream.types.items():
         if state.nacked:
             still = state.nacked & snapshot.catalogue(url).contents
-            stream = _with_type(stream, url, state._replace(nacked=still))
+            target = state.nacked_target if still == state.nacked else None
+            state = state._replace(nacked=still, retryable=state.retryable & still, nacked_target=target)
+            stream = _with_type(stream, url, state)
     return stream._replace(snapshot=snapshot)
+
+
+def _on_retry(stream: StreamState, retry: Retry) -> StreamState:
+    """What was NACKed counts as never sent: it is sent once more, and a second NACK withholds it again."""
+    for url, state in stream.types.items():
+        if state.nacked & retry.contents:
+            nacked, retryable = state.nacked - retry.contents, state.retryable - retry.contents
+            state = state._replace(nacked=nacked, retryable=retryable, nacked_target=None)
+            stream = _with_type(stream, url, state)
+    return stream
 
 
 def _with_type(stream: StreamState, type_url: str, state: TypeState) -> StreamState:

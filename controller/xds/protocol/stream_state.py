@@ -41,7 +41,9 @@ class TypeState(NamedTuple):
     initial_version: str = ""
     """The newest version that the client brought from an earlier stream, until the first response."""
     nacked: frozenset[str] = frozenset()
-    """Content hashes that the client NACKed; never sent again on this stream."""
+    """Content hashes that the client NACKed; not sent again on this stream unless a retry says so."""
+    retryable: frozenset[str] = frozenset()
+    """Those of them that the client NACKed because of its environment: the same content may be accepted later."""
     nacked_target: Resources | None = None
     """What the client would have if it had ACKed the response that it NACKed last."""
     error_detail: str = ""

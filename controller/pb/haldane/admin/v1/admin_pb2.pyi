@@ -392,6 +392,18 @@ class Proxy(_message.Message):
     refused: ProxyRefusal
     def __init__(self, node: _Optional[str] = ..., fleet: _Optional[str] = ..., client: _Optional[str] = ..., connected_at: _Optional[float] = ..., state: _Optional[str] = ..., types: _Optional[_Iterable[_Union[ProxyType, _Mapping]]] = ..., waits: _Optional[_Iterable[_Union[ProxyWait, _Mapping]]] = ..., refused: _Optional[_Union[ProxyRefusal, _Mapping]] = ...) -> None: ...
 
+class RetryRequest(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    def __init__(self, service: _Optional[str] = ...) -> None: ...
+
+class RetryResponse(_message.Message):
+    __slots__ = ("nodes",)
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, nodes: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class ProxyWait(_message.Message):
     __slots__ = ("service", "reason", "since")
     SERVICE_FIELD_NUMBER: _ClassVar[int]

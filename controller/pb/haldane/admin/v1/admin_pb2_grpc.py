@@ -963,6 +963,11 @@ class FleetStub:
                 request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ListProxiesRequest.SerializeToString,
                 response_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ListProxiesResponse.FromString,
                 _registered_method=True)
+        self.Retry = channel.unary_unary(
+                '/haldane.admin.v1.Fleet/Retry',
+                request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.RetryRequest.SerializeToString,
+                response_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.RetryResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServicer:
@@ -975,6 +980,13 @@ class FleetServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Retry(self, request, context):
+        """Sends proxies once more what they NACKed, although it has not changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -982,6 +994,11 @@ def add_FleetServicer_to_server(servicer, server):
                     servicer.ListProxies,
                     request_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ListProxiesRequest.FromString,
                     response_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ListProxiesResponse.SerializeToString,
+            ),
+            'Retry': grpc.unary_unary_rpc_method_handler(
+                    servicer.Retry,
+                    request_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.RetryRequest.FromString,
+                    response_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.RetryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1012,6 +1029,33 @@ class Fleet:
             '/haldane.admin.v1.Fleet/ListProxies',
             controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ListProxiesRequest.SerializeToString,
             controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ListProxiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Retry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haldane.admin.v1.Fleet/Retry',
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.RetryRequest.SerializeToString,
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.RetryResponse.FromString,
             options,
             channel_credentials,
             insecure,

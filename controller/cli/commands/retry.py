@@ -1,0 +1,30 @@
+"""`retry`: send proxies again what they NACKed."""
+
+import click
+
+from controller.cli.admin_client import AdminClient
+from controller.cli.invocation import Invocation, client_options
+from controller.cli.output import plain, print_json
+from controller.cli.shell_completion import complete_services
+from controller.cli.text.values import clean
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+
+
+@click.command()
+@click.argument("service", default="", metavar="[SERVICE]", shell_complete=complete_services)
+@client_options
+@click.pass_obj
+def retry(invocation: Invocation, service: str) -> None:
+    """Send proxies once more what they NACKed of a service, or of every service.
+
+    What a proxy NACKed is otherwise sent again only once it changes. A listener whose port was taken
+    is tried again by itself.
+    """
+    with AdminClient(invocation.admin) as client:
+        response = client.call("Fleet/Retry", pb.RetryRequest(service=service), pb.RetryResponse)
+    if invocation.json:
+        print_json(plain(response))
+    elif response.nodes:
+        click.echo(clean(f"sent again to {', '.join(response.nodes)}; `haldane proxies` shows whether they ACK it"))
+    else:
+        click.echo("no proxy has NACKed anything" + (f" of {service}" if service else ""))
