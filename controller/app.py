@@ -1,7 +1,7 @@
 """The composition root: the only module that knows every adapter. Builds them, starts them, ends them in order.
 
 A controller does two things. What every replica does runs from start to end: follow the store, serve proxies and
-operators, take in telemetry. What the one who decides does runs inside a term (`_decide`).
+operators, take in telemetry. What the deciding replica does runs inside a term (`_decide`).
 """
 
 import asyncio

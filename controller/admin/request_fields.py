@@ -96,7 +96,7 @@ def mode_of(text: str) -> Mode:
 
 
 def after_of(sequence: int) -> int:
-    """The line of the ledger after which to read; what no store can count to is the end."""
+    """The line of the ledger after which to read, clamped to what SQLite can store."""
     return min(sequence, MAX_SEQUENCE)
 
 

@@ -1,4 +1,4 @@
-"""What the APIs show of a service: what is stored, and beside it what only this replica knows now."""
+"""What the APIs show of a service: what is stored, and besides that what only this replica knows now."""
 
 from collections.abc import Mapping
 

@@ -32,7 +32,7 @@ class Failure(click.ClickException):
     """A command that did not do what was asked: why, and what the operator can do about it.
 
     `code` is the stable word of the refusal (`FROZEN`, `NO_ROLLOUT`, ...), or the gRPC status where
-    there is none; `facts` appear in the JSON document alone.
+    there is none; `facts` appear only in the JSON document.
     """
 
     def __init__(

@@ -107,7 +107,7 @@ def request_id_option(command: Decorated) -> Decorated:
 
 
 def act_options(command: Decorated) -> Decorated:
-    """Add the options of every command that acts: `--reason` and `--request-id` beside the client's
+    """Add the options of every command that acts: `--reason` and `--request-id` besides the client's
     options."""
     return client_options(reason_option(request_id_option(command)))
 

@@ -1,4 +1,4 @@
-"""What hooks are sent: Flagger's webhook payload, and beside it the weights and the verdict."""
+"""What hooks are sent: Flagger's webhook payload, and besides it the weights and the verdict."""
 
 import json
 from collections.abc import Mapping

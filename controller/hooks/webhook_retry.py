@@ -16,7 +16,7 @@ RETRY_PAUSE = 1.0
 
 
 async def post_with_retries(session: aiohttp.ClientSession, hook: Hook, body: bytes, clock: Clock) -> int:
-    """POST the body: the status of the response.
+    """POST the body and return the status of the response.
 
     No response and a status of 500 or above are tried again, `hook.retries` times. `Unanswered` if the last attempt
     got no response.

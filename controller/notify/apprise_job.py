@@ -3,7 +3,7 @@
 from controller.core.base.value import Value
 
 START = 5.0
-"""Seconds that the child gets to load apprise, beside the time that the settings give it for delivery."""
+"""Seconds that the child gets to load apprise, besides the time that the settings give it for delivery."""
 
 
 class AppriseJob(Value):

@@ -1,4 +1,4 @@
-"""What is known of the services now, beside what is stored."""
+"""What is known of the services now, besides what is stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ from controller.core.traffic.reports import Traffic
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What is known of a service beside what is stored: the newest verdict, the decision on it, the traffic.
+    """What is known of a service besides what is stored: the newest verdict, the decision on it, the traffic.
 
     Verdicts are known only to the replica that decides; traffic is what the proxies report to this replica.
     """
 
     verdict: Verdict | None = None
     remark: str = ""
-    """What the decision says beside the verdict's reasons."""
+    """What the decision says besides the verdict's reasons."""
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     """By version."""
     updated_at: float = 0.0

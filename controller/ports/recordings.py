@@ -1,4 +1,4 @@
-"""What is kept of rollouts beside the ledger."""
+"""What is kept of rollouts besides the ledger."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from controller.core.history.recording import Recording
 
 
 class Recordings(Protocol):
-    """What is kept of rollouts beside the ledger."""
+    """What is kept of rollouts besides the ledger."""
 
     async def find(self, rollout_id: str) -> Recording | None:
         """The recording of a rollout up to now; None if there is none, none is kept any longer, or none can be read.

@@ -1,4 +1,6 @@
-"""The store: the one place where decisions become true, and the right to decide.
+"""The store: the one place where decisions are committed, and the right to decide.
+
+A decision takes effect when the store commits it; this replica sees it in the next view, like every other.
 
 Every method may raise one of the errors of `core.model.store_errors`. What each means for a write:
 
@@ -67,7 +69,7 @@ class Store(Protocol):
         ...
 
     async def commit(self, change: Change, token: int) -> int:
-        """Apply automation's change: the revision. One transaction compares token, expected revision and freezes.
+        """Apply automation's change and return the revision. One transaction compares token, revision and freezes.
 
         `Conflict` (also if the token's term is over), `Frozen`, `ReusedId`, `NotWritten`: surely not applied.
         `StoreLost`: perhaps applied.
@@ -75,14 +77,14 @@ class Store(Protocol):
         ...
 
     async def command(self, change: Change) -> int:
-        """Apply an operator's change, on any replica: the revision. Compares expected revision and freezes.
+        """Apply an operator's change, on any replica, and return the revision. Compares expected revision and freezes.
 
         `Conflict`, `Frozen`, `ReusedId`, `NotWritten`: surely not applied. `StoreLost`: perhaps applied.
         """
         ...
 
     async def campaign(self, who: str) -> Term:
-        """Wait until this replica may decide: its term. Called again after each term, it is a stream of terms.
+        """Wait until this replica may decide and return its term. Called again after each term, it gives the next one.
 
         `StoreLost` if the store is away: perhaps a term has begun whose token is lost.
         """
@@ -111,7 +113,7 @@ class Store(Protocol):
 
 
 class Backend(Store, Archive, Cursors, Protocol):
-    """What a store backend gives: the store, and beside it what may be lost without harm."""
+    """What a store backend gives: the store, and besides it what may be lost without harm."""
 
     async def close(self) -> None:
         """Give everything back. Every watch ends with `StoreLost`, and so does every later call."""

@@ -83,7 +83,7 @@ def open_session() -> aiohttp.ClientSession:
 async def post(
     session: aiohttp.ClientSession, receiver: Receiver, body: bytes, *, content_type: str, message_id: str, now: float
 ) -> int:
-    """POST the body: the status of the response, whatever it is. `now` is Unix seconds.
+    """POST the body and return the status of the response, whatever it is. `now` is Unix seconds.
 
     `Unanswered`: perhaps received, perhaps not.
     """

@@ -1,6 +1,7 @@
-"""When each service is ticked: on every report, all of them side by side; and in between, what can wait.
+"""When each service is ticked: on every report, all of them concurrently; and in between, what can wait.
 
-What one tick does is in `ticker`. A decision becomes true in the store and comes back from it, as to every replica.
+What one tick does is in `ticker`. A decision takes effect when the store commits it; this replica sees it in the next
+view, like every other.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ IDLE = 0.5
 """Seconds between two cycles when nothing is reported: what depends on time alone is noticed this late at most."""
 
 _BACKGROUND = "(background)"
-"""The task beside the services' ticks; no service can have this name."""
+"""The task besides the services' ticks; no service can have this name."""
 
 Step = Callable[[], Awaitable[None]]
 
@@ -66,7 +67,7 @@ class Cycle:
     async def _run_once(self, tasks: asyncio.TaskGroup) -> None:
         """Tick every service, then write what only needs to be written down: it waits for what may have to move.
 
-        A tick whose commit takes long goes on beside the next cycles: no service waits for another one's.
+        A tick whose commit takes long goes on during the next cycles: no service waits for another one's.
         """
         services = self._view().services.values()
         await self._side_by_side(tasks, {state.name: partial(self._ticker.tick, state) for state in services})

@@ -1,4 +1,4 @@
-"""The work of one term: ticks over every service, and what is written beside their decisions.
+"""The work of one term: ticks over every service, and what is written besides their decisions.
 
 It begins with nothing but the newest view and what earlier terms saved, and a restart or another replica goes on from
 what it saves. Its token is compared in every commit, so a decider whose term is over moves nothing.
@@ -57,7 +57,7 @@ class Decider:
         await self._recorder.save()
 
     def live(self, state: ServiceState, traffic: Mapping[str, Traffic], wall: float) -> Live:
-        """What this term found out about a service, beside its traffic. `wall` is Unix seconds."""
+        """What this term knows of a service besides its traffic. `wall` is Unix seconds."""
         verdict, remark, blocker = self._ticker.newest(state)
         return Live(
             verdict=verdict,

@@ -1,4 +1,4 @@
-"""Leadership as a stream of terms: what the one who decides does runs inside a term, and ends with it.
+"""Leadership as a stream of terms: what the deciding replica does runs inside a term, and ends with it.
 
 A replica campaigns for a term, decides until it ends, and campaigns again. Nothing is carried from one term into
 the next: each starts from what the store holds.

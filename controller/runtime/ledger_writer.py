@@ -1,4 +1,4 @@
-"""The ledger's lines beside decisions: reports lost and back, an unhealthy stable, a NACK, a freeze that expired.
+"""The ledger's lines other than decisions: reports lost and back, an unhealthy stable, a NACK, a freeze that expired.
 
 Lines wait here until the store takes them, so that no decision waits for them.
 """

@@ -65,7 +65,7 @@ class Operations:
     """The operator's acts. Every method raises `Refusal`; what it returns is durable.
 
     `on_outcome` is called once for each service and decision that an operator's command led to; if its answer was
-    lost, while `run` runs. Without an `observatory`, acts go by the stored state alone.
+    lost, while `run` runs. Without an `observatory`, acts go only by the stored state.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Operations:
         return await self._requests.state_at(state.name, await self._requests.command(change)), False
 
     async def delete(self, service: str, *, who: str, reason: str = "", request_id: str = "") -> int:
-        """Stop serving a service: the revision. Refused while a rollout of it runs."""
+        """Stop serving a service and return the revision. Refused while a rollout of it runs."""
         why = validate_reason(reason)
         fingerprint = fingerprint_of("delete", service)
         if done := await self._requests.applied_at(request_id, fingerprint):
@@ -157,7 +157,7 @@ class Operations:
         return await self._requests.command(change)
 
     async def act(self, service: str, command: Command, *, who: str, request_id: str = "") -> ServiceState:
-        """Start, pause, resume, approve, promote or roll back: the service's state after it.
+        """Start, pause, resume, approve, promote or roll back, and return the service's state after it.
 
         A rollback that loses a race is tried again, since it is safe whatever came first; nothing else is.
         """
@@ -196,10 +196,10 @@ class Operations:
         mode: Mode = Mode.FREEZE,
         request_id: str = "",
     ) -> tuple[tuple[Freeze, ...], int]:
-        """Freeze services ("*" for all): the freezes and the revision, once durable.
+        """Freeze services ("*" for all) and return the freezes and the revision, once durable.
 
-        Each stands by itself beside those that are there, so no freeze is ended or weakened by another one. The same
-        person's freeze for the same reason, and for no shorter, renews the one before.
+        Each stands by itself among those that are there, so no freeze is ended or weakened by another one. The same
+        person's freeze for the same reason, and ending no earlier, renews the one before.
         """
         violations = freeze_violations(scopes, reason, ttl)
         if violations:
@@ -300,7 +300,7 @@ class Operations:
         return found
 
     async def _apply_decision(self, change: Change, decision: Decision) -> int:
-        """Apply what a command led to, and have its outcome counted once it is known: the revision."""
+        """Apply what a command led to and return the revision; its outcome is counted once it is known."""
         try:
             revision = await self._requests.command(change)
         except BaseException:  # also a client that has gone: the store completes what has begun
@@ -311,7 +311,7 @@ class Operations:
 
 
 def _meant(command: Command) -> tuple[str, ...]:
-    """For the fingerprint, which without these is what it was before commands had them: ids of then are known."""
+    """For the fingerprint: empty without these fields, so request ids stored before they existed still match."""
     return (command.expected_canary, str(command.weight)) if command.expected_canary or command.weight else ()
 
 

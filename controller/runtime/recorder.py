@@ -1,6 +1,6 @@
 """Records every rollout while it is judged, and saves the recordings in the archive: in the background, bounded.
 
-Recordings are for people alone. No decision depends on them, and all of them may be lost: a crash loses the last half
+Recordings are only for people. No decision depends on them, and all of them may be lost: a crash loses the last half
 minute.
 """
 

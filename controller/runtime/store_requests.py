@@ -50,7 +50,10 @@ class StoreRequests:
         return applied.revision
 
     async def command(self, change: Change) -> int:
-        """Apply an operator's change: the revision. The refusal says whether it was surely or perhaps not applied."""
+        """Apply an operator's change and return the revision.
+
+        The refusal says whether it was surely not applied, or perhaps was.
+        """
         try:
             return await self._store.command(change)
         except Frozen as frozen:

@@ -1,7 +1,7 @@
 """One tick of one service: observe -> judge -> decide -> commit. When each is ticked is the cycle's.
 
-A decision becomes true in the store and comes back from it, as to every replica; nothing is kept here that a restart
-would miss.
+A decision takes effect when the store commits it; this replica sees it in the next view, like every other. Nothing is
+kept here that a restart would miss.
 """
 
 import uuid
@@ -51,7 +51,7 @@ class Ticked(NamedTuple):
 
 
 class LastTick(NamedTuple):
-    """What is known of a rollout from its last tick: the verdict, and what the decision says beside it."""
+    """What is known of a rollout from its last tick: the verdict, and what the decision says besides it."""
 
     verdict: Verdict | None = None
     remark: str = ""
@@ -59,7 +59,7 @@ class LastTick(NamedTuple):
 
 
 class Writers(NamedTuple):
-    """What ticks write beside their decisions."""
+    """What ticks write besides their decisions."""
 
     saver: SessionSaver
     ledger: LedgerWriter

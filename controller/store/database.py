@@ -41,7 +41,7 @@ class Database:
         self._disk.close()
 
     def resolve_doubt(self) -> None:
-        """Make sure what is stored. `StoreLost` while that is not possible."""
+        """Settle a doubtful commit. `StoreLost` while that is not possible."""
         self._disk.resolve_doubt()
 
     def raise_epoch(self) -> int:
@@ -53,7 +53,7 @@ class Database:
         return self._disk.write(work)
 
     def apply(self, change: Change, token: int | None, at: float) -> int:
-        """Apply the change: the revision. A change that was applied before is answered with the revision of then.
+        """Apply the change and return the revision; if it was applied before, the revision it got the first time.
 
         `Conflict`, `Frozen`, `ReusedId`: refused, nothing changed. ValueError if the change contradicts itself.
         """

@@ -48,11 +48,11 @@ class MemoryStore:
         return self._views.watch(after)
 
     async def commit(self, change: Change, token: int) -> int:
-        """Apply automation's change: the revision."""
+        """Apply automation's change and return the revision."""
         return self._apply(change, token)
 
     async def command(self, change: Change) -> int:
-        """Apply an operator's change: the revision."""
+        """Apply an operator's change and return the revision."""
         return self._apply(change, None)
 
     async def campaign(self, who: str) -> Term:

@@ -125,11 +125,11 @@ class SqliteStore:
         return self._views.watch(after)
 
     async def commit(self, change: Change, token: int) -> int:
-        """Apply automation's change: the revision. In one transaction compares token, expected revision, freezes."""
+        """Apply automation's change and return the revision. One transaction compares token, revision and freezes."""
         return await self._apply(change, token)
 
     async def command(self, change: Change) -> int:
-        """Apply an operator's change: the revision. Compares expected revision and freezes."""
+        """Apply an operator's change and return the revision. Compares expected revision and freezes."""
         return await self._apply(change, None)
 
     async def campaign(self, who: str) -> Term:

@@ -52,7 +52,9 @@ class Transactions:
             raise NotWritten(str(lost)) from lost
 
     def resolve_doubt(self) -> None:
-        """Make sure what is stored. `StoreLost` while a commit that failed could still be found after a crash.
+        """Settle a doubtful commit by overwriting its frames in the WAL.
+
+        `StoreLost` while a commit that failed could still be found after a crash.
 
         When the log was written but not synced, no reader sees its last frames, yet recovery after a crash would.
         Writing anything else overwrites them.

@@ -1,4 +1,4 @@
-"""A custom metric as the settings define it. Names fill its queries as values of labels alone."""
+"""A custom metric as the settings define it. {service} and {version} are filled in only as label values."""
 
 import re
 from typing import Annotated, Literal, Self

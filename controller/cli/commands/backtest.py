@@ -36,7 +36,7 @@ OUTCOMES = (LedgerKind.ROLLBACK, LedgerKind.PROMOTED, LedgerKind.ROLLBACK_SUPPRE
 def backtest(call: Invocation, sequence: int, path: str) -> None:
     """Judge a past rollout again by another policy: would it have been rolled back, when, and why?
 
-    The windows are those that were seen, at the weights that were served. Of FILE the policy alone counts.
+    The windows are those that were seen, at the weights that were served. Of FILE only the policy counts.
     """
     policy = declared_service(path).policy
     with AdminClient(call.admin) as client:

@@ -32,7 +32,7 @@ def explain(invocation: Invocation, service: str, sequence: int) -> None:
     if invocation.json:
         print_json(plain(explanation))
         return
-    from rich.console import Console  # for text alone
+    from rich.console import Console  # only for text
 
     from controller.cli.text.explanation import render_explanation
 

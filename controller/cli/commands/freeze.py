@@ -23,7 +23,7 @@ def _scope_options(command: Decorated) -> Decorated:
 @click.command()
 @_scope_options
 @click.option("--ttl", default="", metavar="DURATION", help="Lift it after this time, such as 30m. Default: never.")
-@click.option("--hold", is_flag=True, help="Forbid only advances; rollbacks stay allowed.")
+@click.option("--hold", is_flag=True, help="Forbid advances and deletion; rollbacks and the fallback stay allowed.")
 @click.pass_obj
 def freeze(invocation: Invocation, services: tuple[str, ...], every: bool, ttl: str, hold: bool) -> None:
     """Freeze routing: neither automation nor an ordinary command moves a weight until the freeze is

@@ -43,7 +43,7 @@ def _watch_one(client: AdminClient, service: str, *, on_screen: bool, json: bool
         request = pb.WatchRolloutRequest(service=service)
         streams.add(lambda _last: client.stream("Rollouts/WatchRollout", request, pb.Rollout))
         if on_screen:
-            from rich.console import Console  # for the screen alone
+            from rich.console import Console  # only for the screen
 
             from controller.cli.live_screen import LiveScreen
 
@@ -58,7 +58,7 @@ def _watch_one(client: AdminClient, service: str, *, on_screen: bool, json: bool
 def _watch_all(client: AdminClient, *, on_screen: bool, json: bool) -> None:
     poll = ServicesPoll(client)
     if on_screen:
-        from rich.console import Console  # for the screen alone
+        from rich.console import Console  # only for the screen
 
         from controller.cli.live_services_screen import paint_services
 

@@ -17,7 +17,7 @@ from controller.core.base.units import counted
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 FIXED_LINES = 3
-"""Lines beside the rows: the head, the heading of the table, and how many services are left out."""
+"""Lines other than the rows: the head, the heading of the table, and how many services are left out."""
 RANKS = {"PHASE": 0, "STABLE": 1, "CANARY": 3, "WEIGHTS": 0, "PROXIES": 2, "VERDICT": 5, "FROZEN": 4}
 """Of the columns: where there is no room for all, the lowest rank above 0 is left out first."""
 PHASE, VERDICT = 1, 6

@@ -27,7 +27,7 @@ class Code(StrEnum):
     CONFLICT = "CONFLICT"
     """Another act was faster. Read the state again, then retry."""
     NOT_DURABLE = "NOT_DURABLE"
-    """The store could not make it durable: perhaps applied. Retry with the same request id."""
+    """The store could not make it durable (perhaps applied), or could not be read. Retry with the same request id."""
     TOO_MANY = "TOO_MANY"
     """A limit is reached. The message says which."""
     DRAINING = "DRAINING"

@@ -31,7 +31,7 @@ metrics never report on them."""
 
 
 class Situation(NamedTuple):
-    """What `decide` knows beside the state, in one tick.
+    """What `decide` knows besides the state, in one tick.
 
     `blocked` returns the freeze that stops an act on this service. `stable_unroutable` is true when stable is known to
     have no healthy endpoint; `canary_unroutable` when some proxy has yet to resolve a name of the canary, None while no

@@ -29,7 +29,7 @@ class BlockerKind(StrEnum):
     NACK = "nack"
     """A proxy has NACKed what was decided."""
     NO_REPORT = "no_report"
-    """No proxy has reported since the last tick."""
+    """No window is complete: a proxy's report is still awaited."""
     FREEZE = "freeze"
     HOOK = "hook"
     NO_HEALTHY_UPSTREAM = "no_healthy_upstream"

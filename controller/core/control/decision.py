@@ -55,7 +55,7 @@ class Decision:
 
     @property
     def remark(self) -> str:
-        """What there is to say beside the verdict's reasons; empty where they say it all."""
+        """What there is to say besides the verdict's reasons; empty where they say it all."""
         blocker = describe_blocker(self.blocker) if self.blocker else ""
         return ": ".join(part for part in (blocker, self.note) if part)
 

@@ -1,4 +1,4 @@
-"""Decisions in words, for the ledger and for people. Nothing reads these sentences; the values are beside them."""
+"""Decisions in words, for the ledger and for people. Nothing parses them: the values are stored with them."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ def _describe_obstacle(blocker: Blocker) -> str:
         case BlockerKind.NO_HEALTHY_UPSTREAM:
             return "would go to the fallback, but that has no healthy endpoint"
         case BlockerKind.NO_REPORT:
-            return f"would move on ({blocker.stops}), but no proxy has reported since the last tick"
+            return f"would move on ({blocker.stops}), but no window is complete: a proxy's report is still awaited"
         case _:
             return f"would move on ({blocker.stops}), but {blocker.words}"
 

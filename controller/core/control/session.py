@@ -81,12 +81,12 @@ class Session(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a tick must know beside the window: the freezes in force, and how far the proxies are.
+    """What a tick must know besides the window: the freezes in force, and how far the proxies are.
 
     `sync_share` is the share of the proxies that must be in sync to advance. `harm` is why a hook wants a rollback: it
     weighs as much as harm that was measured. `canary_unroutable`: some proxy has yet to resolve a host name of a
-    canary without weight; None while no proxy reports on it. `reported`: whether any proxy has
-    reported since the last tick.
+    canary without weight; None while no proxy reports on it. `reported`: whether a window is complete, so that no
+    proxy's report is still awaited.
     """
 
     freezes: tuple[Freeze, ...] = ()

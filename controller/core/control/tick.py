@@ -42,7 +42,7 @@ def decide_on_verdict(
     rollout = state.rollout
     if rollout is None:
         raise ValueError(f"{state.name} has no rollout")
-    if session.position != position_of(rollout):  # changed by someone else, no one knows when since the last tick
+    if session.position != position_of(rollout):  # moved by another writer, at an unknown time since the last tick
         session = at_position(session, rollout)._replace(at=None)
     if conditions.harm and verdict.outcome is not Outcome.HARM:
         verdict = replace(verdict, outcome=Outcome.HARM, findings=(conditions.harm,))

@@ -1,4 +1,4 @@
-"""What is kept of one rollout beside the ledger: its windows, its evidence over time, and how every
+"""What is kept of one rollout besides the ledger: its windows, its evidence over time, and how every
 channel stood last.
 
 It may be lost without harm. With it a rollout can be explained, and judged again by another policy.

@@ -8,7 +8,7 @@ people and changes nothing.
 A watch has no end, so no probability of a false alarm over its whole length can be promised. Its
 promise is a rate: an e-detector (Shiryaev-Roberts: M <- (M + 1) e, alarm at M >= A; Shin, Ramdas,
 Rinaldo, "E-detectors", 2023) on a service whose rate is exactly at its limit raises an alarm less
-than once in A ticks on average.
+than once in A samples on average.
 """
 
 from bisect import bisect_left
@@ -31,8 +31,9 @@ from controller.core.model.service import Policy
 from controller.core.traffic.window import Sample
 
 ALARM = 5_000_000.0
-"""A. At two ticks a second, a service at the very edge of its limit raises less than one false
-alarm a month."""
+"""A. A service at the very edge of a limit raises less than one false alarm in so many samples: at
+five samples a second (a rollout runs in the fleet) one in about 12 days, at one in two seconds one in
+about 4 months."""
 MOST = ALARM * 1000
 """Where the statistic is cut off, so that a service that has recovered is seen to have within a
 minute or so."""

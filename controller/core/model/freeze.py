@@ -1,7 +1,8 @@
 """Freezes, and which acts they stop: one function, one truth table.
 
 Precedence: an operator's forced rollback > freeze > automatic rollback and an operator's rollback > hold > everything
-that raises or moves weight forward. It is enforced inside the store's transaction, nowhere else.
+that raises or moves weight forward. It is enforced in the store's transaction (`commit_rules.check_change`);
+automation asks beforehand too, to wait and say why.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +35,8 @@ class Act(StrEnum):
 
 
 class Mode(StrEnum):
-    """`freeze`: no weight moves, by automation or by ordinary commands. `hold`: no advance, but rollback is allowed."""
+    """`freeze`: no weight moves, by automation or by ordinary commands. `hold`: no advance and no deletion;
+    rollbacks and the fallback stay allowed."""
 
     FREEZE = "freeze"
     HOLD = "hold"

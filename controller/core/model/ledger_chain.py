@@ -1,7 +1,8 @@
-"""The ledger's chain, checked from its lines alone: whether one was changed, added or taken away.
+"""The ledger's chain, checked only from its lines: whether one was changed, added or removed.
 
-Each line carries the hash of the one before. It cannot detect a ledger that was truncated at its end, or rewritten as
-a whole: for that, keep the last hash of an earlier check, or an export, somewhere else.
+Each line carries the hash of the one before (`ledger_line.LedgerLine.after` makes the links). The check
+cannot detect a ledger that was truncated at its end, or rewritten as a whole: for that, keep the last hash of an
+earlier check, or an export, somewhere else.
 """
 
 from collections.abc import Iterable

@@ -35,7 +35,8 @@ class LedgerKind(StrEnum):
     ROLLBACK_SUPPRESSED = "rollback_suppressed", Severity.CRITICAL
     """A freeze stopped a rollback."""
     NO_HEALTHY_UPSTREAM = "rollback_into_void", Severity.CRITICAL
-    """Not rolled back, since stable has no healthy endpoint."""
+    """Not rolled back, since stable has no healthy endpoint. The word is kept because lines are stored; read it as
+    `rollback withheld`."""
     FALLBACK_ON = "fallback_on", Severity.CRITICAL
     FALLBACK_OFF = "fallback_off", Severity.WARNING
 

@@ -1,6 +1,6 @@
 """A rollout: the move of traffic from stable to canary, and the legal transitions as ONE table.
 
-Nothing here decides; `decision` does. Nothing else may change a phase.
+Nothing here decides; `automation` and `commands` do. A phase changes only through `Rollout.moved`.
 """
 
 from enum import StrEnum
@@ -80,8 +80,8 @@ def _read(table: str) -> dict[tuple[Phase, Event], str]:
 TRANSITIONS = _read(_TABLE)
 """(phase, event) -> the phase after it, `(back)`, or `-` where the event is not possible. Every pair has an answer.
 
-While PAUSED, beside RESUME only that is possible which is so in the phase in which it was paused, too: a bake that is
-paused can be ended, and not restarted."""
+While PAUSED, RESUME is possible, and otherwise only what both this row and the row of the paused phase allow: a bake
+that is paused can be ended, and not restarted."""
 
 RUNNING = frozenset(Phase) - {Phase.IDLE, Phase.PROMOTED, Phase.ROLLED_BACK}
 """The phases in which a rollout is under way."""

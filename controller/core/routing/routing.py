@@ -58,7 +58,7 @@ class Routing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RoutedService:
-    """One service as it is service: the part that does not depend on other services."""
+    """One service as it is routed: its clusters and route, which do not depend on other services."""
 
     state: ServiceState
     clusters: tuple[Cluster, ...]

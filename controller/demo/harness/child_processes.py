@@ -62,7 +62,7 @@ class Children:
         return iter(self._children)
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> Child:
-        """Start a process in its own process group: Ctrl-C reaches the parent alone, which then
+        """Start a process in its own process group: Ctrl-C reaches only the parent, which then
         ends its children."""
         log = self.folder / f"{name}.log"
         with log.open("ab") as out:

@@ -48,7 +48,7 @@ Event = DiscoveryRequest | DeltaDiscoveryRequest | Snapshot | Retry | SettleTime
 
 
 class DiscoveryResponse(NamedTuple):
-    """A DiscoveryResponse or a DeltaDiscoveryResponse. `removed_resources` is for Delta alone."""
+    """A DiscoveryResponse or a DeltaDiscoveryResponse. `removed_resources` is only for Delta."""
 
     type_url: str
     version_info: str

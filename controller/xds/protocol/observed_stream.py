@@ -37,7 +37,7 @@ class ObservedStream:
         return state is not None and state.accepted is self.snapshot.catalogue(RDS).select(state.subscription)
 
     def lacks_routes_of(self, service: str) -> bool:
-        """Whether the client has yet to accept any of the service's newest virtual hosts."""
+        """Whether the client still lacks at least one of the service's newest virtual hosts."""
         return not self.has_newest_routes() and any(
             not self._has(name, hosts) for name, hosts in self.routes_of(service).items()
         )

@@ -8,7 +8,7 @@
 | Delta request with another nonce | may change the subscription |
 | snapshot | changes what the client should have |
 | retry | what the client NACKed is sent once more |
-| settle timeout | ends the retention of what a reconnected client brought and has not requested |
+| settle timeout | ends the retention of what a client declared from an earlier stream and has not requested |
 
 After each event, every type without a pending response sends what the client lacks, in the order CDS, EDS, LDS, RDS.
 So at most one response of a type is pending, the newest snapshot wins, and nothing older follows it. `ordering` decides
@@ -101,7 +101,7 @@ def _on_delta_request(stream: StreamState, request: DeltaDiscoveryRequest) -> St
 
 
 def _on_first_request(stream: StreamState, state: TypeState, versions: Iterable[str]) -> tuple[StreamState, TypeState]:
-    """The client's first request of a type: remember the newest version that it brought from an earlier stream."""
+    """The client's first request of a type: remember the newest version that it declared from an earlier stream."""
     newest = max((text for text in versions if text), key=_revision, default="")
     version = parse_version(newest)
     if version and stream.snapshot and version.store == stream.snapshot.store:
@@ -124,8 +124,8 @@ def _same_content(one: str, other: str) -> bool:
 def _initial_resources(
     snapshot: Snapshot | None, request: DeltaDiscoveryRequest, subscription: Subscription
 ) -> Resources:
-    """What a client has from an earlier stream: the snapshot's resource if the content is the same, else the version
-    alone."""
+    """What a client has from an earlier stream: the snapshot's resource if the content is the same, else only the
+    version."""
     base = snapshot.catalogue(request.type_url).select(subscription) if snapshot else NO_RESOURCES
     initial = {}
     for name, text in request.initial_resource_versions:
@@ -274,7 +274,7 @@ def _payload(
         for name, resource in target.items()
         if name in must_send or name not in accepted or accepted[name].content != resource.content
     )
-    new = tuple(resource for resource in changed if resource.any)  # what a client brought is kept, never sent
+    new = tuple(resource for resource in changed if resource.any)  # what a client declared is kept, never sent
     gone = accepted.keys() - target.keys()
     if delta:
         removed = tuple(sorted(gone | absent))

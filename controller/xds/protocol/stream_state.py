@@ -1,6 +1,9 @@
 """The state of one xDS stream, as values: one state for each resource type, independent except for the ordering.
 
 Named tuples, because each step of each stream makes several new ones.
+
+What a client declares from an earlier stream is `version_info` (SotW) or `initial_resource_versions` (Delta) in its
+first request of a type: what it has from before it reconnected.
 """
 
 from collections.abc import Mapping
@@ -39,7 +42,7 @@ class TypeState(NamedTuple):
     must_respond: bool = False
     """Whether to respond even if there is nothing to send."""
     initial_version: str = ""
-    """The newest version that the client brought from an earlier stream, until the first response."""
+    """The newest version that the client declared from an earlier stream, until the first response."""
     nacked: frozenset[str] = frozenset()
     """Content hashes that the client NACKed; not sent again on this stream unless a retry says so."""
     retryable: frozenset[str] = frozenset()
@@ -65,10 +68,10 @@ class StreamState(NamedTuple):
     seen_revision: int = 0
     """The highest revision of this store that the client has declared."""
     reconnected: bool = False
-    """Whether the client brought anything from an earlier stream, to this or another control plane."""
+    """Whether the client declared anything from an earlier stream, to this or another control plane."""
     settled: bool = False
-    """Whether the client has had time to request every type that it uses. Until then, nothing that it brought from an
-    earlier stream is taken away."""
+    """Whether the client has had time to request every type that it uses. Until then, nothing that it declared from
+    an earlier stream is removed."""
     shared: bool = True
     """Whether other controllers serve the same store, so that one of them may be ahead of this one."""
 

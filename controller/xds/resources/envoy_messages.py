@@ -34,7 +34,7 @@ def cluster(value: routing.Cluster) -> bytes:
 
 
 def proxyless_cluster(value: routing.Cluster) -> bytes:
-    """The same for gRPC, which knows host names as LOGICAL_DNS alone, and one of them."""
+    """The same for gRPC, which knows host names only as LOGICAL_DNS, and only one of them."""
     return _cluster(value, templates.EDS if uses_eds(value) else templates.LOGICAL_DNS)
 
 
@@ -78,7 +78,7 @@ def virtual_host(value: routing.VirtualHost, name: str) -> bytes:
 
 
 def proxyless_virtual_host(value: routing.VirtualHost, name: str) -> bytes:
-    """The same for gRPC, which reads a route's timeout from `max_stream_duration` alone."""
+    """The same for gRPC, which reads a route's timeout only from `max_stream_duration`."""
     host = pb.VirtualHost(name=name, domains=value.domains, routes=map(_route, value.routes))
     for route in host.routes:
         if route.HasField("route"):

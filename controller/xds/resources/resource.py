@@ -31,7 +31,7 @@ class Resource:
     """One resource. Two resources are the same if their `content` is.
 
     `any` is the serialised google.protobuf.Any. It is empty if only the version is known, because the client
-    brought the resource from an earlier stream.
+    declared the resource from an earlier stream.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Resource:
     version: str
     any: bytes = b""
     virtual_hosts: tuple[EncodedVirtualHost, ...] = ()
-    """Of a route configuration alone."""
+    """Only of a route configuration."""
 
     @cached_property
     def clusters(self) -> frozenset[str]:
