@@ -13,7 +13,7 @@ from controller.core.model.freeze import ALL, Act, Freeze, Mode, blocking
 from controller.core.model.ledger_line import Entry
 from controller.core.model.rollout import Event, Phase, Rollout
 from controller.core.model.service import Endpoint, Fallback, Listen, Policy, Service, Version
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 
 _ids = itertools.count(1)
 

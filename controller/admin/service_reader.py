@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from controller.admin.messages import rollout_message, service_message
 from controller.core.base.errors import Refusal
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import Fleet

@@ -6,8 +6,8 @@ import aiohttp
 
 from controller.core.model.ledger_kind import LedgerKind, severity_of
 from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.service_state import ServiceState
 from controller.core.model.severity import Severity
-from controller.core.model.state import ServiceState
 from controller.core.model.view import View
 from controller.hooks.hook import Hook, HookType
 from controller.hooks.payload import CONTENT_TYPE, event_payload

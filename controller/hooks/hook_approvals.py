@@ -20,7 +20,7 @@ from controller.core.judge.reason import Reason, ReasonCode
 from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import JUDGED, Rollout
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.hooks.hook import Hook, HookType
 from controller.hooks.payload import request_payload
 from controller.hooks.webhook_retry import post_with_retries

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.rollout import Phase
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.hooks.hook import Hook, HookType
 
 CONTENT_TYPE = "application/json"

@@ -12,7 +12,7 @@ from controller.core.base.value import NAME
 from controller.core.judge.channels import ALTERNATIVES_OF
 from controller.core.model.freeze import ALL
 from controller.core.model.rollout import Phase
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.routing.routing import named_fleets
 from controller.monitoring.metrics import OPERATOR, Metrics
 from controller.ports.fleet import ConfigState, Fleet

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_kind import LedgerKind
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 
 CONVERGENCE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 TICK_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.traffic.readings import Reading
 
 

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Verdict
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 
 
 class StoreMeter(Protocol):

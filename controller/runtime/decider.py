@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from controller.core.model.ledger_line import Entry
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.traffic.reports import Traffic
 from controller.ports.observatory import Live

@@ -11,7 +11,7 @@ from controller.core.model.change import Change
 from controller.core.model.freeze import Act, Freeze, describe_remaining, freezes_over
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.ports.store import Store
 
 WHO = "haldane"

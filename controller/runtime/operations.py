@@ -26,7 +26,7 @@ from controller.core.model.freeze import ALL, Act, Freeze, Mode, describe_remain
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.core.model.service import Service
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.servicefile.service_file import read_service
 from controller.ports.clock import Clock

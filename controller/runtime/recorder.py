@@ -18,7 +18,7 @@ from controller.core.history.window_record import WindowRecord
 from controller.core.judge.custom.custom_metrics import custom_gates, custom_readings, total_evidence, without_custom
 from controller.core.judge.reasons import channel_readings, gate_readings
 from controller.core.model.rollout import JUDGED, Rollout
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.store_errors import StoreError
 from controller.core.traffic.window import Window
 from controller.ports.archive import Archive

@@ -6,7 +6,7 @@ from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Verdict
 from controller.core.model.freeze import Freeze
 from controller.core.model.rollout import Phase, Rollout
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.ports.fleet import Fleet
 from controller.ports.observatory import Live, Observatory

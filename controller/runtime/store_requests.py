@@ -4,7 +4,7 @@ from controller.core.base.errors import Code, Refusal
 from controller.core.control.request_validation import validate_request_id
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import LedgerLine
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.store_errors import Conflict, Frozen, NotWritten, ReusedId, StoreLost
 from controller.core.model.view import View
 from controller.ports.store import Store

@@ -24,7 +24,7 @@ from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.freeze import Act, Freeze
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase, Rollout
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.store_errors import Conflict, Frozen, NotWritten, StoreLost
 from controller.core.model.view import View
 from controller.core.traffic.window import Window

@@ -11,7 +11,7 @@ from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Rollout
 from controller.core.model.service import Service
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.traffic.window import Sample, Window
 
 WORDS = {LedgerKind.STEP_ADVANCED: "advance", LedgerKind.ROLLBACK: "rollback", LedgerKind.PROMOTION_STARTED: "promote"}

@@ -10,7 +10,7 @@ from controller.core.model.effect import Effect
 from controller.core.model.freeze import Freeze
 from controller.core.model.ledger_chain import Chain
 from controller.core.model.ledger_line import LedgerLine
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.store.records import digest, read, write
 

@@ -12,7 +12,7 @@ from controller.core.model.change import Change
 from controller.core.model.effect import Effect
 from controller.core.model.freeze import Freeze
 from controller.core.model.ledger_line import ChainEnd, LedgerLine
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.process.fault_points import reach
 from controller.store.ledger_replay import Checkpoint, LedgerRow

@@ -9,7 +9,7 @@ from pydantic import JsonValue, ValidationError
 
 from controller.core.base.value import Value
 from controller.core.model.freeze import Freeze, Mode
-from controller.core.model.state import SCHEMA, ServiceState
+from controller.core.model.service_state import SCHEMA, ServiceState
 
 Json = dict[str, JsonValue]
 Upgrade = Callable[[Json], Json]

@@ -11,7 +11,7 @@ import structlog
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.rollout import JUDGED, Rollout
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread, joined
 from controller.ports.clock import Clock

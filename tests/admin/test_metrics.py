@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from controller.core.control.commands import Command, Verb, execute
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.freeze import Freeze
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.servicefile.service_file import read_service
 from controller.monitoring.current_state import MAX_FLEETS, CurrentState

@@ -15,7 +15,7 @@ from controller.bootstrap import render
 from controller.core.model.change import Change
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_line import Entry
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.demo.harness.child_processes import children
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.process.clock import SystemClock

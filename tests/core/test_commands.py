@@ -11,7 +11,7 @@ from controller.core.control.commands import Command, Verb, execute
 from controller.core.model.freeze import Act, blocking
 from controller.core.model.rollout import JUDGED, RUNNING, Phase
 from controller.core.model.service import Fallback
-from controller.core.model.state import FIXED_RESPONSE, ServiceState
+from controller.core.model.service_state import FIXED_RESPONSE, ServiceState
 from tests.builders import FREEZE, HOLD, LAST, POLICY, state_in
 
 NOW = 500.0

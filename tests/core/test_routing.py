@@ -10,7 +10,7 @@ from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import cluster_parts, stats_name
 from controller.core.model.rollout import Phase
 from controller.core.model.service import Fallback, Listen
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes
 from controller.core.routing.routing import route_fleet

@@ -12,7 +12,7 @@ from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Event, Phase
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from tests.builders import POLICY, freeze, state_in, verdict
 
 PASS = verdict(Outcome.PASS)

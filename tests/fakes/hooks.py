@@ -3,7 +3,7 @@
 from controller.core.control.blocker import Blocker
 from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Reason, Verdict
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 
 
 class NoHooks:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from controller.core.control.automation import Decision
 from controller.core.judge.verdict import Verdict
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 
 
 @dataclass

@@ -11,7 +11,7 @@ from controller.core.model.freeze import Act
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.service import Policy
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.hooks.hook import Hook
 from controller.hooks.hook_approvals import HookApprovals
 from controller.process.http_client import open_session

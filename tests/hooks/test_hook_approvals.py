@@ -9,7 +9,7 @@ import pytest
 
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from tests.hooks.harness import PASS, STEPS, HookHarness, decision, hook, hook_harness, in_rollout
 from tests.notify.receivers import Receiver, receiving
 from tests.notify.snippets import snippet

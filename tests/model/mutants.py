@@ -14,7 +14,7 @@ from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.freeze import Act, Freeze, expiry_times
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Event, Phase, Rollout
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.xds.protocol.discovery import Event as StreamEvent
 from controller.xds.resources.snapshot import Snapshot

@@ -13,7 +13,7 @@ from controller.core.control.tick import decide_on_verdict
 from controller.core.judge.verdict import Verdict
 from controller.core.model.change import Change
 from controller.core.model.freeze import Freeze, expiry_times
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.store_errors import StoreError, StoreLost
 from controller.core.model.view import View
 from controller.ports.clock import Clock

@@ -14,7 +14,7 @@ from controller.core.model.freeze import Act, Freeze, Mode
 from controller.core.model.ledger_chain import Chain
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.rollout import Phase, Rollout
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.ports.store import Store
 from tests.fakes.clock import FakeClock

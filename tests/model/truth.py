@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from controller.core.model.rollout import Phase
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.xds.resources.resource import Resource
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.snapshot_cache import SnapshotCache

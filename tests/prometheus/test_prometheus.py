@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from controller.core.control.commands import Command, Verb
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.demo.harness.child_processes import Children

@@ -8,7 +8,7 @@ from controller.core.control.commands import Command, Verb
 from controller.core.control.sync import Sync
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.rollout import Phase, Rollout
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
 from controller.core.traffic.readings import Reading

@@ -14,7 +14,7 @@ from controller.bootstrap import render
 from controller.core.model.cluster_names import cluster_name, stats_name
 from controller.core.model.rollout import Rollout
 from controller.core.model.service import Endpoint, Listen, Service, Version
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
 from controller.core.traffic.window import Sample, Window

@@ -8,7 +8,7 @@ from typing import Self
 import grpc
 
 from controller.bootstrap import render
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.demo.harness.child_processes import Children
 from controller.demo.harness.load_generator import LoadGenerator

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse, Event
 from controller.xds.protocol.stream import step
 from controller.xds.protocol.stream_state import StreamState

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.xds.protocol.discovery import DeltaDiscoveryRequest, SettleTimeout
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from tests.xds.scripted_client import ScriptedClient, names, synced_client, types

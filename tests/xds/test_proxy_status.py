@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.ports.fleet import RolloutWait
 from controller.xds.protocol.nack_log import NackLog
 from controller.xds.protocol.node import Node

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.xds.protocol.discovery import Retry
 from controller.xds.protocol.nacked_contents import nacked_contents
 from controller.xds.resources.snapshot import Snapshot

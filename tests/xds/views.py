@@ -3,7 +3,7 @@
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.service import Endpoint, Listen, Policy, Service, Version
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 
 STORE = "0f9a-store"

@@ -19,7 +19,7 @@ from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.freeze import Act, Freeze
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import JUDGED, Event, Phase, Rollout
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 
 CONFIRM_WITHIN = 10.0
 """Seconds after which a rollback counts as done though a proxy has not confirmed it; the proxy shows as unconfirmed."""

@@ -12,7 +12,7 @@ from controller.core.judge.verdict import Verdict
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import Entry
 from controller.core.model.rollout import Rollout
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 
 
 class Origin(NamedTuple):

@@ -11,7 +11,7 @@ from controller.core.judge.verdict import Verdict
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Event, Phase, Rollout
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 
 
 class Verb(StrEnum):

@@ -6,7 +6,7 @@ from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.effect import Effect
 from controller.core.model.freeze import Freeze, blocking, describe_freeze
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.store_errors import Conflict, Frozen, ReusedId
 from controller.core.model.view import View
 

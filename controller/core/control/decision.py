@@ -12,7 +12,7 @@ from controller.core.judge.verdict import Verdict
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Event, Phase
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 
 FORWARD = frozenset({LedgerKind.STEP_ADVANCED, LedgerKind.APPROVAL_NEEDED, LedgerKind.PROMOTION_STARTED})
 """The kinds of decisions for which hooks are asked."""

@@ -2,7 +2,7 @@
 
 from controller.core.base.errors import Code, Refusal, Violation, invalid
 from controller.core.model.service import Service
-from controller.core.model.state import FIXED_RESPONSE, ServiceState
+from controller.core.model.service_state import FIXED_RESPONSE, ServiceState
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes
 

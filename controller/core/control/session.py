@@ -12,7 +12,7 @@ from controller.core.judge.stored_state import dump_state, load_state
 from controller.core.judge.verdict import Reason
 from controller.core.model.freeze import Freeze
 from controller.core.model.rollout import Phase, Rollout
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 
 
 class Position(NamedTuple):

@@ -10,7 +10,7 @@ from controller.core.judge.custom.custom_metrics import with_custom, without_cus
 from controller.core.judge.judge import judge
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.freeze import Act, Freeze, blocking
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.traffic.window import Window
 
 

@@ -23,7 +23,7 @@ from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import JUDGED, Phase
 from controller.core.model.service import Endpoint, Listen, Policy, Service, Version
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.traffic.window import Window
 
 _ALONE = Conditions()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from controller.core.model.freeze import Act, Freeze
 from controller.core.model.ledger_line import Entry
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from controller.core.base.value import Value
 from controller.core.model.freeze import Freeze
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 
 
 class Effect(Value):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controller.core.model.freeze import Act, Freeze, blocking
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 
 ANY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104  (compared, not bound)
 

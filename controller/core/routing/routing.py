@@ -10,7 +10,7 @@ from itertools import groupby
 
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.service import Endpoint, Listen
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes
 from controller.core.routing.weighted_route import RoutingError, WeightedRoute, weighted_route

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import cluster_name
-from controller.core.model.state import FIXED_RESPONSE, ServiceState
+from controller.core.model.service_state import FIXED_RESPONSE, ServiceState
 
 
 class RoutingError(ValueError):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from controller.core.model.state import ServiceState
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.routing import RoutedService, join_services, named_fleets, route_service
 from controller.core.routing.servable import servable_view
