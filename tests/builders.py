@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from controller.core.control.automation import Situation
+from controller.core.control.automation import DecisionInputs
 from controller.core.control.progress import Progress
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.change import Change
-from controller.core.model.freeze import ALL, Act, Freeze, Mode, blocking
+from controller.core.model.freeze import ALL, Act, Freeze, Mode, blocking_freeze
 from controller.core.model.ledger_line import Entry
 from controller.core.model.rollout import Event, Phase, Rollout
 from controller.core.model.service import Endpoint, Fallback, Listen, Policy, Service, Version
@@ -93,13 +93,13 @@ def situation(
     blind: bool = False,
     share: float = 1.0,
     code: str = "5xx",
-) -> Situation:
+) -> DecisionInputs:
     """What one tick knows: everything is in order unless an argument says otherwise."""
-    return Situation(
+    return DecisionInputs(
         verdict(outcome, warm=warm, blind=blind, code=code),
         Progress(observed=observed, elapsed=elapsed, total=total),
         sync or Sync(2, 2),
-        lambda act: blocking(freezes, "scorer", act),
+        lambda act: blocking_freeze(freezes, "scorer", act),
         unroutable,
         share,
     )

@@ -214,7 +214,7 @@ class KillSwitch:
         scopes: tuple[str, ...] = wrong.read(lambda: scopes_of(request.services, request.all), (ALL,))
         ttl = wrong.read(lambda: ttl_of(request.ttl), None)
         mode = wrong.read(lambda: mode_of(request.mode), Mode.FREEZE)
-        wrong.refuse(freeze_violations(scopes, request.reason, ttl))
+        wrong.raise_if_any(also=freeze_violations(scopes, request.reason, ttl))
         freezes, revision = await self._operations.freeze(
             scopes, who=who, reason=request.reason, ttl=ttl, mode=mode, request_id=request.request_id
         )
@@ -224,7 +224,7 @@ class KillSwitch:
         """Lift freezes."""
         wrong = FieldErrors()
         scopes: tuple[str, ...] = wrong.read(lambda: scopes_of(request.services, request.all), (ALL,))
-        wrong.refuse(unfreeze_violations(scopes, request.reason))
+        wrong.raise_if_any(also=unfreeze_violations(scopes, request.reason))
         lifted = await self._operations.unfreeze(scopes, who=who, reason=request.reason, request_id=request.request_id)
         return pb.UnfreezeResponse(
             lifted=map(freeze_message, lifted.freezes),

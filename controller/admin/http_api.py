@@ -88,7 +88,7 @@ class Switch:
         reason = wrong.read(lambda: _text(body, "reason"), "")
         ttl = wrong.read(lambda: ttl_of(_text(body, "ttl")), None)
         request_id = wrong.read(lambda: _text(body, "request_id"), "")
-        wrong.refuse(freeze_violations(scopes, reason, ttl))
+        wrong.raise_if_any(also=freeze_violations(scopes, reason, ttl))
         freezes, revision = await self._operations.freeze(
             scopes, who=_who(request), reason=reason, ttl=ttl, request_id=request_id
         )
@@ -101,7 +101,7 @@ class Switch:
         scopes: tuple[str, ...] = wrong.read(lambda: _scopes(body), (ALL,))
         reason = wrong.read(lambda: _text(body, "reason"), "")
         request_id = wrong.read(lambda: _text(body, "request_id"), "")
-        wrong.refuse(unfreeze_violations(scopes, reason))
+        wrong.raise_if_any(also=unfreeze_violations(scopes, reason))
         lifted = await self._operations.unfreeze(scopes, who=_who(request), reason=reason, request_id=request_id)
         answer = {
             "lifted": [_freeze_json(freeze) for freeze in lifted.freezes],

@@ -38,11 +38,14 @@ class FieldErrors:
             self.violations += refusal.violations
             return instead
 
-    def refuse(self, others: Iterable[Violation] = ()) -> None:
-        """`Refusal` if anything was wrong, with `others` on fields that have no violation yet."""
+    def raise_if_any(self, *, also: Iterable[Violation]) -> None:
+        """`Refusal` if anything was wrong, which also names the violations `also` of other fields.
+
+        Raises nothing if only `also` has any: the operation, which checks the same, raises them itself.
+        """
         if self.violations:
             known = {violation.field for violation in self.violations}
-            raise invalid([*self.violations, *(violation for violation in others if violation.field not in known)])
+            raise invalid([*self.violations, *(violation for violation in also if violation.field not in known)])
 
 
 def caller(name: str, peer: str) -> str:

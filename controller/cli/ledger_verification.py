@@ -4,12 +4,12 @@ on."""
 import json
 from collections.abc import Iterable
 
-from controller.core.model.ledger_chain import Chain, verify
+from controller.core.model.ledger_chain import ChainCheck, verify
 from controller.core.model.ledger_line import Entry, LedgerLine, services_of
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 
-def verify_events(events: Iterable[pb.Event], *, whole: bool) -> Chain:
+def verify_events(events: Iterable[pb.Event], *, whole: bool) -> ChainCheck:
     """The chain up to its end, or to the first line that does not fit.
 
     `whole`: there are no lines before these.

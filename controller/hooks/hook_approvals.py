@@ -83,10 +83,10 @@ class HookApprovals:
             questions.cancel()
         self._by_service.clear()
 
-    def blocking(self, state: ServiceState, decision: Decision, verdict: Verdict) -> Blocker | None:
+    def hook_blocker(self, state: ServiceState, decision: Decision, verdict: Verdict) -> Blocker | None:
         """The hooks that block a decision that moves traffic forward; None if every hook lets it pass."""
         rollout = state.rollout
-        if rollout is None or not decision.forward:
+        if rollout is None or not decision.asks_hooks:
             return None
         unknown = tuple(name for name in rollout.policy.hooks if name not in self._hooks)
         if unknown:

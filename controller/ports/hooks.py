@@ -11,7 +11,7 @@ from controller.core.model.service_state import ServiceState
 class Hooks(Protocol):
     """The hooks that services' policies name. No method waits or raises: the newest answer counts."""
 
-    def blocking(self, state: ServiceState, decision: Decision, verdict: Verdict) -> Blocker | None:
+    def hook_blocker(self, state: ServiceState, decision: Decision, verdict: Verdict) -> Blocker | None:
         """The hooks that block a decision that moves traffic forward; None if every hook lets it pass."""
         ...
 

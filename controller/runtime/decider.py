@@ -58,7 +58,7 @@ class Decider:
 
     def live(self, state: ServiceState, traffic: Mapping[str, Traffic], wall: float) -> Live:
         """What this term knows of a service besides its traffic. `wall` is Unix seconds."""
-        verdict, remark, blocker = self._ticker.newest(state)
+        verdict, remark, blocker = self._ticker.last_tick(state)
         return Live(
             verdict=verdict,
             remark=remark,

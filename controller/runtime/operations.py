@@ -22,7 +22,7 @@ from controller.core.control.request_validation import (
 )
 from controller.core.judge.verdict import Verdict
 from controller.core.model.change import Change
-from controller.core.model.freeze import ALL, Act, Freeze, Mode, describe_remaining, freezes_over, over_limit
+from controller.core.model.freeze import ALL, Act, Freeze, Mode, describe_remaining, first_over_limit, freezes_over
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.core.model.service import Service
@@ -217,7 +217,7 @@ class Operations:
             Freeze(scope=scope, mode=mode, reason=why, who=who, since=now, until=until) for scope in sorted(set(scopes))
         )
         fingerprint = fingerprint_of("freeze", *sorted(set(scopes)), why, str(ttl), mode)
-        one = over_limit(view.freezes, freezes, self._allowed.max_freezes)
+        one = first_over_limit(view.freezes, freezes, self._allowed.max_freezes)
         if one and not await self._requests.applied_at(request_id, fingerprint):
             whose = f"a {one.mode} of {'all services' if one.scope == ALL else one.scope}"
             limit = f"max_freezes allows {counted(self._allowed.max_freezes, 'freeze or hold', 'freezes and holds')}"

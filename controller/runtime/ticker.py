@@ -15,7 +15,7 @@ from controller.core.control.automation import decide_fallback
 from controller.core.control.blocker import Blocker
 from controller.core.control.changes import Origin, change_of
 from controller.core.control.decision import Decision, wait
-from controller.core.control.session import Conditions, Session, after_commit
+from controller.core.control.session import Session, TickInputs, after_commit
 from controller.core.control.tick import tick
 from controller.core.history.evidence_trace import point_of
 from controller.core.judge.custom.custom_metrics import all_read, lost_metric
@@ -36,7 +36,7 @@ from controller.runtime.session_saver import SessionSaver
 log = structlog.get_logger()
 
 
-class Ticked(NamedTuple):
+class TickOutcome(NamedTuple):
     """What the last tick of a rollout found and decided, and the rollout and phase it was in."""
 
     verdict: Verdict
@@ -50,7 +50,7 @@ class Ticked(NamedTuple):
         return rollout.phase is self.phase or (after is not None and rollout.phase is after.phase)
 
 
-class LastTick(NamedTuple):
+class TickSummary(NamedTuple):
     """What is known of a rollout from its last tick: the verdict, and what the decision says besides it."""
 
     verdict: Verdict | None = None
@@ -92,7 +92,7 @@ class Ticker:
         self._view = view
         self._sync_share = sync_share
         self._sessions: dict[str, Session] = {}
-        self._ticked: dict[str, Ticked] = {}
+        self._ticked: dict[str, TickOutcome] = {}
         self._awaited: dict[str, int] = {}
         """The revision of each service's last decision: no tick before the view has come that far."""
         self._unanswered: dict[str, tuple[Decision, Verdict]] = {}
@@ -108,14 +108,14 @@ class Ticker:
                 del remembered[gone]
                 self._saver.forget(gone)
 
-    def newest(self, state: ServiceState) -> LastTick:
+    def last_tick(self, state: ServiceState) -> TickSummary:
         """What the last tick of the service's rollout came to; empty if it was another rollout's."""
         ticked, rollout = self._ticked.get(state.name), state.rollout
         if ticked is None or rollout is None or ticked.rollout_id != rollout.id:
-            return LastTick()
+            return TickSummary()
         if ticked.is_of(rollout):
-            return LastTick(ticked.verdict, ticked.decision.remark, ticked.decision.blocker)
-        return LastTick(ticked.verdict, rollout.reason)
+            return TickSummary(ticked.verdict, ticked.decision.remark, ticked.decision.blocker)
+        return TickSummary(ticked.verdict, rollout.reason)
 
     def stable_verdict(self, service: str) -> Verdict | None:
         """The last verdict on the service's stable while no rollout ran."""
@@ -149,24 +149,24 @@ class Ticker:
         session = await self._session(state)
         rollout = state.rollout
         assert rollout is not None
-        conditions = Conditions(
+        inputs = TickInputs(
             self._view().freezes,
             self._fleet.sync(state.name, state.revision),
             self._sync_share,
-            harm=self._hooks.rollback_reason(state, self.newest(state).verdict),
+            harm=self._hooks.rollback_reason(state, self.last_tick(state).verdict),
             stable_unroutable=self._book.no_healthy_upstream(state.name, rollout.stable, started),
             canary_unroutable=not rollout.weight
             and state.spec.has_names(rollout.canary)
             and self._book.lacks_upstream(state.name, rollout.canary, started),
         )
         window = self._window(state, started)
-        after, verdict, decision = tick(state, session, window, conditions, self._clock.wall())
+        after, verdict, decision = tick(state, session, window, inputs, self._clock.wall())
         # Only what goes forward asks the hooks: a rollback waits for none of them.
-        if decision.forward and (blocker := self._hooks.blocking(state, decision, verdict)):
+        if decision.asks_hooks and (blocker := self._hooks.hook_blocker(state, decision, verdict)):
             decision = wait(state, blocker, verdict)
         self._sessions[state.name] = after
-        self._ticked[state.name] = Ticked(verdict, decision, rollout.id, rollout.phase)
-        self._write_conditions(state, after, verdict, window)
+        self._ticked[state.name] = TickOutcome(verdict, decision, rollout.id, rollout.phase)
+        self._note_telemetry_gaps(state, after, verdict, window)
         try:
             if not decision.waits:
                 await self._commit(state, after, verdict, decision)
@@ -176,7 +176,7 @@ class Ticker:
             self._recorder.add(state, after, window, decided=not decision.waits)
         self._meter.observe_tick(self._clock.monotonic() - started)
 
-    def _write_conditions(self, state: ServiceState, session: Session, verdict: Verdict, window: Window) -> None:
+    def _note_telemetry_gaps(self, state: ServiceState, session: Session, verdict: Verdict, window: Window) -> None:
         """Have the ledger say when reports or custom metrics stop, and when they are back."""
         blind = "; ".join(reason.text for reason in verdict.reasons) if verdict.blind else "reports arrive again"
         # A new rollout is not blind in its first seconds, report or not: only a report ends the old one's blindness.
@@ -261,7 +261,7 @@ class Ticker:
         self._stable[state.name] = verdict
 
         def blocked(act: Act) -> Freeze | None:
-            return self._view().blocking(state.name, act)
+            return self._view().blocking_freeze(state.name, act)
 
         fallback = state.spec.fallback
         unroutable = bool(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from controller.core.control.commands import Command, Verb, execute
 from controller.core.control.decision import Decision
-from controller.core.control.session import Conditions, Session, after_commit
+from controller.core.control.session import Session, TickInputs, after_commit
 from controller.core.control.tick import tick
 from controller.core.judge.custom.custom_metrics import without_custom
 from controller.core.judge.verdict import Verdict
@@ -16,7 +16,7 @@ from controller.core.traffic.window import Sample, Window
 
 WORDS = {LedgerKind.STEP_ADVANCED: "advance", LedgerKind.ROLLBACK: "rollback", LedgerKind.PROMOTION_STARTED: "promote"}
 """What a decision is called by `haldane judge`; everything else holds the weight."""
-_ALONE = Conditions()
+_ALONE = TickInputs()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,8 @@ class Database:
         """Settle a doubtful commit. `StoreLost` while that is not possible."""
         self._disk.resolve_doubt()
 
-    def raise_epoch(self) -> int:
-        """Begin a term: its token."""
+    def begin_term(self) -> int:
+        """Begin a term and return its token."""
 
         def work(db: sqlite3.Connection) -> int:
             return int(db.execute("UPDATE store SET epoch = epoch + 1 RETURNING epoch").fetchone()[0])
@@ -103,7 +103,7 @@ class Database:
     def save_session(self, service: str, rollout_id: str, session: str) -> None:
         """Keep a session."""
         reach("session:before")
-        self._keep("REPLACE INTO sessions VALUES (?, ?, ?)", service, rollout_id, session)
+        self._disk.write_unsynced("REPLACE INTO sessions VALUES (?, ?, ?)", service, rollout_id, session)
         reach("session:after")
 
     def load_session(self, service: str, rollout_id: str) -> str | None:
@@ -119,9 +119,9 @@ class Database:
             "INSERT INTO recordings (rollout_id, recording) VALUES (?, ?) "
             "ON CONFLICT (rollout_id) DO UPDATE SET recording = excluded.recording"
         )
-        self._keep(query, rollout_id, recording)
+        self._disk.write_unsynced(query, rollout_id, recording)
         beyond = "SELECT number FROM recordings ORDER BY number DESC LIMIT 1 OFFSET ?"
-        self._keep(f"DELETE FROM recordings WHERE number <= ({beyond})", KEPT_RECORDINGS)  # noqa: S608
+        self._disk.write_unsynced(f"DELETE FROM recordings WHERE number <= ({beyond})", KEPT_RECORDINGS)  # noqa: S608
 
     def load_recording(self, rollout_id: str) -> bytes | None:
         """The recording of that rollout, if it is kept."""
@@ -131,19 +131,10 @@ class Database:
 
     def save_cursor(self, reader: str, sequence: int) -> None:
         """Keep how far a reader of the ledger has come."""
-        self._keep("REPLACE INTO cursors VALUES (?, ?)", reader, sequence)
+        self._disk.write_unsynced("REPLACE INTO cursors VALUES (?, ?)", reader, sequence)
 
     def load_cursor(self, reader: str) -> int | None:
         """How far that reader has come; None for a new one."""
         with self._disk.read() as db:
             row = db.execute("SELECT sequence FROM cursors WHERE reader = ?", (reader,)).fetchone()
         return int(row[0]) if row else None
-
-    def _keep(self, statement: str, *values: object) -> None:
-        """Write what may be lost. It is not synced by itself: the next change does that."""
-        with self._disk.read() as db:
-            db.execute("PRAGMA synchronous = NORMAL")
-            try:
-                db.execute(statement, values)
-            finally:
-                db.execute("PRAGMA synchronous = FULL")

@@ -8,7 +8,7 @@ from controller.core.base.value import Value
 from controller.core.control import commit_rules
 from controller.core.model.effect import Effect
 from controller.core.model.freeze import Freeze
-from controller.core.model.ledger_chain import Chain
+from controller.core.model.ledger_chain import ChainCheck
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
@@ -40,19 +40,19 @@ class Checkpoint:
     """The state that the ledger led to, up to some line, and the hash chain so far."""
 
     view: View
-    chain: Chain
+    chain: ChainCheck
 
     @classmethod
     def empty(cls, store_id: str) -> Self:
         """Before the first line."""
-        return cls(View(store_id, 0, {}), Chain())
+        return cls(View(store_id, 0, {}), ChainCheck())
 
     @classmethod
     def load(cls, store_id: str, sequence: int, hash_: str, text: str) -> Self:
         """The checkpoint whose `dump` this is, after the line of that sequence and hash. `Unreadable` if it is none."""
         kept = read(StateRecord, text)
         view = View(store_id, kept.revision, {s.name: s for s in kept.services}, kept.freezes)
-        return cls(view, Chain(sequence, 1, sequence, hash_))
+        return cls(view, ChainCheck(sequence, 1, sequence, hash_))
 
     def dump(self) -> str:
         """The state as one record."""

@@ -35,7 +35,7 @@ def read_view(db: sqlite3.Connection) -> View:
     if head is None:
         raise sqlite3.DatabaseError("its table `store` is empty")
     store_id, revision = head
-    return View(store_id, revision, services, commit_rules.by_scope(_freezes(db)), broken)
+    return View(store_id, revision, services, commit_rules.sorted_by_scope(_freezes(db)), broken)
 
 
 def find_applied(db: sqlite3.Connection, change_id: str) -> Applied | None:

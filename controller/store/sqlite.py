@@ -82,7 +82,7 @@ class SqliteStore:
         try:
             database = Database.open(path)
             try:
-                database.raise_epoch()
+                database.begin_term()
             except StoreLost as lost:
                 database.close()
                 raise Unusable(f"{path} cannot be used: {lost.__cause__}. {NEEDS}") from lost
@@ -134,7 +134,7 @@ class SqliteStore:
 
     async def campaign(self, who: str) -> Term:
         """The next term, at once, since no other process has the file. The previous one ends."""
-        token = await self._run(self._database.raise_epoch)
+        token = await self._run(self._database.begin_term)
         if self._term:
             self._term.end()
         self._term = Term(token)

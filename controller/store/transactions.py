@@ -51,6 +51,18 @@ class Transactions:
             self.resolve_doubt()
             raise NotWritten(str(lost)) from lost
 
+    def write_unsynced(self, statement: str, *values: object) -> None:
+        """Execute one statement that writes what may be lost. It is not synced by itself: the next change does that.
+
+        `StoreLost` if the file cannot be written, or while it is in doubt what is stored.
+        """
+        with self.read() as db:
+            db.execute("PRAGMA synchronous = NORMAL")
+            try:
+                db.execute(statement, values)
+            finally:
+                db.execute("PRAGMA synchronous = FULL")
+
     def resolve_doubt(self) -> None:
         """Settle a doubtful commit by overwriting its frames in the WAL.
 

@@ -76,13 +76,13 @@ def serialize_delta_response(response: DiscoveryResponse, identifier: str) -> by
 @lru_cache(maxsize=32)
 def serialize_resources(resources: tuple[Resource, ...]) -> bytes:
     """The field `resources` of a DiscoveryResponse; shared by streams that send the same."""
-    return pb.DiscoveryResponseBody(resources=[resource.any for resource in resources]).SerializeToString()
+    return pb.DiscoveryResponseBody(resources=[resource.packed for resource in resources]).SerializeToString()
 
 
 @lru_cache(maxsize=32)
 def serialize_delta_resources(resources: tuple[Resource, ...]) -> bytes:
     """The field `resources` of a DeltaDiscoveryResponse; shared by streams that send the same."""
-    entries = [pb.DeltaResource(name=r.name, version=r.version, resource=r.any) for r in resources]
+    entries = [pb.DeltaResource(name=r.name, version=r.version, resource=r.packed) for r in resources]
     return pb.DeltaDiscoveryResponseBody(resources=entries).SerializeToString()
 
 

@@ -11,7 +11,7 @@ from controller.core.control.blocker import BlockerKind
 from controller.core.control.decision import Decision
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, ReasonCode
-from controller.core.model.freeze import Act, blocking
+from controller.core.model.freeze import Act, blocking_freeze
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import JUDGED, Phase
 from controller.core.model.service import Fallback
@@ -354,7 +354,11 @@ class TestFallback:
         unroutable = fields.pop("unroutable", False)
         state = state.model_copy(update={"spec": spec, **fields})
         return decide_fallback(
-            state, verdict(outcome), lambda act: blocking(freezes, "scorer", act), NOW, fallback_unroutable=unroutable
+            state,
+            verdict(outcome),
+            lambda act: blocking_freeze(freezes, "scorer", act),
+            NOW,
+            fallback_unroutable=unroutable,
         )
 
     def test_it_sends_all_traffic_to_the_fallback(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from controller.core.base.errors import Code, Refusal
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.control.commands import Command, Verb, execute
-from controller.core.model.freeze import Act, blocking
+from controller.core.model.freeze import Act, blocking_freeze
 from controller.core.model.rollout import JUDGED, RUNNING, Phase
 from controller.core.model.service import Fallback
 from controller.core.model.service_state import FIXED_RESPONSE, ServiceState
@@ -251,7 +251,7 @@ def test_a_forced_rollback_goes_through_everything(phase: Phase) -> None:
     """It counts as the one act that no freeze stops."""
     decision = execute(state_in(phase), Command(Verb.ROLLBACK, "now", force=True), NOW)
     assert decision.act is Act.FORCED_ROLLBACK
-    assert all(blocking(held, "scorer", decision.act) is None for held in (FREEZE, HOLD))
+    assert all(blocking_freeze(held, "scorer", decision.act) is None for held in (FREEZE, HOLD))
 
 
 def test_no_rollback_to_a_version_that_has_no_servers_any_more() -> None:

@@ -10,12 +10,12 @@ from controller.core.model.freeze import (
     Act,
     Freeze,
     Mode,
-    blocking,
+    blocking_freeze,
     describe_freeze,
     describe_remaining,
     expiry_times,
+    first_over_limit,
     freezes_over,
-    over_limit,
 )
 from tests.builders import freeze
 
@@ -49,12 +49,12 @@ def test_a_freeze_stops_what_the_table_says_where_it_applies(act: Act, mode: Mod
     """A scope is a service's whole name, or all."""
     held = freeze(scope, mode=mode)
     applies = scope in (ALL, "scorer")
-    assert blocking([held], "scorer", act) == (held if stops and applies else None)
+    assert blocking_freeze([held], "scorer", act) == (held if stops and applies else None)
 
 
 def test_no_freeze_stops_nothing() -> None:
     """And neither do those of others."""
-    assert all(blocking([], "scorer", act) is None for act in Act)
+    assert all(blocking_freeze([], "scorer", act) is None for act in Act)
 
 
 ALL_FREEZE, ALL_HOLD = freeze(ALL), freeze(ALL, mode=Mode.HOLD)
@@ -73,8 +73,8 @@ OWN_FREEZE, OWN_HOLD = freeze("scorer"), freeze("scorer", mode=Mode.HOLD)
 )
 def test_the_strongest_and_widest_is_named(freezes: list[Freeze], act: Act, named: Freeze | None) -> None:
     """Who reads the refusal learns of the one that matters most."""
-    assert blocking(freezes, "scorer", act) == named
-    assert blocking(reversed(freezes), "scorer", act) == named
+    assert blocking_freeze(freezes, "scorer", act) == named
+    assert blocking_freeze(reversed(freezes), "scorer", act) == named
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_beyond_the_limit_only_what_is_frozen_already_is_not_frozen_again(wanted
         freeze(scope, mode=Mode(mode), reason=reason) for scope, mode, reason in (words.split() for words in wanted)
     ]
     for most in (1, len(STANDING)):
-        found = over_limit(STANDING, freezes, most)
+        found = first_over_limit(STANDING, freezes, most)
         assert (found.scope if found else "") == refused
-    assert over_limit(STANDING, freezes, len(STANDING) + len(freezes)) is None
+    assert first_over_limit(STANDING, freezes, len(STANDING) + len(freezes)) is None
 
 
 @pytest.mark.parametrize(

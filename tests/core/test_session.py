@@ -6,7 +6,7 @@ import pytest
 
 from controller.core.control.commands import Command, Verb, execute
 from controller.core.control.decision import Decision
-from controller.core.control.session import Conditions, Session, after_commit
+from controller.core.control.session import Session, TickInputs, after_commit
 from controller.core.control.tick import decide_on_verdict
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.freeze import Act
@@ -24,7 +24,7 @@ def looked(
     state: ServiceState, session: Session, at: float, what: Verdict = PASS, **around: Any
 ) -> tuple[Session, Decision]:
     """One look that is committed if it decides anything."""
-    session, _, decision = decide_on_verdict(state, session, what, at, Conditions(**around), 1000.0 + at)
+    session, _, decision = decide_on_verdict(state, session, what, at, TickInputs(**around), 1000.0 + at)
     return after_commit(session, decision.state, at), decision
 
 
@@ -32,7 +32,7 @@ def watched(state: ServiceState, seconds: int, what: Verdict = PASS) -> Session:
     """A session that has looked once a second for so long, starting afresh."""
     session = Session.of(state)
     for at in range(seconds + 1):
-        session, _, _ = decide_on_verdict(state, session, what, float(at), Conditions(), 0.0)
+        session, _, _ = decide_on_verdict(state, session, what, float(at), TickInputs(), 0.0)
     return session
 
 
@@ -55,7 +55,7 @@ def test_time_that_shows_nothing_serves_no_dwell(what: Verdict, counted: float) 
 def test_a_clock_that_goes_back_takes_nothing_away() -> None:
     """And gives nothing."""
     session = watched(STATE, 10)
-    back, _, _ = decide_on_verdict(STATE, session, PASS, 3.0, Conditions(), 0.0)
+    back, _, _ = decide_on_verdict(STATE, session, PASS, 3.0, TickInputs(), 0.0)
     assert back.progress == session.progress
 
 
@@ -95,7 +95,7 @@ def test_a_restart_between_a_step_and_its_saving_costs_the_dwell_not_the_promise
 @pytest.mark.proves("track-record 54")
 def test_a_commit_that_took_long_serves_no_dwell() -> None:
     """Until a step is committed, what is watched is the step before."""
-    session, _, decision = decide_on_verdict(STATE, watched(STATE, 60), PASS, 60.0, Conditions(), 0.0)
+    session, _, decision = decide_on_verdict(STATE, watched(STATE, 60), PASS, 60.0, TickInputs(), 0.0)
     session = after_commit(session, decision.state, 200.0)
     session, decision = looked(decision.state, session, 201.0)
     assert (decision.waits, session.progress.observed) == (True, 1.0)
@@ -170,7 +170,7 @@ def test_somebody_elses_harm_weighs_as_much_as_measured_harm() -> None:
     reason = Reason("hook", "the hook says rollback")
     session, decision = looked(STATE, Session.of(STATE), 0.0, harm=reason)
     assert (decision.kind, decision.reason) == (LedgerKind.ROLLBACK, "the hook says rollback")
-    both = decide_on_verdict(STATE, session, verdict(Outcome.HARM), 1.0, Conditions(harm=reason), 0.0)
+    both = decide_on_verdict(STATE, session, verdict(Outcome.HARM), 1.0, TickInputs(harm=reason), 0.0)
     assert both[2].reason == "5xx says harm"
 
 

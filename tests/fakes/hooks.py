@@ -9,7 +9,7 @@ from controller.core.model.service_state import ServiceState
 class NoHooks:
     """No policy names a hook."""
 
-    def blocking(self, state: ServiceState, decision: Decision, verdict: Verdict) -> Blocker | None:
+    def hook_blocker(self, state: ServiceState, decision: Decision, verdict: Verdict) -> Blocker | None:
         return None
 
     def rollback_reason(self, state: ServiceState, verdict: Verdict | None) -> Reason | None:

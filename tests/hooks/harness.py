@@ -63,7 +63,7 @@ class HookHarness:
 
     def hold(self, state: ServiceState, kind: LedgerKind = LedgerKind.STEP_ADVANCED) -> str:
         """Why the hooks hold a decision of that kind."""
-        blocker = self.gates.blocking(state, decision(kind, state), PASS)
+        blocker = self.gates.hook_blocker(state, decision(kind, state), PASS)
         return blocker.words if blocker else ""
 
 

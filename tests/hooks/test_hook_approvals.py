@@ -132,7 +132,7 @@ async def test_every_hook_of_a_type_must_pass() -> None:
 async def test_nothing_but_going_forward_asks(kind: LedgerKind | None) -> None:
     """No rollback, no pause, no confirmation ever depends on a hook."""
     async with receiving() as gate, hook_harness(qa=hook(gate.url, "rollout", "confirm-promotion")) as harness:
-        assert harness.gates.blocking(in_rollout("qa", step=LAST), decision(kind, in_rollout("qa")), PASS) is None
+        assert harness.gates.hook_blocker(in_rollout("qa", step=LAST), decision(kind, in_rollout("qa")), PASS) is None
         await asyncio.sleep(0)
         assert gate.posted == []
 

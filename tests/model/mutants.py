@@ -8,7 +8,7 @@ from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.commands import Command, Verb, execute
 from controller.core.control.decision import Decision, wait
-from controller.core.control.session import Conditions, Session
+from controller.core.control.session import Session, TickInputs
 from controller.core.control.tick import decide_on_verdict
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.freeze import Act, Freeze, expiry_times
@@ -44,7 +44,7 @@ def judging(change: Callable[[Verdict], Verdict]) -> Weigh:
     """Decides on another verdict than was reached."""
 
     def mutant(
-        state: ServiceState, session: Session, verdict: Verdict, at: float, around: Conditions, now: float
+        state: ServiceState, session: Session, verdict: Verdict, at: float, around: TickInputs, now: float
     ) -> tuple[Session, Verdict, Decision]:
         return decide_on_verdict(state, session, change(verdict), at, around, now)
 
@@ -59,7 +59,7 @@ def deciding(change: Callable[[Rollout, Decision, Verdict, float], Decision]) ->
     """Makes another decision of the one that was made."""
 
     def mutant(
-        state: ServiceState, session: Session, verdict: Verdict, at: float, around: Conditions, now: float
+        state: ServiceState, session: Session, verdict: Verdict, at: float, around: TickInputs, now: float
     ) -> tuple[Session, Verdict, Decision]:
         session, verdict, decision = decide_on_verdict(state, session, verdict, at, around, now)
         assert state.rollout is not None
@@ -112,7 +112,7 @@ def promotes_from_anywhere(old: Rollout, decision: Decision, verdict: Verdict, n
 
 
 def impatient(
-    state: ServiceState, session: Session, verdict: Verdict, at: float, around: Conditions, now: float
+    state: ServiceState, session: Session, verdict: Verdict, at: float, around: TickInputs, now: float
 ) -> tuple[Session, Verdict, Decision]:
     """Any time counts as the whole dwell."""
     ahead = session.progress._replace(observed=session.progress.observed + 9.0)
@@ -120,7 +120,7 @@ def impatient(
 
 
 def by_the_wall_clock(
-    state: ServiceState, session: Session, verdict: Verdict, at: float, around: Conditions, now: float
+    state: ServiceState, session: Session, verdict: Verdict, at: float, around: TickInputs, now: float
 ) -> tuple[Session, Verdict, Decision]:
     """Durations are measured by the clock that people set."""
     return decide_on_verdict(state, session, verdict, now, around, now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from controller.core.control.changes import Origin, change_of
 from controller.core.control.commands import Command, execute
 from controller.core.control.decision import Decision
-from controller.core.control.session import Conditions, Session, after_commit
+from controller.core.control.session import Session, TickInputs, after_commit
 from controller.core.control.sync import Sync
 from controller.core.control.tick import decide_on_verdict
 from controller.core.judge.verdict import Verdict
@@ -32,7 +32,7 @@ from tests.xds.simulated_envoy import SimulatedEnvoy, SimulatedStream
 
 FLEET = "edge"
 
-Weigh = Callable[[ServiceState, Session, Verdict, float, Conditions, float], tuple[Session, Verdict, Decision]]
+Weigh = Callable[[ServiceState, Session, Verdict, float, TickInputs, float], tuple[Session, Verdict, Decision]]
 Ends = Callable[[Iterable[Freeze], Mapping[Freeze, float], float, float], dict[Freeze, float]]
 
 
@@ -131,7 +131,7 @@ class Replica:
         if state is None or state.rollout is None or not state.rollout.running:
             self.sessions.pop(name, None)
             return None
-        around = Conditions(self.view.freezes, self.sync(name))
+        around = TickInputs(self.view.freezes, self.sync(name))
         at, now = self.clock.monotonic(), self.clock.wall()
         session, told, decision = self.parts.decide_on_verdict(state, self._session(state), verdict, at, around, now)
         self.sessions[name] = session

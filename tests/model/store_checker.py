@@ -11,7 +11,7 @@ from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.freeze import Act, Freeze, Mode
-from controller.core.model.ledger_chain import Chain
+from controller.core.model.ledger_chain import ChainCheck
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.service_state import ServiceState
@@ -67,7 +67,7 @@ class StoreChecker:
     views: list[View] = field(default_factory=list)
     changes: list[tuple[Change, int]] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
-    chain: Chain = field(default_factory=Chain)
+    chain: ChainCheck = field(default_factory=ChainCheck)
     told: int = 0
     answered: dict[str, int] = field(default_factory=dict)
     began: dict[Freeze, tuple[float, float]] = field(default_factory=dict)

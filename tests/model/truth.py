@@ -119,4 +119,4 @@ class Truth:
 
 
 def _bytes(resources: Mapping[str, Resource]) -> dict[str, bytes]:
-    return {name: resource.any for name, resource in resources.items()}
+    return {name: resource.packed for name, resource in resources.items()}

@@ -138,7 +138,7 @@ class SimulatedStream:
         assert len(names) == len(set(names)), "the same name twice in one response"
         contents = {unit.content for resource in response.resources for unit in resource.units}
         assert not contents & self.nacked, "what was refused was sent again"
-        assert all(resource.any for resource in response.resources), "a resource without its bytes"
+        assert all(resource.packed for resource in response.resources), "a resource without its bytes"
         assert self.proxy.delta or not response.removed_resources
         for table in response.resources if response.type_url == RDS else ():
             self._check_hosts(table)

@@ -198,7 +198,7 @@ def test_a_route_configuration_is_its_virtual_hosts_in_order() -> None:
     bodies = [bytes(VirtualHost(name=name, domains=[name])) for name in ("a", "b")]
     parts = [EncodedVirtualHost(n, n, body, frozenset((n,)), frozenset()) for n, body in zip("ab", bodies, strict=True)]
     table = make_route_configuration("127.0.0.1:1", parts, "store", 7)
-    packed = Any.parse(table.any)
+    packed = Any.parse(table.packed)
     assert packed.type_url == RDS
     assert RouteConfiguration.parse(packed.value) == RouteConfiguration(
         name="127.0.0.1:1", virtual_hosts=[VirtualHost.parse(body) for body in bodies]

@@ -78,7 +78,7 @@ def test_any_requests_and_snapshots_in_any_order_are_taken(delta: bool, data: st
             names = [resource.name for resource in response.resources]
             assert len(names) == len(set(names))
             assert not set(names) & set(response.removed_resources)
-            assert all(resource.any for resource in response.resources)
+            assert all(resource.packed for resource in response.resources)
             assert write(response, "haldane")
         sent = [response.type_url for response in responses]
         assert len(sent) == len(set(sent))

@@ -17,7 +17,7 @@ def test_every_response_has_a_unique_nonce_and_the_type_of_its_request() -> None
     responses = [*client.request(CDS), *client.request(EDS, "fraud/v1"), *client.request(LDS)]
     assert types(responses) == [CDS, EDS, LDS]
     assert len({response.nonce for response in responses}) == 3
-    assert all(resource.any for response in responses for resource in response.resources)
+    assert all(resource.packed for response in responses for resource in response.resources)
 
 
 @pytest.mark.proves("xds-rule 16")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from controller.core.base.units import format_duration, format_weight
 from controller.core.control.blocker import Blocker, BlockerKind, unsynced
 from controller.core.control.commands import divert
-from controller.core.control.decision import Decision, forward, move, wait
+from controller.core.control.decision import Decision, advance, move, wait
 from controller.core.control.describe import count_proxies, describe_serving
 from controller.core.control.progress import Progress
 from controller.core.control.sync import Sync
@@ -30,7 +30,7 @@ FIRST_REPORT = 10.0
 metrics never report on them."""
 
 
-class Situation(NamedTuple):
+class DecisionInputs(NamedTuple):
     """What `decide` knows besides the state, in one tick.
 
     `blocked` returns the freeze that stops an act on this service. `stable_unroutable` is true when stable is known to
@@ -47,24 +47,24 @@ class Situation(NamedTuple):
     canary_unroutable: bool | None = False
 
 
-def decide(state: ServiceState, known: Situation, now: float) -> Decision:
+def decide(state: ServiceState, inputs: DecisionInputs, now: float) -> Decision:
     """What automation does with this service now. `now` is Unix seconds; it is written down, never compared."""
     rollout = state.rollout
     if rollout is None or not rollout.running:
         return wait(state, Blocker(BlockerKind.NO_ROLLOUT))
-    if rollout.phase in JUDGED and known.verdict.outcome is Outcome.HARM:
-        return _roll_back(state, rollout, known, now, cause=known.verdict.cause)
+    if rollout.phase in JUDGED and inputs.verdict.outcome is Outcome.HARM:
+        return _roll_back(state, rollout, inputs, now, cause=inputs.verdict.cause)
     match rollout.phase:
         case Phase.ROLLING_BACK:
-            return _confirm_rollback(state, rollout, known, now)
+            return _confirm_rollback(state, rollout, inputs, now)
         case Phase.PROMOTING:
-            return _confirm_promotion(state, rollout, known, now)
+            return _confirm_promotion(state, rollout, inputs, now)
         case Phase.WARMING:
-            return _warm_up(state, rollout, known, now)
+            return _warm_up(state, rollout, inputs, now)
         case Phase.PROGRESSING:
-            return _advance(state, rollout, known, now)
+            return _advance(state, rollout, inputs, now)
         case Phase.BAKING:
-            return _finish_bake(state, rollout, known, now)
+            return _finish_bake(state, rollout, inputs, now)
         case Phase.PAUSED:
             return wait(state, Blocker(BlockerKind.PAUSE, words=rollout.reason))
         case _:
@@ -96,19 +96,19 @@ def decide_fallback(
 
 
 def _roll_back(
-    state: ServiceState, rollout: Rollout, known: Situation, now: float, *, cause: str, note: str = ""
+    state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now: float, *, cause: str, note: str = ""
 ) -> Decision:
     """A rollback, unless a freeze or a stable without healthy endpoints is in its way."""
-    freeze = known.blocked(Act.ROLLBACK)
+    freeze = inputs.blocked(Act.ROLLBACK)
     if freeze:
         blocker = Blocker(BlockerKind.FREEZE, LedgerKind.ROLLBACK, freeze=freeze)
-        decision = Decision(LedgerKind.ROLLBACK_SUPPRESSED, Act.RECORD, state, note, known.verdict, blocker)
+        decision = Decision(LedgerKind.ROLLBACK_SUPPRESSED, Act.RECORD, state, note, inputs.verdict, blocker)
         return _once(decision, rollout, f"{freeze.scope}@{freeze.since:.3f}:{cause}")
-    if known.stable_unroutable and rollout.weight:
+    if inputs.stable_unroutable and rollout.weight:
         blocker = Blocker(BlockerKind.NO_HEALTHY_UPSTREAM, LedgerKind.ROLLBACK, names=(rollout.stable,))
-        decision = Decision(LedgerKind.NO_HEALTHY_UPSTREAM, Act.RECORD, state, note, known.verdict, blocker)
+        decision = Decision(LedgerKind.NO_HEALTHY_UPSTREAM, Act.RECORD, state, note, inputs.verdict, blocker)
         return _once(decision, rollout, f"void:{cause}")
-    return move(state, Event.ROLLBACK, now, note=note, verdict=known.verdict)
+    return move(state, Event.ROLLBACK, now, note=note, verdict=inputs.verdict)
 
 
 def _once(decision: Decision, rollout: Rollout, cause: str) -> Decision:
@@ -119,11 +119,11 @@ def _once(decision: Decision, rollout: Rollout, cause: str) -> Decision:
     return replace(decision, state=decision.state.model_copy(update={"rollout": noted}))
 
 
-def _confirm_rollback(state: ServiceState, rollout: Rollout, known: Situation, now: float) -> Decision:
-    sync = known.sync
+def _confirm_rollback(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now: float) -> Decision:
+    sync = inputs.sync
     if sync.complete:
         why = describe_serving(sync, rollout.stable)
-    elif known.progress.elapsed < CONFIRM_WITHIN:
+    elif inputs.progress.elapsed < CONFIRM_WITHIN:
         return wait(state, unsynced(sync, LedgerKind.ROLLED_BACK))
     else:
         why = count_proxies(sync, sync.total - sync.synced, "has", "have") + " not confirmed"
@@ -131,65 +131,65 @@ def _confirm_rollback(state: ServiceState, rollout: Rollout, known: Situation, n
     return move(state, Event.CONFIRM, now, note=f"{rollout.reason}; {why}")
 
 
-def _confirm_promotion(state: ServiceState, rollout: Rollout, known: Situation, now: float) -> Decision:
-    if not known.sync.enough(known.sync_share):
-        return wait(state, unsynced(known.sync, LedgerKind.BAKE_STARTED))
+def _confirm_promotion(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now: float) -> Decision:
+    if not inputs.sync.enough(inputs.sync_share):
+        return wait(state, unsynced(inputs.sync, LedgerKind.BAKE_STARTED))
     bake = format_duration(rollout.policy.bake)
-    return move(state, Event.CONFIRM, now, note=f"{describe_serving(known.sync, rollout.canary)}; watched for {bake}")
+    return move(state, Event.CONFIRM, now, note=f"{describe_serving(inputs.sync, rollout.canary)}; watched for {bake}")
 
 
-def _warm_up(state: ServiceState, rollout: Rollout, known: Situation, now: float) -> Decision:
+def _warm_up(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now: float) -> Decision:
     if not rollout.weight:
-        unreported = known.canary_unroutable is None and known.progress.elapsed < FIRST_REPORT
-        if known.canary_unroutable or unreported:
+        unreported = inputs.canary_unroutable is None and inputs.progress.elapsed < FIRST_REPORT
+        if inputs.canary_unroutable or unreported:
             return wait(
                 state, Blocker(BlockerKind.NO_HEALTHY_UPSTREAM, LedgerKind.ROLLOUT_STARTED, names=(rollout.canary,))
             )
-        freeze = known.blocked(Act.ADVANCE)
+        freeze = inputs.blocked(Act.ADVANCE)
         if freeze:
             return wait(state, Blocker(BlockerKind.FREEZE, LedgerKind.ROLLOUT_STARTED, freeze=freeze))
         return move(state, Event.OPEN, now, note=f"begins at {format_weight(rollout.policy.steps[0])}")
-    if not known.verdict.warm:
-        return wait(state, Blocker(BlockerKind.WARM_UP, LedgerKind.ROLLOUT_WARM), known.verdict)
+    if not inputs.verdict.warm:
+        return wait(state, Blocker(BlockerKind.WARM_UP, LedgerKind.ROLLOUT_WARM), inputs.verdict)
     return move(state, Event.WARM, now, note="the warm-up is over")
 
 
-def _advance(state: ServiceState, rollout: Rollout, known: Situation, now: float) -> Decision:
-    policy, verdict = rollout.policy, known.verdict
-    insufficient = known.progress.total >= policy.deadline and verdict.outcome is not Outcome.PASS
+def _advance(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now: float) -> Decision:
+    policy, verdict = rollout.policy, inputs.verdict
+    insufficient = inputs.progress.total >= policy.deadline and verdict.outcome is not Outcome.PASS
     if insufficient and policy.on_insufficient == "rollback":
         note = f"no proof by the deadline of {format_duration(policy.deadline)}"
-        return _roll_back(state, rollout, known, now, cause="deadline", note=note)
+        return _roll_back(state, rollout, inputs, now, cause="deadline", note=note)
     overdue = insufficient and policy.on_insufficient == "advance" and not verdict.blind
-    blocker = _blocker(rollout, known, insufficient=insufficient, overdue=overdue)
+    blocker = _blocker(rollout, inputs, insufficient=insufficient, overdue=overdue)
     if blocker:
         return wait(state, blocker, verdict)
     if rollout.next_weight in policy.approve:
         return move(state, Event.ASK, now, note=f"{format_weight(rollout.next_weight)} needs a person's approval")
-    return forward(state, now, note="the deadline passed" if overdue else "", verdict=verdict)
+    return advance(state, now, note="the deadline passed" if overdue else "", verdict=verdict)
 
 
-def _blocker(rollout: Rollout, known: Situation, *, insufficient: bool, overdue: bool) -> Blocker | None:
+def _blocker(rollout: Rollout, inputs: DecisionInputs, *, insufficient: bool, overdue: bool) -> Blocker | None:
     """What keeps a rollout at its step, if anything does: the first of dwell, evidence, sync and freeze."""
     step = LedgerKind.STEP_ADVANCED
-    left = rollout.policy.dwell - known.progress.observed
+    left = rollout.policy.dwell - inputs.progress.observed
     if left > 0:
         return Blocker(BlockerKind.DWELL, step, seconds=left, weight=rollout.weight)
-    if known.verdict.outcome is not Outcome.PASS and not overdue:
+    if inputs.verdict.outcome is not Outcome.PASS and not overdue:
         return Blocker(BlockerKind.DEADLINE if insufficient else BlockerKind.EVIDENCE, step)
-    if not known.sync.enough(known.sync_share):
-        return unsynced(known.sync, step)
-    freeze = known.blocked(Act.ADVANCE)
+    if not inputs.sync.enough(inputs.sync_share):
+        return unsynced(inputs.sync, step)
+    freeze = inputs.blocked(Act.ADVANCE)
     return Blocker(BlockerKind.FREEZE, step, freeze=freeze) if freeze else None
 
 
-def _finish_bake(state: ServiceState, rollout: Rollout, known: Situation, now: float) -> Decision:
-    left = rollout.policy.bake - known.progress.observed
+def _finish_bake(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now: float) -> Decision:
+    left = rollout.policy.bake - inputs.progress.observed
     if left > 0:
         return wait(state, Blocker(BlockerKind.BAKE, LedgerKind.PROMOTED, seconds=left))
-    if known.verdict.in_grace:
-        return wait(state, Blocker(BlockerKind.GRACE_PERIOD, LedgerKind.PROMOTED), known.verdict)
-    freeze = known.blocked(Act.ADVANCE)
+    if inputs.verdict.in_grace:
+        return wait(state, Blocker(BlockerKind.GRACE_PERIOD, LedgerKind.PROMOTED), inputs.verdict)
+    freeze = inputs.blocked(Act.ADVANCE)
     if freeze:
         return wait(state, Blocker(BlockerKind.FREEZE, LedgerKind.PROMOTED, freeze=freeze))
     return move(state, Event.BAKED, now, note=f"no harm seen in {format_duration(rollout.policy.bake)} of bake")

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from controller.core.base.errors import Code, Refusal, Violation, invalid
 from controller.core.base.units import format_weight
-from controller.core.control.decision import Decision, forward, move
+from controller.core.control.decision import Decision, advance, move
 from controller.core.control.describe import describe_decision
 from controller.core.judge.verdict import Verdict
 from controller.core.model.freeze import Act
@@ -119,7 +119,7 @@ def _approve(state: ServiceState, rollout: Rollout, weight: int, why: str, now: 
     if weight and weight != rollout.next_weight:
         approved, awaited = format_weight(weight), format_weight(rollout.next_weight)
         raise Refusal(Code.CONFLICT, f"{approved} was approved, and {state.name} asks for {awaited} now")
-    return replace(forward(state, now, note=why), kind=LedgerKind.APPROVED)
+    return replace(advance(state, now, note=why), kind=LedgerKind.APPROVED)
 
 
 def divert(state: ServiceState, now: float, *, note: str = "", verdict: Verdict | None = None) -> Decision:

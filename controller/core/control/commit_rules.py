@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.effect import Effect
-from controller.core.model.freeze import Freeze, blocking, describe_freeze
+from controller.core.model.freeze import Freeze, blocking_freeze, describe_freeze
 from controller.core.model.service_state import ServiceState
 from controller.core.model.store_errors import Conflict, Frozen, ReusedId
 from controller.core.model.view import View
@@ -44,7 +44,7 @@ def check_change(change: Change, present: int, freezes: Iterable[Freeze]) -> Non
     for freeze in change.lift:
         if freeze not in freezes:
             raise Conflict(f"the freeze of {freeze.scope} is no longer the one to lift")
-    in_force = blocking(freezes, change.service, change.act)
+    in_force = blocking_freeze(freezes, change.service, change.act)
     if in_force:
         raise Frozen(describe_freeze(in_force))
 
@@ -56,7 +56,7 @@ def effect_of(change: Change, revision: int, freezes: Iterable[Freeze]) -> Effec
     """
     left = (f for f in freezes if f not in change.lift and not any(g.renews(f) for g in change.freeze))
     scopes = {f.scope for f in (*change.freeze, *change.lift)}
-    stand = by_scope(f for f in (*left, *change.freeze) if f.scope in scopes)
+    stand = sorted_by_scope(f for f in (*left, *change.freeze) if f.scope in scopes)
     return Effect(
         service=change.service,
         state=change.state and change.state.model_copy(update={"revision": revision}),
@@ -76,9 +76,9 @@ def after(view: View, effect: Effect, revision: int) -> View:
     if effect.state:
         services[effect.service] = effect.state
     elsewhere = (f for f in view.freezes if f.scope not in effect.scopes)
-    return View(view.store_id, revision, services, by_scope((*elsewhere, *effect.freezes)), broken)
+    return View(view.store_id, revision, services, sorted_by_scope((*elsewhere, *effect.freezes)), broken)
 
 
-def by_scope(freezes: Iterable[Freeze]) -> tuple[Freeze, ...]:
+def sorted_by_scope(freezes: Iterable[Freeze]) -> tuple[Freeze, ...]:
     """Freezes in the order of their scopes, in each the oldest first."""
     return tuple(sorted(freezes, key=lambda f: (f.scope, f.since)))

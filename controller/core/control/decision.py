@@ -65,7 +65,7 @@ class Decision:
         return self.kind is None
 
     @property
-    def forward(self) -> bool:
+    def asks_hooks(self) -> bool:
         """Whether automation takes the canary a step further with it, or asks a person to: what hooks are asked for."""
         return self.kind in FORWARD
 
@@ -89,7 +89,7 @@ def _line(event: Event, phase: Phase) -> tuple[LedgerKind, Act]:
     return _LINES[event]
 
 
-def forward(state: ServiceState, now: float, *, note: str = "", verdict: Verdict | None = None) -> Decision:
+def advance(state: ServiceState, now: float, *, note: str = "", verdict: Verdict | None = None) -> Decision:
     """The decision to take the next step, which after the last one is promotion."""
     last = state.rollout is not None and state.rollout.next_weight == TOTAL_WEIGHT
     return move(state, Event.FINISH if last else Event.ADVANCE, now, note=note, verdict=verdict)

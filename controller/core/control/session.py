@@ -80,7 +80,7 @@ class Session(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
+class TickInputs:
     """What a tick must know besides the window: the freezes in force, and how far the proxies are.
 
     `sync_share` is the share of the proxies that must be in sync to advance. `harm` is why a hook wants a rollback: it

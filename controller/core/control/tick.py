@@ -2,20 +2,20 @@
 
 from dataclasses import replace
 
-from controller.core.control.automation import Situation, decide
+from controller.core.control.automation import DecisionInputs, decide
 from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.decision import Decision, wait
-from controller.core.control.session import Conditions, Session, at_position, position_of
+from controller.core.control.session import Session, TickInputs, at_position, position_of
 from controller.core.judge.custom.custom_metrics import with_custom, without_custom
 from controller.core.judge.judge import judge
 from controller.core.judge.verdict import Outcome, Verdict
-from controller.core.model.freeze import Act, Freeze, blocking
+from controller.core.model.freeze import Act, Freeze, blocking_freeze
 from controller.core.model.service_state import ServiceState
 from controller.core.traffic.window import Window
 
 
 def tick(
-    state: ServiceState, session: Session, window: Window, conditions: Conditions, now: float
+    state: ServiceState, session: Session, window: Window, inputs: TickInputs, now: float
 ) -> tuple[Session, Verdict, Decision]:
     """The session after the tick, the verdict and the decision. `now` is Unix seconds, for the record only.
 
@@ -28,12 +28,12 @@ def tick(
     custom, verdict = with_custom(policy, session.custom, window, judge_state, verdict)
     session = session._replace(judge_state=judge_state, custom=custom)
     if window.stable is None and window.canary is None:
-        conditions = replace(conditions, reported=False)
-    return decide_on_verdict(state, session, verdict, window.at, conditions, now)
+        inputs = replace(inputs, reported=False)
+    return decide_on_verdict(state, session, verdict, window.at, inputs, now)
 
 
 def decide_on_verdict(
-    state: ServiceState, session: Session, verdict: Verdict, at: float, conditions: Conditions, now: float
+    state: ServiceState, session: Session, verdict: Verdict, at: float, inputs: TickInputs, now: float
 ) -> tuple[Session, Verdict, Decision]:
     """What follows from a verdict at the monotonic time `at`: the part of a tick that comes after judging.
 
@@ -44,24 +44,24 @@ def decide_on_verdict(
         raise ValueError(f"{state.name} has no rollout")
     if session.position != position_of(rollout):  # moved by another writer, at an unknown time since the last tick
         session = at_position(session, rollout)._replace(at=None)
-    if conditions.harm and verdict.outcome is not Outcome.HARM:
-        verdict = replace(verdict, outcome=Outcome.HARM, findings=(conditions.harm,))
-    session = _watched(session, verdict, at, reported=conditions.reported)
+    if inputs.harm and verdict.outcome is not Outcome.HARM:
+        verdict = replace(verdict, outcome=Outcome.HARM, findings=(inputs.harm,))
+    session = _watched(session, verdict, at, reported=inputs.reported)
 
     def blocked(act: Act) -> Freeze | None:
-        return blocking(conditions.freezes, state.name, act)
+        return blocking_freeze(inputs.freezes, state.name, act)
 
-    situation = Situation(
+    known = DecisionInputs(
         verdict,
         session.progress,
-        conditions.sync,
+        inputs.sync,
         blocked,
-        conditions.stable_unroutable,
-        conditions.sync_share,
-        conditions.canary_unroutable,
+        inputs.stable_unroutable,
+        inputs.sync_share,
+        inputs.canary_unroutable,
     )
-    decision = decide(state, situation, now)
-    if decision.act is Act.ADVANCE and not conditions.reported:
+    decision = decide(state, known, now)
+    if decision.act is Act.ADVANCE and not inputs.reported:
         # Also what was proved before a restart is acted on only once there are reports again.
         decision = wait(state, Blocker(BlockerKind.NO_REPORT, decision.kind), verdict)
     return session, verdict, decision

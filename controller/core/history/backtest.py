@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from controller.core.control.commands import Command, Verb, execute
 from controller.core.control.decision import Decision
-from controller.core.control.session import Conditions, Session, after_commit
+from controller.core.control.session import Session, TickInputs, after_commit
 from controller.core.control.tick import tick
 from controller.core.history.evidence_trace import point_of
 from controller.core.history.window_history import replay_windows
@@ -26,7 +26,7 @@ from controller.core.model.service import Endpoint, Listen, Policy, Service, Ver
 from controller.core.model.service_state import ServiceState
 from controller.core.traffic.window import Window
 
-_ALONE = Conditions()
+_ALONE = TickInputs()
 _NOWHERE = (Endpoint(host="127.0.0.1", port=1),)
 
 

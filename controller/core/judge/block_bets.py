@@ -204,7 +204,7 @@ def _bet_on_latency_limit(judgement: Judgement, thresholds: Thresholds, errors: 
     """Bet that the canary breaks the policy's limit of p99; not where stable itself does."""
     state, limit = judgement.state, thresholds.limit
     canary, stable = state.latency_block.canary, state.latency_block.stable
-    if judgement.policy.latency.p99 is None or thresholds.over_limit > 0.01:
+    if judgement.policy.latency.p99 is None or thresholds.first_over_limit > 0.01:
         return
     if stable.above(limit) > 0.01 * stable.timed + 1:
         return

@@ -34,7 +34,7 @@ class Thresholds(NamedTuple):
     `stable` are stable's quantiles, `canary` the same slower by the tolerance, `tail_proof` the
     canary's in the non-inferiority test of the p99, `limit` the policy's absolute limit. `exceeded`
     is the share of responses by which stable has exceeded each of its quantiles so far,
-    `over_limit` the limit. `scores` are the ranks in the middle of the bins, 0 to 1: the whole
+    `first_over_limit` the limit. `scores` are the ranks in the middle of the bins, 0 to 1: the whole
     distribution in one number.
     """
 
@@ -44,7 +44,7 @@ class Thresholds(NamedTuple):
     tail_proof: float
     limit: float
     exceeded: tuple[float, ...]
-    over_limit: float
+    first_over_limit: float
     scores: tuple[float, ...]
 
     @property
@@ -110,7 +110,7 @@ class StableLatency(NamedTuple):
         chosen = [_edge_at(edges, reached, total, quantile, slower) for quantile in QUANTILES]
         cuts = [edges[i] for i in chosen]
         limit = _edge_beyond(edges, allowed.limit_ms)
-        over_limit = max(0.0, 1.0 - reached[bisect_left(edges, limit)] / total) if limit < inf else 0.0
+        first_over_limit = max(0.0, 1.0 - reached[bisect_left(edges, limit)] / total) if limit < inf else 0.0
         exceeded = tuple([min(0.98, max(0.0, 1.0 - reached[i] / total) + errors) for i in chosen])
         return Thresholds(
             since=self.at,
@@ -119,7 +119,7 @@ class StableLatency(NamedTuple):
             tail_proof=_edge_beyond(edges, cuts[TAIL] * allowed.tail),
             limit=limit,
             exceeded=exceeded,
-            over_limit=min(0.98, over_limit + errors),
+            first_over_limit=min(0.98, first_over_limit + errors),
             scores=tuple(
                 [1 - (here + above) / 2 for here, above in zip((1.0, *exceeded), (*exceeded, 0.0), strict=True)]
             ),

@@ -78,7 +78,7 @@ STOPS: dict[Mode, frozenset[Act]] = {
 """The truth table: the acts that each mode stops. Every other act is allowed."""
 
 
-def blocking(freezes: Iterable[Freeze], service: str, act: Act) -> Freeze | None:
+def blocking_freeze(freezes: Iterable[Freeze], service: str, act: Act) -> Freeze | None:
     """The freeze that stops this act on this service, of several the strongest; None if nothing stops it."""
     return min((f for f in freezes if f.covers(service) and act in STOPS[f.mode]), key=_rank, default=None)
 
@@ -93,7 +93,7 @@ def _rank(freeze: Freeze) -> tuple[bool, bool, float]:
     return freeze.mode is not Mode.FREEZE, freeze.scope != ALL, -freeze.end
 
 
-def over_limit(standing: Iterable[Freeze], wanted: Iterable[Freeze], most: int) -> Freeze | None:
+def first_over_limit(standing: Iterable[Freeze], wanted: Iterable[Freeze], most: int) -> Freeze | None:
     """A wanted freeze that would exceed the limit of `most` freezes; None if all are allowed.
 
     A renewal replaces the freeze that it renews. A scope's first freeze, and its first hold, is always allowed: the

@@ -13,7 +13,7 @@ from controller.core.model.ledger_line import LedgerLine
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class ChainCheck:
     """What a check found: how many lines hold, the first and the last of them, the last's hash, and what is wrong.
 
     `broken` is the sequence of the first line that does not fit, with the reason in `why`; None if all is well.
@@ -26,9 +26,9 @@ class Chain:
     broken: int | None = None
     why: str = ""
 
-    def then(self, line: LedgerLine) -> "Chain":
+    def then(self, line: LedgerLine) -> "ChainCheck":
         """The chain with one line more, which is known to fit."""
-        return Chain(self.lines + 1, self.first or line.sequence, line.sequence, line.hash)
+        return ChainCheck(self.lines + 1, self.first or line.sequence, line.sequence, line.hash)
 
     def fault(self, line: LedgerLine) -> str:
         """Why the line cannot be the next one; empty if it can. Any line can be the first."""
@@ -43,13 +43,13 @@ class Chain:
         return ""
 
 
-def verify(lines: Iterable[LedgerLine], *, whole: bool = True) -> Chain:
+def verify(lines: Iterable[LedgerLine], *, whole: bool = True) -> ChainCheck:
     """Follow the chain to its end, or to the first line that does not fit.
 
     With `whole` the lines must be all there are: a chain that does not begin with line 1 must account for the lines
     before it by a trimming further on. Without, what comes before the first line is taken as given.
     """
-    chain = Chain()
+    chain = ChainCheck()
     missing: LedgerLine | None = None
     for line in lines:
         why = chain.fault(line)

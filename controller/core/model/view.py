@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from controller.core.model.freeze import Act, Freeze, blocking
+from controller.core.model.freeze import Act, Freeze, blocking_freeze
 from controller.core.model.service_state import ServiceState
 
 
@@ -17,6 +17,6 @@ class View:
     freezes: tuple[Freeze, ...] = ()
     broken: Mapping[str, str] = field(default_factory=dict)
 
-    def blocking(self, service: str, act: Act) -> Freeze | None:
+    def blocking_freeze(self, service: str, act: Act) -> Freeze | None:
         """The freeze that stops this act on this service, if any."""
-        return blocking(self.freezes, service, act)
+        return blocking_freeze(self.freezes, service, act)

@@ -83,7 +83,7 @@ def _clusters_in_use(stream: StreamState, snapshot: Snapshot, state: TypeState, 
     if not removed and not earlier:
         return NO_RESOURCES
     used, known = _referenced_clusters(stream, snapshot), _route_configurations_known(stream, snapshot)
-    kept = {r.name: r for r in removed if r.name in used or not (known or r.any)}
+    kept = {r.name: r for r in removed if r.name in used or not (known or r.packed)}
     if not known and not stream.delta and state.subscription.wildcard:
         unseen = {name: each.cluster for name, each in earlier.items() if each.revision > stream.seen_revision}
         kept |= {name: cluster for name, cluster in unseen.items() if not state.nonce or name in state.accepted}
@@ -107,7 +107,9 @@ def _route_configurations_known(stream: StreamState, snapshot: Snapshot) -> bool
         return stream.settled
     base = snapshot.catalogue(RDS).select(state.subscription)
     return (
-        state.pending is None and base.keys() <= state.accepted.keys() and all(r.any for r in state.accepted.values())
+        state.pending is None
+        and base.keys() <= state.accepted.keys()
+        and all(r.packed for r in state.accepted.values())
     )
 
 
@@ -191,7 +193,7 @@ def _sendable(
             chosen.append(host)
         elif host.name in old:
             chosen.append(old[host.name])
-        elif not (accepted and accepted.any) and _may_have(stream, snapshot, host):
+        elif not (accepted and accepted.packed) and _may_have(stream, snapshot, host):
             return accepted  # what the client has of this host is not known: leaving it out would cut it off
     hosts = configuration.virtual_hosts
     if len(chosen) == len(hosts) and all(a is b for a, b in zip(chosen, hosts, strict=True)):

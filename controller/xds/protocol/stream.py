@@ -274,7 +274,7 @@ def _payload(
         for name, resource in target.items()
         if name in must_send or name not in accepted or accepted[name].content != resource.content
     )
-    new = tuple(resource for resource in changed if resource.any)  # what a client declared is kept, never sent
+    new = tuple(resource for resource in changed if resource.packed)  # what a client declared is kept, never sent
     gone = accepted.keys() - target.keys()
     if delta:
         removed = tuple(sorted(gone | absent))

@@ -30,7 +30,7 @@ class EncodedVirtualHost:
 class Resource:
     """One resource. Two resources are the same if their `content` is.
 
-    `any` is the serialised google.protobuf.Any. It is empty if only the version is known, because the client
+    `packed` is the serialised google.protobuf.Any. It is empty if only the version is known, because the client
     declared the resource from an earlier stream.
     """
 
@@ -38,7 +38,7 @@ class Resource:
     content: str
     """The content hash."""
     version: str
-    any: bytes = b""
+    packed: bytes = b""
     virtual_hosts: tuple[EncodedVirtualHost, ...] = ()
     """Only of a route configuration."""
 

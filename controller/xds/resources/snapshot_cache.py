@@ -57,7 +57,7 @@ class SnapshotCache:
         sound = {name: state for name, state in view.services.items() if name not in bad}
         rest = replace(view, services=sound, broken={**view.broken, **bad})
         good, problems = servable_view(rest, {name: served.state for name, served in self._served.items()})
-        served = {name: self._serve(state) for name, state in good.services.items()}
+        served = {name: self._route(state) for name, state in good.services.items()}
         encoder = Encoder(view.store_id, view.revision, self._encoded)
         named, snapshots = named_fleets(good), {}
         for fleet in (*named, UNNAMED_FLEETS):
@@ -84,7 +84,7 @@ class SnapshotCache:
                 problems[name] = f"it cannot be encoded: {error}"
         return problems
 
-    def _serve(self, state: ServiceState) -> RoutedService:
+    def _route(self, state: ServiceState) -> RoutedService:
         known = self._served.get(state.name)
         return known if known and known.state is state else route_service(state)
 
