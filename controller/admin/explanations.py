@@ -179,4 +179,6 @@ def _sample_message(sample: Sample | None) -> pb.RecordedSample | None:
         errors=sample.errors,
         bucket=[bucket_of(edge) for edge, _ in sample.latency],
         count=[count for _, count in sample.latency],
+        in_progress=sample.in_progress,
+        cancelled=sample.cancelled,
     )

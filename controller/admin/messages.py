@@ -152,4 +152,7 @@ def _traffic(traffic: Traffic) -> pb.Traffic:
         p99_ms=traffic.p99_ms,
         requests=traffic.requests,
         errors=traffic.errors,
+        broken=traffic.broken,
+        cancelled=traffic.cancelled,
+        in_progress=traffic.in_progress,
     )

@@ -122,6 +122,8 @@ def _traffic(traffic: Traffic) -> Mapping[str, float]:
         "p99_ms": traffic.p99_ms,
         "requests": traffic.requests,
         "errors": traffic.errors,
+        "broken": traffic.broken,
+        "cancelled": traffic.cancelled,
     }
 
 

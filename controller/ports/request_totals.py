@@ -8,7 +8,8 @@ class RequestTotals(Protocol):
     """Counts requests by service, version and outcome."""
 
     def totals(self) -> Mapping[tuple[str, str], Mapping[str, int]]:
-        """(service, version) -> outcome (`ok`, `5xx`, `4xx`) -> responses since this process started.
+        """(service, version) -> outcome (`ok`, `5xx`, `4xx`, `broken`, `cancelled`) -> requests since this process
+        started.
 
         Raises nothing.
         """

@@ -17,7 +17,7 @@ MAX_COUNT = 10**12
 MAX_BUCKETS = 10_000
 MAX_EDGE = 1e15
 """Milliseconds."""
-CLASSES = ("5xx", "4xx")
+CLASSES = ("5xx", "4xx", "broken")
 Edges = tuple[float, ...]
 _SHOWN = 60
 
@@ -86,7 +86,7 @@ def _sample(value: Any, side: str) -> Sample | None:
         return None
     if not isinstance(value, dict):
         raise BadReport(side, f"an object or null is needed, not {_shown(value)}")
-    _check_keys(value, side, ("started", "ok", "errors", "latency"))
+    _check_keys(value, side, ("started", "ok", "errors", "latency", "in_progress", "cancelled"))
     for key in ("started", "ok"):
         if key not in value:
             raise BadReport(f"{side}.{key}", "is missing")
@@ -95,6 +95,8 @@ def _sample(value: Any, side: str) -> Sample | None:
         _count(value["ok"], f"{side}.ok"),
         _errors(value.get("errors", {}), f"{side}.errors"),
         *_latency(value.get("latency", []), f"{side}.latency"),
+        in_progress=_count(value["in_progress"], f"{side}.in_progress") if "in_progress" in value else None,
+        cancelled=_count(value.get("cancelled", 0), f"{side}.cancelled"),
     )
 
 

@@ -157,15 +157,17 @@ def _loads(report: LoadStatsRequest) -> dict[str, ClusterLoad]:
 
 
 def _load(stats: ClusterStats) -> ClusterLoad:
-    started = ok = errors = 0
+    started = ok = errors = in_progress = 0
     for locality in stats.upstream_locality_stats:
         started += locality.total_issued_requests
         ok += locality.total_successful_requests
         errors += locality.total_error_requests
-    if not (started or ok or errors):
+        in_progress += locality.total_requests_in_progress
+    if not (started or ok or errors or in_progress):
         return IDLE
     return ClusterLoad(
         started=validate_count(started, "total_issued_requests"),
         ok=validate_count(ok, "total_successful_requests"),
         errors=validate_count(errors, "total_error_requests"),
+        in_progress=validate_count(in_progress, "total_requests_in_progress"),
     )

@@ -1,9 +1,10 @@
-"""Envoy's metrics service: latencies, 4xx responses, and requests that reached no endpoint.
+"""Envoy's metrics service: latencies, 4xx responses, how responses end, and requests that reached no endpoint.
 
 Envoy sends all of its metrics at each flush, hundreds for every cluster, since a filter in its configuration would
 remove them from its own admin page too. So a family is looked up by the bytes of its name and parsed only if needed.
 """
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator
 
@@ -16,6 +17,7 @@ from controller.core.model.cluster_names import stats_name
 from controller.core.traffic.book import Book
 from controller.core.traffic.latency_buckets import BUCKETS, bucket_of
 from controller.core.traffic.reports import CounterKind, ProxyMetrics
+from controller.core.traffic.response_flags import AFTER_HEADERS, BEFORE_HEADERS, STATS_PREFIX, counter_kind
 from controller.pb.haldane.wire.v1.metrics_pb2 import Bucket, Histogram, Metric, MetricFamily, StreamMetricsMessage
 from controller.ports.clock import Clock
 from controller.telemetry.report_streams import InvalidReport, OpenStreams, ReportStream, validate_count, validate_node
@@ -33,6 +35,8 @@ COUNTERS = {
 HEALTHY = "membership_healthy"
 STATS = (*COUNTERS, LATENCY, HEALTHY)
 """All metrics that are read of a cluster."""
+ENDING = re.compile(rf"{STATS_PREFIX}\.({AFTER_HEADERS}|{BEFORE_HEADERS})\.cluster\.([^.]+)\.flags\.([A-Z,]+)".encode())
+"""The names of the stats loggers' counters: which logger, cluster, response flags."""
 MAX_BUCKETS = 1000
 """Buckets of one histogram."""
 
@@ -48,6 +52,8 @@ class MetricsService:
         self._streams = OpenStreams()
         self._observed: frozenset[str] = frozenset()
         self._wanted: dict[bytes, tuple[str, str]] = {}
+        self._clusters: dict[str, str] = {}
+        """The name in Envoy's statistics -> the cluster's name."""
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
         """For the xDS port."""
@@ -102,15 +108,27 @@ class MetricsService:
                     healthy[cluster] = validate_count(metric.gauge.value, stat)
                 else:
                     counters[cluster, COUNTERS[stat]] = validate_count(metric.counter.value, stat)
+            elif (match := ENDING.fullmatch(name)) and (counter := self._ending(match)):
+                # Several combinations of flags count as the same.
+                count = validate_count(_metric(family).counter.value, counter[1])
+                counters[counter] = counters.get(counter, 0) + count
             elif name == UPTIME:
                 uptime = float(validate_count(_metric(family).gauge.value, "uptime"))
         return ProxyMetrics(uptime, counters, latency, healthy)
+
+    def _ending(self, name: re.Match[bytes]) -> tuple[str, CounterKind] | None:
+        """The cluster of a stats logger's counter and what it counts; None if that is not wanted."""
+        logger, statistics_name, flags = (part.decode(errors="replace") for part in name.groups())
+        cluster = self._clusters.get(statistics_name)
+        kind = counter_kind(logger, flags)
+        return (cluster, kind) if cluster and kind else None
 
     def _update_wanted(self) -> None:
         """Prepare the names of the wanted metrics, for the clusters that the book observes now."""
         if self._observed is self._book.observed:
             return
         self._observed = self._book.observed
+        self._clusters = {stats_name(cluster): cluster for cluster in self._observed}
         self._wanted = {
             f"cluster.{stats_name(cluster)}.{stat}".encode(): (cluster, stat)
             for cluster in self._observed

@@ -27,6 +27,8 @@ FAULTS = {
     "it hangs": Behaviour(hang=1.0),
     "a fifth of the answers are 422": Behaviour(errors=0.2, status=422),
     "a fifth of the answers take 300 ms": Behaviour(delay=0.3, slow=0.2),
+    "a third of its chunked answers break off": Behaviour(body="chunked", cut=0.3),
+    "a third of its event streams break off": Behaviour(body="sse", cut=0.3),
 }
 MORE_FAULTS = {
     "it cuts connections": Behaviour(reset=0.3),

@@ -10,6 +10,8 @@ from controller.demo.harness.request_result import VERSION_HEADER
 from tests.support.http_server import close_server
 from tests.support.process import free_port
 
+PART = b"data: 0.25\n\n"
+
 
 @dataclass(slots=True)
 class Behaviour:
@@ -24,6 +26,12 @@ class Behaviour:
     """The share of the requests that are never answered."""
     reset: float = 0.0
     """The share of the requests whose connection is cut in the place of an answer."""
+    body: str = "plain"
+    """How a good answer is sent: `plain` (with its length), `chunked` or `sse`."""
+    cut: float = 0.0
+    """The share of the good answers whose connection is cut after the headers and a part of the body."""
+    stall: float = 0.0
+    """The share of the good answers that never go on after the headers and a part of the body."""
 
 
 @dataclass
@@ -73,5 +81,31 @@ class ModelServer:
                 request.transport.abort()
             return web.Response()
         status = now.status if self._dice.random() < now.errors else 200
+        if status == 200 and (now.body != "plain" or now.cut or now.stall):
+            return await self._stream(request)
         self.given[status] = self.given.get(status, 0) + 1
         return web.json_response({"model_version": self.version}, status=status, headers={VERSION_HEADER: self.version})
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        """A good answer in four parts, whole or not."""
+        now = self.behaviour
+        response = web.StreamResponse(headers={VERSION_HEADER: self.version})
+        if now.body == "sse":
+            response.content_type = "text/event-stream"
+        if now.body == "plain":
+            response.content_length = 4 * len(PART)
+        else:
+            response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(PART)
+        if self._dice.random() < now.stall:
+            await asyncio.sleep(3600)
+        if self._dice.random() < now.cut:
+            await asyncio.sleep(0.01)
+            if request.transport:
+                request.transport.abort()
+            return response
+        for _ in range(3):
+            await response.write(PART)
+        self.given[200] = self.given.get(200, 0) + 1
+        return response

@@ -21,6 +21,7 @@ from controller.core.traffic.window import Sample, Window
 from controller.process.clock import SystemClock
 from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
+from controller.xds.resources.access_logs import stats_loggers
 from tests.support.process import free_port
 
 SERVICE = "fraud.scorer"
@@ -86,6 +87,9 @@ class Totals:
     started: Counter[str] = field(default_factory=Counter)
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
     latency: dict[str, Counter[float]] = field(default_factory=dict)
+    cancelled: Counter[str] = field(default_factory=Counter)
+    in_progress: dict[str, int | None] = field(default_factory=dict)
+    """The newest number of requests in progress, by version."""
 
     def read(self, telemetry: TelemetryServer, stable: str = "v1", canary: str = "v2") -> Window | None:
         """Take the next window, if there is one, and add it."""
@@ -102,14 +106,25 @@ class Totals:
 
     def _add(self, version: str, sample: Sample) -> None:
         self.started[version] += sample.started
+        self.cancelled[version] += sample.cancelled
+        self.in_progress[version] = sample.in_progress
         self.outcomes.setdefault(version, Counter()).update({"ok": sample.ok, **sample.errors})
         self.latency.setdefault(version, Counter()).update(dict(sample.latency))
 
 
-def static_bootstrap(telemetry: TelemetryServer, entry: int, versions: Mapping[str, str], node: str = "lab") -> str:
+def static_bootstrap(
+    telemetry: TelemetryServer,
+    entry: int,
+    versions: Mapping[str, str],
+    node: str = "lab",
+    *,
+    http2: bool = False,
+    idle_timeout: str = "300s",
+) -> str:
     """The rendered bootstrap, with fixed clusters in the place of what xDS would bring.
 
     The version that the header `version` names answers; its address is HOST:PORT, or empty for no server at all.
+    `http2` is how the servers speak. The listener has the loggers that xDS would bring.
     """
     text = render(
         fleet="lab",
@@ -120,12 +135,12 @@ def static_bootstrap(telemetry: TelemetryServer, entry: int, versions: Mapping[s
     )
     made: dict[str, Any] = yaml.safe_load(text)
     del made["dynamic_resources"]
-    made["static_resources"]["clusters"] += [_cluster(version, address) for version, address in versions.items()]
-    made["static_resources"]["listeners"] = [_listener(entry, list(versions))]
+    made["static_resources"]["clusters"] += [_cluster(version, address, http2) for version, address in versions.items()]
+    made["static_resources"]["listeners"] = [_listener(entry, list(versions), idle_timeout)]
     return yaml.safe_dump(made)
 
 
-def _cluster(version: str, address: str) -> dict[str, Any]:
+def _cluster(version: str, address: str, http2: bool) -> dict[str, Any]:
     name = cluster_name(SERVICE, version)
     host, _, port = address.rpartition(":")
     place = {"socket_address": {"address": host, "port_value": int(port or 0)}}
@@ -136,10 +151,13 @@ def _cluster(version: str, address: str) -> dict[str, Any]:
         "type": "STATIC",
         "connect_timeout": "0.3s",
         "load_assignment": {"cluster_name": name, "endpoints": endpoints},
+        "typed_extension_protocol_options": {
+            _PROTOCOL: {"@type": f"type.googleapis.com/{_PROTOCOL}", **_SPEAKS[http2]}
+        },
     }
 
 
-def _listener(entry: int, versions: list[str]) -> dict[str, Any]:
+def _listener(entry: int, versions: list[str], idle_timeout: str) -> dict[str, Any]:
     routes = [
         {
             "match": {"prefix": "/", "headers": [{"name": "version", "string_match": {"exact": version}}]},
@@ -149,6 +167,8 @@ def _listener(entry: int, versions: list[str]) -> dict[str, Any]:
     ]
     manager = copy.deepcopy(_MANAGER)
     manager["typed_config"]["route_config"]["virtual_hosts"][0]["routes"] = routes
+    manager["typed_config"]["stream_idle_timeout"] = idle_timeout
+    manager["typed_config"]["access_log"] = [logger.to_dict() for logger in stats_loggers()]
     return {
         "name": "entry",
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": entry}},
@@ -156,6 +176,11 @@ def _listener(entry: int, versions: list[str]) -> dict[str, Any]:
     }
 
 
+_PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_SPEAKS = {
+    True: {"explicit_http_config": {"http2_protocol_options": {}}},
+    False: {"explicit_http_config": {"http_protocol_options": {}}},
+}
 _EXTENSIONS = "type.googleapis.com/envoy.extensions.filters"
 _MANAGER: dict[str, Any] = {
     "name": "http",

@@ -19,7 +19,7 @@ from controller.core.base.units import counted, format_weight
 from controller.core.history.backtest import Backtest, BacktestDecision, run_backtest
 from controller.core.history.window_record import WindowRecord
 from controller.core.model.ledger_kind import LedgerKind
-from controller.core.traffic.latency_buckets import EDGES_MS
+from controller.core.traffic.latency_buckets import EDGES_MS, UPPER, with_edges
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.core.traffic.window import Sample
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
@@ -84,8 +84,10 @@ def _sample(window: pb.RecordedWindow, side: str) -> Sample | None:
     if not window.HasField(side):
         return None
     message = window.stable if side == "stable" else window.canary
-    latency = dict(zip(message.bucket, message.count, strict=True))
-    return Sample.of_buckets(message.started, message.ok, dict(message.errors), latency)
+    buckets = dict(zip(message.bucket, message.count, strict=True))
+    in_progress = message.in_progress if message.HasField("in_progress") else None
+    errors, latency = dict(message.errors), with_edges(buckets)
+    return Sample(message.started, message.ok, errors, latency, UPPER, in_progress, message.cancelled)
 
 
 def _document(recording: pb.Recording, records: Sequence[WindowRecord], result: Backtest) -> dict[str, Any]:

@@ -169,6 +169,10 @@ def _traffic(rollout: pb.Rollout, width: int) -> Text:
         column("requests", 8, 2, [format_count(t.requests) for t in seen]),
         column("failed", 6, 3, [format_count(t.errors) for t in seen]),
     ]
+    if any(t.broken for t in seen):
+        columns.append(column("broken", 6, 3, [format_count(t.broken) for t in seen]))
+    if any(t.cancelled for t in seen):
+        columns.append(column("cancelled", 9, 6, [format_count(t.cancelled) for t in seen]))
     return fitted_table("", labels, columns, width)
 
 

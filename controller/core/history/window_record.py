@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from controller.core.traffic.latency_buckets import bucket_of
+from controller.core.traffic.latency_buckets import UPPER, bucket_of, with_edges
 from controller.core.traffic.readings import Reading, joined, plain, read_plain
 from controller.core.traffic.window import NO_ERRORS, NO_READINGS, Sample
 
@@ -47,6 +47,8 @@ class StoredSide(NamedTuple):
     ok: int
     errors: Mapping[str, int]
     latency: Sequence[int]
+    in_progress: int | None = None
+    cancelled: int = 0
 
     @classmethod
     def of(cls, sample: Sample | None) -> "StoredSide | None":
@@ -56,7 +58,7 @@ class StoredSide(NamedTuple):
         counts: list[int] = []
         for edge, count in sample.latency:
             counts += (bucket_of(edge), count)
-        return cls(sample.started, sample.ok, sample.errors, counts)
+        return cls(sample.started, sample.ok, sample.errors, counts, sample.in_progress, sample.cancelled)
 
     @property
     def buckets(self) -> dict[int, int]:
@@ -66,17 +68,25 @@ class StoredSide(NamedTuple):
     @property
     def sample(self) -> Sample:
         """The sample. ValueError, KeyError or TypeError if it is not one."""
-        return Sample.of_buckets(self.started, self.ok, self.errors or NO_ERRORS, self.buckets)
+        errors, latency = self.errors or NO_ERRORS, with_edges(self.buckets)
+        return Sample(self.started, self.ok, errors, latency, UPPER, self.in_progress, self.cancelled)
 
     def plus(self, other: "StoredSide") -> "StoredSide":
-        """The increments of both together."""
+        """The increments of both together; `other` is the later one."""
         names = {**self.errors, **other.errors}
         errors = {name: self.errors.get(name, 0) + other.errors.get(name, 0) for name in names}
         buckets = self.buckets
         for bucket, count in other.buckets.items():
             buckets[bucket] = buckets.get(bucket, 0) + count
         latency = [*chain.from_iterable(buckets.items())]
-        return StoredSide(self.started + other.started, self.ok + other.ok, errors, latency)
+        return StoredSide(
+            self.started + other.started,
+            self.ok + other.ok,
+            errors,
+            latency,
+            other.in_progress,
+            self.cancelled + other.cancelled,
+        )
 
 
 class StoredWindow(NamedTuple):

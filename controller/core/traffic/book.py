@@ -2,8 +2,8 @@
 
 It has two sources, both pushed by Envoy. Load reports count every request that was sent to an
 endpoint of a version, since the report before: sent, succeeded, failed (5xx, reset, timeout,
-refused connection). The metrics carry what load reports cannot: latency, the 4xx among the
-successes, and the requests that found no endpoint.
+refused connection). The metrics carry what load reports cannot: latency, the 4xx and the broken
+responses among the successes, the requests that found no endpoint, and who gave up.
 
 Counters in the metrics are cumulative: the difference to the last value counts, so a lost message
 loses nothing. A counter that falls, or an uptime that does, belongs to a restarted proxy and starts
@@ -64,7 +64,7 @@ class Book:
         services = set()
         for name, load in loads.items():
             if cluster := self._clusters.get(name):
-                cluster.add_load(load, now)
+                cluster.add_load(proxy, load, now)
                 services.add(cluster.service)
         for service in services:
             self._services[service].on_report(proxy, interval, now)
@@ -90,6 +90,8 @@ class Book:
         its return."""
         for pacing in self._services.values():
             pacing.on_leave(proxy)
+        for cluster in self._clusters.values():
+            cluster.on_proxy_end(proxy)
 
     def forget_counters(self, proxy: str) -> None:
         """Forget a proxy's counters: they mean nothing for the next proxy of that name."""
@@ -152,8 +154,8 @@ class Book:
         self._close_window(service)
 
     def totals(self) -> dict[tuple[str, str], dict[str, int]]:
-        """(service, version) -> outcome (`ok`, `5xx`, `4xx`) -> responses since it is observed.
-        They only rise."""
+        """(service, version) -> outcome (`ok`, `5xx`, `4xx`, `broken`, `cancelled`) ->
+        requests since it is observed. They only rise."""
         return {(cluster.service, cluster.version): dict(cluster.total) for cluster in self._clusters.values()}
 
     def _of_service(self, service: str) -> list[ClusterCounts]:

@@ -5,12 +5,28 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from controller.core.traffic.latency_buckets import BucketCounts, quantile
+from controller.core.traffic.latency_buckets import UPPER, BucketCounts, quantile, with_edges
 from controller.core.traffic.reports import ClusterLoad, CounterKind, Traffic
 from controller.core.traffic.window import Sample
 
 RECENT = 10.0
 """Seconds over which rates are shown."""
+ERRORS = ("5xx", "4xx", "broken")
+CANCELLED = "cancelled"
+OUTCOMES = ("ok", *ERRORS, CANCELLED)
+_OUTCOME_OF = {
+    CounterKind.NO_SERVER: "5xx",
+    CounterKind.OVERFLOW: "5xx",
+    CounterKind.TIMED_OUT: "5xx",
+    CounterKind.BROKEN: "broken",
+}
+"""Counter -> the outcome of the requests that it counts."""
+_NOT_STARTED = {CounterKind.NO_SERVER, CounterKind.OVERFLOW, CounterKind.UNCONNECTED}
+"""Counters of requests that load reports do not count as started."""
+_REPORTED_OK = {CounterKind.BROKEN, CounterKind.CANCELLED}
+"""Counters of responses that load reports count as successes."""
+_GIVEN_UP = {CounterKind.CANCELLED, CounterKind.ABANDONED}
+"""Counters of requests that their clients gave up on."""
 
 
 @dataclass(slots=True)
@@ -27,9 +43,11 @@ class _Second:
 class ClusterCounts:
     """The counts of one version. Mutable. `now` is seconds on a monotonic clock.
 
-    `unmatched_4xx` are client errors not yet taken out of the successes: load reports count them as
-    successes, and the metrics that tell them apart arrive at other times. What is taken out later
-    is never more than what is there.
+    Load reports count as successes also client errors, and responses that ended badly after their
+    headers. The metrics that tell them apart arrive at other times, so those are taken out of the
+    successes later, and never more than there are. `unmatched_4xx` are client errors that will
+    count when they are taken out. `counted_twice` are responses that have counted as what they
+    are, maybe long after their headers, and whose success is still to be taken out.
     """
 
     service: str
@@ -40,20 +58,28 @@ class ClusterCounts:
     outcomes: Counter[str] = field(default_factory=Counter)
     latency: Counter[int] = field(default_factory=Counter)
     unmatched_4xx: int = 0
-    total: Counter[str] = field(default_factory=lambda: Counter({"ok": 0, "5xx": 0, "4xx": 0}))
+    counted_twice: int = 0
+    cancelled: int = 0
+    in_progress: dict[str, int] = field(default_factory=dict)
+    """By proxy: its newest number of requests in progress."""
+    total: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)))
     total_at_start: Counter[str] = field(default_factory=Counter)
     """Of `total`, what was there when the rollout started."""
     recent: deque[_Second] = field(default_factory=deque)
 
-    def add_load(self, load: ClusterLoad, now: float) -> None:
-        """Add a load report's increments."""
+    def add_load(self, proxy: str, load: ClusterLoad, now: float) -> None:
+        """Add a proxy's load report: its increments, and its requests in progress."""
         self.reported = True
+        self.in_progress[proxy] = load.in_progress
         if not (load.started or load.ok or load.errors):
             return
         self.started += load.started
-        client_errors = min(self.unmatched_4xx, load.ok)
+        counted_twice = min(self.counted_twice, load.ok)
+        self.counted_twice -= counted_twice
+        ok = load.ok - counted_twice
+        client_errors = min(self.unmatched_4xx, ok)
         self.unmatched_4xx -= client_errors
-        self._add_outcomes({"ok": load.ok - client_errors, "4xx": client_errors, "5xx": load.errors}, now)
+        self._add_outcomes({"ok": ok - client_errors, "4xx": client_errors, "5xx": load.errors}, now)
 
     def add_counter(self, kind: CounterKind, increment: int, now: float) -> None:
         """Add the increment of a proxy's counter."""
@@ -61,10 +87,19 @@ class ClusterCounts:
             return
         if kind is CounterKind.CLIENT_ERRORS:
             self.unmatched_4xx += increment
-            return
-        self.started += increment
-        if kind is not CounterKind.UNCONNECTED:
-            self._add_outcomes({"5xx": increment}, now)
+        if kind in _NOT_STARTED:
+            self.started += increment
+        if kind in _REPORTED_OK:
+            self.counted_twice += increment
+        if kind in _GIVEN_UP:
+            self.cancelled += increment
+            self.total[CANCELLED] += increment
+        if outcome := _OUTCOME_OF.get(kind):
+            self._add_outcomes({outcome: increment}, now)
+
+    def on_proxy_end(self, proxy: str) -> None:
+        """A proxy's load reports have ended: its requests in progress are not known any more."""
+        self.in_progress.pop(proxy, None)
 
     def add_latency(self, counts: BucketCounts, now: float) -> None:
         """Add the latency of one flush of metrics."""
@@ -76,15 +111,22 @@ class ClusterCounts:
         version."""
         if not self.reported:
             return None
-        errors = {outcome: self.outcomes[outcome] for outcome in ("5xx", "4xx")}
-        sample = Sample.of_buckets(self.started, self.outcomes["ok"], errors, self.latency)
+        sample = Sample(
+            self.started,
+            self.outcomes["ok"],
+            {outcome: self.outcomes[outcome] for outcome in ERRORS},
+            with_edges(self.latency),
+            UPPER,
+            in_progress=sum(self.in_progress.values()) if self.in_progress else None,
+            cancelled=self.cancelled,
+        )
         self.discard()
         return sample
 
     def discard(self) -> None:
         """Start the sums for the next window again."""
         self.reported = False
-        self.started = 0
+        self.started = self.cancelled = 0
         self.outcomes.clear()
         self.latency.clear()
 
@@ -107,8 +149,11 @@ class ClusterCounts:
             error_rate=errors / answered if answered else 0.0,
             p50_ms=quantile(latency, 0.50),
             p99_ms=quantile(latency, 0.99),
-            requests=sum(counted.values()),
-            errors=counted["5xx"] + counted["4xx"],
+            requests=counted["ok"] + sum(counted[outcome] for outcome in ERRORS),
+            errors=sum(counted[outcome] for outcome in ERRORS),
+            broken=counted["broken"],
+            cancelled=counted[CANCELLED],
+            in_progress=sum(self.in_progress.values()),
         )
 
     def _add_outcomes(self, outcomes: Mapping[str, int], now: float) -> None:

@@ -19,15 +19,28 @@ class CounterKind(StrEnum):
     UNCONNECTED = "unconnected"
     """Requests for which no connection could be made. Load reports count them as failed, but not as
     started."""
+    BROKEN = "broken"
+    """Responses that ended badly after their headers. Load reports count them as successes."""
+    CANCELLED = "cancelled"
+    """Responses that their clients gave up on after the headers, likewise."""
+    ABANDONED = "abandoned"
+    """Requests that their clients gave up on before a response. Load reports count them as
+    started."""
+    TIMED_OUT = "timed_out"
+    """Requests that Envoy's idle timeout ended before a response, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterLoad:
-    """What happened in one cluster since the proxy's last load report: increments."""
+    """What happened in one cluster since the proxy's last load report: increments.
+
+    `in_progress` alone is none: the requests in progress at the end of the report.
+    """
 
     started: int = 0
     ok: int = 0
     errors: int = 0
+    in_progress: int = 0
 
 
 IDLE = ClusterLoad()
@@ -49,7 +62,10 @@ class ProxyMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What one version did: rates over the last seconds, counts since the rollout started."""
+    """What one version did: rates over the last seconds, counts since the rollout started.
+
+    `errors` are part of `requests`, and `broken` are part of `errors`; `cancelled` are in neither.
+    """
 
     requests_per_second: float = 0.0
     error_rate: float = 0.0
@@ -57,3 +73,6 @@ class Traffic:
     p99_ms: float = 0.0
     requests: int = 0
     errors: int = 0
+    broken: int = 0
+    cancelled: int = 0
+    in_progress: int = 0

@@ -16,7 +16,8 @@ class Sample:
     """What one version did since the last tick: increments, summed over all proxies.
 
     `ok` are the responses without error; answered = ok + all errors. Error classes are `5xx` (with
-    resets, timeouts and refused connections) and `4xx`. `latency` holds (upper edge in
+    resets, timeouts and refused connections), `broken` (responses that ended badly after their
+    headers) and `4xx`. `latency` holds (upper edge in
     milliseconds, count in that bucket) of the buckets that are not empty, rising; not cumulative
     over the edges. `edges` are the upper edges of all buckets, the empty ones too, rising, usually
     the last one infinite.
@@ -27,6 +28,10 @@ class Sample:
     errors: Mapping[str, int] = field(default_factory=lambda: NO_ERRORS)
     latency: tuple[tuple[float, int], ...] = ()
     edges: tuple[float, ...] = ()
+    in_progress: int | None = None
+    """Requests in progress at the end of the tick, by Envoy's own number; None where unknown."""
+    cancelled: int = 0
+    """Requests that their client gave up on since the last tick; they are no responses."""
 
     @classmethod
     def of_buckets(cls, started: int, ok: int, errors: Mapping[str, int], latency: BucketCounts) -> "Sample":

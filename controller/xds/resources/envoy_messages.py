@@ -51,9 +51,19 @@ def load_assignment(value: routing.Cluster) -> bytes:
 
 
 def listener(listen: Listen) -> bytes:
-    """A Listener on that address; its route configuration has its name."""
+    """A Listener on that address that counts how responses end; its route configuration has its name."""
+    return _listener(listen, count_endings=True)
+
+
+def listener_without_loggers(listen: Listen) -> bytes:
+    """The same, for an Envoy that does not know the stats access logger."""
+    return _listener(listen, count_endings=False)
+
+
+def _listener(listen: Listen, *, count_endings: bool) -> bytes:
     name = str(listen)
-    chain = pb.FilterChain(filters=[pb.Filter(name="http", typed_config=http_connections(name))])
+    manager = http_connections(name, count_endings=count_endings)
+    chain = pb.FilterChain(filters=[pb.Filter(name="http", typed_config=manager)])
     message = pb.Listener(name=name, address=_address(listen.address, listen.port), filter_chains=[chain])
     return message.SerializeToString()
 
@@ -61,15 +71,16 @@ def listener(listen: Listen) -> bytes:
 def api_listener(service: str) -> bytes:
     """The Listener of `xds:///service` for proxyless gRPC clients; its route configuration has its name."""
     return pb.Listener(
-        name=service, api_listener=pb.ApiListener(api_listener=http_connections(service))
+        name=service, api_listener=pb.ApiListener(api_listener=http_connections(service, count_endings=False))
     ).SerializeToString()
 
 
-def http_connections(name: str) -> Any:
+def http_connections(name: str, *, count_endings: bool) -> Any:
     """An HttpConnectionManager whose route configuration has that name."""
     rds = templates.routes() + pb.Rds(route_config_name=name).SerializeToString()
     differs = pb.HttpConnectionManager(stat_prefix=stats_name(name), rds=rds)
-    return Any(type_url=HTTP_CONNECTIONS, value=templates.http_connections() + differs.SerializeToString())
+    template = templates.http_connections(count_endings=count_endings)
+    return Any(type_url=HTTP_CONNECTIONS, value=template + differs.SerializeToString())
 
 
 def virtual_host(value: routing.VirtualHost, name: str) -> bytes:

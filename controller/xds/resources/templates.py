@@ -37,6 +37,8 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
 )
 from envoy_data_plane.google.protobuf import Any
 
+from controller.xds.resources.access_logs import stats_loggers
+
 CONNECT_TIMEOUT = timedelta(seconds=1)
 """An endpoint that does not accept within a second is down. Envoy's own default is five."""
 
@@ -89,10 +91,10 @@ def locality() -> bytes:
 
 
 @cache
-def http_connections() -> bytes:
-    """An HttpConnectionManager without its name and its routes."""
+def http_connections(*, count_endings: bool) -> bytes:
+    """An HttpConnectionManager without its name and its routes; `count_endings`: with the stats loggers."""
     router = HttpFilter(name="envoy.filters.http.router", typed_config=Any.pack(Router()))
-    return bytes(HttpConnectionManager(http_filters=[router]))
+    return bytes(HttpConnectionManager(http_filters=[router], access_log=stats_loggers() if count_endings else []))
 
 
 @cache

@@ -249,20 +249,26 @@ class Blocker(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., text: _Optional[str] = ..., stops: _Optional[str] = ..., seconds_left: _Optional[float] = ..., weight: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., who: _Optional[str] = ...) -> None: ...
 
 class Traffic(_message.Message):
-    __slots__ = ("requests_per_second", "error_rate", "p50_ms", "p99_ms", "requests", "errors")
+    __slots__ = ("requests_per_second", "error_rate", "p50_ms", "p99_ms", "requests", "errors", "broken", "cancelled", "in_progress")
     REQUESTS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     ERROR_RATE_FIELD_NUMBER: _ClassVar[int]
     P50_MS_FIELD_NUMBER: _ClassVar[int]
     P99_MS_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
     ERRORS_FIELD_NUMBER: _ClassVar[int]
+    BROKEN_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    IN_PROGRESS_FIELD_NUMBER: _ClassVar[int]
     requests_per_second: float
     error_rate: float
     p50_ms: float
     p99_ms: float
     requests: int
     errors: int
-    def __init__(self, requests_per_second: _Optional[float] = ..., error_rate: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., requests: _Optional[int] = ..., errors: _Optional[int] = ...) -> None: ...
+    broken: int
+    cancelled: int
+    in_progress: int
+    def __init__(self, requests_per_second: _Optional[float] = ..., error_rate: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., requests: _Optional[int] = ..., errors: _Optional[int] = ..., broken: _Optional[int] = ..., cancelled: _Optional[int] = ..., in_progress: _Optional[int] = ...) -> None: ...
 
 class ReasonInfo(_message.Message):
     __slots__ = ("code", "text", "canary", "stable", "canary_n", "stable_n", "evidence", "limit", "needed", "channel", "margin")
@@ -683,7 +689,7 @@ class RecordedValues(_message.Message):
     def __init__(self, canary: _Optional[float] = ..., stable: _Optional[float] = ..., higher: _Optional[bool] = ..., decisive: _Optional[int] = ..., readings: _Optional[int] = ..., slack: _Optional[float] = ...) -> None: ...
 
 class RecordedSample(_message.Message):
-    __slots__ = ("started", "ok", "errors", "bucket", "count")
+    __slots__ = ("started", "ok", "errors", "bucket", "count", "in_progress", "cancelled")
     class ErrorsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -696,9 +702,13 @@ class RecordedSample(_message.Message):
     ERRORS_FIELD_NUMBER: _ClassVar[int]
     BUCKET_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    IN_PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
     started: int
     ok: int
     errors: _containers.ScalarMap[str, int]
     bucket: _containers.RepeatedScalarFieldContainer[int]
     count: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, started: _Optional[int] = ..., ok: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., bucket: _Optional[_Iterable[int]] = ..., count: _Optional[_Iterable[int]] = ...) -> None: ...
+    in_progress: int
+    cancelled: int
+    def __init__(self, started: _Optional[int] = ..., ok: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., bucket: _Optional[_Iterable[int]] = ..., count: _Optional[_Iterable[int]] = ..., in_progress: _Optional[int] = ..., cancelled: _Optional[int] = ...) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.controller/pb/haldane/wire/v1/load_stats.proto\x12\x0fhaldane.wire.v1\x1a\x1egoogle/protobuf/duration.proto\"u\n\x10LoadStatsRequest\x12+\n\x04node\x18\x01 \x01(\x0b\x32\x1d.haldane.wire.v1.LoadReporter\x12\x34\n\rcluster_stats\x18\x02 \x03(\x0b\x32\x1d.haldane.wire.v1.ClusterStats\"+\n\x0cLoadReporter\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\"e\n\x0c\x43lusterStats\x12\x14\n\x0c\x63luster_name\x18\x01 \x01(\t\x12?\n\x17upstream_locality_stats\x18\x02 \x03(\x0b\x32\x1e.haldane.wire.v1.LocalityStats\"o\n\rLocalityStats\x12!\n\x19total_successful_requests\x18\x02 \x01(\x04\x12\x1c\n\x14total_error_requests\x18\x04 \x01(\x04\x12\x1d\n\x15total_issued_requests\x18\x08 \x01(\x04\"j\n\x11LoadStatsResponse\x12:\n\x17load_reporting_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11send_all_clusters\x18\x04 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.controller/pb/haldane/wire/v1/load_stats.proto\x12\x0fhaldane.wire.v1\x1a\x1egoogle/protobuf/duration.proto\"u\n\x10LoadStatsRequest\x12+\n\x04node\x18\x01 \x01(\x0b\x32\x1d.haldane.wire.v1.LoadReporter\x12\x34\n\rcluster_stats\x18\x02 \x03(\x0b\x32\x1d.haldane.wire.v1.ClusterStats\"+\n\x0cLoadReporter\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\"e\n\x0c\x43lusterStats\x12\x14\n\x0c\x63luster_name\x18\x01 \x01(\t\x12?\n\x17upstream_locality_stats\x18\x02 \x03(\x0b\x32\x1e.haldane.wire.v1.LocalityStats\"\x93\x01\n\rLocalityStats\x12!\n\x19total_successful_requests\x18\x02 \x01(\x04\x12\"\n\x1atotal_requests_in_progress\x18\x03 \x01(\x04\x12\x1c\n\x14total_error_requests\x18\x04 \x01(\x04\x12\x1d\n\x15total_issued_requests\x18\x08 \x01(\x04\"j\n\x11LoadStatsResponse\x12:\n\x17load_reporting_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11send_all_clusters\x18\x04 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,8 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOADREPORTER']._serialized_end=261
   _globals['_CLUSTERSTATS']._serialized_start=263
   _globals['_CLUSTERSTATS']._serialized_end=364
-  _globals['_LOCALITYSTATS']._serialized_start=366
-  _globals['_LOCALITYSTATS']._serialized_end=477
-  _globals['_LOADSTATSRESPONSE']._serialized_start=479
-  _globals['_LOADSTATSRESPONSE']._serialized_end=585
+  _globals['_LOCALITYSTATS']._serialized_start=367
+  _globals['_LOCALITYSTATS']._serialized_end=514
+  _globals['_LOADSTATSRESPONSE']._serialized_start=516
+  _globals['_LOADSTATSRESPONSE']._serialized_end=622
 # @@protoc_insertion_point(module_scope)

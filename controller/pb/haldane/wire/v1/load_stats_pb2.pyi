@@ -34,14 +34,16 @@ class ClusterStats(_message.Message):
     def __init__(self, cluster_name: _Optional[str] = ..., upstream_locality_stats: _Optional[_Iterable[_Union[LocalityStats, _Mapping]]] = ...) -> None: ...
 
 class LocalityStats(_message.Message):
-    __slots__ = ("total_successful_requests", "total_error_requests", "total_issued_requests")
+    __slots__ = ("total_successful_requests", "total_requests_in_progress", "total_error_requests", "total_issued_requests")
     TOTAL_SUCCESSFUL_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_REQUESTS_IN_PROGRESS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_ERROR_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_ISSUED_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     total_successful_requests: int
+    total_requests_in_progress: int
     total_error_requests: int
     total_issued_requests: int
-    def __init__(self, total_successful_requests: _Optional[int] = ..., total_error_requests: _Optional[int] = ..., total_issued_requests: _Optional[int] = ...) -> None: ...
+    def __init__(self, total_successful_requests: _Optional[int] = ..., total_requests_in_progress: _Optional[int] = ..., total_error_requests: _Optional[int] = ..., total_issued_requests: _Optional[int] = ...) -> None: ...
 
 class LoadStatsResponse(_message.Message):
     __slots__ = ("load_reporting_interval", "send_all_clusters")
