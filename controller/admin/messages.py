@@ -13,6 +13,8 @@ from controller.ports.fleet import ProxyStatus
 from controller.ports.observatory import Live
 from controller.runtime.service_view import ServiceView
 
+BLIND = "responses that end badly after their headers: it has no stats access logger, so they count as good"
+
 
 def service_message(view: ServiceView, *, source: bool) -> pb.Service:
     """A service. `source`: with the text of its file, which lists leave out since 200 of them fill no one message."""
@@ -85,6 +87,7 @@ def proxy_message(proxy: ProxyStatus) -> pb.Proxy:
         state=proxy.state,
         types=types,
         waits=[pb.ProxyWait(service=w.service, reason=w.reason, since=w.since) for w in proxy.waits],
+        blind=BLIND if proxy.is_blind else "",
     )
     if last := proxy.last_nack:
         message.refused.CopyFrom(pb.ProxyRefusal(type_url=last.type_url, at=last.at, error=last.error))

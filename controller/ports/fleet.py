@@ -71,6 +71,8 @@ class ProxyStatus:
     """The rollouts that wait for it."""
     last_nack: Nack | None = None
     """Its last NACK, also if it has ACKed something better since."""
+    is_blind: bool = False
+    """Whether it cannot count how responses end: broken ones count as good."""
 
 
 class Fleet(Protocol):

@@ -17,7 +17,7 @@ from controller.core.model.cluster_names import stats_name
 from controller.core.traffic.book import Book
 from controller.core.traffic.latency_buckets import BUCKETS, bucket_of
 from controller.core.traffic.reports import CounterKind, ProxyMetrics
-from controller.core.traffic.response_flags import AFTER_HEADERS, BEFORE_HEADERS, STATS_PREFIX, counter_kind
+from controller.core.traffic.response_flags import REPORTED_OK, STATS_PREFIX, UNREPORTED, counter_kind
 from controller.pb.haldane.wire.v1.metrics_pb2 import Bucket, Histogram, Metric, MetricFamily, StreamMetricsMessage
 from controller.ports.clock import Clock
 from controller.telemetry.report_streams import InvalidReport, OpenStreams, ReportStream, validate_count, validate_node
@@ -35,7 +35,7 @@ COUNTERS = {
 HEALTHY = "membership_healthy"
 STATS = (*COUNTERS, LATENCY, HEALTHY)
 """All metrics that are read of a cluster."""
-ENDING = re.compile(rf"{STATS_PREFIX}\.({AFTER_HEADERS}|{BEFORE_HEADERS})\.cluster\.([^.]+)\.flags\.([A-Z,]+)".encode())
+ENDING = re.compile(rf"{STATS_PREFIX}\.({REPORTED_OK}|{UNREPORTED})\.cluster\.([^.]+)\.flags\.([A-Z,]+)".encode())
 """The names of the stats loggers' counters: which logger, cluster, response flags."""
 MAX_BUCKETS = 1000
 """Buckets of one histogram."""

@@ -13,11 +13,12 @@ from controller.ports.clock import Clock
 from controller.process.backoff import backoff
 from controller.xds.limits import Limits
 from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, Event, Retry, SettleTimeout
+from controller.xds.protocol.nack_reasons import is_about_loggers
 from controller.xds.protocol.node import Node
 from controller.xds.protocol.stream import step
 from controller.xds.protocol.stream_state import StreamState, TypeState
 from controller.xds.resources.snapshot import Snapshot
-from controller.xds.resources.type_urls import PUSH_ORDER
+from controller.xds.resources.type_urls import LDS, PUSH_ORDER
 from controller.xds.stream_error import StreamError
 from controller.xds.token_bucket import TokenBucket
 from controller.xds.wire import parse_delta_request, parse_request, serialize_delta_response, serialize_response
@@ -37,8 +38,11 @@ class PublishedSnapshot(NamedTuple):
 class StreamCallbacks(Protocol):
     """What a connection needs of its server: the newest snapshot, and what to call for the client's requests."""
 
-    def published(self, fleet: str) -> PublishedSnapshot | None:
-        """What that fleet is to be served; None before the first view."""
+    def published(self, fleet: str, *, counting: bool) -> PublishedSnapshot | None:
+        """What that fleet is to be served; None before the first view.
+
+        `counting`: for proxies that can count how responses end.
+        """
         ...
 
     def on_open(self, connection: "Connection") -> None:
@@ -79,6 +83,8 @@ class Connection:
         limits, clock = options.limits, options.clock
         self.node = Node("", "", "")
         self.stream = StreamState(delta=options.delta, aggregated=not options.implied, shared=options.shared)
+        self.counts_endings = False
+        """Whether its listeners have the loggers that count how responses end."""
         self.connected_at = clock.wall()
         self.since: dict[str, float] = {}
         """Type URL -> Unix seconds since when the type's state is what it is."""
@@ -165,6 +171,7 @@ class Connection:
         if node is None:
             raise StreamError(grpc.StatusCode.INVALID_ARGUMENT, "missing node: the first request must say node.id")
         self.node = node
+        self.counts_endings = node.has_stats_logger
         self._callbacks.on_open(self)
         return request
 
@@ -218,7 +225,11 @@ class Connection:
             self._callbacks.on_ack(self, url, self._clock.monotonic() - self._changed_at.get(url, 0.0))
         else:
             self._callbacks.on_nack(self, url, request.error_detail, after.nacked - before.nacked)
-        self._schedule_retry(url, after)
+            if url == LDS and self.counts_endings and is_about_loggers(request.error_detail):
+                # The listener matters more than what it counts.
+                self.counts_endings = False
+                self._step_to_newest_snapshot()
+        self._schedule_retry(url, self.stream.types[url])
 
     def _schedule_retry(self, url: str, state: TypeState) -> None:
         """Try again, after a pause that grows, what the client may accept without a change of it."""
@@ -236,7 +247,7 @@ class Connection:
 
     def _step_to_newest_snapshot(self) -> None:
         """Step to the newest snapshot, if the stream is not there yet."""
-        published = self._callbacks.published(self.node.fleet)
+        published = self._callbacks.published(self.node.fleet, counting=self.counts_endings)
         old = self.stream.snapshot
         if published is None or published.snapshot is old:
             return

@@ -20,6 +20,7 @@ from controller.xds.protocol.nacked_contents import nacked_contents
 from controller.xds.protocol.observed_stream import ObservedStream
 from controller.xds.protocol.proxy_status import proxy_statuses
 from controller.xds.protocol.service_sync import service_sync
+from controller.xds.resources.access_logs import STATS_LOGGER
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from controller.xds.stream_error import StreamError
@@ -93,9 +94,12 @@ class XdsServer:
         """The services that cannot be served as they stand in the newest view, each with the reason."""
         return self._snapshots.problems
 
-    def published(self, fleet: str) -> PublishedSnapshot | None:
-        """What that fleet is to be served; None before the first view."""
-        snapshot = self._snapshots.snapshot(fleet)
+    def published(self, fleet: str, *, counting: bool = False) -> PublishedSnapshot | None:
+        """What that fleet's proxies are to be served, those that can count how responses end or the others.
+
+        None before the first view.
+        """
+        snapshot = self._snapshots.snapshot(fleet, counting=counting)
         return PublishedSnapshot(snapshot, self._published_at) if snapshot else None
 
     def proxies(self) -> tuple[ProxyStatus, ...]:
@@ -150,6 +154,8 @@ class XdsServer:
                 f"{node.id} has {counted(self._limits.streams_per_node, 'stream')}; that is the most one node may have"
             )
             raise StreamError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        if not node.has_stats_logger:
+            log.info("endings_not_counted", node=node.id, client=node.client, reason=f"it lacks {STATS_LOGGER}")
         self._connections.add(connection)
         self._observer.on_connect(node.id, node.fleet)
 
@@ -195,8 +201,13 @@ class XdsServer:
 
     def _observed(self) -> Iterator[ObservedStream]:
         for connection in self._connections:
-            snapshot = self._snapshots.snapshot(connection.node.fleet)
+            snapshot = self._snapshots.snapshot(connection.node.fleet, counting=connection.counts_endings)
             if snapshot:
                 yield ObservedStream(
-                    connection.node, connection.stream, snapshot, connection.connected_at, connection.since
+                    connection.node,
+                    connection.stream,
+                    snapshot,
+                    connection.connected_at,
+                    connection.since,
+                    connection.counts_endings,
                 )

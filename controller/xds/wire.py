@@ -11,6 +11,7 @@ from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.xds.limits import Limits
 from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse
 from controller.xds.protocol.node import Node
+from controller.xds.resources.access_logs import STATS_LOGGER
 from controller.xds.resources.resource import Resource
 from controller.xds.resources.type_urls import TYPE_URL_PREFIX
 from controller.xds.stream_error import StreamError
@@ -131,7 +132,8 @@ def _node(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest, limits: Limit
             )
     if not node.id:
         raise StreamError(grpc.StatusCode.INVALID_ARGUMENT, "node.id is empty; every proxy needs a name of its own")
-    return Node(node.id, node.cluster, _client(node, limits))
+    has_stats_logger = any(extension.name == STATS_LOGGER for extension in node.extensions)
+    return Node(node.id, node.cluster, _client(node, limits), has_stats_logger)
 
 
 def _client(node: pb.Node, limits: Limits) -> str:

@@ -124,7 +124,13 @@ def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str
     truth["ok"] += swallowed
     truth["4xx"] -= swallowed
     assert seen == +truth | Counter(dict.fromkeys(seen, 0))
-    assert book.totals()["s", "v2"] == {"ok": truth["ok"], "5xx": truth["5xx"], "4xx": truth["4xx"]}
+    assert book.totals()["s", "v2"] == {
+        "ok": truth["ok"],
+        "5xx": truth["5xx"],
+        "4xx": truth["4xx"],
+        "broken": 0,
+        "cancelled": 0,
+    }
 
 
 def test_a_window_waits_for_every_proxy_that_reports() -> None:
@@ -225,7 +231,7 @@ def test_requests_that_reached_no_endpoint_failed(tally: CounterKind) -> None:
     window = book.window("s", "v1", "v2", 500, 10.1)
     assert window is not None
     assert window.canary is not None
-    assert (window.canary.started, window.canary.ok, window.canary.errors) == (6, 0, {"5xx": 6, "4xx": 0})
+    assert (window.canary.started, window.canary.ok, window.canary.errors) == (6, 0, {"5xx": 6, "4xx": 0, "broken": 0})
 
 
 @pytest.mark.proves("fault 29", "track-record 6")
@@ -274,7 +280,7 @@ def test_a_reset_begins_the_rollouts_counts_and_windows() -> None:
     assert window.canary is not None
     assert (window.canary.ok, window.canary.errors["5xx"]) == (1, 0)
     assert (book.traffic("s", "v2", 10.5).requests, book.traffic("s", "v2", 10.5).errors) == (1, 0)
-    assert book.totals()["s", "v2"] == {"ok": 2, "5xx": 4, "4xx": 0}
+    assert book.totals()["s", "v2"] == {"ok": 2, "5xx": 4, "4xx": 0, "broken": 0, "cancelled": 0}
 
 
 def test_rates_are_those_of_the_last_ten_seconds() -> None:
@@ -301,7 +307,8 @@ def test_memory_is_bounded() -> None:
     book.on_metrics("node-0", client_errors(9, 51.0), 11.0)  # forgotten: its counter starts here
     book.on_metrics("node-501", client_errors(2, 51.0), 11.0)  # remembered: it had none
     book.on_load_report("a", {CANARY: ClusterLoad(20, 20, 0)}, INTERVAL, 12.0)
-    assert book.totals() == {("s", "v1"): {"ok": 0, "5xx": 0, "4xx": 0}, ("s", "v2"): {"ok": 18, "5xx": 0, "4xx": 2}}
+    nothing = {"ok": 0, "5xx": 0, "4xx": 0, "broken": 0, "cancelled": 0}
+    assert book.totals() == {("s", "v1"): nothing, ("s", "v2"): {**nothing, "ok": 18, "4xx": 2}}
 
 
 def test_no_step_between_buckets_is_above_ten_percent() -> None:

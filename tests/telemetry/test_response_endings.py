@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import aiohttp
+import grpc
 import pytest
 
 from controller.demo.harness.child_processes import Children
@@ -168,3 +169,52 @@ async def test_requests_in_progress_are_the_newest_number(processes: Children, m
             await wait_until(lambda: totals.read(telemetry) and totals.in_progress["v2"] == 4, 3.0, 0.02)
         await hanging
         await wait_until(lambda: totals.read(telemetry) and totals.in_progress["v2"] == 0)
+
+
+async def serve_call(_: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    """Answer well, or never: with the headers alone or without them, as the call's metadata `ending` says."""
+    ending = dict(context.invocation_metadata() or ())["ending"]
+    if ending == "headers":
+        await context.send_initial_metadata(())
+    if ending != "whole":
+        await asyncio.sleep(3600)
+    return b""
+
+
+async def call(entry: int, ending: str, cancel: bool = False) -> str:
+    """One gRPC call to v2."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{entry}") as channel:
+        under_way = channel.unary_unary("/model/Infer")(b"", metadata=(("version", "v2"), ("ending", ending)))
+        if cancel:
+            asyncio.get_running_loop().call_later(0.1, under_way.cancel)
+        try:
+            await under_way
+        except grpc.aio.AioRpcError:
+            return "5xx"
+        except asyncio.CancelledError:
+            return "cancelled"
+        return "ok"
+
+
+@pytest.mark.parametrize("idle_timeout", ["300s", "0.2s"])
+async def test_grpc_calls_count_once_whoever_ends_them(processes: Children, idle_timeout: str) -> None:
+    """Load reports count a call once it has ended, but not one that a timeout or its caller ended after its headers."""
+    server, entry = grpc.aio.server(), free_port()
+    infer = grpc.unary_unary_rpc_method_handler(serve_call)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("model", {"Infer": infer}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with telemetry_server("v1", "v2") as telemetry:
+        text = static_bootstrap(telemetry, entry, {"v2": f"127.0.0.1:{port}"}, http2=True, idle_timeout=idle_timeout)
+        await EnvoyProcess(processes, text).start()
+        totals, seen = Totals(), Counter[str]()
+        await wait_until(lambda: totals.read(telemetry))
+        for ending in ("headers", "nothing"):
+            seen.update([await call(entry, ending), await call(entry, ending, cancel=True)])
+        assert seen == {"5xx": 2, "cancelled": 2}
+
+        async def whole() -> Counter[str]:
+            return Counter([await call(entry, "whole") for _ in range(5)])
+
+        await check(telemetry, totals, seen, whole())
+    await server.stop(0)

@@ -34,7 +34,8 @@ def judge(path: str, runs: int) -> None:
 
     In: {"t": seconds, "stable": S, "canary": C}, S and C null (no report) or {"started": 95, "ok": 90,
     "errors": {"5xx": 1, "4xx": 4, "broken": 0}, "latency": [[upper edge in ms, count], ..., [null, count]],
-    "cancelled": 0, "in_progress": 3}: what happened since the line before, and what is in progress now. The weight that is printed is the one to serve from then on.
+    "cancelled": 0, "in_progress": 3}: what happened since the line before, and the requests in progress now. The weight
+    that is printed is the one to serve from then on.
     """
     if path == "-":
         raise Failure(Exit.USAGE, "-f -: standard input carries the reports; name the service file", code="INVALID")

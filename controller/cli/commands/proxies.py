@@ -44,11 +44,14 @@ def _proxy_row(proxy: pb.Proxy, now: float) -> list[str]:
 
 
 def _blocking(proxies: Iterable[pb.Proxy], now: float) -> Iterator[str]:
-    """Which rollout waits for which proxy, and the last NACK of each proxy."""
+    """Which rollout waits for which proxy, what each proxy cannot report, and its last NACK."""
     for proxy in proxies:
         for wait in proxy.waits:
             since = f"{format_time(wait.since, now)} ({format_span(now - wait.since)})"
             yield clean(f"{wait.service} waits for {proxy.node} since {since}: {wait.reason}")
+    for proxy in proxies:
+        if proxy.blind:
+            yield clean(f"{proxy.node} cannot report {proxy.blind}")
     for proxy in proxies:
         if proxy.HasField("refused"):
             nack = proxy.refused

@@ -27,7 +27,7 @@ class CounterKind(StrEnum):
     """Requests that their clients gave up on before a response. Load reports count them as
     started."""
     TIMED_OUT = "timed_out"
-    """Requests that Envoy's idle timeout ended before a response, likewise."""
+    """Requests that a timeout of Envoy ended without being in the load reports otherwise, likewise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,13 @@ from controller.core.traffic.reports import CounterKind
 
 STATS_PREFIX = "haldane"
 """What the names of the counters begin with that Haldane adds to Envoy's own."""
-AFTER_HEADERS = "after_headers"
-BEFORE_HEADERS = "before_headers"
+REPORTED_OK = "reported_ok"
+"""The counter of bad ends that load reports count as successes: those after the headers."""
+UNREPORTED = "unreported"
+"""The counter of bad ends that load reports do not count at all."""
 IDLE_FLAG = "SI"
+DURATION_FLAGS = ("UT", "UMSDR", "DT")
+"""The timeouts of a whole response."""
 
 
 class BadEnd(StrEnum):
@@ -29,13 +33,10 @@ FLAGS = {
     "UC": BadEnd.BROKEN,
     # The connection was closed by Envoy itself, such as for a missed keep-alive.
     "LR": BadEnd.BROKEN,
-    # The route's timeout is over, and the response is not.
-    "UT": BadEnd.BROKEN,
+    # The time for the whole response is over: by the route, the cluster or the connection manager.
+    **dict.fromkeys(DURATION_FLAGS, BadEnd.BROKEN),
     # The response paused for longer than the idle timeout of its stream.
     IDLE_FLAG: BadEnd.BROKEN,
-    # Two limits of a stream's whole length: the cluster's, and the connection manager's or the route's.
-    "UMSDR": BadEnd.BROKEN,
-    "DT": BadEnd.BROKEN,
     # Envoy ran out of memory, and gave up its largest streams.
     "OM": BadEnd.BROKEN,
     # The client closed its connection.
@@ -55,9 +56,9 @@ CANCELLED_FLAGS = tuple(flag for flag, end in FLAGS.items() if end is BadEnd.CAN
 def counter_kind(name: str, flags: str) -> CounterKind | None:
     """What a counter of that name counts; None if it counts nothing that Haldane reads."""
     end = bad_end(flags)
-    if name == AFTER_HEADERS and end:
+    if name == REPORTED_OK and end:
         return CounterKind.BROKEN if end is BadEnd.BROKEN else CounterKind.CANCELLED
-    if name == BEFORE_HEADERS and end:
+    if name == UNREPORTED and end:
         return CounterKind.TIMED_OUT if end is BadEnd.BROKEN else CounterKind.ABANDONED
     return None
 

@@ -8,6 +8,14 @@ from controller.xds.resources.resource import EncodedVirtualHost, Resource
 _ENVIRONMENT = re.compile(r"cannot bind|address already in use|cannot assign requested address", re.IGNORECASE)
 """Envoy's words for a listener whose port or address is not free at the proxy."""
 
+_LOGGERS = re.compile(r"access_?log|ResponseFlag|stats\.v3", re.IGNORECASE)
+"""Envoy's words for a listener whose access loggers it does not know, or a field of them."""
+
+
+def is_about_loggers(error_detail: str) -> bool:
+    """Whether a NACK's message is about the access loggers of a listener."""
+    return _LOGGERS.search(error_detail) is not None
+
 
 def is_named(error_detail: str, name: str) -> bool:
     """Whether a NACK's message contains this name, and not only a longer name that contains it."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from controller.xds.protocol.node import Node
 from controller.xds.protocol.stream_state import StreamState
 from controller.xds.resources.snapshot import Snapshot
-from controller.xds.resources.type_urls import RDS
+from controller.xds.resources.type_urls import LDS, RDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,14 @@ class ObservedStream:
     """Unix seconds."""
     since: Mapping[str, float]
     """Type URL -> Unix seconds since when the type's state is what it is."""
+    counts_endings: bool = False
+    """Whether the client's listeners count how responses end."""
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the client serves listeners (a proxyless one does not), and they do not count how responses end."""
+        state = self.stream.types.get(LDS)
+        return state is not None and state.subscription.wildcard and not self.counts_endings
 
     def since_of(self, type_url: str) -> float:
         """Since when the type's state is what it is, in Unix seconds: at first, since the stream opened."""

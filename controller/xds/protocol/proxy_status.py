@@ -43,7 +43,8 @@ def _proxy(streams: list[ObservedStream], services: list[str], now: float, confi
     first = streams[0].node
     connected = min(observed.connected_at for observed in streams)
     waits = tuple(wait for observed in streams for wait in _waits(observed, services))
-    return ProxyStatus(first.id, first.fleet, first.client, connected, types, worst, waits)
+    is_blind = any(observed.is_blind for observed in streams)
+    return ProxyStatus(first.id, first.fleet, first.client, connected, types, worst, waits, is_blind=is_blind)
 
 
 def _sort_key(type_url: str) -> tuple[int, str]:

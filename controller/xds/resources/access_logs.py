@@ -10,6 +10,8 @@ from envoy_data_plane.envoy.config.accesslog.v3 import (
     AndFilter,
     ComparisonFilter,
     ComparisonFilterOp,
+    GrpcStatusFilter,
+    GrpcStatusFilterStatus,
     HeaderFilter,
     OrFilter,
     ResponseFlagFilter,
@@ -23,12 +25,13 @@ from envoy_data_plane.envoy.type.v3 import Scope
 from envoy_data_plane.google.protobuf import Any
 
 from controller.core.traffic.response_flags import (
-    AFTER_HEADERS,
-    BEFORE_HEADERS,
     BROKEN_FLAGS,
     CANCELLED_FLAGS,
+    DURATION_FLAGS,
     IDLE_FLAG,
+    REPORTED_OK,
     STATS_PREFIX,
+    UNREPORTED,
 )
 
 STATS_LOGGER = "envoy.access_loggers.stats"
@@ -40,18 +43,18 @@ _NO_RUNTIME_KEY = "haldane.none"
 
 
 def stats_loggers() -> list[AccessLog]:
-    """Two loggers, of what Envoy's load reports count otherwise: responses that ended badly after their headers, and
-    requests that ended before.
+    """Two loggers: of bad ends that load reports count as successes, and of those that they do not count.
 
-    Load reports count a gRPC call once it has ended, so those are right without.
+    Of HTTP, load reports count a response at its headers; of gRPC, once it has ended, unless a client or a timeout
+    ended it after its headers. A gRPC call without a status in its response counts as UNKNOWN.
     """
-    http = _grpc(False)
-    after = _all(_code(ComparisonFilterOp.GE, 200), _code(ComparisonFilterOp.LE, 399), http)
+    after_headers = _all(_code(ComparisonFilterOp.GE, 200), _code(ComparisonFilterOp.LE, 399))
     left = _all(_flags(*CANCELLED_FLAGS), _any(_code(ComparisonFilterOp.EQ, 0), _grpc(True)))
-    timed_out = _all(_flags(IDLE_FLAG), _any(_code(ComparisonFilterOp.EQ, 504), _grpc(True)))
+    idle = _all(_flags(IDLE_FLAG), _any(_code(ComparisonFilterOp.EQ, 504), _grpc(True)))
+    too_long = _all(_flags(*DURATION_FLAGS), _grpc(True), _no_grpc_status())
     return [
-        _logger(AFTER_HEADERS, _all(_flags(*BROKEN_FLAGS, *CANCELLED_FLAGS), after)),
-        _logger(BEFORE_HEADERS, _any(left, timed_out)),
+        _logger(REPORTED_OK, _all(_flags(*BROKEN_FLAGS, *CANCELLED_FLAGS), after_headers, _grpc(False))),
+        _logger(UNREPORTED, _any(left, idle, too_long)),
     ]
 
 
@@ -80,6 +83,10 @@ def _flags(*flags: str) -> AccessLogFilter:
 def _code(op: ComparisonFilterOp, code: int) -> AccessLogFilter:
     value = RuntimeUInt32(default_value=code, runtime_key=_NO_RUNTIME_KEY)
     return AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=ComparisonFilter(op=op, value=value)))
+
+
+def _no_grpc_status() -> AccessLogFilter:
+    return AccessLogFilter(grpc_status_filter=GrpcStatusFilter(statuses=[GrpcStatusFilterStatus.UNKNOWN]))
 
 
 def _grpc(wanted: bool) -> AccessLogFilter:

@@ -1,12 +1,12 @@
 """Routing -> Snapshot: each service and each virtual host is encoded once for all fleets, until it changes."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from controller.core.routing.routing import Cluster, RoutedService, Routing, VirtualHost
 from controller.xds.resources import envoy_messages
-from controller.xds.resources.catalogue import EMPTY_CATALOGUE, make_catalogue
+from controller.xds.resources.catalogue import EMPTY_CATALOGUE, Catalogue, make_catalogue
 from controller.xds.resources.encoded_cache import EncodedCache
 from controller.xds.resources.resource import (
     EncodedVirtualHost,
@@ -45,24 +45,27 @@ class Encoder:
         """The snapshot of a routing and its services. What did not change since `before` is the same object."""
         encoded = [self.cache.get(served, self._service, served) for served in services]
         configurations = {each.name: self._route_configuration(each.name, each.hosts) for each in routing.listeners}
-        listeners = {
-            each.name: self._one(LDS, each.name, each.listen, envoy_messages.listener) for each in routing.listeners
-        }
+        plain, counting = (
+            {each.name: self._one(LDS, each.name, each.listen, make) for each in routing.listeners}
+            for make in (envoy_messages.listener_without_loggers, envoy_messages.listener)
+        )
+        named_listeners = _merged(e.named_listeners for e in encoded)
         by_type = {
             CDS: (_merged(e.clusters for e in encoded), _merged(e.named_clusters for e in encoded)),
             EDS: (_merged(e.endpoints for e in encoded), {}),
-            LDS: (listeners, _merged(e.named_listeners for e in encoded)),
+            LDS: (plain, named_listeners),
             RDS: (configurations, _merged(e.named_route_configurations for e in encoded)),
         }
-        catalogues = {
-            url: make_catalogue(
-                self.store, self.revision, listed, named, before=before.catalogue(url) if before else EMPTY_CATALOGUE
-            )
-            for url, (listed, named) in by_type.items()
-        }
+        catalogues = {url: self._catalogue(url, *each, before) for url, each in by_type.items()}
+        with_loggers = self._catalogue(LDS, counting, named_listeners, before.counting if before else None)
         routes = _routes(routing, catalogues[RDS].find)
         removed = removed_clusters(before, catalogues[CDS].listed, self.revision)
-        return Snapshot(self.store, self.revision, catalogues, routes, removed)
+        snapshot = Snapshot(self.store, self.revision, catalogues, routes, removed)
+        return replace(snapshot, counting=replace(snapshot, catalogues={**catalogues, LDS: with_loggers}))
+
+    def _catalogue(self, type_url: str, listed: Resources, named: Resources, before: Snapshot | None) -> Catalogue:
+        known = before.catalogue(type_url) if before else EMPTY_CATALOGUE
+        return make_catalogue(self.store, self.revision, listed, named, before=known)
 
     def _service(self, served: RoutedService) -> ServiceResources:
         name = served.route.service

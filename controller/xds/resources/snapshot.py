@@ -33,6 +33,8 @@ class Snapshot:
     """Service -> route configuration -> the content hashes of its virtual hosts there."""
     removed_clusters: Mapping[str, RemovedCluster] = field(default_factory=dict)
     """The latest removed clusters: a proxy that was disconnected may still route to them."""
+    counting: "Snapshot | None" = None
+    """The same for proxies that can count how responses end: their listeners have the loggers for it."""
 
     def catalogue(self, type_url: str) -> Catalogue:
         """The resources of that type; empty for a type that is not served."""

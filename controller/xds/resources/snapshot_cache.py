@@ -47,9 +47,13 @@ class SnapshotCache:
             self._make_snapshots(view, bad)
         return True
 
-    def snapshot(self, fleet: str) -> Snapshot | None:
-        """What that fleet is served; None before the first view."""
-        return self._snapshots.get(fleet if fleet in self._named else UNNAMED_FLEETS)
+    def snapshot(self, fleet: str, *, counting: bool = False) -> Snapshot | None:
+        """What that fleet is served; None before the first view.
+
+        `counting`: for proxies that can count how responses end.
+        """
+        snapshot = self._snapshots.get(fleet if fleet in self._named else UNNAMED_FLEETS)
+        return snapshot.counting if snapshot and counting else snapshot
 
     def _make_snapshots(self, view: View, bad: Mapping[str, str]) -> None:
         """Serve that view, with the `bad` services as they were."""

@@ -379,7 +379,7 @@ class ListProxiesResponse(_message.Message):
     def __init__(self, proxies: _Optional[_Iterable[_Union[Proxy, _Mapping]]] = ...) -> None: ...
 
 class Proxy(_message.Message):
-    __slots__ = ("node", "fleet", "client", "connected_at", "state", "types", "waits", "refused")
+    __slots__ = ("node", "fleet", "client", "connected_at", "state", "types", "waits", "refused", "blind")
     NODE_FIELD_NUMBER: _ClassVar[int]
     FLEET_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
@@ -388,6 +388,7 @@ class Proxy(_message.Message):
     TYPES_FIELD_NUMBER: _ClassVar[int]
     WAITS_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    BLIND_FIELD_NUMBER: _ClassVar[int]
     node: str
     fleet: str
     client: str
@@ -396,7 +397,8 @@ class Proxy(_message.Message):
     types: _containers.RepeatedCompositeFieldContainer[ProxyType]
     waits: _containers.RepeatedCompositeFieldContainer[ProxyWait]
     refused: ProxyRefusal
-    def __init__(self, node: _Optional[str] = ..., fleet: _Optional[str] = ..., client: _Optional[str] = ..., connected_at: _Optional[float] = ..., state: _Optional[str] = ..., types: _Optional[_Iterable[_Union[ProxyType, _Mapping]]] = ..., waits: _Optional[_Iterable[_Union[ProxyWait, _Mapping]]] = ..., refused: _Optional[_Union[ProxyRefusal, _Mapping]] = ...) -> None: ...
+    blind: str
+    def __init__(self, node: _Optional[str] = ..., fleet: _Optional[str] = ..., client: _Optional[str] = ..., connected_at: _Optional[float] = ..., state: _Optional[str] = ..., types: _Optional[_Iterable[_Union[ProxyType, _Mapping]]] = ..., waits: _Optional[_Iterable[_Union[ProxyWait, _Mapping]]] = ..., refused: _Optional[_Union[ProxyRefusal, _Mapping]] = ..., blind: _Optional[str] = ...) -> None: ...
 
 class RetryRequest(_message.Message):
     __slots__ = ("service",)

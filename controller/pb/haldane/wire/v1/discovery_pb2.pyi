@@ -102,18 +102,26 @@ class ControlPlane(_message.Message):
     def __init__(self, identifier: _Optional[str] = ...) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("id", "cluster", "user_agent_name", "user_agent_version", "user_agent_build_version")
+    __slots__ = ("id", "cluster", "user_agent_name", "user_agent_version", "user_agent_build_version", "extensions")
     ID_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     USER_AGENT_NAME_FIELD_NUMBER: _ClassVar[int]
     USER_AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     USER_AGENT_BUILD_VERSION_FIELD_NUMBER: _ClassVar[int]
+    EXTENSIONS_FIELD_NUMBER: _ClassVar[int]
     id: str
     cluster: str
     user_agent_name: str
     user_agent_version: str
     user_agent_build_version: BuildVersion
-    def __init__(self, id: _Optional[str] = ..., cluster: _Optional[str] = ..., user_agent_name: _Optional[str] = ..., user_agent_version: _Optional[str] = ..., user_agent_build_version: _Optional[_Union[BuildVersion, _Mapping]] = ...) -> None: ...
+    extensions: _containers.RepeatedCompositeFieldContainer[Extension]
+    def __init__(self, id: _Optional[str] = ..., cluster: _Optional[str] = ..., user_agent_name: _Optional[str] = ..., user_agent_version: _Optional[str] = ..., user_agent_build_version: _Optional[_Union[BuildVersion, _Mapping]] = ..., extensions: _Optional[_Iterable[_Union[Extension, _Mapping]]] = ...) -> None: ...
+
+class Extension(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class BuildVersion(_message.Message):
     __slots__ = ("version",)
