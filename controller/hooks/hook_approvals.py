@@ -49,11 +49,11 @@ class _Questions:
     """All that is asked for one rollout, by hook, type and step."""
 
     rollout_id: str
-    asked: dict[tuple[str, HookType, int], _Question] = field(default_factory=dict)
+    questions: dict[tuple[str, HookType, int], _Question] = field(default_factory=dict)
 
     def cancel(self) -> None:
         """Stop asking."""
-        for question in self.asked.values():
+        for question in self.questions.values():
             if question.task:
                 question.task.cancel()
 
@@ -118,7 +118,7 @@ class HookApprovals:
         assert state.rollout is not None
         lasting = kind is not HookType.ROLLBACK
         key = name, kind, state.rollout.step if lasting else 0
-        question = self._of(state.rollout).asked.setdefault(key, _Question(name, kind))
+        question = self._of(state.rollout).questions.setdefault(key, _Question(name, kind))
         answered = question.yes and lasting
         if question.task is None and not answered and self._clock.monotonic() >= question.due:
             question.task = asyncio.create_task(self._ask(question, state, verdict))

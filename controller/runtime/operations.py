@@ -173,10 +173,12 @@ class Operations:
             if command.verb is Verb.START and (unknown := self._undefined(state.spec)):
                 missing = "; ".join(violation.message for violation in unknown)
                 raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {missing}")
-            verdict, unroutable = self._observe(state)
+            verdict, no_upstream = self._observe(state)
             unresolved = self._unresolved(state, command.canary)
             now = self._clock.wall()
-            decision = execute(state, command, now, stable_unroutable=unroutable, canary_unroutable=unresolved)
+            decision = execute(
+                state, command, now, stable_has_no_upstream=no_upstream, canary_lacks_upstream=unresolved
+            )
             known = None if command.verb is Verb.START else verdict
             change = change_of(state, decision, Origin(who, _id(request_id), fingerprint), known)
             try:
@@ -276,8 +278,8 @@ class Operations:
         """The evidence so far on the service's rollout, and whether its stable is known to have no healthy endpoint."""
         if self._observatory is None or state.rollout is None:
             return None, False
-        unroutable = self._observatory.no_healthy_upstream(state.name, state.rollout.stable)
-        return self._observatory.live(state.name).verdict, unroutable
+        no_upstream = self._observatory.no_healthy_upstream(state.name, state.rollout.stable)
+        return self._observatory.live(state.name).verdict, no_upstream
 
     def _unresolved(self, state: ServiceState, canary: str) -> bool:
         """Whether it is not known that every proxy has resolved the host names of that canary, or else of the running

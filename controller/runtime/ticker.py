@@ -154,8 +154,8 @@ class Ticker:
             self._fleet.sync(state.name, state.revision),
             self._sync_share,
             harm=self._hooks.rollback_reason(state, self.last_tick(state).verdict),
-            stable_unroutable=self._book.no_healthy_upstream(state.name, rollout.stable, started),
-            canary_unroutable=not rollout.weight
+            stable_has_no_upstream=self._book.no_healthy_upstream(state.name, rollout.stable, started),
+            canary_lacks_upstream=not rollout.weight
             and state.spec.has_names(rollout.canary)
             and self._book.lacks_upstream(state.name, rollout.canary, started),
         )
@@ -264,10 +264,10 @@ class Ticker:
             return self._view().blocking_freeze(state.name, act)
 
         fallback = state.spec.fallback
-        unroutable = bool(
+        no_upstream = bool(
             fallback and fallback.version and self._book.no_healthy_upstream(state.name, fallback.version, now)
         )
-        decision = decide_fallback(state, verdict, blocked, self._clock.wall(), fallback_unroutable=unroutable)
+        decision = decide_fallback(state, verdict, blocked, self._clock.wall(), fallback_has_no_upstream=no_upstream)
         unhealthy = verdict.outcome is Outcome.HARM
         self._ledger.update(
             state, LedgerKind.STABLE_UNHEALTHY, LedgerKind.STABLE_HEALTHY, holds=unhealthy, why=decision.reason

@@ -334,11 +334,11 @@ def test_with_hooks_it_begins_only_when_it_may() -> None:
 def test_a_canary_whose_names_are_not_resolved_gets_no_weight() -> None:
     """It waits, and says so, however long; for a first report ten seconds, since some proxies report nothing."""
     state = state_in(Phase.WARMING, POLICY.model_copy(update={"hooks": ("gate",)}))
-    waiting = decide(state, situation(warm=False)._replace(canary_unroutable=True), NOW)
+    waiting = decide(state, situation(warm=False)._replace(canary_lacks_upstream=True), NOW)
     assert waiting.waits
     assert waiting.reason.startswith("would begin, but a proxy has no healthy endpoint of v2")
     for elapsed, kind in ((9.0, None), (10.0, LedgerKind.STEP_ADVANCED)):
-        unknown = situation(warm=False, elapsed=elapsed)._replace(canary_unroutable=None)
+        unknown = situation(warm=False, elapsed=elapsed)._replace(canary_lacks_upstream=None)
         assert decide(state, unknown, NOW).kind is kind
     assert decide(state, situation(warm=False), NOW).kind is LedgerKind.STEP_ADVANCED
 
@@ -358,7 +358,7 @@ class TestFallback:
             verdict(outcome),
             lambda act: blocking_freeze(freezes, "scorer", act),
             NOW,
-            fallback_unroutable=unroutable,
+            fallback_has_no_upstream=unroutable,
         )
 
     def test_it_sends_all_traffic_to_the_fallback(self) -> None:

@@ -191,31 +191,33 @@ def test_a_pause_while_promoting_is_no_second_promotion() -> None:
 def test_no_rollback_to_an_unhealthy_stable_but_by_force(phase: Phase) -> None:
     """Stable has no healthy endpoint: the traffic stays, by an operator's word too, unless he insists."""
     with pytest.raises(Refusal) as refused:
-        execute(state_in(phase), Command(Verb.ROLLBACK, "now"), NOW, stable_unroutable=True)
+        execute(state_in(phase), Command(Verb.ROLLBACK, "now"), NOW, stable_has_no_upstream=True)
     assert refused.value.code is Code.NO_ENDPOINTS
     assert "v1 has no healthy endpoint" in refused.value.message
-    forced = execute(state_in(phase), Command(Verb.ROLLBACK, "now", force=True), NOW, stable_unroutable=True)
+    forced = execute(state_in(phase), Command(Verb.ROLLBACK, "now", force=True), NOW, stable_has_no_upstream=True)
     assert forced.state.weights == {"v2": 0, "v1": TOTAL_WEIGHT}
 
 
 def test_a_canary_whose_names_are_not_resolved_starts_without_weight_and_is_not_promoted() -> None:
     """No command sends traffic to where a proxy knows no endpoint; once it has weight, the operator decides."""
     start = Command(Verb.START, "", canary="v2", rollout_id="r2")
-    waiting = execute(state_in(Phase.IDLE), start, NOW, canary_unroutable=True).state
+    waiting = execute(state_in(Phase.IDLE), start, NOW, canary_lacks_upstream=True).state
     assert waiting.weights == {"v2": 0, "v1": TOTAL_WEIGHT}
     with pytest.raises(Refusal) as refused:
-        execute(waiting, Command(Verb.PROMOTE, ""), NOW, canary_unroutable=True)
+        execute(waiting, Command(Verb.PROMOTE, ""), NOW, canary_lacks_upstream=True)
     assert refused.value.code is Code.NO_ENDPOINTS
     running = execute(state_in(Phase.IDLE), start, NOW).state
     assert running.weights["v2"]
-    assert execute(running, Command(Verb.PROMOTE, ""), NOW, canary_unroutable=True).state.weights["v2"] == TOTAL_WEIGHT
+    assert (
+        execute(running, Command(Verb.PROMOTE, ""), NOW, canary_lacks_upstream=True).state.weights["v2"] == TOTAL_WEIGHT
+    )
 
 
 def test_what_moves_no_traffic_goes_into_no_void() -> None:
     """A rollout that waits for its hooks carries none: it may be rolled back whatever stable is like."""
     state = state_in(Phase.IDLE, POLICY.model_copy(update={"hooks": ("gate",)}))
     waiting = execute(state, Command(Verb.START, "", canary="v2", rollout_id="r2"), NOW).state
-    assert execute(waiting, Command(Verb.ROLLBACK, ""), NOW, stable_unroutable=True).state.rollout
+    assert execute(waiting, Command(Verb.ROLLBACK, ""), NOW, stable_has_no_upstream=True).state.rollout
 
 
 def test_a_version_that_was_rolled_back_may_be_started_again() -> None:

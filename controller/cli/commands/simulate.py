@@ -158,8 +158,8 @@ def _print(summaries: list[Summary]) -> None:
     for summary in summaries:
         click.echo(f"\n{summary.name}: {summary.about}")
         if summary.causes:
-            told = ", ".join(f"{cause} {count}" for cause, count in summary.causes.items())
-            click.echo(f"  rolled back for: {told}")
+            causes = ", ".join(f"{cause} {count}" for cause, count in summary.causes.items())
+            click.echo(f"  rolled back for: {causes}")
         for line in course(summary):
             click.echo(line)
 

@@ -33,18 +33,19 @@ metrics never report on them."""
 class DecisionInputs(NamedTuple):
     """What `decide` knows besides the state, in one tick.
 
-    `blocked` returns the freeze that stops an act on this service. `stable_unroutable` is true when stable is known to
-    have no healthy endpoint; `canary_unroutable` when some proxy has yet to resolve a name of the canary, None while no
-    proxy reports on it. `sync_share` is the share of the connected proxies that must be in sync to advance.
+    `blocked` returns the freeze that stops an act on this service. `stable_has_no_upstream` is true when stable is
+    known to have no healthy endpoint; `canary_lacks_upstream` when some proxy has yet to resolve a name of the canary,
+    None while no proxy reports on it. `sync_share` is the share of the connected proxies that must be in sync to
+    advance.
     """
 
     verdict: Verdict
     progress: Progress
     sync: Sync
     blocked: Callable[[Act], Freeze | None]
-    stable_unroutable: bool = False
+    stable_has_no_upstream: bool = False
     sync_share: float = 1.0
-    canary_unroutable: bool | None = False
+    canary_lacks_upstream: bool | None = False
 
 
 def decide(state: ServiceState, inputs: DecisionInputs, now: float) -> Decision:
@@ -77,12 +78,12 @@ def decide_fallback(
     blocked: Callable[[Act], Freeze | None],
     now: float,
     *,
-    fallback_unroutable: bool = False,
+    fallback_has_no_upstream: bool = False,
 ) -> Decision:
     """What automation does when no rollout runs and stable itself is judged: with `fallback: automatic`, and only on
     a broken absolute limit, all traffic goes to the declared fallback. Only a person takes it back.
 
-    `fallback_unroutable`: the fallback is a version that is known to have no healthy endpoint.
+    `fallback_has_no_upstream`: the fallback is a version that is known to have no healthy endpoint.
     """
     automatic = state.spec.policy.fallback == "automatic" and state.spec.fallback and not state.diverted
     if verdict.outcome is not Outcome.HARM or not automatic:
@@ -90,7 +91,7 @@ def decide_fallback(
     freeze = blocked(Act.FALLBACK)
     if freeze:
         return wait(state, Blocker(BlockerKind.FREEZE, LedgerKind.FALLBACK_ON, freeze=freeze), verdict)
-    if fallback_unroutable:
+    if fallback_has_no_upstream:
         return wait(state, Blocker(BlockerKind.NO_HEALTHY_UPSTREAM, LedgerKind.FALLBACK_ON), verdict)
     return divert(state, now, verdict=verdict)
 
@@ -104,10 +105,10 @@ def _roll_back(
         blocker = Blocker(BlockerKind.FREEZE, LedgerKind.ROLLBACK, freeze=freeze)
         decision = Decision(LedgerKind.ROLLBACK_SUPPRESSED, Act.RECORD, state, note, inputs.verdict, blocker)
         return _once(decision, rollout, f"{freeze.scope}@{freeze.since:.3f}:{cause}")
-    if inputs.stable_unroutable and rollout.weight:
+    if inputs.stable_has_no_upstream and rollout.weight:
         blocker = Blocker(BlockerKind.NO_HEALTHY_UPSTREAM, LedgerKind.ROLLBACK, names=(rollout.stable,))
         decision = Decision(LedgerKind.NO_HEALTHY_UPSTREAM, Act.RECORD, state, note, inputs.verdict, blocker)
-        return _once(decision, rollout, f"void:{cause}")
+        return _once(decision, rollout, f"void:{cause}")  # the word is kept: causes are stored with the rollout
     return move(state, Event.ROLLBACK, now, note=note, verdict=inputs.verdict)
 
 
@@ -140,8 +141,8 @@ def _confirm_promotion(state: ServiceState, rollout: Rollout, inputs: DecisionIn
 
 def _warm_up(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now: float) -> Decision:
     if not rollout.weight:
-        unreported = inputs.canary_unroutable is None and inputs.progress.elapsed < FIRST_REPORT
-        if inputs.canary_unroutable or unreported:
+        unreported = inputs.canary_lacks_upstream is None and inputs.progress.elapsed < FIRST_REPORT
+        if inputs.canary_lacks_upstream or unreported:
             return wait(
                 state, Blocker(BlockerKind.NO_HEALTHY_UPSTREAM, LedgerKind.ROLLOUT_STARTED, names=(rollout.canary,))
             )

@@ -50,19 +50,19 @@ def execute(
     command: Command,
     now: float,
     *,
-    stable_unroutable: bool = False,
-    canary_unroutable: bool = False,
+    stable_has_no_upstream: bool = False,
+    canary_lacks_upstream: bool = False,
 ) -> Decision:
     """The decision that the command comes to; `Refusal` where it is not possible now.
 
-    Whether a freeze stops it is checked by the store. `now` is Unix seconds. `stable_unroutable`: stable is known to
-    have no healthy endpoint. `canary_unroutable`: the canary has host names, and it is not known that every proxy has
-    resolved them; it then starts without weight.
+    Whether a freeze stops it is checked by the store. `now` is Unix seconds. `stable_has_no_upstream`: stable is known
+    to have no healthy endpoint. `canary_lacks_upstream`: the canary has host names, and it is not known that every
+    proxy has resolved them; it then starts without weight.
     """
     _check_fields(command)
     match command.verb:
         case Verb.START:
-            return _start(state, command, now, canary_unroutable=canary_unroutable)
+            return _start(state, command, now, canary_lacks_upstream=canary_lacks_upstream)
         case Verb.DIVERT:
             return divert(state, now, note=command.reason or "sent to the fallback by an operator")
         case Verb.RESTORE:
@@ -70,8 +70,8 @@ def execute(
     if state.rollout is None:
         raise Refusal(Code.NO_ROLLOUT, f"{state.name} has no rollout; start one with a canary")
     if command.verb is Verb.ROLLBACK:
-        return _roll_back(state, state.rollout, command, now, stable_unroutable=stable_unroutable)
-    if command.verb is Verb.PROMOTE and canary_unroutable and not state.rollout.weight:
+        return _roll_back(state, state.rollout, command, now, stable_has_no_upstream=stable_has_no_upstream)
+    if command.verb is Verb.PROMOTE and canary_lacks_upstream and not state.rollout.weight:
         raise Refusal(
             Code.NO_ENDPOINTS,
             f"a proxy has no healthy endpoint of {state.rollout.canary}, whose host names it has yet to resolve",
@@ -148,7 +148,7 @@ def _restore(state: ServiceState, command: Command) -> Decision:
     return Decision(LedgerKind.FALLBACK_OFF, Act.FALLBACK, state.model_copy(update={"diverted": ""}), why)
 
 
-def _start(state: ServiceState, command: Command, now: float, *, canary_unroutable: bool) -> Decision:
+def _start(state: ServiceState, command: Command, now: float, *, canary_lacks_upstream: bool) -> Decision:
     canary, present = command.canary, state.rollout
     version = state.spec.version(canary)
     if version is None:
@@ -178,20 +178,20 @@ def _start(state: ServiceState, command: Command, now: float, *, canary_unroutab
         why = f"{why} (in the place of {present.canary}, which was {present.phase})"
     decision = move(state.model_copy(update={"rollout": fresh}), Event.START, now, note=why)
     started = decision.state.rollout
-    if not canary_unroutable or started is None:
+    if not canary_lacks_upstream or started is None:
         return decision
     return replace(decision, state=decision.state.model_copy(update={"rollout": started.without_weight()}))
 
 
 def _roll_back(
-    state: ServiceState, rollout: Rollout, command: Command, now: float, *, stable_unroutable: bool
+    state: ServiceState, rollout: Rollout, command: Command, now: float, *, stable_has_no_upstream: bool
 ) -> Decision:
     if not rollout.can(Event.ROLLBACK):
         raise Refusal(Code.NO_ROLLOUT, f"nothing to roll back: the rollout of {rollout.canary} is {rollout.phase}")
     target = state.spec.version(rollout.stable)
     if target is None or not target.endpoints:
         raise Refusal(Code.NO_ENDPOINTS, f"{rollout.stable} has no endpoints any more: traffic would get no response")
-    if stable_unroutable and rollout.weight and not command.force:
+    if stable_has_no_upstream and rollout.weight and not command.force:
         raise Refusal(
             Code.NO_ENDPOINTS,
             f"{rollout.stable} has no healthy endpoint: traffic would get no response; a forced rollback goes there "

@@ -84,7 +84,7 @@ class TickInputs:
     """What a tick must know besides the window: the freezes in force, and how far the proxies are.
 
     `sync_share` is the share of the proxies that must be in sync to advance. `harm` is why a hook wants a rollback: it
-    weighs as much as harm that was measured. `canary_unroutable`: some proxy has yet to resolve a host name of a
+    weighs as much as harm that was measured. `canary_lacks_upstream`: some proxy has yet to resolve a host name of a
     canary without weight; None while no proxy reports on it. `reported`: whether a window is complete, so that no
     proxy's report is still awaited.
     """
@@ -92,8 +92,8 @@ class TickInputs:
     freezes: tuple[Freeze, ...] = ()
     sync: Sync = field(default_factory=lambda: Sync(1, 1))
     sync_share: float = 1.0
-    stable_unroutable: bool = False
-    canary_unroutable: bool | None = False
+    stable_has_no_upstream: bool = False
+    canary_lacks_upstream: bool | None = False
     harm: Reason | None = None
     reported: bool = True
 

@@ -56,9 +56,9 @@ def decide_on_verdict(
         session.progress,
         inputs.sync,
         blocked,
-        inputs.stable_unroutable,
+        inputs.stable_has_no_upstream,
         inputs.sync_share,
-        inputs.canary_unroutable,
+        inputs.canary_lacks_upstream,
     )
     decision = decide(state, known, now)
     if decision.act is Act.ADVANCE and not inputs.reported:
