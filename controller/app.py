@@ -201,7 +201,13 @@ class Controller:
 
     def _make_operations(self) -> Operations:
         settings = self._settings
-        allowed = Allowed(settings.hooks, settings.metrics, settings.max_services, settings.max_freezes)
+        allowed = Allowed(
+            hooks=settings.hooks,
+            metrics=settings.metrics,
+            rates=[name for name, metric in settings.metrics.items() if metric.kind == "rate"],
+            max_services=settings.max_services,
+            max_freezes=settings.max_freezes,
+        )
         return Operations(
             self._store, self._clock, allowed, on_outcome=self._metrics.count_command, observatory=self._replica
         )

@@ -49,6 +49,8 @@ class Allowed:
 
     hooks: Collection[str] = ()
     metrics: Collection[str] = ()
+    rates: Collection[str] = ()
+    """Those of the metrics that are rates."""
     max_services: int = 1000
     max_freezes: int = 1000
 
@@ -290,7 +292,7 @@ class Operations:
         return self._observatory.lacks_upstream(state.name, canary) is not False
 
     def _undefined(self, spec: Service) -> list[Violation]:
-        """The hooks and metrics that the policy names and the settings do not have."""
+        """The hooks and metrics that the policy names and the settings do not have, or cannot have so."""
         metrics = [metric.name for metric in spec.policy.metrics]
         wanted = (("hook", spec.policy.hooks, self._allowed.hooks), ("metric", metrics, self._allowed.metrics))
         found = []
@@ -299,6 +301,11 @@ class Operations:
                 known = ", ".join(sorted(there)) or "none"
                 message = f"{unknown}: not a {kind} of the controller's settings, which have {known}"
                 found.append(Violation(f"policy.{kind}s", message))
+        for i, metric in enumerate(spec.policy.metrics):
+            for key, limit in (("max", metric.max), ("min", metric.min)):
+                if metric.name in self._allowed.rates and limit is not None and not 0 <= limit <= 1:
+                    message = f"{metric.name} is a rate: its limits lie between 0% and 100%"
+                    found.append(Violation(f"policy.metrics[{i}].{key}", message))
         return found
 
     async def _apply_decision(self, change: Change, decision: Decision) -> int:

@@ -42,6 +42,12 @@ def test_a_policy_names_metrics() -> None:
         ("[{margin: 2%}]", "policy.metrics[0].name", "is missing"),
         ("[{name: accuracy, margin: 0}]", "policy.metrics[0].margin", "between"),
         ("[{name: accuracy, query: up}]", "policy.metrics[0].query", "unknown key"),
+        ("[{name: accuracy, min: 5%, max: 2%}]", "policy.metrics[0].min", "is not below the maximum of 0.02"),
+        ("[{name: accuracy, min: 5, max: 5}]", "policy.metrics[0].min", "no value lies between them"),
+        ("[{name: accuracy, max: 101%}]", "policy.metrics[0].max", "between 0% and 100%"),
+        ("[{name: accuracy, max: high}]", "policy.metrics[0].max", "a limit is a share such as 85%"),
+        ("[{name: accuracy, max: -5%}]", "policy.metrics[0].max", "a limit is a share such as 85%"),
+        ("[{name: accuracy, min: .inf}]", "policy.metrics[0].min", "a limit is a share such as 85%"),
         ("[{name: 'up{}'}]", "policy.metrics[0].name", "a name has 1 to 63"),
         ("[{name: accuracy}, {name: accuracy}]", "policy.metrics", "accuracy"),
         ("[" + ", ".join(f"{{name: m{n}}}" for n in range(11)) + "]", "policy.metrics", "at most 10"),
@@ -52,6 +58,32 @@ def test_what_is_wrong_is_named(metrics: str, field: str, said: str) -> None:
     linted = read_service(declared(metrics))
     assert linted.service is None
     assert any(v.field == field and said in v.message for v in linted.violations), linted.violations
+
+
+def test_a_metric_may_have_absolute_limits() -> None:
+    """Shares, or numbers in the metric's unit, which may be negative; null is none."""
+    service = read_service(
+        declared(
+            "[{name: accuracy, min: 85%, max: null}, {name: refused, max: 5%}, {name: drift, min: -0.5, max: 250}]"
+        )
+    ).service
+    assert service
+    assert [(m.min, m.max) for m in service.policy.metrics] == [(0.85, None), (None, 0.05), (-0.5, 250.0)]
+
+
+async def test_a_limit_of_a_rate_is_a_share() -> None:
+    """Which metrics are rates is known to the settings: above 100 % is refused when the file is applied."""
+    clock = FakeClock()
+    store = MemoryStore(clock=clock)
+    operations = Operations(store, clock, Allowed(metrics=("accuracy", "queue"), rates=("accuracy",)))
+    with pytest.raises(Refusal) as refused:
+        await operations.apply(declared("[{name: queue, max: 250}, {name: accuracy, max: 1.5}]"), who="alice")
+    (violation,) = refused.value.violations
+    assert (violation.field, violation.message) == (
+        "policy.metrics[1].max",
+        "accuracy is a rate: its limits lie between 0% and 100%",
+    )
+    await operations.apply(declared("[{name: queue, max: 250}, {name: accuracy, max: 0.5}]"), who="alice")
 
 
 async def test_a_metric_that_the_settings_do_not_have_is_refused() -> None:

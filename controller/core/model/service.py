@@ -63,10 +63,13 @@ class LatencyPolicy(Value):
 
 class MetricPolicy(Value):
     """A custom metric that the controller's settings define. `margin`: how much worse than stable is allowed, for a
-    rate in points, for a gauge as a share of stable's value."""
+    rate in points, for a gauge as a share of stable's value. `max` and `min`: absolute limits of the canary's value, of
+    a rate as shares."""
 
     name: str
     margin: float = 0.01
+    max: float | None = None
+    min: float | None = None
 
 
 class Policy(Value):

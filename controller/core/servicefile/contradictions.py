@@ -25,6 +25,7 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
     for name, listed in (("fleets", service.fleets), ("hosts", service.hosts), ("policy.hooks", policy.hooks)):
         yield from _duplicates(name, listed)
     yield from _duplicates("policy.metrics", [metric.name for metric in policy.metrics])
+    yield from _metric_limits(policy)
     yield from _stable(service)
     yield from _endpoints(service)
     yield from _fallback(service)
@@ -37,6 +38,14 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
             f"{errors.max * 100:g}% is below the margin of {errors.margin * 100:g}%: less than what counts as harm"
         )
         yield Contradiction("policy.errors.max", message, ("policy.errors.margin",))
+
+
+def _metric_limits(policy: Policy) -> Iterator[Contradiction]:
+    for i, metric in enumerate(policy.metrics):
+        if metric.min is not None and metric.max is not None and metric.min >= metric.max:
+            field = f"policy.metrics[{i}]"
+            message = f"{metric.min:g} is not below the maximum of {metric.max:g}: no value lies between them"
+            yield Contradiction(f"{field}.min", message, (f"{field}.max",))
 
 
 def _stable(service: Service) -> Iterator[Contradiction]:

@@ -37,6 +37,7 @@ _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z", re.ASCII)
 _NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z", re.ASCII)
 _PORT = re.compile(r"[1-9][0-9]{0,4}\Z", re.ASCII)
 _STATUS = re.compile(r"[2-5][0-9]{2}\Z", re.ASCII)
+_LIMIT = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?\Z|[0-9]{1,3}(?:\.[0-9]{1,9})?%\Z", re.ASCII)
 _PREFIX = re.compile(r"/[!-\"$->@-~]*\Z", re.ASCII)
 
 
@@ -141,6 +142,13 @@ def number_within(least: float, most: float) -> Callable[[str], float]:
         return float(text)
 
     return read
+
+
+def read_limit(text: str) -> float:
+    """An absolute limit of a custom metric: a share with %, or a number in the metric's unit."""
+    if not _LIMIT.match(text):
+        raise ValueError(f"a limit is a share such as 85% or a number such as 250 or 0.85, not {quoted(text)}")
+    return parse_share(text) if text.endswith("%") else float(text)
 
 
 def one_of(*words: W) -> Callable[[str], W]:

@@ -28,6 +28,7 @@ from controller.core.servicefile.field_rules import (
     read_approval,
     read_domain,
     read_endpoint,
+    read_limit,
     read_name,
     read_port,
     read_prefix,
@@ -204,6 +205,8 @@ def _read_metric(section: Section) -> MetricPolicy:
     metric = MetricPolicy(
         name=section.value("name", read_name, "", text=True),
         margin=section.value("margin", share_within(*METRIC_MARGIN), MetricPolicy(name="").margin),
+        max=section.value("max", read_limit, None, null=True),
+        min=section.value("min", read_limit, None, null=True),
     )
     section.close()
     return metric

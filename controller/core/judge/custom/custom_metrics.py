@@ -1,7 +1,8 @@
 """Custom metrics: what Envoy cannot know, such as accuracy against late labels, judged beside the
 rest.
 
-A rate goes through the same e-process as errors. All that is judged is one bet, of which the custom
+A rate goes through the same e-process as errors, and so do its absolute limits
+(`absolute_limits`). All that is judged is one bet, of which the custom
 metrics have the part `BUDGET`: a rollback rests on the average of the judge's evidence and the
 rates', so the false rollbacks stay within `false_rollback`. A gauge has no such promise: it is
 worse when `k` of its last `n` readings are, which bounds how long it takes and not how often it
@@ -17,9 +18,10 @@ from typing import Any
 from controller.core.base.identity_cache import by_identity
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.channels import plan_of
-from controller.core.judge.custom import metric_reasons
+from controller.core.judge.custom import absolute_limits, metric_reasons
 from controller.core.judge.custom.judged_metric import JudgedMetric, ReadingConditions, after_reading
 from controller.core.judge.custom.metric_reasons import metric_reason, not_shown
+from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.reason import Reason, ReasonCode
 from controller.core.judge.reasons import harm_reason
 from controller.core.judge.state import JudgeState
@@ -57,9 +59,7 @@ def with_custom(
         return custom, verdict
     now = ReadingConditions(window.weight, state.time, verdict.warm, 1 / (1 - policy.confidence))
     after = {
-        metric.name: after_reading(
-            custom.get(metric.name, JudgedMetric()), window.custom.get(metric.name), metric.margin, now
-        )
+        metric.name: after_reading(custom.get(metric.name, JudgedMetric()), window.custom.get(metric.name), metric, now)
         for metric in policy.metrics
     }
     if verdict.outcome is Outcome.HARM:
@@ -165,7 +165,10 @@ def _doubt(policy: Policy, metric: MetricPolicy, known: JudgedMetric, state: Jud
     if known.gauge:
         calm = len(known.worse) >= known.decisive and not any(known.worse)
         return None if calm else metric_reason(metric, known, state)
-    shown = full or known.no_harm_evidence >= 1 / (1 - policy.confidence)
+    if known.recent and absolute_limits.are_broken(metric, PairedCounts(*known.recent.counts)):
+        alone = len(policy.metrics) / (policy.false_rollback * BUDGET)
+        return metric_reason(metric, known, state, known.harm_evidence, alone)
+    shown = full or metric.margin >= 1.0 or known.no_harm_evidence >= 1 / (1 - policy.confidence)
     return None if shown else not_shown(policy, metric, known)
 
 

@@ -11,20 +11,16 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from controller.core.base.units import TOTAL_WEIGHT
-from controller.core.judge.betting import Null, bernoulli_bet, e_value, e_values, grown
+from controller.core.judge.betting import Null, bernoulli_bet, e_value, grown
 from controller.core.judge.block import ALONE
 from controller.core.judge.channels import GATE_TARGETS
+from controller.core.judge.custom import absolute_limits
+from controller.core.judge.custom.harm_bets import ALTERNATIVES, HIGHEST, HarmBets
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.recent_counts import RecentCounts
+from controller.core.model.service import MetricPolicy
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 
-ALTERNATIVES = ((0.02, 0.4), (0.1, 0.4), (0.3, 0.2))
-"""Rates above what the margin allows, as shares, each with its part of the stake."""
-PLACED, PLACED_LATER = 0.5, 0.05
-"""The part of the stake that bets from the first block on; and of the rest, what each later block
-adds."""
-HIGHEST = 0.97
-"""Where the null allows more than this share, there is nothing to bet on."""
 ALONE_MARGIN = 3.0
 """At 100 % the margin is so many times as wide."""
 PROOF_MOST = 20.0
@@ -64,6 +60,8 @@ class JudgedMetric(NamedTuple):
     """Of a rate: whether the canary was last compared with stable's past."""
     recent: RecentCounts | None = None
     """Of a rate: the counts of the last minutes that were compared so, for people."""
+    limits: tuple[HarmBets, ...] = ()
+    """Of a rate: the bets on its absolute limits, those of `max` first; empty before the first."""
 
     @classmethod
     def from_stored(cls, stored: list[Any]) -> "JudgedMetric":
@@ -71,15 +69,29 @@ class JudgedMetric(NamedTuple):
 
         TypeError for anything else.
         """
-        values = [_as_tuple(value) for value in stored]
-        recent = values[len(cls._fields) - 1 :]
-        metric = cls(*values[: len(cls._fields) - 1], *(RecentCounts(*counts) if counts else None for counts in recent))
-        return metric._replace(counts=PairedCounts(*metric.counts))
+        if len(stored) > len(cls._fields):
+            raise TypeError(f"{len(stored)} values of a metric, and it has {len(cls._fields)}")
+        known = dict(zip(cls._fields, map(_as_tuple, stored), strict=False))
+        metric = cls(**known)
+        return metric._replace(
+            counts=PairedCounts(*metric.counts),
+            recent=RecentCounts(*metric.recent) if metric.recent else None,
+            limits=tuple(HarmBets(*bets) for bets in metric.limits),
+        )
 
     @property
     def harm_evidence(self) -> float:
-        """The e-value of harm, if it is a rate."""
-        return self.unplaced + sum(self.bets)
+        """The e-value of harm, if it is a rate: in comparison with stable, and against its limits."""
+        compared = HarmBets(self.unplaced, self.bets).evidence
+        if not self.limits:
+            return compared
+        part = absolute_limits.LIMITS_PART
+        return (1 - part) * compared + part * self.limit_evidence
+
+    @property
+    def limit_evidence(self) -> float:
+        """The e-value against all absolute limits together; 1 without any."""
+        return sum(bets.evidence for bets in self.limits) / len(self.limits) if self.limits else 1.0
 
     @property
     def no_harm_evidence(self) -> float:
@@ -111,22 +123,29 @@ class ReadingConditions(NamedTuple):
     proof_limit: float
 
 
-def after_reading(before: JudgedMetric, reading: Reading | None, margin: float, now: ReadingConditions) -> JudgedMetric:
+def after_reading(
+    before: JudgedMetric, reading: Reading | None, policy: MetricPolicy, now: ReadingConditions
+) -> JudgedMetric:
     """What is known after a reading, if there was one. Nothing is bet on in the warm-up."""
     match reading:
         case Unread(why, heard):
             return before._replace(why_unknown=why, last_reading=now.time if heard else before.last_reading)
         case Counted():
             read = before._replace(last_reading=now.time, why_unknown="")
-            return _after_counts(read, PairedCounts(*reading), margin, now) if now.warm else read
+            if not now.warm:
+                return read
+            block = PairedCounts(*reading)
+            limits = absolute_limits.after_block(read.limits, policy, read.counts, block)
+            return _after_counts(read, block, policy.margin, now)._replace(limits=limits)
         case Gauged(_, stable) if now.weight >= TOTAL_WEIGHT or stable is not None:
-            return _after_values(before._replace(last_reading=now.time, why_unknown=""), reading, margin, now)
+            return _after_values(before._replace(last_reading=now.time, why_unknown=""), reading, policy, now)
         case _:
             return before
 
 
-def _after_values(before: JudgedMetric, reading: Gauged, margin: float, now: ReadingConditions) -> JudgedMetric:
+def _after_values(before: JudgedMetric, reading: Gauged, policy: MetricPolicy, now: ReadingConditions) -> JudgedMetric:
     """After a reading of a gauge."""
+    margin = policy.margin
     if now.weight < TOTAL_WEIGHT and reading.stable is not None:
         level: float | None = reading.stable
         levels = (*before.levels, reading.stable)[-reading.k :]
@@ -134,7 +153,11 @@ def _after_values(before: JudgedMetric, reading: Gauged, margin: float, now: Rea
     else:
         level, levels, worst = before.worst_level, before.levels, before.worst_level
         margin *= ALONE_MARGIN
-    worse = () if level is None or not now.warm else (reading.worse_than(level, margin),)
+    broken = not absolute_limits.are_kept(policy, reading.canary)
+    broken = broken and (level is None or absolute_limits.are_kept(policy, level))
+    compared = level is not None and reading.worse_than(level, margin)
+    has_limit = policy.max is not None or policy.min is not None
+    worse = (compared or broken,) if now.warm and (level is not None or has_limit) else ()
     return before._replace(
         gauge=(reading.canary, level),
         worse=(*before.worse, *worse)[-reading.n :],
@@ -183,16 +206,8 @@ def _allowed_alone(past: PairedCounts, margin: float) -> float:
 
 def _bet(before: JudgedMetric, null: Null, q: float, r: float, block: PairedCounts) -> JudgedMetric:
     """After betting on harm."""
-    allowed = null.ratio * q + null.margin
-    if allowed >= HIGHEST:
-        return before
-    fresh = before.unplaced * (PLACED_LATER if any(before.bets) else PLACED)
-    targets = [min(allowed + more, (HIGHEST + allowed) / 2) for more, _ in ALTERNATIVES]
-    gains = e_values(null, q, targets, r, block)
-    bets = tuple(
-        grown(bet + fresh * share, e) for bet, (_, share), e in zip(before.bets, ALTERNATIVES, gains, strict=True)
-    )
-    return before._replace(unplaced=before.unplaced - fresh, bets=bets)
+    unplaced, bets = HarmBets(before.unplaced, before.bets).after(null, q, r, block)
+    return before._replace(unplaced=unplaced, bets=tuple(bets))
 
 
 def _bet_on_no_harm(before: JudgedMetric, null: Null, q: float, block: PairedCounts, most: float) -> JudgedMetric:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from controller.core.base.units import TOTAL_WEIGHT, counted, percentage_points
+from controller.core.judge.custom.absolute_limits import describe_limits
 from controller.core.judge.custom.judged_metric import ALONE_MARGIN, JudgedMetric
 from controller.core.judge.describe import both_text, e_value_text, share_text
 from controller.core.judge.paired_counts import PairedCounts
@@ -44,6 +45,8 @@ class RateDescription:
     evidence: float
     limit: float
     why_unknown: str
+    limits: str = ""
+    """The absolute limits, in words."""
 
     def describe(self) -> str:
         """What both versions had, what is allowed, and the evidence."""
@@ -53,11 +56,15 @@ class RateDescription:
     def _compared(self) -> str:
         lately = f" in the last {self.seconds:.0f} s" if self.seconds is not None else ""
         if self.past is None:
-            return f"{self.name}: {both_text(self.counts)}{lately}; allowed stable + {percentage_points(self.margin)}"
+            allowed = f"stable + {percentage_points(self.margin)}{self._limits()}"
+            return f"{self.name}: {both_text(self.counts)}{lately}; allowed {allowed}"
         canary = share_text(self.counts.canary_events, self.counts.canary_n)
         past = share_text(self.past.stable_events, self.past.stable_n)
         allowed = percentage_points(self.margin * ALONE_MARGIN)
-        return f"{self.name}: canary {canary}{lately}; allowed {allowed} above stable's past, {past}"
+        return f"{self.name}: canary {canary}{lately}; allowed {allowed} above stable's past, {past}{self._limits()}"
+
+    def _limits(self) -> str:
+        return f", and {self.limits}" if self.limits else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +84,17 @@ class GaugeDescription:
     readings: int
     decisive: int
     why_unknown: str
+    limits: str = ""
+    """The absolute limits, in words."""
 
     def describe(self) -> str:
         """Both values, what is allowed, and how many readings decide."""
         name = "stable's worst level before" if self.alone else "stable"
         against = f"{name} {self.level:.4g}" if self.level is not None else f"{name} unknown"
         decide = f"{self.decisive} {'decides' if self.decisive == 1 else 'decide'}"
+        beyond = f", or not {self.limits}," if self.limits else ""
         text = (
-            f"{self.name}: canary {self.canary:.4g}, {against}; worse by more than {self.margin * 100:g} % in "
+            f"{self.name}: canary {self.canary:.4g}, {against}; worse by more than {self.margin * 100:g} %{beyond} in "
             f"{self.worse} of the last {counted(self.readings, 'reading')}, {decide}"
         )
         return _with_unknown(text, self.why_unknown)
@@ -152,6 +162,7 @@ def metric_reason(
         evidence=evidence,
         limit=limit,
         why_unknown=known.why_unknown,
+        limits=describe_limits(metric, share=True),
     )
     return Reason.on_counts(
         ReasonCode.CUSTOM, description, description.counts, evidence=evidence, limit=limit, channel=metric.name
@@ -171,6 +182,7 @@ def _gauge_reason(
         readings=len(known.worse),
         decisive=known.decisive,
         why_unknown=known.why_unknown,
+        limits=describe_limits(metric, share=False),
     )
     return Reason(ReasonCode.CUSTOM, description, canary=canary, stable=level, channel=metric.name)
 
