@@ -35,6 +35,7 @@ COUNTERS = {
 HEALTHY = "membership_healthy"
 STATS = (*COUNTERS, LATENCY, HEALTHY)
 """All metrics that are read of a cluster."""
+ENDINGS = f"{STATS_PREFIX}.".encode()
 ENDING = re.compile(rf"{STATS_PREFIX}\.({REPORTED_OK}|{UNREPORTED})\.cluster\.([^.]+)\.flags\.([A-Z,]+)".encode())
 """The names of the stats loggers' counters: which logger, cluster, response flags."""
 MAX_BUCKETS = 1000
@@ -108,7 +109,7 @@ class MetricsService:
                     healthy[cluster] = validate_count(metric.gauge.value, stat)
                 else:
                     counters[cluster, COUNTERS[stat]] = validate_count(metric.counter.value, stat)
-            elif (match := ENDING.fullmatch(name)) and (counter := self._ending(match)):
+            elif name.startswith(ENDINGS) and (counter := self._ending(name)):
                 # Several combinations of flags count as the same.
                 count = validate_count(_metric(family).counter.value, counter[1])
                 counters[counter] = counters.get(counter, 0) + count
@@ -116,9 +117,12 @@ class MetricsService:
                 uptime = float(validate_count(_metric(family).gauge.value, "uptime"))
         return ProxyMetrics(uptime, counters, latency, healthy)
 
-    def _ending(self, name: re.Match[bytes]) -> tuple[str, CounterKind] | None:
+    def _ending(self, name: bytes) -> tuple[str, CounterKind] | None:
         """The cluster of a stats logger's counter and what it counts; None if that is not wanted."""
-        logger, statistics_name, flags = (part.decode(errors="replace") for part in name.groups())
+        match = ENDING.fullmatch(name)
+        if match is None:
+            return None
+        logger, statistics_name, flags = (part.decode(errors="replace") for part in match.groups())
         cluster = self._clusters.get(statistics_name)
         kind = counter_kind(logger, flags)
         return (cluster, kind) if cluster and kind else None

@@ -154,7 +154,7 @@ class XdsServer:
                 f"{node.id} has {counted(self._limits.streams_per_node, 'stream')}; that is the most one node may have"
             )
             raise StreamError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
-        if not node.has_stats_logger:
+        if node.client.startswith("envoy") and not node.has_stats_logger:
             log.info("endings_not_counted", node=node.id, client=node.client, reason=f"it lacks {STATS_LOGGER}")
         self._connections.add(connection)
         self._observer.on_connect(node.id, node.fleet)

@@ -3,6 +3,7 @@
 import json
 import math
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,18 @@ def test_proxies_list_each_resource_type_and_its_nack(haldane: Haldane, server: 
         said = haldane("proxies", *form).out
         assert "edge-1" in said
         assert "no such cluster" in said
+
+
+def test_proxies_say_what_one_of_them_cannot_report(haldane: Haldane, server: AdminServer) -> None:
+    """An Envoy without the loggers serves, and its broken responses count as good: an operator must know."""
+    blind = ProxyStatus("edge-1", "edge", "envoy 1.20.0", 900.0, (), ConfigState.SYNCED, is_blind=True)
+    server.fleet.statuses = (blind, replace(blind, node="edge-2", is_blind=False))
+    proxies = haldane("proxies", "-o", "json").document["proxies"]
+    assert "no stats access logger" in proxies[0]["blind"]
+    assert not proxies[1]["blind"]
+    said = haldane("proxies").out
+    assert "edge-1 cannot report responses that end badly after their headers" in said
+    assert "edge-2 cannot" not in said
 
 
 def test_proxies_list_the_rollouts_that_wait_for_them_and_the_last_nack(haldane: Haldane, server: AdminServer) -> None:

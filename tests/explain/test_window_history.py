@@ -12,7 +12,7 @@ from controller.core.history.evidence_trace import MOST as MOST_POINTS
 from controller.core.history.evidence_trace import EvidencePoint, EvidenceTrace
 from controller.core.history.recording import Recording
 from controller.core.history.window_history import FINE, MOST, MOST_NUMBERS, WindowHistory, replay_windows
-from controller.core.history.window_record import WindowRecord
+from controller.core.history.window_record import StoredSide, StoredWindow, WindowRecord
 from controller.core.judge.verdict import Reason
 from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, UPPER, with_edges
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
@@ -23,9 +23,11 @@ samples = st.builds(
     Sample,
     started=counts,
     ok=counts,
-    errors=st.dictionaries(st.sampled_from(["5xx", "4xx"]), counts),
+    errors=st.dictionaries(st.sampled_from(["5xx", "4xx", "broken"]), counts),
     latency=st.dictionaries(st.integers(0, BUCKETS - 1), counts, max_size=6).map(with_edges),
     edges=st.just(UPPER),
+    in_progress=st.none() | counts,
+    cancelled=counts,
 )
 sides = st.none() | samples
 values = st.floats(-1e9, 1e9)
@@ -84,6 +86,23 @@ def test_a_long_rollout_fits_and_loses_no_request() -> None:
     assert all(round(r.at - r.since, 6) == 0.2 for r in records[-FINE:])
     assert [r.since for r in records[1:]] == [r.at for r in records[:-1]]
     assert history.dropped == 0
+
+
+def test_merged_windows_add_what_was_cancelled_and_keep_the_newest_number_in_progress() -> None:
+    """The one is an increment, the other is not."""
+    sides = [StoredSide.of(Sample(1, 1, in_progress=n, cancelled=n)) for n in (5, 3)]
+    assert sides[0]
+    assert sides[1]
+    merged = sides[0].plus(sides[1])
+    assert (merged.in_progress, merged.cancelled) == (3, 8)
+
+
+def test_a_side_that_an_earlier_version_stored_is_read() -> None:
+    """It has four values, and nothing of what was not reported then."""
+    window = StoredWindow.from_stored([0.0, 1.0, 2.0, 500, [3, 2, {"5xx": 1}, [20, 3]], None])
+    side = window.record.stable
+    assert side
+    assert (side.started, side.ok, side.failed, side.in_progress, side.cancelled) == (3, 2, 1, None, 0)
 
 
 @pytest.mark.proves("track-record 18")

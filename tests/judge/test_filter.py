@@ -116,6 +116,10 @@ BAD_LINES = {
     "negative edge": (line(1.0, stable={**GOOD, "latency": [[-1, 1]]}), "stable.latency[0][0]"),
     "bucket of minus one": (line(1.0, stable={**GOOD, "latency": [[5.0, -1]]}), "stable.latency[0][1]"),
     "run as text": (line(1.0, run="a"), "run"),
+    "half a request in progress": (line(1.0, stable={**GOOD, "in_progress": 0.5}), "stable.in_progress"),
+    "nothing in progress": (line(1.0, stable={**GOOD, "in_progress": None}), "stable.in_progress"),
+    "less than none cancelled": (line(1.0, canary={**GOOD, "cancelled": -1}), "canary.cancelled"),
+    "broken as truth": (line(1.0, canary={**GOOD, "errors": {"broken": True}}), "canary.errors.broken"),
 }
 
 
@@ -157,6 +161,29 @@ def test_a_wrong_bucket_is_found_among_right_ones_that_were_read_before(latency:
         with pytest.raises(BadReport) as refused:
             read_report(line(1.0, canary={"started": 2, "ok": 2, "latency": latency}))
         assert refused.value.field.startswith("canary.latency[")
+
+
+def test_how_requests_end_is_read() -> None:
+    """Broken responses are failures of the server, cancelled requests are no responses; both may be left out."""
+    ends = {"started": 30, "ok": 20, "errors": {"5xx": 1, "4xx": 2, "broken": 3}, "in_progress": 7, "cancelled": 4}
+    read = read_report(line(1.0, canary=ends))
+    assert read.canary
+    assert read.stable
+    assert (read.canary.answered, read.canary.failed, read.canary.client_errors) == (26, 4, 2)
+    assert (read.canary.in_progress, read.canary.cancelled) == (7, 4)
+    assert (read.stable.in_progress, read.stable.cancelled) == (None, 0)
+
+
+def test_a_canary_that_breaks_its_answers_falls_like_one_that_refuses_them() -> None:
+    """The class makes no difference to the evidence."""
+    told = []
+    for kind in ("5xx", "broken"):
+        out = StringIO()
+        bad = {**BAD, "errors": {kind: 10}}
+        run_judge([line(float(n), stable=GOOD, canary=bad) for n in range(1, 9)], out, service_for(POLICY))
+        told.append(out.getvalue())
+    assert told[0] == told[1]
+    assert '"rollback"' in told[0]
 
 
 def test_buckets_are_read_as_they_stand() -> None:

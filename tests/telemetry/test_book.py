@@ -42,22 +42,48 @@ class Proxy:
     uptime: float = 0.0
     unreported: Counter[str] = field(default_factory=Counter)
     client_errors: int = 0
+    ended: Counter[CounterKind] = field(default_factory=Counter)
 
     def serve(self, ok: int, bad: int, failed: int) -> None:
         """Requests come in; LRS counts 4xx as good."""
         self.unreported.update(ok=ok + bad, errors=failed)
         self.client_errors += bad
 
+    def end_badly(self, broken: int, cancelled: int, abandoned: int) -> None:
+        """Responses end badly; LRS counts those that had headers as good."""
+        self.unreported.update(ok=broken + cancelled, abandoned=abandoned)
+        ended = {CounterKind.BROKEN: broken, CounterKind.CANCELLED: cancelled, CounterKind.ABANDONED: abandoned}
+        self.ended.update(ended)
+
+    def metrics(self) -> ProxyMetrics:
+        """The next flush; like Envoy's, without counters that were never used."""
+        counters = {kind: count for kind, count in self.ended.items() if count}
+        if self.client_errors:
+            counters[CounterKind.CLIENT_ERRORS] = self.client_errors
+        return ProxyMetrics(self.uptime, {(CANARY, kind): count for kind, count in counters.items()})
+
+    def counted(self) -> Counter[str]:
+        """What its counters say."""
+        ended = self.ended
+        return Counter(
+            {
+                "4xx": self.client_errors,
+                "broken": ended[CounterKind.BROKEN],
+                "left": ended[CounterKind.CANCELLED],
+                "abandoned": ended[CounterKind.ABANDONED],
+            }
+        )
+
     def load(self) -> ClusterLoad:
         """The next load report."""
         said, self.unreported = self.unreported, Counter()
-        return ClusterLoad(said["ok"] + said["errors"], said["ok"], said["errors"])
+        return ClusterLoad(said["ok"] + said["errors"] + said["abandoned"], said["ok"], said["errors"])
 
 
 ACTS = st.lists(
     st.tuples(
         st.integers(0, 2),
-        st.sampled_from(["serve", "serve", "load", "metrics", "lost", "restart", "window"]),
+        st.sampled_from(["serve", "serve", "end badly", "load", "metrics", "lost", "restart", "window"]),
         st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)),
     ),
     max_size=60,
@@ -67,13 +93,13 @@ ACTS = st.lists(
 @given(ACTS)
 def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str, tuple[int, int, int]]]) -> None:
     """In whatever order reports and metrics arrive, with flushes lost and proxies restarted: every answer counts once,
-    in its class, never below zero; only the 4xx of a flush that a restart swallowed are not known as such."""
+    in its class, never below zero; only what is in a flush that a restart swallowed is not known as such."""
     book = observing_book()
     proxies = [Proxy(name) for name in "abc"]
     truth: Counter[str] = Counter()
     seen: Counter[str] = Counter()
-    swallowed = 0
-    last_said = dict.fromkeys("abc", 0)
+    swallowed: Counter[str] = Counter()
+    last_said: dict[str, Counter[str]] = {name: Counter() for name in "abc"}
     now = 1000.0
 
     def read() -> None:
@@ -82,14 +108,14 @@ def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str
             parts = {"ok": window.canary.ok, **window.canary.errors}
             assert min(parts.values()) >= 0
             assert window.canary.answered == sum(parts.values())
-            seen.update(parts)
+            seen.update(parts, cancelled=window.canary.cancelled, started=window.canary.started)
 
     def load(proxy: Proxy) -> None:
         book.on_load_report(proxy.name, {STABLE: ClusterLoad(), CANARY: proxy.load()}, INTERVAL, now)
 
     def metrics(proxy: Proxy) -> None:
-        book.on_metrics(proxy.name, client_errors(proxy.client_errors, proxy.uptime), now)
-        last_said[proxy.name] = proxy.client_errors
+        book.on_metrics(proxy.name, proxy.metrics(), now)
+        last_said[proxy.name] = proxy.counted()
 
     for proxy in proxies:
         metrics(proxy)
@@ -101,15 +127,20 @@ def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str
         match act:
             case "serve":
                 proxy.serve(ok, bad, failed)
-                truth.update({"ok": ok, "4xx": bad, "5xx": failed})
+                truth.update({"ok": ok, "4xx": bad, "5xx": failed, "started": ok + bad + failed})
+            case "end badly":
+                proxy.end_badly(ok, bad, failed)
+                truth.update({"broken": ok, "cancelled": bad + failed, "started": ok + bad + failed})
             case "load":
                 load(proxy)
             case "metrics":
                 metrics(proxy)
             case "restart":
                 load(proxy)
-                swallowed += proxy.client_errors - last_said[proxy.name]
-                last_said[proxy.name] = proxy.client_errors = 0
+                swallowed.update(proxy.counted() - last_said[proxy.name])
+                last_said[proxy.name] = Counter()
+                proxy.client_errors = 0
+                proxy.ended.clear()
                 proxy.uptime = 0.0
                 metrics(proxy)
             case "window":
@@ -118,18 +149,19 @@ def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str
         for proxy in proxies:
             metrics(proxy)
             proxy.serve(1000, 0, 0)
-            truth["ok"] += 1000
+            truth.update(ok=1000, started=1000)
             load(proxy)
         read()
-    truth["ok"] += swallowed
-    truth["4xx"] -= swallowed
+    truth.update(ok=swallowed["4xx"] + swallowed["broken"] + swallowed["left"])
+    truth.subtract({"4xx": swallowed["4xx"], "broken": swallowed["broken"]})
+    truth["cancelled"] -= swallowed["left"] + swallowed["abandoned"]
     assert seen == +truth | Counter(dict.fromkeys(seen, 0))
     assert book.totals()["s", "v2"] == {
         "ok": truth["ok"],
         "5xx": truth["5xx"],
         "4xx": truth["4xx"],
-        "broken": 0,
-        "cancelled": 0,
+        "broken": truth["broken"],
+        "cancelled": truth["cancelled"],
     }
 
 

@@ -54,6 +54,12 @@ def counter(value: float, name: str = "upstream_rq_4xx") -> bytes:
     return flush(stat(name), metrics.Metric(counter=metrics.Counter(value=value)))
 
 
+def ending(flags: str, value: float, times: int = 1) -> bytes:
+    """A flush with a counter of how the canary's responses ended."""
+    name = f"haldane.reported_ok.cluster.{stats_name(CANARY)}.flags.{flags}"
+    return flush(name, metrics.Metric(counter=metrics.Counter(value=value)), times=times)
+
+
 def histogram(total: int, *buckets: tuple[float, int]) -> bytes:
     """A flush with the canary's latencies."""
     made = [metrics.Bucket(upper_bound=edge, cumulative_count=count) for edge, count in buckets]
@@ -106,6 +112,8 @@ REFUSED = {
     "metrics: infinite": (METRICS, [counter(float("inf"))], "upstream_rq_4xx must be"),
     "metrics: a half request": (METRICS, [counter(0.5)], "upstream_rq_4xx must be"),
     "metrics: absurd counter": (METRICS, [counter(1e300)], "upstream_rq_4xx must be"),
+    "metrics: an ending below zero": (METRICS, [ending("UPE", -1)], "broken must be"),
+    "metrics: an ending with labels": (METRICS, [ending("UPE", 1, times=2)], "emit_tags_as_labels"),
     "metrics: negative age": (
         METRICS,
         [flush("server.uptime", metrics.Metric(gauge=metrics.Gauge(value=-5)))],
