@@ -82,7 +82,12 @@ class Connection:
     def __init__(self, context: Context, callbacks: StreamCallbacks, options: StreamOptions) -> None:
         limits, clock = options.limits, options.clock
         self.node = Node("", "", "")
-        self.stream = StreamState(delta=options.delta, aggregated=not options.implied, shared=options.shared)
+        self.stream = StreamState(
+            delta=options.delta,
+            aggregated=not options.implied,
+            shared=options.shared,
+            error_length=limits.error_length,
+        )
         self.counts_endings = False
         """Whether its listeners have the loggers that count how responses end."""
         self.connected_at = clock.wall()
@@ -224,7 +229,7 @@ class Connection:
         if request.error_detail is None:
             self._callbacks.on_ack(self, url, self._clock.monotonic() - self._changed_at.get(url, 0.0))
         else:
-            self._callbacks.on_nack(self, url, request.error_detail, after.nacked - before.nacked)
+            self._callbacks.on_nack(self, url, after.error_detail, after.nacked - before.nacked)
             if url == LDS and self.counts_endings and is_about_loggers(request.error_detail):
                 # The listener matters more than what it counts.
                 self.counts_endings = False

@@ -28,7 +28,7 @@ def parse_request(data: bytes, implied: str, limits: Limits) -> tuple[DiscoveryR
         resource_names=tuple(message.resource_names),
         version_info=message.version_info,
         response_nonce=message.response_nonce,
-        error_detail=_error_detail(message, limits),
+        error_detail=_error_detail(message),
     )
     return request, _node(message, limits)
 
@@ -48,7 +48,7 @@ def parse_delta_request(data: bytes, implied: str, limits: Limits) -> tuple[Delt
         unsubscribe=tuple(message.resource_names_unsubscribe),
         initial_resource_versions=tuple(message.initial_resource_versions.items()),
         response_nonce=message.response_nonce,
-        error_detail=_error_detail(message, limits),
+        error_detail=_error_detail(message),
     )
     return request, _node(message, limits)
 
@@ -117,8 +117,8 @@ def _check_names(names: Collection[str], limits: Limits) -> None:
         )
 
 
-def _error_detail(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest, limits: Limits) -> str | None:
-    return message.error_detail.message[: limits.error_length] if message.HasField("error_detail") else None
+def _error_detail(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest) -> str | None:
+    return message.error_detail.message if message.HasField("error_detail") else None
 
 
 def _node(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest, limits: Limits) -> Node | None:

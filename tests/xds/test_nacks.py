@@ -183,6 +183,23 @@ def test_what_a_nack_says_of_the_proxys_environment(error: str, passes: bool) ->
 
 
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+def test_all_of_a_long_nack_counts_though_only_its_beginning_is_kept(delta: bool) -> None:
+    """A proxy whose ports are all taken names each of them; none counts as accepted."""
+    ports = range(10000, 10060)
+    client = ScriptedClient(*(service(f"s{port}", port=port) for port in ports), delta=delta)
+    (listeners,) = client.subscribe(LDS) if delta else client.request(LDS)
+    places = [f"127.0.0.1:{port}" for port in ports]
+    error = "".join(f"{place}: cannot bind '{place}': Address already in use\n" for place in places)
+    assert client.nack(listeners, error=error) == []
+    state = client.stream.types[LDS]
+    assert len(state.retryable) == len(places)
+    assert not state.accepted
+    assert state.error_detail == error[:1024]
+    (again,) = client.event(Retry(state.retryable))
+    assert sorted(names(again)) == places
+
+
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 def test_what_is_nacked_is_known_by_service(delta: bool) -> None:
     """Routes and listeners of one service, or everything."""
     client = synced_client(service(), service("score", port=10001), delta=delta)

@@ -58,7 +58,7 @@ def _on_request(stream: StreamState, request: DiscoveryRequest) -> StreamState:
     if first:
         stream, state = _on_first_request(stream, state, (state.initial_version, request.version_info))
     elif request.response_nonce == state.nonce:
-        state = _on_ack_or_nack(state, request.error_detail, full=full)
+        state = _on_ack_or_nack(stream, state, request.error_detail, full=full)
     else:
         return stream  # stale
     before, after = state.subscription, state.subscription.listing(request.resource_names, empty_is_all=full)
@@ -82,7 +82,7 @@ def _on_delta_request(stream: StreamState, request: DeltaDiscoveryRequest) -> St
     if first:
         stream, state = _on_first_request(stream, state, [text for _, text in request.initial_resource_versions])
     elif state.pending and request.response_nonce == state.pending.nonce:
-        state = _on_ack_or_nack(state, request.error_detail, full=False)
+        state = _on_ack_or_nack(stream, state, request.error_detail, full=False)
     if not (first or request.subscribe or request.unsubscribe):
         return _with_type(stream, url, state)
     before = state.subscription
@@ -148,13 +148,14 @@ def _warming(stream: StreamState, names: frozenset[str]) -> frozenset[str]:
     return names if clusters_not_requested(stream) else names & sent
 
 
-def _on_ack_or_nack(state: TypeState, error_detail: str | None, *, full: bool) -> TypeState:
+def _on_ack_or_nack(stream: StreamState, state: TypeState, error_detail: str | None, *, full: bool) -> TypeState:
     """The client ACKs or NACKs the pending response; without one, nothing changes."""
     if state.pending is None:
         return state
     if error_detail is None:
         return _on_ack(state, state.pending)
-    return _on_nack(state, state.pending, error_detail, full=full)
+    after = _on_nack(state, state.pending, error_detail, full=full)
+    return after._replace(error_detail=error_detail[: stream.error_length])
 
 
 def _on_ack(state: TypeState, pending: PendingResponse) -> TypeState:
@@ -183,7 +184,6 @@ def _on_nack(state: TypeState, pending: PendingResponse, error_detail: str, *, f
         nacked=state.nacked | nacked,
         retryable=state.retryable | environmental(error_detail, new),
         nacked_target=pending.target,
-        error_detail=error_detail,
     )
 
 

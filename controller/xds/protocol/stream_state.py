@@ -74,6 +74,8 @@ class StreamState(NamedTuple):
     an earlier stream is removed."""
     shared: bool = True
     """Whether other controllers serve the same store, so that one of them may be ahead of this one."""
+    error_length: int = 1024
+    """Characters kept of a NACK's message. All of it says which resources it is about."""
 
     def is_ahead_of(self, snapshot: Snapshot) -> bool:
         """Whether the client has what another controller has published and this one has not read yet.
