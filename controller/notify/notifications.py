@@ -53,16 +53,16 @@ class Notifications:
     async def _serve(self, recipient: Recipient, delivery: RetryingDelivery) -> None:
         """Follow the ledger until an error."""
         try:
-            await self._follow(recipient, delivery)
+            await self._deliver_lines(recipient, delivery)
         except StoreError as error:
             log.warning("notifications_wait", target=recipient.name, reason=str(error))
         except Exception:
             log.exception("notifications_failed", target=recipient.name)
 
-    async def _follow(self, recipient: Recipient, delivery: RetryingDelivery) -> None:
+    async def _deliver_lines(self, recipient: Recipient, delivery: RetryingDelivery) -> None:
         position = await self._position(recipient)
         while True:
-            seen = self._observatory.view().revision
+            revision = self._observatory.view().revision
             lines = await self._store.events(after=position, limit=PAGE)
             for batch in _batches([line for line in lines if recipient.wants(line)], recipient.batch):
                 await delivery.deliver(batch)
@@ -71,7 +71,7 @@ class Notifications:
                 position = lines[-1].sequence
                 await self._cursors.save_cursor(recipient.name, position)
                 continue
-            await self._wait_for_lines(seen, LONGEST_PAUSE if delivery.owes_summary else None)
+            await self._wait_for_lines(revision, LONGEST_PAUSE if delivery.owes_summary else None)
             await delivery.summarize()
 
     async def _position(self, recipient: Recipient) -> int:

@@ -99,7 +99,7 @@ class Operations:
         linted = read_service(text)
         if linted.service is None:
             raise invalid(linted.violations)
-        if unknown := self._undefined(linted.service):
+        if unknown := self._policy_violations(linted.service):
             raise invalid(unknown)
         why = validate_reason(reason)
         name, fingerprint = linted.service.name, fingerprint_of("apply", text)
@@ -166,13 +166,15 @@ class Operations:
         command = replace(command, reason=validate_reason(command.reason), rollout_id=uuid.uuid4().hex)
         if command.force and not command.reason:
             raise invalid([Violation("reason", "a forced rollback needs a reason")])
-        fingerprint = fingerprint_of("act", service, command.verb, command.canary, str(command.force), *_meant(command))
+        fingerprint = fingerprint_of(
+            "act", service, command.verb, command.canary, str(command.force), *_expected_fields(command)
+        )
         if done := await self._requests.applied_at(request_id, fingerprint):
             return await self._requests.state_at(service, done)
         attempts = ROLLBACK_ATTEMPTS if command.verb is Verb.ROLLBACK else 1
         for left in reversed(range(attempts)):
             state = find_state(await self.view(), service)
-            if command.verb is Verb.START and (unknown := self._undefined(state.spec)):
+            if command.verb is Verb.START and (unknown := self._policy_violations(state.spec)):
                 missing = "; ".join(violation.message for violation in unknown)
                 raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {missing}")
             verdict, no_upstream = self._observe(state)
@@ -181,8 +183,8 @@ class Operations:
             decision = execute(
                 state, command, now, stable_has_no_upstream=no_upstream, canary_lacks_upstream=unresolved
             )
-            known = None if command.verb is Verb.START else verdict
-            change = change_of(state, decision, Origin(who, _id(request_id), fingerprint), known)
+            recorded = None if command.verb is Verb.START else verdict
+            change = change_of(state, decision, Origin(who, _id(request_id), fingerprint), recorded)
             try:
                 return await self._requests.state_at(service, await self._apply_decision(change, decision))
             except Refusal as refusal:
@@ -291,22 +293,22 @@ class Operations:
             return False
         return self._observatory.lacks_upstream(state.name, canary) is not False
 
-    def _undefined(self, spec: Service) -> list[Violation]:
+    def _policy_violations(self, spec: Service) -> list[Violation]:
         """The hooks and metrics that the policy names and the settings do not have, or cannot have so."""
         metrics = [metric.name for metric in spec.policy.metrics]
         wanted = (("hook", spec.policy.hooks, self._allowed.hooks), ("metric", metrics, self._allowed.metrics))
-        found = []
+        violations = []
         for kind, names, there in wanted:
             if unknown := ", ".join(name for name in names if name not in there):
                 known = ", ".join(sorted(there)) or "none"
                 message = f"{unknown}: not a {kind} of the controller's settings, which have {known}"
-                found.append(Violation(f"policy.{kind}s", message))
+                violations.append(Violation(f"policy.{kind}s", message))
         for i, metric in enumerate(spec.policy.metrics):
             for key, limit in (("max", metric.max), ("min", metric.min)):
                 if metric.name in self._allowed.rates and limit is not None and not 0 <= limit <= 1:
                     message = f"{metric.name} is a rate: its limits lie between 0% and 100%"
-                    found.append(Violation(f"policy.metrics[{i}].{key}", message))
-        return found
+                    violations.append(Violation(f"policy.metrics[{i}].{key}", message))
+        return violations
 
     async def _apply_decision(self, change: Change, decision: Decision) -> int:
         """Apply what a command led to and return the revision; its outcome is counted once it is known."""
@@ -319,7 +321,7 @@ class Operations:
         return revision
 
 
-def _meant(command: Command) -> tuple[str, ...]:
+def _expected_fields(command: Command) -> tuple[str, ...]:
     """For the fingerprint: empty without these fields, so request ids stored before they existed still match."""
     return (command.expected_canary, str(command.weight)) if command.expected_canary or command.weight else ()
 

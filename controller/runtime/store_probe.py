@@ -18,18 +18,18 @@ async def probe_store(store: Store, meter: StoreMeter) -> None:
 
     Report recovery only if this probe reported the outage: a store on a full disk still answers reads.
     """
-    lost = False
+    outage_reported = False
 
     async def probe() -> None:
-        nonlocal lost
+        nonlocal outage_reported
         try:
             await store.load()
-            if lost:
+            if outage_reported:
                 meter.set_store_up(True)
-            lost = False
+            outage_reported = False
         except StoreLost as error:
             meter.set_store_up(False)
             log.warning("store_lost", reason=str(error))
-            lost = True
+            outage_reported = True
 
     await every(EVERY, probe)

@@ -102,8 +102,8 @@ class Ticker:
 
     def forget_all_but(self, services: Collection[str]) -> None:
         """Forget the services that are gone: one that comes back under the same name starts afresh."""
-        seen = (self._sessions, self._ticked, self._watches, self._stable)
-        for remembered in (*seen, self._awaited, self._unanswered):
+        by_service = (self._sessions, self._ticked, self._watches, self._stable)
+        for remembered in (*by_service, self._awaited, self._unanswered):
             for gone in remembered.keys() - set(services):
                 del remembered[gone]
                 self._saver.forget(gone)
@@ -180,9 +180,13 @@ class Ticker:
         """Have the ledger say when reports or custom metrics stop, and when they are back."""
         blind = "; ".join(reason.text for reason in verdict.reasons) if verdict.blind else "reports arrive again"
         # A new rollout is not blind in its first seconds, report or not: only a report ends the old one's blindness.
-        seen = window.stable is not None or window.canary is not None
+        reported = window.stable is not None or window.canary is not None
         self._ledger.update(
-            state, LedgerKind.BLIND, LedgerKind.SIGHT_BACK, holds=verdict.blind or (False if seen else None), why=blind
+            state,
+            LedgerKind.BLIND,
+            LedgerKind.SIGHT_BACK,
+            holds=verdict.blind or (False if reported else None),
+            why=blind,
         )
         unread = lost_metric(session.custom, session.judge_state)
         why = unread.text if unread else "every custom metric is read again"

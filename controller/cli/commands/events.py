@@ -38,7 +38,7 @@ def events(invocation: Invocation, service: str, after: int, follow: bool, verif
         if verify:
             _verify(invocation, client, after)
         elif follow:
-            _follow(invocation, client, service, after)
+            _stream_events(invocation, client, service, after)
         elif invocation.json:
             print_json({"events": [plain(event) for event in read_ledger(client, service, after)]})
         else:
@@ -72,10 +72,10 @@ def _check_service(client: AdminClient, service: str) -> None:
             raise
 
 
-def _follow(invocation: Invocation, client: AdminClient, service: str, after: int) -> None:
+def _stream_events(invocation: Invocation, client: AdminClient, service: str, after: int) -> None:
     def open_stream(last: Message | None) -> Iterator[pb.Event]:
-        seen = last.sequence if isinstance(last, pb.Event) else after
-        request = pb.WatchEventsRequest(service=service, after=seen)
+        last_sequence = last.sequence if isinstance(last, pb.Event) else after
+        request = pb.WatchEventsRequest(service=service, after=last_sequence)
         return client.stream("Ledger/WatchEvents", request, pb.Event)
 
     with ReconnectingStreams() as streams:

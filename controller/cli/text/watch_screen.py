@@ -154,25 +154,25 @@ def _traffic(rollout: pb.Rollout, width: int) -> Text:
     names = list(dict.fromkeys(filter(None, versions)))
     roles = {rollout.canary: " canary", rollout.stable: " stable"}
     labels = [Label(name, roles.get(name, ""), "bold", "dim") for name in names]
-    seen = [rollout.traffic[name] if name in rollout.traffic else pb.Traffic() for name in names]
-    alive = [traffic.requests_per_second > 0 for traffic in seen]
+    rows = [rollout.traffic[name] if name in rollout.traffic else pb.Traffic() for name in names]
+    alive = [traffic.requests_per_second > 0 for traffic in rows]
 
     def column(header: str, width: int, rank: int, cells: list[str]) -> Column:
         return Column(header, [Text(cell) for cell in cells], rank, width)
 
     columns = [
         column("share", 5, 0, [format_weight(rollout.weights.get(name, 0)) for name in names]),
-        column("req/s", 6, 5, [format_rate(t.requests_per_second) for t in seen]),
-        column("errors", 6, 0, [format_share(t.error_rate) if a else NONE for t, a in zip(seen, alive, strict=True)]),
-        column("p50", 7, 1, [format_milliseconds(t.p50_ms) if a else NONE for t, a in zip(seen, alive, strict=True)]),
-        column("p99", 7, 4, [format_milliseconds(t.p99_ms) if a else NONE for t, a in zip(seen, alive, strict=True)]),
-        column("requests", 8, 2, [format_count(t.requests) for t in seen]),
-        column("failed", 6, 3, [format_count(t.errors) for t in seen]),
+        column("req/s", 6, 5, [format_rate(t.requests_per_second) for t in rows]),
+        column("errors", 6, 0, [format_share(t.error_rate) if a else NONE for t, a in zip(rows, alive, strict=True)]),
+        column("p50", 7, 1, [format_milliseconds(t.p50_ms) if a else NONE for t, a in zip(rows, alive, strict=True)]),
+        column("p99", 7, 4, [format_milliseconds(t.p99_ms) if a else NONE for t, a in zip(rows, alive, strict=True)]),
+        column("requests", 8, 2, [format_count(t.requests) for t in rows]),
+        column("failed", 6, 3, [format_count(t.errors) for t in rows]),
     ]
-    if any(t.broken for t in seen):
-        columns.append(column("broken", 6, 3, [format_count(t.broken) for t in seen]))
-    if any(t.cancelled for t in seen):
-        columns.append(column("cancelled", 9, 6, [format_count(t.cancelled) for t in seen]))
+    if any(t.broken for t in rows):
+        columns.append(column("broken", 6, 3, [format_count(t.broken) for t in rows]))
+    if any(t.cancelled for t in rows):
+        columns.append(column("cancelled", 9, 6, [format_count(t.cancelled) for t in rows]))
     return fitted_table("", labels, columns, width)
 
 

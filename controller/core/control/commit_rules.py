@@ -54,15 +54,15 @@ def effect_of(change: Change, revision: int, freezes: Iterable[Freeze]) -> Effec
 
     A freeze lasts until it is lifted or over, whoever sets another one: only one that renews it takes its place.
     """
-    left = (f for f in freezes if f not in change.lift and not any(g.renews(f) for g in change.freeze))
+    remaining = (f for f in freezes if f not in change.lift and not any(g.renews(f) for g in change.freeze))
     scopes = {f.scope for f in (*change.freeze, *change.lift)}
-    stand = sorted_by_scope(f for f in (*left, *change.freeze) if f.scope in scopes)
+    resulting = sorted_by_scope(f for f in (*remaining, *change.freeze) if f.scope in scopes)
     return Effect(
         service=change.service,
         state=change.state and change.state.model_copy(update={"revision": revision}),
         deleted=change.delete,
-        freezes=stand,
-        lifted=tuple(sorted(scopes - {f.scope for f in stand})),
+        freezes=resulting,
+        lifted=tuple(sorted(scopes - {f.scope for f in resulting})),
     )
 
 

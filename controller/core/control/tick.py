@@ -51,7 +51,7 @@ def decide_on_verdict(
     def blocked(act: Act) -> Freeze | None:
         return blocking_freeze(inputs.freezes, state.name, act)
 
-    known = DecisionInputs(
+    decision_inputs = DecisionInputs(
         verdict,
         session.progress,
         inputs.sync,
@@ -60,7 +60,7 @@ def decide_on_verdict(
         inputs.sync_share,
         inputs.canary_lacks_upstream,
     )
-    decision = decide(state, known, now)
+    decision = decide(state, decision_inputs, now)
     if decision.act is Act.ADVANCE and not inputs.reported:
         # Also what was proved before a restart is acted on only once there are reports again.
         decision = wait(state, Blocker(BlockerKind.NO_REPORT, decision.kind), verdict)

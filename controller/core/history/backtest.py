@@ -94,9 +94,9 @@ def run_backtest(policy: Policy, stable: str, canary: str, records: Iterable[Win
         state = decision.state
         if not record.silent:
             windows.add(record.at)
-        seen = point_of(judged, session.judge_state, session.custom, before.rollout.step, record.wall)
-        peak = max(peak, seen.total)
-        peaks = {name: max(peaks.get(name, 0.0), found) for name, found in seen.harm.items()}
+        point = point_of(judged, session.judge_state, session.custom, before.rollout.step, record.wall)
+        peak = max(peak, point.total)
+        peaks = {name: max(peaks.get(name, 0.0), evidence) for name, evidence in point.harm.items()}
         if decision.kind:
             weight = state.rollout.weight if state.rollout else 0
             decisions.append(
