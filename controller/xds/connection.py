@@ -57,6 +57,10 @@ class StreamCallbacks(Protocol):
         """The client ACKed what was published, or what it requested, `seconds` ago."""
         ...
 
+    def on_loggers_refused(self, connection: "Connection", error_detail: str) -> None:
+        """The client NACKed listeners for their loggers: it gets them without."""
+        ...
+
     def on_nack(self, connection: "Connection", type_url: str, error_detail: str, contents: Collection[str]) -> None:
         """The client NACKed these content hashes."""
         ...
@@ -233,6 +237,7 @@ class Connection:
             if url == LDS and self.counts_endings and is_about_loggers(request.error_detail):
                 # The listener matters more than what it counts.
                 self.counts_endings = False
+                self._callbacks.on_loggers_refused(self, request.error_detail)
                 self._step_to_newest_snapshot()
         self._schedule_retry(url, self.stream.types[url])
 

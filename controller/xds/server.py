@@ -155,7 +155,7 @@ class XdsServer:
             )
             raise StreamError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         if node.client.startswith("envoy") and not node.has_stats_logger:
-            log.info("endings_not_counted", node=node.id, client=node.client, reason=f"it lacks {STATS_LOGGER}")
+            log.warning("endings_not_counted", node=node.id, client=node.client, reason=f"it lacks {STATS_LOGGER}")
         self._connections.add(connection)
         self._observer.on_connect(node.id, node.fleet)
 
@@ -167,6 +167,11 @@ class XdsServer:
     def on_ack(self, connection: Connection, type_url: str, seconds: float) -> None:
         """A client ACKed what was published `seconds` ago."""
         self._observer.on_ack(connection.node.id, connection.node.fleet, type_url, seconds)
+
+    def on_loggers_refused(self, connection: Connection, error_detail: str) -> None:
+        """A client NACKed listeners for their loggers: it gets them without."""
+        node = connection.node
+        log.warning("endings_not_counted", node=node.id, client=node.client, reason=error_detail)
 
     def on_nack(self, connection: Connection, type_url: str, error_detail: str, contents: Collection[str]) -> None:
         """A client NACKed these content hashes. A NACK of the same content, on this stream or another, is not new."""

@@ -79,8 +79,8 @@ def test_the_snapshots_of_both_kinds_differ_in_their_listeners_alone() -> None:
     different = [url for url in PUSH_ORDER if plain.catalogue(url) is not counting.catalogue(url)]
     assert different == [LDS]
     ((name, listener),) = counting.catalogue(LDS).listed.items()
-    assert STATS_LOGGER.encode() in listener.any
-    assert STATS_LOGGER.encode() not in plain.catalogue(LDS).listed[name].any
+    assert STATS_LOGGER.encode() in listener.packed
+    assert STATS_LOGGER.encode() not in plain.catalogue(LDS).listed[name].packed
     cache.update(view(2, service(canary=("v2", 500))))
     after = cache.snapshot("edge", counting=True)
     assert after
