@@ -97,7 +97,7 @@ class Controller:
         view = await self._store.load()
         reach("start:before")
         self._publish(view)
-        self._replica.observe(view)
+        self._replica.on_view(view)
         async with self._ports_open():
             self._unready = None
             self._log_addresses()
@@ -217,7 +217,7 @@ class Controller:
         reach("push:before")
         self._xds.publish(view)
         reach("push:after")
-        self._load_reports.observe(view)
+        self._load_reports.on_view(view)
 
     @contextlib.asynccontextmanager
     async def _ports_open(self) -> AsyncIterator[None]:

@@ -69,7 +69,7 @@ class Decider:
             blocker=blocker,
         )
 
-    def observe(self, view: View) -> None:
+    def on_view(self, view: View) -> None:
         """A new view is being served: tick soon, and forget the services that are gone."""
         self._ticker.forget_all_but(view.services)
         self._recorder.forget_all_but(view.services)

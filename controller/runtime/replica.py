@@ -64,13 +64,13 @@ class Replica:
                     await self._announced.wait()
         return self._news
 
-    def observe(self, view: View) -> None:
+    def on_view(self, view: View) -> None:
         """A new view is being served: count for its versions, and let the decider go on from it."""
         self._view = view
         states = view.services.values()
-        self._book.observe(cluster_name(state.name, v.name) for state in states for v in state.spec.versions)
+        self._book.track_clusters(cluster_name(state.name, v.name) for state in states for v in state.spec.versions)
         if self._decider:
-            self._decider.observe(view)
+            self._decider.on_view(view)
         else:
             self.announce()
 

@@ -27,7 +27,7 @@ async def watch_store(store: Store, replica: Replica, publish: Callable[[View], 
         try:
             async for view in store.watch(replica.view().revision):
                 publish(view)
-                replica.observe(view)
+                replica.on_view(view)
                 meter.set_store_up(True)
         except StoreLost as lost:
             meter.set_store_up(False)

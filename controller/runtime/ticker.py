@@ -196,7 +196,7 @@ class Ticker:
     def _window(self, state: ServiceState, now: float) -> Window:
         rollout = state.rollout
         assert rollout is not None
-        window = self._book.window(state.name, rollout.stable, rollout.canary, rollout.weight, now)
+        window = self._book.take_window(state.name, rollout.stable, rollout.canary, rollout.weight, now)
         window = window or Window(now, rollout.weight, None, None)
         return replace(window, custom=self._custom.take(state)) if rollout.policy.metrics else window
 
@@ -259,7 +259,7 @@ class Ticker:
         watch = self._watches.get(state.name)
         if watch is None or watch.stable != state.stable:
             watch = StableWatch(state.stable)
-        window = self._book.window(state.name, state.stable, "", 0, now)
+        window = self._book.take_window(state.name, state.stable, "", 0, now)
         policy = state.spec.policy
         self._watches[state.name], verdict = watch_stable(policy, watch, window.stable if window else None, now)
         self._stable[state.name] = verdict

@@ -50,7 +50,7 @@ class LoadReportingService:
         method = grpc.stream_stream_rpc_method_handler(self._serve)
         return (grpc.method_handlers_generic_handler(SERVICE, {"StreamLoadStats": method}),)
 
-    def observe(self, view: View) -> None:
+    def on_view(self, view: View) -> None:
         """Set the report intervals by the rollouts that run in this view."""
         states = view.services.values()
         self._in_rollout = [state.spec for state in states if state.rollout and state.rollout.running]

@@ -201,7 +201,7 @@ async def running_loop(
     view = await store.load()
     harness.operations = Operations(store, clock, Allowed(metrics=metrics), observatory=harness.replica)
     harness.publish(view)
-    harness.replica.observe(view)
+    harness.replica.on_view(view)
     work = (
         watch_store(store, harness.replica, harness.publish, harness.figures),
         lead(store, "harness", harness.decide),

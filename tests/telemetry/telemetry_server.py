@@ -51,7 +51,7 @@ class TelemetryServer:
         """Listen for proxies."""
         clock = SystemClock()
         self.reports = LoadReportingService(self.book, clock, interval=INTERVAL, on_news=self._count_news)
-        self.reports.observe(rolling_out(True))
+        self.reports.on_view(rolling_out(True))
         metrics = MetricsService(self.book, clock)
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((*self.reports.handlers(), *metrics.handlers()))
@@ -72,7 +72,7 @@ class TelemetryServer:
 async def telemetry_server(*versions: str) -> AsyncIterator[TelemetryServer]:
     """A server that observes these versions of the service."""
     telemetry = TelemetryServer()
-    telemetry.book.observe(cluster_name(SERVICE, version) for version in versions)
+    telemetry.book.track_clusters(cluster_name(SERVICE, version) for version in versions)
     await telemetry.open()
     try:
         yield telemetry
@@ -93,7 +93,7 @@ class Totals:
 
     def read(self, telemetry: TelemetryServer, stable: str = "v1", canary: str = "v2") -> Window | None:
         """Take the next window, if there is one, and add it."""
-        window = telemetry.book.window(SERVICE, stable, canary, 5000, SystemClock().monotonic())
+        window = telemetry.book.take_window(SERVICE, stable, canary, 5000, SystemClock().monotonic())
         if window:
             for version, sample in ((stable, window.stable), (canary, window.canary)):
                 if sample:

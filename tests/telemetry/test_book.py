@@ -20,7 +20,7 @@ INTERVAL = 0.5
 def observing_book() -> Book:
     """A book that observes both versions of one service."""
     book = Book()
-    book.observe([STABLE, CANARY])
+    book.track_clusters([STABLE, CANARY])
     return book
 
 
@@ -103,7 +103,7 @@ def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str
     now = 1000.0
 
     def read() -> None:
-        window = book.window("s", "v1", "v2", 500, now)
+        window = book.take_window("s", "v1", "v2", 500, now)
         if window and window.canary:
             parts = {"ok": window.canary.ok, **window.canary.errors}
             assert min(parts.values()) >= 0
@@ -170,14 +170,14 @@ def test_a_window_waits_for_every_proxy_that_reports() -> None:
     book = observing_book()
     for proxy in ("a", "b"):
         book.on_load_report(proxy, idle(), INTERVAL, 10.0)
-    assert book.window("s", "v1", "v2", 500, 10.0)
+    assert book.take_window("s", "v1", "v2", 500, 10.0)
     assert not book.on_load_report("a", {CANARY: ClusterLoad(3, 3, 0)}, INTERVAL, 10.5)
-    assert book.window("s", "v1", "v2", 500, 10.5) is None
+    assert book.take_window("s", "v1", "v2", 500, 10.5) is None
     assert book.on_load_report("b", {CANARY: ClusterLoad(4, 4, 0)}, INTERVAL, 10.6)
-    window = book.window("s", "v1", "v2", 500, 10.6)
+    window = book.take_window("s", "v1", "v2", 500, 10.6)
     assert window is not None
     assert (window.canary and window.canary.ok, window.stable, window.weight, window.at) == (7, None, 500, 10.6)
-    assert book.window("s", "v1", "v2", 500, 10.7) is None
+    assert book.take_window("s", "v1", "v2", 500, 10.7) is None
 
 
 @pytest.mark.proves("fault 18")
@@ -186,11 +186,11 @@ def test_a_window_waits_two_intervals_for_a_silent_proxy_and_not_for_a_disconnec
     book = observing_book()
     for proxy in ("a", "hangs", "leaves"):
         book.on_load_report(proxy, idle(), INTERVAL, 10.0)
-    assert book.window("s", "v1", "v2", 500, 10.0)
+    assert book.take_window("s", "v1", "v2", 500, 10.0)
     book.on_load_reports_end("leaves")
     assert not book.on_load_report("a", idle(), INTERVAL, 10.5)
     assert book.on_load_report("a", idle(), INTERVAL, 11.1)
-    assert book.window("s", "v1", "v2", 500, 11.1)
+    assert book.take_window("s", "v1", "v2", 500, 11.1)
     assert book.on_load_report("a", idle(), INTERVAL, 11.6)
 
 
@@ -199,19 +199,19 @@ def test_a_window_does_not_wait_for_proxies_of_other_fleets() -> None:
     book = observing_book()
     book.on_load_report("ours", idle(), INTERVAL, 10.0)
     assert not book.on_load_report("other", {"cp": ClusterLoad(1, 1, 0), "x/v1": ClusterLoad(5, 5, 0)}, INTERVAL, 10.0)
-    assert book.window("s", "v1", "v2", 500, 10.0)
-    assert book.window("s", "v1", "v2", 500, 20.0) is None
+    assert book.take_window("s", "v1", "v2", 500, 10.0)
+    assert book.take_window("s", "v1", "v2", 500, 20.0) is None
     assert book.totals().keys() == {("s", "v1"), ("s", "v2")}
 
 
 def test_without_reports_there_is_no_window() -> None:
     """Blindness is the absence of windows, not a window of zeros."""
     book = observing_book()
-    assert book.window("s", "v1", "v2", 500, 10.0) is None
+    assert book.take_window("s", "v1", "v2", 500, 10.0) is None
     book.on_load_report("a", idle(), INTERVAL, 10.0)
-    assert book.window("s", "v1", "v2", 500, 10.0)
+    assert book.take_window("s", "v1", "v2", 500, 10.0)
     book.on_load_reports_end("a")
-    assert book.window("s", "v1", "v2", 500, 99.0) is None
+    assert book.take_window("s", "v1", "v2", 500, 99.0) is None
 
 
 def test_late_client_errors_are_subtracted_from_later_successes() -> None:
@@ -219,12 +219,12 @@ def test_late_client_errors_are_subtracted_from_later_successes() -> None:
     book = observing_book()
     book.on_metrics("a", client_errors(0), 9.0)
     book.on_load_report("a", {CANARY: ClusterLoad(5, 5, 0)}, INTERVAL, 10.0)
-    first = book.window("s", "v1", "v2", 500, 10.0)
+    first = book.take_window("s", "v1", "v2", 500, 10.0)
     book.on_metrics("a", client_errors(4), 10.2)
     book.on_load_report("a", {CANARY: ClusterLoad(3, 3, 0)}, INTERVAL, 10.5)
-    second = book.window("s", "v1", "v2", 500, 10.5)
+    second = book.take_window("s", "v1", "v2", 500, 10.5)
     book.on_load_report("a", {CANARY: ClusterLoad(3, 3, 0)}, INTERVAL, 11.0)
-    third = book.window("s", "v1", "v2", 500, 11.0)
+    third = book.take_window("s", "v1", "v2", 500, 11.0)
     samples = [window.canary for window in (first, second, third) if window and window.canary]
     assert [(sample.ok, sample.errors["4xx"]) for sample in samples] == [(5, 0), (0, 3), (2, 1)]
 
@@ -244,9 +244,9 @@ def test_a_version_observed_again_starts_at_its_counter() -> None:
     book = observing_book()
     book.on_metrics("a", client_errors(0, 0.0), 9.0)
     book.on_metrics("a", client_errors(7, 1.0), 10.0)
-    book.observe([STABLE])
+    book.track_clusters([STABLE])
     book.on_metrics("a", client_errors(7, 1.5), 10.5)
-    book.observe([STABLE, CANARY])
+    book.track_clusters([STABLE, CANARY])
     book.on_metrics("a", client_errors(7, 2.0), 11.0)
     book.on_metrics("a", client_errors(8, 2.5), 11.5)
     book.on_load_report("a", {CANARY: ClusterLoad(10, 10, 0)}, INTERVAL, 12.0)
@@ -260,7 +260,7 @@ def test_requests_that_reached_no_endpoint_failed(tally: CounterKind) -> None:
     book.on_metrics("a", ProxyMetrics(0.0), 9.0)
     book.on_metrics("a", ProxyMetrics(0.5, {(CANARY, tally): 6}), 10.0)
     book.on_load_report("a", idle(), INTERVAL, 10.1)
-    window = book.window("s", "v1", "v2", 500, 10.1)
+    window = book.take_window("s", "v1", "v2", 500, 10.1)
     assert window is not None
     assert window.canary is not None
     assert (window.canary.started, window.canary.ok, window.canary.errors) == (6, 0, {"5xx": 6, "4xx": 0, "broken": 0})
@@ -305,9 +305,9 @@ def test_a_reset_begins_the_rollouts_counts_and_windows() -> None:
     book = observing_book()
     book.on_load_report("a", {STABLE: ClusterLoad(9, 9, 0), CANARY: ClusterLoad(5, 1, 4)}, INTERVAL, 10.0)
     book.begin_rollout("s")
-    assert book.window("s", "v1", "v2", 500, 10.1) is None
+    assert book.take_window("s", "v1", "v2", 500, 10.1) is None
     book.on_load_report("a", {STABLE: ClusterLoad(2, 2, 0), CANARY: ClusterLoad(1, 1, 0)}, INTERVAL, 10.5)
-    window = book.window("s", "v1", "v2", 500, 10.5)
+    window = book.take_window("s", "v1", "v2", 500, 10.5)
     assert window is not None
     assert window.canary is not None
     assert (window.canary.ok, window.canary.errors["5xx"]) == (1, 0)

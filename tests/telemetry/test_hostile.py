@@ -158,7 +158,7 @@ async def test_an_invalid_message_ends_its_stream_and_counts_nothing(
         news = telemetry.news
         await good.write(report(node=GOOD_NODE, ok=5, issued=5))
         await wait_until(lambda: telemetry.news > news)
-        window = telemetry.book.window(SERVICE, "v1", "v2", 500, 0.0)
+        window = telemetry.book.take_window(SERVICE, "v1", "v2", 500, 0.0)
         assert window is not None
         assert window.canary is not None
         assert (window.canary.ok, window.canary.answered, window.canary.started) == (5, 5, 5)

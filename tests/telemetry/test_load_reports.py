@@ -40,7 +40,7 @@ async def test_a_proxy_that_identifies_itself_once_keeps_the_interval_of_its_fle
     telemetry = TelemetryServer(book=book)
     await telemetry.open()
     try:
-        telemetry.reports.observe(in_fleet("edge"))
+        telemetry.reports.on_view(in_fleet("edge"))
         async with grpc.aio.insecure_channel(f"127.0.0.1:{telemetry.port}") as channel:
             call = channel.stream_stream(f"/{LRS}/StreamLoadStats")()
             for report in (LoadStatsRequest(node=LoadReporter(id="p", cluster="edge")), LoadStatsRequest()):

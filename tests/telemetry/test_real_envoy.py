@@ -260,9 +260,9 @@ async def test_reports_are_frequent_only_while_a_rollout_runs(processes: Childre
                 await wait_until(lambda: Totals().read(telemetry))
             return asyncio.get_running_loop().time() - begun
 
-        telemetry.reports.observe(rolling_out(False))
+        telemetry.reports.on_view(rolling_out(False))
         await seconds_for(1)  # what was under way
         assert await seconds_for(1) > IDLE_INTERVAL * 0.8
-        telemetry.reports.observe(rolling_out(True))
+        telemetry.reports.on_view(rolling_out(True))
         assert await seconds_for(4) < 2 * IDLE_INTERVAL  # at rest it would be four times that
         assert envoy.output.count("StreamLoadStats") == 0  # the stream was never broken

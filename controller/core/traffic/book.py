@@ -17,9 +17,9 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
 from controller.core.model.cluster_names import cluster_name, cluster_parts
+from controller.core.traffic.awaited_reports import AwaitedReports
 from controller.core.traffic.cluster_counts import ClusterCounts
 from controller.core.traffic.proxy_counters import ProxyCounters
-from controller.core.traffic.report_pacing import ReportPacing
 from controller.core.traffic.reports import ClusterLoad, ProxyMetrics, Traffic
 from controller.core.traffic.window import Sample, Window
 
@@ -41,10 +41,10 @@ class Book:
         self.observed: frozenset[str] = frozenset()
         """The names of the observed clusters; a new set each time that they change."""
         self._clusters: dict[str, ClusterCounts] = {}
-        self._services: dict[str, ReportPacing] = {}
+        self._services: dict[str, AwaitedReports] = {}
         self._proxies: OrderedDict[str, ProxyCounters] = OrderedDict()
 
-    def observe(self, clusters: Iterable[str]) -> None:
+    def track_clusters(self, clusters: Iterable[str]) -> None:
         """Count these clusters from now on, and no others."""
         wanted = {name: parts for name in clusters if (parts := cluster_parts(name))}
         if wanted.keys() == self.observed:
@@ -52,7 +52,7 @@ class Book:
         self.observed = frozenset(wanted)
         self._clusters = {name: self._clusters.get(name) or ClusterCounts(*parts) for name, parts in wanted.items()}
         services = {service for service, _ in wanted.values()}
-        self._services = {name: self._services.get(name) or ReportPacing() for name in services}
+        self._services = {name: self._services.get(name) or AwaitedReports() for name in services}
         for counters in self._proxies.values():
             counters.keep(self.observed)
 
@@ -68,7 +68,7 @@ class Book:
                 services.add(cluster.service)
         for service in services:
             self._services[service].on_report(proxy, interval, now)
-        return any(self._services[service].complete(now) for service in services)
+        return any(self._services[service].is_complete(now) for service in services)
 
     def on_metrics(self, proxy: str, metrics: ProxyMetrics, now: float) -> None:
         """Add one flush of a proxy's metrics."""
@@ -97,16 +97,16 @@ class Book:
         """Forget a proxy's counters: they mean nothing for the next proxy of that name."""
         self._proxies.pop(proxy, None)
 
-    def window(self, service: str, stable: str, canary: str, weight: int, now: float) -> Window | None:
-        """What happened since the window before; None while some proxy's report is still waited
-        for.
+    def take_window(self, service: str, stable: str, canary: str, weight: int, now: float) -> Window | None:
+        """Close the window and return what happened in it; None while some proxy's report is
+        still awaited.
 
         When a window closes depends on which proxies have reported, never on what they reported:
         all that have this service and have not fallen silent. A side is None if none of them has
         the version. `weight`, in basis points, is written into the window.
         """
         pacing = self._services.get(service)
-        if pacing is None or not pacing.complete(now):
+        if pacing is None or not pacing.is_complete(now):
             return None
         pacing.close_window()
         return Window(now, weight, self._take_sample(service, stable), self._take_sample(service, canary))

@@ -8,7 +8,7 @@ PATIENCE = 2.0
 
 
 @dataclass(slots=True)
-class ReportPacing:
+class AwaitedReports:
     """The proxies that report on one service. Mutable. Times are seconds on a monotonic clock."""
 
     waited_until: dict[str, float] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class ReportPacing:
         self.waited_until.pop(proxy, None)
         self.missing.discard(proxy)
 
-    def complete(self, now: float) -> bool:
+    def is_complete(self, now: float) -> bool:
         """Whether a window can be closed: some proxy has reported, and none is still waited for.
 
         This runs at every report, so it stops at the first proxy that is waited for.
