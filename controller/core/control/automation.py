@@ -188,8 +188,8 @@ def _finish_bake(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, 
     left = rollout.policy.bake - inputs.progress.observed
     if left > 0:
         return wait(state, Blocker(BlockerKind.BAKE, LedgerKind.PROMOTED, seconds=left))
-    if inputs.verdict.in_grace:
-        return wait(state, Blocker(BlockerKind.GRACE_PERIOD, LedgerKind.PROMOTED), inputs.verdict)
+    if inputs.verdict.suspicious:
+        return wait(state, Blocker(BlockerKind.SUSPICION, LedgerKind.PROMOTED), inputs.verdict)
     freeze = inputs.blocked(Act.ADVANCE)
     if freeze:
         return wait(state, Blocker(BlockerKind.FREEZE, LedgerKind.PROMOTED, freeze=freeze))

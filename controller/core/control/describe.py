@@ -45,7 +45,7 @@ def describe_blocker(blocker: Blocker) -> str:
             return f"{blocker.seconds:.0f} s of the bake are left"
         case BlockerKind.DEADLINE:
             return "the deadline passed without proof"
-        case BlockerKind.GRACE_PERIOD:
+        case BlockerKind.SUSPICION:
             return "the bake goes on"
         case BlockerKind.WARM_UP | BlockerKind.EVIDENCE:
             return ""

@@ -178,6 +178,13 @@ def score_e_value(
     return exp(gain if gain < MOST_GAIN else MOST_GAIN)
 
 
+def one_sample_score_e_value(q: float, p: float, scores: Sequence[float], canary: Sequence[float]) -> float:
+    """Likewise of a mean score that is known: the null is that the canary's is at most `q`."""
+    s = min((p - q) / (_SPREAD + (p - q) ** 2), MOST_STABLE / q)
+    gain = sum([count * log1p(s * (score - q)) for score, count in zip(scores, canary, strict=True) if count])
+    return exp(gain if gain < MOST_GAIN else MOST_GAIN)
+
+
 _SPREAD = 1 / 12
 
 

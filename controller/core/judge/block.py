@@ -11,12 +11,15 @@ ENOUGH = 2.0
 """A block closes when this many requests can be expected on the side that has the smaller
 weight."""
 TOO_MANY = 4
-"""A block that is so many times as large as needed and still one-sided starts again: the two sides
-would otherwise be compared over different times."""
+"""A block that is so many times as large as needed, though one version has had no request, starts
+again: the two sides would otherwise be compared over different times."""
 
 MOMENT = 0.005
 """Seconds. What is due within so short a time is due now, so that rounded times lead to the same
 bets."""
+ERROR_PACE = 1.0
+"""Seconds between two bets on server errors and on unanswered requests. Failures come in clusters:
+what fails within a second is one event, however many requests it hit."""
 PACE = 3.0
 """Seconds between two bets on what is seldom the first sign of harm."""
 ALONE = 20.0

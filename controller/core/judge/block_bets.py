@@ -6,8 +6,15 @@ Every function changes the judgement's own copy of the state.
 from collections.abc import Sequence
 
 from controller.core.base.units import TOTAL_WEIGHT
-from controller.core.judge.betting import Null, bernoulli_bet, e_value, e_values, score_e_value
-from controller.core.judge.block import MOMENT, Block
+from controller.core.judge.betting import (
+    Null,
+    bernoulli_bet,
+    e_value,
+    e_values,
+    one_sample_score_e_value,
+    score_e_value,
+)
+from controller.core.judge.block import ERROR_PACE, MOMENT, Block
 from controller.core.judge.channels import (
     ALTERNATIVES_OF,
     COLD_SHARES_OF,
@@ -16,17 +23,17 @@ from controller.core.judge.channels import (
     ODDS,
     OVERDUE_ALTERNATIVES,
     OVERDUE_MARGIN,
-    OVERDUE_MARGIN_COLD,
     SHARES_OF,
     SHIFT_MARGIN,
     SHIFTS,
     TAILS,
     WARM_UP_MARGIN,
 )
-from controller.core.judge.grace_period import GRACE_LIMITS, NO_EXCURSION
+from controller.core.judge.design_effect import DesignEffect
 from controller.core.judge.latency_block import MEDIAN, TAIL, exceeding, with_errors
+from controller.core.judge.latency_block import PACE as LATENCY_PACE
 from controller.core.judge.latency_thresholds import Thresholds
-from controller.core.judge.margins import allowed_slow_errors, error_null, non_inferiority_margin, past_error_limit
+from controller.core.judge.margins import allowed_slow_errors, error_null, non_inferiority_margin
 from controller.core.judge.non_inferiority import MOST as MOST_PROOF
 from controller.core.judge.non_inferiority import PACE as PROOF_PACE
 from controller.core.judge.non_inferiority import PLACED_COLD as PROOF_PLACED_COLD
@@ -34,10 +41,13 @@ from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.recent_counts import RecentCounts
 from controller.core.judge.state import Judgement, JudgeState
 
-MOST_OF_PAUSE = 20.0
-"""The factor that a block counts for at most as evidence of slowness. A server that pauses for a
-second makes every response of that second slow: one event, not fifty. So no rollback for slowness
-rests on fewer than three blocks."""
+MOST_OF_BLOCK = 12.0
+"""The factor that a block counts for at most as evidence of harm. What goes wrong within a second
+(a pod that is out, a client that retries, a pause) is one event, however many requests it hit: no
+rollback rests on fewer than three such seconds. A censored likelihood ratio (Huber 1965; for
+composite nulls Saha, Ramdas, "Huber-robust likelihood ratio tests", 2024): where the canary alone is
+hit in at most a share eps of the blocks given their past, a block's expected factor is at most
+1 + eps * (12 - 1), which for one second in an hour costs 0.003 nats a block."""
 MOST_SHIFT = 0.2
 """Where more errors than this share are allowed, they would drown the mean rank."""
 MOST_ALLOWED = 0.95
@@ -47,10 +57,12 @@ MOST_TARGET = 0.97
 
 
 def close_error_block(judgement: Judgement) -> None:
-    """Bet on server errors (5xx) and on their absolute limit."""
-    policy, _, _, state = judgement
+    """Bet on server errors (5xx and broken responses) and on their absolute limit."""
+    policy, plan, _, state = judgement
     block, counts = state.error_block, state.error_block.counts
-    _bet_on_error_excess(judgement, "5xx", block, counts)
+    alone = _runs_alone(state, block)
+    null = error_null(policy, plan, state, alone=alone)
+    _bet_on_errors(judgement, "5xx", null, block.estimate, counts)
     limit = policy.errors.max
     if limit is not None and counts.stable_events <= limit * counts.stable_n and state.server_errors.estimate <= limit:
         # What stable does in the same block says nothing of the canary's part, so it may decide whether to bet.
@@ -58,28 +70,28 @@ def close_error_block(judgement: Judgement) -> None:
         _bet_on_errors(judgement, "errors_max", Null(0.0, allowed), block.estimate, counts)
     _count_recent(state, "5xx", counts)
     _test_non_inferiority(judgement, "5xx", block.estimate, counts)
+    state.server_error_effect = _updated(state, state.server_error_effect, block, state.server_errors.rate)
 
 
 def close_client_error_block(judgement: Judgement) -> None:
-    """Bet on client errors (4xx)."""
-    block = judgement.state.client_error_block
-    counts = block.counts
-    _bet_on_error_excess(judgement, "4xx", block, counts)
-    _count_recent(judgement.state, "4xx", counts)
+    """Bet on client errors (4xx). They depend on the clients: not without stable beside."""
+    policy, plan, _, state = judgement
+    block, counts = state.client_error_block, state.client_error_block.counts
+    if not _runs_alone(state, block):
+        _bet_on_errors(judgement, "4xx", error_null(policy, plan, state, alone=False), block.estimate, counts)
+    _count_recent(state, "4xx", counts)
     _test_non_inferiority(judgement, "4xx", block.estimate, counts)
+    state.client_error_effect = _updated(state, state.client_error_effect, block, state.client_errors.rate)
 
 
 def close_overdue_block(judgement: Judgement) -> None:
-    """Bet on requests that are not answered."""
+    """Bet on requests that are not answered: after the warm-up, and beside stable alone."""
     policy, _, _, state = judgement
     block, counts = state.overdue_block, state.overdue_block.counts
-    margin = OVERDUE_MARGIN if state.warm else OVERDUE_MARGIN_COLD
-    null = Null(0.0, margin) if block.alone else Null(policy.errors.ratio, margin)
-    allowed = null.ratio * block.estimate + margin
-    r = counts.canary_n / counts.stable_n if counts.stable_n else 0.0
-    alone = _runs_alone(state, block)
-    share = counts.canary_events / counts.canary_n if alone else counts.stable_events / counts.stable_n
-    if _may_bet(state, "overdue", share - margin, state.time - block.since, alone=alone):
+    if state.warm and not block.alone and counts.stable_n:
+        null = Null(policy.errors.ratio, OVERDUE_MARGIN)
+        allowed = null.ratio * block.estimate + OVERDUE_MARGIN
+        r = counts.canary_n / counts.stable_n
         targets = [allowed + (1 - allowed) * more for more, _ in OVERDUE_ALTERNATIVES]
         gains = [e_value(bernoulli_bet(null, block.estimate, p, r), counts) for p in targets]
         _bet(judgement, "overdue", gains)
@@ -100,10 +112,9 @@ def close_latency_block(judgement: Judgement, thresholds: Thresholds) -> None:
     n_c, n_s = sum(bins_c), sum(bins_s)
     alone = state.weight >= TOTAL_WEIGHT and state.latency_block.alone
     if state.warm:
-        errors = allowed_slow_errors(judgement.policy, state, alone=alone)
-        for name, (i, _) in TAILS.items():
-            counts = PairedCounts(n_c, over_c[i], n_s, over_s[i])
-            _bet_on_tail(judgement, name, thresholds.exceeded[i], errors, counts, alone)
+        errors = allowed_slow_errors(judgement.policy, state)
+        if not alone:
+            _bet_on_tails(judgement, thresholds, errors, bins_c, bins_s)
         if not alone and errors < MOST_SHIFT:
             _bet_on_shift(judgement, thresholds.scores, errors, bins_c, bins_s)
         _bet_on_latency_limit(judgement, thresholds, errors, n_c)
@@ -127,37 +138,11 @@ def _runs_alone(state: JudgeState, block: Block) -> bool:
     return state.weight >= TOTAL_WEIGHT and block.alone
 
 
-def _may_bet(state: JudgeState, channel: str, excess: float, seconds: float, *, alone: bool) -> bool:
-    """Whether a closed block of so many seconds may be bet on. Keeps the channel's excursions.
-
-    `excess` is the share of events above what is allowed: the canary's where it runs alone, else
-    stable's. Beside stable every block may be bet on, and stable's excursions are tracked: the bake
-    grants the canary as much. Alone, a block may be bet on only if the blocks before it have used
-    up the grace.
-    """
-    period, limit = state.grace.get(channel, NO_EXCURSION), GRACE_LIMITS[channel]
-    if alone:
-        state.grace[channel] = period.after(excess, seconds, limit)
-        return period.depth >= period.allowance(limit, state.time - state.weight_changed_at)
-    if state.weight < TOTAL_WEIGHT:
-        state.grace[channel] = period.after(excess, seconds, limit).with_worst()
-    return True
-
-
-def _bet_on_error_excess(judgement: Judgement, channel: str, block: Block, counts: PairedCounts) -> None:
-    """Bet that the canary has more errors than stable allows."""
-    policy, plan, _, state = judgement
-    alone, seconds = _runs_alone(state, block), state.time - block.since
-    null = plan.harm if state.weight >= TOTAL_WEIGHT and not alone else error_null(policy, plan, state, channel)
-    if alone:
-        excess = counts.canary_events / counts.canary_n - null.margin
-    elif counts.stable_events or state.grace.get(channel, NO_EXCURSION).depth:
-        excess = counts.stable_events / counts.stable_n - past_error_limit(policy, state, channel)
-    else:  # stable is well: no excursion to track
-        _bet_on_errors(judgement, channel, null, block.estimate, counts)
-        return
-    if _may_bet(state, channel, excess, seconds, alone=alone):
-        _bet_on_errors(judgement, channel, null, block.estimate, counts)
+def _updated(state: JudgeState, effect: DesignEffect, block: Block, rate: float) -> DesignEffect:
+    """The design effect with a closed block of stable's; `rate` is stable's baseline."""
+    if state.time < state.incident_until or not block.stable_n:
+        return effect.interrupted()
+    return effect.after(block.stable_n, block.stable_events, state.time - block.since, rate)
 
 
 def _bet_on_errors(judgement: Judgement, channel: str, null: Null, estimate: float, counts: PairedCounts) -> None:
@@ -169,35 +154,63 @@ def _bet_on_errors(judgement: Judgement, channel: str, null: Null, estimate: flo
     if targets[-1] >= MOST_TARGET:
         targets = [p if p < MOST_TARGET else (MOST_TARGET + allowed) / 2 for p in targets]
     r = counts.canary_n / counts.stable_n if counts.stable_n else 0.0
-    _bet(judgement, channel, e_values(null, estimate, targets, r, counts))
+    gains = e_values(null, estimate, targets, r, counts)
+    state = judgement.state
+    if channel == "4xx":
+        phi = state.client_error_effect.of(counts.canary_n, counts.stable_n, state.client_errors.rate)
+    else:
+        phi = state.server_error_effect.of(counts.canary_n, counts.stable_n, state.server_errors.rate)
+    _bet(judgement, channel, gains if phi == 1 else [gain ** (1 / phi) for gain in gains])
 
 
-def _bet_on_tail(
-    judgement: Judgement, name: str, exceeded: float, errors: float, counts: PairedCounts, alone: bool
+def _bet_on_tails(
+    judgement: Judgement, thresholds: Thresholds, errors: float, bins_c: Sequence[int], bins_s: Sequence[int]
 ) -> None:
-    """Bet that the canary exceeds a quantile of stable's too often; stable has exceeded it by the
-    share `exceeded`."""
-    state, margin = judgement.state, TAILS[name][1] + errors
-    n_c, over_c, n_s, over_s = counts
-    excess = (over_c / n_c if alone else over_s / n_s) - (exceeded + margin)
-    if not _may_bet(state, name, excess, state.time - state.latency_block.since, alone=alone):
-        return
+    """Bet that the canary exceeds a quantile of stable's too often, of stable as it is now and as it
+    was when the warm-up ended.
+
+    The smaller of two e-values is an e-value for "no slower than one of them". So a stable that gets
+    faster is no harm of the canary's, and what slows both down none either.
+    """
+    initial = judgement.state.initial_thresholds
+    over_c, over_s, n_c, n_s = exceeding(bins_c), exceeding(bins_s), sum(bins_c), sum(bins_s)
+    canary = judgement.state.latency_block.canary
+    over_initial = exceeding(with_errors(canary, canary.bins(initial.canary), slowest=True)) if initial else over_c
+    for name, (i, share) in TAILS.items():
+        margin = share + errors
+        counts = PairedCounts(n_c, over_c[i], n_s, over_s[i])
+        gains = _tail_e_values(thresholds.exceeded[i], margin, counts)
+        if initial is not None:
+            then = _tail_e_values(initial.exceeded[i], margin, PairedCounts(n_c, over_initial[i]))
+            gains = list(map(min, gains, then))
+        _bet_on_slowness(judgement, name, gains)
+
+
+def _tail_e_values(exceeded: float, margin: float, counts: PairedCounts) -> list[float]:
+    """Against "the canary exceeds it by no more than the margin above stable", which has exceeded it
+    by the share `exceeded`; without stable's counts that share alone is compared with."""
     allowed = min(0.985, exceeded + margin)
-    null = Null(0.0, allowed) if alone else Null(1.0, allowed - exceeded)
-    r = 0.0 if alone else n_c / n_s
+    null = Null(1.0, allowed - exceeded) if counts.stable_n else Null(0.0, allowed)
+    r = counts.canary_n / counts.stable_n if counts.stable_n else 0.0
     odds = allowed / (1 - allowed)
     targets = [odds * times / (1 + odds * times) for times, _ in ODDS]
-    _bet_on_slowness(judgement, name, [e_value(bernoulli_bet(null, exceeded, p, r), counts) for p in targets])
+    return [e_value(bernoulli_bet(null, exceeded, p, r), counts) for p in targets]
 
 
 def _bet_on_shift(
     judgement: Judgement, scores: Sequence[float], errors: float, bins_c: Sequence[int], bins_s: Sequence[int]
 ) -> None:
-    """Bet on the mean rank: Wilcoxon's test, in bins. Stable's is 1/2, wherever the bins are
-    cut."""
+    """Bet on the mean rank: Wilcoxon's test, in bins. Stable's is 1/2, wherever the bins are cut.
+    Likewise among stable's responses when the warm-up ended, as in `_bet_on_tails`."""
     null = Null(1.0, SHIFT_MARGIN + errors)
     targets = [0.5 + null.margin + more for more, _ in SHIFTS]
-    _bet_on_slowness(judgement, "latency", [score_e_value(null, 0.5, p, scores, bins_c, bins_s) for p in targets])
+    gains = [score_e_value(null, 0.5, p, scores, bins_c, bins_s) for p in targets]
+    initial, canary = judgement.state.initial_thresholds, judgement.state.latency_block.canary
+    if initial is not None:
+        bins = with_errors(canary, canary.bins(initial.canary), slowest=True)
+        then = [one_sample_score_e_value(0.5 + null.margin, p, initial.scores, bins) for p in targets]
+        gains = list(map(min, gains, then))
+    _bet_on_slowness(judgement, "latency", gains)
 
 
 def _bet_on_latency_limit(judgement: Judgement, thresholds: Thresholds, errors: float, n_c: int) -> None:
@@ -216,12 +229,20 @@ def _bet_on_latency_limit(judgement: Judgement, thresholds: Thresholds, errors: 
 
 
 def _bet_on_slowness(judgement: Judgement, channel: str, gains: Sequence[float]) -> None:
-    _bet(judgement, channel, [gain if gain < MOST_OF_PAUSE else MOST_OF_PAUSE for gain in gains])
+    """Errors count as slow here, so what tempers bets on errors tempers these."""
+    state = judgement.state
+    canary, stable = state.latency_block.canary, state.latency_block.stable
+    if canary.errors and stable.timed:
+        blocks = LATENCY_PACE / ERROR_PACE
+        phi = state.server_error_effect.of(canary.timed / blocks, stable.timed / blocks, state.server_errors.rate)
+        gains = gains if phi == 1 else [gain ** (1 / phi) for gain in gains]
+    _bet(judgement, channel, gains)
 
 
 def _bet(judgement: Judgement, channel: str, gains: Sequence[float]) -> None:
-    """Multiply the channel's wealth by the e-values of its alternatives."""
+    """Multiply the channel's wealth by the e-values of its alternatives, each capped."""
     _, plan, _, state = judgement
+    gains = [gain if gain < MOST_OF_BLOCK else MOST_OF_BLOCK for gain in gains]
     shares = (SHARES_OF if state.warm else COLD_SHARES_OF)[channel]
     state.harm[channel] = state.harm[channel].after(state.unplaced * plan.weights[channel], shares, gains)
 
@@ -239,6 +260,8 @@ def _test_non_inferiority(judgement: Judgement, metric: str, estimate: float, co
     """
     policy, plan, step, state = judgement
     if state.weight >= TOTAL_WEIGHT or state.time < state.incident_until or not counts.stable_n:
+        return
+    if state.turns_over(policy.dwell):  # fast failures would look few beside slow good responses, or many
         return
     test = state.non_inferiority[metric].with_block(state.time, estimate, counts)
     if state.time - test.since >= min(PROOF_PACE, policy.dwell / 5) - MOMENT:

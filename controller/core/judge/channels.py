@@ -68,13 +68,12 @@ COLD_SHARES_OF = {**SHARES_OF, "5xx": COLD_SHARES, "errors_max": COLD_SHARES}
 WARM_UP_MARGIN = 0.05
 """Errors allowed above stable's during the warm-up, as a share."""
 OVERDUE_MARGIN = 0.05
-OVERDUE_MARGIN_COLD = 0.5
-"""The share of unanswered requests that is allowed above stable's, after the warm-up and in it."""
+"""The share of unanswered requests that is allowed above stable's."""
 
 _WEIGHTS = {
-    "5xx": 0.54,
+    "5xx": 0.49,
     "4xx": 0.08,
-    "overdue": 0.03,
+    "overdue": 0.08,
     "latency": 0.10,
     "latency_p50": 0.01,
     "latency_p75": 0.02,

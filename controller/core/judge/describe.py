@@ -261,22 +261,23 @@ class IncidentDescription:
 
 
 @dataclass(frozen=True, slots=True)
-class GraceDescription:
-    """An excursion of the canary in the bake: its depth and its allowance, in seconds of outage."""
-
-    channel: str
-    counts: PairedCounts
-    depth: float
-    allowance: float
+class LateReportDescription:
+    """A version was not reported for a while."""
 
     def describe(self) -> str:
-        """What was seen, and how much of the grace is used."""
-        seen = share_text(self.counts.canary_events, self.counts.canary_n)
-        return (
-            f"{EVENTS[self.channel]}: more than stable had, {seen} in the last minutes. Nothing runs beside "
-            f"the canary, so it may be everybody's trouble: {self.depth:.1f} seconds of outage so far, "
-            f"{self.allowance:.1f} are forgiven"
-        )
+        """That it waits."""
+        return "a report came late: nothing moves on until reports are regular again"
+
+
+@dataclass(frozen=True, slots=True)
+class LateOutageDescription:
+    """What a report that came late said of the canary, and what stable had meanwhile."""
+
+    counts: PairedCounts
+
+    def describe(self) -> str:
+        """Both."""
+        return f"a report of the canary came late and shows an outage: {both_text(self.counts)} server errors"
 
 
 @dataclass(frozen=True, slots=True)

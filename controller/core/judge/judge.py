@@ -9,7 +9,7 @@ It rests on:
     block              traffic between two bets; latency_block, latency_thresholds and overdue_counter likewise
     margins            how much worse the canary may be
     block_bets         the bets of a closed block
-    grace_period       what is tolerated in the bake, where nothing runs beside the canary
+    design_effect      how far failures come in clusters, by which bets are tempered
     non_inferiority    the proof of no harm that opens a step
     arrivals           what no data means
     state              all that is known; stored_state is its stored form
@@ -17,11 +17,11 @@ It rests on:
 """
 
 from functools import partial
-from math import inf, isfinite, sqrt
+from math import inf, sqrt
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge import reasons
-from controller.core.judge.block import MOMENT, PACE, Block, SideCounts
+from controller.core.judge.block import ERROR_PACE, MOMENT, PACE, Block, SideCounts
 from controller.core.judge.block_bets import (
     close_client_error_block,
     close_error_block,
@@ -30,12 +30,12 @@ from controller.core.judge.block_bets import (
 )
 from controller.core.judge.channels import TAIL_SLACK, plan_of
 from controller.core.judge.latency_block import TAIL, LatencyBlock, LatencySide
-from controller.core.judge.latency_thresholds import REFRESH, Slowdown
-from controller.core.judge.margins import allowed_slowdown
+from controller.core.judge.latency_thresholds import REFRESH, Slowdown, Thresholds
+from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.reason import Finding, Reason, ReasonCode
 from controller.core.judge.state import Judgement, JudgeState
 from controller.core.judge.verdict import Outcome, Verdict
-from controller.core.judge.wealth import left_after
+from controller.core.judge.wealth import PLACED_AT_BAKE, PLACED_AT_CHANGE, left_after
 from controller.core.model.service import Policy
 from controller.core.traffic.window import Sample, Window
 
@@ -43,19 +43,17 @@ BLIND_AFTER = 5.0
 """Seconds without a report on both versions after which time no longer counts as observed."""
 BLIND_HARM = 60.0
 """Seconds of blindness after which `on_blind: rollback` rolls back."""
-LOST_AFTER = 60.0
-"""Seconds of silence after which a version's next report is not paired with what the other did
-meanwhile."""
+LATE_AFTER = 10.0
+"""Seconds without a report of one version after which its next report is a late one."""
+LATE_OUTAGE, LATE_FEWEST = 0.5, 20
+"""A late report with at least this share of failures, of at least so many responses, is an outage: a
+block of any length counts for one event, and so much silence with failures in it is more."""
 CALM = 5.0
 """Seconds after an incident of stable during which no step is left."""
-PATIENCE, PATIENCE_COLD, PATIENCE_UNKNOWN = 2.0, 5.0, 30.0
-"""Seconds after which an unanswered request counts as overdue: after the warm-up, in it, and where
-nothing is known of stable's latency."""
-PATIENCE_TAILS = 4.0
-"""Nothing is overdue before so many times stable's p99, or its slowest response where that is all
-that is known."""
-OVERDUE_ESTIMATE, OVERDUE_PACE = 0.001, 1.5
-"""Of unanswered requests: the estimate of stable's rate, and seconds between two bets."""
+PATIENCE, PATIENCE_TAILS = 2.0, 4.0
+"""A request is overdue after so many seconds, and not before so many times stable's p99."""
+OVERDUE_ESTIMATE = 0.001
+"""The estimate of the share of stable's requests that are not answered."""
 
 
 def judge(policy: Policy, state: JudgeState, window: Window, step: int) -> tuple[JudgeState, Verdict]:
@@ -67,14 +65,18 @@ def judge(policy: Policy, state: JudgeState, window: Window, step: int) -> tuple
     after = state.copy()
     judgement = Judgement(policy, plan_of(policy), step, after)
     seconds = _advance_clocks(policy, after, window)
-    canary, stable = _comparable(after, state, window, seconds)
+    canary, stable = window.canary, window.stable
+    after.arrivals = after.arrivals.after(after.time, seconds, window.weight, _arrived(canary), _arrived(stable))
+    _note_late_report(after, state, window, seconds)
     if canary is not None or stable is not None:  # a tick without a report decides nothing: the bets wait for one
         if after.last_report is None:
             after.last_report = after.time
             _open_blocks(after)
         _count(after, canary, stable, after.time - after.last_report)
         after.last_report = after.time
-        _close_blocks(judgement, stable or canary)
+        if window.weight >= TOTAL_WEIGHT or (canary is not None and stable is not None):
+            # Otherwise one side would be compared with a longer time of the other.
+            _close_blocks(judgement, stable or canary)
     return after, _verdict(judgement)
 
 
@@ -92,13 +94,14 @@ def _advance_clocks(policy: Policy, after: JudgeState, window: Window) -> float:
     _note_reports(after, window)
     changed = window.weight != after.weight
     since_warm = time - first - policy.warmup if first is not None else 0.0
-    placed_now = changed and after.weight > 0
-    after.unplaced = left_after(after.unplaced, since_warm, seconds, warm=after.warm, changed=placed_now)
+    placed = 0.0
+    if changed and after.weight > 0:
+        placed = PLACED_AT_BAKE if window.weight > TOTAL_WEIGHT / 2 else PLACED_AT_CHANGE
+    after.unplaced = left_after(after.unplaced, since_warm, seconds, warm=after.warm, placed=placed)
     if changed:
         after.weight, after.weight_changed_at = window.weight, time
         if window.weight >= TOTAL_WEIGHT:
             _open_blocks(after)
-            after.grace = {channel: period.at_bake() for channel, period in after.grace.items()}
     return seconds
 
 
@@ -114,23 +117,28 @@ def _note_reports(after: JudgeState, window: Window) -> None:
         after.last_report_both = after.time
 
 
-def _comparable(
-    after: JudgeState, before: JudgeState, window: Window, seconds: float
-) -> tuple[Sample | None, Sample | None]:
-    """The canary's and stable's samples, as far as they can be compared.
+def _note_late_report(after: JudgeState, before: JudgeState, window: Window, seconds: float) -> None:
+    """Note a report that comes after a long silence of its version: no step is left on it, and an
+    outage in it is harm.
 
-    After a long silence of one version every block starts again, without that version's first
-    report.
+    The blocks wait for such a report and are closed with it. But a block counts for one event at
+    most, and an outage that nobody reported for so long is more.
     """
+    if before.window_clock is None or before.first_canary_request is None or window.weight >= TOTAL_WEIGHT:
+        return
+    latest = after.time - seconds - LATE_AFTER
     canary, stable = window.canary, window.stable
-    latest = after.time - seconds - LOST_AFTER
-    lost_c = canary is not None and before.last_report_canary < latest
-    lost_s = stable is not None and before.last_report_stable < latest and window.weight < TOTAL_WEIGHT
-    arrived_c, arrived_s = _arrived(canary), _arrived(stable)
-    after.arrivals = after.arrivals.after(after.time, seconds, window.weight, arrived_c, arrived_s)
-    if lost_c or lost_s:
-        _open_blocks(after)
-    return (None if lost_c else canary), (None if lost_s else stable)
+    if canary is not None and canary.answered and before.last_report_canary < latest:
+        after.late_until = after.time + CALM
+        block = after.error_block
+        stable_n = block.stable_n + (stable.answered if stable else 0)
+        stable_failed = block.stable_events + (stable.failed if stable else 0)
+        seen = PairedCounts(canary.answered, canary.failed, stable_n, stable_failed)
+        is_outage = canary.answered >= LATE_FEWEST and canary.failed >= LATE_OUTAGE * canary.answered
+        if is_outage and stable_failed < LATE_OUTAGE / 2 * stable_n:
+            after.late_outage = seen
+    if stable is not None and stable.answered and before.last_report_stable < latest:
+        after.late_until = after.time + CALM
 
 
 def _arrived(sample: Sample | None) -> int | None:
@@ -148,18 +156,29 @@ def _open_blocks(after: JudgeState) -> None:
 
 
 def _count(after: JudgeState, canary: Sample | None, stable: Sample | None, seconds: float) -> None:
-    """Add a tick to the open blocks, and stable's side to the baseline of its server errors."""
+    """Add a tick to the open blocks, and stable's side to the baseline of its server errors.
+
+    While requests of the weight before are in flight, errors are held against the requests that
+    were started: fast failures are of the new weight, slow good responses of the old one, so the
+    share of errors among the responses of a canary whose weight has risen would be too high.
+    """
     patience, time, block = _patience(after), after.time, after.latency_block
+    turning_over = after.turns_over()
     latency_c, latency_s = block.canary, block.stable
     errors_c = client_errors_c = overdue_c = errors_s = client_errors_s = overdue_s = None
     if canary is not None:
         latency_c, errors_c, client_errors_c = _count_side(after, canary, latency_c)
-        counter = after.overdue_canary
-        after.overdue_canary, overdue_c = counter.after(time, canary.started, errors_c[0], patience)
+        after.overdue_canary, overdue_c = after.overdue_canary.after(time, canary, patience)
+        if turning_over:
+            n = max(canary.started, canary.answered)
+            errors_c, client_errors_c = (n, *errors_c[1:]), (n, *client_errors_c[1:])
     if stable is not None:
         latency_s, errors_s, client_errors_s = _count_side(after, stable, latency_s)
+        after.overdue_stable, overdue_s = after.overdue_stable.after(time, stable, patience)
+        if turning_over:
+            n = max(min(stable.started, stable.answered), stable.answered - stable.ok)
+            errors_s, client_errors_s = (n, *errors_s[1:]), (n, *client_errors_s[1:])
         n, failed, _ = errors_s
-        after.overdue_stable, overdue_s = after.overdue_stable.after(time, stable.started, n, patience)
         incident = time < after.incident_until
         after.server_errors = after.server_errors.after(n, failed, seconds, incident=incident)
         if after.server_errors.in_incident:
@@ -197,17 +216,18 @@ def _update_client_error_baseline(after: JudgeState) -> None:
 
 
 def _patience(after: JudgeState) -> float:
-    """Seconds after which a request is overdue."""
-    least = PATIENCE if after.warm else PATIENCE_COLD
-    slow = after.thresholds.stable[TAIL] if after.thresholds else after.stable_latency.slowest
-    return max(least, PATIENCE_TAILS * slow / 1000) if isfinite(slow) else PATIENCE_UNKNOWN
+    """Seconds after which a request is overdue; infinite in the warm-up, and where stable's own
+    responses do not say how long one takes."""
+    if not after.warm or after.thresholds is None:
+        return inf
+    return max(PATIENCE, PATIENCE_TAILS * after.thresholds.stable[TAIL] / 1000)
 
 
 def _close_blocks(judgement: Judgement, sample: Sample | None) -> None:
     """Close the blocks that can be closed: bet, then open the next one with what is known now."""
     after = judgement.state
     weight, time = after.weight, after.time
-    if after.error_block.closes(weight, time, 0.0):
+    if after.error_block.closes(weight, time, ERROR_PACE):
         close_error_block(judgement)
         after.error_block = Block(after.server_errors.estimate, time)
     elif after.error_block.stale(weight):
@@ -218,7 +238,7 @@ def _close_blocks(judgement: Judgement, sample: Sample | None) -> None:
         after.client_error_block = Block(after.client_errors.estimate, time)
     elif after.client_error_block.stale(weight):
         after.client_error_block = Block(after.client_errors.estimate, time)
-    if after.overdue_block.closes(weight, time, OVERDUE_PACE):
+    if after.overdue_block.closes(weight, time, ERROR_PACE):
         close_overdue_block(judgement)
         after.overdue_block = Block(OVERDUE_ESTIMATE, time)
     elif after.overdue_block.stale(weight):
@@ -238,6 +258,8 @@ def _close_latency_block(judgement: Judgement, sample: Sample | None) -> None:
     if closes or block.stale(after.weight) or (after.thresholds is None and block.stable.timed):
         if block.stable.timed:
             after.stable_latency = after.stable_latency.after(block.stable, after.time)
+            if after.initial_thresholds is None and after.warm and after.stable_latency.enough:
+                after.initial_thresholds = _thresholds(judgement.policy, after, sample)
         after.latency_block = LatencyBlock(after.time)
         _renew_thresholds(judgement.policy, after, sample)
 
@@ -248,10 +270,15 @@ def _renew_thresholds(policy: Policy, after: JudgeState, sample: Sample | None) 
     due = after.thresholds is None or after.time - after.thresholds.since >= REFRESH - MOMENT
     if not due or not after.stable_latency.enough:
         return
-    limit = policy.latency.p99 * 1000 if policy.latency.p99 is not None else inf
-    allowed = Slowdown(allowed_slowdown(policy, after), (1 + policy.latency.tolerance) * TAIL_SLACK, limit)
+    after.thresholds = _thresholds(policy, after, sample)
+
+
+def _thresholds(policy: Policy, after: JudgeState, sample: Sample | None) -> Thresholds:
+    """Where latency is cut by what is known of stable now."""
+    limit, slower = policy.latency.p99 * 1000 if policy.latency.p99 is not None else inf, 1 + policy.latency.tolerance
     edges = sample.edges if sample else ()
-    after.thresholds = after.stable_latency.thresholds(edges, allowed, after.server_errors.estimate)
+    allowed = Slowdown(slower, slower * TAIL_SLACK, limit)
+    return after.stable_latency.thresholds(edges, allowed, after.server_errors.estimate)
 
 
 def _verdict(judgement: Judgement) -> Verdict:
@@ -277,6 +304,8 @@ def _verdict(judgement: Judgement) -> Verdict:
 def _harm(judgement: Judgement, total: float) -> Finding | None:
     """What calls for a rollback, if anything does."""
     policy, plan, _, after = judgement
+    if after.late_outage is not None:
+        return Finding(ReasonCode.LATE_OUTAGE, partial(reasons.late_outage, after.late_outage))
     if total >= plan.limit:
         return _shown_harm(judgement, total)
     if after.arrivals.canary_had_requests and after.arrivals.none_arrive(after.time):
@@ -292,10 +321,8 @@ def _doubts(judgement: Judgement, total: float) -> list[Reason | Finding]:
     doubts = _doubts_of_traffic(policy, after)
     if not after.warm:
         doubts.append(Finding(ReasonCode.WARMING, partial(reasons.warming, policy, after)))
-    if after.weight < TOTAL_WEIGHT:
+    if after.weight <= max(policy.steps):  # above the last step there is no gate
         doubts.extend(reasons.not_shown(plan, after, step))
-    elif excursion := reasons.in_grace(after):
-        doubts.append(excursion)
     if total >= sqrt(plan.limit):
         doubts.append(_shown_harm(judgement, total))
     return doubts
@@ -306,6 +333,8 @@ def _doubts_of_traffic(policy: Policy, after: JudgeState) -> list[Reason | Findi
     doubts: list[Reason | Finding] = []
     if not after.arrivals.canary_had_requests and after.arrivals.none_arrive(after.time):  # else it is harm
         doubts.append(_no_arrivals(after))
+    if after.time < after.late_until:
+        doubts.append(Finding(ReasonCode.LATE_REPORT, reasons.late_report))
     if after.time < after.incident_until:
         doubts.append(Finding(ReasonCode.INCIDENT, partial(reasons.incident, after)))
     if shared := reasons.common_mode(policy, after):

@@ -1,49 +1,57 @@
 """Unanswered requests: found from counts alone, long before they time out.
 
-At most `answered` of the requests that were started up to a time can have been answered since, so
-at least `started(t - patience) - answered(t)` of them are older than `patience`. The bound needs no
-single request to be tracked.
+Of the requests in progress at most those that were started within the patience are younger than it.
+So at least `in progress - started(t - patience, t]` are older. The bound needs no single request to
+be tracked, and a request that its client gave up on is in progress no longer.
 """
 
+from math import isfinite
 from typing import NamedTuple
 
 from controller.core.judge.block import MOMENT, SideCounts
+from controller.core.traffic.window import Sample
 
 MOST_KEPT = 128
 """Entries in the history of starts; where ticks are shorter, neighbours are merged."""
+HALF_LIFE = 30.0
+"""Seconds after which half of the most that were overdue is forgotten: it may happen again."""
 
 
 class OverdueCounter(NamedTuple):
     """One version's requests in flight.
 
     `history` holds (time, requests started by then). `due` counts the requests that were started
-    longer ago than the patience, `most_overdue` the most that were ever found unanswered among
-    them.
+    longer ago than the patience, `most_overdue` the most that were lately found unanswered among
+    them. `in_progress` is Envoy's own number where it is reported, else what the counts leave.
     """
 
     history: tuple[tuple[float, int], ...] = ()
     started: int = 0
-    answered: int = 0
+    in_progress: int = 0
     due: int = 0
-    most_overdue: int = 0
+    most_overdue: float = 0.0
 
-    def after(self, now: float, started: int, answered: int, patience: float) -> tuple["OverdueCounter", SideCounts]:
-        """With a tick's increments: the counter, and the newly due and newly overdue requests.
+    def after(self, now: float, sample: Sample, patience: float) -> tuple["OverdueCounter", SideCounts]:
+        """With a tick's sample: the counter, and the newly due and newly overdue requests.
 
-        The newly overdue are never more than the newly due. Times and `patience` are in seconds.
+        The newly overdue are never more than the newly due. Times and `patience` are in seconds;
+        with an infinite patience nothing is overdue.
         """
-        total, done = self.started + started, self.answered + answered
-        history, cut, due = self.history, 0, self.due
+        total = self.started + sample.started
+        left = self.in_progress + sample.started - sample.answered - sample.cancelled
+        in_progress = max(0, left) if sample.in_progress is None else sample.in_progress
+        seconds = now - self.history[-1][0] if self.history else 0.0
+        history = (*self.history, (now, total))
+        cut, due = 0, self.due
         limit = now - patience + MOMENT
-        for at, started_by_then in history:
-            if at > limit:
-                break
-            due = started_by_then
+        while cut < len(history) and history[cut][0] <= limit:
+            due = history[cut][1]
             cut += 1
-        history = (*(history[cut:] if cut else history), (now, total))
+        history = history[cut:]
         if len(history) > MOST_KEPT:
             history = history[1::2]
-        most_overdue = due - done if due - done > self.most_overdue else self.most_overdue
-        newly_due, newly_overdue = due - self.due, most_overdue - self.most_overdue
-        counter = OverdueCounter(history, total, done, due, most_overdue)
-        return counter, (newly_due, newly_overdue if newly_overdue < newly_due else newly_due, True)
+        overdue = max(0, in_progress - (total - due)) if isfinite(patience) else 0
+        newly_due = due - self.due
+        newly_overdue = min(newly_due, max(0, int(overdue - self.most_overdue)))
+        most_overdue = max(float(overdue), self.most_overdue * 0.5 ** (seconds / HALF_LIFE))
+        return OverdueCounter(history, total, in_progress, due, most_overdue), (newly_due, newly_overdue, True)

@@ -52,8 +52,12 @@ class ReasonCode(StrEnum):
     """Stable has an incident of its own."""
     COMMON_MODE = "common_mode"
     """Stable breaks the absolute limit of errors too."""
+    LATE_REPORT = "late_report"
+    """A version was not reported for a while."""
+    LATE_OUTAGE = "late_outage"
+    """Likewise, and what the report then said of the canary was an outage."""
     IN_GRACE = "spell"
-    """In the bake the canary is worse than stable was, and still within its grace period."""
+    """Written until 0.1 in a bake without a control; read from old recordings alone."""
     HEALTHY = "healthy"
     """Stable is as usual."""
 

@@ -11,8 +11,9 @@ from controller.core.judge.describe import (
     BlindDescription,
     ChannelDescription,
     CommonModeDescription,
-    GraceDescription,
     IncidentDescription,
+    LateOutageDescription,
+    LateReportDescription,
     NoArrivalsDescription,
     NoHarmDescription,
     NoTrafficDescription,
@@ -21,17 +22,14 @@ from controller.core.judge.describe import (
     ShownDescription,
     WarmingDescription,
 )
-from controller.core.judge.grace_period import GRACE_LIMITS, NO_EXCURSION
 from controller.core.judge.latency_block import BINS, MEDIAN, TAIL
-from controller.core.judge.margins import allowed_slowdown, error_null, non_inferiority_margin
+from controller.core.judge.margins import error_null, non_inferiority_margin
 from controller.core.judge.non_inferiority import requests_needed
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.reason import Finding, Reason, ReasonCode
 from controller.core.judge.state import JudgeState
 from controller.core.model.service import Policy
 
-SERIOUS = 0.5
-"""An excursion is a reason from this part of its grace on."""
 _GROUPS = {"5xx": "5xx", "errors_max": "5xx", "4xx": "4xx", "overdue": "overdue"}
 """The group of recent counts by channel; all others are `latency`."""
 
@@ -84,7 +82,7 @@ def not_shown(plan: Plan, state: JudgeState, step: int) -> list[Reason | Finding
 def no_harm(plan: Plan, state: JudgeState, step: int, total: float) -> Reason:
     """What opened the gate; in the bake, that the evidence of harm, `total`, is below its limit."""
     counts = recent_counts(state, "5xx")
-    if state.weight >= TOTAL_WEIGHT:
+    if state.weight > TOTAL_WEIGHT / 2:
         baked = NoHarmDescription(counts, total, plan.limit)
         return Reason.on_counts(ReasonCode.NO_HARM, baked, counts, evidence=total, limit=plan.limit)
     rung = plan.rung_of(step)
@@ -137,18 +135,14 @@ def incident(state: JudgeState) -> Reason:
     return Reason(ReasonCode.INCIDENT, description, stable=baseline.estimate)
 
 
-def in_grace(state: JudgeState) -> Reason | None:
-    """In the bake: the canary is worse than stable was, and still within its grace period. None if
-    it is not."""
-    for channel, limit in GRACE_LIMITS.items():
-        period = state.grace.get(channel, NO_EXCURSION)
-        allowance = period.allowance(limit, state.time - state.weight_changed_at)
-        if period.depth > 0 and period.depth >= allowance * SERIOUS:
-            counts = recent_counts(state, channel)
-            excursion = GraceDescription(channel, counts, period.depth, allowance)
-            canary_n = int(counts.canary_n)
-            return Reason(ReasonCode.IN_GRACE, excursion, canary=counts.canary_rate, canary_n=canary_n, channel=channel)
-    return None
+def late_report() -> Reason:
+    """A version was not reported for a while."""
+    return Reason(ReasonCode.LATE_REPORT, LateReportDescription())
+
+
+def late_outage(counts: PairedCounts) -> Reason:
+    """What a late report said of the canary, beside what stable had meanwhile."""
+    return Reason.on_counts(ReasonCode.LATE_OUTAGE, LateOutageDescription(counts), counts)
 
 
 def common_mode(policy: Policy, state: JudgeState) -> Reason | None:
@@ -197,13 +191,13 @@ def _channel_reason(policy: Policy, state: JudgeState, channel: str, evidence: f
 
 def _allowed(policy: Policy, state: JudgeState, channel: str) -> AllowedExcess:
     if channel in ("5xx", "4xx"):
-        return AllowedExcess(*error_null(policy, plan_of(policy), state, channel))
+        return AllowedExcess(*error_null(policy, plan_of(policy), state, alone=state.weight >= TOTAL_WEIGHT))
     margins = {
         "errors_max": policy.errors.max or 0,
         "overdue": OVERDUE_MARGIN,
         "latency_max": (policy.latency.p99 or 0) * 1000,
     }
-    return AllowedExcess(0.0, margins.get(channel, allowed_slowdown(policy, state) - 1))
+    return AllowedExcess(0.0, margins.get(channel, policy.latency.tolerance))
 
 
 def _not_shown(plan: Plan, state: JudgeState, metric: str, rung: int) -> Reason:

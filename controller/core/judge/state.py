@@ -13,14 +13,20 @@ from controller.core.judge.arrivals import Arrivals
 from controller.core.judge.baseline import Baseline
 from controller.core.judge.block import Block
 from controller.core.judge.channels import ALTERNATIVES_OF, GATE_METRICS, Plan, plan_of
-from controller.core.judge.grace_period import GracePeriod
+from controller.core.judge.design_effect import DesignEffect
 from controller.core.judge.latency_block import LatencyBlock
 from controller.core.judge.latency_thresholds import StableLatency, Thresholds
 from controller.core.judge.non_inferiority import NonInferiorityTest
 from controller.core.judge.overdue_counter import OverdueCounter
+from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.recent_counts import RecentCounts
 from controller.core.judge.wealth import Wealth
 from controller.core.model.service import Policy
+
+
+TURNOVER_UNKNOWN, TURNOVER_MOST = 10.0, 600.0
+"""Seconds after a change of weight in which responses are of requests of the weight before: where
+nothing is known of stable's latency, and at most."""
 
 
 @dataclass(slots=True)
@@ -65,8 +71,14 @@ class JudgeState:
     thresholds: Thresholds | None = None
     """Where latency is cut; None before stable's first quantiles are known."""
     latency_block: LatencyBlock = LatencyBlock()  # noqa: RUF009
-    grace: dict[str, GracePeriod] = field(default_factory=dict)
-    """By channel: stable's worst excursion, and in the bake the canary's present one."""
+    initial_thresholds: Thresholds | None = None
+    """Where latency is cut by what stable was when the warm-up ended."""
+    server_error_effect: DesignEffect = DesignEffect()  # noqa: RUF009
+    client_error_effect: DesignEffect = DesignEffect()  # noqa: RUF009
+    late_until: float = -inf
+    """Until when a report that came late is a reason to wait."""
+    late_outage: PairedCounts | None = None
+    """What a late report said of an outage of the canary."""
     arrivals: Arrivals = Arrivals()  # noqa: RUF009
     recent: dict[str, RecentCounts] = field(default_factory=dict)
     """By group of channels: the counts that are shown to people."""
@@ -88,8 +100,14 @@ class JudgeState:
         """An independent one: the parts are immutable, the dictionaries are copied."""
         twin = JudgeState(*_VALUES(self))
         twin.harm, twin.non_inferiority = self.harm.copy(), self.non_inferiority.copy()
-        twin.recent, twin.grace = self.recent.copy(), self.grace.copy()
+        twin.recent = self.recent.copy()
         return twin
+
+    def turns_over(self, most: float = TURNOVER_MOST) -> bool:
+        """Whether responses may still be of requests of the weight before: until stable's slowest
+        requests have ended, `most` seconds at the longest."""
+        slowest = self.stable_latency.slowest / 1000 if self.stable_latency.enough else TURNOVER_UNKNOWN
+        return self.time - self.weight_changed_at < min(most, slowest)
 
     def leading_channel(self, plan: Plan) -> str:
         """The channel with the most evidence of harm beyond its stake."""

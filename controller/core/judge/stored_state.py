@@ -13,7 +13,7 @@ from typing import Any
 from controller.core.judge.arrivals import Arrivals
 from controller.core.judge.baseline import Baseline
 from controller.core.judge.block import Block
-from controller.core.judge.grace_period import GracePeriod
+from controller.core.judge.design_effect import Clustering, DesignEffect
 from controller.core.judge.latency_block import LatencyBlock, LatencySide
 from controller.core.judge.latency_thresholds import StableLatency, Thresholds
 from controller.core.judge.non_inferiority import MarginWealth, NonInferiorityTest
@@ -23,7 +23,7 @@ from controller.core.judge.recent_counts import RecentCounts
 from controller.core.judge.state import JudgeState
 from controller.core.judge.wealth import Wealth
 
-FORMAT = 2
+FORMAT = 3
 """The number of the stored form; any other is rejected."""
 
 _STORED_AS = {
@@ -52,7 +52,11 @@ _STORED_AS = {
     "stable_latency": "past",
     "thresholds": "thresholds",
     "latency_block": "pair",
-    "grace": "spells",
+    "initial_thresholds": "initial_thresholds",
+    "server_error_effect": "server_error_effect",
+    "client_error_effect": "client_error_effect",
+    "late_until": "late_until",
+    "late_outage": "late_outage",
     "arrivals": "arrivals",
     "recent": "recent",
 }
@@ -160,12 +164,24 @@ def _read_stable_latency(stored: Any) -> StableLatency:
     return StableLatency(at, weight, total, _table(counts, _real))
 
 
-_WRITE: dict[str, Callable[[Any], Any]] = {"non_inferiority": _write_tests, "thresholds": _write_thresholds}
+def _read_effect(stored: Any) -> DesignEffect:
+    (scales,) = stored
+    return DesignEffect(tuple([Clustering(*_real(scale)) for scale in scales]))
+
+
+def _read_late_outage(stored: Any) -> PairedCounts | None:
+    return PairedCounts(*stored) if stored else None
+
+
+_WRITE: dict[str, Callable[[Any], Any]] = {
+    "non_inferiority": _write_tests,
+    "thresholds": _write_thresholds,
+    "initial_thresholds": _write_thresholds,
+}
 _READ: dict[str, Callable[[Any], Any]] = {
     "harm": _values_by_name(Wealth),
     "non_inferiority": _read_tests,
     "recent": _values_by_name(RecentCounts),
-    "grace": _values_by_name(GracePeriod),
     "server_errors": _values(Baseline),
     "client_errors": _values(Baseline),
     "overdue_canary": _values(OverdueCounter),
@@ -177,4 +193,8 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "stable_latency": _read_stable_latency,
     "latency_block": _read_latency_block,
     "thresholds": _read_thresholds,
+    "initial_thresholds": _read_thresholds,
+    "server_error_effect": _read_effect,
+    "client_error_effect": _read_effect,
+    "late_outage": _read_late_outage,
 }

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+from controller.core.judge.channels import ALTERNATIVES_OF
 from controller.core.judge.reason import Finding, Reason, ReasonCode
 
 __all__ = ["Finding", "Outcome", "Reason", "ReasonCode", "Verdict"]
@@ -16,6 +17,10 @@ class Outcome(StrEnum):
     PASS = "pass"  # noqa: S105
     HARM = "harm"
     UNKNOWN = "unknown"
+
+
+SUSPICIONS = frozenset({*ALTERNATIVES_OF, ReasonCode.LATE_REPORT})
+"""The codes of the findings that make a verdict suspicious: the channels of harm, and late reports."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +43,10 @@ class Verdict:
         return tuple([found if isinstance(found, Reason) else found.work_out() for found in self.findings])
 
     @property
-    def in_grace(self) -> bool:
-        """Whether the canary is worse than stable was in the bake, and still within its grace
-        period."""
-        return any(found.code == ReasonCode.IN_GRACE for found in self.findings)
+    def suspicious(self) -> bool:
+        """Whether there is evidence of harm that falls short of the limit, or a report that came
+        late: no time to end a bake."""
+        return self.outcome is Outcome.UNKNOWN and any(found.code in SUSPICIONS for found in self.findings)
 
     def __eq__(self, other: object) -> bool:
         """Two verdicts are equal if their outcomes, conditions and reasons are."""

@@ -19,6 +19,8 @@ PLACED_WARM = 0.75
 PLACED_AT_CHANGE = 0.1
 """The part of what is left that is placed when the weight changes: a canary may be bad under load
 alone."""
+PLACED_AT_BAKE = 0.6
+"""Likewise when the canary gets most of the traffic: what a fault costs then is worth the stake."""
 PACE = 600.0
 """Seconds: at time t after the warm-up, what is left falls as PACE/(PACE + t), so it never runs
 out."""
@@ -52,12 +54,12 @@ class Wealth(NamedTuple):
         return Wealth(unplaced - fresh, tuple([grown(bet + fresh * share, e) for bet, share, e in staked]))
 
 
-def left_after(left: float, since_warm: float, seconds: float, *, warm: bool, changed: bool) -> float:
+def left_after(left: float, since_warm: float, seconds: float, *, warm: bool, placed: float) -> float:
     """The part of every stake that is still unplaced, `seconds` later. `since_warm` is counted at
-    the end of them."""
+    the end of them; `placed` is the part of the rest that a change of weight places now."""
     if not warm:
         return min(left, 1.0 - PLACED_COLD)
     left = min(left, 1.0 - PLACED_WARM)
     before = max(0.0, since_warm - seconds)
     left *= (PACE + before) / (PACE + since_warm)
-    return left * (1.0 - PLACED_AT_CHANGE) if changed else left
+    return left * (1.0 - placed)

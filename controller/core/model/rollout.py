@@ -160,6 +160,8 @@ class Rollout(Value):
             case Event.START | Event.OPEN | Event.ADVANCE:
                 return self.policy.steps[step]
             case Event.FINISH:
+                return TOTAL_WEIGHT - (self.policy.holdback if self.policy.bake else 0)
+            case Event.BAKED:
                 return TOTAL_WEIGHT
             case Event.ROLLBACK:
                 return 0

@@ -80,6 +80,8 @@ class Policy(Value):
     dwell: float = 60.0
     warmup: float = 60.0
     bake: float = 900.0
+    holdback: int = 500
+    """Stable's weight during the bake, in basis points: the control that the canary is judged by."""
     false_rollback: float = 0.01
     confidence: float = 0.95
     errors: ErrorPolicy = ErrorPolicy()
