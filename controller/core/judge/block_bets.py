@@ -48,6 +48,8 @@ rollback rests on fewer than three such seconds. A censored likelihood ratio (Hu
 composite nulls Saha, Ramdas, "Huber-robust likelihood ratio tests", 2024): where the canary alone is
 hit in at most a share eps of the blocks given their past, a block's expected factor is at most
 1 + eps * (12 - 1), which for one second in an hour costs 0.003 nats a block."""
+STEADY = 0.95
+"""Stable has become faster if a quantile of it has fallen below this part of what it was."""
 MOST_SHIFT = 0.2
 """Where more errors than this share are allowed, they would drown the mean rank."""
 MOST_ALLOWED = 0.95
@@ -116,7 +118,7 @@ def close_latency_block(judgement: Judgement, thresholds: Thresholds) -> None:
         if not alone:
             _bet_on_tails(judgement, thresholds, errors, bins_c, bins_s)
         if not alone and errors < MOST_SHIFT:
-            _bet_on_shift(judgement, thresholds.scores, errors, bins_c, bins_s)
+            _bet_on_shift(judgement, thresholds, errors, bins_c, bins_s)
         _bet_on_latency_limit(judgement, thresholds, errors, n_c)
     _count_recent(state, "latency", (n_c, *over_c, n_s, *over_s))
     if alone:
@@ -170,7 +172,8 @@ def _bet_on_tails(
     was when the warm-up ended.
 
     The smaller of two e-values is an e-value for "no slower than one of them". So a stable that gets
-    faster is no harm of the canary's, and what slows both down none either.
+    faster, as it does when the canary takes its load, is no harm of the canary's. Where stable is
+    no faster than it was, the first of the two is enough.
     """
     initial = judgement.state.initial_thresholds
     over_c, over_s, n_c, n_s = exceeding(bins_c), exceeding(bins_s), sum(bins_c), sum(bins_s)
@@ -180,7 +183,7 @@ def _bet_on_tails(
         margin = share + errors
         counts = PairedCounts(n_c, over_c[i], n_s, over_s[i])
         gains = _tail_e_values(thresholds.exceeded[i], margin, counts)
-        if initial is not None:
+        if initial is not None and thresholds.stable[i] < STEADY * initial.stable[i]:
             then = _tail_e_values(initial.exceeded[i], margin, PairedCounts(n_c, over_initial[i]))
             gains = list(map(min, gains, then))
         _bet_on_slowness(judgement, name, gains)
@@ -198,15 +201,15 @@ def _tail_e_values(exceeded: float, margin: float, counts: PairedCounts) -> list
 
 
 def _bet_on_shift(
-    judgement: Judgement, scores: Sequence[float], errors: float, bins_c: Sequence[int], bins_s: Sequence[int]
+    judgement: Judgement, thresholds: Thresholds, errors: float, bins_c: Sequence[int], bins_s: Sequence[int]
 ) -> None:
     """Bet on the mean rank: Wilcoxon's test, in bins. Stable's is 1/2, wherever the bins are cut.
     Likewise among stable's responses when the warm-up ended, as in `_bet_on_tails`."""
     null = Null(1.0, SHIFT_MARGIN + errors)
     targets = [0.5 + null.margin + more for more, _ in SHIFTS]
-    gains = [score_e_value(null, 0.5, p, scores, bins_c, bins_s) for p in targets]
+    gains = [score_e_value(null, 0.5, p, thresholds.scores, bins_c, bins_s) for p in targets]
     initial, canary = judgement.state.initial_thresholds, judgement.state.latency_block.canary
-    if initial is not None:
+    if initial is not None and thresholds.stable[MEDIAN] < STEADY * initial.stable[MEDIAN]:
         bins = with_errors(canary, canary.bins(initial.canary), slowest=True)
         then = [one_sample_score_e_value(0.5 + null.margin, p, initial.scores, bins) for p in targets]
         gains = list(map(min, gains, then))

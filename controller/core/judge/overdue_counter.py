@@ -42,6 +42,8 @@ class OverdueCounter(NamedTuple):
         in_progress = max(0, left) if sample.in_progress is None else sample.in_progress
         seconds = now - self.history[-1][0] if self.history else 0.0
         history = (*self.history, (now, total))
+        if not isfinite(patience):
+            return OverdueCounter((), total, in_progress, total), (0, 0, True)
         cut, due = 0, self.due
         limit = now - patience + MOMENT
         while cut < len(history) and history[cut][0] <= limit:
@@ -50,7 +52,7 @@ class OverdueCounter(NamedTuple):
         history = history[cut:]
         if len(history) > MOST_KEPT:
             history = history[1::2]
-        overdue = max(0, in_progress - (total - due)) if isfinite(patience) else 0
+        overdue = max(0, in_progress - (total - due))
         newly_due = due - self.due
         newly_overdue = min(newly_due, max(0, int(overdue - self.most_overdue)))
         most_overdue = max(float(overdue), self.most_overdue * 0.5 ** (seconds / HALF_LIFE))
