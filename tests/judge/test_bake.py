@@ -3,8 +3,8 @@
 import math
 
 import pytest
-
 from controller.core.judge.grace_period import GRACE_LIMITS, GraceLimit, GracePeriod
+
 from controller.core.judge.stored_state import dump_state, load_state
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.service import Policy

@@ -40,16 +40,17 @@ class OverdueCounter(NamedTuple):
         total = self.started + sample.started
         left = self.in_progress + sample.started - sample.answered - sample.cancelled
         in_progress = max(0, left) if sample.in_progress is None else sample.in_progress
-        seconds = now - self.history[-1][0] if self.history else 0.0
-        history = (*self.history, (now, total))
         if not isfinite(patience):
             return OverdueCounter((), total, in_progress, total), (0, 0, True)
-        cut, due = 0, self.due
+        history, cut, due = self.history, 0, self.due
+        seconds = now - history[-1][0] if history else 0.0
         limit = now - patience + MOMENT
-        while cut < len(history) and history[cut][0] <= limit:
-            due = history[cut][1]
+        for at, started_by_then in history:
+            if at > limit:
+                break
+            due = started_by_then
             cut += 1
-        history = history[cut:]
+        history = (*(history[cut:] if cut else history), (now, total))
         if len(history) > MOST_KEPT:
             history = history[1::2]
         overdue = max(0, in_progress - (total - due))

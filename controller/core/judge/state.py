@@ -23,7 +23,6 @@ from controller.core.judge.recent_counts import RecentCounts
 from controller.core.judge.wealth import Wealth
 from controller.core.model.service import Policy
 
-
 TURNOVER_UNKNOWN, TURNOVER_MOST = 10.0, 600.0
 """Seconds after a change of weight in which responses are of requests of the weight before: where
 nothing is known of stable's latency, and at most."""

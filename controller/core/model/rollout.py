@@ -24,9 +24,9 @@ class Phase(StrEnum):
     """Automation waits; protection stays on."""
     AWAITING_APPROVAL = "AWAITING_APPROVAL"
     PROMOTING = "PROMOTING"
-    """All weight on the canary; the proxies have yet to confirm."""
+    """All weight on the canary but stable's holdback; the proxies have yet to confirm."""
     BAKING = "BAKING"
-    """All weight on the canary, confirmed; the old version is kept warm and the new one watched."""
+    """Likewise, confirmed: stable's holdback is the control by which the new version is watched."""
     PROMOTED = "PROMOTED"
     """The canary is the stable now."""
     ROLLING_BACK = "ROLLING_BACK"
@@ -160,7 +160,7 @@ class Rollout(Value):
             case Event.START | Event.OPEN | Event.ADVANCE:
                 return self.policy.steps[step]
             case Event.FINISH:
-                return TOTAL_WEIGHT - (self.policy.holdback if self.policy.bake else 0)
+                return self.policy.bake_weight
             case Event.BAKED:
                 return TOTAL_WEIGHT
             case Event.ROLLBACK:

@@ -7,6 +7,7 @@ All values are frozen and in the program's units: seconds, shares in 0..1, weigh
 from ipaddress import ip_address
 from typing import Literal
 
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.base.value import Value
 
 
@@ -97,6 +98,12 @@ class Policy(Value):
     """The hooks, by their names in the controller's settings, that must pass before traffic moves forward."""
     metrics: tuple[MetricPolicy, ...] = ()
     """The custom metrics that are judged too."""
+
+    @property
+    def bake_weight(self) -> int:
+        """The canary's weight from its promotion until the bake is over, in basis points: never less
+        than at the last step, and everything where there is no bake."""
+        return max(*self.steps[-1:], TOTAL_WEIGHT - self.holdback) if self.bake else TOTAL_WEIGHT
 
 
 class Fallback(Value):

@@ -171,6 +171,14 @@ def read_step(text: str) -> int:
     return weight
 
 
+def read_holdback(text: str) -> int:
+    """Stable's weight during the bake, in basis points: at most half."""
+    weight = to_basis_points(parse_share(text))
+    if weight > TOTAL_WEIGHT // 2:
+        raise ValueError(f"a holdback is at most {format_weight(TOTAL_WEIGHT // 2)}, unlike {quoted(text)}")
+    return weight
+
+
 def read_approval(text: str) -> int:
     """A weight, in basis points, that needs an operator's approval."""
     weight = to_basis_points(parse_share(text))

@@ -28,6 +28,7 @@ from controller.core.servicefile.field_rules import (
     read_approval,
     read_domain,
     read_endpoint,
+    read_holdback,
     read_limit,
     read_name,
     read_port,
@@ -58,7 +59,7 @@ DWELL = (0.1, 7 * 86_400.0)
 WARMUP = (0.0, 86_400.0)
 """Seconds. Zero judges everything from the first request on."""
 BAKE = (0.0, 30 * 86_400.0)
-"""Seconds. Zero promotes as soon as the proxies have ACKed. The old version keeps running during the bake."""
+"""Seconds. Zero promotes as soon as the proxies have ACKed."""
 DEADLINE = (1.0, 30 * 86_400.0)
 """Seconds."""
 FALSE_ROLLBACK = (0.000_001, 0.5)
@@ -182,6 +183,7 @@ def _read_policy(section: Section) -> Policy:
         dwell=section.value("dwell", duration_within(*DWELL), default.dwell),
         warmup=section.value("warmup", duration_within(*WARMUP), default.warmup),
         bake=section.value("bake", duration_within(*BAKE), default.bake),
+        holdback=section.value("holdback", read_holdback, default.holdback),
         false_rollback=section.value("false_rollback", share_within(*FALSE_ROLLBACK), default.false_rollback),
         confidence=section.value("confidence", share_within(*CONFIDENCE), default.confidence),
         errors=_read_errors(section.section("errors")),
