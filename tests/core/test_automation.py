@@ -40,8 +40,10 @@ class Row:
 
 UNKNOWN, HARM = {"outcome": Outcome.UNKNOWN}, {"outcome": Outcome.HARM}
 
-IN_GRACE = {**UNKNOWN, "code": ReasonCode.IN_GRACE}
-"""In the bake, within the grace period."""
+LATE_REPORT = {**UNKNOWN, "code": ReasonCode.LATE_REPORT}
+"""A report came late."""
+INCIDENT = {**UNKNOWN, "code": ReasonCode.INCIDENT}
+"""Stable has an incident itself."""
 WAIT = None
 """The kind of a decision that changes nothing."""
 
@@ -81,7 +83,7 @@ ROWS = [
         Phase.PROGRESSING,
         {},
         LedgerKind.PROMOTION_STARTED,
-        (Act.ADVANCE, Phase.PROMOTING, TOTAL_WEIGHT),
+        (Act.ADVANCE, Phase.PROMOTING, 9500),
         policy=LAST,
     ),
     Row(
@@ -139,7 +141,7 @@ ROWS = [
     ),
     Row("late but passed", Phase.PROGRESSING, {"total": 9e9}, LedgerKind.STEP_ADVANCED, policy=TIRED["rollback"]),
     # Promotion and bake.
-    Row("promoted everywhere", Phase.PROMOTING, {}, LedgerKind.BAKE_STARTED, (Act.RECORD, Phase.BAKING, TOTAL_WEIGHT)),
+    Row("promoted everywhere", Phase.PROMOTING, {}, LedgerKind.BAKE_STARTED, (Act.RECORD, Phase.BAKING, 9500)),
     Row(
         "promoted everywhere but one",
         Phase.PROMOTING,
@@ -165,14 +167,9 @@ ROWS = [
         (Act.ADVANCE, Phase.PROMOTED, TOTAL_WEIGHT),
         "no harm seen in 15m of bake",
     ),
-    Row("baked without proof", Phase.BAKING, UNKNOWN, LedgerKind.PROMOTED),
-    Row(
-        "baked in grace",
-        Phase.BAKING,
-        {**UNKNOWN, "code": ReasonCode.IN_GRACE},
-        WAIT,
-        why="the bake goes on: spell says",
-    ),
+    Row("baked in an incident of stable's", Phase.BAKING, INCIDENT, LedgerKind.PROMOTED),
+    Row("baked while harm is suspected", Phase.BAKING, UNKNOWN, WAIT, why="the bake goes on: 5xx says unknown"),
+    Row("baked, but a report was late", Phase.BAKING, LATE_REPORT, WAIT, why="the bake goes on: late_report says"),
     Row("baked while frozen", Phase.BAKING, {"freezes": FREEZE}, WAIT, why="would end the bake, but all"),
     # The way back.
     Row("back everywhere", Phase.ROLLING_BACK, {}, LedgerKind.ROLLED_BACK, (Act.RECORD, Phase.ROLLED_BACK, 0), "all 2"),
@@ -236,7 +233,8 @@ BLOCKERS = {
     "not late yet": BlockerKind.EVIDENCE,
     "not everywhere": BlockerKind.SYNC,
     "in the bake": BlockerKind.BAKE,
-    "baked in grace": BlockerKind.GRACE_PERIOD,
+    "baked while harm is suspected": BlockerKind.SUSPICION,
+    "baked, but a report was late": BlockerKind.SUSPICION,
     "baked while frozen": BlockerKind.FREEZE,
     "not yet": BlockerKind.SYNC,
     "promoted": BlockerKind.NO_ROLLOUT,

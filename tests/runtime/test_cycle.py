@@ -22,7 +22,7 @@ async def test_a_good_canary_climbs_its_steps_and_is_promoted() -> None:
         await tick_until(harness, Phase.PROMOTED)
         assert (await harness.state()).stable == "v2"
         weights = [view.services["scorer"].weights.get("v2", 0) for view in harness.published if view.services]
-        assert list(dict.fromkeys(weights)) == [2000, 5000, 10_000]
+        assert list(dict.fromkeys(weights)) == [2000, 5000, 9500, 10_000]
 
 
 async def test_harm_takes_all_weight_back_and_the_ledger_says_why() -> None:
