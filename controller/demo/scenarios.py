@@ -28,7 +28,7 @@ QUIET = 1.0
 
 
 async def promotion(run: ScenarioRun) -> None:
-    """A good canary climbs its steps and is promoted."""
+    """A good canary climbs its steps, is watched beside stable's holdback, and is promoted."""
     observer, began, last = run.observer, time.monotonic(), run.observer.last_sequence
     await _start(run, "v2", "trained on three times as many images")
     await observer.until_event("promoted", last, 60, unless="rollback")
@@ -36,9 +36,9 @@ async def promotion(run: ScenarioRun) -> None:
     await asyncio.sleep(QUIET)
     climbed = [p for p in observer.periods(began) if "v2" in p.weights]
     _check_shares(run, climbed, "v2")
-    policy = [2000, 5000, TOTAL_WEIGHT]
+    policy = [2000, 5000, 9500, TOTAL_WEIGHT]
     run.check(
-        f"Envoy served v2 at {', '.join(map(format_weight, policy))}, in this order",
+        f"Envoy served v2 at {', '.join(map(format_weight, policy))}, in this order: v1 kept 5% until the bake was over",
         [p.weights["v2"] for p in climbed] == policy,
     )
     bad = [r for r in observer.results if r.sent >= began and not r.ok]

@@ -12,7 +12,6 @@ import aiohttp
 import pytest
 
 from controller.cli.failure import Exit
-from controller.core.base.units import parse_share, to_basis_points
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.traffic.reports import Traffic
@@ -113,11 +112,12 @@ async def test_harm_under_a_freeze_is_what_one_sees_first(served: Doors, tmp_pat
     assert "has a fault" not in page
 
 
-@pytest.mark.parametrize(("steps", "share"), [("5%, 12.34%, 50%", "12.34%"), ("5%", "100%")])
+@pytest.mark.parametrize(("steps", "share", "weight"), [("5%, 12.34%, 50%", "12.34%", 1234), ("5%", "100%", 9500)])
 async def test_the_yes_that_the_page_offers_is_the_one_that_is_asked_for(
-    doors: Doors, tmp_path: Path, steps: str, share: str
+    doors: Doors, tmp_path: Path, steps: str, share: str, weight: int
 ) -> None:
-    """The command names the canary and the next share. As it stands on the page it is done, and later it is refused."""
+    """The command names the canary and the next share. As it stands on the page it is done, and later it is refused.
+    A yes to 100 % is one to the promotion, whose bake leaves stable its holdback."""
     text = service_file() + f"policy: {{steps: [{steps}]}}\n"
     await doors.api.catalog.ApplyService(pb.ApplyServiceRequest(yaml=text))
     await doors.api.rollouts.StartCanary(pb.StartCanaryRequest(service="scorer", canary="v2"))
@@ -136,7 +136,7 @@ async def test_the_yes_that_the_page_offers_is_the_one_that_is_asked_for(
         codes.append(await child.wait())
     assert codes == [Exit.DONE, Exit.NOT_POSSIBLE]
     now = await doors.api.rollouts.GetRollout(pb.GetRolloutRequest(service="scorer"))
-    assert now.weights["v2"] == to_basis_points(parse_share(share))
+    assert now.weights["v2"] == weight
 
 
 @pytest.mark.proves("track-record 58")

@@ -154,7 +154,7 @@ ROWS = [
         Phase.PROMOTING,
         {"sync": ONE},
         LedgerKind.BAKE_STARTED,
-        why="the one connected proxy serves v2",
+        why="the one connected proxy serves v2 at 95%",
     ),
     Row("not everywhere", Phase.PROMOTING, {"sync": BEHIND}, WAIT, why="1 of 2 proxies are in sync"),
     Row("promoting while frozen", Phase.PROMOTING, {"freezes": FREEZE}, LedgerKind.BAKE_STARTED),

@@ -17,19 +17,21 @@ pytestmark = pytest.mark.looptime
 
 
 async def test_a_good_canary_climbs_its_steps_and_is_promoted() -> None:
-    """Without a person's act the weight goes 20 %, 50 %, 100 %, and the canary becomes the stable."""
+    """Without a person's act the weight goes 20 %, 50 %, 95 % for the bake, 100 %; then the canary is the stable."""
     async with running_rollout() as harness:
         await tick_until(harness, Phase.PROMOTED)
         assert (await harness.state()).stable == "v2"
+        while harness.published[-1].services["scorer"].weights["v2"] < 10_000:
+            await harness.look()
         weights = [view.services["scorer"].weights.get("v2", 0) for view in harness.published if view.services]
         assert list(dict.fromkeys(weights)) == [2000, 5000, 9500, 10_000]
 
 
 async def test_harm_takes_all_weight_back_and_the_ledger_says_why() -> None:
-    """Half of the canary's answers are errors: rolled back within a second of them, with the evidence written down."""
+    """Half of the canary's answers are errors: rolled back within four seconds, with the evidence written down."""
     async with running_rollout() as harness:
         took = await tick_until(harness, Phase.ROLLED_BACK, canary_errors=0.5)
-        assert took <= 4
+        assert took <= 9, "ticks of half a second; the last one or two confirm"
         assert (await harness.state()).weights == {"v2": 0, "v1": 10_000}
         line = next(line for line in await harness.store.events() if line.entry.kind == "rollback")
         reasons = line.entry.details["reasons"]
@@ -58,7 +60,7 @@ async def test_a_proxy_that_is_not_in_sync_holds_the_advance_but_no_rollback() -
         harness.fleet.synced = Sync(1, 2)
         await harness.ticks(60)
         assert (await harness.rollout()).weight == 2000
-        await harness.ticks(6, canary_errors=0.5)
+        await harness.ticks(8, canary_errors=0.5)
         assert (await harness.state()).weights == {"v2": 0, "v1": 10_000}
         assert (await harness.rollout()).phase is Phase.ROLLING_BACK
         harness.clock.advance(10)

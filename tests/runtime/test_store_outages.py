@@ -85,7 +85,7 @@ async def test_no_rollback_waits_for_the_saving_of_sessions() -> None:
         await harness.ticks(20)
         before = (await harness.rollout()).id
         assert await store.load_session("scorer", before) is None
-        await tick_until(harness, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+        await tick_until(harness, Phase.ROLLED_BACK, within=10, canary_errors=0.5)
         store.free.set()
         await harness.look()
         await asyncio.sleep(1)
@@ -120,7 +120,7 @@ async def test_no_rollback_waits_for_another_services_change() -> None:
             await harness.act(Verb.START, name, canary="v2")
         while not store.waiting:
             await harness.tick("slow")
-        await tick_until(harness, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+        await tick_until(harness, Phase.ROLLED_BACK, within=10, canary_errors=0.5)
         assert store.waiting, "nothing was slow: nothing is proved"
         store.free.set()
         while (await harness.rollout("slow")).phase is Phase.WARMING:
@@ -133,7 +133,7 @@ async def test_what_is_written_down_does_not_hold_up_what_has_to_move() -> None:
         await harness.ticks(4)
         for n in range(500):
             harness.replica.write_line(Entry(kind="proxy_refused", who="haldane", why=f"number {n}"))
-        await tick_until(harness, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+        await tick_until(harness, Phase.ROLLED_BACK, within=10, canary_errors=0.5)
         assert (await harness.kinds()).index("rollback") < 150
         while (await harness.kinds()).count("proxy_refused") < 500:
             await harness.look()

@@ -68,7 +68,7 @@ async def test_who_is_deposed_decides_nothing_and_the_next_term_does(store: Elec
         assert (harness.cycles, await harness.kinds()) == (cycles, before)
         assert (await harness.state()).weights == {"v2": 2000, "v1": 8000}
         await grant(store, harness)
-        await tick_until(harness, Phase.ROLLED_BACK, within=8, canary_errors=0.5)
+        await tick_until(harness, Phase.ROLLED_BACK, within=10, canary_errors=0.5)
 
 
 async def test_a_commit_that_arrives_after_the_term_is_refused(store: ElectedStore, clock: FakeClock) -> None:

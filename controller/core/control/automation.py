@@ -135,8 +135,8 @@ def _confirm_rollback(state: ServiceState, rollout: Rollout, inputs: DecisionInp
 def _confirm_promotion(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now: float) -> Decision:
     if not inputs.sync.enough(inputs.sync_share):
         return wait(state, unsynced(inputs.sync, LedgerKind.BAKE_STARTED))
-    bake = format_duration(rollout.policy.bake)
-    return move(state, Event.CONFIRM, now, note=f"{describe_serving(inputs.sync, rollout.canary)}; watched for {bake}")
+    served = describe_serving(inputs.sync, rollout.canary, rollout.weight)
+    return move(state, Event.CONFIRM, now, note=f"{served}; watched for {format_duration(rollout.policy.bake)}")
 
 
 def _warm_up(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now: float) -> Decision:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from controller.core.base.units import format_weight
+from controller.core.base.units import TOTAL_WEIGHT, format_weight
 from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Verdict
@@ -106,15 +106,16 @@ def _some(names: tuple[str, ...]) -> str:
     return ", ".join(names[:NAMED]) + (", ..." if names[NAMED:] else "")
 
 
-def describe_serving(sync: Sync, version: str) -> str:
-    """How many proxies serve that version alone."""
+def describe_serving(sync: Sync, version: str, weight: int = TOTAL_WEIGHT) -> str:
+    """How many proxies serve that version at that weight, in basis points."""
+    how = f"{version} alone" if weight == TOTAL_WEIGHT else f"{version} at {format_weight(weight)}"
     if not sync.total:
         return "no proxy is connected"
     if not sync.complete:
-        return count_proxies(sync, sync.synced, "serves", "serve") + f" {version} alone"
+        return count_proxies(sync, sync.synced, "serves", "serve") + f" {how}"
     if sync.total == 1:
-        return f"the one connected proxy serves {version} alone"
-    return f"all {sync.total} connected proxies serve {version} alone"
+        return f"the one connected proxy serves {how}"
+    return f"all {sync.total} connected proxies serve {how}"
 
 
 def count_proxies(sync: Sync, number: int, of_one: str, of_many: str) -> str:
