@@ -58,26 +58,40 @@ def test_a_good_canary_goes_all_the_way() -> None:
     assert len(told) == 60
     assert list(told[0]) == ["t", "decision", "phase", "weight", "verdict", "reasons"]
     moves = [(answer["decision"], answer["weight"]) for answer in told if answer["decision"] != "hold"]
-    assert moves == [("advance", 5000), ("promote", 10_000)]
+    assert moves == [("advance", 5000), ("promote", 9500)]
     phases = list(dict.fromkeys(answer["phase"] for answer in told))
     assert phases == ["WARMING", "PROGRESSING", "PROMOTING", "BAKING", "PROMOTED"]
+    weights = {phase: {answer["weight"] for answer in told if answer["phase"] == phase} for phase in phases}
+    assert (weights["BAKING"], weights["PROMOTED"]) == ({9500}, {10_000})
     assert all(answer["reasons"] for answer in told)
 
 
-def test_a_bad_canary_falls_within_its_first_answers() -> None:
-    """Half of twenty answers are errors, in the warm-up: rolled back on the first line, weight 0 from then on."""
-    first, second, *_ = judged(line(1.0, canary=BAD), line(2.0, canary=BAD))
-    assert (first["decision"], first["phase"], first["weight"]) == ("rollback", "ROLLING_BACK", 0)
-    assert (second["decision"], second["phase"], second["weight"]) == ("hold", "ROLLED_BACK", 0)
-    assert first["verdict"] == "harm"
-    assert "10 of 20" in str(first["reasons"])
+def test_a_bad_canary_falls_within_its_first_seconds() -> None:
+    """Half of its answers are errors, second after second: rolled back once it is no single event, weight 0 from then
+    on."""
+    answers = judged(*(line(float(t), canary=BAD) for t in range(1, 6)))
+    assert [a["decision"] for a in answers] == ["hold", "hold", "hold", "rollback", "hold"]
+    found, after = answers[3:]
+    assert (found["phase"], found["weight"], found["verdict"]) == ("ROLLING_BACK", 0, "harm")
+    assert "40 of 80" in str(found["reasons"])
+    assert (after["phase"], after["weight"]) == ("ROLLED_BACK", 0)
+
+
+def test_one_bad_second_is_one_event() -> None:
+    """However many requests failed in it, in one report or in ten."""
+    whole = judged(line(1.0), line(2.0, canary=BAD), *(line(float(t)) for t in range(3, 9)))
+    tenths = judged(
+        line(1.0), *(line(1.0 + t / 10, canary=BAD) for t in range(1, 11)), *(line(float(t)) for t in range(3, 9))
+    )
+    assert {a["decision"] for a in (*whole, *tenths)} <= {"hold", "advance"}
 
 
 def test_runs_are_judged_apart() -> None:
     """Several rollouts in one process: each line names its own, each is answered for itself."""
-    answers = judged(line(1.0, run=7), line(1.0, canary=BAD, run=3), line(2.0, run=7), line(0.5, run=9), runs=3)
-    assert [a["run"] for a in answers] == [7, 3, 7, 9]
-    assert [a["decision"] for a in answers] == ["hold", "rollback", "hold", "hold"]
+    bad = [line(float(t), canary=BAD, run=3) for t in range(1, 5)]
+    answers = judged(line(1.0, run=7), *bad, line(2.0, run=7), line(0.5, run=9), runs=3)
+    assert [a["run"] for a in answers] == [7, 3, 3, 3, 3, 7, 9]
+    assert [a["decision"] for a in answers] == ["hold", "hold", "hold", "hold", "rollback", "hold", "hold"]
 
 
 def test_missing_reports_are_no_zeros() -> None:

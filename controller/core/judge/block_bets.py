@@ -90,7 +90,7 @@ def close_overdue_block(judgement: Judgement) -> None:
     """Bet on requests that are not answered: after the warm-up, and beside stable alone."""
     policy, _, _, state = judgement
     block, counts = state.overdue_block, state.overdue_block.counts
-    if state.warm and not block.alone and counts.stable_n:
+    if state.warm and counts.stable_n and not _runs_alone(state, block):
         null = Null(policy.errors.ratio, OVERDUE_MARGIN)
         allowed = null.ratio * block.estimate + OVERDUE_MARGIN
         r = counts.canary_n / counts.stable_n
