@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -9,7 +10,8 @@ from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.rollout import Phase
 from controller.core.model.service import Service
 from controller.core.traffic.latency_buckets import bucket_of
-from controller.simulation.scenarios import Moment, Scenario
+from controller.core.traffic.window import Sample
+from controller.simulation.scenario import Moment, Scenario
 from controller.simulation.simulated_version import Server, SimulatedVersion, binomial, poisson
 from controller.simulation.trial import Trial
 
@@ -59,10 +61,11 @@ def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> P
     rps = setting.rps if scenario.rps is None else scenario.rps
     moves = [(0.0, trial.rollout.weight)]
     before, at, cause, counted = (0, 0), None, "", (0, 0)
+    unreported: Sample | None = None
     now = 0.0
     for number in range(1, math.ceil(setting.duration / setting.tick) + 1):
         now = number * setting.tick
-        moment = Moment(now, now - setting.onset, trial.rollout.weight / TOTAL_WEIGHT)
+        moment = Moment(now, now - setting.onset, trial.rollout.weight / TOTAL_WEIGHT, seed)
         if moment.since <= 0:
             before = (canary.requests, canary.bad)
         n = poisson(rng, rps * setting.tick)
@@ -71,7 +74,10 @@ def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> P
         sample_s = stable.serve(usual, n - n_c, now)
         sample_c = canary.serve(scenario.canary(usual, moment), n_c if scenario.arrives else 0, now)
         missing = scenario.missing > 0 and rng.random() < scenario.missing
-        ticked = trial.tick(now, None if missing else sample_s, None if missing else sample_c)
+        unreported = sample_c if unreported is None else _together(unreported, sample_c)
+        late = scenario.late(moment)
+        ticked = trial.tick(now, None if missing else sample_s, None if missing or late else unreported)
+        unreported = unreported if late else None
         if trial.rollout.weight != moves[-1][1]:
             moves.append((now, trial.rollout.weight))
         if ticked.word in ("rollback", "promote"):
@@ -91,6 +97,22 @@ def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> P
         bad=counted[1] - before[1],
         cause=cause if rolled_back else "",
         moves=tuple(moves),
+    )
+
+
+def _together(first: Sample, second: Sample) -> Sample:
+    """Two samples of one version in one report."""
+    errors, latency = Counter(first.errors), Counter(dict(first.latency))
+    errors.update(second.errors)
+    latency.update(dict(second.latency))
+    return Sample(
+        first.started + second.started,
+        first.ok + second.ok,
+        errors,
+        tuple(sorted(latency.items())),
+        second.edges,
+        second.in_progress,
+        first.cancelled + second.cancelled,
     )
 
 

@@ -1,45 +1,13 @@
 """Named canaries: healthy ones that must not be rolled back, and bad ones that must."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
+from controller.simulation.clustered_traffic import CLUSTERED
+from controller.simulation.scenario import Behaviour, Moment, Scenario
 from controller.simulation.simulated_version import Server
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When: seconds since the rollout began, since the fault set in (negative before), and the canary's share."""
-
-    t: float
-    since: float
-    share: float
-
-
-Behaviour = Callable[[Server, Moment], Server]
-"""What a moment makes of a server."""
-
-
-def as_usual(server: Server, moment: Moment) -> Server:  # noqa: ARG001
-    """No difference."""
-    return server
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """A described canary and its surroundings. `both` happens to both versions, `canary` to the canary alone.
-
-    `rps` is of both together, None for what is asked for; `missing` is the chance that a tick has no report.
-    """
-
-    name: str
-    about: str
-    healthy: bool
-    canary: Behaviour = as_usual
-    both: Behaviour = as_usual
-    rps: float | None = None
-    missing: float = 0.0
-    arrives: bool = True
 
 
 def changed(**more: float) -> Behaviour:
@@ -64,7 +32,7 @@ def slower(factor: float) -> Behaviour:
 
 def described(own: Mapping[str, float]) -> Scenario:
     """A canary of the caller's: its shares of `errors`, `client_errors` and `hang`, and by how much it is `slower`."""
-    shares = {name: share for name, share in own.items() if name != "slower"}
+    shares: dict[str, Any] = {name: share for name, share in own.items() if name != "slower"}
 
     def behave(server: Server, moment: Moment) -> Server:
         if moment.since < 0:
@@ -201,5 +169,6 @@ SCENARIOS = {
         Scenario(
             "incident-bad", "2 percentage points more errors, and an incident on both", False, _hot_incident, _incident
         ),
+        *CLUSTERED,
     )
 }

@@ -1,10 +1,11 @@
 """Described servers and the requests they answer: counts as Envoy would report them, drawn at random."""
 
+import heapq
 import math
 import random
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -13,6 +14,8 @@ from controller.core.traffic.window import Sample
 
 TIMEOUT = 15.0
 """Seconds after which a proxy answers 504 for a server that does not (Envoy's default)."""
+FAST_MS = 5.0
+"""Milliseconds that a request takes which is rejected at once."""
 ONE_BY_ONE = 400
 """Up to so many requests are drawn one by one; above it their counts per bucket are."""
 
@@ -22,7 +25,9 @@ class Server:
     """How a version answers. Shares are in 0..1; latency is log-normal, in milliseconds.
 
     `slow` is the share of a second mode, `slow_by` its factor. `hang` is the share of requests never answered.
-    `error_ms` is how long a failing answer takes; None: like any other.
+    `error_ms` is how long a failing answer takes; None: like any other. `poison` are failing requests of one client, in
+    a tick, beyond those that come. Where `seconds` are given, a good answer takes something between the two, and is
+    reported when it ends; `cancels` is the share of those requests on which the client gives up on the way.
     """
 
     errors: float = 0.001
@@ -33,6 +38,9 @@ class Server:
     slow_by: float = 1.0
     hang: float = 0.0
     error_ms: float | None = None
+    poison: int = 0
+    seconds: tuple[float, float] | None = None
+    cancels: float = 0.0
 
     def quantile(self, share: float) -> float:
         """A latency quantile, in milliseconds, of the first mode."""
@@ -94,6 +102,8 @@ class SimulatedVersion:
     requests: int = 0
     bad: int = 0
     """Failed, unanswered or slow."""
+    in_flight: list[tuple[float, float, bool]] = field(default_factory=list)
+    """A heap of the requests that are answered later: when, their seconds, and whether the client gives up."""
 
     def serve(self, server: Server, n: int, now: float) -> Sample:
         """What n requests become in the tick that ends now."""
@@ -116,8 +126,31 @@ class SimulatedVersion:
             counts[bucket_of(TIMEOUT * 1000)] += timeouts
         self.requests += n
         self.bad += hung + failed + refused + slow
-        errors = {"5xx": failed + timeouts, "4xx": refused}
-        return Sample.of_buckets(n, answered - failed - refused, errors, counts)
+        errors = {"5xx": failed + timeouts + server.poison, "4xx": refused}
+        ok = answered - failed - refused
+        if server.seconds:
+            return self._answer_later(server, n, ok, errors, now)
+        if server.poison:
+            counts[bucket_of(FAST_MS)] += server.poison
+        return Sample.of_buckets(n + server.poison, ok, errors, counts)
+
+    def _answer_later(self, server: Server, n: int, good: int, errors: dict[str, int], now: float) -> Sample:
+        """Failures are answered at once, the others when their seconds are over."""
+        assert server.seconds
+        for _ in range(good):
+            seconds, gives_up = self.rng.uniform(*server.seconds), self.rng.random() < server.cancels
+            lasts = seconds * self.rng.random() if gives_up else seconds
+            heapq.heappush(self.in_flight, (now + lasts, lasts, gives_up))
+        counts, ok, cancelled = Counter({bucket_of(server.error_ms or FAST_MS): sum(errors.values())}), 0, 0
+        while self.in_flight and self.in_flight[0][0] <= now:
+            _, lasted, gave_up = heapq.heappop(self.in_flight)
+            if gave_up:
+                cancelled += 1
+            else:
+                ok += 1
+                counts[bucket_of(lasted * 1000)] += 1
+        sample = Sample.of_buckets(n, ok, errors, counts)
+        return replace(sample, in_progress=len(self.in_flight), cancelled=cancelled)
 
     def _latency(self, server: Server, n: int) -> Counter[int]:
         cumulative = latency_shares(server.median, server.sigma, server.slow, server.slow_by)

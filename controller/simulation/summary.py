@@ -8,7 +8,7 @@ from typing import Any
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.simulation.play import PlayedRollout
-from controller.simulation.scenarios import Scenario
+from controller.simulation.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def test_the_demo_shows_promotion_rollback_and_freeze(tmp_path: Path) -> None:
     assert "NOT SEEN" not in said
     assert said.count("clients see v2 alone") == 2
     assert re.search(r"seen +no client saw an error: 0 of \d+ answers", said)
-    assert re.search(r"seen +Envoy served v2 at 20%, 50%, 100%, in this order", said)
+    assert re.search(r"seen +Envoy served v2 at 20%, 50%, 95%, 100%, in this order", said)
     assert re.search(r"measured +first bad answer -> decision \d+\.\d\d s", said)
     assert re.search(r"measured +clients saw [1-9]\d* bad answers", said)
     assert re.search(r"seen +`haldane start` is refused while frozen, with exit code 3", said)

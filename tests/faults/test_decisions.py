@@ -70,7 +70,7 @@ async def test_a_rollback_to_a_version_whose_servers_are_gone_is_refused_loudly(
         with pytest.raises(Refusal, match="would get no response") as refused:
             await harness.act(Verb.ROLLBACK, force=True)
         assert refused.value.code is Code.NO_ENDPOINTS
-        assert (await harness.state()).weights == {"v2": 9500, "v1": 500}
+        assert (await harness.state()).weights == {"v2": 10_000, "v1": 0}
 
 
 @pytest.mark.proves("fault 32")

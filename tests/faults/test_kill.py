@@ -44,11 +44,12 @@ async def test_a_rollout_is_promoted_though_the_controller_dies_in_phase_after_p
         await made.dwell(0.5)
         assert made.split == {"v2": 5000, "v1": 5000}
         await made.live()
-        await made.serves({"v2": 10_000})
+        await made.serves({"v2": 9500, "v1": 500})
         await made.system.reach("BAKING")
         made.kill()
         await made.live()
         await made.system.reach("PROMOTED")
+        await made.serves({"v2": 10_000})
         assert await made.kinds() == GOOD
         await made.end()
 

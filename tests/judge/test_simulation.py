@@ -11,7 +11,8 @@ from controller.__main__ import main
 from controller.core.model.service import Policy
 from controller.simulation.play import PlayedRollout, Setting, play, play_often
 from controller.simulation.plot import bars
-from controller.simulation.scenarios import SCENARIOS, Moment, Scenario, slower
+from controller.simulation.scenario import Moment, Scenario
+from controller.simulation.scenarios import SCENARIOS, slower
 from controller.simulation.simulated_version import TIMEOUT, Server, SimulatedVersion, binomial, poisson
 from controller.simulation.summary import mean_bad_responses, summarize
 from tests.judge.driving import service_for

@@ -11,9 +11,8 @@ from controller.core.judge.latency_block import LatencySide, exceeding, with_err
 from controller.core.judge.reasons import channel_readings, gate_readings
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.service import ErrorPolicy, LatencyPolicy, Policy
-from controller.core.traffic.window import Sample
 from controller.simulation.simulated_version import Server
-from tests.judge.driving import STEADY, USUAL, JudgeRun, codes, sample
+from tests.judge.driving import STEADY, USUAL, JudgeRun, codes
 
 
 def harmful(verdict: Verdict) -> bool:

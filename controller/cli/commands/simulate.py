@@ -13,7 +13,8 @@ from controller.core.base.units import format_duration, format_weight, parse_dur
 from controller.core.model.service import Service
 from controller.simulation.play import PlayedRollout, Setting, play_often
 from controller.simulation.plot import WIDTH, course
-from controller.simulation.scenarios import SCENARIOS, Scenario, described
+from controller.simulation.scenario import Scenario
+from controller.simulation.scenarios import SCENARIOS, described
 from controller.simulation.simulated_version import Server
 from controller.simulation.summary import Summary, mean_bad_responses, summarize
 
