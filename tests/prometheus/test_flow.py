@@ -75,8 +75,7 @@ async def test_a_prometheus_that_is_away_holds_and_back_again_it_goes_on(scene: 
     assert (await system.rollout()).weights["v2"] == 5000
     scene.prometheus.launch()
     await system.reach("BAKING", 120.0)
-    exporter.each = {"v2": (40, 100)}
-    del exporter.queue["v1"]
+    exporter.each = {"v1": (5, 100), "v2": (40, 100)}
     told = await system.reach("ROLLED_BACK", 120.0)
     assert "accuracy: canary" in told.phase_reason
     assert "stable's past" not in told.phase_reason, "its holdback is the control"

@@ -16,6 +16,8 @@ HALF_LIFE = 1800.0
 """Seconds after which a difference counts half."""
 PRIOR_SIZE = 500.0
 """Independent requests, for each block of a scale, that are believed before anything is known."""
+PRIOR_BLOCKS = 5.0
+"""Likewise, and at least so many blocks of stable's size: a few large blocks are few all the same."""
 
 
 class Clustering(NamedTuple):
@@ -69,10 +71,11 @@ class DesignEffect(NamedTuple):
         Taken at the scale where it is largest. `rate` is stable's baseline.
         """
         largest, variance = 1.0, rate * (1 - rate)
+        prior = variance * max(PRIOR_SIZE, PRIOR_BLOCKS * stable_n)
         for size, each in zip(SCALES, self.scales, strict=True):
             c, s = canary_n * size, stable_n * size
-            if each.excess > 0 and c >= 1 and s >= 1:
-                correlation = each.excess / (each.weight + variance * PRIOR_SIZE * size)
+            if each.excess > 0 and c >= 1 and s >= 1 and prior:
+                correlation = min(1.0, each.excess / (each.weight + prior * size))
                 inverse = 1 / c + 1 / s
                 largest = max(largest, 1 + correlation * (2 - inverse) / inverse)
         return largest
