@@ -208,9 +208,7 @@ def test_a_canary_whose_names_are_not_resolved_starts_without_weight_and_is_not_
     assert refused.value.code is Code.NO_ENDPOINTS
     running = execute(state_in(Phase.IDLE), start, NOW).state
     assert running.weights["v2"]
-    assert (
-        execute(running, Command(Verb.PROMOTE, ""), NOW, canary_lacks_upstream=True).state.weights["v2"] == 9500
-    )
+    assert execute(running, Command(Verb.PROMOTE, ""), NOW, canary_lacks_upstream=True).state.weights["v2"] == 9500
 
 
 def test_what_moves_no_traffic_goes_into_no_void() -> None:
