@@ -76,16 +76,16 @@ def test_an_outage_is_no_cluster(rps: float) -> None:
 
 
 KINDS = {
-    "pods-out": 40,
-    "poison-client": 40,
-    "overdispersed": 40,
-    "cancels": 20,
+    "pods-out": 20,
+    "poison-client": 20,
+    "overdispersed": 20,
+    "cancels": 10,
     "streams": 10,
-    "fast-failures": 20,
-    "late-report": 40,
-    "incident": 20,
+    "fast-failures": 10,
+    "late-report": 20,
+    "incident": 10,
     "shared-incident": 20,
-    "faster-stable": 10,
+    "faster-stable": 4,
 }
 """Healthy canaries, and how many rollouts of each are played."""
 

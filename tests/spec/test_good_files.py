@@ -47,6 +47,7 @@ def test_a_whole_policy() -> None:
     text = file(
         "  warmup: 0s",
         "  bake: 1d",
+        "  holdback: 0%",
         "  false_rollback: 0.5%",
         "  confidence: 0.99",
         "  errors: {margin: 0.2%, ratio: 1.5, max: 5%}",
@@ -63,7 +64,7 @@ def test_a_whole_policy() -> None:
     service = read(text.replace("approve: [25%", "approve: [99.99%"))
     policy = service.policy
     assert (policy.steps, policy.approve) == ((1, 2500, 9999), (9999, 10_000))
-    assert (policy.warmup, policy.bake, policy.deadline) == (0.0, 86_400.0, 7200.0)
+    assert (policy.warmup, policy.bake, policy.holdback, policy.deadline) == (0.0, 86_400.0, 0, 7200.0)
     assert (policy.false_rollback, policy.confidence) == (0.005, 0.99)
     assert (policy.errors.margin, policy.errors.ratio, policy.errors.max) == (0.002, 1.5, 0.05)
     assert (policy.latency.tolerance, policy.latency.p99) == (0.2, 0.25)
