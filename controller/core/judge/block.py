@@ -1,6 +1,7 @@
 """Blocks of traffic: what both versions did between two bets, paired; closed by a rule that is
 blind to outcomes."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -40,16 +41,10 @@ def block_size(weight: int) -> float:
     return ENOUGH / share if share > 0 else 1.0
 
 
-class Block(NamedTuple):
-    """An open block of counts, open since `since` (seconds of observation).
+class StratumCounts(NamedTuple):
+    """One stratum's part of an open block. `canary_reported` and `stable_reported` say whether the
+    version has been reported since the block opened."""
 
-    `estimate` is stable's estimated rate. It is set when the block opens and kept until it closes:
-    an estimate that moved with the block's own outcomes would break the proof. `canary_reported`
-    and `stable_reported` say whether the side has been reported since the block opened.
-    """
-
-    estimate: float
-    since: float = 0.0
     canary_n: float = 0.0
     canary_events: float = 0.0
     stable_n: float = 0.0
@@ -57,21 +52,69 @@ class Block(NamedTuple):
     canary_reported: bool = False
     stable_reported: bool = False
 
-    def after(self, canary: SideCounts | None, stable: SideCounts | None) -> "Block":
+    def after(self, canary: SideCounts | None, stable: SideCounts | None) -> "StratumCounts":
         """With one tick's counts; None for a version without a report."""
-        estimate, since, n_c, x_c, n_s, x_s, reported_c, reported_s = self
+        n_c, x_c, n_s, x_s, reported_c, reported_s = self
         if canary:
             n, x, reported = canary
             n_c, x_c, reported_c = n_c + n, x_c + x, reported_c or reported
         if stable:
             n, x, reported = stable
             n_s, x_s, reported_s = n_s + n, x_s + x, reported_s or reported
-        return Block(estimate, since, n_c, x_c, n_s, x_s, reported_c, reported_s)
+        return StratumCounts(n_c, x_c, n_s, x_s, reported_c, reported_s)
 
     @property
     def counts(self) -> PairedCounts:
         """What both versions did."""
         return PairedCounts(self.canary_n, self.canary_events, self.stable_n, self.stable_events)
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether both versions had requests."""
+        return self.canary_n >= 1 and self.stable_n >= 1
+
+
+NO_COUNTS = StratumCounts()
+TickCounts = Sequence[tuple[str, SideCounts | None, SideCounts | None]]
+"""One tick, by stratum: its name, the canary's counts, stable's; None for a version without a
+report."""
+
+
+class Block(NamedTuple):
+    """An open block of counts, open since `since` (seconds of observation), apart by stratum.
+
+    A stratum is a group of proxies that serve one split. Counts of proxies with different splits
+    must not be added up: with another mix of requests at each, the sum would show a difference
+    where there is none, or hide one (Simpson's paradox).
+
+    `estimate` is stable's estimated rate. It is set when the block opens and kept until it closes:
+    an estimate that moved with the block's own outcomes would break the proof.
+    """
+
+    estimate: float
+    since: float = 0.0
+    strata: tuple[tuple[str, StratumCounts], ...] = ()
+
+    def after(self, tick: TickCounts) -> "Block":
+        """With one tick's counts."""
+        known = dict(self.strata)
+        for name, canary, stable in tick:
+            known[name] = known.get(name, NO_COUNTS).after(canary, stable)
+        return Block(self.estimate, self.since, tuple(known.items()))
+
+    @property
+    def counts(self) -> PairedCounts:
+        """What both versions did, in all strata together."""
+        total = PairedCounts()
+        for _, stratum in self.strata:
+            total = total.plus(stratum.counts)
+        return total
+
+    def comparable(self, weight: int) -> list[tuple[str, PairedCounts]]:
+        """By stratum, what can be compared: both versions had requests, or the canary at full
+        weight, where it is compared with stable's past."""
+        full = weight >= TOTAL_WEIGHT
+        return [(name, each.counts) for name, each in self.strata if each.two_sided or (full and each.canary_n >= 1)]
 
     def closes(self, weight: int, time: float, pace: float) -> bool:
         """Whether it has been open for `pace` seconds and the sides can be compared.
@@ -79,22 +122,34 @@ class Block(NamedTuple):
         At full weight the canary alone is enough: it is compared with stable's past. The rule uses
         the clock and sizes, never outcomes.
         """
-        if not self.canary_reported or self.canary_n < 1 or time - self.since < pace - MOMENT:
+        if time - self.since < pace - MOMENT or not any(each.canary_reported for _, each in self.strata):
+            return False
+        if not self.comparable(weight):
             return False
         if weight >= TOTAL_WEIGHT:
             return True
-        return self.stable_reported and self.stable_n >= 1 and self.canary_n + self.stable_n >= block_size(weight)
+        reported = any(each.stable_reported for _, each in self.strata)
+        canary_n, _, stable_n, _ = self.counts
+        return reported and canary_n + stable_n >= block_size(weight)
+
+    def reopened(self, weight: int, estimate: float, time: float) -> "Block":
+        """The next block. A stratum that has waited for one version, and not too long, goes on."""
+        waiting = [(name, each) for name, each in self.strata if not each.two_sided and not _too_many(each, weight)]
+        return Block(estimate, time, tuple(waiting) if len(self.strata) > 1 else ())
 
     @property
     def alone(self) -> bool:
         """Whether stable has too little traffic to compare with."""
-        return self.stable_n * ALONE < self.canary_n
+        canary_n, _, stable_n, _ = self.counts
+        return stable_n * ALONE < canary_n
 
     def stale(self, weight: int) -> bool:
         """Whether it has waited for one side for so long that it must start again. The rule uses
         sizes alone."""
-        return (
-            weight < TOTAL_WEIGHT
-            and (self.canary_n < 1 or self.stable_n < 1)
-            and self.canary_n + self.stable_n >= TOO_MANY * block_size(weight)
-        )
+        canary_n, _, stable_n, _ = self.counts
+        one_sided = canary_n < 1 or stable_n < 1
+        return weight < TOTAL_WEIGHT and one_sided and canary_n + stable_n >= TOO_MANY * block_size(weight)
+
+
+def _too_many(stratum: StratumCounts, weight: int) -> bool:
+    return stratum.canary_n + stratum.stable_n >= TOO_MANY * block_size(weight)

@@ -4,6 +4,7 @@ Every function changes the judgement's own copy of the state.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.betting import (
@@ -30,7 +31,7 @@ from controller.core.judge.channels import (
     WARM_UP_MARGIN,
 )
 from controller.core.judge.design_effect import DesignEffect
-from controller.core.judge.latency_block import MEDIAN, TAIL, exceeding, with_errors
+from controller.core.judge.latency_block import MEDIAN, TAIL, LatencyPair, LatencySide, exceeding, with_errors
 from controller.core.judge.latency_block import PACE as LATENCY_PACE
 from controller.core.judge.latency_thresholds import Thresholds
 from controller.core.judge.margins import allowed_slow_errors, error_null, non_inferiority_margin
@@ -61,28 +62,29 @@ MOST_TARGET = 0.97
 def close_error_block(judgement: Judgement) -> None:
     """Bet on server errors (5xx and broken responses) and on their absolute limit."""
     policy, plan, _, state = judgement
-    block, counts = state.error_block, state.error_block.counts
+    block, total = state.error_block, state.error_block.counts
+    strata = block.comparable(state.weight)
     alone = _runs_alone(state, block)
     null = error_null(policy, plan, state, alone=alone)
-    _bet_on_errors(judgement, "5xx", null, block.estimate, counts)
+    _bet_on_errors(judgement, "5xx", null, block.estimate, strata)
     limit = policy.errors.max
-    if limit is not None and counts.stable_events <= limit * counts.stable_n and state.server_errors.estimate <= limit:
+    if limit is not None and total.stable_events <= limit * total.stable_n and state.server_errors.estimate <= limit:
         # What stable does in the same block says nothing of the canary's part, so it may decide whether to bet.
         allowed = limit if state.warm else min(MOST_ALLOWED, limit + WARM_UP_MARGIN)
-        _bet_on_errors(judgement, "errors_max", Null(0.0, allowed), block.estimate, counts)
-    _count_recent(state, "5xx", counts)
-    _test_non_inferiority(judgement, "5xx", block.estimate, counts)
+        _bet_on_errors(judgement, "errors_max", Null(0.0, allowed), block.estimate, [("", total)])
+    _count_recent(state, "5xx", total)
+    _test_non_inferiority(judgement, "5xx", block.estimate, strata)
     state.server_error_effect = _updated(state, state.server_error_effect, block, state.server_errors.rate)
 
 
 def close_client_error_block(judgement: Judgement) -> None:
     """Bet on client errors (4xx). They depend on the clients: not without stable beside."""
     policy, plan, _, state = judgement
-    block, counts = state.client_error_block, state.client_error_block.counts
+    block, strata = state.client_error_block, state.client_error_block.comparable(state.weight)
     if not _runs_alone(state, block):
-        _bet_on_errors(judgement, "4xx", error_null(policy, plan, state, alone=False), block.estimate, counts)
-    _count_recent(state, "4xx", counts)
-    _test_non_inferiority(judgement, "4xx", block.estimate, counts)
+        _bet_on_errors(judgement, "4xx", error_null(policy, plan, state, alone=False), block.estimate, strata)
+    _count_recent(state, "4xx", block.counts)
+    _test_non_inferiority(judgement, "4xx", block.estimate, strata)
     state.client_error_effect = _updated(state, state.client_error_effect, block, state.client_errors.rate)
 
 
@@ -100,36 +102,63 @@ def close_overdue_block(judgement: Judgement) -> None:
     _count_recent(state, "overdue", counts)
 
 
+class _Cuts(NamedTuple):
+    """Both versions' latency in one stratum, cut at the thresholds: responses between the quantiles
+    with the errors among the slow ones, and how many exceed each quantile."""
+
+    name: str
+    pair: LatencyPair
+    canary_bins: list[int]
+    stable_bins: list[int]
+    canary_over: list[int]
+    stable_over: list[int]
+
+
 def close_latency_block(judgement: Judgement, thresholds: Thresholds) -> None:
     """Bet on slowness: the whole distribution, five of its quantiles, the absolute limit.
 
     Errors count as slow responses here, so the errors that are allowed are allowed here too.
     """
     state = judgement.state
-    canary, stable = state.latency_block.canary, state.latency_block.stable
-    timed_bins = stable.bins(thresholds.stable)
-    bins_c = with_errors(canary, canary.bins(thresholds.canary), slowest=True)
-    bins_s = with_errors(stable, timed_bins, slowest=False)
-    over_c, over_s = exceeding(bins_c), exceeding(bins_s)
-    n_c, n_s = sum(bins_c), sum(bins_s)
-    alone = state.weight >= TOTAL_WEIGHT and state.latency_block.alone
+    block, cuts = state.latency_block, _cut(state, thresholds)
+    alone = state.weight >= TOTAL_WEIGHT and block.alone
     if state.warm:
         errors = allowed_slow_errors(judgement.policy, state)
         if not alone:
-            _bet_on_tails(judgement, thresholds, errors, bins_c, bins_s)
+            _bet_on_tails(judgement, thresholds, errors, cuts)
         if not alone and errors < MOST_SHIFT:
-            _bet_on_shift(judgement, thresholds, errors, bins_c, bins_s)
-        _bet_on_latency_limit(judgement, thresholds, errors, n_c)
-    _count_recent(state, "latency", (n_c, *over_c, n_s, *over_s))
-    if alone:
-        return
-    over_timed = exceeding(timed_bins) if stable.errors else over_s
-    for metric, i, edge in (
-        ("latency_p50", MEDIAN, thresholds.median_proof),
-        ("latency_p99", TAIL, thresholds.tail_proof),
-    ):
-        counts = PairedCounts(canary.timed, canary.above(edge), stable.timed, over_timed[i])
-        _test_non_inferiority(judgement, metric, thresholds.exceeded[i], counts)
+            _bet_on_shift(judgement, thresholds, errors, cuts)
+        _bet_on_latency_limit(judgement, thresholds, errors)
+    _count_recent(state, "latency", _recent_latency(cuts))
+    if not alone:
+        for metric, i, edge in (
+            ("latency_p50", MEDIAN, thresholds.median_proof),
+            ("latency_p99", TAIL, thresholds.tail_proof),
+        ):
+            counts = [(cut.name, _proof_counts(cut, thresholds, i, edge)) for cut in cuts]
+            _test_non_inferiority(judgement, metric, thresholds.exceeded[i], counts)
+
+
+def _cut(state: JudgeState, thresholds: Thresholds) -> list[_Cuts]:
+    cuts = []
+    for name, pair in state.latency_block.comparable(state.weight):
+        bins_c = with_errors(pair.canary, pair.canary.bins(thresholds.canary), slowest=True)
+        bins_s = with_errors(pair.stable, pair.stable.bins(thresholds.stable), slowest=False)
+        cuts.append(_Cuts(name, pair, bins_c, bins_s, exceeding(bins_c), exceeding(bins_s)))
+    return cuts
+
+
+def _recent_latency(cuts: Sequence[_Cuts]) -> tuple[float, ...]:
+    """The counts of all strata together that are shown to people."""
+    rows = [(sum(c.canary_bins), *c.canary_over, sum(c.stable_bins), *c.stable_over) for c in cuts]
+    return rows[0] if len(rows) == 1 else tuple(map(sum, zip(*rows, strict=True)))
+
+
+def _proof_counts(cut: _Cuts, thresholds: Thresholds, i: int, edge: float) -> PairedCounts:
+    """Timed responses above a quantile: the histogram is taken as it is, errors and all."""
+    canary, stable = cut.pair
+    over = exceeding(stable.bins(thresholds.stable)) if stable.errors else cut.stable_over
+    return PairedCounts(canary.timed, canary.above(edge), stable.timed, over[i])
 
 
 def _runs_alone(state: JudgeState, block: Block) -> bool:
@@ -142,32 +171,41 @@ def _runs_alone(state: JudgeState, block: Block) -> bool:
 
 def _updated(state: JudgeState, effect: DesignEffect, block: Block, rate: float) -> DesignEffect:
     """The design effect with a closed block of stable's; `rate` is stable's baseline."""
-    if state.time < state.incident_until or not block.stable_n:
+    _, _, stable_n, stable_events = block.counts
+    if state.time < state.incident_until or not stable_n:
         return effect.interrupted()
-    return effect.after(block.stable_n, block.stable_events, state.time - block.since, rate)
+    return effect.after(stable_n, stable_events, state.time - block.since, rate)
 
 
-def _bet_on_errors(judgement: Judgement, channel: str, null: Null, estimate: float, counts: PairedCounts) -> None:
-    allowed = null.ratio * estimate + null.margin
+def _bet_on_errors(
+    judgement: Judgement, channel: str, null: Null, estimate: float, strata: Sequence[tuple[str, PairedCounts]]
+) -> None:
+    """Bet on more errors than the null allows: the e-values of the strata are multiplied."""
+    state, allowed = judgement.state, null.ratio * estimate + null.margin
     if allowed >= MOST_ALLOWED:
         return
     most = allowed * MOST_GAIN
     targets = [allowed + more if allowed + more < most else most for more, _ in ALTERNATIVES_OF[channel]]
     if targets[-1] >= MOST_TARGET:
         targets = [p if p < MOST_TARGET else (MOST_TARGET + allowed) / 2 for p in targets]
-    r = counts.canary_n / counts.stable_n if counts.stable_n else 0.0
-    gains = e_values(null, estimate, targets, r, counts)
-    state = judgement.state
+    effect, baseline = state.server_error_effect, state.server_errors
     if channel == "4xx":
-        phi = state.client_error_effect.of(counts.canary_n, counts.stable_n, state.client_errors.rate)
-    else:
-        phi = state.server_error_effect.of(counts.canary_n, counts.stable_n, state.server_errors.rate)
-    _bet(judgement, channel, gains if phi == 1 else [gain ** (1 / phi) for gain in gains])
+        effect, baseline = state.client_error_effect, state.client_errors
+    product = [1.0] * len(targets)
+    for _, counts in strata:
+        r = counts.canary_n / counts.stable_n if counts.stable_n else 0.0
+        gains = e_values(null, estimate, targets, r, counts)
+        phi = effect.of(counts.canary_n, counts.stable_n, baseline.rate)
+        product = _times(product, gains if phi == 1 else [gain ** (1 / phi) for gain in gains])
+    _bet(judgement, channel, product)
 
 
-def _bet_on_tails(
-    judgement: Judgement, thresholds: Thresholds, errors: float, bins_c: Sequence[int], bins_s: Sequence[int]
-) -> None:
+def _times(product: Sequence[float], gains: Sequence[float]) -> list[float]:
+    """E-values multiplied one by one."""
+    return [before * gain for before, gain in zip(product, gains, strict=True)]
+
+
+def _bet_on_tails(judgement: Judgement, thresholds: Thresholds, errors: float, cuts: Sequence[_Cuts]) -> None:
     """Bet that the canary exceeds a quantile of stable's too often, of stable as it is now and as it
     was when the warm-up ended.
 
@@ -176,17 +214,21 @@ def _bet_on_tails(
     no faster than it was, the first of the two is enough.
     """
     initial = judgement.state.initial_thresholds
-    over_c, over_s, n_c, n_s = exceeding(bins_c), exceeding(bins_s), sum(bins_c), sum(bins_s)
-    canary = judgement.state.latency_block.canary
-    over_initial = exceeding(with_errors(canary, canary.bins(initial.canary), slowest=True)) if initial else over_c
     for name, (i, share) in TAILS.items():
-        margin = share + errors
-        counts = PairedCounts(n_c, over_c[i], n_s, over_s[i])
-        gains = _tail_e_values(thresholds.exceeded[i], margin, counts)
-        if initial is not None and thresholds.stable[i] < STEADY * initial.stable[i]:
-            then = _tail_e_values(initial.exceeded[i], margin, PairedCounts(n_c, over_initial[i]))
-            gains = list(map(min, gains, then))
-        _bet_on_slowness(judgement, name, gains)
+        margin, product = share + errors, [1.0] * len(ODDS)
+        for cut in cuts:
+            n_c = sum(cut.canary_bins)
+            counts = PairedCounts(n_c, cut.canary_over[i], sum(cut.stable_bins), cut.stable_over[i])
+            gains = _tail_e_values(thresholds.exceeded[i], margin, counts)
+            if initial is not None and thresholds.stable[i] < STEADY * initial.stable[i]:
+                over = exceeding(_initial_bins(cut.pair.canary, initial))[i]
+                gains = list(map(min, gains, _tail_e_values(initial.exceeded[i], margin, PairedCounts(n_c, over))))
+            product = _times(product, gains)
+        _bet_on_slowness(judgement, name, product)
+
+
+def _initial_bins(canary: LatencySide, initial: Thresholds) -> list[int]:
+    return with_errors(canary, canary.bins(initial.canary), slowest=True)
 
 
 def _tail_e_values(exceeded: float, margin: float, counts: PairedCounts) -> list[float]:
@@ -200,23 +242,22 @@ def _tail_e_values(exceeded: float, margin: float, counts: PairedCounts) -> list
     return [e_value(bernoulli_bet(null, exceeded, p, r), counts) for p in targets]
 
 
-def _bet_on_shift(
-    judgement: Judgement, thresholds: Thresholds, errors: float, bins_c: Sequence[int], bins_s: Sequence[int]
-) -> None:
+def _bet_on_shift(judgement: Judgement, thresholds: Thresholds, errors: float, cuts: Sequence[_Cuts]) -> None:
     """Bet on the mean rank: Wilcoxon's test, in bins. Stable's is 1/2, wherever the bins are cut.
     Likewise among stable's responses when the warm-up ended, as in `_bet_on_tails`."""
-    null = Null(1.0, SHIFT_MARGIN + errors)
-    targets = [0.5 + null.margin + more for more, _ in SHIFTS]
-    gains = [score_e_value(null, 0.5, p, thresholds.scores, bins_c, bins_s) for p in targets]
-    initial, canary = judgement.state.initial_thresholds, judgement.state.latency_block.canary
-    if initial is not None and thresholds.stable[MEDIAN] < STEADY * initial.stable[MEDIAN]:
-        bins = with_errors(canary, canary.bins(initial.canary), slowest=True)
-        then = [one_sample_score_e_value(0.5 + null.margin, p, initial.scores, bins) for p in targets]
-        gains = list(map(min, gains, then))
-    _bet_on_slowness(judgement, "latency", gains)
+    null, initial = Null(1.0, SHIFT_MARGIN + errors), judgement.state.initial_thresholds
+    targets, product = [0.5 + null.margin + more for more, _ in SHIFTS], [1.0] * len(SHIFTS)
+    for cut in cuts:
+        gains = [score_e_value(null, 0.5, p, thresholds.scores, cut.canary_bins, cut.stable_bins) for p in targets]
+        if initial is not None and thresholds.stable[MEDIAN] < STEADY * initial.stable[MEDIAN]:
+            bins = _initial_bins(cut.pair.canary, initial)
+            then = [one_sample_score_e_value(0.5 + null.margin, p, initial.scores, bins) for p in targets]
+            gains = list(map(min, gains, then))
+        product = _times(product, gains)
+    _bet_on_slowness(judgement, "latency", product)
 
 
-def _bet_on_latency_limit(judgement: Judgement, thresholds: Thresholds, errors: float, n_c: int) -> None:
+def _bet_on_latency_limit(judgement: Judgement, thresholds: Thresholds, errors: float) -> None:
     """Bet that the canary breaks the policy's limit of p99; not where stable itself does."""
     state, limit = judgement.state, thresholds.limit
     canary, stable = state.latency_block.canary, state.latency_block.stable
@@ -224,6 +265,7 @@ def _bet_on_latency_limit(judgement: Judgement, thresholds: Thresholds, errors: 
         return
     if stable.above(limit) > 0.01 * stable.timed + 1:
         return
+    n_c = sum(with_errors(canary, canary.bins(thresholds.canary), slowest=True))
     over = max(canary.above(limit), min(canary.errors, n_c))
     allowed = min(0.9, 0.01 + errors + state.server_errors.estimate)
     null, targets = Null(0.0, allowed), [min(MOST_TARGET, allowed + more) for more, _ in LIMITS]
@@ -255,18 +297,21 @@ def _count_recent(state: JudgeState, group: str, counts: tuple[float, ...]) -> N
     state.recent[group] = recent.after(state.time, counts) if recent else RecentCounts.of(state.time, counts)
 
 
-def _test_non_inferiority(judgement: Judgement, metric: str, estimate: float, counts: PairedCounts) -> None:
+def _test_non_inferiority(
+    judgement: Judgement, metric: str, estimate: float, strata: Sequence[tuple[str, PairedCounts]]
+) -> None:
     """Bet on the margins of the steps that are still ahead, unless stable has an incident: they
     would mean nothing then.
 
     To leave out blocks in which stable is seen to be bad can only lower the evidence of no harm.
     """
     policy, plan, step, state = judgement
-    if state.weight >= TOTAL_WEIGHT or state.time < state.incident_until or not counts.stable_n:
+    strata = [(name, counts) for name, counts in strata if counts.canary_n and counts.stable_n]
+    if state.weight >= TOTAL_WEIGHT or state.time < state.incident_until or not strata:
         return
     if state.turns_over(policy.dwell):  # fast failures would look few beside slow good responses, or many
         return
-    test = state.non_inferiority[metric].with_block(state.time, estimate, counts)
+    test = state.non_inferiority[metric].with_block(state.time, estimate, strata)
     if state.time - test.since >= min(PROOF_PACE, policy.dwell / 5) - MOMENT:
         test = test.after_bet(
             state.time,

@@ -29,7 +29,7 @@ from controller.core.judge.block_bets import (
     close_overdue_block,
 )
 from controller.core.judge.channels import TAIL_SLACK, plan_of
-from controller.core.judge.latency_block import TAIL, LatencyBlock, LatencySide
+from controller.core.judge.latency_block import TAIL, LatencyBlock, LatencyPair, LatencySide
 from controller.core.judge.latency_thresholds import REFRESH, Slowdown, Thresholds
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.reason import Finding, Reason, ReasonCode
@@ -72,10 +72,11 @@ def judge(policy: Policy, state: JudgeState, window: Window, step: int) -> tuple
         if after.last_report is None:
             after.last_report = after.time
             _open_blocks(after)
-        _count(after, canary, stable, after.time - after.last_report)
+        _count(after, window, after.time - after.last_report)
         after.last_report = after.time
-        if window.weight >= TOTAL_WEIGHT or (canary is not None and stable is not None):
-            # Otherwise one side would be compared with a longer time of the other.
+        # Unless both were reported, one side would be compared with a longer time of the other.
+        complete = all(group.canary is not None and group.stable is not None for group in window.groups)
+        if window.weight >= TOTAL_WEIGHT or complete:
             _close_blocks(judgement, stable or canary)
     return after, _verdict(judgement)
 
@@ -130,9 +131,9 @@ def _note_late_report(after: JudgeState, before: JudgeState, window: Window, sec
     canary, stable = window.canary, window.stable
     if canary is not None and canary.answered and before.last_report_canary < latest:
         after.late_until = after.time + CALM
-        block = after.error_block
-        stable_n = block.stable_n + (stable.answered if stable else 0)
-        stable_failed = block.stable_events + (stable.failed if stable else 0)
+        waiting = after.error_block.counts
+        stable_n = waiting.stable_n + (stable.answered if stable else 0)
+        stable_failed = waiting.stable_events + (stable.failed if stable else 0)
         seen = PairedCounts(canary.answered, canary.failed, stable_n, stable_failed)
         is_outage = canary.answered >= LATE_FEWEST and canary.failed >= LATE_OUTAGE * canary.answered
         if is_outage and stable_failed < LATE_OUTAGE / 2 * stable_n:
@@ -155,53 +156,57 @@ def _open_blocks(after: JudgeState) -> None:
     after.latency_block, after.thresholds = LatencyBlock(after.time), None
 
 
-def _count(after: JudgeState, canary: Sample | None, stable: Sample | None, seconds: float) -> None:
-    """Add a tick to the open blocks, and stable's side to the baseline of its server errors.
-
-    While requests of the weight before are in flight, errors are held against the requests that
-    were started: fast failures are of the new weight, slow good responses of the old one, so the
-    share of errors among the responses of a canary whose weight has risen would be too high.
-    """
-    patience, time, block = _patience(after), after.time, after.latency_block
-    turning_over = after.turns_over()
-    latency_c, latency_s = block.canary, block.stable
-    errors_c = client_errors_c = overdue_c = errors_s = client_errors_s = overdue_s = None
-    if canary is not None:
-        latency_c, errors_c, client_errors_c = _count_side(after, canary, latency_c)
-        after.overdue_canary, overdue_c = after.overdue_canary.after(time, canary, patience)
-        if turning_over:
-            n = max(canary.started, canary.answered)
-            errors_c, client_errors_c = (n, *errors_c[1:]), (n, *client_errors_c[1:])
-    if stable is not None:
-        latency_s, errors_s, client_errors_s = _count_side(after, stable, latency_s)
-        after.overdue_stable, overdue_s = after.overdue_stable.after(time, stable, patience)
-        if turning_over:
-            n = max(min(stable.started, stable.answered), stable.answered - stable.ok)
-            errors_s, client_errors_s = (n, *errors_s[1:]), (n, *client_errors_s[1:])
-        n, failed, _ = errors_s
+def _count(after: JudgeState, window: Window, seconds: float) -> None:
+    """Add a tick to the open blocks, and stable's side to the baseline of its server errors."""
+    patience, time = _patience(after), after.time
+    pairs = dict(after.latency_block.strata)
+    errors: list[tuple[str, SideCounts | None, SideCounts | None]] = []
+    client_errors: list[tuple[str, SideCounts | None, SideCounts | None]] = []
+    for name, stable, canary in [(group.name, group.stable, group.canary) for group in window.groups]:
+        latency_c, latency_s = pairs.get(name, LatencyPair())
+        latency_c, errors_c, client_errors_c = _count_side(after, canary, latency_c, of_canary=True)
+        latency_s, errors_s, client_errors_s = _count_side(after, stable, latency_s, of_canary=False)
+        pairs[name] = LatencyPair(latency_c, latency_s)
+        errors.append((name, errors_c, errors_s))
+        client_errors.append((name, client_errors_c, client_errors_s))
+    overdue_c = overdue_s = None
+    if window.canary is not None:
+        after.overdue_canary, overdue_c = after.overdue_canary.after(time, window.canary, patience)
+    if window.stable is not None:
+        after.overdue_stable, overdue_s = after.overdue_stable.after(time, window.stable, patience)
+        n, failed = sum([s[0] for _, _, s in errors if s]), sum([s[1] for _, _, s in errors if s])
         incident = time < after.incident_until
         after.server_errors = after.server_errors.after(n, failed, seconds, incident=incident)
         if after.server_errors.in_incident:
             after.incident_until = time + CALM
-    after.latency_block = LatencyBlock(block.since, latency_c, latency_s)
-    after.error_block = after.error_block.after(errors_c, errors_s)
-    after.client_error_block = after.client_error_block.after(client_errors_c, client_errors_s)
-    after.overdue_block = after.overdue_block.after(overdue_c, overdue_s)
+    after.latency_block = LatencyBlock(after.latency_block.since, tuple(pairs.items()))
+    after.error_block = after.error_block.after(errors)
+    after.client_error_block = after.client_error_block.after(client_errors)
+    after.overdue_block = after.overdue_block.after([("", overdue_c, overdue_s)])
 
 
-def _count_side(after: JudgeState, sample: Sample, latency: LatencySide) -> tuple[LatencySide, SideCounts, SideCounts]:
+def _count_side(
+    after: JudgeState, sample: Sample | None, latency: LatencySide, *, of_canary: bool
+) -> tuple[LatencySide, SideCounts | None, SideCounts | None]:
     """One version's latency with a sample, and its counts of server errors and of client errors.
 
-    Notes in the state which kinds of report there are.
+    Notes in the state which kinds of report there are. While requests of the weight before are in
+    flight, errors are held against the requests that were started: fast failures are of the new
+    weight, slow good responses of the old one, so the share of errors among the responses of a
+    canary whose weight has risen would be too high.
     """
-    n, failed = sample.answered, sample.failed
+    if sample is None:
+        return latency, None, None
+    n, failed, client_errors = sample.answered, sample.failed, sample.client_errors
     grown = latency.after(n, failed, sample.latency)
     timed = grown.timed > latency.timed
     # 4xx are reported together with latency; without any latency they come by themselves.
     reported = timed or (after.client_errors_reported and not after.latency_reported)
     after.latency_reported = after.latency_reported or timed
     after.client_errors_reported = after.client_errors_reported or "4xx" in sample.errors
-    return grown, (n, failed, True), (n, n - sample.ok - failed, reported)
+    if after.turns_over():
+        n = max(sample.started, n) if of_canary else max(min(sample.started, n), failed + client_errors)
+    return grown, (n, failed, True), (n, client_errors, reported)
 
 
 def _update_client_error_baseline(after: JudgeState) -> None:
@@ -209,8 +214,8 @@ def _update_client_error_baseline(after: JudgeState) -> None:
     than the others."""
     block, time = after.client_error_block, after.time
     incident = time < after.incident_until
-    seconds = time - block.since
-    after.client_errors = after.client_errors.after(block.stable_n, block.stable_events, seconds, incident=incident)
+    seconds, counts = time - block.since, block.counts
+    after.client_errors = after.client_errors.after(counts.stable_n, counts.stable_events, seconds, incident=incident)
     if after.client_errors.in_incident:
         after.incident_until = time + CALM
 
@@ -229,13 +234,13 @@ def _close_blocks(judgement: Judgement, sample: Sample | None) -> None:
     weight, time = after.weight, after.time
     if after.error_block.closes(weight, time, ERROR_PACE):
         close_error_block(judgement)
-        after.error_block = Block(after.server_errors.estimate, time)
+        after.error_block = after.error_block.reopened(weight, after.server_errors.estimate, time)
     elif after.error_block.stale(weight):
         after.error_block = Block(after.server_errors.estimate, time)
     if after.client_error_block.closes(weight, time, PACE):
         close_client_error_block(judgement)
         _update_client_error_baseline(after)
-        after.client_error_block = Block(after.client_errors.estimate, time)
+        after.client_error_block = after.client_error_block.reopened(weight, after.client_errors.estimate, time)
     elif after.client_error_block.stale(weight):
         after.client_error_block = Block(after.client_errors.estimate, time)
     if after.overdue_block.closes(weight, time, ERROR_PACE):

@@ -77,35 +77,72 @@ class LatencySide(NamedTuple):
         return bins
 
 
-class LatencyBlock(NamedTuple):
-    """An open block of both versions' latency, open since `since` (seconds of observation)."""
+class LatencyPair(NamedTuple):
+    """Both versions in one stratum of an open block."""
 
-    since: float = 0.0
     canary: LatencySide = LatencySide()
     stable: LatencySide = LatencySide()
 
+    def merged(self) -> "LatencyPair":
+        """The same, with one histogram a side."""
+        return LatencyPair(self.canary.merged(), self.stable.merged())
+
+
+class LatencyBlock(NamedTuple):
+    """An open block of both versions' latency, open since `since` (seconds of observation), apart by
+    stratum as in `Block`."""
+
+    since: float = 0.0
+    strata: tuple[tuple[str, LatencyPair], ...] = ()
+
+    @property
+    def canary(self) -> LatencySide:
+        """The canary in all strata together."""
+        return _together([pair.canary for _, pair in self.strata])
+
+    @property
+    def stable(self) -> LatencySide:
+        """Stable in all strata together."""
+        return _together([pair.stable for _, pair in self.strata])
+
+    def comparable(self, weight: int) -> list[tuple[str, LatencyPair]]:
+        """The strata in which both versions were timed, or the canary at full weight."""
+        full = weight >= TOTAL_WEIGHT
+        return [(name, pair) for name, pair in self.strata if pair.canary.timed and (full or pair.stable.timed)]
+
     def closes(self, weight: int, time: float) -> bool:
         """Whether both sides can be compared. The rule uses sizes and the clock alone."""
-        if time - self.since < PACE - MOMENT or self.canary.timed < 1:
+        if time - self.since < PACE - MOMENT or not self.comparable(weight):
             return False
-        if weight >= TOTAL_WEIGHT:
-            return True
-        return self.stable.timed >= 1 and self.canary.timed + self.stable.timed >= block_size(weight)
+        return weight >= TOTAL_WEIGHT or self._timed() >= block_size(weight)
 
     def merged(self) -> "LatencyBlock":
         """The same, with one histogram a side."""
-        return LatencyBlock(self.since, self.canary.merged(), self.stable.merged())
+        return LatencyBlock(self.since, tuple([(name, pair.merged()) for name, pair in self.strata]))
 
     def stale(self, weight: int) -> bool:
         """Whether it has waited for one side for too long and must start again."""
-        timed_c, timed_s = self.canary.timed, self.stable.timed
-        one_sided = not timed_c or not timed_s
-        return weight < TOTAL_WEIGHT and one_sided and timed_c + timed_s >= TOO_MANY * block_size(weight)
+        waits = weight < TOTAL_WEIGHT and not self.comparable(weight)
+        return waits and self._timed() >= TOO_MANY * block_size(weight)
 
     @property
     def alone(self) -> bool:
         """Whether stable has too little traffic to compare with."""
         return self.stable.timed * ALONE < self.canary.timed
+
+    def _timed(self) -> int:
+        return sum([pair.canary.timed + pair.stable.timed for _, pair in self.strata])
+
+
+def _together(sides: Sequence[LatencySide]) -> LatencySide:
+    if len(sides) == 1:
+        return sides[0]
+    return LatencySide(
+        answered=sum([side.answered for side in sides]),
+        errors=sum([side.errors for side in sides]),
+        timed=sum([side.timed for side in sides]),
+        histograms=tuple([histogram for side in sides for histogram in side.histograms]),
+    )
 
 
 def with_errors(side: LatencySide, bins: Sequence[int], *, slowest: bool) -> list[int]:

@@ -8,7 +8,7 @@ loophole. What is shown for a smaller margin holds for a larger one too, so the 
 steps are bet on from the beginning.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import exp, log
 from typing import NamedTuple
 
@@ -39,27 +39,32 @@ class NonInferiorityTest(NamedTuple):
     """One metric against all margins, the widest first.
 
     `evidence` is the e-value at each margin: its own or that of a stricter one, which holds for it
-    too. `counts` is what was seen since the last bet, and `estimate` stable's estimated rate at the
-    first of it.
+    too. `counts` is what was seen since the last bet, by stratum, and `estimate` stable's estimated
+    rate at the first of it.
     """
 
     margins: tuple[MarginWealth, ...]
     evidence: tuple[float, ...]
     since: float = 0.0
     estimate: float = 0.0
-    counts: PairedCounts = PairedCounts()
+    counts: tuple[tuple[str, PairedCounts], ...] = ()
 
     @classmethod
     def of(cls, margins: int) -> "NonInferiorityTest":
         """Before any traffic."""
         return cls((MarginWealth(),) * margins, (1.0,) * margins)
 
-    def with_block(self, time: float, estimate: float, counts: PairedCounts) -> "NonInferiorityTest":
-        """With a closed block; the first one after a bet sets the estimate."""
+    def with_block(
+        self, time: float, estimate: float, counts: Sequence[tuple[str, PairedCounts]]
+    ) -> "NonInferiorityTest":
+        """With a closed block by stratum; the first one after a bet sets the estimate."""
         margins, evidence, since, first_estimate, before = self
-        if before.canary_n:
-            return NonInferiorityTest(margins, evidence, since, first_estimate, before.plus(counts))
-        return NonInferiorityTest(margins, evidence, since or time, estimate, counts)
+        if not before:
+            return NonInferiorityTest(margins, evidence, since or time, estimate, tuple(counts))
+        known = dict(before)
+        for name, more in counts:
+            known[name] = known[name].plus(more) if name in known else more
+        return NonInferiorityTest(margins, evidence, since, first_estimate, tuple(known.items()))
 
     def after_bet(
         self, time: float, left: float, first: int, margin_of: Callable[[int], float], most: float
@@ -68,13 +73,14 @@ class NonInferiorityTest(NamedTuple):
 
         `left` is the part of the stake that stays unplaced, `most` where wealth is cut off.
         """
-        r = self.counts.canary_n / self.counts.stable_n
         margins = list(self.margins)
         for i in range(first, len(margins)):
             unplaced, wealth = margins[i]
             fresh = unplaced - left if unplaced > left else 0.0
-            bet = _bet(self.estimate, margin_of(i), r)
-            wealth = grown(wealth + fresh, e_value(bet, self.counts))
+            width, gain = margin_of(i), 1.0
+            for _, counts in self.counts:
+                gain *= e_value(_bet(self.estimate, width, counts.canary_n / counts.stable_n), counts)
+            wealth = grown(wealth + fresh, gain)
             margins[i] = MarginWealth(unplaced - fresh, wealth if wealth < most else most)
         evidence, best = [], 0.0
         for margin in reversed(margins):

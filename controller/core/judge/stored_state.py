@@ -12,9 +12,9 @@ from typing import Any
 
 from controller.core.judge.arrivals import Arrivals
 from controller.core.judge.baseline import Baseline
-from controller.core.judge.block import Block
+from controller.core.judge.block import Block, StratumCounts
 from controller.core.judge.design_effect import Clustering, DesignEffect
-from controller.core.judge.latency_block import LatencyBlock, LatencySide
+from controller.core.judge.latency_block import LatencyBlock, LatencyPair, LatencySide
 from controller.core.judge.latency_thresholds import StableLatency, Thresholds
 from controller.core.judge.non_inferiority import MarginWealth, NonInferiorityTest
 from controller.core.judge.overdue_counter import OverdueCounter
@@ -118,19 +118,15 @@ def _values_by_name(read: Callable[..., Any]) -> Callable[[Any], Any]:
     return lambda stored: _table(stored, _values(read))
 
 
-def _write_tests(tests: Mapping[str, NonInferiorityTest]) -> list[Any]:
-    """The counts are stored flat, after the other values."""
-    return [[metric, _plain((*test[:4], *test.counts))] for metric, test in tests.items()]
-
-
 def _read_tests(stored: Any) -> dict[str, NonInferiorityTest]:
     return _table(stored, _read_test)
 
 
 def _read_test(stored: Any) -> NonInferiorityTest:
-    margins, evidence, since, estimate, *counts = stored
+    margins, evidence, since, estimate, counts = stored
     wealths = tuple([MarginWealth(*_real(wealth)) for wealth in margins])
-    return NonInferiorityTest(wealths, _real(evidence), since, estimate, PairedCounts(*counts))
+    strata = tuple([(name, PairedCounts(*each)) for name, each in counts])
+    return NonInferiorityTest(wealths, _real(evidence), since, estimate, strata)
 
 
 def _write_thresholds(thresholds: Thresholds | None) -> list[Any] | None:
@@ -155,8 +151,14 @@ def _read_side(stored: Any) -> LatencySide:
 
 
 def _read_latency_block(stored: Any) -> LatencyBlock:
-    since, canary, stable = stored
-    return LatencyBlock(_real(since), _read_side(canary), _read_side(stable))
+    since, strata = stored
+    pairs = [(name, LatencyPair(_read_side(canary), _read_side(stable))) for name, (canary, stable) in strata]
+    return LatencyBlock(_real(since), tuple(pairs))
+
+
+def _read_block(stored: Any) -> Block:
+    estimate, since, strata = stored
+    return Block(estimate, since, tuple([(name, StratumCounts(*counts)) for name, counts in strata]))
 
 
 def _read_stable_latency(stored: Any) -> StableLatency:
@@ -174,7 +176,6 @@ def _read_late_outage(stored: Any) -> PairedCounts | None:
 
 
 _WRITE: dict[str, Callable[[Any], Any]] = {
-    "non_inferiority": _write_tests,
     "thresholds": _write_thresholds,
     "initial_thresholds": _write_thresholds,
 }
@@ -186,9 +187,9 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "client_errors": _values(Baseline),
     "overdue_canary": _values(OverdueCounter),
     "overdue_stable": _values(OverdueCounter),
-    "error_block": _values(Block),
-    "client_error_block": _values(Block),
-    "overdue_block": _values(Block),
+    "error_block": _read_block,
+    "client_error_block": _read_block,
+    "overdue_block": _read_block,
     "arrivals": _values(Arrivals),
     "stable_latency": _read_stable_latency,
     "latency_block": _read_latency_block,

@@ -1,6 +1,7 @@
 """What the judge reads: what happened on both versions since the last tick."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -54,6 +55,38 @@ class Sample:
         return sum(self.errors.values()) - self.errors.get("4xx", 0)
 
 
+def added_up(samples: Iterable[Sample | None]) -> Sample | None:
+    """The sum of what one version did at several groups of proxies; None if none reported it."""
+    reported = [sample for sample in samples if sample is not None]
+    if len(reported) < 2:
+        return reported[0] if reported else None
+    errors: Counter[str] = Counter()
+    latency: Counter[float] = Counter()
+    for sample in reported:
+        errors.update(sample.errors)
+        latency.update(dict(sample.latency))
+    in_progress = [sample.in_progress for sample in reported if sample.in_progress is not None]
+    return Sample(
+        started=sum(sample.started for sample in reported),
+        ok=sum(sample.ok for sample in reported),
+        errors=dict(errors),
+        latency=tuple(sorted(latency.items())),
+        edges=max((sample.edges for sample in reported), key=len),
+        in_progress=sum(in_progress) if in_progress else None,
+        cancelled=sum(sample.cancelled for sample in reported),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """What happened at one group of proxies that serve one split. A side is `None` without a
+    report."""
+
+    name: str
+    stable: Sample | None
+    canary: Sample | None
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """What happened on both versions since the last tick. A missing side is `None` (no report),
@@ -69,3 +102,10 @@ class Window:
     canary: Sample | None
     custom: Mapping[str, Reading] = field(default_factory=lambda: NO_READINGS)
     """By custom metric: what was read since the last tick; most ticks nothing is."""
+    strata: tuple[Stratum, ...] = ()
+    """Where proxies serve different splits: the same traffic by group of proxies."""
+
+    @property
+    def groups(self) -> tuple[Stratum, ...]:
+        """The strata, or everything as one."""
+        return self.strata or (Stratum("", self.stable, self.canary),)
