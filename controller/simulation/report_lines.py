@@ -8,13 +8,17 @@ from functools import lru_cache
 from itertools import compress
 from typing import Any
 
-from controller.core.traffic.window import Sample
+from controller.core.traffic.window import Sample, Stratum
 from controller.simulation.trial import TrialTick
 
 MAX_LINE = 1 << 20
 """Bytes in a line; two versions with 10 000 latency buckets each need less."""
 MAX_COUNT = 10**12
 MAX_BUCKETS = 10_000
+MAX_NAME = 256
+"""Characters of a stratum's name."""
+MAX_STRATA = 64
+"""Groups of proxies in one line."""
 MAX_EDGE = 1e15
 """Milliseconds."""
 CLASSES = ("5xx", "4xx", "broken")
@@ -36,8 +40,8 @@ class ReportLine:
 
     t: float
     run: int | None
-    stable: Sample | None
-    canary: Sample | None
+    strata: tuple[Stratum, ...]
+    """By group of proxies that serve one split; one without a name where the line tells none apart."""
 
 
 def read_report(line: bytes) -> ReportLine:
@@ -54,8 +58,8 @@ def read_report(line: bytes) -> ReportLine:
         raise BadReport(
             "", f'an object such as {{"t": 1.0, "stable": ..., "canary": ...}} is needed, not {_shown(value)}'
         )
-    _check_keys(value, "", ("t", "stable", "canary", "run"))
-    for key in ("t", "stable", "canary"):
+    _check_keys(value, "", ("t", "stable", "canary", "strata", "run"))
+    for key in ("t",) if "strata" in value else ("t", "stable", "canary"):
         if key not in value:
             raise BadReport(key, "is missing")
     t = value["t"]
@@ -64,8 +68,7 @@ def read_report(line: bytes) -> ReportLine:
     return ReportLine(
         float(t),
         _count(value["run"], "run") if "run" in value else None,
-        _sample(value["stable"], "stable"),
-        _sample(value["canary"], "canary"),
+        _strata(value) if "strata" in value else (_stratum(value, "", ""),),
     )
 
 
@@ -79,6 +82,35 @@ def decision_line(t: float, ticked: TrialTick) -> dict[str, Any]:
         "verdict": ticked.verdict.outcome.value,
         "reasons": [f"{reason.code}: {reason.text}" for reason in ticked.verdict.reasons] or [ticked.decision.reason],
     }
+
+
+def _strata(value: dict[str, Any]) -> tuple[Stratum, ...]:
+    if "stable" in value or "canary" in value:
+        raise BadReport("strata", "stands in place of stable and canary, not beside them")
+    listed = value["strata"]
+    if not isinstance(listed, list) or not 1 <= len(listed) <= MAX_STRATA:
+        raise BadReport("strata", f"a list of 1 to {MAX_STRATA} groups of proxies is needed")
+    found: dict[str, Stratum] = {}
+    for i, each in enumerate(listed):
+        where = f"strata[{i}]"
+        if not isinstance(each, dict):
+            raise BadReport(where, f"an object with name, stable and canary is needed, not {_shown(each)}")
+        _check_keys(each, where, ("name", "stable", "canary"))
+        for key in ("name", "stable", "canary"):
+            if key not in each:
+                raise BadReport(f"{where}.{key}", "is missing")
+        name = each["name"]
+        if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
+            raise BadReport(f"{where}.name", f"a text of 1 to {MAX_NAME} characters is needed, not {_shown(name)}")
+        if name in found:
+            raise BadReport(f"{where}.name", f"{_shown(name)} is named twice")
+        found[name] = _stratum(each, name, f"{where}.")
+    return tuple(found.values())
+
+
+def _stratum(value: dict[str, Any], name: str, where: str) -> Stratum:
+    stable, canary = _sample(value["stable"], f"{where}stable"), _sample(value["canary"], f"{where}canary")
+    return Stratum(name, stable, canary)
 
 
 def _sample(value: Any, side: str) -> Sample | None:

@@ -12,7 +12,7 @@ from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Rollout
 from controller.core.model.service import Service
 from controller.core.model.service_state import ServiceState
-from controller.core.traffic.window import Sample, Window
+from controller.core.traffic.window import Sample, Stratum, Window
 
 WORDS = {LedgerKind.STEP_ADVANCED: "advance", LedgerKind.ROLLBACK: "rollback", LedgerKind.PROMOTION_STARTED: "promote"}
 """What a decision is called by `haldane judge`; everything else holds the weight."""
@@ -63,7 +63,11 @@ class Trial:
 
     def tick(self, at: float, stable: Sample | None, canary: Sample | None) -> TrialTick:
         """Judge and decide on what happened up to `at` at the present weight; the weight after it is in the answer."""
-        window = Window(at, self.rollout.weight, stable, canary)
+        return self.tick_strata(at, (Stratum("", stable, canary),))
+
+    def tick_strata(self, at: float, strata: tuple[Stratum, ...]) -> TrialTick:
+        """Likewise on what happened at each group of proxies."""
+        window = Window.of_strata(at, self.rollout.weight, strata)
         session, verdict, decision = tick(self._state, self.session, window, _ALONE, at)
         self.session = after_commit(session, decision.state, at)
         self._state = decision.state

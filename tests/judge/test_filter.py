@@ -170,7 +170,7 @@ LATENCY = {
 @pytest.mark.parametrize("latency", LATENCY.values(), ids=LATENCY.keys())
 def test_a_wrong_bucket_is_found_among_right_ones_that_were_read_before(latency: list[object]) -> None:
     """Buckets are read all at once where nothing is wrong; what is wrong is still named, each time."""
-    assert read_report(line(1.0)).canary
+    assert read_report(line(1.0)).strata[0].canary
     for _ in range(2):
         with pytest.raises(BadReport) as refused:
             read_report(line(1.0, canary={"started": 2, "ok": 2, "latency": latency}))
@@ -203,7 +203,7 @@ def test_a_canary_that_breaks_its_answers_falls_like_one_that_refuses_them() -> 
 def test_buckets_are_read_as_they_stand() -> None:
     """Whole and broken edges, the last one without end, none at all; of empty ones the edge alone is kept."""
     for latency in ([[5, 1], [5.5, 0], [None, 2]], [[7.5, 3]], [[7.5, 0]], []):
-        read = read_report(line(1.0, canary={"started": 3, "ok": 3, "latency": latency})).canary
+        read = read_report(line(1.0, canary={"started": 3, "ok": 3, "latency": latency})).strata[0].canary
         buckets = [(float("inf") if edge is None else edge, count) for edge, count in latency]
         assert read
         assert read.latency == tuple(bucket for bucket in buckets if bucket[1])

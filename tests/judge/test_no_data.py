@@ -194,4 +194,4 @@ def test_a_service_that_no_one_asks_at_night_is_compared_by_the_day() -> None:
     judged.load(60)
     for _ in range(600):
         judged.tick(sample(1), Sample())
-    assert judged.state.error_block.stable_n < 400
+    assert judged.state.error_block.counts.stable_n < 400

@@ -55,7 +55,7 @@ def test_thresholds_and_guesses_stand_still_while_a_block_is_open() -> None:
         slow = rng.random() < 0.3
         judged.tick(sample(2, failed=rng.random() < 0.3, slow=2 * slow), sample(rng.random() < 0.1))
         after = judged.state
-        if after.error_block.since == before.error_block.since and before.error_block.stable_n:
+        if after.error_block.since == before.error_block.since and before.error_block.counts.stable_n:
             assert after.error_block.estimate == before.error_block.estimate
             open_for += 1
         if after.latency_block.since == before.latency_block.since and before.thresholds is not None:

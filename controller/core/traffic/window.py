@@ -105,6 +105,14 @@ class Window:
     strata: tuple[Stratum, ...] = ()
     """Where proxies serve different splits: the same traffic by group of proxies."""
 
+    @classmethod
+    def of_strata(cls, at: float, weight: int, strata: "tuple[Stratum, ...]") -> "Window":
+        """The window of traffic that is told apart by group of proxies."""
+        if len(strata) == 1:
+            return cls(at, weight, strata[0].stable, strata[0].canary)
+        stable = added_up(each.stable for each in strata)
+        return cls(at, weight, stable, added_up(each.canary for each in strata), strata=strata)
+
     @property
     def groups(self) -> tuple[Stratum, ...]:
         """The strata, or everything as one."""
