@@ -19,7 +19,7 @@ MOMENT = 0.005
 """Seconds. What is due within so short a time is due now, so that rounded times lead to the same
 bets."""
 ERROR_PACE = 1.0
-"""Seconds between two bets on server errors and on unanswered requests. Failures come in clusters:
+"""Seconds between two bets on server errors, and on unanswered requests. Failures come in clusters:
 what fails within a second is one event, however many requests it hit."""
 PACE = 3.0
 """Seconds between two bets on what is seldom the first sign of harm."""
@@ -66,7 +66,8 @@ class StratumCounts(NamedTuple):
     @property
     def counts(self) -> PairedCounts:
         """What both versions did."""
-        return PairedCounts(self.canary_n, self.canary_events, self.stable_n, self.stable_events)
+        n_c, x_c, n_s, x_s, _, _ = self
+        return PairedCounts(n_c, x_c, n_s, x_s)
 
     @property
     def two_sided(self) -> bool:
@@ -97,6 +98,11 @@ class Block(NamedTuple):
 
     def after(self, tick: TickCounts) -> "Block":
         """With one tick's counts."""
+        if len(tick) == 1 and len(self.strata) < 2:  # one stratum, as nearly always
+            [(name, canary, stable)] = tick
+            before = self.strata[0][1] if self.strata else NO_COUNTS
+            if not self.strata or self.strata[0][0] == name:
+                return Block(self.estimate, self.since, ((name, before.after(canary, stable)),))
         known = dict(self.strata)
         for name, canary, stable in tick:
             known[name] = known.get(name, NO_COUNTS).after(canary, stable)
@@ -105,6 +111,8 @@ class Block(NamedTuple):
     @property
     def counts(self) -> PairedCounts:
         """What both versions did, in all strata together."""
+        if len(self.strata) == 1:
+            return self.strata[0][1].counts
         total = PairedCounts()
         for _, stratum in self.strata:
             total = total.plus(stratum.counts)
@@ -122,20 +130,24 @@ class Block(NamedTuple):
         At full weight the canary alone is enough: it is compared with stable's past. The rule uses
         the clock and sizes, never outcomes.
         """
-        if time - self.since < pace - MOMENT or not any(each.canary_reported for _, each in self.strata):
+        if time - self.since < pace - MOMENT:
             return False
-        if not self.comparable(weight):
+        full, reported_c, reported_s, comparable, n = weight >= TOTAL_WEIGHT, False, False, False, 0.0
+        for _, (n_c, _, n_s, _, stratum_c, stratum_s) in self.strata:
+            reported_c, reported_s = reported_c or stratum_c, reported_s or stratum_s
+            comparable = comparable or (n_c >= 1 and (full or n_s >= 1))
+            n += n_c + n_s
+        if not comparable or not reported_c:
             return False
-        if weight >= TOTAL_WEIGHT:
-            return True
-        reported = any(each.stable_reported for _, each in self.strata)
-        canary_n, _, stable_n, _ = self.counts
-        return reported and canary_n + stable_n >= block_size(weight)
+        return full or (reported_s and n >= block_size(weight))
 
     def reopened(self, weight: int, estimate: float, time: float) -> "Block":
         """The next block. A stratum that has waited for one version, and not too long, goes on."""
-        waiting = [(name, each) for name, each in self.strata if not each.two_sided and not _too_many(each, weight)]
-        return Block(estimate, time, tuple(waiting) if len(self.strata) > 1 else ())
+        if len(self.strata) == 1:
+            return Block(estimate, time)
+        most = TOO_MANY * block_size(weight)
+        waiting = [(name, s) for name, s in self.strata if not s.two_sided and s.canary_n + s.stable_n < most]
+        return Block(estimate, time, tuple(waiting))
 
     @property
     def alone(self) -> bool:
@@ -149,7 +161,3 @@ class Block(NamedTuple):
         canary_n, _, stable_n, _ = self.counts
         one_sided = canary_n < 1 or stable_n < 1
         return weight < TOTAL_WEIGHT and one_sided and canary_n + stable_n >= TOO_MANY * block_size(weight)
-
-
-def _too_many(stratum: StratumCounts, weight: int) -> bool:
-    return stratum.canary_n + stratum.stable_n >= TOO_MANY * block_size(weight)

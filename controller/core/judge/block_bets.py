@@ -188,21 +188,19 @@ def _bet_on_errors(
     targets = [allowed + more if allowed + more < most else most for more, _ in ALTERNATIVES_OF[channel]]
     if targets[-1] >= MOST_TARGET:
         targets = [p if p < MOST_TARGET else (MOST_TARGET + allowed) / 2 for p in targets]
-    effect, baseline = state.server_error_effect, state.server_errors
-    if channel == "4xx":
-        effect, baseline = state.client_error_effect, state.client_errors
-    product = [1.0] * len(targets)
+    effect = state.client_error_effect if channel == "4xx" else state.server_error_effect
+    product: list[float] = []
     for _, counts in strata:
         r = counts.canary_n / counts.stable_n if counts.stable_n else 0.0
         gains = e_values(null, estimate, targets, r, counts)
-        phi = effect.of(counts.canary_n, counts.stable_n, baseline.rate)
+        phi = effect.of(counts.canary_n, counts.stable_n)
         product = _times(product, gains if phi == 1 else [gain ** (1 / phi) for gain in gains])
     _bet(judgement, channel, product)
 
 
-def _times(product: Sequence[float], gains: Sequence[float]) -> list[float]:
-    """E-values multiplied one by one."""
-    return [before * gain for before, gain in zip(product, gains, strict=True)]
+def _times(product: list[float], gains: list[float]) -> list[float]:
+    """E-values multiplied one by one; an empty product is one."""
+    return [before * gain for before, gain in zip(product, gains, strict=True)] if product else gains
 
 
 def _bet_on_tails(judgement: Judgement, thresholds: Thresholds, errors: float, cuts: Sequence[_Cuts]) -> None:
@@ -215,7 +213,8 @@ def _bet_on_tails(judgement: Judgement, thresholds: Thresholds, errors: float, c
     """
     initial = judgement.state.initial_thresholds
     for name, (i, share) in TAILS.items():
-        margin, product = share + errors, [1.0] * len(ODDS)
+        margin = share + errors
+        product: list[float] = []
         for cut in cuts:
             n_c = sum(cut.canary_bins)
             counts = PairedCounts(n_c, cut.canary_over[i], sum(cut.stable_bins), cut.stable_over[i])
@@ -246,7 +245,8 @@ def _bet_on_shift(judgement: Judgement, thresholds: Thresholds, errors: float, c
     """Bet on the mean rank: Wilcoxon's test, in bins. Stable's is 1/2, wherever the bins are cut.
     Likewise among stable's responses when the warm-up ended, as in `_bet_on_tails`."""
     null, initial = Null(1.0, SHIFT_MARGIN + errors), judgement.state.initial_thresholds
-    targets, product = [0.5 + null.margin + more for more, _ in SHIFTS], [1.0] * len(SHIFTS)
+    targets = [0.5 + null.margin + more for more, _ in SHIFTS]
+    product: list[float] = []
     for cut in cuts:
         gains = [score_e_value(null, 0.5, p, thresholds.scores, cut.canary_bins, cut.stable_bins) for p in targets]
         if initial is not None and thresholds.stable[MEDIAN] < STEADY * initial.stable[MEDIAN]:
@@ -279,7 +279,7 @@ def _bet_on_slowness(judgement: Judgement, channel: str, gains: Sequence[float])
     canary, stable = state.latency_block.canary, state.latency_block.stable
     if canary.errors and stable.timed:
         blocks = LATENCY_PACE / ERROR_PACE
-        phi = state.server_error_effect.of(canary.timed / blocks, stable.timed / blocks, state.server_errors.rate)
+        phi = state.server_error_effect.of(canary.timed / blocks, stable.timed / blocks)
         gains = gains if phi == 1 else [gain ** (1 / phi) for gain in gains]
     _bet(judgement, channel, gains)
 

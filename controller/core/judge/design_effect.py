@@ -10,72 +10,80 @@ independent phi is 1 and costs nothing.
 
 from typing import NamedTuple
 
-SCALES = (1, 4, 16, 64)
-"""Blocks that are taken together: clusters last for a second or for a minute."""
+GROUP, SCALES = 4, 4
+"""So many blocks are a group, so many groups a group of groups, and so on at every scale: clusters
+last for a second or for a minute."""
 HALF_LIFE = 1800.0
 """Seconds after which a difference counts half."""
 PRIOR_SIZE = 500.0
-"""Independent requests, for each block of a scale, that are believed before anything is known."""
+"""Independent requests, for each block of a group, that are believed before anything is known."""
 PRIOR_BLOCKS = 5.0
-"""Likewise, and at least so many blocks of stable's size: a few large blocks are few all the same."""
+"""Likewise, and at least so many groups of stable's size: a few large ones are few all the same."""
 
 
 class Clustering(NamedTuple):
     """Successive differences of stable's rate at one scale.
 
-    `n`, `events` and `blocks` are of the group of blocks that is being filled, `before_n` and
-    `before_events` of the one before. `excess` sums the variance beyond that of independent
-    requests, `weight` what it would be if all requests of a group shared one fate.
+    `n`, `events`, `seconds` and `parts` are of the group that is being filled for the next scale,
+    `before_n` and `before_events` of what came last at this one. `excess` sums the variance beyond
+    that of independent requests, `weight` what it would be if all requests of a group shared one
+    fate. `correlation` is that of two requests of one group, at least 0, shrunk while little is
+    known.
     """
 
     n: float = 0.0
     events: float = 0.0
-    blocks: int = 0
+    seconds: float = 0.0
+    parts: int = 0
     before_n: float = 0.0
     before_events: float = 0.0
     excess: float = 0.0
     weight: float = 0.0
+    correlation: float = 0.0
 
-    def after(self, size: int, n: float, events: float, keep: float, variance: float) -> "Clustering":
-        """With a block; `size` blocks are a group, `keep` is the decay since the block before."""
-        group_n, group_events, blocks = self.n + n, self.events + events, self.blocks + 1
-        excess, weight = self.excess * keep, self.weight * keep
-        if blocks < size:
-            return Clustering(group_n, group_events, blocks, self.before_n, self.before_events, excess, weight)
-        if self.before_n and group_n:
-            inverse = 1 / group_n + 1 / self.before_n
-            difference = group_events / group_n - self.before_events / self.before_n
-            excess += difference * difference / inverse - variance
-            weight += variance * (2 - inverse) / inverse
-        return Clustering(0.0, 0.0, 0, group_n, group_events, excess, weight)
+    def after(self, size: int, n: float, events: float, seconds: float, variance: float) -> "Clustering":
+        """With a group of `size` blocks, `seconds` after the one before. A full group starts again."""
+        group_n, group_events, group_seconds, parts, before_n, before_events, excess, weight, correlation = self
+        if parts == GROUP:
+            group_n = group_events = group_seconds = parts = 0
+        if before_n:
+            keep, inverse = 0.5 ** (seconds / HALF_LIFE), 1 / n + 1 / before_n
+            difference = events / n - before_events / before_n
+            excess = excess * keep + difference * difference / inverse - variance
+            weight = weight * keep + variance * (2 - inverse) / inverse
+            prior = variance * max(PRIOR_SIZE * size, PRIOR_BLOCKS * n)
+            correlation = min(1.0, excess / (weight + prior)) if excess > 0 and prior else 0.0
+        group = (group_n + n, group_events + events, group_seconds + seconds, parts + 1)
+        return Clustering(*group, n, events, excess, weight, correlation)
 
 
 class DesignEffect(NamedTuple):
-    """The clustering of stable's events at every scale."""
+    """The clustering of stable's events at every scale, the finest first."""
 
-    scales: tuple[Clustering, ...] = (Clustering(),) * len(SCALES)
+    scales: tuple[Clustering, ...] = (Clustering(),) * SCALES
 
     def after(self, n: float, events: float, seconds: float, rate: float) -> "DesignEffect":
-        """With a block of stable's, `seconds` after the one before; `rate` is stable's baseline."""
-        variance, keep = rate * (1 - rate), 0.5 ** (seconds / HALF_LIFE)
-        grown = [each.after(size, n, events, keep, variance) for size, each in zip(SCALES, self.scales, strict=True)]
-        return DesignEffect(tuple(grown))
+        """With a block of stable's (n > 0), `seconds` after the one before; `rate` is its baseline."""
+        scales, variance, size = list(self.scales), rate * (1 - rate), 1
+        for i, scale in enumerate(scales):
+            scales[i] = grown = scale.after(size, n, events, seconds, variance)
+            if grown.parts < GROUP:
+                break
+            n, events, seconds, size = grown.n, grown.events, grown.seconds, size * GROUP
+        return DesignEffect(tuple(scales))
 
     def interrupted(self) -> "DesignEffect":
         """Without the open groups: what an incident does to the rate is not clustering."""
-        return DesignEffect(tuple([Clustering(excess=each.excess, weight=each.weight) for each in self.scales]))
+        kept = [Clustering(excess=s.excess, weight=s.weight, correlation=s.correlation) for s in self.scales]
+        return DesignEffect(tuple(kept))
 
-    def of(self, canary_n: float, stable_n: float, rate: float) -> float:
-        """The design effect, at least 1, of a comparison of blocks of these sizes.
-
-        Taken at the scale where it is largest. `rate` is stable's baseline.
-        """
-        largest, variance = 1.0, rate * (1 - rate)
-        prior = variance * max(PRIOR_SIZE, PRIOR_BLOCKS * stable_n)
-        for size, each in zip(SCALES, self.scales, strict=True):
-            c, s = canary_n * size, stable_n * size
-            if each.excess > 0 and c >= 1 and s >= 1 and prior:
-                correlation = min(1.0, each.excess / (each.weight + prior * size))
-                inverse = 1 / c + 1 / s
-                largest = max(largest, 1 + correlation * (2 - inverse) / inverse)
+    def of(self, canary_n: float, stable_n: float) -> float:
+        """The design effect, at least 1, of a comparison of blocks of these sizes, at the scale where
+        it is largest."""
+        largest, size = 1.0, 1
+        for scale in self.scales:
+            if scale.correlation > 0 and canary_n * size >= 1 and stable_n * size >= 1:
+                inverse = (1 / canary_n + 1 / stable_n) / size
+                largest = max(largest, 1 + scale.correlation * (2 - inverse) / inverse)
+            size *= GROUP
         return largest

@@ -14,7 +14,7 @@ from controller.core.judge.baseline import Baseline
 from controller.core.judge.block import Block
 from controller.core.judge.channels import ALTERNATIVES_OF, GATE_METRICS, Plan, plan_of
 from controller.core.judge.design_effect import DesignEffect
-from controller.core.judge.latency_block import LatencyBlock
+from controller.core.judge.latency_block import TAIL, LatencyBlock
 from controller.core.judge.latency_thresholds import StableLatency, Thresholds
 from controller.core.judge.non_inferiority import NonInferiorityTest
 from controller.core.judge.overdue_counter import OverdueCounter
@@ -23,9 +23,9 @@ from controller.core.judge.recent_counts import RecentCounts
 from controller.core.judge.wealth import Wealth
 from controller.core.model.service import Policy
 
-TURNOVER_UNKNOWN, TURNOVER_MOST = 10.0, 600.0
-"""Seconds after a change of weight in which responses are of requests of the weight before: where
-nothing is known of stable's latency, and at most."""
+TURNOVER_TAILS, TURNOVER_UNKNOWN, TURNOVER_MOST = 2.0, 10.0, 600.0
+"""How long after a change of weight responses are of requests of the weight before: so many times
+stable's p99, seconds where that is unknown, and seconds at most."""
 
 
 @dataclass(slots=True)
@@ -103,10 +103,14 @@ class JudgeState:
         return twin
 
     def turns_over(self, most: float = TURNOVER_MOST) -> bool:
-        """Whether responses may still be of requests of the weight before: until stable's slowest
+        """Whether responses may still be of requests of the weight before: until stable's slow
         requests have ended, `most` seconds at the longest."""
-        slowest = self.stable_latency.slowest / 1000 if self.stable_latency.enough else TURNOVER_UNKNOWN
-        return self.time - self.weight_changed_at < min(most, slowest)
+        since = self.time - self.weight_changed_at
+        if since >= most:
+            return False
+        if self.thresholds is None:
+            return since < TURNOVER_UNKNOWN
+        return since < TURNOVER_TAILS * self.thresholds.stable[TAIL] / 1000
 
     def leading_channel(self, plan: Plan) -> str:
         """The channel with the most evidence of harm beyond its stake."""

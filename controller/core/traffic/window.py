@@ -39,10 +39,11 @@ class Sample:
         """With latency counted in Haldane's own buckets."""
         return cls(started, ok, errors, with_edges(latency), UPPER)
 
-    @property
-    def answered(self) -> int:
-        """Requests that ended, well or badly."""
-        return self.ok + sum(self.errors.values())
+    answered: int = field(init=False)
+    """Requests that ended, well or badly. Set once: the judge needs it several times a tick."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answered", self.ok + sum(self.errors.values()))
 
     @property
     def client_errors(self) -> int:
@@ -52,7 +53,7 @@ class Sample:
     @property
     def failed(self) -> int:
         """Requests that ended badly by the server's fault: all errors but the client's."""
-        return sum(self.errors.values()) - self.errors.get("4xx", 0)
+        return self.answered - self.ok - self.errors.get("4xx", 0)
 
 
 def added_up(samples: Iterable[Sample | None]) -> Sample | None:
