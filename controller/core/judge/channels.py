@@ -113,6 +113,12 @@ LADDER = (
 )
 """The wider the exposure that follows, the smaller the margin. For the default error margin of 0.1
 %."""
+BOUNDS = (
+    Margins(0.03, 0.04, 0.16, 0.06),
+    Margins(0.007, 0.022, 0.065, 0.02),
+    Margins(0.002, 0.01, 0.03, 0.008),
+)
+"""Margins that no step requires, for a finer bound of what is known of the canary."""
 TAIL_SLACK = 1.21
 """In the non-inferiority test of the p99 a response is slow beyond the policy's tolerance and this
 factor more (1.1 x 1.21 = 1.33): so few lie there that a proof at the tolerance itself would take
@@ -128,7 +134,8 @@ class Plan:
     """For errors, after the warm-up."""
     cold: Null
     ladder: tuple[Mapping[str, float], ...]
-    """The margins that some step requires, the widest first, each by gate metric."""
+    """The margins that some step requires, and those of `BOUNDS`, the widest first, each by gate
+    metric."""
     rungs: tuple[int, ...]
     """For each step, the index in `ladder` of its margins."""
     limit: float
@@ -152,8 +159,9 @@ def plan_of(policy: Policy) -> Plan:
     total = sum(weights.values())
     errors = policy.errors
     nexts = (*policy.steps[1:], TOTAL_WEIGHT)
-    levels = [_margins(weight / TOTAL_WEIGHT, max(1.0, errors.margin / 0.001)) for weight in nexts]
-    ladder = sorted(set(levels), key=lambda level: -level.errors)
+    scale = max(1.0, errors.margin / 0.001)
+    levels = [_margins(weight / TOTAL_WEIGHT, scale) for weight in nexts]
+    ladder = sorted({*levels, *(_scaled(level, scale) for level in BOUNDS)}, key=lambda level: -level.errors)
     return Plan(
         weights={name: weight / total for name, weight in weights.items()},
         harm=Null(errors.ratio, errors.margin),
@@ -169,4 +177,9 @@ def _margins(exposure: float, scale: float) -> Margins:
     wanted = RISK / exposure
     fitting = [level for level in LADDER[:-1] if level.errors <= wanted] if exposure < 1 else []
     level = fitting[0] if fitting else LADDER[-1]
-    return Margins(min(0.5, level.errors * scale), level.client_errors, level.median, level.tail)
+    return _scaled(level, scale)
+
+
+def _scaled(level: Margins, scale: float) -> Margins:
+    """The margins for a wider error margin than the default one."""
+    return level._replace(errors=min(0.5, level.errors * scale))

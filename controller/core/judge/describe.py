@@ -38,6 +38,14 @@ def both_text(counts: PairedCounts) -> str:
     return f"canary {canary}, stable {share_text(counts.stable_events, counts.stable_n)}"
 
 
+def bound_text(bound: float | None, limit: float) -> str:
+    """What is known of the canary: ` (95 %: at most stable + 0.41 percentage points)`; empty where
+    nothing is. `limit` is 1/beta."""
+    if bound is None:
+        return ""
+    return f" ({(1 - 1 / limit) * 100:.3g} %: at most stable + {percentage_points(bound, 2)})"
+
+
 def e_value_text(value: float) -> str:
     """An e-value, short."""
     return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.2g}"
@@ -100,6 +108,7 @@ class NotShownDescription:
 
     metric: str
     margin: float
+    bound: float | None
     counts: PairedCounts
     evidence: float
     limit: float
@@ -111,7 +120,7 @@ class NotShownDescription:
         """What is not shown yet, and what that needs."""
         return (
             f"{EVENTS[self.metric]}: not yet shown to be less than {percentage_points(self.margin, 3)} above stable; "
-            f"{both_text(self.counts)}; evidence {e_value_text(self.evidence)}, "
+            f"{both_text(self.counts)}{bound_text(self.bound, self.limit)}; evidence {e_value_text(self.evidence)}, "
             f"limit {self.limit:.3g}; {self._missing()}"
         )
 
@@ -137,15 +146,17 @@ class ShownDescription:
     """A step's gate that is open: every metric has been shown to be no worse than its margin."""
 
     margin: float
+    bound: float | None
     counts: PairedCounts
     evidence: float
     limit: float
 
     def describe(self) -> str:
-        """The margin of server errors, and the least evidence of all metrics."""
+        """The margin of server errors, what is known of them, and the least evidence of all metrics."""
         return (
             f"shown to be no worse than stable + {percentage_points(self.margin, 3)} of server errors: "
-            f"{both_text(self.counts)}; evidence {e_value_text(self.evidence)}, limit {self.limit:.3g}"
+            f"{both_text(self.counts)}{bound_text(self.bound, self.limit)}; "
+            f"evidence {e_value_text(self.evidence)}, limit {self.limit:.3g}"
         )
 
 

@@ -89,6 +89,23 @@ class NonInferiorityTest(NamedTuple):
         return NonInferiorityTest(tuple(margins), tuple(reversed(evidence)), time)
 
 
+def bound(test: NonInferiorityTest, first: int, limit: float) -> int | None:
+    """The index of the smallest margin that the canary's excess is known to be below; None if of none.
+
+    A confidence sequence: the test of every margin inverted. It and every wider margin that is
+    still bet on, from the `first`-th, have reached `limit` = 1/beta. At the true excess the wealth
+    reaches it with probability beta at most, however often one looks, so the bound is wrong with
+    that probability at most over the whole rollout (Howard, Ramdas, McAuliffe, Sekhon,
+    "Time-uniform, nonparametric, nonasymptotic confidence sequences", 2021).
+    """
+    found = None
+    for i in range(first, len(test.margins)):
+        if test.margins[i].unplaced + test.margins[i].wealth < limit:
+            break
+        found = i
+    return found
+
+
 def requests_needed(at: MarginWealth, margin: float, q: float, r: float, limit: float) -> int | None:
     """Canary requests until the margin is shown if the canary is as stable is; None if it never
     would be.

@@ -95,6 +95,9 @@ class Reason:
     margin: float | None = None
     """Set where the evidence is for the canary: of its rate being less than stable's plus this
     share."""
+    bound: float | None = None
+    """What is known of the canary with the policy's confidence: its rate is at most stable's plus
+    this share."""
 
     @property
     def text(self) -> str:
@@ -115,6 +118,7 @@ class Reason:
             "needed": self.needed,
             "channel": self.channel,
             "margin": self.margin,
+            "bound": self.bound,
         }
         known = {name: value for name, value in values.items() if value is not None}
         return {name: value for name, value in known.items() if not isinstance(value, float) or isfinite(value)}

@@ -24,7 +24,7 @@ from controller.core.judge.describe import (
 )
 from controller.core.judge.latency_block import BINS, MEDIAN, TAIL
 from controller.core.judge.margins import error_null, non_inferiority_margin
-from controller.core.judge.non_inferiority import requests_needed
+from controller.core.judge.non_inferiority import bound, requests_needed
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.reason import Finding, Reason, ReasonCode
 from controller.core.judge.state import JudgeState
@@ -58,9 +58,7 @@ def channel_readings(policy: Policy, state: JudgeState) -> tuple[Reason, ...]:
 def gate_readings(policy: Policy, state: JudgeState, step: int) -> tuple[Reason, ...]:
     """Every metric of the step's gate as it stands."""
     plan = plan_of(policy)
-    return tuple(
-        [_not_shown(plan, state, metric, plan.rung_of(step)) for metric in GATE_METRICS if is_required(state, metric)]
-    )
+    return tuple([_not_shown(plan, state, metric, step) for metric in GATE_METRICS if is_required(state, metric)])
 
 
 def is_required(state: JudgeState, metric: str) -> bool:
@@ -73,7 +71,7 @@ def not_shown(plan: Plan, state: JudgeState, step: int) -> list[Reason | Finding
     """The metrics of the step's gate that have yet to be shown harmless."""
     rung = plan.rung_of(step)
     return [
-        Finding(ReasonCode.INSUFFICIENT, partial(_not_shown, plan, state, metric, rung))
+        Finding(ReasonCode.INSUFFICIENT, partial(_not_shown, plan, state, metric, step))
         for metric in GATE_METRICS
         if state.non_inferiority[metric].evidence[rung] < plan.gate_limit and is_required(state, metric)
     ]
@@ -86,11 +84,20 @@ def no_harm(plan: Plan, state: JudgeState, step: int, total: float) -> Reason:
         baked = NoHarmDescription(counts, total, plan.limit)
         return Reason.on_counts(ReasonCode.NO_HARM, baked, counts, evidence=total, limit=plan.limit)
     rung = plan.rung_of(step)
+    known = _bound(plan, state, "5xx", step)
     required = [metric for metric in GATE_METRICS if is_required(state, metric)]
     evidence = min([state.non_inferiority[metric].evidence[rung] for metric in required])
     margin = non_inferiority_margin(plan, state, "5xx", rung)
-    shown = ShownDescription(margin, counts, evidence, plan.gate_limit)
-    return Reason.on_counts(ReasonCode.NO_HARM, shown, counts, evidence=evidence, limit=plan.gate_limit, margin=margin)
+    shown = ShownDescription(margin, known, counts, evidence, plan.gate_limit)
+    return Reason.on_counts(
+        ReasonCode.NO_HARM,
+        shown,
+        counts,
+        evidence=evidence,
+        limit=plan.gate_limit,
+        margin=margin,
+        bound=known,
+    )
 
 
 def warming(policy: Policy, state: JudgeState) -> Reason:
@@ -200,8 +207,15 @@ def _allowed(policy: Policy, state: JudgeState, channel: str) -> AllowedExcess:
     return AllowedExcess(0.0, margins.get(channel, policy.latency.tolerance))
 
 
-def _not_shown(plan: Plan, state: JudgeState, metric: str, rung: int) -> Reason:
+def _bound(plan: Plan, state: JudgeState, metric: str, step: int) -> float | None:
+    """What is known of a metric with the policy's confidence: the canary's excess is below this."""
+    found = bound(state.non_inferiority[metric], plan.rung_of(step), plan.gate_limit)
+    return None if found is None else non_inferiority_margin(plan, state, metric, found)
+
+
+def _not_shown(plan: Plan, state: JudgeState, metric: str, step: int) -> Reason:
     """A metric of a gate as it stands."""
+    rung, known = plan.rung_of(step), _bound(plan, state, metric, step)
     test, counts = state.non_inferiority[metric], recent_counts(state, metric)
     margin, evidence, limit = non_inferiority_margin(plan, state, metric, rung), test.evidence[rung], plan.gate_limit
     share = min(max(state.weight / TOTAL_WEIGHT, 1e-4), 0.9999)
@@ -211,6 +225,7 @@ def _not_shown(plan: Plan, state: JudgeState, metric: str, rung: int) -> Reason:
     description = NotShownDescription(
         metric=metric,
         margin=margin,
+        bound=known,
         counts=counts,
         evidence=evidence,
         limit=limit,
@@ -227,6 +242,7 @@ def _not_shown(plan: Plan, state: JudgeState, metric: str, rung: int) -> Reason:
         needed=needed,
         channel=metric,
         margin=margin,
+        bound=known,
     )
 
 
