@@ -35,9 +35,8 @@ def test_the_bound_of_a_good_canary_falls_to_the_smallest_margin() -> None:
 def test_the_bound_is_below_the_true_excess_in_few_rollouts_only() -> None:
     """95 %, at a true excess of 2 percentage points, read after each of 150 blocks: index 2 is wrong."""
     runs = 300
-    wrong = sum(
-        any(index is not None and index >= 2 for index in after_blocks(seed, 0.02, 150)) for seed in range(runs)
-    )
+    rollouts = [after_blocks(seed, 0.02, 150) for seed in range(runs)]
+    wrong = sum(any(index is not None and index >= 2 for index in found) for found in rollouts)
     assert wrong <= runs * 0.05 + 3 * (runs * 0.05 * 0.95) ** 0.5
     assert all(found[-1] is not None for found in rollouts)  # the wider margins are shown all the same
 
