@@ -149,9 +149,11 @@ class Ticker:
         session = await self._session(state)
         rollout = state.rollout
         assert rollout is not None
+        sync = self._fleet.sync(state.name, state.revision)
+        self._book.set_lagging(state.name, (*sync.behind, *sync.nacked))
         inputs = TickInputs(
             self._view().freezes,
-            self._fleet.sync(state.name, state.revision),
+            sync,
             self._sync_share,
             harm=self._hooks.rollback_reason(state, self.last_tick(state).verdict),
             stable_has_no_upstream=self._book.no_healthy_upstream(state.name, rollout.stable, started),

@@ -21,13 +21,16 @@ from controller.core.traffic.awaited_reports import AwaitedReports
 from controller.core.traffic.cluster_counts import ClusterCounts
 from controller.core.traffic.proxy_counters import ProxyCounters
 from controller.core.traffic.reports import ClusterLoad, ProxyMetrics, Traffic
-from controller.core.traffic.window import Sample, Window
+from controller.core.traffic.window import Sample, Stratum, Window
 
 FRESH = 10.0
 """Seconds for which a proxy's count of healthy endpoints is believed."""
 MAX_PROXIES = 4096
 """Proxies whose counters are remembered; beyond it the one that has been silent longest is
 forgotten."""
+
+LAGGING = "lagging"
+"""The stratum of the proxies that do not serve the decided split yet."""
 
 
 class Book:
@@ -43,6 +46,7 @@ class Book:
         self._clusters: dict[str, ClusterCounts] = {}
         self._services: dict[str, AwaitedReports] = {}
         self._proxies: OrderedDict[str, ProxyCounters] = OrderedDict()
+        self._lagging: dict[str, frozenset[str]] = {}
 
     def track_clusters(self, clusters: Iterable[str]) -> None:
         """Count these clusters from now on, and no others."""
@@ -53,6 +57,7 @@ class Book:
         self._clusters = {name: self._clusters.get(name) or ClusterCounts(*parts) for name, parts in wanted.items()}
         services = {service for service, _ in wanted.values()}
         self._services = {name: self._services.get(name) or AwaitedReports() for name in services}
+        self._lagging = {name: proxies for name, proxies in self._lagging.items() if name in services}
         for counters in self._proxies.values():
             counters.keep(self.observed)
 
@@ -64,7 +69,7 @@ class Book:
         services = set()
         for name, load in loads.items():
             if cluster := self._clusters.get(name):
-                cluster.add_load(proxy, load, now)
+                cluster.add_load(self._group(proxy, cluster.service), proxy, load, now)
                 services.add(cluster.service)
         for service in services:
             self._services[service].on_report(proxy, interval, now)
@@ -79,10 +84,11 @@ class Book:
         counters.on_message(metrics, now)
         for (name, kind), value in metrics.counters.items():
             if cluster := self._clusters.get(name):
-                cluster.add_counter(kind, counters.increment((name, kind), value), now)
+                group = self._group(proxy, cluster.service)
+                cluster.add_counter(group, kind, counters.increment((name, kind), value), now)
         for name, counts in metrics.latency.items():
             if cluster := self._clusters.get(name):
-                cluster.add_latency(counts, now)
+                cluster.add_latency(self._group(proxy, cluster.service), counts, now)
         counters.known = self.observed
 
     def on_load_reports_end(self, proxy: str) -> None:
@@ -92,6 +98,11 @@ class Book:
             pacing.on_leave(proxy)
         for cluster in self._clusters.values():
             cluster.on_proxy_end(proxy)
+
+    def set_lagging(self, service: str, proxies: Iterable[str]) -> None:
+        """From now on these proxies' reports on the service are told apart: they serve another split
+        than the one that was decided."""
+        self._lagging[service] = frozenset(proxies)
 
     def forget_counters(self, proxy: str) -> None:
         """Forget a proxy's counters: they mean nothing for the next proxy of that name."""
@@ -103,13 +114,19 @@ class Book:
 
         When a window closes depends on which proxies have reported, never on what they reported:
         all that have this service and have not fallen silent. A side is None if none of them has
-        the version. `weight`, in basis points, is written into the window.
+        the version. `weight`, in basis points, is written into the window. Proxies that lag are a
+        stratum of their own.
         """
         pacing = self._services.get(service)
         if pacing is None or not pacing.is_complete(now):
             return None
         pacing.close_window()
-        return Window(now, weight, self._take_sample(service, stable), self._take_sample(service, canary))
+        stable_samples, canary_samples = self._take_samples(service, stable), self._take_samples(service, canary)
+        groups = sorted(stable_samples.keys() | canary_samples.keys())
+        strata = [Stratum(group, stable_samples.get(group), canary_samples.get(group)) for group in groups]
+        # A proxy that has one of the two versions alone has nothing to compare.
+        whole = [each for each in strata if each.stable is not None and each.canary is not None]
+        return Window.of_strata(now, weight, tuple(whole or strata))
 
     def no_healthy_upstream(self, service: str, version: str, now: float) -> bool:
         """Whether this version is known to have no healthy endpoint: a proxy that has it says so,
@@ -165,6 +182,9 @@ class Book:
         if pacing := self._services.get(service):
             pacing.close_window()
 
-    def _take_sample(self, service: str, version: str) -> Sample | None:
+    def _take_samples(self, service: str, version: str) -> dict[str, Sample]:
         cluster = self._clusters.get(cluster_name(service, version))
-        return cluster.take_sample() if cluster else None
+        return cluster.take_samples() if cluster else {}
+
+    def _group(self, proxy: str, service: str) -> str:
+        return LAGGING if proxy in self._lagging.get(service, ()) else ""

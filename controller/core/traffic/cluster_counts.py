@@ -40,8 +40,8 @@ class _Second:
 
 
 @dataclass(slots=True)
-class ClusterCounts:
-    """The counts of one version. Mutable. `now` is seconds on a monotonic clock.
+class WindowCounts:
+    """What happened in one cluster at one group of proxies since the last window. Mutable.
 
     Load reports count as successes also client errors, and responses that ended badly after their
     headers. The metrics that tell them apart arrive at other times, so those are taken out of the
@@ -50,8 +50,6 @@ class ClusterCounts:
     are, maybe long after their headers, and whose success is still to be taken out.
     """
 
-    service: str
-    version: str
     reported: bool = False
     """Whether a load report has named this version since the last window."""
     started: int = 0
@@ -62,29 +60,26 @@ class ClusterCounts:
     cancelled: int = 0
     in_progress: dict[str, int] = field(default_factory=dict)
     """By proxy: its newest number of requests in progress."""
-    total: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)))
-    total_at_start: Counter[str] = field(default_factory=Counter)
-    """Of `total`, what was there when the rollout started."""
-    recent: deque[_Second] = field(default_factory=deque)
 
-    def add_load(self, proxy: str, load: ClusterLoad, now: float) -> None:
-        """Add a proxy's load report: its increments, and its requests in progress."""
+    def add_load(self, proxy: str, load: ClusterLoad) -> Mapping[str, int]:
+        """Add a proxy's load report: its increments, and its requests in progress. Returns the
+        outcomes."""
         self.reported = True
         self.in_progress[proxy] = load.in_progress
         if not (load.started or load.ok or load.errors):
-            return
+            return {}
         self.started += load.started
         counted_twice = min(self.counted_twice, load.ok)
         self.counted_twice -= counted_twice
         ok = load.ok - counted_twice
         client_errors = min(self.unmatched_4xx, ok)
         self.unmatched_4xx -= client_errors
-        self._add_outcomes({"ok": ok - client_errors, "4xx": client_errors, "5xx": load.errors}, now)
+        outcomes = {"ok": ok - client_errors, "4xx": client_errors, "5xx": load.errors}
+        self.outcomes.update(outcomes)
+        return outcomes
 
-    def add_counter(self, kind: CounterKind, increment: int, now: float) -> None:
-        """Add the increment of a proxy's counter."""
-        if not increment:
-            return
+    def add_counter(self, kind: CounterKind, increment: int) -> Mapping[str, int]:
+        """Add the increment of a proxy's counter. Returns the outcomes."""
         if kind is CounterKind.CLIENT_ERRORS:
             self.unmatched_4xx += increment
         if kind in _NOT_STARTED:
@@ -93,18 +88,11 @@ class ClusterCounts:
             self.counted_twice += increment
         if kind in _GIVEN_UP:
             self.cancelled += increment
-            self.total[CANCELLED] += increment
-        if outcome := _OUTCOME_OF.get(kind):
-            self._add_outcomes({outcome: increment}, now)
-
-    def on_proxy_end(self, proxy: str) -> None:
-        """A proxy's load reports have ended: its requests in progress are not known any more."""
-        self.in_progress.pop(proxy, None)
-
-    def add_latency(self, counts: BucketCounts, now: float) -> None:
-        """Add the latency of one flush of metrics."""
-        self.latency.update(counts)
-        self._second(now).latency.update(counts)
+            return {CANCELLED: increment}
+        outcome = _OUTCOME_OF.get(kind)
+        outcomes = {outcome: increment} if outcome else {}
+        self.outcomes.update(outcomes)
+        return outcomes
 
     def take_sample(self) -> Sample | None:
         """The sums since the last time, which start again; None if no proxy has reported this
@@ -130,6 +118,51 @@ class ClusterCounts:
         self.outcomes.clear()
         self.latency.clear()
 
+
+@dataclass(slots=True)
+class ClusterCounts:
+    """The counts of one version, those for the next window apart by group of proxies. Mutable. `now`
+    is seconds on a monotonic clock."""
+
+    service: str
+    version: str
+    groups: dict[str, WindowCounts] = field(default_factory=dict)
+    total: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)))
+    total_at_start: Counter[str] = field(default_factory=Counter)
+    """Of `total`, what was there when the rollout started."""
+    recent: deque[_Second] = field(default_factory=deque)
+
+    def add_load(self, group: str, proxy: str, load: ClusterLoad, now: float) -> None:
+        """Add a proxy's load report: its increments, and its requests in progress."""
+        self.on_proxy_end(proxy)  # it may have been of another group before
+        self._add_outcomes(self._counts_of(group).add_load(proxy, load), now)
+
+    def add_counter(self, group: str, kind: CounterKind, increment: int, now: float) -> None:
+        """Add the increment of a proxy's counter."""
+        if increment:
+            self._add_outcomes(self._counts_of(group).add_counter(kind, increment), now)
+
+    def on_proxy_end(self, proxy: str) -> None:
+        """A proxy's load reports have ended: its requests in progress are not known any more."""
+        for counts in self.groups.values():
+            counts.in_progress.pop(proxy, None)
+
+    def add_latency(self, group: str, counts: BucketCounts, now: float) -> None:
+        """Add the latency of one flush of metrics."""
+        self._counts_of(group).latency.update(counts)
+        self._second(now).latency.update(counts)
+
+    def take_samples(self) -> dict[str, Sample]:
+        """By group: the sums since the last time, which start again. A group without a report of
+        this version is left out."""
+        samples = {group: counts.take_sample() for group, counts in self.groups.items()}
+        return {group: sample for group, sample in samples.items() if sample}
+
+    def discard(self) -> None:
+        """Start the sums for the next window again."""
+        for counts in self.groups.values():
+            counts.discard()
+
     def begin_rollout(self) -> None:
         """Start the sums and the counts that people see again."""
         self.discard()
@@ -153,13 +186,15 @@ class ClusterCounts:
             errors=sum(counted[outcome] for outcome in ERRORS),
             broken=counted["broken"],
             cancelled=counted[CANCELLED],
-            in_progress=sum(self.in_progress.values()),
+            in_progress=sum(sum(counts.in_progress.values()) for counts in self.groups.values()),
         )
 
+    def _counts_of(self, group: str) -> WindowCounts:
+        return self.groups.setdefault(group, WindowCounts())
+
     def _add_outcomes(self, outcomes: Mapping[str, int], now: float) -> None:
-        self.outcomes.update(outcomes)
         self.total.update(outcomes)
-        answered = sum(outcomes.values())
+        answered = sum(outcomes.values()) - outcomes.get(CANCELLED, 0)
         if answered:
             second = self._second(now)
             second.answered += answered
