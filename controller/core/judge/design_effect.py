@@ -46,7 +46,7 @@ class Clustering(NamedTuple):
         group_n, group_events, group_seconds, parts, before_n, before_events, excess, weight, correlation = self
         if parts == GROUP:
             group_n = group_events = group_seconds = parts = 0
-        if before_n:
+        if before_n and n:
             keep, inverse = 0.5 ** (seconds / HALF_LIFE), 1 / n + 1 / before_n
             difference = events / n - before_events / before_n
             excess = excess * keep + difference * difference / inverse - variance
