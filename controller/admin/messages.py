@@ -129,6 +129,7 @@ def reason_message(reason: Reason) -> pb.ReasonInfo:
         needed=reason.needed or 0,
         channel=reason.channel,
         margin=reason.margin or 0.0,
+        bound=reason.bound,
     )
 
 

@@ -271,7 +271,7 @@ class Traffic(_message.Message):
     def __init__(self, requests_per_second: _Optional[float] = ..., error_rate: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., requests: _Optional[int] = ..., errors: _Optional[int] = ..., broken: _Optional[int] = ..., cancelled: _Optional[int] = ..., in_progress: _Optional[int] = ...) -> None: ...
 
 class ReasonInfo(_message.Message):
-    __slots__ = ("code", "text", "canary", "stable", "canary_n", "stable_n", "evidence", "limit", "needed", "channel", "margin")
+    __slots__ = ("code", "text", "canary", "stable", "canary_n", "stable_n", "evidence", "limit", "needed", "channel", "margin", "bound")
     CODE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     CANARY_FIELD_NUMBER: _ClassVar[int]
@@ -283,6 +283,7 @@ class ReasonInfo(_message.Message):
     NEEDED_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     MARGIN_FIELD_NUMBER: _ClassVar[int]
+    BOUND_FIELD_NUMBER: _ClassVar[int]
     code: str
     text: str
     canary: float
@@ -294,7 +295,8 @@ class ReasonInfo(_message.Message):
     needed: int
     channel: str
     margin: float
-    def __init__(self, code: _Optional[str] = ..., text: _Optional[str] = ..., canary: _Optional[float] = ..., stable: _Optional[float] = ..., canary_n: _Optional[int] = ..., stable_n: _Optional[int] = ..., evidence: _Optional[float] = ..., limit: _Optional[float] = ..., needed: _Optional[int] = ..., channel: _Optional[str] = ..., margin: _Optional[float] = ...) -> None: ...
+    bound: float
+    def __init__(self, code: _Optional[str] = ..., text: _Optional[str] = ..., canary: _Optional[float] = ..., stable: _Optional[float] = ..., canary_n: _Optional[int] = ..., stable_n: _Optional[int] = ..., evidence: _Optional[float] = ..., limit: _Optional[float] = ..., needed: _Optional[int] = ..., channel: _Optional[str] = ..., margin: _Optional[float] = ..., bound: _Optional[float] = ...) -> None: ...
 
 class FreezeRequest(_message.Message):
     __slots__ = ("services", "all", "reason", "ttl", "request_id", "mode")
