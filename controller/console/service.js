@@ -164,7 +164,8 @@ function judged(service) {
 function evidenceRow(ground) {
   const channel = ground.channel || (ground.code === "no_harm" ? "all" : ground.code);
   const points = Number((100 * ground.margin).toPrecision(2));
-  const claim = ground.margin ? `${channel} less than ${many(points, "percentage point")} worse` : `harm: ${channel}`;
+  const known = ground.bound === undefined ? "" : `, known: at most ${Number((100 * ground.bound).toPrecision(2))}`;
+  const claim = ground.margin ? `${channel} less than ${many(points, "percentage point")} worse${known}` : `harm: ${channel}`;
   const evidence = ground.evidence ?? Infinity; // JSON has no infinity, and what is without end is left out
   const part = evidence >= ground.limit ? 1 : evidence > 1 ? Math.log(evidence) / Math.log(ground.limit) : 0;
   const bar = element("span", { class: `bar ${ground.margin ? "for" : "against"}` }, element("span", {}));

@@ -197,7 +197,7 @@ def _evidence(rollout: pb.Rollout, width: int) -> Iterator[RenderableType]:
 
 def _evidence_table(weighed: Sequence[pb.ReasonInfo], width: int) -> Text:
     """Evidence for the canary is green and names its margin, evidence of harm is red; a full bar
-    decides."""
+    decides. `at most` is what is known of the canary now, above stable."""
     bars = [Text(evidence_bar(r.evidence, r.limit), "green" if r.margin else "red") for r in weighed]
     values = [Text(f"{format_e_value(r.evidence)} of {format_e_value(r.limit)}") for r in weighed]
     columns = [
@@ -207,6 +207,7 @@ def _evidence_table(weighed: Sequence[pb.ReasonInfo], width: int) -> Text:
         Column("of", [Text(format_count(r.stable_n), "dim") for r in weighed], 2, 5),
         Column("", bars, 1, right=False),
         Column("", values, 0, 9, right=False),
+        Column("at most", [Text(f"+{r.bound * 100:.2g}pp" if r.HasField("bound") else "") for r in weighed], 2, 7),
         Column("needs", [Text(format_count(r.needed) if r.needed else "", "dim") for r in weighed], 4),
     ]
     return fitted_table("  evidence of", [_evidence_label(r) for r in weighed], columns, width, gap=1)
