@@ -95,6 +95,14 @@ def test_the_evidence_stands_beside_its_limit() -> None:
     assert line == "harm, 5xx 20% 300 0% 0 ██████████ 240 of 100"
 
 
+def test_what_is_known_of_the_canary_stands_beside_the_evidence() -> None:
+    """The bound, above stable; no column where nothing is known."""
+    known = pb.ReasonInfo(code="insufficient", channel="5xx", evidence=3, limit=20, margin=0.08, bound=0.0041)
+    line = " ".join(row(painted(progressing(details=[known])), "  5xx").split())
+    assert line == "5xx < +8pp 0% 0 0% 0 ███░░░░░░░ 3 of 20 +0.41pp"
+    assert "at most" not in painted(progressing())
+
+
 def test_the_blocker_is_shown_once() -> None:
     """What automation waits for is the next thing to happen; the grounds of the verdict are not repeated there."""
     text = painted(progressing())

@@ -207,10 +207,17 @@ def _evidence_table(weighed: Sequence[pb.ReasonInfo], width: int) -> Text:
         Column("of", [Text(format_count(r.stable_n), "dim") for r in weighed], 2, 5),
         Column("", bars, 1, right=False),
         Column("", values, 0, 9, right=False),
-        Column("at most", [Text(f"+{r.bound * 100:.2g}pp" if r.HasField("bound") else "") for r in weighed], 2, 7),
+        *_bounds(weighed),
         Column("needs", [Text(format_count(r.needed) if r.needed else "", "dim") for r in weighed], 4),
     ]
     return fitted_table("  evidence of", [_evidence_label(r) for r in weighed], columns, width, gap=1)
+
+
+def _bounds(weighed: Sequence[pb.ReasonInfo]) -> list[Column]:
+    """A column of what is known of the canary, where anything is."""
+    if not any(r.HasField("bound") for r in weighed):
+        return []
+    return [Column("at most", [Text(f"+{r.bound * 100:.2g}pp" if r.HasField("bound") else "") for r in weighed], 2)]
 
 
 def _evidence_label(reason: pb.ReasonInfo) -> Label:
