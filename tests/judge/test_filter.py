@@ -180,7 +180,7 @@ def test_a_wrong_bucket_is_found_among_right_ones_that_were_read_before(latency:
 def test_how_requests_end_is_read() -> None:
     """Broken responses are failures of the server, cancelled requests are no responses; both may be left out."""
     ends = {"started": 30, "ok": 20, "errors": {"5xx": 1, "4xx": 2, "broken": 3}, "in_progress": 7, "cancelled": 4}
-    read = read_report(line(1.0, canary=ends))
+    (read,) = read_report(line(1.0, canary=ends)).strata
     assert read.canary
     assert read.stable
     assert (read.canary.answered, read.canary.failed, read.canary.client_errors) == (26, 4, 2)
