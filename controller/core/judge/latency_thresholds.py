@@ -92,12 +92,6 @@ class StableLatency(NamedTuple):
         """Whether there is enough to take quantiles from."""
         return self.total >= FEWEST * self.weight
 
-    @property
-    def slowest(self) -> float:
-        """The upper edge of the slowest bucket that holds a response, in milliseconds; infinite
-        without any."""
-        return max(self.counts, default=inf)
-
     def thresholds(self, known_edges: Sequence[float], allowed: Slowdown, errors: float) -> Thresholds:
         """The thresholds for a canary that is allowed this slowdown.
 
