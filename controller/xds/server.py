@@ -119,7 +119,7 @@ class XdsServer:
     def sync(self, service: str, revision: int) -> Sync:
         """How many connected proxies have ACKed the service's routes; none before that revision is served."""
         sync = service_sync(self._observed(), service)
-        return sync if self._snapshots.revision >= revision else Sync(0, sync.total, sync.nacked)
+        return sync if self._snapshots.revision >= revision else Sync(0, sync.total, sync.nacked, blind=sync.blind)
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":
         """For the xDS port."""

@@ -103,6 +103,14 @@ def test_what_is_known_of_the_canary_stands_beside_the_evidence() -> None:
     assert "at most" not in painted(progressing())
 
 
+def test_what_proxies_cannot_report_is_shown_beside_the_evidence() -> None:
+    """As a sentence: it is a condition."""
+    said = "1 of 3 proxies cannot report broken responses (edge-2): there they count as good"
+    known = pb.ReasonInfo(code="insufficient", channel="5xx", evidence=3, limit=20, margin=0.08)
+    text = painted(progressing(details=[known, pb.ReasonInfo(code="broken_unseen", text=said)]))
+    assert f" {said} " in " ".join(text.split())
+
+
 def test_the_blocker_is_shown_once() -> None:
     """What automation waits for is the next thing to happen; the grounds of the verdict are not repeated there."""
     text = painted(progressing())

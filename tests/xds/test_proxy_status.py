@@ -1,5 +1,7 @@
 """Which rollout waits for which proxy, what for and since when: what `haldane proxies` shows."""
 
+from dataclasses import replace
+
 import pytest
 
 from controller.core.model.service_state import ServiceState
@@ -90,6 +92,19 @@ def test_proxies_that_are_behind_are_named() -> None:
     away.publish(rolling())
     found = service_sync([watched(here, "a"), watched(away, "c"), watched(away, "b")], "fraud")
     assert (found.synced, found.total, found.behind) == (1, 3, ("b", "c"))
+
+
+def test_proxies_that_cannot_report_broken_responses_are_named() -> None:
+    """Those that have the service and serve listeners without the loggers; a proxyless client serves none."""
+    client = synced_client(rolling())
+    blind = watched(client, "b")
+    assert blind.is_blind
+    seeing = replace(watched(client, "a"), counts_endings=True)
+    proxyless = ScriptedClient(rolling())
+    proxyless.request(RDS, TABLE)
+    found = service_sync([seeing, blind, watched(proxyless, "c")], "fraud")
+    assert (found.total, found.blind) == (3, ("b",))
+    assert service_sync([blind], "elsewhere").blind == ()
 
 
 @pytest.mark.proves("track-record 45")

@@ -56,6 +56,7 @@ async def test_an_envoy_that_refuses_the_loggers_gets_its_listener_without_them(
         assert proxy.last_nack.type_url == LDS
         assert is_about_loggers(proxy.last_nack.error)
         await playing.publish_and_sync(playing.fraud(canary=500))
+        assert playing.xds.sync("fraud", playing.revision).blind == (proxy.node,)
 
 
 @pytest.mark.envoy
@@ -67,6 +68,7 @@ async def test_an_envoy_that_has_the_loggers_is_not_blind(
     async with envoy_under_load(processes, model_server, protocol) as (playing, _):
         (proxy,) = playing.xds.proxies()
         assert (proxy.is_blind, proxy.last_nack) == (False, None)
+        assert playing.xds.sync("fraud", playing.revision).blind == ()
 
 
 def test_the_snapshots_of_both_kinds_differ_in_their_listeners_alone() -> None:

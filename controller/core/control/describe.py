@@ -95,14 +95,15 @@ def _describe_sync(sync: Sync, stops: LedgerKind | None) -> str:
     if stops is LedgerKind.ROLLED_BACK:
         return count_proxies(sync, sync.synced, "has", "have") + " confirmed the rollback"
     if sync.nacked:
-        return f"NACKed by {_some(sync.nacked)}"
+        return f"NACKed by {name_some(sync.nacked)}"
     if not sync.total:
         return "no proxy is connected"
-    waiting = f": waiting for {_some(sync.behind)}" if sync.behind else ""
+    waiting = f": waiting for {name_some(sync.behind)}" if sync.behind else ""
     return count_proxies(sync, sync.synced, "is", "are") + " in sync" + waiting
 
 
-def _some(names: tuple[str, ...]) -> str:
+def name_some(names: tuple[str, ...]) -> str:
+    """The first names, and whether there are more."""
     return ", ".join(names[:NAMED]) + (", ..." if names[NAMED:] else "")
 
 

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """How many of the connected proxies serve what was decided, and which have NACKed it or not ACKed it yet."""
+    """How many of the connected proxies serve what was decided, which have NACKed it or not ACKed it yet, and which
+    cannot report all that is judged."""
 
     synced: int = 0
     total: int = 0
     nacked: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
+    blind: tuple[str, ...] = ()
+    """Those that cannot report broken responses: they count as good."""
 
     @property
     def complete(self) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from controller.core.control.automation import DecisionInputs, decide
+from controller.core.control.blind_proxies import with_blind_proxies
 from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.decision import Decision, wait
 from controller.core.control.session import Session, TickInputs, at_position, position_of
@@ -37,7 +38,8 @@ def decide_on_verdict(
 ) -> tuple[Session, Verdict, Decision]:
     """What follows from a verdict at the monotonic time `at`: the part of a tick that comes after judging.
 
-    The verdict that is returned is HARM where a hook wants a rollback. ValueError if the service has no rollout.
+    The verdict that is returned is HARM where a hook wants a rollback, and says which proxies cannot report broken
+    responses. ValueError if the service has no rollout.
     """
     rollout = state.rollout
     if rollout is None:
@@ -46,6 +48,7 @@ def decide_on_verdict(
         session = at_position(session, rollout)._replace(at=None)
     if inputs.harm and verdict.outcome is not Outcome.HARM:
         verdict = replace(verdict, outcome=Outcome.HARM, findings=(inputs.harm,))
+    verdict = with_blind_proxies(verdict, inputs.sync)
     session = _watched(session, verdict, at, reported=inputs.reported)
 
     def blocked(act: Act) -> Freeze | None:

@@ -56,6 +56,8 @@ class ReasonCode(StrEnum):
     """A version was not reported for a while."""
     LATE_OUTAGE = "late_outage"
     """Likewise, and what the report then said of the canary was an outage."""
+    BROKEN_UNSEEN = "broken_unseen"
+    """Some proxies cannot report broken responses. Said beside the other reasons; it decides nothing."""
     IN_GRACE = "spell"
     """Written until 0.1 in a bake without a control; read from old recordings alone."""
     HEALTHY = "healthy"
