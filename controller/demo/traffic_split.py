@@ -40,9 +40,9 @@ def requests_by_version(page: Any, service: str) -> dict[str, int]:
     requests: dict[str, int] = {}
     for cluster in page.get("cluster_statuses", []):
         parts = cluster_parts(cluster["name"])
-        if parts and parts[0] == service:
+        if parts and parts.service == service:
             stats = [stat for host in cluster.get("host_statuses", []) for stat in host["stats"]]
-            requests[parts[1]] = sum(int(stat.get("value", 0)) for stat in stats if stat["name"] == "rq_total")
+            requests[parts.version] = sum(int(stat.get("value", 0)) for stat in stats if stat["name"] == "rq_total")
     return requests
 
 
@@ -53,6 +53,6 @@ def _weights(action: Mapping[str, Any], service: str) -> dict[str, int]:
     weights = {}
     for cluster in clusters:
         parts = cluster_parts(cluster["name"])
-        if parts and parts[0] == service and cluster.get("weight"):
-            weights[parts[1]] = int(cluster["weight"])
+        if parts and parts.service == service and cluster.get("weight"):
+            weights[parts.version] = int(cluster["weight"])
     return weights

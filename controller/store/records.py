@@ -14,7 +14,24 @@ from controller.core.model.service_state import SCHEMA, ServiceState
 Json = dict[str, JsonValue]
 Upgrade = Callable[[Json], Json]
 
-UPGRADES: Mapping[int, Upgrade] = {}
+
+def _with_paths(plain: Json) -> Json:
+    """Schema 2: a service has a list of paths in place of one prefix, wherever in a record it stands."""
+    return {key: _paths_within(key, value) for key, value in plain.items()}
+
+
+def _paths_within(key: str, value: JsonValue) -> JsonValue:
+    if isinstance(value, list):
+        return [_paths_within("", each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if key == "spec" and "prefix" in value:
+        others = {name: field for name, field in value.items() if name != "prefix"}
+        return {**others, "paths": [{"path": value["prefix"], "exact": False}]}
+    return _with_paths(value)
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _with_paths}
 """Schema number -> what upgrades a record to the next number. Every number below SCHEMA is here."""
 
 V = TypeVar("V", bound=Value)

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.base.units import TOTAL_WEIGHT
-from controller.core.model.cluster_names import cluster_parts, stats_name
+from controller.core.model.cluster_names import ClusterId, Role, cluster_name, cluster_parts, stats_name
 from controller.core.model.rollout import Phase
-from controller.core.model.service import Fallback, Listen
+from controller.core.model.service import Fallback, Listen, PathMatch
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes
 from controller.core.routing.routing import route_fleet
 from controller.core.routing.servable import servable_view
-from controller.core.routing.weighted_route import RoutingError, WeightedRoute
+from controller.core.routing.route import Route, RouteOptions, RoutingError
 from tests.builders import rollout_in, service, state_in
 
 pytestmark = pytest.mark.proves("xds-rule 32")
@@ -33,7 +33,7 @@ def declared(name: str, *, port: int = 10000, **fields: Any) -> ServiceState:
     return ServiceState(spec=spec, source="", stable="v1", revision=7)
 
 
-def routes(state: ServiceState) -> WeightedRoute:
+def routes(state: ServiceState) -> Route:
     """The one route of a view of that service alone."""
     ((only,),) = [
         [r for h in listener.hosts for r in h.routes] for listener in route_fleet(view(state), "edge").listeners
@@ -92,7 +92,7 @@ def test_any_weight_gives_a_split_of_ten_thousand(weight: int) -> None:
 def test_an_invalid_split_cannot_be_built(split: tuple[tuple[str, int], ...]) -> None:
     """Too little, too much, zero, negative."""
     with pytest.raises(RoutingError, match="are not positive parts of 10000"):
-        WeightedRoute("a", "/", 5.0, split)
+        Route("a", PathMatch(path="/"), RouteOptions(timeout=5.0), split)
 
 
 @pytest.mark.proves("xds-rule 49")
@@ -118,15 +118,15 @@ def test_a_fleet_gets_only_its_own_services() -> None:
         declared("b", port=1, fleets=("edge",)),
         declared("c", port=2, fleets=("x",)),
     )
-    assert [r.service for r in route_fleet(view(of_all, edges, others), "edge").services] == ["a", "b"]
+    assert list(route_fleet(view(of_all, edges, others), "edge").services) == ["a", "b"]
 
 
 def test_services_on_one_address_share_its_listener() -> None:
     """By hosts and prefixes: one virtual host for each set of hosts, the longest prefix first."""
     states = [
         declared("a", hosts=("a.example",)),
-        declared("b", hosts=("b.example", "c.example"), prefix="/v2/"),
-        declared("c", hosts=("b.example", "c.example"), prefix="/v2/models/"),
+        declared("b", hosts=("b.example", "c.example"), paths=(PathMatch(path="/v2/"),)),
+        declared("c", hosts=("b.example", "c.example"), paths=(PathMatch(path="/v2/models/"),)),
         declared("d", port=10001),
     ]
     first, second = route_fleet(view(*reversed(states)), "edge").listeners
@@ -135,16 +135,19 @@ def test_services_on_one_address_share_its_listener() -> None:
     assert found == [(("a.example",), ["a"]), (("b.example", "c.example"), ["c", "b"])]
 
 
+PATHS = (PathMatch(path="/a"), PathMatch(path="/b"))
 CLASHES = [
     ("the same place", {}, {}, "a and b both claim */ on 127.0.0.1:10000"),
     ("another port", {}, {"port": 1}, ""),
-    ("another prefix", {}, {"prefix": "/b"}, ""),
+    ("another prefix", {}, {"paths": (PathMatch(path="/b"),)}, ""),
+    ("the path itself", {"paths": (PathMatch(path="/b", exact=True),)}, {"paths": (PathMatch(path="/b"),)}, ""),
+    ("one path in common", {"paths": PATHS}, {"paths": PATHS[:1]}, "both claim */a on"),
     ("another host", {"hosts": ("x.example",)}, {"hosts": ("y.example",)}, ""),
     ("one host in common", {"hosts": ("x", "y")}, {"hosts": ("y", "z")}, "both claim y/"),
     ("fleets apart", {"fleets": ("one",)}, {"fleets": ("two",)}, ""),
     ("fleets that meet", {"fleets": ("one", "two")}, {"fleets": ("two",)}, "both claim"),
     ("a fleet and every fleet", {"fleets": ("one",)}, {}, "both claim"),
-    ("every address", {"address": "0.0.0.0"}, {"prefix": "/b"}, "cannot both be bound"),
+    ("every address", {"address": "0.0.0.0"}, {"paths": (PathMatch(path="/b"),)}, "cannot both be bound"),
     ("two addresses", {"address": "127.0.0.2"}, {}, ""),
 ]
 
@@ -188,11 +191,17 @@ class TestServableView:
 
 @pytest.mark.parametrize(
     ("name", "parts"),
-    [("a/v1", ("a", "v1")), ("a.b/v-1", ("a.b", "v-1")), ("a", None), ("/v1", None), ("a/", None), ("", None)],
+    [
+        ("a/v1", ("a", "v1", Role.LIVE)),
+        ("a.b/v-1", ("a.b", "v-1", Role.LIVE)),
+        ("a/v1/mirror", ("a", "v1", Role.MIRROR)),
+        *((name, None) for name in ("a", "/v1", "a/", "", "a/v1/", "a/v1/live", "a/v1/other", "a/v1/mirror/x")),
+    ],
 )
-def test_a_cluster_name_is_parsed(name: str, parts: tuple[str, str] | None) -> None:
-    """Other names give None."""
+def test_a_cluster_name_is_parsed(name: str, parts: ClusterId | None) -> None:
+    """Other names give None; every name that is made is parsed to what it was made of."""
     assert cluster_parts(name) == parts
+    assert parts is None or cluster_name(*parts) == name
 
 
 def test_names_in_statistics_have_no_dots() -> None:

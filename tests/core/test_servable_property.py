@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.model.service import Listen
+from controller.core.model.service import Listen, PathMatch
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes
 from controller.core.routing.routing import route_service
 from controller.core.routing.servable import servable_view
-from controller.core.routing.weighted_route import RoutingError
+from controller.core.routing.route import RoutingError
 from tests.builders import service
 
 pytestmark = pytest.mark.proves("track-record 24")
@@ -26,7 +26,7 @@ PLACES = st.fixed_dictionaries(
             port=st.sampled_from([10000, 10001]),
         ),
         "hosts": st.sampled_from([("*",), ("x.example",), ("x.example", "y.example")]),
-        "prefix": st.sampled_from(["/", "/v1/"]),
+        "paths": st.sampled_from([(PathMatch(path=path),) for path in ("/", "/v1/")]),
         "fleets": st.sampled_from([(), ("edge",), ("core",)]),
     }
 )
@@ -64,7 +64,7 @@ def routable(state: ServiceState) -> bool:
 
 def place(state: ServiceState) -> tuple[object, ...]:
     """What it claims."""
-    return state.spec.listen, state.spec.hosts, state.spec.prefix, state.spec.fleets
+    return state.spec.listen, state.spec.hosts, state.spec.paths, state.spec.fleets
 
 
 @given(VIEWS)

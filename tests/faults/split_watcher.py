@@ -116,4 +116,4 @@ def check_counts(sights: Iterable[Sight], answers: Iterable[RequestResult]) -> i
 def _version(cluster: str) -> str:
     parts = cluster_parts(cluster)
     assert parts, f"{cluster} is no cluster of ours"
-    return parts[1]
+    return parts.version

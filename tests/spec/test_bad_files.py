@@ -250,6 +250,11 @@ ADDRESSES = {
     "a prefix with a fragment": added("prefix: '/a#b'", "prefix", "a prefix begins with /"),
     "a prefix with a line break": added(r'prefix: "/a\nb"', "prefix", "a prefix begins with /"),
     "a prefix of 1025": added(f"prefix: /{'a' * 1024}", "prefix", "at most 1024"),
+    "a path without a slash": added("path: v2", "path", "a path begins with /"),
+    "a path listed twice": added("path: [/a, /a]", "path", "/a is listed twice"),
+    "a prefix listed twice": added("prefix: [/a, /b, /a]", "prefix", "/a is listed twice"),
+    "no path": added("path: []", "path", "an empty list matches nothing"),
+    "a list of paths with a bad one": added("path: [/a, b]", "path[1]", "a path begins with /"),
     "an unknown protocol": added("protocol: https", "protocol", "one of http, grpc is needed, not 'https'"),
 }
 

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.model.service import Endpoint, Fallback, Policy, Service
+from controller.core.model.service import Endpoint, Fallback, PathMatch, Policy, Service
 from controller.core.servicefile.service_file import read_service
 from tests.spec.files import file
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "examples" / "fraud-scorer.yaml"
+
+EVERYTHING = (PathMatch(path="/"),)
 
 
 def read(text: str) -> Service:
@@ -22,7 +24,7 @@ def test_the_reference_file_is_valid() -> None:
     """The file in the documentation gives the expected service."""
     service = read(REFERENCE.read_text())
     assert (service.name, service.fleets, str(service.listen)) == ("fraud-scorer", ("edge",), "127.0.0.1:10000")
-    assert (service.hosts, service.prefix, service.protocol, service.timeout) == (("*",), "/", "http", 5.0)
+    assert (service.hosts, service.paths, service.protocol, service.timeout) == (("*",), EVERYTHING, "http", 5.0)
     assert [(v.name, v.endpoints) for v in service.versions] == [
         ("v1", (Endpoint(host="127.0.0.1", port=9001),)),
         ("v2", (Endpoint(host="127.0.0.1", port=9002),)),
@@ -38,7 +40,7 @@ def test_the_reference_files_policy_is_the_default() -> None:
 def test_what_is_left_out_has_its_default() -> None:
     """Only service, listen.port, versions and stable are required."""
     service = read('service: s\nlisten: {port: 1}\nversions: {v1: {endpoints: ["a:1"]}}\nstable: v1\n')
-    assert (service.listen.address, service.fleets, service.hosts, service.prefix) == ("127.0.0.1", (), ("*",), "/")
+    assert (service.listen.address, service.fleets, service.hosts, service.paths) == ("127.0.0.1", (), ("*",), EVERYTHING)
     assert (service.protocol, service.timeout, service.fallback, service.policy) == ("http", 5.0, None, Policy())
 
 
@@ -130,7 +132,20 @@ def test_hosts_are_compared_in_lower_case() -> None:
 @pytest.mark.parametrize("prefix", ["/", "/v2/models/fraud/", "/a%20b", "/~x;y=1"])
 def test_prefixes(prefix: str) -> None:
     """The beginning of a path, as in a request."""
-    assert read(file(f'prefix: "{prefix}"')).prefix == prefix
+    assert read(file(f'prefix: "{prefix}"')).paths == (PathMatch(path=prefix),)
+
+
+def test_several_paths_and_prefixes() -> None:
+    """`path` is exact. Each of the two keys is one text or a list; with `path` alone no prefix is served."""
+    exact = PathMatch(path="/a", exact=True)
+    assert read(file("path: /a")).paths == (exact,)
+    both = read(file("path: [/a, /b]\nprefix: [/a, /c/]"))
+    assert both.paths == (
+        exact,
+        PathMatch(path="/b", exact=True),
+        PathMatch(path="/a"),
+        PathMatch(path="/c/"),
+    )
 
 
 def test_a_file_at_every_limit_is_valid() -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from controller.core.model.freeze import Act, Mode
 from controller.core.model.ledger_chain import verify
+from controller.core.model.service import PathMatch
 from controller.core.model.service_state import SCHEMA, ServiceState
 from controller.core.model.store_errors import Conflict, Frozen
-from controller.store.records import Unreadable, canonical, read, read_state, write
+from controller.store.records import Unreadable, canonical, read, read_freeze, read_state, write
 from controller.store.sqlite import SqliteStore
 from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
@@ -94,7 +95,18 @@ def test_an_older_record_is_brought_up_step_by_step() -> None:
         1: lambda record: {**record, "source": record["source"] + "+1"},
         2: lambda record: {**record, "source": record["source"] + "+2"},
     }
-    assert read(ServiceState, write(state(source="old")), newest=3, upgrades=upgrades).source == "old+1+2"
+    old = json.dumps({**json.loads(write(state(source="old"))), "schema": 1})
+    assert read(ServiceState, old, newest=3, upgrades=upgrades).source == "old+1+2"
+
+
+def test_the_prefix_of_schema_1_becomes_a_path() -> None:
+    """A service of schema 1 had one prefix; the other kinds of record had none and stay as they are."""
+    record = json.loads(write(state()))
+    del record["spec"]["paths"]
+    old = {**record, "schema": 1, "spec": {**record["spec"], "prefix": "/v2"}}
+    assert read_state("scorer", json.dumps(old)).spec.paths == (PathMatch(path="/v2"),)
+    kept = json.loads(write(freeze("scorer")))
+    assert read_freeze("scorer", json.dumps({**kept, "schema": 1})) == freeze("scorer")
 
 
 def tamper(path: Path, statement: str, *values: object) -> None:

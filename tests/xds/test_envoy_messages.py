@@ -50,9 +50,10 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
 )
 from envoy_data_plane.google.protobuf import Any
 
-from controller.core.model.service import Listen
+from controller.core.model.service import Listen, PathMatch
 from controller.core.routing import routing
-from controller.core.routing.weighted_route import WeightedRoute
+from controller.core.routing.route import Route as ServiceRoute
+from controller.core.routing.route import RouteOptions
 from controller.xds.resources import envoy_messages
 from controller.xds.resources.resource import EncodedVirtualHost, make_route_configuration
 from controller.xds.resources.type_urls import RDS
@@ -167,7 +168,7 @@ def share(name: str, weight: int, version: str) -> WeightedClusterClusterWeight:
 @pytest.mark.parametrize("proxyless", [False, True])
 def test_a_weighted_route_has_the_canary_first_and_the_version_header(proxyless: bool) -> None:
     """Weights in basis points, in their order, without retries; gRPC reads the timeout in another place."""
-    host = routing.VirtualHost(("a.example", "b.example"), (WeightedRoute("fraud", "/v2/", 2.5, SPLIT),))
+    host = routing.VirtualHost(("a.example", "b.example"), (ServiceRoute("fraud", PathMatch(path="/v2/"), RouteOptions(timeout=2.5), SPLIT),))
     make = envoy_messages.proxyless_virtual_host if proxyless else envoy_messages.virtual_host
     timeout = timedelta(seconds=2.5)
     action = RouteAction(
@@ -181,9 +182,20 @@ def test_a_weighted_route_has_the_canary_first_and_the_version_header(proxyless:
     )
 
 
+def test_a_prefix_matches_whole_segments() -> None:
+    """Unless it ends with a slash; gRPC knows plain prefixes only. An exact path is itself."""
+    paths = PathMatch(path="/v1"), PathMatch(path="/v1/"), PathMatch(path="/v1", exact=True)
+    routes = tuple(ServiceRoute("fraud", path, RouteOptions(timeout=1.0), SPLIT) for path in paths)
+    host = routing.VirtualHost(("*",), routes)
+    matches = [route.match for route in VirtualHost.parse(envoy_messages.virtual_host(host, "fraud")).routes]
+    assert matches == [RouteMatch(path_separated_prefix="/v1"), RouteMatch(prefix="/v1/"), RouteMatch(path="/v1")]
+    matches = [route.match for route in VirtualHost.parse(envoy_messages.proxyless_virtual_host(host, "fraud")).routes]
+    assert matches == [RouteMatch(prefix="/v1"), RouteMatch(prefix="/v1/"), RouteMatch(path="/v1")]
+
+
 def test_a_fixed_response_needs_no_cluster() -> None:
     """The declared fallback that the proxies give by themselves."""
-    host = routing.VirtualHost(("*",), (WeightedRoute("fraud", "/", 5.0, (), (503, "later")),))
+    host = routing.VirtualHost(("*",), (ServiceRoute("fraud", PathMatch(path="/"), RouteOptions(timeout=5.0), (), (503, "later")),))
     route = Route(
         name="fraud",
         match=RouteMatch(prefix="/"),

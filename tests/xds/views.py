@@ -2,7 +2,7 @@
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.rollout import Phase, Rollout
-from controller.core.model.service import Endpoint, Listen, Policy, Service, Version
+from controller.core.model.service import Endpoint, Listen, PathMatch, Policy, Service, Version
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 
@@ -29,7 +29,7 @@ def service(
         fleets=fleets,
         listen=Listen(port=port),
         hosts=hosts,
-        prefix=prefix,
+        paths=(PathMatch(path=prefix),),
         protocol=protocol,  # type: ignore[arg-type]
         versions=tuple(Version(name=v, endpoints=tuple(map(endpoint, places))) for v, places in given.items()),
         stable=stable,

@@ -1,17 +1,51 @@
-"""The names of Envoy's clusters and of their statistics."""
+"""The names of Envoy's clusters and of their statistics, and what a request in each of them means.
+
+This is the one place that says it: routing, telemetry and the judge go by `Role`.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
 
 
-def cluster_name(service: str, version: str) -> str:
+class Role(StrEnum):
+    """Why a request went to a version. A version has a cluster for each of its roles, all with the same endpoints, so
+    that Envoy counts them apart."""
+
+    LIVE = "live"
+    """The weights sent it there at random. Only these requests are a fair sample, and only these are judged."""
+    PINNED = "pinned"
+    """A rule of the service's `match` sent it there: the clients differ from everybody else's."""
+    SHIELD = "shield"
+    """It failed on the canary and was tried again on this version."""
+    MIRROR = "mirror"
+    """A copy: its client gets the response of another version."""
+
+
+class ClusterId(NamedTuple):
+    """A cluster: which version of which service, and for which requests."""
+
+    service: str
+    version: str
+    role: Role = Role.LIVE
+
+
+def cluster_name(service: str, version: str, role: Role = Role.LIVE) -> str:
     """The name of a version's cluster. The slash occurs in no service or version name."""
-    return f"{service}/{version}"
+    return f"{service}/{version}" if role is Role.LIVE else f"{service}/{version}/{role}"
 
 
-def cluster_parts(name: str) -> tuple[str, str] | None:
-    """(service, version) of a cluster's name; None if Haldane did not name it."""
-    service, slash, version = name.partition("/")
-    return (service, version) if slash and service and version else None
+def cluster_parts(name: str) -> ClusterId | None:
+    """The parts of a cluster's name; None if Haldane did not name it."""
+    service, _, rest = name.partition("/")
+    version, slash, role = rest.partition("/")
+    if not service or not version or (slash and role not in _NAMED):
+        return None
+    return ClusterId(service, version, Role(role) if slash else Role.LIVE)
 
 
 def stats_name(cluster: str) -> str:
     """A cluster's name in Envoy's statistics, which are split at dots. No name contains an equals sign."""
     return cluster.replace(".", "=")
+
+
+_NAMED = frozenset(role.value for role in Role if role is not Role.LIVE)

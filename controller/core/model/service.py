@@ -37,6 +37,17 @@ class Version(Value):
     endpoints: tuple[Endpoint, ...]
 
 
+class PathMatch(Value):
+    """The requests of one path: `exact`, or else all below it. Below `/v1/chat` is `/v1/chat/a`, and `/v1/chatty` is
+    not; a path that ends with a slash is a plain prefix."""
+
+    path: str
+    exact: bool = False
+
+    def __str__(self) -> str:
+        return f"={self.path}" if self.exact else self.path
+
+
 class Listen(Value):
     """Where Envoy listens for the service."""
 
@@ -122,7 +133,7 @@ class Service(Value):
     """The fleets (Envoy's node.cluster) that serve it; empty means every fleet."""
     listen: Listen
     hosts: tuple[str, ...] = ("*",)
-    prefix: str = "/"
+    paths: tuple[PathMatch, ...] = (PathMatch(path="/"),)
     protocol: Literal["http", "grpc"] = "http"
     timeout: float = 5.0
     versions: tuple[Version, ...]

@@ -5,7 +5,7 @@ from controller.core.base.value import Value
 from controller.core.model.rollout import Rollout
 from controller.core.model.service import Service
 
-SCHEMA = 1
+SCHEMA = 2
 """The schema number written into each stored record; a reader refuses newer ones."""
 
 FIXED_RESPONSE = "(fixed response)"

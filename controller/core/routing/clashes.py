@@ -1,7 +1,8 @@
-"""Services that cannot be served side by side: two that claim one address, or one host and prefix on it."""
+"""Services that cannot be served side by side: two that claim one address, or one host and path on it."""
 
 from collections.abc import Iterable
 
+from controller.core.model.service import PathMatch
 from controller.core.model.service_state import ServiceState
 
 ANY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104  (compared, not bound)
@@ -18,10 +19,10 @@ def find_clashes(states: Iterable[ServiceState]) -> list[str]:
 
 
 class Claims:
-    """The claimed listeners, hosts and prefixes, indexed: a service is compared only with those it can clash with."""
+    """The claimed listeners, hosts and paths, indexed: a service is compared only with those it can clash with."""
 
     def __init__(self) -> None:
-        self._by_path: dict[tuple[int, str, str], list[ServiceState]] = {}
+        self._by_path: dict[tuple[int, str, PathMatch], list[ServiceState]] = {}
         self._by_port: dict[tuple[int, bool], list[ServiceState]] = {}
 
     def add(self, state: ServiceState) -> None:
@@ -41,9 +42,9 @@ class Claims:
         return [text for _, other in sorted(distinct.items()) if (text := _describe_clash(other, state))]
 
 
-def _paths(state: ServiceState) -> list[tuple[int, str, str]]:
+def _paths(state: ServiceState) -> list[tuple[int, str, PathMatch]]:
     spec = state.spec
-    return [(spec.listen.port, domain, spec.prefix) for domain in spec.hosts]
+    return [(spec.listen.port, domain, path) for domain in spec.hosts for path in spec.paths]
 
 
 def _describe_clash(a: ServiceState, b: ServiceState) -> str:
@@ -57,7 +58,7 @@ def _describe_clash(a: ServiceState, b: ServiceState) -> str:
         if {one.listen.address, two.listen.address} & ANY_ADDRESS:
             return f"{one.listen} of {one.name} and {two.listen} of {two.name} cannot both be bound"
         return ""
-    shared = set(one.hosts) & set(two.hosts)
-    if shared and one.prefix == two.prefix:
-        return f"{one.name} and {two.name} both claim {min(shared)}{one.prefix} on {one.listen}"
+    hosts, paths = set(one.hosts) & set(two.hosts), set(one.paths) & set(two.paths)
+    if hosts and paths:
+        return f"{one.name} and {two.name} both claim {min(hosts)}{min(map(str, paths))} on {one.listen}"
     return ""

@@ -4,7 +4,7 @@ A `Routing` can only be built valid: weights total 10 000, the canary comes firs
 without endpoints has a share of the traffic. Anything else raises `RoutingError`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -13,7 +13,7 @@ from controller.core.model.service import Endpoint, Listen
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes
-from controller.core.routing.weighted_route import RoutingError, WeightedRoute, weighted_route
+from controller.core.routing.route import Route, RoutingError, routes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class VirtualHost:
-    """One set of host names and its routes, the longest prefix first."""
+    """One set of host names and its routes, exact paths first, then the longest prefix."""
 
     domains: tuple[str, ...]
-    routes: tuple[WeightedRoute, ...]
+    routes: tuple[Route, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +48,27 @@ class RoutedListener:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """Everything that one fleet serves at one revision. `services` has one route a service, for proxyless clients."""
+    """Everything that one fleet serves at one revision. `services` has the routes of each service, for proxyless
+    clients."""
 
     revision: int
     clusters: tuple[Cluster, ...]
     listeners: tuple[RoutedListener, ...]
-    services: tuple[WeightedRoute, ...]
+    services: Mapping[str, tuple[Route, ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RoutedService:
-    """One service as it is routed: its clusters and route, which do not depend on other services."""
+    """One service as it is routed: its clusters and routes, which do not depend on other services."""
 
     state: ServiceState
     clusters: tuple[Cluster, ...]
-    route: WeightedRoute
+    routes: tuple[Route, ...]
 
 
 def route_service(state: ServiceState) -> RoutedService:
-    """The clusters and the route of that service. RoutingError if a version with traffic has no endpoints."""
-    return RoutedService(state, tuple(_clusters(state)), weighted_route(state))
+    """The clusters and the routes of that service. RoutingError if a version with traffic has no endpoints."""
+    return RoutedService(state, tuple(_clusters(state)), routes_of(state))
 
 
 def route_fleet(view: View, fleet: str) -> Routing:
@@ -82,8 +83,8 @@ def join_services(revision: int, services: Iterable[RoutedService]) -> Routing:
     """The routing of these services together. They must not clash: see `find_clashes` and `servable_view`."""
     ordered = sorted(services, key=lambda service: service.state.name)
     clusters = tuple(cluster for service in ordered for cluster in service.clusters)
-    routes = {service.state.name: service.route for service in ordered}
-    return Routing(revision, clusters, _listeners([s.state for s in ordered], routes), tuple(routes.values()))
+    routes = {service.state.name: service.routes for service in ordered}
+    return Routing(revision, clusters, _listeners([s.state for s in ordered], routes), routes)
 
 
 def named_fleets(view: View) -> frozenset[str]:
@@ -96,7 +97,7 @@ def _clusters(state: ServiceState) -> Iterable[Cluster]:
     return (Cluster(cluster_name(spec.name, v.name), spec.protocol, v.endpoints) for v in spec.versions if v.endpoints)
 
 
-def _listeners(states: list[ServiceState], routes: dict[str, WeightedRoute]) -> tuple[RoutedListener, ...]:
+def _listeners(states: list[ServiceState], routes: Mapping[str, tuple[Route, ...]]) -> tuple[RoutedListener, ...]:
     def place(state: ServiceState) -> tuple[str, int]:
         return state.spec.listen.address, state.spec.listen.port
 
@@ -107,7 +108,7 @@ def _listeners(states: list[ServiceState], routes: dict[str, WeightedRoute]) -> 
     )
 
 
-def _virtual_hosts(states: list[ServiceState], routes: dict[str, WeightedRoute]) -> tuple[VirtualHost, ...]:
+def _virtual_hosts(states: list[ServiceState], routes: Mapping[str, tuple[Route, ...]]) -> tuple[VirtualHost, ...]:
     """Envoy allows each domain in one virtual host only, so services with the same hosts share one."""
     by_domain: dict[str, list[str]] = {}
     for state in states:
@@ -119,11 +120,12 @@ def _virtual_hosts(states: list[ServiceState], routes: dict[str, WeightedRoute])
     return tuple(
         VirtualHost(
             tuple(sorted(domains)),
-            tuple(sorted((routes[n] for n in names), key=_by_prefix)) if len(names) > 1 else (routes[names[0]],),
+            tuple(sorted((route for name in names for route in routes[name]), key=_by_path)),
         )
         for names, domains in sorted(by_services.items())
     )
 
 
-def _by_prefix(route: WeightedRoute) -> tuple[int, str]:
-    return -len(route.prefix), route.prefix
+def _by_path(route: Route) -> tuple[bool, int, str]:
+    """Routes of one path stay in their order: all are of one service."""
+    return not route.match.exact, -len(route.match.path), route.match.path

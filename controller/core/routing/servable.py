@@ -6,7 +6,7 @@ from dataclasses import replace
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.clashes import Claims
-from controller.core.routing.weighted_route import RoutingError, weighted_route
+from controller.core.routing.route import RoutingError, routes_of
 
 
 def servable_view(view: View, before: Mapping[str, ServiceState]) -> tuple[View, dict[str, str]]:
@@ -61,7 +61,7 @@ def _has_moved(before: ServiceState | None, after: ServiceState) -> bool:
     if before is None or before is after:
         return before is None
     old, new = before.spec, after.spec
-    return (old.listen, old.hosts, old.prefix, old.fleets) != (new.listen, new.hosts, new.prefix, new.fleets)
+    return (old.listen, old.hosts, old.paths, old.fleets) != (new.listen, new.hosts, new.paths, new.fleets)
 
 
 def _problem(state: ServiceState, claims: Claims) -> str:
@@ -72,7 +72,7 @@ def _problem(state: ServiceState, claims: Claims) -> str:
 def _routing_problem(state: ServiceState) -> str:
     """Why this service cannot be routed, whatever the others are; empty if it can."""
     try:
-        weighted_route(state)
+        routes_of(state)
     except RoutingError as error:
         return str(error)
     return ""

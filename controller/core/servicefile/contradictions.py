@@ -24,6 +24,8 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
     policy = service.policy
     for name, listed in (("fleets", service.fleets), ("hosts", service.hosts), ("policy.hooks", policy.hooks)):
         yield from _duplicates(name, listed)
+    yield from _duplicates("path", [path.path for path in service.paths if path.exact])
+    yield from _duplicates("prefix", [path.path for path in service.paths if not path.exact])
     yield from _duplicates("policy.metrics", [metric.name for metric in policy.metrics])
     yield from _metric_limits(policy)
     yield from _stable(service)

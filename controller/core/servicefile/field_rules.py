@@ -26,8 +26,8 @@ W = TypeVar("W", bound=LiteralString)
 
 MAX_HOST = 253
 """Characters of a host name, RFC 1123."""
-MAX_PREFIX = 1024
-"""Characters of a path prefix. Servers reject much shorter paths."""
+MAX_PATH = 1024
+"""Characters of a path or a prefix of paths. Servers reject much shorter paths."""
 MAX_RESPONSE = 4096
 """Bytes of a fixed response: Envoy's own limit for a body in a route."""
 
@@ -38,7 +38,7 @@ _NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z", re.ASCII)
 _PORT = re.compile(r"[1-9][0-9]{0,4}\Z", re.ASCII)
 _STATUS = re.compile(r"[2-5][0-9]{2}\Z", re.ASCII)
 _LIMIT = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?\Z|[0-9]{1,3}(?:\.[0-9]{1,9})?%\Z", re.ASCII)
-_PREFIX = re.compile(r"/[!-\"$->@-~]*\Z", re.ASCII)
+_PATH = re.compile(r"/[!-\"$->@-~]*\Z", re.ASCII)
 
 
 def read_name(text: str) -> str:
@@ -86,10 +86,19 @@ def read_domain(text: str) -> str:
 
 
 def read_prefix(text: str) -> str:
-    """A path prefix, as Envoy matches it."""
-    if len(text) > MAX_PREFIX or not _PREFIX.match(text):
+    """A prefix of paths. It matches whole segments, or as it is if it ends with a slash."""
+    return _read_path("prefix", text)
+
+
+def read_path(text: str) -> str:
+    """A whole path, without a query."""
+    return _read_path("path", text)
+
+
+def _read_path(what: str, text: str) -> str:
+    if len(text) > MAX_PATH or not _PATH.match(text):
         raise ValueError(
-            f"a prefix begins with / and has at most {MAX_PREFIX} characters, none of them a space, ? or #, "
+            f"a {what} begins with / and has at most {MAX_PATH} characters, none of them a space, ? or #, "
             f"unlike {quoted(text)}"
         )
     return text

@@ -82,6 +82,16 @@ class Section:
             values.append(_read_value(self.report, f"{path}[{i}]", item, read, None, text=text))
         return tuple(value for value in values if value is not None)
 
+    def one_or_more(self, key: str, read: Callable[[str], T], most: int) -> tuple[T, ...]:
+        """The text under the key, or the list of texts; empty if there is neither. An empty list is a violation."""
+        entry = self.mapping.entries.get(key)
+        if not entry or not isinstance(entry.node, SequenceNode):
+            value = self.value(key, read, None, text=True)
+            return () if value is None else (value,)
+        if not entry.node.nodes:
+            self.report.add(self.path_of(key), "an empty list matches nothing: omit the key", entry.line)
+        return self.values(key, read, (), most, text=True)
+
     def section(self, key: str) -> "Section":
         """The mapping under the key; an empty one that is not `present` if there is none."""
         node, path = self.node(key), self.path_of(key)

@@ -15,6 +15,7 @@ from controller.core.model.service import (
     LatencyPolicy,
     Listen,
     MetricPolicy,
+    PathMatch,
     Policy,
     Service,
     Version,
@@ -31,6 +32,7 @@ from controller.core.servicefile.field_rules import (
     read_holdback,
     read_limit,
     read_name,
+    read_path,
     read_port,
     read_prefix,
     read_response,
@@ -110,7 +112,7 @@ def _read_service(top: Section) -> Service:
         fleets=top.values("fleets", read_name, (), MAX_LIST, text=True),
         listen=_read_listen(top.section("listen")),
         hosts=top.values("hosts", read_domain, ("*",), MAX_LIST, text=True),
-        prefix=top.value("prefix", read_prefix, "/", text=True),
+        paths=_read_paths(top),
         protocol=top.value("protocol", one_of("http", "grpc"), "http", text=True),
         timeout=top.value("timeout", duration_within(*TIMEOUT), 5.0),
         versions=_read_versions(top.section("versions")),
@@ -123,6 +125,16 @@ def _read_service(top: Section) -> Service:
         if key in top.mapping.entries and not given and top.report.is_clean(key):
             top.report.add(key, "an empty list matches nothing: omit the key to match everything")
     return service
+
+
+def _read_paths(top: Section) -> tuple[PathMatch, ...]:
+    """The paths of `path` and the prefixes of `prefix`; every path if there is neither."""
+    paths = top.one_or_more("path", read_path, MAX_LIST)
+    prefixes = top.one_or_more("prefix", read_prefix, MAX_LIST)
+    if not paths and not prefixes:
+        prefixes = ("/",)
+    exact = tuple(PathMatch(path=path, exact=True) for path in paths)
+    return exact + tuple(PathMatch(path=prefix) for prefix in prefixes)
 
 
 def _read_listen(section: Section) -> Listen:

@@ -16,7 +16,7 @@ any order.
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
-from controller.core.model.cluster_names import cluster_name, cluster_parts
+from controller.core.model.cluster_names import Role, cluster_name, cluster_parts
 from controller.core.traffic.awaited_reports import AwaitedReports
 from controller.core.traffic.cluster_counts import ClusterCounts
 from controller.core.traffic.proxy_counters import ProxyCounters
@@ -50,12 +50,12 @@ class Book:
 
     def track_clusters(self, clusters: Iterable[str]) -> None:
         """Count these clusters from now on, and no others."""
-        wanted = {name: parts for name in clusters if (parts := cluster_parts(name))}
+        wanted = {name: parts for name in clusters if (parts := cluster_parts(name)) and parts.role is Role.LIVE}
         if wanted.keys() == self.observed:
             return
         self.observed = frozenset(wanted)
-        self._clusters = {name: self._clusters.get(name) or ClusterCounts(*parts) for name, parts in wanted.items()}
-        services = {service for service, _ in wanted.values()}
+        self._clusters = {name: self._clusters.get(name) or ClusterCounts(parts.service, parts.version) for name, parts in wanted.items()}
+        services = {parts.service for parts in wanted.values()}
         self._services = {name: self._services.get(name) or AwaitedReports() for name in services}
         self._lagging = {name: proxies for name, proxies in self._lagging.items() if name in services}
         for counters in self._proxies.values():

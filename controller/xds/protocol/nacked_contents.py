@@ -31,4 +31,4 @@ def _contents(stream: StreamState, snapshot: Snapshot, service: str) -> Iterator
 
 def _is_of(resource: Resource, service: str) -> bool:
     parts = cluster_parts(resource.name)
-    return parts is not None and parts[0] == service
+    return parts is not None and parts.service == service

@@ -68,10 +68,10 @@ class Encoder:
         return make_catalogue(self.store, self.revision, listed, named, before=known)
 
     def _service(self, served: RoutedService) -> ServiceResources:
-        name = served.route.service
+        name = served.state.name
         with_eds = [c for c in served.clusters if envoy_messages.uses_eds(c)]
         with_dns = [c for c in served.clusters if not envoy_messages.uses_eds(c)]
-        host = self._virtual_host(VirtualHost(("*",), (served.route,)), envoy_messages.proxyless_virtual_host)
+        host = self._virtual_host(VirtualHost(("*",), served.routes), envoy_messages.proxyless_virtual_host)
         return ServiceResources(
             clusters=self._many(CDS, served.clusters, envoy_messages.cluster),
             named_clusters=self._many(CDS, with_dns, envoy_messages.proxyless_cluster),
@@ -112,7 +112,7 @@ def _merged(groups: Iterable[Resources]) -> Resources:
 
 def _routes(routing: Routing, find: Callable[[str], Resource | None]) -> Mapping[str, Mapping[str, frozenset[str]]]:
     """Service -> route configuration -> the content hashes of the virtual hosts in it with the service's routes."""
-    routes: dict[str, dict[str, frozenset[str]]] = {each.service: {} for each in routing.services}
+    routes: dict[str, dict[str, frozenset[str]]] = {service: {} for service in routing.services}
     for listener in routing.listeners:
         configuration = find(listener.name)
         encoded = configuration.virtual_hosts if configuration else ()

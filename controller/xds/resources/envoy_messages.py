@@ -11,9 +11,9 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 
 from controller.core.base.identity_cache import by_identity
 from controller.core.model.cluster_names import cluster_parts, stats_name
-from controller.core.model.service import Endpoint, Listen
+from controller.core.model.service import Endpoint, Listen, PathMatch
 from controller.core.routing import routing
-from controller.core.routing.weighted_route import WeightedRoute
+from controller.core.routing.route import Route
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
 from controller.xds.resources import templates
 from controller.xds.resources.type_urls import TYPE_URL_PREFIX
@@ -89,9 +89,12 @@ def virtual_host(value: routing.VirtualHost, name: str) -> bytes:
 
 
 def proxyless_virtual_host(value: routing.VirtualHost, name: str) -> bytes:
-    """The same for gRPC, which reads a route's timeout only from `max_stream_duration`."""
+    """The same for gRPC, which reads a route's timeout only from `max_stream_duration`, and does not know
+    prefixes of whole segments."""
     host = pb.VirtualHost(name=name, domains=value.domains, routes=map(_route, value.routes))
     for route in host.routes:
+        if route.match.path_separated_prefix:
+            route.match.prefix = route.match.path_separated_prefix
         if route.HasField("route"):
             route.route.max_stream_duration.max_stream_duration.CopyFrom(route.route.timeout)
     return host.SerializeToString()
@@ -103,20 +106,28 @@ def _cluster(value: routing.Cluster, discovery: ClusterDiscoveryType) -> bytes:
     return templates.cluster(value.protocol, discovery) + differs.SerializeToString()
 
 
-def _route(value: WeightedRoute) -> pb.Route:
-    route = pb.Route(name=value.service, match=pb.RouteMatch(prefix=value.prefix))
+def _route(value: Route) -> pb.Route:
+    route = pb.Route(name=value.service, match=_path(value.match))
     if value.fixed:
         route.direct_response.status, route.direct_response.body.inline_string = value.fixed
     else:
         # Always weighted clusters, even one: a step then changes numbers, never the structure.
         route.route.weighted_clusters.clusters.extend(_cluster_weight(name, weight) for name, weight in value.split)
-        route.route.timeout.FromTimedelta(timedelta(seconds=value.timeout))
+        route.route.timeout.FromTimedelta(timedelta(seconds=value.options.timeout))
     return route
+
+
+def _path(match: PathMatch) -> pb.RouteMatch:
+    if match.exact:
+        return pb.RouteMatch(path=match.path)
+    if match.path.endswith("/"):
+        return pb.RouteMatch(prefix=match.path)
+    return pb.RouteMatch(path_separated_prefix=match.path)
 
 
 def _cluster_weight(name: str, weight: int) -> pb.ClusterWeight:
     parts = cluster_parts(name)
-    header = pb.HeaderValue(key=VERSION_HEADER, value=parts[1] if parts else name)
+    header = pb.HeaderValue(key=VERSION_HEADER, value=parts.version if parts else name)
     option = pb.HeaderValueOption(header=header, append_action=OVERWRITE)
     return pb.ClusterWeight(name=name, weight=UInt32Value(value=weight), response_headers_to_add=[option])
 

@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-controller/pb/haldane/wire/v1/resources.proto\x12\x0fhaldane.wire.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"G\n\x07\x43luster\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\ralt_stat_name\x18\x1c \x01(\t\x12\x17\n\x0fload_assignment\x18! \x01(\x0c\"@\n\x15\x43lusterLoadAssignment\x12\x14\n\x0c\x63luster_name\x18\x01 \x01(\t\x12\x11\n\tendpoints\x18\x02 \x03(\x0c\"H\n\x13LocalityLbEndpoints\x12\x31\n\x0clb_endpoints\x18\x02 \x03(\x0b\x32\x1b.haldane.wire.v1.LbEndpoint\"9\n\nLbEndpoint\x12+\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x19.haldane.wire.v1.Endpoint\"5\n\x08\x45ndpoint\x12)\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x18.haldane.wire.v1.Address\"A\n\x07\x41\x64\x64ress\x12\x36\n\x0esocket_address\x18\x01 \x01(\x0b\x32\x1e.haldane.wire.v1.SocketAddress\"4\n\rSocketAddress\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x12\n\nport_value\x18\x03 \x01(\r\"\xac\x01\n\x08Listener\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x18.haldane.wire.v1.Address\x12\x33\n\rfilter_chains\x18\x03 \x03(\x0b\x32\x1c.haldane.wire.v1.FilterChain\x12\x32\n\x0c\x61pi_listener\x18\x13 \x01(\x0b\x32\x1c.haldane.wire.v1.ApiListener\"7\n\x0b\x46ilterChain\x12(\n\x07\x66ilters\x18\x03 \x03(\x0b\x32\x17.haldane.wire.v1.Filter\"B\n\x06\x46ilter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x0ctyped_config\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\"9\n\x0b\x41piListener\x12*\n\x0c\x61pi_listener\x18\x01 \x01(\x0b\x32\x14.google.protobuf.Any\"9\n\x15HttpConnectionManager\x12\x13\n\x0bstat_prefix\x18\x02 \x01(\t\x12\x0b\n\x03rds\x18\x03 \x01(\x0c\" \n\x03Rds\x12\x19\n\x11route_config_name\x18\x02 \x01(\t\"9\n\x12RouteConfiguration\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rvirtual_hosts\x18\x02 \x03(\x0c\"T\n\x0bVirtualHost\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64omains\x18\x02 \x03(\t\x12&\n\x06routes\x18\x03 \x03(\x0b\x32\x16.haldane.wire.v1.Route\"\xae\x01\n\x05Route\x12*\n\x05match\x18\x01 \x01(\x0b\x32\x1b.haldane.wire.v1.RouteMatch\x12+\n\x05route\x18\x02 \x01(\x0b\x32\x1c.haldane.wire.v1.RouteAction\x12>\n\x0f\x64irect_response\x18\x07 \x01(\x0b\x32%.haldane.wire.v1.DirectResponseAction\x12\x0c\n\x04name\x18\x0e \x01(\t\"\x1c\n\nRouteMatch\x12\x0e\n\x06prefix\x18\x01 \x01(\t\"\xb7\x01\n\x0bRouteAction\x12;\n\x11weighted_clusters\x18\x03 \x01(\x0b\x32 .haldane.wire.v1.WeightedCluster\x12*\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12?\n\x13max_stream_duration\x18$ \x01(\x0b\x32\".haldane.wire.v1.MaxStreamDuration\"K\n\x11MaxStreamDuration\x12\x36\n\x13max_stream_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"C\n\x0fWeightedCluster\x12\x30\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x1e.haldane.wire.v1.ClusterWeight\"\x90\x01\n\rClusterWeight\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x06weight\x18\x02 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x43\n\x17response_headers_to_add\x18\x05 \x03(\x0b\x32\".haldane.wire.v1.HeaderValueOption\"X\n\x11HeaderValueOption\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.haldane.wire.v1.HeaderValue\x12\x15\n\rappend_action\x18\x03 \x01(\r\")\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"Q\n\x14\x44irectResponseAction\x12\x0e\n\x06status\x18\x01 \x01(\r\x12)\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x1b.haldane.wire.v1.DataSource\"#\n\nDataSource\x12\x15\n\rinline_string\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-controller/pb/haldane/wire/v1/resources.proto\x12\x0fhaldane.wire.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"G\n\x07\x43luster\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\ralt_stat_name\x18\x1c \x01(\t\x12\x17\n\x0fload_assignment\x18! \x01(\x0c\"@\n\x15\x43lusterLoadAssignment\x12\x14\n\x0c\x63luster_name\x18\x01 \x01(\t\x12\x11\n\tendpoints\x18\x02 \x03(\x0c\"H\n\x13LocalityLbEndpoints\x12\x31\n\x0clb_endpoints\x18\x02 \x03(\x0b\x32\x1b.haldane.wire.v1.LbEndpoint\"9\n\nLbEndpoint\x12+\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x19.haldane.wire.v1.Endpoint\"5\n\x08\x45ndpoint\x12)\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x18.haldane.wire.v1.Address\"A\n\x07\x41\x64\x64ress\x12\x36\n\x0esocket_address\x18\x01 \x01(\x0b\x32\x1e.haldane.wire.v1.SocketAddress\"4\n\rSocketAddress\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x12\n\nport_value\x18\x03 \x01(\r\"\xac\x01\n\x08Listener\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x18.haldane.wire.v1.Address\x12\x33\n\rfilter_chains\x18\x03 \x03(\x0b\x32\x1c.haldane.wire.v1.FilterChain\x12\x32\n\x0c\x61pi_listener\x18\x13 \x01(\x0b\x32\x1c.haldane.wire.v1.ApiListener\"7\n\x0b\x46ilterChain\x12(\n\x07\x66ilters\x18\x03 \x03(\x0b\x32\x17.haldane.wire.v1.Filter\"B\n\x06\x46ilter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x0ctyped_config\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\"9\n\x0b\x41piListener\x12*\n\x0c\x61pi_listener\x18\x01 \x01(\x0b\x32\x14.google.protobuf.Any\"9\n\x15HttpConnectionManager\x12\x13\n\x0bstat_prefix\x18\x02 \x01(\t\x12\x0b\n\x03rds\x18\x03 \x01(\x0c\" \n\x03Rds\x12\x19\n\x11route_config_name\x18\x02 \x01(\t\"9\n\x12RouteConfiguration\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rvirtual_hosts\x18\x02 \x03(\x0c\"T\n\x0bVirtualHost\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64omains\x18\x02 \x03(\t\x12&\n\x06routes\x18\x03 \x03(\x0b\x32\x16.haldane.wire.v1.Route\"\xae\x01\n\x05Route\x12*\n\x05match\x18\x01 \x01(\x0b\x32\x1b.haldane.wire.v1.RouteMatch\x12+\n\x05route\x18\x02 \x01(\x0b\x32\x1c.haldane.wire.v1.RouteAction\x12>\n\x0f\x64irect_response\x18\x07 \x01(\x0b\x32%.haldane.wire.v1.DirectResponseAction\x12\x0c\n\x04name\x18\x0e \x01(\t\"a\n\nRouteMatch\x12\x10\n\x06prefix\x18\x01 \x01(\tH\x00\x12\x0e\n\x04path\x18\x02 \x01(\tH\x00\x12\x1f\n\x15path_separated_prefix\x18\x0e \x01(\tH\x00\x42\x10\n\x0epath_specifier\"\xb7\x01\n\x0bRouteAction\x12;\n\x11weighted_clusters\x18\x03 \x01(\x0b\x32 .haldane.wire.v1.WeightedCluster\x12*\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12?\n\x13max_stream_duration\x18$ \x01(\x0b\x32\".haldane.wire.v1.MaxStreamDuration\"K\n\x11MaxStreamDuration\x12\x36\n\x13max_stream_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"C\n\x0fWeightedCluster\x12\x30\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x1e.haldane.wire.v1.ClusterWeight\"\x90\x01\n\rClusterWeight\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x06weight\x18\x02 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x43\n\x17response_headers_to_add\x18\x05 \x03(\x0b\x32\".haldane.wire.v1.HeaderValueOption\"X\n\x11HeaderValueOption\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.haldane.wire.v1.HeaderValue\x12\x15\n\rappend_action\x18\x03 \x01(\r\")\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"Q\n\x14\x44irectResponseAction\x12\x0e\n\x06status\x18\x01 \x01(\r\x12)\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x1b.haldane.wire.v1.DataSource\"#\n\nDataSource\x12\x15\n\rinline_string\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -67,21 +67,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTE']._serialized_start=1203
   _globals['_ROUTE']._serialized_end=1377
   _globals['_ROUTEMATCH']._serialized_start=1379
-  _globals['_ROUTEMATCH']._serialized_end=1407
-  _globals['_ROUTEACTION']._serialized_start=1410
-  _globals['_ROUTEACTION']._serialized_end=1593
-  _globals['_MAXSTREAMDURATION']._serialized_start=1595
-  _globals['_MAXSTREAMDURATION']._serialized_end=1670
-  _globals['_WEIGHTEDCLUSTER']._serialized_start=1672
-  _globals['_WEIGHTEDCLUSTER']._serialized_end=1739
-  _globals['_CLUSTERWEIGHT']._serialized_start=1742
-  _globals['_CLUSTERWEIGHT']._serialized_end=1886
-  _globals['_HEADERVALUEOPTION']._serialized_start=1888
-  _globals['_HEADERVALUEOPTION']._serialized_end=1976
-  _globals['_HEADERVALUE']._serialized_start=1978
-  _globals['_HEADERVALUE']._serialized_end=2019
-  _globals['_DIRECTRESPONSEACTION']._serialized_start=2021
-  _globals['_DIRECTRESPONSEACTION']._serialized_end=2102
-  _globals['_DATASOURCE']._serialized_start=2104
-  _globals['_DATASOURCE']._serialized_end=2139
+  _globals['_ROUTEMATCH']._serialized_end=1476
+  _globals['_ROUTEACTION']._serialized_start=1479
+  _globals['_ROUTEACTION']._serialized_end=1662
+  _globals['_MAXSTREAMDURATION']._serialized_start=1664
+  _globals['_MAXSTREAMDURATION']._serialized_end=1739
+  _globals['_WEIGHTEDCLUSTER']._serialized_start=1741
+  _globals['_WEIGHTEDCLUSTER']._serialized_end=1808
+  _globals['_CLUSTERWEIGHT']._serialized_start=1811
+  _globals['_CLUSTERWEIGHT']._serialized_end=1955
+  _globals['_HEADERVALUEOPTION']._serialized_start=1957
+  _globals['_HEADERVALUEOPTION']._serialized_end=2045
+  _globals['_HEADERVALUE']._serialized_start=2047
+  _globals['_HEADERVALUE']._serialized_end=2088
+  _globals['_DIRECTRESPONSEACTION']._serialized_start=2090
+  _globals['_DIRECTRESPONSEACTION']._serialized_end=2171
+  _globals['_DATASOURCE']._serialized_start=2173
+  _globals['_DATASOURCE']._serialized_end=2208
 # @@protoc_insertion_point(module_scope)

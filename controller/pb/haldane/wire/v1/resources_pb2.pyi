@@ -138,10 +138,14 @@ class Route(_message.Message):
     def __init__(self, match: _Optional[_Union[RouteMatch, _Mapping]] = ..., route: _Optional[_Union[RouteAction, _Mapping]] = ..., direct_response: _Optional[_Union[DirectResponseAction, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
 
 class RouteMatch(_message.Message):
-    __slots__ = ("prefix",)
+    __slots__ = ("prefix", "path", "path_separated_prefix")
     PREFIX_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    PATH_SEPARATED_PREFIX_FIELD_NUMBER: _ClassVar[int]
     prefix: str
-    def __init__(self, prefix: _Optional[str] = ...) -> None: ...
+    path: str
+    path_separated_prefix: str
+    def __init__(self, prefix: _Optional[str] = ..., path: _Optional[str] = ..., path_separated_prefix: _Optional[str] = ...) -> None: ...
 
 class RouteAction(_message.Message):
     __slots__ = ("weighted_clusters", "timeout", "max_stream_duration")

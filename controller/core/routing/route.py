@@ -1,0 +1,61 @@
+"""The routes of one service: which requests, and how they are split between clusters."""
+
+from dataclasses import dataclass
+
+from controller.core.base.units import TOTAL_WEIGHT
+from controller.core.model.cluster_names import cluster_name
+from controller.core.model.service import PathMatch, Service
+from controller.core.model.service_state import FIXED_RESPONSE, ServiceState
+
+
+class RoutingError(ValueError):
+    """The view cannot be served. The message names the service and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteOptions:
+    """What Envoy does with the requests of a route, whichever cluster they go to. `timeout` is in seconds."""
+
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Some requests of one service, and how they are split.
+
+    `split` is (cluster, weight in basis points), the canary first; the weights are positive and total 10 000, anything
+    else raises RoutingError. With `fixed` (status, body) Envoy responds itself, and `split` is empty.
+    """
+
+    service: str
+    match: PathMatch
+    options: RouteOptions
+    split: tuple[tuple[str, int], ...]
+    fixed: tuple[int, str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.fixed and not self.split:
+            return
+        if sum(weight for _, weight in self.split) != TOTAL_WEIGHT or any(weight <= 0 for _, weight in self.split):
+            raise RoutingError(f"{self.service}: weights {dict(self.split)} are not positive parts of {TOTAL_WEIGHT}")
+
+
+def routes_of(state: ServiceState) -> tuple[Route, ...]:
+    """The routes of a service as it stands, in the order in which they are tried.
+
+    RoutingError if a version that carries traffic has no endpoints.
+    """
+    spec = state.spec
+    options = RouteOptions(timeout=spec.timeout)
+    fixed = (spec.fallback.status, spec.fallback.body) if FIXED_RESPONSE in state.weights and spec.fallback else None
+    split = () if fixed else _live_split(spec, state.weights)
+    return tuple(Route(spec.name, path, options, split, fixed) for path in spec.paths)
+
+
+def _live_split(spec: Service, weights: dict[str, int]) -> tuple[tuple[str, int], ...]:
+    live = {version: weight for version, weight in weights.items() if weight > 0}
+    for version in live:
+        declared = spec.version(version)
+        if declared is None or not declared.endpoints:
+            raise RoutingError(f"{spec.name}: {version} carries traffic but has no endpoints")
+    return tuple((cluster_name(spec.name, version), weight) for version, weight in live.items())
