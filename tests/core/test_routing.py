@@ -13,9 +13,9 @@ from controller.core.model.service import Fallback, Listen, PathMatch
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes
+from controller.core.routing.route import Route, RouteOptions, RoutingError
 from controller.core.routing.routing import route_fleet
 from controller.core.routing.servable import servable_view
-from controller.core.routing.route import Route, RouteOptions, RoutingError
 from tests.builders import rollout_in, service, state_in
 
 pytestmark = pytest.mark.proves("xds-rule 32")

@@ -11,9 +11,9 @@ from controller.core.model.service import Listen, PathMatch
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes
+from controller.core.routing.route import RoutingError
 from controller.core.routing.routing import route_service
 from controller.core.routing.servable import servable_view
-from controller.core.routing.route import RoutingError
 from tests.builders import service
 
 pytestmark = pytest.mark.proves("track-record 24")

@@ -40,7 +40,12 @@ def test_the_reference_files_policy_is_the_default() -> None:
 def test_what_is_left_out_has_its_default() -> None:
     """Only service, listen.port, versions and stable are required."""
     service = read('service: s\nlisten: {port: 1}\nversions: {v1: {endpoints: ["a:1"]}}\nstable: v1\n')
-    assert (service.listen.address, service.fleets, service.hosts, service.paths) == ("127.0.0.1", (), ("*",), EVERYTHING)
+    assert (service.listen.address, service.fleets, service.hosts, service.paths) == (
+        "127.0.0.1",
+        (),
+        ("*",),
+        EVERYTHING,
+    )
     assert (service.protocol, service.timeout, service.fallback, service.policy) == ("http", 5.0, None, Policy())
 
 

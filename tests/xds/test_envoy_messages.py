@@ -168,7 +168,9 @@ def share(name: str, weight: int, version: str) -> WeightedClusterClusterWeight:
 @pytest.mark.parametrize("proxyless", [False, True])
 def test_a_weighted_route_has_the_canary_first_and_the_version_header(proxyless: bool) -> None:
     """Weights in basis points, in their order, without retries; gRPC reads the timeout in another place."""
-    host = routing.VirtualHost(("a.example", "b.example"), (ServiceRoute("fraud", PathMatch(path="/v2/"), RouteOptions(timeout=2.5), SPLIT),))
+    host = routing.VirtualHost(
+        ("a.example", "b.example"), (ServiceRoute("fraud", PathMatch(path="/v2/"), RouteOptions(timeout=2.5), SPLIT),)
+    )
     make = envoy_messages.proxyless_virtual_host if proxyless else envoy_messages.virtual_host
     timeout = timedelta(seconds=2.5)
     action = RouteAction(
@@ -195,7 +197,9 @@ def test_a_prefix_matches_whole_segments() -> None:
 
 def test_a_fixed_response_needs_no_cluster() -> None:
     """The declared fallback that the proxies give by themselves."""
-    host = routing.VirtualHost(("*",), (ServiceRoute("fraud", PathMatch(path="/"), RouteOptions(timeout=5.0), (), (503, "later")),))
+    host = routing.VirtualHost(
+        ("*",), (ServiceRoute("fraud", PathMatch(path="/"), RouteOptions(timeout=5.0), (), (503, "later")),)
+    )
     route = Route(
         name="fraud",
         match=RouteMatch(prefix="/"),

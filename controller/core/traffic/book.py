@@ -54,7 +54,10 @@ class Book:
         if wanted.keys() == self.observed:
             return
         self.observed = frozenset(wanted)
-        self._clusters = {name: self._clusters.get(name) or ClusterCounts(parts.service, parts.version) for name, parts in wanted.items()}
+        self._clusters = {
+            name: self._clusters.get(name) or ClusterCounts(parts.service, parts.version)
+            for name, parts in wanted.items()
+        }
         services = {parts.service for parts in wanted.values()}
         self._services = {name: self._services.get(name) or AwaitedReports() for name in services}
         self._lagging = {name: proxies for name, proxies in self._lagging.items() if name in services}

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
+from controller.core.routing.route import RoutingError
 from controller.core.routing.routing import RoutedService, join_services, named_fleets, route_service
 from controller.core.routing.servable import servable_view
-from controller.core.routing.route import RoutingError
 from controller.xds.resources.encoded_cache import EncodedCache
 from controller.xds.resources.encoder import Encoder
 from controller.xds.resources.snapshot import Snapshot
