@@ -1,6 +1,5 @@
 """The entry point: help, version, start-up cost, bugs, and where the commands look for the controller."""
 
-import json
 import os
 import subprocess
 import sys
@@ -104,19 +103,43 @@ def test_the_version_is_printed(haldane: Haldane) -> None:
     assert haldane("--version").out == f"haldane, version {__version__}\n"
 
 
-def test_client_commands_load_no_part_of_the_controller() -> None:
+def loaded_by(program: str) -> set[str]:
+    """The names of all modules that are loaded once that program has run in a Python of its own."""
+    text = f"import sys\n{program}\nprint(*sys.modules, sep='\\n', file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", text], text=True, capture_output=True, timeout=WITHIN, check=True)
+    return set(done.stderr.splitlines())
+
+
+def rooms_of(modules: set[str]) -> set[str]:
+    """The packages of the controller in which these modules stand."""
+    return {name.split(".")[1] for name in modules if name.startswith("controller.")}
+
+
+@pytest.mark.parametrize("line", ["list", "freeze --all --reason x"])
+def test_client_commands_load_no_part_of_the_controller(line: str) -> None:
     """A question costs what the question needs: no server, no store, no numeric library is loaded."""
-    program = (
-        "import json, sys; from controller.__main__ import main\n"
-        "codes = [main(['--admin', '127.0.0.1:1', *line.split()]) for line in ('list', 'freeze --all --reason x')]\n"
-        "print(json.dumps([codes, sorted(sys.modules)]))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, timeout=WITHIN, check=True)
-    codes, modules = json.loads(done.stdout)
-    assert codes == [6, 6]
-    ours = {name for name in modules if name.startswith("controller.")}
-    assert not HEAVY & set(modules)
-    assert not {name for name in ours if name.split(".")[1] in ("app", "admin", "store", "xds", "telemetry", "demo")}
+    words = ["--admin", "127.0.0.1:1", *line.split()]
+    modules = loaded_by(f"from controller.__main__ import main\nassert main({words!r}) == 6")
+    assert not HEAVY & modules
+    assert not {"app", "admin", "store", "xds", "telemetry", "demo"} & rooms_of(modules)
+
+
+def test_help_loads_no_command_and_no_grpc() -> None:
+    """The list of the commands is a table: none of them is loaded, nor what the controller is called with."""
+    modules = loaded_by("from controller.__main__ import main\nassert main(['--help']) == 0")
+    assert not (HEAVY | {"grpc", "prometheus_client"}) & modules
+    assert "controller.cli.commands" not in modules
+    assert rooms_of(modules) == {"__main__", "cli", "core", "pb"}
+
+
+def test_serve_loads_nothing_that_it_does_not_use() -> None:
+    """No other command, no simulation, no demo, and no second library of Envoy's messages."""
+    modules = loaded_by("import controller.cli.main, controller.cli.commands.serve, controller.app")
+    assert not {"apprise", "betterproto2", "envoy_data_plane", "hypothesis", "numpy", "sklearn"} & modules
+    assert not {"bootstrap", "demo", "simulation"} & rooms_of(modules)
+    commands = {name for name in modules if name.startswith("controller.cli.commands.")}
+    assert commands == {"controller.cli.commands.serve"}
+    assert not {name for name in modules if name.startswith("controller.cli.text.")} - {"controller.cli.text.values"}
 
 
 def test_the_addresses_by_default_are_those_of_the_controller() -> None:

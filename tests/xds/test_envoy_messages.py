@@ -3,6 +3,19 @@
 from datetime import timedelta
 
 import pytest
+from envoy_data_plane.envoy.config.accesslog.v3 import (
+    AccessLog,
+    AccessLogFilter,
+    AndFilter,
+    ComparisonFilter,
+    ComparisonFilterOp,
+    GrpcStatusFilter,
+    GrpcStatusFilterStatus,
+    HeaderFilter,
+    OrFilter,
+    ResponseFlagFilter,
+    StatusCodeFilter,
+)
 from envoy_data_plane.envoy.config.cluster.v3 import (
     CircuitBreakers,
     CircuitBreakersThresholds,
@@ -22,6 +35,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     HeaderValueOptionHeaderAppendAction,
     Http2ProtocolOptions,
     Locality,
+    RuntimeUInt32,
     SelfConfigSource,
     SocketAddress,
 )
@@ -29,6 +43,7 @@ from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment, End
 from envoy_data_plane.envoy.config.listener.v3 import ApiListener, Filter, FilterChain, Listener
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
+    HeaderMatcher,
     Route,
     RouteAction,
     RouteActionMaxStreamDuration,
@@ -38,6 +53,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
     WeightedCluster,
     WeightedClusterClusterWeight,
 )
+from envoy_data_plane.envoy.extensions.access_loggers.stats.v3 import Config, ConfigCounter, ConfigStat, ConfigTag
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManager,
@@ -48,6 +64,8 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
     HttpProtocolOptions,
     HttpProtocolOptionsExplicitHttpConfig,
 )
+from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
+from envoy_data_plane.envoy.type.v3 import Scope
 from envoy_data_plane.google.protobuf import Any
 
 from controller.core.model.service import Listen, PathMatch
@@ -154,6 +172,73 @@ def test_a_listener_requests_the_route_configuration_of_its_name() -> None:
     assert made.filter_chains == [FilterChain(filters=[Filter(name="http", typed_config=http("[::1]:10000"))])]
     api = Listener.parse(envoy_messages.api_listener("fraud.eu"))
     assert api == Listener(name="fraud.eu", api_listener=ApiListener(api_listener=http("fraud.eu", "fraud=eu")))
+
+
+def counter_of(name: str) -> Config:
+    """A stats access logger's configuration, with one counter, as envoy-data-plane writes it."""
+    tags = [
+        ConfigTag(name="cluster", value_format="%UPSTREAM_CLUSTER%"),
+        ConfigTag(name="flags", value_format="%RESPONSE_FLAGS%"),
+    ]
+    counter = ConfigCounter(stat=ConfigStat(name=name, tags=tags), value_fixed=1)
+    return Config(stats_scope=Scope(prefix="haldane", max_counters=10_000), counters=[counter])
+
+
+def parsed(logger: AccessLog) -> tuple[str, AccessLogFilter | None, Config]:
+    """The name of a stats access logger, what it counts, and how."""
+    assert logger.typed_config
+    assert logger.typed_config.type_url == "type.googleapis.com/envoy.extensions.access_loggers.stats.v3.Config"
+    return logger.name, logger.filter, Config.parse(logger.typed_config.value)
+
+
+def every(*filters: AccessLogFilter) -> AccessLogFilter:
+    """All of them."""
+    return AccessLogFilter(and_filter=AndFilter(filters=list(filters)))
+
+
+def either(*filters: AccessLogFilter) -> AccessLogFilter:
+    """One of them."""
+    return AccessLogFilter(or_filter=OrFilter(filters=list(filters)))
+
+
+def flagged(*flags: str) -> AccessLogFilter:
+    """One of these response flags."""
+    return AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=list(flags)))
+
+
+def code(op: ComparisonFilterOp, status: int) -> AccessLogFilter:
+    """The status of the response."""
+    value = RuntimeUInt32(default_value=status, runtime_key="haldane.none")
+    return AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=ComparisonFilter(op=op, value=value)))
+
+
+def grpc(wanted: bool) -> AccessLogFilter:
+    """A call of gRPC, or anything else."""
+    matcher = HeaderMatcher(
+        name="content-type",
+        string_match=StringMatcher(safe_regex=RegexMatcher(regex=r"application/grpc(\+.*)?")),
+        invert_match=not wanted,
+        treat_missing_header_as_empty=True,
+    )
+    return AccessLogFilter(header_filter=HeaderFilter(header=matcher))
+
+
+def test_a_proxys_listener_counts_how_responses_end() -> None:
+    """Bad ends after the headers that LRS counts as successes; and those that it does not count."""
+    gone, broken = ("DC", "DR", "DPE"), ("UPE", "UR", "UC", "LR", "UT", "UMSDR", "DT", "SI", "OM")
+    answered = every(code(ComparisonFilterOp.GE, 200), code(ComparisonFilterOp.LE, 399))
+    no_status = AccessLogFilter(grpc_status_filter=GrpcStatusFilter(statuses=[GrpcStatusFilterStatus.UNKNOWN]))
+    unreported = either(
+        every(flagged(*gone), either(code(ComparisonFilterOp.EQ, 0), grpc(True))),
+        every(flagged("SI"), either(code(ComparisonFilterOp.EQ, 504), grpc(True))),
+        every(flagged("UT", "UMSDR", "DT"), grpc(True), no_status),
+    )
+    made = HttpConnectionManager.parse(envoy_messages.http_connections("x", count_endings=True).value)
+    stats = "envoy.access_loggers.stats"
+    assert [parsed(each) for each in made.access_log] == [
+        (stats, every(flagged(*broken, *gone), answered, grpc(False)), counter_of("reported_ok")),
+        (stats, unreported, counter_of("unreported")),
+    ]
 
 
 def share(name: str, weight: int, version: str) -> WeightedClusterClusterWeight:

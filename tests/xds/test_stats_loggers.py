@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from envoy_data_plane.envoy.config.accesslog.v3 import AccessLog
-from envoy_data_plane.google.protobuf import Any
+from google.protobuf.any_pb2 import Any
 
 from controller.demo.harness.child_processes import Children
+from controller.pb.haldane.wire.v1.resources_pb2 import AccessLog
 from controller.ports.fleet import ConfigState
 from controller.xds.protocol.nack_reasons import is_about_loggers
 from controller.xds.resources import templates
@@ -26,11 +26,7 @@ def unknown_logger() -> list[AccessLog]:
 def refused_field() -> list[AccessLog]:
     """A response flag that an Envoy does not know."""
     logger = stats_loggers()[0]
-    assert logger.filter
-    assert logger.filter.and_filter
-    flags = logger.filter.and_filter.filters[0].response_flag_filter
-    assert flags
-    flags.flags.append("XYZ")
+    logger.filter.and_filter.filters[0].response_flag_filter.flags.append("XYZ")
     return [logger]
 
 

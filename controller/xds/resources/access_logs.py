@@ -4,25 +4,8 @@ They are the listener's loggers and not the router's, which knows of no timeout 
 whose headers were passed on is never retried: the client's response and the last attempt are one.
 """
 
-from envoy_data_plane.envoy.config.accesslog.v3 import (
-    AccessLog,
-    AccessLogFilter,
-    AndFilter,
-    ComparisonFilter,
-    ComparisonFilterOp,
-    GrpcStatusFilter,
-    GrpcStatusFilterStatus,
-    HeaderFilter,
-    OrFilter,
-    ResponseFlagFilter,
-    StatusCodeFilter,
-)
-from envoy_data_plane.envoy.config.core.v3 import RuntimeUInt32
-from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
-from envoy_data_plane.envoy.extensions.access_loggers.stats.v3 import Config, ConfigCounter, ConfigStat, ConfigTag
-from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
-from envoy_data_plane.envoy.type.v3 import Scope
-from envoy_data_plane.google.protobuf import Any
+from google.protobuf.any_pb2 import Any
+from google.protobuf.wrappers_pb2 import UInt32Value, UInt64Value
 
 from controller.core.traffic.response_flags import (
     BROKEN_FLAGS,
@@ -33,24 +16,28 @@ from controller.core.traffic.response_flags import (
     STATS_PREFIX,
     UNREPORTED,
 )
+from controller.pb.haldane.wire.v1 import resources_pb2 as pb
+from controller.xds.resources.type_urls import TYPE_URL_PREFIX
 
 STATS_LOGGER = "envoy.access_loggers.stats"
+CONFIG = TYPE_URL_PREFIX + "envoy.extensions.access_loggers.stats.v3.Config"
 MOST_COUNTERS = 10_000
 """Counters of one logger. There is one for each cluster and combination of flags that occurred."""
 _GRPC = r"application/grpc(\+.*)?"
+_GRPC_UNKNOWN = 2
 _NO_RUNTIME_KEY = "haldane.none"
 """Envoy requires a key for each threshold, with which its runtime could change it."""
 
 
-def stats_loggers() -> list[AccessLog]:
+def stats_loggers() -> list[pb.AccessLog]:
     """Two loggers: of bad ends that load reports count as successes, and of those that they do not count.
 
     Of HTTP, load reports count a response at its headers; of gRPC, once it has ended, unless a client or a timeout
     ended it after its headers. A gRPC call without a status in its response counts as UNKNOWN.
     """
-    after_headers = _all(_code(ComparisonFilterOp.GE, 200), _code(ComparisonFilterOp.LE, 399))
-    left = _all(_flags(*CANCELLED_FLAGS), _any(_code(ComparisonFilterOp.EQ, 0), _grpc(True)))
-    idle = _all(_flags(IDLE_FLAG), _any(_code(ComparisonFilterOp.EQ, 504), _grpc(True)))
+    after_headers = _all(_code(pb.ComparisonFilter.GE, 200), _code(pb.ComparisonFilter.LE, 399))
+    left = _all(_flags(*CANCELLED_FLAGS), _any(_code(pb.ComparisonFilter.EQ, 0), _grpc(True)))
+    idle = _all(_flags(IDLE_FLAG), _any(_code(pb.ComparisonFilter.EQ, 504), _grpc(True)))
     too_long = _all(_flags(*DURATION_FLAGS), _grpc(True), _no_grpc_status())
     return [
         _logger(REPORTED_OK, _all(_flags(*BROKEN_FLAGS, *CANCELLED_FLAGS), after_headers, _grpc(False))),
@@ -58,43 +45,47 @@ def stats_loggers() -> list[AccessLog]:
     ]
 
 
-def _logger(name: str, only: AccessLogFilter) -> AccessLog:
+def _logger(name: str, only: pb.AccessLogFilter) -> pb.AccessLog:
     tags = [
-        ConfigTag(name="cluster", value_format="%UPSTREAM_CLUSTER%"),
-        ConfigTag(name="flags", value_format="%RESPONSE_FLAGS%"),
+        pb.Tag(name="cluster", value_format="%UPSTREAM_CLUSTER%"),
+        pb.Tag(name="flags", value_format="%RESPONSE_FLAGS%"),
     ]
-    counter = ConfigCounter(stat=ConfigStat(name=name, tags=tags), value_fixed=1)
-    config = Config(stats_scope=Scope(prefix=STATS_PREFIX, max_counters=MOST_COUNTERS), counters=[counter])
-    return AccessLog(name=STATS_LOGGER, filter=only, typed_config=Any.pack(config))
+    counter = pb.CounterConfig(stat=pb.Stat(name=name, tags=tags), value_fixed=UInt64Value(value=1))
+    scope = pb.StatsScope(prefix=STATS_PREFIX, max_counters=UInt32Value(value=MOST_COUNTERS))
+    config = pb.StatsLogger(stats_scope=scope, counters=[counter])
+    return pb.AccessLog(
+        name=STATS_LOGGER, filter=only, typed_config=Any(type_url=CONFIG, value=config.SerializeToString())
+    )
 
 
-def _all(*filters: AccessLogFilter) -> AccessLogFilter:
-    return AccessLogFilter(and_filter=AndFilter(filters=list(filters)))
+def _all(*filters: pb.AccessLogFilter) -> pb.AccessLogFilter:
+    return pb.AccessLogFilter(and_filter=pb.AndFilter(filters=filters))
 
 
-def _any(*filters: AccessLogFilter) -> AccessLogFilter:
-    return AccessLogFilter(or_filter=OrFilter(filters=list(filters)))
+def _any(*filters: pb.AccessLogFilter) -> pb.AccessLogFilter:
+    return pb.AccessLogFilter(or_filter=pb.OrFilter(filters=filters))
 
 
-def _flags(*flags: str) -> AccessLogFilter:
-    return AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=list(flags)))
+def _flags(*flags: str) -> pb.AccessLogFilter:
+    return pb.AccessLogFilter(response_flag_filter=pb.ResponseFlagFilter(flags=flags))
 
 
-def _code(op: ComparisonFilterOp, code: int) -> AccessLogFilter:
-    value = RuntimeUInt32(default_value=code, runtime_key=_NO_RUNTIME_KEY)
-    return AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=ComparisonFilter(op=op, value=value)))
+def _code(op: pb.ComparisonFilter.Comparison, code: int) -> pb.AccessLogFilter:
+    value = pb.RuntimeUInt32(default_value=code, runtime_key=_NO_RUNTIME_KEY)
+    comparison = pb.ComparisonFilter(op=op, value=value)
+    return pb.AccessLogFilter(status_code_filter=pb.StatusCodeFilter(comparison=comparison))
 
 
-def _no_grpc_status() -> AccessLogFilter:
-    return AccessLogFilter(grpc_status_filter=GrpcStatusFilter(statuses=[GrpcStatusFilterStatus.UNKNOWN]))
+def _no_grpc_status() -> pb.AccessLogFilter:
+    return pb.AccessLogFilter(grpc_status_filter=pb.GrpcStatusFilter(statuses=[_GRPC_UNKNOWN]))
 
 
-def _grpc(wanted: bool) -> AccessLogFilter:
+def _grpc(wanted: bool) -> pb.AccessLogFilter:
     """Whether Envoy takes the request for a gRPC call: by its content type, as Envoy does."""
-    matcher = HeaderMatcher(
+    matcher = pb.HeaderMatcher(
         name="content-type",
-        string_match=StringMatcher(safe_regex=RegexMatcher(regex=_GRPC)),
+        string_match=pb.HeaderValueMatcher(safe_regex=pb.RegexMatcher(regex=_GRPC)),
         invert_match=not wanted,
         treat_missing_header_as_empty=True,
     )
-    return AccessLogFilter(header_filter=HeaderFilter(header=matcher))
+    return pb.AccessLogFilter(header_filter=pb.HeaderFilter(header=matcher))

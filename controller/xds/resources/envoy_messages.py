@@ -5,7 +5,6 @@ The messages of what differs are in `wire/v1/resources.proto`.
 
 from datetime import timedelta
 
-from envoy_data_plane.envoy.config.cluster.v3 import ClusterDiscoveryType
 from google.protobuf.any_pb2 import Any
 from google.protobuf.wrappers_pb2 import UInt32Value
 
@@ -100,8 +99,8 @@ def proxyless_virtual_host(value: routing.VirtualHost, name: str) -> bytes:
     return host.SerializeToString()
 
 
-def _cluster(value: routing.Cluster, discovery: ClusterDiscoveryType) -> bytes:
-    inline = b"" if discovery is templates.EDS else load_assignment(value)
+def _cluster(value: routing.Cluster, discovery: pb.Cluster.DiscoveryType) -> bytes:
+    inline = b"" if discovery == templates.EDS else load_assignment(value)
     differs = pb.Cluster(name=value.name, alt_stat_name=stats_name(value.name), load_assignment=inline)
     return templates.cluster(value.protocol, discovery) + differs.SerializeToString()
 

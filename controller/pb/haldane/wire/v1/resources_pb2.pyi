@@ -2,8 +2,10 @@ import datetime
 
 from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import empty_pb2 as _empty_pb2
 from google.protobuf import wrappers_pb2 as _wrappers_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -12,14 +14,105 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Cluster(_message.Message):
-    __slots__ = ("name", "alt_stat_name", "load_assignment")
+    __slots__ = ("name", "type", "eds_cluster_config", "connect_timeout", "circuit_breakers", "dns_lookup_family", "alt_stat_name", "load_assignment", "typed_extension_protocol_options", "lrs_server", "wait_for_warm_on_init")
+    class DiscoveryType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATIC: _ClassVar[Cluster.DiscoveryType]
+        STRICT_DNS: _ClassVar[Cluster.DiscoveryType]
+        LOGICAL_DNS: _ClassVar[Cluster.DiscoveryType]
+        EDS: _ClassVar[Cluster.DiscoveryType]
+    STATIC: Cluster.DiscoveryType
+    STRICT_DNS: Cluster.DiscoveryType
+    LOGICAL_DNS: Cluster.DiscoveryType
+    EDS: Cluster.DiscoveryType
+    class DnsLookupFamily(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        AUTO: _ClassVar[Cluster.DnsLookupFamily]
+        V4_PREFERRED: _ClassVar[Cluster.DnsLookupFamily]
+    AUTO: Cluster.DnsLookupFamily
+    V4_PREFERRED: Cluster.DnsLookupFamily
+    class TypedExtensionProtocolOptionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _any_pb2.Any
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_any_pb2.Any, _Mapping]] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    EDS_CLUSTER_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    CONNECT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    CIRCUIT_BREAKERS_FIELD_NUMBER: _ClassVar[int]
+    DNS_LOOKUP_FAMILY_FIELD_NUMBER: _ClassVar[int]
     ALT_STAT_NAME_FIELD_NUMBER: _ClassVar[int]
     LOAD_ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
+    TYPED_EXTENSION_PROTOCOL_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    LRS_SERVER_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FOR_WARM_ON_INIT_FIELD_NUMBER: _ClassVar[int]
     name: str
+    type: Cluster.DiscoveryType
+    eds_cluster_config: EdsClusterConfig
+    connect_timeout: _duration_pb2.Duration
+    circuit_breakers: CircuitBreakers
+    dns_lookup_family: Cluster.DnsLookupFamily
     alt_stat_name: str
     load_assignment: bytes
-    def __init__(self, name: _Optional[str] = ..., alt_stat_name: _Optional[str] = ..., load_assignment: _Optional[bytes] = ...) -> None: ...
+    typed_extension_protocol_options: _containers.MessageMap[str, _any_pb2.Any]
+    lrs_server: ConfigSource
+    wait_for_warm_on_init: _wrappers_pb2.BoolValue
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[Cluster.DiscoveryType, str]] = ..., eds_cluster_config: _Optional[_Union[EdsClusterConfig, _Mapping]] = ..., connect_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., circuit_breakers: _Optional[_Union[CircuitBreakers, _Mapping]] = ..., dns_lookup_family: _Optional[_Union[Cluster.DnsLookupFamily, str]] = ..., alt_stat_name: _Optional[str] = ..., load_assignment: _Optional[bytes] = ..., typed_extension_protocol_options: _Optional[_Mapping[str, _any_pb2.Any]] = ..., lrs_server: _Optional[_Union[ConfigSource, _Mapping]] = ..., wait_for_warm_on_init: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ...) -> None: ...
+
+class EdsClusterConfig(_message.Message):
+    __slots__ = ("eds_config",)
+    EDS_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    eds_config: ConfigSource
+    def __init__(self, eds_config: _Optional[_Union[ConfigSource, _Mapping]] = ...) -> None: ...
+
+class CircuitBreakers(_message.Message):
+    __slots__ = ("thresholds",)
+    THRESHOLDS_FIELD_NUMBER: _ClassVar[int]
+    thresholds: _containers.RepeatedCompositeFieldContainer[Thresholds]
+    def __init__(self, thresholds: _Optional[_Iterable[_Union[Thresholds, _Mapping]]] = ...) -> None: ...
+
+class Thresholds(_message.Message):
+    __slots__ = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
+    MAX_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    MAX_PENDING_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
+    max_connections: _wrappers_pb2.UInt32Value
+    max_pending_requests: _wrappers_pb2.UInt32Value
+    max_requests: _wrappers_pb2.UInt32Value
+    max_retries: _wrappers_pb2.UInt32Value
+    def __init__(self, max_connections: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., max_pending_requests: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., max_requests: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., max_retries: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ...) -> None: ...
+
+class ConfigSource(_message.Message):
+    __slots__ = ("ads", "same_server", "resource_api_version")
+    class ApiVersion(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ANY: _ClassVar[ConfigSource.ApiVersion]
+        V3: _ClassVar[ConfigSource.ApiVersion]
+    ANY: ConfigSource.ApiVersion
+    V3: ConfigSource.ApiVersion
+    ADS_FIELD_NUMBER: _ClassVar[int]
+    SAME_SERVER_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_API_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ads: _empty_pb2.Empty
+    same_server: _empty_pb2.Empty
+    resource_api_version: ConfigSource.ApiVersion
+    def __init__(self, ads: _Optional[_Union[_empty_pb2.Empty, _Mapping]] = ..., same_server: _Optional[_Union[_empty_pb2.Empty, _Mapping]] = ..., resource_api_version: _Optional[_Union[ConfigSource.ApiVersion, str]] = ...) -> None: ...
+
+class HttpProtocolOptions(_message.Message):
+    __slots__ = ("explicit_http_config",)
+    EXPLICIT_HTTP_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    explicit_http_config: ExplicitHttpConfig
+    def __init__(self, explicit_http_config: _Optional[_Union[ExplicitHttpConfig, _Mapping]] = ...) -> None: ...
+
+class ExplicitHttpConfig(_message.Message):
+    __slots__ = ("http2_protocol_options",)
+    HTTP2_PROTOCOL_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    http2_protocol_options: _empty_pb2.Empty
+    def __init__(self, http2_protocol_options: _Optional[_Union[_empty_pb2.Empty, _Mapping]] = ...) -> None: ...
 
 class ClusterLoadAssignment(_message.Message):
     __slots__ = ("cluster_name", "endpoints")
@@ -30,10 +123,14 @@ class ClusterLoadAssignment(_message.Message):
     def __init__(self, cluster_name: _Optional[str] = ..., endpoints: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class LocalityLbEndpoints(_message.Message):
-    __slots__ = ("lb_endpoints",)
+    __slots__ = ("locality", "lb_endpoints", "load_balancing_weight")
+    LOCALITY_FIELD_NUMBER: _ClassVar[int]
     LB_ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    LOAD_BALANCING_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    locality: _empty_pb2.Empty
     lb_endpoints: _containers.RepeatedCompositeFieldContainer[LbEndpoint]
-    def __init__(self, lb_endpoints: _Optional[_Iterable[_Union[LbEndpoint, _Mapping]]] = ...) -> None: ...
+    load_balancing_weight: _wrappers_pb2.UInt32Value
+    def __init__(self, locality: _Optional[_Union[_empty_pb2.Empty, _Mapping]] = ..., lb_endpoints: _Optional[_Iterable[_Union[LbEndpoint, _Mapping]]] = ..., load_balancing_weight: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ...) -> None: ...
 
 class LbEndpoint(_message.Message):
     __slots__ = ("endpoint",)
@@ -94,18 +191,24 @@ class ApiListener(_message.Message):
     def __init__(self, api_listener: _Optional[_Union[_any_pb2.Any, _Mapping]] = ...) -> None: ...
 
 class HttpConnectionManager(_message.Message):
-    __slots__ = ("stat_prefix", "rds")
+    __slots__ = ("stat_prefix", "rds", "http_filters", "access_log")
     STAT_PREFIX_FIELD_NUMBER: _ClassVar[int]
     RDS_FIELD_NUMBER: _ClassVar[int]
+    HTTP_FILTERS_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_LOG_FIELD_NUMBER: _ClassVar[int]
     stat_prefix: str
     rds: bytes
-    def __init__(self, stat_prefix: _Optional[str] = ..., rds: _Optional[bytes] = ...) -> None: ...
+    http_filters: _containers.RepeatedCompositeFieldContainer[Filter]
+    access_log: _containers.RepeatedCompositeFieldContainer[AccessLog]
+    def __init__(self, stat_prefix: _Optional[str] = ..., rds: _Optional[bytes] = ..., http_filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., access_log: _Optional[_Iterable[_Union[AccessLog, _Mapping]]] = ...) -> None: ...
 
 class Rds(_message.Message):
-    __slots__ = ("route_config_name",)
+    __slots__ = ("config_source", "route_config_name")
+    CONFIG_SOURCE_FIELD_NUMBER: _ClassVar[int]
     ROUTE_CONFIG_NAME_FIELD_NUMBER: _ClassVar[int]
+    config_source: ConfigSource
     route_config_name: str
-    def __init__(self, route_config_name: _Optional[str] = ...) -> None: ...
+    def __init__(self, config_source: _Optional[_Union[ConfigSource, _Mapping]] = ..., route_config_name: _Optional[str] = ...) -> None: ...
 
 class RouteConfiguration(_message.Message):
     __slots__ = ("name", "virtual_hosts")
@@ -208,3 +311,153 @@ class DataSource(_message.Message):
     INLINE_STRING_FIELD_NUMBER: _ClassVar[int]
     inline_string: str
     def __init__(self, inline_string: _Optional[str] = ...) -> None: ...
+
+class AccessLog(_message.Message):
+    __slots__ = ("name", "filter", "typed_config")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    TYPED_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    filter: AccessLogFilter
+    typed_config: _any_pb2.Any
+    def __init__(self, name: _Optional[str] = ..., filter: _Optional[_Union[AccessLogFilter, _Mapping]] = ..., typed_config: _Optional[_Union[_any_pb2.Any, _Mapping]] = ...) -> None: ...
+
+class AccessLogFilter(_message.Message):
+    __slots__ = ("status_code_filter", "and_filter", "or_filter", "header_filter", "response_flag_filter", "grpc_status_filter")
+    STATUS_CODE_FILTER_FIELD_NUMBER: _ClassVar[int]
+    AND_FILTER_FIELD_NUMBER: _ClassVar[int]
+    OR_FILTER_FIELD_NUMBER: _ClassVar[int]
+    HEADER_FILTER_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FLAG_FILTER_FIELD_NUMBER: _ClassVar[int]
+    GRPC_STATUS_FILTER_FIELD_NUMBER: _ClassVar[int]
+    status_code_filter: StatusCodeFilter
+    and_filter: AndFilter
+    or_filter: OrFilter
+    header_filter: HeaderFilter
+    response_flag_filter: ResponseFlagFilter
+    grpc_status_filter: GrpcStatusFilter
+    def __init__(self, status_code_filter: _Optional[_Union[StatusCodeFilter, _Mapping]] = ..., and_filter: _Optional[_Union[AndFilter, _Mapping]] = ..., or_filter: _Optional[_Union[OrFilter, _Mapping]] = ..., header_filter: _Optional[_Union[HeaderFilter, _Mapping]] = ..., response_flag_filter: _Optional[_Union[ResponseFlagFilter, _Mapping]] = ..., grpc_status_filter: _Optional[_Union[GrpcStatusFilter, _Mapping]] = ...) -> None: ...
+
+class AndFilter(_message.Message):
+    __slots__ = ("filters",)
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
+    filters: _containers.RepeatedCompositeFieldContainer[AccessLogFilter]
+    def __init__(self, filters: _Optional[_Iterable[_Union[AccessLogFilter, _Mapping]]] = ...) -> None: ...
+
+class OrFilter(_message.Message):
+    __slots__ = ("filters",)
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
+    filters: _containers.RepeatedCompositeFieldContainer[AccessLogFilter]
+    def __init__(self, filters: _Optional[_Iterable[_Union[AccessLogFilter, _Mapping]]] = ...) -> None: ...
+
+class StatusCodeFilter(_message.Message):
+    __slots__ = ("comparison",)
+    COMPARISON_FIELD_NUMBER: _ClassVar[int]
+    comparison: ComparisonFilter
+    def __init__(self, comparison: _Optional[_Union[ComparisonFilter, _Mapping]] = ...) -> None: ...
+
+class ComparisonFilter(_message.Message):
+    __slots__ = ("op", "value")
+    class Comparison(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        EQ: _ClassVar[ComparisonFilter.Comparison]
+        GE: _ClassVar[ComparisonFilter.Comparison]
+        LE: _ClassVar[ComparisonFilter.Comparison]
+    EQ: ComparisonFilter.Comparison
+    GE: ComparisonFilter.Comparison
+    LE: ComparisonFilter.Comparison
+    OP_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    op: ComparisonFilter.Comparison
+    value: RuntimeUInt32
+    def __init__(self, op: _Optional[_Union[ComparisonFilter.Comparison, str]] = ..., value: _Optional[_Union[RuntimeUInt32, _Mapping]] = ...) -> None: ...
+
+class RuntimeUInt32(_message.Message):
+    __slots__ = ("default_value", "runtime_key")
+    DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_KEY_FIELD_NUMBER: _ClassVar[int]
+    default_value: int
+    runtime_key: str
+    def __init__(self, default_value: _Optional[int] = ..., runtime_key: _Optional[str] = ...) -> None: ...
+
+class HeaderFilter(_message.Message):
+    __slots__ = ("header",)
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    header: HeaderMatcher
+    def __init__(self, header: _Optional[_Union[HeaderMatcher, _Mapping]] = ...) -> None: ...
+
+class HeaderMatcher(_message.Message):
+    __slots__ = ("name", "invert_match", "string_match", "treat_missing_header_as_empty")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    INVERT_MATCH_FIELD_NUMBER: _ClassVar[int]
+    STRING_MATCH_FIELD_NUMBER: _ClassVar[int]
+    TREAT_MISSING_HEADER_AS_EMPTY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    invert_match: bool
+    string_match: HeaderValueMatcher
+    treat_missing_header_as_empty: bool
+    def __init__(self, name: _Optional[str] = ..., invert_match: _Optional[bool] = ..., string_match: _Optional[_Union[HeaderValueMatcher, _Mapping]] = ..., treat_missing_header_as_empty: _Optional[bool] = ...) -> None: ...
+
+class HeaderValueMatcher(_message.Message):
+    __slots__ = ("safe_regex",)
+    SAFE_REGEX_FIELD_NUMBER: _ClassVar[int]
+    safe_regex: RegexMatcher
+    def __init__(self, safe_regex: _Optional[_Union[RegexMatcher, _Mapping]] = ...) -> None: ...
+
+class RegexMatcher(_message.Message):
+    __slots__ = ("regex",)
+    REGEX_FIELD_NUMBER: _ClassVar[int]
+    regex: str
+    def __init__(self, regex: _Optional[str] = ...) -> None: ...
+
+class ResponseFlagFilter(_message.Message):
+    __slots__ = ("flags",)
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    flags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, flags: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GrpcStatusFilter(_message.Message):
+    __slots__ = ("statuses",)
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    statuses: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, statuses: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class StatsLogger(_message.Message):
+    __slots__ = ("counters", "stats_scope")
+    COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    STATS_SCOPE_FIELD_NUMBER: _ClassVar[int]
+    counters: _containers.RepeatedCompositeFieldContainer[CounterConfig]
+    stats_scope: StatsScope
+    def __init__(self, counters: _Optional[_Iterable[_Union[CounterConfig, _Mapping]]] = ..., stats_scope: _Optional[_Union[StatsScope, _Mapping]] = ...) -> None: ...
+
+class CounterConfig(_message.Message):
+    __slots__ = ("stat", "value_fixed")
+    STAT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIXED_FIELD_NUMBER: _ClassVar[int]
+    stat: Stat
+    value_fixed: _wrappers_pb2.UInt64Value
+    def __init__(self, stat: _Optional[_Union[Stat, _Mapping]] = ..., value_fixed: _Optional[_Union[_wrappers_pb2.UInt64Value, _Mapping]] = ...) -> None: ...
+
+class Stat(_message.Message):
+    __slots__ = ("name", "tags")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tags: _containers.RepeatedCompositeFieldContainer[Tag]
+    def __init__(self, name: _Optional[str] = ..., tags: _Optional[_Iterable[_Union[Tag, _Mapping]]] = ...) -> None: ...
+
+class Tag(_message.Message):
+    __slots__ = ("name", "value_format")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value_format: str
+    def __init__(self, name: _Optional[str] = ..., value_format: _Optional[str] = ...) -> None: ...
+
+class StatsScope(_message.Message):
+    __slots__ = ("max_counters", "prefix")
+    MAX_COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    max_counters: _wrappers_pb2.UInt32Value
+    prefix: str
+    def __init__(self, max_counters: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., prefix: _Optional[str] = ...) -> None: ...
