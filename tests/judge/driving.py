@@ -41,7 +41,10 @@ class JudgeRun:
     def tick(self, stable: Sample | None, canary: Sample | None, seconds: float = 1.0) -> Verdict:
         """One tick."""
         self.now += seconds
-        window = Window(self.now, self.weight, stable, canary)
+        return self.tick_window(Window(self.now, self.weight, stable, canary))
+
+    def tick_window(self, window: Window) -> Verdict:
+        """One tick on a window."""
         self.state, verdict = judge(self.policy, self.state, window, self.step)
         self.verdicts.append(verdict)
         return verdict

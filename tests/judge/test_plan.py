@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.judge.channels import GATE_METRICS, plan_of
+from controller.core.judge.channels import plan_of
 from controller.core.model.service import ErrorPolicy, LatencyPolicy, Policy
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "judge.md"
@@ -26,7 +26,7 @@ def test_the_gates_margins_are_those_of_the_documents(following: int, row: int) 
     steps = (500, following) if following < 10_000 else (500,)
     plan = plan_of(Policy(steps=steps))
     margins = plan.ladder[plan.rung_of(0)]
-    assert [margins[metric] * 100 for metric in GATE_METRICS] == pytest.approx(documented()[row][1])
+    assert [margins[metric] * 100 for metric in plan.gates] == pytest.approx(documented()[row][1])
 
 
 def test_what_is_watched_shares_one_budget() -> None:

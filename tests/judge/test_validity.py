@@ -5,6 +5,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controller.core.judge.channels import LATENCY
 from controller.core.judge.judge import judge
 from controller.core.judge.state import JudgeState
 from controller.core.judge.stored_state import dump_state
@@ -58,8 +59,9 @@ def test_thresholds_and_guesses_stand_still_while_a_block_is_open() -> None:
         if after.error_block.since == before.error_block.since and before.error_block.counts.stable_n:
             assert after.error_block.estimate == before.error_block.estimate
             open_for += 1
-        if after.latency_block.since == before.latency_block.since and before.thresholds is not None:
-            assert after.thresholds == before.thresholds
+        latency, latency_before = after.times[LATENCY], before.times[LATENCY]
+        if latency.block.since == latency_before.block.since and latency_before.thresholds is not None:
+            assert latency.thresholds == latency_before.thresholds
             open_for += 1
     assert open_for > 900
 
@@ -80,8 +82,9 @@ def test_blocks_close_by_sizes_never_by_outcomes(ticks: list[tuple[int, int, boo
             None if lost_s else sample(n_s, failed=rng.randint(0, n_s), slow=rng.randint(0, n_s)),
             None if lost_c else sample(n_c, failed=rng.randint(0, n_c), slow=rng.randint(0, n_c)),
         )
-        for name in ("error_block", "client_error_block", "latency_block"):
+        for name in ("error_block", "client_error_block"):
             assert getattr(calm.state, name).since == getattr(wild.state, name).since, name
+        assert calm.state.times[LATENCY].block.since == wild.state.times[LATENCY].block.since
 
 
 def test_the_stakes_never_exceed_what_there_is() -> None:

@@ -19,6 +19,7 @@ from controller.core.judge.block import ERROR_PACE, MOMENT, Block
 from controller.core.judge.channels import (
     ALTERNATIVES_OF,
     COLD_SHARES_OF,
+    LATENCY,
     LIMITS,
     MOST_GAIN,
     ODDS,
@@ -27,11 +28,19 @@ from controller.core.judge.channels import (
     SHARES_OF,
     SHIFT_MARGIN,
     SHIFTS,
-    TAILS,
+    TAILS_OF,
     WARM_UP_MARGIN,
 )
 from controller.core.judge.design_effect import DesignEffect
-from controller.core.judge.latency_block import MEDIAN, TAIL, LatencyPair, LatencySide, exceeding, with_errors
+from controller.core.judge.latency_block import (
+    MEDIAN,
+    TAIL,
+    LatencyBlock,
+    LatencyPair,
+    LatencySide,
+    exceeding,
+    with_errors,
+)
 from controller.core.judge.latency_block import PACE as LATENCY_PACE
 from controller.core.judge.latency_thresholds import Thresholds
 from controller.core.judge.margins import allowed_slow_errors, error_null, non_inferiority_margin
@@ -114,34 +123,49 @@ class _Cuts(NamedTuple):
     stable_over: list[int]
 
 
-def close_latency_block(judgement: Judgement, thresholds: Thresholds) -> None:
+class _Closed(NamedTuple):
+    """A closed block of one time: which (`latency` or `ttft`), where it is cut now and was cut when
+    the warm-up ended, the errors that are allowed among its slow responses, and the strata."""
+
+    time: str
+    block: LatencyBlock
+    thresholds: Thresholds
+    initial: Thresholds | None
+    errors: float
+    cuts: Sequence[_Cuts]
+
+
+def close_latency_block(judgement: Judgement, time: str, thresholds: Thresholds) -> None:
     """Bet on slowness: the whole distribution, five of its quantiles, the absolute limit.
 
-    Errors count as slow responses here, so the errors that are allowed are allowed here too.
+    Errors count as slow to the last byte, so the errors that are allowed are allowed here too.
     """
     state = judgement.state
-    block, cuts = state.latency_block, _cut(state, thresholds)
+    block, initial = state.times[time].block, state.times[time].initial
+    errors = allowed_slow_errors(judgement.policy, state) if time == LATENCY else 0.0
+    closed = _Closed(time, block, thresholds, initial, errors, _cut(block, thresholds, state.weight))
+    is_judged, cuts = time in state.harm, closed.cuts
     alone = state.weight >= TOTAL_WEIGHT and block.alone
     if state.warm:
-        errors = allowed_slow_errors(judgement.policy, state)
-        if not alone:
-            _bet_on_tails(judgement, thresholds, errors, cuts)
-        if not alone and errors < MOST_SHIFT:
-            _bet_on_shift(judgement, thresholds, errors, cuts)
-        _bet_on_latency_limit(judgement, thresholds, errors)
-    _count_recent(state, "latency", _recent_latency(cuts))
-    if not alone:
+        if is_judged and not alone:
+            _bet_on_tails(judgement, closed)
+        if is_judged and not alone and errors < MOST_SHIFT:
+            _bet_on_shift(judgement, closed)
+        if time == LATENCY:
+            _bet_on_latency_limit(judgement, closed)
+    _count_recent(state, time, _recent_latency(cuts))
+    if is_judged and not alone:
         for metric, i, edge in (
-            ("latency_p50", MEDIAN, thresholds.median_proof),
-            ("latency_p99", TAIL, thresholds.tail_proof),
+            (f"{time}_p50", MEDIAN, thresholds.median_proof),
+            (f"{time}_p99", TAIL, thresholds.tail_proof),
         ):
             counts = [(cut.name, _proof_counts(cut, thresholds, i, edge)) for cut in cuts]
             _test_non_inferiority(judgement, metric, thresholds.exceeded[i], counts)
 
 
-def _cut(state: JudgeState, thresholds: Thresholds) -> list[_Cuts]:
+def _cut(block: LatencyBlock, thresholds: Thresholds, weight: int) -> list[_Cuts]:
     cuts = []
-    for name, pair in state.latency_block.comparable(state.weight):
+    for name, pair in block.comparable(weight):
         bins_c = with_errors(pair.canary, pair.canary.bins(thresholds.canary), slowest=True)
         bins_s = with_errors(pair.stable, pair.stable.bins(thresholds.stable), slowest=False)
         cuts.append(_Cuts(name, pair, bins_c, bins_s, exceeding(bins_c), exceeding(bins_s)))
@@ -203,7 +227,7 @@ def _times(product: list[float], gains: list[float]) -> list[float]:
     return [before * gain for before, gain in zip(product, gains, strict=True)] if product else gains
 
 
-def _bet_on_tails(judgement: Judgement, thresholds: Thresholds, errors: float, cuts: Sequence[_Cuts]) -> None:
+def _bet_on_tails(judgement: Judgement, closed: _Closed) -> None:
     """Bet that the canary exceeds a quantile of stable's too often, of stable as it is now and as it
     was when the warm-up ended.
 
@@ -211,11 +235,11 @@ def _bet_on_tails(judgement: Judgement, thresholds: Thresholds, errors: float, c
     faster, as it does when the canary takes its load, is no harm of the canary's. Where stable is
     no faster than it was, the first of the two is enough.
     """
-    initial = judgement.state.initial_thresholds
-    for name, (i, share) in TAILS.items():
-        margin = share + errors
+    thresholds, initial = closed.thresholds, closed.initial
+    for name, (i, share) in TAILS_OF[closed.time].items():
+        margin = share + closed.errors
         product: list[float] = []
-        for cut in cuts:
+        for cut in closed.cuts:
             n_c = sum(cut.canary_bins)
             counts = PairedCounts(n_c, cut.canary_over[i], sum(cut.stable_bins), cut.stable_over[i])
             gains = _tail_e_values(thresholds.exceeded[i], margin, counts)
@@ -223,7 +247,7 @@ def _bet_on_tails(judgement: Judgement, thresholds: Thresholds, errors: float, c
                 over = exceeding(_initial_bins(cut.pair.canary, initial))[i]
                 gains = list(map(min, gains, _tail_e_values(initial.exceeded[i], margin, PairedCounts(n_c, over))))
             product = _times(product, gains)
-        _bet_on_slowness(judgement, name, product)
+        _bet_on_slowness(judgement, closed.block, name, product)
 
 
 def _initial_bins(canary: LatencySide, initial: Thresholds) -> list[int]:
@@ -241,42 +265,43 @@ def _tail_e_values(exceeded: float, margin: float, counts: PairedCounts) -> list
     return [e_value(bernoulli_bet(null, exceeded, p, r), counts) for p in targets]
 
 
-def _bet_on_shift(judgement: Judgement, thresholds: Thresholds, errors: float, cuts: Sequence[_Cuts]) -> None:
+def _bet_on_shift(judgement: Judgement, closed: _Closed) -> None:
     """Bet on the mean rank: Wilcoxon's test, in bins. Stable's is 1/2, wherever the bins are cut.
     Likewise among stable's responses when the warm-up ended, as in `_bet_on_tails`."""
-    null, initial = Null(1.0, SHIFT_MARGIN + errors), judgement.state.initial_thresholds
+    null, thresholds, initial = Null(1.0, SHIFT_MARGIN + closed.errors), closed.thresholds, closed.initial
     targets = [0.5 + null.margin + more for more, _ in SHIFTS]
     product: list[float] = []
-    for cut in cuts:
+    for cut in closed.cuts:
         gains = [score_e_value(null, 0.5, p, thresholds.scores, cut.canary_bins, cut.stable_bins) for p in targets]
         if initial is not None and thresholds.stable[MEDIAN] < STEADY * initial.stable[MEDIAN]:
             bins = _initial_bins(cut.pair.canary, initial)
             then = [one_sample_score_e_value(0.5 + null.margin, p, initial.scores, bins) for p in targets]
             gains = list(map(min, gains, then))
         product = _times(product, gains)
-    _bet_on_slowness(judgement, "latency", product)
+    _bet_on_slowness(judgement, closed.block, closed.time, product)
 
 
-def _bet_on_latency_limit(judgement: Judgement, thresholds: Thresholds, errors: float) -> None:
+def _bet_on_latency_limit(judgement: Judgement, closed: _Closed) -> None:
     """Bet that the canary breaks the policy's limit of p99; not where stable itself does."""
-    state, limit = judgement.state, thresholds.limit
-    canary, stable = state.latency_block.canary, state.latency_block.stable
+    state, thresholds, limit = judgement.state, closed.thresholds, closed.thresholds.limit
+    canary, stable = closed.block.canary, closed.block.stable
     if judgement.policy.latency.p99 is None or thresholds.first_over_limit > 0.01:
         return
     if stable.above(limit) > 0.01 * stable.timed + 1:
         return
     n_c = sum(with_errors(canary, canary.bins(thresholds.canary), slowest=True))
     over = max(canary.above(limit), min(canary.errors, n_c))
-    allowed = min(0.9, 0.01 + errors + state.server_errors.estimate)
+    allowed = min(0.9, 0.01 + closed.errors + state.server_errors.estimate)
     null, targets = Null(0.0, allowed), [min(MOST_TARGET, allowed + more) for more, _ in LIMITS]
     counts = PairedCounts(n_c, over)
-    _bet_on_slowness(judgement, "latency_max", [e_value(bernoulli_bet(null, 0.0, p, 0.0), counts) for p in targets])
+    gains = [e_value(bernoulli_bet(null, 0.0, p, 0.0), counts) for p in targets]
+    _bet_on_slowness(judgement, closed.block, "latency_max", gains)
 
 
-def _bet_on_slowness(judgement: Judgement, channel: str, gains: Sequence[float]) -> None:
+def _bet_on_slowness(judgement: Judgement, block: LatencyBlock, channel: str, gains: Sequence[float]) -> None:
     """Errors count as slow here, so what tempers bets on errors tempers these."""
     state = judgement.state
-    canary, stable = state.latency_block.canary, state.latency_block.stable
+    canary, stable = block.canary, block.stable
     if canary.errors and stable.timed:
         blocks = LATENCY_PACE / ERROR_PACE
         phi = state.server_error_effect.of(canary.timed / blocks, stable.timed / blocks)

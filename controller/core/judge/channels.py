@@ -7,7 +7,7 @@ correction; a weight w costs log(1/w) once. It is fixed by the policy before the
 never changed while it runs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,21 +41,28 @@ QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
 """Stable's running quantiles at which the distribution of latency is cut into bins."""
 SHIFT_MARGIN = 0.02
 """The amount by which the canary's mean rank may exceed stable's."""
-TAILS = {
-    "latency_p50": (QUANTILES.index(0.50), 0.02),
-    "latency_p75": (QUANTILES.index(0.75), 0.02),
-    "latency_p90": (QUANTILES.index(0.90), 0.015),
-    "latency_p95": (QUANTILES.index(0.95), 0.01),
-    "latency_p99": (QUANTILES.index(0.99), 0.003),
+LATENCY, TTFT = "latency", "ttft"
+"""The times that are judged: to a response's last byte, and to its first token. Each is a channel
+for its whole distribution and one for each quantile in `TAILS_OF`."""
+_TAILS = {
+    "p50": (QUANTILES.index(0.50), 0.02),
+    "p75": (QUANTILES.index(0.75), 0.02),
+    "p90": (QUANTILES.index(0.90), 0.015),
+    "p95": (QUANTILES.index(0.95), 0.01),
+    "p99": (QUANTILES.index(0.99), 0.003),
 }
-"""The quantiles that are channels of their own: the index in `QUANTILES`, and the share by which
-the canary may exceed it."""
+TAILS_OF = {time: {f"{time}_{name}": tail for name, tail in _TAILS.items()} for time in (LATENCY, TTFT)}
+"""By time: the quantiles that are channels of their own, with the index in `QUANTILES` and the share
+by which the canary may exceed it."""
+TAILS = {**TAILS_OF[LATENCY], **TAILS_OF[TTFT]}
+"""The same of both times."""
 ALTERNATIVES_OF = {
     "5xx": ALTERNATIVES,
     "4xx": CLIENT_ALTERNATIVES,
     "overdue": OVERDUE_ALTERNATIVES,
     "errors_max": ALTERNATIVES,
-    "latency": SHIFTS,
+    LATENCY: SHIFTS,
+    TTFT: SHIFTS,
     "latency_max": LIMITS,
     **dict.fromkeys(TAILS, ODDS),
 }
@@ -74,18 +81,12 @@ _WEIGHTS = {
     "5xx": 0.49,
     "4xx": 0.08,
     "overdue": 0.08,
-    "latency": 0.10,
-    "latency_p50": 0.01,
-    "latency_p75": 0.02,
-    "latency_p90": 0.03,
-    "latency_p95": 0.05,
-    "latency_p99": 0.14,
 }
+_SLOWNESS_WEIGHTS = {"": 0.10, "_p50": 0.01, "_p75": 0.02, "_p90": 0.03, "_p95": 0.05, "_p99": 0.14}
+"""The weights of a time that is judged, by what its channel's name ends with."""
 _LIMIT_WEIGHT = 0.15
 """The weight of an absolute limit, if the policy has one."""
 
-GATE_METRICS = ("5xx", "4xx", "latency_p50", "latency_p99")
-"""The metrics of the non-inferiority tests that open a step's gate."""
 GATE_TARGETS = ((0.15, 1.0),)
 """The alternative of a non-inferiority test: the canary is worse than stable by this part of the
 margin."""
@@ -95,13 +96,19 @@ traffic."""
 
 
 class Margins(NamedTuple):
-    """The non-inferiority margins of a step: the canary's excess must be below these shares, one
-    for each metric."""
+    """The non-inferiority margins of a step: the canary's excess must be below these shares. The
+    last two are of each time that is judged: its p50 and its p99."""
 
     errors: float
     client_errors: float
     median: float
     tail: float
+
+    def by_metric(self, times: Sequence[str]) -> dict[str, float]:
+        """The margins by the metric that they are for."""
+        slowness = [(f"{time}_p50", f"{time}_p99") for time in times]
+        errors = {"5xx": self.errors, "4xx": self.client_errors}
+        return errors | {name: margin for pair in slowness for name, margin in zip(pair, self[2:], strict=True)}
 
 
 LADDER = (
@@ -143,6 +150,11 @@ class Plan:
     gate_limit: float
     """The e-value at which a non-inferiority test is passed: 1/beta."""
 
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The metrics of the non-inferiority tests that open a step's gate."""
+        return tuple(self.ladder[0])
+
     def rung_of(self, step: int) -> int:
         """The index in `ladder` of the margins that a step requires."""
         return self.rungs[step if step < len(self.rungs) else -1]
@@ -151,7 +163,8 @@ class Plan:
 @by_identity
 def plan_of(policy: Policy) -> Plan:
     """The plan of a policy, worked out once for each policy object."""
-    weights = dict(_WEIGHTS)
+    times = [time for time in (LATENCY, TTFT) if tolerance(policy, time) is not None]
+    weights = _WEIGHTS | {f"{time}{end}": weight for time in times for end, weight in _SLOWNESS_WEIGHTS.items()}
     if policy.errors.max is not None:
         weights["errors_max"] = _LIMIT_WEIGHT
     if policy.latency.p99 is not None:
@@ -166,11 +179,16 @@ def plan_of(policy: Policy) -> Plan:
         weights={name: weight / total for name, weight in weights.items()},
         harm=Null(errors.ratio, errors.margin),
         cold=Null(errors.ratio, max(errors.margin, WARM_UP_MARGIN)),
-        ladder=tuple(dict(zip(GATE_METRICS, level, strict=True)) for level in ladder),
+        ladder=tuple(level.by_metric(times) for level in ladder),
         rungs=tuple(ladder.index(level) for level in levels),
         limit=1 / policy.false_rollback,
         gate_limit=1 / (1 - policy.confidence),
     )
+
+
+def tolerance(policy: Policy, time: str) -> float | None:
+    """By how much a time may be longer than stable's, as a share; None if it is not judged."""
+    return policy.latency.ttft_tolerance if time == TTFT else policy.latency.tolerance
 
 
 def _margins(exposure: float, scale: float) -> Margins:

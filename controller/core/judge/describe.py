@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from controller.core.base.units import counted, format_duration, format_weight, percentage_points
-from controller.core.judge.channels import TAILS
+from controller.core.judge.channels import LATENCY, TAILS_OF, TTFT
 from controller.core.judge.paired_counts import PairedCounts
 
 EVENTS = {
@@ -18,7 +18,9 @@ EVENTS = {
     "errors_max": "server errors",
     "latency": "answers slower than stable's p50",
     "latency_max": "answers above the limit of p99",
-    **{name: f"answers slower than stable's {name.removeprefix('latency_')}" for name in TAILS},
+    **{name: f"answers slower than stable's {name.removeprefix('latency_')}" for name in TAILS_OF[LATENCY]},
+    "ttft": "first tokens later than stable's p50",
+    **{name: f"first tokens later than stable's {name.removeprefix('ttft_')}" for name in TAILS_OF[TTFT]},
 }
 """What an event is, by channel."""
 
@@ -95,7 +97,7 @@ class ChannelDescription:
             case "latency_max":
                 return f"1 % above {margin:g} ms"
             case _:
-                return f"{margin * 100:.0f} % slower"
+                return f"{margin * 100:.0f} % {'later' if self.channel.startswith(TTFT) else 'slower'}"
 
 
 @dataclass(frozen=True, slots=True)

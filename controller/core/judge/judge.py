@@ -28,12 +28,13 @@ from controller.core.judge.block_bets import (
     close_latency_block,
     close_overdue_block,
 )
-from controller.core.judge.channels import TAIL_SLACK, plan_of
+from controller.core.judge.channels import LATENCY, TAIL_SLACK, TTFT, plan_of, tolerance
 from controller.core.judge.latency_block import TAIL, LatencyBlock, LatencyPair, LatencySide
-from controller.core.judge.latency_thresholds import REFRESH, Slowdown, Thresholds
+from controller.core.judge.latency_thresholds import REFRESH, Slowdown, StableLatency, Thresholds
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.reason import Finding, Reason, ReasonCode
 from controller.core.judge.state import Judgement, JudgeState
+from controller.core.judge.timing import Timing
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.judge.wealth import PLACED_AT_BAKE, PLACED_AT_CHANGE, left_after
 from controller.core.model.service import Policy
@@ -153,13 +154,13 @@ def _open_blocks(after: JudgeState) -> None:
     after.error_block = Block(after.server_errors.estimate, after.time)
     after.client_error_block = Block(after.client_errors.estimate, after.time)
     after.overdue_block = Block(OVERDUE_ESTIMATE, after.time)
-    after.latency_block, after.thresholds = LatencyBlock(after.time), None
+    after.times = {name: timing.reopened(after.time) for name, timing in after.times.items()}
 
 
 def _count(after: JudgeState, window: Window, seconds: float) -> None:
     """Add a tick to the open blocks, and stable's side to the baseline of its server errors."""
     patience, time = _patience(after), after.time
-    pairs = dict(after.latency_block.strata)
+    pairs = dict(after.times[LATENCY].block.strata)
     errors: list[tuple[str, SideCounts | None, SideCounts | None]] = []
     client_errors: list[tuple[str, SideCounts | None, SideCounts | None]] = []
     for name, stable, canary in [(group.name, group.stable, group.canary) for group in window.groups]:
@@ -179,7 +180,9 @@ def _count(after: JudgeState, window: Window, seconds: float) -> None:
         after.server_errors = after.server_errors.after(n, failed, seconds, incident=incident)
         if after.server_errors.in_incident:
             after.incident_until = time + CALM
-    after.latency_block = LatencyBlock(after.latency_block.since, tuple(pairs.items()))
+    after.times[LATENCY] = after.times[LATENCY].with_block(tuple(pairs.items()))
+    if TTFT in after.times:
+        after.times[TTFT] = after.times[TTFT].after_first_tokens(window)
     after.error_block = after.error_block.after(errors)
     after.client_error_block = after.client_error_block.after(client_errors)
     after.overdue_block = after.overdue_block.after([("", overdue_c, overdue_s)])
@@ -223,9 +226,10 @@ def _update_client_error_baseline(after: JudgeState) -> None:
 def _patience(after: JudgeState) -> float:
     """Seconds after which a request is overdue; infinite in the warm-up, and where stable's own
     responses do not say how long one takes."""
-    if not after.warm or after.thresholds is None:
+    thresholds = after.times[LATENCY].thresholds
+    if not after.warm or thresholds is None:
         return inf
-    return max(PATIENCE, PATIENCE_TAILS * after.thresholds.stable[TAIL] / 1000)
+    return max(PATIENCE, PATIENCE_TAILS * thresholds.stable[TAIL] / 1000)
 
 
 def _close_blocks(judgement: Judgement, sample: Sample | None) -> None:
@@ -248,42 +252,44 @@ def _close_blocks(judgement: Judgement, sample: Sample | None) -> None:
         after.overdue_block = Block(OVERDUE_ESTIMATE, time)
     elif after.overdue_block.stale(weight):
         after.overdue_block = Block(OVERDUE_ESTIMATE, time)
-    _close_latency_block(judgement, sample)
+    for name in after.times:
+        _close_latency_block(judgement, name, sample)
 
 
-def _close_latency_block(judgement: Judgement, sample: Sample | None) -> None:
-    """Likewise the block of latency, together with the thresholds it is compared by."""
+def _close_latency_block(judgement: Judgement, name: str, sample: Sample | None) -> None:
+    """Likewise the block of a time, together with the thresholds it is compared by. The sample gives
+    its bucket edges alone."""
     after = judgement.state
-    block = after.latency_block
+    block, past, thresholds, initial = after.times[name]
     closes = block.closes(after.weight, after.time)
     if closes:
-        block = after.latency_block = block.merged()
-    if closes and after.thresholds is not None:
-        close_latency_block(judgement, after.thresholds)
-    if closes or block.stale(after.weight) or (after.thresholds is None and block.stable.timed):
-        if block.stable.timed:
-            after.stable_latency = after.stable_latency.after(block.stable, after.time)
-            if after.initial_thresholds is None and after.warm and after.stable_latency.enough:
-                after.initial_thresholds = _thresholds(judgement.policy, after, sample)
-        after.latency_block = LatencyBlock(after.time)
-        _renew_thresholds(judgement.policy, after, sample)
-
-
-def _renew_thresholds(policy: Policy, after: JudgeState, sample: Sample | None) -> None:
-    """Move the thresholds along with stable; only where no block is open. The sample gives its
-    bucket edges alone."""
-    due = after.thresholds is None or after.time - after.thresholds.since >= REFRESH - MOMENT
-    if not due or not after.stable_latency.enough:
+        block = block.merged()
+        after.times[name] = Timing(block, past, thresholds, initial)
+    if closes and thresholds is not None:
+        close_latency_block(judgement, name, thresholds)
+    if not closes and not block.stale(after.weight) and (thresholds is not None or not block.stable.timed):
         return
-    after.thresholds = _thresholds(policy, after, sample)
+    if block.stable.timed:
+        past = past.after(block.stable, after.time)
+        if initial is None and after.warm and past.enough:
+            initial = _thresholds(judgement, name, past, sample)
+    # Thresholds move along with stable, and only where no block is open.
+    due = thresholds is None or after.time - thresholds.since >= REFRESH - MOMENT
+    if due and past.enough:
+        thresholds = _thresholds(judgement, name, past, sample)
+    after.times[name] = Timing(LatencyBlock(after.time), past, thresholds, initial)
 
 
-def _thresholds(policy: Policy, after: JudgeState, sample: Sample | None) -> Thresholds:
-    """Where latency is cut by what is known of stable now."""
-    limit, slower = policy.latency.p99 * 1000 if policy.latency.p99 is not None else inf, 1 + policy.latency.tolerance
-    edges = sample.edges if sample else ()
-    allowed = Slowdown(slower, slower * TAIL_SLACK, limit)
-    return after.stable_latency.thresholds(edges, allowed, after.server_errors.estimate)
+def _thresholds(judgement: Judgement, name: str, past: StableLatency, sample: Sample | None) -> Thresholds:
+    """Where a time is cut by what is known of stable now. Errors count as slow to the last byte, and
+    not to the first token."""
+    policy, after = judgement.policy, judgement.state
+    slower, limit, errors = 1 + (tolerance(policy, name) or 0.0), inf, 0.0
+    edges = sample.ttft_edges if sample else ()
+    if name == LATENCY:
+        edges, errors = sample.edges if sample else (), after.server_errors.estimate
+        limit = policy.latency.p99 * 1000 if policy.latency.p99 is not None else inf
+    return past.thresholds(edges, Slowdown(slower, slower * TAIL_SLACK, limit), errors)
 
 
 def _verdict(judgement: Judgement) -> Verdict:

@@ -5,7 +5,7 @@ from functools import partial
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.arrivals import Arrivals
-from controller.core.judge.channels import GATE_METRICS, OVERDUE_MARGIN, TAILS, Plan, plan_of
+from controller.core.judge.channels import LATENCY, OVERDUE_MARGIN, TAILS, TTFT, Plan, plan_of, tolerance
 from controller.core.judge.describe import (
     AllowedExcess,
     BlindDescription,
@@ -31,7 +31,7 @@ from controller.core.judge.state import JudgeState
 from controller.core.model.service import Policy
 
 _GROUPS = {"5xx": "5xx", "errors_max": "5xx", "4xx": "4xx", "overdue": "overdue"}
-"""The group of recent counts by channel; all others are `latency`."""
+"""The group of recent counts by channel; all others are of the time that they begin with."""
 
 
 def harm_reason(policy: Policy, plan: Plan, state: JudgeState, total: float) -> Reason:
@@ -58,13 +58,20 @@ def channel_readings(policy: Policy, state: JudgeState) -> tuple[Reason, ...]:
 def gate_readings(policy: Policy, state: JudgeState, step: int) -> tuple[Reason, ...]:
     """Every metric of the step's gate as it stands."""
     plan = plan_of(policy)
-    return tuple([_not_shown(plan, state, metric, step) for metric in GATE_METRICS if is_required(state, metric)])
+    return tuple([_not_shown(plan, state, metric, step) for metric in plan.gates if is_required(state, metric)])
 
 
 def is_required(state: JudgeState, metric: str) -> bool:
     """Whether the gates ask for this metric: errors always, the rest wherever it has ever been
     reported."""
+    if _group_of(metric) == TTFT:
+        return state.times[TTFT].past.total > 0
     return metric == "5xx" or state.latency_reported or (metric == "4xx" and state.client_errors_reported)
+
+
+def _group_of(channel: str) -> str:
+    """The group of recent counts that a channel is shown with."""
+    return _GROUPS.get(channel) or (TTFT if channel.startswith(TTFT) else LATENCY)
 
 
 def not_shown(plan: Plan, state: JudgeState, step: int) -> list[Reason | Finding]:
@@ -72,7 +79,7 @@ def not_shown(plan: Plan, state: JudgeState, step: int) -> list[Reason | Finding
     rung = plan.rung_of(step)
     return [
         Finding(ReasonCode.INSUFFICIENT, partial(_not_shown, plan, state, metric, step))
-        for metric in GATE_METRICS
+        for metric in plan.gates
         if state.non_inferiority[metric].evidence[rung] < plan.gate_limit and is_required(state, metric)
     ]
 
@@ -85,7 +92,7 @@ def no_harm(plan: Plan, state: JudgeState, step: int, total: float) -> Reason:
         return Reason.on_counts(ReasonCode.NO_HARM, baked, counts, evidence=total, limit=plan.limit)
     rung = plan.rung_of(step)
     known = _bound(plan, state, "5xx", step)
-    required = [metric for metric in GATE_METRICS if is_required(state, metric)]
+    required = [metric for metric in plan.gates if is_required(state, metric)]
     evidence = min([state.non_inferiority[metric].evidence[rung] for metric in required])
     margin = non_inferiority_margin(plan, state, "5xx", rung)
     shown = ShownDescription(margin, known, counts, evidence, plan.gate_limit)
@@ -166,12 +173,12 @@ def common_mode(policy: Policy, state: JudgeState) -> Reason | None:
 
 def recent_counts(state: JudgeState, channel: str) -> PairedCounts:
     """A channel's counts of the last minutes."""
-    group = _GROUPS.get(channel, "latency")
+    group = _group_of(channel)
     recent = state.recent.get(group)
     if recent is None:
         return PairedCounts()
     counts = recent.counts
-    if group != "latency":
+    if group not in (LATENCY, TTFT):
         return PairedCounts(*counts)
     i = TAILS[channel][0] if channel in TAILS else (TAIL if channel == "latency_max" else MEDIAN)
     return PairedCounts(
@@ -184,7 +191,7 @@ def recent_counts(state: JudgeState, channel: str) -> PairedCounts:
 
 def _channel_reason(policy: Policy, state: JudgeState, channel: str, evidence: float, limit: float) -> Reason:
     counts = recent_counts(state, channel)
-    recent = state.recent.get(_GROUPS.get(channel, "latency"))
+    recent = state.recent.get(_group_of(channel))
     description = ChannelDescription(
         channel=channel,
         counts=counts,
@@ -204,7 +211,8 @@ def _allowed(policy: Policy, state: JudgeState, channel: str) -> AllowedExcess:
         "overdue": OVERDUE_MARGIN,
         "latency_max": (policy.latency.p99 or 0) * 1000,
     }
-    return AllowedExcess(0.0, margins.get(channel, policy.latency.tolerance))
+    allowed = margins.get(channel)
+    return AllowedExcess(0.0, tolerance(policy, _group_of(channel)) or 0.0 if allowed is None else allowed)
 
 
 def _bound(plan: Plan, state: JudgeState, metric: str, step: int) -> float | None:
@@ -221,7 +229,7 @@ def _not_shown(plan: Plan, state: JudgeState, metric: str, step: int) -> Reason:
     share = min(max(state.weight / TOTAL_WEIGHT, 1e-4), 0.9999)
     rate = _usual_rate(state, metric)
     needed = requests_needed(test.margins[rung], margin, rate, share / (1 - share), limit)
-    recent = state.recent.get(_GROUPS.get(metric, "latency"))
+    recent = state.recent.get(_group_of(metric))
     description = NotShownDescription(
         metric=metric,
         margin=margin,
@@ -249,6 +257,7 @@ def _not_shown(plan: Plan, state: JudgeState, metric: str, step: int) -> Reason:
 def _usual_rate(state: JudgeState, metric: str) -> float:
     if metric in ("5xx", "4xx"):
         return (state.server_errors if metric == "5xx" else state.client_errors).rate
-    if state.thresholds is None:
-        return 0.5 if metric == "latency_p50" else 0.01
-    return state.thresholds.exceeded[MEDIAN if metric == "latency_p50" else TAIL]
+    thresholds, is_median = state.times[_group_of(metric)].thresholds, metric.endswith("_p50")
+    if thresholds is None:
+        return 0.5 if is_median else 0.01
+    return thresholds.exceeded[MEDIAN if is_median else TAIL]

@@ -12,14 +12,14 @@ from typing import NamedTuple
 from controller.core.judge.arrivals import Arrivals
 from controller.core.judge.baseline import Baseline
 from controller.core.judge.block import Block
-from controller.core.judge.channels import ALTERNATIVES_OF, GATE_METRICS, Plan, plan_of
+from controller.core.judge.channels import ALTERNATIVES_OF, LATENCY, TTFT, Plan, plan_of
 from controller.core.judge.design_effect import DesignEffect
-from controller.core.judge.latency_block import TAIL, LatencyBlock
-from controller.core.judge.latency_thresholds import StableLatency, Thresholds
+from controller.core.judge.latency_block import TAIL
 from controller.core.judge.non_inferiority import NonInferiorityTest
 from controller.core.judge.overdue_counter import OverdueCounter
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.recent_counts import RecentCounts
+from controller.core.judge.timing import Timing
 from controller.core.judge.wealth import Wealth
 from controller.core.model.service import Policy
 
@@ -66,12 +66,8 @@ class JudgeState:
     error_block: Block = Block(0.002)  # noqa: RUF009
     client_error_block: Block = Block(0.002)  # noqa: RUF009
     overdue_block: Block = Block(0.001)  # noqa: RUF009
-    stable_latency: StableLatency = StableLatency()  # noqa: RUF009
-    thresholds: Thresholds | None = None
-    """Where latency is cut; None before stable's first quantiles are known."""
-    latency_block: LatencyBlock = LatencyBlock()  # noqa: RUF009
-    initial_thresholds: Thresholds | None = None
-    """Where latency is cut by what stable was when the warm-up ended."""
+    times: dict[str, Timing] = field(default_factory=lambda: {LATENCY: Timing()})
+    """The times that are watched: to the last byte always, to the first token where it is judged."""
     server_error_effect: DesignEffect = DesignEffect()  # noqa: RUF009
     client_error_effect: DesignEffect = DesignEffect()  # noqa: RUF009
     late_until: float = -inf
@@ -87,8 +83,9 @@ class JudgeState:
         """Before the first window. The error budget is shared out here, once."""
         plan = plan_of(policy)
         harm = {name: Wealth.of(weight, len(ALTERNATIVES_OF[name])) for name, weight in plan.weights.items()}
-        tests = {metric: NonInferiorityTest.of(len(plan.ladder)) for metric in GATE_METRICS}
-        return cls(harm=harm, non_inferiority=tests)
+        tests = {metric: NonInferiorityTest.of(len(plan.ladder)) for metric in plan.gates}
+        times = dict.fromkeys((LATENCY, TTFT) if TTFT in plan.weights else (LATENCY,), Timing())
+        return cls(harm=harm, non_inferiority=tests, times=times)
 
     @property
     def total(self) -> float:
@@ -99,7 +96,7 @@ class JudgeState:
         """An independent one: the parts are immutable, the dictionaries are copied."""
         twin = JudgeState(*_VALUES(self))
         twin.harm, twin.non_inferiority = self.harm.copy(), self.non_inferiority.copy()
-        twin.recent = self.recent.copy()
+        twin.recent, twin.times = self.recent.copy(), self.times.copy()
         return twin
 
     def turns_over(self, most: float = TURNOVER_MOST) -> bool:
@@ -108,9 +105,10 @@ class JudgeState:
         since = self.time - self.weight_changed_at
         if since >= most:
             return False
-        if self.thresholds is None:
+        thresholds = self.times[LATENCY].thresholds
+        if thresholds is None:
             return since < TURNOVER_UNKNOWN
-        return since < TURNOVER_TAILS * self.thresholds.stable[TAIL] / 1000
+        return since < TURNOVER_TAILS * thresholds.stable[TAIL] / 1000
 
     def leading_channel(self, plan: Plan) -> str:
         """The channel with the most evidence of harm beyond its stake."""

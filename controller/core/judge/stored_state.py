@@ -13,6 +13,7 @@ from typing import Any
 from controller.core.judge.arrivals import Arrivals
 from controller.core.judge.baseline import Baseline
 from controller.core.judge.block import Block, StratumCounts
+from controller.core.judge.channels import LATENCY, TTFT
 from controller.core.judge.design_effect import Clustering, DesignEffect
 from controller.core.judge.latency_block import LatencyBlock, LatencyPair, LatencySide
 from controller.core.judge.latency_thresholds import StableLatency, Thresholds
@@ -21,6 +22,7 @@ from controller.core.judge.overdue_counter import OverdueCounter
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.recent_counts import RecentCounts
 from controller.core.judge.state import JudgeState
+from controller.core.judge.timing import Timing
 from controller.core.judge.wealth import Wealth
 
 FORMAT = 3
@@ -49,10 +51,6 @@ _STORED_AS = {
     "error_block": "answers",
     "client_error_block": "classes",
     "overdue_block": "stuck",
-    "stable_latency": "past",
-    "thresholds": "thresholds",
-    "latency_block": "pair",
-    "initial_thresholds": "initial_thresholds",
     "server_error_effect": "server_error_effect",
     "client_error_effect": "client_error_effect",
     "late_until": "late_until",
@@ -61,7 +59,7 @@ _STORED_AS = {
     "recent": "recent",
 }
 """Field -> stored key, in the stored order. The clock's reading is left out: clocks start again."""
-assert {*_STORED_AS, "window_clock"} == {f.name for f in fields(JudgeState)}
+assert {*_STORED_AS, "times", "window_clock"} == {f.name for f in fields(JudgeState)}
 
 
 def dump_state(state: JudgeState) -> dict[str, Any]:
@@ -69,7 +67,10 @@ def dump_state(state: JudgeState) -> dict[str, Any]:
     stored: dict[str, Any] = {"format": FORMAT}
     for name, key in _STORED_AS.items():
         value = getattr(state, name)
-        stored[key] = _WRITE[name](value) if name in _WRITE else _plain(value)
+        stored[key] = _plain(value)
+    stored |= _write_timing(state.times[LATENCY])
+    if TTFT in state.times:
+        stored[TTFT] = _write_timing(state.times[TTFT])
     return stored
 
 
@@ -78,7 +79,11 @@ def load_state(stored: Mapping[str, Any]) -> JudgeState:
     if not isinstance(stored, Mapping) or stored.get("format") != FORMAT:
         raise ValueError(f"evidence of another format than {FORMAT}")
     try:
-        return JudgeState(**{name: _READ.get(name, _real)(stored[key]) for name, key in _STORED_AS.items()})
+        times = {LATENCY: _read_timing(stored)}
+        if TTFT in stored:
+            times[TTFT] = _read_timing(stored[TTFT])
+        values = {name: _READ.get(name, _real)(stored[key]) for name, key in _STORED_AS.items()}
+        return JudgeState(times=times, **values)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise ValueError(f"not stored evidence: {error!r}") from error
 
@@ -129,6 +134,25 @@ def _read_test(stored: Any) -> NonInferiorityTest:
     return NonInferiorityTest(wealths, _real(evidence), since, estimate, strata)
 
 
+def _write_timing(timing: Timing) -> dict[str, Any]:
+    """The latency's is stored with the rest of the state, that of the first token apart."""
+    return {
+        "past": _plain(timing.past),
+        "thresholds": _write_thresholds(timing.thresholds),
+        "pair": _plain(timing.block),
+        "initial_thresholds": _write_thresholds(timing.initial),
+    }
+
+
+def _read_timing(stored: Mapping[str, Any]) -> Timing:
+    return Timing(
+        _read_latency_block(stored["pair"]),
+        _read_stable_latency(stored["past"]),
+        _read_thresholds(stored["thresholds"]),
+        _read_thresholds(stored["initial_thresholds"]),
+    )
+
+
 def _write_thresholds(thresholds: Thresholds | None) -> list[Any] | None:
     """The thresholds of the two non-inferiority tests are stored as a pair."""
     if thresholds is None:
@@ -175,10 +199,6 @@ def _read_late_outage(stored: Any) -> PairedCounts | None:
     return PairedCounts(*stored) if stored else None
 
 
-_WRITE: dict[str, Callable[[Any], Any]] = {
-    "thresholds": _write_thresholds,
-    "initial_thresholds": _write_thresholds,
-}
 _READ: dict[str, Callable[[Any], Any]] = {
     "harm": _values_by_name(Wealth),
     "non_inferiority": _read_tests,
@@ -191,10 +211,6 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "client_error_block": _read_block,
     "overdue_block": _read_block,
     "arrivals": _values(Arrivals),
-    "stable_latency": _read_stable_latency,
-    "latency_block": _read_latency_block,
-    "thresholds": _read_thresholds,
-    "initial_thresholds": _read_thresholds,
     "server_error_effect": _read_effect,
     "client_error_effect": _read_effect,
     "late_outage": _read_late_outage,

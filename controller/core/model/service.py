@@ -67,9 +67,11 @@ class ErrorPolicy(Value):
 
 
 class LatencyPolicy(Value):
-    """Harm: the canary is slower than stable by more than `tolerance`. `p99`: an absolute limit in seconds."""
+    """Harm: the canary is slower than stable by more than `tolerance`, its first token comes later than stable's by
+    more than `ttft_tolerance`; None: that time is not judged. `p99`: an absolute limit in seconds."""
 
-    tolerance: float = 0.10
+    tolerance: float | None = 0.10
+    ttft_tolerance: float | None = None
     p99: float | None = None
 
 
@@ -136,6 +138,8 @@ class Service(Value):
     paths: tuple[PathMatch, ...] = (PathMatch(path="/"),)
     protocol: Literal["http", "grpc"] = "http"
     timeout: float = 5.0
+    streaming: bool = False
+    """Whether responses are streams, whose whole duration says how long an answer is, and not how fast."""
     versions: tuple[Version, ...]
     stable: str
     fallback: Fallback | None = None

@@ -33,6 +33,10 @@ class Sample:
     """Requests in progress at the end of the tick, by Envoy's own number; None where unknown."""
     cancelled: int = 0
     """Requests that their client gave up on since the last tick; they are no responses."""
+    ttft: tuple[tuple[float, int], ...] = ()
+    """Times to the first token of the responses that have ended, where they are reported: (upper edge in milliseconds,
+    count), and `ttft_edges` like `edges`."""
+    ttft_edges: tuple[float, ...] = ()
 
     @classmethod
     def of_buckets(cls, started: int, ok: int, errors: Mapping[str, int], latency: BucketCounts) -> "Sample":
@@ -63,9 +67,11 @@ def added_up(samples: Iterable[Sample | None]) -> Sample | None:
         return reported[0] if reported else None
     errors: Counter[str] = Counter()
     latency: Counter[float] = Counter()
+    ttft: Counter[float] = Counter()
     for sample in reported:
         errors.update(sample.errors)
         latency.update(dict(sample.latency))
+        ttft.update(dict(sample.ttft))
     in_progress = [sample.in_progress for sample in reported if sample.in_progress is not None]
     return Sample(
         started=sum(sample.started for sample in reported),
@@ -75,6 +81,8 @@ def added_up(samples: Iterable[Sample | None]) -> Sample | None:
         edges=max((sample.edges for sample in reported), key=len),
         in_progress=sum(in_progress) if in_progress else None,
         cancelled=sum(sample.cancelled for sample in reported),
+        ttft=tuple(sorted(ttft.items())),
+        ttft_edges=max((sample.ttft_edges for sample in reported), key=len),
     )
 
 
