@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from controller.core.judge.channels import plan_of
-from controller.core.judge.state import JudgeState
 from controller.core.judge.stored_state import dump_state, load_state
 from controller.core.judge.verdict import Outcome
 from controller.core.model.service import LatencyPolicy, Policy
