@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import envoy_data_plane.envoy.extensions.access_loggers.stats.v3  # noqa: F401  # its message is in the loggers
 import grpc
 import yaml
+from envoy_data_plane.envoy.config.accesslog.v3 import AccessLog
 
 from controller.bootstrap import render
 from controller.core.model.cluster_names import cluster_name, stats_name
@@ -168,7 +170,9 @@ def _listener(entry: int, versions: list[str], idle_timeout: str) -> dict[str, A
     manager = copy.deepcopy(_MANAGER)
     manager["typed_config"]["route_config"]["virtual_hosts"][0]["routes"] = routes
     manager["typed_config"]["stream_idle_timeout"] = idle_timeout
-    manager["typed_config"]["access_log"] = [logger.to_dict() for logger in stats_loggers()]
+    manager["typed_config"]["access_log"] = [
+        AccessLog.parse(logger.SerializeToString()).to_dict() for logger in stats_loggers()
+    ]
     return {
         "name": "entry",
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": entry}},
