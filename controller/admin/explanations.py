@@ -54,7 +54,7 @@ class Explanations:
         if recording is None:
             raise Refusal(Code.NOT_FOUND, f"the windows of that rollout ({rollout_id}) are not kept, or no longer")
         lines = await self._lines(line.entry.scope, rollout_id)
-        return _recording_message(recording, lines)
+        return recording_message(recording, lines)
 
     async def _explained(self, service: str, rollout_id: str, message: pb.Explanation) -> pb.Explanation:
         lines = await self._lines(service, rollout_id)
@@ -134,7 +134,8 @@ def _point_message(point: EvidencePoint) -> pb.EvidencePoint:
     )
 
 
-def _recording_message(recording: Recording, lines: Sequence[LedgerLine]) -> pb.Recording:
+def recording_message(recording: Recording, lines: Sequence[LedgerLine]) -> pb.Recording:
+    """A recording, with the ledger's lines of its rollout."""
     return pb.Recording(
         service=recording.service,
         rollout_id=recording.rollout_id,
@@ -156,6 +157,10 @@ def _window_message(record: WindowRecord) -> pb.RecordedWindow:
         stable=_sample_message(record.stable),
         canary=_sample_message(record.canary),
         custom={name: _reading_message(reading) for name, reading in record.custom.items()},
+        strata=[
+            pb.RecordedStratum(name=each.name, stable=_sample_message(each.stable), canary=_sample_message(each.canary))
+            for each in record.strata
+        ],
     )
 
 

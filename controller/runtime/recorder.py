@@ -93,9 +93,7 @@ class Recorder:
             recording = Recording(rollout.id, state.name, rollout.stable, rollout.canary)
             running = self._running[state.name] = _Running(recording, rollout, session)
         wall, time = self._clock.wall(), session.judge_state.time
-        running.recording.windows.add(
-            WindowRecord(running.time, time, wall, window.weight, window.stable, window.canary, window.custom)
-        )
+        running.recording.windows.add(WindowRecord.of(window, running.time, time, wall))
         trace = running.recording.trace
         if decided or trace.would_keep(time, total_evidence(rollout.policy, session.custom, session.judge_state)):
             point = point_of(rollout.policy, session.judge_state, session.custom, rollout.step, wall)

@@ -150,7 +150,7 @@ class Ticker:
         rollout = state.rollout
         assert rollout is not None
         sync = self._fleet.sync(state.name, state.revision)
-        self._book.set_lagging(state.name, (*sync.behind, *sync.nacked))
+        self._book.set_lagging(state.name, sync.splits)
         inputs = TickInputs(
             self._view().freezes,
             sync,

@@ -2,12 +2,18 @@
 
 import pytest
 
+from controller.admin.explanations import recording_message
+from controller.cli.commands.backtest import read_records
+from controller.core.control.sync import Sync
 from controller.core.history.backtest import Backtest, BacktestTick, replay_ticks, run_backtest, start_rollout
+from controller.core.history.recording import Recording
 from controller.core.judge.verdict import Verdict
+from controller.core.model.cluster_names import cluster_name
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase
 from controller.core.model.service import ErrorPolicy, MetricPolicy
 from controller.core.traffic.readings import Counted
+from controller.core.traffic.reports import ClusterLoad
 from controller.store.memory import MemoryStore
 from tests.explain.rollouts import judged, measured, recorded, turn_bad
 from tests.fakes.clock import FakeClock
@@ -61,6 +67,28 @@ async def test_every_verdict_is_reached_again(store: MemoryStore, clock: FakeClo
     found = run_backtest(policy, "v1", "v2", recording.windows.records())
     lines = [line for line in await store.events() if line.entry.who == "haldane" and line.entry.kind != "rolled_back"]
     assert [(turn.wall, turn.why) for turn in found.decisions] == [(line.at, line.entry.why) for line in lines]
+
+
+async def test_traffic_of_different_splits_is_judged_again_apart(harness: LoopHarness) -> None:
+    """A proxy that gives stable everything where inputs are good, and one that serves the split where they are worse:
+    added up, the canary would be rolled back; it was not, and is not when it is judged again."""
+    harness.fleet.synced = Sync(1, 2, behind=("envoy-2",), splits={"envoy-2": "older"})
+    clusters = [cluster_name("scorer", version) for version in ("v1", "v2")]
+    for _ in range(60):
+        loads = harness.loads(await harness.state(), canary_errors=0.1, stable_errors=0.1, rps=400)
+        harness.clock.advance(0.5)
+        harness.book.on_load_report("envoy-1", loads, 0.5, harness.clock.now)
+        idle = dict(zip(clusters, (ClusterLoad(200, 200, 0), ClusterLoad()), strict=True))
+        harness.book.on_load_report("envoy-2", idle, 0.5, harness.clock.now)
+        await harness.look()
+    recording = Recording.load((await recorded(harness)).dump())
+    records = list(recording.windows.records())
+    policy = (await harness.rollout()).policy
+    ways = {"apart": records, "added up": [record._replace(strata=()) for record in records]}
+    found = {way: run_backtest(policy, "v1", "v2", told).rollback for way, told in ways.items()}
+    assert found["added up"]
+    assert (found["apart"], (await harness.kinds()).count("rollback")) == (None, 0)
+    assert read_records(recording_message(recording, [])) == records
 
 
 async def test_custom_metrics_are_judged_again_by_another_policy(store: MemoryStore, clock: FakeClock) -> None:

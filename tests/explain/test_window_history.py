@@ -1,6 +1,9 @@
 """The history: what a rollout was judged by comes back as it was, in bounded space, with nothing added or lost."""
 
+import json
 import random
+from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from math import inf
 
@@ -16,7 +19,7 @@ from controller.core.history.window_record import StoredSide, StoredWindow, Wind
 from controller.core.judge.verdict import Reason
 from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, UPPER, with_edges
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
-from controller.core.traffic.window import Sample
+from controller.core.traffic.window import Sample, Stratum, Window, added_up
 
 counts = st.integers(0, 10**9)
 samples = st.builds(
@@ -30,6 +33,12 @@ samples = st.builds(
     cancelled=counts,
 )
 sides = st.none() | samples
+strata = st.lists(
+    st.builds(Stratum, st.sampled_from(["", "500", "1000"]), sides, sides),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda s: s.name,
+)
 values = st.floats(-1e9, 1e9)
 readings = st.dictionaries(
     st.sampled_from(["accuracy", "queue"]),
@@ -57,15 +66,17 @@ def filled(windows: int, *, seconds: float = 0.2, weight: int = 500) -> tuple[Wi
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of slow machines alone
-@given(st.lists(st.tuples(st.floats(0.01, 5.0), st.integers(0, 10_000), sides, sides, readings), max_size=10))
+@given(st.lists(st.tuples(st.floats(0.01, 5.0), st.integers(0, 10_000), strata, readings), max_size=10))
 def test_what_is_stored_comes_back(
-    windows: list[tuple[float, int, Sample | None, Sample | None, dict[str, Reading]]],
+    windows: list[tuple[float, int, list[Stratum], dict[str, Reading]]],
 ) -> None:
-    """Every report of any content, to the last bucket, with its weight; silence alone is put together."""
+    """Every report of any content, to the last bucket, with its weight and by group of proxies; silence alone is put
+    together."""
     history, now, told = WindowHistory(), 0.0, []
-    for seconds, weight, stable, canary, custom in windows:
+    for seconds, weight, groups, custom in windows:
         before, now = now, round(now + seconds, 6)
-        record = WindowRecord(before, now, round(now, 3), weight, stable, canary, custom)
+        window = replace(Window.of_strata(now, weight, tuple(groups)), custom=custom)
+        record = WindowRecord.of(window, before, now, round(now, 3))
         history.add(record)
         told += [] if record.silent else [record]
     again = Recording.load(Recording("r1", "scorer", "v1", "v2", windows=history).dump())
@@ -177,9 +188,40 @@ def test_what_an_older_version_recorded_is_read() -> None:
     text = (
         Recording("r1", "scorer", "v1", "v2", windows=filled(10)[0])
         .dump()
-        .replace('"format":2', '"format":1,"pace":2.0')
+        .replace('"format":3', '"format":1,"pace":2.0')
     )
     assert len(list(Recording.load(text).windows.records())) == 10
+
+
+def test_what_was_recorded_before_groups_of_proxies_is_read() -> None:
+    """The second form: a window has six values, or seven with the readings of custom metrics."""
+    recording = Recording("r1", "scorer", "v1", "v2", windows=filled(10)[0])
+    head, *lines = recording.dump().replace('"format":3', '"format":2').splitlines()
+    assert {len(json.loads(line)) for line in lines} == {6}
+    lines[3] = lines[3][:-1] + ',{"queue":["of v2: NaN",true]}]'
+    records = list(Recording.load("\n".join([head, *lines])).windows.records())
+    expected = list(recording.windows.records())
+    expected[3] = expected[3]._replace(custom={"queue": Unread("of v2: NaN", True)})
+    assert records == expected
+    assert [record.strata for record in records] == [()] * 10
+
+
+def test_groups_of_proxies_are_merged_each_with_itself() -> None:
+    """The sums of each hold; windows of other groups stay apart."""
+    history = WindowHistory()
+    for n in range(3000):
+        names = ("", "500") if n < 1500 else ("", "1000")
+        groups = tuple(Stratum(name, sample(5), sample(i + 1)) for i, name in enumerate(names))
+        history.add(WindowRecord.of(Window.of_strata(n + 1.0, 2500, groups), n * 1.0, n + 1.0, 0.0))
+    records = list(WindowHistory(history.lines()).records())
+    assert len(records) < 1000
+    sums: Counter[str] = Counter()
+    for record in records:
+        other = "500" if record.at <= 1500 else "1000"
+        assert [stratum.name for stratum in record.strata] == ["", other]
+        assert record.window.canary == added_up(stratum.canary for stratum in record.strata)
+        sums.update({stratum.name: stratum.canary.started for stratum in record.strata if stratum.canary})
+    assert sums == {"": 3000, "500": 3000, "1000": 3000}
 
 
 def test_neither_weights_nor_silence_are_smoothed_away() -> None:
@@ -258,7 +300,7 @@ def test_a_recording_of_another_kind_is_refused() -> None:
     recording = Recording("r1", "scorer", "v1", "v2", channels=(Reason("5xx", "text", evidence=inf, limit=2.0),))
     text = recording.dump()
     assert Recording.load(text).channels == (Reason("5xx", "text", limit=2.0),)
-    for broken in ("", "{}", "[]", "x", text.replace('"format":2', '"format":3'), text.replace('"trace"', '"t"')):
+    for broken in ("", "{}", "[]", "x", text.replace('"format":3', '"format":4'), text.replace('"trace"', '"t"')):
         try:
             Recording.load(broken)
         except ValueError:

@@ -83,7 +83,7 @@ class Proxy:
 ACTS = st.lists(
     st.tuples(
         st.integers(0, 2),
-        st.sampled_from(["serve", "serve", "end badly", "load", "metrics", "lost", "restart", "window"]),
+        st.sampled_from(["serve", "serve", "end badly", "load", "metrics", "lost", "restart", "window", "ack"]),
         st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)),
     ),
     max_size=60,
@@ -92,14 +92,16 @@ ACTS = st.lists(
 
 @given(ACTS)
 def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str, tuple[int, int, int]]]) -> None:
-    """In whatever order reports and metrics arrive, with flushes lost and proxies restarted: every answer counts once,
-    in its class, never below zero; only what is in a flush that a restart swallowed is not known as such."""
+    """In whatever order reports and metrics arrive, with flushes lost, proxies restarted and splits ACKed: every answer
+    counts once, in its class, never below zero; only what is in a flush that a restart swallowed is not known as
+    such."""
     book = observing_book()
     proxies = [Proxy(name) for name in "abc"]
     truth: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     swallowed: Counter[str] = Counter()
     last_said: dict[str, Counter[str]] = {name: Counter() for name in "abc"}
+    splits: dict[str, str] = {}
     now = 1000.0
 
     def read() -> None:
@@ -145,6 +147,11 @@ def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str
                 metrics(proxy)
             case "window":
                 read()
+            case "ack":
+                splits = {name: split for name, split in splits.items() if name != proxy.name}
+                splits |= {proxy.name: f"split {ok % 3}"} if ok % 3 else {}
+                book.set_lagging("s", splits)
+    book.set_lagging("s", {})
     for _ in range(2):  # a last round of both, and then enough good answers to take the last 4xx out of
         for proxy in proxies:
             metrics(proxy)
@@ -163,6 +170,47 @@ def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str
         "broken": truth["broken"],
         "cancelled": truth["cancelled"],
     }
+
+
+def test_every_split_that_proxies_serve_is_a_stratum() -> None:
+    """Two that lag at one split are one group, a third at another split is another: nothing of two splits is added
+    up. Once a proxy has ACKed, what it reports is of the decided split."""
+    book = observing_book()
+
+    def strata(splits: dict[str, str], now: float) -> dict[str, int]:
+        book.set_lagging("s", splits)
+        for i, proxy in enumerate("abcd"):
+            n = 10**i
+            loads = {STABLE: ClusterLoad(n, n, 0), CANARY: ClusterLoad(n, n, 0)}
+            book.on_load_report(proxy, loads, INTERVAL, now)
+        window = book.take_window("s", "v1", "v2", 500, now)
+        assert window
+        return {each.name: each.canary.answered for each in window.groups if each.canary}
+
+    assert strata({"b": "one", "c": "two", "d": "one"}, 10.0) == {"": 1, "one": 1010, "two": 100}
+    assert strata({"c": "two"}, 10.5) == {"": 1011, "two": 100}
+    assert strata({}, 11.0) == {"": 1111}
+    assert strata(dict.fromkeys("abcd", "one"), 11.5) == {"": 1111}  # one split, whatever it is called
+
+
+def test_what_is_still_to_be_taken_out_of_the_successes_goes_with_the_proxy() -> None:
+    """A 4xx that was flushed before the ACK, of a response that is reported after it: it counts once."""
+    book = observing_book()
+    book.on_metrics("a", client_errors(0), 9.0)
+    book.on_load_report("a", idle(), INTERVAL, 9.0)
+    book.take_window("s", "v1", "v2", 500, 9.0)
+    book.set_lagging("s", {"a": "one"})
+    book.on_load_report("a", idle(), INTERVAL, 9.5)
+    book.on_metrics("a", client_errors(3), 9.5)
+    assert book.take_window("s", "v1", "v2", 500, 9.5)
+    book.set_lagging("s", {})
+    book.on_load_report("a", idle(), INTERVAL, 10.0)
+    assert book.take_window("s", "v1", "v2", 500, 10.0)
+    book.on_load_report("a", {**idle(), CANARY: ClusterLoad(10, 10, 0)}, INTERVAL, 10.5)
+    window = book.take_window("s", "v1", "v2", 500, 10.5)
+    assert window
+    assert window.canary
+    assert (window.canary.ok, window.canary.errors["4xx"]) == (7, 3)
 
 
 def test_a_window_waits_for_every_proxy_that_reports() -> None:

@@ -94,6 +94,20 @@ def test_proxies_that_are_behind_are_named() -> None:
     assert (found.synced, found.total, found.behind) == (1, 3, ("b", "c"))
 
 
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+def test_proxies_that_are_behind_are_told_apart_by_the_split_that_they_acked(delta: bool) -> None:
+    """By its name, the same at every proxy with that split; a change of another service alone is no other split."""
+    other = service("idle", port=10001)
+    here, old, older = (synced_client(rolling(weight), other, delta=delta) for weight in (2500, 1000, 500))
+    old_too = synced_client(rolling(1000), service("idle", port=10001, canary=("v2", 500)), delta=delta)
+    for client in (old, older, old_too):
+        client.publish(rolling(2500), other)
+    streams = {"a": here, "b": old, "c": older, "d": old_too}
+    found = service_sync([watched(client, node) for node, client in streams.items()], "fraud")
+    assert (found.behind, set(found.splits)) == (("b", "c", "d"), {"b", "c", "d"})
+    assert found.splits["b"] == found.splits["d"] != found.splits["c"]
+
+
 def test_proxies_that_cannot_report_broken_responses_are_named() -> None:
     """Those that have the service and serve listeners without the loggers; a proxyless client serves none."""
     client = synced_client(rolling())

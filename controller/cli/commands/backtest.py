@@ -21,7 +21,7 @@ from controller.core.history.window_record import WindowRecord
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.traffic.latency_buckets import EDGES_MS, UPPER, with_edges
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
-from controller.core.traffic.window import Sample
+from controller.core.traffic.window import Sample, Stratum
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 OUTCOMES = (LedgerKind.ROLLBACK, LedgerKind.PROMOTED, LedgerKind.ROLLBACK_SUPPRESSED, LedgerKind.NO_HEALTHY_UPSTREAM)
@@ -58,9 +58,18 @@ def read_records(recording: pb.Recording) -> list[WindowRecord]:
         hint = "use the `haldane` of the controller's version"
         raise Failure(Exit.FAILED, "the windows have other latency buckets than this program knows", hint=hint)
     return [
-        WindowRecord(w.since, w.until, w.at, w.weight, _sample(w, "stable"), _sample(w, "canary"), _custom(w))
-        for w in recording.windows
+        WindowRecord(w.since, w.until, w.at, w.weight, *_sides(w), _custom(w), _strata(w)) for w in recording.windows
     ]
+
+
+def _strata(window: pb.RecordedWindow) -> tuple[Stratum, ...]:
+    return tuple([Stratum(each.name, *_sides(each)) for each in window.strata])
+
+
+def _sides(message: pb.RecordedWindow | pb.RecordedStratum) -> tuple[Sample | None, Sample | None]:
+    """Stable's sample and the canary's."""
+    stable = _sample(message.stable) if message.HasField("stable") else None
+    return stable, _sample(message.canary) if message.HasField("canary") else None
 
 
 def _custom(window: pb.RecordedWindow) -> Mapping[str, Reading]:
@@ -80,10 +89,7 @@ def _reading(message: pb.RecordedReading) -> Reading:
             return Unread(message.unread.why, message.unread.heard)
 
 
-def _sample(window: pb.RecordedWindow, side: str) -> Sample | None:
-    if not window.HasField(side):
-        return None
-    message = window.stable if side == "stable" else window.canary
+def _sample(message: pb.RecordedSample) -> Sample:
     buckets = dict(zip(message.bucket, message.count, strict=True))
     in_progress = message.in_progress if message.HasField("in_progress") else None
     errors, latency = dict(message.errors), with_edges(buckets)

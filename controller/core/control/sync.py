@@ -1,6 +1,7 @@
 """How many of the connected proxies serve what was decided."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,8 @@ class Sync:
     total: int = 0
     nacked: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
+    splits: Mapping[str, str] = field(default_factory=dict)
+    """By proxy that is behind: a name of the split that it has ACKed, the same for all that serve the same one."""
     blind: tuple[str, ...] = ()
     """Those that cannot report broken responses: they count as good."""
 

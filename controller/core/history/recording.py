@@ -11,10 +11,10 @@ from controller.core.history.evidence_trace import EvidenceTrace
 from controller.core.history.window_history import WindowHistory
 from controller.core.judge.reason import Reason
 
-FORMAT = 2
+FORMAT = 3
 """The number of the stored form, and of the latency buckets in it."""
-READABLE = (1, FORMAT)
-"""The forms that are read: 1 had no custom metrics. Any other is refused."""
+READABLE = (1, 2, FORMAT)
+"""The forms that are read: 1 had no custom metrics, 2 no groups of proxies. Any other is refused."""
 
 
 @dataclass(slots=True)

@@ -4,9 +4,9 @@ them again.
 The newest windows are kept as they were. Older ones are merged with their neighbours: a window's
 width is a small part of its age. Adding one costs a tick almost nothing; `merge_pending` puts it in
 its place later, and merges a window or two on the way, never all of them at once. Only windows of
-one weight with the same sides reported are merged, so no change of weight and no silence is
-smoothed away. Of custom metrics the counts of merged windows are added up; of a gauge's values the
-newest stays.
+one weight with the same sides reported by the same groups of proxies are merged, so no change of
+weight and no silence is smoothed away, and no splits are mixed. Of custom metrics the counts of
+merged windows are added up; of a gauge's values the newest stays.
 """
 
 import json
@@ -139,7 +139,7 @@ def replay_windows(records: Iterable[WindowRecord]) -> Iterator[tuple[WindowReco
         while before + TICK < silent_until:
             before += TICK
             yield record, Window(before, record.weight, None, None)
-        yield record, Window(record.at, record.weight, record.stable, record.canary, record.custom)
+        yield record, record.window
         before = record.at
 
 
@@ -153,4 +153,6 @@ def _extended(last: WindowRecord, record: WindowRecord) -> WindowRecord | None:
 
 
 def _line(window: StoredWindow) -> str:
-    return json.dumps(window if window.custom else window[:-1], separators=(",", ":"))
+    """As JSON; what most windows do not have is left out at the end."""
+    seldom = (dict(window.custom), window.strata) if window.strata else (window.custom,) if window.custom else ()
+    return json.dumps((*window[:-2], *seldom), separators=(",", ":"))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from controller.core.traffic.latency_buckets import UPPER, bucket_of, with_edges
 from controller.core.traffic.readings import Reading, joined, plain, read_plain
-from controller.core.traffic.window import NO_ERRORS, NO_READINGS, Sample
+from controller.core.traffic.window import NO_ERRORS, NO_READINGS, Sample, Stratum, Window
 
 SHORT = 1.0
 """Gaps shorter than this, in seconds, are normal report spacing, not silence."""
@@ -28,6 +28,18 @@ class WindowRecord(NamedTuple):
     canary: Sample | None
     custom: Mapping[str, Reading] = NO_READINGS
     """By custom metric: what was read of it."""
+    strata: tuple[Stratum, ...] = ()
+    """Where proxies served different splits: the same traffic by group of proxies."""
+
+    @classmethod
+    def of(cls, window: Window, since: float, at: float, wall: float) -> "WindowRecord":
+        """The record of a window that was judged."""
+        return cls(since, at, wall, window.weight, window.stable, window.canary, window.custom, window.strata)
+
+    @property
+    def window(self) -> Window:
+        """The window, to judge it again."""
+        return Window(self.at, self.weight, self.stable, self.canary, self.custom, self.strata)
 
     @property
     def unreported(self) -> bool:
@@ -89,6 +101,46 @@ class StoredSide(NamedTuple):
         )
 
 
+class StoredStratum(NamedTuple):
+    """What a group of proxies reported, as JSON values."""
+
+    name: str
+    stable: StoredSide | None
+    canary: StoredSide | None
+
+    @classmethod
+    def of(cls, stratum: Stratum) -> "StoredStratum":
+        """The stored form."""
+        return cls(stratum.name, StoredSide.of(stratum.stable), StoredSide.of(stratum.canary))
+
+    @classmethod
+    def from_stored(cls, values: Sequence[Any]) -> "StoredStratum":
+        """From the list of its values in JSON. TypeError for anything else."""
+        name, *sides = values
+        stable, canary = (StoredSide(*side) if side else None for side in sides)
+        return cls(name, stable, canary)
+
+    @property
+    def stratum(self) -> Stratum:
+        """The stratum. ValueError, KeyError or TypeError if it is not one."""
+        stable, canary = (side.sample if side else None for side in self[1:])
+        return Stratum(self.name, stable, canary)
+
+    @property
+    def shape(self) -> tuple[str, bool, bool]:
+        """Whose it is, and which sides were reported."""
+        return self.name, self.stable is not None, self.canary is not None
+
+    @property
+    def size(self) -> int:
+        """How many numbers it holds, about, besides some in every window."""
+        return sum([len(side.latency) for side in self[1:] if side])
+
+    def plus(self, after: "StoredStratum") -> "StoredStratum":
+        """The increments of both together; `after` is the later one."""
+        return StoredStratum(self.name, _sum(self.stable, after.stable), _sum(self.canary, after.canary))
+
+
 class StoredWindow(NamedTuple):
     """A window as JSON values, many times smaller than the samples."""
 
@@ -99,6 +151,7 @@ class StoredWindow(NamedTuple):
     stable: StoredSide | None
     canary: StoredSide | None
     custom: Mapping[str, Any] = NO_READINGS
+    strata: Sequence[StoredStratum] = ()
 
     @classmethod
     def of(cls, record: WindowRecord) -> "StoredWindow":
@@ -106,39 +159,55 @@ class StoredWindow(NamedTuple):
         since, at, wall = round(record.since, 6), round(record.at, 6), round(record.wall, 3)
         custom = {name: plain(reading) for name, reading in record.custom.items()} if record.custom else NO_READINGS
         sides = StoredSide.of(record.stable), StoredSide.of(record.canary)
-        return cls(since, at, wall, record.weight, *sides, custom)
+        return cls(since, at, wall, record.weight, *sides, custom, [*map(StoredStratum.of, record.strata)])
 
     @classmethod
     def from_stored(cls, values: Sequence[Any]) -> "StoredWindow":
         """From the list of its values in JSON. TypeError for anything else."""
         window = cls(*values)
-        stable, canary = (StoredSide(*side) if side else None for side in (window.stable, window.canary))
-        return window._replace(stable=stable, canary=canary)
+        _, stable, canary = StoredStratum.from_stored(("", window.stable, window.canary))
+        strata = [*map(StoredStratum.from_stored, window.strata)]
+        return window._replace(stable=stable, canary=canary, strata=strata)
 
     @property
     def record(self) -> WindowRecord:
         """The record. ValueError, KeyError or TypeError if it is not one."""
         custom = {name: read_plain(value) for name, value in self.custom.items()} if self.custom else NO_READINGS
-        stable, canary = (side.sample if side else None for side in (self.stable, self.canary))
-        return WindowRecord(self.since, self.at, self.wall, self.weight, stable, canary, custom)
+        whole, strata = self.whole.stratum, tuple([each.stratum for each in self.strata])
+        return WindowRecord(self.since, self.at, self.wall, self.weight, whole.stable, whole.canary, custom, strata)
+
+    @property
+    def whole(self) -> StoredStratum:
+        """Everything as one group of proxies."""
+        return StoredStratum("", self.stable, self.canary)
 
     @property
     def size(self) -> int:
         """How many numbers it holds, about."""
-        sides = [len(side.latency) for side in (self.stable, self.canary) if side]
-        return 8 + sum(sides) + 6 * len(self.custom)
+        return 8 + self.whole.size + 6 * len(self.custom) + sum([8 + each.size for each in self.strata])
+
+    @property
+    def shape(self) -> Sequence[tuple[str, bool, bool]]:
+        """Which groups of proxies reported which sides."""
+        return [each.shape for each in self.strata or (self.whole,)]
 
     def merged_with(self, after: "StoredWindow", most: float) -> "StoredWindow | None":
         """This window and the next one as one, if they are alike and span at most so many seconds;
         else None."""
         if self.weight != after.weight or self.at != after.since or after.at - self.since > most:
             return None
-        same_sides = (self.stable is None, self.canary is None) == (after.stable is None, after.canary is None)
-        if not same_sides and not _readings_alone(self) and not _readings_alone(after):
+        if self.shape != after.shape and not _readings_alone(self) and not _readings_alone(after):
             return None
         custom = {**self.custom, **{name: _joined(self.custom.get(name), r) for name, r in after.custom.items()}}
-        sides = _sum(self.stable, after.stable), _sum(self.canary, after.canary)
-        return StoredWindow(self.since, after.at, after.wall, after.weight, *sides, custom or NO_READINGS)
+        _, stable, canary = self.whole.plus(after.whole)
+        strata = [one.plus(other) for one, other in zip(self.strata, after.strata, strict=False)]
+        return after._replace(
+            since=self.since,
+            stable=stable,
+            canary=canary,
+            custom=custom or NO_READINGS,
+            strata=strata or self.strata or after.strata,
+        )
 
 
 def _readings_alone(window: StoredWindow) -> bool:

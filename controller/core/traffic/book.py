@@ -15,10 +15,11 @@ any order.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from controller.core.model.cluster_names import Role, cluster_name, cluster_parts
 from controller.core.traffic.awaited_reports import AwaitedReports
-from controller.core.traffic.cluster_counts import ClusterCounts
+from controller.core.traffic.cluster_counts import DECIDED, ClusterCounts
 from controller.core.traffic.proxy_counters import ProxyCounters
 from controller.core.traffic.reports import ClusterLoad, ProxyMetrics, Traffic
 from controller.core.traffic.window import Sample, Stratum, Window
@@ -29,8 +30,7 @@ MAX_PROXIES = 4096
 """Proxies whose counters are remembered; beyond it the one that has been silent longest is
 forgotten."""
 
-LAGGING = "lagging"
-"""The stratum of the proxies that do not serve the decided split yet."""
+_NO_SPLITS: Mapping[str, str] = MappingProxyType({})
 
 
 class Book:
@@ -46,7 +46,8 @@ class Book:
         self._clusters: dict[str, ClusterCounts] = {}
         self._services: dict[str, AwaitedReports] = {}
         self._proxies: OrderedDict[str, ProxyCounters] = OrderedDict()
-        self._lagging: dict[str, frozenset[str]] = {}
+        self._lagging: dict[str, Mapping[str, str]] = {}
+        """Service -> proxy -> the split that it serves, if it is another one than the decided one."""
 
     def track_clusters(self, clusters: Iterable[str]) -> None:
         """Count these clusters from now on, and no others."""
@@ -102,10 +103,10 @@ class Book:
         for cluster in self._clusters.values():
             cluster.on_proxy_end(proxy)
 
-    def set_lagging(self, service: str, proxies: Iterable[str]) -> None:
-        """From now on these proxies' reports on the service are told apart: they serve another split
-        than the one that was decided."""
-        self._lagging[service] = frozenset(proxies)
+    def set_lagging(self, service: str, splits: Mapping[str, str]) -> None:
+        """From now on these proxies' reports on the service are told apart by the name of the split
+        that each serves: it is another one than the decided one."""
+        self._lagging[service] = splits
 
     def forget_counters(self, proxy: str) -> None:
         """Forget a proxy's counters: they mean nothing for the next proxy of that name."""
@@ -117,8 +118,8 @@ class Book:
 
         When a window closes depends on which proxies have reported, never on what they reported:
         all that have this service and have not fallen silent. A side is None if none of them has
-        the version. `weight`, in basis points, is written into the window. Proxies that lag are a
-        stratum of their own.
+        the version. `weight`, in basis points, is written into the window. Proxies that lag are
+        strata of their own, one for each split.
         """
         pacing = self._services.get(service)
         if pacing is None or not pacing.is_complete(now):
@@ -190,4 +191,4 @@ class Book:
         return cluster.take_samples() if cluster else {}
 
     def _group(self, proxy: str, service: str) -> str:
-        return LAGGING if proxy in self._lagging.get(service, ()) else ""
+        return self._lagging.get(service, _NO_SPLITS).get(proxy, DECIDED)

@@ -14,6 +14,8 @@ RECENT = 10.0
 ERRORS = ("5xx", "4xx", "broken")
 CANCELLED = "cancelled"
 OUTCOMES = ("ok", *ERRORS, CANCELLED)
+DECIDED = ""
+"""The group of the proxies that serve the decided split."""
 _OUTCOME_OF = {
     CounterKind.NO_SERVER: "5xx",
     CounterKind.OVERFLOW: "5xx",
@@ -111,6 +113,16 @@ class WindowCounts:
         self.discard()
         return sample
 
+    @property
+    def over(self) -> bool:
+        """Whether no proxy is in this group any more, and nothing waits for the next window."""
+        return not (self.in_progress or self.started or self.outcomes or self.latency)
+
+    def take_unmatched(self, other: "WindowCounts") -> None:
+        """Take over the responses of another group that are still to be taken out of the successes."""
+        self.unmatched_4xx += other.unmatched_4xx
+        self.counted_twice += other.counted_twice
+
     def discard(self) -> None:
         """Start the sums for the next window again."""
         self.reported = False
@@ -156,12 +168,14 @@ class ClusterCounts:
         """By group: the sums since the last time, which start again. A group without a report of
         this version is left out."""
         samples = {group: counts.take_sample() for group, counts in self.groups.items()}
+        self._drop_groups()
         return {group: sample for group, sample in samples.items() if sample}
 
     def discard(self) -> None:
         """Start the sums for the next window again."""
         for counts in self.groups.values():
             counts.discard()
+        self._drop_groups()
 
     def begin_rollout(self) -> None:
         """Start the sums and the counts that people see again."""
@@ -188,6 +202,11 @@ class ClusterCounts:
             cancelled=counted[CANCELLED],
             in_progress=sum(sum(counts.in_progress.values()) for counts in self.groups.values()),
         )
+
+    def _drop_groups(self) -> None:
+        """Drop the groups that no proxy is in any more: there is one for each split that ever lagged."""
+        for group in [group for group, counts in self.groups.items() if group != DECIDED and counts.over]:
+            self._counts_of(DECIDED).take_unmatched(self.groups.pop(group))
 
     def _counts_of(self, group: str) -> WindowCounts:
         return self.groups.setdefault(group, WindowCounts())

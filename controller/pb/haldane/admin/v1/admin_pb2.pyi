@@ -622,7 +622,7 @@ class Recording(_message.Message):
     def __init__(self, service: _Optional[str] = ..., rollout_id: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., edges_ms: _Optional[_Iterable[float]] = ..., windows: _Optional[_Iterable[_Union[RecordedWindow, _Mapping]]] = ..., dropped: _Optional[int] = ..., decisions: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class RecordedWindow(_message.Message):
-    __slots__ = ("since", "until", "at", "weight", "stable", "canary", "custom")
+    __slots__ = ("since", "until", "at", "weight", "stable", "canary", "custom", "strata")
     class CustomEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -637,6 +637,7 @@ class RecordedWindow(_message.Message):
     STABLE_FIELD_NUMBER: _ClassVar[int]
     CANARY_FIELD_NUMBER: _ClassVar[int]
     CUSTOM_FIELD_NUMBER: _ClassVar[int]
+    STRATA_FIELD_NUMBER: _ClassVar[int]
     since: float
     until: float
     at: float
@@ -644,7 +645,18 @@ class RecordedWindow(_message.Message):
     stable: RecordedSample
     canary: RecordedSample
     custom: _containers.MessageMap[str, RecordedReading]
-    def __init__(self, since: _Optional[float] = ..., until: _Optional[float] = ..., at: _Optional[float] = ..., weight: _Optional[int] = ..., stable: _Optional[_Union[RecordedSample, _Mapping]] = ..., canary: _Optional[_Union[RecordedSample, _Mapping]] = ..., custom: _Optional[_Mapping[str, RecordedReading]] = ...) -> None: ...
+    strata: _containers.RepeatedCompositeFieldContainer[RecordedStratum]
+    def __init__(self, since: _Optional[float] = ..., until: _Optional[float] = ..., at: _Optional[float] = ..., weight: _Optional[int] = ..., stable: _Optional[_Union[RecordedSample, _Mapping]] = ..., canary: _Optional[_Union[RecordedSample, _Mapping]] = ..., custom: _Optional[_Mapping[str, RecordedReading]] = ..., strata: _Optional[_Iterable[_Union[RecordedStratum, _Mapping]]] = ...) -> None: ...
+
+class RecordedStratum(_message.Message):
+    __slots__ = ("name", "stable", "canary")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STABLE_FIELD_NUMBER: _ClassVar[int]
+    CANARY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    stable: RecordedSample
+    canary: RecordedSample
+    def __init__(self, name: _Optional[str] = ..., stable: _Optional[_Union[RecordedSample, _Mapping]] = ..., canary: _Optional[_Union[RecordedSample, _Mapping]] = ...) -> None: ...
 
 class RecordedReading(_message.Message):
     __slots__ = ("counts", "values", "unread")
