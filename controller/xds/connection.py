@@ -49,6 +49,10 @@ class StreamCallbacks(Protocol):
         """The client has identified itself. Raises `StreamError` if it has too many streams."""
         ...
 
+    def on_step(self, connection: "Connection") -> None:
+        """The stream's state has perhaps changed."""
+        ...
+
     def on_newer_revision(self, connection: "Connection", seen: int, revision: int) -> None:
         """The client has seen a later revision of this store than this controller."""
         ...
@@ -276,6 +280,7 @@ class Connection:
 
     def _step(self, event: Event) -> None:
         self.stream, responses = step(self.stream, event)
+        self._callbacks.on_step(self)
         serialize = serialize_delta_response if self._options.delta else serialize_response
         self._outbox.extend(serialize(response, self._options.identifier) for response in responses)
 

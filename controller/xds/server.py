@@ -1,5 +1,6 @@
 """The xDS server: ADS and the per-type services, state of the world and Delta, on grpc.aio with raw bytes."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -17,9 +18,9 @@ from controller.xds.csds import csds_handler
 from controller.xds.limits import DEFAULT, Limits, server_options
 from controller.xds.protocol.nack_log import NackLog
 from controller.xds.protocol.nacked_contents import nacked_contents
-from controller.xds.protocol.observed_stream import ObservedStream
+from controller.xds.protocol.observed_stream import ObservedStream, serves_blind_listeners
 from controller.xds.protocol.proxy_status import proxy_statuses
-from controller.xds.protocol.service_sync import service_sync
+from controller.xds.protocol.sync_counts import SyncCounts
 from controller.xds.resources.access_logs import STATS_LOGGER
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
@@ -65,6 +66,9 @@ class XdsServer:
         self._snapshots = SnapshotCache()
         self._published_at = 0.0
         self._connections: set[Connection] = set()
+        self._streams_of: Counter[str] = Counter()
+        """Node id -> its open streams."""
+        self._sync = SyncCounts()
         self._nacks = NackLog(limits.refusals)
         self._draining = False
 
@@ -118,7 +122,9 @@ class XdsServer:
 
     def sync(self, service: str, revision: int) -> Sync:
         """How many connected proxies have ACKed the service's routes; none before that revision is served."""
-        sync = service_sync(self._observed(), service)
+        fleets = self._snapshots.fleets_of(service) or self._sync.fleets
+        snapshots = {name: snapshot for name in fleets if (snapshot := self._snapshots.snapshot(name))}
+        sync = self._sync.sync(service, snapshots)
         return sync if self._snapshots.revision >= revision else Sync(0, sync.total, sync.nacked, blind=sync.blind)
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":
@@ -149,7 +155,7 @@ class XdsServer:
         node = connection.node
         if self._draining:
             raise StreamError(grpc.StatusCode.UNAVAILABLE, "draining")
-        if sum(other.node.id == node.id for other in self._connections) >= self._limits.streams_per_node:
+        if self._streams_of[node.id] >= self._limits.streams_per_node:
             text = (
                 f"{node.id} has {counted(self._limits.streams_per_node, 'stream')}; that is the most one node may have"
             )
@@ -157,7 +163,15 @@ class XdsServer:
         if node.client.startswith("envoy") and not node.has_stats_logger:
             log.warning("endings_not_counted", node=node.id, client=node.client, reason=f"it lacks {STATS_LOGGER}")
         self._connections.add(connection)
+        self._streams_of[node.id] += 1
         self._observer.on_connect(node.id, node.fleet)
+
+    def on_step(self, connection: Connection) -> None:
+        """A stream's state has perhaps changed: count it where it is now."""
+        if connection in self._connections:
+            types = connection.stream.types
+            is_blind = serves_blind_listeners(types.get(LDS), counts_endings=connection.counts_endings)
+            self._sync.update(connection, connection.node, types.get(RDS), is_blind=is_blind)
 
     def on_newer_revision(self, connection: Connection, seen: int, revision: int) -> None:
         """The client has seen a later revision of this store than this controller."""
@@ -202,6 +216,10 @@ class XdsServer:
     def _forget(self, connection: Connection) -> None:
         if connection in self._connections:
             self._connections.remove(connection)
+            self._sync.remove(connection)
+            self._streams_of[connection.node.id] -= 1
+            if not self._streams_of[connection.node.id]:
+                del self._streams_of[connection.node.id]
             self._observer.on_disconnect(connection.node.id, connection.node.fleet)
 
     def _observed(self) -> Iterator[ObservedStream]:

@@ -1,6 +1,6 @@
 """Mutants: one real part made wrong in one way each. The model must catch every one of them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -17,6 +17,9 @@ from controller.core.model.rollout import Event, Phase, Rollout
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.xds.protocol.discovery import Event as StreamEvent
+from controller.xds.protocol.node import Node
+from controller.xds.protocol.stream_state import TypeState
+from controller.xds.protocol.sync_counts import SyncCounts
 from controller.xds.resources.snapshot import Snapshot
 from tests.model.replica import Parts, Weigh
 from tests.model.wrong_stores import (
@@ -227,6 +230,21 @@ class RepeatsTheRefused(SimulatedStream):
         super().step(event)
 
 
+class CountsThoseWhoLeft(SyncCounts):
+    """A proxy whose stream ends is counted on."""
+
+    def remove(self, stream: Hashable) -> None:
+        pass
+
+
+class CountsWhereItWas(SyncCounts):
+    """A proxy that ACKs is counted as in sync, and as behind too."""
+
+    def update(self, stream: Hashable, node: Node, routes: TypeState | None, *, is_blind: bool = False) -> None:
+        self._places.pop(stream, None)
+        super().update(stream, node, routes, is_blind=is_blind)
+
+
 @dataclass(frozen=True)
 class Mutant:
     """What is wrong, the promise that is seen to be broken, and the troubles without which that cannot be seen.
@@ -241,6 +259,8 @@ class Mutant:
 
 
 MUTANTS = {
+    "a proxy that left is counted on": Mutant(Parts(counts=CountsThoseWhoLeft), "has miscounted", ("move",)),
+    "a proxy that ACKs is counted twice": Mutant(Parts(counts=CountsWhereItWas), "has miscounted"),
     "no freeze check in the commit": Mutant(
         Parts(store=lambda clock: NoFreezeCheck(clock=clock)), "under the freeze of", ("freeze",)
     ),

@@ -23,9 +23,10 @@ from controller.runtime.store_requests import find_state
 from controller.store.memory import MemoryStore
 from controller.xds.protocol.node import Node
 from controller.xds.protocol.observed_stream import ObservedStream
-from controller.xds.protocol.service_sync import service_sync
+from controller.xds.protocol.sync_counts import SyncCounts
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.snapshot_cache import SnapshotCache
+from controller.xds.resources.type_urls import RDS
 from tests.fakes.clock import FakeClock
 from tests.model.store_checker import Ground, Judged, StoreChecker, Timed, done
 from tests.xds.simulated_envoy import SimulatedEnvoy, SimulatedStream
@@ -52,6 +53,7 @@ class Parts:
     newer: Callable[[View, View], bool] = lambda view, last: view.revision > last.revision
     link: Callable[[SimulatedEnvoy, Snapshot], SimulatedStream] = SimulatedStream
     ends: Ends = expiry_times
+    counts: Callable[[], SyncCounts] = SyncCounts
 
 
 @dataclass
@@ -78,6 +80,8 @@ class Replica:
     view: View = field(init=False)
     world: SnapshotCache = field(default_factory=SnapshotCache)
     links: dict[str, SimulatedStream] = field(default_factory=dict)
+    counts: SyncCounts = field(init=False)
+    counted: set[SimulatedStream] = field(default_factory=set)
     sessions: dict[str, Session] = field(default_factory=dict)
     ends: dict[Freeze, float] = field(default_factory=dict)
     skews: dict[Freeze, float] = field(default_factory=dict)
@@ -90,6 +94,7 @@ class Replica:
 
     def __post_init__(self) -> None:
         self.view = self.parts.restore(self.checker.view)
+        self.counts = self.parts.counts()
         self.world.update(self.view)
 
     # Following the store and serving the proxies.
@@ -116,12 +121,18 @@ class Replica:
         return self.links[name]
 
     def sync(self, service: str) -> Sync:
-        """How far its own proxies are."""
-        watched = (
-            ObservedStream(Node(name, FLEET, "model"), link.stream, self.snapshot, 0.0, {})
-            for name, link in self.links.items()
-        )
-        return service_sync(watched, service)
+        """How far its own proxies are, as it counts them."""
+        for gone in self.counted - set(self.links.values()):
+            self.counts.remove(gone)
+        self.counted = set(self.links.values())
+        for each, link in zip(self.observed(), self.links.values(), strict=True):
+            self.counts.update(link, each.node, link.stream.types.get(RDS), is_blind=each.is_blind)
+        return self.counts.sync(service, {FLEET: self.snapshot})
+
+    def observed(self) -> Iterator[ObservedStream]:
+        """The streams of its proxies."""
+        for name, link in self.links.items():
+            yield ObservedStream(Node(name, FLEET, "model"), link.stream, self.snapshot, 0.0, {})
 
     # Deciding.
 

@@ -15,6 +15,7 @@ from tests.model.replica import FLEET, Replica
 from tests.model.store_checker import StoreChecker
 from tests.model.values import NAMES
 from tests.xds.simulated_envoy import SimulatedEnvoy
+from tests.xds.walked_sync import walked_sync
 
 NONE = ""
 """The content of a route table that is not there: its service is deleted."""
@@ -75,6 +76,9 @@ class Truth:
         assert all(table.clusters <= clusters for table in snapshot.catalogue(RDS).listed.values())
         for name, link in replica.links.items():
             assert len(link.to_client) <= len(PUSH_ORDER), f"more than one reply of a type is under way to {name}"
+        for service in NAMES:
+            found = walked_sync(replica.observed(), service)
+            assert replica.sync(service) == found, f"{replica.name} has miscounted who is in sync"
 
     @pytest.mark.proves("promise 1", "promise 5")
     def check_proxy(self, name: str, proxy: SimulatedEnvoy) -> None:

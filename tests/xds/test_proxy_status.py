@@ -1,7 +1,5 @@
 """Which rollout waits for which proxy, what for and since when: what `haldane proxies` shows."""
 
-from dataclasses import replace
-
 import pytest
 
 from controller.core.model.service_state import ServiceState
@@ -10,7 +8,6 @@ from controller.xds.protocol.nack_log import NackLog
 from controller.xds.protocol.node import Node
 from controller.xds.protocol.observed_stream import ObservedStream
 from controller.xds.protocol.proxy_status import proxy_statuses
-from controller.xds.protocol.service_sync import service_sync
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from tests.support.waiting import wait_until
 from tests.xds.local_server import LocalServer
@@ -84,41 +81,6 @@ def test_a_rollout_waits_while_the_proxy_is_ahead_of_the_controller() -> None:
     client.request(RDS, TABLE)
     (wait,) = waits(client)
     assert wait.reason == "held back: the proxy has seen revision 9 of this store, this controller is at 8"
-
-
-def test_proxies_that_are_behind_are_named() -> None:
-    """For the rollout's own words, in order."""
-    here, away = synced_client(rolling()), synced_client(service())
-    away.publish(rolling())
-    found = service_sync([watched(here, "a"), watched(away, "c"), watched(away, "b")], "fraud")
-    assert (found.synced, found.total, found.behind) == (1, 3, ("b", "c"))
-
-
-@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
-def test_proxies_that_are_behind_are_told_apart_by_the_split_that_they_acked(delta: bool) -> None:
-    """By its name, the same at every proxy with that split; a change of another service alone is no other split."""
-    other = service("idle", port=10001)
-    here, old, older = (synced_client(rolling(weight), other, delta=delta) for weight in (2500, 1000, 500))
-    old_too = synced_client(rolling(1000), service("idle", port=10001, canary=("v2", 500)), delta=delta)
-    for client in (old, older, old_too):
-        client.publish(rolling(2500), other)
-    streams = {"a": here, "b": old, "c": older, "d": old_too}
-    found = service_sync([watched(client, node) for node, client in streams.items()], "fraud")
-    assert (found.behind, set(found.splits)) == (("b", "c", "d"), {"b", "c", "d"})
-    assert found.splits["b"] == found.splits["d"] != found.splits["c"]
-
-
-def test_proxies_that_cannot_report_broken_responses_are_named() -> None:
-    """Those that have the service and serve listeners without the loggers; a proxyless client serves none."""
-    client = synced_client(rolling())
-    blind = watched(client, "b")
-    assert blind.is_blind
-    seeing = replace(watched(client, "a"), counts_endings=True)
-    proxyless = ScriptedClient(rolling())
-    proxyless.request(RDS, TABLE)
-    found = service_sync([seeing, blind, watched(proxyless, "c")], "fraud")
-    assert (found.total, found.blind) == (3, ("b",))
-    assert service_sync([blind], "elsewhere").blind == ()
 
 
 @pytest.mark.proves("track-record 45")

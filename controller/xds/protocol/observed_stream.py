@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controller.xds.protocol.node import Node
-from controller.xds.protocol.stream_state import StreamState
+from controller.xds.protocol.stream_state import StreamState, TypeState
+from controller.xds.resources.resource import NO_RESOURCES
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.type_urls import LDS, RDS
 
@@ -25,9 +26,8 @@ class ObservedStream:
 
     @property
     def is_blind(self) -> bool:
-        """Whether the client serves listeners (a proxyless one does not), and they do not count how responses end."""
-        state = self.stream.types.get(LDS)
-        return state is not None and state.subscription.wildcard and not self.counts_endings
+        """Whether the client's listeners do not count how responses end."""
+        return serves_blind_listeners(self.stream.types.get(LDS), counts_endings=self.counts_endings)
 
     def since_of(self, type_url: str) -> float:
         """Since when the type's state is what it is, in Unix seconds: at first, since the stream opened."""
@@ -37,7 +37,8 @@ class ObservedStream:
         """The service's route configurations that the client is subscribed to, each with the content hashes of the
         service's virtual hosts in it. Empty without a subscription to any."""
         routes, state = self.snapshot.routes.get(service, {}), self.stream.types.get(RDS)
-        return {name: hosts for name, hosts in routes.items() if state and state.subscription.covers(name)}
+        selected = self.snapshot.catalogue(RDS).select(state.subscription) if state else NO_RESOURCES
+        return {name: hosts for name, hosts in routes.items() if name in selected}
 
     def has_newest_routes(self) -> bool:
         """Whether the client has accepted every route configuration of the newest snapshot as it is."""
@@ -52,4 +53,12 @@ class ObservedStream:
 
     def _has(self, name: str, hosts: frozenset[str]) -> bool:
         configuration = self.stream.types[RDS].accepted.get(name)
-        return configuration is not None and hosts <= {host.content for host in configuration.virtual_hosts}
+        return configuration is not None and hosts <= configuration.host_contents
+
+
+def serves_blind_listeners(state: TypeState | None, *, counts_endings: bool) -> bool:
+    """Whether a client serves listeners (a proxyless one does not), and they do not count how responses end.
+
+    `state` is that of its listeners; None if it has not requested any.
+    """
+    return state is not None and state.subscription.wildcard and not counts_endings

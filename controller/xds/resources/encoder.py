@@ -88,10 +88,11 @@ class Encoder:
         return make_route_configuration(name, hosts, self.store, self.revision)
 
     def _virtual_host(self, host: VirtualHost, make: Callable[[VirtualHost, str], bytes]) -> EncodedVirtualHost:
-        name = "+".join(sorted({route.service for route in host.routes}))
+        services = frozenset(route.service for route in host.routes)
+        name = "+".join(sorted(services))
         body = make(host, name)
         clusters = frozenset(cluster for route in host.routes for cluster, _ in route.split)
-        return EncodedVirtualHost(name, content_hash(body), body, frozenset(host.domains), clusters)
+        return EncodedVirtualHost(name, content_hash(body), body, frozenset(host.domains), clusters, services)
 
     def _many(self, type_url: str, clusters: Iterable[Cluster], make: Callable[[Cluster], bytes]) -> Resources:
         return {cluster.name: self._one(type_url, cluster.name, cluster, make) for cluster in clusters}

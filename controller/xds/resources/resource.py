@@ -24,6 +24,8 @@ class EncodedVirtualHost:
     domains: frozenset[str]
     clusters: frozenset[str]
     """The clusters that it routes to."""
+    services: frozenset[str] = frozenset()
+    """The services whose routes are in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,20 @@ class Resource:
     def clusters(self) -> frozenset[str]:
         """The clusters that a route configuration routes to."""
         return frozenset().union(*(host.clusters for host in self.virtual_hosts))
+
+    @cached_property
+    def host_contents(self) -> frozenset[str]:
+        """The content hashes of a route configuration's virtual hosts."""
+        return frozenset(host.content for host in self.virtual_hosts)
+
+    @cached_property
+    def contents_by_service(self) -> Mapping[str, list[str]]:
+        """Service -> the content hashes of the virtual hosts with its routes."""
+        contents: dict[str, list[str]] = {}
+        for host in self.virtual_hosts:
+            for service in host.services:
+                contents.setdefault(service, []).append(host.content)
+        return contents
 
     @property
     def units(self) -> Sequence["EncodedVirtualHost | Resource"]:

@@ -55,6 +55,11 @@ class SnapshotCache:
         snapshot = self._snapshots.get(fleet if fleet in self._named else UNNAMED_FLEETS)
         return snapshot.counting if snapshot and counting else snapshot
 
+    def fleets_of(self, service: str) -> tuple[str, ...]:
+        """The fleets that the served service names; empty if it names none, so that every fleet serves it."""
+        served = self._served.get(service)
+        return served.state.spec.fleets if served else ()
+
     def _make_snapshots(self, view: View, bad: Mapping[str, str]) -> None:
         """Serve that view, with the `bad` services as they were."""
         present = self._snapshots.get(UNNAMED_FLEETS)
