@@ -29,6 +29,11 @@ def changed(key: str, line: str | None, field: str, message: str) -> Bad:
     return Bad(file(**{key: line}), field, LINE[key], message)
 
 
+def reached(more: str, field: str, message: str) -> Bad:
+    """How v2 is reached."""
+    return changed("v2", f'  v2: {{endpoints: ["127.0.0.1:9002"], {more}}}', f"versions.v2.{field}", message)
+
+
 def endpoint(written: str, message: str) -> Bad:
     """The stable's only endpoint."""
     return changed("v1", f"  v1: {{endpoints: [{written}]}}", "versions.v1.endpoints[0]", message)
@@ -103,7 +108,7 @@ KEYS = {
     "a key in capitals": added("Timeout: 5s", "Timeout", "did you mean timeout?"),
     "a key nobody knows": added("owner: ada", "owner", "known here: fallback, fleets, hosts"),
     "a key of a version nobody knows": changed(
-        "v2", "  v2: {endpoints: [], weight: 5}", "versions.v2.weight", "known here: endpoints"
+        "v2", "  v2: {endpoints: [], weight: 5}", "versions.v2.weight", "known here: balance, endpoints"
     ),
     "a key of another place": added("steps: [5%]", "steps", "unknown key"),
     "a weight beside the steps": added("weights: {v1: 90, v2: 20}", "weights", "unknown key"),
@@ -123,6 +128,71 @@ KEYS = {
     "a policy that is empty": Bad(file(steps=None, dwell=None), "policy", LINE["policy"], "not nothing"),
     "a name that is a list": changed("service", "service: [scorer]", "service", "a single value is needed"),
     "a name that is null": changed("service", "service: null", "service", "YAML takes 'null' for nothing: quote it"),
+}
+
+UPSTREAM = {
+    "an endpoint that is a list": changed(
+        "v2", "  v2: {endpoints: [[]]}", "versions.v2.endpoints[0]", "a single value is needed"
+    ),
+    "an endpoint without an address": changed(
+        "v2", "  v2: {endpoints: [{weight: 2}]}", "versions.v2.endpoints[0].address", "is missing"
+    ),
+    "an endpoint without weight": changed(
+        "v2", '  v2: {endpoints: [{address: "a:1", weight: 0}]}', "versions.v2.endpoints[0].weight", "from 1 to 1000"
+    ),
+    "an endpoint with an odd zone": changed(
+        "v2", '  v2: {endpoints: [{address: "a:1", zone: "a b"}]}', "versions.v2.endpoints[0].zone", "a zone has"
+    ),
+    "an endpoint with a share": changed(
+        "v2", '  v2: {endpoints: [{address: "a:1", share: 2}]}', "versions.v2.endpoints[0].share", "unknown key"
+    ),
+    "an endpoint twice, once with a weight": changed(
+        "v2", '  v2: {endpoints: ["a:1", {address: "a:1", weight: 2}]}', "versions.v2.endpoints", "is listed twice"
+    ),
+    "a socket that is relative": changed(
+        "v2", '  v2: {endpoints: ["unix:model.sock"]}', "versions.v2.endpoints[0]", "an absolute path"
+    ),
+    "a socket that is too long": changed(
+        "v2", f'  v2: {{endpoints: ["unix:/{"s" * 107}"]}}', "versions.v2.endpoints[0]", "at most 107"
+    ),
+    "a socket beside a name": changed(
+        "v2", '  v2: {endpoints: ["unix:/s", "a:1"]}', "versions.v2.endpoints", "beside a host name"
+    ),
+    "tls of any authority": reached("tls: {sni: a}", "tls.ca", "is missing"),
+    "tls with any server": reached("tls: {ca: /ca}", "tls.sni", "is missing"),
+    "tls with two authorities": reached("tls: {sni: a, ca: /ca, ca_sds: ca}", "tls.ca_sds", "not both"),
+    "tls with two certificates": reached(
+        "tls: {sni: a, ca: /ca, certificate: /c, key: /k, certificate_sds: c}", "tls.certificate_sds", "not both"
+    ),
+    "tls with a certificate without its key": reached(
+        "tls: {sni: a, ca: /ca, certificate: /c}", "tls.certificate", "needs certificate and key"
+    ),
+    "tls with a key without its certificate": reached("tls: {sni: a, ca: /ca, key: /k}", "tls.key", "needs certif"),
+    "tls with secrets of nothing": reached("tls: {sni: a, ca: /ca, sds_cluster: c}", "tls.sds_cluster", "needs ca_sds"),
+    "tls with a relative file": reached("tls: {sni: a, ca: ca.pem}", "tls.ca", "the absolute path of a file"),
+    "tls to an address": reached("tls: {sni: 10.0.0.1, ca: /ca}", "tls.sni", "a host name such as"),
+    "tls with no name": reached("tls: {san: [], ca: /ca}", "tls.san", "an empty list"),
+    "tls with an odd name": reached("tls: {san: ['a b'], ca: /ca}", "tls.san[0]", "a host name, an IP address or a U"),
+    "tls with an odd secret": reached("tls: {sni: a, ca_sds: 'a b'}", "tls.ca_sds", "1 to 255 printable"),
+    "tls of text": reached("tls: true", "tls", "a mapping is needed"),
+    "http2 that is a number": reached("http2: 2", "http2", "true or false"),
+    "http2 of gRPC switched off": Bad(
+        file("protocol: grpc", v2='  v2: {endpoints: ["a:1"], http2: false}'),
+        "versions.v2.http2",
+        LINE["v2"],
+        "gRPC needs HTTP/2",
+    ),
+    "health by nothing": reached("health: {}", "health", "one of http: PATH, grpc: true and tcp: true"),
+    "health by two": reached("health: {tcp: true, http: /up}", "health", "one of http"),
+    "health by false": reached("health: {tcp: false}", "health.tcp", "leave the key out"),
+    "health by gRPC over HTTP/1.1": reached("health: {grpc: true}", "health.grpc", "gRPC needs HTTP/2"),
+    "health that lasts": reached(
+        "health: {tcp: true, every: 1s, timeout: 2s}", "health.timeout", "longer than the 1s between"
+    ),
+    "outliers of every endpoint": reached("outliers: {floor: 101%}", "outliers.floor", "between 0% and 100%"),
+    "a limit of nothing": reached("limits: {requests: 0}", "limits.requests", "from 1 to 1000000"),
+    "a balance nobody knows": reached("balance: random", "balance", "one of least_request, round_robin"),
+    "a slow start of a ring": reached("balance: ring_hash, slow_start: 5s", "slow_start", "ring_hash sends each"),
 }
 
 NAMES = {
@@ -355,7 +425,7 @@ TOGETHER = {
     ),
 }
 
-ROWS = {**FORM, **KEYS, **NAMES, **ADDRESSES, **POLICY, **TOGETHER}
+ROWS = {**FORM, **KEYS, **UPSTREAM, **NAMES, **ADDRESSES, **POLICY, **TOGETHER}
 
 
 @pytest.mark.proves("bad-input 21")

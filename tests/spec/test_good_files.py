@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from controller.core.model.service import Endpoint, Fallback, PathMatch, Policy, Service
+from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
 from controller.core.servicefile.service_file import read_service
 from tests.spec.files import file
 
@@ -117,6 +118,76 @@ def test_endpoints_have_one_spelling(written: str, host: str, port: int) -> None
     assert service.versions[0].endpoints == (Endpoint(host=host, port=port),)
 
 
+VERSION = """\
+  v1:
+    endpoints: ["10.0.0.1:80", {address: "10.0.0.2:80", weight: 2, zone: eu-1a}, {address: "unix:/run/model.sock"}]
+    tls: {sni: Model.Internal, ca: /etc/ca.pem, san: ["spiffe://prod/model", "::0:1"], certificate: /a.crt, key: /a.key}
+    http2: true
+    health: {http: /v2/health/ready, every: 2s, timeout: 500ms, unhealthy_threshold: 3, healthy_threshold: 2}
+    outliers: {consecutive_5xx: 3, ejection_time: 10s, floor: 70%}
+    limits: {connections: 1024, pending: 512, requests: 2048}
+    balance: round_robin
+    slow_start: 30s
+    idle_timeout: 1m"""
+
+
+def test_how_a_version_is_reached() -> None:
+    """Every key of a version."""
+    version = read(file(v1=VERSION)).versions[0]
+    assert version.endpoints == (
+        Endpoint(host="10.0.0.1", port=80),
+        Endpoint(host="10.0.0.2", port=80, weight=2, zone="eu-1a"),
+        Endpoint(path="/run/model.sock"),
+    )
+    assert list(map(str, version.endpoints)) == ["10.0.0.1:80", "10.0.0.2:80", "unix:/run/model.sock"]
+    assert version.upstream == Upstream(
+        tls=Tls(
+            sni="model.internal",
+            ca="/etc/ca.pem",
+            san=("spiffe://prod/model", "::1"),
+            certificate="/a.crt",
+            key="/a.key",
+        ),
+        http2=True,
+        health=HealthCheck(
+            kind="http",
+            path="/v2/health/ready",
+            every=2.0,
+            timeout=0.5,
+            unhealthy_threshold=3,
+            healthy_threshold=2,
+        ),
+        outliers=Outliers(consecutive_5xx=3, ejection_time=10.0, floor=0.7),
+        limits=Limits(connections=1024, pending=512, requests=2048),
+        balance="round_robin",
+        slow_start=30.0,
+        idle_timeout=60.0,
+    )
+
+
+def test_what_a_version_leaves_out_has_its_default() -> None:
+    """No TLS, no health checks, no limits; an empty `outliers` is the default of them."""
+    assert read(file()).versions[0].upstream == Upstream()
+    assert read(file(v1='  v1: {endpoints: ["a:1"], outliers: {}}')).versions[0].upstream.outliers == Outliers()
+
+
+@pytest.mark.parametrize(("written", "meant"), [("http: /up", "http"), ("grpc: true", "grpc"), ("tcp: true", "tcp")])
+def test_kinds_of_health_checks(written: str, meant: str) -> None:
+    """By HTTP, gRPC or TCP; the service speaks HTTP/2 where it is gRPC."""
+    service = read(file("protocol: grpc", v1=f'  v1: {{endpoints: ["a:1"], health: {{{written}}}}}'))
+    health = service.versions[0].upstream.health
+    assert health
+    assert (health.kind, service.upstream_of(service.versions[0]).http2) == (meant, True)
+
+
+def test_tls_by_secrets() -> None:
+    """In place of files, the names of secrets that Envoy has."""
+    tls = "{san: model.internal, ca_sds: 'spiffe://prod', certificate_sds: own, sds_cluster: spire_agent}"
+    assert read(file(v1=f'  v1: {{endpoints: ["a:1"], tls: {tls}}}')).versions[0].upstream.tls == Tls(
+        san=("model.internal",), ca_sds="spiffe://prod", certificate_sds="own", sds_cluster="spire_agent"
+    )
+
+
 @pytest.mark.parametrize(
     "host",
     [
@@ -189,3 +260,22 @@ def test_bounds_are_inclusive(line: str) -> None:
     """The bounds that a violation names are accepted themselves, in the notation of the message."""
     for bound in BOUNDS[line]:
         read(file(line.replace("X", bound), policy=None, steps=None, dwell=None))
+
+
+VERSION_BOUNDS = {
+    "slow_start: X": ("100ms", "1h"),
+    "idle_timeout: X": ("100ms", "1d"),
+    "health: {tcp: true, every: X, timeout: 50ms}": ("100ms", "1h"),
+    "health: {tcp: true, every: 10s, timeout: X}": ("50ms", "10s"),
+    "health: {tcp: true, unhealthy_threshold: X}": ("1", "100"),
+    "outliers: {ejection_time: X}": ("100ms", "1h"),
+    "outliers: {floor: X}": ("0%", "100%"),
+    "limits: {requests: X}": ("1", "1000000"),
+}
+
+
+@pytest.mark.parametrize("keys", VERSION_BOUNDS)
+def test_bounds_of_a_version_are_inclusive(keys: str) -> None:
+    """Likewise."""
+    for bound in VERSION_BOUNDS[keys]:
+        read(file(v2=f"  v2: {{endpoints: [], {keys.replace('X', bound)}}}"))

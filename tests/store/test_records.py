@@ -109,6 +109,15 @@ def test_the_prefix_of_schema_1_becomes_a_path() -> None:
     assert read_freeze("scorer", json.dumps({**kept, "schema": 1})) == freeze("scorer")
 
 
+def test_a_version_of_a_record_from_before_upstreams_has_the_defaults() -> None:
+    """An endpoint was a host and a port, and a version said nothing of how it is reached."""
+    record = json.loads(write(state()))
+    for version in record["spec"]["versions"]:
+        del version["upstream"]
+        version["endpoints"] = [{"host": each["host"], "port": each["port"]} for each in version["endpoints"]]
+    assert read_state("scorer", json.dumps(record)) == state()
+
+
 def tamper(path: Path, statement: str, *values: object) -> None:
     """Change the file behind the store's back."""
     with contextlib.closing(sqlite3.connect(path)) as db, db:

@@ -16,14 +16,6 @@ from envoy_data_plane.envoy.config.accesslog.v3 import (
     ResponseFlagFilter,
     StatusCodeFilter,
 )
-from envoy_data_plane.envoy.config.cluster.v3 import (
-    CircuitBreakers,
-    CircuitBreakersThresholds,
-    Cluster,
-    ClusterDiscoveryType,
-    ClusterDnsLookupFamily,
-    ClusterEdsClusterConfig,
-)
 from envoy_data_plane.envoy.config.core.v3 import (
     Address,
     AggregatedConfigSource,
@@ -33,13 +25,9 @@ from envoy_data_plane.envoy.config.core.v3 import (
     HeaderValue,
     HeaderValueOption,
     HeaderValueOptionHeaderAppendAction,
-    Http2ProtocolOptions,
-    Locality,
     RuntimeUInt32,
-    SelfConfigSource,
     SocketAddress,
 )
-from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints
 from envoy_data_plane.envoy.config.listener.v3 import ApiListener, Filter, FilterChain, Listener
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
@@ -60,10 +48,6 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
     HttpFilter,
     Rds,
 )
-from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
-    HttpProtocolOptions,
-    HttpProtocolOptionsExplicitHttpConfig,
-)
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from envoy_data_plane.envoy.type.v3 import Scope
 from envoy_data_plane.google.protobuf import Any
@@ -75,83 +59,11 @@ from controller.core.routing.route import RouteOptions
 from controller.xds.resources import envoy_messages
 from controller.xds.resources.resource import EncodedVirtualHost, make_route_configuration
 from controller.xds.resources.type_urls import RDS
-from tests.xds.views import endpoint
 
 pytestmark = pytest.mark.proves("xds-rule 32")
 
 ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
-MANY = 1_000_000_000
 SPLIT = (("fraud/v2.1", 500), ("fraud/v1", 9500))
-
-
-def of(name: str, *places: str, protocol: str = "http") -> routing.Cluster:
-    """A cluster with these endpoints."""
-    return routing.Cluster(name, protocol, tuple(map(endpoint, places)))
-
-
-def endpoints(name: str, *places: tuple[str, int]) -> ClusterLoadAssignment:
-    """A ClusterLoadAssignment as envoy-data-plane writes it."""
-    servers = [
-        LbEndpoint(endpoint=Endpoint(address=Address(socket_address=SocketAddress(address=host, port_value=port))))
-        for host, port in places
-    ]
-    group = LocalityLbEndpoints(locality=Locality(), load_balancing_weight=1, lb_endpoints=servers)
-    return ClusterLoadAssignment(cluster_name=name, endpoints=[group])
-
-
-def expected(name: str, stats: str, **kind: object) -> Cluster:
-    """A Cluster as envoy-data-plane writes it."""
-    breaker = CircuitBreakersThresholds(
-        max_connections=MANY, max_pending_requests=MANY, max_requests=MANY, max_retries=MANY
-    )
-    return Cluster(
-        name=name,
-        alt_stat_name=stats,
-        connect_timeout=timedelta(seconds=1),
-        circuit_breakers=CircuitBreakers(thresholds=[breaker]),
-        lrs_server=ConfigSource(self=SelfConfigSource(), resource_api_version=ApiVersion.V3),
-        **kind,  # type: ignore[arg-type]
-    )
-
-
-def test_addresses_come_by_eds() -> None:
-    """With the statistics' name free of dots, which cut names there."""
-    made = Cluster.parse(envoy_messages.cluster(of("fraud/v2.1", "127.0.0.1:9001", "[::1]:9002")))
-    assert made == expected(
-        "fraud/v2.1",
-        "fraud/v2=1",
-        type=ClusterDiscoveryType.EDS,
-        eds_cluster_config=ClusterEdsClusterConfig(eds_config=ADS),
-    )
-    assigned = ClusterLoadAssignment.parse(
-        envoy_messages.load_assignment(of("fraud/v2.1", "127.0.0.1:9001", "[::1]:9002"))
-    )
-    assert assigned == endpoints("fraud/v2.1", ("127.0.0.1", 9001), ("::1", 9002))
-
-
-@pytest.mark.parametrize(
-    ("make", "kind"),
-    [
-        (envoy_messages.cluster, ClusterDiscoveryType.STRICT_DNS),
-        (envoy_messages.proxyless_cluster, ClusterDiscoveryType.LOGICAL_DNS),
-    ],
-    ids=["envoy", "proxyless"],
-)
-def test_host_names_are_inline_and_resolved_by_the_client(make: object, kind: ClusterDiscoveryType) -> None:
-    """Also beside addresses; gRPC models are spoken to by HTTP/2."""
-    value = of("fraud/v1", "model.internal:9001", "127.0.0.1:9002", protocol="grpc")
-    http2 = HttpProtocolOptions(
-        explicit_http_config=HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=Http2ProtocolOptions())
-    )
-    assert Cluster.parse(make(value)) == expected(  # type: ignore[operator]
-        "fraud/v1",
-        "fraud/v1",
-        type=kind,
-        dns_lookup_family=ClusterDnsLookupFamily.V4_PREFERRED,
-        wait_for_warm_on_init=False,
-        load_assignment=endpoints("fraud/v1", ("model.internal", 9001), ("127.0.0.1", 9002)),
-        typed_extension_protocol_options={"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": Any.pack(http2)},
-    )
 
 
 def http(name: str, stats: str = "") -> Any:

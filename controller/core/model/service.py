@@ -9,32 +9,43 @@ from typing import Literal
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.base.value import Value
+from controller.core.model.upstream import Upstream
 
 
 class Endpoint(Value):
-    """One address of a version's servers. `host` is an IP address or a DNS name."""
+    """One address of a version's servers: `host`, an IP address or a DNS name, and `port`; or the `path` of a Unix
+    socket.
 
-    host: str
-    port: int
+    `weight` is its share of the requests relative to the other endpoints; `zone` is where it stands.
+    """
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    weight: int = 1
+    zone: str = ""
 
     @property
     def is_address(self) -> bool:
-        """Whether `host` is an IP address, so that nothing has to be resolved."""
+        """Whether nothing has to be resolved: `host` is an IP address, or it is a Unix socket."""
         try:
-            ip_address(self.host)
+            return bool(self.path) or bool(ip_address(self.host))
         except ValueError:
             return False
-        return True
 
     def __str__(self) -> str:
+        """The address alone, which no two endpoints share."""
+        if self.path:
+            return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Version(Value):
-    """One version of the model: a name and the endpoints that serve it."""
+    """One version of the model: a name, the endpoints that serve it and how to reach them."""
 
     name: str
     endpoints: tuple[Endpoint, ...]
+    upstream: Upstream = Upstream()
 
 
 class PathMatch(Value):
@@ -148,6 +159,12 @@ class Service(Value):
     def version(self, name: str) -> Version | None:
         """The version of that name, if there is one."""
         return next((v for v in self.versions if v.name == name), None)
+
+    def upstream_of(self, version: Version) -> Upstream:
+        """How proxies reach that version; gRPC needs HTTP/2."""
+        if version.upstream.http2 is not None or self.protocol != "grpc":
+            return version.upstream
+        return version.upstream.model_copy(update={"http2": True})
 
     def has_names(self, version: str) -> bool:
         """Whether proxies must resolve a DNS name to reach that version."""

@@ -11,6 +11,7 @@ from itertools import groupby
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.service import Endpoint, Listen
 from controller.core.model.service_state import ServiceState
+from controller.core.model.upstream import Upstream
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes
 from controller.core.routing.route import Route, RoutingError, routes_of
@@ -18,10 +19,10 @@ from controller.core.routing.route import Route, RoutingError, routes_of
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The endpoints of one version of one service."""
+    """The endpoints of one version of one service, and how to reach them."""
 
     name: str
-    protocol: str
+    upstream: Upstream
     endpoints: tuple[Endpoint, ...]
 
 
@@ -94,7 +95,11 @@ def named_fleets(view: View) -> frozenset[str]:
 
 def _clusters(state: ServiceState) -> Iterable[Cluster]:
     spec = state.spec
-    return (Cluster(cluster_name(spec.name, v.name), spec.protocol, v.endpoints) for v in spec.versions if v.endpoints)
+    return (
+        Cluster(cluster_name(spec.name, version.name), spec.upstream_of(version), version.endpoints)
+        for version in spec.versions
+        if version.endpoints
+    )
 
 
 def _listeners(states: list[ServiceState], routes: Mapping[str, tuple[Route, ...]]) -> tuple[RoutedListener, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from controller.core.base.units import TOTAL_WEIGHT, format_duration, format_weight
-from controller.core.model.service import Endpoint, Policy, Service
+from controller.core.model.service import Policy, Service, Version
 
 T = TypeVar("T")
 
@@ -30,6 +30,8 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
     yield from _metric_limits(policy)
     yield from _stable(service)
     yield from _endpoints(service)
+    for version in service.versions:
+        yield from _upstream(service, version)
     yield from _fallback(service)
     yield from _steps(policy)
     yield from _approvals(policy)
@@ -62,15 +64,31 @@ def _stable(service: Service) -> Iterator[Contradiction]:
 
 def _endpoints(service: Service) -> Iterator[Contradiction]:
     """An endpoint of two versions would be judged against itself: its harm would show on both sides."""
-    owners: dict[Endpoint, str] = {}
+    owners: dict[str, str] = {}
     for version in service.versions:
         path = f"versions.{version.name}.endpoints"
-        yield from _duplicates(path, version.endpoints)
-        for endpoint in version.endpoints:
-            owner = owners.setdefault(endpoint, version.name)
+        addresses = list(map(str, version.endpoints))
+        yield from _duplicates(path, addresses)
+        for address in addresses:
+            owner = owners.setdefault(address, version.name)
             if owner != version.name:
-                message = f"{endpoint} is an endpoint of {owner} too: an endpoint judged against itself shows no harm"
+                message = f"{address} is an endpoint of {owner} too: an endpoint judged against itself shows no harm"
                 yield Contradiction(path, message, ("versions",))
+        if any(e.path for e in version.endpoints) and not all(e.is_address for e in version.endpoints):
+            yield Contradiction(path, "a Unix socket cannot stand beside a host name: give its IP address")
+
+
+def _upstream(service: Service, version: Version) -> Iterator[Contradiction]:
+    """What contradicts itself in how a version is reached."""
+    upstream, path = version.upstream, f"versions.{version.name}"
+    if upstream.http2 is False and service.protocol == "grpc":
+        yield Contradiction(f"{path}.http2", "gRPC needs HTTP/2", ("protocol",))
+    if upstream.health and upstream.health.kind == "grpc" and not service.upstream_of(version).http2:
+        message = "gRPC needs HTTP/2: it is for protocol: grpc, or with http2: true"
+        yield Contradiction(f"{path}.health.grpc", message, ("protocol", f"{path}.http2"))
+    if upstream.slow_start and upstream.balance in ("ring_hash", "maglev"):
+        message = f"{upstream.balance} sends each request to its own endpoint from the beginning"
+        yield Contradiction(f"{path}.slow_start", message, (f"{path}.balance",))
 
 
 def _fallback(service: Service) -> Iterator[Contradiction]:

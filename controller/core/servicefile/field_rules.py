@@ -28,6 +28,8 @@ MAX_HOST = 253
 """Characters of a host name, RFC 1123."""
 MAX_PATH = 1024
 """Characters of a path or a prefix of paths. Servers reject much shorter paths."""
+MAX_SOCKET = 107
+"""Characters of the path of a Unix socket: Linux's own limit."""
 MAX_RESPONSE = 4096
 """Bytes of a fixed response: Envoy's own limit for a body in a route."""
 
@@ -38,6 +40,7 @@ _NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z", re.ASCII)
 _PORT = re.compile(r"[1-9][0-9]{0,4}\Z", re.ASCII)
 _STATUS = re.compile(r"[2-5][0-9]{2}\Z", re.ASCII)
 _LIMIT = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?\Z|[0-9]{1,3}(?:\.[0-9]{1,9})?%\Z", re.ASCII)
+_SOCKET = re.compile(r"/[!-~]+\Z", re.ASCII)
 _PATH = re.compile(r"/[!-\"$->@-~]*\Z", re.ASCII)
 
 
@@ -66,7 +69,9 @@ def read_address(text: str) -> str:
 
 
 def read_endpoint(text: str) -> Endpoint:
-    """`host:port` or `[ipv6]:port`, of an address that can be connected to."""
+    """`host:port` or `[ipv6]:port`, of an address that can be connected to, or `unix:/path` of a socket."""
+    if text.startswith("unix:"):
+        return Endpoint(path=_read_socket(text.removeprefix("unix:")))
     host, colon, port = text.rpartition(":")
     if not colon:
         raise ValueError(f"an endpoint is host:port, such as 127.0.0.1:9001, not {quoted(text)}")
@@ -208,11 +213,19 @@ def _read_host(text: str) -> str:
     if address is not None:
         return _reachable(address)
     host = text.lower()
-    if not _is_host(host):
+    if not is_host(host):
         raise ValueError(
             f"a host is an IP address or a name of letters a-z, digits, '-' and '.' (RFC 1123), not {quoted(text)}"
         )
     return host
+
+
+def _read_socket(path: str) -> str:
+    if len(path) > MAX_SOCKET or not _SOCKET.match(path):
+        raise ValueError(
+            f"a Unix socket is unix: and an absolute path of at most {MAX_SOCKET} characters, not {quoted(path)}"
+        )
+    return path
 
 
 def _is_port(text: str) -> bool:
@@ -237,7 +250,7 @@ def _ip(text: str) -> str | None:
     return None if ip.scope_id else (ip.ipv4_mapped or ip).compressed
 
 
-def _is_host(host: str) -> bool:
+def is_host(host: str) -> bool:
     """RFC 1123. If the last label is a number, resolvers read an IPv4 address in a spelling that `_ip` rejects."""
     return len(host) <= MAX_HOST and bool(_HOST.match(host)) and not _NUMBER.match(host.rpartition(".")[2])
 
@@ -253,7 +266,7 @@ def _is_domain(host: str) -> bool:
         host = "a" + host[1:]
     elif host.endswith("*"):
         host = host[:-1] + "a"
-    return _is_host(host)
+    return is_host(host)
 
 
 def _percent(share: float) -> str:

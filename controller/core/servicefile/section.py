@@ -67,20 +67,38 @@ class Section:
         self, key: str, read: Callable[[str], T], default: Sequence[T], most: int, *, text: bool
     ) -> tuple[T, ...]:
         """The list of single values under the key, or `default`; a list longer than `most` is a violation."""
+        nodes = self._items(key, most)
+        if nodes is None:
+            return tuple(default)
+        values = [_read_value(self.report, path, node, read, None, text=text) for path, node in nodes]
+        return tuple(value for value in values if value is not None)
+
+    def values_or_sections(
+        self, key: str, read: Callable[[str], T], read_section: "Callable[[Section], T | None]", most: int
+    ) -> tuple[T, ...]:
+        """The list of texts and mappings under the key; empty if there is none."""
+        values = []
+        for path, node in self._items(key, most) or ():
+            if isinstance(node, MappingNode):
+                values.append(read_section(Section(self.report, path, node)))
+            else:
+                values.append(_read_value(self.report, path, node, read, None, text=True))
+        return tuple(value for value in values if value is not None)
+
+    def _items(self, key: str, most: int) -> list[tuple[str, Node]] | None:
+        """The entries of the list under the key, each with its path, its line noted; None if there is no valid list."""
         node, path = self.node(key), self.path_of(key)
         if node is None or isinstance(node, InvalidNode):
-            return tuple(default)
+            return None
         if not isinstance(node, SequenceNode):
             self.report.add(path, f"a list is needed, such as [...], not {_describe_node(node)}")
-            return tuple(default)
+            return None
         if len(node.nodes) > most:
             self.report.add(path, f"at most {most} entries, not {len(node.nodes)}")
-            return tuple(default)
-        values = []
-        for i, item in enumerate(node.nodes):
-            self.report.lines[f"{path}[{i}]"] = item.line
-            values.append(_read_value(self.report, f"{path}[{i}]", item, read, None, text=text))
-        return tuple(value for value in values if value is not None)
+            return None
+        items = [(f"{path}[{i}]", item) for i, item in enumerate(node.nodes)]
+        self.report.lines |= {where: item.line for where, item in items}
+        return items
 
     def one_or_more(self, key: str, read: Callable[[str], T], most: int) -> tuple[T, ...]:
         """The text under the key, or the list of texts; empty if there is neither. An empty list is a violation."""

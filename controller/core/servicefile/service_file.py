@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from controller.core.base.errors import Violation
 from controller.core.model.service import (
-    Endpoint,
     ErrorPolicy,
     Fallback,
     LatencyPolicy,
@@ -18,7 +17,6 @@ from controller.core.model.service import (
     PathMatch,
     Policy,
     Service,
-    Version,
 )
 from controller.core.servicefile.contradictions import contradictions
 from controller.core.servicefile.field_rules import (
@@ -28,7 +26,6 @@ from controller.core.servicefile.field_rules import (
     read_address,
     read_approval,
     read_domain,
-    read_endpoint,
     read_holdback,
     read_limit,
     read_name,
@@ -41,12 +38,10 @@ from controller.core.servicefile.field_rules import (
     share_within,
 )
 from controller.core.servicefile.section import Section
+from controller.core.servicefile.version_section import read_versions
 from controller.core.servicefile.violation_report import ViolationReport
 from controller.core.servicefile.yaml_tree import MappingNode, read_tree
 
-MAX_VERSIONS = 20
-MAX_ENDPOINTS = 1000
-"""Of one version."""
 MAX_STEPS = 100
 MAX_LIST = 100
 """Hosts and fleets of one service, hooks of its policy."""
@@ -115,7 +110,7 @@ def _read_service(top: Section) -> Service:
         paths=_read_paths(top),
         protocol=top.value("protocol", one_of("http", "grpc"), "http", text=True),
         timeout=top.value("timeout", duration_within(*TIMEOUT), 5.0),
-        versions=_read_versions(top.section("versions")),
+        versions=read_versions(top.section("versions")),
         stable=top.value("stable", read_name, "", text=True),
         fallback=_read_fallback(top),
         policy=_read_policy(top.section("policy")),
@@ -144,28 +139,6 @@ def _read_listen(section: Section) -> Listen:
     )
     section.close()
     return listen
-
-
-def _read_versions(section: Section) -> tuple[Version, ...]:
-    names = list(section.mapping.entries)
-    if section.present and not names and section.report.is_clean(section.path):
-        section.report.add(section.path, "at least one version is needed")
-    if len(names) > MAX_VERSIONS:
-        section.report.add(section.path, f"at most {MAX_VERSIONS} versions, not {len(names)}")
-        return ()
-    return tuple(_read_version(section, name) for name in names)
-
-
-def _read_version(versions: Section, name: str) -> Version:
-    section = versions.section(name)
-    try:
-        read_name(name)
-    except ValueError as error:
-        versions.report.add(section.path, str(error))
-    section.require("endpoints")
-    endpoints: tuple[Endpoint, ...] = section.values("endpoints", read_endpoint, (), MAX_ENDPOINTS, text=True)
-    section.close()
-    return Version(name=name, endpoints=endpoints)
 
 
 def _read_fallback(top: Section) -> Fallback | None:

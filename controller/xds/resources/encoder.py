@@ -70,11 +70,11 @@ class Encoder:
     def _service(self, served: RoutedService) -> ServiceResources:
         name = served.state.name
         with_eds = [c for c in served.clusters if envoy_messages.uses_eds(c)]
-        with_dns = [c for c in served.clusters if not envoy_messages.uses_eds(c)]
+        proxyless = [c for c in served.clusters if envoy_messages.differs_for_proxyless(c)]
         host = self._virtual_host(VirtualHost(("*",), served.routes), envoy_messages.proxyless_virtual_host)
         return ServiceResources(
             clusters=self._many(CDS, served.clusters, envoy_messages.cluster),
-            named_clusters=self._many(CDS, with_dns, envoy_messages.proxyless_cluster),
+            named_clusters=self._many(CDS, proxyless, envoy_messages.proxyless_cluster),
             endpoints=self._many(EDS, with_eds, envoy_messages.load_assignment),
             named_listeners={name: self._one(LDS, name, name, envoy_messages.api_listener)},
             named_route_configurations={name: self._make_route_configuration(name, (host,))},

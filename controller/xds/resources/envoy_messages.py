@@ -3,6 +3,7 @@
 The messages of what differs are in `wire/v1/resources.proto`.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 from google.protobuf.any_pb2 import Any
@@ -11,8 +12,10 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 from controller.core.base.identity_cache import by_identity
 from controller.core.model.cluster_names import cluster_parts, stats_name
 from controller.core.model.service import Endpoint, Listen, PathMatch
+from controller.core.model.upstream import Upstream
 from controller.core.routing import routing
 from controller.core.routing.route import Route
+from controller.pb.haldane.wire.v1 import clusters_pb2
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
 from controller.xds.resources import templates
 from controller.xds.resources.type_urls import TYPE_URL_PREFIX
@@ -33,20 +36,44 @@ def cluster(value: routing.Cluster) -> bytes:
 
 
 def proxyless_cluster(value: routing.Cluster) -> bytes:
-    """The same for gRPC, which knows host names only as LOGICAL_DNS, and only one of them."""
-    return _cluster(value, templates.EDS if uses_eds(value) else templates.LOGICAL_DNS)
+    """The same for gRPC, which knows host names only as LOGICAL_DNS, and only one of them, and has TLS by the
+    credentials of its channel."""
+    plain = value if value.upstream.tls is None else replace(value, upstream=_without_tls(value.upstream))
+    return _cluster(plain, templates.EDS if uses_eds(value) else templates.LOGICAL_DNS)
+
+
+def differs_for_proxyless(value: routing.Cluster) -> bool:
+    """Whether gRPC needs a cluster of its own kind."""
+    return value.upstream.tls is not None or not uses_eds(value)
 
 
 def uses_eds(value: routing.Cluster) -> bool:
-    """Whether every endpoint is an IP address, so that EDS has them."""
+    """Whether no endpoint has a host name, so that EDS has them."""
     return _all_addresses(value.endpoints)
 
 
 def load_assignment(value: routing.Cluster) -> bytes:
-    """A ClusterLoadAssignment: the endpoints of a cluster, all of the same weight."""
-    endpoints = [pb.LbEndpoint(endpoint=pb.Endpoint(address=_address(s.host, s.port))) for s in value.endpoints]
-    group = templates.locality() + pb.LocalityLbEndpoints(lb_endpoints=endpoints).SerializeToString()
-    return pb.ClusterLoadAssignment(cluster_name=value.name, endpoints=[group]).SerializeToString()
+    """A ClusterLoadAssignment: the endpoints of a cluster by zone."""
+    zones: dict[str, list[Endpoint]] = {}
+    for endpoint in value.endpoints:
+        zones.setdefault(endpoint.zone, []).append(endpoint)
+    groups = [_locality(zone, endpoints) for zone, endpoints in zones.items()]
+    return clusters_pb2.ClusterLoadAssignment(cluster_name=value.name, endpoints=groups).SerializeToString()
+
+
+def _locality(zone: str, endpoints: list[Endpoint]) -> clusters_pb2.LocalityLbEndpoints:
+    """The endpoints of one zone. gRPC drops those without a locality or whose locality has no weight."""
+    return clusters_pb2.LocalityLbEndpoints(
+        locality=clusters_pb2.Locality(zone=zone),
+        lb_endpoints=map(_endpoint, endpoints),
+        load_balancing_weight=UInt32Value(value=sum(endpoint.weight for endpoint in endpoints)),
+    )
+
+
+def _endpoint(value: Endpoint) -> clusters_pb2.LbEndpoint:
+    address = pb.Address(pipe=pb.Pipe(path=value.path)) if value.path else _address(value.host, value.port)
+    weight = UInt32Value(value=value.weight) if value.weight != 1 else None
+    return clusters_pb2.LbEndpoint(endpoint=clusters_pb2.Endpoint(address=address), load_balancing_weight=weight)
 
 
 def listener(listen: Listen) -> bytes:
@@ -99,10 +126,14 @@ def proxyless_virtual_host(value: routing.VirtualHost, name: str) -> bytes:
     return host.SerializeToString()
 
 
-def _cluster(value: routing.Cluster, discovery: pb.Cluster.DiscoveryType) -> bytes:
+def _cluster(value: routing.Cluster, discovery: clusters_pb2.Cluster.DiscoveryType) -> bytes:
     inline = b"" if discovery == templates.EDS else load_assignment(value)
-    differs = pb.Cluster(name=value.name, alt_stat_name=stats_name(value.name), load_assignment=inline)
-    return templates.cluster(value.protocol, discovery) + differs.SerializeToString()
+    differs = clusters_pb2.Cluster(name=value.name, alt_stat_name=stats_name(value.name), load_assignment=inline)
+    return templates.cluster(value.upstream, discovery) + differs.SerializeToString()
+
+
+def _without_tls(upstream: Upstream) -> Upstream:
+    return upstream.model_copy(update={"tls": None})
 
 
 def _route(value: Route) -> pb.Route:

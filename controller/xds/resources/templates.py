@@ -5,60 +5,53 @@ of protobuf merges the two halves of one.
 """
 
 from datetime import timedelta
-from functools import cache
+from functools import cache, lru_cache
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
-from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
+from google.protobuf.wrappers_pb2 import BoolValue
 
+from controller.core.model.upstream import Upstream
+from controller.pb.haldane.wire.v1 import clusters_pb2
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
 from controller.xds.resources.access_logs import stats_loggers
 from controller.xds.resources.type_urls import TYPE_URL_PREFIX
+from controller.xds.resources.upstream_options import set_upstream
 
 CONNECT_TIMEOUT = timedelta(seconds=1)
 """An endpoint that does not accept within a second is down. Envoy's own default is five."""
 
-NO_BREAKER = 1_000_000_000
-"""Envoy's circuit breakers open at 1024 by default. A breaker that opens on one version alone would be read as harm by
-that version, and clients would pay for it: the timeout and the judge bound a slow version instead."""
-
-HTTP_PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 
-EDS, STRICT_DNS, LOGICAL_DNS = pb.Cluster.EDS, pb.Cluster.STRICT_DNS, pb.Cluster.LOGICAL_DNS
+EDS, STRICT_DNS, LOGICAL_DNS = (
+    clusters_pb2.Cluster.EDS,
+    clusters_pb2.Cluster.STRICT_DNS,
+    clusters_pb2.Cluster.LOGICAL_DNS,
+)
+MOST_CLUSTERS = 1024
+"""Templates of clusters that are kept. Most services agree in how their versions are reached."""
 
 
-@cache
-def cluster(protocol: str, discovery: pb.Cluster.DiscoveryType) -> bytes:
-    """A Cluster without its names; with host names, also without its endpoints. No retries, round robin."""
-    most = UInt32Value(value=NO_BREAKER)
-    breaker = pb.Thresholds(max_connections=most, max_pending_requests=most, max_requests=most, max_retries=most)
-    template = pb.Cluster(
+@lru_cache(MOST_CLUSTERS)
+def cluster(upstream: Upstream, discovery: clusters_pb2.Cluster.DiscoveryType) -> bytes:
+    """A Cluster without its names; with host names, also without its endpoints. No retries."""
+    template = clusters_pb2.Cluster(
         type=discovery,
         connect_timeout=CONNECT_TIMEOUT,
-        circuit_breakers=pb.CircuitBreakers(thresholds=[breaker]),
         # A proxyless client reports its load to where its cluster came from. Envoy reads its bootstrap instead.
         lrs_server=pb.ConfigSource(same_server=Empty(), resource_api_version=pb.ConfigSource.V3),
     )
+    set_upstream(template, upstream)
     if discovery == EDS:
         template.eds_cluster_config.eds_config.CopyFrom(_ads())
     else:
         # Where a name has both, servers are more often reached by IPv4 ("localhost" above all).
-        template.dns_lookup_family = pb.Cluster.V4_PREFERRED
+        template.dns_lookup_family = clusters_pb2.Cluster.V4_PREFERRED
         # Envoy ACKs a CDS response once all of its clusters are warm: a name that no DNS server answers would hold up
         # every other service for two minutes. A canary gets no weight before a proxy knows an endpoint of it.
         template.wait_for_warm_on_init.CopyFrom(BoolValue(value=False))
-    if protocol == "grpc":
-        http2 = pb.HttpProtocolOptions(explicit_http_config=pb.ExplicitHttpConfig(http2_protocol_options=Empty()))
-        template.typed_extension_protocol_options[HTTP_PROTOCOL].CopyFrom(_any(HTTP_PROTOCOL, http2))
     return template.SerializeToString(deterministic=True)
-
-
-@cache
-def locality() -> bytes:
-    """A LocalityLbEndpoints without endpoints. gRPC drops one without a locality or without a weight."""
-    return pb.LocalityLbEndpoints(locality=Empty(), load_balancing_weight=UInt32Value(value=1)).SerializeToString()
 
 
 @cache

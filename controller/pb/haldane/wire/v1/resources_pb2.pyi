@@ -13,142 +13,65 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class Cluster(_message.Message):
-    __slots__ = ("name", "type", "eds_cluster_config", "connect_timeout", "circuit_breakers", "dns_lookup_family", "alt_stat_name", "load_assignment", "typed_extension_protocol_options", "lrs_server", "wait_for_warm_on_init")
-    class DiscoveryType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-        __slots__ = ()
-        STATIC: _ClassVar[Cluster.DiscoveryType]
-        STRICT_DNS: _ClassVar[Cluster.DiscoveryType]
-        LOGICAL_DNS: _ClassVar[Cluster.DiscoveryType]
-        EDS: _ClassVar[Cluster.DiscoveryType]
-    STATIC: Cluster.DiscoveryType
-    STRICT_DNS: Cluster.DiscoveryType
-    LOGICAL_DNS: Cluster.DiscoveryType
-    EDS: Cluster.DiscoveryType
-    class DnsLookupFamily(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-        __slots__ = ()
-        AUTO: _ClassVar[Cluster.DnsLookupFamily]
-        V4_PREFERRED: _ClassVar[Cluster.DnsLookupFamily]
-    AUTO: Cluster.DnsLookupFamily
-    V4_PREFERRED: Cluster.DnsLookupFamily
-    class TypedExtensionProtocolOptionsEntry(_message.Message):
-        __slots__ = ("key", "value")
-        KEY_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        key: str
-        value: _any_pb2.Any
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_any_pb2.Any, _Mapping]] = ...) -> None: ...
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    TYPE_FIELD_NUMBER: _ClassVar[int]
-    EDS_CLUSTER_CONFIG_FIELD_NUMBER: _ClassVar[int]
-    CONNECT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
-    CIRCUIT_BREAKERS_FIELD_NUMBER: _ClassVar[int]
-    DNS_LOOKUP_FAMILY_FIELD_NUMBER: _ClassVar[int]
-    ALT_STAT_NAME_FIELD_NUMBER: _ClassVar[int]
-    LOAD_ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
-    TYPED_EXTENSION_PROTOCOL_OPTIONS_FIELD_NUMBER: _ClassVar[int]
-    LRS_SERVER_FIELD_NUMBER: _ClassVar[int]
-    WAIT_FOR_WARM_ON_INIT_FIELD_NUMBER: _ClassVar[int]
-    name: str
-    type: Cluster.DiscoveryType
-    eds_cluster_config: EdsClusterConfig
-    connect_timeout: _duration_pb2.Duration
-    circuit_breakers: CircuitBreakers
-    dns_lookup_family: Cluster.DnsLookupFamily
-    alt_stat_name: str
-    load_assignment: bytes
-    typed_extension_protocol_options: _containers.MessageMap[str, _any_pb2.Any]
-    lrs_server: ConfigSource
-    wait_for_warm_on_init: _wrappers_pb2.BoolValue
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[Cluster.DiscoveryType, str]] = ..., eds_cluster_config: _Optional[_Union[EdsClusterConfig, _Mapping]] = ..., connect_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., circuit_breakers: _Optional[_Union[CircuitBreakers, _Mapping]] = ..., dns_lookup_family: _Optional[_Union[Cluster.DnsLookupFamily, str]] = ..., alt_stat_name: _Optional[str] = ..., load_assignment: _Optional[bytes] = ..., typed_extension_protocol_options: _Optional[_Mapping[str, _any_pb2.Any]] = ..., lrs_server: _Optional[_Union[ConfigSource, _Mapping]] = ..., wait_for_warm_on_init: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ...) -> None: ...
-
-class EdsClusterConfig(_message.Message):
-    __slots__ = ("eds_config",)
-    EDS_CONFIG_FIELD_NUMBER: _ClassVar[int]
-    eds_config: ConfigSource
-    def __init__(self, eds_config: _Optional[_Union[ConfigSource, _Mapping]] = ...) -> None: ...
-
-class CircuitBreakers(_message.Message):
-    __slots__ = ("thresholds",)
-    THRESHOLDS_FIELD_NUMBER: _ClassVar[int]
-    thresholds: _containers.RepeatedCompositeFieldContainer[Thresholds]
-    def __init__(self, thresholds: _Optional[_Iterable[_Union[Thresholds, _Mapping]]] = ...) -> None: ...
-
-class Thresholds(_message.Message):
-    __slots__ = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
-    MAX_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
-    MAX_PENDING_REQUESTS_FIELD_NUMBER: _ClassVar[int]
-    MAX_REQUESTS_FIELD_NUMBER: _ClassVar[int]
-    MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
-    max_connections: _wrappers_pb2.UInt32Value
-    max_pending_requests: _wrappers_pb2.UInt32Value
-    max_requests: _wrappers_pb2.UInt32Value
-    max_retries: _wrappers_pb2.UInt32Value
-    def __init__(self, max_connections: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., max_pending_requests: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., max_requests: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., max_retries: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ...) -> None: ...
-
 class ConfigSource(_message.Message):
-    __slots__ = ("ads", "same_server", "resource_api_version")
+    __slots__ = ("api_config_source", "ads", "same_server", "resource_api_version")
     class ApiVersion(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         ANY: _ClassVar[ConfigSource.ApiVersion]
         V3: _ClassVar[ConfigSource.ApiVersion]
     ANY: ConfigSource.ApiVersion
     V3: ConfigSource.ApiVersion
+    API_CONFIG_SOURCE_FIELD_NUMBER: _ClassVar[int]
     ADS_FIELD_NUMBER: _ClassVar[int]
     SAME_SERVER_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_API_VERSION_FIELD_NUMBER: _ClassVar[int]
+    api_config_source: ApiConfigSource
     ads: _empty_pb2.Empty
     same_server: _empty_pb2.Empty
     resource_api_version: ConfigSource.ApiVersion
-    def __init__(self, ads: _Optional[_Union[_empty_pb2.Empty, _Mapping]] = ..., same_server: _Optional[_Union[_empty_pb2.Empty, _Mapping]] = ..., resource_api_version: _Optional[_Union[ConfigSource.ApiVersion, str]] = ...) -> None: ...
+    def __init__(self, api_config_source: _Optional[_Union[ApiConfigSource, _Mapping]] = ..., ads: _Optional[_Union[_empty_pb2.Empty, _Mapping]] = ..., same_server: _Optional[_Union[_empty_pb2.Empty, _Mapping]] = ..., resource_api_version: _Optional[_Union[ConfigSource.ApiVersion, str]] = ...) -> None: ...
 
-class HttpProtocolOptions(_message.Message):
-    __slots__ = ("explicit_http_config",)
-    EXPLICIT_HTTP_CONFIG_FIELD_NUMBER: _ClassVar[int]
-    explicit_http_config: ExplicitHttpConfig
-    def __init__(self, explicit_http_config: _Optional[_Union[ExplicitHttpConfig, _Mapping]] = ...) -> None: ...
+class ApiConfigSource(_message.Message):
+    __slots__ = ("api_type", "grpc_services", "transport_api_version")
+    class ApiType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNSPECIFIED: _ClassVar[ApiConfigSource.ApiType]
+        GRPC: _ClassVar[ApiConfigSource.ApiType]
+    UNSPECIFIED: ApiConfigSource.ApiType
+    GRPC: ApiConfigSource.ApiType
+    API_TYPE_FIELD_NUMBER: _ClassVar[int]
+    GRPC_SERVICES_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_API_VERSION_FIELD_NUMBER: _ClassVar[int]
+    api_type: ApiConfigSource.ApiType
+    grpc_services: _containers.RepeatedCompositeFieldContainer[GrpcService]
+    transport_api_version: ConfigSource.ApiVersion
+    def __init__(self, api_type: _Optional[_Union[ApiConfigSource.ApiType, str]] = ..., grpc_services: _Optional[_Iterable[_Union[GrpcService, _Mapping]]] = ..., transport_api_version: _Optional[_Union[ConfigSource.ApiVersion, str]] = ...) -> None: ...
 
-class ExplicitHttpConfig(_message.Message):
-    __slots__ = ("http2_protocol_options",)
-    HTTP2_PROTOCOL_OPTIONS_FIELD_NUMBER: _ClassVar[int]
-    http2_protocol_options: _empty_pb2.Empty
-    def __init__(self, http2_protocol_options: _Optional[_Union[_empty_pb2.Empty, _Mapping]] = ...) -> None: ...
+class GrpcService(_message.Message):
+    __slots__ = ("envoy_grpc",)
+    ENVOY_GRPC_FIELD_NUMBER: _ClassVar[int]
+    envoy_grpc: EnvoyGrpc
+    def __init__(self, envoy_grpc: _Optional[_Union[EnvoyGrpc, _Mapping]] = ...) -> None: ...
 
-class ClusterLoadAssignment(_message.Message):
-    __slots__ = ("cluster_name", "endpoints")
+class EnvoyGrpc(_message.Message):
+    __slots__ = ("cluster_name",)
     CLUSTER_NAME_FIELD_NUMBER: _ClassVar[int]
-    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
     cluster_name: str
-    endpoints: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, cluster_name: _Optional[str] = ..., endpoints: _Optional[_Iterable[bytes]] = ...) -> None: ...
-
-class LocalityLbEndpoints(_message.Message):
-    __slots__ = ("locality", "lb_endpoints", "load_balancing_weight")
-    LOCALITY_FIELD_NUMBER: _ClassVar[int]
-    LB_ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
-    LOAD_BALANCING_WEIGHT_FIELD_NUMBER: _ClassVar[int]
-    locality: _empty_pb2.Empty
-    lb_endpoints: _containers.RepeatedCompositeFieldContainer[LbEndpoint]
-    load_balancing_weight: _wrappers_pb2.UInt32Value
-    def __init__(self, locality: _Optional[_Union[_empty_pb2.Empty, _Mapping]] = ..., lb_endpoints: _Optional[_Iterable[_Union[LbEndpoint, _Mapping]]] = ..., load_balancing_weight: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ...) -> None: ...
-
-class LbEndpoint(_message.Message):
-    __slots__ = ("endpoint",)
-    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
-    endpoint: Endpoint
-    def __init__(self, endpoint: _Optional[_Union[Endpoint, _Mapping]] = ...) -> None: ...
-
-class Endpoint(_message.Message):
-    __slots__ = ("address",)
-    ADDRESS_FIELD_NUMBER: _ClassVar[int]
-    address: Address
-    def __init__(self, address: _Optional[_Union[Address, _Mapping]] = ...) -> None: ...
+    def __init__(self, cluster_name: _Optional[str] = ...) -> None: ...
 
 class Address(_message.Message):
-    __slots__ = ("socket_address",)
+    __slots__ = ("socket_address", "pipe")
     SOCKET_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PIPE_FIELD_NUMBER: _ClassVar[int]
     socket_address: SocketAddress
-    def __init__(self, socket_address: _Optional[_Union[SocketAddress, _Mapping]] = ...) -> None: ...
+    pipe: Pipe
+    def __init__(self, socket_address: _Optional[_Union[SocketAddress, _Mapping]] = ..., pipe: _Optional[_Union[Pipe, _Mapping]] = ...) -> None: ...
+
+class Pipe(_message.Message):
+    __slots__ = ("path",)
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    def __init__(self, path: _Optional[str] = ...) -> None: ...
 
 class SocketAddress(_message.Message):
     __slots__ = ("address", "port_value")
