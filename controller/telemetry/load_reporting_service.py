@@ -15,16 +15,31 @@ from google.protobuf.message import DecodeError
 from controller.core.model.service import Service
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
-from controller.core.traffic.reports import IDLE, ClusterLoad
+from controller.core.traffic.reports import ClusterLoad
 from controller.pb.haldane.wire.v1.load_stats_pb2 import ClusterStats, LoadStatsRequest, LoadStatsResponse
 from controller.ports.clock import Clock
-from controller.telemetry.report_streams import InvalidReport, OpenStreams, ReportStream, validate_count, validate_node
+from controller.telemetry.report_streams import (
+    MAX_COUNT,
+    InvalidReport,
+    OpenStreams,
+    ReportStream,
+    validate_count,
+    validate_node,
+)
 
 SERVICE = "envoy.service.load_stats.v3.LoadReportingService"
 IDLE_INTERVAL = 2.0
 """Seconds between the reports of a proxy without a running rollout. A report is 61 KB even if nothing happens."""
 MAX_CLUSTERS = 20_000
 """Clusters in one report."""
+
+_LOAD_FIELDS = (
+    "total_issued_requests",
+    "total_successful_requests",
+    "total_error_requests",
+    "total_requests_in_progress",
+)
+"""Envoy's names of the fields of a `ClusterLoad`."""
 
 log = structlog.get_logger()
 
@@ -163,11 +178,8 @@ def _load(stats: ClusterStats) -> ClusterLoad:
         ok += locality.total_successful_requests
         errors += locality.total_error_requests
         in_progress += locality.total_requests_in_progress
-    if not (started or ok or errors or in_progress):
-        return IDLE
-    return ClusterLoad(
-        started=validate_count(started, "total_issued_requests"),
-        ok=validate_count(ok, "total_successful_requests"),
-        errors=validate_count(errors, "total_error_requests"),
-        in_progress=validate_count(in_progress, "total_requests_in_progress"),
-    )
+    load = ClusterLoad(started, ok, errors, in_progress)
+    if sum(load) > MAX_COUNT:  # they are never negative
+        for what, value in zip(_LOAD_FIELDS, load, strict=True):
+            validate_count(value, what)
+    return load

@@ -1,12 +1,14 @@
 """Envoy's metrics service: latencies, 4xx responses, how responses end, and requests that reached no endpoint.
 
 Envoy sends all of its metrics at each flush, hundreds for every cluster, since a filter in its configuration would
-remove them from its own admin page too. So a family is looked up by the bytes of its name and parsed only if needed.
+remove them from its own admin page too. So a family is looked up by its place or by the bytes of its name, and parsed
+only if needed.
 """
 
 import re
-from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterator
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from operator import attrgetter
 
 import grpc
 import structlog
@@ -18,12 +20,13 @@ from controller.core.traffic.book import Book
 from controller.core.traffic.latency_buckets import BUCKETS, bucket_of
 from controller.core.traffic.reports import CounterKind, ProxyMetrics
 from controller.core.traffic.response_flags import REPORTED_OK, STATS_PREFIX, UNREPORTED, counter_kind
-from controller.pb.haldane.wire.v1.metrics_pb2 import Bucket, Histogram, Metric, MetricFamily, StreamMetricsMessage
+from controller.pb.haldane.wire.v1.metrics_pb2 import Histogram, Metric, MetricFamily, StreamMetricsMessage
 from controller.ports.clock import Clock
+from controller.telemetry.family_positions import FamilyPositions
 from controller.telemetry.report_streams import InvalidReport, OpenStreams, ReportStream, validate_count, validate_node
 
 SERVICE = "envoy.service.metrics.v3.MetricsService"
-UPTIME = b"server.uptime"
+UPTIME = "server.uptime"
 LATENCY = "upstream_rq_time"
 """Milliseconds from the start of the request to the end of the response, without timeouts and resets."""
 COUNTERS = {
@@ -40,6 +43,10 @@ ENDING = re.compile(rf"{STATS_PREFIX}\.({REPORTED_OK}|{UNREPORTED})\.cluster\.([
 """The names of the stats loggers' counters: which logger, cluster, response flags."""
 MAX_BUCKETS = 1000
 """Buckets of one histogram."""
+_CUMULATIVE = attrgetter("cumulative_count")
+
+Meaning = tuple[str, str]
+"""What a metric means: of which cluster, and one of `STATS`, a `CounterKind` or, of no cluster, `UPTIME`."""
 
 log = structlog.get_logger()
 
@@ -52,9 +59,7 @@ class MetricsService:
         self._clock = clock
         self._streams = OpenStreams()
         self._observed: frozenset[str] = frozenset()
-        self._wanted: dict[bytes, tuple[str, str]] = {}
-        self._clusters: dict[str, str] = {}
-        """The name in Envoy's statistics -> the cluster's name."""
+        self._meaning_of = meanings(())
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
         """For the xDS port."""
@@ -71,6 +76,7 @@ class MetricsService:
 
     async def _receive(self, requests: AsyncIterator[bytes]) -> None:
         stream: ReportStream | None = None
+        positions: FamilyPositions[Meaning] = FamilyPositions()
         try:
             async for data in requests:
                 now = self._clock.monotonic()
@@ -79,7 +85,7 @@ class MetricsService:
                     stream = self._streams.open(validate_node(message.identifier.node.id), now)
                     log.info("metrics_opened", node=stream.node, fleet=message.identifier.node.cluster)
                 stream.count_message(now)
-                self._book.on_metrics(stream.key, self._metered(message), now)
+                self._book.on_metrics(stream.key, self._metered(message, positions), now)
         finally:
             if stream:
                 self._end(stream)
@@ -91,53 +97,51 @@ class MetricsService:
         lasted = round(self._clock.monotonic() - stream.opened_at, 3)
         log.info("metrics_ended", node=stream.node, flushes=stream.messages, seconds=lasted)
 
-    def _metered(self, message: StreamMetricsMessage) -> ProxyMetrics:
+    def _metered(self, message: StreamMetricsMessage, positions: FamilyPositions[Meaning]) -> ProxyMetrics:
         """The metrics of the observed clusters, all of them checked before any of them counts."""
-        self._update_wanted()
+        if self._observed is not self._book.observed:
+            self._observed = self._book.observed
+            self._meaning_of = meanings(self._observed)
         uptime: float | None = None
         counters: dict[tuple[str, CounterKind], int] = {}
         latency: dict[str, dict[int, int]] = {}
         healthy: dict[str, int] = {}
-        for family in message.envoy_metrics:
-            name = _name(family)
-            if wanted := self._wanted.get(name):
-                cluster, stat = wanted
-                metric = _metric(family)
-                if stat == LATENCY:
-                    latency[cluster] = _counts(metric.histogram)
-                elif stat == HEALTHY:
-                    healthy[cluster] = validate_count(metric.gauge.value, stat)
-                else:
-                    counters[cluster, COUNTERS[stat]] = validate_count(metric.counter.value, stat)
-            elif name.startswith(ENDINGS) and (counter := self._ending(name)):
-                # Several combinations of flags count as the same.
-                count = validate_count(_metric(family).counter.value, counter[1])
-                counters[counter] = counters.get(counter, 0) + count
-            elif name == UPTIME:
-                uptime = float(validate_count(_metric(family).gauge.value, "uptime"))
+        for (cluster, what), family in positions.find(message.envoy_metrics, self._meaning_of):
+            metric = _metric(family)
+            if what == LATENCY:
+                latency[cluster] = _counts(metric.histogram)
+            elif what == HEALTHY:
+                healthy[cluster] = validate_count(metric.gauge.value, what)
+            elif what == UPTIME:
+                uptime = float(validate_count(metric.gauge.value, what))
+            else:
+                # Several combinations of response flags count as the same.
+                counter = cluster, COUNTERS.get(what) or CounterKind(what)
+                counters[counter] = counters.get(counter, 0) + validate_count(metric.counter.value, what)
         return ProxyMetrics(uptime, counters, latency, healthy)
 
-    def _ending(self, name: bytes) -> tuple[str, CounterKind] | None:
-        """The cluster of a stats logger's counter and what it counts; None if that is not wanted."""
-        match = ENDING.fullmatch(name)
-        if match is None:
-            return None
-        logger, statistics_name, flags = (part.decode(errors="replace") for part in match.groups())
-        cluster = self._clusters.get(statistics_name)
-        kind = counter_kind(logger, flags)
-        return (cluster, kind) if cluster and kind else None
 
-    def _update_wanted(self) -> None:
-        """Prepare the names of the wanted metrics, for the clusters that the book observes now."""
-        if self._observed is self._book.observed:
-            return
-        self._observed = self._book.observed
-        self._clusters = {stats_name(cluster): cluster for cluster in self._observed}
-        self._wanted = {
-            f"cluster.{stats_name(cluster)}.{stat}".encode(): (cluster, stat)
-            for cluster in self._observed
-            for stat in STATS
-        }
+def meanings(clusters: Collection[str]) -> Callable[[bytes], Meaning | None]:
+    """What the name of a metric means, if these clusters are observed; None if it is not wanted."""
+    by_stats_name = {stats_name(cluster): cluster for cluster in clusters}
+    wanted: dict[bytes, Meaning] = {UPTIME.encode(): ("", UPTIME)}
+    for statistics, cluster in by_stats_name.items():
+        wanted |= {f"cluster.{statistics}.{stat}".encode(): (cluster, stat) for stat in STATS}
+
+    def meaning_of(name: bytes) -> Meaning | None:
+        return wanted.get(name) or (_ending(name, by_stats_name) if name.startswith(ENDINGS) else None)
+
+    return meaning_of
+
+
+def _ending(name: bytes, clusters: Mapping[str, str]) -> Meaning | None:
+    """The cluster of a stats logger's counter and what it counts. `clusters`: the observed ones, by statistics name."""
+    match = ENDING.fullmatch(name)
+    if match is None:
+        return None
+    logger, statistics, flags = (part.decode(errors="replace") for part in match.groups())
+    cluster, kind = clusters.get(statistics), counter_kind(logger, flags)
+    return (cluster, kind) if cluster and kind else None
 
 
 def _parsed(data: bytes) -> StreamMetricsMessage:
@@ -145,14 +149,6 @@ def _parsed(data: bytes) -> StreamMetricsMessage:
         return StreamMetricsMessage.FromString(data)
     except DecodeError:
         raise InvalidReport("this is not a StreamMetricsMessage") from None
-
-
-def _name(family: bytes) -> bytes:
-    """The name of a serialised MetricFamily: its first field, as a tag, a length of one or two bytes, and the text."""
-    if len(family) < 3:
-        return b""
-    size = family[1]
-    return family[2 : 2 + size] if size < 0x80 else family[3 : 3 + (size & 0x7F) + (family[2] << 7)]
 
 
 def _metric(family: bytes) -> Metric:
@@ -165,10 +161,6 @@ def _metric(family: bytes) -> Metric:
     return metrics[0]
 
 
-def _below(bucket: Bucket) -> int:
-    return bucket.cumulative_count
-
-
 def _counts(histogram: Histogram) -> dict[int, int]:
     """Requests by bucket. Edges of another bootstrap's buckets count in the next wider bucket."""
     total = validate_count(histogram.sample_count, "sample_count")
@@ -178,13 +170,13 @@ def _counts(histogram: Histogram) -> dict[int, int]:
     if len(buckets) > MAX_BUCKETS:
         raise InvalidReport(f"a histogram has at most {MAX_BUCKETS} buckets")
     counts: dict[int, int] = {}
-    below = 0
-    # Buckets before the first response and after the last one, most of them, need not be read.
-    for bucket in buckets[bisect_right(buckets, 0, key=_below) : bisect_left(buckets, total, key=_below) + 1]:
-        if bucket.cumulative_count > below:
-            number = bucket_of(bucket.upper_bound)
-            counts[number] = counts.get(number, 0) + bucket.cumulative_count - below
-            below = bucket.cumulative_count
+    below, index = 0, -1
+    # Most buckets are empty, so the next one with a response is searched for.
+    while below < total and (index := bisect_right(buckets, below, index + 1, key=_CUMULATIVE)) < len(buckets):
+        bucket = buckets[index]
+        number = bucket_of(bucket.upper_bound)
+        counts[number] = counts.get(number, 0) + bucket.cumulative_count - below
+        below = bucket.cumulative_count
     if below > total:
         raise InvalidReport(f"a histogram of {counted(total, 'sample')} cannot have {below} of them in its buckets")
     if total > below:

@@ -4,10 +4,13 @@ seconds."""
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from controller.core.traffic.latency_buckets import UPPER, BucketCounts, quantile, with_edges
 from controller.core.traffic.reports import ClusterLoad, CounterKind, Traffic
 from controller.core.traffic.window import Sample
+
+K = TypeVar("K")
 
 RECENT = 10.0
 """Seconds over which rates are shown."""
@@ -77,7 +80,7 @@ class WindowCounts:
         client_errors = min(self.unmatched_4xx, ok)
         self.unmatched_4xx -= client_errors
         outcomes = {"ok": ok - client_errors, "4xx": client_errors, "5xx": load.errors}
-        self.outcomes.update(outcomes)
+        _add(self.outcomes, outcomes)
         return outcomes
 
     def add_counter(self, kind: CounterKind, increment: int) -> Mapping[str, int]:
@@ -93,7 +96,7 @@ class WindowCounts:
             return {CANCELLED: increment}
         outcome = _OUTCOME_OF.get(kind)
         outcomes = {outcome: increment} if outcome else {}
-        self.outcomes.update(outcomes)
+        _add(self.outcomes, outcomes)
         return outcomes
 
     def take_sample(self) -> Sample | None:
@@ -114,14 +117,18 @@ class WindowCounts:
         return sample
 
     @property
-    def over(self) -> bool:
-        """Whether no proxy is in this group any more, and nothing waits for the next window."""
-        return not (self.in_progress or self.started or self.outcomes or self.latency)
+    def is_empty(self) -> bool:
+        """Whether no proxy is in this group any more."""
+        return not self.in_progress
 
-    def take_unmatched(self, other: "WindowCounts") -> None:
-        """Take over the responses of another group that are still to be taken out of the successes."""
+    def take_over(self, other: "WindowCounts") -> None:
+        """Take over the sums of another group, and what is still to be taken out of the successes."""
+        self.started += other.started
+        self.cancelled += other.cancelled
         self.unmatched_4xx += other.unmatched_4xx
         self.counted_twice += other.counted_twice
+        _add(self.outcomes, other.outcomes)
+        _add(self.latency, other.latency)
 
     def discard(self) -> None:
         """Start the sums for the next window again."""
@@ -146,7 +153,8 @@ class ClusterCounts:
 
     def add_load(self, group: str, proxy: str, load: ClusterLoad, now: float) -> None:
         """Add a proxy's load report: its increments, and its requests in progress."""
-        self.on_proxy_end(proxy)  # it may have been of another group before
+        if len(self.groups) > 1:
+            self.on_proxy_end(proxy)  # it may have been of another group before
         self._add_outcomes(self._counts_of(group).add_load(proxy, load), now)
 
     def add_counter(self, group: str, kind: CounterKind, increment: int, now: float) -> None:
@@ -161,8 +169,9 @@ class ClusterCounts:
 
     def add_latency(self, group: str, counts: BucketCounts, now: float) -> None:
         """Add the latency of one flush of metrics."""
-        self._counts_of(group).latency.update(counts)
-        self._second(now).latency.update(counts)
+        if counts:
+            _add(self._counts_of(group).latency, counts)
+            _add(self._second(now).latency, counts)
 
     def take_samples(self) -> dict[str, Sample]:
         """By group: the sums since the last time, which start again. A group without a report of
@@ -204,15 +213,23 @@ class ClusterCounts:
         )
 
     def _drop_groups(self) -> None:
-        """Drop the groups that no proxy is in any more: there is one for each split that ever lagged."""
-        for group in [group for group, counts in self.groups.items() if group != DECIDED and counts.over]:
-            self._counts_of(DECIDED).take_unmatched(self.groups.pop(group))
+        """Drop the groups that no proxy is in any more: there is one for each split that ever lagged.
+
+        What is left in one, such as the metrics of a proxy that had left it by its next load report, is not lost.
+        """
+        for group in [group for group, counts in self.groups.items() if group != DECIDED and counts.is_empty]:
+            self._counts_of(DECIDED).take_over(self.groups.pop(group))
 
     def _counts_of(self, group: str) -> WindowCounts:
-        return self.groups.setdefault(group, WindowCounts())
+        counts = self.groups.get(group)
+        if counts is None:
+            counts = self.groups[group] = WindowCounts()
+        return counts
 
     def _add_outcomes(self, outcomes: Mapping[str, int], now: float) -> None:
-        self.total.update(outcomes)
+        if not outcomes:
+            return
+        _add(self.total, outcomes)
         answered = sum(outcomes.values()) - outcomes.get(CANCELLED, 0)
         if answered:
             second = self._second(now)
@@ -228,3 +245,10 @@ class ClusterCounts:
     def _drop_old(self, now: float) -> None:
         while self.recent and self.recent[0].at <= now - RECENT - 1:
             self.recent.popleft()
+
+
+def _add(sums: Counter[K], counts: Mapping[K, int]) -> None:
+    """Add counts to sums: for a handful of them three times as fast as `Counter.update`."""
+    for key, count in counts.items():
+        if count:
+            sums[key] += count

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from controller.core.traffic.latency_buckets import BucketCounts
 
@@ -30,8 +31,7 @@ class CounterKind(StrEnum):
     """Requests that a timeout of Envoy ended without being in the load reports otherwise, likewise."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterLoad:
+class ClusterLoad(NamedTuple):
     """What happened in one cluster since the proxy's last load report: increments.
 
     `in_progress` alone is none: the requests in progress at the end of the report.
@@ -41,9 +41,6 @@ class ClusterLoad:
     ok: int = 0
     errors: int = 0
     in_progress: int = 0
-
-
-IDLE = ClusterLoad()
 
 
 @dataclass(frozen=True, slots=True)
