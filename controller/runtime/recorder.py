@@ -65,6 +65,7 @@ class Recorder:
         self._running: dict[str, _Running] = {}
         self._last: dict[str, tuple[Rollout, Session]] = {}
         self._due = asyncio.Event()
+        self._saving = asyncio.Lock()
 
     def evidence(self, service: str) -> Mapping[str, float]:
         """By channel of harm, at the last tick of a rollout of the service."""
@@ -141,12 +142,13 @@ class Recorder:
                 saved = self._clock.monotonic()
 
     async def save(self) -> None:
-        """Save every recording as it is now."""
-        for running in list(self._running.values()):
-            if (changes := running.changes) != running.saved:
-                packed = await asyncio.to_thread(_packed, running.described().copy())
-                await self._save(running.recording.rollout_id, packed)
-                running.saved = changes
+        """Save every recording as it is now, after any save that is under way: a newer one stays."""
+        async with self._saving:
+            for running in list(self._running.values()):
+                if (changes := running.changes) != running.saved:
+                    packed = await asyncio.to_thread(_packed, running.described().copy())
+                    await self._save(running.recording.rollout_id, packed)
+                    running.saved = changes
 
     async def _save(self, rollout_id: str, packed: bytes) -> None:
         try:

@@ -87,16 +87,37 @@ async def test_a_rollout_whose_record_is_gone_is_explained_by_its_ledger(store: 
 
 
 class SlowArchive(MemoryStore):
-    """Takes a recording only when the test lets it."""
+    """Takes the first recording only when the test lets it."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock=clock)
         self.saving, self.free = asyncio.Event(), asyncio.Event()
 
     async def save_recording(self, rollout_id: str, recording: bytes) -> None:
-        self.saving.set()
-        await self.free.wait()
+        if not self.saving.is_set():
+            self.saving.set()
+            await self.free.wait()
         await super().save_recording(rollout_id, recording)
+
+
+async def test_a_slow_save_does_not_undo_a_newer_one(clock: FakeClock) -> None:
+    """The archive has the newest record whatever was under way, so a rollout that is over leaves the memory."""
+    store = SlowArchive(clock)
+    async with running_rollout(store, clock) as harness:
+        await harness.ticks(2)
+        older = asyncio.create_task(harness.recorder.save())
+        await store.saving.wait()
+        await harness.ticks(2)
+        newer = asyncio.create_task(harness.recorder.save())
+        await asyncio.wait({newer}, timeout=0.3)  # if it does not wait for the older one, it ends now
+        store.free.set()
+        await asyncio.gather(older, newer)
+        recording = await recorded(harness)
+        saved = await store.load_recording(recording.rollout_id)
+        assert saved
+        assert zlib.decompress(saved).decode() == recording.dump()
+        harness.recorder.release("scorer")
+        assert await recorded(harness) is not recording
 
 
 async def test_a_rollout_whose_record_is_being_saved_is_still_explained(clock: FakeClock) -> None:

@@ -71,8 +71,8 @@ async def test_everybody_is_told_also_of_what_happened_before_a_kill(
         await freeze(served, "incident 43")
         await wait_until(lambda: len(program.posted) >= 2 and len(people.posted) >= 2)
         served.kill()
+        await served.start()  # by then also what was under way at the kill is refused
         program.does, refused = 200, len(program.posted)
-        await served.start()
         await wait_until(lambda: _counted(served, "notify.audit"))
         assert len(program.posted) == refused + 1
         assert reasons(program) == ["incident 42"] + ["incident 43"] * refused

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import aiohttp
 import pytest
@@ -209,7 +210,7 @@ async def test_a_restarted_envoy_is_counted_from_zero(processes: Children, model
         series = RequestSeries(telemetry, totals, "v2", entry)
         for count in (60, 20, 100):
             await envoy.start()
-            await wait_until(lambda: totals.read(telemetry))
+            await wait_until(lambda: reports_load(envoy))
             v2.behaviour.errors = 0.5
             await series.send(count)
             v2.behaviour.errors = 0.0
@@ -217,6 +218,12 @@ async def test_a_restarted_envoy_is_counted_from_zero(processes: Children, model
             await series.check()
             await wait_until(lambda: is_old(envoy))
             envoy.kill()
+
+
+async def reports_load(envoy: EnvoyProcess) -> bool:
+    """Whether it was asked for load reports: what it serves before that is in none."""
+    asked = "load_reporter.requests"
+    return (await envoy.counters(asked)).get(asked, 0) >= 1
 
 
 async def is_old(envoy: EnvoyProcess) -> bool:
@@ -235,10 +242,11 @@ async def test_several_envoys_add_up_even_with_one_node_id(
         for number, node in enumerate(nodes):
             entries.append(free_port())
             text = static_bootstrap(telemetry, entries[-1], {"v1": v1.address, "v2": v2.address}, node)
-            await EnvoyProcess(processes, text, f"envoy-{number}").start()
+            envoy = EnvoyProcess(processes, text, f"envoy-{number}")
+            await envoy.start()
+            await wait_until(partial(reports_load, envoy))
         totals = Totals()
         series = RequestSeries(telemetry, totals, "v2", *entries)
-        await wait_until(lambda: totals.read(telemetry))
         for behaviour in (*[Behaviour(errors=0.5, status=422)] * 3, Behaviour()):
             v2.behaviour = behaviour
             await series.send(40)
