@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import ClusterId, Role, cluster_name, cluster_parts, stats_name
 from controller.core.model.rollout import Phase
-from controller.core.model.service import Fallback, Listen, PathMatch
+from controller.core.model.route_rules import PathMatch
+from controller.core.model.service import Fallback, Listen
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes

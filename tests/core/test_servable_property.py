@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.model.service import Listen, PathMatch
+from controller.core.model.route_rules import PathMatch
+from controller.core.model.service import Listen
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes

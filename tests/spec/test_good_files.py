@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.model.service import Endpoint, Fallback, PathMatch, Policy, Service
+from controller.core.model.route_rules import PathMatch
+from controller.core.model.service import Endpoint, Fallback, Policy, Service
 from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
 from controller.core.servicefile.service_file import read_service
 from tests.spec.files import file

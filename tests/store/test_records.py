@@ -12,7 +12,7 @@ import pytest
 
 from controller.core.model.freeze import Act, Mode
 from controller.core.model.ledger_chain import verify
-from controller.core.model.service import PathMatch
+from controller.core.model.route_rules import PathMatch
 from controller.core.model.service_state import SCHEMA, ServiceState
 from controller.core.model.store_errors import Conflict, Frozen
 from controller.store.records import Unreadable, canonical, read, read_freeze, read_state, write

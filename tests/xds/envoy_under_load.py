@@ -45,8 +45,7 @@ class EnvoyUnderLoad:
 
     def fraud(self, canary: int = 0, **changes: object) -> ServiceState:
         """The service under load: v1 is stable, v2 may be the canary."""
-        one, two = (model.address for model in self.models[:2])
-        versions = {"v1": [one], "v2": [two]}
+        versions = {f"v{n}": [model.address] for n, model in enumerate(self.models[:2], 1)}
         given = {"versions": versions, "canary": ("v2", canary) if canary else None, **changes}
         return service(port=self.port, **given)  # type: ignore[arg-type]
 

@@ -1,7 +1,5 @@
 """The loggers that count how responses end: who gets them, and what happens where they are refused."""
 
-from collections.abc import Iterator
-
 import pytest
 from google.protobuf.any_pb2 import Any
 
@@ -9,7 +7,7 @@ from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.wire.v1.resources_pb2 import AccessLog
 from controller.ports.fleet import ConfigState
 from controller.xds.protocol.nack_reasons import is_about_loggers
-from controller.xds.resources import templates
+from controller.xds.resources import listener_messages
 from controller.xds.resources.access_logs import STATS_LOGGER, stats_loggers
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import LDS, PUSH_ORDER, TYPE_URL_PREFIX
@@ -31,12 +29,9 @@ def refused_field() -> list[AccessLog]:
 
 
 @pytest.fixture(params=[unknown_logger, refused_field], ids=["unknown logger", "unknown flag"])
-def refused_loggers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def refused_loggers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loggers that Envoy NACKs."""
-    templates.http_connections.cache_clear()
-    monkeypatch.setattr(templates, "stats_loggers", request.param)
-    yield
-    templates.http_connections.cache_clear()
+    monkeypatch.setattr(listener_messages, "stats_loggers", request.param)
 
 
 @pytest.mark.envoy

@@ -1,8 +1,11 @@
 """Views and services for the tests of the xDS server: the values that a store would give."""
 
+from typing import Any
+
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.rollout import Phase, Rollout
-from controller.core.model.service import Endpoint, Listen, PathMatch, Policy, Service, Version
+from controller.core.model.route_rules import PathMatch
+from controller.core.model.service import Endpoint, Listen, Policy, Service, Version
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 
@@ -21,18 +24,23 @@ def service(
     fleets: tuple[str, ...] = (),
     protocol: str = "http",
     revision: int = 1,
+    **options: Any,
 ) -> ServiceState:
-    """A service with its versions and their `host:port`s; `canary` is a version and its weight."""
+    """A service with its versions and their `host:port`s; `canary` is a version and its weight.
+
+    `options` are further fields of the service.
+    """
     given = versions or {"v1": ["127.0.0.1:9001"], "v2": ["127.0.0.1:9002"]}
     spec = Service(
         name=name,
         fleets=fleets,
-        listen=Listen(port=port),
+        listen=options.pop("listen", None) or Listen(port=port),
         hosts=hosts,
-        paths=(PathMatch(path=prefix),),
+        paths=options.pop("paths", None) or (PathMatch(path=prefix),),
         protocol=protocol,  # type: ignore[arg-type]
         versions=tuple(Version(name=v, endpoints=tuple(map(endpoint, places))) for v, places in given.items()),
         stable=stable,
+        **options,
     )
     rollout = None
     if canary:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.base.value import Value
+from controller.core.model.route_rules import ListenTls, PathMatch, RequestHeaders, Retry
 from controller.core.model.upstream import Upstream
 
 
@@ -48,22 +49,19 @@ class Version(Value):
     upstream: Upstream = Upstream()
 
 
-class PathMatch(Value):
-    """The requests of one path: `exact`, or else all below it. Below `/v1/chat` is `/v1/chat/a`, and `/v1/chatty` is
-    not; a path that ends with a slash is a plain prefix."""
-
-    path: str
-    exact: bool = False
-
-    def __str__(self) -> str:
-        return f"={self.path}" if self.exact else self.path
-
-
 class Listen(Value):
-    """Where Envoy listens for the service."""
+    """Where and how Envoy listens for the service. Services that share an address share all of this."""
 
     address: str = "127.0.0.1"
     port: int
+    tls: ListenTls | None = None
+    access_log: str = ""
+    """Where Envoy writes a line of JSON for each request: "stdout", "stderr" or a file's path; empty: nowhere."""
+    use_remote_address: bool = False
+    """Whether Envoy is the first proxy: it takes the address of the connection for the client's, and appends it to
+    `x-forwarded-for`."""
+    xff_trusted_hops: int = 0
+    """The proxies in front of Envoy whose entries of `x-forwarded-for` are trusted."""
 
     def __str__(self) -> str:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
@@ -149,8 +147,19 @@ class Service(Value):
     paths: tuple[PathMatch, ...] = (PathMatch(path="/"),)
     protocol: Literal["http", "grpc"] = "http"
     timeout: float = 5.0
+    """Seconds: of the whole response, of a stream until its headers."""
     streaming: bool = False
     """Whether responses are streams, whose whole duration says how long an answer is, and not how fast."""
+    idle_timeout: float | None = None
+    """Seconds that a stream may be silent; None: a minute, or the timeout if that is longer."""
+    max_duration: float | None = None
+    """Seconds of a whole stream; None: as long as it takes."""
+    upgrades: tuple[str, ...] = ()
+    """The protocols that a request may upgrade to, such as `websocket`."""
+    retry: Retry = Retry()
+    request_headers: RequestHeaders = RequestHeaders()
+    version_header: bool = True
+    """Whether responses say in `x-haldane-version` which version they are of."""
     versions: tuple[Version, ...]
     stable: str
     fallback: Fallback | None = None

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from controller.core.model.service import PathMatch
+from controller.core.model.route_rules import PathMatch
+from controller.core.model.service import Listen
 from controller.core.model.service_state import ServiceState
 
 ANY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104  (compared, not bound)
@@ -24,12 +25,14 @@ class Claims:
     def __init__(self) -> None:
         self._by_path: dict[tuple[int, str, PathMatch], list[ServiceState]] = {}
         self._by_port: dict[tuple[int, bool], list[ServiceState]] = {}
+        self._by_listener: dict[str, dict[Listen, list[ServiceState]]] = {}
 
     def add(self, state: ServiceState) -> None:
         """Claim the place of this service."""
         for key in _paths(state):
             self._by_path.setdefault(key, []).append(state)
         listen = state.spec.listen
+        self._by_listener.setdefault(str(listen), {}).setdefault(listen, []).append(state)
         self._by_port.setdefault((listen.port, listen.address in ANY_ADDRESS), []).append(state)
 
     def clashes_with(self, state: ServiceState) -> list[str]:
@@ -38,6 +41,8 @@ class Claims:
         rivals = [other for key in _paths(state) for other in self._by_path.get(key, ())]
         rivals += self._by_port.get((port, True), ())
         rivals += self._by_port.get((port, False), ()) if everywhere else ()
+        others = self._by_listener.get(str(state.spec.listen), {}).items()
+        rivals += [other for listen, states in others if listen != state.spec.listen for other in states]
         distinct = {other.name: other for other in rivals}
         return [text for _, other in sorted(distinct.items()) if (text := _describe_clash(other, state))]
 
@@ -58,6 +63,8 @@ def _describe_clash(a: ServiceState, b: ServiceState) -> str:
         if {one.listen.address, two.listen.address} & ANY_ADDRESS:
             return f"{one.listen} of {one.name} and {two.listen} of {two.name} cannot both be bound"
         return ""
+    if one.listen != two.listen:
+        return f"{one.name} and {two.name} share {one.listen} and must agree in everything under listen"
     hosts, paths = set(one.hosts) & set(two.hosts), set(one.paths) & set(two.paths)
     if hosts and paths:
         return f"{one.name} and {two.name} both claim {min(hosts)}{min(map(str, paths))} on {one.listen}"

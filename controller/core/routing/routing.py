@@ -106,11 +106,9 @@ def _listeners(states: list[ServiceState], routes: Mapping[str, tuple[Route, ...
     def place(state: ServiceState) -> tuple[str, int]:
         return state.spec.listen.address, state.spec.listen.port
 
-    ordered = sorted(states, key=place)
-    return tuple(
-        RoutedListener(Listen(address=address, port=port), _virtual_hosts(list(group), routes))
-        for (address, port), group in groupby(ordered, key=place)
-    )
+    groups = (list(group) for _, group in groupby(sorted(states, key=place), key=place))
+    # The services of one address agree in everything under `listen`.
+    return tuple(RoutedListener(group[0].spec.listen, _virtual_hosts(group, routes)) for group in groups)
 
 
 def _virtual_hosts(states: list[ServiceState], routes: Mapping[str, tuple[Route, ...]]) -> tuple[VirtualHost, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from controller.core.base.units import TOTAL_WEIGHT, format_duration, format_weight
+from controller.core.model.route_rules import RequestHeaders
 from controller.core.model.service import Policy, Service, Version
 
 T = TypeVar("T")
@@ -24,6 +25,9 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
     policy = service.policy
     for name, listed in (("fleets", service.fleets), ("hosts", service.hosts), ("policy.hooks", policy.hooks)):
         yield from _duplicates(name, listed)
+    yield from _duplicates("upgrades", service.upgrades)
+    yield from _streams(service)
+    yield from _headers(service.request_headers)
     yield from _duplicates("path", [path.path for path in service.paths if path.exact])
     yield from _duplicates("prefix", [path.path for path in service.paths if not path.exact])
     yield from _duplicates("policy.metrics", [metric.name for metric in policy.metrics])
@@ -42,6 +46,32 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
             f"{errors.max * 100:g}% is below the margin of {errors.margin * 100:g}%: less than what counts as harm"
         )
         yield Contradiction("policy.errors.max", message, ("policy.errors.margin",))
+
+
+def _streams(service: Service) -> Iterator[Contradiction]:
+    of_streams = {
+        "idle_timeout": service.idle_timeout,
+        "max_duration": service.max_duration,
+        "upgrades": service.upgrades,
+    }
+    if not service.streaming:
+        for key, value in of_streams.items():
+            if value:
+                yield Contradiction(key, "is for streams: it needs streaming: true", ("streaming",))
+        return
+    timeout = format_duration(service.timeout)
+    if service.idle_timeout is not None and service.idle_timeout < service.timeout:
+        message = f"is below the timeout of {timeout}: a stream is idle while its first byte is awaited"
+        yield Contradiction("idle_timeout", message, ("timeout",))
+    if service.max_duration is not None and service.max_duration < service.timeout:
+        yield Contradiction("max_duration", f"is below the timeout of {timeout}, within which it begins", ("timeout",))
+
+
+def _headers(headers: RequestHeaders) -> Iterator[Contradiction]:
+    yield from _duplicates("request_headers.remove", headers.remove)
+    for name, _ in headers.add:
+        if name in headers.remove:
+            yield Contradiction("request_headers.remove", f"{name} is added too", ("request_headers.add",))
 
 
 def _metric_limits(policy: Policy) -> Iterator[Contradiction]:

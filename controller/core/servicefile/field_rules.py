@@ -41,6 +41,12 @@ _PORT = re.compile(r"[1-9][0-9]{0,4}\Z", re.ASCII)
 _STATUS = re.compile(r"[2-5][0-9]{2}\Z", re.ASCII)
 _LIMIT = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?\Z|[0-9]{1,3}(?:\.[0-9]{1,9})?%\Z", re.ASCII)
 _SOCKET = re.compile(r"/[!-~]+\Z", re.ASCII)
+_SECRET = re.compile(r"[!-~]{1,255}\Z", re.ASCII)
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]{1,255}\Z", re.ASCII)
+"""A token of RFC 9110."""
+_HEADER_VALUE = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?\Z", re.ASCII)
+OWN_HEADERS = ("host", "connection", "content-length", "transfer-encoding", "upgrade")
+"""Headers that carry the request itself."""
 _PATH = re.compile(r"/[!-\"$->@-~]*\Z", re.ASCII)
 
 
@@ -106,6 +112,60 @@ def _read_path(what: str, text: str) -> str:
             f"a {what} begins with / and has at most {MAX_PATH} characters, none of them a space, ? or #, "
             f"unlike {quoted(text)}"
         )
+    return text
+
+
+def read_bool(text: str) -> bool:
+    """true or false."""
+    if text not in ("true", "false"):
+        raise ValueError(f"true or false is needed, not {quoted(text)}")
+    return text == "true"
+
+
+def number_of(least: int, most: int) -> Callable[[str], int]:
+    """The rule for a whole number, bounds included."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"a whole number from {least} to {most}, not {quoted(text)}")
+        return int(text)
+
+    return read
+
+
+def read_log_target(text: str) -> str:
+    """Where Envoy writes its access log: stdout, stderr, or a file."""
+    if text in ("stdout", "stderr") or (len(text) <= MAX_PATH and _PATH.match(text)):
+        return text
+    raise ValueError(f"stdout, stderr or the absolute path of a file is needed, not {quoted(text)}")
+
+
+def read_secret(text: str) -> str:
+    """The name of a secret in Envoy's bootstrap."""
+    if not _SECRET.match(text):
+        raise ValueError(f"the name of a secret has 1 to 255 printable characters and no space, unlike {quoted(text)}")
+    return text
+
+
+def read_upgrade(text: str) -> str:
+    """A protocol that a request can upgrade to."""
+    if not _HEADER.match(text.lower()) or text.lower() == "connect":
+        raise ValueError(f"a protocol such as websocket is needed, not {quoted(text)}")
+    return text.lower()
+
+
+def read_header_name(text: str) -> str:
+    """The name of a header that may be set or removed, in lower case."""
+    name = text.lower()
+    if not _HEADER.match(name) or name in OWN_HEADERS:
+        raise ValueError(f"the name of a header other than {', '.join(OWN_HEADERS)} is needed, not {quoted(text)}")
+    return name
+
+
+def read_header_value(text: str) -> str:
+    """The value of a header, as it is sent."""
+    if len(text) > MAX_PATH or not _HEADER_VALUE.match(text):
+        raise ValueError(f"a header has up to {MAX_PATH} printable ASCII characters, unlike {quoted(text)}")
     return text
 
 

@@ -12,9 +12,7 @@ from controller.core.model.service import (
     ErrorPolicy,
     Fallback,
     LatencyPolicy,
-    Listen,
     MetricPolicy,
-    PathMatch,
     Policy,
     Service,
 )
@@ -23,20 +21,20 @@ from controller.core.servicefile.field_rules import (
     duration_within,
     number_within,
     one_of,
-    read_address,
     read_approval,
+    read_bool,
     read_domain,
     read_holdback,
     read_limit,
     read_name,
-    read_path,
-    read_port,
-    read_prefix,
     read_response,
     read_status,
     read_step,
+    read_upgrade,
     share_within,
 )
+from controller.core.servicefile.listen_section import read_listen
+from controller.core.servicefile.route_section import read_paths, read_request_headers, read_retry
 from controller.core.servicefile.section import Section
 from controller.core.servicefile.version_section import read_versions
 from controller.core.servicefile.violation_report import ViolationReport
@@ -51,6 +49,10 @@ MAX_METRICS = 10
 
 TIMEOUT = (0.001, 3600.0)
 """Seconds. Envoy reads zero as no timeout, and a hung request would then never count as an error."""
+IDLE_TIMEOUT = (0.001, 86_400.0)
+"""Seconds."""
+MAX_DURATION = (0.001, 7 * 86_400.0)
+"""Seconds."""
 DWELL = (0.1, 7 * 86_400.0)
 """Seconds. An Envoy reports at most ten times a second, so a shorter dwell would see no report."""
 WARMUP = (0.0, 86_400.0)
@@ -105,11 +107,18 @@ def _read_service(top: Section) -> Service:
     service = Service(
         name=top.value("service", read_name, "", text=True),
         fleets=top.values("fleets", read_name, (), MAX_LIST, text=True),
-        listen=_read_listen(top.section("listen")),
+        listen=read_listen(top.section("listen")),
         hosts=top.values("hosts", read_domain, ("*",), MAX_LIST, text=True),
-        paths=_read_paths(top),
+        paths=read_paths(top),
         protocol=top.value("protocol", one_of("http", "grpc"), "http", text=True),
         timeout=top.value("timeout", duration_within(*TIMEOUT), 5.0),
+        streaming=top.value("streaming", read_bool, False),
+        idle_timeout=top.value("idle_timeout", duration_within(*IDLE_TIMEOUT), None, null=True),
+        max_duration=top.value("max_duration", duration_within(*MAX_DURATION), None, null=True),
+        upgrades=top.values("upgrades", read_upgrade, (), MAX_LIST, text=True),
+        retry=read_retry(top.section("retry")),
+        request_headers=read_request_headers(top.section("request_headers")),
+        version_header=top.value("version_header", read_bool, True),
         versions=read_versions(top.section("versions")),
         stable=top.value("stable", read_name, "", text=True),
         fallback=_read_fallback(top),
@@ -120,25 +129,6 @@ def _read_service(top: Section) -> Service:
         if key in top.mapping.entries and not given and top.report.is_clean(key):
             top.report.add(key, "an empty list matches nothing: omit the key to match everything")
     return service
-
-
-def _read_paths(top: Section) -> tuple[PathMatch, ...]:
-    """The paths of `path` and the prefixes of `prefix`; every path if there is neither."""
-    paths = top.one_or_more("path", read_path, MAX_LIST)
-    prefixes = top.one_or_more("prefix", read_prefix, MAX_LIST)
-    if not paths and not prefixes:
-        prefixes = ("/",)
-    exact = tuple(PathMatch(path=path, exact=True) for path in paths)
-    return exact + tuple(PathMatch(path=prefix) for prefix in prefixes)
-
-
-def _read_listen(section: Section) -> Listen:
-    section.require("port")
-    listen = Listen(
-        address=section.value("address", read_address, "127.0.0.1", text=True), port=section.value("port", read_port, 0)
-    )
-    section.close()
-    return listen
 
 
 def _read_fallback(top: Section) -> Fallback | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from controller.core.routing.routing import Cluster, RoutedService, Routing, VirtualHost
-from controller.xds.resources import envoy_messages
+from controller.xds.resources import envoy_messages, listener_messages, route_messages
 from controller.xds.resources.catalogue import EMPTY_CATALOGUE, Catalogue, make_catalogue
 from controller.xds.resources.encoded_cache import EncodedCache
 from controller.xds.resources.resource import (
@@ -47,7 +47,7 @@ class Encoder:
         configurations = {each.name: self._route_configuration(each.name, each.hosts) for each in routing.listeners}
         plain, counting = (
             {each.name: self._one(LDS, each.name, each.listen, make) for each in routing.listeners}
-            for make in (envoy_messages.listener_without_loggers, envoy_messages.listener)
+            for make in (listener_messages.listener_without_loggers, listener_messages.listener)
         )
         named_listeners = _merged(e.named_listeners for e in encoded)
         by_type = {
@@ -71,17 +71,17 @@ class Encoder:
         name = served.state.name
         with_eds = [c for c in served.clusters if envoy_messages.uses_eds(c)]
         proxyless = [c for c in served.clusters if envoy_messages.differs_for_proxyless(c)]
-        host = self._virtual_host(VirtualHost(("*",), served.routes), envoy_messages.proxyless_virtual_host)
+        host = self._virtual_host(VirtualHost(("*",), served.routes), route_messages.proxyless_virtual_host)
         return ServiceResources(
             clusters=self._many(CDS, served.clusters, envoy_messages.cluster),
             named_clusters=self._many(CDS, proxyless, envoy_messages.proxyless_cluster),
             endpoints=self._many(EDS, with_eds, envoy_messages.load_assignment),
-            named_listeners={name: self._one(LDS, name, name, envoy_messages.api_listener)},
+            named_listeners={name: self._one(LDS, name, name, listener_messages.api_listener)},
             named_route_configurations={name: self._make_route_configuration(name, (host,))},
         )
 
     def _route_configuration(self, name: str, hosts: Iterable[VirtualHost]) -> Resource:
-        encoded = tuple(self.cache.get(host, self._virtual_host, host, envoy_messages.virtual_host) for host in hosts)
+        encoded = tuple(self.cache.get(host, self._virtual_host, host, route_messages.virtual_host) for host in hosts)
         return self.cache.get((name, encoded), self._make_route_configuration, name, encoded)
 
     def _make_route_configuration(self, name: str, hosts: tuple[EncodedVirtualHost, ...]) -> Resource:

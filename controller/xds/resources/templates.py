@@ -5,7 +5,7 @@ of protobuf merges the two halves of one.
 """
 
 from datetime import timedelta
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.empty_pb2 import Empty
@@ -15,14 +15,12 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from controller.core.model.upstream import Upstream
 from controller.pb.haldane.wire.v1 import clusters_pb2
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
-from controller.xds.resources.access_logs import stats_loggers
 from controller.xds.resources.type_urls import TYPE_URL_PREFIX
 from controller.xds.resources.upstream_options import set_upstream
 
 CONNECT_TIMEOUT = timedelta(seconds=1)
 """An endpoint that does not accept within a second is down. Envoy's own default is five."""
 
-ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 
 EDS, STRICT_DNS, LOGICAL_DNS = (
     clusters_pb2.Cluster.EDS,
@@ -44,7 +42,7 @@ def cluster(upstream: Upstream, discovery: clusters_pb2.Cluster.DiscoveryType) -
     )
     set_upstream(template, upstream)
     if discovery == EDS:
-        template.eds_cluster_config.eds_config.CopyFrom(_ads())
+        template.eds_cluster_config.eds_config.CopyFrom(ads())
     else:
         # Where a name has both, servers are more often reached by IPv4 ("localhost" above all).
         template.dns_lookup_family = clusters_pb2.Cluster.V4_PREFERRED
@@ -54,23 +52,11 @@ def cluster(upstream: Upstream, discovery: clusters_pb2.Cluster.DiscoveryType) -
     return template.SerializeToString(deterministic=True)
 
 
-@cache
-def http_connections(*, count_endings: bool) -> bytes:
-    """An HttpConnectionManager without its name and its routes; `count_endings`: with the stats loggers."""
-    router = pb.Filter(name="envoy.filters.http.router", typed_config=_any(ROUTER, Empty()))
-    loggers = stats_loggers() if count_endings else []
-    return pb.HttpConnectionManager(http_filters=[router], access_log=loggers).SerializeToString()
-
-
-@cache
-def routes() -> bytes:
-    """An Rds without the name of its route configuration, which comes on the same stream."""
-    return pb.Rds(config_source=_ads()).SerializeToString()
-
-
-def _ads() -> pb.ConfigSource:
+def ads() -> pb.ConfigSource:
+    """The client's own ADS stream."""
     return pb.ConfigSource(ads=Empty(), resource_api_version=pb.ConfigSource.V3)
 
 
-def _any(kind: str, message: Message) -> Any:
+def any_of(kind: str, message: Message) -> Any:
+    """A message of Envoy's as an Any; `kind` is its full name."""
     return Any(type_url=TYPE_URL_PREFIX + kind, value=message.SerializeToString())

@@ -94,12 +94,22 @@ class Listener(_message.Message):
     def __init__(self, name: _Optional[str] = ..., address: _Optional[_Union[Address, _Mapping]] = ..., filter_chains: _Optional[_Iterable[_Union[FilterChain, _Mapping]]] = ..., api_listener: _Optional[_Union[ApiListener, _Mapping]] = ...) -> None: ...
 
 class FilterChain(_message.Message):
-    __slots__ = ("filters",)
+    __slots__ = ("filters", "transport_socket")
     FILTERS_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_SOCKET_FIELD_NUMBER: _ClassVar[int]
     filters: _containers.RepeatedCompositeFieldContainer[Filter]
-    def __init__(self, filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ...) -> None: ...
+    transport_socket: TypedExtension
+    def __init__(self, filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., transport_socket: _Optional[_Union[TypedExtension, _Mapping]] = ...) -> None: ...
 
 class Filter(_message.Message):
+    __slots__ = ("name", "typed_config")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPED_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    typed_config: _any_pb2.Any
+    def __init__(self, name: _Optional[str] = ..., typed_config: _Optional[_Union[_any_pb2.Any, _Mapping]] = ...) -> None: ...
+
+class TypedExtension(_message.Message):
     __slots__ = ("name", "typed_config")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPED_CONFIG_FIELD_NUMBER: _ClassVar[int]
@@ -114,16 +124,20 @@ class ApiListener(_message.Message):
     def __init__(self, api_listener: _Optional[_Union[_any_pb2.Any, _Mapping]] = ...) -> None: ...
 
 class HttpConnectionManager(_message.Message):
-    __slots__ = ("stat_prefix", "rds", "http_filters", "access_log")
+    __slots__ = ("stat_prefix", "rds", "http_filters", "access_log", "use_remote_address", "xff_num_trusted_hops")
     STAT_PREFIX_FIELD_NUMBER: _ClassVar[int]
     RDS_FIELD_NUMBER: _ClassVar[int]
     HTTP_FILTERS_FIELD_NUMBER: _ClassVar[int]
     ACCESS_LOG_FIELD_NUMBER: _ClassVar[int]
+    USE_REMOTE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    XFF_NUM_TRUSTED_HOPS_FIELD_NUMBER: _ClassVar[int]
     stat_prefix: str
-    rds: bytes
+    rds: Rds
     http_filters: _containers.RepeatedCompositeFieldContainer[Filter]
     access_log: _containers.RepeatedCompositeFieldContainer[AccessLog]
-    def __init__(self, stat_prefix: _Optional[str] = ..., rds: _Optional[bytes] = ..., http_filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., access_log: _Optional[_Iterable[_Union[AccessLog, _Mapping]]] = ...) -> None: ...
+    use_remote_address: _wrappers_pb2.BoolValue
+    xff_num_trusted_hops: int
+    def __init__(self, stat_prefix: _Optional[str] = ..., rds: _Optional[_Union[Rds, _Mapping]] = ..., http_filters: _Optional[_Iterable[_Union[Filter, _Mapping]]] = ..., access_log: _Optional[_Iterable[_Union[AccessLog, _Mapping]]] = ..., use_remote_address: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., xff_num_trusted_hops: _Optional[int] = ...) -> None: ...
 
 class Rds(_message.Message):
     __slots__ = ("config_source", "route_config_name")
@@ -152,16 +166,20 @@ class VirtualHost(_message.Message):
     def __init__(self, name: _Optional[str] = ..., domains: _Optional[_Iterable[str]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ...) -> None: ...
 
 class Route(_message.Message):
-    __slots__ = ("match", "route", "direct_response", "name")
+    __slots__ = ("match", "route", "direct_response", "request_headers_to_add", "request_headers_to_remove", "name")
     MATCH_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
     DIRECT_RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_HEADERS_TO_ADD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_HEADERS_TO_REMOVE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     match: RouteMatch
     route: RouteAction
     direct_response: DirectResponseAction
+    request_headers_to_add: _containers.RepeatedCompositeFieldContainer[HeaderValueOption]
+    request_headers_to_remove: _containers.RepeatedScalarFieldContainer[str]
     name: str
-    def __init__(self, match: _Optional[_Union[RouteMatch, _Mapping]] = ..., route: _Optional[_Union[RouteAction, _Mapping]] = ..., direct_response: _Optional[_Union[DirectResponseAction, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
+    def __init__(self, match: _Optional[_Union[RouteMatch, _Mapping]] = ..., route: _Optional[_Union[RouteAction, _Mapping]] = ..., direct_response: _Optional[_Union[DirectResponseAction, _Mapping]] = ..., request_headers_to_add: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ..., request_headers_to_remove: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ...) -> None: ...
 
 class RouteMatch(_message.Message):
     __slots__ = ("prefix", "path", "path_separated_prefix")
@@ -174,14 +192,40 @@ class RouteMatch(_message.Message):
     def __init__(self, prefix: _Optional[str] = ..., path: _Optional[str] = ..., path_separated_prefix: _Optional[str] = ...) -> None: ...
 
 class RouteAction(_message.Message):
-    __slots__ = ("weighted_clusters", "timeout", "max_stream_duration")
+    __slots__ = ("weighted_clusters", "timeout", "retry_policy", "idle_timeout", "upgrade_configs", "max_stream_duration")
     WEIGHTED_CLUSTERS_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    RETRY_POLICY_FIELD_NUMBER: _ClassVar[int]
+    IDLE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    UPGRADE_CONFIGS_FIELD_NUMBER: _ClassVar[int]
     MAX_STREAM_DURATION_FIELD_NUMBER: _ClassVar[int]
     weighted_clusters: WeightedCluster
     timeout: _duration_pb2.Duration
+    retry_policy: RetryPolicy
+    idle_timeout: _duration_pb2.Duration
+    upgrade_configs: _containers.RepeatedCompositeFieldContainer[UpgradeConfig]
     max_stream_duration: MaxStreamDuration
-    def __init__(self, weighted_clusters: _Optional[_Union[WeightedCluster, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_stream_duration: _Optional[_Union[MaxStreamDuration, _Mapping]] = ...) -> None: ...
+    def __init__(self, weighted_clusters: _Optional[_Union[WeightedCluster, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry_policy: _Optional[_Union[RetryPolicy, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., upgrade_configs: _Optional[_Iterable[_Union[UpgradeConfig, _Mapping]]] = ..., max_stream_duration: _Optional[_Union[MaxStreamDuration, _Mapping]] = ...) -> None: ...
+
+class RetryPolicy(_message.Message):
+    __slots__ = ("retry_on", "num_retries", "per_try_timeout", "retry_host_predicate", "host_selection_retry_max_attempts")
+    RETRY_ON_FIELD_NUMBER: _ClassVar[int]
+    NUM_RETRIES_FIELD_NUMBER: _ClassVar[int]
+    PER_TRY_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    RETRY_HOST_PREDICATE_FIELD_NUMBER: _ClassVar[int]
+    HOST_SELECTION_RETRY_MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    retry_on: str
+    num_retries: _wrappers_pb2.UInt32Value
+    per_try_timeout: _duration_pb2.Duration
+    retry_host_predicate: _containers.RepeatedCompositeFieldContainer[TypedExtension]
+    host_selection_retry_max_attempts: int
+    def __init__(self, retry_on: _Optional[str] = ..., num_retries: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., per_try_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry_host_predicate: _Optional[_Iterable[_Union[TypedExtension, _Mapping]]] = ..., host_selection_retry_max_attempts: _Optional[int] = ...) -> None: ...
+
+class UpgradeConfig(_message.Message):
+    __slots__ = ("upgrade_type",)
+    UPGRADE_TYPE_FIELD_NUMBER: _ClassVar[int]
+    upgrade_type: str
+    def __init__(self, upgrade_type: _Optional[str] = ...) -> None: ...
 
 class MaxStreamDuration(_message.Message):
     __slots__ = ("max_stream_duration",)

@@ -1,0 +1,136 @@
+"""Routes -> Envoy's virtual hosts, serialised. The messages are in `wire/v1/resources.proto`."""
+
+from datetime import timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.wrappers_pb2 import UInt32Value
+
+from controller.core.model.cluster_names import cluster_parts
+from controller.core.routing.route import Route, RouteOptions
+from controller.core.routing.routing import VirtualHost
+from controller.pb.haldane.wire.v1 import resources_pb2 as pb
+from controller.xds.resources.templates import any_of
+
+VERSION_HEADER = "x-haldane-version"
+"""The response header that names the version of the response: for operators with curl, for clients' logs, for tests."""
+OVERWRITE = 2
+NOT_SENT = "connect-failure,refused-stream,reset-before-request"
+"""Failures after which a server has surely not seen the request: to try again is safe, whatever the request does."""
+HOST_CHOICES = 20
+"""How often a retry draws again when it draws the endpoint that has just failed. A dead one has no requests in
+progress, so the balance by least requests prefers it."""
+PREVIOUS_HOSTS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+QUIET = 300.0
+"""Seconds. Envoy's connection manager ends a stream that is silent for so long, unless its route says otherwise."""
+GRACE = 5.0
+"""Seconds between two timers that start together, so that the one that is meant fires first."""
+
+
+def virtual_host(value: VirtualHost, name: str) -> bytes:
+    """A VirtualHost with its routes in the given order."""
+    routes = map(_route, value.routes)
+    return pb.VirtualHost(name=name, domains=value.domains, routes=routes).SerializeToString()
+
+
+def proxyless_virtual_host(value: VirtualHost, name: str) -> bytes:
+    """The same for gRPC, which has the timeout in another place, does not know prefixes of whole segments, and
+    retries by itself what has not left the client."""
+    routes = map(_proxyless_route, value.routes)
+    return pb.VirtualHost(name=name, domains=value.domains, routes=routes).SerializeToString()
+
+
+def _route(value: Route) -> pb.Route:
+    route = _without_action(value)
+    if value.match.exact:
+        route.match.path = value.match.path
+    elif value.match.path.endswith("/"):
+        route.match.prefix = value.match.path
+    else:
+        route.match.path_separated_prefix = value.match.path
+    if not value.fixed:
+        route.route.CopyFrom(_action(value))
+        # A percent sign would begin one of Envoy's format commands.
+        added = ((name, text.replace("%", "%%")) for name, text in value.options.request_headers.add)
+        route.request_headers_to_add.extend(_header(*header) for header in added)
+        route.request_headers_to_remove.extend(value.options.request_headers.remove)
+    return route
+
+
+def _proxyless_route(value: Route) -> pb.Route:
+    route, options = _without_action(value), value.options
+    if value.match.exact:
+        route.match.path = value.match.path
+    else:
+        route.match.prefix = value.match.path
+    if not value.fixed:
+        route.route.weighted_clusters.CopyFrom(_weighted_clusters(value))
+        limit = options.timeout if options.stream is None else options.stream.max_duration or 0.0
+        route.route.max_stream_duration.max_stream_duration.CopyFrom(_seconds(limit))
+    return route
+
+
+def _without_action(value: Route) -> pb.Route:
+    route = pb.Route(name=value.service)
+    if value.fixed:
+        route.direct_response.status, route.direct_response.body.inline_string = value.fixed
+    return route
+
+
+def _action(value: Route) -> pb.RouteAction:
+    """A whole response ends within `timeout`, and nothing else ends it. Of a stream, `timeout` is the timeout of each
+    try, which Envoy holds until it passes the response's headers on."""
+    options, stream = value.options, value.options.stream
+    action = pb.RouteAction(
+        weighted_clusters=_weighted_clusters(value),
+        upgrade_configs=[pb.UpgradeConfig(upgrade_type=name) for name in options.upgrades],
+    )
+    if options.retry.attempts:
+        action.retry_policy.CopyFrom(_retries(options))
+    if stream is None:
+        action.timeout.CopyFrom(_seconds(options.timeout))
+        if options.timeout > QUIET - GRACE:
+            action.idle_timeout.CopyFrom(_seconds(options.timeout + GRACE))
+        return action
+    action.retry_policy.per_try_timeout.CopyFrom(_seconds(options.timeout))
+    action.timeout.CopyFrom(_seconds(0.0))  # none
+    action.idle_timeout.CopyFrom(_seconds(stream.idle_timeout))
+    if stream.max_duration is not None:
+        action.max_stream_duration.max_stream_duration.CopyFrom(_seconds(stream.max_duration))
+    return action
+
+
+def _retries(options: RouteOptions) -> pb.RetryPolicy:
+    other_host = pb.TypedExtension(
+        name="envoy.retry_host_predicates.previous_hosts", typed_config=any_of(PREVIOUS_HOSTS, Empty())
+    )
+    return pb.RetryPolicy(
+        retry_on=NOT_SENT,
+        num_retries=UInt32Value(value=options.retry.attempts),
+        retry_host_predicate=[other_host],
+        host_selection_retry_max_attempts=HOST_CHOICES,
+    )
+
+
+def _weighted_clusters(value: Route) -> pb.WeightedCluster:
+    """Always weighted clusters, even one: a step then changes numbers, never the structure."""
+    header = value.options.version_header
+    return pb.WeightedCluster(clusters=[_cluster_weight(*share, header=header) for share in value.split])
+
+
+def _cluster_weight(name: str, weight: int, *, header: bool) -> pb.ClusterWeight:
+    share = pb.ClusterWeight(name=name, weight=UInt32Value(value=weight))
+    if header:
+        parts = cluster_parts(name)
+        share.response_headers_to_add.append(_header(VERSION_HEADER, parts.version if parts else name))
+    return share
+
+
+def _header(name: str, value: str) -> pb.HeaderValueOption:
+    return pb.HeaderValueOption(header=pb.HeaderValue(key=name, value=value), append_action=OVERWRITE)
+
+
+def _seconds(value: float) -> Duration:
+    duration = Duration()
+    duration.FromTimedelta(timedelta(seconds=value))
+    return duration
