@@ -69,7 +69,7 @@ from controller.core.model import service
 from controller.core.model.upstream import HealthCheck as Health
 from controller.core.model.upstream import Limits, Outliers, Tls, Upstream
 from controller.core.routing import routing
-from controller.xds.resources import envoy_messages, templates
+from controller.xds.resources import cluster_messages, templates
 from tests.xds.views import endpoint
 
 pytestmark = pytest.mark.proves("xds-rule 32")
@@ -86,7 +86,7 @@ def of(name: str, *places: str, upstream: Upstream = PLAIN) -> routing.Cluster:
     return routing.Cluster(name, upstream, tuple(map(endpoint, places)))
 
 
-def made(upstream: Upstream, make: Callable[[routing.Cluster], bytes] = envoy_messages.cluster) -> Cluster:
+def made(upstream: Upstream, make: Callable[[routing.Cluster], bytes] = cluster_messages.cluster) -> Cluster:
     """A cluster that is reached so, as envoy-data-plane reads it."""
     return Cluster.parse(make(of("fraud/v1", "127.0.0.1:9001", upstream=upstream)))
 
@@ -146,21 +146,21 @@ def expected(name: str, stats: str, **kind: object) -> Cluster:
 def test_addresses_come_by_eds() -> None:
     """With the statistics' name free of dots, which cut names there."""
     value = of("fraud/v2.1", "127.0.0.1:9001", "[::1]:9002")
-    assert Cluster.parse(envoy_messages.cluster(value)) == expected(
+    assert Cluster.parse(cluster_messages.cluster(value)) == expected(
         "fraud/v2.1",
         "fraud/v2=1",
         type=ClusterDiscoveryType.EDS,
         eds_cluster_config=ClusterEdsClusterConfig(eds_config=ADS),
     )
-    assigned = ClusterLoadAssignment.parse(envoy_messages.load_assignment(value))
+    assigned = ClusterLoadAssignment.parse(cluster_messages.load_assignment(value))
     assert assigned == endpoints("fraud/v2.1", ("127.0.0.1", 9001), ("::1", 9002))
 
 
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
-        (envoy_messages.cluster, ClusterDiscoveryType.STRICT_DNS),
-        (envoy_messages.proxyless_cluster, ClusterDiscoveryType.LOGICAL_DNS),
+        (cluster_messages.cluster, ClusterDiscoveryType.STRICT_DNS),
+        (cluster_messages.proxyless_cluster, ClusterDiscoveryType.LOGICAL_DNS),
     ],
     ids=["envoy", "proxyless"],
 )
@@ -191,7 +191,7 @@ def test_endpoints_have_weights_and_zones() -> None:
             service.Endpoint(host="10.0.0.2", port=2, zone="a", weight=2),
         ),
     )
-    assert envoy_messages.uses_eds(value)
+    assert cluster_messages.uses_eds(value)
     socket = LbEndpoint(endpoint=Endpoint(address=Address(pipe=Pipe(path="/run/model.sock"))), load_balancing_weight=3)
     groups = [
         LocalityLbEndpoints(
@@ -201,7 +201,7 @@ def test_endpoints_have_weights_and_zones() -> None:
         ),
         LocalityLbEndpoints(locality=Locality(), load_balancing_weight=3, lb_endpoints=[socket]),
     ]
-    assigned = ClusterLoadAssignment.parse(envoy_messages.load_assignment(value))
+    assigned = ClusterLoadAssignment.parse(cluster_messages.load_assignment(value))
     assert assigned == ClusterLoadAssignment(cluster_name="fraud/v1", endpoints=groups)
 
 
@@ -277,8 +277,8 @@ def test_tls_by_secrets(cluster: str) -> None:
 def test_a_proxyless_client_has_tls_by_its_channel() -> None:
     """gRPC rejects a cluster with Envoy's kind of TLS."""
     secure = Upstream(tls=Tls(sni="a", ca="/ca"))
-    assert envoy_messages.differs_for_proxyless(of("fraud/v1", "127.0.0.1:1", upstream=secure))
-    assert made(secure, envoy_messages.proxyless_cluster) == made(Upstream())
+    assert cluster_messages.differs_for_proxyless(of("fraud/v1", "127.0.0.1:1", upstream=secure))
+    assert made(secure, cluster_messages.proxyless_cluster) == made(Upstream())
 
 
 CHECKS: dict[str, tuple[Health, dict[str, object]]] = {
@@ -369,5 +369,5 @@ def test_services_that_agree_share_a_template() -> None:
     """A thousand services that are reached alike cost the building of one message."""
     templates.cluster.cache_clear()
     for number in range(1000):
-        envoy_messages.cluster(of(f"s{number}/v1", "127.0.0.1:1", upstream=Upstream(slow_start=5.0)))
+        cluster_messages.cluster(of(f"s{number}/v1", "127.0.0.1:1", upstream=Upstream(slow_start=5.0)))
     assert templates.cluster.cache_info().misses == 1

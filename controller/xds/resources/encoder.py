@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from controller.core.routing.routing import Cluster, RoutedService, Routing, VirtualHost
-from controller.xds.resources import envoy_messages, listener_messages, route_messages
+from controller.xds.resources import cluster_messages, listener_messages, route_messages
 from controller.xds.resources.catalogue import EMPTY_CATALOGUE, Catalogue, make_catalogue
 from controller.xds.resources.encoded_cache import EncodedCache
 from controller.xds.resources.resource import (
@@ -69,13 +69,13 @@ class Encoder:
 
     def _service(self, served: RoutedService) -> ServiceResources:
         name = served.state.name
-        with_eds = [c for c in served.clusters if envoy_messages.uses_eds(c)]
-        proxyless = [c for c in served.clusters if envoy_messages.differs_for_proxyless(c)]
+        with_eds = [c for c in served.clusters if cluster_messages.uses_eds(c)]
+        proxyless = [c for c in served.clusters if cluster_messages.differs_for_proxyless(c)]
         host = self._virtual_host(VirtualHost(("*",), served.routes), route_messages.proxyless_virtual_host)
         return ServiceResources(
-            clusters=self._many(CDS, served.clusters, envoy_messages.cluster),
-            named_clusters=self._many(CDS, proxyless, envoy_messages.proxyless_cluster),
-            endpoints=self._many(EDS, with_eds, envoy_messages.load_assignment),
+            clusters=self._many(CDS, served.clusters, cluster_messages.cluster),
+            named_clusters=self._many(CDS, proxyless, cluster_messages.proxyless_cluster),
+            endpoints=self._many(EDS, with_eds, cluster_messages.load_assignment),
             named_listeners={name: self._one(LDS, name, name, listener_messages.api_listener)},
             named_route_configurations={name: self._make_route_configuration(name, (host,))},
         )

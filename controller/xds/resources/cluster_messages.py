@@ -14,7 +14,7 @@ from controller.core.model.upstream import Upstream
 from controller.core.routing import routing
 from controller.pb.haldane.wire.v1 import clusters_pb2
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
-from controller.xds.resources import templates
+from controller.xds.resources import cluster_templates
 from controller.xds.resources.type_urls import TYPE_URL_PREFIX
 
 VERSION_HEADER = "x-haldane-version"
@@ -29,14 +29,14 @@ def cluster(value: routing.Cluster) -> bytes:
 
     STRICT_DNS balances over every address that a name has, and over several names.
     """
-    return _cluster(value, templates.EDS if uses_eds(value) else templates.STRICT_DNS)
+    return _cluster(value, cluster_templates.EDS if uses_eds(value) else cluster_templates.STRICT_DNS)
 
 
 def proxyless_cluster(value: routing.Cluster) -> bytes:
     """The same for gRPC, which knows host names only as LOGICAL_DNS, and only one of them, and has TLS by the
     credentials of its channel."""
     plain = value if value.upstream.tls is None else replace(value, upstream=_without_tls(value.upstream))
-    return _cluster(plain, templates.EDS if uses_eds(value) else templates.LOGICAL_DNS)
+    return _cluster(plain, cluster_templates.EDS if uses_eds(value) else cluster_templates.LOGICAL_DNS)
 
 
 def differs_for_proxyless(value: routing.Cluster) -> bool:
@@ -74,9 +74,9 @@ def _endpoint(value: Endpoint) -> clusters_pb2.LbEndpoint:
 
 
 def _cluster(value: routing.Cluster, discovery: clusters_pb2.Cluster.DiscoveryType) -> bytes:
-    inline = b"" if discovery == templates.EDS else load_assignment(value)
+    inline = b"" if discovery == cluster_templates.EDS else load_assignment(value)
     differs = clusters_pb2.Cluster(name=value.name, alt_stat_name=stats_name(value.name), load_assignment=inline)
-    return templates.cluster(value.upstream, discovery) + differs.SerializeToString()
+    return cluster_templates.cluster(value.upstream, discovery) + differs.SerializeToString()
 
 
 def _without_tls(upstream: Upstream) -> Upstream:

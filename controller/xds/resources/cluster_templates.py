@@ -1,6 +1,6 @@
 """Templates: what all resources of a kind have in common, built and serialised once.
 
-`envoy_messages` appends to these bytes what differs, as protobuf allows: always whole fields, since not every reader
+`cluster_messages` appends to these bytes what differs, as protobuf allows: always whole fields, since not every reader
 of protobuf merges the two halves of one.
 """
 
