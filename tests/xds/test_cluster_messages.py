@@ -69,7 +69,7 @@ from controller.core.model import service
 from controller.core.model.upstream import HealthCheck as Health
 from controller.core.model.upstream import Limits, Outliers, Tls, Upstream
 from controller.core.routing import routing
-from controller.xds.resources import cluster_messages, templates
+from controller.xds.resources import cluster_messages, cluster_templates
 from tests.xds.views import endpoint
 
 pytestmark = pytest.mark.proves("xds-rule 32")
@@ -367,7 +367,7 @@ def test_the_idle_timeout_of_connections(http2: bool, idle: float | None, meant:
 
 def test_services_that_agree_share_a_template() -> None:
     """A thousand services that are reached alike cost the building of one message."""
-    templates.cluster.cache_clear()
+    cluster_templates.cluster.cache_clear()
     for number in range(1000):
         cluster_messages.cluster(of(f"s{number}/v1", "127.0.0.1:1", upstream=Upstream(slow_start=5.0)))
-    assert templates.cluster.cache_info().misses == 1
+    assert cluster_templates.cluster.cache_info().misses == 1
