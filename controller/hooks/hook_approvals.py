@@ -7,7 +7,7 @@ answer counts: any 2xx is a yes.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -59,7 +59,7 @@ class _Questions:
 
 
 class HookApprovals:
-    """`ports.Hooks` over the hooks of the settings. `on_news` is called after each answer."""
+    """`ports.Hooks` over the hooks of the settings. `on_news` is called with the service after each answer."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class HookApprovals:
         session: aiohttp.ClientSession,
         clock: Clock,
         meter: HookMeter,
-        on_news: Callable[[], None],
+        on_news: Callable[[Iterable[str]], None],
     ) -> None:
         self._hooks = hooks
         self._session = session
@@ -161,7 +161,7 @@ class HookApprovals:
             outcome=outcome,
             answer=question.answer,
         )
-        self._on_news()
+        self._on_news((state.name,))
 
 
 def _types_before(rollout: Rollout, decision: Decision) -> tuple[HookType, ...]:

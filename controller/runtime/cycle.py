@@ -1,16 +1,26 @@
-"""When each service is ticked: on every report, all of them concurrently; and in between, what can wait.
+"""When each service is ticked: when something happened to it; and in between, what can wait.
 
-What one tick does is in `ticker`. A decision takes effect when the store commits it; this replica sees it in the next
-view, like every other.
+What one tick does is in `ticker`. A decision takes effect when the store commits it; this replica
+sees it in the next view, like every other.
+
+| what happens | what is ticked |
+|---|---|
+| every awaited proxy has reported on a service; a hook or Prometheus has answered for it | it, at once |
+| its state in the view is new | it, at once |
+| a freeze is set or lifted | what time alone can change, at once |
+| a proxy ACKs, NACKs, comes or goes | what waits for proxies, soon: many ACKs lead to one tick |
+| nothing | what time alone can change, `IDLE` after its last tick |
+
+So a service without a rollout and without reports costs nothing.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
 from controller.core.model.freeze import Freeze, expiry_times
+from controller.core.model.service_state import ServiceState
 from controller.core.model.store_errors import StoreError, StoreLost
 from controller.core.model.view import View
 from controller.ports.clock import Clock
@@ -20,18 +30,30 @@ from controller.runtime.ledger_writer import LedgerWriter
 from controller.runtime.ticker import Ticker
 
 IDLE = 0.5
-"""Seconds between two cycles when nothing is reported: what depends on time alone is noticed this late at most."""
+"""Seconds between two ticks of a running rollout when nothing is reported: what depends on time
+alone is noticed this late at most."""
 
-_BACKGROUND = "(background)"
-"""The task besides the services' ticks; no service can have this name."""
+PAUSE = 0.005
+"""Seconds between two cycles at least, so that many reports do not lead to as many cycles."""
 
-Step = Callable[[], Awaitable[None]]
+ACKS = 0.05
+"""Seconds over which ACKs lead to one tick of what waits for them."""
+
+ACKS_EACH = 0.001
+"""The same for each service that waits, where that is longer: ticks for ACKs then cost a tenth of the
+time at most."""
+
+BATCH = 20
+"""Services ticked one after the other before other work has its turn: a few milliseconds."""
 
 log = structlog.get_logger()
 
 
 class Cycle:
-    """Runs one cycle after the other over every service of the newest view; `on_cycle` is called after each."""
+    """Runs one cycle after the other over the services that something happened to.
+
+    `view` gives the newest view; `on_cycle` is called after each cycle.
+    """
 
     def __init__(
         self,
@@ -48,50 +70,134 @@ class Cycle:
         self._meter = meter
         self._view = view
         self._on_cycle = on_cycle
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._seen = view()
+        self._due = set(self._seen.services)
+        """The services to tick in the next cycle: at first, all."""
+        self._ticked_at: dict[str, float] = {}
+        """Of the services that time alone can change: the loop's time of their last tick, oldest first."""
+        self._committing: dict[str, asyncio.Task[None]] = {}
+        """The ticks that wait for the store."""
+        self._writing: asyncio.Task[None] | None = None
         self._ends: dict[Freeze, float] = {}
         self._awake = asyncio.Event()
+        self._awake.set()
+        self._ack_timer: asyncio.TimerHandle | None = None
+        self._acks_from = 0.0
+        """The loop's time from which on an ACK leads to a tick at once."""
 
-    def wake(self) -> None:
-        """Begin the next cycle at once."""
+    def wake(self, services: Iterable[str] = ()) -> None:
+        """Tick these services at once."""
+        self._due.update(services)
         self._awake.set()
 
+    def wake_waiting(self) -> None:
+        """Proxies have ACKed, come or gone: tick soon what waits for proxies."""
+        if self._ack_timer is None and self._ticker.waiting:
+            loop = asyncio.get_running_loop()
+            self._ack_timer = loop.call_at(max(loop.time(), self._acks_from), self._tick_waiting)
+
+    def on_view(self, view: View) -> None:
+        """A new view is being served: tick what it changes."""
+        before, self._seen = self._seen, view
+        for gone in self._ticked_at.keys() - view.services.keys():
+            del self._ticked_at[gone]
+        changed = {name for name, state in view.services.items() if before.services.get(name) is not state}
+        self.wake(changed if view.freezes == before.freezes else changed | self._ticked_at.keys())
+
     async def run(self) -> None:
-        """A cycle whenever woken, and every `IDLE` seconds, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                await wait_and_clear(self._awake, IDLE)
-                await self._run_once(tasks)
-                self._on_cycle()
+        """A cycle whenever woken, and whenever time alone may have changed something, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    await wait_and_clear(self._awake, self._time_to_next())
+                    await self._run_once(tasks)
+                    self._on_cycle()
+                    await asyncio.sleep(PAUSE)
+        finally:
+            if self._ack_timer:
+                self._ack_timer.cancel()
+
+    def _time_to_next(self) -> float:
+        """Seconds until the next cycle, if nothing wakes it before."""
+        oldest = next(iter(self._ticked_at.values()), None)
+        return IDLE if oldest is None else max(0.0, oldest + IDLE - asyncio.get_running_loop().time())
 
     async def _run_once(self, tasks: asyncio.TaskGroup) -> None:
-        """Tick every service, then write what only needs to be written down: it waits for what may have to move.
+        """Tick what is due, then write what only needs to be written down: it waits for what may have to move.
 
         A tick whose commit takes long goes on during the next cycles: no service waits for another one's.
         """
-        services = self._view().services.values()
-        await self._side_by_side(tasks, {state.name: partial(self._ticker.tick, state) for state in services})
-        await self._side_by_side(tasks, {_BACKGROUND: self._write_lines})
+        await self._tick_due(tasks)
+        await self._wait_until_woken(self._committing.values())
+        if (self._writing is None or self._writing.done()) and (self._ledger.waits or self._view().freezes):
+            self._writing = tasks.create_task(self._attempt(self._write_lines()))
+            await self._wait_until_woken([self._writing])
 
-    async def _side_by_side(self, tasks: asyncio.TaskGroup, steps: Mapping[str, Step]) -> None:
-        """Begin the steps that are not running yet, and wait for them, but no longer than `IDLE`."""
-        for name in steps.keys() - self._running.keys():
-            self._running[name] = tasks.create_task(self._attempt(steps[name]))
-        running = [self._running[name] for name in steps]
-        if running:
-            await asyncio.wait(running, timeout=IDLE)
-        self._running = {name: task for name, task in self._running.items() if not task.done()}
+    async def _tick_due(self, tasks: asyncio.TaskGroup) -> None:
+        now = asyncio.get_running_loop().time()
+        for name, at in self._ticked_at.items():
+            if at + IDLE > now:
+                break
+            self._due.add(name)
+        due, self._due = self._due, set()
+        for number, name in enumerate(due, 1):
+            if name in self._committing:
+                self._due.add(name)  # `_on_committed` wakes the cycle
+                self._stamp(name, now, restless=name in self._ticked_at)
+            elif state := self._view().services.get(name):
+                self._stamp(name, now, restless=self._tick(tasks, state))
+            if number % BATCH == 0:
+                await asyncio.sleep(0)
+
+    def _tick(self, tasks: asyncio.TaskGroup, state: ServiceState) -> bool:
+        """Tick one service; what of it waits for the store goes on as a task. Whether time alone can change it."""
+        try:
+            rest = self._ticker.tick(state)
+        except Exception:
+            log.exception("tick_failed")
+            return True
+        if rest:
+            task = self._committing[state.name] = tasks.create_task(self._attempt(rest))
+            task.add_done_callback(lambda _: self._on_committed(state.name))
+        return bool(rest) or self._ticker.is_restless(state)
+
+    def _stamp(self, name: str, now: float, *, restless: bool) -> None:
+        """A service was ticked: again after `IDLE` at the latest if it is restless."""
+        self._ticked_at.pop(name, None)
+        if restless:
+            self._ticked_at[name] = now
+
+    def _on_committed(self, name: str) -> None:
+        del self._committing[name]
+        if name in self._due:
+            self._awake.set()
+
+    def _tick_waiting(self) -> None:
+        self._ack_timer = None
+        waiting = self._ticker.waiting
+        self._acks_from = asyncio.get_running_loop().time() + max(ACKS, ACKS_EACH * len(waiting))
+        self.wake(waiting)
+
+    async def _wait_until_woken(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        """Wait for these tasks, but no longer than `IDLE`, and not once something else has happened."""
+        if running := [*tasks]:
+            waking, ending = (asyncio.ensure_future(each) for each in (self._awake.wait(), asyncio.wait(running)))
+            try:
+                await asyncio.wait((waking, ending), timeout=IDLE, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waking.cancel()
+                ending.cancel()
 
     async def _write_lines(self) -> None:
-        await self._attempt(self._expire_freezes)
+        await self._attempt(self._expire_freezes())
         await self._ledger.write()
         if self._ledger.waits:
             self.wake()
 
-    async def _attempt(self, step: Step) -> None:
+    async def _attempt(self, step: Awaitable[object]) -> None:
         """Run a step and log its error: an error in one rollout must not end the watch over the others."""
         try:
-            await step()
+            await step
         except StoreError as error:
             self._meter.set_store_up(not isinstance(error, StoreLost))
             log.warning("not_committed", error=type(error).__name__, reason=str(error))

@@ -5,7 +5,7 @@ what it saves. Its token is compared in every commit, so a decider whose term is
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from controller.core.model.ledger_line import Entry
 from controller.core.model.service_state import ServiceState
@@ -64,21 +64,25 @@ class Decider:
             remark=remark,
             traffic=traffic,
             updated_at=wall,
-            stable=self._ticker.stable_verdict(state.name),
+            stable=self._ticker.stable_verdict(state),
             evidence=self._recorder.evidence(state.name),
             blocker=blocker,
         )
 
     def on_view(self, view: View) -> None:
-        """A new view is being served: tick soon, and forget the services that are gone."""
+        """A new view is being served: tick what it changes, and forget the services that are gone."""
         self._ticker.forget_all_but(view.services)
         self._recorder.forget_all_but(view.services)
         self._ledger.forget_all_but(view.services)
-        self._cycle.wake()
+        self._cycle.on_view(view)
 
-    def wake(self) -> None:
-        """Something was reported or acknowledged: tick at once."""
-        self._cycle.wake()
+    def wake(self, services: Iterable[str]) -> None:
+        """Something was reported on these services: tick them at once."""
+        self._cycle.wake(services)
+
+    def on_proxies(self) -> None:
+        """Proxies have ACKed or NACKed, come or gone: tick soon what waits for proxies."""
+        self._cycle.wake_waiting()
 
     def write_line(self, entry: Entry) -> None:
         """Write a line into the ledger soon; for what happens without moving anything."""

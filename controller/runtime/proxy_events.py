@@ -21,11 +21,12 @@ class ProxyEvents:
     def on_ack(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
         """A proxy ACKed what was published so many seconds ago."""
         self._meter.observe_ack(seconds)
-        self._replica.wake()
+        self._replica.on_proxies()
 
     def on_nack(self, node: str, fleet: str, type_url: str, error: str, *, is_new: bool) -> None:
         """A proxy sent a NACK: counted each time, written into the ledger once."""
         self._meter.count_nack(type_url)
+        self._replica.on_proxies()
         log.warning("proxy_refused", node=node, fleet=fleet, type=type_url, error=error, news=is_new)
         if is_new:
             details = {"node": node, "fleet": fleet, "type": type_url}
@@ -34,9 +35,9 @@ class ProxyEvents:
     def on_connect(self, node: str, fleet: str) -> None:
         """A proxy opened its stream."""
         log.info("proxy_connected", node=node, fleet=fleet)
-        self._replica.wake()
+        self._replica.on_proxies()
 
     def on_disconnect(self, node: str, fleet: str) -> None:
         """A proxy's stream ended."""
         log.info("proxy_disconnected", node=node, fleet=fleet)
-        self._replica.wake()
+        self._replica.on_proxies()

@@ -45,6 +45,8 @@ class _Running:
     changes: int = 0
     saved: int = 0
     """The number of changes that the archive has."""
+    over: bool = False
+    """Whether the rollout has ended, so that the recording need not stay in memory once it is saved."""
 
     def described(self) -> Recording:
         """The recording, with every channel in words as it stands now."""
@@ -107,9 +109,9 @@ class Recorder:
 
     def release(self, service: str) -> None:
         """No rollout of the service runs: once its recording is saved it need not stay in memory."""
-        running = self._running.get(service)
-        if running and running.saved == running.changes:
-            del self._running[service]
+        if running := self._running.get(service):
+            running.over = True
+            self._release_if_saved(service, running)
 
     def forget_all_but(self, services: Collection[str]) -> None:
         """Forget the services that are gone."""
@@ -144,11 +146,16 @@ class Recorder:
     async def save(self) -> None:
         """Save every recording as it is now, after any save that is under way: a newer one stays."""
         async with self._saving:
-            for running in list(self._running.values()):
+            for service, running in list(self._running.items()):
                 if (changes := running.changes) != running.saved:
                     packed = await asyncio.to_thread(_packed, running.described().copy())
                     await self._save(running.recording.rollout_id, packed)
                     running.saved = changes
+                self._release_if_saved(service, running)
+
+    def _release_if_saved(self, service: str, running: _Running) -> None:
+        if running.over and running.saved == running.changes and self._running.get(service) is running:
+            del self._running[service]
 
     async def _save(self, rollout_id: str, packed: bytes) -> None:
         try:

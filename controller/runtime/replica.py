@@ -6,7 +6,7 @@ attached: it adds its verdicts, and is woken by whatever happens here.
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.ledger_line import Entry
@@ -74,10 +74,15 @@ class Replica:
         else:
             self.announce()
 
-    def wake(self) -> None:
-        """Something was reported or acknowledged: the decider ticks at once."""
+    def wake(self, services: Iterable[str]) -> None:
+        """Something was reported on these services: the decider ticks them at once."""
         if self._decider:
-            self._decider.wake()
+            self._decider.wake(services)
+
+    def on_proxies(self) -> None:
+        """Proxies have ACKed or NACKed, come or gone: the decider ticks soon what waits for proxies."""
+        if self._decider:
+            self._decider.on_proxies()
 
     def write_line(self, entry: Entry) -> None:
         """Have the decider write a line into the ledger soon. Without one here nothing is written."""

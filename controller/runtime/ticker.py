@@ -5,7 +5,7 @@ kept here that a restart would miss.
 """
 
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -99,6 +99,19 @@ class Ticker:
         """The decisions that were perhaps applied."""
         self._watches: dict[str, StableWatch] = {}
         self._stable: dict[str, Verdict] = {}
+        self._waiting: set[str] = set()
+
+    @property
+    def waiting(self) -> Collection[str]:
+        """The services whose rollouts were not in sync at their last tick."""
+        return self._waiting
+
+    def is_restless(self, state: ServiceState) -> bool:
+        """Whether time alone can change what is decided on the service in that state."""
+        if state.rollout and state.rollout.running:
+            return True
+        stable = self._stable.get(state.name)
+        return stable is not None and stable.outcome is Outcome.HARM
 
     def forget_all_but(self, services: Collection[str]) -> None:
         """Forget the services that are gone: one that comes back under the same name starts afresh."""
@@ -107,6 +120,7 @@ class Ticker:
             for gone in remembered.keys() - set(services):
                 del remembered[gone]
                 self._saver.forget(gone)
+        self._waiting &= set(services)
 
     def last_tick(self, state: ServiceState) -> TickSummary:
         """What the last tick of the service's rollout came to; empty if it was another rollout's."""
@@ -117,24 +131,32 @@ class Ticker:
             return TickSummary(ticked.verdict, ticked.decision.remark, ticked.decision.blocker)
         return TickSummary(ticked.verdict, rollout.reason)
 
-    def stable_verdict(self, service: str) -> Verdict | None:
-        """The last verdict on the service's stable while no rollout ran."""
-        return self._stable.get(service)
+    def stable_verdict(self, state: ServiceState) -> Verdict | None:
+        """The verdict on the service's stable, from when no rollout was running last."""
+        watch = self._watches.get(state.name)
+        if watch is None or watch.stable != state.stable or (state.rollout and state.rollout.running):
+            return self._stable.get(state.name)
+        return watch_stable(state.spec.policy, watch, None, self._clock.monotonic())[1]
 
     def save_sessions(self) -> None:
         """Hand every session to the saver, so that a restart goes on with its evidence."""
         for service, session in self._sessions.items():
             self._saver.save_soon(service, session)
 
-    async def tick(self, state: ServiceState) -> None:
-        """Tick one service, unless its last decision has yet to come back from the store."""
+    def tick(self, state: ServiceState) -> Coroutine[Any, Any, object] | None:
+        """Tick one service, unless its last decision has yet to come back from the store.
+
+        What has to wait for the store is returned, to be awaited: None if nothing has.
+        """
         if self._view().revision < self._awaited.get(state.name, 0):
-            return
+            return None
         self._count_unanswered(state)
-        if state.rollout and state.rollout.running:
-            await self._tick_rollout(state)
-        else:
-            await self._tick_stable(state)
+        if not (state.rollout and state.rollout.running):
+            return self._tick_stable(state)
+        session = self._sessions.get(state.name)
+        if session and session.rollout_id == state.rollout.id:
+            return self._tick_rollout(state, session)
+        return self._load_and_tick(state)
 
     def _count_unanswered(self, state: ServiceState) -> None:
         """Count the decision whose answer was lost, once the view shows that it was applied."""
@@ -144,13 +166,17 @@ class Ticker:
             if state.rollout == decision.state.rollout:
                 self._meter.count_decision(decision.state, decision, verdict)
 
-    async def _tick_rollout(self, state: ServiceState) -> None:
+    async def _load_and_tick(self, state: ServiceState) -> None:
+        if rest := self._tick_rollout(state, await self._load_session(state)):
+            await rest
+
+    def _tick_rollout(self, state: ServiceState, session: Session) -> Coroutine[Any, Any, object] | None:
         started = self._clock.monotonic()
-        session = await self._session(state)
         rollout = state.rollout
         assert rollout is not None
         sync = self._fleet.sync(state.name, state.revision)
         self._book.set_lagging(state.name, sync.splits)
+        (self._waiting.discard if sync.settled else self._waiting.add)(state.name)
         inputs = TickInputs(
             self._view().freezes,
             sync,
@@ -169,14 +195,12 @@ class Ticker:
         self._sessions[state.name] = after
         self._ticked[state.name] = TickOutcome(verdict, decision, rollout.id, rollout.phase)
         self._note_telemetry_gaps(state, after, verdict, window)
-        try:
-            if not decision.waits:
-                await self._commit(state, after, verdict, decision)
-            else:
-                self._saver.save_at_times(state.name, after)
-        finally:
-            self._recorder.add(state, after, window, decided=not decision.waits)
+        self._recorder.add(state, after, window, decided=not decision.waits)
         self._meter.observe_tick(self._clock.monotonic() - started)
+        if not decision.waits:
+            return self._commit(state, after, verdict, decision)
+        self._saver.save_at_times(state.name, after)
+        return None
 
     def _note_telemetry_gaps(self, state: ServiceState, session: Session, verdict: Verdict, window: Window) -> None:
         """Have the ledger say when reports or custom metrics stop, and when they are back."""
@@ -202,12 +226,9 @@ class Ticker:
         window = window or Window(now, rollout.weight, None, None)
         return replace(window, custom=self._custom.take(state)) if rollout.policy.metrics else window
 
-    async def _session(self, state: ServiceState) -> Session:
-        """The session of the running rollout: in memory, or as saved by an earlier term, or new."""
+    async def _load_session(self, state: ServiceState) -> Session:
+        """The session of the running rollout as saved by an earlier term, or a new one."""
         assert state.rollout is not None
-        session = self._sessions.get(state.name)
-        if session and session.rollout_id == state.rollout.id:
-            return session
         saved = await self._saver.load(state.name, state.rollout.id)
         if saved:
             await self._recorder.resume(state, saved)
@@ -253,9 +274,10 @@ class Ticker:
         )
         return True
 
-    async def _tick_stable(self, state: ServiceState) -> None:
+    def _tick_stable(self, state: ServiceState) -> Coroutine[Any, Any, object] | None:
         """Watch stable while no rollout runs; the verdict on the last rollout is kept for people."""
         self._sessions.pop(state.name, None)
+        self._waiting.discard(state.name)
         self._recorder.release(state.name)
         now = self._clock.monotonic()
         watch = self._watches.get(state.name)
@@ -278,8 +300,7 @@ class Ticker:
         self._ledger.update(
             state, LedgerKind.STABLE_UNHEALTHY, LedgerKind.STABLE_HEALTHY, holds=unhealthy, why=decision.reason
         )
-        if not decision.waits:
-            await self._store_decision(state, verdict, decision)
+        return None if decision.waits else self._store_decision(state, verdict, decision)
 
 
 def _numbers(state: ServiceState, session: Session, wall: float) -> Mapping[str, Any]:

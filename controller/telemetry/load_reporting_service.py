@@ -5,7 +5,7 @@ it cannot reach the controller, and its first report after that has everything o
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import grpc
 import structlog
@@ -45,13 +45,14 @@ log = structlog.get_logger()
 
 
 class LoadReportingService:
-    """Writes the load reports of proxies into the book. `on_news` is called when a window can be closed.
+    """Writes the load reports of proxies into the book. `on_news` is called with the services whose windows
+    can be closed.
 
     While a rollout runs, the proxies that serve it report every `interval` seconds, all others every `IDLE_INTERVAL`.
     `observe` learns which rollouts run; before its first call, none does.
     """
 
-    def __init__(self, book: Book, clock: Clock, *, interval: float, on_news: Callable[[], None]) -> None:
+    def __init__(self, book: Book, clock: Clock, *, interval: float, on_news: Callable[[Iterable[str]], None]) -> None:
         self._book = book
         self._clock = clock
         self._interval = interval
@@ -94,8 +95,8 @@ class LoadReportingService:
                     self._intervals.add(interval)
                     interval.start(fleet)
                 stream.count_message(now)
-                if self._book.on_load_report(stream.key, _loads(report), self._interval_of(fleet), now):
-                    self._on_news()
+                if complete := self._book.on_load_report(stream.key, _loads(report), self._interval_of(fleet), now):
+                    self._on_news(complete)
         finally:
             if stream:
                 self._end(stream)
@@ -111,7 +112,7 @@ class LoadReportingService:
         self._book.on_load_reports_end(stream.key)
         lasted = round(self._clock.monotonic() - stream.opened_at, 3)
         log.info("load_reports_ended", node=stream.node, reports=stream.messages, seconds=lasted)
-        self._on_news()
+        self._on_news(self._book.complete_windows(self._clock.monotonic()))
 
 
 class _ReportInterval:

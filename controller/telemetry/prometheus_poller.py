@@ -4,7 +4,7 @@ Anything but one finite number of the present is `Unread`, with the reason.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -54,9 +54,9 @@ class PrometheusPoller:
         *,
         clock: Clock,
         interval: float,
-        on_news: Callable[[], None],
+        on_news: Callable[[Iterable[str]], None],
     ) -> None:
-        """`interval` is in seconds; `on_news` is called after each round of readings."""
+        """`interval` is in seconds; `on_news` is called with the services after each round of readings."""
         self._client = client
         self._metrics = metrics
         self._clock = clock
@@ -92,7 +92,7 @@ class PrometheusPoller:
                 assert state.rollout is not None
                 for metric in state.rollout.policy.metrics:
                     tasks.create_task(self._read(state, metric.name))
-        self._on_news()
+        self._on_news(running)
 
     def _polled(self, state: ServiceState) -> _PolledRollout:
         assert state.rollout is not None

@@ -59,7 +59,7 @@ class HookHarness:
     gates: HookApprovals
     clock: FakeClock
     counted: FakeMeter
-    noticed: list[None]
+    noticed: list[str]
 
     def hold(self, state: ServiceState, kind: LedgerKind = LedgerKind.STEP_ADVANCED) -> str:
         """Why the hooks hold a decision of that kind."""
@@ -72,9 +72,9 @@ async def hook_harness(**hooks: Hook) -> AsyncIterator[HookHarness]:
     """Gates over these hooks, by their names, until the end of the block."""
     clock = FakeClock(now=0.0, skew=time.time())  # receivers compare the time of day with the machine's
     counted = FakeMeter()
-    noticed: list[None] = []
+    noticed: list[str] = []
     async with open_session() as session:
-        gates = HookApprovals(hooks, session=session, clock=clock, meter=counted, on_news=lambda: noticed.append(None))
+        gates = HookApprovals(hooks, session=session, clock=clock, meter=counted, on_news=noticed.extend)
         try:
             yield HookHarness(gates, clock, counted, noticed)
         finally:

@@ -58,7 +58,7 @@ class Hooked:
 async def controller(store: MemoryStore, clock: FakeClock, **hooks: Hook) -> AsyncIterator[Hooked]:
     """A loop over this store, with these hooks in its settings."""
     async with open_session() as session:
-        gates = HookApprovals(hooks, session=session, clock=clock, meter=FakeMeter(), on_news=lambda: None)
+        gates = HookApprovals(hooks, session=session, clock=clock, meter=FakeMeter(), on_news=lambda _services: None)
         async with running_loop(store, clock, gates) as harness:
             harness.operations = Operations(store, clock, Allowed(hooks=hooks))
             try:

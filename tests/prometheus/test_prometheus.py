@@ -75,7 +75,7 @@ async def reading(address: str, timeout: float = 1.0, **metrics: CustomMetric) -
             metrics,
             clock=SystemClock(),
             interval=1.0,
-            on_news=lambda: None,
+            on_news=lambda _services: None,
         )
         yield Reader(prometheus, view, state)
 

@@ -63,7 +63,7 @@ async def test_who_is_deposed_decides_nothing_and_the_next_term_does(store: Elec
         for _ in range(20):
             clock.advance(0.5)
             await report(harness, canary_errors=0.5)
-            harness.replica.wake()
+            harness.replica.wake(["scorer"])
             await asyncio.sleep(1)
         assert (harness.cycles, await harness.kinds()) == (cycles, before)
         assert (await harness.state()).weights == {"v2": 2000, "v1": 8000}

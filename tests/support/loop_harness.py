@@ -142,7 +142,7 @@ class LoopHarness:
         """Wait for one cycle, over everything that is there by now."""
         await asyncio.sleep(0)
         before, news = self.cycles, 0
-        self.replica.wake()
+        self.replica.wake(self.replica.view().services)
         while self.cycles == before:
             news = await self.replica.next(news)
 

@@ -3,7 +3,7 @@
 import contextlib
 import copy
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +66,7 @@ class TelemetryServer:
             await self._server.stop(0)
             self._server = None
 
-    def _count_news(self) -> None:
+    def _count_news(self, services: Iterable[str]) -> None:
         self.news += 1
 
 

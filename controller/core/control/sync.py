@@ -23,6 +23,11 @@ class Sync:
         """Whether every connected proxy serves it."""
         return self.synced >= self.total
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is expected of the proxies: there are some, and every one serves it."""
+        return self.total > 0 and self.complete and not self.nacked
+
     def enough(self, share: float) -> bool:
         """Whether the fleet is in sync enough to advance: at least one proxy, that share of them, no NACK."""
         return self.total > 0 and not self.nacked and self.synced >= share * self.total

@@ -65,10 +65,10 @@ class Book:
         for counters in self._proxies.values():
             counters.keep(self.observed)
 
-    def on_load_report(self, proxy: str, loads: Mapping[str, ClusterLoad], interval: float, now: float) -> bool:
+    def on_load_report(self, proxy: str, loads: Mapping[str, ClusterLoad], interval: float, now: float) -> list[str]:
         """Add a proxy's load report, by cluster; it promises the next one in `interval` seconds.
 
-        Returns whether some service's window is complete now.
+        Returns the services whose windows are complete now.
         """
         services = set()
         for name, load in loads.items():
@@ -77,7 +77,7 @@ class Book:
                 services.add(cluster.service)
         for service in services:
             self._services[service].on_report(proxy, interval, now)
-        return any(self._services[service].is_complete(now) for service in services)
+        return [service for service in services if self._services[service].is_complete(now)]
 
     def on_metrics(self, proxy: str, metrics: ProxyMetrics, now: float) -> None:
         """Add one flush of a proxy's metrics."""
@@ -102,6 +102,10 @@ class Book:
             pacing.on_leave(proxy)
         for cluster in self._clusters.values():
             cluster.on_proxy_end(proxy)
+
+    def complete_windows(self, now: float) -> list[str]:
+        """The services whose windows can be closed."""
+        return [service for service, pacing in self._services.items() if pacing.is_complete(now)]
 
     def set_lagging(self, service: str, splits: Mapping[str, str]) -> None:
         """From now on these proxies' reports on the service are told apart by the name of the split
