@@ -34,6 +34,7 @@ COUNTERS = {
     "upstream_cx_none_healthy": CounterKind.NO_SERVER,
     "upstream_rq_pending_overflow": CounterKind.OVERFLOW,
     "upstream_rq_pending_failure_eject": CounterKind.UNCONNECTED,
+    "upstream_rq_active_overflow": CounterKind.UNCONNECTED,
 }
 HEALTHY = "membership_healthy"
 STATS = (*COUNTERS, LATENCY, HEALTHY)
@@ -115,7 +116,7 @@ class MetricsService:
             elif what == UPTIME:
                 uptime = float(validate_count(metric.gauge.value, what))
             else:
-                # Several combinations of response flags count as the same.
+                # Several counters, or combinations of response flags, count as the same.
                 counter = cluster, COUNTERS.get(what) or CounterKind(what)
                 counters[counter] = counters.get(counter, 0) + validate_count(metric.counter.value, what)
         return ProxyMetrics(uptime, counters, latency, healthy)

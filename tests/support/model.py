@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+import ssl
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from aiohttp import web
 
@@ -32,6 +34,8 @@ class Behaviour:
     """The share of the good answers whose connection is cut after the headers and a part of the body."""
     stall: float = 0.0
     """The share of the good answers that never go on after the headers and a part of the body."""
+    health: int = 200
+    """The status of `/health`, which never reaches the model."""
 
 
 @dataclass
@@ -45,6 +49,9 @@ class ModelServer:
     """Requests that reached it."""
     given: dict[int, int] = field(default_factory=dict)
     """Answers by status."""
+    tls: ssl.SSLContext | None = None
+    socket: Path | None = None
+    """Where it listens in place of a port."""
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.version)
@@ -52,22 +59,29 @@ class ModelServer:
 
     @property
     def address(self) -> str:
-        """HOST:PORT, for a service file."""
-        return f"127.0.0.1:{self.port}"
+        """HOST:PORT or unix:PATH, for a service file."""
+        return f"unix:{self.socket}" if self.socket else f"127.0.0.1:{self.port}"
 
     async def start(self) -> None:
         """Listen; on the same port as before after a `crash`."""
         app = web.Application()
+        app.router.add_route("GET", "/health", self._health)
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+        if self.socket:
+            await web.UnixSite(self._runner, self.socket).start()
+        else:
+            await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=self.tls).start()
 
     async def crash(self) -> None:
         """Stop listening and cut every connection: further ones are refused."""
         if self._runner:
             runner, self._runner = self._runner, None
             await close_server(runner)
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return web.Response(status=self.behaviour.health)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.seen += 1

@@ -122,11 +122,13 @@ def static_bootstrap(
     *,
     http2: bool = False,
     idle_timeout: str = "300s",
+    limits: Mapping[str, int] | None = None,
 ) -> str:
     """The rendered bootstrap, with fixed clusters in the place of what xDS would bring.
 
     The version that the header `version` names answers; its address is HOST:PORT, or empty for no server at all.
-    `http2` is how the servers speak. The listener has the loggers that xDS would bring.
+    `http2` is how the servers speak; `limits` are the circuit breaker's thresholds. The listener has the loggers that
+    xDS would bring.
     """
     text = render(
         fleet="lab",
@@ -138,6 +140,8 @@ def static_bootstrap(
     made: dict[str, Any] = yaml.safe_load(text)
     del made["dynamic_resources"]
     made["static_resources"]["clusters"] += [_cluster(version, address, http2) for version, address in versions.items()]
+    for cluster in made["static_resources"]["clusters"] if limits else ():
+        cluster["circuit_breakers"] = {"thresholds": [dict(limits)]}
     made["static_resources"]["listeners"] = [_listener(entry, list(versions), idle_timeout)]
     return yaml.safe_dump(made)
 

@@ -16,6 +16,7 @@ from tests.support.envoy import EnvoyProcess
 from tests.support.model import Behaviour, ModelServer
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
+from tests.telemetry.http2_server import http2_server
 from tests.telemetry.telemetry_server import (
     SERVICE,
     TelemetryServer,
@@ -133,6 +134,28 @@ async def test_requests_that_reach_no_endpoint_count_as_failed(processes: Childr
         assert totals.answered("refusing") == totals.answered("empty") == 20
         await wait_until(lambda: totals.read(telemetry, "refusing", "empty") and totals.started["refusing"] == 20)
         assert totals.started["empty"] == 20
+
+
+@pytest.mark.parametrize("limits", [{"max_requests": 2}, {"max_connections": 1, "max_pending_requests": 1}])
+@pytest.mark.parametrize("http2", [False, True])
+async def test_a_request_over_a_limit_counts_once(
+    processes: Children, model_server: StartModel, limits: dict[str, int], http2: bool
+) -> None:
+    """Whichever limit it is: as started, and as a failure of its version."""
+    v1, entry = await model_server("v1"), free_port()
+    v1.behaviour = Behaviour(delay=0.2)
+    async with telemetry_server("v1", "v2") as telemetry, http2_server() as port:
+        place = f"127.0.0.1:{port}" if http2 else v1.address
+        text = static_bootstrap(telemetry, entry, {"v1": place, "v2": place}, limits=limits, http2=http2)
+        await EnvoyProcess(processes, text).start()
+        totals = Totals()
+        await wait_until(lambda: totals.read(telemetry))
+        series = RequestSeries(telemetry, totals, "v2", entry)
+        for _ in range(5):
+            await series.send(10)
+        await series.check()
+        assert series.had["5xx"] > 0
+        await wait_until(lambda: totals.read(telemetry) and totals.started["v2"] == 50)
 
 
 async def test_a_version_without_traffic_has_zero_counts_and_an_unknown_one_none(

@@ -1,5 +1,6 @@
 """Views and services for the tests of the xDS server: the values that a store would give."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controller.core.base.units import TOTAL_WEIGHT
@@ -7,6 +8,7 @@ from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.route_rules import PathMatch
 from controller.core.model.service import Endpoint, Listen, Policy, Service, Version
 from controller.core.model.service_state import ServiceState
+from controller.core.model.upstream import Upstream
 from controller.core.model.view import View
 
 STORE = "0f9a-store"
@@ -16,7 +18,7 @@ def service(
     name: str = "fraud",
     *,
     port: int = 10000,
-    versions: dict[str, list[str]] | None = None,
+    versions: Mapping[str, Sequence[str | Endpoint]] | None = None,
     stable: str = "v1",
     canary: tuple[str, int] | None = None,
     hosts: tuple[str, ...] = ("*",),
@@ -24,11 +26,12 @@ def service(
     fleets: tuple[str, ...] = (),
     protocol: str = "http",
     revision: int = 1,
+    upstreams: Mapping[str, Upstream] | None = None,
     **options: Any,
 ) -> ServiceState:
-    """A service with its versions and their `host:port`s; `canary` is a version and its weight.
+    """A service with its versions and their addresses; `canary` is a version and its weight.
 
-    `options` are further fields of the service.
+    `upstreams` says of versions how they are reached; `options` are further fields of the service.
     """
     given = versions or {"v1": ["127.0.0.1:9001"], "v2": ["127.0.0.1:9002"]}
     spec = Service(
@@ -38,7 +41,10 @@ def service(
         hosts=hosts,
         paths=options.pop("paths", None) or (PathMatch(path=prefix),),
         protocol=protocol,  # type: ignore[arg-type]
-        versions=tuple(Version(name=v, endpoints=tuple(map(endpoint, places))) for v, places in given.items()),
+        versions=tuple(
+            Version(name=v, endpoints=tuple(map(endpoint, places)), upstream=(upstreams or {}).get(v, Upstream()))
+            for v, places in given.items()
+        ),
         stable=stable,
         **options,
     )
@@ -56,10 +62,12 @@ def service(
     return ServiceState(spec=spec, source="", stable=stable, rollout=rollout, revision=revision)
 
 
-def endpoint(place: str) -> Endpoint:
-    """`host:port` as an endpoint."""
+def endpoint(place: str | Endpoint) -> Endpoint:
+    """`host:port` or `unix:/path` as an endpoint."""
+    if isinstance(place, Endpoint):
+        return place
     host, _, port = place.rpartition(":")
-    return Endpoint(host=host.strip("[]"), port=int(port))
+    return Endpoint(path=port) if host == "unix" else Endpoint(host=host.strip("[]"), port=int(port))
 
 
 def view(revision: int, *states: ServiceState, store: str = STORE) -> View:

@@ -16,10 +16,10 @@ class CounterKind(StrEnum):
     NO_SERVER = "no_server"
     """Requests that found no healthy endpoint. Load reports leave them out."""
     OVERFLOW = "overflow"
-    """Requests rejected by a full circuit breaker, likewise."""
+    """Requests rejected since too many wait for a connection, likewise."""
     UNCONNECTED = "unconnected"
-    """Requests for which no connection could be made. Load reports count them as failed, but not as
-    started."""
+    """Requests for which no connection could be made, or that were over the limit of requests. Load
+    reports count them as failed, but not as started."""
     BROKEN = "broken"
     """Responses that ended badly after their headers. Load reports count them as successes."""
     CANCELLED = "cancelled"
