@@ -186,4 +186,6 @@ def _sample_message(sample: Sample | None) -> pb.RecordedSample | None:
         count=[count for _, count in sample.latency],
         in_progress=sample.in_progress,
         cancelled=sample.cancelled,
+        ttft_bucket=[bucket_of(edge) for edge, _ in sample.ttft],
+        ttft_count=[count for _, count in sample.ttft],
     )

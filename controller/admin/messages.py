@@ -159,4 +159,6 @@ def _traffic(traffic: Traffic) -> pb.Traffic:
         broken=traffic.broken,
         cancelled=traffic.cancelled,
         in_progress=traffic.in_progress,
+        ttft_p50_ms=traffic.ttft_p50_ms,
+        ttft_p99_ms=traffic.ttft_p99_ms,
     )

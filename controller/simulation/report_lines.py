@@ -118,15 +118,19 @@ def _sample(value: Any, side: str) -> Sample | None:
         return None
     if not isinstance(value, dict):
         raise BadReport(side, f"an object or null is needed, not {_shown(value)}")
-    _check_keys(value, side, ("started", "ok", "errors", "latency", "in_progress", "cancelled"))
+    _check_keys(value, side, ("started", "ok", "errors", "latency", "ttft", "in_progress", "cancelled"))
     for key in ("started", "ok"):
         if key not in value:
             raise BadReport(f"{side}.{key}", "is missing")
+    latency, edges = _latency(value.get("latency", []), f"{side}.latency")
+    ttft, ttft_edges = _latency(value["ttft"], f"{side}.ttft") if "ttft" in value else ((), ())
     return Sample(
         _count(value["started"], f"{side}.started"),
         _count(value["ok"], f"{side}.ok"),
         _errors(value.get("errors", {}), f"{side}.errors"),
-        *_latency(value.get("latency", []), f"{side}.latency"),
+        latency,
+        edges or ttft_edges,
+        ttft=ttft,
         in_progress=_count(value["in_progress"], f"{side}.in_progress") if "in_progress" in value else None,
         cancelled=_count(value.get("cancelled", 0), f"{side}.cancelled"),
     )

@@ -1,4 +1,4 @@
-"""Envoy's metrics service: latencies, 4xx responses, how responses end, and requests that reached no endpoint.
+"""Envoy's metrics service: latencies, times to the first token, 4xx, how responses end, requests without an endpoint.
 
 Envoy sends all of its metrics at each flush, hundreds for every cluster, since a filter in its configuration would
 remove them from its own admin page too. So a family is looked up by its place or by the bytes of its name, and parsed
@@ -19,7 +19,7 @@ from controller.core.model.cluster_names import stats_name
 from controller.core.traffic.book import Book
 from controller.core.traffic.latency_buckets import BUCKETS, bucket_of
 from controller.core.traffic.reports import CounterKind, ProxyMetrics
-from controller.core.traffic.response_flags import REPORTED_OK, STATS_PREFIX, UNREPORTED, counter_kind
+from controller.core.traffic.response_flags import FIRST_TOKEN, REPORTED_OK, STATS_PREFIX, UNREPORTED, counter_kind
 from controller.pb.haldane.wire.v1.metrics_pb2 import Histogram, Metric, MetricFamily, StreamMetricsMessage
 from controller.ports.clock import Clock
 from controller.telemetry.family_positions import FamilyPositions
@@ -47,7 +47,7 @@ MAX_BUCKETS = 1000
 _CUMULATIVE = attrgetter("cumulative_count")
 
 Meaning = tuple[str, str]
-"""What a metric means: of which cluster, and one of `STATS`, a `CounterKind` or, of no cluster, `UPTIME`."""
+"""What a metric means: its cluster, and one of `STATS`, `FIRST_TOKEN`, a `CounterKind`, or `UPTIME` (of no cluster)."""
 
 log = structlog.get_logger()
 
@@ -106,11 +106,14 @@ class MetricsService:
         uptime: float | None = None
         counters: dict[tuple[str, CounterKind], int] = {}
         latency: dict[str, dict[int, int]] = {}
+        ttft: dict[str, dict[int, int]] = {}
         healthy: dict[str, int] = {}
         for (cluster, what), family in positions.find(message.envoy_metrics, self._meaning_of):
             metric = _metric(family)
             if what == LATENCY:
                 latency[cluster] = _counts(metric.histogram)
+            elif what == FIRST_TOKEN:
+                ttft[cluster] = _counts(metric.histogram)
             elif what == HEALTHY:
                 healthy[cluster] = validate_count(metric.gauge.value, what)
             elif what == UPTIME:
@@ -119,7 +122,7 @@ class MetricsService:
                 # Several counters, or combinations of response flags, count as the same.
                 counter = cluster, COUNTERS.get(what) or CounterKind(what)
                 counters[counter] = counters.get(counter, 0) + validate_count(metric.counter.value, what)
-        return ProxyMetrics(uptime, counters, latency, healthy)
+        return ProxyMetrics(uptime, counters, latency, ttft, healthy)
 
 
 def meanings(clusters: Collection[str]) -> Callable[[bytes], Meaning | None]:
@@ -128,6 +131,7 @@ def meanings(clusters: Collection[str]) -> Callable[[bytes], Meaning | None]:
     wanted: dict[bytes, Meaning] = {UPTIME.encode(): ("", UPTIME)}
     for statistics, cluster in by_stats_name.items():
         wanted |= {f"cluster.{statistics}.{stat}".encode(): (cluster, stat) for stat in STATS}
+        wanted[f"{STATS_PREFIX}.{FIRST_TOKEN}.cluster.{statistics}".encode()] = cluster, FIRST_TOKEN
 
     def meaning_of(name: bytes) -> Meaning | None:
         return wanted.get(name) or (_ending(name, by_stats_name) if name.startswith(ENDINGS) else None)

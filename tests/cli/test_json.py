@@ -214,7 +214,7 @@ def test_a_rollout_has_the_traffic_of_each_version(scorer: Path, haldane: Haldan
     """Rates, percentiles and counts of both versions, and the judge's evidence, are in the rollout's document."""
     haldane(*START)
     reason = Reason("5xx", "5xx: 4 of 1204", 0.0035, 0.0031, 1204, 12388, 3.2, 100.0)
-    traffic = {"v2": Traffic(10.2, 0.0035, 12.1, 48.0, 1204, 4, 1, 2, 3)}
+    traffic = {"v2": Traffic(10.2, 0.0035, 12.1, 48.0, 1204, 4, 1, 2, 3, 5.0, 7.2)}
     server.see("scorer", Live(Verdict(Outcome.UNKNOWN, (reason,)), "23 s of the dwell are left", traffic, 1001.0))
     rollout = haldane("get", "scorer", "-o", "json").document["rollout"]
     assert rollout["traffic"]["v2"] == {
@@ -227,6 +227,8 @@ def test_a_rollout_has_the_traffic_of_each_version(scorer: Path, haldane: Haldan
         "broken": 1,
         "cancelled": 2,
         "in_progress": 3,
+        "ttft_p50_ms": 5.0,
+        "ttft_p99_ms": 7.2,
     }
     assert (rollout["details"][0]["evidence"], rollout["details"][0]["limit"]) == (3.2, 100.0)
     assert rollout["reasons"][-1] == "23 s of the dwell are left"

@@ -31,6 +31,7 @@ samples = st.builds(
     edges=st.just(UPPER),
     in_progress=st.none() | counts,
     cancelled=counts,
+    ttft=st.dictionaries(st.integers(0, BUCKETS - 1), counts, max_size=6).map(with_edges),
 )
 sides = st.none() | samples
 strata = st.lists(
@@ -106,6 +107,17 @@ def test_merged_windows_add_what_was_cancelled_and_keep_the_newest_number_in_pro
     assert sides[1]
     merged = sides[0].plus(sides[1])
     assert (merged.in_progress, merged.cancelled) == (3, 8)
+
+
+def test_first_tokens_come_back_and_add_up() -> None:
+    """Bucket by bucket, as latency does; what was recorded before there were any has none."""
+    one = Sample(2, 2, {}, with_edges({20: 2}), UPPER, ttft=with_edges({3: 1, 9: 1}))
+    stored = StoredSide.of(one)
+    assert stored
+    again = StoredSide(*json.loads(json.dumps(stored)))
+    assert again.sample == one
+    assert again.plus(stored).sample.ttft == with_edges({3: 2, 9: 2})
+    assert StoredSide(2, 2, {}, [20, 2], 3, 1).sample.ttft == ()
 
 
 def test_a_side_that_an_earlier_version_stored_is_read() -> None:

@@ -11,7 +11,7 @@ from controller.core.judge.channels import plan_of
 from controller.core.judge.stored_state import dump_state, load_state
 from controller.core.judge.verdict import Outcome
 from controller.core.model.service import LatencyPolicy, Policy
-from controller.core.traffic.latency_buckets import UPPER, bucket_of, with_edges
+from controller.core.traffic.latency_buckets import bucket_of, with_edges
 from controller.core.traffic.window import Sample, Stratum, Window, added_up
 from tests.judge.driving import JudgeRun, codes
 
@@ -24,7 +24,7 @@ def streams(rng: random.Random, n: int, first_ms: float, seconds: float) -> Samp
     """n streams that ended: their first tokens came after about `first_ms`, the last after about `seconds`."""
     first = Counter(bucket_of(first_ms * rng.lognormvariate(0, 0.4)) for _ in range(n))
     whole = Counter(bucket_of(1000 * seconds * rng.lognormvariate(0, 0.8)) for _ in range(n))
-    return replace(Sample.of_buckets(n, n, {"5xx": 0}, whole), ttft=with_edges(first), ttft_edges=UPPER)
+    return replace(Sample.of_buckets(n, n, {"5xx": 0}, whole), ttft=with_edges(first))
 
 
 def play(run: JudgeRun, ticks: int, *, first_ms: float = 300.0, seconds: float = 20.0, seed: int = 1) -> Outcome:
@@ -136,7 +136,7 @@ def test_strata_keep_first_tokens_apart() -> None:
 
 def test_samples_add_up_their_first_tokens() -> None:
     """Bucket by bucket."""
-    one, two = Sample(1, 1, ttft=((5.0, 1),), ttft_edges=(5.0, 9.0)), Sample(2, 2, ttft=((5.0, 1), (9.0, 1)))
+    one, two = Sample(1, 1, ttft=((5.0, 1),)), Sample(2, 2, ttft=((5.0, 1), (9.0, 1)))
     both = added_up([one, two])
     assert both
-    assert (both.ttft, both.ttft_edges) == (((5.0, 2), (9.0, 1)), (5.0, 9.0))
+    assert both.ttft == ((5.0, 2), (9.0, 1))

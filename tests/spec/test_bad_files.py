@@ -392,6 +392,13 @@ POLICY = {
     ),
     "a maximum of 0": added("  errors: {max: 0%}", "policy.errors.max", "between 0.0001% and 100%"),
     "a tolerance of 0": added("  latency: {tolerance: 0%}", "policy.latency.tolerance", "between 1% and 100%"),
+    "a tolerance for the first token of what does not stream": added(
+        "  latency: {ttft_tolerance: 10%}", "policy.latency.ttft_tolerance", "it needs streaming: true"
+    ),
+    "a tolerance for the first token of 0": added(
+        "  latency: {ttft_tolerance: 0%}", "policy.latency.ttft_tolerance", "between 1% and 100%"
+    ),
+    "streaming as a word": added("streaming: yes", "streaming", "true or false is needed, not 'yes'"),
     "a p99 above the timeout": added("  latency: {p99: 5s}", "policy.latency.p99", "below the timeout of 5s"),
     "a p99 without a unit": added("  latency: {p99: 250}", "policy.latency.p99", NOT_A_DURATION),
     "errors that are a number": added("  errors: 5%", "policy.errors", "a mapping is needed, not '5%'"),

@@ -81,6 +81,31 @@ def test_a_whole_policy() -> None:
     assert (policy.fallback, service.fallback) == ("automatic", Fallback(status=429, body="later"))
 
 
+@pytest.mark.parametrize(
+    ("latency", "expected"),
+    [
+        ("{}", (None, 0.1, None)),
+        ("{tolerance: 20%}", (0.2, 0.2, None)),
+        ("{ttft_tolerance: 30%}", (None, 0.3, None)),
+        ("{tolerance: 20%, ttft_tolerance: 30%}", (0.2, 0.3, None)),
+        ("{p99: 3s}", (None, 0.1, 3.0)),
+    ],
+)
+def test_a_stream_is_judged_by_its_first_token(latency: str, expected: tuple[float | None, ...]) -> None:
+    """And by the length of its answer where the file asks for it; the tolerance is the same unless another is given."""
+    service = read(file(f"  latency: {latency}", "streaming: true"))
+    assert service.streaming
+    policy = service.policy.latency
+    assert (policy.tolerance, policy.ttft_tolerance, policy.p99) == expected
+
+
+def test_what_does_not_stream_has_no_first_token() -> None:
+    """Neither by default nor where the file says so."""
+    for more in ((), ("streaming: false",)):
+        service = read(file(*more))
+        assert (service.streaming, service.policy.latency.ttft_tolerance) == (False, None)
+
+
 def test_null_means_no_absolute_limit() -> None:
     """The two limits that may be absent can be written as null."""
     policy = read(file("  errors: {max: null}", "  latency: {p99: null}")).policy

@@ -32,6 +32,10 @@ class Behaviour:
     """How a good answer is sent: `plain` (with its length), `chunked` or `sse`."""
     cut: float = 0.0
     """The share of the good answers whose connection is cut after the headers and a part of the body."""
+    first: float = 0.0
+    """Seconds from the headers of a `chunked` or `sse` answer to the first part of its body."""
+    lasts: tuple[float, float] = (0.0, 0.0)
+    """Seconds from there to the other parts: something between the two."""
     stall: float = 0.0
     """The share of the good answers that never go on after the headers and a part of the body."""
     health: int = 200
@@ -111,6 +115,7 @@ class ModelServer:
         else:
             response.enable_chunked_encoding()
         await response.prepare(request)
+        await asyncio.sleep(now.first)
         await response.write(PART)
         if self._dice.random() < now.stall:
             await asyncio.sleep(3600)
@@ -119,6 +124,7 @@ class ModelServer:
             if request.transport:
                 request.transport.abort()
             return response
+        await asyncio.sleep(self._dice.uniform(*now.lasts))
         for _ in range(3):
             await response.write(PART)
         self.given[200] = self.given.get(200, 0) + 1

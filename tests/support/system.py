@@ -47,6 +47,8 @@ class System:
     policy: str = POLICY
     endpoints: Mapping[str, str] = field(default_factory=dict)
     served: str = "http"
+    more: str = ""
+    """More lines of the service file."""
 
     async def rollout(self) -> admin.Rollout:
         """The rollout as the controller tells it."""
@@ -80,7 +82,7 @@ class System:
     def file(self) -> str:
         """The service file."""
         places = {version: model.address for version, model in self.models.items()} | dict(self.endpoints)
-        more = f"fleets: [{FLEET}]\ntimeout: 2s\nprotocol: {self.served}\n"
+        more = f"fleets: [{FLEET}]\ntimeout: 2s\nprotocol: {self.served}\n{self.more}"
         return service_file(SERVICE, self.entry, endpoints=places, address="127.0.0.1", more=more, policy=self.policy)
 
     async def haldane(self, *args: str) -> Done:
@@ -119,11 +121,12 @@ async def running_system(
     settings: Mapping[str, str] | None = None,
     change: Callable[[str], str] = str,
     served: str = "http",
+    more: str = "",
 ) -> AsyncIterator[System]:
     """A controller, an Envoy and model servers, with the service applied and answering.
 
     `endpoints` are those of versions whose servers are elsewhere; `change` makes another bootstrap of the usual one;
-    `served` is the service's protocol.
+    `served` is the service's protocol; `more` are lines for its file.
     """
     controller = ControllerProcess(processes, settings)
     await controller.start()
@@ -140,7 +143,7 @@ async def running_system(
             stack.push_async_callback(model.crash)
         stubs = await stack.enter_async_context(controller.stubs())
         envoy = EnvoyProcess(processes, change(bootstrap))
-        made = System(processes, controller, envoy, free_port(), models, stubs, policy, endpoints or {}, served)
+        made = System(processes, controller, envoy, free_port(), models, stubs, policy, endpoints or {}, served, more)
         await made.apply()
         await envoy.start()
         await wait_until(made.ready)

@@ -23,7 +23,7 @@ from controller.core.traffic.window import Sample, Window
 from controller.process.clock import SystemClock
 from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
-from controller.xds.resources.access_logs import stats_loggers
+from controller.xds.resources.access_logs import first_token_logger, stats_loggers
 from tests.support.process import free_port
 
 SERVICE = "fraud.scorer"
@@ -89,6 +89,7 @@ class Totals:
     started: Counter[str] = field(default_factory=Counter)
     outcomes: dict[str, Counter[str]] = field(default_factory=dict)
     latency: dict[str, Counter[float]] = field(default_factory=dict)
+    ttft: dict[str, Counter[float]] = field(default_factory=dict)
     cancelled: Counter[str] = field(default_factory=Counter)
     in_progress: dict[str, int | None] = field(default_factory=dict)
     """The newest number of requests in progress, by version."""
@@ -112,6 +113,7 @@ class Totals:
         self.in_progress[version] = sample.in_progress
         self.outcomes.setdefault(version, Counter()).update({"ok": sample.ok, **sample.errors})
         self.latency.setdefault(version, Counter()).update(dict(sample.latency))
+        self.ttft.setdefault(version, Counter()).update(dict(sample.ttft))
 
 
 def static_bootstrap(
@@ -175,7 +177,7 @@ def _listener(entry: int, versions: list[str], idle_timeout: str) -> dict[str, A
     manager["typed_config"]["route_config"]["virtual_hosts"][0]["routes"] = routes
     manager["typed_config"]["stream_idle_timeout"] = idle_timeout
     manager["typed_config"]["access_log"] = [
-        AccessLog.parse(logger.SerializeToString()).to_dict() for logger in stats_loggers()
+        AccessLog.parse(logger.SerializeToString()).to_dict() for logger in (*stats_loggers(), first_token_logger())
     ]
     return {
         "name": "entry",

@@ -363,6 +363,26 @@ def test_a_reset_begins_the_rollouts_counts_and_windows() -> None:
     assert book.totals()["s", "v2"] == {"ok": 2, "5xx": 4, "4xx": 0, "broken": 0, "cancelled": 0}
 
 
+def test_times_to_the_first_token_are_in_the_window_and_in_what_people_see() -> None:
+    """Those of one flush, by version; a window takes them along once."""
+    book = observing_book()
+    book.on_load_report("a", {STABLE: ClusterLoad(9, 9, 0), CANARY: ClusterLoad(5, 5, 0)}, INTERVAL, 10.0)
+    book.on_metrics("a", ProxyMetrics(9.0, ttft={CANARY: {bucket_of(20.0): 4, bucket_of(400.0): 1}}), 10.1)
+    window = book.take_window("s", "v1", "v2", 500, 10.2)
+    assert window
+    assert window.canary
+    assert window.stable
+    assert (window.canary.ttft, window.stable.ttft) == (((20.0, 4), (420.0, 1)), ())
+    seen = book.traffic("s", "v2", 11.0)
+    assert (seen.ttft_p50_ms, seen.ttft_p99_ms, seen.p50_ms) == (20.0, 420.0, 0.0)
+    assert book.traffic("s", "v2", 30.0).ttft_p50_ms == 0.0
+    book.on_load_report("a", {STABLE: ClusterLoad(9, 9, 0), CANARY: ClusterLoad(5, 5, 0)}, INTERVAL, 10.5)
+    window = book.take_window("s", "v1", "v2", 500, 10.6)
+    assert window
+    assert window.canary
+    assert window.canary.ttft == ()
+
+
 def test_rates_are_those_of_the_last_ten_seconds() -> None:
     """100 requests a second for a minute, a tenth of them failed, then silence."""
     book = observing_book()

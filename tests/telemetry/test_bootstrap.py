@@ -18,6 +18,7 @@ from controller.bootstrap import NODE, render
 from controller.core.base.value import NAME
 from controller.core.model.cluster_names import cluster_name, stats_name
 from controller.core.traffic.latency_buckets import EDGES_MS
+from controller.core.traffic.response_flags import FIRST_TOKEN, STATS_PREFIX
 from controller.telemetry.metrics_service import LATENCY, STATS
 from tests.support.envoy import validate
 
@@ -121,12 +122,13 @@ def test_the_controllers_address_is_resolved_only_if_it_is_a_name() -> None:
 
 
 def test_latency_buckets_are_set_for_haldane_clusters_alone() -> None:
-    """The edges are those by which the book counts; the pattern fits every version's latency and no other metric."""
+    """The edges are those by which the book counts; the pattern fits every version's two times and no other metric."""
     (setting,) = rendered()["stats_config"]["histogram_bucket_settings"]
     assert tuple(setting["buckets"]) == EDGES_MS
     pattern = re.compile(setting["match"]["safe_regex"]["regex"])
     ours = stats_name(cluster_name("fraud.scorer", "v1.2"))
     assert pattern.fullmatch(f"cluster.{ours}.{LATENCY}")
+    assert pattern.fullmatch(f"{STATS_PREFIX}.{FIRST_TOKEN}.cluster.{ours}")
     for other in (f"cluster.{ours}.external.{LATENCY}", f"cluster.haldane.{LATENCY}", f"cluster.{ours}.upstream_cx_ms"):
         assert not pattern.fullmatch(other)
 

@@ -4,11 +4,11 @@ import pytest
 from google.protobuf.any_pb2 import Any
 
 from controller.demo.harness.child_processes import Children
-from controller.pb.haldane.wire.v1.resources_pb2 import AccessLog
+from controller.pb.haldane.wire.v1.resources_pb2 import AccessLog, StatsLogger
 from controller.ports.fleet import ConfigState
 from controller.xds.protocol.nack_reasons import is_about_loggers
 from controller.xds.resources import listener_messages
-from controller.xds.resources.access_logs import STATS_LOGGER, stats_loggers
+from controller.xds.resources.access_logs import STATS_LOGGER, TIME_TO_FIRST_BYTE, first_token_logger, stats_loggers
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import LDS, PUSH_ORDER, TYPE_URL_PREFIX
 from tests.xds.envoy_under_load import ServerFactory, envoy_under_load
@@ -28,7 +28,18 @@ def refused_field() -> list[AccessLog]:
     return [logger]
 
 
-@pytest.fixture(params=[unknown_logger, refused_field], ids=["unknown logger", "unknown flag"])
+def unknown_time() -> list[AccessLog]:
+    """A format of which an Envoy knows nothing."""
+    logger = first_token_logger()
+    config = StatsLogger.FromString(logger.typed_config.value)
+    config.histograms[0].value_format = "%SOME_DURATION(A:B:ms)%"
+    logger.typed_config.value = config.SerializeToString()
+    return [logger]
+
+
+@pytest.fixture(
+    params=[unknown_logger, refused_field, unknown_time], ids=["unknown logger", "unknown flag", "unknown time"]
+)
 def refused_loggers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loggers that Envoy NACKs."""
     monkeypatch.setattr(listener_messages, "stats_loggers", request.param)
@@ -78,3 +89,18 @@ def test_the_snapshots_of_both_kinds_differ_in_their_listeners_alone() -> None:
     after = cache.snapshot("edge", counting=True)
     assert after
     assert after.catalogue(LDS) is counting.catalogue(LDS)
+
+
+def test_first_tokens_are_timed_where_a_service_streams() -> None:
+    """On its listener; no other listener changes, and none for a proxy that has no such logger."""
+    cache = SnapshotCache()
+    cache.update(view(1, service(), service("chat", port=10001, streaming=True)))
+    counting, plain = cache.snapshot("edge", counting=True), cache.snapshot("edge")
+    assert counting
+    assert plain
+    timed = {
+        name.rpartition(":")[2]: TIME_TO_FIRST_BYTE.encode() in listener.packed
+        for name, listener in counting.catalogue(LDS).listed.items()
+    }
+    assert timed == {"10000": False, "10001": True}
+    assert not any(TIME_TO_FIRST_BYTE.encode() in listener.packed for listener in plain.catalogue(LDS).listed.values())

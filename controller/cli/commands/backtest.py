@@ -90,10 +90,11 @@ def _reading(message: pb.RecordedReading) -> Reading:
 
 
 def _sample(message: pb.RecordedSample) -> Sample:
-    buckets = dict(zip(message.bucket, message.count, strict=True))
+    latency = with_edges(dict(zip(message.bucket, message.count, strict=True)))
+    ttft = with_edges(dict(zip(message.ttft_bucket, message.ttft_count, strict=True)))
     in_progress = message.in_progress if message.HasField("in_progress") else None
-    errors, latency = dict(message.errors), with_edges(buckets)
-    return Sample(message.started, message.ok, errors, latency, UPPER, in_progress, message.cancelled)
+    errors = dict(message.errors)
+    return Sample(message.started, message.ok, errors, latency, UPPER, in_progress, message.cancelled, ttft)
 
 
 def _document(recording: pb.Recording, records: Sequence[WindowRecord], result: Backtest) -> dict[str, Any]:

@@ -34,8 +34,9 @@ def judge(path: str, runs: int) -> None:
 
     In: {"t": seconds, "stable": S, "canary": C}, S and C null (no report) or {"started": 95, "ok": 90,
     "errors": {"5xx": 1, "4xx": 4, "broken": 0}, "latency": [[upper edge in ms, count], ..., [null, count]],
-    "cancelled": 0, "in_progress": 3}: what happened since the line before, and the requests in progress now. In place
-    of the two, "strata": [{"name": ..., "stable": S, "canary": C}, ...] tells groups of proxies with different splits
+    "ttft": [[upper edge in ms, count], ...], "cancelled": 0, "in_progress": 3}: what happened since the line before,
+    and the requests in progress now. "ttft" is judged where the service file says `streaming: true`. In place of the
+    two, "strata": [{"name": ..., "stable": S, "canary": C}, ...] tells groups of proxies with different splits
     apart. The weight that is printed is the one to serve from then on.
     """
     if path == "-":

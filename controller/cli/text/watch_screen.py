@@ -169,6 +169,11 @@ def _traffic(rollout: pb.Rollout, width: int) -> Text:
         column("requests", 8, 2, [format_count(t.requests) for t in rows]),
         column("failed", 6, 3, [format_count(t.errors) for t in rows]),
     ]
+    if any(t.ttft_p50_ms for t in rows):
+        columns[5:5] = [
+            column("ttft p50", 8, 1, [format_milliseconds(t.ttft_p50_ms) if t.ttft_p50_ms else NONE for t in rows]),
+            column("ttft p99", 8, 4, [format_milliseconds(t.ttft_p99_ms) if t.ttft_p50_ms else NONE for t in rows]),
+        ]
     if any(t.broken for t in rows):
         columns.append(column("broken", 6, 3, [format_count(t.broken) for t in rows]))
     if any(t.cancelled for t in rows):

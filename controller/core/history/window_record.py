@@ -53,7 +53,7 @@ class WindowRecord(NamedTuple):
 
 
 class StoredSide(NamedTuple):
-    """One version's sample as JSON values; `latency` is bucket, count, bucket, count, ..."""
+    """One version's sample as JSON values; `latency` and `ttft` are bucket, count, bucket, count, ..."""
 
     started: int
     ok: int
@@ -61,44 +61,62 @@ class StoredSide(NamedTuple):
     latency: Sequence[int]
     in_progress: int | None = None
     cancelled: int = 0
+    ttft: Sequence[int] = ()
 
     @classmethod
     def of(cls, sample: Sample | None) -> "StoredSide | None":
         """The stored form of a sample with Haldane's own buckets."""
         if sample is None:
             return None
-        counts: list[int] = []
-        for edge, count in sample.latency:
-            counts += (bucket_of(edge), count)
-        return cls(sample.started, sample.ok, sample.errors, counts, sample.in_progress, sample.cancelled)
-
-    @property
-    def buckets(self) -> dict[int, int]:
-        """Bucket -> count. ValueError if the two do not come in pairs."""
-        return dict(zip(self.latency[::2], self.latency[1::2], strict=True))
+        latency, ttft = _flat(sample.latency), _flat(sample.ttft)
+        return cls(sample.started, sample.ok, sample.errors, latency, sample.in_progress, sample.cancelled, ttft)
 
     @property
     def sample(self) -> Sample:
         """The sample. ValueError, KeyError or TypeError if it is not one."""
-        errors, latency = self.errors or NO_ERRORS, with_edges(self.buckets)
-        return Sample(self.started, self.ok, errors, latency, UPPER, self.in_progress, self.cancelled)
+        return Sample(
+            self.started,
+            self.ok,
+            self.errors or NO_ERRORS,
+            with_edges(_buckets(self.latency)),
+            UPPER,
+            self.in_progress,
+            self.cancelled,
+            with_edges(_buckets(self.ttft)),
+        )
 
     def plus(self, other: "StoredSide") -> "StoredSide":
         """The increments of both together; `other` is the later one."""
         names = {**self.errors, **other.errors}
         errors = {name: self.errors.get(name, 0) + other.errors.get(name, 0) for name in names}
-        buckets = self.buckets
-        for bucket, count in other.buckets.items():
-            buckets[bucket] = buckets.get(bucket, 0) + count
-        latency = [*chain.from_iterable(buckets.items())]
         return StoredSide(
             self.started + other.started,
             self.ok + other.ok,
             errors,
-            latency,
+            _added(self.latency, other.latency),
             other.in_progress,
             self.cancelled + other.cancelled,
+            _added(self.ttft, other.ttft),
         )
+
+
+def _flat(histogram: Sequence[tuple[float, int]]) -> list[int]:
+    counts: list[int] = []
+    for edge, count in histogram:
+        counts += (bucket_of(edge), count)
+    return counts
+
+
+def _buckets(counts: Sequence[int]) -> dict[int, int]:
+    """Bucket -> count. ValueError if the two do not come in pairs."""
+    return dict(zip(counts[::2], counts[1::2], strict=True))
+
+
+def _added(one: Sequence[int], other: Sequence[int]) -> list[int]:
+    buckets = _buckets(one)
+    for bucket, count in _buckets(other).items():
+        buckets[bucket] = buckets.get(bucket, 0) + count
+    return [*chain.from_iterable(buckets.items())]
 
 
 class StoredStratum(NamedTuple):
@@ -134,7 +152,7 @@ class StoredStratum(NamedTuple):
     @property
     def size(self) -> int:
         """How many numbers it holds, about, besides some in every window."""
-        return sum([len(side.latency) for side in self[1:] if side])
+        return sum([len(side.latency) + len(side.ttft) for side in self[1:] if side])
 
     def plus(self, after: "StoredStratum") -> "StoredStratum":
         """The increments of both together; `after` is the later one."""

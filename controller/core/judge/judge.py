@@ -285,11 +285,10 @@ def _thresholds(judgement: Judgement, name: str, past: StableLatency, sample: Sa
     not to the first token."""
     policy, after = judgement.policy, judgement.state
     slower, limit, errors = 1 + (tolerance(policy, name) or 0.0), inf, 0.0
-    edges = sample.ttft_edges if sample else ()
     if name == LATENCY:
-        edges, errors = sample.edges if sample else (), after.server_errors.estimate
-        limit = policy.latency.p99 * 1000 if policy.latency.p99 is not None else inf
-    return past.thresholds(edges, Slowdown(slower, slower * TAIL_SLACK, limit), errors)
+        limit, errors = (policy.latency.p99 or inf) * 1000, after.server_errors.estimate
+    allowed = Slowdown(slower, slower * TAIL_SLACK, limit)
+    return past.thresholds(sample.edges if sample else (), allowed, errors)
 
 
 def _verdict(judgement: Judgement) -> Verdict:

@@ -40,6 +40,8 @@ class RoutedListener:
 
     listen: Listen
     hosts: tuple[VirtualHost, ...]
+    streaming: bool = False
+    """Whether some service on it responds with streams."""
 
     @property
     def name(self) -> str:
@@ -108,7 +110,12 @@ def _listeners(states: list[ServiceState], routes: Mapping[str, tuple[Route, ...
 
     groups = (list(group) for _, group in groupby(sorted(states, key=place), key=place))
     # The services of one address agree in everything under `listen`.
-    return tuple(RoutedListener(group[0].spec.listen, _virtual_hosts(group, routes)) for group in groups)
+    return tuple(
+        RoutedListener(
+            group[0].spec.listen, _virtual_hosts(group, routes), any(state.spec.streaming for state in group)
+        )
+        for group in groups
+    )
 
 
 def _virtual_hosts(states: list[ServiceState], routes: Mapping[str, tuple[Route, ...]]) -> tuple[VirtualHost, ...]:

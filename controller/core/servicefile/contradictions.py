@@ -53,6 +53,7 @@ def _streams(service: Service) -> Iterator[Contradiction]:
         "idle_timeout": service.idle_timeout,
         "max_duration": service.max_duration,
         "upgrades": service.upgrades,
+        "policy.latency.ttft_tolerance": service.policy.latency.ttft_tolerance,
     }
     if not service.streaming:
         for key, value in of_streams.items():
@@ -173,9 +174,10 @@ def _times(service: Service) -> Iterator[Contradiction]:
         message = f"ends before the last step can: warm-up and dwells take {format_duration(least)}"
         yield Contradiction("policy.deadline", message, ("policy.steps", "policy.dwell", "policy.warmup"))
     p99 = policy.latency.p99
-    if p99 is not None and p99 >= service.timeout:
-        message = f"must be below the timeout of {format_duration(service.timeout)}: no response takes longer"
-        yield Contradiction("policy.latency.p99", message, ("timeout",))
+    key, longest = ("max_duration", service.max_duration) if service.streaming else ("timeout", service.timeout)
+    if p99 is not None and longest is not None and p99 >= longest:
+        message = f"must be below the {key} of {format_duration(longest)}: no response takes longer"
+        yield Contradiction("policy.latency.p99", message, (key,))
 
 
 def _duplicates(field: str, entries: Sequence[T]) -> Iterator[Contradiction]:

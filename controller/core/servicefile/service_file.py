@@ -104,6 +104,7 @@ def read_service(text: str) -> LintResult:
 
 def _read_service(top: Section) -> Service:
     top.require("service", "listen", "versions", "stable")
+    streaming = top.value("streaming", read_bool, False)
     service = Service(
         name=top.value("service", read_name, "", text=True),
         fleets=top.values("fleets", read_name, (), MAX_LIST, text=True),
@@ -112,7 +113,7 @@ def _read_service(top: Section) -> Service:
         paths=read_paths(top),
         protocol=top.value("protocol", one_of("http", "grpc"), "http", text=True),
         timeout=top.value("timeout", duration_within(*TIMEOUT), 5.0),
-        streaming=top.value("streaming", read_bool, False),
+        streaming=streaming,
         idle_timeout=top.value("idle_timeout", duration_within(*IDLE_TIMEOUT), None, null=True),
         max_duration=top.value("max_duration", duration_within(*MAX_DURATION), None, null=True),
         upgrades=top.values("upgrades", read_upgrade, (), MAX_LIST, text=True),
@@ -122,7 +123,7 @@ def _read_service(top: Section) -> Service:
         versions=read_versions(top.section("versions")),
         stable=top.value("stable", read_name, "", text=True),
         fallback=_read_fallback(top),
-        policy=_read_policy(top.section("policy")),
+        policy=_read_policy(top.section("policy"), streaming=streaming),
     )
     top.close()
     for key, given in (("fleets", service.fleets), ("hosts", service.hosts)):
@@ -151,7 +152,7 @@ def _read_fallback(top: Section) -> Fallback | None:
     return fallback
 
 
-def _read_policy(section: Section) -> Policy:
+def _read_policy(section: Section, *, streaming: bool) -> Policy:
     default = Policy()
     policy = Policy(
         steps=section.values("steps", read_step, default.steps, MAX_STEPS, text=False),
@@ -162,7 +163,7 @@ def _read_policy(section: Section) -> Policy:
         false_rollback=section.value("false_rollback", share_within(*FALSE_ROLLBACK), default.false_rollback),
         confidence=section.value("confidence", share_within(*CONFIDENCE), default.confidence),
         errors=_read_errors(section.section("errors")),
-        latency=_read_latency(section.section("latency")),
+        latency=_read_latency(section.section("latency"), streaming=streaming),
         deadline=section.value("deadline", duration_within(*DEADLINE), default.deadline),
         on_insufficient=section.value(
             "on_insufficient", one_of("hold", "advance", "rollback"), default.on_insufficient, text=True
@@ -200,10 +201,15 @@ def _read_errors(section: Section) -> ErrorPolicy:
     return errors
 
 
-def _read_latency(section: Section) -> LatencyPolicy:
-    default = LatencyPolicy()
+def _read_latency(section: Section, *, streaming: bool) -> LatencyPolicy:
+    """How late the last byte may come, and of a stream the first token. The whole time of a stream is the length of
+    its answer: it is judged only if the file asks for it."""
+    usual = LatencyPolicy().tolerance
+    tolerance = section.value("tolerance", share_within(*TOLERANCE), None if streaming else usual)
+    ttft_tolerance = (tolerance or usual) if streaming else None
     latency = LatencyPolicy(
-        tolerance=section.value("tolerance", share_within(*TOLERANCE), default.tolerance),
+        tolerance=tolerance,
+        ttft_tolerance=section.value("ttft_tolerance", share_within(*TOLERANCE), ttft_tolerance),
         p99=section.value("p99", duration_within(*P99), None, null=True),
     )
     section.close()

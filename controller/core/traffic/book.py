@@ -93,6 +93,9 @@ class Book:
         for name, counts in metrics.latency.items():
             if cluster := self._clusters.get(name):
                 cluster.add_latency(self._group(proxy, cluster.service), counts, now)
+        for name, counts in metrics.ttft.items():
+            if cluster := self._clusters.get(name):
+                cluster.add_ttft(self._group(proxy, cluster.service), counts, now)
         counters.known = self.observed
 
     def on_load_reports_end(self, proxy: str) -> None:

@@ -42,6 +42,7 @@ class _Second:
     answered: int = 0
     errors: int = 0
     latency: Counter[int] = field(default_factory=Counter)
+    ttft: Counter[int] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -60,6 +61,7 @@ class WindowCounts:
     started: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     latency: Counter[int] = field(default_factory=Counter)
+    ttft: Counter[int] = field(default_factory=Counter)
     unmatched_4xx: int = 0
     counted_twice: int = 0
     cancelled: int = 0
@@ -112,6 +114,7 @@ class WindowCounts:
             UPPER,
             in_progress=sum(self.in_progress.values()) if self.in_progress else None,
             cancelled=self.cancelled,
+            ttft=with_edges(self.ttft),
         )
         self.discard()
         return sample
@@ -136,6 +139,7 @@ class WindowCounts:
         self.started = self.cancelled = 0
         self.outcomes.clear()
         self.latency.clear()
+        self.ttft.clear()
 
 
 @dataclass(slots=True)
@@ -173,6 +177,11 @@ class ClusterCounts:
             _add(self._counts_of(group).latency, counts)
             _add(self._second(now).latency, counts)
 
+    def add_ttft(self, group: str, counts: BucketCounts, now: float) -> None:
+        """Add the times to the first token of one flush of metrics."""
+        self._counts_of(group).ttft.update(counts)
+        self._second(now).ttft.update(counts)
+
     def take_samples(self) -> dict[str, Sample]:
         """By group: the sums since the last time, which start again. A group without a report of
         this version is left out."""
@@ -196,8 +205,10 @@ class ClusterCounts:
         self._drop_old(now)
         answered, errors = sum(s.answered for s in self.recent), sum(s.errors for s in self.recent)
         latency: Counter[int] = Counter()
+        ttft: Counter[int] = Counter()
         for second in self.recent:
             latency.update(second.latency)
+            ttft.update(second.ttft)
         seconds = max(1.0, now - self.recent[0].at) if self.recent else 1.0
         counted = {outcome: self.total[outcome] - self.total_at_start[outcome] for outcome in self.total}
         return Traffic(
@@ -210,6 +221,8 @@ class ClusterCounts:
             broken=counted["broken"],
             cancelled=counted[CANCELLED],
             in_progress=sum(sum(counts.in_progress.values()) for counts in self.groups.values()),
+            ttft_p50_ms=quantile(ttft, 0.50),
+            ttft_p99_ms=quantile(ttft, 0.99),
         )
 
     def _drop_groups(self) -> None:

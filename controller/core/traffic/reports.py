@@ -45,7 +45,8 @@ class ClusterLoad(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProxyMetrics:
-    """A proxy's metrics, by cluster: counters since it started, latency of one flush interval.
+    """A proxy's metrics, by cluster: counters since it started, latency and time to the first token
+    of one flush interval.
 
     `uptime` is the proxy's age in seconds, None if unknown. `healthy` is how many endpoints it may
     send to.
@@ -54,6 +55,7 @@ class ProxyMetrics:
     uptime: float | None = None
     counters: Mapping[tuple[str, CounterKind], int] = field(default_factory=dict)
     latency: Mapping[str, BucketCounts] = field(default_factory=dict)
+    ttft: Mapping[str, BucketCounts] = field(default_factory=dict)
     healthy: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -62,6 +64,7 @@ class Traffic:
     """What one version did: rates over the last seconds, counts since the rollout started.
 
     `errors` are part of `requests`, and `broken` are part of `errors`; `cancelled` are in neither.
+    `ttft` are times to the first token, 0 where none is reported.
     """
 
     requests_per_second: float = 0.0
@@ -73,3 +76,5 @@ class Traffic:
     broken: int = 0
     cancelled: int = 0
     in_progress: int = 0
+    ttft_p50_ms: float = 0.0
+    ttft_p99_ms: float = 0.0

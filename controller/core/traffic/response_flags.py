@@ -10,6 +10,8 @@ REPORTED_OK = "reported_ok"
 """The counter of bad ends that load reports count as successes: those after the headers."""
 UNREPORTED = "unreported"
 """The counter of bad ends that load reports do not count at all."""
+FIRST_TOKEN = "ttft"  # noqa: S105
+"""The histogram of the times to the first token."""
 IDLE_FLAG = "SI"
 DURATION_FLAGS = ("UT", "UMSDR", "DT")
 """The timeouts of a whole response."""

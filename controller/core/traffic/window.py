@@ -35,8 +35,7 @@ class Sample:
     """Requests that their client gave up on since the last tick; they are no responses."""
     ttft: tuple[tuple[float, int], ...] = ()
     """Times to the first token of the responses that have ended, where they are reported: (upper edge in milliseconds,
-    count), and `ttft_edges` like `edges`."""
-    ttft_edges: tuple[float, ...] = ()
+    count), usually with the same edges."""
 
     @classmethod
     def of_buckets(cls, started: int, ok: int, errors: Mapping[str, int], latency: BucketCounts) -> "Sample":
@@ -82,7 +81,6 @@ def added_up(samples: Iterable[Sample | None]) -> Sample | None:
         in_progress=sum(in_progress) if in_progress else None,
         cancelled=sum(sample.cancelled for sample in reported),
         ttft=tuple(sorted(ttft.items())),
-        ttft_edges=max((sample.ttft_edges for sample in reported), key=len),
     )
 
 

@@ -8,7 +8,7 @@ from controller.xds.resources.resource import EncodedVirtualHost, Resource
 _ENVIRONMENT = re.compile(r"cannot bind|address already in use|cannot assign requested address", re.IGNORECASE)
 """Envoy's words for a listener whose port or address is not free at the proxy."""
 
-_LOGGERS = re.compile(r"access_?log|ResponseFlag|stats\.v3", re.IGNORECASE)
+_LOGGERS = re.compile(r"access_?log|ResponseFlag|stats\.v3|StreamInfo", re.IGNORECASE)
 """Envoy's words for a listener whose access loggers it does not know, or a field of them."""
 
 

@@ -1,4 +1,4 @@
-"""Envoy's access loggers that count how responses end; the counters leave by the metrics sink.
+"""Envoy's access loggers that count how responses end and time first tokens; both leave by the metrics sink.
 
 They are the listener's loggers and not the router's, which knows of no timeout and of no client that left. A response
 whose headers were passed on is never retried: the client's response and the last attempt are one.
@@ -11,6 +11,7 @@ from controller.core.traffic.response_flags import (
     BROKEN_FLAGS,
     CANCELLED_FLAGS,
     DURATION_FLAGS,
+    FIRST_TOKEN,
     IDLE_FLAG,
     REPORTED_OK,
     STATS_PREFIX,
@@ -21,8 +22,10 @@ from controller.xds.resources.type_urls import TYPE_URL_PREFIX
 
 STATS_LOGGER = "envoy.access_loggers.stats"
 CONFIG = TYPE_URL_PREFIX + "envoy.extensions.access_loggers.stats.v3.Config"
-MOST_COUNTERS = 10_000
-"""Counters of one logger. There is one for each cluster and combination of flags that occurred."""
+MOST_STATS = 10_000
+"""Counters or histograms of one logger. There is one for each cluster, and combination of flags that occurred."""
+TIME_TO_FIRST_BYTE = "%COMMON_DURATION(US_TX_END:US_RX_BODY_BEG:ms)%"
+_CLUSTER = pb.Tag(name="cluster", value_format="%UPSTREAM_CLUSTER%")
 _GRPC = r"application/grpc(\+.*)?"
 _GRPC_UNKNOWN = 2
 _NO_RUNTIME_KEY = "haldane.none"
@@ -40,19 +43,33 @@ def stats_loggers() -> list[pb.AccessLog]:
     idle = _all(_flags(IDLE_FLAG), _any(_code(pb.ComparisonFilter.EQ, 504), _grpc(True)))
     too_long = _all(_flags(*DURATION_FLAGS), _grpc(True), _no_grpc_status())
     return [
-        _logger(REPORTED_OK, _all(_flags(*BROKEN_FLAGS, *CANCELLED_FLAGS), after_headers, _grpc(False))),
-        _logger(UNREPORTED, _any(left, idle, too_long)),
+        _counter(REPORTED_OK, _all(_flags(*BROKEN_FLAGS, *CANCELLED_FLAGS), after_headers, _grpc(False))),
+        _counter(UNREPORTED, _any(left, idle, too_long)),
     ]
 
 
-def _logger(name: str, only: pb.AccessLogFilter) -> pb.AccessLog:
-    tags = [
-        pb.Tag(name="cluster", value_format="%UPSTREAM_CLUSTER%"),
-        pb.Tag(name="flags", value_format="%RESPONSE_FLAGS%"),
-    ]
-    counter = pb.CounterConfig(stat=pb.Stat(name=name, tags=tags), value_fixed=UInt64Value(value=1))
-    scope = pb.StatsScope(prefix=STATS_PREFIX, max_counters=UInt32Value(value=MOST_COUNTERS))
-    config = pb.StatsLogger(stats_scope=scope, counters=[counter])
+def first_token_logger() -> pb.AccessLog:
+    """A logger of the time from the end of the request to the first byte of the response's body.
+
+    Responses with an error, and requests without a response, are left out. Of one without a body there is no such
+    time: Envoy counts nothing, and writes an error line to its own log, at most every ten seconds. A time point that it
+    does not know is absent likewise.
+    """
+    stat = pb.Stat(name=FIRST_TOKEN, tags=[_CLUSTER])
+    histogram = pb.HistogramConfig(stat=stat, unit=pb.HistogramConfig.MILLISECONDS, value_format=TIME_TO_FIRST_BYTE)
+    good = _all(_code(pb.ComparisonFilter.GE, 200), _code(pb.ComparisonFilter.LE, 399))
+    scope = pb.StatsScope(prefix=STATS_PREFIX, max_histograms=UInt32Value(value=MOST_STATS))
+    return _logger(pb.StatsLogger(stats_scope=scope, histograms=[histogram]), good)
+
+
+def _counter(name: str, only: pb.AccessLogFilter) -> pb.AccessLog:
+    stat = pb.Stat(name=name, tags=[_CLUSTER, pb.Tag(name="flags", value_format="%RESPONSE_FLAGS%")])
+    counter = pb.CounterConfig(stat=stat, value_fixed=UInt64Value(value=1))
+    scope = pb.StatsScope(prefix=STATS_PREFIX, max_counters=UInt32Value(value=MOST_STATS))
+    return _logger(pb.StatsLogger(stats_scope=scope, counters=[counter]), only)
+
+
+def _logger(config: pb.StatsLogger, only: pb.AccessLogFilter) -> pb.AccessLog:
     return pb.AccessLog(
         name=STATS_LOGGER, filter=only, typed_config=Any(type_url=CONFIG, value=config.SerializeToString())
     )

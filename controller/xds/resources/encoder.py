@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from controller.core.routing.routing import Cluster, RoutedService, Routing, VirtualHost
+from controller.core.model.service import Listen
+from controller.core.routing.routing import Cluster, RoutedListener, RoutedService, Routing, VirtualHost
 from controller.xds.resources import cluster_messages, listener_messages, route_messages
 from controller.xds.resources.catalogue import EMPTY_CATALOGUE, Catalogue, make_catalogue
 from controller.xds.resources.encoded_cache import EncodedCache
@@ -46,8 +47,8 @@ class Encoder:
         encoded = [self.cache.get(served, self._service, served) for served in services]
         configurations = {each.name: self._route_configuration(each.name, each.hosts) for each in routing.listeners}
         plain, counting = (
-            {each.name: self._one(LDS, each.name, each.listen, make) for each in routing.listeners}
-            for make in (listener_messages.listener_without_loggers, listener_messages.listener)
+            {each.name: self._one(LDS, each.name, each.listen, make(each)) for each in routing.listeners}
+            for make in (_plain_listener, _counting_listener)
         )
         named_listeners = _merged(e.named_listeners for e in encoded)
         by_type = {
@@ -102,6 +103,14 @@ class Encoder:
 
     def _make(self, type_url: str, name: str, value: T, make: Callable[[T], bytes]) -> Resource:
         return make_resource(type_url, name, make(value), self.store, self.revision)
+
+
+def _plain_listener(_: RoutedListener) -> Callable[[Listen], bytes]:
+    return listener_messages.listener_without_loggers
+
+
+def _counting_listener(listener: RoutedListener) -> Callable[[Listen], bytes]:
+    return listener_messages.streaming_listener if listener.streaming else listener_messages.listener
 
 
 def _merged(groups: Iterable[Resources]) -> Resources:

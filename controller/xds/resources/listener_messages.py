@@ -1,5 +1,7 @@
 """Listeners -> Envoy's Listeners, serialised. The messages are in `wire/v1/resources.proto`."""
 
+from collections.abc import Iterable
+
 from google.protobuf.any_pb2 import Any
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import BoolValue
@@ -8,7 +10,7 @@ from controller.core.model.cluster_names import stats_name
 from controller.core.model.route_rules import ListenTls
 from controller.core.model.service import Listen
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
-from controller.xds.resources.access_logs import stats_loggers
+from controller.xds.resources.access_logs import first_token_logger, stats_loggers
 from controller.xds.resources.cluster_templates import ads, any_of
 
 HTTP_CONNECTIONS = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -17,12 +19,17 @@ ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 
 def listener(listen: Listen) -> bytes:
     """A Listener on that address that counts how responses end; its route configuration has its name."""
-    return _listener(listen, count_endings=True)
+    return _listener(listen, stats_loggers())
+
+
+def streaming_listener(listen: Listen) -> bytes:
+    """The same, and it times first tokens."""
+    return _listener(listen, [*stats_loggers(), first_token_logger()])
 
 
 def listener_without_loggers(listen: Listen) -> bytes:
     """The same, for an Envoy that does not know the stats access logger."""
-    return _listener(listen, count_endings=False)
+    return _listener(listen, [])
 
 
 def api_listener(service: str) -> bytes:
@@ -38,11 +45,10 @@ def http_connections(name: str) -> pb.HttpConnectionManager:
     return pb.HttpConnectionManager(stat_prefix=stats_name(name), rds=rds, http_filters=[router])
 
 
-def _listener(listen: Listen, *, count_endings: bool) -> bytes:
+def _listener(listen: Listen, loggers: Iterable[pb.AccessLog]) -> bytes:
     name = str(listen)
     manager = http_connections(name)
-    if count_endings:
-        manager.access_log.extend(stats_loggers())
+    manager.access_log.extend(loggers)
     if listen.access_log:
         manager.access_log.append(_access_log(listen.access_log))
     if listen.use_remote_address:

@@ -249,7 +249,7 @@ class Blocker(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., text: _Optional[str] = ..., stops: _Optional[str] = ..., seconds_left: _Optional[float] = ..., weight: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., who: _Optional[str] = ...) -> None: ...
 
 class Traffic(_message.Message):
-    __slots__ = ("requests_per_second", "error_rate", "p50_ms", "p99_ms", "requests", "errors", "broken", "cancelled", "in_progress")
+    __slots__ = ("requests_per_second", "error_rate", "p50_ms", "p99_ms", "requests", "errors", "broken", "cancelled", "in_progress", "ttft_p50_ms", "ttft_p99_ms")
     REQUESTS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     ERROR_RATE_FIELD_NUMBER: _ClassVar[int]
     P50_MS_FIELD_NUMBER: _ClassVar[int]
@@ -259,6 +259,8 @@ class Traffic(_message.Message):
     BROKEN_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     IN_PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    TTFT_P50_MS_FIELD_NUMBER: _ClassVar[int]
+    TTFT_P99_MS_FIELD_NUMBER: _ClassVar[int]
     requests_per_second: float
     error_rate: float
     p50_ms: float
@@ -268,7 +270,9 @@ class Traffic(_message.Message):
     broken: int
     cancelled: int
     in_progress: int
-    def __init__(self, requests_per_second: _Optional[float] = ..., error_rate: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., requests: _Optional[int] = ..., errors: _Optional[int] = ..., broken: _Optional[int] = ..., cancelled: _Optional[int] = ..., in_progress: _Optional[int] = ...) -> None: ...
+    ttft_p50_ms: float
+    ttft_p99_ms: float
+    def __init__(self, requests_per_second: _Optional[float] = ..., error_rate: _Optional[float] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., requests: _Optional[int] = ..., errors: _Optional[int] = ..., broken: _Optional[int] = ..., cancelled: _Optional[int] = ..., in_progress: _Optional[int] = ..., ttft_p50_ms: _Optional[float] = ..., ttft_p99_ms: _Optional[float] = ...) -> None: ...
 
 class ReasonInfo(_message.Message):
     __slots__ = ("code", "text", "canary", "stable", "canary_n", "stable_n", "evidence", "limit", "needed", "channel", "margin", "bound")
@@ -705,7 +709,7 @@ class RecordedValues(_message.Message):
     def __init__(self, canary: _Optional[float] = ..., stable: _Optional[float] = ..., higher: _Optional[bool] = ..., decisive: _Optional[int] = ..., readings: _Optional[int] = ..., slack: _Optional[float] = ...) -> None: ...
 
 class RecordedSample(_message.Message):
-    __slots__ = ("started", "ok", "errors", "bucket", "count", "in_progress", "cancelled")
+    __slots__ = ("started", "ok", "errors", "bucket", "count", "in_progress", "cancelled", "ttft_bucket", "ttft_count")
     class ErrorsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -720,6 +724,8 @@ class RecordedSample(_message.Message):
     COUNT_FIELD_NUMBER: _ClassVar[int]
     IN_PROGRESS_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    TTFT_BUCKET_FIELD_NUMBER: _ClassVar[int]
+    TTFT_COUNT_FIELD_NUMBER: _ClassVar[int]
     started: int
     ok: int
     errors: _containers.ScalarMap[str, int]
@@ -727,4 +733,6 @@ class RecordedSample(_message.Message):
     count: _containers.RepeatedScalarFieldContainer[int]
     in_progress: int
     cancelled: int
-    def __init__(self, started: _Optional[int] = ..., ok: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., bucket: _Optional[_Iterable[int]] = ..., count: _Optional[_Iterable[int]] = ..., in_progress: _Optional[int] = ..., cancelled: _Optional[int] = ...) -> None: ...
+    ttft_bucket: _containers.RepeatedScalarFieldContainer[int]
+    ttft_count: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, started: _Optional[int] = ..., ok: _Optional[int] = ..., errors: _Optional[_Mapping[str, int]] = ..., bucket: _Optional[_Iterable[int]] = ..., count: _Optional[_Iterable[int]] = ..., in_progress: _Optional[int] = ..., cancelled: _Optional[int] = ..., ttft_bucket: _Optional[_Iterable[int]] = ..., ttft_count: _Optional[_Iterable[int]] = ...) -> None: ...

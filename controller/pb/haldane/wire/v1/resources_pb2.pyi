@@ -390,12 +390,30 @@ class GrpcStatusFilter(_message.Message):
     def __init__(self, statuses: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class StatsLogger(_message.Message):
-    __slots__ = ("counters", "stats_scope")
+    __slots__ = ("histograms", "counters", "stats_scope")
+    HISTOGRAMS_FIELD_NUMBER: _ClassVar[int]
     COUNTERS_FIELD_NUMBER: _ClassVar[int]
     STATS_SCOPE_FIELD_NUMBER: _ClassVar[int]
+    histograms: _containers.RepeatedCompositeFieldContainer[HistogramConfig]
     counters: _containers.RepeatedCompositeFieldContainer[CounterConfig]
     stats_scope: StatsScope
-    def __init__(self, counters: _Optional[_Iterable[_Union[CounterConfig, _Mapping]]] = ..., stats_scope: _Optional[_Union[StatsScope, _Mapping]] = ...) -> None: ...
+    def __init__(self, histograms: _Optional[_Iterable[_Union[HistogramConfig, _Mapping]]] = ..., counters: _Optional[_Iterable[_Union[CounterConfig, _Mapping]]] = ..., stats_scope: _Optional[_Union[StatsScope, _Mapping]] = ...) -> None: ...
+
+class HistogramConfig(_message.Message):
+    __slots__ = ("stat", "unit", "value_format")
+    class Unit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNSPECIFIED: _ClassVar[HistogramConfig.Unit]
+        MILLISECONDS: _ClassVar[HistogramConfig.Unit]
+    UNSPECIFIED: HistogramConfig.Unit
+    MILLISECONDS: HistogramConfig.Unit
+    STAT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    stat: Stat
+    unit: HistogramConfig.Unit
+    value_format: str
+    def __init__(self, stat: _Optional[_Union[Stat, _Mapping]] = ..., unit: _Optional[_Union[HistogramConfig.Unit, str]] = ..., value_format: _Optional[str] = ...) -> None: ...
 
 class CounterConfig(_message.Message):
     __slots__ = ("stat", "value_fixed")
@@ -422,9 +440,11 @@ class Tag(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value_format: _Optional[str] = ...) -> None: ...
 
 class StatsScope(_message.Message):
-    __slots__ = ("max_counters", "prefix")
+    __slots__ = ("max_counters", "max_histograms", "prefix")
     MAX_COUNTERS_FIELD_NUMBER: _ClassVar[int]
+    MAX_HISTOGRAMS_FIELD_NUMBER: _ClassVar[int]
     PREFIX_FIELD_NUMBER: _ClassVar[int]
     max_counters: _wrappers_pb2.UInt32Value
+    max_histograms: _wrappers_pb2.UInt32Value
     prefix: str
-    def __init__(self, max_counters: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., prefix: _Optional[str] = ...) -> None: ...
+    def __init__(self, max_counters: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., max_histograms: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., prefix: _Optional[str] = ...) -> None: ...
