@@ -43,12 +43,14 @@ class Receiver:
         assert task
         self.connections.add(task)
         try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 self.posted.append(await _read(reader))
                 await self._answer(writer)
+            writer.close()
+        except asyncio.CancelledError:
+            writer.transport.abort()  # a client that does not read would keep it open
         finally:
             self.connections.remove(task)
-            writer.close()
 
     async def _answer(self, writer: asyncio.StreamWriter) -> None:
         does = self.does
@@ -118,3 +120,4 @@ async def receiving(does: int | str = 200, port: int = 0) -> AsyncIterator[Recei
         for task in open_still:
             task.cancel()
         await asyncio.gather(*open_still)
+        await asyncio.sleep(0)  # an aborted connection is closed in the next turn of the event loop

@@ -8,6 +8,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived
 
+from tests.support.http_server import connections_made
 from tests.support.process import free_port
 
 HEADERS = [(":status", "200"), ("content-type", "application/octet-stream")]
@@ -29,8 +30,10 @@ async def http2_server() -> AsyncIterator[int]:
     port = free_port()
     async with await asyncio.get_running_loop().create_server(connect, "127.0.0.1", port):
         yield port
+        await connections_made()
         for connection in connections:
             connection.close()
+        await asyncio.sleep(0)  # an aborted connection is closed in the next turn of the event loop
 
 
 class _Connection(asyncio.Protocol):

@@ -15,6 +15,7 @@ from controller.xds.limits import DEFAULT, Limits
 from controller.xds.protocol.nack_log import NackLog
 from controller.xds.resources.type_urls import CDS, EDS, TYPE_URL_PREFIX
 from controller.xds.token_bucket import TokenBucket
+from tests.support.http_server import connections_made
 from tests.support.waiting import wait_until
 from tests.xds.local_server import ADS, LocalServer, RawClient, delta_request, local_server, request
 from tests.xds.views import service, view
@@ -292,9 +293,11 @@ async def relay(address: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", whole.clear
     finally:
         whole.set()
+        await connections_made()
         server.close()
         for end in ends:
-            end.close()
+            end.transport.abort()  # a peer that does not read would keep it open
+        await asyncio.sleep(0)  # it is closed in the next turn of the event loop
 
 
 ELSEWHERE = {
