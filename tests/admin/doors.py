@@ -98,7 +98,9 @@ async def come_to_approval(doors: Doors) -> None:
     """The rollout of `scorer`, which warms up, waits for a person's yes to its second step."""
     state = (await doors.store.load()).services["scorer"]
     assert state.rollout is not None
-    waiting = state.rollout.moved(Event.WARM, doors.clock.now, "warm").moved(Event.ASK, doors.clock.now, "a yes?")
+    waiting = state.rollout.moved(Event.WARM, doors.clock.now, "warm").moved(
+        Event.AWAIT_APPROVAL, doors.clock.now, "a yes?"
+    )
     await doors.store.command(change(expects=state.revision, to=state.model_copy(update={"rollout": waiting})))
 
 

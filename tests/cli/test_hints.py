@@ -115,7 +115,7 @@ def test_wait_shows_progress_on_a_terminal(
     painted_until(controller, "scorer: WARMING | canary v2, step 1 of 4")
     server.happens("scorer", Event.WARM)
     painted_until(controller, "scorer: PROGRESSING")
-    server.happens("scorer", Event.FINISH)
+    server.happens("scorer", Event.PROMOTE)
     out, _ = child.communicate(timeout=60)
     assert child.returncode == 0
     assert out.decode().startswith("scorer: PROMOTING")

@@ -94,7 +94,7 @@ def test_wait_ends_when_the_canary_is_promoted(
     server.happens("scorer", Event.WARM)
     server.stop()
     server.start()
-    for event in (Event.FINISH, Event.CONFIRM, Event.BAKED):
+    for event in (Event.PROMOTE, Event.CONFIRM, Event.BAKED):
         assert child.poll() is None
         server.happens("scorer", event)
     out, err = child.communicate(timeout=WITHIN)
@@ -104,7 +104,7 @@ def test_wait_ends_when_the_canary_is_promoted(
 def test_wait_sees_a_phase_that_was_passed(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
     """Who waits for PROMOTING is not left waiting because the next decision came before the first look."""
     haldane(*START)
-    server.happens("scorer", Event.FINISH)
+    server.happens("scorer", Event.PROMOTE)
     server.happens("scorer", Event.CONFIRM)
     assert haldane("wait", "scorer", "--for", "promoting", "-o", "json").document["phase"] == "BAKING"
     server.happens("scorer", Event.BAKED)

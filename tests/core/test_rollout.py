@@ -14,30 +14,30 @@ LEGAL: dict[Phase, dict[Event, Phase]] = {
     Phase.IDLE: {Event.START: Phase.WARMING},
     Phase.WARMING: {
         Event.START: Phase.WARMING,
-        Event.OPEN: Phase.WARMING,
+        Event.BEGIN: Phase.WARMING,
         Event.WARM: Phase.PROGRESSING,
-        Event.FINISH: Phase.PROMOTING,
+        Event.PROMOTE: Phase.PROMOTING,
         Event.PAUSE: Phase.PAUSED,
         Event.ROLLBACK: Phase.ROLLING_BACK,
     },
     Phase.PROGRESSING: {
         Event.START: Phase.WARMING,
         Event.ADVANCE: Phase.PROGRESSING,
-        Event.ASK: Phase.AWAITING_APPROVAL,
-        Event.FINISH: Phase.PROMOTING,
+        Event.AWAIT_APPROVAL: Phase.AWAITING_APPROVAL,
+        Event.PROMOTE: Phase.PROMOTING,
         Event.PAUSE: Phase.PAUSED,
         Event.ROLLBACK: Phase.ROLLING_BACK,
     },
     Phase.PAUSED: {
         Event.START: Phase.WARMING,
-        Event.FINISH: Phase.PROMOTING,
+        Event.PROMOTE: Phase.PROMOTING,
         Event.RESUME: Phase.PROGRESSING,
         Event.ROLLBACK: Phase.ROLLING_BACK,
     },
     Phase.AWAITING_APPROVAL: {
         Event.START: Phase.WARMING,
         Event.ADVANCE: Phase.PROGRESSING,
-        Event.FINISH: Phase.PROMOTING,
+        Event.PROMOTE: Phase.PROMOTING,
         Event.PAUSE: Phase.PAUSED,
         Event.ROLLBACK: Phase.ROLLING_BACK,
     },
@@ -84,9 +84,9 @@ WEIGHTS = [
     ("the warm-up's end moves nothing", Phase.WARMING, Event.WARM, 0, 500),
     ("the next step", Phase.PROGRESSING, Event.ADVANCE, 2, 5000),
     ("an approval is the next step", Phase.AWAITING_APPROVAL, Event.ADVANCE, 2, 5000),
-    ("asking moves nothing", Phase.PROGRESSING, Event.ASK, 1, 2500),
-    ("promotion is all but the holdback", Phase.PROGRESSING, Event.FINISH, 1, 9500),
-    ("promotion out of a pause", Phase.PAUSED, Event.FINISH, 1, 9500),
+    ("asking moves nothing", Phase.PROGRESSING, Event.AWAIT_APPROVAL, 1, 2500),
+    ("promotion is all but the holdback", Phase.PROGRESSING, Event.PROMOTE, 1, 9500),
+    ("promotion out of a pause", Phase.PAUSED, Event.PROMOTE, 1, 9500),
     ("its confirmation moves nothing", Phase.PROMOTING, Event.CONFIRM, 2, 9500),
     ("the end of the bake is everything", Phase.BAKING, Event.BAKED, 2, TOTAL_WEIGHT),
     ("a pause moves nothing", Phase.PROGRESSING, Event.PAUSE, 1, 2500),
@@ -110,9 +110,9 @@ def test_step_and_weight_follow_the_event(phase: Phase, event: Event, step: int,
 
 PAUSABLE = [Phase.WARMING, Phase.PROGRESSING, Phase.AWAITING_APPROVAL, Phase.PROMOTING, Phase.BAKING]
 WHILE_PAUSED = {
-    Phase.WARMING: {Event.START, Event.FINISH},
-    Phase.PROGRESSING: {Event.START, Event.FINISH},
-    Phase.AWAITING_APPROVAL: {Event.START, Event.FINISH},
+    Phase.WARMING: {Event.START, Event.PROMOTE},
+    Phase.PROGRESSING: {Event.START, Event.PROMOTE},
+    Phase.AWAITING_APPROVAL: {Event.START, Event.PROMOTE},
     Phase.PROMOTING: set[Event](),
     Phase.BAKING: {Event.BAKED},
 }
@@ -144,7 +144,7 @@ def test_with_hooks_a_rollout_begins_without_weight() -> None:
     """Until the hooks let it begin, the canary gets nothing."""
     started = idle(POLICY.model_copy(update={"hooks": ("gate",)})).moved(Event.START, 1.0, "go")
     assert (started.phase, started.weight) == (Phase.WARMING, 0)
-    assert started.moved(Event.OPEN, 2.0, "yes").weight == 500
+    assert started.moved(Event.BEGIN, 2.0, "yes").weight == 500
 
 
 def test_what_was_suppressed_is_told_once_in_a_phase() -> None:
@@ -162,7 +162,7 @@ def test_the_phases_that_run_and_those_that_are_judged() -> None:
     assert all(TRANSITIONS[phase, Event.ROLLBACK] != "-" for phase in JUDGED)
 
 
-RAISING = (Event.START, Event.OPEN, Event.ADVANCE, Event.FINISH, Event.BAKED)
+RAISING = (Event.START, Event.BEGIN, Event.ADVANCE, Event.PROMOTE, Event.BAKED)
 """The events that may give the canary more."""
 
 HOLDBACKS = [
@@ -178,7 +178,7 @@ HOLDBACKS = [
 def test_stable_keeps_the_holdback_until_the_bake_is_over(fields: dict[str, Any], weight: int) -> None:
     """From the promotion on, through the bake; the canary has everything after it."""
     policy = POLICY.model_copy(update=fields)
-    last = rollout_in(Phase.WARMING, policy).moved(Event.FINISH, 1.0, "yes")
+    last = rollout_in(Phase.WARMING, policy).moved(Event.PROMOTE, 1.0, "yes")
     assert (last.phase, last.weight) == (Phase.PROMOTING, weight)
     baking = last.moved(Event.CONFIRM, 2.0, "all proxies")
     assert (baking.phase, baking.weight) == (Phase.BAKING, weight)

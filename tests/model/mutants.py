@@ -110,7 +110,7 @@ def never_confirms(old: Rollout, decision: Decision, verdict: Verdict, now: floa
 
 def promotes_from_anywhere(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
     if decision.kind is LedgerKind.STEP_ADVANCED:
-        return _with(decision, old.moved(Event.FINISH, now, "good enough"))
+        return _with(decision, old.moved(Event.PROMOTE, now, "good enough"))
     return decision
 
 

@@ -149,7 +149,7 @@ def _warm_up(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now:
         freeze = inputs.blocked(Act.ADVANCE)
         if freeze:
             return wait(state, Blocker(BlockerKind.FREEZE, LedgerKind.ROLLOUT_STARTED, freeze=freeze))
-        return move(state, Event.OPEN, now, note=f"begins at {format_weight(rollout.policy.steps[0])}")
+        return move(state, Event.BEGIN, now, note=f"begins at {format_weight(rollout.policy.steps[0])}")
     if not inputs.verdict.warm:
         return wait(state, Blocker(BlockerKind.WARM_UP, LedgerKind.ROLLOUT_WARM), inputs.verdict)
     return move(state, Event.WARM, now, note="the warm-up is over")
@@ -166,7 +166,9 @@ def _advance(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now:
     if blocker:
         return wait(state, blocker, verdict)
     if rollout.next_weight in policy.approve:
-        return move(state, Event.ASK, now, note=f"{format_weight(rollout.next_weight)} needs a person's approval")
+        return move(
+            state, Event.AWAIT_APPROVAL, now, note=f"{format_weight(rollout.next_weight)} needs a person's approval"
+        )
     return advance(state, now, note="the deadline passed" if overdue else "", verdict=verdict)
 
 

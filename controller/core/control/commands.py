@@ -108,8 +108,8 @@ def _steer(state: ServiceState, rollout: Rollout, command: Command, now: float) 
             return move(state, Event.RESUME, now, note=why)
         case Verb.APPROVE if rollout.phase is Phase.AWAITING_APPROVAL:
             return _approve(state, rollout, command.weight, why, now)
-        case Verb.PROMOTE if rollout.can(Event.FINISH):
-            return move(state, Event.FINISH, now, note=why)
+        case Verb.PROMOTE if rollout.can(Event.PROMOTE):
+            return move(state, Event.PROMOTE, now, note=why)
         case Verb.PROMOTE if rollout.can(Event.BAKED):
             return move(state, Event.BAKED, now, note=why)
     raise Refusal(Code.NOT_POSSIBLE, f"{command.verb} is not possible while {state.name} is {rollout.phase}")

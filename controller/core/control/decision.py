@@ -19,11 +19,11 @@ FORWARD = frozenset({LedgerKind.STEP_ADVANCED, LedgerKind.APPROVAL_NEEDED, Ledge
 
 _LINES: dict[Event, tuple[LedgerKind, Act]] = {
     Event.START: (LedgerKind.ROLLOUT_STARTED, Act.ADVANCE),
-    Event.OPEN: (LedgerKind.STEP_ADVANCED, Act.ADVANCE),
+    Event.BEGIN: (LedgerKind.STEP_ADVANCED, Act.ADVANCE),
     Event.WARM: (LedgerKind.ROLLOUT_WARM, Act.RECORD),
     Event.ADVANCE: (LedgerKind.STEP_ADVANCED, Act.ADVANCE),
-    Event.ASK: (LedgerKind.APPROVAL_NEEDED, Act.RECORD),
-    Event.FINISH: (LedgerKind.PROMOTION_STARTED, Act.ADVANCE),
+    Event.AWAIT_APPROVAL: (LedgerKind.APPROVAL_NEEDED, Act.RECORD),
+    Event.PROMOTE: (LedgerKind.PROMOTION_STARTED, Act.ADVANCE),
     Event.BAKED: (LedgerKind.PROMOTED, Act.ADVANCE),
     Event.PAUSE: (LedgerKind.PAUSED, Act.RECORD),
     Event.RESUME: (LedgerKind.RESUMED, Act.ADVANCE),
@@ -92,7 +92,7 @@ def _line(event: Event, phase: Phase) -> tuple[LedgerKind, Act]:
 def advance(state: ServiceState, now: float, *, note: str = "", verdict: Verdict | None = None) -> Decision:
     """The decision to take the next step, which after the last one is promotion."""
     last = state.rollout is not None and state.rollout.next_weight == TOTAL_WEIGHT
-    return move(state, Event.FINISH if last else Event.ADVANCE, now, note=note, verdict=verdict)
+    return move(state, Event.PROMOTE if last else Event.ADVANCE, now, note=note, verdict=verdict)
 
 
 def wait(state: ServiceState, blocker: Blocker, verdict: Verdict | None = None) -> Decision:

@@ -39,13 +39,13 @@ class Event(StrEnum):
     """What can happen to a rollout."""
 
     START = "START"
-    OPEN = "OPEN"
+    BEGIN = "BEGIN"
     """The hooks let it begin, and its host names are resolved."""
     WARM = "WARM"
     ADVANCE = "ADVANCE"
-    ASK = "ASK"
+    AWAIT_APPROVAL = "AWAIT_APPROVAL"
     """The next weight needs a person's approval."""
-    FINISH = "FINISH"
+    PROMOTE = "PROMOTE"
     CONFIRM = "CONFIRM"
     """The proxies serve what was decided, or have had their time."""
     BAKED = "BAKED"
@@ -58,17 +58,17 @@ BACK = "(back)"
 """In the table: return to the phase in which the rollout was paused."""
 
 _TABLE = """
-                  START    OPEN     WARM         ADVANCE      ASK                FINISH     CONFIRM      BAKED     PAUSE   RESUME  ROLLBACK
-IDLE              WARMING  -        -            -            -                  -          -            -         -       -       -
-WARMING           WARMING  WARMING  PROGRESSING  -            -                  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
-PROGRESSING       WARMING  -        -            PROGRESSING  AWAITING_APPROVAL  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
-PAUSED            WARMING  -        -            -            -                  PROMOTING  -            PROMOTED  -       (back)  ROLLING_BACK
-AWAITING_APPROVAL WARMING  -        -            PROGRESSING  -                  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
-PROMOTING         -        -        -            -            -                  -          BAKING       -         PAUSED  -       ROLLING_BACK
-BAKING            -        -        -            -            -                  -          -            PROMOTED  PAUSED  -       ROLLING_BACK
-PROMOTED          WARMING  -        -            -            -                  -          -            -         -       -       ROLLING_BACK
-ROLLING_BACK      -        -        -            -            -                  -          ROLLED_BACK  -         -       -       -
-ROLLED_BACK       WARMING  -        -            -            -                  -          -            -         -       -       -
+                   START    BEGIN    WARM         ADVANCE      AWAIT_APPROVAL     PROMOTE    CONFIRM      BAKED     PAUSE   RESUME  ROLLBACK
+IDLE               WARMING  -        -            -            -                  -          -            -         -       -       -
+WARMING            WARMING  WARMING  PROGRESSING  -            -                  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
+PROGRESSING        WARMING  -        -            PROGRESSING  AWAITING_APPROVAL  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
+PAUSED             WARMING  -        -            -            -                  PROMOTING  -            PROMOTED  -       (back)  ROLLING_BACK
+AWAITING_APPROVAL  WARMING  -        -            PROGRESSING  -                  PROMOTING  -            -         PAUSED  -       ROLLING_BACK
+PROMOTING          -        -        -            -            -                  -          BAKING       -         PAUSED  -       ROLLING_BACK
+BAKING             -        -        -            -            -                  -          -            PROMOTED  PAUSED  -       ROLLING_BACK
+PROMOTED           WARMING  -        -            -            -                  -          -            -         -       -       ROLLING_BACK
+ROLLING_BACK       -        -        -            -            -                  -          ROLLED_BACK  -         -       -       -
+ROLLED_BACK        WARMING  -        -            -            -                  -          -            -         -       -       -
 """  # noqa: E501
 
 
@@ -150,16 +150,16 @@ class Rollout(Value):
         )
 
     def without_weight(self) -> "Rollout":
-        """The rollout that has just started, without weight until OPEN."""
+        """The rollout that has just started, without weight until BEGIN."""
         return self.model_copy(update={"weight": 0})
 
     def _weight(self, event: Event, step: int) -> int:
         match event:
             case Event.START if self.policy.hooks:
                 return 0
-            case Event.START | Event.OPEN | Event.ADVANCE:
+            case Event.START | Event.BEGIN | Event.ADVANCE:
                 return self.policy.steps[step]
-            case Event.FINISH:
+            case Event.PROMOTE:
                 return self.policy.bake_weight
             case Event.BAKED:
                 return TOTAL_WEIGHT
