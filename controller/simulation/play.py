@@ -65,7 +65,7 @@ def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> P
     now = 0.0
     for number in range(1, math.ceil(setting.duration / setting.tick) + 1):
         now = number * setting.tick
-        moment = Moment(now, now - setting.onset, trial.rollout.weight / TOTAL_WEIGHT, seed)
+        moment = Moment(now, now - setting.onset, trial.rollout.weight / TOTAL_WEIGHT, seed, now - moves[-1][0])
         if moment.since <= 0:
             before = (canary.requests, canary.bad)
         n = poisson(rng, rps * setting.tick)

@@ -18,6 +18,8 @@ class Moment:
     since: float
     share: float
     seed: int = 0
+    risen: float = 0.0
+    """Seconds since the canary's share last rose."""
 
     def dice(self, of: str, period: float = 1.0) -> random.Random:
         """Dice for one thing in one period of so many seconds: thrown again they fall the same, and no other dice of

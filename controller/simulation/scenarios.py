@@ -70,6 +70,19 @@ def _cold(server: Server, moment: Moment) -> Server:
     return replace(server, errors=server.errors + 0.04 * heat, median=server.median * (1 + 6 * heat))
 
 
+def _cold_cache(server: Server, moment: Moment) -> Server:
+    return replace(server, median=server.median * (1 + max(0.0, 1 - moment.risen / 600)))
+
+
+def _autoscaler_lag(server: Server, moment: Moment) -> Server:
+    follows = moment.dice("autoscaler", 1e9).uniform(60, 80)
+    return replace(server, median=server.median * 5) if moment.risen < follows else server
+
+
+def _early_failures(server: Server, moment: Moment) -> Server:
+    return replace(server, errors=server.errors + 0.03) if moment.t < 145 else server
+
+
 def _incident(server: Server, moment: Moment) -> Server:
     if not 90 <= moment.t < 150:
         return server
@@ -128,6 +141,24 @@ SCENARIOS = {
         Scenario("stable-3", "both versions have 3 % errors", True, both=lambda s, _: replace(s, errors=0.03)),
         Scenario("heavy-tail", "both versions have a very long tail", True, both=lambda s, _: replace(s, sigma=1.6)),
         Scenario("cold-start", "slow and failing while it warms up, then good", True, canary=_cold),
+        Scenario(
+            "cold-cache",
+            "twice as slow after each rise of its share, less and less so for 10 min",
+            True,
+            canary=_cold_cache,
+        ),
+        Scenario(
+            "autoscaler-lag",
+            "five times as slow after each rise of its share, until servers are added after 60 to 80 s",
+            True,
+            canary=_autoscaler_lag,
+        ),
+        Scenario(
+            "early-failures",
+            "3 percentage points more errors in its first 145 s",
+            True,
+            canary=_early_failures,
+        ),
         Scenario("missing-reports", "one report in five is missing", True, missing=0.2),
         Scenario("no-traffic", "no requests at all", True, rps=0.0),
         Scenario("no-canary-traffic", "no request ever reaches the canary", True, arrives=False),

@@ -11,8 +11,8 @@ from controller.core.traffic.window import Sample, Window
 from controller.simulation.simulated_version import Server, SimulatedVersion, binomial, poisson
 
 QUICK = Policy(steps=(2000, 5000), dwell=2, warmup=2, bake=3)
-STEADY = Policy(steps=(500,), dwell=1e6, warmup=0, deadline=1e6)
-"""One step that is never left, no warm-up: what the judge says by itself."""
+STEADY = Policy(steps=(500,), dwell=1e6, warmup=0, patience=0, deadline=1e6)
+"""One step that is never left, no warm-up, no patience: what the judge says by itself."""
 Behaviour = Server | Callable[[float], Server]
 """How a side behaves, or how it does at a time."""
 USUAL = Server()

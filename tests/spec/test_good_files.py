@@ -56,6 +56,7 @@ def test_a_whole_policy() -> None:
     text = file(
         "  warmup: 0s",
         "  bake: 1d",
+        "  patience: 10m",
         "  holdback: 0%",
         "  false_rollback: 0.5%",
         "  confidence: 0.99",
@@ -74,6 +75,7 @@ def test_a_whole_policy() -> None:
     policy = service.policy
     assert (policy.steps, policy.approve) == ((1, 2500, 9999), (9999, 10_000))
     assert (policy.warmup, policy.bake, policy.holdback, policy.deadline) == (0.0, 86_400.0, 0, 7200.0)
+    assert policy.patience == 600.0
     assert (policy.false_rollback, policy.confidence) == (0.005, 0.99)
     assert (policy.errors.margin, policy.errors.ratio, policy.errors.max) == (0.002, 1.5, 0.05)
     assert (policy.latency.tolerance, policy.latency.p99) == (0.2, 0.25)
@@ -268,6 +270,7 @@ def test_a_byte_order_mark_and_crlf_are_accepted() -> None:
 BOUNDS = {
     "policy: {dwell: X, warmup: 0s, steps: [5%], deadline: 30d}": ("100ms", "7d"),
     "policy: {warmup: X, deadline: 30d}": ("0s", "1d"),
+    "policy: {patience: X}": ("0s", "1d"),
     "policy: {bake: X}": ("0s", "30d"),
     "policy: {deadline: X, dwell: 1s, warmup: 0s, steps: [5%]}": ("1s", "30d"),
     "policy: {false_rollback: X}": ("0.0001%", "50%"),

@@ -49,6 +49,7 @@ from controller.core.judge.non_inferiority import PACE as PROOF_PACE
 from controller.core.judge.non_inferiority import PLACED_COLD as PROOF_PLACED_COLD
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.recent_counts import RecentCounts
+from controller.core.judge.settling import follow, give_up_slowness, is_cold, is_slowness_waited_for, keep_decisive
 from controller.core.judge.state import Judgement, JudgeState
 
 MOST_OF_BLOCK = 12.0
@@ -74,7 +75,7 @@ def close_error_block(judgement: Judgement) -> None:
     block, total = state.error_block, state.error_block.counts
     strata = block.comparable(state.weight)
     alone = _runs_alone(state, block)
-    null = error_null(policy, plan, state, alone=alone)
+    null = error_null(policy, plan, state, "5xx", alone=alone)
     _bet_on_errors(judgement, "5xx", null, block.estimate, strata)
     limit = policy.errors.max
     if limit is not None and total.stable_events <= limit * total.stable_n and state.server_errors.estimate <= limit:
@@ -91,7 +92,8 @@ def close_client_error_block(judgement: Judgement) -> None:
     policy, plan, _, state = judgement
     block, strata = state.client_error_block, state.client_error_block.comparable(state.weight)
     if not _runs_alone(state, block):
-        _bet_on_errors(judgement, "4xx", error_null(policy, plan, state, alone=False), block.estimate, strata)
+        null = error_null(policy, plan, state, "4xx", alone=False)
+        _bet_on_errors(judgement, "4xx", null, block.estimate, strata)
     _count_recent(state, "4xx", block.counts)
     _test_non_inferiority(judgement, "4xx", block.estimate, strata)
     state.client_error_effect = _updated(state, state.client_error_effect, block, state.client_errors.rate)
@@ -101,7 +103,8 @@ def close_overdue_block(judgement: Judgement) -> None:
     """Bet on requests that are not answered: after the warm-up, and beside stable alone."""
     policy, _, _, state = judgement
     block, counts = state.overdue_block, state.overdue_block.counts
-    if state.warm and counts.stable_n and not _runs_alone(state, block):
+    judged = state.warm and not is_slowness_waited_for(policy, state)
+    if judged and counts.stable_n and not _runs_alone(state, block):
         null = Null(policy.errors.ratio, OVERDUE_MARGIN)
         allowed = null.ratio * block.estimate + OVERDUE_MARGIN
         r = counts.canary_n / counts.stable_n
@@ -142,10 +145,11 @@ def close_latency_block(judgement: Judgement, time: str, thresholds: Thresholds)
     """
     state = judgement.state
     block, initial = state.times[time].block, state.times[time].initial
-    errors = allowed_slow_errors(judgement.policy, state) if time == LATENCY else 0.0
+    errors = allowed_slow_errors(judgement.policy, judgement.plan, state) if time == LATENCY else 0.0
     closed = _Closed(time, block, thresholds, initial, errors, _cut(block, thresholds, state.weight))
     is_judged, cuts = time in state.harm, closed.cuts
     alone = state.weight >= TOTAL_WEIGHT and block.alone
+    was_cold = is_cold(judgement.policy, state)
     if state.warm:
         if is_judged and not alone:
             _bet_on_tails(judgement, closed)
@@ -161,6 +165,10 @@ def close_latency_block(judgement: Judgement, time: str, thresholds: Thresholds)
         ):
             counts = [(cut.name, _proof_counts(cut, thresholds, i, edge)) for cut in cuts]
             _test_non_inferiority(judgement, metric, thresholds.exceeded[i], counts)
+    if is_cold(judgement.policy, state):
+        keep_decisive(judgement.plan, state)
+    elif was_cold:
+        give_up_slowness(judgement.plan, state)
 
 
 def _cut(block: LatencyBlock, thresholds: Thresholds, weight: int) -> list[_Cuts]:
@@ -336,6 +344,7 @@ def _test_non_inferiority(
         return
     if state.turns_over(policy.dwell):  # fast failures would look few beside slow good responses, or many
         return
+    follow(state, metric, estimate, strata)
     test = state.non_inferiority[metric].with_block(state.time, estimate, strata)
     if state.time - test.since >= min(PROOF_PACE, policy.dwell / 5) - MOMENT:
         test = test.after_bet(

@@ -56,6 +56,8 @@ TAILS_OF = {time: {f"{time}_{name}": tail for name, tail in _TAILS.items()} for 
 by which the canary may exceed it."""
 TAILS = {**TAILS_OF[LATENCY], **TAILS_OF[TTFT]}
 """The same of both times."""
+SLOW_CHANNELS = frozenset({LATENCY, TTFT, *TAILS})
+"""The channels of slowness in comparison with stable."""
 ALTERNATIVES_OF = {
     "5xx": ALTERNATIVES,
     "4xx": CLIENT_ALTERNATIVES,

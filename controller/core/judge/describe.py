@@ -195,6 +195,24 @@ class WarmingDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class SettlingDescription:
+    """A metric by which the canary has been worse ever since its traffic began or rose: seconds for
+    which it is still waited for, and the policy's whole patience."""
+
+    metric: str
+    counts: PairedCounts
+    left: float
+    patience: float
+
+    def describe(self) -> str:
+        """What both versions had, and how long it is waited for."""
+        return (
+            f"{EVENTS[self.metric]}: {both_text(self.counts)}, so ever since the canary got its traffic: it may only "
+            f"be cold, and is judged in {self.left:.0f} s (patience {format_duration(self.patience)})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class BlindDescription:
     """No reports on a version (`the canary`, `stable` or `both versions`) for so many seconds."""
 

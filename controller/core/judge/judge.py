@@ -8,6 +8,7 @@ It rests on:
     wealth             when the stakes are placed
     block              traffic between two bets; latency_block, latency_thresholds and overdue_counter likewise
     margins            how much worse the canary may be
+    settling           how long a canary that may only be cold is waited for
     block_bets         the bets of a closed block
     design_effect      how far failures come in clusters, by which bets are tempered
     non_inferiority    the proof of no harm that opens a step
@@ -33,6 +34,7 @@ from controller.core.judge.latency_block import TAIL, LatencyBlock, LatencyPair,
 from controller.core.judge.latency_thresholds import REFRESH, Slowdown, StableLatency, Thresholds
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.reason import Finding, Reason, ReasonCode
+from controller.core.judge.settling import begin_again, harm_evidence, waiting_channels
 from controller.core.judge.state import Judgement, JudgeState
 from controller.core.judge.timing import Timing
 from controller.core.judge.verdict import Outcome, Verdict
@@ -51,7 +53,7 @@ LATE_OUTAGE, LATE_FEWEST = 0.5, 20
 block of any length counts for one event, and so much silence with failures in it is more."""
 CALM = 5.0
 """Seconds after an incident of stable during which no step is left."""
-PATIENCE, PATIENCE_TAILS = 2.0, 4.0
+OVERDUE_AFTER, OVERDUE_TAILS = 2.0, 4.0
 """A request is overdue after so many seconds, and not before so many times stable's p99."""
 OVERDUE_ESTIMATE = 0.001
 """The estimate of the share of stable's requests that are not answered."""
@@ -101,6 +103,10 @@ def _advance_clocks(policy: Policy, after: JudgeState, window: Window) -> float:
         placed = PLACED_AT_BAKE if window.weight > TOTAL_WEIGHT / 2 else PLACED_AT_CHANGE
     after.unplaced = left_after(after.unplaced, since_warm, seconds, warm=after.warm, placed=placed)
     if changed:
+        if window.weight > after.weight:
+            begin_again(after)
+            for name, timing in after.times.items():  # what is in its block is of the weight before
+                after.times[name] = timing._replace(block=LatencyBlock(time))
         after.weight, after.weight_changed_at = window.weight, time
         if window.weight >= TOTAL_WEIGHT:
             _open_blocks(after)
@@ -159,7 +165,7 @@ def _open_blocks(after: JudgeState) -> None:
 
 def _count(after: JudgeState, window: Window, seconds: float) -> None:
     """Add a tick to the open blocks, and stable's side to the baseline of its server errors."""
-    patience, time = _patience(after), after.time
+    overdue_after, time = _overdue_after(after), after.time
     pairs = dict(after.times[LATENCY].block.strata)
     errors: list[tuple[str, SideCounts | None, SideCounts | None]] = []
     client_errors: list[tuple[str, SideCounts | None, SideCounts | None]] = []
@@ -172,9 +178,9 @@ def _count(after: JudgeState, window: Window, seconds: float) -> None:
         client_errors.append((name, client_errors_c, client_errors_s))
     overdue_c = overdue_s = None
     if window.canary is not None:
-        after.overdue_canary, overdue_c = after.overdue_canary.after(time, window.canary, patience)
+        after.overdue_canary, overdue_c = after.overdue_canary.after(time, window.canary, overdue_after)
     if window.stable is not None:
-        after.overdue_stable, overdue_s = after.overdue_stable.after(time, window.stable, patience)
+        after.overdue_stable, overdue_s = after.overdue_stable.after(time, window.stable, overdue_after)
         n, failed = sum([s[0] for _, _, s in errors if s]), sum([s[1] for _, _, s in errors if s])
         incident = time < after.incident_until
         after.server_errors = after.server_errors.after(n, failed, seconds, incident=incident)
@@ -223,13 +229,13 @@ def _update_client_error_baseline(after: JudgeState) -> None:
         after.incident_until = time + CALM
 
 
-def _patience(after: JudgeState) -> float:
+def _overdue_after(after: JudgeState) -> float:
     """Seconds after which a request is overdue; infinite in the warm-up, and where stable's own
     responses do not say how long one takes."""
     thresholds = after.times[LATENCY].thresholds
     if not after.warm or thresholds is None:
         return inf
-    return max(PATIENCE, PATIENCE_TAILS * thresholds.stable[TAIL] / 1000)
+    return max(OVERDUE_AFTER, OVERDUE_TAILS * thresholds.stable[TAIL] / 1000)
 
 
 def _close_blocks(judgement: Judgement, sample: Sample | None) -> None:
@@ -295,7 +301,7 @@ def _verdict(judgement: Judgement) -> Verdict:
     """The verdict on the state as it stands after the tick."""
     after = judgement.state
     is_blind = after.time - after.last_report_both > BLIND_AFTER + MOMENT
-    total = after.total
+    total = harm_evidence(judgement.policy, after)
     harm = _harm(judgement, total)
     if harm:
         return Verdict(Outcome.HARM, (harm,), after.warm, is_blind)
@@ -331,6 +337,8 @@ def _doubts(judgement: Judgement, total: float) -> list[Reason | Finding]:
     doubts = _doubts_of_traffic(policy, after)
     if not after.warm:
         doubts.append(Finding(ReasonCode.WARMING, partial(reasons.warming, policy, after)))
+    else:
+        doubts.extend(reasons.settling(policy, after))
     if after.weight <= max(policy.steps):  # above the last step there is no gate
         doubts.extend(reasons.not_shown(plan, after, step))
     if total >= sqrt(plan.limit):
@@ -357,7 +365,7 @@ def _doubts_of_traffic(policy: Policy, after: JudgeState) -> list[Reason | Findi
 
 def _shown_harm(judgement: Judgement, total: float) -> Finding:
     policy, plan, _, after = judgement
-    code = ReasonCode(after.leading_channel(plan))
+    code = ReasonCode(after.leading_channel(plan, waiting_channels(policy, after)))
     return Finding(code, partial(reasons.harm_reason, policy, plan, after, total))
 
 

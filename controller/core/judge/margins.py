@@ -3,6 +3,7 @@ state."""
 
 from controller.core.judge.betting import Null
 from controller.core.judge.channels import Plan
+from controller.core.judge.settling import is_failing_waited_for
 from controller.core.judge.state import JudgeState
 from controller.core.model.service import Policy
 
@@ -16,18 +17,20 @@ USUAL_SERVER_ERRORS, USUAL_CLIENT_ERRORS, USUAL_MOST = 0.2, 0.3, 0.02
 the third, as shares."""
 
 
-def error_null(policy: Policy, plan: Plan, state: JudgeState, *, alone: bool) -> Null:
-    """What is allowed of errors: in comparison with stable, or `alone` with stable's past."""
+def error_null(policy: Policy, plan: Plan, state: JudgeState, metric: str, *, alone: bool) -> Null:
+    """What is allowed of errors (`5xx` or `4xx`): in comparison with stable, or `alone` with stable's
+    past."""
     if not alone:
-        return plan.harm if state.warm else plan.cold
+        return plan.harm if state.warm and not is_failing_waited_for(policy, state, metric) else plan.cold
     margin = PAST_MARGINS * max(policy.errors.margin, LEAST_MARGIN)
     return Null(0.0, policy.errors.ratio * state.server_errors.upper_bound + margin)
 
 
-def allowed_slow_errors(policy: Policy, state: JudgeState) -> float:
+def allowed_slow_errors(policy: Policy, plan: Plan, state: JudgeState) -> float:
     """How many more of the canary's responses than of stable's may be errors, and so count as slow.
     A share."""
-    return policy.errors.margin + (policy.errors.ratio - 1) * state.server_errors.estimate
+    allowed = error_null(policy, plan, state, "5xx", alone=False)
+    return allowed.margin + (policy.errors.ratio - 1) * state.server_errors.estimate
 
 
 def non_inferiority_margin(plan: Plan, state: JudgeState, metric: str, rung: int) -> float:

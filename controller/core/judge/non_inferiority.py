@@ -77,9 +77,7 @@ class NonInferiorityTest(NamedTuple):
         for i in range(first, len(margins)):
             unplaced, wealth = margins[i]
             fresh = unplaced - left if unplaced > left else 0.0
-            width, gain = margin_of(i), 1.0
-            for _, counts in self.counts:
-                gain *= e_value(_bet(self.estimate, width, counts.canary_n / counts.stable_n), counts)
+            gain = no_harm_e_value(self.estimate, margin_of(i), self.counts)
             wealth = grown(wealth + fresh, gain)
             margins[i] = MarginWealth(unplaced - fresh, wealth if wealth < most else most)
         evidence, best = [], 0.0
@@ -120,6 +118,15 @@ def requests_needed(at: MarginWealth, margin: float, q: float, r: float, limit: 
         return None
     missing = log(limit / max(at.wealth, at.unplaced * 0.5, exp(-20.0)))
     return max(1, round(missing / growth + 0.5))
+
+
+def no_harm_e_value(estimate: float, margin: float, strata: Sequence[tuple[str, PairedCounts]]) -> float:
+    """The e-value of a block against "worse than stable by the margin": those of its strata
+    multiplied."""
+    product = 1.0
+    for _, counts in strata:
+        product *= e_value(_bet(estimate, margin, counts.canary_n / counts.stable_n), counts)
+    return product
 
 
 def _bet(q: float, margin: float, r: float) -> Bet:

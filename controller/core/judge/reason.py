@@ -48,6 +48,8 @@ class ReasonCode(StrEnum):
     INSUFFICIENT = "insufficient"
     """Not enough evidence of no harm."""
     WARMING = "warming"
+    SETTLING = "settling"
+    """The canary has been worse ever since its traffic began or rose, and is waited for."""
     BLIND = "blind"
     """No reports."""
     NO_TRAFFIC = "no_traffic"

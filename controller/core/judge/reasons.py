@@ -18,6 +18,7 @@ from controller.core.judge.describe import (
     NoHarmDescription,
     NoTrafficDescription,
     NotShownDescription,
+    SettlingDescription,
     ShareDescription,
     ShownDescription,
     WarmingDescription,
@@ -27,6 +28,13 @@ from controller.core.judge.margins import error_null, non_inferiority_margin
 from controller.core.judge.non_inferiority import bound, requests_needed
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.reason import Finding, Reason, ReasonCode
+from controller.core.judge.settling import (
+    is_failing_waited_for,
+    is_slowness_waited_for,
+    seconds_left,
+    slowest_metric,
+    waiting_channels,
+)
 from controller.core.judge.state import JudgeState
 from controller.core.model.service import Policy
 
@@ -36,7 +44,8 @@ _GROUPS = {"5xx": "5xx", "errors_max": "5xx", "4xx": "4xx", "overdue": "overdue"
 
 def harm_reason(policy: Policy, plan: Plan, state: JudgeState, total: float) -> Reason:
     """The channel that decided, what it saw, and the evidence of all channels together."""
-    return _channel_reason(policy, state, state.leading_channel(plan), total, plan.limit)
+    leading = state.leading_channel(plan, waiting_channels(policy, state))
+    return _channel_reason(policy, state, leading, total, plan.limit)
 
 
 def channel_readings(policy: Policy, state: JudgeState) -> tuple[Reason, ...]:
@@ -113,6 +122,20 @@ def warming(policy: Policy, state: JudgeState) -> Reason:
     if first is not None:
         left = max(0.0, policy.warmup - (state.time - first))
     return Reason(ReasonCode.WARMING, WarmingDescription(left, policy.warmup))
+
+
+def settling(policy: Policy, state: JudgeState) -> list[Reason | Finding]:
+    """The metrics by which the canary has been worse so far and is still waited for."""
+    waiting = [metric for metric in ("5xx", "4xx") if is_failing_waited_for(policy, state, metric)]
+    if is_slowness_waited_for(policy, state):
+        waiting.append(slowest_metric(state))
+    return [Finding(ReasonCode.SETTLING, partial(_settling, policy, state, metric)) for metric in waiting]
+
+
+def _settling(policy: Policy, state: JudgeState, metric: str) -> Reason:
+    counts = recent_counts(state, metric)
+    description = SettlingDescription(metric, counts, seconds_left(policy, state, metric), policy.patience)
+    return Reason.on_counts(ReasonCode.SETTLING, description, counts, channel=metric)
 
 
 def blind(state: JudgeState) -> Reason:
@@ -205,7 +228,8 @@ def _channel_reason(policy: Policy, state: JudgeState, channel: str, evidence: f
 
 def _allowed(policy: Policy, state: JudgeState, channel: str) -> AllowedExcess:
     if channel in ("5xx", "4xx"):
-        return AllowedExcess(*error_null(policy, plan_of(policy), state, alone=state.weight >= TOTAL_WEIGHT))
+        alone = state.weight >= TOTAL_WEIGHT
+        return AllowedExcess(*error_null(policy, plan_of(policy), state, channel, alone=alone))
     margins = {
         "errors_max": policy.errors.max or 0,
         "overdue": OVERDUE_MARGIN,

@@ -4,6 +4,7 @@
 measured on it, so a restart with another clock continues where it was.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from math import inf
 from operator import attrgetter
@@ -68,6 +69,8 @@ class JudgeState:
     overdue_block: Block = Block(0.001)  # noqa: RUF009
     times: dict[str, Timing] = field(default_factory=lambda: {LATENCY: Timing()})
     """The times that are watched: to the last byte always, to the first token where it is judged."""
+    settling: dict[str, float] = field(default_factory=dict)
+    """By gate metric: how far the canary has been seen good since its traffic began or rose."""
     server_error_effect: DesignEffect = DesignEffect()  # noqa: RUF009
     client_error_effect: DesignEffect = DesignEffect()  # noqa: RUF009
     late_until: float = -inf
@@ -96,7 +99,7 @@ class JudgeState:
         """An independent one: the parts are immutable, the dictionaries are copied."""
         twin = JudgeState(*_VALUES(self))
         twin.harm, twin.non_inferiority = self.harm.copy(), self.non_inferiority.copy()
-        twin.recent, twin.times = self.recent.copy(), self.times.copy()
+        twin.recent, twin.times, twin.settling = self.recent.copy(), self.times.copy(), self.settling.copy()
         return twin
 
     def turns_over(self, most: float = TURNOVER_MOST) -> bool:
@@ -110,9 +113,10 @@ class JudgeState:
             return since < TURNOVER_UNKNOWN
         return since < TURNOVER_TAILS * thresholds.stable[TAIL] / 1000
 
-    def leading_channel(self, plan: Plan) -> str:
-        """The channel with the most evidence of harm beyond its stake."""
-        return max(self.harm, key=lambda name: self.harm[name].total - self.unplaced * plan.weights[name])
+    def leading_channel(self, plan: Plan, waiting: Sequence[str] = ()) -> str:
+        """The channel with the most evidence of harm beyond its stake, if possible none of `waiting`."""
+        names = [name for name in self.harm if name not in waiting]
+        return max(names, key=lambda name: self.harm[name].total - self.unplaced * plan.weights[name])
 
 
 _VALUES = attrgetter(*[f.name for f in fields(JudgeState)])

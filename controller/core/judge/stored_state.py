@@ -51,6 +51,7 @@ _STORED_AS = {
     "error_block": "answers",
     "client_error_block": "classes",
     "overdue_block": "stuck",
+    "settling": "settling",
     "server_error_effect": "server_error_effect",
     "client_error_effect": "client_error_effect",
     "late_until": "late_until",
@@ -59,6 +60,8 @@ _STORED_AS = {
     "recent": "recent",
 }
 """Field -> stored key, in the stored order. The clock's reading is left out: clocks start again."""
+_ADDED: Mapping[str, Any] = {"settling": []}
+"""What the form did not have from the beginning: stored key -> what its absence means."""
 assert {*_STORED_AS, "times", "window_clock"} == {f.name for f in fields(JudgeState)}
 
 
@@ -82,7 +85,8 @@ def load_state(stored: Mapping[str, Any]) -> JudgeState:
         times = {LATENCY: _read_timing(stored)}
         if TTFT in stored:
             times[TTFT] = _read_timing(stored[TTFT])
-        values = {name: _READ.get(name, _real)(stored[key]) for name, key in _STORED_AS.items()}
+        known = {**_ADDED, **stored}
+        values = {name: _READ.get(name, _real)(known[key]) for name, key in _STORED_AS.items()}
         return JudgeState(times=times, **values)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise ValueError(f"not stored evidence: {error!r}") from error
@@ -195,6 +199,10 @@ def _read_effect(stored: Any) -> DesignEffect:
     return DesignEffect(tuple([Clustering(*_real(scale)) for scale in scales]))
 
 
+def _read_settling(stored: Any) -> dict[str, float]:
+    return _table(stored, float)
+
+
 def _read_late_outage(stored: Any) -> PairedCounts | None:
     return PairedCounts(*stored) if stored else None
 
@@ -203,6 +211,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "harm": _values_by_name(Wealth),
     "non_inferiority": _read_tests,
     "recent": _values_by_name(RecentCounts),
+    "settling": _read_settling,
     "server_errors": _values(Baseline),
     "client_errors": _values(Baseline),
     "overdue_canary": _values(OverdueCounter),

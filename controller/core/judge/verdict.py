@@ -19,8 +19,9 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-SUSPICIONS = frozenset({*ALTERNATIVES_OF, ReasonCode.LATE_REPORT})
-"""The codes of the findings that make a verdict suspicious: the channels of harm, and late reports."""
+SUSPICIONS = frozenset({*ALTERNATIVES_OF, ReasonCode.LATE_REPORT, ReasonCode.SETTLING})
+"""The codes of the findings that make a verdict suspicious: the channels of harm, late reports, and
+a canary that may only be cold."""
 
 
 @dataclass(frozen=True, eq=False)

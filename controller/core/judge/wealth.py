@@ -45,6 +45,16 @@ class Wealth(NamedTuple):
         """The channel's part of the e-value."""
         return self.unplaced + sum(self.bets)
 
+    def without_gains(self, weight: float, shares: Sequence[float]) -> "Wealth":
+        """With no bet above what was staked on it. `weight` is the channel's in the plan."""
+        unplaced, bets = self
+        staked = weight - unplaced
+        return Wealth(unplaced, tuple([min(bet, staked * share) for bet, share in zip(bets, shares, strict=True)]))
+
+    def at_most(self, most: float) -> "Wealth":
+        """With no bet above `most`."""
+        return Wealth(self.unplaced, tuple([min(bet, most) for bet in self.bets]))
+
     def after(self, left: float, shares: Sequence[float], e_values: Sequence[float]) -> "Wealth":
         """After a block: the stake above `left` is placed, each bet gets its share of it, then
         every bet grows by its e-value."""

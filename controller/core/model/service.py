@@ -102,6 +102,9 @@ class Policy(Value):
     """The canary's weight at each step, in basis points; after the last comes promotion."""
     dwell: float = 60.0
     warmup: float = 60.0
+    patience: float = 90.0
+    """Seconds after the warm-up, for slowness also after each rise of the weight, for which a canary that has been
+    worse from the beginning is waited for."""
     bake: float = 900.0
     holdback: int = 500
     """Stable's weight during the bake, in basis points: the control that the canary is judged by."""

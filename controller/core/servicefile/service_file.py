@@ -57,6 +57,8 @@ DWELL = (0.1, 7 * 86_400.0)
 """Seconds. An Envoy reports at most ten times a second, so a shorter dwell would see no report."""
 WARMUP = (0.0, 86_400.0)
 """Seconds. Zero judges everything from the first request on."""
+PATIENCE = (0.0, 86_400.0)
+"""Seconds. Zero judges a cold canary as soon as the warm-up is over."""
 BAKE = (0.0, 30 * 86_400.0)
 """Seconds. Zero promotes as soon as the proxies have ACKed."""
 DEADLINE = (1.0, 30 * 86_400.0)
@@ -158,6 +160,7 @@ def _read_policy(section: Section, *, streaming: bool) -> Policy:
         steps=section.values("steps", read_step, default.steps, MAX_STEPS, text=False),
         dwell=section.value("dwell", duration_within(*DWELL), default.dwell),
         warmup=section.value("warmup", duration_within(*WARMUP), default.warmup),
+        patience=section.value("patience", duration_within(*PATIENCE), default.patience),
         bake=section.value("bake", duration_within(*BAKE), default.bake),
         holdback=section.value("holdback", read_holdback, default.holdback),
         false_rollback=section.value("false_rollback", share_within(*FALSE_ROLLBACK), default.false_rollback),

@@ -24,6 +24,7 @@ from controller.core.judge.custom.metric_reasons import metric_reason, not_shown
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.reason import Reason, ReasonCode
 from controller.core.judge.reasons import harm_reason
+from controller.core.judge.settling import harm_evidence
 from controller.core.judge.state import JudgeState
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.service import MetricPolicy, Policy
@@ -76,7 +77,8 @@ def with_custom(
 
 def total_evidence(policy: Policy, custom: CustomMetrics, state: JudgeState) -> float:
     """The e-value of harm that a rollback rests on; its limit is 1 / false_rollback."""
-    return state.total if not policy.metrics else (1 - BUDGET) * state.total + BUDGET * _mean(policy, custom)
+    total = harm_evidence(policy, state)
+    return total if not policy.metrics else (1 - BUDGET) * total + BUDGET * _mean(policy, custom)
 
 
 def lost_metric(custom: CustomMetrics, state: JudgeState) -> Reason | None:
