@@ -213,11 +213,11 @@ class Controller:
         )
 
     def _publish(self, view: View) -> None:
-        """Serve this view, and set the pace of load reports by the rollouts in it."""
+        """Serve this view. The load reports are paced first: a canary's first weight must not be reported late."""
         reach("push:before")
+        self._load_reports.on_view(view)
         self._xds.publish(view)
         reach("push:after")
-        self._load_reports.on_view(view)
 
     @contextlib.asynccontextmanager
     async def _ports_open(self) -> AsyncIterator[None]:

@@ -13,10 +13,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
 from controller.core.model.service import Service
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
-from controller.core.traffic.reports import ClusterLoad
-from controller.pb.haldane.wire.v1.load_stats_pb2 import ClusterStats, LoadStatsRequest, LoadStatsResponse
+from controller.core.traffic.reports import IDLE, ClusterLoad
+from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsRequest, LoadStatsResponse, LocalityStats
 from controller.ports.clock import Clock
 from controller.telemetry.report_streams import (
     MAX_COUNT,
@@ -29,7 +30,10 @@ from controller.telemetry.report_streams import (
 
 SERVICE = "envoy.service.load_stats.v3.LoadReportingService"
 IDLE_INTERVAL = 2.0
-"""Seconds between the reports of a proxy without a running rollout. A report is 61 KB even if nothing happens."""
+"""Seconds between the reports of a proxy that sends nothing to a canary. A report is 61 KB even if nothing happens.
+
+A silent proxy is waited for for two intervals (`awaited_reports.PATIENCE`). That must be shorter than the silence that
+makes the judge blind (`judge.BLIND_AFTER`): it may begin just when a canary gets its first traffic."""
 MAX_CLUSTERS = 20_000
 """Clusters in one report."""
 
@@ -48,8 +52,9 @@ class LoadReportingService:
     """Writes the load reports of proxies into the book. `on_news` is called with the services whose windows
     can be closed.
 
-    While a rollout runs, the proxies that serve it report every `interval` seconds, all others every `IDLE_INTERVAL`.
-    `observe` learns which rollouts run; before its first call, none does.
+    While a canary has weight, so that it can do harm, the proxies of its fleets report every `interval` seconds; all
+    others every `IDLE_INTERVAL`. The interval changes on the open stream: it begins when Envoy is told, and the next
+    report has everything since the last one. `on_view` learns the weights; before its first call there are none.
     """
 
     def __init__(self, book: Book, clock: Clock, *, interval: float, on_news: Callable[[Iterable[str]], None]) -> None:
@@ -58,7 +63,7 @@ class LoadReportingService:
         self._interval = interval
         self._on_news = on_news
         self._streams = OpenStreams()
-        self._in_rollout: list[Service] = []
+        self._with_canary: list[Service] = []
         self._intervals: set[_ReportInterval] = set()
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
@@ -67,9 +72,9 @@ class LoadReportingService:
         return (grpc.method_handlers_generic_handler(SERVICE, {"StreamLoadStats": method}),)
 
     def on_view(self, view: View) -> None:
-        """Set the report intervals by the rollouts that run in this view."""
+        """Set the report intervals by the weights of the canaries in this view."""
         states = view.services.values()
-        self._in_rollout = [state.spec for state in states if state.rollout and state.rollout.running]
+        self._with_canary = [state.spec for state in states if _canary_has_weight(state)]
         for interval in self._intervals:
             interval.update()
 
@@ -104,8 +109,8 @@ class LoadReportingService:
                 await interval.end()
 
     def _interval_of(self, fleet: str) -> float:
-        in_rollout = any(service.in_fleet(fleet) for service in self._in_rollout)
-        return self._interval if in_rollout else max(self._interval, IDLE_INTERVAL)
+        has_canary = any(service.in_fleet(fleet) for service in self._with_canary)
+        return self._interval if has_canary else IDLE_INTERVAL
 
     def _end(self, stream: ReportStream) -> None:
         self._streams.close(stream)
@@ -151,6 +156,11 @@ class _ReportInterval:
             await self._wake.wait()
 
 
+def _canary_has_weight(state: ServiceState) -> bool:
+    """Whether a rollout runs whose canary gets traffic: not before its hooks let it begin, nor once rolled back."""
+    return state.rollout is not None and state.rollout.running and state.rollout.weight > 0
+
+
 def _response(interval: float) -> bytes:
     nanos = round(interval * 1e9)
     duration = Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
@@ -169,12 +179,15 @@ def _parsed(data: bytes) -> LoadStatsRequest:
 
 def _loads(report: LoadStatsRequest) -> dict[str, ClusterLoad]:
     """The load by cluster, all of it checked before any of it counts."""
-    return {stats.cluster_name: _load(stats) for stats in report.cluster_stats}
+    return {
+        stats.cluster_name: _load(localities) if (localities := stats.upstream_locality_stats) else IDLE
+        for stats in report.cluster_stats
+    }
 
 
-def _load(stats: ClusterStats) -> ClusterLoad:
+def _load(localities: Iterable[LocalityStats]) -> ClusterLoad:
     started = ok = errors = in_progress = 0
-    for locality in stats.upstream_locality_stats:
+    for locality in localities:
         started += locality.total_issued_requests
         ok += locality.total_successful_requests
         errors += locality.total_error_requests

@@ -32,11 +32,15 @@ INTERVAL = 0.2
 """Seconds between two reports in these tests."""
 
 
-def rolling_out(running: bool) -> View:
-    """A view in which the service's rollout runs, or none does."""
+def rolling_out(running: bool, weight: int = 500) -> View:
+    """A view in which the service's rollout runs with that weight, or none does."""
     versions = tuple(Version(name=name, endpoints=(Endpoint(host="127.0.0.1", port=1),)) for name in ("v1", "v2"))
     spec = Service(name=SERVICE, listen=Listen(port=1), versions=versions, stable="v1")
-    rollout = Rollout(id="r", service=SERVICE, stable="v1", canary="v2", policy=spec.policy) if running else None
+    rollout = (
+        Rollout(id="r", service=SERVICE, stable="v1", canary="v2", policy=spec.policy, weight=weight)
+        if running
+        else None
+    )
     return View("store", 1, {SERVICE: ServiceState(spec=spec, source="", stable="v1", rollout=rollout)})
 
 

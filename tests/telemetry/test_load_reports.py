@@ -1,14 +1,21 @@
 """How often proxies report, and for how long a silent one is waited for."""
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import grpc
 import pytest
+from annotated_types import Le
 
+from controller.core.judge.judge import BLIND_AFTER
 from controller.core.model.view import View
+from controller.core.traffic.awaited_reports import PATIENCE
 from controller.core.traffic.book import Book
 from controller.core.traffic.reports import ClusterLoad
-from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadReporter, LoadStatsRequest
+from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadReporter, LoadStatsRequest, LoadStatsResponse
+from controller.settings import Settings
+from controller.telemetry.load_reporting_service import IDLE_INTERVAL
 from controller.telemetry.load_reporting_service import SERVICE as LRS
 from tests.support.waiting import wait_until
 from tests.telemetry.telemetry_server import INTERVAL, SERVICE, TelemetryServer, rolling_out
@@ -50,3 +57,57 @@ async def test_a_proxy_that_identifies_itself_once_keeps_the_interval_of_its_fle
     finally:
         await telemetry.close()
     assert book.promised == [INTERVAL, INTERVAL]
+
+
+@contextlib.asynccontextmanager
+async def reporting() -> AsyncIterator[tuple[TelemetryServer, Callable[[], Awaitable[float]]]]:
+    """A server with an open stream of load reports, and what reads the next interval that the proxy is told, in
+    seconds."""
+    telemetry = TelemetryServer()
+    await telemetry.open()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{telemetry.port}") as channel:
+            call = channel.stream_stream(f"/{LRS}/StreamLoadStats")()
+            await call.write(LoadStatsRequest(node=LoadReporter(id="p", cluster="edge")).SerializeToString())
+
+            async def told() -> float:
+                async with asyncio.timeout(10):
+                    response = LoadStatsResponse.FromString(await call.read())
+                assert response.send_all_clusters
+                return response.load_reporting_interval.ToTimedelta().total_seconds()
+
+            yield telemetry, told
+            call.cancel()
+    finally:
+        await telemetry.close()
+
+
+async def test_reports_are_frequent_while_a_canary_has_weight() -> None:
+    """From its first weight until it is taken back; not while the hooks keep it waiting."""
+    async with reporting() as (telemetry, told):
+        assert await told() == INTERVAL
+        telemetry.reports.on_view(rolling_out(False))
+        assert await told() == IDLE_INTERVAL
+        telemetry.reports.on_view(rolling_out(True, weight=0))  # nothing changes, so nothing is sent
+        telemetry.reports.on_view(rolling_out(True, weight=1))
+        assert await told() == INTERVAL
+        telemetry.reports.on_view(rolling_out(True, weight=10_000))
+        telemetry.reports.on_view(rolling_out(True, weight=0))
+        assert await told() == IDLE_INTERVAL
+
+
+async def test_only_the_fleets_of_a_canary_report_often() -> None:
+    """A rollout elsewhere costs a proxy nothing."""
+    async with reporting() as (telemetry, told):
+        assert await told() == INTERVAL
+        telemetry.reports.on_view(in_fleet("other"))
+        assert await told() == IDLE_INTERVAL
+        telemetry.reports.on_view(in_fleet("edge"))
+        assert await told() == INTERVAL
+
+
+def test_a_proxy_that_falls_silent_at_rest_does_not_blind_the_judge() -> None:
+    """It may do so just when a canary gets its first weight: it is given up on before the judge counts as blind."""
+    (longest,) = (each.le for each in Settings.model_fields["report_interval"].metadata if isinstance(each, Le))
+    assert longest <= IDLE_INTERVAL
+    assert PATIENCE * IDLE_INTERVAL < BLIND_AFTER

@@ -297,3 +297,27 @@ async def test_reports_are_frequent_only_while_a_rollout_runs(processes: Childre
         telemetry.reports.on_view(rolling_out(True))
         assert await seconds_for(4) < 2 * IDLE_INTERVAL  # at rest it would be four times that
         assert envoy.output.count("StreamLoadStats") == 0  # the stream was never broken
+
+
+async def test_no_request_is_lost_or_counted_twice_while_the_interval_changes(
+    processes: Children, model_server: StartModel
+) -> None:
+    """However often, on one stream, in the middle of the traffic: also right after the last change, and before the
+    first report at the new interval."""
+    v1, v2, entry = await model_server("v1"), await model_server("v2"), free_port()
+    v2.behaviour = Behaviour(errors=0.2)
+    async with telemetry_server("v1", "v2") as telemetry:
+        envoy = EnvoyProcess(processes, static_bootstrap(telemetry, entry, {"v1": v1.address, "v2": v2.address}))
+        await envoy.start()
+        await wait_until(lambda: telemetry.news)
+        series = RequestSeries(telemetry, Totals(), "v2", entry)
+        changes = 20
+        for number in range(changes):
+            telemetry.reports.on_view(rolling_out(bool(number % 2)))
+            await series.send(30)
+        v2.behaviour = Behaviour()
+        await series.check()
+        reporter = await envoy.counters("load_reporter.")
+    assert series.had["5xx"] > 0
+    assert reporter["load_reporter.requests"] == 1 + changes  # the intervals that it was told
+    assert (reporter["load_reporter.errors"], reporter["load_reporter.retries"]) == (0, 0)

@@ -159,7 +159,9 @@ class ClusterCounts:
         """Add a proxy's load report: its increments, and its requests in progress."""
         if len(self.groups) > 1:
             self.on_proxy_end(proxy)  # it may have been of another group before
-        self._add_outcomes(self._counts_of(group).add_load(proxy, load), now)
+        outcomes = self._counts_of(group).add_load(proxy, load)
+        if outcomes:
+            self._add_outcomes(outcomes, now)
 
     def add_counter(self, group: str, kind: CounterKind, increment: int, now: float) -> None:
         """Add the increment of a proxy's counter."""
@@ -240,8 +242,6 @@ class ClusterCounts:
         return counts
 
     def _add_outcomes(self, outcomes: Mapping[str, int], now: float) -> None:
-        if not outcomes:
-            return
         _add(self.total, outcomes)
         answered = sum(outcomes.values()) - outcomes.get(CANCELLED, 0)
         if answered:

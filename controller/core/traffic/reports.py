@@ -43,6 +43,9 @@ class ClusterLoad(NamedTuple):
     in_progress: int = 0
 
 
+IDLE = ClusterLoad()
+
+
 @dataclass(frozen=True, slots=True)
 class ProxyMetrics:
     """A proxy's metrics, by cluster: counters since it started, latency and time to the first token
