@@ -35,6 +35,8 @@ MORE_FAULTS = {
     "it is 100 ms slower": Behaviour(delay=0.1),
     "a tenth of the requests hang": Behaviour(hang=0.1),
     "one in fifty answers is 500": Behaviour(errors=0.02),
+    "one in twenty of its event streams breaks off": Behaviour(body="sse", cut=0.05),
+    "all of its chunked answers break off": Behaviour(body="chunked", cut=1.0),
 }
 CASES = [pytest.param(fault, id=name) for name, fault in FAULTS.items()]
 CASES += [pytest.param(fault, id=name, marks=pytest.mark.soak) for name, fault in MORE_FAULTS.items()]

@@ -19,7 +19,7 @@ async def http2_server() -> AsyncIterator[int]:
     """A server on the port that it gives.
 
     The header `ending` says how each answer ends after its first part: `whole`, `reset`, `closed` (the connection) or
-    `stalled`.
+    `stalled`; `reset at once` has no part at all.
     """
     connections: list[_Connection] = []
 
@@ -59,6 +59,9 @@ class _Connection(asyncio.Protocol):
         self._flush()
 
     def _answer(self, stream: int, ending: str) -> None:
+        if ending == "reset at once":
+            self._connection.reset_stream(stream, error_code=2)
+            return
         self._connection.send_headers(stream, HEADERS)
         self._connection.send_data(stream, b"part")
         if ending == "whole":

@@ -14,6 +14,7 @@ from tests.support.model import Behaviour, ModelServer
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
 from tests.telemetry.http2_server import http2_server
+from tests.telemetry.raw_http1_server import raw_http1_server
 from tests.telemetry.telemetry_server import TelemetryServer, Totals, static_bootstrap, telemetry_server
 
 pytestmark = pytest.mark.envoy
@@ -30,7 +31,7 @@ async def send(entry: int, count: int, *, give_up: float = 5.0, **headers: str) 
         url = f"http://127.0.0.1:{entry}/"
         async with places, aiohttp.ClientSession(timeout=timeout) as session:
             try:
-                async with session.get(url, headers={"version": "v2", **headers}) as response:
+                async with session.get(url, headers={"version": "v2", **headers}, allow_redirects=False) as response:
                     await response.read()
                     return "ok" if response.status == 200 else f"{response.status // 100}xx"
             except TimeoutError:
@@ -122,6 +123,49 @@ async def test_a_client_that_leaves_is_no_failure(processes: Children, model_ser
         await check(telemetry, totals, seen, send(entry, 20))
 
 
+ENDINGS = {
+    "whole": "ok",
+    "moved": "ok",
+    "too many": "4xx",
+    "garbage": "broken",
+    "cut": "broken",
+    "cut 404": "4xx",
+    "cut 503": "5xx",
+    "without a length": "ok",
+    "garbage at once": "5xx",
+}
+"""How a response ends, and as what it counts."""
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_a_response_counts_by_its_status_and_its_end(processes: Children, ending: str) -> None:
+    """Garbage in the middle is a broken response; a 4xx or a 5xx that is cut counts as if it were whole; and of a body
+    without a length nobody can say whether it is."""
+    entry = free_port()
+    async with raw_http1_server() as port, telemetry_server("v1", "v2") as telemetry:
+        await EnvoyProcess(processes, static_bootstrap(telemetry, entry, {"v2": f"127.0.0.1:{port}"})).start()
+        totals = Totals()
+        await wait_until(lambda: totals.read(telemetry))
+        seen = await send(entry, 10, ending=ending)
+        assert seen == (
+            {"broken": 10} if "cut" in ending else {ENDINGS[ending]: 10} if ending != "moved" else {"3xx": 10}
+        )
+        await check(telemetry, totals, Counter({ENDINGS[ending]: 10}), send(entry, 30, ending="whole"))
+
+
+async def test_http2_responses_that_pause_or_never_begin(processes: Children) -> None:
+    """The idle timeout after the headers; a reset in the place of a response."""
+    entry = free_port()
+    async with http2_server() as port, telemetry_server("v1", "v2") as telemetry:
+        text = static_bootstrap(telemetry, entry, {"v2": f"127.0.0.1:{port}"}, http2=True, idle_timeout="0.2s")
+        await EnvoyProcess(processes, text).start()
+        totals = Totals()
+        await wait_until(lambda: totals.read(telemetry))
+        seen = await send(entry, 5, ending="stalled") + await send(entry, 5, ending="reset at once")
+        assert seen == {"broken": 5, "5xx": 5}
+        await check(telemetry, totals, seen, send(entry, 30, ending="whole"))
+
+
 async def test_http2_responses_that_are_reset_or_lost_are_broken(processes: Children) -> None:
     """A reset of the stream, the connection's end, the route's timeout, and a client that leaves."""
     entry = free_port()
@@ -172,8 +216,11 @@ async def test_requests_in_progress_are_the_newest_number(processes: Children, m
 
 
 async def serve_call(_: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-    """Answer well, or never: with the headers alone or without them, as the call's metadata `ending` says."""
+    """Answer well, with a status, or never: with the headers alone or without them, as the call's metadata `ending`
+    says."""
     ending = dict(context.invocation_metadata() or ())["ending"]
+    if ending in grpc.StatusCode.__members__:
+        await context.abort(grpc.StatusCode[ending], "as asked for")
     if ending == "headers":
         await context.send_initial_metadata(())
     if ending != "whole":
@@ -212,6 +259,9 @@ async def test_grpc_calls_count_once_whoever_ends_them(processes: Children, idle
         for ending in ("headers", "nothing"):
             seen.update([await call(entry, ending), await call(entry, ending, cancel=True)])
         assert seen == {"5xx": 2, "cancelled": 2}
+        for ending in ("INTERNAL", "UNAVAILABLE", "INVALID_ARGUMENT", "NOT_FOUND"):
+            await call(entry, ending)
+        seen += Counter({"5xx": 2, "ok": 2})  # what is the caller's own mistake is a response
 
         async def whole() -> Counter[str]:
             return Counter([await call(entry, "whole") for _ in range(5)])
