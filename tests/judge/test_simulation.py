@@ -18,7 +18,7 @@ from controller.simulation.summary import mean_bad_responses, summarize
 from tests.judge.driving import service_for
 
 SERVICE = service_for(Policy())
-SOON = {"outage": 10, "hang": 25, "errors-20": 60, "two-modes": 150, "client-errors": 200}
+SOON = {"outage": 10, "hang": 30, "errors-20": 60, "two-modes": 150, "client-errors": 200}
 """Bad canaries that are found soon, and the requests within which they must be."""
 
 

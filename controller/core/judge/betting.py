@@ -43,7 +43,7 @@ class Bet(NamedTuple):
     stable_other: float
 
 
-MOST_STABLE = 0.95
+MOST_STABLE = 0.9
 """The largest part of what the bounds allow that is staked on stable's events: at 1, one event
 could take all."""
 KEPT = 0.02

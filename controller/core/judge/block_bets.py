@@ -21,7 +21,6 @@ from controller.core.judge.channels import (
     COLD_SHARES_OF,
     LATENCY,
     LIMITS,
-    MOST_GAIN,
     ODDS,
     OVERDUE_ALTERNATIVES,
     OVERDUE_MARGIN,
@@ -51,14 +50,10 @@ from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.recent_counts import RecentCounts
 from controller.core.judge.settling import follow, give_up_slowness, is_cold, is_slowness_waited_for, keep_decisive
 from controller.core.judge.state import Judgement, JudgeState
+from controller.core.judge.wealth import OUTAGE_STAKED
 
-MOST_OF_BLOCK = 12.0
-"""The factor that a block counts for at most as evidence of harm. What goes wrong within a second
-(a pod that is out, a client that retries, a pause) is one event, however many requests it hit: no
-rollback rests on fewer than three such seconds. A censored likelihood ratio (Huber 1965; for
-composite nulls Saha, Ramdas, "Huber-robust likelihood ratio tests", 2024): where the canary alone is
-hit in at most a share eps of the blocks given their past, a block's expected factor is at most
-1 + eps * (12 - 1), which for one second in an hour costs 0.003 nats a block."""
+OUTAGE_CHANNELS = frozenset({"5xx", "errors_max", "overdue"})
+"""The channels whose last alternative is an outage or a hang."""
 STEADY = 0.95
 """Stable has become faster if a quantile of it has fallen below this part of what it was."""
 MOST_SHIFT = 0.2
@@ -216,8 +211,7 @@ def _bet_on_errors(
     state, allowed = judgement.state, null.ratio * estimate + null.margin
     if allowed >= MOST_ALLOWED:
         return
-    most = allowed * MOST_GAIN
-    targets = [allowed + more if allowed + more < most else most for more, _ in ALTERNATIVES_OF[channel]]
+    targets = [allowed + more for more, _ in ALTERNATIVES_OF[channel]]
     if targets[-1] >= MOST_TARGET:
         targets = [p if p < MOST_TARGET else (MOST_TARGET + allowed) / 2 for p in targets]
     effect = state.client_error_effect if channel == "4xx" else state.server_error_effect
@@ -318,11 +312,13 @@ def _bet_on_slowness(judgement: Judgement, block: LatencyBlock, channel: str, ga
 
 
 def _bet(judgement: Judgement, channel: str, gains: Sequence[float]) -> None:
-    """Multiply the channel's wealth by the e-values of its alternatives, each capped."""
+    """Multiply the channel's wealth by the e-values of its alternatives."""
     _, plan, _, state = judgement
-    gains = [gain if gain < MOST_OF_BLOCK else MOST_OF_BLOCK for gain in gains]
     shares = (SHARES_OF if state.warm else COLD_SHARES_OF)[channel]
-    state.harm[channel] = state.harm[channel].after(state.unplaced * plan.weights[channel], shares, gains)
+    weight = plan.weights[channel]
+    left = state.unplaced * weight
+    kept = shares[-1] * (weight - left) * (1 - OUTAGE_STAKED) if channel in OUTAGE_CHANNELS else 0.0
+    state.harm[channel] = state.harm[channel].after(left, shares, gains, kept)
 
 
 def _count_recent(state: JudgeState, group: str, counts: tuple[float, ...]) -> None:

@@ -16,10 +16,10 @@ from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.betting import Null
 from controller.core.model.service import Policy
 
-ALTERNATIVES = ((0.004, 0.23), (0.02, 0.52), (0.1, 0.12), (0.5, 0.13))
+ALTERNATIVES = ((0.004, 0.3), (0.02, 0.5), (0.1, 0.15), (0.5, 0.05))
 """Errors above what the null allows, as shares, each with its part of the channel's stake. They are
 differences and not ratios: in an incident of both versions a bet on two percentage points more then
-stakes little by itself."""
+stakes little by itself. The last is the bet on an outage (`wealth.OUTAGE_STAKED`)."""
 COLD_SHARES = (0.0, 0.1, 0.45, 0.45)
 """Their parts of the stake during the warm-up: against its wide margin only large differences can
 be shown."""
@@ -33,9 +33,6 @@ LIMITS = ((0.006, 0.3), (0.025, 0.4), (0.15, 0.3))
 """The share of responses above the absolute limit of p99, beyond the 1 % that is allowed."""
 SHIFTS = ((0.06, 0.6), (0.20, 0.4))
 """The mean rank above what the null allows."""
-MOST_GAIN = 30.0
-"""A single bad response counts at most for this factor, so no rollback rests on fewer than three of
-them."""
 
 QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
 """Stable's running quantiles at which the distribution of latency is cut into bins."""

@@ -27,7 +27,8 @@ class Clustering(NamedTuple):
     `n`, `events`, `seconds` and `parts` are of the group that is being filled for the next scale,
     `before_n` and `before_events` of what came last at this one. `excess` sums the variance beyond
     that of independent requests, `weight` what it would be if all requests of a group shared one
-    fate. `correlation` is that of two requests of one group, at least 0, shrunk while little is
+    fate; each difference counts by its size, so that one failure in a small group is not
+    taken for a cluster. `correlation` is that of two requests of one group, at least 0, shrunk while little is
     known.
     """
 
@@ -49,9 +50,9 @@ class Clustering(NamedTuple):
         if before_n and n:
             keep, inverse = 0.5 ** (seconds / HALF_LIFE), 1 / n + 1 / before_n
             difference = events / n - before_events / before_n
-            excess = excess * keep + difference * difference / inverse - variance
-            weight = weight * keep + variance * (2 - inverse) / inverse
-            prior = variance * max(PRIOR_SIZE * size, PRIOR_BLOCKS * n)
+            excess = excess * keep + (difference * difference / inverse - variance) / inverse
+            weight = weight * keep + variance * (2 - inverse) / inverse / inverse
+            prior = variance * max(PRIOR_SIZE * size, PRIOR_BLOCKS * n) / inverse
             correlation = min(1.0, excess / (weight + prior)) if excess > 0 and prior else 0.0
         group = (group_n + n, group_events + events, group_seconds + seconds, parts + 1)
         return Clustering(*group, n, events, excess, weight, correlation)

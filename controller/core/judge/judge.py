@@ -38,7 +38,7 @@ from controller.core.judge.settling import begin_again, harm_evidence, waiting_c
 from controller.core.judge.state import Judgement, JudgeState
 from controller.core.judge.timing import Timing
 from controller.core.judge.verdict import Outcome, Verdict
-from controller.core.judge.wealth import PLACED_AT_BAKE, PLACED_AT_CHANGE, left_after
+from controller.core.judge.wealth import left_after
 from controller.core.model.service import Policy
 from controller.core.traffic.window import Sample, Window
 
@@ -98,10 +98,8 @@ def _advance_clocks(policy: Policy, after: JudgeState, window: Window) -> float:
     _note_reports(after, window)
     changed = window.weight != after.weight
     since_warm = time - first - policy.warmup if first is not None else 0.0
-    placed = 0.0
-    if changed and after.weight > 0:
-        placed = PLACED_AT_BAKE if window.weight > TOTAL_WEIGHT / 2 else PLACED_AT_CHANGE
-    after.unplaced = left_after(after.unplaced, since_warm, seconds, warm=after.warm, placed=placed)
+    bake_begins = after.weight <= TOTAL_WEIGHT / 2 < window.weight
+    after.unplaced = left_after(after.unplaced, since_warm, seconds, warm=after.warm, bake_begins=bake_begins)
     if changed:
         if window.weight > after.weight:
             begin_again(after)

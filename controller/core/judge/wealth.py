@@ -1,8 +1,8 @@
 """Wealth: what each channel's bets have earned, started at many times.
 
 A bet that has run since the beginning has lost its stake by the time that a late regression begins.
-So the stake is not placed at once: part of it at the start, part when the warm-up ends, some at
-each change of weight, the rest little by little forever. What is not placed yet keeps its value.
+So the stake is not placed at once: part of it at the start, part when the warm-up ends and when the
+bake begins, the rest little by little forever. What is not placed yet keeps its value.
 The sum is still one e-process, because the clock and the weights decide when a stake is placed,
 never the outcomes.
 """
@@ -12,15 +12,26 @@ from typing import NamedTuple
 
 from controller.core.judge.betting import grown
 
-PLACED_COLD = 0.2
+PLACED_COLD = 0.1
 """The part of the stake that bets from the first request on, against the warm-up's wide margins."""
-PLACED_WARM = 0.75
-"""The part that bets once the warm-up is over."""
-PLACED_AT_CHANGE = 0.1
-"""The part of what is left that is placed when the weight changes: a canary may be bad under load
-alone."""
-PLACED_AT_BAKE = 0.6
-"""Likewise when the canary gets most of the traffic: what a fault costs then is worth the stake."""
+PLACED_WARM = 0.45
+"""The part that bets once the warm-up is over. Twice as much would find a fault of that moment a
+tenth sooner, and one of the bake a tenth later."""
+PLACED_AT_BAKE = 0.7
+"""The part of what is left that is placed when the bake begins: what a fault costs then is worth the
+stake."""
+MOST_OF_BLOCK = 12.0
+"""The factor that a block counts for at most as evidence of harm. What goes wrong within a second
+(a pod that is out, a client that retries, a pause) is one event, however many requests it hit: no
+rollback rests on fewer than three such seconds. A censored likelihood ratio (Huber 1965; for
+composite nulls Saha, Ramdas, "Huber-robust likelihood ratio tests", 2024): where the canary alone is
+hit in at most a share eps of the blocks given their past, a block's expected factor is at most
+1 + eps * (12 - 1), which for one second in an hour costs 0.003 nats a block."""
+OUTAGE_STAKED = 0.0005
+"""The part of its stake that the bet on an outage risks in a block, beside all that it has won. A
+block of an outage multiplies what is risked by thousands, of which the cap counts 12: more would not
+win more, and be lost in the first seconds without an outage. So the stake lasts for half an hour,
+and four seconds of an outage suffice however late it comes."""
 PACE = 600.0
 """Seconds: at time t after the warm-up, what is left falls as PACE/(PACE + t), so it never runs
 out."""
@@ -55,21 +66,31 @@ class Wealth(NamedTuple):
         """With no bet above `most`."""
         return Wealth(self.unplaced, tuple([min(bet, most) for bet in self.bets]))
 
-    def after(self, left: float, shares: Sequence[float], e_values: Sequence[float]) -> "Wealth":
+    def after(self, left: float, shares: Sequence[float], e_values: Sequence[float], kept: float = 0.0) -> "Wealth":
         """After a block: the stake above `left` is placed, each bet gets its share of it, then
-        every bet grows by its e-value."""
+        every bet grows by its e-value, at most by `MOST_OF_BLOCK`.
+
+        `kept` of the last bet, if it has so much, is not risked in this block.
+        """
         unplaced, bets = self
         fresh = unplaced - left if unplaced > left else 0.0
-        staked = zip(bets, shares, e_values, strict=True)
-        return Wealth(unplaced - fresh, tuple([grown(bet + fresh * share, e) for bet, share, e in staked]))
+        staked = [bet + fresh * share for bet, share in zip(bets, shares, strict=True)]
+        after = [
+            grown(bet, e if e < MOST_OF_BLOCK else MOST_OF_BLOCK) for bet, e in zip(staked, e_values, strict=True)
+        ]
+        if kept:
+            last = staked[-1]
+            kept = min(kept, last)
+            after[-1] = min(last * MOST_OF_BLOCK, kept + grown(last - kept, e_values[-1]))
+        return Wealth(unplaced - fresh, tuple(after))
 
 
-def left_after(left: float, since_warm: float, seconds: float, *, warm: bool, placed: float) -> float:
+def left_after(left: float, since_warm: float, seconds: float, *, warm: bool, bake_begins: bool) -> float:
     """The part of every stake that is still unplaced, `seconds` later. `since_warm` is counted at
-    the end of them; `placed` is the part of the rest that a change of weight places now."""
+    the end of them."""
     if not warm:
         return min(left, 1.0 - PLACED_COLD)
     left = min(left, 1.0 - PLACED_WARM)
     before = max(0.0, since_warm - seconds)
     left *= (PACE + before) / (PACE + since_warm)
-    return left * (1.0 - placed)
+    return left * (1.0 - PLACED_AT_BAKE) if bake_begins else left
