@@ -75,9 +75,7 @@ class Wealth(NamedTuple):
         unplaced, bets = self
         fresh = unplaced - left if unplaced > left else 0.0
         staked = [bet + fresh * share for bet, share in zip(bets, shares, strict=True)]
-        after = [
-            grown(bet, e if e < MOST_OF_BLOCK else MOST_OF_BLOCK) for bet, e in zip(staked, e_values, strict=True)
-        ]
+        after = [grown(bet, e if e < MOST_OF_BLOCK else MOST_OF_BLOCK) for bet, e in zip(staked, e_values, strict=True)]
         if kept:
             last = staked[-1]
             kept = min(kept, last)
