@@ -13,7 +13,10 @@ from controller.ports.fleet import ProxyStatus
 from controller.ports.observatory import Live
 from controller.runtime.service_view import ServiceView
 
-BLIND = "responses that end badly after their headers: it has no stats access logger, so they count as good"
+BLIND = (
+    "responses that end badly after their headers, and times to the first token: it has no stats access logger, so "
+    "those responses count as good"
+)
 
 
 def service_message(view: ServiceView, *, source: bool) -> pb.Service:

@@ -58,6 +58,7 @@ def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> P
     trial = Trial(service)
     stable, canary = SimulatedVersion(rng), SimulatedVersion(rng)
     canary.slow_from = bucket_of(setting.stable.quantile(0.99) * SLOW)
+    canary.late_from_ms = scenario.both(setting.stable, Moment(0.0, -1.0, 0.0, seed)).late_first_ms * SLOW
     rps = setting.rps if scenario.rps is None else scenario.rps
     moves = [(0.0, trial.rollout.weight)]
     before, at, cause, counted = (0, 0), None, "", (0, 0)
@@ -102,9 +103,10 @@ def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> P
 
 def _together(first: Sample, second: Sample) -> Sample:
     """Two samples of one version in one report."""
-    errors, latency = Counter(first.errors), Counter(dict(first.latency))
+    errors, latency, ttft = Counter(first.errors), Counter(dict(first.latency)), Counter(dict(first.ttft))
     errors.update(second.errors)
     latency.update(dict(second.latency))
+    ttft.update(dict(second.ttft))
     return Sample(
         first.started + second.started,
         first.ok + second.ok,
@@ -113,6 +115,7 @@ def _together(first: Sample, second: Sample) -> Sample:
         second.edges,
         second.in_progress,
         first.cancelled + second.cancelled,
+        tuple(sorted(ttft.items())),
     )
 
 

@@ -59,3 +59,5 @@ class Scenario:
     missing: float = 0.0
     arrives: bool = True
     late: Condition = never
+    streaming: bool = False
+    """Whether its responses are streams: it is for services with `streaming: true`."""

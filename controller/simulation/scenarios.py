@@ -8,6 +8,7 @@ from typing import Any
 from controller.simulation.clustered_traffic import CLUSTERED
 from controller.simulation.scenario import Behaviour, Moment, Scenario
 from controller.simulation.simulated_version import Server
+from controller.simulation.streaming_traffic import STREAMS
 
 
 def changed(**more: float) -> Behaviour:
@@ -201,5 +202,6 @@ SCENARIOS = {
             "incident-bad", "2 percentage points more errors, and an incident on both", False, _hot_incident, _incident
         ),
         *CLUSTERED,
+        *STREAMS,
     )
 }

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from statistics import NormalDist
 
-from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, bucket_of
+from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, bucket_of, with_edges
 from controller.core.traffic.window import Sample
 
 TIMEOUT = 15.0
 """Seconds after which a proxy answers 504 for a server that does not (Envoy's default)."""
 FAST_MS = 5.0
 """Milliseconds that a request takes which is rejected at once."""
+FIRST_SIGMA = 0.4
+"""Of the logarithm of a stream's time to its first token."""
 ONE_BY_ONE = 400
 """Up to so many requests are drawn one by one; above it their counts per bucket are."""
 
@@ -27,7 +29,8 @@ class Server:
     `slow` is the share of a second mode, `slow_by` its factor. `hang` is the share of requests never answered.
     `error_ms` is how long a failing answer takes; None: like any other. `poison` are failing requests of one client, in
     a tick, beyond those that come. Where `seconds` are given, a good answer takes something between the two, and is
-    reported when it ends; `cancels` is the share of those requests on which the client gives up on the way.
+    reported when it ends; `cancels` is the share of those requests on which the client gives up on the way. `first_ms`
+    is the median of their times to the first token, log-normal with `FIRST_SIGMA`; None: they have none.
     """
 
     errors: float = 0.001
@@ -41,6 +44,12 @@ class Server:
     poison: int = 0
     seconds: tuple[float, float] | None = None
     cancels: float = 0.0
+    first_ms: float | None = None
+
+    @property
+    def late_first_ms(self) -> float:
+        """The p99 of the times to the first token, in milliseconds; infinite without any."""
+        return self.first_ms * math.exp(FIRST_SIGMA * NormalDist().inv_cdf(0.99)) if self.first_ms else math.inf
 
     def quantile(self, share: float) -> float:
         """A latency quantile, in milliseconds, of the first mode."""
@@ -99,11 +108,14 @@ class SimulatedVersion:
     hanging: deque[tuple[float, int]] = field(default_factory=deque)
     slow_from: int = BUCKETS
     """Answers in this latency bucket or above are bad answers."""
+    late_from_ms: float = math.inf
+    """Streams whose first token comes later are bad answers."""
     requests: int = 0
     bad: int = 0
     """Failed, unanswered or slow."""
-    in_flight: list[tuple[float, float, bool]] = field(default_factory=list)
-    """A heap of the requests that are answered later: when, their seconds, and whether the client gives up."""
+    in_flight: list[tuple[float, float, bool, float]] = field(default_factory=list)
+    """A heap of the requests that are answered later: when, their seconds, whether the client gives up, and the
+    milliseconds to their first token, 0 without one."""
 
     def serve(self, server: Server, n: int, now: float) -> Sample:
         """What n requests become in the tick that ends now."""
@@ -140,17 +152,22 @@ class SimulatedVersion:
         for _ in range(good):
             seconds, gives_up = self.rng.uniform(*server.seconds), self.rng.random() < server.cancels
             lasts = seconds * self.rng.random() if gives_up else seconds
-            heapq.heappush(self.in_flight, (now + lasts, lasts, gives_up))
+            first = self.rng.lognormvariate(math.log(server.first_ms), FIRST_SIGMA) if server.first_ms else 0.0
+            self.bad += first > self.late_from_ms
+            heapq.heappush(self.in_flight, (now + lasts, lasts, gives_up, first))
         counts, ok, cancelled = Counter({bucket_of(server.error_ms or FAST_MS): sum(errors.values())}), 0, 0
+        firsts: Counter[int] = Counter()
         while self.in_flight and self.in_flight[0][0] <= now:
-            _, lasted, gave_up = heapq.heappop(self.in_flight)
+            _, lasted, gave_up, first = heapq.heappop(self.in_flight)
+            if 0 < first < lasted * 1000:
+                firsts[bucket_of(first)] += 1
             if gave_up:
                 cancelled += 1
             else:
                 ok += 1
                 counts[bucket_of(lasted * 1000)] += 1
         sample = Sample.of_buckets(n, ok, errors, counts)
-        return replace(sample, in_progress=len(self.in_flight), cancelled=cancelled)
+        return replace(sample, in_progress=len(self.in_flight), cancelled=cancelled, ttft=with_edges(firsts))
 
     def _latency(self, server: Server, n: int) -> Counter[int]:
         cumulative = latency_shares(server.median, server.sigma, server.slow, server.slow_by)

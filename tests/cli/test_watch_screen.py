@@ -95,6 +95,18 @@ def test_the_evidence_stands_beside_its_limit() -> None:
     assert line == "harm, 5xx 20% 300 0% 0 ██████████ 240 of 100"
 
 
+def test_first_tokens_stand_beside_the_percentiles_where_there_are_any() -> None:
+    """Of a service that does not stream there is no column; a version without any has a dash."""
+    assert "ttft" not in painted(progressing())
+    stable = pb.Traffic(requests_per_second=92.1, p50_ms=9800, p99_ms=20000, ttft_p50_ms=310, ttft_p99_ms=780)
+    rollout = progressing(traffic={"v1": stable, "v2": pb.Traffic(requests_per_second=1.0)})
+    text = painted(rollout, width=100)
+    assert "p99 ttft p50 ttft p99 requests" in " ".join(text.split())
+    assert "20.0 s 310 ms 780 ms" in " ".join(row(text, "v1").split())
+    assert row(text, "v2").split()[-4:-2] == ["-", "-"]
+    assert "ttft p99" in painted(rollout)
+
+
 def test_what_is_known_of_the_canary_stands_beside_the_evidence() -> None:
     """The bound, above stable; no column where nothing is known."""
     known = pb.ReasonInfo(code="insufficient", channel="5xx", evidence=3, limit=20, margin=0.08, bound=0.0041)

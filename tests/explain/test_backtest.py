@@ -11,9 +11,10 @@ from controller.core.judge.verdict import Verdict
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase
-from controller.core.model.service import ErrorPolicy, MetricPolicy
+from controller.core.model.service import ErrorPolicy, LatencyPolicy, MetricPolicy
+from controller.core.traffic.latency_buckets import bucket_of
 from controller.core.traffic.readings import Counted
-from controller.core.traffic.reports import ClusterLoad
+from controller.core.traffic.reports import ClusterLoad, ProxyMetrics
 from controller.store.memory import MemoryStore
 from tests.explain.rollouts import judged, measured, recorded, turn_bad
 from tests.fakes.clock import FakeClock
@@ -89,6 +90,27 @@ async def test_traffic_of_different_splits_is_judged_again_apart(harness: LoopHa
     assert found["added up"]
     assert (found["apart"], (await harness.kinds()).count("rollback")) == (None, 0)
     assert read_records(recording_message(recording, [])) == records
+
+
+async def test_first_tokens_are_judged_again(harness: LoopHarness) -> None:
+    """By a policy that asks for them: what was recorded of them tells a late canary from stable."""
+    names = [cluster_name("scorer", version) for version in ("v1", "v2")]
+    for tick in range(160):
+        loads = harness.loads(await harness.state(), canary_errors=0.0, stable_errors=0.0, rps=100)
+        harness.clock.advance(0.5)
+        harness.book.on_load_report("envoy-1", loads, 0.5, harness.clock.now)
+        first = {names[0]: {bucket_of(300.0): loads[names[0]].ok}, names[1]: {bucket_of(600.0): loads[names[1]].ok}}
+        harness.book.on_metrics("envoy-1", ProxyMetrics(float(tick), ttft=first), harness.clock.now)
+        await harness.look()
+    recording = Recording.load((await recorded(harness)).dump())
+    records = read_records(recording_message(recording, []))
+    assert records == list(recording.windows.records())
+    policy = (await harness.rollout()).policy
+    streaming = policy.model_copy(update={"latency": LatencyPolicy(tolerance=None, ttft_tolerance=0.1)})
+    assert run_backtest(policy, "v1", "v2", records).rollback is None
+    fired = run_backtest(streaming, "v1", "v2", records).rollback
+    assert fired
+    assert fired.verdict.reasons[0].code.startswith("ttft")
 
 
 async def test_custom_metrics_are_judged_again_by_another_policy(store: MemoryStore, clock: FakeClock) -> None:

@@ -5,13 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from io import StringIO
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from controller.cli.commands.judge import run_judge
 from controller.cli.failure import Failure
-from controller.core.model.service import Policy
+from controller.core.model.service import LatencyPolicy, Policy
 from controller.simulation.report_lines import BadReport, read_report
 from tests.judge.driving import service_for
 
@@ -41,6 +42,37 @@ def judged(*lines: bytes, runs: int = 1) -> list[dict[str, object]]:
     out = StringIO()
     run_judge(lines, out, service_for(POLICY), runs)
     return [json.loads(answer) for answer in out.getvalue().splitlines()]
+
+
+def timed(n: int, first: object, latency: object = None) -> dict[str, object]:
+    more = {} if latency is None else {"latency": latency}
+    return {"started": n, "ok": n, "errors": {"5xx": 0, "4xx": 0}, "ttft": first, **more}
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_first_tokens_are_judged_where_the_service_streams(streaming: bool) -> None:
+    """A canary that is as fast as stable in the whole, and late with its first token; elsewhere that is ignored."""
+    latency = LatencyPolicy(tolerance=None, ttft_tolerance=0.1) if streaming else LatencyPolicy()
+    out = StringIO()
+    policy = Policy(steps=(2000, 5000), dwell=2, warmup=2, bake=3, latency=latency)
+    whole = [[900.0, 40], [1000.0, 40], [None, 0]]
+    soon = timed(80, [[200.0, 40], [220.0, 40], [400.0, 0]], whole)
+    late = timed(20, [[200.0, 0], [220.0, 0], [400.0, 20]], [[900.0, 10], [1000.0, 10], [None, 0]])
+    run_judge([line(float(t), soon, late) for t in range(1, 41)], out, service_for(policy))
+    told = [json.loads(answer) for answer in out.getvalue().splitlines()]
+    assert any(answer["decision"] == "rollback" for answer in told) == streaming
+    if streaming:
+        harm = next(answer for answer in told if answer["decision"] == "rollback")
+        assert harm["reasons"][0].startswith("ttft")
+
+
+def test_first_tokens_have_the_form_of_latency() -> None:
+    """Rising edges and counts; without latency their edges are the known ones."""
+    [stratum] = read_report(line(1.0, timed(3, [[5.0, 1], [9.0, 0], [None, 2]]))).strata
+    assert stratum.stable
+    assert (stratum.stable.ttft, stratum.stable.edges) == (((5.0, 1), (inf, 2)), (5.0, 9.0, inf))
+    with pytest.raises(BadReport, match=r"stable\.ttft\[1\]\[0\]: edges must rise"):
+        read_report(line(1.0, timed(1, [[9.0, 1], [5.0, 1]])))
 
 
 def test_a_good_canary_goes_all_the_way() -> None:

@@ -8,7 +8,7 @@ from statistics import fmean, pvariance
 import pytest
 
 from controller.__main__ import main
-from controller.core.model.service import Policy
+from controller.core.model.service import LatencyPolicy, Policy
 from controller.simulation.play import PlayedRollout, Setting, play, play_often
 from controller.simulation.plot import bars
 from controller.simulation.scenario import Moment, Scenario
@@ -76,6 +76,30 @@ def test_a_good_canary_is_promoted_within_260_seconds() -> None:
     assert played.at is not None
     assert played.at <= 260
     assert [weight for _, weight in played.moves] == [500, 1000, 2500, 5000, 9500]
+
+
+STREAMING = service_for(Policy(latency=LatencyPolicy(tolerance=None, ttft_tolerance=0.1)))
+
+
+def test_a_late_first_token_is_found_and_the_length_of_answers_is_not_held_against_a_canary() -> None:
+    """Of streams, from the fault's onset after the warm-up; with the default steps."""
+    late = list(play_often(STREAMING, SCENARIOS["late-first-token"], Setting(duration=600, onset=61), 3, seed=2))
+    assert all(one.rolled_back and one.cause.startswith("ttft") and one.bad for one in late)
+    for name in ("longer-answers", "varying-answers"):
+        assert all(one.promoted for one in play_often(STREAMING, SCENARIOS[name], Setting(duration=500), 2, seed=2))
+
+
+def test_streams_have_first_tokens() -> None:
+    """Of those that came to it, once they have ended; with the median that is said."""
+    server = Server(errors=0.0, client_errors=0.0, seconds=(2.0, 6.0), cancels=0.5, first_ms=300.0)
+    side = SimulatedVersion(random.Random(2))
+    samples = [side.serve(server, 100, float(t)) for t in range(60)]
+    timed = sum(count for s in samples for _, count in s.ttft)
+    ended = sum(s.ok + s.cancelled for s in samples)
+    assert sum(s.ok for s in samples) < timed < ended
+    assert sum(count for s in samples for edge, count in s.ttft if edge <= 300.0) / timed == pytest.approx(
+        0.5, abs=0.05
+    )
 
 
 @pytest.mark.proves("track-record 76")
@@ -163,6 +187,19 @@ def test_the_command_answers_people_and_programs(path: str, capsys: pytest.Captu
     assert (canary["name"], canary["rolled_back"], canary["runs"]) == ("yours", 1.0, 2)
 
 
+def test_all_canaries_are_those_that_fit_the_service(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Streams are for services that stream."""
+    streaming = tmp_path / "streaming.yaml"
+    streaming.write_text(f"{Path(path).read_text()}streaming: true\n")
+    names = []
+    for file in (path, str(streaming)):
+        assert main(["simulate", "-f", file, "--all", "--runs", "1", "--duration", "2s", "-o", "json"]) == 0
+        names.append({canary["name"] for canary in json.loads(capsys.readouterr().out)["canaries"]})
+    assert names[1] - names[0] == {"late-first-token", "longer-answers", "varying-answers"}
+
+
 def test_approvals_are_given_where_there_is_nobody_to_ask(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     """And that is said: what would be asked for is no part of the figures."""
     with Path(path).open("a") as file:
@@ -179,6 +216,7 @@ def test_approvals_are_given_where_there_is_nobody_to_ask(path: str, capsys: pyt
     ("wrong", "message"),
     [
         (["--scenario", "nonsense"], "there is no canary 'nonsense'; --list shows them"),
+        (["--scenario", "longer-answers"], "longer-answers is for streams: the service file needs streaming: true"),
         (["--errors", "200%"], "'--errors': a share lies between 0% and 100%, not '200%'"),
         (["--duration", "soon"], "'--duration': a duration such as 250ms, 5s, 2m or 6h is needed, not 'soon'"),
         (["--hold", "0%"], "--hold: between 0% and 100%, not 0%"),

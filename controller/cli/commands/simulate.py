@@ -81,7 +81,7 @@ def simulate(
         raise Failure(Exit.USAGE, "--tick: from 10ms to 60s, and at most 10 million of them in --duration")
     runs, seed = int(more["runs"]), int(more["seed"])
     summaries = []
-    for scenario in _chosen_scenarios(names, every, more):
+    for scenario in _playable(_chosen_scenarios(names, every, more), names, service):
         played = list(_with_progress_bar(play_often(service, scenario, setting, runs, seed), scenario.name, runs))
         summaries.append(summarize(scenario, played, WIDTH))
     if call.json:
@@ -131,6 +131,15 @@ def _chosen_scenarios(names: tuple[str, ...], every: bool, more: dict[str, float
     if own:
         chosen.append(described(own))
     return chosen or [SCENARIOS["healthy"]]
+
+
+def _playable(scenarios: list[Scenario], names: tuple[str, ...], service: Service) -> list[Scenario]:
+    """Those that fit the service: without `streaming: true` first tokens are not judged, and answers' lengths are."""
+    unfit = [scenario.name for scenario in scenarios if scenario.streaming and not service.streaming]
+    named = [name for name in unfit if name in names]
+    if named:
+        raise Failure(Exit.USAGE, f"{named[0]} is for streams: the service file needs streaming: true", code="INVALID")
+    return [scenario for scenario in scenarios if scenario.name not in unfit]
 
 
 def _with_progress_bar(played: Iterable[PlayedRollout], name: str, runs: int) -> Iterator[PlayedRollout]:
