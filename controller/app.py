@@ -41,10 +41,11 @@ from controller.process.http_client import open_session
 from controller.process.logs import configure_logs
 from controller.process.servers import COMMON_OPTIONS, Unstartable, server_open, site_open
 from controller.runtime.adapters import Adapters
+from controller.runtime.allowed import Allowed
 from controller.runtime.decider import Decider
 from controller.runtime.leadership import lead
 from controller.runtime.ledger_writer import WHO
-from controller.runtime.operations import Allowed, Operations
+from controller.runtime.operations import Operations
 from controller.runtime.proxy_events import ProxyEvents
 from controller.runtime.recorder import Recorder
 from controller.runtime.replica import Replica

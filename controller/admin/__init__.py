@@ -3,14 +3,14 @@
 They translate to `Operations` and back, and decide nothing.
 """
 
-from controller.core.servicefile.yaml_tree import MAX_BYTES
-
 MAX_METADATA = 8 * 1024
 """Bytes of a call's metadata."""
 
+MAX_REQUEST = 16 * 1024 * 1024
+"""Bytes of a request: thousands of usual service files in one, or some of the largest."""
+
 OPTIONS = (
-    # Room around the largest service file, so that a file above its limit gets an answer in words.
-    ("grpc.max_receive_message_length", MAX_BYTES + 8 * 1024),
+    ("grpc.max_receive_message_length", MAX_REQUEST),
     ("grpc.max_metadata_size", MAX_METADATA),
     ("grpc.absolute_max_metadata_size", MAX_METADATA),
 )

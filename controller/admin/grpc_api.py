@@ -66,6 +66,7 @@ class Catalog:
             SERVICES["Catalog"],
             {
                 "ApplyService": self.apply,
+                "ApplyServices": self.apply_all,
                 "GetService": self.get,
                 "ListServices": self.list,
                 "DeleteService": self.delete,
@@ -77,8 +78,20 @@ class Catalog:
         state, unchanged = await self._operations.apply(
             request.yaml, who=who, reason=request.reason, request_id=request.request_id, dry_run=request.dry_run
         )
-        service = self._reader.service(state, await self._reader.view())
+        service = self._reader.service(state, self._reader.newest())
         return pb.ApplyServiceResponse(service=service, unchanged=unchanged)
+
+    async def apply_all(self, request: pb.ApplyServicesRequest, who: str) -> pb.ApplyServicesResponse:
+        """Declare or change many services, or none if one of the files cannot be applied."""
+        declared = await self._operations.apply_all(
+            request.yaml, who=who, reason=request.reason, request_id=request.request_id, dry_run=request.dry_run
+        )
+        view = self._reader.newest()
+        applied = [
+            pb.ApplyServiceResponse(service=self._reader.service(each.state, view), unchanged=each.unchanged)
+            for each in declared
+        ]
+        return pb.ApplyServicesResponse(applied=applied)
 
     async def get(self, request: pb.GetServiceRequest, _who: str) -> pb.Service:
         """One service, with its file."""
@@ -192,7 +205,7 @@ class Rollouts:
         self, request: pb.StartCanaryRequest | pb.RolloutRequest | pb.RollbackRequest, command: Command, who: str
     ) -> pb.Rollout:
         state = await self._operations.act(request.service, command, who=who, request_id=request.request_id)
-        return self._reader.rollout(state, await self._reader.view())
+        return self._reader.rollout(state, self._reader.newest())
 
 
 class KillSwitch:

@@ -28,6 +28,10 @@ class ServiceReader:
         except Refusal:
             return self._observatory.view()
 
+    def newest(self) -> View:
+        """The newest view that is known here, at once: it has what this controller has just stored."""
+        return self._operations.newest()
+
     @property
     def problems(self) -> Mapping[str, str]:
         """The services that cannot be served as they stand, each with the reason."""

@@ -12,7 +12,7 @@ Every method may raise one of the errors of `core.model.store_errors`. What each
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from controller.core.model.applied import Applied
@@ -80,6 +80,13 @@ class Store(Protocol):
         """Apply an operator's change, on any replica, and return the revision. Compares expected revision and freezes.
 
         `Conflict`, `Frozen`, `ReusedId`, `NotWritten`: surely not applied. `StoreLost`: perhaps applied.
+        """
+        ...
+
+    async def command_all(self, changes: Sequence[Change]) -> list[int]:
+        """Apply operators' changes in this order, all of them or none, and return the revision of each.
+
+        As `command`; an error is that of the first change that has one.
         """
         ...
 

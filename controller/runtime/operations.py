@@ -4,8 +4,8 @@ The APIs (gRPC, HTTP) translate to these and back; nothing here knows which one 
 """
 
 import uuid
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from controller.core.base.errors import Code, Refusal, Violation, invalid
@@ -13,7 +13,6 @@ from controller.core.base.units import counted
 from controller.core.control.changes import Origin, change_of, fingerprint_of
 from controller.core.control.commands import Command, Verb, execute
 from controller.core.control.decision import Decision
-from controller.core.control.declaration import check_together, declare
 from controller.core.control.request_validation import (
     freeze_violations,
     unfreeze_violations,
@@ -25,34 +24,19 @@ from controller.core.model.change import Change
 from controller.core.model.freeze import ALL, Act, Freeze, Mode, describe_remaining, first_over_limit, freezes_over
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry, LedgerLine
-from controller.core.model.service import Service
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
-from controller.core.servicefile.service_file import read_service
 from controller.ports.clock import Clock
 from controller.ports.observatory import Observatory
 from controller.ports.store import Store
 from controller.process.fault_points import reach
+from controller.runtime.allowed import Allowed
+from controller.runtime.declarations import Declarations, Declared
 from controller.runtime.outcome_counter import OutcomeCounter
 from controller.runtime.store_requests import StoreRequests, find_state
 
 ROLLBACK_ATTEMPTS = 5
 """How often a rollback is tried while it loses races."""
-
-
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """What the settings allow: the names of hooks and metrics that policies may use, and how much there may be.
-
-    Two requests at the same moment can exceed a maximum by one.
-    """
-
-    hooks: Collection[str] = ()
-    metrics: Collection[str] = ()
-    rates: Collection[str] = ()
-    """Those of the metrics that are rates."""
-    max_services: int = 1000
-    max_freezes: int = 1000
 
 
 class Lifted(NamedTuple):
@@ -81,6 +65,7 @@ class Operations:
         self._requests = StoreRequests(store)
         self._clock = clock
         self._allowed = allowed or Allowed()
+        self._declarations = Declarations(self._requests, self._allowed)
         self._outcomes = OutcomeCounter(store, on_outcome)
         self._observatory = observatory
 
@@ -90,51 +75,15 @@ class Operations:
 
     async def apply(
         self, text: str, *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
-    ) -> tuple[ServiceState, bool]:
-        """Declare or change a service: its state, and whether the file says what was already there.
+    ) -> Declared:
+        """Declare or change a service (`Declarations`)."""
+        return await self._declarations.apply(text, who=who, reason=reason, request_id=request_id, dry_run=dry_run)
 
-        Never moves traffic between versions: another `stable` than the one that carries the traffic is refused, and
-        so is taking away a version or the endpoints of a version that carries traffic.
-        """
-        linted = read_service(text)
-        if linted.service is None:
-            raise invalid(linted.violations)
-        if unknown := self._policy_violations(linted.service):
-            raise invalid(unknown)
-        why = validate_reason(reason)
-        name, fingerprint = linted.service.name, fingerprint_of("apply", text)
-        if not dry_run and (done := await self._requests.applied_at(request_id, fingerprint)):
-            return await self._requests.state_at(name, done), False
-        view = await self.view()
-        present = view.services.get(name)
-        if present is None and len(view.services) >= self._allowed.max_services:
-            limit = f"max_services allows {counted(self._allowed.max_services, 'service')}"
-            raise Refusal(Code.TOO_MANY, f"{limit}, and no fewer are declared: delete one first")
-        state = declare(linted.service, text, present)
-        check_together(view, state)
-        if present and (state.spec, state.source) == (present.spec, present.source):
-            return present, True
-        if dry_run:
-            return state, False
-        before = present.weights if present else {}
-        entry = Entry(
-            kind=LedgerKind.SERVICE_APPLIED,
-            services=(name,),
-            who=who,
-            why=why,
-            weights_before=before,
-            weights_after=state.weights,
-        )
-        change = Change(
-            id=_id(request_id),
-            fingerprint=fingerprint,
-            act=Act.RECORD,
-            entry=entry,
-            service=state.name,
-            expects=present.revision if present else 0,
-            state=state,
-        )
-        return await self._requests.state_at(state.name, await self._requests.command(change)), False
+    async def apply_all(
+        self, texts: Sequence[str], *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
+    ) -> list[Declared]:
+        """Declare or change many services, or none if a file cannot be applied (`Declarations`)."""
+        return await self._declarations.apply_all(texts, who=who, reason=reason, request_id=request_id, dry_run=dry_run)
 
     async def delete(self, service: str, *, who: str, reason: str = "", request_id: str = "") -> int:
         """Stop serving a service and return the revision. Refused while a rollout of it runs."""
@@ -174,7 +123,7 @@ class Operations:
         attempts = ROLLBACK_ATTEMPTS if command.verb is Verb.ROLLBACK else 1
         for left in reversed(range(attempts)):
             state = find_state(await self.view(), service)
-            if command.verb is Verb.START and (unknown := self._policy_violations(state.spec)):
+            if command.verb is Verb.START and (unknown := self._allowed.policy_violations(state.spec)):
                 missing = "; ".join(violation.message for violation in unknown)
                 raise Refusal(Code.NOT_POSSIBLE, f"the policy of {service} cannot be kept: {missing}")
             verdict, no_upstream = self._observe(state)
@@ -278,6 +227,10 @@ class Operations:
         """Everything, as the store has it now."""
         return await self._requests.view()
 
+    def newest(self) -> View:
+        """The newest view that is known here, at once. Raises nothing."""
+        return self._requests.newest()
+
     def _observe(self, state: ServiceState) -> tuple[Verdict | None, bool]:
         """The evidence so far on the service's rollout, and whether its stable is known to have no healthy endpoint."""
         if self._observatory is None or state.rollout is None:
@@ -292,23 +245,6 @@ class Operations:
         if self._observatory is None or not state.spec.has_names(canary):
             return False
         return self._observatory.lacks_upstream(state.name, canary) is not False
-
-    def _policy_violations(self, spec: Service) -> list[Violation]:
-        """The hooks and metrics that the policy names and the settings do not have, or cannot have so."""
-        metrics = [metric.name for metric in spec.policy.metrics]
-        wanted = (("hook", spec.policy.hooks, self._allowed.hooks), ("metric", metrics, self._allowed.metrics))
-        violations = []
-        for kind, names, there in wanted:
-            if unknown := ", ".join(name for name in names if name not in there):
-                known = ", ".join(sorted(there)) or "none"
-                message = f"{unknown}: not a {kind} of the controller's settings, which have {known}"
-                violations.append(Violation(f"policy.{kind}s", message))
-        for i, metric in enumerate(spec.policy.metrics):
-            for key, limit in (("max", metric.max), ("min", metric.min)):
-                if metric.name in self._allowed.rates and limit is not None and not 0 <= limit <= 1:
-                    message = f"{metric.name} is a rate: its limits lie between 0% and 100%"
-                    violations.append(Violation(f"policy.metrics[{i}].{key}", message))
-        return violations
 
     async def _apply_decision(self, change: Change, decision: Decision) -> int:
         """Apply what a command led to and return the revision; its outcome is counted once it is known."""

@@ -1,5 +1,8 @@
 """The store as operators' requests use it: what it answers, with each of its errors as the `Refusal` that they get."""
 
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
 from controller.core.base.errors import Code, Refusal
 from controller.core.control.request_validation import validate_request_id
 from controller.core.model.change import Change
@@ -8,6 +11,8 @@ from controller.core.model.service_state import ServiceState
 from controller.core.model.store_errors import Conflict, Frozen, NotWritten, ReusedId, StoreLost
 from controller.core.model.view import View
 from controller.ports.store import Store
+
+T = TypeVar("T")
 
 UNANSWERED = "the store does not answer"
 
@@ -54,8 +59,19 @@ class StoreRequests:
 
         The refusal says whether it was surely not applied, or perhaps was.
         """
+        return await self._refusing(change, self._store.command(change))
+
+    async def command_all(self, changes: Sequence[Change]) -> int:
+        """Apply operators' changes, all or none, and return the last revision.
+
+        The refusal says whether they were surely not applied, or perhaps were.
+        """
+        return max(await self._refusing(changes[0], self._store.command_all(changes)))
+
+    async def _refusing(self, change: Change, work: Awaitable[T]) -> T:
+        """What the store answers, with its errors as refusals; they name that change where they need one."""
         try:
-            return await self._store.command(change)
+            return await work
         except Frozen as frozen:
             raise Refusal(Code.FROZEN, str(frozen)) from frozen
         except Conflict as conflict:
@@ -71,13 +87,20 @@ class StoreRequests:
 
     async def state_at(self, service: str, revision: int) -> ServiceState:
         """The service's state as the store has it now, at `revision` or later."""
+        return find_state(await self.view_at(revision), service)
+
+    async def view_at(self, revision: int) -> View:
+        """A view at `revision` or later: at once if it is known here already."""
+        view = self._store.newest()
+        if view.revision >= revision:
+            return view
         try:
             view = await self._store.load()
         except StoreLost as lost:
             raise Refusal(Code.NOT_DURABLE, f"applied at revision {revision}, then {UNANSWERED}: {lost}") from lost
         if view.revision < revision:
             raise Refusal(Code.NOT_DURABLE, f"the store went back from revision {revision} to {view.revision}")
-        return find_state(view, service)
+        return view
 
     async def _last_change_since(self, change: Change) -> str:
         """What happened to the service last since the change was decided on; empty if that is not known."""

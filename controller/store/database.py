@@ -1,6 +1,7 @@
 """The open SQLite file, and the view of what is in it. Blocking: no asyncio here."""
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -64,6 +65,21 @@ class Database:
             self.view = commit_rules.after(self.view, effect, revision)
         reach("commit:after", change.entry.kind)
         return revision
+
+    def apply_all(self, changes: Sequence[Change], at: float) -> list[int]:
+        """Apply operators' changes in this order, all of them or none, and return the revision of each.
+
+        Raises what `apply` does for the first that is refused.
+        """
+        for change in changes:
+            commit_rules.check_sound(change)
+        reach("commit:before", changes[0].entry.kind)
+        applied = self._disk.write(lambda db: [queries.apply(db, change, None, at) for change in changes])
+        for revision, effect in applied:
+            if effect:
+                self.view = commit_rules.after(self.view, effect, revision)
+        reach("commit:after", changes[-1].entry.kind)
+        return [revision for revision, _ in applied]
 
     def applied(self, change_id: str) -> Applied | None:
         """The change of that id, if the ledger has it."""

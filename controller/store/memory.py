@@ -1,7 +1,7 @@
 """The store in memory: every promise of `ports.store.Backend` but durability. For tests."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from controller.core.control import commit_rules
 from controller.core.model.applied import Applied
@@ -54,6 +54,10 @@ class MemoryStore:
     async def command(self, change: Change) -> int:
         """Apply an operator's change and return the revision."""
         return self._apply(change, None)
+
+    async def command_all(self, changes: Sequence[Change]) -> list[int]:
+        """Apply operators' changes in this order, all of them or none, and return the revision of each."""
+        return self._apply_all(changes, None)
 
     async def campaign(self, who: str) -> Term:
         """The next term, at once. The one before ends."""
@@ -112,11 +116,33 @@ class MemoryStore:
         return self._cursors.get(reader)
 
     def _apply(self, change: Change, token: int | None) -> int:
-        commit_rules.check_sound(change)
+        revisions = self._apply_all([change], token)
+        return revisions[0]
+
+    def _apply_all(self, changes: Sequence[Change], token: int | None) -> list[int]:
+        for change in changes:
+            commit_rules.check_sound(change)
+        length, view, revisions = len(self._lines), self._views.view, []
+        try:
+            for change in changes:
+                view, revision = self._append(view, change, token)
+                revisions.append(revision)
+        except BaseException:
+            for line in self._lines[length:]:
+                del self._applied[line.change_id]
+            del self._lines[length:]
+            raise
+        for change in changes if view is not self._views.view else ():
+            if change.delete:
+                self._sessions.pop(change.service, None)
+        self._views.publish(view)
+        return revisions
+
+    def _append(self, view: View, change: Change, token: int | None) -> tuple[View, int]:
+        """Add a change's line to the ledger: the view after it, and its revision."""
         earlier = self._applied.get(change.id)
         if earlier:
-            return commit_rules.check_repeated(change, earlier)
-        view = self._views.view
+            return view, commit_rules.check_repeated(change, earlier)
         if token is not None:
             commit_rules.check_token(token, self._epoch)
         present = view.services.get(change.service)
@@ -133,7 +159,4 @@ class MemoryStore:
         )
         self._lines.append(line)
         self._applied[change.id] = Applied(revision, change.fingerprint)
-        if change.delete:
-            self._sessions.pop(change.service, None)
-        self._views.publish(commit_rules.after(view, effect, revision))
-        return revision
+        return commit_rules.after(view, effect, revision), revision

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
@@ -132,6 +132,12 @@ class SqliteStore:
         """Apply an operator's change and return the revision. Compares expected revision and freezes."""
         return await self._apply(change, None)
 
+    async def command_all(self, changes: Sequence[Change]) -> list[int]:
+        """Apply operators' changes in this order, all of them or none, and return the revision of each."""
+        revisions = await self._run(self._database.apply_all, changes, self._clock.wall())
+        self._tidy_soon()
+        return revisions
+
     async def campaign(self, who: str) -> Term:
         """The next term, at once, since no other process has the file. The previous one ends."""
         token = await self._run(self._database.begin_term)
@@ -192,9 +198,12 @@ class SqliteStore:
     async def _apply(self, change: Change, token: int | None) -> int:
         run = self._run_first if change.freeze or change.act in URGENT else self._run
         revision = await run(self._database.apply, change, token, self._clock.wall())
+        self._tidy_soon()
+        return revision
+
+    def _tidy_soon(self) -> None:
         if self._tidying is None or self._tidying.done():
             self._tidying = asyncio.create_task(self._tidy())
-        return revision
 
     async def _tidy(self) -> None:
         """Trim the ledger while it is too long. A failure is logged, and tried again a chunk later."""

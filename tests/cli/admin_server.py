@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import itertools
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -16,6 +17,7 @@ from controller.core.model.change import Change
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_line import Entry
 from controller.core.model.rollout import Event
+from controller.core.model.store_errors import NotWritten
 from controller.ports.observatory import Live
 from controller.ports.store import Store
 from controller.runtime.operations import Operations
@@ -98,6 +100,23 @@ class AdminServer:
             yield
         finally:
             over.set()
+
+    @contextlib.contextmanager
+    def refusing(self, *, after: int) -> Iterator[None]:
+        """During the block the store takes so many more batches of changes, and is full then."""
+        taken = itertools.count(1)
+        take = self.store.command_all
+
+        async def refuse(changes: Sequence[Change]) -> list[int]:
+            if next(taken) > after:
+                raise NotWritten("full")
+            return await take(changes)
+
+        self.store.command_all = refuse  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            self.store.command_all = take  # type: ignore[method-assign]
 
     def close(self) -> None:
         """Everything ends."""

@@ -102,3 +102,31 @@ def test_standard_input_is_read_once(haldane: Haldane) -> None:
     done = haldane("apply", "-f", "-", "-f", "-")
     assert done.code == 2
     assert "standard input can be read once" in done.err
+
+
+def test_what_stands_is_named_if_a_file_is_refused_after_all(
+    tmp_path: Path, haldane: Haldane, server: AdminServer
+) -> None:
+    """Every file was right, and the store took only some: the same command again applies the rest."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(60):
+        write(folder, f"s{number:02}.yaml", service_file(f"s{number:02}", 11000 + number))
+    command = ("apply", "-f", str(folder), "--request-id", "abc")
+    with server.refusing(after=1):
+        done = haldane(*command)
+    assert done.code == 1
+    assert "not durable, nothing was changed: full; applied before it: s00, s01, " in done.err
+    assert len(services(server)) == 50
+    again = haldane(*command)
+    assert (again.code, again.out.count("unchanged"), again.out.count(": applied")) == (0, 50, 10)
+    assert len(services(server)) == 60
+
+
+def test_more_than_fits_into_one_request_is_said_so(tmp_path: Path, haldane: Haldane) -> None:
+    """Before anything is sent."""
+    for number in range(17):
+        write(tmp_path, f"{number}.yaml", "#" * (1 << 20))
+    done = haldane("apply", "-f", str(tmp_path))
+    assert done.code == 2
+    assert "17 files of 17825" in done.err

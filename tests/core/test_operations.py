@@ -14,7 +14,8 @@ from controller.core.model.change import Change
 from controller.core.model.freeze import ALL, Mode
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.store_errors import NotWritten, StoreLost
-from controller.runtime.operations import Allowed, Operations
+from controller.runtime.allowed import Allowed
+from controller.runtime.operations import Operations
 from controller.runtime.outcome_counter import EVERY
 from controller.store.memory import MemoryStore
 from tests.builders import service_file
@@ -32,6 +33,71 @@ async def test_no_more_services_than_the_setting_allows_are_declared() -> None:
     assert refused.value.code is Code.TOO_MANY
     await operations.delete("a", who="ada", reason="gone")
     await operations.apply(service_file("c", 10003), who="ada")
+
+
+class TestApplyAll:
+    """Many service files: checked as one, applied in order."""
+
+    async def test_what_is_wrong_in_any_file_is_named_by_its_number(self) -> None:
+        """Text, policy, clash with another file, clash with what is stored: all at once, and nothing is applied."""
+        clock = FakeClock()
+        operations = Operations(MemoryStore(clock=clock), clock, Allowed(max_services=6))
+        await operations.apply(service_file("stored", 10000), who="ada")
+        texts = [
+            service_file("good", 10001),
+            service_file("wrong", 10002) + "colour: red\n",
+            service_file("hooked", 10003, policy="  hooks: [nobody]\n"),
+            service_file("rival", 10001),
+            service_file("good", 10004),
+            service_file("late", 10000),
+            *(service_file(f"more-{number}", 10010 + number) for number in range(3)),
+        ]
+        with pytest.raises(Refusal, match="nothing was applied: 6 of 9 files") as refused:
+            await operations.apply_all(texts, who="ada")
+        found = [(violation.field, violation.message) for violation in refused.value.violations]
+        assert [field for field, _ in found] == [
+            "files[1].colour",
+            "files[2].policy.hooks",
+            "files[3]",
+            "files[4]",
+            "files[5].listen",
+            "files[8]",
+        ]
+        assert found[2][1].startswith("clashes with files[0]: good and rival both claim")
+        assert found[3][1] == "clashes with files[0]: declares good too"
+        assert "max_services" in found[5][1]
+        assert set((await operations.view()).services) == {"stored"}
+
+    async def test_new_changed_and_unchanged_ones_are_told_apart(self) -> None:
+        """Each has its line in the ledger but the one that says what was there; a dry run has none."""
+        clock = FakeClock()
+        operations = Operations(MemoryStore(clock=clock), clock)
+        await operations.apply(service_file("same", 10000), who="ada")
+        await operations.apply(service_file("moved", 10001), who="ada")
+        texts = [service_file("new", 10001), service_file("moved", 10002), service_file("same", 10000)]
+        for dry_run in (True, False):
+            done = await operations.apply_all(texts, who="ada", reason="as in the folder", dry_run=dry_run)
+            assert [(each.state.name, each.unchanged) for each in done] == [
+                ("new", False),
+                ("moved", False),
+                ("same", True),
+            ]
+            assert len(await operations.events()) == (2 if dry_run else 4)
+        assert [each.state.revision for each in done] == [3, 4, 1]
+
+    async def test_the_same_request_again_changes_nothing_whatever_came_since(self) -> None:
+        """Its id covers each of its files: one that somebody has changed since is not changed back."""
+        clock = FakeClock()
+        operations = Operations(MemoryStore(clock=clock), clock)
+        texts = [service_file("one", 10001), service_file("two", 10002)]
+        await operations.apply_all(texts, who="ada", request_id="abc")
+        await operations.apply(service_file("two", 10003), who="grace")
+        again = await operations.apply_all(texts, who="ada", request_id="abc")
+        assert again[1].state.spec.listen.port == 10003
+        assert len(await operations.events()) == 3
+        with pytest.raises(Refusal) as refused:
+            await operations.apply_all([service_file("one", 10009)], who="ada", request_id="abc")
+        assert refused.value.code is Code.REQUEST_ID_REUSED
 
 
 @pytest.mark.proves("track-record 71")

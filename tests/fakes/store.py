@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
@@ -44,6 +45,10 @@ class FaultyStore(MemoryStore):
     async def command(self, change: Change) -> int:
         self._check_reachable()
         return self._answer(await super().command(change))
+
+    async def command_all(self, changes: Sequence[Change]) -> list[int]:
+        self._check_reachable()
+        return [self._answer(revision) for revision in await super().command_all(changes)]
 
     async def applied(self, change_id: str) -> Applied | None:
         self._check_reachable()

@@ -18,7 +18,8 @@ from controller.notify.cloud_events import CloudEvents
 from controller.notify.notifications import Notifications
 from controller.notify.target import Target
 from controller.process.http_client import open_session
-from controller.runtime.operations import Allowed, Operations
+from controller.runtime.allowed import Allowed
+from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.meter import FakeMeter

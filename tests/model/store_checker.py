@@ -1,6 +1,6 @@
 """Sees every change that becomes true, and knows of itself what may: written from the promises, not from the code."""
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -106,6 +106,9 @@ class StoreChecker:
 
     async def command(self, change: Change) -> int:
         return self.operator(change)
+
+    async def command_all(self, changes: Sequence[Change]) -> list[int]:
+        return [self.operator(change) for change in changes]
 
     async def applied(self, change_id: str) -> Applied | None:
         return await self.store.applied(change_id)

@@ -12,7 +12,8 @@ from controller.core.control.commands import Command, Verb
 from controller.core.model.service import MetricPolicy
 from controller.core.servicefile.service_file import read_service
 from controller.core.traffic.window import Sample
-from controller.runtime.operations import Allowed, Operations
+from controller.runtime.allowed import Allowed
+from controller.runtime.operations import Operations
 from controller.settings import read_settings
 from controller.simulation.trial import Trial
 from controller.store.memory import MemoryStore

@@ -19,7 +19,8 @@ from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.demo.harness.child_processes import Children
 from controller.process.clock import SystemClock
 from controller.process.http_client import open_session
-from controller.runtime.operations import Allowed, Operations
+from controller.runtime.allowed import Allowed
+from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from controller.telemetry.custom_metric import CustomMetric, fill_query, validate_query
 from controller.telemetry.prometheus_client import MAX_BODY, PrometheusClient

@@ -49,6 +49,30 @@ class TestWhole:
         assert [line.revision for line in lines] == sorted({line.revision for line in lines})
         assert verify(lines).broken is None
 
+    async def test_many_changes_are_applied_in_order_at_a_revision_each(self, store: ClosableStore) -> None:
+        """Each has its line and its record; one that was applied before keeps its revision."""
+        first = change("one")
+        assert await store.command(first) == 1
+        revisions = await store.command_all([first, change("two"), change("one", expects=1, to=state("one", weight=7))])
+        view = await store.load()
+        assert (revisions, view.revision) == ([1, 2, 3], 3)
+        assert {name: each.revision for name, each in view.services.items()} == {"one": 3, "two": 2}
+        lines = await store.events()
+        assert [line.revision for line in lines] == [1, 2, 3]
+        assert verify(lines).broken is None
+
+    async def test_of_many_changes_none_is_applied_if_one_is_refused(self, store: ClosableStore) -> None:
+        """Whichever it is: records, lines and ids are as before, so that the others can be sent again."""
+        await store.command(change("there"))
+        good, bad = change("new"), change("there", expects=99)
+        for sent in ([good, bad], [bad, good]):
+            with pytest.raises(Conflict, match="there is at revision 1"):
+                await store.command_all(sent)
+            view = await store.load()
+            assert (view.revision, set(view.services), len(await store.events())) == (1, {"there"}, 1)
+            assert await store.applied(good.id) is None
+        assert await store.command_all([good]) == [2]
+
     async def test_a_deleted_service_is_gone_and_can_come_back(self, store: ClosableStore) -> None:
         """After a delete there is no record, so a new one is decided on 'there is none'."""
         revision = await store.command(change())

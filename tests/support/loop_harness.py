@@ -16,9 +16,10 @@ from controller.core.traffic.reports import ClusterLoad
 from controller.ports.hooks import Hooks
 from controller.ports.store import Term
 from controller.runtime.adapters import Adapters
+from controller.runtime.allowed import Allowed
 from controller.runtime.decider import Decider
 from controller.runtime.leadership import lead
-from controller.runtime.operations import Allowed, Operations
+from controller.runtime.operations import Operations
 from controller.runtime.recorder import Recorder
 from controller.runtime.replica import Replica
 from controller.runtime.store_watch import watch_store

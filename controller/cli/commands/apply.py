@@ -3,13 +3,14 @@
 Several are checked as one before the first is applied.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import click
 
-from controller.cli.admin_client import AdminClient
+from controller.admin import MAX_REQUEST
+from controller.cli.admin_client import DEADLINE, AdminClient
 from controller.cli.failure import Exit, Failure
 from controller.cli.input_files import InvalidFiles, expand_folders, read_text
 from controller.cli.invocation import Invocation, act_options
@@ -21,6 +22,12 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 _OF_THE_REQUEST = ("reason", "request_id")
 """Fields of the request that are not in the file."""
+
+_FILE = re.compile(r"files\[(\d+)\]")
+"""How the controller names one of several files."""
+
+SECONDS_EACH = 0.05
+"""Seconds longer for each of several files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +73,12 @@ def apply(invocation: Invocation, paths: tuple[str, ...], dry_run: bool) -> None
         click.echo(_line(response, dry_run=dry_run))
 
 
-def _apply(
-    client: AdminClient, invocation: Invocation, file: ServiceFile, *, dry_run: bool, request_id: str = ""
-) -> pb.ApplyServiceResponse:
+def _apply(client: AdminClient, invocation: Invocation, file: ServiceFile, *, dry_run: bool) -> pb.ApplyServiceResponse:
     """Apply one file. Raises `Failure`: `InvalidFiles` for what is wrong in the file itself."""
     request = pb.ApplyServiceRequest(
         yaml=file.text,
         reason=invocation.reason,
-        request_id=request_id or invocation.request_id,
+        request_id=invocation.request_id,
         dry_run=dry_run,
     )
     try:
@@ -87,73 +92,41 @@ def _apply(
 def _apply_all(
     client: AdminClient, invocation: Invocation, files: Sequence[ServiceFile], *, dry_run: bool
 ) -> list[pb.ApplyServiceResponse]:
-    """Check all files, then apply them in order.
+    """Apply several files at once, or none if one of them cannot be.
 
-    Raises `Failure`, which says what was applied before it.
+    Raises `InvalidFiles` with everything that is wrong in all of them, or what stands if one is refused later.
     """
-    checked = _check_all(client, invocation, files)
-    if dry_run:
-        return checked
-    applied: list[pb.ApplyServiceResponse] = []
-    for number, file in enumerate(files):
-        # An id is for one request: each file has its own, so that the command can be repeated.
-        request_id = f"{invocation.request_id}.{checked[number].service.name}"
-        try:
-            applied.append(_apply(client, invocation, file, dry_run=False, request_id=request_id))
-        except Failure as failure:
-            before = ", ".join(response.service.name for response in applied) or "none"
-            message = f"{file.path}: {failure.message}; applied before it: {before}"
-            located = [(file.path, violation) for violation in failure.violations]
-            raise InvalidFiles(message, located, failure.status, failure.code) from None
-    return applied
+    request = pb.ApplyServicesRequest(
+        yaml=[file.text for file in files],
+        reason=invocation.reason,
+        request_id=invocation.request_id,
+        dry_run=dry_run,
+    )
+    if request.ByteSize() > MAX_REQUEST:
+        message = f"{counted(len(files), 'file')} of {request.ByteSize()} bytes: at most {MAX_REQUEST} at once"
+        raise Failure(Exit.USAGE, message, code="INVALID")
+    deadline = DEADLINE + SECONDS_EACH * len(files)
+    try:
+        response = client.call("Catalog/ApplyServices", request, pb.ApplyServicesResponse, deadline)
+    except Failure as failure:
+        located = [_located(violation, files) for violation in failure.violations]
+        wrong = {path for path, _ in located} - {""}
+        if not wrong:
+            raise
+        message = f"nothing was applied: {len(wrong)} of {counted(len(files), 'file')} cannot be"
+        raise InvalidFiles(message, located, failure.status, failure.code) from None
+    return list(response.applied)
 
 
-def _check_all(
-    client: AdminClient, invocation: Invocation, files: Sequence[ServiceFile]
-) -> list[pb.ApplyServiceResponse]:
-    """The responses to a dry run of each file.
-
-    Raises `Failure` with everything that is wrong in all of them.
-    """
-    checked: list[pb.ApplyServiceResponse] = []
-    failures: list[tuple[str, Failure]] = []
-    for file in files:
-        try:
-            checked.append(_apply(client, invocation, file, dry_run=True))
-        except Failure as failure:
-            if failure.status is Exit.UNREACHABLE:
-                raise
-            failures.append((file.path, failure))
-    if failures:
-        located = [(path, violation) for path, failure in failures for violation in _violations(failure)]
-        first = failures[0][1]
-        message = f"nothing was applied: {len(failures)} of {counted(len(files), 'file')} cannot be"
-        raise InvalidFiles(message, located, first.status, first.code)
-    if clashes := list(_clashes(files)):
-        raise InvalidFiles("nothing was applied: the files clash", clashes)
-    return checked
-
-
-def _violations(failure: Failure) -> Sequence[Violation]:
-    """What is wrong, as violations: the failure's own, or its message."""
-    return failure.violations or [Violation("", failure.message)]
-
-
-def _clashes(files: Sequence[ServiceFile]) -> Iterator[tuple[str, Violation]]:
-    """What keeps two files from being served together: the path of the second, and the clash."""
-    from controller.core.control.declaration import declare  # the core, which only several files need
-    from controller.core.routing.clashes import find_clashes
-    from controller.core.servicefile.service_file import read_service
-
-    declared = []
-    for file in files:
-        service = read_service(file.text).service
-        if service:  # the controller has found it valid
-            declared.append((file.path, declare(service, file.text, None)))
-    for (path, one), (other_path, other) in combinations(declared, 2):
-        texts = [f"declares {one.name} too"] if one.name == other.name else find_clashes([one, other])
-        for text in texts:
-            yield other_path, Violation("", f"clashes with {path}: {text}")
+def _located(violation: Violation, files: Sequence[ServiceFile]) -> tuple[str, Violation]:
+    """A violation with the path of its file, which the controller knows by its number."""
+    match = _FILE.match(violation.field)
+    message = _FILE.sub(lambda found: files[int(found[1])].path, violation.message)
+    if match is None:
+        return "", Violation(violation.field, message, violation.line)
+    return files[int(match[1])].path, Violation(
+        violation.field[match.end() :].removeprefix("."), message, violation.line
+    )
 
 
 def _line(response: pb.ApplyServiceResponse, *, dry_run: bool) -> str:

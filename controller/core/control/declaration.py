@@ -1,10 +1,8 @@
 """Applying a service file to a service that may exist already, beside others. Never moves traffic."""
 
-from controller.core.base.errors import Code, Refusal, Violation, invalid
+from controller.core.base.errors import Code, Refusal
 from controller.core.model.service import Service
 from controller.core.model.service_state import FIXED_RESPONSE, ServiceState
-from controller.core.model.view import View
-from controller.core.routing.clashes import find_clashes
 
 
 def declare(spec: Service, text: str, present: ServiceState | None) -> ServiceState:
@@ -32,10 +30,3 @@ def declare(spec: Service, text: str, present: ServiceState | None) -> ServiceSt
         if not declared.endpoints:
             raise Refusal(Code.NO_ENDPOINTS, f"versions.{version}.endpoints: {version} is in use and needs endpoints")
     return state
-
-
-def check_together(view: View, state: ServiceState) -> None:
-    """Refuse a service that cannot be served beside the others."""
-    problems = find_clashes([*(s for s in view.services.values() if s.name != state.name), state])
-    if problems:
-        raise invalid([Violation("listen", text) for text in problems])

@@ -14,7 +14,7 @@ def find_clashes(states: Iterable[ServiceState]) -> list[str]:
     clashes: list[str] = []
     claims = Claims()
     for state in sorted(states, key=lambda s: s.name):
-        clashes += claims.clashes_with(state)
+        clashes += [text for _, text in claims.clashes_with(state)]
         claims.add(state)
     return clashes
 
@@ -35,8 +35,8 @@ class Claims:
         self._by_listener.setdefault(str(listen), {}).setdefault(listen, []).append(state)
         self._by_port.setdefault((listen.port, listen.address in ANY_ADDRESS), []).append(state)
 
-    def clashes_with(self, state: ServiceState) -> list[str]:
-        """One sentence for each claim that this service clashes with."""
+    def clashes_with(self, state: ServiceState) -> list[tuple[str, str]]:
+        """Each service that this one clashes with, and how they clash."""
         port, everywhere = state.spec.listen.port, state.spec.listen.address in ANY_ADDRESS
         rivals = [other for key in _paths(state) for other in self._by_path.get(key, ())]
         rivals += self._by_port.get((port, True), ())
@@ -44,7 +44,7 @@ class Claims:
         others = self._by_listener.get(str(state.spec.listen), {}).items()
         rivals += [other for listen, states in others if listen != state.spec.listen for other in states]
         distinct = {other.name: other for other in rivals}
-        return [text for _, other in sorted(distinct.items()) if (text := _describe_clash(other, state))]
+        return [(name, text) for name, other in sorted(distinct.items()) if (text := _describe_clash(other, state))]
 
 
 def _paths(state: ServiceState) -> list[tuple[int, str, PathMatch]]:

@@ -66,7 +66,7 @@ def _has_moved(before: ServiceState | None, after: ServiceState) -> bool:
 
 def _problem(state: ServiceState, claims: Claims) -> str:
     """Why this service cannot be served beside the claims; empty if it can."""
-    return _routing_problem(state) or "; ".join(claims.clashes_with(state))
+    return _routing_problem(state) or "; ".join(text for _, text in claims.clashes_with(state))
 
 
 def _routing_problem(state: ServiceState) -> str:

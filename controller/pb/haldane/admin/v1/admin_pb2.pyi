@@ -26,6 +26,24 @@ class ApplyServiceResponse(_message.Message):
     unchanged: bool
     def __init__(self, service: _Optional[_Union[Service, _Mapping]] = ..., unchanged: _Optional[bool] = ...) -> None: ...
 
+class ApplyServicesRequest(_message.Message):
+    __slots__ = ("yaml", "reason", "request_id", "dry_run")
+    YAML_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    yaml: _containers.RepeatedScalarFieldContainer[str]
+    reason: str
+    request_id: str
+    dry_run: bool
+    def __init__(self, yaml: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class ApplyServicesResponse(_message.Message):
+    __slots__ = ("applied",)
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
+    applied: _containers.RepeatedCompositeFieldContainer[ApplyServiceResponse]
+    def __init__(self, applied: _Optional[_Iterable[_Union[ApplyServiceResponse, _Mapping]]] = ...) -> None: ...
+
 class GetServiceRequest(_message.Message):
     __slots__ = ("service",)
     SERVICE_FIELD_NUMBER: _ClassVar[int]

@@ -40,6 +40,11 @@ class CatalogStub:
                 request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ApplyServiceRequest.SerializeToString,
                 response_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ApplyServiceResponse.FromString,
                 _registered_method=True)
+        self.ApplyServices = channel.unary_unary(
+                '/haldane.admin.v1.Catalog/ApplyServices',
+                request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ApplyServicesRequest.SerializeToString,
+                response_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ApplyServicesResponse.FromString,
+                _registered_method=True)
         self.GetService = channel.unary_unary(
                 '/haldane.admin.v1.Catalog/GetService',
                 request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.GetServiceRequest.SerializeToString,
@@ -63,6 +68,16 @@ class CatalogServicer:
 
     def ApplyService(self, request, context):
         """Declares or changes a service. Never moves traffic between versions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyServices(self, request, context):
+        """The same for many services. All files are checked as one first: if one cannot be applied, none is, and the field
+        of each violation begins with its file, counted from 0: `files[2].policy.steps`. Then they are applied in order,
+        up to 50 in one transaction; if one is refused then, because something else has changed its service meanwhile,
+        the status names those that stand. The same request again, with its request_id, applies what is missing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,6 +108,11 @@ def add_CatalogServicer_to_server(servicer, server):
                     servicer.ApplyService,
                     request_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ApplyServiceRequest.FromString,
                     response_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ApplyServiceResponse.SerializeToString,
+            ),
+            'ApplyServices': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyServices,
+                    request_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ApplyServicesRequest.FromString,
+                    response_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ApplyServicesResponse.SerializeToString,
             ),
             'GetService': grpc.unary_unary_rpc_method_handler(
                     servicer.GetService,
@@ -138,6 +158,33 @@ class Catalog:
             '/haldane.admin.v1.Catalog/ApplyService',
             controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ApplyServiceRequest.SerializeToString,
             controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ApplyServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyServices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haldane.admin.v1.Catalog/ApplyServices',
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ApplyServicesRequest.SerializeToString,
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ApplyServicesResponse.FromString,
             options,
             channel_credentials,
             insecure,
