@@ -16,6 +16,7 @@ POLICY = """\
   steps: [20%, 50%]
   dwell: 30s
   warmup: 1s
+  patience: 0s
   bake: 1s
 """
 
