@@ -55,6 +55,7 @@ def rollout_message(view: ServiceView) -> pb.Rollout:
         revision=state.revision,
         freezes=map(freeze_message, view.freezes),
         traffic={version: _traffic(traffic) for version, traffic in view.live.traffic.items()},
+        unjudged={cluster: _traffic(traffic) for cluster, traffic in view.live.unjudged.items()},
         diverted=state.diverted,
         stable_verdict=view.stable_verdict.outcome if view.stable_verdict else "",
         stable_reasons=view.stable_reasons,

@@ -93,6 +93,7 @@ def _service(view: ServiceView) -> Mapping[str, Any]:
         "stable_verdict": view.stable_verdict.outcome.value if view.stable_verdict else "",
         "stable_reasons": list(view.stable_reasons),
         "traffic": {version: _traffic(traffic) for version, traffic in live.traffic.items()},
+        "unjudged": {cluster: _traffic(traffic) for cluster, traffic in live.unjudged.items()},
         "synced": view.sync.synced,
         "proxies": view.sync.total,
         "freezes": [freeze.plain() for freeze in view.freezes],

@@ -47,7 +47,7 @@ class CurrentState(Collector):
         yield self._suppressed(states)
         yield self._evidence(states)
         yield self._proxies()
-        yield self._requests()
+        yield from self._requests()
 
     def _weights(self, states: list[ServiceState]) -> Metric:
         family = GaugeMetricFamily("haldane_weight", "Basis points: parts of 10 000", labels=["service", "version"])
@@ -107,11 +107,19 @@ class CurrentState(Collector):
                 family.add_metric([fleet, state], counts[fleet, state])
         return family
 
-    def _requests(self) -> Metric:
-        family = CounterMetricFamily(
+    def _requests(self) -> Iterable[Metric]:
+        judged = CounterMetricFamily(
             "haldane_requests", "Responses by outcome", labels=["service", "version", "outcome"]
+        )
+        unjudged = CounterMetricFamily(
+            "haldane_unjudged_requests",
+            "Responses by outcome, to requests that the weights did not send to their version",
+            labels=["service", "version", "role", "outcome"],
         )
         for (service, version), outcomes in self._totals.totals().items():
             for outcome, count in outcomes.items():
-                family.add_metric([service, version, outcome], count)
-        return family
+                judged.add_metric([service, version, outcome], count)
+        for (service, version, role), outcomes in self._totals.unjudged_totals().items():
+            for outcome, count in outcomes.items():
+                unjudged.add_metric([service, version, role, outcome], count)
+        return judged, unjudged

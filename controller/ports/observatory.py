@@ -22,6 +22,8 @@ class Live:
     """What the decision says besides the verdict's reasons."""
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     """By version."""
+    unjudged: Mapping[str, Traffic] = field(default_factory=dict)
+    """By "VERSION/ROLE": of requests that the weights did not send there."""
     updated_at: float = 0.0
     """Unix seconds."""
     stable: Verdict | None = None

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from controller.core.model.cluster_names import ClusterId
+
 
 class RequestTotals(Protocol):
     """Counts requests by service, version and outcome."""
@@ -13,4 +15,8 @@ class RequestTotals(Protocol):
 
         Raises nothing.
         """
+        ...
+
+    def unjudged_totals(self) -> Mapping[ClusterId, Mapping[str, int]]:
+        """The same of the clusters of requests that are not judged."""
         ...

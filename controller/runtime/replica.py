@@ -7,10 +7,12 @@ attached: it adds its verdicts, and is woken by whatever happens here.
 import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.ledger_line import Entry
 from controller.core.model.view import View
+from controller.core.routing.route import cluster_ids
 from controller.core.traffic.book import Book
 from controller.core.traffic.reports import Traffic
 from controller.ports.clock import Clock
@@ -44,9 +46,10 @@ class Replica:
         now, wall = self._clock.monotonic(), self._clock.wall()
         versions = [version.name for version in state.spec.versions]
         traffic: Mapping[str, Traffic] = {v: self._book.traffic(service, v, now) for v in versions}
+        unjudged = self._book.unjudged(service, now)
         if self._decider is None:
-            return Live(traffic=traffic, updated_at=wall)
-        return self._decider.live(state, traffic, wall)
+            return Live(traffic=traffic, unjudged=unjudged, updated_at=wall)
+        return replace(self._decider.live(state, traffic, wall), unjudged=unjudged)
 
     def no_healthy_upstream(self, service: str, version: str) -> bool:
         """Whether this version is known to have no healthy endpoint."""
@@ -68,7 +71,7 @@ class Replica:
         """A new view is being served: count for its versions, and let the decider go on from it."""
         self._view = view
         states = view.services.values()
-        self._book.track_clusters(cluster_name(state.name, v.name) for state in states for v in state.spec.versions)
+        self._book.track_clusters(cluster_name(*cluster) for state in states for cluster in cluster_ids(state.spec))
         if self._decider:
             self._decider.on_view(view)
         else:

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from controller.core.control.commands import Command, Verb, execute
 from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.model.cluster_names import ClusterId, Role
 from controller.core.model.freeze import Freeze
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
@@ -47,6 +48,9 @@ class Counted:
 
     def totals(self) -> Mapping[tuple[str, str], Mapping[str, int]]:
         return {("scorer", "v1"): {"ok": 7, "5xx": 1, "4xx": 0}}
+
+    def unjudged_totals(self) -> Mapping[ClusterId, Mapping[str, int]]:
+        return {ClusterId("scorer", "v1", Role.PINNED): {"ok": 3}}
 
 
 def rolling() -> ServiceState:

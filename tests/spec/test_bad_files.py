@@ -325,6 +325,40 @@ ADDRESSES = {
     "a prefix listed twice": added("prefix: [/a, /b, /a]", "prefix", "/a is listed twice"),
     "no path": added("path: []", "path", "an empty list matches nothing"),
     "a list of paths with a bad one": added("path: [/a, b]", "path[1]", "a path begins with /"),
+    "a rule without a condition": added("match: [{to: canary}]", "match[0]", "a rule needs a condition"),
+    "a rule that says not where to": added("match: [{headers: {a: b}}]", "match[0].to", "is missing"),
+    "a rule to nobody": added("match: [{headers: {a: b}, to: v9}]", "match[0].to", "v9 is not among the versions"),
+    "a rule on the host": added("match: [{headers: {Host: b}, to: v1}]", "match[0].headers.Host", "other than host"),
+    "a rule on a number": added("match: [{query: {a: 1}, to: v1}]", "match[0].query.a", "quote it"),
+    "a rule on a bad cookie": added("match: [{cookie: {a;b: x}, to: v1}]", "match[0].cookie.'a;b'", "name of a cookie"),
+    "a rule that is never reached": added(
+        "match: [{headers: {a: b}, to: v1}, {headers: {A: b}, to: v2}]", "match[1]", "never reached"
+    ),
+    "sticky by two things": added("sticky: {header: a, cookie: b}", "sticky", "one of header: NAME"),
+    "sticky by nothing": added("sticky: {}", "sticky", "one of header: NAME"),
+    "sticky by no address": added("sticky: {source_ip: false}", "sticky", "one of header: NAME"),
+    "a ttl of a header": added("sticky: {header: a, ttl: 1d}", "sticky.ttl", "is of a cookie"),
+    "an idle timeout without streams": added("idle_timeout: 1m", "idle_timeout", "needs streaming: true"),
+    "a longest duration without streams": added("max_duration: 1m", "max_duration", "needs streaming: true"),
+    "an upgrade without streams": added("upgrades: [websocket]", "upgrades", "needs streaming: true"),
+    "an upgrade to connect": added("upgrades: [connect]\nstreaming: true", "upgrades[0]", "such as websocket"),
+    "an idle timeout below the timeout": added(
+        "idle_timeout: 1s\nstreaming: true", "idle_timeout", "below the timeout of 5s"
+    ),
+    "a duration below the timeout": added(
+        "max_duration: 1s\nstreaming: true", "max_duration", "below the timeout of 5s"
+    ),
+    "streaming by another word": added("streaming: 'yes'", "streaming", "true or false"),
+    "too many attempts": added("retry: {attempts: 6}", "retry.attempts", "a whole number from 0 to 5"),
+    "a header that carries the request": added(
+        "request_headers: {remove: [Content-Length]}", "request_headers.remove[0]", "other than host"
+    ),
+    "a header added and removed": added(
+        "request_headers: {add: {a: b}, remove: [A]}", "request_headers.remove", "a is added too"
+    ),
+    "a header with a line break": added(
+        'request_headers: {add: {a: "b\\nc"}}', "request_headers.add.a", "printable ASCII"
+    ),
     "an unknown protocol": added("protocol: https", "protocol", "one of http, grpc is needed, not 'https'"),
 }
 

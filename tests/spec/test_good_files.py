@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.model.route_rules import PathMatch
+from controller.core.model.route_rules import Condition, ListenTls, MatchRule, PathMatch, RequestHeaders, Sticky
 from controller.core.model.service import Endpoint, Fallback, Policy, Service
 from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
 from controller.core.servicefile.service_file import read_service
@@ -308,3 +308,59 @@ def test_bounds_of_a_version_are_inclusive(keys: str) -> None:
     """Likewise."""
     for bound in VERSION_BOUNDS[keys]:
         read(file(v2=f"  v2: {{endpoints: [], {keys.replace('X', bound)}}}"))
+
+
+def test_rules_that_pin_requests() -> None:
+    """In their order. Names of headers in lower case, the others as they are."""
+    text = file('match: [{headers: {X-Tester: "yes"}, query: {a%20b: "1"}, to: canary}, {cookie: {Lane: x}, to: v2}]')
+    header = Condition(source="header", name="x-tester", value="yes")
+    query, cookie = (
+        Condition(source="query", name="a%20b", value="1"),
+        Condition(source="cookie", name="Lane", value="x"),
+    )
+    assert read(text).match == (
+        MatchRule(conditions=(header, query), to="canary"),
+        MatchRule(conditions=(cookie,), to="v2"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "sticky"),
+    [
+        ("{header: X-User-Id}", Sticky(source="header", name="x-user-id")),
+        ("{cookie: Lane}", Sticky(source="cookie", name="Lane", ttl=7 * 86_400.0)),
+        ("{cookie: lane, ttl: 2m}", Sticky(source="cookie", name="lane", ttl=120.0)),
+        ("{source_ip: true}", Sticky(source="source_ip")),
+    ],
+)
+def test_by_what_users_keep_their_version(written: str, sticky: Sticky) -> None:
+    """A header, a cookie that Envoy sets, or the client's address."""
+    assert read(file(f"sticky: {written}")).sticky == sticky
+
+
+def test_what_routes_and_listeners_can_be_asked_for() -> None:
+    """Each key once."""
+    asked = """\
+streaming: true
+timeout: 30s
+idle_timeout: 1m
+max_duration: 1h
+upgrades: [WebSocket]
+retry: {attempts: 2}
+request_headers: {add: {X-Tier: gold}, remove: [X-Secret]}
+version_header: false
+"""
+    service = read(file(asked))
+    assert (service.streaming, service.idle_timeout, service.max_duration) == (True, 60.0, 3600.0)
+    assert (service.upgrades, service.retry.attempts, service.version_header) == (("websocket",), 2, False)
+    assert service.request_headers == RequestHeaders(add=(("x-tier", "gold"),), remove=("x-secret",))
+    listen = "{port: 10000, tls: {certificate: /c, key: /k}, access_log: stdout, use_remote_address: true}"
+    told = read(file(listen=f"listen: {listen}")).listen
+    assert (told.tls, told.access_log, told.use_remote_address) == (
+        ListenTls(certificate="/c", key="/k"),
+        "stdout",
+        True,
+    )
+    listen = "{port: 10000, tls: {sds: my-cert}, access_log: /var/log/x.json, xff_trusted_hops: 2}"
+    told = read(file(listen=f"listen: {listen}")).listen
+    assert (told.tls, told.access_log, told.xff_trusted_hops) == (ListenTls(sds="my-cert"), "/var/log/x.json", 2)

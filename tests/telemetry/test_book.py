@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.core.model.cluster_names import ClusterId, Role
 from controller.core.traffic.book import MAX_PROXIES, Book
 from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, bucket_of, quantile
 from controller.core.traffic.proxy_counters import NEWBORN
@@ -427,3 +428,20 @@ def test_a_quantile_is_the_least_edge_with_that_share_below_it(counts: dict[int,
         return
     expected = next(v for i, v in enumerate(values, 1) if i >= share * len(values))
     assert found == EDGES_MS[min(expected, BUCKETS - 2)]
+
+
+def test_pinned_requests_are_counted_apart_and_never_judged() -> None:
+    """They are in no window, complete none, and are shown by themselves."""
+    book, pinned = Book(), "s/v2/pinned"
+    book.track_clusters([STABLE, CANARY, pinned])
+    assert not book.on_load_report("p", {pinned: ClusterLoad(started=5, ok=2, errors=3)}, INTERVAL, 0.0)
+    assert book.on_load_report("p", {**idle(), pinned: ClusterLoad(started=1, ok=1)}, INTERVAL, 0.5)
+    window = book.take_window("s", "v1", "v2", 500, 0.5)
+    assert window
+    assert window.canary
+    assert (window.canary.started, window.canary.answered) == (0, 0)
+    assert [(name, traffic.requests, traffic.errors) for name, traffic in book.unjudged("s", 0.5).items()] == [
+        ("v2/pinned", 6, 3)
+    ]
+    assert book.traffic("s", "v2", 0.5).requests == 0
+    assert (book.totals()["s", "v2"]["ok"], book.unjudged_totals()[ClusterId("s", "v2", Role.PINNED)]["ok"]) == (0, 3)

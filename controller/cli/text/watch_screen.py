@@ -149,19 +149,24 @@ def _frozen(freeze: pb.FreezeInfo, now: float) -> str:
 
 def _traffic(rollout: pb.Rollout, width: int) -> Text:
     """Canary and stable side by side: rates of the last seconds, and counts since the rollout
-    started."""
+    started. Below them the requests that are not judged: pinned ones, copies, second attempts."""
     versions = [rollout.canary, rollout.stable, *(name for name, weight in rollout.weights.items() if weight)]
     names = list(dict.fromkeys(filter(None, versions)))
     roles = {rollout.canary: " canary", rollout.stable: " stable"}
     labels = [Label(name, roles.get(name, ""), "bold", "dim") for name in names]
     rows = [rollout.traffic[name] if name in rollout.traffic else pb.Traffic() for name in names]
+    for cluster in sorted(name for name, traffic in rollout.unjudged.items() if traffic.requests):
+        version, _, role = cluster.partition("/")
+        labels.append(Label(version, f" {role}", "dim", "dim"))
+        rows.append(rollout.unjudged[cluster])
+    shares = [format_weight(rollout.weights.get(name, 0)) for name in names] + [NONE] * (len(rows) - len(names))
     alive = [traffic.requests_per_second > 0 for traffic in rows]
 
     def column(header: str, width: int, rank: int, cells: list[str]) -> Column:
         return Column(header, [Text(cell) for cell in cells], rank, width)
 
     columns = [
-        column("share", 5, 0, [format_weight(rollout.weights.get(name, 0)) for name in names]),
+        column("share", 5, 0, shares),
         column("req/s", 6, 5, [format_rate(t.requests_per_second) for t in rows]),
         column("errors", 6, 0, [format_share(t.error_rate) if a else NONE for t, a in zip(rows, alive, strict=True)]),
         column("p50", 7, 1, [format_milliseconds(t.p50_ms) if a else NONE for t, a in zip(rows, alive, strict=True)]),

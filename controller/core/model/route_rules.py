@@ -1,5 +1,7 @@
 """What an operator declares about the routes of a service: which paths, retries, headers."""
 
+from typing import Literal
+
 from controller.core.base.value import Value
 
 
@@ -12,6 +14,35 @@ class PathMatch(Value):
 
     def __str__(self) -> str:
         return f"={self.path}" if self.exact else self.path
+
+
+CANARY, STABLE = "canary", "stable"
+"""What a rule can name besides a version: the versions that have these parts at the time."""
+
+
+class Condition(Value):
+    """A header, a query parameter or a cookie of a request has exactly this value; None: any value."""
+
+    source: Literal["header", "query", "cookie"]
+    name: str
+    value: str | None
+
+
+class MatchRule(Value):
+    """Requests for which every condition holds go to `to`: a version, `canary` or `stable`. They are pinned: weights do
+    not move them, and they are not judged."""
+
+    conditions: tuple[Condition, ...]
+    to: str
+
+
+class Sticky(Value):
+    """What a request says of its user. Users keep their version while the canary's share does not fall: a share that
+    rises only adds users. `name` is that of the header or the cookie; `ttl` are the seconds that a cookie is kept."""
+
+    source: Literal["header", "cookie", "source_ip"]
+    name: str = ""
+    ttl: float = 0.0
 
 
 class Retry(Value):

@@ -9,7 +9,7 @@ from typing import Literal
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.base.value import Value
-from controller.core.model.route_rules import ListenTls, PathMatch, RequestHeaders, Retry
+from controller.core.model.route_rules import ListenTls, MatchRule, PathMatch, RequestHeaders, Retry, Sticky
 from controller.core.model.upstream import Upstream
 
 
@@ -148,6 +148,10 @@ class Service(Value):
     listen: Listen
     hosts: tuple[str, ...] = ("*",)
     paths: tuple[PathMatch, ...] = (PathMatch(path="/"),)
+    match: tuple[MatchRule, ...] = ()
+    """The first rule that holds for a request decides; requests without one are split by the weights."""
+    sticky: Sticky | None = None
+    """By what users keep their version; None: each request is split by itself."""
     protocol: Literal["http", "grpc"] = "http"
     timeout: float = 5.0
     """Seconds: of the whole response, of a stream until its headers."""

@@ -1,16 +1,25 @@
 """The routes of one service: which requests, and how they are split between clusters."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 from controller.core.base.units import TOTAL_WEIGHT
-from controller.core.model.cluster_names import cluster_name
-from controller.core.model.route_rules import PathMatch, RequestHeaders, Retry
+from controller.core.model.cluster_names import ClusterId, Role, cluster_name
+from controller.core.model.route_rules import CANARY, STABLE, Condition, PathMatch, RequestHeaders, Retry, Sticky
 from controller.core.model.service import Service
 from controller.core.model.service_state import FIXED_RESPONSE, ServiceState
 
 IDLE_TIMEOUT = 60.0
 """Seconds for which a stream may be silent unless its service says otherwise, or as long as its timeout."""
+
+
+Split = tuple[tuple[str, int], ...]
+"""(cluster, weight in basis points), the canary first."""
+
+
+REQUEST_ID = "x-request-id"
+"""Envoy gives one to each request that comes without."""
 
 
 class RoutingError(ValueError):
@@ -52,9 +61,16 @@ class RouteOptions(NamedTuple):
         )
 
 
+class HashSource(NamedTuple):
+    """What of a request is hashed. `name` is that of the header or the cookie."""
+
+    source: Literal["header", "cookie", "source_ip"]
+    name: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Some requests of one service, and how they are split.
+    """Some requests of one service and how they are split: those of a path for which every condition holds.
 
     `split` is (cluster, weight in basis points), the canary first; the weights are positive and total 10 000, anything
     else raises RoutingError. With `fixed` (status, body) Envoy responds itself, and `split` is empty.
@@ -63,8 +79,14 @@ class Route:
     service: str
     match: PathMatch
     options: RouteOptions
-    split: tuple[tuple[str, int], ...]
+    split: Split
     fixed: tuple[int, str] | None = None
+    conditions: tuple[Condition, ...] = ()
+    hash_on: HashSource | None = None
+    """What of a request decides on its share; None: a draw. The total is always the same and the canary comes first, so
+    a share that rises moves no request back to stable."""
+    minted: Sticky | None = None
+    """The cookie that the response sets: its value is the request's id."""
 
     def __post_init__(self) -> None:
         if self.fixed and not self.split:
@@ -82,10 +104,55 @@ def routes_of(state: ServiceState) -> tuple[Route, ...]:
     options = RouteOptions.of(spec)
     fixed = (spec.fallback.status, spec.fallback.body) if FIXED_RESPONSE in state.weights and spec.fallback else None
     split = () if fixed else _live_split(spec, state.weights)
-    return tuple(Route(spec.name, path, options, split, fixed) for path in spec.paths)
+    pinned = [] if state.diverted else list(_pinned(state))
+    routes = []
+    for path in spec.paths:
+        routes += [Route(spec.name, path, options, to, conditions=conditions) for conditions, to in pinned]
+        live = Route(spec.name, path, options, split, fixed)
+        routes += _sticky_routes(live, spec.sticky) if spec.sticky and split else [live]
+    return tuple(routes)
 
 
-def _live_split(spec: Service, weights: dict[str, int]) -> tuple[tuple[str, int], ...]:
+def _sticky_routes(live: Route, sticky: Sticky) -> list[Route]:
+    """The routes of everybody who is not pinned, if users keep their version.
+
+    Envoy does not set a cookie when it chooses a cluster by it. So who has none is placed by the id of the request,
+    which becomes the cookie.
+    """
+    if sticky.source != "cookie":
+        return [replace(live, hash_on=HashSource(sticky.source, sticky.name))]
+    known = Condition(source="cookie", name=sticky.name, value=None)
+    return [
+        replace(live, conditions=(known,), hash_on=HashSource("cookie", sticky.name)),
+        replace(live, hash_on=HashSource("header", REQUEST_ID), minted=sticky),
+    ]
+
+
+def cluster_ids(spec: Service) -> Iterator[ClusterId]:
+    """Every cluster of a service. They do not depend on its rollout, so a start, a step and a rollback change routes
+    alone."""
+    targets = {rule.to for rule in spec.match}
+    for version in spec.versions:
+        if version.endpoints:
+            yield ClusterId(spec.name, version.name)
+            if targets & {version.name, CANARY, STABLE}:
+                yield ClusterId(spec.name, version.name, Role.PINNED)
+
+
+def _pinned(state: ServiceState) -> Iterator[tuple[tuple[Condition, ...], Split]]:
+    """The conditions of each rule, and where its requests go. Where a rule names a part that no version has, or a
+    version without endpoints, its requests go the way of all others."""
+    rollout = state.rollout
+    parts = {STABLE: state.stable}
+    if rollout and rollout.running:
+        parts = {STABLE: rollout.stable, CANARY: rollout.canary if rollout.weight else rollout.stable}
+    for rule in state.spec.match:
+        version = state.spec.version(parts.get(rule.to, rule.to))
+        if version and version.endpoints:
+            yield rule.conditions, ((cluster_name(state.name, version.name, Role.PINNED), TOTAL_WEIGHT),)
+
+
+def _live_split(spec: Service, weights: dict[str, int]) -> Split:
     live = {version: weight for version, weight in weights.items() if weight > 0}
     for version in live:
         declared = spec.version(version)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from controller.core.model.cluster_names import cluster_name
-from controller.core.model.service import Endpoint, Listen
+from controller.core.model.service import Endpoint, Listen, Service
 from controller.core.model.service_state import ServiceState
 from controller.core.model.upstream import Upstream
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes
-from controller.core.routing.route import Route, RoutingError, routes_of
+from controller.core.routing.route import Route, RoutingError, cluster_ids, routes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class RoutedService:
 
 def route_service(state: ServiceState) -> RoutedService:
     """The clusters and the routes of that service. RoutingError if a version with traffic has no endpoints."""
-    return RoutedService(state, tuple(_clusters(state)), routes_of(state))
+    return RoutedService(state, tuple(_clusters(state.spec)), routes_of(state))
 
 
 def route_fleet(view: View, fleet: str) -> Routing:
@@ -95,13 +95,11 @@ def named_fleets(view: View) -> frozenset[str]:
     return frozenset(fleet for state in view.services.values() for fleet in state.spec.fleets)
 
 
-def _clusters(state: ServiceState) -> Iterable[Cluster]:
-    spec = state.spec
-    return (
-        Cluster(cluster_name(spec.name, version.name), spec.upstream_of(version), version.endpoints)
-        for version in spec.versions
-        if version.endpoints
-    )
+def _clusters(spec: Service) -> Iterable[Cluster]:
+    for cluster in cluster_ids(spec):
+        version = spec.version(cluster.version)
+        if version:
+            yield Cluster(cluster_name(*cluster), spec.upstream_of(version), version.endpoints)
 
 
 def _listeners(states: list[ServiceState], routes: Mapping[str, tuple[Route, ...]]) -> tuple[RoutedListener, ...]:

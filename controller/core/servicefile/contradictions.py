@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from controller.core.base.units import TOTAL_WEIGHT, format_duration, format_weight
-from controller.core.model.route_rules import RequestHeaders
+from controller.core.model.route_rules import CANARY, STABLE, RequestHeaders
 from controller.core.model.service import Policy, Service, Version
 
 T = TypeVar("T")
@@ -27,6 +27,7 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
         yield from _duplicates(name, listed)
     yield from _duplicates("upgrades", service.upgrades)
     yield from _streams(service)
+    yield from _matches(service)
     yield from _headers(service.request_headers)
     yield from _duplicates("path", [path.path for path in service.paths if path.exact])
     yield from _duplicates("prefix", [path.path for path in service.paths if not path.exact])
@@ -46,6 +47,22 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
             f"{errors.max * 100:g}% is below the margin of {errors.margin * 100:g}%: less than what counts as harm"
         )
         yield Contradiction("policy.errors.max", message, ("policy.errors.margin",))
+
+
+def _matches(service: Service) -> Iterator[Contradiction]:
+    for i, rule in enumerate(service.match):
+        field, version = f"match[{i}].to", service.version(rule.to)
+        if rule.to in (CANARY, STABLE):
+            if version:
+                message = f"is ambiguous: a version is named {rule.to}, which stands for the {rule.to} of a rollout"
+                yield Contradiction(field, message, ("versions",))
+        elif version is None:
+            message = f"{rule.to} is not among the versions, nor is it canary or stable"
+            yield Contradiction(field, message, ("versions",))
+        elif not version.endpoints:
+            yield Contradiction(field, f"versions.{rule.to} has no endpoints", ("versions",))
+        if rule.conditions in [earlier.conditions for earlier in service.match[:i]]:
+            yield Contradiction(f"match[{i}]", "an earlier rule has the same conditions: this one is never reached")
 
 
 def _streams(service: Service) -> Iterator[Contradiction]:

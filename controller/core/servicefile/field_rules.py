@@ -44,6 +44,8 @@ _SOCKET = re.compile(r"/[!-~]+\Z", re.ASCII)
 _SECRET = re.compile(r"[!-~]{1,255}\Z", re.ASCII)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]{1,255}\Z", re.ASCII)
 """A token of RFC 9110."""
+_TOKEN = re.compile(r"[A-Za-z0-9._-]{1,255}\Z", re.ASCII)
+_PARAMETER = re.compile(r"[!-\"$%'-<>-~]{1,255}\Z", re.ASCII)
 _HEADER_VALUE = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?\Z", re.ASCII)
 OWN_HEADERS = ("host", "connection", "content-length", "transfer-encoding", "upgrade")
 """Headers that carry the request itself."""
@@ -160,6 +162,20 @@ def read_header_name(text: str) -> str:
     if not _HEADER.match(name) or name in OWN_HEADERS:
         raise ValueError(f"the name of a header other than {', '.join(OWN_HEADERS)} is needed, not {quoted(text)}")
     return name
+
+
+def read_token(text: str) -> str:
+    """The name of a cookie."""
+    if not _TOKEN.match(text):
+        raise ValueError(f"the name of a cookie has 1 to 255 letters, digits, '-', '_' and '.', unlike {quoted(text)}")
+    return text
+
+
+def read_parameter(text: str) -> str:
+    """The name of a query parameter, as it stands in a request."""
+    if not _PARAMETER.match(text):
+        raise ValueError(f"the name of a query parameter has no space, &, = or #, unlike {quoted(text)}")
+    return text
 
 
 def read_header_value(text: str) -> str:

@@ -34,7 +34,13 @@ from controller.core.servicefile.field_rules import (
     share_within,
 )
 from controller.core.servicefile.listen_section import read_listen
-from controller.core.servicefile.route_section import read_paths, read_request_headers, read_retry
+from controller.core.servicefile.route_section import (
+    read_match,
+    read_paths,
+    read_request_headers,
+    read_retry,
+    read_sticky,
+)
 from controller.core.servicefile.section import Section
 from controller.core.servicefile.version_section import read_versions
 from controller.core.servicefile.violation_report import ViolationReport
@@ -113,6 +119,8 @@ def _read_service(top: Section) -> Service:
         listen=read_listen(top.section("listen")),
         hosts=top.values("hosts", read_domain, ("*",), MAX_LIST, text=True),
         paths=read_paths(top),
+        match=read_match(top),
+        sticky=read_sticky(top),
         protocol=top.value("protocol", one_of("http", "grpc"), "http", text=True),
         timeout=top.value("timeout", duration_within(*TIMEOUT), 5.0),
         streaming=streaming,

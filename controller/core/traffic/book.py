@@ -9,6 +9,8 @@ Counters in the metrics are cumulative: the difference to the last value counts,
 loses nothing. A counter that falls, or an uptime that does, belongs to a restarted proxy and starts
 from zero.
 
+Only requests that the weights sent where they went are judged: see `Role`. Others are counted apart.
+
 Nothing here reads a clock: `now` is seconds on a monotonic one. Sums over proxies do not depend on
 any order.
 """
@@ -17,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from controller.core.model.cluster_names import Role, cluster_name, cluster_parts
+from controller.core.model.cluster_names import ClusterId, Role, cluster_name, cluster_parts
 from controller.core.traffic.awaited_reports import AwaitedReports
 from controller.core.traffic.cluster_counts import DECIDED, ClusterCounts
 from controller.core.traffic.proxy_counters import ProxyCounters
@@ -51,14 +53,11 @@ class Book:
 
     def track_clusters(self, clusters: Iterable[str]) -> None:
         """Count these clusters from now on, and no others."""
-        wanted = {name: parts for name in clusters if (parts := cluster_parts(name)) and parts.role is Role.LIVE}
+        wanted = {name: parts for name in clusters if (parts := cluster_parts(name))}
         if wanted.keys() == self.observed:
             return
         self.observed = frozenset(wanted)
-        self._clusters = {
-            name: self._clusters.get(name) or ClusterCounts(parts.service, parts.version)
-            for name, parts in wanted.items()
-        }
+        self._clusters = {name: self._clusters.get(name) or ClusterCounts(*parts) for name, parts in wanted.items()}
         services = {parts.service for parts in wanted.values()}
         self._services = {name: self._services.get(name) or AwaitedReports() for name in services}
         self._lagging = {name: proxies for name, proxies in self._lagging.items() if name in services}
@@ -74,7 +73,8 @@ class Book:
         for name, load in loads.items():
             if cluster := self._clusters.get(name):
                 cluster.add_load(self._group(proxy, cluster.service), proxy, load, now)
-                services.add(cluster.service)
+                if cluster.role is Role.LIVE:
+                    services.add(cluster.service)
         for service in services:
             self._services[service].on_report(proxy, interval, now)
         return [service for service in services if self._services[service].is_complete(now)]
@@ -164,6 +164,12 @@ class Book:
         lacks = [not healthy.get(name) for healthy in fresh if others & healthy.keys()]
         return any(lacks) if lacks else None
 
+    def unjudged(self, service: str, now: float) -> dict[str, Traffic]:
+        """What people see of the service's requests that the weights did not send where they went: "VERSION/ROLE" ->
+        their traffic."""
+        clusters = (each for each in self._of_service(service) if each.role is not Role.LIVE)
+        return {f"{each.version}/{each.role}": each.traffic(now) for each in clusters}
+
     def traffic(self, service: str, version: str, now: float) -> Traffic:
         """What people see of one version. All zero if it is not observed."""
         cluster = self._clusters.get(cluster_name(service, version))
@@ -184,7 +190,13 @@ class Book:
     def totals(self) -> dict[tuple[str, str], dict[str, int]]:
         """(service, version) -> outcome (`ok`, `5xx`, `4xx`, `broken`, `cancelled`) ->
         requests since it is observed. They only rise."""
-        return {(cluster.service, cluster.version): dict(cluster.total) for cluster in self._clusters.values()}
+        live = (each for each in self._clusters.values() if each.role is Role.LIVE)
+        return {(each.service, each.version): dict(each.total) for each in live}
+
+    def unjudged_totals(self) -> dict[ClusterId, dict[str, int]]:
+        """The same of the clusters that are not judged."""
+        others = (each for each in self._clusters.values() if each.role is not Role.LIVE)
+        return {ClusterId(each.service, each.version, each.role): dict(each.total) for each in others}
 
     def _of_service(self, service: str) -> list[ClusterCounts]:
         return [cluster for cluster in self._clusters.values() if cluster.service == service]

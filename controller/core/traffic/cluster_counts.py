@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from controller.core.model.cluster_names import Role
 from controller.core.traffic.latency_buckets import UPPER, BucketCounts, quantile, with_edges
 from controller.core.traffic.reports import ClusterLoad, CounterKind, Traffic
 from controller.core.traffic.window import Sample
@@ -144,11 +145,12 @@ class WindowCounts:
 
 @dataclass(slots=True)
 class ClusterCounts:
-    """The counts of one version, those for the next window apart by group of proxies. Mutable. `now`
-    is seconds on a monotonic clock."""
+    """The counts of one version in one of its roles, those for the next window apart by group of
+    proxies. Mutable. `now` is seconds on a monotonic clock."""
 
     service: str
     version: str
+    role: Role = Role.LIVE
     groups: dict[str, WindowCounts] = field(default_factory=dict)
     total: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(OUTCOMES, 0)))
     total_at_start: Counter[str] = field(default_factory=Counter)

@@ -101,7 +101,7 @@ def _grpc(wanted: bool) -> pb.AccessLogFilter:
     """Whether Envoy takes the request for a gRPC call: by its content type, as Envoy does."""
     matcher = pb.HeaderMatcher(
         name="content-type",
-        string_match=pb.HeaderValueMatcher(safe_regex=pb.RegexMatcher(regex=_GRPC)),
+        string_match=pb.ValueMatcher(safe_regex=pb.RegexMatcher(regex=_GRPC)),
         invert_match=not wanted,
         treat_missing_header_as_empty=True,
     )

@@ -1,5 +1,6 @@
 """Routes -> Envoy's virtual hosts, serialised. The messages are in `wire/v1/resources.proto`."""
 
+import re
 from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
@@ -7,14 +8,16 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from controller.core.model.cluster_names import cluster_parts
-from controller.core.routing.route import Route, RouteOptions
+from controller.core.model.route_rules import Condition, Sticky
+from controller.core.routing.route import REQUEST_ID, HashSource, Route, RouteOptions
 from controller.core.routing.routing import VirtualHost
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
 from controller.xds.resources.cluster_templates import any_of
 
 VERSION_HEADER = "x-haldane-version"
 """The response header that names the version of the response: for operators with curl, for clients' logs, for tests."""
-OVERWRITE = 2
+APPEND, OVERWRITE = 0, 2
+"""What is done with a header that is there: see HeaderAppendAction."""
 NOT_SENT = "connect-failure,refused-stream,reset-before-request"
 """Failures after which a server has surely not seen the request: to try again is safe, whatever the request does."""
 HOST_CHOICES = 20
@@ -34,14 +37,15 @@ def virtual_host(value: VirtualHost, name: str) -> bytes:
 
 
 def proxyless_virtual_host(value: VirtualHost, name: str) -> bytes:
-    """The same for gRPC, which has the timeout in another place, does not know prefixes of whole segments, and
-    retries by itself what has not left the client."""
-    routes = map(_proxyless_route, value.routes)
+    """The same for gRPC, which has the timeout in another place, knows neither prefixes of whole
+    segments nor query parameters and cookies, and retries by itself what has not left the client."""
+    known = (route for route in value.routes if all(each.source == "header" for each in route.conditions))
+    routes = map(_proxyless_route, known)
     return pb.VirtualHost(name=name, domains=value.domains, routes=routes).SerializeToString()
 
 
 def _route(value: Route) -> pb.Route:
-    route = _without_action(value)
+    route = _matched(value)
     if value.match.exact:
         route.match.path = value.match.path
     elif value.match.path.endswith("/"):
@@ -54,11 +58,13 @@ def _route(value: Route) -> pb.Route:
         added = ((name, text.replace("%", "%%")) for name, text in value.options.request_headers.add)
         route.request_headers_to_add.extend(_header(*header) for header in added)
         route.request_headers_to_remove.extend(value.options.request_headers.remove)
+        if value.minted:
+            route.response_headers_to_add.append(_cookie(value.minted))
     return route
 
 
 def _proxyless_route(value: Route) -> pb.Route:
-    route, options = _without_action(value), value.options
+    route, options = _matched(value), value.options
     if value.match.exact:
         route.match.path = value.match.path
     else:
@@ -70,11 +76,24 @@ def _proxyless_route(value: Route) -> pb.Route:
     return route
 
 
-def _without_action(value: Route) -> pb.Route:
+def _matched(value: Route) -> pb.Route:
     route = pb.Route(name=value.service)
+    for condition in value.conditions:
+        _add_condition(route.match, condition)
     if value.fixed:
         route.direct_response.status, route.direct_response.body.inline_string = value.fixed
     return route
+
+
+def _add_condition(match: pb.RouteMatch, condition: Condition) -> None:
+    if condition.source == "cookie":
+        value = "[^;]*" if condition.value is None else re.escape(condition.value)
+        header = match.headers.add(name="cookie")
+        header.string_match.safe_regex.regex = rf"(.*;\s*)?{re.escape(condition.name)}={value}(\s*;.*)?"
+    elif condition.source == "query":
+        match.query_parameters.add(name=condition.name).string_match.exact = condition.value or ""
+    else:
+        match.headers.add(name=condition.name).string_match.exact = condition.value or ""
 
 
 def _action(value: Route) -> pb.RouteAction:
@@ -85,6 +104,9 @@ def _action(value: Route) -> pb.RouteAction:
         weighted_clusters=_weighted_clusters(value),
         upgrade_configs=[pb.UpgradeConfig(upgrade_type=name) for name in options.upgrades],
     )
+    if value.hash_on:
+        action.weighted_clusters.use_hash_policy.value = True
+        action.hash_policy.append(_hash_policy(value.hash_on))
     if options.retry.attempts:
         action.retry_policy.CopyFrom(_retries(options))
     if stream is None:
@@ -98,6 +120,16 @@ def _action(value: Route) -> pb.RouteAction:
     if stream.max_duration is not None:
         action.max_stream_duration.max_stream_duration.CopyFrom(_seconds(stream.max_duration))
     return action
+
+
+def _hash_policy(source: HashSource) -> pb.HashPolicy:
+    match source.source:
+        case "header":
+            return pb.HashPolicy(header=pb.HashedHeader(header_name=source.name))
+        case "cookie":
+            return pb.HashPolicy(cookie=pb.HashedCookie(name=source.name))
+        case "source_ip":
+            return pb.HashPolicy(connection_properties=pb.ConnectionProperties(source_ip=True))
 
 
 def _retries(options: RouteOptions) -> pb.RetryPolicy:
@@ -126,8 +158,14 @@ def _cluster_weight(name: str, weight: int, *, header: bool) -> pb.ClusterWeight
     return share
 
 
-def _header(name: str, value: str) -> pb.HeaderValueOption:
-    return pb.HeaderValueOption(header=pb.HeaderValue(key=name, value=value), append_action=OVERWRITE)
+def _cookie(minted: Sticky) -> pb.HeaderValueOption:
+    """The cookie by which its user keeps the version: the id of the first request."""
+    value = f"{minted.name}=%REQ({REQUEST_ID})%; Path=/; Max-Age={minted.ttl:.0f}; HttpOnly; SameSite=Lax"
+    return _header("set-cookie", value, action=APPEND)
+
+
+def _header(name: str, value: str, *, action: int = OVERWRITE) -> pb.HeaderValueOption:
+    return pb.HeaderValueOption(header=pb.HeaderValue(key=name, value=value), append_action=action)
 
 
 def _seconds(value: float) -> Duration:

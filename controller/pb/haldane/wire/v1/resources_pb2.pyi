@@ -166,46 +166,90 @@ class VirtualHost(_message.Message):
     def __init__(self, name: _Optional[str] = ..., domains: _Optional[_Iterable[str]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ...) -> None: ...
 
 class Route(_message.Message):
-    __slots__ = ("match", "route", "direct_response", "request_headers_to_add", "request_headers_to_remove", "name")
+    __slots__ = ("match", "route", "direct_response", "request_headers_to_add", "response_headers_to_add", "request_headers_to_remove", "name")
     MATCH_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
     DIRECT_RESPONSE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_HEADERS_TO_ADD_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_HEADERS_TO_ADD_FIELD_NUMBER: _ClassVar[int]
     REQUEST_HEADERS_TO_REMOVE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     match: RouteMatch
     route: RouteAction
     direct_response: DirectResponseAction
     request_headers_to_add: _containers.RepeatedCompositeFieldContainer[HeaderValueOption]
+    response_headers_to_add: _containers.RepeatedCompositeFieldContainer[HeaderValueOption]
     request_headers_to_remove: _containers.RepeatedScalarFieldContainer[str]
     name: str
-    def __init__(self, match: _Optional[_Union[RouteMatch, _Mapping]] = ..., route: _Optional[_Union[RouteAction, _Mapping]] = ..., direct_response: _Optional[_Union[DirectResponseAction, _Mapping]] = ..., request_headers_to_add: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ..., request_headers_to_remove: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ...) -> None: ...
+    def __init__(self, match: _Optional[_Union[RouteMatch, _Mapping]] = ..., route: _Optional[_Union[RouteAction, _Mapping]] = ..., direct_response: _Optional[_Union[DirectResponseAction, _Mapping]] = ..., request_headers_to_add: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ..., response_headers_to_add: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ..., request_headers_to_remove: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ...) -> None: ...
 
 class RouteMatch(_message.Message):
-    __slots__ = ("prefix", "path", "path_separated_prefix")
+    __slots__ = ("prefix", "path", "path_separated_prefix", "headers", "query_parameters")
     PREFIX_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     PATH_SEPARATED_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    QUERY_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     prefix: str
     path: str
     path_separated_prefix: str
-    def __init__(self, prefix: _Optional[str] = ..., path: _Optional[str] = ..., path_separated_prefix: _Optional[str] = ...) -> None: ...
+    headers: _containers.RepeatedCompositeFieldContainer[HeaderMatcher]
+    query_parameters: _containers.RepeatedCompositeFieldContainer[QueryParameterMatcher]
+    def __init__(self, prefix: _Optional[str] = ..., path: _Optional[str] = ..., path_separated_prefix: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[HeaderMatcher, _Mapping]]] = ..., query_parameters: _Optional[_Iterable[_Union[QueryParameterMatcher, _Mapping]]] = ...) -> None: ...
+
+class QueryParameterMatcher(_message.Message):
+    __slots__ = ("name", "string_match")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STRING_MATCH_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    string_match: ValueMatcher
+    def __init__(self, name: _Optional[str] = ..., string_match: _Optional[_Union[ValueMatcher, _Mapping]] = ...) -> None: ...
 
 class RouteAction(_message.Message):
-    __slots__ = ("weighted_clusters", "timeout", "retry_policy", "idle_timeout", "upgrade_configs", "max_stream_duration")
+    __slots__ = ("weighted_clusters", "timeout", "retry_policy", "hash_policy", "idle_timeout", "upgrade_configs", "max_stream_duration")
     WEIGHTED_CLUSTERS_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     RETRY_POLICY_FIELD_NUMBER: _ClassVar[int]
+    HASH_POLICY_FIELD_NUMBER: _ClassVar[int]
     IDLE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     UPGRADE_CONFIGS_FIELD_NUMBER: _ClassVar[int]
     MAX_STREAM_DURATION_FIELD_NUMBER: _ClassVar[int]
     weighted_clusters: WeightedCluster
     timeout: _duration_pb2.Duration
     retry_policy: RetryPolicy
+    hash_policy: _containers.RepeatedCompositeFieldContainer[HashPolicy]
     idle_timeout: _duration_pb2.Duration
     upgrade_configs: _containers.RepeatedCompositeFieldContainer[UpgradeConfig]
     max_stream_duration: MaxStreamDuration
-    def __init__(self, weighted_clusters: _Optional[_Union[WeightedCluster, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry_policy: _Optional[_Union[RetryPolicy, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., upgrade_configs: _Optional[_Iterable[_Union[UpgradeConfig, _Mapping]]] = ..., max_stream_duration: _Optional[_Union[MaxStreamDuration, _Mapping]] = ...) -> None: ...
+    def __init__(self, weighted_clusters: _Optional[_Union[WeightedCluster, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry_policy: _Optional[_Union[RetryPolicy, _Mapping]] = ..., hash_policy: _Optional[_Iterable[_Union[HashPolicy, _Mapping]]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., upgrade_configs: _Optional[_Iterable[_Union[UpgradeConfig, _Mapping]]] = ..., max_stream_duration: _Optional[_Union[MaxStreamDuration, _Mapping]] = ...) -> None: ...
+
+class HashPolicy(_message.Message):
+    __slots__ = ("header", "cookie", "connection_properties")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    COOKIE_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_PROPERTIES_FIELD_NUMBER: _ClassVar[int]
+    header: HashedHeader
+    cookie: HashedCookie
+    connection_properties: ConnectionProperties
+    def __init__(self, header: _Optional[_Union[HashedHeader, _Mapping]] = ..., cookie: _Optional[_Union[HashedCookie, _Mapping]] = ..., connection_properties: _Optional[_Union[ConnectionProperties, _Mapping]] = ...) -> None: ...
+
+class HashedHeader(_message.Message):
+    __slots__ = ("header_name",)
+    HEADER_NAME_FIELD_NUMBER: _ClassVar[int]
+    header_name: str
+    def __init__(self, header_name: _Optional[str] = ...) -> None: ...
+
+class HashedCookie(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ConnectionProperties(_message.Message):
+    __slots__ = ("source_ip",)
+    SOURCE_IP_FIELD_NUMBER: _ClassVar[int]
+    source_ip: bool
+    def __init__(self, source_ip: _Optional[bool] = ...) -> None: ...
 
 class RetryPolicy(_message.Message):
     __slots__ = ("retry_on", "num_retries", "per_try_timeout", "retry_host_predicate", "host_selection_retry_max_attempts")
@@ -234,10 +278,12 @@ class MaxStreamDuration(_message.Message):
     def __init__(self, max_stream_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class WeightedCluster(_message.Message):
-    __slots__ = ("clusters",)
+    __slots__ = ("clusters", "use_hash_policy")
     CLUSTERS_FIELD_NUMBER: _ClassVar[int]
+    USE_HASH_POLICY_FIELD_NUMBER: _ClassVar[int]
     clusters: _containers.RepeatedCompositeFieldContainer[ClusterWeight]
-    def __init__(self, clusters: _Optional[_Iterable[_Union[ClusterWeight, _Mapping]]] = ...) -> None: ...
+    use_hash_policy: _wrappers_pb2.BoolValue
+    def __init__(self, clusters: _Optional[_Iterable[_Union[ClusterWeight, _Mapping]]] = ..., use_hash_policy: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ...) -> None: ...
 
 class ClusterWeight(_message.Message):
     __slots__ = ("name", "weight", "response_headers_to_add")
@@ -361,15 +407,17 @@ class HeaderMatcher(_message.Message):
     TREAT_MISSING_HEADER_AS_EMPTY_FIELD_NUMBER: _ClassVar[int]
     name: str
     invert_match: bool
-    string_match: HeaderValueMatcher
+    string_match: ValueMatcher
     treat_missing_header_as_empty: bool
-    def __init__(self, name: _Optional[str] = ..., invert_match: _Optional[bool] = ..., string_match: _Optional[_Union[HeaderValueMatcher, _Mapping]] = ..., treat_missing_header_as_empty: _Optional[bool] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., invert_match: _Optional[bool] = ..., string_match: _Optional[_Union[ValueMatcher, _Mapping]] = ..., treat_missing_header_as_empty: _Optional[bool] = ...) -> None: ...
 
-class HeaderValueMatcher(_message.Message):
-    __slots__ = ("safe_regex",)
+class ValueMatcher(_message.Message):
+    __slots__ = ("exact", "safe_regex")
+    EXACT_FIELD_NUMBER: _ClassVar[int]
     SAFE_REGEX_FIELD_NUMBER: _ClassVar[int]
+    exact: str
     safe_regex: RegexMatcher
-    def __init__(self, safe_regex: _Optional[_Union[RegexMatcher, _Mapping]] = ...) -> None: ...
+    def __init__(self, exact: _Optional[str] = ..., safe_regex: _Optional[_Union[RegexMatcher, _Mapping]] = ...) -> None: ...
 
 class RegexMatcher(_message.Message):
     __slots__ = ("regex",)

@@ -1,0 +1,82 @@
+"""Pinned requests and users that keep their version: the routes of a service in each phase of a rollout."""
+
+from controller.core.base.units import TOTAL_WEIGHT
+from controller.core.model.cluster_names import Role
+from controller.core.model.rollout import Phase
+from controller.core.model.route_rules import Condition, MatchRule, PathMatch, Sticky
+from controller.core.model.service import Fallback
+from controller.core.routing.route import HashSource, cluster_ids, routes_of
+from tests.builders import service, state_in
+
+TESTER = (Condition(source="header", name="x-tester", value="yes"),)
+OLD = (Condition(source="query", name="version", value="v3"),)
+BACK = (Condition(source="cookie", name="lane", value="safe"),)
+RULES = (
+    MatchRule(conditions=TESTER, to="canary"),
+    MatchRule(conditions=OLD, to="v3"),
+    MatchRule(conditions=BACK, to="stable"),
+)
+SPEC = service(match=RULES)
+
+
+def pins(phase: Phase, **fields: object) -> dict[tuple[Condition, ...], str]:
+    """Where the pinned requests go in that phase."""
+    given = {"spec": SPEC, **fields}
+    routes = routes_of(state_in(phase, **given))
+    assert routes[-1].conditions == ()  # everybody else is asked for last
+    return {route.conditions: route.split[0][0] for route in routes[:-1]}
+
+
+def test_rules_follow_the_rollout() -> None:
+    """`canary` falls to stable at a rollback; without a rollout such requests go the way of all others."""
+    for phase in (Phase.WARMING, Phase.PROGRESSING, Phase.PAUSED, Phase.BAKING):
+        wanted = {TESTER: "scorer/v2/pinned", OLD: "scorer/v3/pinned", BACK: "scorer/v1/pinned"}
+        assert pins(phase) == wanted, phase
+    rolling_back = {TESTER: "scorer/v1/pinned", OLD: "scorer/v3/pinned", BACK: "scorer/v1/pinned"}
+    assert pins(Phase.ROLLING_BACK) == rolling_back
+    assert pins(Phase.IDLE) == {OLD: "scorer/v3/pinned", BACK: "scorer/v1/pinned"}
+    assert pins(Phase.PROMOTED) == {OLD: "scorer/v3/pinned", BACK: "scorer/v2/pinned"}
+
+
+def test_a_fallback_takes_the_pinned_requests_too() -> None:
+    """When neither version can be trusted nobody is left with one."""
+    spec = service(match=RULES, fallback=Fallback(version="v3"))
+    assert pins(Phase.PROGRESSING, spec=spec, diverted="fire") == {}
+
+
+def test_a_version_without_endpoints_pins_nobody() -> None:
+    """Its requests go the way of all others, not nowhere."""
+    spec = service(match=(MatchRule(conditions=TESTER, to="v4"),))
+    assert pins(Phase.IDLE, spec=spec) == {}
+
+
+def test_a_start_and_a_rollback_add_no_cluster() -> None:
+    """Every version that may be the canary or stable has its cluster for pinned requests before."""
+    pinned = {cluster.version for cluster in cluster_ids(SPEC) if cluster.role is Role.PINNED}
+    assert pinned == {"v1", "v2", "v3"}
+    only = service(match=(MatchRule(conditions=OLD, to="v3"),))
+    assert [c.version for c in cluster_ids(only) if c.role is Role.PINNED] == ["v3"]
+    assert {cluster.role for cluster in cluster_ids(service())} == {Role.LIVE}
+
+
+def test_each_path_has_the_rules() -> None:
+    """In the order given, before everybody else."""
+    paths = PathMatch(path="/a"), PathMatch(path="/b", exact=True)
+    routes = routes_of(state_in(Phase.PROGRESSING, spec=service(match=RULES, paths=paths)))
+    assert [(r.match, r.conditions) for r in routes] == [
+        (path, conditions) for path in paths for conditions in (TESTER, OLD, BACK, ())
+    ]
+
+
+def test_users_keep_their_version_by_a_hash() -> None:
+    """Only of the requests that are split. A cookie is minted where there is none, and decides from then on."""
+    by_header = routes_of(state_in(Phase.PROGRESSING, spec=service(sticky=Sticky(source="header", name="x-user"))))
+    assert [(r.hash_on, r.minted) for r in by_header] == [(HashSource("header", "x-user"), None)]
+    cookie = Sticky(source="cookie", name="lane", ttl=60.0)
+    known, new = routes_of(state_in(Phase.PROGRESSING, spec=service(sticky=cookie)))
+    assert known.conditions == (Condition(source="cookie", name="lane", value=None),)
+    assert (known.hash_on, known.minted) == (HashSource("cookie", "lane"), None)
+    assert (new.conditions, new.hash_on, new.minted) == ((), HashSource("header", "x-request-id"), cookie)
+    assert known.split == new.split == (("scorer/v2", 2500), ("scorer/v1", TOTAL_WEIGHT - 2500))
+    pinned, *_ = routes_of(state_in(Phase.PROGRESSING, spec=service(sticky=cookie, match=RULES)))
+    assert pinned.hash_on is None
