@@ -79,6 +79,7 @@ class Controller:
         self._load_reports = LoadReportingService(
             self._book, clock, interval=settings.report_interval, on_news=self._replica.wake
         )
+        self._proxy_metrics = MetricsService(self._book, clock)
         self._xds = XdsServer(
             clock=clock,
             shared=store.shared,
@@ -217,6 +218,7 @@ class Controller:
         """Serve this view. The load reports are paced first: a canary's first weight must not be reported late."""
         reach("push:before")
         self._load_reports.on_view(view)
+        self._proxy_metrics.on_view(view)
         self._xds.publish(view)
         reach("push:after")
 
@@ -229,9 +231,10 @@ class Controller:
 
     @contextlib.asynccontextmanager
     async def _xds_open(self) -> AsyncIterator[None]:
-        stats = MetricsService(self._book, self._clock)
         server = make_grpc_server(self._settings.xds_limits, MOST_REPORTED)
-        server.add_generic_rpc_handlers((*self._xds.handlers(), *self._load_reports.handlers(), *stats.handlers()))
+        server.add_generic_rpc_handlers(
+            (*self._xds.handlers(), *self._load_reports.handlers(), *self._proxy_metrics.handlers())
+        )
         async with server_open(server, self._settings.xds_listen, "HALDANE_XDS_LISTEN", (), self._settings.drain):
             yield
 

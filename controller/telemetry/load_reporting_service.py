@@ -13,12 +13,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
 from controller.core.model.service import Service
-from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
 from controller.core.traffic.reports import IDLE, ClusterLoad
 from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsRequest, LoadStatsResponse, LocalityStats
 from controller.ports.clock import Clock
+from controller.telemetry.judged_services import has_canary
 from controller.telemetry.report_streams import (
     MAX_COUNT,
     InvalidReport,
@@ -74,7 +74,7 @@ class LoadReportingService:
     def on_view(self, view: View) -> None:
         """Set the report intervals by the weights of the canaries in this view."""
         states = view.services.values()
-        self._with_canary = [state.spec for state in states if _canary_has_weight(state)]
+        self._with_canary = [state.spec for state in states if has_canary(state)]
         for interval in self._intervals:
             interval.update()
 
@@ -154,11 +154,6 @@ class _ReportInterval:
                 await self._send(_response(interval))
                 sent = interval
             await self._wake.wait()
-
-
-def _canary_has_weight(state: ServiceState) -> bool:
-    """Whether a rollout runs whose canary gets traffic: not before its hooks let it begin, nor once rolled back."""
-    return state.rollout is not None and state.rollout.running and state.rollout.weight > 0
 
 
 def _response(interval: float) -> bytes:

@@ -5,9 +5,8 @@ remove them from its own admin page too. So a family is looked up by its place o
 only if needed.
 """
 
-import re
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Iterable
 from operator import attrgetter
 
 import grpc
@@ -15,57 +14,59 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from controller.core.base.units import counted
-from controller.core.model.cluster_names import stats_name
+from controller.core.model.cluster_names import cluster_parts
+from controller.core.model.view import View
 from controller.core.traffic.book import Book
 from controller.core.traffic.latency_buckets import BUCKETS, bucket_of
 from controller.core.traffic.reports import CounterKind, ProxyMetrics
-from controller.core.traffic.response_flags import FIRST_TOKEN, REPORTED_OK, STATS_PREFIX, UNREPORTED, counter_kind
+from controller.core.traffic.response_flags import FIRST_TOKEN
 from controller.pb.haldane.wire.v1.metrics_pb2 import Histogram, Metric, MetricFamily, StreamMetricsMessage
 from controller.ports.clock import Clock
 from controller.telemetry.family_positions import FamilyPositions
+from controller.telemetry.judged_services import is_judged
 from controller.telemetry.report_streams import InvalidReport, OpenStreams, ReportStream, validate_count, validate_node
+from controller.telemetry.wanted_metrics import COUNTERS, HEALTHY, LATENCY, UPTIME, Meaning, WantedMetrics
 
 SERVICE = "envoy.service.metrics.v3.MetricsService"
-UPTIME = "server.uptime"
-LATENCY = "upstream_rq_time"
-"""Milliseconds from the start of the request to the end of the response, without timeouts and resets."""
-COUNTERS = {
-    "upstream_rq_4xx": CounterKind.CLIENT_ERRORS,
-    "upstream_cx_none_healthy": CounterKind.NO_SERVER,
-    "upstream_rq_pending_overflow": CounterKind.OVERFLOW,
-    "upstream_rq_pending_failure_eject": CounterKind.UNCONNECTED,
-    "upstream_rq_active_overflow": CounterKind.UNCONNECTED,
-}
-HEALTHY = "membership_healthy"
-STATS = (*COUNTERS, LATENCY, HEALTHY)
-"""All metrics that are read of a cluster."""
-ENDINGS = f"{STATS_PREFIX}.".encode()
-ENDING = re.compile(rf"{STATS_PREFIX}\.({REPORTED_OK}|{UNREPORTED})\.cluster\.([^.]+)\.flags\.([A-Z,]+)".encode())
-"""The names of the stats loggers' counters: which logger, cluster, response flags."""
 MAX_BUCKETS = 1000
 """Buckets of one histogram."""
+SAMPLED = 4
+"""Of services that are not judged, one flush in so many is read. Counters are cumulative, so nothing of them is lost;
+what people see of their latency is of a quarter of the requests."""
 _CUMULATIVE = attrgetter("cumulative_count")
-
-Meaning = tuple[str, str]
-"""What a metric means: its cluster, and one of `STATS`, `FIRST_TOKEN`, a `CounterKind`, or `UPTIME` (of no cluster)."""
 
 log = structlog.get_logger()
 
 
 class MetricsService:
-    """Writes the metrics of proxies into the book."""
+    """Writes the metrics of proxies into the book.
+
+    Those of services that are judged are read at each flush, so that harm is found soon; of the others, only how many
+    healthy endpoints they have, and the rest at one flush in `SAMPLED`. `on_view` learns what is judged; before its
+    first call nothing is.
+    """
 
     def __init__(self, book: Book, clock: Clock) -> None:
         self._book = book
         self._clock = clock
         self._streams = OpenStreams()
+        self._judged: frozenset[str] = frozenset()
+        """The services that are judged."""
+        self._urgent: frozenset[str] = frozenset()
+        """Their clusters."""
         self._observed: frozenset[str] = frozenset()
-        self._meaning_of = meanings(())
+        self._wanted = WantedMetrics(())
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
         """For the xDS port."""
         method = grpc.stream_unary_rpc_method_handler(self._serve)
         return (grpc.method_handlers_generic_handler(SERVICE, {"StreamMetrics": method}),)
+
+    def on_view(self, view: View) -> None:
+        """Read what is judged in this view at each flush from now on."""
+        judged = frozenset(state.name for state in view.services.values() if is_judged(state))
+        if judged != self._judged:
+            self._judged, self._urgent = judged, self._clusters_of(judged)
 
     async def _serve(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         try:
@@ -86,7 +87,10 @@ class MetricsService:
                     stream = self._streams.open(validate_node(message.identifier.node.id), now)
                     log.info("metrics_opened", node=stream.node, fleet=message.identifier.node.cluster)
                 stream.count_message(now)
-                self._book.on_metrics(stream.key, self._metered(message, positions), now)
+                self._update_wanted()
+                read = self._observed if stream.messages % SAMPLED == 1 else self._urgent
+                families = positions.find(message.envoy_metrics, self._wanted)
+                self._book.on_metrics(stream.key, _metered(families, read), now)
         finally:
             if stream:
                 self._end(stream)
@@ -98,55 +102,43 @@ class MetricsService:
         lasted = round(self._clock.monotonic() - stream.opened_at, 3)
         log.info("metrics_ended", node=stream.node, flushes=stream.messages, seconds=lasted)
 
-    def _metered(self, message: StreamMetricsMessage, positions: FamilyPositions[Meaning]) -> ProxyMetrics:
-        """The metrics of the observed clusters, all of them checked before any of them counts."""
+    def _update_wanted(self) -> None:
+        """Prepare what is wanted of the clusters that the book observes now."""
         if self._observed is not self._book.observed:
             self._observed = self._book.observed
-            self._meaning_of = meanings(self._observed)
-        uptime: float | None = None
-        counters: dict[tuple[str, CounterKind], int] = {}
-        latency: dict[str, dict[int, int]] = {}
-        ttft: dict[str, dict[int, int]] = {}
-        healthy: dict[str, int] = {}
-        for (cluster, what), family in positions.find(message.envoy_metrics, self._meaning_of):
-            metric = _metric(family)
-            if what == LATENCY:
-                latency[cluster] = _counts(metric.histogram)
-            elif what == FIRST_TOKEN:
-                ttft[cluster] = _counts(metric.histogram)
-            elif what == HEALTHY:
-                healthy[cluster] = validate_count(metric.gauge.value, what)
-            elif what == UPTIME:
-                uptime = float(validate_count(metric.gauge.value, what))
-            else:
-                # Several counters, or combinations of response flags, count as the same.
-                counter = cluster, COUNTERS.get(what) or CounterKind(what)
-                counters[counter] = counters.get(counter, 0) + validate_count(metric.counter.value, what)
-        return ProxyMetrics(uptime, counters, latency, ttft, healthy)
+            self._wanted = WantedMetrics(self._observed)
+            self._urgent = self._clusters_of(self._judged)
+
+    def _clusters_of(self, services: frozenset[str]) -> frozenset[str]:
+        """The observed clusters of these services."""
+        return frozenset(n for n in self._observed if (parts := cluster_parts(n)) and parts.service in services)
 
 
-def meanings(clusters: Collection[str]) -> Callable[[bytes], Meaning | None]:
-    """What the name of a metric means, if these clusters are observed; None if it is not wanted."""
-    by_stats_name = {stats_name(cluster): cluster for cluster in clusters}
-    wanted: dict[bytes, Meaning] = {UPTIME.encode(): ("", UPTIME)}
-    for statistics, cluster in by_stats_name.items():
-        wanted |= {f"cluster.{statistics}.{stat}".encode(): (cluster, stat) for stat in STATS}
-        wanted[f"{STATS_PREFIX}.{FIRST_TOKEN}.cluster.{statistics}".encode()] = cluster, FIRST_TOKEN
-
-    def meaning_of(name: bytes) -> Meaning | None:
-        return wanted.get(name) or (_ending(name, by_stats_name) if name.startswith(ENDINGS) else None)
-
-    return meaning_of
-
-
-def _ending(name: bytes, clusters: Mapping[str, str]) -> Meaning | None:
-    """The cluster of a stats logger's counter and what it counts. `clusters`: the observed ones, by statistics name."""
-    match = ENDING.fullmatch(name)
-    if match is None:
-        return None
-    logger, statistics, flags = (part.decode(errors="replace") for part in match.groups())
-    cluster, kind = clusters.get(statistics), counter_kind(logger, flags)
-    return (cluster, kind) if cluster and kind else None
+def _metered(families: Iterable[tuple[Meaning, bytes]], clusters: frozenset[str]) -> ProxyMetrics:
+    """How many healthy endpoints all clusters have, and all else of these `clusters`. All of it is checked before any
+    of it counts."""
+    uptime: float | None = None
+    counters: dict[tuple[str, CounterKind], int] = {}
+    latency: dict[str, dict[int, int]] = {}
+    ttft: dict[str, dict[int, int]] = {}
+    healthy: dict[str, int] = {}
+    for (cluster, what), family in families:
+        if cluster not in clusters and what not in (HEALTHY, UPTIME):
+            continue
+        metric = _metric(family)
+        if what == LATENCY:
+            latency[cluster] = _counts(metric.histogram)
+        elif what == FIRST_TOKEN:
+            ttft[cluster] = _counts(metric.histogram)
+        elif what == HEALTHY:
+            healthy[cluster] = validate_count(metric.gauge.value, what)
+        elif what == UPTIME:
+            uptime = float(validate_count(metric.gauge.value, what))
+        else:
+            # Several counters, or combinations of response flags, count as the same.
+            counter = cluster, COUNTERS.get(what) or CounterKind(what)
+            counters[counter] = counters.get(counter, 0) + validate_count(metric.counter.value, what)
+    return ProxyMetrics(uptime, counters, latency, ttft, healthy, clusters)
 
 
 def _parsed(data: bytes) -> StreamMetricsMessage:

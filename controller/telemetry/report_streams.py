@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
-MAX_STREAMS = 4096
+MAX_STREAMS = 16_384
 """Streams of one kind at the same time."""
 MAX_NODE_ID = 256
 """Characters of a node's id."""

@@ -11,6 +11,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ from tests.xds.views import service, view
 SERVICES = (1, 10, 100)
 RECORDED = 8
 """Flushes of metrics that are recorded, after the first ones, in which not everything is there yet."""
-ROUNDS = 5
+ROUNDS = 3
 PROXIES = 50
 MOST_EACH = 60
 """Messages of each proxy in one round; more than a hundred in a second are refused."""
@@ -186,12 +187,16 @@ def dropping() -> Handlers:
     return handlers_of(drop_loads, drop_metrics)
 
 
-def counting(services: Recording) -> Handlers:
-    """The controller's handlers, with a book that observes all the services."""
+def counting(made: Recording, judged: int) -> Handlers:
+    """The controller's handlers, with a book that observes all the services, so many of which have a canary."""
     book = Book()
-    book.track_clusters(services.clusters())
-    reports = LoadReportingService(book, SystemClock(), interval=0.2, on_news=lambda: None)
-    return (*reports.handlers(), *MetricsService(book, SystemClock()).handlers())
+    book.track_clusters(made.clusters())
+    reports = LoadReportingService(book, SystemClock(), interval=0.2, on_news=lambda _: None)
+    metrics = MetricsService(book, SystemClock())
+    now = view(1, *(service(f"s{number:04}", canary=("v2", 5000)) for number in range(judged)))
+    reports.on_view(now)
+    metrics.on_view(now)
+    return (*reports.handlers(), *metrics.handlers())
 
 
 async def cost(process: asyncio.subprocess.Process, handlers: Handlers) -> float:
@@ -212,22 +217,21 @@ async def intake(made: Recording, what: str, method: str, messages: list[bytes])
         file = Path(folder) / "messages.json"
         file.write_text(json.dumps([message.hex() for message in messages]))
         async with child("tests.bench.reporters", method, str(PROXIES), str(each), str(file)) as process:
-            floors, costs, loops = [], [], []
+            floors, costs, loops = [], defaultdict[int, list[float]](list), []
             for _ in range(ROUNDS):
                 floors.append(await cost(process, dropping()))
-                costs.append(await cost(process, counting(made)))
+                for judged in sorted({0, 1, made.services}):
+                    costs[judged].append(await cost(process, counting(made, judged)))
                 loops.append(multiplications())
+    floor, loop = statistics.median(floors), statistics.median(loops)
     case = f"{made.services} services"
-    ratios = [whole / floor for whole, floor in zip(costs, floors, strict=True)]
-    return [
-        Row(f"size of a {what}", case, size / 1024, "KB"),
-        Row(f"CPU of a {what}", case, statistics.median(costs), "us"),
-        Row(f"of it gRPC's, for a {what}", case, statistics.median(floors), "us"),
-        Row(f"ratio to gRPC alone, {what}", case, statistics.median(ratios), "x"),
-        Row(
-            f"a {what} in loops of 1000 multiplications", case, statistics.median(costs) / statistics.median(loops), "x"
-        ),
-    ]
+    rows = [Row(f"size of a {what}", case, size / 1024, "KB"), Row(f"a {what} dropped by gRPC, CPU", case, floor, "us")]
+    for judged, whole in costs.items():
+        case = f"{made.services} services, {judged} with a canary"
+        rows.append(Row(f"a {what}, CPU", case, statistics.median(whole), "us"))
+        rows.append(Row("the same beside gRPC alone", case, statistics.median(whole) / floor, "x"))
+        rows.append(Row("the same in loops of 1000 multiplications", case, statistics.median(whole) / loop, "x"))
+    return rows
 
 
 async def all_of(services: int) -> list[Row]:

@@ -58,9 +58,10 @@ class TelemetryServer:
         clock = SystemClock()
         self.reports = LoadReportingService(self.book, clock, interval=INTERVAL, on_news=self._count_news)
         self.reports.on_view(rolling_out(True))
-        metrics = MetricsService(self.book, clock)
+        self.metrics = MetricsService(self.book, clock)
+        self.metrics.on_view(rolling_out(True))
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-        self._server.add_generic_rpc_handlers((*self.reports.handlers(), *metrics.handlers()))
+        self._server.add_generic_rpc_handlers((*self.reports.handlers(), *self.metrics.handlers()))
         self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self._server.start()
 

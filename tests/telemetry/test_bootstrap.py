@@ -19,7 +19,7 @@ from controller.core.base.value import NAME
 from controller.core.model.cluster_names import cluster_name, stats_name
 from controller.core.traffic.latency_buckets import EDGES_MS
 from controller.core.traffic.response_flags import FIRST_TOKEN, STATS_PREFIX
-from controller.telemetry.metrics_service import LATENCY, STATS
+from controller.telemetry.wanted_metrics import LATENCY, STATS
 from tests.support.envoy import validate
 
 ROOT = Path(__file__).parents[2]

@@ -1,6 +1,6 @@
 """Where the wanted metrics stand in a flush: whatever changes from one to the next, the same are found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -15,9 +15,20 @@ LONG = "cluster." + "x" * 200
 """Its length takes two bytes."""
 
 
-def meaning_of(name: bytes) -> int | None:
-    """What a name means here."""
-    return WANTED.get(name.decode())
+class Versions:
+    """Wants the latency of each version, and remembers which names it was asked for."""
+
+    def __init__(self, wanted: Mapping[str, int] = WANTED) -> None:
+        self._wanted = wanted
+        self.asked: list[bytes] = []
+
+    def meaning_of(self, name: bytes) -> int | None:
+        """The number of the version."""
+        self.asked.append(name)
+        return self._wanted.get(name.decode())
+
+
+VERSIONS = Versions()
 
 
 def flush(names: Sequence[str], value: float = 1.0) -> list[bytes]:
@@ -28,7 +39,7 @@ def flush(names: Sequence[str], value: float = 1.0) -> list[bytes]:
 
 def found(positions: FamilyPositions[int], families: Sequence[bytes]) -> list[tuple[int, str]]:
     """The meanings that are found, with the names of their families."""
-    return [(m, wire.MetricFamily.FromString(family).name) for m, family in positions.find(families, meaning_of)]
+    return [(m, wire.MetricFamily.FromString(family).name) for m, family in positions.find(families, VERSIONS)]
 
 
 def expected(names: Sequence[str]) -> list[tuple[int, str]]:
@@ -53,21 +64,16 @@ def test_a_flush_is_read_as_if_it_were_the_first(flushes: list[list[str]]) -> No
 
 def test_the_same_places_are_not_searched_again() -> None:
     """The names are read once; after that the wanted ones are compared where they were."""
-    read: list[bytes] = []
-
-    def noted(name: bytes) -> int | None:
-        read.append(name)
-        return meaning_of(name)
-
+    wanted = Versions()
     positions: FamilyPositions[int] = FamilyPositions()
     names = [*OTHERS, *WANTED]
     for value in (1.0, 2.0, 3.0):
         values = [
             wire.MetricFamily.FromString(family).metric[0].counter.value
-            for _, family in positions.find(flush(names, value), noted)
+            for _, family in positions.find(flush(names, value), wanted)
         ]
         assert values == [value] * len(WANTED)
-    assert len(read) == len(names)
+    assert len(wanted.asked) == len(names)
 
 
 @pytest.mark.parametrize("change", ["moved", "replaced", "one more", "one less"])
@@ -100,5 +106,5 @@ def test_other_meanings_are_searched_for() -> None:
     positions: FamilyPositions[int] = FamilyPositions()
     families = flush([*OTHERS, *WANTED])
     found(positions, families)
-    others = positions.find(families, lambda name: 7 if name.decode() == OTHERS[1] else None)
+    others = positions.find(families, Versions({OTHERS[1]: 7}))
     assert [meaning for meaning, _ in others] == [7]

@@ -28,7 +28,7 @@ from controller.core.traffic.window import Sample, Stratum, Window
 
 FRESH = 10.0
 """Seconds for which a proxy's count of healthy endpoints is believed."""
-MAX_PROXIES = 4096
+MAX_PROXIES = 16_384
 """Proxies whose counters are remembered; beyond it the one that has been silent longest is
 forgotten."""
 
@@ -96,7 +96,7 @@ class Book:
         for name, counts in metrics.ttft.items():
             if cluster := self._clusters.get(name):
                 cluster.add_ttft(self._group(proxy, cluster.service), counts, now)
-        counters.known = self.observed
+        counters.know(self.observed if metrics.clusters is None else metrics.clusters)
 
     def on_load_reports_end(self, proxy: str) -> None:
         """A proxy's load reports have ended: it is not waited for. Its counters are remembered for

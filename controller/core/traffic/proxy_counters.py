@@ -20,7 +20,7 @@ class ProxyCounters:
     newborn: bool = False
     """Whether its first message came right after its start."""
     known: frozenset[str] = frozenset()
-    """The clusters that were observed at its last message."""
+    """The clusters whose counters have been read."""
     values: dict[tuple[str, CounterKind], int] = field(default_factory=dict)
     last_message: float = 0.0
     healthy: Mapping[str, int] = field(default_factory=dict)
@@ -48,6 +48,11 @@ class ProxyCounters:
             before = 0 if self.newborn or counter[0] in self.known else value
         self.values[counter] = value
         return value - before if value >= before else value
+
+    def know(self, clusters: frozenset[str]) -> None:
+        """The counters of these clusters have been read."""
+        if not clusters <= self.known:
+            self.known |= clusters
 
     def keep(self, clusters: frozenset[str]) -> None:
         """Forget all other clusters."""

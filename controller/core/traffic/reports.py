@@ -60,6 +60,8 @@ class ProxyMetrics:
     latency: Mapping[str, BucketCounts] = field(default_factory=dict)
     ttft: Mapping[str, BucketCounts] = field(default_factory=dict)
     healthy: Mapping[str, int] = field(default_factory=dict)
+    clusters: frozenset[str] | None = None
+    """The clusters of which all else is here; None for all that are observed."""
 
 
 @dataclass(frozen=True, slots=True)
