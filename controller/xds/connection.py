@@ -145,9 +145,9 @@ class Connection:
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_responses())
 
-    def retry(self, contents: frozenset[str]) -> None:
-        """Send these contents once more although the client NACKed them."""
-        self._step(Retry(contents))
+    def retry(self, retry: Retry) -> None:
+        """Send once more what the client NACKed."""
+        self._step(retry)
         if self._outbox:
             self.wake()
 
@@ -257,7 +257,7 @@ class Connection:
 
     def _on_retry_timer(self, url: str) -> None:
         del self._retry_timers[url]
-        self.retry(self.stream.types[url].retryable)
+        self.retry(Retry(self.stream.types[url].retryable))
 
     def _step_to_newest_snapshot(self) -> None:
         """Step to the newest snapshot, if the stream is not there yet."""

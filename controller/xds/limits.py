@@ -8,6 +8,9 @@ from controller.core.base.value import Seconds, Value
 
 MIB = 1024 * 1024
 
+MAX_PENDING_CALLS = 100_000
+"""Calls that may wait until the event loop takes them: more than all proxies that connect at once."""
+
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Time = Annotated[Seconds, Field(ge=0.01, le=3600)]
 
@@ -75,4 +78,8 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
         ("grpc.http2.ping_timeout_ms", silence),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
         ("grpc.so_reuseport", 0),
+        # By default gRPC rejects calls at random beyond 1000 that the event loop has not taken yet: the clients see
+        # CANCELLED. `streams` is the limit of calls.
+        ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
     )

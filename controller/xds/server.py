@@ -16,8 +16,9 @@ from controller.ports.proxy_observer import NullObserver, ProxyObserver
 from controller.xds.connection import Connection, Context, PublishedSnapshot, StreamOptions
 from controller.xds.csds import csds_handler
 from controller.xds.limits import DEFAULT, Limits, server_options
+from controller.xds.protocol.discovery import Retry
 from controller.xds.protocol.nack_log import NackLog
-from controller.xds.protocol.nacked_contents import nacked_contents
+from controller.xds.protocol.nacked_contents import is_removal_nacked, nacked_contents
 from controller.xds.protocol.observed_stream import ObservedStream, serves_blind_listeners
 from controller.xds.protocol.proxy_status import proxy_statuses
 from controller.xds.protocol.sync_counts import SyncCounts
@@ -115,8 +116,9 @@ class XdsServer:
         """Send once more what proxies NACKed of that service, or of all if it is empty: the nodes that NACKed any."""
         nodes = set()
         for connection in tuple(self._connections):
-            if contents := nacked_contents(connection.stream, service):
-                connection.retry(contents)
+            contents = nacked_contents(connection.stream, service)
+            if contents or any(map(is_removal_nacked, connection.stream.types.values())):
+                connection.retry(Retry(contents, removals=True))
                 nodes.add(connection.node.id)
         return tuple(sorted(nodes))
 

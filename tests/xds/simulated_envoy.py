@@ -191,9 +191,9 @@ class SimulatedStream:
 
     def _nack(self, response: DiscoveryResponse, how: str) -> None:
         held = self.proxy.resources_of(response.type_url)
-        known = {unit.content for resource in held.values() for unit in resource.units}
-        units = [unit for resource in response.resources for unit in resource.units]
-        news = [unit for unit in units if unit.content not in known]
+        known = {(resource.name, unit.content) for resource in held.values() for unit in resource.units}
+        units = [(resource.name, unit) for resource in response.resources for unit in resource.units]
+        news = [unit for name, unit in units if (name, unit.content) not in known]
         culprits = news[-1:] if how == NACK_BY_NAME else news
         how = how if news else NACK
         self._nacking[response.nonce] = {unit.content for unit in culprits}
@@ -205,7 +205,7 @@ class SimulatedStream:
             self._apply_rest(response, (*rest, *kept))
         self._send(response.type_url, nonce=response.nonce, error=text)
         if response.type_url == EDS:  # Envoy does not wait for endpoints that it NACKed
-            self.proxy.warming -= {unit.name for unit in culprits}
+            self.proxy.warming -= {unit.name for unit in culprits} or {name for name, _ in units}
             self._warmed()
 
     def _apply_rest(self, response: DiscoveryResponse, resources: tuple[Resource, ...]) -> None:

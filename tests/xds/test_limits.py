@@ -193,6 +193,20 @@ async def test_limit_of_streams() -> None:
         await wait_until(room)
 
 
+async def test_a_burst_of_calls_beyond_a_thousand_loses_none() -> None:
+    """They all wait at once for the event loop, which the burst itself keeps busy: gRPC would reject some of them."""
+    async with limited() as xds:
+        calls = [xds.channel.stream_stream(ADS + "StreamAggregatedResources")() for _ in range(1500)]
+
+        async def is_served(call: Any, number: int) -> bool:
+            await call.write(request(type_url=CDS, node=f"edge-{number}"))
+            return await call.read() is not grpc.aio.EOF  # type: ignore[attr-defined]
+
+        assert all(await asyncio.gather(*map(is_served, calls, range(len(calls)))))
+        for call in calls:
+            call.cancel()
+
+
 async def test_limit_of_streams_per_node() -> None:
     """Streams of others are not counted with them."""
     async with limited(streams_per_node=2) as xds:

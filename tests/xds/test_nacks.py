@@ -11,7 +11,7 @@ from controller.xds.limits import Limits
 from controller.xds.protocol.discovery import Retry
 from controller.xds.protocol.nack_log import NackLog
 from controller.xds.protocol.nacked_contents import nacked_contents
-from controller.xds.resources.type_urls import CDS, LDS, RDS
+from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from tests.support.waiting import wait_until
 from tests.xds.local_server import LocalServer, RawClient, local_server
 from tests.xds.scripted_client import ScriptedClient, names, synced_client
@@ -265,3 +265,42 @@ async def test_the_end_of_a_stream_ends_its_retries() -> None:
         await wait_until(lambda: not xds.xds.proxies())
         await asyncio.sleep(0.3)
         assert told(xds) == [True]
+
+
+def test_after_a_partial_nack_of_clusters_a_route_waits_for_endpoints() -> None:
+    """The client applies the clusters that it does not NACK, and its NACK does not say that they are warm."""
+    client = synced_client(service())
+    places = {f"v{n}": [f"127.0.0.1:900{n}"] for n in (1, 2, 3)}
+    changed = service(versions=places, canary=("v3", 500))
+    clusters, listeners = client.publish(changed, service("score", port=10001))
+    assert (clusters.type_url, listeners.type_url) == (CDS, LDS)
+    assert client.nack(clusters, error="score/v1: bad\nscore/v2: bad") == []
+    wanted = ("fraud/v1", "fraud/v2", "fraud/v3")
+    (endpoints,) = client.request(EDS, *wanted, nonce=client.stream.types[EDS].nonce)
+    assert names(endpoints) == ["fraud/v3"]
+    (routes,) = client.ack(endpoints, *wanted)
+    assert names(routes) == [TABLE]
+
+
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+def test_a_nacked_removal_is_sent_once_more_only_when_an_operator_says_so(delta: bool) -> None:
+    """Nothing in it is new, so no content is to blame."""
+    client = synced_client(service(), service("score", port=10001), delta=delta)
+    listeners = next(response for response in client.publish(service()) if response.type_url == LDS)
+    assert client.nack(listeners) == []
+    assert client.publish(service(revision=2)) == []
+    assert client.event(Retry(frozenset())) == []
+    (again,) = client.event(Retry(frozenset(), removals=True))
+    assert (again.resources, again.removed_resources) == (listeners.resources, listeners.removed_resources)
+
+
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+def test_endpoints_that_a_cluster_waits_for_survive_the_nack_of_others(delta: bool) -> None:
+    """The client applied nothing of the response: its clusters would warm without end."""
+    client = synced_client(service(), service("score", port=10001), delta=delta)
+    moved = service("score", port=10001, versions={"v1": ["127.0.0.1:9991"], "v2": ["127.0.0.1:9992"]})
+    clusters, endpoints = client.publish(service(protocol="grpc"), moved)
+    assert (clusters.type_url, names(endpoints)) == (CDS, ["fraud/v1", "fraud/v2", "score/v1", "score/v2"])
+    wanted = tuple(names(endpoints))
+    (again,) = client.nack(endpoints, *wanted, error="score/v1: bad\nscore/v2: bad")
+    assert names(again) == ["fraud/v1", "fraud/v2"]

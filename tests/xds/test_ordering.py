@@ -85,12 +85,15 @@ def test_a_nacked_virtual_host_delays_no_rollback_of_another_service() -> None:
 
 
 def test_a_nacked_cluster_keeps_its_last_good_version_and_its_routes() -> None:
-    """The rest of the response counts as applied, as Envoy does."""
+    """The rest of the response counts as applied, as Envoy does, and as warm with its endpoints."""
     client = synced_client(service(versions=ONE))
     clusters, _ = client.publish(service(versions=TWO, canary=("v2", 500)), service("other", port=10001))
     error = "Error adding/updating cluster(s) fraud/v2: no good"
     assert client.nack(clusters, error=error) == []
-    (routes,) = client.request(RDS, TABLE, "127.0.0.1:10001", nonce=client.stream.types[RDS].nonce)
+    assert client.request(RDS, TABLE, "127.0.0.1:10001", nonce=client.stream.types[RDS].nonce) == []
+    wanted = ("fraud/v1", "other/v1", "other/v2")
+    (endpoints,) = client.request(EDS, *wanted, nonce=client.stream.types[EDS].nonce)
+    (routes,) = client.ack(endpoints, *wanted)
     assert names(routes) == ["127.0.0.1:10001"]
 
 

@@ -202,3 +202,25 @@ async def test_a_service_that_cannot_be_served_leaves_the_others_alone(xds: Loca
     assert "v1 carries traffic but has no endpoints" in xds.xds.problems["bad"]
     await asyncio.sleep(0)
     assert xds.xds.sync("bad", 2).total == 1
+
+
+@pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
+async def test_a_client_of_endpoints_alone_is_synced_after_a_removal(delta: bool) -> None:
+    """Delta tells it of the removal; SotW cannot, so it is not waited for."""
+    async with local_server(Limits(settle=0.1)) as xds:
+        xds.xds.publish(view(1, service()))
+        client = xds.open("DeltaAggregatedResources" if delta else "StreamAggregatedResources")
+        names = ["fraud/v1", "fraud/v2"]
+        if delta:
+            await client.send_delta(type_url=EDS, resource_names_subscribe=names, node="edge-1")
+            await client.send_delta(type_url=EDS, nonce=(await client.read_delta()).nonce)
+        else:
+            await client.send(type_url=EDS, resource_names=names, node="edge-1")
+            await client.accept(await client.read(), *names)
+        await wait_until(lambda: [proxy.state for proxy in xds.xds.proxies()] == ["SYNCED"])
+        xds.xds.publish(view(2, service(versions={"v1": ["127.0.0.1:9001"]})))
+        if delta:
+            removal = await client.read_delta()
+            assert (removal.resources, removal.removed_resources) == ([], ["fraud/v2"])
+            await client.send_delta(type_url=EDS, nonce=removal.nonce)
+        await wait_until(lambda: [proxy.state for proxy in xds.xds.proxies()] == ["SYNCED"])

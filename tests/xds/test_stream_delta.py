@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.xds.protocol.discovery import DeltaDiscoveryRequest
+from controller.xds.protocol.discovery import DeltaDiscoveryRequest, SettleTimeout
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from tests.xds.scripted_client import ScriptedClient, names
 from tests.xds.views import service
@@ -145,3 +145,23 @@ def test_a_nacked_removal_is_not_repeated() -> None:
     assert client.nack(gone) == []
     (more,) = client.publish(service(), service("third", port=10002))
     assert (names(more), more.removed_resources) == (["third/v1", "third/v2"], ("other/v1", "other/v2"))
+
+
+@pytest.mark.proves("xds-rule 29")
+def test_a_client_of_endpoints_alone_is_sent_their_removal() -> None:
+    """Nothing else on its stream orders the removal; within the first second, it may be about to request clusters."""
+    one = service(versions={"v1": ["127.0.0.1:9001"]})
+    for settled_before in (True, False):
+        client = ScriptedClient(service(), delta=True)
+        (endpoints,) = client.subscribe(EDS, "fraud/v1", "fraud/v2")
+        client.ack(endpoints)
+        if settled_before:
+            client.event(SettleTimeout())
+        removals = client.publish(one)
+        assert len(removals) == settled_before
+        (removal,) = removals or client.event(SettleTimeout())
+        assert (names(removal), removal.removed_resources) == ([], ("fraud/v2",))
+        assert client.ack(removal) == []
+        assert client.stream.types[EDS].accepted is client.snapshot.catalogue(EDS).select(
+            client.stream.types[EDS].subscription
+        )

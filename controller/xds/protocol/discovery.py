@@ -38,6 +38,8 @@ class Retry(NamedTuple):
 
     contents: frozenset[str]
     """Content hashes."""
+    removals: bool = False
+    """Whether to send also what the client NACKed although it carried nothing new: a removal."""
 
 
 class SettleTimeout:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from controller.core.model.cluster_names import cluster_parts
-from controller.xds.protocol.stream_state import StreamState
+from controller.xds.protocol.stream_state import StreamState, TypeState
 from controller.xds.resources.resource import Resource
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.type_urls import RDS
@@ -16,6 +16,11 @@ def nacked_contents(stream: StreamState, service: str) -> frozenset[str]:
         return frozenset()
     nacked = frozenset().union(*(state.nacked for state in stream.types.values()))
     return nacked & frozenset(_contents(stream, snapshot, service)) if service else nacked
+
+
+def is_removal_nacked(state: TypeState) -> bool:
+    """Whether the client NACKed a response that carried nothing new: no content is to blame for that."""
+    return state.nacked_target is not None and not state.nacked
 
 
 def _contents(stream: StreamState, snapshot: Snapshot, service: str) -> Iterator[str]:

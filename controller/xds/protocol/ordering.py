@@ -117,13 +117,19 @@ def _endpoints_in_use(stream: StreamState, snapshot: Snapshot, state: TypeState,
     """Endpoints stay as long as their cluster, even one that is removed before the client has warmed it."""
     clusters = stream.types.get(CDS)
     if clusters is None:
-        return _endpoints_of_removed(snapshot, state, base) if clusters_not_requested(stream) else NO_RESOURCES
+        waiting = clusters_not_requested(stream) and not _uses_endpoints_alone(stream)
+        return _endpoints_of_removed(snapshot, state, base) if waiting else NO_RESOURCES
     kept = {r.name: r for r in _removed(state, base) if r.name in clusters.accepted}
     if clusters.pending:
         before = clusters.pending.snapshot
         missing = (state.subscription.names & clusters.pending.target.keys()) - base.keys()
         kept |= {name: endpoints for name in missing if (endpoints := _last_endpoints(before, name))}
     return kept
+
+
+def _uses_endpoints_alone(stream: StreamState) -> bool:
+    """Whether the client has had time to request other types, and requested none: nothing else orders its removals."""
+    return stream.settled and stream.types.keys() == {EDS}
 
 
 def _endpoints_of_removed(snapshot: Snapshot, state: TypeState, base: Resources) -> Resources:
@@ -171,13 +177,23 @@ def routable_clusters(stream: StreamState, snapshot: Snapshot) -> Set[str] | Non
         return frozenset() if listeners and listeners.subscription.wildcard else None
     if state is None or not state.subscription.wildcard:
         return None
+    warm = state.accepted.keys() - _without_endpoints(stream, snapshot) if state.nacked_last else state.accepted.keys()
     if state.pending:
-        return state.accepted.keys() & state.pending.target.keys()
+        return warm & state.pending.target.keys()
     if state.accepted is snapshot.catalogue(CDS).listed:
         return None
     if stream.reconnected and state.nacked and not state.accepted:
         return None
-    return state.accepted.keys()
+    return warm
+
+
+def _without_endpoints(stream: StreamState, snapshot: Snapshot) -> Set[str]:
+    """The clusters whose endpoints the client has not ACKed.
+
+    An ACK of clusters says that they are warm. A NACK of some says nothing of the others, which the client applied.
+    """
+    state = stream.types.get(EDS)
+    return snapshot.catalogue(EDS).listed.keys() - (state.accepted.keys() if state else frozenset())
 
 
 def _sendable(

@@ -8,7 +8,7 @@ from controller.xds.protocol.observed_stream import ObservedStream
 from controller.xds.protocol.ordering import routable_clusters
 from controller.xds.protocol.stream_state import TypeState
 from controller.xds.resources.catalogue import EMPTY_CATALOGUE
-from controller.xds.resources.type_urls import CDS, PUSH_ORDER, RDS
+from controller.xds.resources.type_urls import CDS, FULL_STATE_TYPES, PUSH_ORDER, RDS
 
 
 def proxy_statuses(
@@ -72,7 +72,9 @@ def _status(observed: ObservedStream, state: TypeState, type_url: str) -> Config
     accepted = state.accepted
     if accepted is base:
         return ConfigState.SYNCED
-    same = accepted.keys() == base.keys() and all(accepted[n].content == r.content for n, r in base.items())
+    same = all(n in accepted and accepted[n].content == r.content for n, r in base.items())
+    if observed.stream.delta or type_url in FULL_STATE_TYPES:  # else a removal cannot be sent
+        same = same and len(accepted) == len(base)
     return ConfigState.SYNCED if same else ConfigState.STALE
 
 

@@ -26,6 +26,7 @@ from controller.xds.protocol.discovery import (
     SettleTimeout,
 )
 from controller.xds.protocol.nack_reasons import environmental, is_named
+from controller.xds.protocol.nacked_contents import is_removal_nacked
 from controller.xds.protocol.ordering import DEPENDENTS, clusters_not_requested, resend_dependents, target_resources
 from controller.xds.protocol.stream_state import PendingResponse, StreamState, TypeState
 from controller.xds.resources.resource import NO_RESOURCES, EncodedVirtualHost, Resource, Resources
@@ -165,6 +166,7 @@ def _on_ack(state: TypeState, pending: PendingResponse) -> TypeState:
         acked_version=pending.version,
         error_detail=state.error_detail if state.nacked else "",
         nacked_target=None,
+        nacked_last=False,
     )
 
 
@@ -173,7 +175,10 @@ def _on_nack(state: TypeState, pending: PendingResponse, error_detail: str, *, f
     new = _new_units(state, pending)
     named = frozenset(unit.content for unit in new if is_named(error_detail, unit.name))
     nacked = named or frozenset(unit.content for unit in new)
-    accepted = state.accepted
+    accepted, must_send = state.accepted, state.must_send
+    if not full:
+        # The client applied nothing of it, also not what it may be waiting for.
+        must_send |= {r.name for r in pending.resources if nacked.isdisjoint(unit.content for unit in r.units)}
     if full and named:
         # Clients apply the rest of a full set when they NACK a part of it (Envoy; gRPC by gRFC A46).
         after = {n: r if r.content not in nacked else accepted.get(n) for n, r in pending.target.items()}
@@ -181,17 +186,22 @@ def _on_nack(state: TypeState, pending: PendingResponse, error_detail: str, *, f
     return state._replace(
         pending=None,
         accepted=accepted,
+        must_send=must_send,
         nacked=state.nacked | nacked,
         retryable=state.retryable | environmental(error_detail, new),
         nacked_target=pending.target,
+        nacked_last=True,
     )
 
 
 def _new_units(state: TypeState, pending: PendingResponse) -> list[EncodedVirtualHost | Resource]:
-    """What a response carries that the client has not accepted before: only this can be the reason of a NACK."""
-    known = {unit.content for resource in state.accepted.values() for unit in resource.units}
-    carried = (unit for resource in pending.resources for unit in resource.units)
-    return [unit for unit in carried if unit.content not in known]
+    """What a response carries that the client has not accepted in that place: only this can be the reason of a NACK."""
+    new: list[EncodedVirtualHost | Resource] = []
+    for resource in pending.resources:
+        before = state.accepted.get(resource.name)
+        known = {unit.content for unit in before.units} if before else ()
+        new += [unit for unit in resource.units if unit.content not in known]
+    return new
 
 
 def _on_snapshot(stream: StreamState, snapshot: Snapshot) -> StreamState:
@@ -208,7 +218,7 @@ def _on_snapshot(stream: StreamState, snapshot: Snapshot) -> StreamState:
 def _on_retry(stream: StreamState, retry: Retry) -> StreamState:
     """What was NACKed counts as never sent: it is sent once more, and a second NACK withholds it again."""
     for url, state in stream.types.items():
-        if state.nacked & retry.contents:
+        if state.nacked & retry.contents or (retry.removals and is_removal_nacked(state)):
             nacked, retryable = state.nacked - retry.contents, state.retryable - retry.contents
             state = state._replace(nacked=nacked, retryable=retryable, nacked_target=None)
             stream = _with_type(stream, url, state)
@@ -248,7 +258,9 @@ def _respond_for_type(
     absent = frozenset(name for name in state.must_send if name not in target and catalogue.find(name) is None)
     must_send = state.must_send - target.keys() - absent if state.must_send else state.must_send
     payload = _payload(state, target, absent, delta=stream.delta, full=type_url in FULL_STATE_TYPES)
-    if payload is None or _is_nacked_target(state, target):
+    if payload is not None and _is_nacked_target(state, target):
+        return stream, None
+    if payload is None:
         changed = must_send != state.must_send
         return (_with_type(stream, type_url, state._replace(must_send=must_send)) if changed else stream), None
     version = catalogue.version if target is catalogue.select(state.subscription) else ""

@@ -49,6 +49,8 @@ class TypeState(NamedTuple):
     """Those of them that the client NACKed because of its environment: the same content may be accepted later."""
     nacked_target: Resources | None = None
     """What the client would have if it had ACKed the response that it NACKed last."""
+    nacked_last: bool = False
+    """Whether the client has not ACKed anything since its last NACK."""
     error_detail: str = ""
     """The message of the last NACK, for as long as something NACKed is still wanted."""
     acked_version: str = ""
