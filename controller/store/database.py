@@ -60,7 +60,7 @@ class Database:
         """
         commit_rules.check_sound(change)
         reach("commit:before", change.entry.kind)
-        revision, effect = self._disk.write(lambda db: queries.apply(db, change, token, at))
+        revision, effect = self._disk.write(lambda db: queries.apply(db, change, token, at, self.view))
         if effect:
             self.view = commit_rules.after(self.view, effect, revision)
         reach("commit:after", change.entry.kind)
@@ -74,7 +74,7 @@ class Database:
         for change in changes:
             commit_rules.check_sound(change)
         reach("commit:before", changes[0].entry.kind)
-        applied = self._disk.write(lambda db: [queries.apply(db, change, None, at) for change in changes])
+        applied = self._disk.write(lambda db: [queries.apply(db, change, None, at, self.view) for change in changes])
         for revision, effect in applied:
             if effect:
                 self.view = commit_rules.after(self.view, effect, revision)
@@ -110,7 +110,7 @@ class Database:
         """Delete the ledger's lines that led to the checkpoint, and apply the change that says so."""
 
         def work(db: sqlite3.Connection) -> int:
-            revision, _ = queries.apply(db, change, None, at)
+            revision, _ = queries.apply(db, change, None, at, self.view)
             queries.trim_ledger(db, checkpoint)
             return revision
 

@@ -1,6 +1,5 @@
 """The SQL that reads and writes the tables, inside a transaction that the caller holds."""
 
-import contextlib
 import sqlite3
 
 import structlog
@@ -79,8 +78,13 @@ def trim_ledger(db: sqlite3.Connection, checkpoint: Checkpoint) -> None:
     )
 
 
-def apply(db: sqlite3.Connection, change: Change, token: int | None, at: float) -> tuple[int, Effect | None]:
-    """Apply the change: the revision, and what it did. A change that was applied before does nothing (None)."""
+def apply(
+    db: sqlite3.Connection, change: Change, token: int | None, at: float, view: View
+) -> tuple[int, Effect | None]:
+    """Apply the change: the revision, and what it did. A change that was applied before does nothing (None).
+
+    `view` is what was stored before this transaction.
+    """
     earlier = find_applied(db, change.id)
     if earlier:
         return commit_rules.check_repeated(change, earlier), None
@@ -89,7 +93,7 @@ def apply(db: sqlite3.Connection, change: Change, token: int | None, at: float) 
     if token is not None:
         commit_rules.check_token(token, epoch)
     freezes = _freezes(db)
-    commit_rules.check_change(change, _present(db, change.service), freezes)
+    commit_rules.check_change(change, _present(db, change.service, view), freezes)
     effect = commit_rules.effect_of(change, revision + 1, freezes)
     _write(db, change, effect, revision + 1)
     _append(db, change, effect, revision + 1, at)
@@ -109,15 +113,16 @@ def _rows(found: sqlite3.Cursor) -> list[LedgerRow]:
     return rows
 
 
-def _present(db: sqlite3.Connection, service: str) -> int:
-    """The revision of a service's record; 0 if there is none, or none that can be read."""
-    row = db.execute("SELECT revision, record FROM services WHERE name = ?", (service,)).fetchone()
+def _present(db: sqlite3.Connection, service: str, view: View) -> int:
+    """The revision of a service's record; 0 if there is none, or none that can be read.
+
+    `view` is what was stored before this transaction: it knows which records can be read.
+    """
+    row = db.execute("SELECT revision FROM services WHERE name = ?", (service,)).fetchone()
     if row is None:
         return 0
-    with contextlib.suppress(Unreadable):
-        read_state(service, row[1])
-        return int(row[0])
-    return 0
+    written = row[0] > view.revision  # by an earlier change of this transaction
+    return int(row[0]) if written or service in view.services else 0
 
 
 def _freezes(db: sqlite3.Connection) -> list[Freeze]:
