@@ -197,7 +197,7 @@ function next(service) {
 function possible(service) {
   const acts = [`haldane watch ${service.name}`, `haldane explain ${service.name}`];
   const frozen = service.freezes.some((freeze) => freeze.mode === "freeze");
-  const forced = frozen || (service.blocker?.kind === "no_healthy_upstream" && service.blocker.stops !== "rollout_started");
+  const forced = frozen || (service.blocker?.kind === "no_healthy_upstream" && service.blocker.stops === "rollback");
   if (service.running) acts.push(`haldane rollback ${service.name}${forced ? " --force" : ""} --reason "..."`);
   if (service.running && service.phase === "PAUSED") acts.push(`haldane resume ${service.name}`);
   else if (service.running) acts.push(`haldane pause ${service.name} --reason "..."`);

@@ -239,10 +239,10 @@ class Operations:
         return self._observatory.live(state.name).verdict, no_upstream
 
     def _unresolved(self, state: ServiceState, canary: str) -> bool:
-        """Whether it is not known that every proxy has resolved the host names of that canary, or else of the running
-        one."""
+        """Whether proxies find the endpoints of that canary, or else of the running one, only in time, and it is not
+        known that every proxy has a healthy one."""
         canary = canary or (state.rollout.canary if state.rollout else "")
-        if self._observatory is None or not state.spec.has_names(canary):
+        if self._observatory is None or not state.spec.is_found_in_time(canary):
             return False
         return self._observatory.lacks_upstream(state.name, canary) is not False
 

@@ -182,10 +182,10 @@ class Ticker:
             sync,
             self._sync_share,
             harm=self._hooks.rollback_reason(state, self.last_tick(state).verdict),
-            stable_has_no_upstream=self._book.no_healthy_upstream(state.name, rollout.stable, started),
-            canary_lacks_upstream=not rollout.weight
-            and state.spec.has_names(rollout.canary)
-            and self._book.lacks_upstream(state.name, rollout.canary, started),
+            endpoints={
+                version: self._book.endpoint_health(state.name, version, started)
+                for version in (rollout.stable, rollout.canary)
+            },
         )
         window = self._window(state, started)
         after, verdict, decision = tick(state, session, window, inputs, self._clock.wall())

@@ -25,7 +25,7 @@ from controller.ports.clock import Clock
 from controller.telemetry.family_positions import FamilyPositions
 from controller.telemetry.judged_services import is_judged
 from controller.telemetry.report_streams import InvalidReport, OpenStreams, ReportStream, validate_count, validate_node
-from controller.telemetry.wanted_metrics import COUNTERS, HEALTHY, LATENCY, UPTIME, Meaning, WantedMetrics
+from controller.telemetry.wanted_metrics import COUNTERS, HEALTHY, LATENCY, MEMBERS, UPTIME, Meaning, WantedMetrics
 
 SERVICE = "envoy.service.metrics.v3.MetricsService"
 MAX_BUCKETS = 1000
@@ -122,6 +122,7 @@ def _metered(families: Iterable[tuple[Meaning, bytes]], clusters: frozenset[str]
     latency: dict[str, dict[int, int]] = {}
     ttft: dict[str, dict[int, int]] = {}
     healthy: dict[str, int] = {}
+    members: dict[str, int] = {}
     for (cluster, what), family in families:
         if cluster not in clusters and what not in (HEALTHY, UPTIME):
             continue
@@ -132,13 +133,15 @@ def _metered(families: Iterable[tuple[Meaning, bytes]], clusters: frozenset[str]
             ttft[cluster] = _counts(metric.histogram)
         elif what == HEALTHY:
             healthy[cluster] = validate_count(metric.gauge.value, what)
+        elif what == MEMBERS:
+            members[cluster] = validate_count(metric.gauge.value, what)
         elif what == UPTIME:
             uptime = float(validate_count(metric.gauge.value, what))
         else:
             # Several counters, or combinations of response flags, count as the same.
             counter = cluster, COUNTERS.get(what) or CounterKind(what)
             counters[counter] = counters.get(counter, 0) + validate_count(metric.counter.value, what)
-    return ProxyMetrics(uptime, counters, latency, ttft, healthy, clusters)
+    return ProxyMetrics(uptime, counters, latency, ttft, healthy, members, clusters)
 
 
 def _parsed(data: bytes) -> StreamMetricsMessage:

@@ -18,7 +18,8 @@ COUNTERS = {
     "upstream_rq_active_overflow": CounterKind.UNCONNECTED,
 }
 HEALTHY = "membership_healthy"
-STATS = (*COUNTERS, LATENCY, HEALTHY)
+MEMBERS = "membership_total"
+STATS = (*COUNTERS, LATENCY, HEALTHY, MEMBERS)
 """All metrics that are read of a cluster."""
 ENDINGS = f"{STATS_PREFIX}.".encode()
 ENDING = re.compile(rf"{STATS_PREFIX}\.({REPORTED_OK}|{UNREPORTED})\.cluster\.([^.]+)\.flags\.([A-Z,]+)".encode())

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from controller.core.model.cluster_names import ClusterId, Role
 from controller.core.traffic.book import MAX_PROXIES, Book
+from controller.core.traffic.endpoint_health import EndpointHealth
 from controller.core.traffic.latency_buckets import BUCKETS, EDGES_MS, bucket_of, quantile
 from controller.core.traffic.proxy_counters import NEWBORN
 from controller.core.traffic.reports import ClusterLoad, CounterKind, ProxyMetrics
@@ -347,6 +348,17 @@ def test_an_upstream_is_lacking_if_one_proxy_of_the_service_lacks_it() -> None:
     book.on_metrics("a", ProxyMetrics(15.0, healthy={CANARY: 1}), 24.0)
     assert book.lacks_upstream("s", "v2", 24.0) is False  # b has said nothing for long
     assert book.lacks_upstream("s", "v2", 40.0) is None
+
+
+def test_the_endpoints_of_a_version_are_those_of_the_proxy_that_has_the_fewest() -> None:
+    """Each proxy checks health for itself."""
+    book = observing_book()
+    assert book.endpoint_health("s", "v1", 10.0) is None
+    book.on_metrics("a", ProxyMetrics(1.0, healthy={STABLE: 5}, members={STABLE: 5}), 10.0)
+    book.on_metrics("b", ProxyMetrics(1.0, healthy={STABLE: 3}, members={STABLE: 5}), 10.0)
+    assert book.endpoint_health("s", "v1", 10.0) == EndpointHealth(3, 5, 5, 2)
+    assert book.endpoint_health("s", "v2", 10.0) == EndpointHealth(0, 0, 0, 0)
+    assert book.endpoint_health("s", "v1", 30.0) is None
 
 
 def test_a_reset_begins_the_rollouts_counts_and_windows() -> None:

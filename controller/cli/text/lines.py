@@ -29,8 +29,9 @@ def awaited(rollout: pb.Rollout) -> list[str]:
     blocker = rollout.blocker
     if not blocker.text:
         return []
-    # A canary that is not reachable yet can be rolled back as usual.
-    hint = HINTS.get(blocker.kind) if blocker.stops != LedgerKind.ROLLOUT_STARTED else None
+    # A canary that is not reachable can be rolled back as usual.
+    forward = blocker.stops in (LedgerKind.ROLLOUT_STARTED, LedgerKind.STEP_ADVANCED)
+    hint = None if forward and blocker.kind == "no_healthy_upstream" else HINTS.get(blocker.kind)
     return [f"{blocker.text}; {hint}" if hint else blocker.text]
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from controller.core.base.units import format_duration, format_weight
 from controller.core.control.blocker import Blocker, BlockerKind, unsynced
+from controller.core.control.capacity import CapacityGap
 from controller.core.control.commands import divert
 from controller.core.control.decision import Decision, advance, move, wait
 from controller.core.control.describe import count_proxies, describe_serving
@@ -26,17 +27,17 @@ CONFIRM_WITHIN = 10.0
 
 
 FIRST_REPORT = 10.0
-"""Seconds for which a canary with host names waits for a proxy's first report on its endpoints. Proxies that send no
-metrics never report on them."""
+"""Seconds for which a canary with host names or health checks waits for a proxy's first report on its endpoints.
+Proxies that send no metrics never report on them."""
 
 
 class DecisionInputs(NamedTuple):
     """What `decide` knows besides the state, in one tick.
 
     `blocked` returns the freeze that stops an act on this service. `stable_has_no_upstream` is true when stable is
-    known to have no healthy endpoint; `canary_lacks_upstream` when some proxy has yet to resolve a name of the canary,
-    None while no proxy reports on it. `sync_share` is the share of the connected proxies that must be in sync to
-    advance.
+    known to have no healthy endpoint; `canary_lacks_upstream` when some proxy has no healthy endpoint of the canary,
+    None while a first report on it is awaited. `capacity_gap` is what stable lacks of its capacity. `sync_share` is the
+    share of the connected proxies that must be in sync to advance.
     """
 
     verdict: Verdict
@@ -46,6 +47,7 @@ class DecisionInputs(NamedTuple):
     stable_has_no_upstream: bool = False
     sync_share: float = 1.0
     canary_lacks_upstream: bool | None = False
+    capacity_gap: CapacityGap | None = None
 
 
 def decide(state: ServiceState, inputs: DecisionInputs, now: float) -> Decision:
@@ -173,8 +175,12 @@ def _advance(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now:
 
 
 def _blocker(rollout: Rollout, inputs: DecisionInputs, *, insufficient: bool, overdue: bool) -> Blocker | None:
-    """What keeps a rollout at its step, if anything does: the first of dwell, evidence, sync and freeze."""
+    """What keeps a rollout at its step, if anything does: the first of endpoints, dwell, evidence, sync and freeze."""
     step = LedgerKind.STEP_ADVANCED
+    if inputs.canary_lacks_upstream:
+        return Blocker(BlockerKind.NO_HEALTHY_UPSTREAM, step, names=(rollout.canary,))
+    if inputs.capacity_gap:
+        return Blocker(BlockerKind.CAPACITY, step, names=(rollout.stable,), gap=inputs.capacity_gap)
     left = rollout.policy.dwell - inputs.progress.observed
     if left > 0:
         return Blocker(BlockerKind.DWELL, step, seconds=left, weight=rollout.weight)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from controller.core.control.capacity import CapacityGap
 from controller.core.control.sync import Sync
 from controller.core.model.freeze import Freeze
 from controller.core.model.ledger_kind import LedgerKind
@@ -34,6 +35,8 @@ class BlockerKind(StrEnum):
     HOOK = "hook"
     NO_HEALTHY_UPSTREAM = "no_healthy_upstream"
     """The version that would get the traffic has no healthy endpoint."""
+    CAPACITY = "capacity"
+    """Stable has lost endpoints since the rollout began: a rollback would overload it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Blocker:
 
     `seconds` are left of a dwell or a bake. `weight`, in basis points, is the one that dwells, or that needs approval.
     `names` are those of the hooks that do not pass, or of the version without a healthy endpoint. `words` are the
-    reason of the person who paused, or the hooks' answers.
+    reason of the person who paused, or the hooks' answers. `gap` is what stable lacks of its capacity.
     """
 
     kind: BlockerKind
@@ -53,6 +56,7 @@ class Blocker:
     sync: Sync | None = None
     names: tuple[str, ...] = ()
     words: str = ""
+    gap: CapacityGap | None = None
 
     @property
     def about(self) -> tuple[str, ...]:

@@ -56,8 +56,8 @@ def execute(
     """The decision that the command comes to; `Refusal` where it is not possible now.
 
     Whether a freeze stops it is checked by the store. `now` is Unix seconds. `stable_has_no_upstream`: stable is known
-    to have no healthy endpoint. `canary_lacks_upstream`: the canary has host names, and it is not known that every
-    proxy has resolved them; it then starts without weight.
+    to have no healthy endpoint. `canary_lacks_upstream`: the canary has host names or health checks, and it is not
+    known that every proxy has a healthy endpoint of it; it then starts without weight.
     """
     _check_fields(command)
     match command.verb:
@@ -74,7 +74,8 @@ def execute(
     if command.verb is Verb.PROMOTE and canary_lacks_upstream and not state.rollout.weight:
         raise Refusal(
             Code.NO_ENDPOINTS,
-            f"a proxy has no healthy endpoint of {state.rollout.canary}, whose host names it has yet to resolve",
+            f"a proxy has no healthy endpoint of {state.rollout.canary}: it has yet to resolve its host names, or to "
+            "see it pass a health check",
         )
     return _steer(state, state.rollout, command, now)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from controller.core.base.units import TOTAL_WEIGHT, format_weight
+from controller.core.base.units import TOTAL_WEIGHT, counted, format_weight
 from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Verdict
@@ -63,6 +63,8 @@ def plain_blocker(blocker: Blocker) -> dict[str, Any]:
         "weight": blocker.weight,
         "names": list(blocker.about),
         "who": blocker.freeze.who if blocker.freeze else "",
+        "healthy": blocker.gap.healthy if blocker.gap else 0,
+        "needed": blocker.gap.needed if blocker.gap else 0,
     }
 
 
@@ -70,13 +72,24 @@ def _describe_obstacle(blocker: Blocker) -> str:
     """What stands in the way of a move that would be made otherwise."""
     if blocker.freeze:
         return _describe_freeze(blocker.freeze, blocker.stops)
+    if blocker.gap:
+        healthy, needed, at_start = blocker.gap
+        return (
+            f"does not advance: {blocker.names[0]} has {counted(healthy, 'healthy endpoint')} of {at_start} at the "
+            f"start, and keep_capacity needs {needed}: a rollback must have somewhere to go"
+        )
     if blocker.sync:
         return _describe_sync(blocker.sync, blocker.stops)
     match blocker.kind:
         case BlockerKind.NO_HEALTHY_UPSTREAM if blocker.stops is LedgerKind.ROLLBACK:
             return f"not rolled back: {blocker.names[0]} has no healthy endpoint"
         case BlockerKind.NO_HEALTHY_UPSTREAM if blocker.stops is LedgerKind.ROLLOUT_STARTED:
-            return f"would begin, but a proxy has no healthy endpoint of {blocker.names[0]}: do its host names resolve?"
+            return (
+                f"would begin, but a proxy has no healthy endpoint of {blocker.names[0]}: do its host names resolve, "
+                "and does it pass its health checks?"
+            )
+        case BlockerKind.NO_HEALTHY_UPSTREAM if blocker.stops is LedgerKind.STEP_ADVANCED:
+            return f"does not advance: a proxy has no healthy endpoint of {blocker.names[0]}"
         case BlockerKind.NO_HEALTHY_UPSTREAM:
             return "would go to the fallback, but that has no healthy endpoint"
         case BlockerKind.NO_REPORT:

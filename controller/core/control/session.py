@@ -1,6 +1,7 @@
 """What is known of one rollout between two ticks, and its stored form."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from controller.core.judge.verdict import Reason
 from controller.core.model.freeze import Freeze
 from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.service_state import ServiceState
+from controller.core.traffic.endpoint_health import EndpointHealth
 
 
 class Position(NamedTuple):
@@ -40,6 +42,8 @@ class Session(NamedTuple):
     at: float | None = None
     position: Position | None = None
     custom: CustomMetrics = {}
+    capacity: int | None = None
+    """Stable's healthy endpoints when they were first known in this rollout."""
     silent: float = 0.0
     """Seconds since the last report. The next report makes them count as watched, unless reports are lost before."""
 
@@ -60,6 +64,7 @@ class Session(NamedTuple):
                 "stage": self.position,
                 "evidence": dump_state(self.judge_state),
                 "custom": dump_custom(self.custom),
+                "capacity": self.capacity,
             }
         )
 
@@ -74,9 +79,16 @@ class Session(NamedTuple):
                 Progress(*[float(stored["progress"][name]) for name in Progress._fields]),
                 position=Position(*stored["stage"]),
                 custom=load_custom(stored.get("custom", {})),
+                capacity=_count_or_none(stored.get("capacity")),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a stored session: {error!r}") from error
+
+
+def _count_or_none(stored: object) -> int | None:
+    if stored is None or (isinstance(stored, int) and stored >= 0):
+        return stored
+    raise TypeError(f"not a number of endpoints: {stored!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +96,15 @@ class TickInputs:
     """What a tick must know besides the window: the freezes in force, and how far the proxies are.
 
     `sync_share` is the share of the proxies that must be in sync to advance. `harm` is why a hook wants a rollback: it
-    weighs as much as harm that was measured. `canary_lacks_upstream`: some proxy has yet to resolve a host name of a
-    canary without weight; None while no proxy reports on it. `reported`: whether a window is complete, so that no
-    proxy's report is still awaited.
+    weighs as much as harm that was measured. `endpoints` says of stable and the canary how many endpoints are healthy,
+    None while no proxy reports on them. `reported`: whether a window is complete, so that no proxy's report is still
+    awaited.
     """
 
     freezes: tuple[Freeze, ...] = ()
     sync: Sync = field(default_factory=lambda: Sync(1, 1))
     sync_share: float = 1.0
-    stable_has_no_upstream: bool = False
-    canary_lacks_upstream: bool | None = False
+    endpoints: Mapping[str, EndpointHealth | None] = field(default_factory=dict)
     harm: Reason | None = None
     reported: bool = True
 

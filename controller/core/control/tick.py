@@ -5,13 +5,16 @@ from dataclasses import replace
 from controller.core.control.automation import DecisionInputs, decide
 from controller.core.control.blind_proxies import with_blind_proxies
 from controller.core.control.blocker import Blocker, BlockerKind
+from controller.core.control.capacity import capacity_gap
 from controller.core.control.decision import Decision, wait
+from controller.core.control.endpoints_out import with_endpoints_out
 from controller.core.control.session import Session, TickInputs, at_position, position_of
 from controller.core.judge.custom.custom_metrics import with_custom, without_custom
 from controller.core.judge.judge import judge
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.freeze import Act, Freeze, blocking_freeze
 from controller.core.model.service_state import ServiceState
+from controller.core.traffic.endpoint_health import EndpointHealth
 from controller.core.traffic.window import Window
 
 
@@ -39,7 +42,7 @@ def decide_on_verdict(
     """What follows from a verdict at the monotonic time `at`: the part of a tick that comes after judging.
 
     The verdict that is returned is HARM where a hook wants a rollback, and says which proxies cannot report broken
-    responses. ValueError if the service has no rollout.
+    responses and which endpoints get no requests. ValueError if the service has no rollout.
     """
     rollout = state.rollout
     if rollout is None:
@@ -48,7 +51,10 @@ def decide_on_verdict(
         session = at_position(session, rollout)._replace(at=None)
     if inputs.harm and verdict.outcome is not Outcome.HARM:
         verdict = replace(verdict, outcome=Outcome.HARM, findings=(inputs.harm,))
-    verdict = with_blind_proxies(verdict, inputs.sync)
+    verdict = with_blind_proxies(with_endpoints_out(verdict, inputs.endpoints), inputs.sync)
+    stable, canary = inputs.endpoints.get(rollout.stable), inputs.endpoints.get(rollout.canary)
+    if session.capacity is None and stable and stable.fewest:
+        session = session._replace(capacity=stable.fewest)
     session = _watched(session, verdict, at, reported=inputs.reported)
 
     def blocked(act: Act) -> Freeze | None:
@@ -59,15 +65,23 @@ def decide_on_verdict(
         session.progress,
         inputs.sync,
         blocked,
-        inputs.stable_has_no_upstream,
-        inputs.sync_share,
-        inputs.canary_lacks_upstream,
+        stable_has_no_upstream=bool(stable and stable.is_none),
+        sync_share=inputs.sync_share,
+        canary_lacks_upstream=_lacks_upstream(state, rollout.canary, canary),
+        capacity_gap=capacity_gap(rollout.policy.keep_capacity, session.capacity, stable),
     )
     decision = decide(state, decision_inputs, now)
     if decision.act is Act.ADVANCE and not inputs.reported:
         # Also what was proved before a restart is acted on only once there are reports again.
         decision = wait(state, Blocker(BlockerKind.NO_REPORT, decision.kind), verdict)
     return session, verdict, decision
+
+
+def _lacks_upstream(state: ServiceState, canary: str, health: EndpointHealth | None) -> bool | None:
+    """Whether some proxy has no healthy endpoint of the canary; None while that is awaited."""
+    if health is None:
+        return None if state.spec.is_found_in_time(canary) else False
+    return health.is_lacking
 
 
 def _watched(session: Session, verdict: Verdict, at: float, *, reported: bool) -> Session:

@@ -67,6 +67,8 @@ class ReasonCode(StrEnum):
     """Likewise, and what the report then said of the canary was an outage."""
     BROKEN_UNSEEN = "broken_unseen"
     """Some proxies cannot report broken responses. Said beside the other reasons; it decides nothing."""
+    ENDPOINTS_OUT = "endpoints_out"
+    """Some endpoints of a version get no requests. Likewise."""
     IN_GRACE = "spell"
     """Written until 0.1 in a bake without a control; read from old recordings alone."""
     HEALTHY = "healthy"

@@ -121,6 +121,8 @@ class Policy(Value):
     """The weights that a person must approve before they are served; 10 000 is promotion."""
     hooks: tuple[str, ...] = ()
     """The hooks, by their names in the controller's settings, that must pass before traffic moves forward."""
+    keep_capacity: float = 0.8
+    """The share of stable's healthy endpoints at the rollout's start that it must have for the rollout to advance."""
     metrics: tuple[MetricPolicy, ...] = ()
     """The custom metrics that are judged too."""
 
@@ -182,10 +184,13 @@ class Service(Value):
             return version.upstream
         return version.upstream.model_copy(update={"http2": True})
 
-    def has_names(self, version: str) -> bool:
-        """Whether proxies must resolve a DNS name to reach that version."""
+    def is_found_in_time(self, version: str) -> bool:
+        """Whether proxies know only after a while whether an endpoint of that version is up: they must resolve its
+        name, or check its health."""
         known = self.version(version)
-        return known is not None and not all(endpoint.is_address for endpoint in known.endpoints)
+        if known is None:
+            return False
+        return known.upstream.health is not None or not all(endpoint.is_address for endpoint in known.endpoints)
 
     def in_fleet(self, fleet: str) -> bool:
         """Whether proxies of that fleet serve this service."""

@@ -183,6 +183,7 @@ def _read_policy(section: Section, *, streaming: bool) -> Policy:
         fallback=section.value("fallback", one_of("manual", "automatic"), default.fallback, text=True),
         approve=section.values("approve", read_approval, default.approve, MAX_STEPS + 1, text=False),
         hooks=section.values("hooks", read_name, default.hooks, MAX_LIST, text=True),
+        keep_capacity=section.value("keep_capacity", share_within(0.0, 1.0), default.keep_capacity),
         metrics=tuple(map(_read_metric, section.sections("metrics", MAX_METRICS))),
     )
     section.close()

@@ -22,6 +22,7 @@ from types import MappingProxyType
 from controller.core.model.cluster_names import ClusterId, Role, cluster_name, cluster_parts
 from controller.core.traffic.awaited_reports import AwaitedReports
 from controller.core.traffic.cluster_counts import DECIDED, ClusterCounts
+from controller.core.traffic.endpoint_health import EndpointHealth
 from controller.core.traffic.proxy_counters import ProxyCounters
 from controller.core.traffic.reports import ClusterLoad, ProxyMetrics, Traffic
 from controller.core.traffic.window import Sample, Stratum, Window
@@ -47,6 +48,8 @@ class Book:
         """The names of the observed clusters; a new set each time that they change."""
         self._clusters: dict[str, ClusterCounts] = {}
         self._services: dict[str, AwaitedReports] = {}
+        self._versions: dict[str, list[str]] = {}
+        """The observed clusters of each service."""
         self._proxies: OrderedDict[str, ProxyCounters] = OrderedDict()
         self._lagging: dict[str, Mapping[str, str]] = {}
         """Service -> proxy -> the split that it serves, if it is another one than the decided one."""
@@ -58,6 +61,10 @@ class Book:
             return
         self.observed = frozenset(wanted)
         self._clusters = {name: self._clusters.get(name) or ClusterCounts(*parts) for name, parts in wanted.items()}
+        self._versions = {}
+        for name, parts in wanted.items():
+            if parts.role is Role.LIVE:
+                self._versions.setdefault(parts.service, []).append(name)
         services = {parts.service for parts in wanted.values()}
         self._services = {name: self._services.get(name) or AwaitedReports() for name in services}
         self._lagging = {name: proxies for name, proxies in self._lagging.items() if name in services}
@@ -142,27 +149,31 @@ class Book:
     def no_healthy_upstream(self, service: str, version: str, now: float) -> bool:
         """Whether this version is known to have no healthy endpoint: a proxy that has it says so,
         and none denies it."""
-        name = cluster_name(service, version)
-        known = False
-        for counters in self._proxies.values():
-            healthy = counters.healthy.get(name) if now - counters.last_message <= FRESH else None
-            if healthy:
-                return False
-            known = known or healthy is not None
-        return known
+        health = self.endpoint_health(service, version, now)
+        return health is not None and health.is_none
 
     def lacks_upstream(self, service: str, version: str, now: float) -> bool | None:
         """Whether some proxy has no healthy endpoint of this version; None while none reports on
+        the service."""
+        health = self.endpoint_health(service, version, now)
+        return None if health is None else health.is_lacking
+
+    def endpoint_health(self, service: str, version: str, now: float) -> EndpointHealth | None:
+        """How many endpoints of this version the proxies may send to; None while none reports on
         the service.
 
         Envoy reports no number of endpoints for a cluster whose DNS names it has never resolved: a
         proxy that reports on another version of the service, and not on this one, has none.
         """
-        name = cluster_name(service, version)
-        others = {each for each, cluster in self._clusters.items() if cluster.service == service}
-        fresh = (each.healthy for each in self._proxies.values() if now - each.last_message <= FRESH)
-        lacks = [not healthy.get(name) for healthy in fresh if others & healthy.keys()]
-        return any(lacks) if lacks else None
+        name, versions = cluster_name(service, version), self._versions.get(service, ())
+        fresh = [each for each in self._proxies.values() if now - each.last_message <= FRESH]
+        healthy = [each.healthy[name] for each in fresh if name in each.healthy]
+        lacking = any(name not in each.healthy and any(v in each.healthy for v in versions) for each in fresh)
+        if not healthy and not lacking:
+            return None
+        total = max((each.members.get(name, each.healthy.get(name, 0)) for each in fresh), default=0)
+        fewest = 0 if lacking else min(healthy)
+        return EndpointHealth(fewest, max(healthy, default=0), total, len(healthy))
 
     def unjudged(self, service: str, now: float) -> dict[str, Traffic]:
         """What people see of the service's requests that the weights did not send where they went: "VERSION/ROLE" ->

@@ -25,12 +25,15 @@ class ProxyCounters:
     last_message: float = 0.0
     healthy: Mapping[str, int] = field(default_factory=dict)
     """By cluster: how many endpoints it may send to."""
+    members: dict[str, int] = field(default_factory=dict)
+    """By cluster: how many there are, as far as that has been read."""
 
     def on_message(self, metrics: ProxyMetrics, now: float) -> None:
         """Note a message. A proxy younger than it was has restarted: all of its counters start from
         zero."""
         uptime = metrics.uptime
         self.last_message, self.healthy = now, metrics.healthy
+        self.members.update(metrics.members)
         if uptime is not None and self.uptime is not None and uptime < self.uptime:
             self.values = dict.fromkeys(self.values, 0)
         self.newborn = self.uptime is None and uptime is not None and uptime <= NEWBORN
@@ -57,4 +60,5 @@ class ProxyCounters:
     def keep(self, clusters: frozenset[str]) -> None:
         """Forget all other clusters."""
         self.values = {counter: value for counter, value in self.values.items() if counter[0] in clusters}
+        self.members = {name: count for name, count in self.members.items() if name in clusters}
         self.known &= clusters

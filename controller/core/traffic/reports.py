@@ -52,7 +52,7 @@ class ProxyMetrics:
     of one flush interval.
 
     `uptime` is the proxy's age in seconds, None if unknown. `healthy` is how many endpoints it may
-    send to.
+    send to, of `members`.
     """
 
     uptime: float | None = None
@@ -60,6 +60,7 @@ class ProxyMetrics:
     latency: Mapping[str, BucketCounts] = field(default_factory=dict)
     ttft: Mapping[str, BucketCounts] = field(default_factory=dict)
     healthy: Mapping[str, int] = field(default_factory=dict)
+    members: Mapping[str, int] = field(default_factory=dict)
     clusters: frozenset[str] | None = None
     """The clusters of which all else is here; None for all that are observed."""
 

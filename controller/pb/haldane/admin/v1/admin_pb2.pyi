@@ -258,7 +258,7 @@ class Rollout(_message.Message):
     def __init__(self, service: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., phase: _Optional[str] = ..., step: _Optional[int] = ..., weights: _Optional[_Mapping[str, int]] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., started_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., revision: _Optional[int] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., traffic: _Optional[_Mapping[str, Traffic]] = ..., unjudged: _Optional[_Mapping[str, Traffic]] = ..., details: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., id: _Optional[str] = ..., phase_reason: _Optional[str] = ..., steps: _Optional[_Iterable[int]] = ..., diverted: _Optional[str] = ..., stable_verdict: _Optional[str] = ..., stable_reasons: _Optional[_Iterable[str]] = ..., blocker: _Optional[_Union[Blocker, _Mapping]] = ...) -> None: ...
 
 class Blocker(_message.Message):
-    __slots__ = ("kind", "text", "stops", "seconds_left", "weight", "names", "who")
+    __slots__ = ("kind", "text", "stops", "seconds_left", "weight", "names", "who", "healthy", "needed")
     KIND_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     STOPS_FIELD_NUMBER: _ClassVar[int]
@@ -266,6 +266,8 @@ class Blocker(_message.Message):
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     NAMES_FIELD_NUMBER: _ClassVar[int]
     WHO_FIELD_NUMBER: _ClassVar[int]
+    HEALTHY_FIELD_NUMBER: _ClassVar[int]
+    NEEDED_FIELD_NUMBER: _ClassVar[int]
     kind: str
     text: str
     stops: str
@@ -273,7 +275,9 @@ class Blocker(_message.Message):
     weight: int
     names: _containers.RepeatedScalarFieldContainer[str]
     who: str
-    def __init__(self, kind: _Optional[str] = ..., text: _Optional[str] = ..., stops: _Optional[str] = ..., seconds_left: _Optional[float] = ..., weight: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., who: _Optional[str] = ...) -> None: ...
+    healthy: int
+    needed: int
+    def __init__(self, kind: _Optional[str] = ..., text: _Optional[str] = ..., stops: _Optional[str] = ..., seconds_left: _Optional[float] = ..., weight: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., who: _Optional[str] = ..., healthy: _Optional[int] = ..., needed: _Optional[int] = ...) -> None: ...
 
 class Traffic(_message.Message):
     __slots__ = ("requests_per_second", "error_rate", "p50_ms", "p99_ms", "requests", "errors", "broken", "cancelled", "in_progress", "ttft_p50_ms", "ttft_p99_ms")
