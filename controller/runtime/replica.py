@@ -9,8 +9,10 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from controller.core.base.identity_cache import by_identity
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.ledger_line import Entry
+from controller.core.model.service import Service
 from controller.core.model.view import View
 from controller.core.routing.route import cluster_ids
 from controller.core.traffic.book import Book
@@ -71,7 +73,7 @@ class Replica:
         """A new view is being served: count for its versions, and let the decider go on from it."""
         self._view = view
         states = view.services.values()
-        self._book.track_clusters(cluster_name(*cluster) for state in states for cluster in cluster_ids(state.spec))
+        self._book.track_clusters(name for state in states for name in _cluster_names(state.spec))
         if self._decider:
             self._decider.on_view(view)
         else:
@@ -109,3 +111,9 @@ class Replica:
         finally:
             self._decider = None
             self.announce()
+
+
+@by_identity
+def _cluster_names(spec: Service) -> tuple[str, ...]:
+    """The clusters of a service. Views share the values of what did not change between them."""
+    return tuple(cluster_name(*cluster) for cluster in cluster_ids(spec))

@@ -12,7 +12,6 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
-from controller.core.model.service import Service
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
 from controller.core.traffic.reports import IDLE, ClusterLoad
@@ -63,7 +62,9 @@ class LoadReportingService:
         self._interval = interval
         self._on_news = on_news
         self._streams = OpenStreams()
-        self._with_canary: list[Service] = []
+        self._canary_fleets: frozenset[str] = frozenset()
+        self._canary_everywhere = False
+        """Whether a service of every fleet has a canary with weight."""
         self._intervals: set[_ReportInterval] = set()
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
@@ -73,10 +74,13 @@ class LoadReportingService:
 
     def on_view(self, view: View) -> None:
         """Set the report intervals by the weights of the canaries in this view."""
-        states = view.services.values()
-        self._with_canary = [state.spec for state in states if has_canary(state)]
-        for interval in self._intervals:
-            interval.update()
+        specs = [state.spec for state in view.services.values() if has_canary(state)]
+        everywhere = not all(spec.fleets for spec in specs)
+        fleets = frozenset(fleet for spec in specs for fleet in spec.fleets)
+        if (everywhere, fleets) != (self._canary_everywhere, self._canary_fleets):
+            self._canary_everywhere, self._canary_fleets = everywhere, fleets
+            for interval in self._intervals:
+                interval.update()
 
     async def _serve(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         try:
@@ -109,8 +113,8 @@ class LoadReportingService:
                 await interval.end()
 
     def _interval_of(self, fleet: str) -> float:
-        has_canary = any(service.in_fleet(fleet) for service in self._with_canary)
-        return self._interval if has_canary else IDLE_INTERVAL
+        often = self._canary_everywhere or fleet in self._canary_fleets
+        return self._interval if often else IDLE_INTERVAL
 
     def _end(self, stream: ReportStream) -> None:
         self._streams.close(stream)

@@ -56,9 +56,10 @@ class Book:
 
     def track_clusters(self, clusters: Iterable[str]) -> None:
         """Count these clusters from now on, and no others."""
-        wanted = {name: parts for name in clusters if (parts := cluster_parts(name))}
-        if wanted.keys() == self.observed:
+        names = list(clusters)
+        if self.observed == set(names):
             return
+        wanted = {name: parts for name in names if (parts := cluster_parts(name))}
         self.observed = frozenset(wanted)
         self._clusters = {name: self._clusters.get(name) or ClusterCounts(*parts) for name, parts in wanted.items()}
         self._versions = {}
