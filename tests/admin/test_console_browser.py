@@ -158,6 +158,19 @@ async def test_nothing_is_cut_at_the_edge(served: Doors, tmp_path: Path, width: 
     assert "5xx less than 1 percentage point worse" in found[1]
 
 
+async def test_first_tokens_have_columns_where_there_are_any(served: Doors, tmp_path: Path) -> None:
+    """Beside the percentiles of the whole responses; a version without any has a dash."""
+    await served.api.rollouts.StartCanary(pb.StartCanaryRequest(service="scorer", canary="v2"))
+    timed = Traffic(52.0, 0.0, 9000.0, 20_000.0, 1000, 0, ttft_p50_ms=310.0, ttft_p99_ms=780.0)
+    await served.observatory.see("scorer", Live(traffic={"v1": timed, "v2": Traffic(1.0)}))
+    rows = "[...document.querySelectorAll('table.traffic tr')].map((row) => [...row.children].map((e) => e.innerText))"
+    ready = "document.querySelectorAll('table.traffic').length == 1"
+    head, *found = await measured(served, tmp_path, 1200, ready, rows)
+    at = head.index("ttft p50")
+    assert head[at - 1 : at + 2] == ["p99", "ttft p50", "ttft p99"]
+    assert {row[0].split()[0]: row[at : at + 2] for row in found} == {"v1": ["310 ms", "780 ms"], "v2": ["-", "-"]}
+
+
 async def test_a_stable_that_fails_is_red(served: Doors, tmp_path: Path) -> None:
     """The watch over stable may not know whether that is harm; 90 % errors are nothing to overlook all the same."""
     worse = Verdict(Outcome.UNKNOWN, (Reason("incident", "worse than its own baseline"),))

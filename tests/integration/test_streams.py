@@ -19,6 +19,7 @@ POLICY = """\
   steps: [50%]
   dwell: 10s
   warmup: 1s
+  patience: 0s
   bake: 0s
 """
 

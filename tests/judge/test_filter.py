@@ -54,7 +54,7 @@ def test_first_tokens_are_judged_where_the_service_streams(streaming: bool) -> N
     """A canary that is as fast as stable in the whole, and late with its first token; elsewhere that is ignored."""
     latency = LatencyPolicy(tolerance=None, ttft_tolerance=0.1) if streaming else LatencyPolicy()
     out = StringIO()
-    policy = Policy(steps=(2000, 5000), dwell=2, warmup=2, bake=3, latency=latency)
+    policy = Policy(steps=(2000, 5000), dwell=2, warmup=2, patience=0, bake=3, latency=latency)
     whole = [[900.0, 40], [1000.0, 40], [None, 0]]
     soon = timed(80, [[200.0, 40], [220.0, 40], [400.0, 0]], whole)
     late = timed(20, [[200.0, 0], [220.0, 0], [400.0, 20]], [[900.0, 10], [1000.0, 10], [None, 0]])

@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import aiohttp
 import grpc
 import pytest
 
 from controller.demo.harness.child_processes import Children
 from tests.support.envoy import EnvoyProcess
-from tests.support.model import Behaviour, ModelServer
+from tests.support.model import PART, Behaviour, ModelServer
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
 from tests.telemetry.telemetry_server import TelemetryServer, Totals, static_bootstrap, telemetry_server
@@ -79,6 +80,30 @@ async def test_it_is_of_good_responses_with_a_body_alone(processes: Children, mo
         await asyncio.sleep(1.0)  # two more flushes, and nothing more comes
         totals.read(telemetry)
         assert edges.total() == 13
+
+
+async def test_a_response_that_begins_before_its_request_has_ended_has_none(
+    processes: Children, model_server: StartModel
+) -> None:
+    """There is nothing to measure from: Envoy counts nothing, and no negative time."""
+    model = await model_server("v2")
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(0.3)
+        yield b"}"
+
+    async with timed_envoy(processes, model.address) as (entry, telemetry, totals):
+        model.behaviour = Behaviour(body="sse", lasts=(0.1, 0.1))
+        async with aiohttp.ClientSession() as session:
+            for _ in range(3):
+                url, headers = f"http://127.0.0.1:{entry}/", {"version": "v2"}
+                async with session.post(url, data=slowly(), headers=headers) as response:
+                    assert (response.status, len(await response.read())) == (200, 4 * len(PART))
+        assert await send(entry, 5) == {"ok": 5}
+        edges = await reported(telemetry, totals, 5)
+        assert edges.total() == 5
+        assert max(edges) < 60_000
 
 
 async def test_calls_of_grpc_are_timed_to_their_first_message(processes: Children) -> None:
