@@ -37,6 +37,7 @@ def service_message(view: ServiceView, *, source: bool) -> pb.Service:
         problem=view.problem,
         proxies_synced=view.sync.synced,
         proxies_total=view.sync.total,
+        endpoints=_endpoints(view.live),
     )
 
 
@@ -55,6 +56,7 @@ def rollout_message(view: ServiceView) -> pb.Rollout:
         revision=state.revision,
         freezes=map(freeze_message, view.freezes),
         traffic={version: _traffic(traffic) for version, traffic in view.live.traffic.items()},
+        endpoints=_endpoints(view.live),
         unjudged={cluster: _traffic(traffic) for cluster, traffic in view.live.unjudged.items()},
         diverted=state.diverted,
         stable_verdict=view.stable_verdict.outcome if view.stable_verdict else "",
@@ -150,6 +152,13 @@ def _judged(rollout: Rollout, live: Live) -> pb.Rollout:
         details=map(reason_message, live.verdict.reasons if live.verdict else ()),
         blocker=pb.Blocker(**plain_blocker(live.blocker)) if live.blocker else None,
     )
+
+
+def _endpoints(live: Live) -> dict[str, pb.EndpointHealth]:
+    return {
+        version: pb.EndpointHealth(healthy=health.fewest, total=health.total)
+        for version, health in live.endpoints.items()
+    }
 
 
 def _traffic(traffic: Traffic) -> pb.Traffic:

@@ -94,6 +94,7 @@ def _service(view: ServiceView) -> Mapping[str, Any]:
         "stable_reasons": list(view.stable_reasons),
         "traffic": {version: _traffic(traffic) for version, traffic in live.traffic.items()},
         "unjudged": {cluster: _traffic(traffic) for cluster, traffic in live.unjudged.items()},
+        "endpoints": {v: {"healthy": h.fewest, "total": h.total} for v, h in live.endpoints.items()},
         "synced": view.sync.synced,
         "proxies": view.sync.total,
         "freezes": [freeze.plain() for freeze in view.freezes],

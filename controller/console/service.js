@@ -136,15 +136,20 @@ function traffic(service) {
   const more = ["broken", "cancelled"].filter((name) => Object.values(service.traffic).some((stats) => stats[name] > 0));
   const streams = Object.values(service.traffic).some((stats) => stats.ttft_p50_ms > 0);
   const first = (stats) => (streams ? [stats.ttft_p50_ms, stats.ttft_p99_ms].map((ms) => (ms > 0 ? millis(ms) : "-")) : []);
+  const out = Object.values(service.endpoints).some((health) => health.healthy < health.total);
+  const healthy = (version) => {
+    const health = service.endpoints[version];
+    return out ? [health ? `${health.healthy} of ${health.total}` : "-"] : [];
+  };
   const rows = Object.entries(service.traffic).map(([version, stats]) => {
     const alive = stats.rps > 0;
     const figures = row(version + role(version), percent(service.weights[version] || 0), stats.rps.toFixed(1),
       alive ? share(stats.error_rate) : "-", alive ? millis(stats.p50_ms) : "-", alive ? millis(stats.p99_ms) : "-",
-      ...first(stats), count(stats.requests), count(stats.errors), ...more.map((name) => count(stats[name])));
+      ...first(stats), count(stats.requests), count(stats.errors), ...more.map((name) => count(stats[name])), ...healthy(version));
     if (isFailing(stats)) figures.children[3].classList.add("bad");
     return figures;
   });
-  const heads = ["version", "share", "requests/s", "errors", "p50", "p99", ...(streams ? ["ttft p50", "ttft p99"] : []), "requests", "failed", ...more];
+  const heads = ["version", "share", "requests/s", "errors", "p50", "p99", ...(streams ? ["ttft p50", "ttft p99"] : []), "requests", "failed", ...more, ...(out ? ["healthy endpoints"] : [])];
   return rows.length ? [table("traffic", heads, rows)] : [];
 }
 

@@ -46,6 +46,7 @@ class CurrentState(Collector):
         yield self._rollbacks(states)
         yield self._suppressed(states)
         yield self._evidence(states)
+        yield self._endpoints(states)
         yield self._proxies()
         yield from self._requests()
 
@@ -93,6 +94,18 @@ class CurrentState(Collector):
         for state in states:
             for channel, evidence in self._observatory.live(state.name).evidence.items():
                 family.add_metric([state.name, channel], evidence)
+        return family
+
+    def _endpoints(self, states: list[ServiceState]) -> Metric:
+        family = GaugeMetricFamily(
+            "haldane_endpoints",
+            "For the proxy that has the fewest healthy ones",
+            labels=["service", "version", "state"],
+        )
+        for state in states:
+            for version, health in self._observatory.live(state.name).endpoints.items():
+                family.add_metric([state.name, version, "healthy"], health.fewest)
+                family.add_metric([state.name, version, "unhealthy"], health.total - health.fewest)
         return family
 
     def _proxies(self) -> Metric:

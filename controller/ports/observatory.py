@@ -7,6 +7,7 @@ from typing import Protocol
 from controller.core.control.blocker import Blocker
 from controller.core.judge.verdict import Verdict
 from controller.core.model.view import View
+from controller.core.traffic.endpoint_health import EndpointHealth
 from controller.core.traffic.reports import Traffic
 
 
@@ -24,6 +25,8 @@ class Live:
     """By version."""
     unjudged: Mapping[str, Traffic] = field(default_factory=dict)
     """By "VERSION/ROLE": of requests that the weights did not send there."""
+    endpoints: Mapping[str, EndpointHealth] = field(default_factory=dict)
+    """By version, as far as proxies report on them."""
     updated_at: float = 0.0
     """Unix seconds."""
     stable: Verdict | None = None

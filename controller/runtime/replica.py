@@ -49,9 +49,11 @@ class Replica:
         versions = [version.name for version in state.spec.versions]
         traffic: Mapping[str, Traffic] = {v: self._book.traffic(service, v, now) for v in versions}
         unjudged = self._book.unjudged(service, now)
+        health = {version: self._book.endpoint_health(service, version, now) for version in versions}
+        endpoints = {version: each for version, each in health.items() if each and each.total}
         if self._decider is None:
-            return Live(traffic=traffic, unjudged=unjudged, updated_at=wall)
-        return replace(self._decider.live(state, traffic, wall), unjudged=unjudged)
+            return Live(traffic=traffic, unjudged=unjudged, endpoints=endpoints, updated_at=wall)
+        return replace(self._decider.live(state, traffic, wall), unjudged=unjudged, endpoints=endpoints)
 
     def no_healthy_upstream(self, service: str, version: str) -> bool:
         """Whether this version is known to have no healthy endpoint."""

@@ -10,6 +10,7 @@ from controller.core.control.changes import fingerprint_of
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.ledger_kind import LedgerKind
+from controller.core.traffic.endpoint_health import EndpointHealth
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import ConfigState, ProxyStatus, TypeStatus
@@ -96,6 +97,7 @@ async def test_a_rollout_shows_what_the_judge_and_the_proxies_say(served: Doors)
     dwell = Blocker(BlockerKind.DWELL, LedgerKind.STEP_ADVANCED, seconds=23.0, weight=500)
     verdict = Verdict(Outcome.UNKNOWN, (reason,))
     live = Live(verdict, "waits for proof", traffic, updated_at=1_700_000_234.0, blocker=dwell)
+    live = replace(live, endpoints={"v1": EndpointHealth(3, 5, 5, 2)})
     served.fleet.synced = Sync(synced=2, total=3)
     await served.observatory.see("scorer", live)
     shown = await served.api.rollouts.GetRollout(pb.GetRolloutRequest(service="scorer"))
@@ -110,6 +112,9 @@ async def test_a_rollout_shows_what_the_judge_and_the_proxies_say(served: Doors)
     assert (shown.proxies_synced, shown.proxies_total, shown.updated_at) == (2, 3, 1_700_000_234.0)
     assert (shown.details[0].code, shown.details[0].evidence, shown.details[0].limit) == ("5xx", 31.0, 100.0)
     assert shown.traffic["v2"].requests_per_second == 7.5
+    listed = await served.api.catalog.GetService(pb.GetServiceRequest(service="scorer"))
+    for endpoints in (shown.endpoints, listed.endpoints):
+        assert {v: (health.healthy, health.total) for v, health in endpoints.items()} == {"v1": (3, 5)}
 
 
 async def test_freezes_are_set_shown_and_lifted(served: Doors) -> None:

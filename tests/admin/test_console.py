@@ -12,6 +12,7 @@ from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.ledger_line import Entry
+from controller.core.traffic.endpoint_health import EndpointHealth
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import ConfigState, ProxyStatus, TypeStatus
@@ -90,9 +91,9 @@ async def test_a_rollout_is_shown_with_all_that_is_known_of_it(served: Doors) ->
     )
     verdict = Verdict(Outcome.HARM, (Reason("5xx", "40% errors against 0.1%", evidence=float("inf"), limit=100.0),))
     traffic = {"v2": Traffic(2.0, 0.4, 12.0, float("inf"), 20, 8)}
-    await served.observatory.see(
-        "scorer", Live(verdict, "rolls back", traffic, blocker=Blocker(BlockerKind.HOOK, names=("qa",)))
-    )
+    blocker = Blocker(BlockerKind.HOOK, names=("qa",))
+    health = {"v1": EndpointHealth(3, 5, 5, 2)}
+    await served.observatory.see("scorer", Live(verdict, "rolls back", traffic, endpoints=health, blocker=blocker))
     shown = await state(served)
     service = shown["services"][0]
     assert (service["name"], service["phase"], service["weights"]) == ("scorer", "WARMING", {"v1": 9500, "v2": 500})
@@ -102,6 +103,7 @@ async def test_a_rollout_is_shown_with_all_that_is_known_of_it(served: Doors) ->
     ground = service["grounds"][0]
     assert (ground["code"], ground["text"], ground["limit"]) == ("5xx", "40% errors against 0.1%", 100.0)
     assert (service["traffic"]["v2"]["errors"], service["traffic"]["v2"]["p99_ms"]) == (8, None)
+    assert service["endpoints"] == {"v1": {"healthy": 3, "total": 5}}
     assert (service["synced"], service["proxies"]) == (1, 2)
     assert [freeze["scope"] for freeze in service["freezes"]] == ["*"]
     assert shown["freezes"][0]["reason"] == MARKUP

@@ -14,9 +14,11 @@ from controller.core.model.freeze import Freeze
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.servicefile.service_file import read_service
+from controller.core.traffic.endpoint_health import EndpointHealth
 from controller.monitoring.current_state import MAX_FLEETS, CurrentState
 from controller.monitoring.metrics import Metrics
 from controller.ports.fleet import ConfigState, ProxyStatus
+from controller.ports.observatory import Live
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from tests.builders import service_file
@@ -34,6 +36,7 @@ CONTRACT = {
     "haldane_rollbacks_suppressed": ("counter", {"service"}),
     "haldane_requests": ("counter", {"service", "version", "outcome"}),
     "haldane_evidence": ("gauge", {"service", "channel"}),
+    "haldane_endpoints": ("gauge", {"service", "version", "state"}),
     "haldane_proxies": ("gauge", {"fleet", "state"}),
     "haldane_proxy_convergence_seconds": ("histogram", set()),
     "haldane_xds_rejects": ("counter", {"type"}),
@@ -98,6 +101,18 @@ def test_every_metric_of_the_contract_is_there_by_its_name_type_and_labels() -> 
             assert set(sample.labels) - {"le"} == labels, sample.name
     assert [name for name in families if not name.startswith("haldane_")] == []
     assert not re.search("_created", generate_latest(metrics.registry).decode())
+
+
+async def test_the_endpoints_of_each_version_by_health() -> None:
+    """Of those that proxies report on; of the others there is nothing to say."""
+    metrics, state = Metrics(), rolling()
+    observatory = FakeObservatory(View("store", 1, services={state.name: state}))
+    await observatory.see(state.name, Live(endpoints={"v1": EndpointHealth(3, 5, 5, 2)}))
+    metrics.registry.register(CurrentState(observatory, FakeFleet(()), Counted(), metrics))
+    told = generate_latest(metrics.registry).decode()
+    assert 'haldane_endpoints{service="scorer",state="healthy",version="v1"} 3.0' in told
+    assert 'haldane_endpoints{service="scorer",state="unhealthy",version="v1"} 2.0' in told
+    assert 'version="v2"} ' not in told.partition("# TYPE haldane_endpoints")[2].partition("# HELP")[0]
 
 
 def test_what_has_not_happened_yet_is_zero_and_not_absent() -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from controller.core.control.sync import Sync
 from controller.core.model.rollout import Event
+from controller.core.traffic.endpoint_health import EndpointHealth
+from controller.ports.observatory import Live
 from tests.cli.admin_server import AdminServer
 from tests.cli.conftest import Haldane, Process
 from tests.cli.test_watch_and_wait import painted_until
@@ -102,6 +104,13 @@ def test_commands_report_that_no_proxy_is_connected(scorer: Path, haldane: Halda
     server.fleet.synced = Sync(1, 2)
     assert "1/2 proxies in sync" in haldane("get", "scorer").out
     assert "no proxy" not in haldane("wait", "scorer", "--for", "promoted", "--timeout", "200ms").err
+
+
+def test_get_shows_the_endpoints_of_each_version(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
+    """As far as proxies report on them; also before the first rollout."""
+    assert "health:" not in haldane("get", "scorer").out
+    server.see("scorer", Live(endpoints={"v1": EndpointHealth(3, 5, 5, 2)}))
+    assert "health:   3 of 5 endpoints of v1\n" in haldane("get", "scorer").out
 
 
 def test_wait_shows_progress_on_a_terminal(

@@ -107,6 +107,14 @@ def test_first_tokens_stand_beside_the_percentiles_where_there_are_any() -> None
     assert "ttft p99" in painted(rollout)
 
 
+def test_endpoints_that_are_out_stand_beside_the_counts() -> None:
+    """For each version, where any are; a version that no proxy reports on has a dash."""
+    whole = pb.EndpointHealth(healthy=3, total=3)
+    assert "healthy" not in painted(progressing(endpoints={"v1": whole, "v2": whole}), width=100)
+    text = painted(progressing(endpoints={"v1": pb.EndpointHealth(healthy=1, total=3)}), width=100)
+    assert (row(text, "v1").split()[-1], row(text, "v2").split()[-1]) == ("1/3", "-")
+
+
 def test_what_is_known_of_the_canary_stands_beside_the_evidence() -> None:
     """The bound, above stable; no column where nothing is known."""
     known = pb.ReasonInfo(code="insufficient", channel="5xx", evidence=3, limit=20, margin=0.08, bound=0.0041)

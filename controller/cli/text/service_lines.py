@@ -12,7 +12,7 @@ from controller.cli.text.values import (
     format_time,
     format_weights,
 )
-from controller.core.base.units import format_weight
+from controller.core.base.units import counted, format_weight
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 SERVICE_HEADER = ("SERVICE", "PHASE", "STABLE", "CANARY", "WEIGHTS", "PROXIES", "VERDICT", "FROZEN")
@@ -57,6 +57,7 @@ def service_rollout(service: pb.Service) -> pb.Rollout:
         diverted=service.diverted,
         proxies_synced=service.proxies_synced,
         proxies_total=service.proxies_total,
+        endpoints=service.endpoints,
     )
 
 
@@ -67,6 +68,7 @@ def service_lines(service: pb.Service, now: float) -> list[str]:
         ("stable", service.stable),
         ("traffic", format_weights(service.weights, service.stable)),
         ("versions", ", ".join(service.versions)),
+        *([("health", _endpoints(service))] if service.endpoints else []),
         ("listen", service.listen),
         ("fleets", ", ".join(service.fleets) or "every fleet"),
         ("proxies", format_proxies(service.proxies_synced, service.proxies_total)),
@@ -79,6 +81,12 @@ def service_lines(service: pb.Service, now: float) -> list[str]:
         facts += _rollout_facts(service.rollout, now)
     lines = [f"{name + ':' if name else '':<10}{clean(value)}" for name, value in facts]
     return [*lines, "", "declared:", *(f"  {clean(line)}" for line in service.yaml.splitlines())]
+
+
+def _endpoints(service: pb.Service) -> str:
+    """How many endpoints of each version are healthy, of how many, for the proxy that has the fewest."""
+    known = ((name, service.endpoints[name]) for name in service.versions if name in service.endpoints)
+    return ", ".join(f"{health.healthy} of {counted(health.total, 'endpoint')} of {name}" for name, health in known)
 
 
 def _rollout_facts(rollout: pb.Rollout, now: float) -> list[tuple[str, str]]:

@@ -159,7 +159,8 @@ def _traffic(rollout: pb.Rollout, width: int) -> Text:
         version, _, role = cluster.partition("/")
         labels.append(Label(version, f" {role}", "dim", "dim"))
         rows.append(rollout.unjudged[cluster])
-    shares = [format_weight(rollout.weights.get(name, 0)) for name in names] + [NONE] * (len(rows) - len(names))
+    unnamed = [NONE] * (len(rows) - len(names))
+    shares = [*(format_weight(rollout.weights.get(name, 0)) for name in names), *unnamed]
     alive = [traffic.requests_per_second > 0 for traffic in rows]
 
     def column(header: str, width: int, rank: int, cells: list[str]) -> Column:
@@ -174,6 +175,8 @@ def _traffic(rollout: pb.Rollout, width: int) -> Text:
         column("requests", 8, 2, [format_count(t.requests) for t in rows]),
         column("failed", 6, 3, [format_count(t.errors) for t in rows]),
     ]
+    if any(health.healthy < health.total for health in rollout.endpoints.values()):
+        columns.append(column("healthy", 9, 1, [*(_healthy(rollout, n) for n in names), *unnamed]))
     if any(t.ttft_p50_ms for t in rows):
         columns[5:5] = [
             column("ttft p50", 8, 1, [format_milliseconds(t.ttft_p50_ms) if t.ttft_p50_ms else NONE for t in rows]),
@@ -184,6 +187,14 @@ def _traffic(rollout: pb.Rollout, width: int) -> Text:
     if any(t.cancelled for t in rows):
         columns.append(column("cancelled", 9, 6, [format_count(t.cancelled) for t in rows]))
     return fitted_table("", labels, columns, width)
+
+
+def _healthy(rollout: pb.Rollout, version: str) -> str:
+    """How many endpoints of a version are healthy, of how many, for the proxy that has the fewest."""
+    if version not in rollout.endpoints:
+        return NONE
+    health = rollout.endpoints[version]
+    return f"{health.healthy}/{health.total}"
 
 
 def _verdict(rollout: pb.Rollout, newest_kind: str) -> Iterator[RenderableType]:

@@ -86,7 +86,7 @@ class DeleteServiceResponse(_message.Message):
     def __init__(self, revision: _Optional[int] = ...) -> None: ...
 
 class Service(_message.Message):
-    __slots__ = ("name", "stable", "versions", "listen", "fleets", "weights", "yaml", "revision", "rollout", "freezes", "diverted", "problem", "proxies_synced", "proxies_total")
+    __slots__ = ("name", "stable", "versions", "listen", "fleets", "weights", "yaml", "revision", "rollout", "freezes", "diverted", "problem", "proxies_synced", "proxies_total", "endpoints")
     class WeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +94,13 @@ class Service(_message.Message):
         key: str
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class EndpointsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: EndpointHealth
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[EndpointHealth, _Mapping]] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     STABLE_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +115,7 @@ class Service(_message.Message):
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     PROXIES_SYNCED_FIELD_NUMBER: _ClassVar[int]
     PROXIES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     stable: str
     versions: _containers.RepeatedScalarFieldContainer[str]
@@ -122,7 +130,16 @@ class Service(_message.Message):
     problem: str
     proxies_synced: int
     proxies_total: int
-    def __init__(self, name: _Optional[str] = ..., stable: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., fleets: _Optional[_Iterable[str]] = ..., weights: _Optional[_Mapping[str, int]] = ..., yaml: _Optional[str] = ..., revision: _Optional[int] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., diverted: _Optional[str] = ..., problem: _Optional[str] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ...) -> None: ...
+    endpoints: _containers.MessageMap[str, EndpointHealth]
+    def __init__(self, name: _Optional[str] = ..., stable: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., fleets: _Optional[_Iterable[str]] = ..., weights: _Optional[_Mapping[str, int]] = ..., yaml: _Optional[str] = ..., revision: _Optional[int] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., diverted: _Optional[str] = ..., problem: _Optional[str] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., endpoints: _Optional[_Mapping[str, EndpointHealth]] = ...) -> None: ...
+
+class EndpointHealth(_message.Message):
+    __slots__ = ("healthy", "total")
+    HEALTHY_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    healthy: int
+    total: int
+    def __init__(self, healthy: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
 
 class StartCanaryRequest(_message.Message):
     __slots__ = ("service", "canary", "reason", "request_id")
@@ -185,7 +202,7 @@ class RollbackRequest(_message.Message):
     def __init__(self, service: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class Rollout(_message.Message):
-    __slots__ = ("service", "stable", "canary", "phase", "step", "weights", "verdict", "reasons", "proxies_synced", "proxies_total", "started_at", "updated_at", "revision", "freezes", "traffic", "unjudged", "details", "id", "phase_reason", "steps", "diverted", "stable_verdict", "stable_reasons", "blocker")
+    __slots__ = ("service", "stable", "canary", "phase", "step", "weights", "verdict", "reasons", "proxies_synced", "proxies_total", "started_at", "updated_at", "revision", "freezes", "traffic", "unjudged", "details", "id", "phase_reason", "steps", "diverted", "stable_verdict", "stable_reasons", "blocker", "endpoints")
     class WeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -207,6 +224,13 @@ class Rollout(_message.Message):
         key: str
         value: Traffic
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Traffic, _Mapping]] = ...) -> None: ...
+    class EndpointsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: EndpointHealth
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[EndpointHealth, _Mapping]] = ...) -> None: ...
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     STABLE_FIELD_NUMBER: _ClassVar[int]
     CANARY_FIELD_NUMBER: _ClassVar[int]
@@ -231,6 +255,7 @@ class Rollout(_message.Message):
     STABLE_VERDICT_FIELD_NUMBER: _ClassVar[int]
     STABLE_REASONS_FIELD_NUMBER: _ClassVar[int]
     BLOCKER_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
     service: str
     stable: str
     canary: str
@@ -255,7 +280,8 @@ class Rollout(_message.Message):
     stable_verdict: str
     stable_reasons: _containers.RepeatedScalarFieldContainer[str]
     blocker: Blocker
-    def __init__(self, service: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., phase: _Optional[str] = ..., step: _Optional[int] = ..., weights: _Optional[_Mapping[str, int]] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., started_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., revision: _Optional[int] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., traffic: _Optional[_Mapping[str, Traffic]] = ..., unjudged: _Optional[_Mapping[str, Traffic]] = ..., details: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., id: _Optional[str] = ..., phase_reason: _Optional[str] = ..., steps: _Optional[_Iterable[int]] = ..., diverted: _Optional[str] = ..., stable_verdict: _Optional[str] = ..., stable_reasons: _Optional[_Iterable[str]] = ..., blocker: _Optional[_Union[Blocker, _Mapping]] = ...) -> None: ...
+    endpoints: _containers.MessageMap[str, EndpointHealth]
+    def __init__(self, service: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., phase: _Optional[str] = ..., step: _Optional[int] = ..., weights: _Optional[_Mapping[str, int]] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., started_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., revision: _Optional[int] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., traffic: _Optional[_Mapping[str, Traffic]] = ..., unjudged: _Optional[_Mapping[str, Traffic]] = ..., details: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., id: _Optional[str] = ..., phase_reason: _Optional[str] = ..., steps: _Optional[_Iterable[int]] = ..., diverted: _Optional[str] = ..., stable_verdict: _Optional[str] = ..., stable_reasons: _Optional[_Iterable[str]] = ..., blocker: _Optional[_Union[Blocker, _Mapping]] = ..., endpoints: _Optional[_Mapping[str, EndpointHealth]] = ...) -> None: ...
 
 class Blocker(_message.Message):
     __slots__ = ("kind", "text", "stops", "seconds_left", "weight", "names", "who", "healthy", "needed")
