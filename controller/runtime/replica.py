@@ -12,7 +12,7 @@ from dataclasses import replace
 from controller.core.base.identity_cache import by_identity
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.ledger_line import Entry
-from controller.core.model.service import Service
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.route import cluster_ids
 from controller.core.traffic.book import Book
@@ -75,7 +75,7 @@ class Replica:
         """A new view is being served: count for its versions, and let the decider go on from it."""
         self._view = view
         states = view.services.values()
-        self._book.track_clusters(name for state in states for name in _cluster_names(state.spec))
+        self._book.track_clusters(name for state in states for name in _cluster_names(state))
         if self._decider:
             self._decider.on_view(view)
         else:
@@ -116,6 +116,6 @@ class Replica:
 
 
 @by_identity
-def _cluster_names(spec: Service) -> tuple[str, ...]:
+def _cluster_names(state: ServiceState) -> tuple[str, ...]:
     """The clusters of a service. Views share the values of what did not change between them."""
-    return tuple(cluster_name(*cluster) for cluster in cluster_ids(spec))
+    return tuple(cluster_name(*cluster) for cluster in cluster_ids(state))

@@ -325,6 +325,9 @@ ADDRESSES = {
     "a prefix listed twice": added("prefix: [/a, /b, /a]", "prefix", "/a is listed twice"),
     "no path": added("path: []", "path", "an empty list matches nothing"),
     "a list of paths with a bad one": added("path: [/a, b]", "path[1]", "a path begins with /"),
+    "a shield of what may not be sent twice": added(
+        "shield: true\nidempotent: false", "shield", "idempotent: false forbids"
+    ),
     "a rule without a condition": added("match: [{to: canary}]", "match[0]", "a rule needs a condition"),
     "a rule that says not where to": added("match: [{headers: {a: b}}]", "match[0].to", "is missing"),
     "a rule to nobody": added("match: [{headers: {a: b}, to: v9}]", "match[0].to", "v9 is not among the versions"),

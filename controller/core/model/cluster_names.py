@@ -17,6 +17,10 @@ class Role(StrEnum):
     """A rule of the service's `match` sent it there: the clients differ from everybody else's."""
     SHIELD = "shield"
     """It failed on the canary and was tried again on this version."""
+    SHIELDED = "shielded"
+    """The way to the canary of a shielded service: it is tried, and after a failure stable's cluster of the role
+    `shield`. Load reports count each attempt in the cluster that it was sent to; what metrics say of this one is of the
+    canary's live requests."""
     MIRROR = "mirror"
     """A copy: its client gets the response of another version."""
 

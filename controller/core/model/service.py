@@ -166,6 +166,10 @@ class Service(Value):
     upgrades: tuple[str, ...] = ()
     """The protocols that a request may upgrade to, such as `websocket`."""
     retry: Retry = Retry()
+    shield: bool = False
+    """Whether requests that fail on the canary are tried again on stable."""
+    idempotent: bool = True
+    """Whether a request may be sent twice."""
     request_headers: RequestHeaders = RequestHeaders()
     version_header: bool = True
     """Whether responses say in `x-haldane-version` which version they are of."""

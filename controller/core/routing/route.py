@@ -1,11 +1,11 @@
 """The routes of one service: which requests, and how they are split between clusters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from controller.core.base.units import TOTAL_WEIGHT
-from controller.core.model.cluster_names import ClusterId, Role, cluster_name
+from controller.core.model.cluster_names import ClusterId, Role, cluster_name, cluster_parts
 from controller.core.model.route_rules import CANARY, STABLE, Condition, PathMatch, RequestHeaders, Retry, Sticky
 from controller.core.model.service import Service
 from controller.core.model.service_state import FIXED_RESPONSE, ServiceState
@@ -43,6 +43,7 @@ class RouteOptions(NamedTuple):
     timeout: float
     stream: StreamTimes | None = None
     retry: Retry = Retry()
+    shield: bool = False
     upgrades: tuple[str, ...] = ()
     request_headers: RequestHeaders = RequestHeaders()
     version_header: bool = True
@@ -55,6 +56,7 @@ class RouteOptions(NamedTuple):
             timeout=spec.timeout,
             stream=StreamTimes(idle, spec.max_duration) if spec.streaming else None,
             retry=spec.retry,
+            shield=spec.shield,
             upgrades=spec.upgrades,
             request_headers=spec.request_headers,
             version_header=spec.version_header,
@@ -103,7 +105,7 @@ def routes_of(state: ServiceState) -> tuple[Route, ...]:
     spec = state.spec
     options = RouteOptions.of(spec)
     fixed = (spec.fallback.status, spec.fallback.body) if FIXED_RESPONSE in state.weights and spec.fallback else None
-    split = () if fixed else _live_split(spec, state.weights)
+    split = () if fixed else _live_split(state)
     pinned = [] if state.diverted else list(_pinned(state))
     routes = []
     for path in spec.paths:
@@ -128,34 +130,67 @@ def _sticky_routes(live: Route, sticky: Sticky) -> list[Route]:
     ]
 
 
-def cluster_ids(spec: Service) -> Iterator[ClusterId]:
-    """Every cluster of a service. They do not depend on its rollout, so a start, a step and a rollback change routes
-    alone."""
+def cluster_ids(state: ServiceState) -> Iterator[ClusterId]:
+    """Every cluster of a service. They depend on which version is stable, and else not on its rollout: a start, a step
+    and a rollback change routes alone."""
+    spec, stable = state.spec, current_stable(state)
     targets = {rule.to for rule in spec.match}
     for version in spec.versions:
         if version.endpoints:
             yield ClusterId(spec.name, version.name)
             if targets & {version.name, CANARY, STABLE}:
                 yield ClusterId(spec.name, version.name, Role.PINNED)
+            if spec.shield:
+                yield ClusterId(spec.name, version.name, Role.SHIELD if version.name == stable else Role.SHIELDED)
+
+
+def proxyless_routes(routes: Iterable[Route]) -> tuple[Route, ...]:
+    """The routes as gRPC can have them without a proxy: it knows no query parameters, cookies, and second ways."""
+    known = (route for route in routes if all(each.source == "header" for each in route.conditions))
+    return tuple(replace(route, split=tuple(map(_first_way, route.split))) for route in known)
+
+
+def _first_way(share: tuple[str, int]) -> tuple[str, int]:
+    name, weight = share
+    parts = cluster_parts(name)
+    return (cluster_name(*parts[:2]) if parts and parts.role is Role.SHIELDED else name), weight
+
+
+def current_stable(state: ServiceState) -> str:
+    """The version that is stable now: that of the rollout while one runs."""
+    rollout = state.rollout
+    return rollout.stable if rollout and rollout.running else state.stable
 
 
 def _pinned(state: ServiceState) -> Iterator[tuple[tuple[Condition, ...], Split]]:
     """The conditions of each rule, and where its requests go. Where a rule names a part that no version has, or a
     version without endpoints, its requests go the way of all others."""
     rollout = state.rollout
-    parts = {STABLE: state.stable}
+    parts = {STABLE: current_stable(state)}
     if rollout and rollout.running:
-        parts = {STABLE: rollout.stable, CANARY: rollout.canary if rollout.weight else rollout.stable}
+        parts[CANARY] = rollout.canary if rollout.weight else rollout.stable
     for rule in state.spec.match:
         version = state.spec.version(parts.get(rule.to, rule.to))
         if version and version.endpoints:
             yield rule.conditions, ((cluster_name(state.name, version.name, Role.PINNED), TOTAL_WEIGHT),)
 
 
-def _live_split(spec: Service, weights: dict[str, int]) -> Split:
-    live = {version: weight for version, weight in weights.items() if weight > 0}
-    for version in live:
+def _live_split(state: ServiceState) -> Split:
+    spec, split = state.spec, []
+    for version, weight in state.weights.items():
+        if not weight:
+            continue
         declared = spec.version(version)
         if declared is None or not declared.endpoints:
             raise RoutingError(f"{spec.name}: {version} carries traffic but has no endpoints")
-    return tuple((cluster_name(spec.name, version), weight) for version, weight in live.items())
+        split.append((cluster_name(spec.name, version, _live_role(state, version)), weight))
+    return tuple(split)
+
+
+def _live_role(state: ServiceState, version: str) -> Role:
+    """Requests to the canary of a shielded service have a second way, while it is one."""
+    rollout = state.rollout
+    if not state.spec.shield or state.diverted or not rollout or not rollout.running or version != rollout.canary:
+        return Role.LIVE
+    stable = state.spec.version(rollout.stable)
+    return Role.SHIELDED if stable and stable.endpoints else Role.LIVE

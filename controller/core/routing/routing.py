@@ -8,22 +8,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from controller.core.model.cluster_names import cluster_name
-from controller.core.model.service import Endpoint, Listen, Service
+from controller.core.model.cluster_names import Role, cluster_name
+from controller.core.model.service import Endpoint, Listen
 from controller.core.model.service_state import ServiceState
 from controller.core.model.upstream import Upstream
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes
-from controller.core.routing.route import Route, RoutingError, cluster_ids, routes_of
+from controller.core.routing.route import Route, RoutingError, cluster_ids, current_stable, routes_of
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The endpoints of one version of one service, and how to reach them."""
+    """The endpoints of one version of one service, and how to reach them.
+
+    With `members` it has no endpoints: the first attempt of a request goes to the first of these clusters, the second
+    to the second. With `version` each endpoint says in its metadata of which version it is.
+    """
 
     name: str
     upstream: Upstream
     endpoints: tuple[Endpoint, ...]
+    members: tuple[str, ...] = ()
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class RoutedService:
 
 def route_service(state: ServiceState) -> RoutedService:
     """The clusters and the routes of that service. RoutingError if a version with traffic has no endpoints."""
-    return RoutedService(state, tuple(_clusters(state.spec)), routes_of(state))
+    return RoutedService(state, tuple(_clusters(state)), routes_of(state))
 
 
 def route_fleet(view: View, fleet: str) -> Routing:
@@ -95,11 +101,16 @@ def named_fleets(view: View) -> frozenset[str]:
     return frozenset(fleet for state in view.services.values() for fleet in state.spec.fleets)
 
 
-def _clusters(spec: Service) -> Iterable[Cluster]:
-    for cluster in cluster_ids(spec):
-        version = spec.version(cluster.version)
-        if version:
-            yield Cluster(cluster_name(*cluster), spec.upstream_of(version), version.endpoints)
+def _clusters(state: ServiceState) -> Iterable[Cluster]:
+    spec = state.spec
+    for cluster in cluster_ids(state):
+        version, name = spec.version(cluster.version), cluster_name(*cluster)
+        if cluster.role is Role.SHIELDED:
+            after = cluster_name(spec.name, current_stable(state), Role.SHIELD)
+            yield Cluster(name, Upstream(), (), members=(cluster_name(spec.name, cluster.version), after))
+        elif version:
+            label = version.name if spec.shield else ""
+            yield Cluster(name, spec.upstream_of(version), version.endpoints, version=label)
 
 
 def _listeners(states: list[ServiceState], routes: Mapping[str, tuple[Route, ...]]) -> tuple[RoutedListener, ...]:

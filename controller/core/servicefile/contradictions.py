@@ -28,6 +28,8 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
     yield from _duplicates("upgrades", service.upgrades)
     yield from _streams(service)
     yield from _matches(service)
+    if service.shield and not service.idempotent:
+        yield Contradiction("shield", "sends a request twice, and idempotent: false forbids that", ("idempotent",))
     yield from _headers(service.request_headers)
     yield from _duplicates("path", [path.path for path in service.paths if path.exact])
     yield from _duplicates("prefix", [path.path for path in service.paths if not path.exact])

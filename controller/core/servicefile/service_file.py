@@ -128,6 +128,8 @@ def _read_service(top: Section) -> Service:
         max_duration=top.value("max_duration", duration_within(*MAX_DURATION), None, null=True),
         upgrades=top.values("upgrades", read_upgrade, (), MAX_LIST, text=True),
         retry=read_retry(top.section("retry")),
+        shield=top.value("shield", read_bool, False),
+        idempotent=top.value("idempotent", read_bool, True),
         request_headers=read_request_headers(top.section("request_headers")),
         version_header=top.value("version_header", read_bool, True),
         versions=read_versions(top.section("versions")),

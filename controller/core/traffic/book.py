@@ -61,7 +61,8 @@ class Book:
             return
         wanted = {name: parts for name in names if (parts := cluster_parts(name))}
         self.observed = frozenset(wanted)
-        self._clusters = {name: self._clusters.get(name) or ClusterCounts(*parts) for name, parts in wanted.items()}
+        counts = {name: self._clusters.get(name) or ClusterCounts(*parts) for name, parts in wanted.items()}
+        self._clusters = {name: counts[_counted_in(parts)] for name, parts in wanted.items()}
         self._versions = {}
         for name, parts in wanted.items():
             if parts.role is Role.LIVE:
@@ -223,3 +224,8 @@ class Book:
 
     def _group(self, proxy: str, service: str) -> str:
         return self._lagging.get(service, _NO_SPLITS).get(proxy, DECIDED)
+
+
+def _counted_in(cluster: ClusterId) -> str:
+    """The name of the cluster whose counts include what is reported of this one."""
+    return cluster_name(*cluster[:2]) if cluster.role is Role.SHIELDED else cluster_name(*cluster)

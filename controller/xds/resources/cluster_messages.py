@@ -15,13 +15,16 @@ from controller.core.routing import routing
 from controller.pb.haldane.wire.v1 import clusters_pb2
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
 from controller.xds.resources import cluster_templates
-from controller.xds.resources.type_urls import TYPE_URL_PREFIX
+from controller.xds.resources.cluster_templates import any_of
 
-VERSION_HEADER = "x-haldane-version"
-"""The response header that names the version of the response: for operators with curl, for clients' logs, for tests."""
-
-OVERWRITE = 2
-HTTP_CONNECTIONS = TYPE_URL_PREFIX + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+METADATA = "haldane"
+"""The key of what an endpoint says of itself, where that is needed: its version."""
+COMPOSITE = "envoy.extensions.clusters.composite.v3.ClusterConfig"
+RETRY_BUDGET = 100.0
+"""Percent of the canary's requests in progress that may be second attempts at a time: all of them. So stable gets at
+most the load that it would have without the canary."""
+MIN_RETRIES = 100
+"""Second attempts at a time that are always allowed: of few requests, a share is none."""
 
 
 def cluster(value: routing.Cluster) -> bytes:
@@ -29,6 +32,8 @@ def cluster(value: routing.Cluster) -> bytes:
 
     STRICT_DNS balances over every address that a name has, and over several names.
     """
+    if value.members:
+        return _composite(value)
     return _cluster(value, cluster_templates.EDS if uses_eds(value) else cluster_templates.STRICT_DNS)
 
 
@@ -41,12 +46,12 @@ def proxyless_cluster(value: routing.Cluster) -> bytes:
 
 def differs_for_proxyless(value: routing.Cluster) -> bool:
     """Whether gRPC needs a cluster of its own kind."""
-    return value.upstream.tls is not None or not uses_eds(value)
+    return not value.members and (value.upstream.tls is not None or not _all_addresses(value.endpoints))
 
 
 def uses_eds(value: routing.Cluster) -> bool:
-    """Whether no endpoint has a host name, so that EDS has them."""
-    return _all_addresses(value.endpoints)
+    """Whether it has endpoints and none of them has a host name, so that EDS has them."""
+    return not value.members and _all_addresses(value.endpoints)
 
 
 def load_assignment(value: routing.Cluster) -> bytes:
@@ -54,23 +59,45 @@ def load_assignment(value: routing.Cluster) -> bytes:
     zones: dict[str, list[Endpoint]] = {}
     for endpoint in value.endpoints:
         zones.setdefault(endpoint.zone, []).append(endpoint)
-    groups = [_locality(zone, endpoints) for zone, endpoints in zones.items()]
+    groups = [_locality(zone, endpoints, value.version) for zone, endpoints in zones.items()]
     return clusters_pb2.ClusterLoadAssignment(cluster_name=value.name, endpoints=groups).SerializeToString()
 
 
-def _locality(zone: str, endpoints: list[Endpoint]) -> clusters_pb2.LocalityLbEndpoints:
+def _locality(zone: str, endpoints: list[Endpoint], version: str) -> clusters_pb2.LocalityLbEndpoints:
     """The endpoints of one zone. gRPC drops those without a locality or whose locality has no weight."""
     return clusters_pb2.LocalityLbEndpoints(
         locality=clusters_pb2.Locality(zone=zone),
-        lb_endpoints=map(_endpoint, endpoints),
+        lb_endpoints=[_endpoint(endpoint, version) for endpoint in endpoints],
         load_balancing_weight=UInt32Value(value=sum(endpoint.weight for endpoint in endpoints)),
     )
 
 
-def _endpoint(value: Endpoint) -> clusters_pb2.LbEndpoint:
+def _endpoint(value: Endpoint, version: str) -> clusters_pb2.LbEndpoint:
     address = pb.Address(pipe=pb.Pipe(path=value.path)) if value.path else _address(value.host, value.port)
     weight = UInt32Value(value=value.weight) if value.weight != 1 else None
-    return clusters_pb2.LbEndpoint(endpoint=clusters_pb2.Endpoint(address=address), load_balancing_weight=weight)
+    message = clusters_pb2.LbEndpoint(endpoint=clusters_pb2.Endpoint(address=address), load_balancing_weight=weight)
+    if version:
+        message.metadata.filter_metadata[METADATA]["version"] = version
+    return message
+
+
+def _composite(value: routing.Cluster) -> bytes:
+    """A Cluster whose attempts go to its members in turn: see Envoy's composite cluster."""
+    members = [clusters_pb2.CompositeMember(name=name) for name in value.members]
+    composite = any_of(COMPOSITE, clusters_pb2.CompositeCluster(clusters=members))
+    budget = clusters_pb2.RetryBudget(
+        budget_percent=clusters_pb2.Percent(value=RETRY_BUDGET),
+        min_retry_concurrency=UInt32Value(value=MIN_RETRIES),
+    )
+    breakers = clusters_pb2.CircuitBreakers(thresholds=[clusters_pb2.Thresholds(retry_budget=budget)])
+    return clusters_pb2.Cluster(
+        name=value.name,
+        alt_stat_name=stats_name(value.name),
+        cluster_type=clusters_pb2.CustomClusterType(name="envoy.clusters.composite", typed_config=composite),
+        lb_policy=clusters_pb2.Cluster.CLUSTER_PROVIDED,
+        connect_timeout=cluster_templates.CONNECT_TIMEOUT,
+        circuit_breakers=breakers,
+    ).SerializeToString()
 
 
 def _cluster(value: routing.Cluster, discovery: clusters_pb2.Cluster.DiscoveryType) -> bytes:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from controller.core.model.service import Listen
+from controller.core.routing.route import proxyless_routes
 from controller.core.routing.routing import Cluster, RoutedListener, RoutedService, Routing, VirtualHost
 from controller.xds.resources import cluster_messages, listener_messages, route_messages
 from controller.xds.resources.catalogue import EMPTY_CATALOGUE, Catalogue, make_catalogue
@@ -72,7 +73,8 @@ class Encoder:
         name = served.state.name
         with_eds = [c for c in served.clusters if cluster_messages.uses_eds(c)]
         proxyless = [c for c in served.clusters if cluster_messages.differs_for_proxyless(c)]
-        host = self._virtual_host(VirtualHost(("*",), served.routes), route_messages.proxyless_virtual_host)
+        plain = VirtualHost(("*",), proxyless_routes(served.routes))
+        host = self._virtual_host(plain, route_messages.proxyless_virtual_host)
         return ServiceResources(
             clusters=self._many(CDS, served.clusters, cluster_messages.cluster),
             named_clusters=self._many(CDS, proxyless, cluster_messages.proxyless_cluster),

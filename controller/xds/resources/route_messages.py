@@ -7,11 +7,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import UInt32Value
 
-from controller.core.model.cluster_names import cluster_parts
+from controller.core.model.cluster_names import Role, cluster_parts
 from controller.core.model.route_rules import Condition, Sticky
 from controller.core.routing.route import REQUEST_ID, HashSource, Route, RouteOptions
 from controller.core.routing.routing import VirtualHost
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
+from controller.xds.resources.cluster_messages import METADATA
 from controller.xds.resources.cluster_templates import any_of
 
 VERSION_HEADER = "x-haldane-version"
@@ -30,6 +31,21 @@ GRACE = 5.0
 """Seconds between two timers that start together, so that the one that is meant fires first."""
 
 
+SECOND_ATTEMPT = (
+    ("x-envoy-retry-on", "5xx,reset,connect-failure,refused-stream"),
+    ("x-envoy-retry-grpc-on", "internal,unavailable,deadline-exceeded,resource-exhausted"),
+    ("x-envoy-max-retries", "1"),
+)
+"""What fails on a shielded canary is tried once more. A retry policy is of a whole route and would also repeat what
+fails on stable; these headers ask for it request by request, and Envoy removes them before it sends the request."""
+SOON = pb.RetryBackOff(base_interval=Duration(nanos=1_000_000), max_interval=Duration(nanos=10_000_000))
+"""A second attempt goes to another version, so there is nothing to wait for."""
+MOST_REPEATED = 8 * 1024 * 1024
+"""Bytes of a request that are kept for a second attempt. Longer requests are tried once."""
+VERSION_OF_ENDPOINT = f'%UPSTREAM_METADATA(["{METADATA}","version"])%'
+"""The version of the endpoint that responded, whichever attempt that was."""
+
+
 def virtual_host(value: VirtualHost, name: str) -> bytes:
     """A VirtualHost with its routes in the given order."""
     routes = map(_route, value.routes)
@@ -37,10 +53,9 @@ def virtual_host(value: VirtualHost, name: str) -> bytes:
 
 
 def proxyless_virtual_host(value: VirtualHost, name: str) -> bytes:
-    """The same for gRPC, which has the timeout in another place, knows neither prefixes of whole
-    segments nor query parameters and cookies, and retries by itself what has not left the client."""
-    known = (route for route in value.routes if all(each.source == "header" for each in route.conditions))
-    routes = map(_proxyless_route, known)
+    """The same for gRPC, which has the timeout in another place, does not know prefixes of whole
+    segments, and retries by itself what has not left the client. See `proxyless_routes` for what it can have at all."""
+    routes = map(_proxyless_route, value.routes)
     return pb.VirtualHost(name=name, domains=value.domains, routes=routes).SerializeToString()
 
 
@@ -58,6 +73,8 @@ def _route(value: Route) -> pb.Route:
         added = ((name, text.replace("%", "%%")) for name, text in value.options.request_headers.add)
         route.request_headers_to_add.extend(_header(*header) for header in added)
         route.request_headers_to_remove.extend(value.options.request_headers.remove)
+        if value.options.shield:
+            route.request_body_buffer_limit.value = MOST_REPEATED
         if value.minted:
             route.response_headers_to_add.append(_cookie(value.minted))
     return route
@@ -97,8 +114,8 @@ def _add_condition(match: pb.RouteMatch, condition: Condition) -> None:
 
 
 def _action(value: Route) -> pb.RouteAction:
-    """A whole response ends within `timeout`, and nothing else ends it. Of a stream, `timeout` is the timeout of each
-    try, which Envoy holds until it passes the response's headers on."""
+    """A whole response ends within `timeout`, and nothing else ends it. Of a stream, and of a shielded service, which
+    may need two tries, `timeout` is that of each try: Envoy holds it until it passes the response's headers on."""
     options, stream = value.options, value.options.stream
     action = pb.RouteAction(
         weighted_clusters=_weighted_clusters(value),
@@ -109,12 +126,16 @@ def _action(value: Route) -> pb.RouteAction:
         action.hash_policy.append(_hash_policy(value.hash_on))
     if options.retry.attempts:
         action.retry_policy.CopyFrom(_retries(options))
+    if options.shield:
+        action.retry_policy.retry_back_off.CopyFrom(SOON)
+    if stream or options.shield:
+        action.retry_policy.per_try_timeout.CopyFrom(_seconds(options.timeout))
     if stream is None:
-        action.timeout.CopyFrom(_seconds(options.timeout))
-        if options.timeout > QUIET - GRACE:
-            action.idle_timeout.CopyFrom(_seconds(options.timeout + GRACE))
+        whole = options.timeout * (2 if options.shield else 1)
+        action.timeout.CopyFrom(_seconds(whole))
+        if whole > QUIET - GRACE:
+            action.idle_timeout.CopyFrom(_seconds(whole + GRACE))
         return action
-    action.retry_policy.per_try_timeout.CopyFrom(_seconds(options.timeout))
     action.timeout.CopyFrom(_seconds(0.0))  # none
     action.idle_timeout.CopyFrom(_seconds(stream.idle_timeout))
     if stream.max_duration is not None:
@@ -151,10 +172,13 @@ def _weighted_clusters(value: Route) -> pb.WeightedCluster:
 
 
 def _cluster_weight(name: str, weight: int, *, header: bool) -> pb.ClusterWeight:
-    share = pb.ClusterWeight(name=name, weight=UInt32Value(value=weight))
+    share, parts = pb.ClusterWeight(name=name, weight=UInt32Value(value=weight)), cluster_parts(name)
+    shielded = parts is not None and parts.role is Role.SHIELDED
+    if shielded:
+        share.request_headers_to_add.extend(_header(*each) for each in SECOND_ATTEMPT)
     if header:
-        parts = cluster_parts(name)
-        share.response_headers_to_add.append(_header(VERSION_HEADER, parts.version if parts else name))
+        version = VERSION_OF_ENDPOINT if shielded or not parts else parts.version
+        share.response_headers_to_add.append(_header(VERSION_HEADER, version))
     return share
 
 

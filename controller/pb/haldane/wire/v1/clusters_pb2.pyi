@@ -2,6 +2,7 @@ import datetime
 
 from controller.pb.haldane.wire.v1 import resources_pb2 as _resources_pb2
 from google.protobuf import any_pb2 as _any_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
 from google.protobuf import wrappers_pb2 as _wrappers_pb2
@@ -15,7 +16,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Cluster(_message.Message):
-    __slots__ = ("name", "type", "eds_cluster_config", "connect_timeout", "health_checks", "circuit_breakers", "dns_lookup_family", "outlier_detection", "transport_socket", "common_lb_config", "alt_stat_name", "ignore_health_on_host_removal", "load_assignment", "typed_extension_protocol_options", "load_balancing_policy", "lrs_server", "wait_for_warm_on_init")
+    __slots__ = ("name", "type", "cluster_type", "eds_cluster_config", "connect_timeout", "lb_policy", "health_checks", "circuit_breakers", "dns_lookup_family", "outlier_detection", "transport_socket", "common_lb_config", "alt_stat_name", "ignore_health_on_host_removal", "load_assignment", "typed_extension_protocol_options", "load_balancing_policy", "lrs_server", "wait_for_warm_on_init")
     class DiscoveryType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATIC: _ClassVar[Cluster.DiscoveryType]
@@ -32,6 +33,12 @@ class Cluster(_message.Message):
         V4_PREFERRED: _ClassVar[Cluster.DnsLookupFamily]
     AUTO: Cluster.DnsLookupFamily
     V4_PREFERRED: Cluster.DnsLookupFamily
+    class LbPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ROUND_ROBIN: _ClassVar[Cluster.LbPolicy]
+        CLUSTER_PROVIDED: _ClassVar[Cluster.LbPolicy]
+    ROUND_ROBIN: Cluster.LbPolicy
+    CLUSTER_PROVIDED: Cluster.LbPolicy
     class TypedExtensionProtocolOptionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -41,8 +48,10 @@ class Cluster(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_any_pb2.Any, _Mapping]] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_TYPE_FIELD_NUMBER: _ClassVar[int]
     EDS_CLUSTER_CONFIG_FIELD_NUMBER: _ClassVar[int]
     CONNECT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    LB_POLICY_FIELD_NUMBER: _ClassVar[int]
     HEALTH_CHECKS_FIELD_NUMBER: _ClassVar[int]
     CIRCUIT_BREAKERS_FIELD_NUMBER: _ClassVar[int]
     DNS_LOOKUP_FAMILY_FIELD_NUMBER: _ClassVar[int]
@@ -58,8 +67,10 @@ class Cluster(_message.Message):
     WAIT_FOR_WARM_ON_INIT_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: Cluster.DiscoveryType
+    cluster_type: CustomClusterType
     eds_cluster_config: EdsClusterConfig
     connect_timeout: _duration_pb2.Duration
+    lb_policy: Cluster.LbPolicy
     health_checks: _containers.RepeatedCompositeFieldContainer[HealthCheck]
     circuit_breakers: CircuitBreakers
     dns_lookup_family: Cluster.DnsLookupFamily
@@ -73,7 +84,7 @@ class Cluster(_message.Message):
     load_balancing_policy: LoadBalancingPolicy
     lrs_server: _resources_pb2.ConfigSource
     wait_for_warm_on_init: _wrappers_pb2.BoolValue
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[Cluster.DiscoveryType, str]] = ..., eds_cluster_config: _Optional[_Union[EdsClusterConfig, _Mapping]] = ..., connect_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., health_checks: _Optional[_Iterable[_Union[HealthCheck, _Mapping]]] = ..., circuit_breakers: _Optional[_Union[CircuitBreakers, _Mapping]] = ..., dns_lookup_family: _Optional[_Union[Cluster.DnsLookupFamily, str]] = ..., outlier_detection: _Optional[_Union[OutlierDetection, _Mapping]] = ..., transport_socket: _Optional[_Union[TransportSocket, _Mapping]] = ..., common_lb_config: _Optional[_Union[CommonLbConfig, _Mapping]] = ..., alt_stat_name: _Optional[str] = ..., ignore_health_on_host_removal: _Optional[bool] = ..., load_assignment: _Optional[bytes] = ..., typed_extension_protocol_options: _Optional[_Mapping[str, _any_pb2.Any]] = ..., load_balancing_policy: _Optional[_Union[LoadBalancingPolicy, _Mapping]] = ..., lrs_server: _Optional[_Union[_resources_pb2.ConfigSource, _Mapping]] = ..., wait_for_warm_on_init: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[Cluster.DiscoveryType, str]] = ..., cluster_type: _Optional[_Union[CustomClusterType, _Mapping]] = ..., eds_cluster_config: _Optional[_Union[EdsClusterConfig, _Mapping]] = ..., connect_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lb_policy: _Optional[_Union[Cluster.LbPolicy, str]] = ..., health_checks: _Optional[_Iterable[_Union[HealthCheck, _Mapping]]] = ..., circuit_breakers: _Optional[_Union[CircuitBreakers, _Mapping]] = ..., dns_lookup_family: _Optional[_Union[Cluster.DnsLookupFamily, str]] = ..., outlier_detection: _Optional[_Union[OutlierDetection, _Mapping]] = ..., transport_socket: _Optional[_Union[TransportSocket, _Mapping]] = ..., common_lb_config: _Optional[_Union[CommonLbConfig, _Mapping]] = ..., alt_stat_name: _Optional[str] = ..., ignore_health_on_host_removal: _Optional[bool] = ..., load_assignment: _Optional[bytes] = ..., typed_extension_protocol_options: _Optional[_Mapping[str, _any_pb2.Any]] = ..., load_balancing_policy: _Optional[_Union[LoadBalancingPolicy, _Mapping]] = ..., lrs_server: _Optional[_Union[_resources_pb2.ConfigSource, _Mapping]] = ..., wait_for_warm_on_init: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ...) -> None: ...
 
 class EdsClusterConfig(_message.Message):
     __slots__ = ("eds_config",)
@@ -87,17 +98,47 @@ class CircuitBreakers(_message.Message):
     thresholds: _containers.RepeatedCompositeFieldContainer[Thresholds]
     def __init__(self, thresholds: _Optional[_Iterable[_Union[Thresholds, _Mapping]]] = ...) -> None: ...
 
+class CustomClusterType(_message.Message):
+    __slots__ = ("name", "typed_config")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPED_CONFIG_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    typed_config: _any_pb2.Any
+    def __init__(self, name: _Optional[str] = ..., typed_config: _Optional[_Union[_any_pb2.Any, _Mapping]] = ...) -> None: ...
+
+class CompositeCluster(_message.Message):
+    __slots__ = ("clusters",)
+    CLUSTERS_FIELD_NUMBER: _ClassVar[int]
+    clusters: _containers.RepeatedCompositeFieldContainer[CompositeMember]
+    def __init__(self, clusters: _Optional[_Iterable[_Union[CompositeMember, _Mapping]]] = ...) -> None: ...
+
+class CompositeMember(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class RetryBudget(_message.Message):
+    __slots__ = ("budget_percent", "min_retry_concurrency")
+    BUDGET_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    MIN_RETRY_CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    budget_percent: Percent
+    min_retry_concurrency: _wrappers_pb2.UInt32Value
+    def __init__(self, budget_percent: _Optional[_Union[Percent, _Mapping]] = ..., min_retry_concurrency: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ...) -> None: ...
+
 class Thresholds(_message.Message):
-    __slots__ = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
+    __slots__ = ("max_connections", "max_pending_requests", "max_requests", "max_retries", "retry_budget")
     MAX_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_PENDING_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     MAX_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
+    RETRY_BUDGET_FIELD_NUMBER: _ClassVar[int]
     max_connections: _wrappers_pb2.UInt32Value
     max_pending_requests: _wrappers_pb2.UInt32Value
     max_requests: _wrappers_pb2.UInt32Value
     max_retries: _wrappers_pb2.UInt32Value
-    def __init__(self, max_connections: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., max_pending_requests: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., max_requests: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., max_retries: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ...) -> None: ...
+    retry_budget: RetryBudget
+    def __init__(self, max_connections: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., max_pending_requests: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., max_requests: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., max_retries: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., retry_budget: _Optional[_Union[RetryBudget, _Mapping]] = ...) -> None: ...
 
 class CommonLbConfig(_message.Message):
     __slots__ = ("healthy_panic_threshold",)
@@ -361,12 +402,27 @@ class Locality(_message.Message):
     def __init__(self, zone: _Optional[str] = ...) -> None: ...
 
 class LbEndpoint(_message.Message):
-    __slots__ = ("endpoint", "load_balancing_weight")
+    __slots__ = ("endpoint", "metadata", "load_balancing_weight")
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
     LOAD_BALANCING_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     endpoint: Endpoint
+    metadata: Metadata
     load_balancing_weight: _wrappers_pb2.UInt32Value
-    def __init__(self, endpoint: _Optional[_Union[Endpoint, _Mapping]] = ..., load_balancing_weight: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ...) -> None: ...
+    def __init__(self, endpoint: _Optional[_Union[Endpoint, _Mapping]] = ..., metadata: _Optional[_Union[Metadata, _Mapping]] = ..., load_balancing_weight: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ...) -> None: ...
+
+class Metadata(_message.Message):
+    __slots__ = ("filter_metadata",)
+    class FilterMetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _struct_pb2.Struct
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    FILTER_METADATA_FIELD_NUMBER: _ClassVar[int]
+    filter_metadata: _containers.MessageMap[str, _struct_pb2.Struct]
+    def __init__(self, filter_metadata: _Optional[_Mapping[str, _struct_pb2.Struct]] = ...) -> None: ...
 
 class Endpoint(_message.Message):
     __slots__ = ("address",)

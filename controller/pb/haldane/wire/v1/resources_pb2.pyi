@@ -166,13 +166,14 @@ class VirtualHost(_message.Message):
     def __init__(self, name: _Optional[str] = ..., domains: _Optional[_Iterable[str]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ...) -> None: ...
 
 class Route(_message.Message):
-    __slots__ = ("match", "route", "direct_response", "request_headers_to_add", "response_headers_to_add", "request_headers_to_remove", "name")
+    __slots__ = ("match", "route", "direct_response", "request_headers_to_add", "response_headers_to_add", "request_headers_to_remove", "request_body_buffer_limit", "name")
     MATCH_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
     DIRECT_RESPONSE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_HEADERS_TO_ADD_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_HEADERS_TO_ADD_FIELD_NUMBER: _ClassVar[int]
     REQUEST_HEADERS_TO_REMOVE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_BODY_BUFFER_LIMIT_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     match: RouteMatch
     route: RouteAction
@@ -180,8 +181,9 @@ class Route(_message.Message):
     request_headers_to_add: _containers.RepeatedCompositeFieldContainer[HeaderValueOption]
     response_headers_to_add: _containers.RepeatedCompositeFieldContainer[HeaderValueOption]
     request_headers_to_remove: _containers.RepeatedScalarFieldContainer[str]
+    request_body_buffer_limit: _wrappers_pb2.UInt64Value
     name: str
-    def __init__(self, match: _Optional[_Union[RouteMatch, _Mapping]] = ..., route: _Optional[_Union[RouteAction, _Mapping]] = ..., direct_response: _Optional[_Union[DirectResponseAction, _Mapping]] = ..., request_headers_to_add: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ..., response_headers_to_add: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ..., request_headers_to_remove: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ...) -> None: ...
+    def __init__(self, match: _Optional[_Union[RouteMatch, _Mapping]] = ..., route: _Optional[_Union[RouteAction, _Mapping]] = ..., direct_response: _Optional[_Union[DirectResponseAction, _Mapping]] = ..., request_headers_to_add: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ..., response_headers_to_add: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ..., request_headers_to_remove: _Optional[_Iterable[str]] = ..., request_body_buffer_limit: _Optional[_Union[_wrappers_pb2.UInt64Value, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
 
 class RouteMatch(_message.Message):
     __slots__ = ("prefix", "path", "path_separated_prefix", "headers", "query_parameters")
@@ -252,18 +254,28 @@ class ConnectionProperties(_message.Message):
     def __init__(self, source_ip: _Optional[bool] = ...) -> None: ...
 
 class RetryPolicy(_message.Message):
-    __slots__ = ("retry_on", "num_retries", "per_try_timeout", "retry_host_predicate", "host_selection_retry_max_attempts")
+    __slots__ = ("retry_on", "num_retries", "per_try_timeout", "retry_host_predicate", "host_selection_retry_max_attempts", "retry_back_off")
     RETRY_ON_FIELD_NUMBER: _ClassVar[int]
     NUM_RETRIES_FIELD_NUMBER: _ClassVar[int]
     PER_TRY_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     RETRY_HOST_PREDICATE_FIELD_NUMBER: _ClassVar[int]
     HOST_SELECTION_RETRY_MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    RETRY_BACK_OFF_FIELD_NUMBER: _ClassVar[int]
     retry_on: str
     num_retries: _wrappers_pb2.UInt32Value
     per_try_timeout: _duration_pb2.Duration
     retry_host_predicate: _containers.RepeatedCompositeFieldContainer[TypedExtension]
     host_selection_retry_max_attempts: int
-    def __init__(self, retry_on: _Optional[str] = ..., num_retries: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., per_try_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry_host_predicate: _Optional[_Iterable[_Union[TypedExtension, _Mapping]]] = ..., host_selection_retry_max_attempts: _Optional[int] = ...) -> None: ...
+    retry_back_off: RetryBackOff
+    def __init__(self, retry_on: _Optional[str] = ..., num_retries: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., per_try_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry_host_predicate: _Optional[_Iterable[_Union[TypedExtension, _Mapping]]] = ..., host_selection_retry_max_attempts: _Optional[int] = ..., retry_back_off: _Optional[_Union[RetryBackOff, _Mapping]] = ...) -> None: ...
+
+class RetryBackOff(_message.Message):
+    __slots__ = ("base_interval", "max_interval")
+    BASE_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    MAX_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    base_interval: _duration_pb2.Duration
+    max_interval: _duration_pb2.Duration
+    def __init__(self, base_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class UpgradeConfig(_message.Message):
     __slots__ = ("upgrade_type",)
@@ -286,14 +298,16 @@ class WeightedCluster(_message.Message):
     def __init__(self, clusters: _Optional[_Iterable[_Union[ClusterWeight, _Mapping]]] = ..., use_hash_policy: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ...) -> None: ...
 
 class ClusterWeight(_message.Message):
-    __slots__ = ("name", "weight", "response_headers_to_add")
+    __slots__ = ("name", "weight", "request_headers_to_add", "response_headers_to_add")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_HEADERS_TO_ADD_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_HEADERS_TO_ADD_FIELD_NUMBER: _ClassVar[int]
     name: str
     weight: _wrappers_pb2.UInt32Value
+    request_headers_to_add: _containers.RepeatedCompositeFieldContainer[HeaderValueOption]
     response_headers_to_add: _containers.RepeatedCompositeFieldContainer[HeaderValueOption]
-    def __init__(self, name: _Optional[str] = ..., weight: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., response_headers_to_add: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., weight: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., request_headers_to_add: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ..., response_headers_to_add: _Optional[_Iterable[_Union[HeaderValueOption, _Mapping]]] = ...) -> None: ...
 
 class HeaderValueOption(_message.Message):
     __slots__ = ("header", "append_action")

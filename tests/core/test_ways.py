@@ -1,11 +1,12 @@
-"""Pinned requests and users that keep their version: the routes of a service in each phase of a rollout."""
+"""Pinned requests, users that keep their version, and shields: the routes of a service in each phase of a rollout."""
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import Role
 from controller.core.model.rollout import Phase
 from controller.core.model.route_rules import Condition, MatchRule, PathMatch, Sticky
 from controller.core.model.service import Fallback
-from controller.core.routing.route import HashSource, cluster_ids, routes_of
+from controller.core.routing.route import HashSource, cluster_ids, proxyless_routes, routes_of
+from controller.core.routing.routing import route_service
 from tests.builders import service, state_in
 
 TESTER = (Condition(source="header", name="x-tester", value="yes"),)
@@ -52,11 +53,12 @@ def test_a_version_without_endpoints_pins_nobody() -> None:
 
 def test_a_start_and_a_rollback_add_no_cluster() -> None:
     """Every version that may be the canary or stable has its cluster for pinned requests before."""
-    pinned = {cluster.version for cluster in cluster_ids(SPEC) if cluster.role is Role.PINNED}
+    clusters = cluster_ids(state_in(Phase.IDLE, spec=SPEC))
+    pinned = {cluster.version for cluster in clusters if cluster.role is Role.PINNED}
     assert pinned == {"v1", "v2", "v3"}
     only = service(match=(MatchRule(conditions=OLD, to="v3"),))
-    assert [c.version for c in cluster_ids(only) if c.role is Role.PINNED] == ["v3"]
-    assert {cluster.role for cluster in cluster_ids(service())} == {Role.LIVE}
+    assert [c.version for c in cluster_ids(state_in(Phase.IDLE, spec=only)) if c.role is Role.PINNED] == ["v3"]
+    assert {cluster.role for cluster in cluster_ids(state_in(Phase.IDLE))} == {Role.LIVE}
 
 
 def test_each_path_has_the_rules() -> None:
@@ -80,3 +82,38 @@ def test_users_keep_their_version_by_a_hash() -> None:
     assert known.split == new.split == (("scorer/v2", 2500), ("scorer/v1", TOTAL_WEIGHT - 2500))
     pinned, *_ = routes_of(state_in(Phase.PROGRESSING, spec=service(sticky=cookie, match=RULES)))
     assert pinned.hash_on is None
+
+
+SHIELDED = service(shield=True)
+
+
+def test_a_shielded_canary_has_a_second_way() -> None:
+    """Only while it is one; stable has none, nor has the fallback."""
+    for phase in (Phase.WARMING, Phase.PROGRESSING, Phase.BAKING):
+        (route,) = routes_of(state_in(phase, spec=SHIELDED))
+        assert [name for name, _ in route.split] == ["scorer/v2/shielded", "scorer/v1"], phase
+        assert route.options.shield
+    for phase, stable in ((Phase.IDLE, "v1"), (Phase.ROLLING_BACK, "v1"), (Phase.PROMOTED, "v2")):
+        (route,) = routes_of(state_in(phase, spec=SHIELDED))
+        assert route.split == ((f"scorer/{stable}", TOTAL_WEIGHT),), phase
+    spec = service(shield=True, fallback=Fallback(version="v2"))
+    (route,) = routes_of(state_in(Phase.PROGRESSING, spec=spec, diverted="fire"))
+    assert route.split == (("scorer/v2", TOTAL_WEIGHT),)
+
+
+def test_the_clusters_of_a_shield_are_there_before_the_rollout() -> None:
+    """A way through each version that is not stable, to stable; after a promotion the other way round."""
+    for phase, stable in ((Phase.IDLE, "v1"), (Phase.PROGRESSING, "v1"), (Phase.BAKING, "v1"), (Phase.PROMOTED, "v2")):
+        clusters = {c.name: c for c in route_service(state_in(phase, spec=SHIELDED)).clusters}
+        ways = {name: c.members for name, c in clusters.items() if c.members}
+        others = [version for version in ("v1", "v2", "v3") if version != stable]
+        assert ways == {f"scorer/{v}/shielded": (f"scorer/{v}", f"scorer/{stable}/shield") for v in others}, phase
+        assert clusters[f"scorer/{stable}/shield"].endpoints == clusters[f"scorer/{stable}"].endpoints
+
+
+def test_proxyless_clients_have_what_they_know() -> None:
+    """The canary's own cluster, and rules on headers alone."""
+    spec = service(shield=True, match=RULES)
+    routes = proxyless_routes(routes_of(state_in(Phase.PROGRESSING, spec=spec)))
+    assert [route.conditions for route in routes] == [TESTER, ()]
+    assert routes[-1].split == (("scorer/v2", 2500), ("scorer/v1", 7500))
