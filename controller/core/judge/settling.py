@@ -70,12 +70,12 @@ def is_slowness_waited_for(policy: Policy, state: JudgeState) -> bool:
 
 def slowest_metric(state: JudgeState) -> str:
     """The metric by which a cold canary is the worst."""
-    return min(state.settling.keys() - ERRORS, key=state.settling.__getitem__)
+    return min([metric for metric in state.settling if metric not in ERRORS], key=state.settling.__getitem__)
 
 
 def waiting_channels(policy: Policy, state: JudgeState) -> Sequence[str]:
     """The channels whose evidence does not count yet."""
-    return tuple(SLOW_CHANNELS & state.harm.keys()) if is_slowness_waited_for(policy, state) else ()
+    return _slow_channels(state) if is_slowness_waited_for(policy, state) else ()
 
 
 def harm_evidence(policy: Policy, state: JudgeState) -> float:
@@ -86,8 +86,9 @@ def harm_evidence(policy: Policy, state: JudgeState) -> float:
 
 def begin_again(state: JudgeState) -> None:
     """The weight has risen: the canary must be seen to be fast again."""
-    for metric in state.settling.keys() - ERRORS:
-        state.settling[metric] = min(1.0, state.settling[metric])
+    for metric, wealth in state.settling.items():
+        if metric not in ERRORS:
+            state.settling[metric] = min(1.0, wealth)
 
 
 def follow(state: JudgeState, metric: str, estimate: float, strata: Sequence[tuple[str, PairedCounts]]) -> None:
@@ -101,11 +102,16 @@ def follow(state: JudgeState, metric: str, estimate: float, strata: Sequence[tup
 
 def keep_decisive(plan: Plan, state: JudgeState) -> None:
     """Keep no more evidence of slowness, by channel, than what decides: more would outlast the cold."""
-    for name in SLOW_CHANNELS & state.harm.keys():
+    for name in _slow_channels(state):
         state.harm[name] = state.harm[name].at_most(plan.limit)
 
 
 def give_up_slowness(plan: Plan, state: JudgeState) -> None:
     """Give up what the bets on slowness have gained: the canary was cold, and is not any more."""
-    for name in SLOW_CHANNELS & state.harm.keys():
+    for name in _slow_channels(state):
         state.harm[name] = state.harm[name].without_gains(plan.weights[name], SHARES_OF[name])
+
+
+def _slow_channels(state: JudgeState) -> list[str]:
+    """The channels of slowness that are judged, always in one order."""
+    return [name for name in state.harm if name in SLOW_CHANNELS]
