@@ -95,3 +95,22 @@ def test_the_wait_survives_a_restart_and_an_older_state_is_read() -> None:
     assert load_state(stored).settling == judged.state.settling
     del stored["settling"]
     assert load_state(stored).settling == {}
+
+
+def test_a_state_with_fewer_quantiles_is_read() -> None:
+    """The judge of before had no p99.5 and no p99.9. The rollout goes on: thresholds are worked out again, and nothing
+    is staked on what the error budget was shared out without."""
+    judged = JudgeRun(PATIENT)
+    judged.load(100)
+    stored, before = dump_state(judged.state), judged.state.total
+    far = {"latency_p995", "latency_p999"}
+    stored["harm"] = [[name, wealth] for name, wealth in stored["harm"] if name not in far]
+    for name in ("thresholds", "initial_thresholds"):
+        stored[name] = [value[:7] if isinstance(value, list) and len(value) == 9 else value for value in stored[name]]
+    stored["recent"] = [[n, [*r[:2], r[2][:16], r[3][:16]] if n == "latency" else r] for n, r in stored["recent"]]
+    judged.state = load_state(stored)
+    assert judged.state.times["latency"].thresholds is None
+    assert "latency" not in judged.state.recent
+    assert [judged.state.harm[name].total for name in sorted(far)] == [0.0, 0.0]
+    assert judged.state.total < before
+    assert harmful(judged.load(90, canary=Server(median=40.0), seed=2, until=harmful))

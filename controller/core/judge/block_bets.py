@@ -21,7 +21,6 @@ from controller.core.judge.channels import (
     COLD_SHARES_OF,
     LATENCY,
     LIMITS,
-    ODDS,
     OVERDUE_ALTERNATIVES,
     OVERDUE_MARGIN,
     SHARES_OF,
@@ -134,7 +133,7 @@ class _Closed(NamedTuple):
 
 
 def close_latency_block(judgement: Judgement, time: str, thresholds: Thresholds) -> None:
-    """Bet on slowness: the whole distribution, five of its quantiles, the absolute limit.
+    """Bet on slowness: the whole distribution, seven of its quantiles, the absolute limit.
 
     Errors count as slow to the last byte, so the errors that are allowed are allowed here too.
     """
@@ -244,10 +243,10 @@ def _bet_on_tails(judgement: Judgement, closed: _Closed) -> None:
         for cut in closed.cuts:
             n_c = sum(cut.canary_bins)
             counts = PairedCounts(n_c, cut.canary_over[i], sum(cut.stable_bins), cut.stable_over[i])
-            gains = _tail_e_values(thresholds.exceeded[i], margin, counts)
+            gains = _tail_e_values(name, thresholds.exceeded[i], margin, counts)
             if initial is not None and thresholds.stable[i] < STEADY * initial.stable[i]:
-                over = exceeding(_initial_bins(cut.pair.canary, initial))[i]
-                gains = list(map(min, gains, _tail_e_values(initial.exceeded[i], margin, PairedCounts(n_c, over))))
+                alone = PairedCounts(n_c, exceeding(_initial_bins(cut.pair.canary, initial))[i])
+                gains = list(map(min, gains, _tail_e_values(name, initial.exceeded[i], margin, alone)))
             product = _times(product, gains)
         _bet_on_slowness(judgement, closed.block, name, product)
 
@@ -256,14 +255,14 @@ def _initial_bins(canary: LatencySide, initial: Thresholds) -> list[int]:
     return with_errors(canary, canary.bins(initial.canary), slowest=True)
 
 
-def _tail_e_values(exceeded: float, margin: float, counts: PairedCounts) -> list[float]:
+def _tail_e_values(channel: str, exceeded: float, margin: float, counts: PairedCounts) -> list[float]:
     """Against "the canary exceeds it by no more than the margin above stable", which has exceeded it
     by the share `exceeded`; without stable's counts that share alone is compared with."""
     allowed = min(0.985, exceeded + margin)
     null = Null(1.0, allowed - exceeded) if counts.stable_n else Null(0.0, allowed)
     r = counts.canary_n / counts.stable_n if counts.stable_n else 0.0
     odds = allowed / (1 - allowed)
-    targets = [odds * times / (1 + odds * times) for times, _ in ODDS]
+    targets = [odds * times / (1 + odds * times) for times, _ in ALTERNATIVES_OF[channel]]
     return [e_value(bernoulli_bet(null, exceeded, p, r), counts) for p in targets]
 
 

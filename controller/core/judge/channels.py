@@ -29,15 +29,18 @@ OVERDUE_ALTERNATIVES = ((0.3, 0.4), (0.8, 0.6))
 """Likewise for requests that are not answered at all."""
 ODDS = ((1.7, 0.5), (5.0, 0.5))
 """Slow responses: this many times the odds that the null allows."""
+FAR_ODDS = ((4.0, 1.0),)
+"""Likewise beyond stable's p99, where half as slow again is many times as often."""
 LIMITS = ((0.006, 0.3), (0.025, 0.4), (0.15, 0.3))
 """The share of responses above the absolute limit of p99, beyond the 1 % that is allowed."""
 SHIFTS = ((0.06, 0.6), (0.20, 0.4))
 """The mean rank above what the null allows."""
 
-QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
+QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99, 0.995, 0.999)
 """Stable's running quantiles at which the distribution of latency is cut into bins."""
-SHIFT_MARGIN = 0.02
-"""The amount by which the canary's mean rank may exceed stable's."""
+SHIFT_MARGIN = 0.005
+"""The amount by which the canary's mean rank may exceed stable's, the tolerance added. Small: a margin
+costs more than a canary that is slower by a third gains."""
 LATENCY, TTFT = "latency", "ttft"
 """The times that are judged: to a response's last byte, and to its first token. Each is a channel
 for its whole distribution and one for each quantile in `TAILS_OF`."""
@@ -46,7 +49,9 @@ _TAILS = {
     "p75": (QUANTILES.index(0.75), 0.02),
     "p90": (QUANTILES.index(0.90), 0.015),
     "p95": (QUANTILES.index(0.95), 0.01),
-    "p99": (QUANTILES.index(0.99), 0.003),
+    "p99": (QUANTILES.index(0.99), 0.002),
+    "p995": (QUANTILES.index(0.995), 0.002),
+    "p999": (QUANTILES.index(0.999), 0.002),
 }
 TAILS_OF = {time: {f"{time}_{name}": tail for name, tail in _TAILS.items()} for time in (LATENCY, TTFT)}
 """By time: the quantiles that are channels of their own, with the index in `QUANTILES` and the share
@@ -63,7 +68,7 @@ ALTERNATIVES_OF = {
     LATENCY: SHIFTS,
     TTFT: SHIFTS,
     "latency_max": LIMITS,
-    **dict.fromkeys(TAILS, ODDS),
+    **{name: FAR_ODDS if name.endswith(("p995", "p999")) else ODDS for name in TAILS},
 }
 """The alternatives of each channel, each with its part of the channel's stake."""
 
@@ -81,7 +86,16 @@ _WEIGHTS = {
     "4xx": 0.08,
     "overdue": 0.08,
 }
-_SLOWNESS_WEIGHTS = {"": 0.10, "_p50": 0.01, "_p75": 0.02, "_p90": 0.03, "_p95": 0.05, "_p99": 0.14}
+_SLOWNESS_WEIGHTS = {
+    "": 0.10,
+    "_p50": 0.01,
+    "_p75": 0.02,
+    "_p90": 0.02,
+    "_p95": 0.04,
+    "_p99": 0.07,
+    "_p995": 0.05,
+    "_p999": 0.04,
+}
 """The weights of a time that is judged, by what its channel's name ends with."""
 _LIMIT_WEIGHT = 0.15
 """The weight of an absolute limit, if the policy has one."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from controller.core.base.units import counted, format_duration, format_weight, percentage_points
-from controller.core.judge.channels import LATENCY, TAILS_OF, TTFT
+from controller.core.judge.channels import LATENCY, QUANTILES, TAILS_OF, TTFT
 from controller.core.judge.paired_counts import PairedCounts
 
 EVENTS = {
@@ -18,9 +18,9 @@ EVENTS = {
     "errors_max": "server errors",
     "latency": "answers slower than stable's p50",
     "latency_max": "answers above the limit of p99",
-    **{name: f"answers slower than stable's {name.removeprefix('latency_')}" for name in TAILS_OF[LATENCY]},
+    **{name: f"answers slower than stable's p{QUANTILES[i] * 100:g}" for name, (i, _) in TAILS_OF[LATENCY].items()},
     "ttft": "first tokens later than stable's p50",
-    **{name: f"first tokens later than stable's {name.removeprefix('ttft_')}" for name in TAILS_OF[TTFT]},
+    **{name: f"first tokens later than stable's p{QUANTILES[i] * 100:g}" for name, (i, _) in TAILS_OF[TTFT].items()},
 }
 """What an event is, by channel."""
 

@@ -13,9 +13,9 @@ from typing import Any
 from controller.core.judge.arrivals import Arrivals
 from controller.core.judge.baseline import Baseline
 from controller.core.judge.block import Block, StratumCounts
-from controller.core.judge.channels import LATENCY, TTFT
+from controller.core.judge.channels import ALTERNATIVES_OF, LATENCY, QUANTILES, TAILS_OF, TTFT
 from controller.core.judge.design_effect import Clustering, DesignEffect
-from controller.core.judge.latency_block import LatencyBlock, LatencyPair, LatencySide
+from controller.core.judge.latency_block import BINS, LatencyBlock, LatencyPair, LatencySide
 from controller.core.judge.latency_thresholds import StableLatency, Thresholds
 from controller.core.judge.non_inferiority import MarginWealth, NonInferiorityTest
 from controller.core.judge.overdue_counter import OverdueCounter
@@ -127,6 +127,19 @@ def _values_by_name(read: Callable[..., Any]) -> Callable[[Any], Any]:
     return lambda stored: _table(stored, _values(read))
 
 
+def _read_harm(stored: Any) -> dict[str, Wealth]:
+    """A channel that the form lacks has no stake: the error budget was shared out without it."""
+    harm: dict[str, Wealth] = _table(stored, _values(Wealth))
+    added = [name for time, tails in TAILS_OF.items() if time in harm for name in tails if name not in harm]
+    return harm | {name: Wealth(0.0, (0.0,) * len(ALTERNATIVES_OF[name])) for name in added}
+
+
+def _read_recent(stored: Any) -> dict[str, RecentCounts]:
+    """Counts by other quantiles are left out."""
+    recent: dict[str, RecentCounts] = _table(stored, _values(RecentCounts))
+    return {name: kept for name, kept in recent.items() if name not in TAILS_OF or len(kept.new) == 2 * BINS}
+
+
 def _read_tests(stored: Any) -> dict[str, NonInferiorityTest]:
     return _table(stored, _read_test)
 
@@ -167,9 +180,12 @@ def _write_thresholds(thresholds: Thresholds | None) -> list[Any] | None:
 
 
 def _read_thresholds(stored: Any) -> Thresholds | None:
+    """None also for a form with other quantiles: they are worked out again."""
     if not stored:
         return None
     since, stable, canary, (_, tail_proof), *others = _real(stored)
+    if len(stable) != len(QUANTILES):
+        return None
     return Thresholds(since, stable, canary, tail_proof, *others)
 
 
@@ -208,9 +224,9 @@ def _read_late_outage(stored: Any) -> PairedCounts | None:
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
-    "harm": _values_by_name(Wealth),
+    "harm": _read_harm,
     "non_inferiority": _read_tests,
-    "recent": _values_by_name(RecentCounts),
+    "recent": _read_recent,
     "settling": _read_settling,
     "server_errors": _values(Baseline),
     "client_errors": _values(Baseline),
