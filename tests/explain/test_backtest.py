@@ -84,7 +84,7 @@ async def test_traffic_of_different_splits_is_judged_again_apart(harness: LoopHa
         await harness.look()
     recording = Recording.load((await recorded(harness)).dump())
     records = list(recording.windows.records())
-    policy = (await harness.rollout()).policy
+    policy = (await harness.rollout()).policy.model_copy(update={"patience": 0.0})
     ways = {"apart": records, "added up": [record._replace(strata=()) for record in records]}
     found = {way: run_backtest(policy, "v1", "v2", told).rollback for way, told in ways.items()}
     assert found["added up"]
@@ -105,7 +105,7 @@ async def test_first_tokens_are_judged_again(harness: LoopHarness) -> None:
     recording = Recording.load((await recorded(harness)).dump())
     records = read_records(recording_message(recording, []))
     assert records == list(recording.windows.records())
-    policy = (await harness.rollout()).policy
+    policy = (await harness.rollout()).policy.model_copy(update={"patience": 0.0})
     streaming = policy.model_copy(update={"latency": LatencyPolicy(tolerance=None, ttft_tolerance=0.1)})
     assert run_backtest(policy, "v1", "v2", records).rollback is None
     fired = run_backtest(streaming, "v1", "v2", records).rollback
