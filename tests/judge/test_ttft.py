@@ -62,6 +62,22 @@ def test_the_length_is_judged_where_the_policy_says_so() -> None:
     assert run.verdicts[-1].reasons[0].code.startswith("latency")
 
 
+def test_an_absolute_limit_of_the_whole_answer_is_judged_by_itself() -> None:
+    """With `latency.p99` alone: beyond it is harm, within it the length says nothing, and no gate asks for it."""
+    latency = LatencyPolicy(tolerance=None, ttft_tolerance=0.1, p99=50.0)
+    limited = STREAMS.model_copy(update={"latency": latency, "patience": 0.0})
+    assert {"latency", "latency_p50", "latency_max"} & plan_of(limited).weights.keys() == {"latency_max"}
+    assert set(plan_of(limited).gates) == {"5xx", "4xx", "ttft_p50", "ttft_p99"}
+    outcomes = {}
+    for seconds in (6.0, 40.0):
+        run, rng = JudgeRun(limited), random.Random(3)
+        for _ in range(400):
+            run.tick(streams(rng, 95, 300.0, 3.0), streams(rng, 5, 300.0, seconds))
+        outcomes[seconds] = {verdict.reasons[0].code for verdict in run.verdicts if verdict.outcome is Outcome.HARM}
+        assert (run.verdicts[-1].outcome is Outcome.PASS) == (seconds == 6.0)
+    assert outcomes == {6.0: set(), 40.0: {"latency_max"}}
+
+
 def test_the_gate_waits_for_the_first_token() -> None:
     """A canary that is slower to its first token than the gate allows does not pass, however much proof harm needs; one
     that is not, does."""
