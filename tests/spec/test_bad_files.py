@@ -174,6 +174,9 @@ UPSTREAM = {
     "tls with no name": reached("tls: {san: [], ca: /ca}", "tls.san", "an empty list"),
     "tls with an odd name": reached("tls: {san: ['a b'], ca: /ca}", "tls.san[0]", "a host name, an IP address or a U"),
     "tls with an odd secret": reached("tls: {sni: a, ca_sds: 'a b'}", "tls.ca_sds", "1 to 255 printable"),
+    "tls with an odd cluster of secrets": reached(
+        "tls: {sni: a, ca_sds: a, sds_cluster: 'a b'}", "tls.sds_cluster", "the name of a cluster"
+    ),
     "tls of text": reached("tls: true", "tls", "a mapping is needed"),
     "http2 that is a number": reached("http2: 2", "http2", "true or false"),
     "http2 of gRPC switched off": Bad(

@@ -361,6 +361,19 @@ def test_the_endpoints_of_a_version_are_those_of_the_proxy_that_has_the_fewest()
     assert book.endpoint_health("s", "v1", 30.0) is None
 
 
+def test_endpoints_are_counted_again_when_a_number_changes_or_a_proxy_falls_silent() -> None:
+    """Every change of a report shows at once; silence, two seconds after it is taken for one."""
+    book = observing_book()
+    for healthy, members in ((3, 5), (2, 5), (2, 4)):
+        book.on_metrics("a", ProxyMetrics(1.0, healthy={STABLE: healthy}, members={STABLE: members}), 10.0)
+        assert book.endpoint_health("s", "v1", 10.0) == EndpointHealth(healthy, healthy, members, 1)
+    book.on_metrics("b", ProxyMetrics(1.0, healthy={STABLE: 1}), 11.0)
+    assert book.endpoint_health("s", "v1", 11.0) == EndpointHealth(1, 2, 4, 2)
+    book.forget_counters("b")
+    assert book.endpoint_health("s", "v1", 19.5) == EndpointHealth(2, 2, 4, 1)
+    assert book.endpoint_health("s", "v1", 21.6) is None
+
+
 def test_a_reset_begins_the_rollouts_counts_and_windows() -> None:
     """What a version did before its rollout is not held against it; totals for the metrics page go on rising."""
     book = observing_book()

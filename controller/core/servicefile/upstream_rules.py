@@ -1,7 +1,6 @@
 """The rules for single fields of how a version is reached, as `field_rules` has them for the other fields."""
 
 import re
-from collections.abc import Callable
 from ipaddress import ip_address
 
 from controller.core.servicefile.field_rules import MAX_HOST, is_host
@@ -11,17 +10,9 @@ MAX_FILE = 1024
 """Characters of a file's path."""
 
 _FILE = re.compile(r"/[!-~]*\Z", re.ASCII)
-_SECRET = re.compile(r"[!-~]{1,255}\Z", re.ASCII)
+_CLUSTER = re.compile(r"[!-~]{1,255}\Z", re.ASCII)
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]{1,1024}\Z", re.ASCII)
-_WHOLE = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
 _ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z", re.ASCII)
-
-
-def read_flag(text: str) -> bool:
-    """true or false."""
-    if text not in ("true", "false"):
-        raise ValueError(f"true or false is needed, not {quoted(text)}")
-    return text == "true"
 
 
 def read_true(text: str) -> bool:
@@ -29,17 +20,6 @@ def read_true(text: str) -> bool:
     if text != "true":
         raise ValueError(f"true is needed, not {quoted(text)}; without it leave the key out")
     return True
-
-
-def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """The rule for a whole number, bounds included."""
-
-    def read(text: str) -> int:
-        if not _WHOLE.match(text) or not least <= int(text) <= most:
-            raise ValueError(f"a whole number from {least} to {most}, not {quoted(text)}")
-        return int(text)
-
-    return read
 
 
 def read_file(text: str) -> str:
@@ -51,10 +31,10 @@ def read_file(text: str) -> str:
     return text
 
 
-def read_secret(text: str) -> str:
-    """The name of a secret that Envoy knows, or of a cluster."""
-    if not _SECRET.match(text):
-        raise ValueError(f"a name of 1 to 255 printable characters without spaces is needed, not {quoted(text)}")
+def read_cluster(text: str) -> str:
+    """The name of a cluster in Envoy's bootstrap."""
+    if not _CLUSTER.match(text):
+        raise ValueError(f"the name of a cluster has 1 to 255 printable characters and no space, unlike {quoted(text)}")
     return text
 
 

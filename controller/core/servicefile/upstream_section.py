@@ -2,16 +2,22 @@
 
 from controller.core.base.units import format_duration
 from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
-from controller.core.servicefile.field_rules import duration_within, one_of, read_path, share_within
+from controller.core.servicefile.field_rules import (
+    duration_within,
+    number_of,
+    one_of,
+    read_bool,
+    read_path,
+    read_secret,
+    share_within,
+)
 from controller.core.servicefile.section import Section
 from controller.core.servicefile.upstream_rules import (
+    read_cluster,
     read_file,
-    read_flag,
     read_san,
-    read_secret,
     read_sni,
     read_true,
-    whole_number,
 )
 
 MAX_NAMES = 20
@@ -33,7 +39,7 @@ def read_upstream(section: Section) -> Upstream:
     default = Upstream()
     return Upstream(
         tls=_read_tls(section),
-        http2=section.value("http2", read_flag, None),
+        http2=section.value("http2", read_bool, None),
         health=_read_health(section),
         outliers=_read_outliers(section),
         limits=_read_limits(section.section("limits")),
@@ -57,7 +63,7 @@ def _read_tls(version: Section) -> Tls | None:
         key=section.value("key", read_file, "", text=True),
         ca_sds=section.value("ca_sds", read_secret, "", text=True),
         certificate_sds=section.value("certificate_sds", read_secret, "", text=True),
-        sds_cluster=section.value("sds_cluster", read_secret, "", text=True),
+        sds_cluster=section.value("sds_cluster", read_cluster, "", text=True),
     )
     section.close()
     if section.report.is_clean(section.path):
@@ -97,8 +103,8 @@ def _read_health(version: Section) -> HealthCheck | None:
         path=path,
         every=section.value("every", duration_within(*EVERY), default.every),
         timeout=section.value("timeout", duration_within(*TIMEOUT), default.timeout),
-        unhealthy_threshold=section.value("unhealthy_threshold", whole_number(*THRESHOLD), default.unhealthy_threshold),
-        healthy_threshold=section.value("healthy_threshold", whole_number(*THRESHOLD), default.healthy_threshold),
+        unhealthy_threshold=section.value("unhealthy_threshold", number_of(*THRESHOLD), default.unhealthy_threshold),
+        healthy_threshold=section.value("healthy_threshold", number_of(*THRESHOLD), default.healthy_threshold),
     )
     section.close()
     if section.report.is_clean(section.path):
@@ -114,7 +120,7 @@ def _read_outliers(version: Section) -> Outliers | None:
     section = version.section("outliers")
     default = Outliers()
     outliers = Outliers(
-        consecutive_5xx=section.value("consecutive_5xx", whole_number(*THRESHOLD), default.consecutive_5xx),
+        consecutive_5xx=section.value("consecutive_5xx", number_of(*THRESHOLD), default.consecutive_5xx),
         ejection_time=section.value("ejection_time", duration_within(*EJECTION_TIME), default.ejection_time),
         floor=section.value("floor", share_within(*FLOOR), default.floor),
     )
@@ -124,9 +130,9 @@ def _read_outliers(version: Section) -> Outliers | None:
 
 def _read_limits(section: Section) -> Limits:
     limits = Limits(
-        connections=section.value("connections", whole_number(*LIMIT), None),
-        pending=section.value("pending", whole_number(*LIMIT), None),
-        requests=section.value("requests", whole_number(*LIMIT), None),
+        connections=section.value("connections", number_of(*LIMIT), None),
+        pending=section.value("pending", number_of(*LIMIT), None),
+        requests=section.value("requests", number_of(*LIMIT), None),
     )
     section.close()
     return limits

@@ -1,9 +1,9 @@
 """The versions of a service file: their endpoints and how to reach them."""
 
 from controller.core.model.service import Endpoint, Version
-from controller.core.servicefile.field_rules import read_endpoint, read_name
+from controller.core.servicefile.field_rules import number_of, read_endpoint, read_name
 from controller.core.servicefile.section import Section
-from controller.core.servicefile.upstream_rules import read_zone, whole_number
+from controller.core.servicefile.upstream_rules import read_zone
 from controller.core.servicefile.upstream_section import read_upstream
 
 MAX_VERSIONS = 20
@@ -40,7 +40,7 @@ def _read_endpoint(section: Section) -> Endpoint | None:
     """An endpoint that has more than an address."""
     section.require("address")
     endpoint = section.value("address", read_endpoint, None, text=True)
-    weight = section.value("weight", whole_number(*WEIGHT), 1)
+    weight = section.value("weight", number_of(*WEIGHT), 1)
     zone = section.value("zone", read_zone, "", text=True)
     section.close()
     return endpoint and endpoint.model_copy(update={"weight": weight, "zone": zone})

@@ -29,6 +29,9 @@ from controller.core.traffic.window import Sample, Stratum, Window
 
 FRESH = 10.0
 """Seconds for which a proxy's count of healthy endpoints is believed."""
+RECOUNTED = 2.0
+"""Seconds after which healthy endpoints are counted again although no report has changed: a proxy
+may have fallen silent."""
 MAX_PROXIES = 16_384
 """Proxies whose counters are remembered; beyond it the one that has been silent longest is
 forgotten."""
@@ -49,7 +52,10 @@ class Book:
         self._clusters: dict[str, ClusterCounts] = {}
         self._services: dict[str, AwaitedReports] = {}
         self._versions: dict[str, list[str]] = {}
-        """The observed clusters of each service."""
+        """The live clusters of each service that are observed."""
+        self._health: dict[str, tuple[float, EndpointHealth | None]] = {}
+        """By cluster: when its endpoints were counted last, and the result. Forgotten when a number
+        changes, so that ticks do not walk all proxies."""
         self._proxies: OrderedDict[str, ProxyCounters] = OrderedDict()
         self._lagging: dict[str, Mapping[str, str]] = {}
         """Service -> proxy -> the split that it serves, if it is another one than the decided one."""
@@ -61,6 +67,7 @@ class Book:
             return
         wanted = {name: parts for name in names if (parts := cluster_parts(name))}
         self.observed = frozenset(wanted)
+        self._health.clear()
         counts = {name: self._clusters.get(name) or ClusterCounts(*parts) for name, parts in wanted.items()}
         self._clusters = {name: counts[_counted_in(parts)] for name, parts in wanted.items()}
         self._versions = {}
@@ -94,7 +101,8 @@ class Book:
         self._proxies.move_to_end(proxy)
         if len(self._proxies) > MAX_PROXIES:
             self._proxies.popitem(last=False)
-        counters.on_message(metrics, now)
+        if counters.on_message(metrics, now):
+            self._health.clear()
         for (name, kind), value in metrics.counters.items():
             if cluster := self._clusters.get(name):
                 group = self._group(proxy, cluster.service)
@@ -127,6 +135,7 @@ class Book:
     def forget_counters(self, proxy: str) -> None:
         """Forget a proxy's counters: they mean nothing for the next proxy of that name."""
         self._proxies.pop(proxy, None)
+        self._health.clear()
 
     def take_window(self, service: str, stable: str, canary: str, weight: int, now: float) -> Window | None:
         """Close the window and return what happened in it; None while some proxy's report is
@@ -167,15 +176,14 @@ class Book:
         Envoy reports no number of endpoints for a cluster whose DNS names it has never resolved: a
         proxy that reports on another version of the service, and not on this one, has none.
         """
-        name, versions = cluster_name(service, version), self._versions.get(service, ())
-        fresh = [each for each in self._proxies.values() if now - each.last_message <= FRESH]
-        healthy = [each.healthy[name] for each in fresh if name in each.healthy]
-        lacking = any(name not in each.healthy and any(v in each.healthy for v in versions) for each in fresh)
-        if not healthy and not lacking:
-            return None
-        total = max((each.members.get(name, each.healthy.get(name, 0)) for each in fresh), default=0)
-        fewest = 0 if lacking else min(healthy)
-        return EndpointHealth(fewest, max(healthy, default=0), total, len(healthy))
+        name = cluster_name(service, version)
+        counted = self._health.get(name)
+        if counted and 0 <= now - counted[0] < RECOUNTED:
+            return counted[1]
+        health = self._count_endpoints(name, self._versions.get(service, ()), now)
+        if name in self._clusters:
+            self._health[name] = now, health
+        return health
 
     def unjudged(self, service: str, now: float) -> dict[str, Traffic]:
         """What people see of the service's requests that the weights did not send where they went: "VERSION/ROLE" ->
@@ -210,6 +218,22 @@ class Book:
         """The same of the clusters that are not judged."""
         others = (each for each in self._clusters.values() if each.role is not Role.LIVE)
         return {ClusterId(each.service, each.version, each.role): dict(each.total) for each in others}
+
+    def _count_endpoints(self, name: str, versions: Iterable[str], now: float) -> EndpointHealth | None:
+        """The endpoints of that cluster, by every proxy; `versions` are the clusters of its service."""
+        numbers, total, lacking = [], 0, False
+        for proxy in self._proxies.values():
+            if now - proxy.last_message > FRESH:
+                continue
+            healthy = proxy.healthy.get(name)
+            if healthy is not None:
+                numbers.append(healthy)
+                total = max(total, proxy.members.get(name, healthy))
+            elif not lacking:
+                lacking = any(other in proxy.healthy for other in versions)
+        if not numbers:
+            return EndpointHealth(0, 0, 0, 0) if lacking else None
+        return EndpointHealth(0 if lacking else min(numbers), max(numbers), total, len(numbers))
 
     def _of_service(self, service: str) -> list[ClusterCounts]:
         return [cluster for cluster in self._clusters.values() if cluster.service == service]

@@ -28,16 +28,19 @@ class ProxyCounters:
     members: dict[str, int] = field(default_factory=dict)
     """By cluster: how many there are, as far as that has been read."""
 
-    def on_message(self, metrics: ProxyMetrics, now: float) -> None:
-        """Note a message. A proxy younger than it was has restarted: all of its counters start from
-        zero."""
+    def on_message(self, metrics: ProxyMetrics, now: float) -> bool:
+        """Note a message; whether a number of endpoints differs from the last one. A proxy younger than
+        it was has restarted: all of its counters start from zero."""
         uptime = metrics.uptime
+        known = self.members
+        differs = metrics.healthy != self.healthy or any(known.get(n) != m for n, m in metrics.members.items())
         self.last_message, self.healthy = now, metrics.healthy
         self.members.update(metrics.members)
         if uptime is not None and self.uptime is not None and uptime < self.uptime:
             self.values = dict.fromkeys(self.values, 0)
         self.newborn = self.uptime is None and uptime is not None and uptime <= NEWBORN
         self.uptime = uptime if uptime is not None else self.uptime
+        return differs
 
     def increment(self, counter: tuple[str, CounterKind], value: int) -> int:
         """How much a counter has risen since its last value.
