@@ -3,7 +3,7 @@
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import Role
 from controller.core.model.rollout import Phase
-from controller.core.model.route_rules import Condition, MatchRule, PathMatch, Sticky
+from controller.core.model.route_rules import Condition, MatchRule, Mirror, PathMatch, Sticky
 from controller.core.model.service import Fallback
 from controller.core.routing.route import HashSource, cluster_ids, proxyless_routes, routes_of
 from controller.core.routing.routing import route_service
@@ -117,3 +117,17 @@ def test_proxyless_clients_have_what_they_know() -> None:
     routes = proxyless_routes(routes_of(state_in(Phase.PROGRESSING, spec=spec)))
     assert [route.conditions for route in routes] == [TESTER, ()]
     assert routes[-1].split == (("scorer/v2", 2500), ("scorer/v1", 7500))
+
+
+def test_a_version_gets_copies_until_it_has_weight() -> None:
+    """And again once it has none; not while the fallback has the traffic."""
+    spec = service(mirror=Mirror(to="v2", share=1000))
+    copied = ("scorer/v2/mirror", 1000)
+    for phase, expected in ((Phase.IDLE, copied), (Phase.PROGRESSING, None), (Phase.ROLLED_BACK, copied)):
+        (route,) = routes_of(state_in(phase, spec=spec))
+        assert route.mirror == expected, phase
+    spec = service(mirror=Mirror(to="v2", share=1000), fallback=Fallback(version="v3"))
+    (route,) = routes_of(state_in(Phase.IDLE, spec=spec, diverted="fire"))
+    assert route.mirror is None
+    clusters = {cluster.name: cluster for cluster in route_service(state_in(Phase.PROGRESSING, spec=spec)).clusters}
+    assert clusters["scorer/v2/mirror"].upstream.limits.requests == 100

@@ -331,6 +331,10 @@ ADDRESSES = {
     "a shield of what may not be sent twice": added(
         "shield: true\nidempotent: false", "shield", "idempotent: false forbids"
     ),
+    "copies to nobody": added("mirror: {to: v9}", "mirror.to", "v9 is not among the versions"),
+    "copies to stable": added("mirror: {to: v1}", "mirror.to", "is the stable"),
+    "no copies": added("mirror: {to: v2, share: 0%}", "mirror.share", "above 0%"),
+    "copies of what may not be sent twice": added("mirror: {to: v2}\nidempotent: false", "mirror", "two versions"),
     "a rule without a condition": added("match: [{to: canary}]", "match[0]", "a rule needs a condition"),
     "a rule that says not where to": added("match: [{headers: {a: b}}]", "match[0].to", "is missing"),
     "a rule to nobody": added("match: [{headers: {a: b}, to: v9}]", "match[0].to", "v9 is not among the versions"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.model.route_rules import Condition, ListenTls, MatchRule, PathMatch, RequestHeaders, Sticky
+from controller.core.model.route_rules import Condition, ListenTls, MatchRule, Mirror, PathMatch, RequestHeaders, Sticky
 from controller.core.model.service import Endpoint, Fallback, Policy, Service
 from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
 from controller.core.servicefile.service_file import read_service
@@ -364,3 +364,9 @@ version_header: false
     listen = "{port: 10000, tls: {sds: my-cert}, access_log: /var/log/x.json, xff_trusted_hops: 2}"
     told = read(file(listen=f"listen: {listen}")).listen
     assert (told.tls, told.access_log, told.xff_trusted_hops) == (ListenTls(sds="my-cert"), "/var/log/x.json", 2)
+
+
+@pytest.mark.parametrize(("written", "share"), [("{to: v2}", 10_000), ("{to: v2, share: 0.5%}", 50)])
+def test_copies_for_a_version_without_weight(written: str, share: int) -> None:
+    """Of every request, or of a share of them."""
+    assert read(file(f"mirror: {written}")).mirror == Mirror(to="v2", share=share)

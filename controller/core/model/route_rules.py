@@ -45,6 +45,14 @@ class Sticky(Value):
     ttl: float = 0.0
 
 
+class Mirror(Value):
+    """A share of the requests (basis points) is copied to a version that has no weight. Nobody waits for the copies'
+    responses."""
+
+    to: str
+    share: int
+
+
 class Retry(Value):
     """Retries of what surely did not reach a server, on the same version. `attempts`: at most so many, 0 for none."""
 

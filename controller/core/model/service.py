@@ -9,7 +9,7 @@ from typing import Literal
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.base.value import Value
-from controller.core.model.route_rules import ListenTls, MatchRule, PathMatch, RequestHeaders, Retry, Sticky
+from controller.core.model.route_rules import ListenTls, MatchRule, Mirror, PathMatch, RequestHeaders, Retry, Sticky
 from controller.core.model.upstream import Upstream
 
 
@@ -165,6 +165,7 @@ class Service(Value):
     """Seconds of a whole stream; None: as long as it takes."""
     upgrades: tuple[str, ...] = ()
     """The protocols that a request may upgrade to, such as `websocket`."""
+    mirror: Mirror | None = None
     retry: Retry = Retry()
     shield: bool = False
     """Whether requests that fail on the canary are tried again on stable."""

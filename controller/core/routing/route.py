@@ -87,8 +87,15 @@ class Route:
     hash_on: HashSource | None = None
     """What of a request decides on its share; None: a draw. The total is always the same and the canary comes first, so
     a share that rises moves no request back to stable."""
+    mirror: tuple[str, int] | None = None
+    """The cluster that gets copies of a share of the requests, and the share in basis points."""
     minted: Sticky | None = None
     """The cookie that the response sets: its value is the request's id."""
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """Every cluster that the route names."""
+        return (*(name for name, _ in self.split), *(self.mirror[:1] if self.mirror else ()))
 
     def __post_init__(self) -> None:
         if self.fixed and not self.split:
@@ -110,9 +117,17 @@ def routes_of(state: ServiceState) -> tuple[Route, ...]:
     routes = []
     for path in spec.paths:
         routes += [Route(spec.name, path, options, to, conditions=conditions) for conditions, to in pinned]
-        live = Route(spec.name, path, options, split, fixed)
+        live = Route(spec.name, path, options, split, fixed, mirror=_mirror(state))
         routes += _sticky_routes(live, spec.sticky) if spec.sticky and split else [live]
     return tuple(routes)
+
+
+def _mirror(state: ServiceState) -> tuple[str, int] | None:
+    """Where copies go: to no version that has weight, whose own requests they would compete with."""
+    mirror = state.spec.mirror
+    if mirror is None or state.diverted or state.weights.get(mirror.to):
+        return None
+    return cluster_name(state.name, mirror.to, Role.MIRROR), mirror.share
 
 
 def _sticky_routes(live: Route, sticky: Sticky) -> list[Route]:
@@ -140,14 +155,17 @@ def cluster_ids(state: ServiceState) -> Iterator[ClusterId]:
             yield ClusterId(spec.name, version.name)
             if targets & {version.name, CANARY, STABLE}:
                 yield ClusterId(spec.name, version.name, Role.PINNED)
+            if spec.mirror and spec.mirror.to == version.name:
+                yield ClusterId(spec.name, version.name, Role.MIRROR)
             if spec.shield:
                 yield ClusterId(spec.name, version.name, Role.SHIELD if version.name == stable else Role.SHIELDED)
 
 
 def proxyless_routes(routes: Iterable[Route]) -> tuple[Route, ...]:
-    """The routes as gRPC can have them without a proxy: it knows no query parameters, cookies, and second ways."""
+    """The routes as gRPC can have them without a proxy: it knows no query parameters, cookies, second ways, and
+    copies."""
     known = (route for route in routes if all(each.source == "header" for each in route.conditions))
-    return tuple(replace(route, split=tuple(map(_first_way, route.split))) for route in known)
+    return tuple(replace(route, split=tuple(map(_first_way, route.split)), mirror=None) for route in known)
 
 
 def _first_way(share: tuple[str, int]) -> tuple[str, int]:

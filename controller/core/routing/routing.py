@@ -11,10 +11,13 @@ from itertools import groupby
 from controller.core.model.cluster_names import Role, cluster_name
 from controller.core.model.service import Endpoint, Listen
 from controller.core.model.service_state import ServiceState
-from controller.core.model.upstream import Upstream
+from controller.core.model.upstream import Limits, Upstream
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes
 from controller.core.routing.route import Route, RoutingError, cluster_ids, current_stable, routes_of
+
+MIRROR_LIMITS = Limits(connections=100, pending=100, requests=100)
+"""Copies at a time: beyond these they are dropped. A version that hangs would hold each until its timeout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,10 @@ def _clusters(state: ServiceState) -> Iterable[Cluster]:
             yield Cluster(name, Upstream(), (), members=(cluster_name(spec.name, cluster.version), after))
         elif version:
             label = version.name if spec.shield else ""
-            yield Cluster(name, spec.upstream_of(version), version.endpoints, version=label)
+            upstream = spec.upstream_of(version)
+            if cluster.role is Role.MIRROR:
+                upstream = upstream.model_copy(update={"limits": MIRROR_LIMITS})
+            yield Cluster(name, upstream, version.endpoints, version=label)
 
 
 def _listeners(states: list[ServiceState], routes: Mapping[str, tuple[Route, ...]]) -> tuple[RoutedListener, ...]:

@@ -28,6 +28,7 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
     yield from _duplicates("upgrades", service.upgrades)
     yield from _streams(service)
     yield from _matches(service)
+    yield from _mirror(service)
     if service.shield and not service.idempotent:
         yield Contradiction("shield", "sends a request twice, and idempotent: false forbids that", ("idempotent",))
     yield from _headers(service.request_headers)
@@ -65,6 +66,22 @@ def _matches(service: Service) -> Iterator[Contradiction]:
             yield Contradiction(field, f"versions.{rule.to} has no endpoints", ("versions",))
         if rule.conditions in [earlier.conditions for earlier in service.match[:i]]:
             yield Contradiction(f"match[{i}]", "an earlier rule has the same conditions: this one is never reached")
+
+
+def _mirror(service: Service) -> Iterator[Contradiction]:
+    mirror = service.mirror
+    if mirror is None:
+        return
+    version = service.version(mirror.to)
+    if version is None:
+        yield Contradiction("mirror.to", f"{mirror.to} is not among the versions", ("versions",))
+    elif not version.endpoints:
+        yield Contradiction("mirror.to", f"versions.{mirror.to} has no endpoints", ("versions",))
+    elif mirror.to == service.stable:
+        yield Contradiction("mirror.to", f"{mirror.to} is the stable: it has the requests themselves", ("stable",))
+    if not service.idempotent:
+        message = "sends a request to two versions, and idempotent: false forbids that"
+        yield Contradiction("mirror", message, ("idempotent",))
 
 
 def _streams(service: Service) -> Iterator[Contradiction]:

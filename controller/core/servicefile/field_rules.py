@@ -269,6 +269,14 @@ def read_holdback(text: str) -> int:
     return weight
 
 
+def read_mirror_share(text: str) -> int:
+    """The share of the requests that are copied, in basis points."""
+    share = to_basis_points(parse_share(text))
+    if not share:
+        raise ValueError("a share that is copied is above 0%")
+    return share
+
+
 def read_approval(text: str) -> int:
     """A weight, in basis points, that needs an operator's approval."""
     weight = to_basis_points(parse_share(text))

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from controller.core.model.route_rules import Condition, MatchRule, PathMatch, RequestHeaders, Retry, Sticky
+from controller.core.base.units import TOTAL_WEIGHT
+from controller.core.model.route_rules import Condition, MatchRule, Mirror, PathMatch, RequestHeaders, Retry, Sticky
 from controller.core.servicefile.field_rules import (
     duration_within,
     number_of,
     read_bool,
     read_header_name,
     read_header_value,
+    read_mirror_share,
     read_name,
     read_parameter,
     read_path,
@@ -85,6 +87,17 @@ def read_sticky(top: Section) -> Sticky | None:
     if cookie:
         return Sticky(source="cookie", name=cookie, ttl=ttl)
     return Sticky(source="header", name=header) if header else Sticky(source="source_ip")
+
+
+def read_mirror(top: Section) -> Mirror | None:
+    """The `mirror` section."""
+    section = top.section("mirror")
+    section.require("to")
+    mirror = Mirror(
+        to=section.value("to", read_name, "", text=True), share=section.value("share", read_mirror_share, TOTAL_WEIGHT)
+    )
+    section.close()
+    return mirror if section.present else None
 
 
 def read_retry(section: Section) -> Retry:

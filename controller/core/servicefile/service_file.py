@@ -36,6 +36,7 @@ from controller.core.servicefile.field_rules import (
 from controller.core.servicefile.listen_section import read_listen
 from controller.core.servicefile.route_section import (
     read_match,
+    read_mirror,
     read_paths,
     read_request_headers,
     read_retry,
@@ -128,6 +129,7 @@ def _read_service(top: Section) -> Service:
         max_duration=top.value("max_duration", duration_within(*MAX_DURATION), None, null=True),
         upgrades=top.values("upgrades", read_upgrade, (), MAX_LIST, text=True),
         retry=read_retry(top.section("retry")),
+        mirror=read_mirror(top),
         shield=top.value("shield", read_bool, False),
         idempotent=top.value("idempotent", read_bool, True),
         request_headers=read_request_headers(top.section("request_headers")),

@@ -94,7 +94,7 @@ class Encoder:
         services = frozenset(route.service for route in host.routes)
         name = "+".join(sorted(services))
         body = make(host, name)
-        clusters = frozenset(cluster for route in host.routes for cluster, _ in route.split)
+        clusters = frozenset(cluster for route in host.routes for cluster in route.clusters)
         return EncodedVirtualHost(name, content_hash(body), body, frozenset(host.domains), clusters, services)
 
     def _many(self, type_url: str, clusters: Iterable[Cluster], make: Callable[[Cluster], bytes]) -> Resources:

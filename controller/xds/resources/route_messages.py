@@ -124,6 +124,11 @@ def _action(value: Route) -> pb.RouteAction:
     if value.hash_on:
         action.weighted_clusters.use_hash_policy.value = True
         action.hash_policy.append(_hash_policy(value.hash_on))
+    if value.mirror:
+        cluster, share = value.mirror
+        fraction = pb.FractionalPercent(numerator=share, denominator=pb.FractionalPercent.TEN_THOUSAND)
+        policy = pb.RequestMirrorPolicy(cluster=cluster, runtime_fraction=pb.RuntimeFraction(default_value=fraction))
+        action.request_mirror_policies.append(policy)
     if options.retry.attempts:
         action.retry_policy.CopyFrom(_retries(options))
     if options.shield:

@@ -208,11 +208,12 @@ class QueryParameterMatcher(_message.Message):
     def __init__(self, name: _Optional[str] = ..., string_match: _Optional[_Union[ValueMatcher, _Mapping]] = ...) -> None: ...
 
 class RouteAction(_message.Message):
-    __slots__ = ("weighted_clusters", "timeout", "retry_policy", "hash_policy", "idle_timeout", "upgrade_configs", "max_stream_duration")
+    __slots__ = ("weighted_clusters", "timeout", "retry_policy", "hash_policy", "request_mirror_policies", "idle_timeout", "upgrade_configs", "max_stream_duration")
     WEIGHTED_CLUSTERS_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     RETRY_POLICY_FIELD_NUMBER: _ClassVar[int]
     HASH_POLICY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_MIRROR_POLICIES_FIELD_NUMBER: _ClassVar[int]
     IDLE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     UPGRADE_CONFIGS_FIELD_NUMBER: _ClassVar[int]
     MAX_STREAM_DURATION_FIELD_NUMBER: _ClassVar[int]
@@ -220,10 +221,39 @@ class RouteAction(_message.Message):
     timeout: _duration_pb2.Duration
     retry_policy: RetryPolicy
     hash_policy: _containers.RepeatedCompositeFieldContainer[HashPolicy]
+    request_mirror_policies: _containers.RepeatedCompositeFieldContainer[RequestMirrorPolicy]
     idle_timeout: _duration_pb2.Duration
     upgrade_configs: _containers.RepeatedCompositeFieldContainer[UpgradeConfig]
     max_stream_duration: MaxStreamDuration
-    def __init__(self, weighted_clusters: _Optional[_Union[WeightedCluster, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry_policy: _Optional[_Union[RetryPolicy, _Mapping]] = ..., hash_policy: _Optional[_Iterable[_Union[HashPolicy, _Mapping]]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., upgrade_configs: _Optional[_Iterable[_Union[UpgradeConfig, _Mapping]]] = ..., max_stream_duration: _Optional[_Union[MaxStreamDuration, _Mapping]] = ...) -> None: ...
+    def __init__(self, weighted_clusters: _Optional[_Union[WeightedCluster, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retry_policy: _Optional[_Union[RetryPolicy, _Mapping]] = ..., hash_policy: _Optional[_Iterable[_Union[HashPolicy, _Mapping]]] = ..., request_mirror_policies: _Optional[_Iterable[_Union[RequestMirrorPolicy, _Mapping]]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., upgrade_configs: _Optional[_Iterable[_Union[UpgradeConfig, _Mapping]]] = ..., max_stream_duration: _Optional[_Union[MaxStreamDuration, _Mapping]] = ...) -> None: ...
+
+class RequestMirrorPolicy(_message.Message):
+    __slots__ = ("cluster", "runtime_fraction")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    runtime_fraction: RuntimeFraction
+    def __init__(self, cluster: _Optional[str] = ..., runtime_fraction: _Optional[_Union[RuntimeFraction, _Mapping]] = ...) -> None: ...
+
+class RuntimeFraction(_message.Message):
+    __slots__ = ("default_value",)
+    DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    default_value: FractionalPercent
+    def __init__(self, default_value: _Optional[_Union[FractionalPercent, _Mapping]] = ...) -> None: ...
+
+class FractionalPercent(_message.Message):
+    __slots__ = ("numerator", "denominator")
+    class Denominator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        HUNDRED: _ClassVar[FractionalPercent.Denominator]
+        TEN_THOUSAND: _ClassVar[FractionalPercent.Denominator]
+    HUNDRED: FractionalPercent.Denominator
+    TEN_THOUSAND: FractionalPercent.Denominator
+    NUMERATOR_FIELD_NUMBER: _ClassVar[int]
+    DENOMINATOR_FIELD_NUMBER: _ClassVar[int]
+    numerator: int
+    denominator: FractionalPercent.Denominator
+    def __init__(self, numerator: _Optional[int] = ..., denominator: _Optional[_Union[FractionalPercent.Denominator, str]] = ...) -> None: ...
 
 class HashPolicy(_message.Message):
     __slots__ = ("header", "cookie", "connection_properties")
