@@ -12,16 +12,24 @@ from controller.core.base.units import counted
 from controller.ports.clock import Clock
 from controller.process.backoff import backoff
 from controller.xds.limits import Limits
-from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, Event, Retry, SettleTimeout
+from controller.xds.protocol.discovery import (
+    NEWEST,
+    DeltaDiscoveryRequest,
+    DiscoveryRequest,
+    Event,
+    Retry,
+    SettleTimeout,
+)
 from controller.xds.protocol.nack_reasons import is_about_loggers
 from controller.xds.protocol.node import Node
-from controller.xds.protocol.stream import step
+from controller.xds.protocol.nonces import Nonces
 from controller.xds.protocol.stream_state import StreamState, TypeState
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.type_urls import LDS, PUSH_ORDER
+from controller.xds.shared_steps import SharedSteps
 from controller.xds.stream_error import StreamError
 from controller.xds.token_bucket import TokenBucket
-from controller.xds.wire import parse_delta_request, parse_request, serialize_delta_response, serialize_response
+from controller.xds.wire import nonce_field, parse_delta_request, parse_request
 
 EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
 
@@ -74,14 +82,12 @@ class StreamCallbacks(Protocol):
 class StreamOptions:
     """What all streams of one method have in common. `implied` is a per-type service's type, "" for ADS."""
 
-    delta: bool
+    first: StreamState
+    """The state in which each begins."""
     implied: str
-    shared: bool
-    """Whether other controllers serve the same store."""
     limits: Limits
     clock: Clock
-    identifier: str
-    """Of the control plane, in every response."""
+    steps: SharedSteps
 
 
 class Connection:
@@ -90,12 +96,7 @@ class Connection:
     def __init__(self, context: Context, callbacks: StreamCallbacks, options: StreamOptions) -> None:
         limits, clock = options.limits, options.clock
         self.node = Node("", "", "")
-        self.stream = StreamState(
-            delta=options.delta,
-            aggregated=not options.implied,
-            shared=options.shared,
-            error_length=limits.error_length,
-        )
+        self.stream = options.first
         self.counts_endings = False
         """Whether its listeners have the loggers that count how responses end."""
         self.connected_at = clock.wall()
@@ -109,6 +110,7 @@ class Connection:
         self._request_rate = TokenBucket(limits.requests_burst, limits.requests_per_second, clock.monotonic())
         self._changed_at: dict[str, float] = {}
         """Type URL -> monotonic seconds of the change that the next ACK confirms."""
+        self._nonces = Nonces()
         self._outbox: deque[bytes] = deque()
         self._writer: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[Any] | None = None
@@ -209,11 +211,12 @@ class Connection:
         if len(data) > self._limits.message_bytes:
             text = f"a request of {len(data)} bytes; at most {self._limits.message_bytes}"
             raise StreamError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
-        parse = parse_delta_request if self._options.delta else parse_request
+        parse = parse_delta_request if self.stream.delta else parse_request
         return parse(data, self._options.implied, self._limits)
 
     def _on_request(self, request: DiscoveryRequest | DeltaDiscoveryRequest) -> None:
         self._step_to_newest_snapshot()
+        request = self._nonces.resolve(request)
         url = request.type_url
         before, seen = self.stream.types.get(url), self.stream.seen_revision
         self._step(request)
@@ -222,7 +225,7 @@ class Connection:
             self._callbacks.on_newer_revision(self, self.stream.seen_revision, snapshot.revision)
         if before is None or before.subscription != after.subscription:
             self._changed_at[url] = self._clock.monotonic()
-        if before and before.pending and before.pending.nonce == request.response_nonce:
+        if before and before.pending and request.response_nonce == NEWEST:
             self._on_ack_or_nack(request, before, after)
         if self._outbox:
             self.wake()
@@ -279,10 +282,11 @@ class Connection:
             self.wake()
 
     def _step(self, event: Event) -> None:
-        self.stream, responses = step(self.stream, event)
+        step = self._options.steps.step(self.stream, event)
+        self.stream = step.stream
         self._callbacks.on_step(self)
-        serialize = serialize_delta_response if self._options.delta else serialize_response
-        self._outbox.extend(serialize(response, self._options.identifier) for response in responses)
+        for response, body in zip(step.responses, step.bodies, strict=True):
+            self._outbox.append(body + nonce_field(self._nonces.next(response.type_url)))
 
     async def _write_responses(self) -> None:
         """Write until the outbox is empty. It holds at most one response of each type."""

@@ -21,10 +21,12 @@ from controller.xds.protocol.nack_log import NackLog
 from controller.xds.protocol.nacked_contents import is_removal_nacked, nacked_contents
 from controller.xds.protocol.observed_stream import ObservedStream, serves_blind_listeners
 from controller.xds.protocol.proxy_status import proxy_statuses
+from controller.xds.protocol.stream_state import StreamState
 from controller.xds.protocol.sync_counts import SyncCounts
 from controller.xds.resources.access_logs import STATS_LOGGER
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
+from controller.xds.shared_steps import SharedSteps
 from controller.xds.stream_error import StreamError
 
 log = structlog.get_logger()
@@ -62,9 +64,9 @@ class XdsServer:
         self._clock = clock
         self._shared = shared
         self._limits = limits
-        self._identifier = identifier
         self._observer = observer or NullObserver()
         self._snapshots = SnapshotCache()
+        self._steps = SharedSteps(identifier)
         self._published_at = 0.0
         self._connections: set[Connection] = set()
         self._streams_of: Counter[str] = Counter()
@@ -91,6 +93,7 @@ class XdsServer:
             if known.get(service) != reason:
                 log.error("service_not_servable", service=service, reason=reason)
         self._published_at = self._clock.monotonic()
+        self._steps.evict_unused()
         for connection in self._connections:
             connection.wake()
 
@@ -197,7 +200,9 @@ class XdsServer:
         self._observer.on_nack(node.id, node.fleet, type_url, error_detail, is_new=is_new)
 
     def _method(self, *, delta: bool, implied: str) -> "grpc.RpcMethodHandler[Any, Any]":
-        options = StreamOptions(delta, implied, self._shared, self._limits, self._clock, self._identifier)
+        length, shared = self._limits.error_length, self._shared
+        first = StreamState(delta=delta, aggregated=not implied, shared=shared, error_length=length)
+        options = StreamOptions(first, implied, self._limits, self._clock, self._steps)
 
         async def method(_requests: object, context: Context) -> None:
             await self._serve(Connection(context, self, options), context)

@@ -54,24 +54,27 @@ def parse_delta_request(data: bytes, implied: str, limits: Limits) -> tuple[Delt
 
 
 def serialize_response(response: DiscoveryResponse, identifier: str) -> bytes:
-    """A DiscoveryResponse. `identifier` names the control plane."""
-    head = pb.DiscoveryResponseHead(
-        version_info=response.version_info, type_url=response.type_url, nonce=response.nonce
-    )
+    """A DiscoveryResponse but for its nonce (`nonce_field`). `identifier` names the control plane."""
+    head = pb.DiscoveryResponseHead(version_info=response.version_info, type_url=response.type_url)
     head.control_plane.identifier = identifier
     return serialize_resources(response.resources) + head.SerializeToString()
 
 
 def serialize_delta_response(response: DiscoveryResponse, identifier: str) -> bytes:
-    """A DeltaDiscoveryResponse. `identifier` names the control plane."""
+    """A DeltaDiscoveryResponse but for its nonce (`nonce_field`). `identifier` names the control plane."""
     head = pb.DeltaDiscoveryResponseHead(
         system_version_info=response.version_info,
         type_url=response.type_url,
-        nonce=response.nonce,
         removed_resources=response.removed_resources,
     )
     head.control_plane.identifier = identifier
     return serialize_delta_resources(response.resources) + head.SerializeToString()
+
+
+@lru_cache(maxsize=1024)
+def nonce_field(nonce: str) -> bytes:
+    """The field `nonce`, to append to a response of either kind: in both messages it has the same number."""
+    return pb.DiscoveryResponseHead(nonce=nonce).SerializeToString()
 
 
 @lru_cache(maxsize=32)

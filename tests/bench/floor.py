@@ -15,7 +15,7 @@ from controller.xds.protocol.discovery import DiscoveryResponse
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import RDS
 from controller.xds.server import ADS
-from controller.xds.wire import serialize_delta_response, serialize_response
+from controller.xds.wire import nonce_field, serialize_delta_response, serialize_response
 from tests.xds.views import service, view
 
 
@@ -35,8 +35,9 @@ class Floor:
         snapshot = self._world.snapshot("edge")
         assert snapshot
         tables = snapshot.catalogue(RDS)
-        reply = DiscoveryResponse(RDS, tables.version, str(number), tuple(tables.listed.values()))
-        self._body = (serialize_delta_response if self._kind == "delta" else serialize_response)(reply, "haldane")
+        reply = DiscoveryResponse(RDS, tables.version, tuple(tables.listed.values()))
+        serialize = serialize_delta_response if self._kind == "delta" else serialize_response
+        self._body = serialize(reply, "haldane") + nonce_field(str(number))
         for news in self._news:
             news.set()
 

@@ -20,7 +20,7 @@ from controller.demo.harness.child_processes import children
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.process.clock import SystemClock
 from controller.store.sqlite import SqliteStore
-from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse
+from controller.xds.protocol.discovery import NEWEST, DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse
 from controller.xds.protocol.stream import step
 from controller.xds.protocol.stream_state import StreamState
 from controller.xds.resources.snapshot_cache import SnapshotCache
@@ -138,7 +138,7 @@ def first_snapshot(count: int) -> list[Row]:
         for type_url, names in asked.items():
             stream, (reply,) = step(stream, DiscoveryRequest(type_url, names))
             size += len(serialize_response(reply, "haldane"))
-            stream, _ = step(stream, DiscoveryRequest(type_url, names, reply.version_info, reply.nonce))
+            stream, _ = step(stream, DiscoveryRequest(type_url, names, reply.version_info, NEWEST))
     return [
         Row("first full snapshot, CPU", f"{count} services", taken[0], "ms"),
         Row("first full snapshot, size", f"{count} services", size / 1024, "KB"),
@@ -205,8 +205,8 @@ def one_step(count: int, kind: str) -> list[Row]:
 
 def _accept(reply: DiscoveryResponse, delta: bool) -> DiscoveryRequest | DeltaDiscoveryRequest:
     if delta:
-        return DeltaDiscoveryRequest(RDS, response_nonce=reply.nonce)
-    return DiscoveryRequest(RDS, (TABLE,), reply.version_info, reply.nonce)
+        return DeltaDiscoveryRequest(RDS, response_nonce=NEWEST)
+    return DiscoveryRequest(RDS, (TABLE,), reply.version_info, NEWEST)
 
 
 def run() -> list[Row]:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from controller.core.model.service_state import ServiceState
-from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse, Event
-from controller.xds.protocol.stream import step
+from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, Event
 from controller.xds.protocol.stream_state import StreamState
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
+from tests.xds.numbered_stream import NumberedStream, SentResponse
 from tests.xds.views import STORE, view
 
 
@@ -22,7 +22,17 @@ class ScriptedClient:
         self.revision = revision
         self.snapshots.update(view(revision, *states, store=store))
         self.delta = delta
-        self.stream, _ = step(StreamState(delta=delta, shared=shared), self.snapshot)
+        self._stream = NumberedStream(delta=delta, shared=shared)
+        self._stream.step(self.snapshot)
+
+    @property
+    def stream(self) -> StreamState:
+        """The state of the stream."""
+        return self._stream.state
+
+    def newest_nonce(self, type_url: str) -> str:
+        """The nonce of the newest response of that type."""
+        return self._stream.newest[type_url]
 
     @property
     def snapshot(self) -> Snapshot:
@@ -31,38 +41,41 @@ class ScriptedClient:
         assert snapshot
         return snapshot
 
-    def event(self, event: Event) -> list[DiscoveryResponse]:
-        """Any event."""
-        self.stream, responses = step(self.stream, event)
-        return list(responses)
+    def restart(self) -> None:
+        """A new stream, before the first view."""
+        self._stream = NumberedStream(delta=self.delta)
 
-    def publish(self, *states: ServiceState, revision: int | None = None) -> list[DiscoveryResponse]:
+    def event(self, event: Event) -> list[SentResponse]:
+        """Any event."""
+        return self._stream.step(event)
+
+    def publish(self, *states: ServiceState, revision: int | None = None) -> list[SentResponse]:
         """The next view."""
         self.revision = revision or self.revision + 1
         self.snapshots.update(view(self.revision, *states))
         return self.event(self.snapshot)
 
-    def request(self, type_url: str, *names: str, version: str = "", nonce: str = "") -> list[DiscoveryResponse]:
+    def request(self, type_url: str, *names: str, version: str = "", nonce: str = "") -> list[SentResponse]:
         """SotW: a request with the full list of names."""
         return self.event(DiscoveryRequest(type_url, names, version_info=version, response_nonce=nonce))
 
-    def subscribe(self, type_url: str, *names: str, initial: Sequence[tuple[str, str]] = ()) -> list[DiscoveryResponse]:
+    def subscribe(self, type_url: str, *names: str, initial: Sequence[tuple[str, str]] = ()) -> list[SentResponse]:
         """Delta: subscribe to names; `initial` are the versions that the client has."""
         return self.event(DeltaDiscoveryRequest(type_url, subscribe=names, initial_resource_versions=tuple(initial)))
 
-    def unsubscribe(self, type_url: str, *names: str) -> list[DiscoveryResponse]:
+    def unsubscribe(self, type_url: str, *names: str) -> list[SentResponse]:
         """Delta: unsubscribe from names."""
         return self.event(DeltaDiscoveryRequest(type_url, unsubscribe=names))
 
-    def ack(self, response: DiscoveryResponse, *names: str) -> list[DiscoveryResponse]:
+    def ack(self, response: SentResponse, *names: str) -> list[SentResponse]:
         """ACK; in SotW with the subscribed names."""
         return self._answer(response, names, None)
 
-    def nack(self, response: DiscoveryResponse, *names: str, error: str = "bad") -> list[DiscoveryResponse]:
+    def nack(self, response: SentResponse, *names: str, error: str = "bad") -> list[SentResponse]:
         """NACK; in SotW with the subscribed names."""
         return self._answer(response, names, error)
 
-    def _answer(self, response: DiscoveryResponse, names: Sequence[str], error: str | None) -> list[DiscoveryResponse]:
+    def _answer(self, response: SentResponse, names: Sequence[str], error: str | None) -> list[SentResponse]:
         url, nonce = response.type_url, response.nonce
         if self.delta:
             return self.event(DeltaDiscoveryRequest(url, response_nonce=nonce, error_detail=error))
@@ -82,11 +95,11 @@ def synced_client(*states: ServiceState, delta: bool = False, revision: int = 1)
     return client
 
 
-def names(response: DiscoveryResponse) -> list[str]:
+def names(response: SentResponse) -> list[str]:
     """The names of the resources in a response."""
     return sorted(resource.name for resource in response.resources)
 
 
-def types(responses: Sequence[DiscoveryResponse]) -> list[str]:
+def types(responses: Sequence[SentResponse]) -> list[str]:
     """The types of some responses, in their order."""
     return [response.type_url for response in responses]

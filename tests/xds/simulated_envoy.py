@@ -11,16 +11,15 @@ import pytest
 from controller.xds.protocol.discovery import (
     DeltaDiscoveryRequest,
     DiscoveryRequest,
-    DiscoveryResponse,
     Event,
     Retry,
     SettleTimeout,
 )
-from controller.xds.protocol.stream import step
 from controller.xds.protocol.stream_state import StreamState
 from controller.xds.resources.resource import Resource
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.type_urls import CDS, EDS, LDS, PUSH_ORDER, RDS
+from tests.xds.numbered_stream import NumberedStream, SentResponse
 
 NACK, NACK_BY_NAME = "nack", "nack-by-name"
 """Two ways to NACK a response: without naming a resource, and by naming the newest one."""
@@ -70,12 +69,13 @@ class SimulatedStream:
     def __init__(self, proxy: SimulatedEnvoy, snapshot: Snapshot, *, lazy: bool = False, shared: bool = True) -> None:
         self.proxy = proxy
         self._lazy = lazy
-        self.stream, _ = step(StreamState(delta=proxy.delta, shared=shared), snapshot)
+        self._stream = NumberedStream(delta=proxy.delta, shared=shared)
+        self._stream.step(snapshot)
         self.to_server: deque[DiscoveryRequest | DeltaDiscoveryRequest] = deque()
-        self.to_client: deque[DiscoveryResponse] = deque()
+        self.to_client: deque[SentResponse] = deque()
         self.nonces: dict[str, str] = {}
         self.unanswered: set[str] = set()
-        self.delayed_ack: DiscoveryResponse | None = None
+        self.delayed_ack: SentResponse | None = None
         self.nacked: set[str] = set()
         self._nacking: dict[str, set[str]] = {}
         self._silent = bool(proxy.warming)
@@ -88,14 +88,18 @@ class SimulatedStream:
         if proxy.listeners:
             self._open(RDS, tuple(sorted(proxy.listeners)))
 
+    @property
+    def stream(self) -> StreamState:
+        """The state of the stream at the server."""
+        return self._stream.state
+
     def step(self, event: Event) -> None:
         """An event at the server."""
         if isinstance(event, Snapshot):  # what was NACKed and is gone may be tried again if it ever comes back
             self.nacked &= frozenset().union(*(event.catalogue(url).contents for url in PUSH_ORDER))
         elif isinstance(event, Retry):
             self.nacked -= event.contents
-        self.stream, responses = step(self.stream, event)
-        for response in responses:
+        for response in self._stream.step(event):
             self._check(response)
             self.to_client.append(response)
 
@@ -103,7 +107,7 @@ class SimulatedStream:
         """Deliver the oldest request to the server."""
         request = self.to_server.popleft()
         pending = self.stream.types[request.type_url].pending if request.type_url in self.stream.types else None
-        if pending and request.response_nonce == pending.nonce:
+        if pending and request.response_nonce == self._stream.newest[request.type_url]:
             self.unanswered.discard(request.type_url)
             self.nacked |= self._nacking.pop(request.response_nonce, set())
         self.step(request)
@@ -129,7 +133,7 @@ class SimulatedStream:
                 return count
         raise AssertionError("they never come to rest")
 
-    def _check(self, response: DiscoveryResponse) -> None:
+    def _check(self, response: SentResponse) -> None:
         assert response.type_url not in self.unanswered, (
             f"a second response of {response.type_url} before the first's ACK"
         )
@@ -151,7 +155,7 @@ class SimulatedStream:
         stays = has & {host.name for host in newest.virtual_hosts} if newest else set()
         assert stays <= {host.name for host in table.virtual_hosts}, "a virtual host is lost"
 
-    def _apply(self, response: DiscoveryResponse) -> None:
+    def _apply(self, response: SentResponse) -> None:
         proxy, url = self.proxy, response.type_url
         held = proxy.resources_of(url)
         new = {resource.name: resource for resource in response.resources}
@@ -189,7 +193,7 @@ class SimulatedStream:
             self._silent = False
             self._open(CDS, ())
 
-    def _nack(self, response: DiscoveryResponse, how: str) -> None:
+    def _nack(self, response: SentResponse, how: str) -> None:
         held = self.proxy.resources_of(response.type_url)
         known = {(resource.name, unit.content) for resource in held.values() for unit in resource.units}
         units = [(resource.name, unit) for resource in response.resources for unit in resource.units]
@@ -208,7 +212,7 @@ class SimulatedStream:
             self.proxy.warming -= {unit.name for unit in culprits} or {name for name, _ in units}
             self._warmed()
 
-    def _apply_rest(self, response: DiscoveryResponse, resources: tuple[Resource, ...]) -> None:
+    def _apply_rest(self, response: SentResponse, resources: tuple[Resource, ...]) -> None:
         held = self.proxy.resources_of(response.type_url)
         before = dict(held)
         held.clear()
@@ -251,7 +255,7 @@ class SimulatedStream:
         if added or dropped:
             self._send(type_url, subscribe=tuple(sorted(added)), unsubscribe=tuple(sorted(dropped)))
 
-    def _ack(self, response: DiscoveryResponse) -> None:
+    def _ack(self, response: SentResponse) -> None:
         self.proxy.versions[response.type_url] = response.version_info
         self._send(response.type_url, nonce=response.nonce)
 

@@ -276,7 +276,7 @@ def test_after_a_partial_nack_of_clusters_a_route_waits_for_endpoints() -> None:
     assert (clusters.type_url, listeners.type_url) == (CDS, LDS)
     assert client.nack(clusters, error="score/v1: bad\nscore/v2: bad") == []
     wanted = ("fraud/v1", "fraud/v2", "fraud/v3")
-    (endpoints,) = client.request(EDS, *wanted, nonce=client.stream.types[EDS].nonce)
+    (endpoints,) = client.request(EDS, *wanted, nonce=client.newest_nonce(EDS))
     assert names(endpoints) == ["fraud/v3"]
     (routes,) = client.ack(endpoints, *wanted)
     assert names(routes) == [TABLE]

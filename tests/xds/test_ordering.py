@@ -20,7 +20,7 @@ def test_a_route_waits_for_the_ack_of_its_new_cluster() -> None:
     client = synced_client(service(versions=ONE))
     (clusters,) = client.publish(service(versions=TWO, canary=("v2", 500)))
     assert clusters.type_url == CDS
-    (endpoints,) = client.request(EDS, "fraud/v1", "fraud/v2", nonce=client.stream.types[EDS].nonce)
+    (endpoints,) = client.request(EDS, "fraud/v1", "fraud/v2", nonce=client.newest_nonce(EDS))
     assert names(endpoints) == ["fraud/v2"]
     assert client.ack(endpoints, "fraud/v1", "fraud/v2") == []
     (routes,) = client.ack(clusters)
@@ -90,9 +90,9 @@ def test_a_nacked_cluster_keeps_its_last_good_version_and_its_routes() -> None:
     clusters, _ = client.publish(service(versions=TWO, canary=("v2", 500)), service("other", port=10001))
     error = "Error adding/updating cluster(s) fraud/v2: no good"
     assert client.nack(clusters, error=error) == []
-    assert client.request(RDS, TABLE, "127.0.0.1:10001", nonce=client.stream.types[RDS].nonce) == []
+    assert client.request(RDS, TABLE, "127.0.0.1:10001", nonce=client.newest_nonce(RDS)) == []
     wanted = ("fraud/v1", "other/v1", "other/v2")
-    (endpoints,) = client.request(EDS, *wanted, nonce=client.stream.types[EDS].nonce)
+    (endpoints,) = client.request(EDS, *wanted, nonce=client.newest_nonce(EDS))
     (routes,) = client.ack(endpoints, *wanted)
     assert names(routes) == ["127.0.0.1:10001"]
 
@@ -112,7 +112,7 @@ def test_a_cluster_removed_while_it_warms_still_gets_its_endpoints() -> None:
     client = synced_client(service(versions=ONE))
     (clusters,) = client.publish(service(versions=TWO))
     assert client.publish(service(versions=ONE)) == []
-    (endpoints,) = client.request(EDS, "fraud/v1", "fraud/v2", nonce=client.stream.types[EDS].nonce)
+    (endpoints,) = client.request(EDS, "fraud/v1", "fraud/v2", nonce=client.newest_nonce(EDS))
     assert names(endpoints) == ["fraud/v2"]
     assert types(client.ack(clusters)) == [CDS]
 

@@ -101,7 +101,7 @@ def test_an_empty_list_is_a_wildcard_until_a_name_was_given() -> None:
     assert client.request(CDS, "fraud/v1", nonce=starred.nonce) == []
     state = client.stream.types[CDS]
     assert (state.subscription.wildcard, set(state.subscription.names)) == (False, {"fraud/v1"})
-    client.request(CDS, nonce=state.nonce)
+    client.request(CDS, nonce=client.newest_nonce(CDS))
     state = client.stream.types[CDS]
     assert (state.subscription.wildcard, set(state.subscription.names)) == (False, set())
 
@@ -187,6 +187,6 @@ def test_one_response_of_a_type_is_pending_and_the_newest_snapshot_wins() -> Non
 def test_before_the_first_view_there_is_no_response_and_nothing_is_forgotten() -> None:
     """An empty world is never served because the real one is not there yet."""
     client = ScriptedClient(service())
-    client.stream = type(client.stream)(delta=False)
+    client.restart()
     assert client.request(CDS) == []
     assert types(client.event(client.snapshot)) == [CDS]

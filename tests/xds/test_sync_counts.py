@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from controller.core.model.service_state import ServiceState
-from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse
+from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, Event
 from controller.xds.protocol.node import Node
 from controller.xds.protocol.observed_stream import ObservedStream
-from controller.xds.protocol.stream import step
 from controller.xds.protocol.stream_state import StreamState
 from controller.xds.protocol.sync_counts import SyncCounts
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import RDS
+from tests.xds.numbered_stream import NumberedStream, SentResponse
 from tests.xds.scripted_client import ScriptedClient, synced_client
 from tests.xds.views import service, view
 from tests.xds.walked_sync import acked_split, walked_sync
@@ -127,9 +127,19 @@ class Stream:
 
     def __init__(self, node: str, snapshot: Snapshot, *, delta: bool) -> None:
         self.node = Node(node, "edge", "envoy")
-        self.stream, _ = step(StreamState(delta=delta), snapshot)
-        self.pending: DiscoveryResponse | None = None
+        self._stream = NumberedStream(delta=delta)
+        self._stream.step(snapshot)
+        self.pending: SentResponse | None = None
         self.names: tuple[str, ...] = ()
+
+    @property
+    def stream(self) -> StreamState:
+        """Its state."""
+        return self._stream.state
+
+    def step(self, event: Event) -> list[SentResponse]:
+        """The responses to an event."""
+        return self._stream.step(event)
 
 
 class Counting(RuleBasedStateMachine):
@@ -216,7 +226,7 @@ class Counting(RuleBasedStateMachine):
         stream.names = names
 
     def _event(self, stream: Stream, event: Snapshot | DiscoveryRequest | DeltaDiscoveryRequest) -> None:
-        stream.stream, responses = step(stream.stream, event)
+        responses = stream.step(event)
         routes = stream.stream.types[RDS]
         stream.pending = responses[-1] if responses else (stream.pending if routes.pending else None)
         self.counts.update(stream, stream.node, routes)

@@ -8,8 +8,10 @@ import pytest
 from controller.process.clock import SystemClock
 from controller.xds.connection import Connection, StreamOptions
 from controller.xds.limits import Limits
+from controller.xds.protocol.stream_state import StreamState
 from controller.xds.resources.type_urls import RDS
 from controller.xds.server import XdsServer
+from controller.xds.shared_steps import SharedSteps
 from controller.xds.stream_error import StreamError
 from tests.support.waiting import wait_until
 from tests.xds.local_server import request
@@ -46,7 +48,7 @@ async def test_each_response_has_its_whole_write_timeout(takes: int) -> None:
     limits, clock, reader = Limits(write=0.5), SystemClock(), Reader(takes)
     xds = XdsServer(clock=clock, limits=limits)
     xds.publish(view(1, service()))
-    options = StreamOptions(delta=False, implied="", shared=True, limits=limits, clock=clock, identifier="haldane/test")
+    options = StreamOptions(StreamState(delta=False), "", limits, clock, SharedSteps("haldane/test"))
     connection = Connection(reader, xds, options)  # type: ignore[arg-type]
     serving = asyncio.create_task(connection.serve())
     reader.requests.put_nowait(request(type_url=RDS, resource_names=[TABLE], node="edge-1"))

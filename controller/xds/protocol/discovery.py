@@ -1,12 +1,18 @@
 """The messages of xDS as values: discovery requests and responses, and the other events of a stream.
 
 The fields have the names that they have in `envoy.service.discovery.v3`. `wire` reads and writes the bytes.
+
+A stream's state knows no nonces, so that streams which are equal but for them share it (`nonces`): a request answers
+the newest response of its type, with the nonce `NEWEST`, or it does not.
 """
 
 from typing import NamedTuple
 
 from controller.xds.resources.resource import Resource
 from controller.xds.resources.snapshot import Snapshot
+
+NEWEST = "newest"
+"""Stands in a request for the nonce of the newest response of its type."""
 
 
 class DiscoveryRequest(NamedTuple):
@@ -42,7 +48,7 @@ class Retry(NamedTuple):
     """Whether to send also what the client NACKed although it carried nothing new: a removal."""
 
 
-class SettleTimeout:
+class SettleTimeout(NamedTuple):
     """The client has had time to subscribe to every type that it uses (`Limits.settle`)."""
 
 
@@ -54,6 +60,5 @@ class DiscoveryResponse(NamedTuple):
 
     type_url: str
     version_info: str
-    nonce: str
     resources: tuple[Resource, ...]
     removed_resources: tuple[str, ...] = ()

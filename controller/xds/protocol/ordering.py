@@ -86,7 +86,7 @@ def _clusters_in_use(stream: StreamState, snapshot: Snapshot, state: TypeState, 
     kept = {r.name: r for r in removed if r.name in used or not (known or r.packed)}
     if not known and not stream.delta and state.subscription.wildcard:
         unseen = {name: each.cluster for name, each in earlier.items() if each.revision > stream.seen_revision}
-        kept |= {name: cluster for name, cluster in unseen.items() if not state.nonce or name in state.accepted}
+        kept |= {name: cluster for name, cluster in unseen.items() if not state.responded or name in state.accepted}
     return kept
 
 

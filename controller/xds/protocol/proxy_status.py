@@ -65,7 +65,7 @@ def _type(observed: ObservedStream, type_url: str, now: float, confirm: float) -
 def _status(observed: ObservedStream, state: TypeState, type_url: str) -> ConfigState:
     catalogue = observed.snapshot.catalogue(type_url)
     base = catalogue.select(state.subscription)
-    if catalogue is EMPTY_CATALOGUE or (not base and not state.nonce):
+    if catalogue is EMPTY_CATALOGUE or (not base and not state.responded):
         return ConfigState.NOT_SENT
     if any(unit.content in state.nacked for resource in base.values() for unit in resource.units):
         return ConfigState.ERROR

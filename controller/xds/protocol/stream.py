@@ -18,6 +18,7 @@ what may be sent (make before break).
 from collections.abc import Iterable
 
 from controller.xds.protocol.discovery import (
+    NEWEST,
     DeltaDiscoveryRequest,
     DiscoveryRequest,
     DiscoveryResponse,
@@ -55,10 +56,10 @@ def step(stream: StreamState, event: Event) -> tuple[StreamState, tuple[Discover
 def _on_request(stream: StreamState, request: DiscoveryRequest) -> StreamState:
     url, full = request.type_url, request.type_url in FULL_STATE_TYPES
     state = stream.types.get(url, TypeState())
-    first = not state.nonce
+    first = not state.responded
     if first:
         stream, state = _on_first_request(stream, state, (state.initial_version, request.version_info))
-    elif request.response_nonce == state.nonce:
+    elif request.response_nonce == NEWEST:
         state = _on_ack_or_nack(stream, state, request.error_detail, full=full)
     else:
         return stream  # stale
@@ -82,7 +83,7 @@ def _on_delta_request(stream: StreamState, request: DeltaDiscoveryRequest) -> St
     first = url not in stream.types
     if first:
         stream, state = _on_first_request(stream, state, [text for _, text in request.initial_resource_versions])
-    elif state.pending and request.response_nonce == state.pending.nonce:
+    elif request.response_nonce == NEWEST:
         state = _on_ack_or_nack(stream, state, request.error_detail, full=False)
     if not (first or request.subscribe or request.unsubscribe):
         return _with_type(stream, url, state)
@@ -256,7 +257,7 @@ def _respond_for_type(
         return stream, None
     catalogue = snapshot.catalogue(type_url)
     absent = frozenset(name for name in state.must_send if name not in target and catalogue.find(name) is None)
-    must_send = state.must_send - target.keys() - absent if state.must_send else state.must_send
+    must_send = state.must_send.difference(target, absent) if state.must_send else state.must_send
     payload = _payload(state, target, absent, delta=stream.delta, full=type_url in FULL_STATE_TYPES)
     if payload is not None and _is_nacked_target(state, target):
         return stream, None
@@ -264,11 +265,10 @@ def _respond_for_type(
         changed = must_send != state.must_send
         return (_with_type(stream, type_url, state._replace(must_send=must_send)) if changed else stream), None
     version = catalogue.version if target is catalogue.select(state.subscription) else ""
-    nonce = str(stream.last_nonce + 1)
-    response = DiscoveryResponse(type_url, version or snapshot.version(target), nonce, *payload)
-    pending = PendingResponse(nonce, response.version_info, target, response.resources, snapshot)
-    state = state._replace(pending=pending, nonce=nonce, must_send=must_send, must_respond=False, initial_version="")
-    stream = stream._replace(last_nonce=stream.last_nonce + 1, types={**stream.types, type_url: state})
+    response = DiscoveryResponse(type_url, version or snapshot.version(target), *payload)
+    pending = PendingResponse(response.version_info, target, response.resources, snapshot)
+    state = state._replace(pending=pending, responded=True, must_send=must_send, must_respond=False, initial_version="")
+    stream = stream._replace(types={**stream.types, type_url: state})
     return resend_dependents(stream, type_url, pending) if type_url in DEPENDENTS else stream, response
 
 

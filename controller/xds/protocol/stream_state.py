@@ -18,7 +18,6 @@ from controller.xds.resources.subscription import NO_NAMES, Subscription
 class PendingResponse(NamedTuple):
     """The one response of a type that the client has neither ACKed nor NACKed yet."""
 
-    nonce: str
     version: str
     target: Resources
     """What the client has if it ACKs."""
@@ -35,8 +34,8 @@ class TypeState(NamedTuple):
     accepted: Resources = NO_RESOURCES
     """What the client has accepted, as far as this stream knows."""
     pending: PendingResponse | None = None
-    nonce: str = ""
-    """Of the newest response; empty before the first."""
+    responded: bool = False
+    """Whether there was a response yet."""
     must_send: frozenset[str] = frozenset()
     """Names to send even if the client may have them: newly subscribed, or their cluster changed."""
     must_respond: bool = False
@@ -66,7 +65,6 @@ class StreamState(NamedTuple):
     snapshot: Snapshot | None = None
     types: Mapping[str, TypeState] = MappingProxyType({})
     """By type URL; every type that the client has requested."""
-    last_nonce: int = 0
     seen_revision: int = 0
     """The highest revision of this store that the client has declared."""
     reconnected: bool = False

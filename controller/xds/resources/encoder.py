@@ -9,7 +9,7 @@ from controller.core.routing.route import proxyless_routes
 from controller.core.routing.routing import Cluster, RoutedListener, RoutedService, Routing, VirtualHost
 from controller.xds.resources import cluster_messages, listener_messages, route_messages
 from controller.xds.resources.catalogue import EMPTY_CATALOGUE, Catalogue, make_catalogue
-from controller.xds.resources.encoded_cache import EncodedCache
+from controller.xds.resources.recent_cache import RecentCache
 from controller.xds.resources.resource import (
     EncodedVirtualHost,
     Resource,
@@ -41,7 +41,7 @@ class Encoder:
 
     store: str
     revision: int
-    cache: EncodedCache
+    cache: RecentCache
 
     def snapshot(self, routing: Routing, services: Iterable[RoutedService], before: Snapshot | None) -> Snapshot:
         """The snapshot of a routing and its services. What did not change since `before` is the same object."""

@@ -8,8 +8,8 @@ from controller.core.model.view import View
 from controller.core.routing.route import RoutingError
 from controller.core.routing.routing import RoutedService, join_services, named_fleets, route_service
 from controller.core.routing.servable import servable_view
-from controller.xds.resources.encoded_cache import EncodedCache
 from controller.xds.resources.encoder import Encoder
+from controller.xds.resources.recent_cache import RecentCache
 from controller.xds.resources.snapshot import Snapshot
 
 UNNAMED_FLEETS = "*"
@@ -31,7 +31,7 @@ class SnapshotCache:
         self._served: Mapping[str, RoutedService] = {}
         self._named: frozenset[str] = frozenset()
         self._snapshots: dict[str, Snapshot] = {}
-        self._encoded = EncodedCache()
+        self._encoded = RecentCache()
 
     def update(self, view: View) -> bool:
         """Make the snapshots of the next view. False if it is older than the last, or another store's empty one."""
@@ -85,7 +85,7 @@ class SnapshotCache:
         for name, state in view.services.items():
             try:
                 alone = route_service(state)
-                encoder = Encoder(view.store_id, view.revision, EncodedCache())
+                encoder = Encoder(view.store_id, view.revision, RecentCache())
                 encoder.snapshot(join_services(view.revision, [alone]), [alone], None)
             except RoutingError:
                 continue  # `servable_view` reports it
