@@ -106,6 +106,7 @@ class LoadReportingService:
                 stream.count_message(now)
                 if complete := self._book.on_load_report(stream.key, _loads(report), self._interval_of(fleet), now):
                     self._on_news(complete)
+                del data, report  # 60 KB of each proxy would be kept until its next one
         finally:
             if stream:
                 self._end(stream)

@@ -89,8 +89,9 @@ class MetricsService:
                 stream.count_message(now)
                 self._update_wanted()
                 read = self._observed if stream.messages % SAMPLED == 1 else self._urgent
-                families = positions.find(message.envoy_metrics, self._wanted)
-                self._book.on_metrics(stream.key, _metered(families, read), now)
+                metrics = _metered(positions.find(message.envoy_metrics, self._wanted), read)
+                self._book.on_metrics(stream.key, metrics, now)
+                del data, message  # 100 KB of each proxy would be kept until its next flush
         finally:
             if stream:
                 self._end(stream)

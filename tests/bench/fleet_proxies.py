@@ -1,0 +1,91 @@
+"""A fleet of proxies that report as Envoys do, in a process of their own: load reports at the interval that they are
+told, and two flushes of metrics a second, replayed from a recording.
+
+Started by the benchmark of fleets with the controller's address, the number of proxies and a file with the messages.
+Once every proxy has sent both, and each time that it reads a line, it writes how many messages it has sent so far.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import grpc
+
+from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsResponse
+from controller.telemetry.load_reporting_service import SERVICE as LRS
+from controller.telemetry.metrics_service import SERVICE as METRICS
+from tests.bench.reporters import CONNECTIONS, OPTIONS, first_of
+
+FLUSH = 0.5
+"""Seconds between two flushes of metrics, as in the bootstrap."""
+LOADS, FLUSHES = f"/{LRS}/StreamLoadStats", f"/{METRICS}/StreamMetrics"
+
+
+class Fleet:
+    """All the proxies, and what they have sent."""
+
+    def __init__(self, loads: list[bytes], metrics: list[bytes], proxies: int) -> None:
+        self._loads = loads
+        self._metrics = metrics
+        self._proxies = proxies
+        self.sent = 0
+        self._started = 0
+        self.all_started = asyncio.Event()
+
+    async def run(self, channels: list[grpc.aio.Channel]) -> None:
+        """Every proxy, until cancelled. Each starts at another moment, so that they do not report all at once."""
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(self._proxies):
+                channel = channels[number % len(channels)]
+                tasks.create_task(self._report_loads(channel, number))
+                tasks.create_task(self._flush(channel, number))
+                await asyncio.sleep(FLUSH / self._proxies)
+
+    async def _report_loads(self, channel: grpc.aio.Channel, number: int) -> None:
+        call = channel.stream_stream(LOADS)()
+        await call.write(first_of(LOADS, self._loads[0], number))
+        told = LoadStatsResponse.FromString(await call.read())
+        interval = told.load_reporting_interval.ToTimedelta().total_seconds()
+        self._count_start()
+        while True:
+            await asyncio.sleep(interval)
+            await call.write(self._loads[1 + self.sent % (len(self._loads) - 1)])
+            self.sent += 1
+
+    async def _flush(self, channel: grpc.aio.Channel, number: int) -> None:
+        call = channel.stream_unary(FLUSHES)()
+        await call.write(first_of(FLUSHES, self._metrics[0], number))
+        self._count_start()
+        while True:
+            await asyncio.sleep(FLUSH)
+            await call.write(self._metrics[1 + self.sent % (len(self._metrics) - 1)])
+            self.sent += 1
+
+    def _count_start(self) -> None:
+        self._started += 1
+        if self._started == 2 * self._proxies:
+            self.all_started.set()
+
+
+def read_recording(file: str) -> list[list[bytes]]:
+    """The load reports, and the flushes of metrics."""
+    return [[bytes.fromhex(text) for text in kind] for kind in json.loads(Path(file).read_text())]
+
+
+async def main(address: str, proxies: int, loads: list[bytes], metrics: list[bytes]) -> None:
+    """Until standard input ends."""
+    channels = [grpc.aio.insecure_channel(address, options=OPTIONS) for _ in range(CONNECTIONS)]
+    fleet = Fleet(loads, metrics, proxies)
+    running = asyncio.create_task(fleet.run(channels))
+    await fleet.all_started.wait()
+    print(fleet.sent, flush=True)
+    while await asyncio.to_thread(sys.stdin.readline):
+        print(fleet.sent, flush=True)
+    running.cancel()
+    for channel in channels:
+        await channel.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), *read_recording(sys.argv[3])))
