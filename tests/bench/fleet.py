@@ -1,7 +1,7 @@
 """What a whole controller takes for a fleet of proxies that report to it, at rest and while canaries run.
 
 `haldane serve` is a process of its own, and so is the fleet, which replays what a real Envoy with ten busy services
-sent. Its CPU is read twice, some seconds apart.
+sent. Its CPU is read twice, some seconds apart. If it gets less than it needs, messages wait, which its memory shows.
 """
 
 import asyncio
