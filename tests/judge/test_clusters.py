@@ -247,3 +247,14 @@ def test_a_stable_that_gets_faster_is_no_harm_and_a_slower_canary_is() -> None:
     found.load(60)
     slower = found.load(300, stable=Server(median=14.0), canary=Server(median=30.0), until=harmful, seed=2)
     assert slower.reasons[0].code.startswith("latency")
+
+
+def test_a_gate_asks_for_no_slower_than_stable_was_where_it_has_become_faster() -> None:
+    """So the canary that takes stable's load is promoted, and one that is slower than stable was is not."""
+    played = list(play_often(SERVICE, SCENARIOS["faster-stable"], Setting(duration=400), 3, seed=1))
+    assert all(one.promoted for one in played)
+    for median, shown in ((20.0, True), (25.0, False)):
+        judged = JudgeRun()
+        judged.load(60)
+        judged.load(120, stable=Server(median=14.0), canary=Server(median=median), until=harmful, seed=2)
+        assert (judged.state.non_inferiority["latency_p50"].evidence[-1] >= 20) is shown

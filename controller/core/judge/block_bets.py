@@ -131,6 +131,12 @@ class _Closed(NamedTuple):
     errors: float
     cuts: Sequence[_Cuts]
 
+    def before(self, i: int) -> Thresholds | None:
+        """The thresholds of when the warm-up ended, if stable has become faster since by this
+        quantile: the canary is compared with what stable was too."""
+        initial = self.initial
+        return initial if initial is not None and self.thresholds.stable[i] < STEADY * initial.stable[i] else None
+
 
 def close_latency_block(judgement: Judgement, time: str, thresholds: Thresholds) -> None:
     """Bet on slowness: the whole distribution, seven of its quantiles, the absolute limit.
@@ -153,12 +159,9 @@ def close_latency_block(judgement: Judgement, time: str, thresholds: Thresholds)
             _bet_on_latency_limit(judgement, closed)
     _count_recent(state, time, _recent_latency(cuts))
     if is_judged and not alone:
-        for metric, i, edge in (
-            (f"{time}_p50", MEDIAN, thresholds.median_proof),
-            (f"{time}_p99", TAIL, thresholds.tail_proof),
-        ):
-            counts = [(cut.name, _proof_counts(cut, thresholds, i, edge)) for cut in cuts]
-            _test_non_inferiority(judgement, metric, thresholds.exceeded[i], counts)
+        for metric, i in ((f"{time}_p50", MEDIAN), (f"{time}_p99", TAIL)):
+            counts = [(cut.name, _proof_counts(cut, closed, i)) for cut in cuts]
+            _test_non_inferiority(judgement, metric, (closed.before(i) or thresholds).exceeded[i], counts)
     if is_cold(judgement.policy, state):
         keep_decisive(judgement.plan, state)
     elif was_cold:
@@ -180,11 +183,23 @@ def _recent_latency(cuts: Sequence[_Cuts]) -> tuple[float, ...]:
     return rows[0] if len(rows) == 1 else tuple(map(sum, zip(*rows, strict=True)))
 
 
-def _proof_counts(cut: _Cuts, thresholds: Thresholds, i: int, edge: float) -> PairedCounts:
-    """Timed responses above a quantile: the histogram is taken as it is, errors and all."""
+def _proof_counts(cut: _Cuts, closed: _Closed, i: int) -> PairedCounts:
+    """Timed responses above a quantile: the histogram is taken as it is, errors and all.
+
+    Harm is being slower than stable is and than stable was, so to be no slower than one of them is
+    no harm: of a stable that has become faster, what it was is enough. It is known by its share
+    alone, and takes the place of what its responses would have had; that they did not vary around
+    it only lowers the e-value (Jensen's inequality: its logarithm is concave in the share).
+    """
     canary, stable = cut.pair
-    over = exceeding(stable.bins(thresholds.stable)) if stable.errors else cut.stable_over
-    return PairedCounts(canary.timed, canary.above(edge), stable.timed, over[i])
+    before = closed.before(i)
+    thresholds = before or closed.thresholds
+    edge = thresholds.median_proof if i == MEDIAN else thresholds.tail_proof
+    if before:
+        over_s = before.exceeded[i] * stable.timed
+    else:
+        over_s = (exceeding(stable.bins(thresholds.stable)) if stable.errors else cut.stable_over)[i]
+    return PairedCounts(canary.timed, canary.above(edge), stable.timed, over_s)
 
 
 def _runs_alone(state: JudgeState, block: Block) -> bool:
@@ -236,7 +251,7 @@ def _bet_on_tails(judgement: Judgement, closed: _Closed) -> None:
     faster, as it does when the canary takes its load, is no harm of the canary's. Where stable is
     no faster than it was, the first of the two is enough.
     """
-    thresholds, initial = closed.thresholds, closed.initial
+    thresholds = closed.thresholds
     for name, (i, share) in TAILS_OF[closed.time].items():
         margin = share + closed.errors
         product: list[float] = []
@@ -244,7 +259,7 @@ def _bet_on_tails(judgement: Judgement, closed: _Closed) -> None:
             n_c = sum(cut.canary_bins)
             counts = PairedCounts(n_c, cut.canary_over[i], sum(cut.stable_bins), cut.stable_over[i])
             gains = _tail_e_values(name, thresholds.exceeded[i], margin, counts)
-            if initial is not None and thresholds.stable[i] < STEADY * initial.stable[i]:
+            if initial := closed.before(i):
                 alone = PairedCounts(n_c, exceeding(_initial_bins(cut.pair.canary, initial))[i])
                 gains = list(map(min, gains, _tail_e_values(name, initial.exceeded[i], margin, alone)))
             product = _times(product, gains)
@@ -269,12 +284,12 @@ def _tail_e_values(channel: str, exceeded: float, margin: float, counts: PairedC
 def _bet_on_shift(judgement: Judgement, closed: _Closed) -> None:
     """Bet on the mean rank: Wilcoxon's test, in bins. Stable's is 1/2, wherever the bins are cut.
     Likewise among stable's responses when the warm-up ended, as in `_bet_on_tails`."""
-    null, thresholds, initial = Null(1.0, SHIFT_MARGIN + closed.errors), closed.thresholds, closed.initial
+    null, thresholds = Null(1.0, SHIFT_MARGIN + closed.errors), closed.thresholds
     targets = [0.5 + null.margin + more for more, _ in SHIFTS]
     product: list[float] = []
     for cut in closed.cuts:
         gains = [score_e_value(null, 0.5, p, thresholds.scores, cut.canary_bins, cut.stable_bins) for p in targets]
-        if initial is not None and thresholds.stable[MEDIAN] < STEADY * initial.stable[MEDIAN]:
+        if initial := closed.before(MEDIAN):
             bins = _initial_bins(cut.pair.canary, initial)
             then = [one_sample_score_e_value(0.5 + null.margin, p, initial.scores, bins) for p in targets]
             gains = list(map(min, gains, then))
