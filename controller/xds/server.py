@@ -15,6 +15,7 @@ from controller.ports.fleet import Nack, ProxyStatus
 from controller.ports.proxy_observer import NullObserver, ProxyObserver
 from controller.xds.connection import Connection, Context, PublishedSnapshot, StreamOptions
 from controller.xds.csds import csds_handler
+from controller.xds.fan_out import FanOut
 from controller.xds.limits import DEFAULT, Limits, server_options
 from controller.xds.protocol.discovery import Retry
 from controller.xds.protocol.nack_log import NackLog
@@ -72,6 +73,7 @@ class XdsServer:
         self._streams_of: Counter[str] = Counter()
         """Node id -> its open streams."""
         self._sync = SyncCounts()
+        self._fan_out = FanOut()
         self._nacks = NackLog(limits.refusals)
         self._draining = False
 
@@ -94,8 +96,7 @@ class XdsServer:
                 log.error("service_not_servable", service=service, reason=reason)
         self._published_at = self._clock.monotonic()
         self._steps.evict_unused()
-        for connection in self._connections:
-            connection.wake()
+        self._fan_out.start(self._connections)
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -224,6 +225,7 @@ class XdsServer:
         if connection in self._connections:
             self._connections.remove(connection)
             self._sync.remove(connection)
+            self._fan_out.forget(connection)
             self._streams_of[connection.node.id] -= 1
             if not self._streams_of[connection.node.id]:
                 del self._streams_of[connection.node.id]

@@ -1,13 +1,16 @@
 """Many xDS clients in a process of their own, as light as they can be: they acknowledge the routes they are sent.
 
 Started by the benchmarks with the server's address, the number of streams and of connections, and how many streams may
-be opening at the same time. Once all have their routes it writes how often a stream was tried.
+be opening at the same time. Once all have their routes it writes how often a stream was tried. For each line that it
+reads then it writes that it has read it, and once every stream was sent something since, when the first and the last
+was (of the machine's monotonic clock).
 """
 
 import asyncio
 import json
 import resource
 import sys
+import time
 from typing import Any
 
 import grpc
@@ -27,12 +30,29 @@ class Crowd:
         self._streams = streams
         self._served: set[int] = set()
         self.all_served = asyncio.Event()
+        self.marked: set[int] = set()
+        """The streams that were sent something since the mark."""
+        self.first = self.last = 0.0
+        self.all_marked = asyncio.Event()
         self._gate = asyncio.Semaphore(opening)
         self.tries = 0
 
     async def run(self, channels: list[grpc.aio.Channel]) -> None:
         """Every stream, forever."""
         await asyncio.gather(*(self._keep(channels[i % len(channels)], i) for i in range(self._streams)))
+
+    def mark(self) -> None:
+        """From now on, what is sent counts."""
+        self.marked.clear()
+        self.all_marked.clear()
+        self.first = 0.0
+
+    def _note(self, number: int) -> None:
+        self.last = time.monotonic()
+        self.first = self.first or self.last
+        self.marked.add(number)
+        if len(self.marked) == self._streams:
+            self.all_marked.set()
 
     async def _keep(self, channel: grpc.aio.Channel, number: int) -> None:
         while True:
@@ -55,6 +75,8 @@ class Crowd:
             head = (pb.DeltaDiscoveryResponseHead if self._delta else pb.DiscoveryResponseHead).FromString(data)
             await call.write(self._request(response_nonce=head.nonce))
             data = await call.read()
+            if not self.all_marked.is_set():
+                self._note(number)
 
     def _request(self, **fields: Any) -> bytes:
         if self._delta:
@@ -70,8 +92,13 @@ async def main(address: str, streams: int, connections: int, kind: str, table: s
     crowd = Crowd(kind == "delta", table, streams, opening)
     running = asyncio.create_task(crowd.run(channels))
     await crowd.all_served.wait()
+    crowd.all_marked.set()
     print(json.dumps({"tries": crowd.tries}), flush=True)
-    await asyncio.to_thread(sys.stdin.read)
+    while await asyncio.to_thread(sys.stdin.readline):
+        crowd.mark()
+        print(json.dumps({"marked": True}), flush=True)
+        await crowd.all_marked.wait()
+        print(json.dumps({"first": crowd.first, "last": crowd.last}), flush=True)
     running.cancel()
     for channel in channels:
         await channel.close()
