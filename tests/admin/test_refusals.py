@@ -131,6 +131,12 @@ NOES = {
         "versions.v2 is in use",
         after=(start,),
     ),
+    "a file with other servers and another protocol": No(
+        apply(service_file().replace("9001", "9009") + "protocol: grpc\n"),
+        PRECONDITION,
+        "IN_USE",
+        "versions.v1 is in use, and its endpoints cannot change together with tls or HTTP/2",
+    ),
     "a file that claims another service's place": No(
         apply(service_file("other")), INVALID, "INVALID", "both claim", field="listen"
     ),

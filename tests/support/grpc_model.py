@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import grpc
+from grpc_health.v1 import health_pb2
 
 from tests.support.process import free_port
 
@@ -23,6 +24,8 @@ class GrpcModelServer:
     port: int = field(default_factory=free_port)
     errors: float = 0.0
     code: grpc.StatusCode = grpc.StatusCode.INTERNAL
+    health: str = "SERVING"
+    """What the health service answers."""
     hangs: bool = False
     """Whether it takes calls and never answers them."""
 
@@ -48,6 +51,10 @@ class GrpcModelServer:
         handler = grpc.unary_unary_rpc_method_handler(self._answer)
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+        check = grpc.unary_unary_rpc_method_handler(self._check)
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": check}),)
+        )
         self._server.add_insecure_port(self.address)
         await self._server.start()
 
@@ -55,6 +62,11 @@ class GrpcModelServer:
         """Cut every call and stop listening."""
         if self._server:
             await self._server.stop(0)
+
+    async def _check(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        status = health_pb2.HealthCheckResponse.ServingStatus.Value(self.health)
+        answer: bytes = health_pb2.HealthCheckResponse(status=status).SerializeToString()
+        return answer
 
     async def _answer(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         if self.hangs:

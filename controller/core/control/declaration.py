@@ -1,7 +1,7 @@
 """Applying a service file to a service that may exist already, beside others. Never moves traffic."""
 
 from controller.core.base.errors import Code, Refusal
-from controller.core.model.service import Service
+from controller.core.model.service import Service, Version
 from controller.core.model.service_state import FIXED_RESPONSE, ServiceState
 
 
@@ -29,4 +29,25 @@ def declare(spec: Service, text: str, present: ServiceState | None) -> ServiceSt
             raise Refusal(Code.IN_USE, f"versions.{version} is in use and cannot be taken away")
         if not declared.endpoints:
             raise Refusal(Code.NO_ENDPOINTS, f"versions.{version}.endpoints: {version} is in use and needs endpoints")
+        _check_way(present.spec, spec, version)
     return state
+
+
+def _check_way(before: Service, after: Service, version: str) -> None:
+    """Refuse other servers that are spoken to in another way: proxies learn the two by two messages, and would speak to
+    the new servers in the old way in between."""
+    old, new = before.version(version), after.version(version)
+    if old is None or new is None or _way(before, old) == _way(after, new):
+        return
+    if set(map(str, old.endpoints)) != set(map(str, new.endpoints)):
+        raise Refusal(
+            Code.IN_USE,
+            f"versions.{version} is in use, and its endpoints cannot change together with tls or HTTP/2: requests "
+            "would fail in between; declare another version and roll it out",
+        )
+
+
+def _way(spec: Service, version: Version) -> tuple[bool, bool]:
+    """Whether the servers of a version are spoken to by TLS, and by HTTP/2."""
+    upstream = spec.upstream_of(version)
+    return upstream.tls is not None, bool(upstream.http2)
