@@ -112,7 +112,8 @@ class Block(NamedTuple):
     def counts(self) -> PairedCounts:
         """What both versions did, in all strata together."""
         if len(self.strata) == 1:
-            return self.strata[0][1].counts
+            n_c, x_c, n_s, x_s, _, _ = self.strata[0][1]
+            return PairedCounts(n_c, x_c, n_s, x_s)
         total = PairedCounts()
         for _, stratum in self.strata:
             total = total.plus(stratum.counts)
@@ -158,6 +159,8 @@ class Block(NamedTuple):
     def stale(self, weight: int) -> bool:
         """Whether it has waited for one side for so long that it must start again. The rule uses
         sizes alone."""
+        if len(self.strata) == 1 and self.strata[0][1].two_sided:
+            return False
         canary_n, _, stable_n, _ = self.counts
         one_sided = canary_n < 1 or stable_n < 1
         return weight < TOTAL_WEIGHT and one_sided and canary_n + stable_n >= TOO_MANY * block_size(weight)

@@ -78,19 +78,22 @@ def close_error_block(judgement: Judgement) -> None:
         _bet_on_errors(judgement, "errors_max", Null(0.0, allowed), block.estimate, [("", total)])
     _count_recent(state, "5xx", total)
     _test_non_inferiority(judgement, "5xx", block.estimate, strata)
-    state.server_error_effect = _updated(state, state.server_error_effect, block, state.server_errors.rate)
+    seconds = state.time - block.since
+    state.server_error_effect = _updated(state, state.server_error_effect, total, seconds, state.server_errors.rate)
 
 
 def close_client_error_block(judgement: Judgement) -> None:
     """Bet on client errors (4xx). They depend on the clients: not without stable beside."""
     policy, plan, _, state = judgement
-    block, strata = state.client_error_block, state.client_error_block.comparable(state.weight)
+    block, total = state.client_error_block, state.client_error_block.counts
+    strata = block.comparable(state.weight)
     if not _runs_alone(state, block):
         null = error_null(policy, plan, state, "4xx", alone=False)
         _bet_on_errors(judgement, "4xx", null, block.estimate, strata)
-    _count_recent(state, "4xx", block.counts)
+    _count_recent(state, "4xx", total)
     _test_non_inferiority(judgement, "4xx", block.estimate, strata)
-    state.client_error_effect = _updated(state, state.client_error_effect, block, state.client_errors.rate)
+    seconds = state.time - block.since
+    state.client_error_effect = _updated(state, state.client_error_effect, total, seconds, state.client_errors.rate)
 
 
 def close_overdue_block(judgement: Judgement) -> None:
@@ -210,12 +213,13 @@ def _runs_alone(state: JudgeState, block: Block) -> bool:
     return state.weight >= TOTAL_WEIGHT and block.alone
 
 
-def _updated(state: JudgeState, effect: DesignEffect, block: Block, rate: float) -> DesignEffect:
-    """The design effect with a closed block of stable's; `rate` is stable's baseline."""
-    _, _, stable_n, stable_events = block.counts
-    if state.time < state.incident_until or not stable_n:
+def _updated(
+    state: JudgeState, effect: DesignEffect, counts: PairedCounts, seconds: float, rate: float
+) -> DesignEffect:
+    """The design effect with a closed block's counts, `seconds` long; `rate` is stable's baseline."""
+    if state.time < state.incident_until or not counts.stable_n:
         return effect.interrupted()
-    return effect.after(stable_n, stable_events, state.time - block.since, rate)
+    return effect.after(counts.stable_n, counts.stable_events, seconds, rate)
 
 
 def _bet_on_errors(

@@ -82,9 +82,9 @@ class DesignEffect(NamedTuple):
         """The design effect, at least 1, of a comparison of blocks of these sizes, at the scale where
         it is largest."""
         largest, size = 1.0, 1
-        for scale in self.scales:
-            if scale.correlation > 0 and canary_n * size >= 1 and stable_n * size >= 1:
+        for *_, correlation in self.scales:
+            if correlation > 0 and canary_n * size >= 1 and stable_n * size >= 1:
                 inverse = (1 / canary_n + 1 / stable_n) / size
-                largest = max(largest, 1 + scale.correlation * (2 - inverse) / inverse)
+                largest = max(largest, 1 + correlation * (2 - inverse) / inverse)
             size *= GROUP
         return largest

@@ -61,6 +61,9 @@ class NonInferiorityTest(NamedTuple):
         margins, evidence, since, first_estimate, before = self
         if not before:
             return NonInferiorityTest(margins, evidence, since or time, estimate, tuple(counts))
+        if len(before) == len(counts) == 1 and before[0][0] == counts[0][0]:  # one stratum, as nearly always
+            [(name, more)] = counts
+            return NonInferiorityTest(margins, evidence, since, first_estimate, ((name, before[0][1].plus(more)),))
         known = dict(before)
         for name, more in counts:
             known[name] = known[name].plus(more) if name in known else more

@@ -54,6 +54,8 @@ def is_cold(policy: Policy, state: JudgeState) -> bool:
     without stable beside it."""
     if not policy.patience or state.weight >= TOTAL_WEIGHT:
         return False
+    if min(state.settling.values(), default=1.0) >= 1:  # as nearly always, and asked at every tick
+        return False
     return any(wealth < 1 for metric, wealth in state.settling.items() if metric not in ERRORS)
 
 

@@ -74,12 +74,13 @@ class Wealth(NamedTuple):
         """
         unplaced, bets = self
         fresh = unplaced - left if unplaced > left else 0.0
-        staked = [bet + fresh * share for bet, share in zip(bets, shares, strict=True)]
-        after = [grown(bet, e if e < MOST_OF_BLOCK else MOST_OF_BLOCK) for bet, e in zip(staked, e_values, strict=True)]
+        after, bet = [], 0.0
+        for bet, share, e in zip(bets, shares, e_values, strict=True):
+            bet += fresh * share
+            after.append(grown(bet, e if e < MOST_OF_BLOCK else MOST_OF_BLOCK))
         if kept:
-            last = staked[-1]
-            kept = min(kept, last)
-            after[-1] = min(last * MOST_OF_BLOCK, kept + grown(last - kept, e_values[-1]))
+            kept = kept if kept < bet else bet
+            after[-1] = min(bet * MOST_OF_BLOCK, kept + grown(bet - kept, e_values[-1]))
         return Wealth(unplaced - fresh, tuple(after))
 
 
