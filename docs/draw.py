@@ -1,4 +1,5 @@
-"""Draw what docs/rollouts.md shows from the tables in the code, and name the tests that prove the rows of other pages.
+"""Draw what docs/rollouts.md and docs/judge-constants.md show from the code, and name the tests that prove the rows of
+other pages.
 
 With --check, only compare.
 """
@@ -7,13 +8,14 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import constants
 import proofs
 
 from controller.core.model.freeze import STOPS, Act, Mode
 from controller.core.model.rollout import BACK, RUNNING, TRANSITIONS, Event, Phase
 
 DOCS = Path(__file__).parent
-PAGE = "rollouts.md"
+PAGE, CONSTANTS = "rollouts.md", "judge-constants.md"
 
 
 def diagram() -> str:
@@ -45,6 +47,16 @@ def freezes() -> str:
     return _table(["", *(f"`{mode}`" for mode in Mode)], rows)
 
 
+def constants_page(page: str) -> str:
+    """The page of the judge's constants with its table drawn again, and their number above it."""
+    rows = constants.constants()
+    modules = len({module for module, *_ in rows})
+    count = sum(len(name.split(",")) for _, name, *_ in rows)
+    drawn = f"{count} constants in {modules} modules of `controller/core/judge`.\n\n"
+    drawn += _table(["module", "name", "value", "reason"], [[m, f"`{n}`", f"`{v}`", r] for m, n, v, r in rows])
+    return page.partition("<!-- constants -->")[0] + f"<!-- constants -->\n\n{drawn}\n"
+
+
 def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
@@ -63,12 +75,12 @@ def redrawn(page: str) -> str:
 
 def main() -> None:
     """Write the pages, or check that what is there is what would be written."""
-    pages = {name: (DOCS / name).read_text(encoding="utf-8") for name in (PAGE, *proofs.PAGES)}
+    pages = {name: (DOCS / name).read_text(encoding="utf-8") for name in (PAGE, CONSTANTS, *proofs.PAGES)}
     try:
         proved = proofs.fill({name: pages[name] for name in proofs.PAGES}, proofs.proofs())
     except proofs.BadProofs as error:
         raise SystemExit(str(error)) from None
-    fresh = {PAGE: redrawn(pages[PAGE]), **proved}
+    fresh = {PAGE: redrawn(pages[PAGE]), CONSTANTS: constants_page(pages[CONSTANTS]), **proved}
     stale = [name for name, page in fresh.items() if page != pages[name]]
     if sys.argv[1:] == ["--check"] and stale:
         raise SystemExit(f"not fresh: {', '.join(stale)}. Run `make docs` (python docs/draw.py)")

@@ -32,7 +32,7 @@ IDLE_INTERVAL = 2.0
 """Seconds between the reports of a proxy that sends nothing to a canary. A report is 61 KB even if nothing happens.
 
 A silent proxy is waited for for two intervals (`awaited_reports.PATIENCE`). That must be shorter than the silence that
-makes the judge blind (`judge.BLIND_AFTER`): it may begin just when a canary gets its first traffic."""
+makes the judge blind (`arrivals.BLIND_AFTER`): it may begin just when a canary gets its first traffic."""
 MAX_CLUSTERS = 20_000
 """Clusters in one report."""
 

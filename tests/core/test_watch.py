@@ -4,7 +4,8 @@ from random import Random
 
 import pytest
 
-from controller.core.judge.stable_watch import ALARM, SILENT, StableWatch, watch_stable
+from controller.core.judge.arrivals import BLIND_AFTER
+from controller.core.judge.stable_watch import ALARM, StableWatch, watch_stable
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.service import ErrorPolicy, LatencyPolicy, Policy
 from controller.core.traffic.window import Sample
@@ -79,6 +80,6 @@ def test_below_a_high_limit_there_is_no_alarm(limit: float) -> None:
 def test_silence_is_blindness_and_no_traffic_is_none() -> None:
     """Neither is harm."""
     watch, _ = watched(10, answers(10))
-    verdict = watch_stable(POLICY, watch, None, 10.0 + SILENT + 1)[1]
+    verdict = watch_stable(POLICY, watch, None, 10.0 + BLIND_AFTER + 1)[1]
     assert (verdict.outcome, verdict.blind) == (Outcome.UNKNOWN, True)
     assert watched(60, Sample())[1].cause == "no_traffic"

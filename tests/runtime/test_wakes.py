@@ -10,7 +10,7 @@ import pytest
 
 from controller.core.control.commands import Verb
 from controller.core.control.sync import Sync
-from controller.core.judge.stable_watch import SILENT
+from controller.core.judge.arrivals import BLIND_AFTER
 from controller.core.model.freeze import ALL
 from controller.core.model.rollout import Phase
 from controller.runtime.cycle import ACKS, IDLE
@@ -124,7 +124,7 @@ async def test_an_idle_stable_that_is_silent_is_shown_as_blind_without_a_tick() 
         await harness.apply()
         await harness.ticks(4)
         with ticks(harness) as counted:
-            harness.clock.advance(SILENT + 1)
+            harness.clock.advance(BLIND_AFTER + 1)
             stable = harness.replica.live("scorer").stable
             assert stable is not None
             assert stable.blind
@@ -137,7 +137,7 @@ async def test_an_unhealthy_stable_is_ticked_until_it_is_well() -> None:
         await harness.apply()
         await harness.ticks(10, stable_errors=0.6)
         assert (await harness.kinds())[-1] == "stable_unhealthy"
-        harness.clock.advance(SILENT + 1)
+        harness.clock.advance(BLIND_AFTER + 1)
         await asyncio.sleep(2 * IDLE)
         assert (await harness.kinds())[-1] == "stable_healthy"
 

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from annotated_types import Le
 
-from controller.core.judge.judge import BLIND_AFTER
+from controller.core.judge.arrivals import BLIND_AFTER
 from controller.core.model.view import View
 from controller.core.traffic.awaited_reports import PATIENCE
 from controller.core.traffic.book import Book

@@ -6,22 +6,23 @@ from typing import NamedTuple
 
 from controller.core.base.units import TOTAL_WEIGHT
 
-SETTLING = 5.0
-"""Seconds after a change of weight in which proxies may still serve the weight before."""
+BLIND_AFTER = 5.0
+"""Seconds without a report after which time no longer counts as observed."""
+CALM = 5.0
+"""Seconds until things have settled: after a change of weight, which proxies may serve later, after
+an incident of stable's, and after a late report."""
 IMPOSSIBLE = log(1e-6)
 """The log-probability below which 'none of these requests went to the canary' is no accident."""
-SUSTAINED = 30.0
-"""Seconds that the canary must be without requests, beyond that."""
 UNUSUAL = 10
 """The silence must be this many times longer than any before it."""
 QUIET = 30.0
-"""Seconds without any request after which there is no traffic."""
+"""Seconds without a request that are no accident: of either version, and there is no traffic; of the
+canary alone, and none arrives. A request counts half after as long."""
 LEAST_FOR_SHARE = 200.0
+"""Requests, decayed, below which the canary's share says nothing."""
 SHARE_SIGMA, SHARE_ODDS = 6.0, 2.0
 """The canary's share is wrong when its odds differ by this factor, and that is so many standard
 deviations."""
-HALF_LIFE = 30.0
-"""Seconds after which a request counts half towards the canary's share."""
 
 
 class Arrivals(NamedTuple):
@@ -54,7 +55,7 @@ class Arrivals(NamedTuple):
             return changed.after(time, seconds, weight, canary, stable)
         last_request = time if (canary or stable) else self.last_request
         canary_had_requests = self.canary_had_requests or bool(canary)
-        if time - self.since < SETTLING:
+        if time - self.since < CALM:
             return Arrivals(
                 weight=weight,
                 since=self.since,
@@ -65,7 +66,7 @@ class Arrivals(NamedTuple):
             )
         if canary is None or stable is None:
             return self._replace(last_request=last_request, canary_had_requests=canary_had_requests)
-        keep = 0.5 ** (seconds / HALF_LIFE)
+        keep = 0.5 ** (seconds / QUIET)
         missed, silent_since, longest_silence = self.missed + stable, self.silent_since, self.longest_silence
         if canary:
             missed, silent_since, longest_silence = 0, time, max(longest_silence, missed - stable)
@@ -89,7 +90,7 @@ class Arrivals(NamedTuple):
         Users that stick to a version come in bursts, so the silence must also be much longer than
         any before it.
         """
-        if not 0 < self.weight < TOTAL_WEIGHT or time - self.silent_since < SUSTAINED:
+        if not 0 < self.weight < TOTAL_WEIGHT or time - self.silent_since < QUIET:
             return False
         if self.missed < UNUSUAL * self.longest_silence:
             return False

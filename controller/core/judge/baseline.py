@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 HALF_LIFE, HALF_LIFE_COUNT = 120.0, 1000.0
 """Seconds, or requests where that is longer, after which an observation counts half."""
-ACCEPTED = 1800.0
-"""Seconds of an incident after which its rate is the new normal. The baseline stands still until
-then."""
+LASTING = 1800.0
+"""Seconds after which what has lasted is usual: an incident's rate becomes the baseline, which stands
+still until then, and of the past half is forgotten."""
 FAST, FAST_COUNT = 3.0, 60.0
 """Half-life in seconds or requests of the fast average, which notices an incident."""
 PRIOR_EVENTS, PRIOR = 0.5, 250.0
@@ -41,7 +41,7 @@ class Baseline(NamedTuple):
         slow_n, slow_x, incident_seconds = self.n, self.x, 0.0
         if incident:
             incident_seconds = self.incident_seconds + seconds
-        if incident_seconds >= ACCEPTED or not incident:
+        if incident_seconds >= LASTING or not incident:
             slow = 0.5 ** min(seconds / HALF_LIFE, n / HALF_LIFE_COUNT)
             slow_n, slow_x = slow_n * slow + n, slow_x * slow + x
         fast_n, fast_x = self.fast_n * fast + n, self.fast_x * fast + x

@@ -56,6 +56,7 @@ MOST_WEALTH = 1e9
 """Wealth is cut off here. Less wealth is always allowed, and a canary that has recovered can be
 seen to have."""
 _LEAST_RATE = 1e-9
+"""A rate of zero is taken for this."""
 
 
 def poisson_bets(null: Null, q: float, targets: Sequence[float], r: float) -> list[Bet]:
@@ -120,13 +121,15 @@ def bernoulli_bet(null: Null, q: float, p: float, r: float) -> Bet:
     return Bet(log1p(s * (1 - q_c)), log1p(-s * q_c), log1p(-b * (1 - q)), log1p(b * q))
 
 
+HIGHEST = 0.97
+"""No bet is on a larger share: nothing would be left for the request that goes well."""
 RARE = 0.15
 """Up to this rate the Poisson form loses nothing worth having, and it needs no guess of stable's
 rate to be right."""
 
 
-MOST_GAIN = 700.0
-"""Where the exponential would leave the range of numbers."""
+MOST_GAIN = log(MOST_WEALTH)
+"""Where the exponential is cut off."""
 
 
 def e_value(bet: Bet, counts: PairedCounts) -> float:
@@ -186,6 +189,7 @@ def one_sample_score_e_value(q: float, p: float, scores: Sequence[float], canary
 
 
 _SPREAD = 1 / 12
+"""The variance of ranks that are spread evenly over 0 to 1."""
 
 
 def grown(wealth: float, e: float) -> float:

@@ -21,8 +21,9 @@ bets."""
 ERROR_PACE = 1.0
 """Seconds between two bets on server errors, and on unanswered requests. Failures come in clusters:
 what fails within a second is one event, however many requests it hit."""
-PACE = 3.0
-"""Seconds between two bets on what is seldom the first sign of harm."""
+PACE = 4.0
+"""Seconds between two bets on what is seldom the first sign of harm, or needs many responses: client
+errors and quantiles."""
 ALONE = 20.0
 """With less than one stable request for so many of the canary's, the canary is compared with
 stable's past."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.betting import (
+    HIGHEST,
     Null,
     bernoulli_bet,
     e_value,
@@ -15,19 +16,18 @@ from controller.core.judge.betting import (
     one_sample_score_e_value,
     score_e_value,
 )
-from controller.core.judge.block import ERROR_PACE, MOMENT, Block
+from controller.core.judge.block import ERROR_PACE, MOMENT, PACE, Block
 from controller.core.judge.channels import (
     ALTERNATIVES_OF,
     COLD_SHARES_OF,
     LATENCY,
     LIMITS,
     OVERDUE_ALTERNATIVES,
-    OVERDUE_MARGIN,
     SHARES_OF,
     SHIFT_MARGIN,
     SHIFTS,
     TAILS_OF,
-    WARM_UP_MARGIN,
+    WIDE_MARGIN,
 )
 from controller.core.judge.design_effect import DesignEffect
 from controller.core.judge.latency_block import (
@@ -39,12 +39,11 @@ from controller.core.judge.latency_block import (
     exceeding,
     with_errors,
 )
-from controller.core.judge.latency_block import PACE as LATENCY_PACE
 from controller.core.judge.latency_thresholds import Thresholds
 from controller.core.judge.margins import allowed_slow_errors, error_null, non_inferiority_margin
 from controller.core.judge.non_inferiority import MOST as MOST_PROOF
-from controller.core.judge.non_inferiority import PACE as PROOF_PACE
 from controller.core.judge.non_inferiority import PLACED_COLD as PROOF_PLACED_COLD
+from controller.core.judge.non_inferiority import PROOF_PACE
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.recent_counts import RecentCounts
 from controller.core.judge.settling import follow, give_up_slowness, is_cold, is_slowness_waited_for, keep_decisive
@@ -57,10 +56,6 @@ STEADY = 0.95
 """Stable has become faster if a quantile of it has fallen below this part of what it was."""
 MOST_SHIFT = 0.2
 """Where more errors than this share are allowed, they would drown the mean rank."""
-MOST_ALLOWED = 0.95
-"""Where the null allows more than this share, there is nothing to bet on."""
-MOST_TARGET = 0.97
-"""A bet on more than this share would have nothing left for the request that goes well."""
 
 
 def close_error_block(judgement: Judgement) -> None:
@@ -74,7 +69,7 @@ def close_error_block(judgement: Judgement) -> None:
     limit = policy.errors.max
     if limit is not None and total.stable_events <= limit * total.stable_n and state.server_errors.estimate <= limit:
         # What stable does in the same block says nothing of the canary's part, so it may decide whether to bet.
-        allowed = limit if state.warm else min(MOST_ALLOWED, limit + WARM_UP_MARGIN)
+        allowed = limit if state.warm else min(HIGHEST, limit + WIDE_MARGIN)
         _bet_on_errors(judgement, "errors_max", Null(0.0, allowed), block.estimate, [("", total)])
     _count_recent(state, "5xx", total)
     _test_non_inferiority(judgement, "5xx", block.estimate, strata)
@@ -102,8 +97,8 @@ def close_overdue_block(judgement: Judgement) -> None:
     block, counts = state.overdue_block, state.overdue_block.counts
     judged = state.warm and not is_slowness_waited_for(policy, state)
     if judged and counts.stable_n and not _runs_alone(state, block):
-        null = Null(policy.errors.ratio, OVERDUE_MARGIN)
-        allowed = null.ratio * block.estimate + OVERDUE_MARGIN
+        null = Null(policy.errors.ratio, WIDE_MARGIN)
+        allowed = null.ratio * block.estimate + WIDE_MARGIN
         r = counts.canary_n / counts.stable_n
         targets = [allowed + (1 - allowed) * more for more, _ in OVERDUE_ALTERNATIVES]
         gains = [e_value(bernoulli_bet(null, block.estimate, p, r), counts) for p in targets]
@@ -227,11 +222,11 @@ def _bet_on_errors(
 ) -> None:
     """Bet on more errors than the null allows: the e-values of the strata are multiplied."""
     state, allowed = judgement.state, null.ratio * estimate + null.margin
-    if allowed >= MOST_ALLOWED:
+    if allowed >= HIGHEST:
         return
     targets = [allowed + more for more, _ in ALTERNATIVES_OF[channel]]
-    if targets[-1] >= MOST_TARGET:
-        targets = [p if p < MOST_TARGET else (MOST_TARGET + allowed) / 2 for p in targets]
+    if targets[-1] >= HIGHEST:
+        targets = [p if p < HIGHEST else (HIGHEST + allowed) / 2 for p in targets]
     effect = state.client_error_effect if channel == "4xx" else state.server_error_effect
     product: list[float] = []
     for _, counts in strata:
@@ -312,7 +307,7 @@ def _bet_on_latency_limit(judgement: Judgement, closed: _Closed) -> None:
     n_c = sum(with_errors(canary, canary.bins(thresholds.canary), slowest=True))
     over = max(canary.above(limit), min(canary.errors, n_c))
     allowed = min(0.9, 0.01 + closed.errors + state.server_errors.estimate)
-    null, targets = Null(0.0, allowed), [min(MOST_TARGET, allowed + more) for more, _ in LIMITS]
+    null, targets = Null(0.0, allowed), [min(HIGHEST, allowed + more) for more, _ in LIMITS]
     counts = PairedCounts(n_c, over)
     gains = [e_value(bernoulli_bet(null, 0.0, p, 0.0), counts) for p in targets]
     _bet_on_slowness(judgement, closed.block, "latency_max", gains)
@@ -323,7 +318,7 @@ def _bet_on_slowness(judgement: Judgement, block: LatencyBlock, channel: str, ga
     state = judgement.state
     canary, stable = block.canary, block.stable
     if canary.errors and stable.timed:
-        blocks = LATENCY_PACE / ERROR_PACE
+        blocks = PACE / ERROR_PACE
         phi = state.server_error_effect.of(canary.timed / blocks, stable.timed / blocks)
         gains = gains if phi == 1 else [gain ** (1 / phi) for gain in gains]
     _bet(judgement, channel, gains)

@@ -76,10 +76,8 @@ SHARES_OF = {name: tuple([share for _, share in alternatives]) for name, alterna
 """The parts of the stake alone; `COLD_SHARES_OF` during the warm-up."""
 COLD_SHARES_OF = {**SHARES_OF, "5xx": COLD_SHARES, "errors_max": COLD_SHARES}
 
-WARM_UP_MARGIN = 0.05
-"""Errors allowed above stable's during the warm-up, as a share."""
-OVERDUE_MARGIN = 0.05
-"""The share of unanswered requests that is allowed above stable's."""
+WIDE_MARGIN = 0.05
+"""Errors allowed above stable's during the warm-up, and unanswered requests at any time, as shares."""
 
 _WEIGHTS = {
     "5xx": 0.49,
@@ -100,7 +98,7 @@ _SLOWNESS_WEIGHTS = {
 _LIMIT_WEIGHT = 0.15
 """The weight of an absolute limit, if the policy has one."""
 
-GATE_TARGETS = ((0.15, 1.0),)
+GATE_TARGET = 0.15
 """The alternative of a non-inferiority test: the canary is worse than stable by this part of the
 margin."""
 RISK = 0.0125
@@ -191,7 +189,7 @@ def plan_of(policy: Policy) -> Plan:
     return Plan(
         weights={name: weight / total for name, weight in weights.items()},
         harm=Null(errors.ratio, errors.margin),
-        cold=Null(errors.ratio, max(errors.margin, WARM_UP_MARGIN)),
+        cold=Null(errors.ratio, max(errors.margin, WIDE_MARGIN)),
         ladder=tuple(level.by_metric(times) for level in ladder),
         rungs=tuple(ladder.index(level) for level in levels),
         limit=1 / policy.false_rollback,

@@ -10,11 +10,11 @@ independent phi is 1 and costs nothing.
 
 from typing import NamedTuple
 
+from controller.core.judge.baseline import LASTING
+
 GROUP, SCALES = 4, 4
 """So many blocks are a group, so many groups a group of groups, and so on at every scale: clusters
 last for a second or for a minute."""
-HALF_LIFE = 1800.0
-"""Seconds after which a difference counts half."""
 PRIOR_SIZE = 500.0
 """Independent requests, for each block of a group, that are believed before anything is known."""
 PRIOR_BLOCKS = 5.0
@@ -48,7 +48,7 @@ class Clustering(NamedTuple):
         if parts == GROUP:
             group_n = group_events = group_seconds = parts = 0
         if before_n and n:
-            keep, inverse = 0.5 ** (seconds / HALF_LIFE), 1 / n + 1 / before_n
+            keep, inverse = 0.5 ** (seconds / LASTING), 1 / n + 1 / before_n
             difference = events / n - before_events / before_n
             excess = excess * keep + (difference * difference / inverse - variance) / inverse
             weight = weight * keep + variance * (2 - inverse) / inverse / inverse

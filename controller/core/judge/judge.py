@@ -22,6 +22,8 @@ from math import inf, sqrt
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge import reasons
+from controller.core.judge.arrivals import BLIND_AFTER, CALM
+from controller.core.judge.baseline import Baseline
 from controller.core.judge.block import ERROR_PACE, MOMENT, PACE, Block, SideCounts
 from controller.core.judge.block_bets import (
     close_client_error_block,
@@ -42,20 +44,16 @@ from controller.core.judge.wealth import left_after
 from controller.core.model.service import Policy
 from controller.core.traffic.window import Sample, Window
 
-BLIND_AFTER = 5.0
-"""Seconds without a report on both versions after which time no longer counts as observed."""
 BLIND_HARM = 60.0
 """Seconds of blindness after which `on_blind: rollback` rolls back."""
-LATE_AFTER = 10.0
+LATE_AFTER = 2 * BLIND_AFTER
 """Seconds without a report of one version after which its next report is a late one."""
 LATE_OUTAGE, LATE_FEWEST = 0.5, 20
 """A late report with at least this share of failures, of at least so many responses, is an outage: a
 block of any length counts for one event, and so much silence with failures in it is more."""
-CALM = 5.0
-"""Seconds after an incident of stable during which no step is left."""
 OVERDUE_AFTER, OVERDUE_TAILS = 2.0, 4.0
 """A request is overdue after so many seconds, and not before so many times stable's p99."""
-OVERDUE_ESTIMATE = 0.001
+OVERDUE_ESTIMATE = Baseline().rate
 """The estimate of the share of stable's requests that are not answered."""
 
 

@@ -18,12 +18,9 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from controller.core.base.units import TOTAL_WEIGHT
-from controller.core.judge.block import ALONE, MOMENT, TOO_MANY, block_size
+from controller.core.judge.block import ALONE, MOMENT, PACE, TOO_MANY, block_size
 from controller.core.judge.channels import QUANTILES
 
-PACE = 4.0
-"""Seconds that a block stays open at least: quantiles need many responses, so nothing is lost by
-betting less often."""
 BINS = len(QUANTILES) + 1
 """Bins between stable's quantiles."""
 MEDIAN, TAIL = QUANTILES.index(0.50), QUANTILES.index(0.99)

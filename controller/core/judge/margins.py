@@ -12,9 +12,9 @@ PAST_MARGINS = 5.0
 control."""
 LEAST_MARGIN = 0.001
 """The smallest error margin beside stable's past, as a share."""
-USUAL_SERVER_ERRORS, USUAL_CLIENT_ERRORS, USUAL_MOST = 0.2, 0.3, 0.02
-"""What a non-inferiority margin has beside the step's: these parts of stable's baseline, at most
-the third, as shares."""
+USUAL_ERRORS, USUAL_MOST = 0.25, 0.02
+"""What a non-inferiority margin has beside the step's: this part of stable's baseline, at most the
+second, as shares."""
 
 
 def error_null(policy: Policy, plan: Plan, state: JudgeState, metric: str, *, alone: bool) -> Null:
@@ -41,7 +41,7 @@ def non_inferiority_margin(plan: Plan, state: JudgeState, metric: str, rung: int
     """
     margin = plan.ladder[rung][metric]
     if metric == "5xx":
-        return margin + min(USUAL_MOST, USUAL_SERVER_ERRORS * state.server_errors.rate)
+        return margin + min(USUAL_MOST, USUAL_ERRORS * state.server_errors.rate)
     if metric == "4xx":
-        return margin + min(USUAL_MOST, USUAL_CLIENT_ERRORS * state.client_errors.rate)
+        return margin + min(USUAL_MOST, USUAL_ERRORS * state.client_errors.rate)
     return margin

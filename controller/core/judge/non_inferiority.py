@@ -13,7 +13,8 @@ from math import exp, log
 from typing import NamedTuple
 
 from controller.core.judge.betting import Bet, Null, bernoulli_bet, e_value, grown
-from controller.core.judge.channels import GATE_TARGETS
+from controller.core.judge.block import PACE
+from controller.core.judge.channels import GATE_TARGET
 from controller.core.judge.paired_counts import PairedCounts
 
 MOST = 20.0
@@ -21,7 +22,7 @@ MOST = 20.0
 shown harmless."""
 PLACED_COLD = 0.6
 """The part of the stake that bets during the warm-up."""
-PACE = 5.0
+PROOF_PACE = 2 * PACE
 """Seconds between two bets on one metric; less where the dwell is short."""
 LEAST_RATE, LEAST_ROOM = 0.0003, 0.01
 """The bet's rates stay this far from 0 and from 1."""
@@ -137,5 +138,4 @@ def _bet(q: float, margin: float, r: float) -> Bet:
     most = 1 - margin - LEAST_ROOM
     q = q if q < most else most
     q = q if q > LEAST_RATE else LEAST_RATE
-    [(used, _)] = GATE_TARGETS
-    return bernoulli_bet(Null(1.0, margin), q, q + used * margin, r)
+    return bernoulli_bet(Null(1.0, margin), q, q + GATE_TARGET * margin, r)

@@ -8,13 +8,12 @@ be tracked, and a request that its client gave up on is in progress no longer.
 from math import isfinite
 from typing import NamedTuple
 
+from controller.core.judge.arrivals import QUIET
 from controller.core.judge.block import MOMENT, SideCounts
 from controller.core.traffic.window import Sample
 
 MOST_KEPT = 128
 """Entries in the history of starts; where ticks are shorter, neighbours are merged."""
-HALF_LIFE = 30.0
-"""Seconds after which half of the most that were overdue is forgotten: it may happen again."""
 
 
 class OverdueCounter(NamedTuple):
@@ -56,5 +55,5 @@ class OverdueCounter(NamedTuple):
         overdue = max(0, in_progress - (total - due))
         newly_due = due - self.due
         newly_overdue = min(newly_due, max(0, int(overdue - self.most_overdue)))
-        most_overdue = max(float(overdue), self.most_overdue * 0.5 ** (seconds / HALF_LIFE))
+        most_overdue = max(float(overdue), self.most_overdue * 0.5 ** (seconds / QUIET))
         return OverdueCounter(history, total, in_progress, due, most_overdue), (newly_due, newly_overdue, True)

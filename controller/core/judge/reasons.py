@@ -5,7 +5,7 @@ from functools import partial
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.arrivals import Arrivals
-from controller.core.judge.channels import LATENCY, OVERDUE_MARGIN, TAILS, TTFT, Plan, plan_of, tolerance
+from controller.core.judge.channels import LATENCY, TAILS, TTFT, WIDE_MARGIN, Plan, plan_of, tolerance
 from controller.core.judge.describe import (
     AllowedExcess,
     BlindDescription,
@@ -232,7 +232,7 @@ def _allowed(policy: Policy, state: JudgeState, channel: str) -> AllowedExcess:
         return AllowedExcess(*error_null(policy, plan_of(policy), state, channel, alone=alone))
     margins = {
         "errors_max": policy.errors.max or 0,
-        "overdue": OVERDUE_MARGIN,
+        "overdue": WIDE_MARGIN,
         "latency_max": (policy.latency.p99 or 0) * 1000,
     }
     allowed = margins.get(channel)

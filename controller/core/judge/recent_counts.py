@@ -3,7 +3,9 @@
 from operator import add
 from typing import NamedTuple
 
-SPAN = 60.0
+from controller.core.judge.arrivals import QUIET
+
+SPAN = 2 * QUIET
 """Seconds after which counting starts again; one such span before is kept."""
 
 

@@ -15,8 +15,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from controller.core.judge.arrivals import BLIND_AFTER
 from controller.core.judge.baseline import Baseline
-from controller.core.judge.betting import Null, e_value, poisson_bets
+from controller.core.judge.betting import HIGHEST, Null, e_value, poisson_bets
 from controller.core.judge.describe_stable import (
     BaselineDescription,
     ErrorLimitDescription,
@@ -39,10 +40,6 @@ MOST = ALARM * 1000
 minute or so."""
 TIMES = (1.5, 3.0, 10.0)
 """The alternatives, as multiples of the limit; each has a third of the bet."""
-HIGHEST = 0.95
-"""The highest alternative, as a share."""
-SILENT = 5.0
-"""Seconds without a report after which the watch is blind."""
 
 
 class StableWatch(NamedTuple):
@@ -106,7 +103,7 @@ def _slow(sample: Sample, limit: float | None) -> tuple[int, int]:
 
 def _verdict(policy: Policy, watch: StableWatch, now: float) -> Verdict:
     silence = now - (watch.last_report if watch.last_report is not None else now)
-    if silence > SILENT:
+    if silence > BLIND_AFTER:
         blind = Reason(ReasonCode.BLIND, StableBlindDescription(watch.stable, silence))
         return Verdict(Outcome.UNKNOWN, (blind,), blind=True)
     broken = [reason for reason in (_errors(policy, watch), _latency(policy, watch)) if reason]

@@ -14,9 +14,9 @@ from controller.core.judge.betting import grown
 
 PLACED_COLD = 0.1
 """The part of the stake that bets from the first request on, against the warm-up's wide margins."""
-PLACED_WARM = 0.45
-"""The part that bets once the warm-up is over. Twice as much would find a fault of that moment a
-tenth sooner, and one of the bake a tenth later."""
+PLACED_WARM = 0.6
+"""The part that bets once the warm-up is over. More would find a fault of that moment sooner, and one
+of the bake later."""
 PLACED_AT_BAKE = 0.7
 """The part of what is left that is placed when the bake begins: what a fault costs then is worth the
 stake."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from controller.core.judge.betting import Null, e_values, grown
+from controller.core.judge.betting import HIGHEST, Null, e_values, grown
 from controller.core.judge.paired_counts import PairedCounts
 
 ALTERNATIVES = ((0.02, 0.4), (0.1, 0.4), (0.3, 0.2))
@@ -11,8 +11,6 @@ ALTERNATIVES = ((0.02, 0.4), (0.1, 0.4), (0.3, 0.2))
 PLACED, PLACED_LATER = 0.5, 0.05
 """The part of the stake that bets from the first block on; and of the rest, what each later block
 adds."""
-HIGHEST = 0.97
-"""Where the null allows more than this share, there is nothing to bet on."""
 
 
 class HarmBets(NamedTuple):

@@ -11,11 +11,12 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from controller.core.base.units import TOTAL_WEIGHT
-from controller.core.judge.betting import Null, bernoulli_bet, e_value, grown
+from controller.core.judge.betting import HIGHEST, Null, bernoulli_bet, e_value, grown
 from controller.core.judge.block import ALONE
-from controller.core.judge.channels import GATE_TARGETS
+from controller.core.judge.channels import GATE_TARGET
 from controller.core.judge.custom import absolute_limits
-from controller.core.judge.custom.harm_bets import ALTERNATIVES, HIGHEST, HarmBets
+from controller.core.judge.custom.harm_bets import ALTERNATIVES, HarmBets
+from controller.core.judge.non_inferiority import MOST
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.recent_counts import RecentCounts
 from controller.core.model.service import MetricPolicy
@@ -23,10 +24,6 @@ from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 
 ALONE_MARGIN = 3.0
 """At 100 % the margin is so many times as wide."""
-PROOF_MOST = 20.0
-"""The evidence of no harm is cut off at this many times its limit, so that a canary that turns bad
-is soon no longer shown harmless."""
-_PROOF = tuple(share for _, share in GATE_TARGETS)
 
 
 class JudgedMetric(NamedTuple):
@@ -42,7 +39,7 @@ class JudgedMetric(NamedTuple):
     """The stake that is not yet placed."""
     bets: tuple[float, ...] = (0.0,) * len(ALTERNATIVES)
     """The wealth of each bet on harm."""
-    proof: tuple[float, ...] = _PROOF
+    proof: tuple[float, ...] = (1.0,)
     """The wealth of each bet on no harm."""
     counts: PairedCounts = PairedCounts(0, 0, 0, 0)
     """Of a rate: everything so far."""
@@ -194,7 +191,7 @@ def _after_counts(before: JudgedMetric, block: PairedCounts, margin: float, now:
     after = _bet(after, Null(1.0, margin), q, r, block)
     if now.weight >= TOTAL_WEIGHT:
         return after
-    return _bet_on_no_harm(after, Null(1.0, margin), q, block, PROOF_MOST * now.proof_limit)
+    return _bet_on_no_harm(after, Null(1.0, margin), q, block, MOST * now.proof_limit)
 
 
 def _allowed_alone(past: PairedCounts, margin: float) -> float:
@@ -215,7 +212,7 @@ def _bet_on_no_harm(before: JudgedMetric, null: Null, q: float, block: PairedCou
     margin, r = null.margin, block.canary_n / block.stable_n
     if q + margin >= HIGHEST:
         return before
-    gains = [e_value(bernoulli_bet(null, q, q + part * margin, r), block) for part, _ in GATE_TARGETS]
+    gains = [e_value(bernoulli_bet(null, q, q + GATE_TARGET * margin, r), block)]
     return before._replace(
         proof=tuple(min(most, grown(wealth, e)) for wealth, e in zip(before.proof, gains, strict=True))
     )
