@@ -9,6 +9,7 @@ import pytest
 from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from tests.builders import service_file
+from tests.support.dns_server import resolving_at
 from tests.support.load import steady
 from tests.support.process import free_port
 from tests.support.system import FLEET, SERVICE, running_system
@@ -30,17 +31,6 @@ def silent_dns() -> Iterator[int]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         yield server.getsockname()[1]
-
-
-def resolving_at(port: int, bootstrap: str) -> str:
-    """The bootstrap with that DNS server."""
-    return f"""{bootstrap}
-typed_dns_resolver_config:
-  name: envoy.network.dns_resolver.cares
-  typed_config:
-    "@type": type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig
-    resolvers: [{{socket_address: {{address: 127.0.0.1, port_value: {port}, protocol: UDP}}}}]
-"""
 
 
 @pytest.mark.parametrize("protocol", ["delta", "sotw"])

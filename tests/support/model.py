@@ -49,6 +49,7 @@ class ModelServer:
     version: str
     behaviour: Behaviour = field(default_factory=Behaviour)
     port: int = field(default_factory=free_port)
+    host: str = "127.0.0.1"
     seen: int = 0
     """Requests that reached it."""
     given: dict[int, int] = field(default_factory=dict)
@@ -64,7 +65,7 @@ class ModelServer:
     @property
     def address(self) -> str:
         """HOST:PORT or unix:PATH, for a service file."""
-        return f"unix:{self.socket}" if self.socket else f"127.0.0.1:{self.port}"
+        return f"unix:{self.socket}" if self.socket else f"{self.host}:{self.port}"
 
     async def start(self) -> None:
         """Listen; on the same port as before after a `crash`."""
@@ -76,7 +77,7 @@ class ModelServer:
         if self.socket:
             await web.UnixSite(self._runner, self.socket).start()
         else:
-            await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=self.tls).start()
+            await web.TCPSite(self._runner, self.host, self.port, reuse_address=True, ssl_context=self.tls).start()
 
     async def crash(self) -> None:
         """Stop listening and cut every connection: further ones are refused."""

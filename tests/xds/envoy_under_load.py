@@ -69,8 +69,8 @@ class EnvoyUnderLoad:
         # Less than the 15 s after which Envoy gives up on a cluster that was never given its endpoints.
         await wait_until(synced, 12.0)
 
-    async def envoy(self, processes: Children, protocol: str) -> EnvoyProcess:
-        """An Envoy that has everything."""
+    async def envoy(self, processes: Children, protocol: str, change: Callable[[str], str] = str) -> EnvoyProcess:
+        """An Envoy that has everything; `change` makes another bootstrap of the usual one."""
         bootstrap = render(
             fleet="edge",
             node="edge-1",
@@ -78,7 +78,7 @@ class EnvoyUnderLoad:
             envoy_admin=f"127.0.0.1:{free_port()}",
             protocol=protocol,  # type: ignore[arg-type]
         )
-        envoy = EnvoyProcess(processes, bootstrap)
+        envoy = EnvoyProcess(processes, change(bootstrap))
         await envoy.start()
         await self.in_sync()
         return envoy

@@ -5,15 +5,18 @@ import contextlib
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 import pytest
 import trustme
+import yaml
 
 from controller.core.model.service import Endpoint
 from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
 from controller.demo.harness.child_processes import Children
+from tests.support.dns_server import dns_server, resolving_at
 from tests.support.envoy import EnvoyProcess
 from tests.support.grpc_model import GrpcModelServer
 from tests.support.load import by_version, steady
@@ -145,6 +148,33 @@ async def test_a_server_that_asks_for_a_certificate_gets_one(world: World, tmp_p
         assert await world.ask() == {200: 20}
 
 
+async def test_certificates_by_secrets_of_the_bootstrap(processes: Children, tmp_path: Path) -> None:
+    """In place of files: the authority, and the certificate that the proxy shows."""
+    ours = Authority(tmp_path, "ours")
+    certificate, key = ours.client("edge")
+    files = {"certificate_chain": {"filename": certificate}, "private_key": {"filename": key}}
+    secrets = [
+        {"name": "roots", "validation_context": {"trusted_ca": {"filename": str(ours.file)}}},
+        {"name": "own", "tls_certificate": files},
+    ]
+
+    def with_secrets(bootstrap: str) -> str:
+        made = yaml.safe_load(bootstrap)
+        made["static_resources"]["secrets"] = secrets
+        return yaml.safe_dump(made)
+
+    async with (
+        EnvoyUnderLoad((), free_port()) as playing,
+        secure_model(ours.server("model.internal", ask_client=True)) as server,
+    ):
+        tls = Tls(sni="model.internal", ca_sds="roots", certificate_sds="own")
+        versions = {"v1": [server.address]}
+        playing.publish(service(port=playing.port, versions=versions, upstreams={"v1": Upstream(tls=tls)}))
+        await playing.open()
+        world = World(playing, await playing.envoy(processes, "delta", with_secrets))
+        assert await world.ask() == {200: 20}
+
+
 async def test_a_missing_file_takes_nothing_down(processes: Children, model_server: ServerFactory) -> None:
     """The proxy rejects that cluster and keeps the one that it has; a neighbour's change passes."""
     async with envoy_under_load(processes, model_server, "delta") as (playing, load):
@@ -266,6 +296,51 @@ async def test_an_endpoint_gets_requests_by_its_weight(world: World, model_serve
     for _ in range(200):
         assert await world.ask(1) == {200: 1}
     assert 0.65 < three.seen / (one.seen + three.seen) < 0.85
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"balance": "ring_hash"},
+        {"balance": "maglev"},
+        {"slow_start": 1.0},
+        {"slow_start": 1.0, "balance": "round_robin"},
+    ],
+    ids=["ring_hash", "maglev", "slow_start", "slow_start of round_robin"],
+)
+async def test_every_way_to_balance_reaches_every_endpoint(
+    world: World, model_server: ServerFactory, keys: dict[str, object]
+) -> None:
+    """Without a cohort to stick to, a ring spreads requests at random."""
+    servers = [await model_server(name) for name in ("a", "b", "c")]
+    await world.serve(*(server.address for server in servers), **keys)
+    assert await world.ask(100) == {200: 100}
+    assert all(server.seen > 0 for server in servers)
+
+
+async def test_a_name_stands_for_every_address_that_it_has(processes: Children) -> None:
+    """Each has its share, and its own health."""
+    one = ModelServer("one")
+    two = ModelServer("two", port=one.port, host="127.0.0.2")
+    async with EnvoyUnderLoad((), free_port()) as playing, dns_server(one.host, two.host) as port:
+        for server in (one, two):
+            await server.start()
+        versions = {"v1": [f"model.example:{one.port}"]}
+        upstreams = {"v1": Upstream(health=OFTEN)}
+        playing.publish(service(port=playing.port, versions=versions, upstreams=upstreams))
+        await playing.open()
+        world = World(playing, await playing.envoy(processes, "delta", partial(resolving_at, port)))
+
+        async def healthy(count: int) -> bool:
+            return await world.members("healthy") == count
+
+        await wait_until(lambda: healthy(2))
+        assert await world.ask(100) == {200: 100}
+        assert min(one.seen, two.seen) > 20
+        await two.crash()
+        await wait_until(lambda: healthy(1))
+        assert await world.ask(100) == {200: 100}
+        await one.crash()
 
 
 async def test_a_server_that_speaks_http2(world: World) -> None:
