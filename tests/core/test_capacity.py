@@ -78,6 +78,13 @@ def test_a_canary_without_healthy_endpoints_gets_no_further_weight() -> None:
     assert decision.reason.startswith("does not advance: a proxy has no healthy endpoint of v2")
 
 
+def test_nothing_advances_while_stable_has_no_healthy_endpoint_at_all() -> None:
+    """Also if it never had one, so that there is no start to compare with."""
+    decision = decide(state_in(Phase.PROGRESSING), situation(unroutable=True), NOW)
+    assert decision.waits
+    assert decision.reason.startswith("does not advance: a proxy has no healthy endpoint of v1")
+
+
 @pytest.mark.parametrize("field", ["capacity_gap", "canary_lacks_upstream"])
 def test_neither_stops_a_rollback(field: str) -> None:
     """Traffic leaves a bad canary however little stable has left."""

@@ -8,6 +8,7 @@ from typing import Literal
 
 import pytest
 
+from controller.core.model.upstream import HealthCheck, Limits, Outliers, Upstream
 from controller.demo.harness.child_processes import Children
 from controller.demo.harness.load_generator import LoadGenerator
 from tests.faults.trial import trial
@@ -51,6 +52,17 @@ async def replace_endpoints(playing: EnvoyUnderLoad, load: LoadGenerator) -> Non
     await versions_answer(load, "v3")
     await playing.publish_and_sync(playing.fraud())
     await versions_answer(load, "v1")
+
+
+async def change_how_it_is_reached(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
+    """With half of the traffic at the canary: health checks, ejection and limits come, change, and go."""
+    health = HealthCheck(kind="http", path="/health", every=0.2)
+    guarded = Upstream(health=health, outliers=Outliers(), limits=Limits(requests=10_000), slow_start=1.0)
+    other = Upstream(health=health.model_copy(update={"every": 0.5}), balance="round_robin", idle_timeout=1.0)
+    for upstream in (Upstream(), guarded, other, Upstream()):
+        await playing.publish_and_sync(playing.fraud(canary=5000, upstreams={"v1": upstream, "v2": upstream}))
+        await versions_answer(load, "v1", "v2")
+    await playing.publish_and_sync(playing.fraud())
 
 
 async def share_the_port(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
@@ -98,13 +110,15 @@ SCENARIOS: list[Scenario] = [
     add_routed_and_remove_routed,
     change_a_cluster,
     replace_endpoints,
+    change_how_it_is_reached,
     share_the_port,
     restart_the_controller,
     come_back_to_another_world,
     come_back_while_it_warms,
 ]
 """Flips; a canary added and routed, removed and routed past, each in one change; a cluster changed in place; endpoints
-replaced; a shared port; the controller's restart; proxies that reconnect, to another world and while they warm."""
+replaced; health checks, ejection and limits that come, change and go; a shared port; the controller's restart; proxies
+that reconnect, to another world and while they warm."""
 PROTOCOLS = ["sotw", "delta"]
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
+from controller.core.model.service import Endpoint
+from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
 from controller.xds.resources.type_urls import CDS, RDS
 from tests.support.waiting import wait_until
 from tests.xds.local_server import LocalServer, local_server
@@ -102,6 +104,29 @@ async def test_a_proxyless_client_follows_a_split_and_a_rollback() -> None:
         await show(3)
         await wait_until(lambda: xds.xds.sync("fraud", 3).complete)
         assert await client.calls(50) == {"answers": {"v1": 50}, "errors": {}}
+
+
+@pytest.mark.parametrize(
+    "upstream",
+    [
+        Upstream(outliers=Outliers(), limits=Limits(requests=100), slow_start=10.0),
+        Upstream(health=HealthCheck(kind="grpc"), balance="maglev"),
+        Upstream(balance="ring_hash"),
+        Upstream(tls=Tls(sni="model.internal", ca="/etc/ca.pem")),
+    ],
+    ids=["outliers and limits", "health and maglev", "ring_hash", "tls"],
+)
+async def test_a_proxyless_client_takes_what_it_knows_of_an_upstream(upstream: Upstream) -> None:
+    """And rejects nothing for the rest; its own credentials say whether there is TLS."""
+    async with local_server() as xds, model("v1") as one, model("v1") as two, caller(xds, "fraud") as client:
+        places = [
+            Endpoint(host="127.0.0.1", port=one, zone="a"),
+            Endpoint(host="127.0.0.1", port=two, zone="b", weight=2),
+        ]
+        xds.xds.publish(view(1, service(versions={"v1": places}, protocol="grpc", upstreams={"v1": upstream})))
+        assert await client.calls(50) == {"answers": {"v1": 50}, "errors": {}}
+        await wait_until(lambda: xds.xds.proxies()[0].state == "SYNCED")
+        assert not [line for line in xds.observer.events if line[0] == "nack"]
 
 
 @pytest.mark.proves("xds-rule 39")

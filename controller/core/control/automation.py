@@ -177,8 +177,9 @@ def _advance(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now:
 def _blocker(rollout: Rollout, inputs: DecisionInputs, *, insufficient: bool, overdue: bool) -> Blocker | None:
     """What keeps a rollout at its step, if anything does: the first of endpoints, dwell, evidence, sync and freeze."""
     step = LedgerKind.STEP_ADVANCED
-    if inputs.canary_lacks_upstream:
-        return Blocker(BlockerKind.NO_HEALTHY_UPSTREAM, step, names=(rollout.canary,))
+    lacking = rollout.canary if inputs.canary_lacks_upstream else rollout.stable
+    if inputs.canary_lacks_upstream or inputs.stable_has_no_upstream:
+        return Blocker(BlockerKind.NO_HEALTHY_UPSTREAM, step, names=(lacking,))
     if inputs.capacity_gap:
         return Blocker(BlockerKind.CAPACITY, step, names=(rollout.stable,), gap=inputs.capacity_gap)
     left = rollout.policy.dwell - inputs.progress.observed
