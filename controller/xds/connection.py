@@ -1,7 +1,6 @@
 """One open stream: reads requests, steps the stream, writes responses. Here a stream meets time and the network."""
 
 import asyncio
-from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -111,7 +110,7 @@ class Connection:
         self._changed_at: dict[str, float] = {}
         """Type URL -> monotonic seconds of the change that the next ACK confirms."""
         self._nonces = Nonces()
-        self._outbox: deque[bytes] = deque()
+        self._outbox: list[bytes] = []
         self._writer: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[Any] | None = None
         self._settle_timer: asyncio.TimerHandle | None = None
@@ -144,7 +143,7 @@ class Connection:
 
     def wake(self) -> None:
         """Write what is in the outbox, and whatever the newest snapshot adds to it."""
-        if self._writer is None or self._writer.done():
+        if self._writer is None:
             self._writer = asyncio.create_task(self._write_responses())
 
     def retry(self, retry: Retry) -> None:
@@ -297,11 +296,11 @@ class Connection:
             self._start_write_timer(loop, self._writing_since)
         try:
             while self._outbox:
-                await self._context.write(self._outbox.popleft())
+                await self._context.write(self._outbox.pop(0))
         except grpc.aio.BaseError:
             self._outbox.clear()  # the client is gone: gRPC ends the reader
         finally:
-            self._writing_since = None
+            self._writing_since = self._writer = None
 
     def _start_write_timer(self, loop: asyncio.AbstractEventLoop, since: float) -> None:
         """Check that the write which began at `since` has ended once its time (`Limits.write`) is over."""

@@ -1,6 +1,7 @@
 """The xDS server on the wire: every way in, and what it knows of its proxies."""
 
 import asyncio
+from itertools import pairwise
 
 import grpc
 import pytest
@@ -224,3 +225,43 @@ async def test_a_client_of_endpoints_alone_is_synced_after_a_removal(delta: bool
             assert (removal.resources, removal.removed_resources) == ([], ["fraud/v2"])
             await client.send_delta(type_url=EDS, nonce=removal.nonce)
         await wait_until(lambda: [proxy.state for proxy in xds.xds.proxies()] == ["SYNCED"])
+
+
+async def test_a_push_to_many_streams_lets_others_have_their_turn(
+    xds: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In slices; a view that is published meanwhile goes to all of them, also to those already woken."""
+    monkeypatch.setattr("controller.xds.fan_out.BATCH", 4)
+    xds.xds.publish(view(1, service()))
+    clients = [xds.open() for _ in range(10)]
+    for number, client in enumerate(clients):
+        await client.send(type_url=RDS, resource_names=[TABLE], node=f"edge-{number}")
+        await client.accept(await client.read(), TABLE)
+    await wait_until(lambda: xds.xds.sync("fraud", 1).synced == 10)
+
+    def behind() -> int:
+        newest = xds.xds.published("edge")
+        assert newest
+        return sum(each.stream.snapshot is not newest.snapshot for each in xds.xds._connections)
+
+    xds.xds.publish(view(2, service(canary=("v2", 500))))
+    left = [behind()]
+    while left[-1]:
+        await asyncio.sleep(0)
+        left.append(behind())
+    assert [before - after for before, after in pairwise(left) if before != after] == [4, 4, 2]
+    for client in clients:
+        await client.accept(await client.read(), TABLE)
+    await wait_until(lambda: xds.xds.sync("fraud", 2).synced == 10)
+    xds.xds.publish(view(3, service(canary=("v2", 1000))))
+    await asyncio.sleep(0)
+    xds.xds.publish(view(4, service()))
+
+    async def accept_all(client: RawClient) -> None:
+        while True:
+            await client.accept(await client.read(60.0), TABLE)
+
+    tasks = [asyncio.create_task(accept_all(client)) for client in clients]
+    await wait_until(lambda: xds.xds.sync("fraud", 4).synced == 10)
+    for task in tasks:
+        task.cancel()
