@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -30,12 +31,12 @@ async def close_server(runner: web.AppRunner) -> None:
 
 
 @contextlib.asynccontextmanager
-async def http_server(app: web.Application, port: int = 0) -> AsyncIterator[str]:
+async def http_server(app: web.Application, port: int = 0, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """The address of a server of this application, until the end of the block."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
+        await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True, ssl_context=tls).start()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await close_server(runner)
