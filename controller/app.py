@@ -111,6 +111,7 @@ class Controller:
             lead(self._store, WHO, self._decide),
             watch_store(self._store, self._replica, self._publish, self._metrics),
             self._operations.run(),
+            self._load_reports.run(),
             probe_store(self._store, self._metrics),
         )
         async with asyncio.TaskGroup() as tasks:

@@ -5,6 +5,7 @@ it cannot reach the controller, and its first report after that has everything o
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import grpc
@@ -18,6 +19,7 @@ from controller.core.traffic.reports import IDLE, ClusterLoad
 from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsRequest, LoadStatsResponse, LocalityStats
 from controller.ports.clock import Clock
 from controller.telemetry.judged_services import has_canary
+from controller.telemetry.report_pace import MEASURE_EVERY, ReportPace
 from controller.telemetry.report_streams import (
     MAX_COUNT,
     InvalidReport,
@@ -51,15 +53,16 @@ class LoadReportingService:
     """Writes the load reports of proxies into the book. `on_news` is called with the services whose windows
     can be closed.
 
-    While a canary has weight, so that it can do harm, the proxies of its fleets report every `interval` seconds; all
-    others every `IDLE_INTERVAL`. The interval changes on the open stream: it begins when Envoy is told, and the next
-    report has everything since the last one. `on_view` learns the weights; before its first call there are none.
+    While a canary has weight, so that it can do harm, the proxies of its fleets report every `interval` seconds, or
+    less often while this controller cannot take that (`run`); all others every `IDLE_INTERVAL`. The interval changes on
+    the open stream: it begins when Envoy is told, and the next report has everything since the last one. `on_view`
+    learns the weights; before its first call there are none.
     """
 
     def __init__(self, book: Book, clock: Clock, *, interval: float, on_news: Callable[[Iterable[str]], None]) -> None:
         self._book = book
         self._clock = clock
-        self._interval = interval
+        self._pace = ReportPace(shortest=interval, longest=IDLE_INTERVAL)
         self._on_news = on_news
         self._streams = OpenStreams()
         self._canary_fleets: frozenset[str] = frozenset()
@@ -79,8 +82,18 @@ class LoadReportingService:
         fleets = frozenset(fleet for spec in specs for fleet in spec.fleets)
         if (everywhere, fleets) != (self._canary_everywhere, self._canary_fleets):
             self._canary_everywhere, self._canary_fleets = everywhere, fleets
-            for interval in self._intervals:
-                interval.update()
+            self._update_intervals()
+
+    async def run(self) -> None:
+        """Pace the reports by what this controller can take, until cancelled."""
+        while True:
+            begun, used = self._clock.monotonic(), time.process_time()
+            await asyncio.sleep(MEASURE_EVERY)
+            passed = self._clock.monotonic() - begun
+            lag, busy = passed - MEASURE_EVERY, (time.process_time() - used) / passed
+            if self._pace.measure(lag, busy):
+                log.warning("reports_paced", interval=self._pace.interval, lag=round(lag, 3), busy=round(busy, 2))
+                self._update_intervals()
 
     async def _serve(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         try:
@@ -115,7 +128,11 @@ class LoadReportingService:
 
     def _interval_of(self, fleet: str) -> float:
         often = self._canary_everywhere or fleet in self._canary_fleets
-        return self._interval if often else IDLE_INTERVAL
+        return self._pace.interval if often else IDLE_INTERVAL
+
+    def _update_intervals(self) -> None:
+        for interval in self._intervals:
+            interval.update()
 
     def _end(self, stream: ReportStream) -> None:
         self._streams.close(stream)

@@ -1,0 +1,50 @@
+"""How often proxies with a canary report: as often as is wanted, or as the controller can take. Pure.
+
+A controller that cannot read its reports as fast as they come finds harm later with each of them, and the messages that
+wait take its memory. Then fewer reports are read sooner: each has everything since the one before.
+
+A turn of the event loop reads at most one message of each stream. So reports come faster than they can be read just
+when a turn takes longer than their interval, and a timer is then late by half a turn on average.
+"""
+
+from dataclasses import dataclass
+
+MEASURE_EVERY = 0.5
+"""Seconds between two measurements."""
+LATE, LATE_SECONDS = 0.5, 0.5
+"""The interval is doubled once a timer has been late by so many seconds in all, in measurements in a row that each
+found it later than this share of the interval."""
+CALM, CALM_TIMES = 0.3, 20
+"""It is halved after so many in which none was late, and the process used less than this share of a core: twice as many
+reports then take less than twice as much, so that it does not swing."""
+
+
+@dataclass(slots=True)
+class ReportPace:
+    """The interval of load reports, between the `shortest` and the `longest`. Mutable. In seconds."""
+
+    shortest: float
+    longest: float
+    interval: float = 0.0
+    """The present one; the shortest at first."""
+    _late: float = 0.0
+    """Seconds, in the measurements in a row that were late."""
+    _calm: int = 0
+
+    def __post_init__(self) -> None:
+        self.interval = self.shortest
+
+    def measure(self, lag: float, busy: float) -> bool:
+        """Take a measurement: how late a timer was, and the share of a core that the process used since the last one.
+
+        Returns whether the interval has changed.
+        """
+        is_late = lag > LATE * self.interval
+        self._late = self._late + lag if is_late else 0.0
+        self._calm = self._calm + 1 if busy < CALM and not is_late else 0
+        before = self.interval
+        if self._late >= LATE_SECONDS:
+            self.interval, self._late = min(2 * self.interval, self.longest), 0.0
+        elif self._calm >= CALM_TIMES:
+            self.interval, self._calm = max(self.interval / 2, self.shortest), 0
+        return self.interval != before
