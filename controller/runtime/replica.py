@@ -73,9 +73,10 @@ class Replica:
 
     def on_view(self, view: View) -> None:
         """A new view is being served: count for its versions, and let the decider go on from it."""
-        self._view = view
-        states = view.services.values()
-        self._book.track_clusters(name for state in states for name in _cluster_names(state))
+        before, self._view = self._view, view
+        if _have_other_versions(before, view):
+            states = view.services.values()
+            self._book.track_clusters(name for state in states for name in _cluster_names(state))
         if self._decider:
             self._decider.on_view(view)
         else:
@@ -119,3 +120,11 @@ class Replica:
 def _cluster_names(state: ServiceState) -> tuple[str, ...]:
     """The clusters of a service. Views share the values of what did not change between them."""
     return tuple(cluster_name(*cluster) for cluster in cluster_ids(state))
+
+
+def _have_other_versions(before: View, view: View) -> bool:
+    """Whether some service came or went, or has other versions: a step of weight is none of that."""
+    if before.services.keys() != view.services.keys():
+        return True
+    changed = ((before.services[name], state) for name, state in view.services.items())
+    return any(old is not new and set(_cluster_names(old)) != set(_cluster_names(new)) for old, new in changed)

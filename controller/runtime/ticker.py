@@ -4,6 +4,7 @@ A decision takes effect when the store commits it; this replica sees it in the n
 kept here that a restart would miss.
 """
 
+import asyncio
 import uuid
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
@@ -21,6 +22,7 @@ from controller.core.history.evidence_trace import point_of
 from controller.core.judge.custom.custom_metrics import all_read, lost_metric
 from controller.core.judge.stable_watch import StableWatch, watch_stable
 from controller.core.judge.verdict import Outcome, Verdict
+from controller.core.model.change import Change
 from controller.core.model.freeze import Act, Freeze
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase, Rollout
@@ -32,6 +34,10 @@ from controller.runtime.adapters import Adapters
 from controller.runtime.ledger_writer import WHO, LedgerWriter
 from controller.runtime.recorder import Recorder
 from controller.runtime.session_saver import SessionSaver
+
+COMMITS = 16
+"""Decisions that are put to the store at a time. When a thousand rollouts decide at once, the others
+wait here and not in the store's queue, where an operator's act would wait behind them."""
 
 log = structlog.get_logger()
 
@@ -100,6 +106,7 @@ class Ticker:
         self._watches: dict[str, StableWatch] = {}
         self._stable: dict[str, Verdict] = {}
         self._waiting: set[str] = set()
+        self._turns = asyncio.Semaphore(COMMITS)
 
     @property
     def waiting(self) -> Collection[str]:
@@ -250,7 +257,7 @@ class Ticker:
         origin = Origin(WHO, uuid.uuid4().hex, uuid.uuid4().hex)
         change = change_of(state, decision, origin, verdict, evidence)
         try:
-            revision = await self._store.commit(change, self._token)
+            revision = await self._put(change)
         except (Conflict, Frozen) as refused:
             why = type(refused).__name__.lower()
             log.info("not_applied", service=state.name, decision=decision.kind, why=why, reason=str(refused))
@@ -273,6 +280,13 @@ class Ticker:
             revision=revision,
         )
         return True
+
+    async def _put(self, change: Change) -> int:
+        """Commit a change in its turn; what moves traffic away from harm waits for none."""
+        if change.act.is_urgent:
+            return await self._store.commit(change, self._token)
+        async with self._turns:
+            return await self._store.commit(change, self._token)
 
     def _tick_stable(self, state: ServiceState) -> Coroutine[Any, Any, object] | None:
         """Watch stable while no rollout runs; the verdict on the last rollout is kept for people."""

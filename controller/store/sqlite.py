@@ -11,7 +11,6 @@ import structlog
 
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
-from controller.core.model.freeze import Act
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.store_errors import StoreLost, Unusable
 from controller.core.model.view import View
@@ -34,9 +33,6 @@ SMALLEST_CHUNK = 20
 
 PATIENCE = 5.0
 """Seconds after which a call fails if the disk does not answer. Less than a client's deadline of 10 s."""
-
-URGENT = frozenset({Act.FORCED_ROLLBACK, Act.ROLLBACK, Act.FALLBACK})
-"""The acts that move traffic away from harm: their commits go first."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -196,7 +192,7 @@ class SqliteStore:
         return await self._run(self._database.load_cursor, reader)
 
     async def _apply(self, change: Change, token: int | None) -> int:
-        run = self._run_first if change.freeze or change.act in URGENT else self._run
+        run = self._run_first if change.freeze or change.act.is_urgent else self._run
         revision = await run(self._database.apply, change, token, self._clock.wall())
         self._tidy_soon()
         return revision

@@ -11,9 +11,12 @@ import pytest
 from controller.core.control.commands import Verb
 from controller.core.control.sync import Sync
 from controller.core.judge.arrivals import BLIND_AFTER
-from controller.core.model.freeze import ALL
+from controller.core.model.change import Change
+from controller.core.model.freeze import ALL, Act
 from controller.core.model.rollout import Phase
 from controller.runtime.cycle import ACKS, IDLE
+from controller.runtime.ticker import COMMITS
+from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import ElectedStore
 from tests.support.loop_harness import LoopHarness, running_loop, running_rollout, tick_until
@@ -152,3 +155,43 @@ async def test_the_recording_of_a_rollout_that_is_over_leaves_memory_once_it_is_
         await harness.recorder.save()
         assert not harness.recorder._running
         assert await harness.recorder.find((await harness.rollout()).id)
+
+
+class Crowded(ElectedStore):
+    """Counts the commits that wait in it; a rollback does not."""
+
+    waiting = most = 0
+
+    async def commit(self, change: Change, token: int) -> int:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        try:
+            if change.act is Act.ROLLBACK:
+                return await MemoryStore.commit(self, change, token)
+            return await super().commit(change, token)
+        finally:
+            self.waiting -= 1
+
+
+async def test_of_many_decisions_at_once_few_are_in_the_store_and_a_rollback_waits_for_none() -> None:
+    """So an operator's act is not behind all of them, nor is harm at one service."""
+    clock = FakeClock()
+    store = Crowded(clock=clock)
+    async with running_rollout(store, clock) as harness:
+        await tick_until(harness, Phase.PROGRESSING)
+        names = [f"other-{number}" for number in range(2 * COMMITS)]
+        for number, name in enumerate(names):
+            await harness.apply(name, port=10001 + number)
+            await harness.act(Verb.START, name, canary="v2")
+        store.commits.clear()
+        loads = {key: load for name in names for key, load in harness.loads(await harness.state(name)).items()}
+        for _ in range(10):
+            clock.advance(0.5)
+            harness.book.on_load_report("envoy-1", loads, 0.5, clock.now)
+            await harness.look()
+        assert (store.waiting, store.most) == (COMMITS, COMMITS)
+        await tick_until(harness, Phase.ROLLING_BACK, within=20, canary_errors=0.5)
+        store.commits.set()
+        await harness.look()
+        await harness.look()
+        assert {(await harness.rollout(name)).weight for name in names} == {2000}

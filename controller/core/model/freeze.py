@@ -33,6 +33,11 @@ class Act(StrEnum):
     RECORD = "record"
     """Moves no weight: bookkeeping, pause, endpoints that come and go, a freeze itself."""
 
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it moves traffic away from harm, so that it goes before everything that waits."""
+        return self in (Act.FORCED_ROLLBACK, Act.ROLLBACK, Act.FALLBACK)
+
 
 class Mode(StrEnum):
     """`freeze`: no weight moves, by automation or by ordinary commands. `hold`: no advance and no deletion;
