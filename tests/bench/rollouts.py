@@ -33,6 +33,7 @@ from controller.runtime.replica import Replica
 from controller.runtime.store_watch import watch_store
 from controller.store.sqlite import SqliteStore
 from tests.bench import Row
+from tests.bench.judge import CASES, Judge, least, windows
 from tests.builders import service_file
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.hooks import NoHooks
@@ -153,9 +154,16 @@ async def measured(folder: Path, count: int) -> list[Row]:
         return [
             Row("of a core, without the reports themselves", case, 100 * share, "%"),
             Row("the same for one report on a service", case, used / reports * 1e6, "us"),
+            Row("the same, in ticks of the judge alone", case, used / reports * 1e6 / judge_tick(), "x"),
             Row("reports on a service a second", case, reports / WATCHED / count, ""),
             Row("harm at one to its rollback", case, time.monotonic() - harmed_at, "s"),
         ]
+
+
+def judge_tick() -> float:
+    """Microseconds of one tick of the judge alone, on this machine now."""
+    alone, seen = Judge(), windows(*CASES["100 rps, 5 %, five a second"])
+    return least(alone.look, alone.start, seen)
 
 
 def run() -> list[Row]:
