@@ -33,6 +33,7 @@ def checked(system: System, *stable: ModelServer) -> str:
     )
 
 
+@pytest.mark.proves("fault 41")
 async def test_a_rollout_waits_for_the_endpoints_that_it_needs(processes: Children) -> None:
     """No weight for a canary that fails its health checks; no step while stable has lost one endpoint of two."""
     second = ModelServer("v1")

@@ -175,6 +175,7 @@ async def test_certificates_by_secrets_of_the_bootstrap(processes: Children, tmp
         assert await world.ask() == {200: 20}
 
 
+@pytest.mark.proves("fault 42")
 async def test_a_missing_file_takes_nothing_down(processes: Children, model_server: ServerFactory) -> None:
     """The proxy rejects that cluster and keeps the one that it has; a neighbour's change passes."""
     async with envoy_under_load(processes, model_server, "delta") as (playing, load):
@@ -197,6 +198,7 @@ async def test_a_missing_file_takes_nothing_down(processes: Children, model_serv
         await versions_answer(load, "v1")
 
 
+@pytest.mark.proves("fault 38")
 async def test_a_dead_endpoint_is_taken_out_and_comes_back(world: World, model_server: ServerFactory) -> None:
     """One of three dies: once it is out no request fails, and it gets its share again when it is back."""
     servers = [await model_server(name) for name in ("a", "b", "c")]
@@ -220,6 +222,7 @@ async def test_a_dead_endpoint_is_taken_out_and_comes_back(world: World, model_s
         assert by_version(load.results[back:])["a"] > 0
 
 
+@pytest.mark.proves("fault 39")
 async def test_most_endpoints_dead_is_no_panic_and_all_dead_is(world: World, model_server: ServerFactory) -> None:
     """Eighteen of twenty dead: the two that live get everything. A mistaken health check fails no request."""
     servers = [await model_server(name) for name in ("a", "b")]
@@ -240,6 +243,7 @@ async def nobody_is_healthy(world: World) -> bool:
     return await world.members("healthy") == 0
 
 
+@pytest.mark.proves("fault 40")
 async def test_a_failing_endpoint_is_ejected_though_its_health_checks_pass(
     world: World, model_server: ServerFactory
 ) -> None:
@@ -254,6 +258,7 @@ async def test_a_failing_endpoint_is_ejected_though_its_health_checks_pass(
     assert await world.ask(100) == {200: 100}
 
 
+@pytest.mark.proves("fault 40")
 async def test_a_floor_of_endpoints_is_never_ejected(world: World, model_server: ServerFactory) -> None:
     """Both fail, and one of them stays: a version that is bad as a whole is seen to be."""
     servers = [await model_server(name) for name in ("a", "b")]
