@@ -1,0 +1,82 @@
+"""All that a service can ask for, at once, changed under load while its canary's share moves: no request fails."""
+
+from typing import Any
+
+import pytest
+
+from controller.core.model.route_rules import Condition, MatchRule, Mirror, RequestHeaders, Retry, Sticky
+from controller.core.model.upstream import HealthCheck, Outliers, Upstream
+from controller.demo.harness.child_processes import Children
+from tests.support.waiting import wait_until
+from tests.traffic.envoy_in_sync import get
+from tests.xds.envoy_under_load import EnvoyUnderLoad, ServerFactory, envoy_under_load
+
+pytestmark = [pytest.mark.envoy, pytest.mark.parametrize("protocol", ["sotw", "delta"])]
+
+TESTER = Condition(source="header", name="x-tester", value="yes")
+ALL: dict[str, Any] = {
+    "match": (MatchRule(conditions=(TESTER,), to="canary"),),
+    "sticky": Sticky(source="header", name="x-user-id"),
+    "shield": True,
+    "mirror": Mirror(to="v3", share=5000),
+    "streaming": True,
+    "idle_timeout": 30.0,
+    "retry": Retry(attempts=2),
+    "request_headers": RequestHeaders(add=(("x-tier", "gold"),)),
+}
+CHANGES: list[dict[str, Any]] = [
+    {"shield": False},
+    {"sticky": Sticky(source="cookie", name="lane", ttl=60.0)},
+    {"mirror": None},
+    {"match": ()},
+    {"streaming": False, "idle_timeout": None},
+    {"retry": Retry(attempts=0)},
+    {"request_headers": RequestHeaders(remove=("x-debug",)), "version_header": True},
+    {"timeout": 3.0},
+]
+
+
+def state(envoy: EnvoyUnderLoad, canary: int, **changes: Any) -> Any:
+    """The service with all of it, but for what is changed."""
+    places = {model.version: [model.address] for model in envoy.models}
+    made = envoy.fraud(canary, versions=places, **{**ALL, **changes})
+    checked = Upstream(health=HealthCheck(kind="tcp", every=0.5), outliers=Outliers())
+    versions = tuple(v.model_copy(update={"upstream": checked}) for v in made.spec.versions)
+    return made.model_copy(update={"spec": made.spec.model_copy(update={"versions": versions})})
+
+
+async def test_all_of_it_changes_under_load(processes: Children, model_server: ServerFactory, protocol: str) -> None:
+    """From nothing to everything, through the steps of a rollout, each of them taken away and given back on the way."""
+    async with envoy_under_load(processes, model_server, protocol) as (playing, load):
+        await playing.publish_and_sync(state(playing, 0))
+        for canary, change in zip((500, 1000, 2500, 5000, 5000, 9500, 9500, 0), CHANGES, strict=True):
+            for changes in ({}, change, {}):
+                await playing.publish_and_sync(state(playing, canary, **changes))
+                seen = len(load.results)
+                await wait_until(lambda: len(load.results) > seen + 20)  # noqa: B023
+        await playing.publish_and_sync(playing.fraud())
+
+
+async def test_what_meets_what(processes: Children, model_server: ServerFactory, protocol: str) -> None:
+    """A user of the canary is shielded and keeps it; a tester is neither shielded nor judged; copies are of all."""
+    async with envoy_under_load(processes, model_server, protocol, rate=20.0) as (playing, _):
+        v1, v2, v3 = playing.models
+        await playing.publish_and_sync(state(playing, 5000))
+        users = {}
+        for number in range(30):
+            user = {"x-user-id": f"u{number}"}
+            users[number] = (await get(playing.port, headers=user)).version
+            assert (await get(playing.port, headers=user)).version == users[number]
+        assert set(users.values()) == {"v1", "v2"}
+        await wait_until(lambda: v3.seen > 5)
+        v2.behaviour.errors = 1.0
+        for number in users:
+            shielded = await get(playing.port, headers={"x-user-id": f"u{number}"})
+            assert (shielded.status, shielded.version) == (200, "v1")
+        assert (await get(playing.port, headers={"x-tester": "yes"})).status == 500
+        v2.behaviour.errors = 0.0
+        v3.behaviour.errors = 1.0  # nobody sees that
+        for number, version in users.items():
+            again = await get(playing.port, headers={"x-user-id": f"u{number}"})
+            assert (again.status, again.version) == (200, version)
+        assert v1.seen > 0
