@@ -7,8 +7,7 @@ import sys
 from controller.process.clock import SystemClock
 from controller.process.gc_tuning import tune_gc
 from controller.xds.server import XdsServer
-from tests.bench.crowd import LIMITS, serving
-from tests.bench.xds import many
+from tests.bench.crowd import LIMITS, many, serving
 from tests.xds.views import view
 
 

@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from controller.core.model.service_state import ServiceState
+from controller.core.model.view import View
 from controller.process.clock import SystemClock
 from controller.process.gc_tuning import tune_gc
 from controller.xds.limits import Limits
@@ -104,56 +106,130 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-async def crowd(streams: int, connections: int, kind: str, opening: int) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A crowd: how many streams over how many connections, with how many services on their port."""
+
+    streams: int
+    connections: int
+    kind: str = "sotw"
+    services: int = 1
+    opening: int = OPENING
+
+    def __str__(self) -> str:
+        services = f", {self.services} services" if self.services > 1 else ""
+        at_once = " at once" if self.opening == self.streams else ""
+        return f"{self.streams} streams, {self.connections} connections, {self.kind}{services}{at_once}"
+
+    def view(self, number: int) -> View:
+        """What is served at that step: one service moves its weight."""
+        moved = service("s0000", hosts=("s0000.example",), canary=("v2", 500 + number))
+        return view(1 + number, moved, *many(self.services)[1:])
+
+
+def many(count: int) -> list[ServiceState]:
+    """So many services on one port."""
+    return [service(f"s{number:04}", hosts=(f"s{number:04}.example",)) for number in range(count)]
+
+
+async def crowd(case: Case) -> list[Row]:
     """A weight step to many streams: from publishing it to the last acknowledgement, in turns with the floor."""
     tune_gc()
-    acks = Acks()
+    acks, floor_acks = Acks(), Acks()
     xds = XdsServer(clock=SystemClock(), limits=LIMITS, observer=acks)
-    xds.publish(view(1, service()))
-    case = f"{streams} streams, {connections} connections, {kind}" + (" at once" if opening == streams else "")
-
-    def publish(number: int) -> None:
-        xds.publish(view(2 + number, service(canary=("v2", 500 + number))))
-
+    xds.publish(case.view(0))
+    floor = Floor(floor_acks, case.kind, case.view(0))
     async with AsyncExitStack() as stack:
-        before, start = resident(), time.monotonic()
-        tries = await clients(stack, xds, streams, connections, kind, opening)
-        joined = time.monotonic() - start
-        await wait_until(lambda: acks.count >= streams)
-        memory = (resident() - before) / streams / 1024
-        floor_acks = Acks()
-        floor = Floor(floor_acks, kind)
-        await clients(stack, floor, streams, connections, kind, OPENING)
-        await wait_until(lambda: floor_acks.count >= streams)
+        ours = await join(stack, xds, acks, case)
+        bare = await join(stack, floor, floor_acks, case)
         steps, floors, loops = [], [], []
-        for number in range(WARM + STEPS):
-            steps.append(await one_push(partial(publish, number), acks, streams))
-            floors.append(await one_push(partial(floor.publish, 2 + number), floor_acks, streams))
+        for number in range(1, 1 + WARM + STEPS):
+            newest = case.view(number)
+            steps.append(await one_push(partial(xds.publish, newest), acks, case.streams))
+            floors.append(await one_push(partial(floor.publish, newest), floor_acks, case.streams))
             loops.append(multiplications())
         del steps[:WARM], floors[:WARM]
         gc.unfreeze()
         gc.set_threshold(*DEFAULT_THRESHOLDS)
         with collecting() as collector:
             plain = [
-                await one_push(partial(publish, n), acks, streams) for n in range(WARM + STEPS, 2 * (WARM + STEPS))
+                await one_push(partial(xds.publish, case.view(number)), acks, case.streams)
+                for number in range(100, 100 + STEPS)
             ]
-    taken, cpu = [step.taken for step in steps], statistics.median(step.cpu for step in steps)
-    bare, loop = statistics.median(step.cpu for step in floors), statistics.median(loops)
     share = 100 * sum(collector) / sum(step.cpu for step in plain)
     return [
-        Row("step to last ACK, median", case, statistics.median(taken), "ms"),
-        Row("step to last ACK, worst", case, max(taken), "ms"),
-        Row("CPU of the server for one step, median", case, cpu, "ms"),
-        Row("the same for one stream", case, cpu / streams * 1000, "us"),
-        Row("floor for one stream: a bare handler", case, bare / streams * 1000, "us"),
-        Row("step to last ACK, of the floor's", case, ratio(steps, floors, "taken"), "x"),
-        Row("CPU for one step, of the floor's", case, ratio(steps, floors, "cpu"), "x"),
-        Row("a loop of 1000 multiplications", case, loop, "us"),
-        Row("of it garbage collection, if it were not set", case, share, "%"),
-        Row("memory of the server for one stream", case, memory, "KB"),
-        Row("all streams standing after", case, joined, "s"),
-        Row("streams tried again", case, tries - streams, ""),
+        *push_rows(case, steps, floors),
+        Row("a loop of 1000 multiplications", str(case), statistics.median(loops), "us"),
+        Row("of it garbage collection, if it were not set", str(case), share, "%"),
+        *join_rows(case, ours, bare),
     ]
+
+
+def push_rows(case: Case, steps: list["Push"], floors: list["Push"]) -> list[Row]:
+    """What a step takes and costs, and the same of the floor."""
+    cpu, bare = statistics.median(step.cpu for step in steps), statistics.median(step.cpu for step in floors)
+    return [
+        Row("step to last ACK, median", str(case), statistics.median(step.taken for step in steps), "ms"),
+        Row("step to last ACK, worst", str(case), max(step.taken for step in steps), "ms"),
+        Row("CPU of the server for one step, median", str(case), cpu, "ms"),
+        Row("the same for one stream", str(case), cpu / case.streams * 1000, "us"),
+        Row("floor for one stream: a bare handler", str(case), bare / case.streams * 1000, "us"),
+        Row("step to last ACK, of the floor's", str(case), ratio(steps, floors, "taken"), "x"),
+        Row("CPU for one step, of the floor's", str(case), ratio(steps, floors, "cpu"), "x"),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A crowd that came: seconds until all were served, the server's CPU for one stream (us), its memory for one (KB),
+    the longest wait for a turn of the event loop (ms), and how often a stream was tried again."""
+
+    taken: float
+    cpu: float
+    memory: float
+    lag: float
+    retries: int
+
+
+def join_rows(case: Case, ours: Join, floor: Join) -> list[Row]:
+    """What joining takes and costs, and the same of the floor."""
+    return [
+        Row("memory of the server for one stream", str(case), ours.memory, "KB"),
+        Row("the floor's", str(case), floor.memory, "KB"),
+        Row("all streams standing after", str(case), ours.taken, "s"),
+        Row("the same, the floor's", str(case), floor.taken, "s"),
+        Row("CPU of the server for one that joins", str(case), ours.cpu, "us"),
+        Row("the same, of the floor's", str(case), ours.cpu / floor.cpu, "x"),
+        Row("longest lag of the event loop meanwhile", str(case), ours.lag, "ms"),
+        Row("streams tried again", str(case), ours.retries, ""),
+    ]
+
+
+async def join(stack: AsyncExitStack, server: XdsServer | Floor, acks: Acks, case: Case) -> Join:
+    """Start the server and its crowd, for as long as the stack stands."""
+    port = await stack.enter_async_context(serving(server))
+    before, start, spent = resident(), time.monotonic(), time.process_time()
+    probe = asyncio.create_task(longest_lag())
+    words = (f"127.0.0.1:{port}", *map(str, (case.streams, case.connections, case.kind, TABLE, case.opening)))
+    process = await stack.enter_async_context(child("tests.bench.clients", *words))
+    tries: int = (await line(process))["tries"]
+    await wait_until(lambda: acks.count >= case.streams)
+    taken, cpu = time.monotonic() - start, (time.process_time() - spent) / case.streams * 1e6
+    probe.cancel()
+    memory = (resident() - before) / case.streams / 1024
+    return Join(taken, cpu, memory, await probe, tries - case.streams)
+
+
+async def longest_lag() -> float:
+    """Until cancelled: the most milliseconds by which a timer was late."""
+    longest = 0.0
+    try:
+        while True:
+            due = time.monotonic() + 0.01
+            await asyncio.sleep(0.01)
+            longest = max(longest, (time.monotonic() - due) * 1000)
+    except asyncio.CancelledError:
+        return longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +243,6 @@ class Push:
 def ratio(ours: list[Push], floors: list[Push], field: str) -> float:
     """How many times the floor's cost ours is: the median over pairs that were taken one after the other."""
     return statistics.median(getattr(a, field) / getattr(b, field) for a, b in zip(ours, floors, strict=True))
-
-
-async def clients(
-    stack: AsyncExitStack, server: XdsServer | Floor, streams: int, connections: int, kind: str, opening: int
-) -> int:
-    """Start the server and its crowd, for as long as the stack stands: how often a stream was tried."""
-    port = await stack.enter_async_context(serving(server))
-    words = (f"127.0.0.1:{port}", str(streams), str(connections), kind, TABLE, str(opening))
-    tries: int = (await line(await stack.enter_async_context(child("tests.bench.clients", *words))))["tries"]
-    return tries
 
 
 async def one_push(publish: Callable[[], None], acks: Acks, streams: int) -> Push:
@@ -208,13 +274,13 @@ def collecting() -> Iterator[list[float]]:
         gc.callbacks.remove(note)
 
 
-def alone(streams: int, connections: int, kind: str, opening: int = OPENING) -> list[Row]:
+def alone(case: Case) -> list[Row]:
     """The same in a process of its own, so that its memory is its own."""
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_crowd, streams, connections, kind, opening).result()
+        return pool.submit(_crowd, case).result()
 
 
-def _crowd(streams: int, connections: int, kind: str, opening: int) -> list[Row]:
+def _crowd(case: Case) -> list[Row]:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return asyncio.run(crowd(streams, connections, kind, opening))
+    return asyncio.run(crowd(case))

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from controller.core.model.view import View
 from controller.ports.proxy_observer import ProxyObserver
 from controller.xds.connection import EOF, Context
 from controller.xds.protocol.discovery import DiscoveryResponse
@@ -16,28 +17,27 @@ from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import RDS
 from controller.xds.server import ADS
 from controller.xds.wire import nonce_field, serialize_delta_response, serialize_response
-from tests.xds.views import service, view
 
 
 class Floor:
     """A bare handler on grpc.aio: one coroutine for each stream writes the bytes it is given and reads the answer."""
 
-    def __init__(self, observer: ProxyObserver, kind: str) -> None:
+    def __init__(self, observer: ProxyObserver, kind: str, first: View) -> None:
         self._observer = observer
         self._kind = kind
         self._world = SnapshotCache()
         self._news: list[asyncio.Event] = []
-        self.publish(1)
+        self.publish(first)
 
-    def publish(self, number: int) -> None:
-        """Send everybody the bytes that the controller sends for the step of that number."""
-        self._world.update(view(number, service(canary=("v2", 500 + number))))
+    def publish(self, newest: View) -> None:
+        """Send everybody the bytes that the controller sends for that view."""
+        self._world.update(newest)
         snapshot = self._world.snapshot("edge")
         assert snapshot
         tables = snapshot.catalogue(RDS)
         reply = DiscoveryResponse(RDS, tables.version, tuple(tables.listed.values()))
         serialize = serialize_delta_response if self._kind == "delta" else serialize_response
-        self._body = serialize(reply, "haldane") + nonce_field(str(number))
+        self._body = serialize(reply, "haldane") + nonce_field(str(newest.revision))
         for news in self._news:
             news.set()
 

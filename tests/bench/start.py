@@ -24,8 +24,8 @@ from controller.store.sqlite import SqliteStore
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from controller.xds.server import ADS
 from tests.bench import Row
-from tests.bench.crowd import TABLE
-from tests.bench.xds import change, many
+from tests.bench.crowd import TABLE, many
+from tests.bench.xds import change
 from tests.support.process import free_port
 
 TIMES = 7

@@ -28,17 +28,22 @@ from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from controller.xds.server import ADS, XdsServer
 from controller.xds.wire import serialize_delta_response, serialize_response
 from tests.bench import Row
-from tests.bench.crowd import LIMITS, STEPS, TABLE, WARM, Acks, alone, child, line, say, serving
+from tests.bench.crowd import LIMITS, STEPS, TABLE, WARM, Acks, Case, alone, child, line, many, say, serving
 from tests.bench.floor import multiplications
 from tests.support.envoy import EnvoyProcess
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
 from tests.xds.views import service, view
 
-CROWDS = ((100, 8), (100, 100), (500, 8), (500, 500), (1000, 8), (1000, 1000))
-"""Streams, and the connections that they share."""
-BURST = (2000, 20)
-"""The same for a crowd that comes all at once."""
+CROWDS = (
+    *(Case(streams, connections) for streams, connections in ((100, 8), (100, 100), (500, 8), (500, 500))),
+    *(Case(1000, connections, kind) for connections in (8, 1000) for kind in ("sotw", "delta")),
+    *(Case(1000, 8, kind, services=100) for kind in ("sotw", "delta")),
+    Case(100, 8, services=1000),
+    Case(4000, 50),
+    Case(2000, 20, opening=2000),
+)
+"""The crowds; the last one comes all at once."""
 FLIPS = 200
 ANY_SIZE = (("grpc.max_receive_message_length", -1),)
 
@@ -109,11 +114,6 @@ def change(*, to: ServiceState, expects: int) -> Change:
     """The service's next state, as the store takes it."""
     entry = Entry(kind="bench", services=(to.name,), who="bench", why="a flip", weights_after=dict(to.weights))
     return Change(f"flip-{expects}", "flip", Act.RECORD, entry, service=to.name, expects=expects, state=to)
-
-
-def many(count: int) -> list[ServiceState]:
-    """So many services on one port."""
-    return [service(f"s{number:04}", hosts=(f"s{number:04}.example",)) for number in range(count)]
 
 
 @contextmanager
@@ -216,10 +216,8 @@ def run() -> list[Row]:
         rows += asyncio.run(first_request(kind))
         for count in (1, 100, 1000):
             rows += one_step(count, kind)
-    for streams, connections in CROWDS:
-        for kind in ("sotw", "delta") if streams == 1000 else ("sotw",):
-            rows += alone(streams, connections, kind)
-    rows += alone(*BURST, "sotw", opening=BURST[0])
+    for case in CROWDS:
+        rows += alone(case)
     for count in (100, 1000):
         rows += [*first_snapshot(count), *asyncio.run(first_served(count))]
     return rows
