@@ -4,9 +4,11 @@ import io
 import time
 
 import aiohttp
+import grpc
 import pytest
 
 from controller.demo.harness.child_processes import Children
+from tests.support.grpc_model import METHOD, GrpcModelServer
 from tests.support.load import steady
 from tests.support.model import Behaviour
 from tests.support.system import running_system
@@ -95,3 +97,31 @@ async def test_a_shielded_canary_is_rolled_back_all_the_same(processes: Children
         await wait_until(lambda: load.results[-1].sent > gone + 1.0)
         assert [answer for answer in load.results if not answer.ok] == []
         assert {answer.version for answer in load.results if answer.sent > begun + 5.0} <= {"v1"}
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE])
+async def test_a_failing_grpc_canary_is_answered_by_stable(processes: Children, code: grpc.StatusCode) -> None:
+    """Its status is in the headers of an HTTP 200. What is the caller's own fault is not tried again."""
+    async with GrpcModelServer("v1") as v1, GrpcModelServer("v2", errors=1.0, code=code) as v2:
+        versions = {"v1": [v1.address], "v2": [v2.address]}
+        async with (
+            envoy_in_sync(
+                processes,
+                "delta",
+                lambda e: e.fraud(versions=versions, shield=True, protocol="grpc", canary=5000),
+            ) as envoy,
+            grpc.aio.insecure_channel(f"127.0.0.1:{envoy.port}") as channel,
+        ):
+            call = channel.unary_unary(METHOD)
+            assert {await call(b"", timeout=10.0) for _ in range(20)} == {b"v1"}
+            v2.code = grpc.StatusCode.INVALID_ARGUMENT
+            seen = {await outcome(call) for _ in range(30)}
+            assert seen == {"v1", "INVALID_ARGUMENT"}
+
+
+async def outcome(call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]) -> str:
+    """The version that responded, or the status of the call."""
+    try:
+        return (await call(b"", timeout=10.0)).decode()
+    except grpc.aio.AioRpcError as error:
+        return error.code().name
