@@ -156,12 +156,14 @@ def service_file(
     """A service file in which v1 is stable.
 
     `endpoints` has the address of each version, or "" for one without; `address` is where the service listens. `more`
-    are further lines, and `policy` those of the policy, indented by two.
+    are further lines, and `policy` those of the policy, indented by two. A `route_config` among the lines takes the
+    place of the address and port.
     """
     listen = f"{{address: {address}, port: {port}}}" if address else f"{{port: {port}}}"
+    listens = "" if "route_config:" in more else f"listen: {listen}\n"
     quoted = {version: f'"{place}"' if place else "" for version, place in endpoints.items()}
     versions = "".join(f"  {version}: {{endpoints: [{place}]}}\n" for version, place in quoted.items())
-    text = f"service: {name}\nlisten: {listen}\nversions:\n{versions}stable: v1\n{more}"
+    text = f"service: {name}\n{listens}versions:\n{versions}stable: v1\n{more}"
     return f"{text}policy:\n{policy}" if policy else text
 
 

@@ -14,10 +14,13 @@ from controller.admin.watch_streams import Watches
 from controller.core.control.commands import Command, Verb
 from controller.core.control.request_validation import freeze_violations, unfreeze_violations
 from controller.core.model.freeze import ALL, Mode
+from controller.core.model.view import View
+from controller.core.servicefile.notes import notes
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import Fleet
 from controller.ports.observatory import Observatory
 from controller.ports.recordings import Recordings
+from controller.runtime.declarations import Declared
 from controller.runtime.operations import Operations
 from controller.runtime.store_requests import find_state
 
@@ -78,8 +81,7 @@ class Catalog:
         state, unchanged = await self._operations.apply(
             request.yaml, who=who, reason=request.reason, request_id=request.request_id, dry_run=request.dry_run
         )
-        service = self._reader.service(state, self._reader.newest())
-        return pb.ApplyServiceResponse(service=service, unchanged=unchanged)
+        return self._applied(Declared(state, unchanged), self._reader.newest())
 
     async def apply_all(self, request: pb.ApplyServicesRequest, who: str) -> pb.ApplyServicesResponse:
         """Declare or change many services, or none if one of the files cannot be applied."""
@@ -87,11 +89,14 @@ class Catalog:
             request.yaml, who=who, reason=request.reason, request_id=request.request_id, dry_run=request.dry_run
         )
         view = self._reader.newest()
-        applied = [
-            pb.ApplyServiceResponse(service=self._reader.service(each.state, view), unchanged=each.unchanged)
-            for each in declared
-        ]
-        return pb.ApplyServicesResponse(applied=applied)
+        return pb.ApplyServicesResponse(applied=[self._applied(each, view) for each in declared])
+
+    def _applied(self, declared: Declared, view: View) -> pb.ApplyServiceResponse:
+        return pb.ApplyServiceResponse(
+            service=self._reader.service(declared.state, view),
+            unchanged=declared.unchanged,
+            notes=[f"{note.field}: {note.message}" for note in notes(declared.state.spec)],
+        )
 
     async def get(self, request: pb.GetServiceRequest, _who: str) -> pb.Service:
         """One service, with its file."""

@@ -39,7 +39,23 @@ def render(
     protocol: Literal["delta", "sotw"] = "delta",
     flush_interval: float = 0.5,
 ) -> str:
-    """The bootstrap as YAML, ready for `envoy -c`.
+    """The bootstrap as YAML, ready for `envoy -c`: the text of its `configuration`, whose arguments these are."""
+    filled = configuration(
+        fleet=fleet, node=node, xds=xds, envoy_admin=envoy_admin, protocol=protocol, flush_interval=flush_interval
+    )
+    return HEAD + to_yaml(filled)
+
+
+def configuration(
+    *,
+    fleet: str,
+    node: str | None = None,
+    xds: str,
+    envoy_admin: str | None = "127.0.0.1:9901",
+    protocol: Literal["delta", "sotw"] = "delta",
+    flush_interval: float = 0.5,
+) -> dict[str, Any]:
+    """The bootstrap as a tree.
 
     `xds` is where the controller listens for proxies, HOST:PORT. `envoy_admin` None leaves Envoy's admin page out.
     Without `node` the id is this host's name and a few random letters. `flush_interval` is in seconds. Raises
@@ -67,8 +83,13 @@ def render(
     template: dict[str, Any] = yaml.safe_load(files(__package__).joinpath("envoy.yaml").read_text(encoding="utf-8"))
     if not envoy_admin:
         del template["admin"]
-    filled = _filled(template, values)
-    return HEAD + yaml.dump(filled, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=110)
+    filled: dict[str, Any] = _filled(template, values)
+    return filled
+
+
+def to_yaml(part: Mapping[str, Any]) -> str:
+    """Text of a part of a configuration."""
+    return yaml.dump(part, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=110)
 
 
 class _Text(str):

@@ -78,7 +78,7 @@ def _service(view: ServiceView) -> Mapping[str, Any]:
     state, rollout, live = view.state, view.rollout, view.live
     return {
         "name": state.name,
-        "listen": str(state.spec.listen),
+        "listen": state.spec.route_configuration,
         "stable": view.stable,
         "canary": view.canary or None,
         "phase": view.phase.value,

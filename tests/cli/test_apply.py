@@ -130,3 +130,16 @@ def test_more_than_fits_into_one_request_is_said_so(tmp_path: Path, haldane: Hal
     done = haldane("apply", "-f", str(tmp_path))
     assert done.code == 2
     assert "17 files of 17825" in done.err
+
+
+def test_what_cannot_be_known_is_noted(tmp_path: Path, haldane: Haldane, server: AdminServer) -> None:
+    """Nothing is wrong: the file is applied, and `lint` says the same with its line."""
+    path = write(tmp_path, "own.yaml", service_file("own", more="route_config: mine\n"))
+    done = haldane("apply", "-f", path)
+    assert (done.code, services(server)) == (0, ["own"])
+    assert done.err.startswith("note: own: route_config: responses that break off")
+    assert haldane("apply", "-f", path, "-o", "json").document["notes"]
+    linted = haldane("lint", "-f", path)
+    assert linted.code == 0
+    assert f"note: {path}:7: route_config: responses that break off" in linted.out
+    assert [note["field"] for note in haldane("lint", "-f", path, "-o", "json").document["notes"]] == ["route_config"]

@@ -30,15 +30,13 @@ def view(*states: ServiceState, broken: dict[str, str] | None = None) -> View:
 def declared(name: str, *, port: int = 10000, **fields: Any) -> ServiceState:
     """A service without a rollout."""
     address = fields.pop("address", "127.0.0.1")
-    spec = service(name=name, listen=Listen(address=address, port=port), **fields)
+    spec = service(**{"name": name, "listen": Listen(address=address, port=port), **fields})
     return ServiceState(spec=spec, source="", stable="v1", revision=7)
 
 
 def routes(state: ServiceState) -> Route:
     """The one route of a view of that service alone."""
-    ((only,),) = [
-        [r for h in listener.hosts for r in h.routes] for listener in route_fleet(view(state), "edge").listeners
-    ]
+    ((only,),) = [[r for h in each.hosts for r in h.routes] for each in route_fleet(view(state), "edge").configurations]
     return only
 
 
@@ -130,13 +128,14 @@ def test_services_on_one_address_share_its_listener() -> None:
         declared("c", hosts=("b.example", "c.example"), paths=(PathMatch(path="/v2/models/"),)),
         declared("d", port=10001),
     ]
-    first, second = route_fleet(view(*reversed(states)), "edge").listeners
+    first, second = route_fleet(view(*reversed(states)), "edge").configurations
     assert (first.name, second.name) == ("127.0.0.1:10000", "127.0.0.1:10001")
     found = [(host.domains, [r.service for r in host.routes]) for host in first.hosts]
     assert found == [(("a.example",), ["a"]), (("b.example", "c.example"), ["c", "b"])]
 
 
 PATHS = (PathMatch(path="/a"), PathMatch(path="/b"))
+OWN = {"listen": None, "route_config": "mine"}
 CLASHES = [
     ("the same place", {}, {}, "a and b both claim */ on 127.0.0.1:10000"),
     ("another port", {}, {"port": 1}, ""),
@@ -150,6 +149,10 @@ CLASHES = [
     ("a fleet and every fleet", {"fleets": ("one",)}, {}, "both claim"),
     ("every address", {"address": "0.0.0.0"}, {"paths": (PathMatch(path="/b"),)}, "cannot both be bound"),
     ("two addresses", {"address": "127.0.0.2"}, {}, ""),
+    ("one own listener", OWN, OWN, "a and b both claim */ on mine"),
+    ("one own listener, two hosts", OWN | {"hosts": ("x",)}, OWN | {"hosts": ("y",)}, ""),
+    ("two own listeners", OWN, OWN | {"route_config": "other"}, ""),
+    ("an own listener and every address", OWN, {"address": "0.0.0.0"}, ""),
 ]
 
 

@@ -102,6 +102,8 @@ KEYS = {
     "no service": Bad(file(service=None), "service", 1, "is missing"),
     "no listen": Bad(file(listen=None), "listen", 1, "is missing"),
     "no stable": Bad(file(stable=None), "stable", 1, "is missing"),
+    "two kinds of listener": added("route_config: mine", "route_config", "leave listen out, or this"),
+    "a route configuration with a slash": changed("listen", "route_config: a/b", "route_config", NOT_A_NAME),
     "no port": changed("listen", "listen: {address: 127.0.0.1}", "listen.port", "is missing"),
     "no endpoints": changed("v2", "  v2: {}", "versions.v2.endpoints", "is missing"),
     "a key misspelt": added("  dwel: 30s", "policy.dwel", "did you mean dwell?"),

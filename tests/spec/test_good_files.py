@@ -8,7 +8,7 @@ from controller.core.model.route_rules import Condition, ListenTls, MatchRule, M
 from controller.core.model.service import Endpoint, Fallback, Policy, Service
 from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
 from controller.core.servicefile.service_file import read_service
-from tests.spec.files import file
+from tests.spec.files import LINE, file
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "examples" / "fraud-scorer.yaml"
 
@@ -370,3 +370,14 @@ version_header: false
 def test_copies_for_a_version_without_weight(written: str, share: int) -> None:
     """Of every request, or of a share of them."""
     assert read(file(f"mirror: {written}")).mirror == Mirror(to="v2", share=share)
+
+
+def test_a_listener_of_ones_own() -> None:
+    """Its route configuration stands in the place of an address. What cannot be known is said, at the key's line."""
+    service = read(file(listen="route_config: ingress"))
+    assert (service.listen, service.route_config, service.route_configuration) == (None, "ingress", "ingress")
+    for more, known in ((), False), (("streaming: true",), True):
+        (note,) = read_service(file(*more, listen="route_config: ingress")).notes
+        assert (note.field, note.line) == ("route_config", LINE["listen"])
+        assert ("times to the first token" in note.message) is known
+    assert read_service(file()).notes == ()

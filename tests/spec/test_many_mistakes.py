@@ -33,7 +33,7 @@ def test_every_mistake_is_reported_at_once() -> None:
 def test_every_missing_key_is_reported() -> None:
     """A file with nothing but a name lists every required key."""
     assert {(v.field, v.message) for v in read_service("service: scorer\n").violations} == {
-        ("listen", "is missing"),
+        ("listen", "is missing: an address and a port, or route_config for a listener of your own"),
         ("versions", "is missing"),
         ("stable", "is missing"),
     }

@@ -99,10 +99,14 @@ class System:
         told = await self.rollout()
         return (told.weights["v2"], told.phase, told.proxies_synced) == (weight, phase, told.proxies_total)
 
+    async def in_sync(self) -> bool:
+        """Whether the proxy has what it should."""
+        told = await self.stubs.fleet.ListProxies(admin.ListProxiesRequest())
+        return [proxy.state for proxy in told.proxies] == ["SYNCED"]
+
     async def ready(self) -> bool:
         """Whether the proxy serves what it should."""
-        told = await self.stubs.fleet.ListProxies(admin.ListProxiesRequest())
-        if [proxy.state for proxy in told.proxies] != ["SYNCED"]:
+        if not await self.in_sync():
             return False
         return self.served == "grpc" or await answers(f"http://127.0.0.1:{self.entry}/")
 
@@ -122,11 +126,14 @@ async def running_system(
     change: Callable[[str], str] = str,
     served: str = "http",
     more: str = "",
+    entry: int = 0,
+    answering: bool = True,
 ) -> AsyncIterator[System]:
     """A controller, an Envoy and model servers, with the service applied and answering.
 
     `endpoints` are those of versions whose servers are elsewhere; `change` makes another bootstrap of the usual one;
-    `served` is the service's protocol; `more` are lines for its file.
+    `served` is the service's protocol; `more` are lines for its file;
+    `entry` is the port of clients, any free one unless given; unless `answering`, `/` need not respond there.
     """
     controller = ControllerProcess(processes, settings)
     await controller.start()
@@ -143,8 +150,10 @@ async def running_system(
             stack.push_async_callback(model.crash)
         stubs = await stack.enter_async_context(controller.stubs())
         envoy = EnvoyProcess(processes, change(bootstrap))
-        made = System(processes, controller, envoy, free_port(), models, stubs, policy, endpoints or {}, served, more)
+        made = System(
+            processes, controller, envoy, entry or free_port(), models, stubs, policy, endpoints or {}, served, more
+        )
         await made.apply()
         await envoy.start()
-        await wait_until(made.ready)
+        await wait_until(made.ready if answering else made.in_sync)
         yield made

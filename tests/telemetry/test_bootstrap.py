@@ -1,5 +1,6 @@
 """The bootstrap: values go in as values, mistakes are named, and a real Envoy takes it."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.bootstrap import NODE, render
+from controller.bootstrap import NODE, rds_only, render
 from controller.core.base.value import NAME
 from controller.core.model.cluster_names import cluster_name, stats_name
 from controller.core.traffic.latency_buckets import EDGES_MS
@@ -99,6 +100,24 @@ def test_an_error_names_its_option(options: dict[str, Any], option: str) -> None
     """The message begins with the option and says what would be right."""
     with pytest.raises(ValueError, match=f"^{option}: .*(needed|at most)"):
         rendered(**options)
+
+
+@pytest.mark.envoy
+def test_envoy_accepts_the_snippet_for_a_file_of_ones_own(tmp_path: Path) -> None:
+    """By itself it is a whole file; it has no listener by LDS and no admin page, and names the route configuration."""
+    text = rds_only.render(fleet="edge", xds=XDS, route_config="mine")
+    code, said = validate(text, tmp_path)
+    assert code == 0, said
+    read = yaml.safe_load(text)
+    assert "admin" not in read
+    assert read["dynamic_resources"].keys() == {"ads_config", "cds_config"}
+    assert '"route_config_name": "mine"' in json.dumps(read)
+
+
+def test_the_snippet_names_its_own_option() -> None:
+    """As the bootstrap does."""
+    with pytest.raises(ValueError, match=r"^--route-config: .*needed"):
+        rds_only.render(fleet="edge", xds=XDS, route_config="a/b")
 
 
 def test_every_bootstrap_has_a_unique_node_id() -> None:

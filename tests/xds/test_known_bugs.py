@@ -103,6 +103,7 @@ def test_after_a_restart_different_content_has_a_different_version() -> None:
     """agent-substrate #699, wso2 api-platform #1196: counters began at 1 again, and proxies stayed where they were."""
     (before,) = ScriptedClient(service(canary=("v2", 5000)), revision=1).request(RDS, TABLE)
     after = ScriptedClient(service(), revision=1)
+    after.request(CDS, "fraud/v1")
     (routes,) = after.request(RDS, TABLE, version=before.version_info)
     assert routes.version_info != before.version_info
 

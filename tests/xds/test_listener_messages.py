@@ -82,7 +82,7 @@ def test_a_listener_requests_the_route_configuration_of_its_name() -> None:
     assert api.api_listener
     assert api.api_listener.api_listener
     assert HttpConnectionManager.parse(api.api_listener.api_listener.value) == HttpConnectionManager.parse(
-        http("fraud.eu", "fraud=eu").value
+        http("fraud.eu/proxyless", "fraud=eu/proxyless").value
     )
 
 

@@ -120,7 +120,7 @@ def test_a_cluster_removed_while_it_warms_still_gets_its_endpoints() -> None:
 def test_a_client_that_subscribes_to_routes_first_is_served() -> None:
     """Proxyless gRPC asks for the listener, its routes, then the clusters in them, all by name."""
     client = ScriptedClient(service(canary=("v2", 500)))
-    for type_url, asked in ((LDS, "fraud"), (RDS, "fraud"), (CDS, "fraud/v1"), (EDS, "fraud/v1")):
+    for type_url, asked in ((LDS, "fraud"), (RDS, "fraud/proxyless"), (CDS, "fraud/v1"), (EDS, "fraud/v1")):
         (response,) = client.request(type_url, asked)
         assert names(response) == [asked]
         assert client.ack(response, asked) == []
@@ -251,6 +251,7 @@ def test_a_wiped_store_delays_nothing() -> None:
     """Revisions are compared within one store alone."""
     seen = f"another-store.{9:016d}-0123456789abcdef"
     client = ScriptedClient(service(), revision=1)
+    client.request(CDS, "fraud/v1", version=seen)
     assert types(client.request(RDS, TABLE, version=seen)) == [RDS]
 
 
@@ -335,6 +336,15 @@ def test_a_client_that_reconnects_while_warming_gets_its_routes_after_its_cluste
         (listeners,) = client.request(LDS, version="any")
         client.ack(listeners)
         assert client.request(RDS, TABLE, version="any") == []
+        responses = client.event(SettleTimeout()) if settles else client.ack(client.request(CDS, version="any")[0])
+        assert RDS in types(responses)
+
+
+def test_a_listener_of_ones_own_that_reconnects_while_warming_gets_its_routes_after_its_clusters() -> None:
+    """It requests no listeners, as no gRPC client does: its routes wait for the clusters all the same."""
+    for settles in (False, True):
+        client = ScriptedClient(service(canary=("v2", 5000), route_config="mine"))
+        assert client.request(RDS, "mine", version="any") == []
         responses = client.event(SettleTimeout()) if settles else client.ack(client.request(CDS, version="any")[0])
         assert RDS in types(responses)
 

@@ -179,3 +179,20 @@ def test_versions_start_with_the_store_id() -> None:
     cache = SnapshotCache()
     cache.update(view(1, service()))
     assert all(c.version.startswith(f"{STORE}.") for c in snapshot(cache).catalogues.values())
+
+
+def test_a_listener_of_ones_own_has_its_routes_by_name() -> None:
+    """Services that name it share one route configuration, and no listener is served for it. A route configuration
+    with a service's name is not that of the service's proxyless clients."""
+    cache = SnapshotCache()
+    hosts = {"fraud": ("a.example",), "ads": ("b.example",)}
+    cache.update(view(1, *(service(name, hosts=host, route_config="fraud") for name, host in hosts.items())))
+    found = snapshot(cache)
+    assert set(found.catalogue(LDS).listed) == set()
+    assert set(found.counting.catalogue(LDS).listed if found.counting else ()) == set()
+    assert set(found.catalogue(RDS).listed) == {"fraud"}
+    assert set(found.catalogue(CDS).listed) == {"ads/v1", "ads/v2", "fraud/v1", "fraud/v2"}
+    shared = found.catalogue(RDS).find("fraud")
+    assert shared
+    assert [sorted(host.domains) for host in shared.virtual_hosts] == [["b.example"], ["a.example"]]
+    assert set(found.routes["fraud"]) == {"fraud", "fraud/proxyless"}

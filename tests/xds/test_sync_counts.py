@@ -23,7 +23,7 @@ from tests.xds.views import service, view
 from tests.xds.walked_sync import acked_split, walked_sync
 
 TABLE = "127.0.0.1:10000"
-CONFIGURATIONS = (TABLE, "127.0.0.1:10001", "fraud", "*")
+CONFIGURATIONS = (TABLE, "127.0.0.1:10001", "fraud/proxyless", "*")
 NODES = ("edge-1", "edge-2")
 
 

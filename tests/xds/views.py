@@ -37,7 +37,7 @@ def service(
     spec = Service(
         name=name,
         fleets=fleets,
-        listen=options.pop("listen", None) or Listen(port=port),
+        listen=None if "route_config" in options else options.pop("listen", None) or Listen(port=port),
         hosts=hosts,
         paths=options.pop("paths", None) or (PathMatch(path=prefix),),
         protocol=protocol,  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from controller.cli.failure import Exit, Failure
 from controller.cli.input_files import InvalidFiles, expand_folders, read_text
 from controller.cli.invocation import Invocation, act_options
 from controller.cli.output import plain, print_json
-from controller.cli.text.values import format_weights
+from controller.cli.text.values import clean, format_weights
 from controller.core.base.errors import Violation
 from controller.core.base.units import counted
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
@@ -71,6 +71,8 @@ def apply(invocation: Invocation, paths: tuple[str, ...], dry_run: bool) -> None
         return
     for response in responses:
         click.echo(_line(response, dry_run=dry_run))
+        for note in response.notes:
+            click.echo(f"note: {response.service.name}: {clean(note)}", err=True)
 
 
 def _apply(client: AdminClient, invocation: Invocation, file: ServiceFile, *, dry_run: bool) -> pb.ApplyServiceResponse:

@@ -1,6 +1,7 @@
 """`bootstrap`: the configuration of a proxy that this controller serves."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -30,25 +31,41 @@ from controller.cli.shell_completion import complete_fleets
 @click.option(
     "--protocol", type=click.Choice(["delta", "sotw"]), default="delta", show_default=True, help="The variant of xDS."
 )
+@click.option("--rds-only", is_flag=True, help="Print what to merge into the file of an Envoy that has its listeners.")
+@click.option(
+    "--route-config", metavar="NAME", default="", help="With --rds-only: the services' route_config. Default: haldane."
+)
 @output_option
 @click.pass_obj
-def bootstrap(
-    invocation: Invocation, fleet: str, node: str, xds: str, envoy_admin: str, protocol: Literal["delta", "sotw"]
-) -> None:
+def bootstrap(invocation: Invocation, /, rds_only: bool, route_config: str, **options: Any) -> None:
     """Print the Envoy bootstrap for this controller: YAML, ready for `envoy -c`.
 
     With -o json it is JSON, which Envoy reads from a file named *.json.
     """
     import yaml
 
-    from controller.bootstrap import render
-
+    if route_config and not rds_only:
+        raise click.UsageError("--route-config is for --rds-only")
     try:
-        address = None if envoy_admin == "none" else envoy_admin
-        text = render(fleet=fleet, node=node, xds=xds, envoy_admin=address, protocol=protocol)
+        text = _snippet(route_config, options) if rds_only else _bootstrap(options)
     except ValueError as error:
         raise Failure(Exit.USAGE, str(error)) from None
     if invocation.json:
         print_json(yaml.safe_load(text))
     else:
         click.echo(text, nl=False)
+
+
+def _bootstrap(options: Mapping[str, Any]) -> str:
+    from controller.bootstrap import render
+
+    envoy_admin = options["envoy_admin"]
+    return render(**{**options, "envoy_admin": None if envoy_admin == "none" else envoy_admin})
+
+
+def _snippet(route_config: str, options: Mapping[str, Any]) -> str:
+    """The file has an admin page, or none: an address for it is not asked for."""
+    from controller.bootstrap.rds_only import ROUTE_CONFIG, render
+
+    wanted = {name: value for name, value in options.items() if name != "envoy_admin"}
+    return render(**wanted, route_config=route_config or ROUTE_CONFIG)

@@ -12,13 +12,19 @@ from controller.cli.output import print_json
 @output_option
 @click.pass_obj
 def lint(invocation: Invocation, path: str) -> None:
-    """Check a service file without a controller: every violation with its line."""
+    """Check a service file without a controller: every violation with its line.
+
+    A note is no violation: it says what cannot be known of a service, or who does not get all of it.
+    """
     from controller.core.servicefile.service_file import read_service  # pydantic and YAML, slow to load
 
     linted = read_service(read_text(path))
     if linted.service is None:
         raise InvalidFiles.one(path, linted.violations)
     if invocation.json:
-        print_json({"file": path, "valid": True, "service": linted.service.name, "violations": []})
-    else:
-        click.echo(f"{path}: {linted.service.name} is valid")
+        noted = [{"field": note.field, "message": note.message, "line": note.line} for note in linted.notes]
+        print_json({"file": path, "valid": True, "service": linted.service.name, "violations": [], "notes": noted})
+        return
+    click.echo(f"{path}: {linted.service.name} is valid")
+    for note in linted.notes:
+        click.echo(f"note: {path}:{note.line}: {note.field}: {note.message}")

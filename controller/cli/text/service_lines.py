@@ -69,7 +69,7 @@ def service_lines(service: pb.Service, now: float) -> list[str]:
         ("traffic", format_weights(service.weights, service.stable)),
         ("versions", ", ".join(service.versions)),
         *([("health", _endpoints(service))] if service.endpoints else []),
-        ("listen", service.listen),
+        ("listen", service.listen or f"your own listener, by the route configuration {service.route_config}"),
         ("fleets", ", ".join(service.fleets) or "every fleet"),
         ("proxies", format_proxies(service.proxies_synced, service.proxies_total)),
         ("revision", str(service.revision)),

@@ -147,7 +147,9 @@ class Service(Value):
     name: str
     fleets: tuple[str, ...] = ()
     """The fleets (Envoy's node.cluster) that serve it; empty means every fleet."""
-    listen: Listen
+    listen: Listen | None = None
+    """Where Envoy listens for it; None: a listener of the operator's own names `route_config`."""
+    route_config: str = ""
     hosts: tuple[str, ...] = ("*",)
     paths: tuple[PathMatch, ...] = (PathMatch(path="/"),)
     match: tuple[MatchRule, ...] = ()
@@ -178,6 +180,12 @@ class Service(Value):
     stable: str
     fallback: Fallback | None = None
     policy: Policy = Policy()
+
+    @property
+    def route_configuration(self) -> str:
+        """The name of Envoy's route configuration that has its routes: that of the operator's own listener, or else the
+        address and port."""
+        return self.route_config or str(self.listen)
 
     def version(self, name: str) -> Version | None:
         """The version of that name, if there is one."""

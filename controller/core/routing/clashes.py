@@ -23,33 +23,35 @@ class Claims:
     """The claimed listeners, hosts and paths, indexed: a service is compared only with those it can clash with."""
 
     def __init__(self) -> None:
-        self._by_path: dict[tuple[int, str, PathMatch], list[ServiceState]] = {}
+        self._by_path: dict[tuple[str, str, PathMatch], list[ServiceState]] = {}
         self._by_port: dict[tuple[int, bool], list[ServiceState]] = {}
-        self._by_listener: dict[str, dict[Listen, list[ServiceState]]] = {}
+        self._by_listener: dict[str, dict[Listen | None, list[ServiceState]]] = {}
 
     def add(self, state: ServiceState) -> None:
         """Claim the place of this service."""
         for key in _paths(state):
             self._by_path.setdefault(key, []).append(state)
         listen = state.spec.listen
-        self._by_listener.setdefault(str(listen), {}).setdefault(listen, []).append(state)
-        self._by_port.setdefault((listen.port, listen.address in ANY_ADDRESS), []).append(state)
+        self._by_listener.setdefault(state.spec.route_configuration, {}).setdefault(listen, []).append(state)
+        if listen:
+            self._by_port.setdefault((listen.port, listen.address in ANY_ADDRESS), []).append(state)
 
     def clashes_with(self, state: ServiceState) -> list[tuple[str, str]]:
         """Each service that this one clashes with, and how they clash."""
-        port, everywhere = state.spec.listen.port, state.spec.listen.address in ANY_ADDRESS
+        listen = state.spec.listen
         rivals = [other for key in _paths(state) for other in self._by_path.get(key, ())]
-        rivals += self._by_port.get((port, True), ())
-        rivals += self._by_port.get((port, False), ()) if everywhere else ()
-        others = self._by_listener.get(str(state.spec.listen), {}).items()
-        rivals += [other for listen, states in others if listen != state.spec.listen for other in states]
+        if listen:
+            rivals += self._by_port.get((listen.port, True), ())
+            rivals += self._by_port.get((listen.port, False), ()) if listen.address in ANY_ADDRESS else ()
+        others = self._by_listener.get(state.spec.route_configuration, {}).items()
+        rivals += [other for known, states in others if known != listen for other in states]
         distinct = {other.name: other for other in rivals}
         return [(name, text) for name, other in sorted(distinct.items()) if (text := _describe_clash(other, state))]
 
 
-def _paths(state: ServiceState) -> list[tuple[int, str, PathMatch]]:
+def _paths(state: ServiceState) -> list[tuple[str, str, PathMatch]]:
     spec = state.spec
-    return [(spec.listen.port, domain, path) for domain in spec.hosts for path in spec.paths]
+    return [(spec.route_configuration, domain, path) for domain in spec.hosts for path in spec.paths]
 
 
 def _describe_clash(a: ServiceState, b: ServiceState) -> str:
@@ -57,15 +59,19 @@ def _describe_clash(a: ServiceState, b: ServiceState) -> str:
     one, two = a.spec, b.spec
     if one.fleets and two.fleets and not set(one.fleets) & set(two.fleets):
         return ""
-    if one.listen.port != two.listen.port:
-        return ""
-    if one.listen.address != two.listen.address:
-        if {one.listen.address, two.listen.address} & ANY_ADDRESS:
+    if one.route_configuration != two.route_configuration:
+        if one.listen and two.listen and _cannot_both_be_bound(one.listen, two.listen):
             return f"{one.listen} of {one.name} and {two.listen} of {two.name} cannot both be bound"
         return ""
     if one.listen != two.listen:
         return f"{one.name} and {two.name} share {one.listen} and must agree in everything under listen"
     hosts, paths = set(one.hosts) & set(two.hosts), set(one.paths) & set(two.paths)
     if hosts and paths:
-        return f"{one.name} and {two.name} both claim {min(hosts)}{min(map(str, paths))} on {one.listen}"
+        place = f"{min(hosts)}{min(map(str, paths))}"
+        return f"{one.name} and {two.name} both claim {place} on {one.route_configuration}"
     return ""
+
+
+def _cannot_both_be_bound(one: Listen, two: Listen) -> bool:
+    """Of two different addresses: whether they share a port, and one stands for every address."""
+    return one.port == two.port and bool({one.address, two.address} & ANY_ADDRESS)

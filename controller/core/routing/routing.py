@@ -44,18 +44,15 @@ class VirtualHost:
 
 
 @dataclass(frozen=True, slots=True)
-class RoutedListener:
-    """One address and its virtual hosts."""
+class RouteConfiguration:
+    """The virtual hosts of the services that share it. `listen` is its listener, which has the same name; None: it is
+    the operator's own, which names this one."""
 
-    listen: Listen
+    name: str
+    listen: Listen | None
     hosts: tuple[VirtualHost, ...]
     streaming: bool = False
-    """Whether some service on it responds with streams."""
-
-    @property
-    def name(self) -> str:
-        """The name of the listener and of its route configuration."""
-        return str(self.listen)
+    """Whether some service in it responds with streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ class Routing:
 
     revision: int
     clusters: tuple[Cluster, ...]
-    listeners: tuple[RoutedListener, ...]
+    configurations: tuple[RouteConfiguration, ...]
     services: Mapping[str, tuple[Route, ...]]
 
 
@@ -96,7 +93,7 @@ def join_services(revision: int, services: Iterable[RoutedService]) -> Routing:
     ordered = sorted(services, key=lambda service: service.state.name)
     clusters = tuple(cluster for service in ordered for cluster in service.clusters)
     routes = {service.state.name: service.routes for service in ordered}
-    return Routing(revision, clusters, _listeners([s.state for s in ordered], routes), routes)
+    return Routing(revision, clusters, _configurations([s.state for s in ordered], routes), routes)
 
 
 def named_fleets(view: View) -> frozenset[str]:
@@ -119,17 +116,19 @@ def _clusters(state: ServiceState) -> Iterable[Cluster]:
             yield Cluster(name, upstream, version.endpoints, version=label)
 
 
-def _listeners(states: list[ServiceState], routes: Mapping[str, tuple[Route, ...]]) -> tuple[RoutedListener, ...]:
-    def place(state: ServiceState) -> tuple[str, int]:
-        return state.spec.listen.address, state.spec.listen.port
+def _configurations(
+    states: list[ServiceState], routes: Mapping[str, tuple[Route, ...]]
+) -> tuple[RouteConfiguration, ...]:
+    def place(state: ServiceState) -> str:
+        return state.spec.route_configuration
 
-    groups = (list(group) for _, group in groupby(sorted(states, key=place), key=place))
+    groups = ((name, list(group)) for name, group in groupby(sorted(states, key=place), key=place))
     # The services of one address agree in everything under `listen`.
     return tuple(
-        RoutedListener(
-            group[0].spec.listen, _virtual_hosts(group, routes), any(state.spec.streaming for state in group)
+        RouteConfiguration(
+            name, group[0].spec.listen, _virtual_hosts(group, routes), any(state.spec.streaming for state in group)
         )
-        for group in groups
+        for name, group in groups
     )
 
 

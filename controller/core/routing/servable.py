@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from controller.core.model.service import Service
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.clashes import Claims
@@ -61,7 +62,12 @@ def _has_moved(before: ServiceState | None, after: ServiceState) -> bool:
     if before is None or before is after:
         return before is None
     old, new = before.spec, after.spec
-    return (old.listen, old.hosts, old.paths, old.fleets) != (new.listen, new.hosts, new.paths, new.fleets)
+    return _place(old) != _place(new)
+
+
+def _place(spec: Service) -> tuple[object, ...]:
+    """Everything by which it can clash with another."""
+    return spec.listen, spec.route_config, spec.hosts, spec.paths, spec.fleets
 
 
 def _problem(state: ServiceState, claims: Claims) -> str:

@@ -16,8 +16,9 @@ from controller.core.servicefile.section import Section
 MAX_HOPS = 20
 
 
-def read_listen(section: Section) -> Listen:
-    """The whole section."""
+def read_listen(top: Section) -> Listen | None:
+    """The whole section; None if there is none."""
+    section = top.section("listen")
     section.require("port")
     listen = Listen(
         address=section.value("address", read_address, "127.0.0.1", text=True),
@@ -28,7 +29,7 @@ def read_listen(section: Section) -> Listen:
         xff_trusted_hops=section.value("xff_trusted_hops", number_of(0, MAX_HOPS), 0),
     )
     section.close()
-    return listen
+    return listen if section.present else None
 
 
 def _read_tls(listen: Section) -> ListenTls | None:

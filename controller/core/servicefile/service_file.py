@@ -34,6 +34,7 @@ from controller.core.servicefile.field_rules import (
     share_within,
 )
 from controller.core.servicefile.listen_section import read_listen
+from controller.core.servicefile.notes import notes
 from controller.core.servicefile.route_section import (
     read_match,
     read_mirror,
@@ -92,6 +93,8 @@ class LintResult:
 
     service: Service | None
     violations: tuple[Violation, ...]
+    notes: tuple[Violation, ...] = ()
+    """What is said of a valid one: see `notes`."""
 
 
 def read_service(text: str) -> LintResult:
@@ -108,16 +111,20 @@ def read_service(text: str) -> LintResult:
         # An empty document's mark may point behind the end of the text.
         line = min(root.line, len(text.splitlines())) if root else 1
         report.add("", "a service file is a mapping that begins with 'service: NAME'", max(1, line))
-    return LintResult(None, report.in_order()) if report.violations else LintResult(service, ())
+    if report.violations or service is None:
+        return LintResult(None, report.in_order())
+    found = (Violation(note.field, note.message, report.lines.get(note.field, 1)) for note in notes(service))
+    return LintResult(service, (), tuple(found))
 
 
 def _read_service(top: Section) -> Service:
-    top.require("service", "listen", "versions", "stable")
+    top.require("service", "versions", "stable")
     streaming = top.value("streaming", read_bool, False)
     service = Service(
         name=top.value("service", read_name, "", text=True),
         fleets=top.values("fleets", read_name, (), MAX_LIST, text=True),
-        listen=read_listen(top.section("listen")),
+        listen=read_listen(top),
+        route_config=top.value("route_config", read_name, "", text=True),
         hosts=top.values("hosts", read_domain, ("*",), MAX_LIST, text=True),
         paths=read_paths(top),
         match=read_match(top),
@@ -140,10 +147,20 @@ def _read_service(top: Section) -> Service:
         policy=_read_policy(top.section("policy"), streaming=streaming),
     )
     top.close()
+    _check_listener(top)
     for key, given in (("fleets", service.fleets), ("hosts", service.hosts)):
         if key in top.mapping.entries and not given and top.report.is_clean(key):
             top.report.add(key, "an empty list matches nothing: omit the key to match everything")
     return service
+
+
+def _check_listener(top: Section) -> None:
+    """Requests come by a listener of Haldane's, or by one of the operator's own: by one of them."""
+    given = top.mapping.entries.keys() & {"listen", "route_config"}
+    if not given:
+        top.report.add("listen", "is missing: an address and a port, or route_config for a listener of your own")
+    elif len(given) > 1 and top.report.is_clean("listen", "route_config"):
+        top.report.add("route_config", "is for a listener of your own: leave listen out, or this")
 
 
 def _read_fallback(top: Section) -> Fallback | None:

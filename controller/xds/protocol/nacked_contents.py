@@ -31,7 +31,7 @@ def _contents(stream: StreamState, snapshot: Snapshot, service: str) -> Iterator
     for url, state in stream.types.items():
         if url != RDS:
             resources = snapshot.catalogue(url).select(state.subscription)
-            yield from (r.content for r in resources.values() if r.name in routes or _is_of(r, service))
+            yield from (r.content for r in resources.values() if r.name in {service, *routes} or _is_of(r, service))
 
 
 def _is_of(resource: Resource, service: str) -> bool:

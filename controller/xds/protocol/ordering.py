@@ -174,7 +174,9 @@ def routable_clusters(stream: StreamState, snapshot: Snapshot) -> Set[str] | Non
     """
     state, listeners = stream.types.get(CDS), stream.types.get(LDS)
     if state is None and clusters_not_requested(stream) and not stream.settled:
-        return frozenset() if listeners and listeners.subscription.wildcard else None
+        # gRPC names its listeners before its routes. Without any, a listener of Envoy's own bootstrap requests them.
+        waits = listeners.subscription.wildcard if listeners else stream.reconnected
+        return frozenset() if waits else None
     if state is None or not state.subscription.wildcard:
         return None
     warm = state.accepted.keys() - _without_endpoints(stream, snapshot) if state.nacked_last else state.accepted.keys()

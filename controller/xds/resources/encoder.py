@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from controller.core.model.service import Listen
 from controller.core.routing.route import proxyless_routes
-from controller.core.routing.routing import Cluster, RoutedListener, RoutedService, Routing, VirtualHost
+from controller.core.routing.routing import Cluster, RouteConfiguration, RoutedService, Routing, VirtualHost
 from controller.xds.resources import cluster_messages, listener_messages, route_messages
 from controller.xds.resources.catalogue import EMPTY_CATALOGUE, Catalogue, make_catalogue
 from controller.xds.resources.recent_cache import RecentCache
@@ -46,9 +46,11 @@ class Encoder:
     def snapshot(self, routing: Routing, services: Iterable[RoutedService], before: Snapshot | None) -> Snapshot:
         """The snapshot of a routing and its services. What did not change since `before` is the same object."""
         encoded = [self.cache.get(served, self._service, served) for served in services]
-        configurations = {each.name: self._route_configuration(each.name, each.hosts) for each in routing.listeners}
+        configurations = {
+            each.name: self._route_configuration(each.name, each.hosts) for each in routing.configurations
+        }
         plain, counting = (
-            {each.name: self._one(LDS, each.name, each.listen, make(each)) for each in routing.listeners}
+            {c.name: self._one(LDS, c.name, c.listen, make(c)) for c in routing.configurations if c.listen}
             for make in (_plain_listener, _counting_listener)
         )
         named_listeners = _merged(e.named_listeners for e in encoded)
@@ -71,6 +73,7 @@ class Encoder:
 
     def _service(self, served: RoutedService) -> ServiceResources:
         name = served.state.name
+        configuration = listener_messages.proxyless_configuration(name)
         with_eds = [c for c in served.clusters if cluster_messages.uses_eds(c)]
         proxyless = [c for c in served.clusters if cluster_messages.differs_for_proxyless(c)]
         plain = VirtualHost(("*",), proxyless_routes(served.routes))
@@ -80,7 +83,7 @@ class Encoder:
             named_clusters=self._many(CDS, proxyless, cluster_messages.proxyless_cluster),
             endpoints=self._many(EDS, with_eds, cluster_messages.load_assignment),
             named_listeners={name: self._one(LDS, name, name, listener_messages.api_listener)},
-            named_route_configurations={name: self._make_route_configuration(name, (host,))},
+            named_route_configurations={configuration: self._make_route_configuration(configuration, (host,))},
         )
 
     def _route_configuration(self, name: str, hosts: Iterable[VirtualHost]) -> Resource:
@@ -107,12 +110,12 @@ class Encoder:
         return make_resource(type_url, name, make(value), self.store, self.revision)
 
 
-def _plain_listener(_: RoutedListener) -> Callable[[Listen], bytes]:
+def _plain_listener(_: RouteConfiguration) -> Callable[[Listen], bytes]:
     return listener_messages.listener_without_loggers
 
 
-def _counting_listener(listener: RoutedListener) -> Callable[[Listen], bytes]:
-    return listener_messages.streaming_listener if listener.streaming else listener_messages.listener
+def _counting_listener(of: RouteConfiguration) -> Callable[[Listen], bytes]:
+    return listener_messages.streaming_listener if of.streaming else listener_messages.listener
 
 
 def _merged(groups: Iterable[Resources]) -> Resources:
@@ -125,15 +128,16 @@ def _merged(groups: Iterable[Resources]) -> Resources:
 def _routes(routing: Routing, find: Callable[[str], Resource | None]) -> Mapping[str, Mapping[str, frozenset[str]]]:
     """Service -> route configuration -> the content hashes of the virtual hosts in it with the service's routes."""
     routes: dict[str, dict[str, frozenset[str]]] = {service: {} for service in routing.services}
-    for listener in routing.listeners:
-        configuration = find(listener.name)
+    for each in routing.configurations:
+        configuration = find(each.name)
         encoded = configuration.virtual_hosts if configuration else ()
-        for host, virtual_host in zip(encoded, listener.hosts, strict=True):
+        for host, virtual_host in zip(encoded, each.hosts, strict=True):
             for route in virtual_host.routes:
                 places = routes[route.service]
-                places[listener.name] = places.get(listener.name, frozenset()) | {host.content}
+                places[each.name] = places.get(each.name, frozenset()) | {host.content}
     for service, places in routes.items():
-        configuration = find(service)
+        name = listener_messages.proxyless_configuration(service)
+        configuration = find(name)
         hosts = configuration.virtual_hosts if configuration else ()
-        places[service] = frozenset(host.content for host in hosts)
+        places[name] = frozenset(host.content for host in hosts)
     return routes

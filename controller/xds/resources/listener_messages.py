@@ -33,9 +33,16 @@ def listener_without_loggers(listen: Listen) -> bytes:
 
 
 def api_listener(service: str) -> bytes:
-    """The Listener of `xds:///service` for proxyless gRPC clients; its route configuration has its name."""
-    api = pb.ApiListener(api_listener=any_of(HTTP_CONNECTIONS, http_connections(service)))
+    """The Listener of `xds:///service` for proxyless gRPC clients."""
+    manager = http_connections(proxyless_configuration(service))
+    api = pb.ApiListener(api_listener=any_of(HTTP_CONNECTIONS, manager))
     return pb.Listener(name=service, api_listener=api).SerializeToString()
+
+
+def proxyless_configuration(service: str) -> str:
+    """The name of the route configuration that proxyless clients have of a service. With its slash it is never that of
+    an operator's own listener, which gets routes that gRPC does not understand."""
+    return f"{service}/proxyless"
 
 
 def http_connections(name: str) -> pb.HttpConnectionManager:

@@ -1,4 +1,4 @@
-"""What a listener has only if its service asks for it: TLS, and an access log.
+"""What a listener has only if its service asks for it: TLS, and an access log; and loggers as Envoy's file has them.
 
 The messages are envoy-data-plane's. It takes 0.4 s to load, so this module is imported when it is needed.
 """
@@ -6,9 +6,11 @@ The messages are envoy-data-plane's. It takes 0.4 s to load, so this module is i
 from functools import lru_cache
 from typing import NamedTuple
 
-from betterproto2 import Message
+from betterproto2 import Casing, Message
+from envoy_data_plane.envoy.config.accesslog.v3 import AccessLog
 from envoy_data_plane.envoy.config.core.v3 import DataSource, SubstitutionFormatString
 from envoy_data_plane.envoy.extensions.access_loggers.file.v3 import FileAccessLog
+from envoy_data_plane.envoy.extensions.access_loggers.stats.v3 import Config  # noqa: F401  (how a logger is written)
 from envoy_data_plane.envoy.extensions.access_loggers.stream.v3 import StderrAccessLog, StdoutAccessLog
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
     CommonTlsContext,
@@ -19,6 +21,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
 from envoy_data_plane.google.protobuf import Any, Struct
 
 from controller.core.model.route_rules import ListenTls
+from controller.pb.haldane.wire.v1 import resources_pb2 as pb
 
 MAX_OPTIONS = 256
 """Different ones that are remembered."""
@@ -78,6 +81,11 @@ def access_log(target: str) -> Extension:
             return _extension("envoy.access_loggers.stderr", StderrAccessLog(log_format=log_format))
         case path:
             return _extension("envoy.access_loggers.file", FileAccessLog(path=path, log_format=log_format))
+
+
+def written_logger(logger: pb.AccessLog) -> dict[str, object]:
+    """An access logger as the file of an Envoy has it."""
+    return AccessLog.parse(logger.SerializeToString()).to_dict(casing=Casing.SNAKE)
 
 
 def _extension(name: str, message: Message) -> Extension:

@@ -1,0 +1,150 @@
+"""An Envoy that was there before: its own listener, filters and routes, and routes from Haldane beside them."""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from controller.bootstrap.rds_only import render
+from controller.demo.harness.child_processes import Children
+from tests.support.load import steady
+from tests.support.model import Behaviour
+from tests.support.process import free_port
+from tests.support.system import FLEET, System, running_system
+from tests.support.waiting import wait_until
+from tests.traffic.envoy_in_sync import get
+
+pytestmark = [pytest.mark.envoy, pytest.mark.parametrize("protocol", ["sotw", "delta"])]
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+POLICY = """\
+  steps: [50%]
+  dwell: 30s
+  warmup: 1s
+  patience: 0s
+"""
+ROUTES = "route_config: haldane\n"
+
+
+def merged(mine: Any, added: Any) -> Any:
+    """A file with a snippet merged into it, as the snippet's head says: mappings key by key, lists one after the other;
+    of two single values the file's stays."""
+    if isinstance(mine, dict) and isinstance(added, dict):
+        both = mine.keys() & added.keys()
+        return {**added, **mine, **{key: merged(mine[key], added[key]) for key in both}}
+    return mine + added if isinstance(mine, list) else mine
+
+
+def snippet(bootstrap: str, protocol: str) -> dict[str, Any]:
+    """What is printed for that controller, as a tree."""
+    port = re.findall(r"port_value: (\d+)", bootstrap)[-1]
+    text = render(fleet=FLEET, xds=f"127.0.0.1:{port}", protocol=protocol)  # type: ignore[arg-type]
+    read: dict[str, Any] = yaml.safe_load(text)
+    return read
+
+
+def minimal(bootstrap: str, protocol: str, entry: int) -> str:
+    """The file of an Envoy with nothing but an admin page, and the example of a listener in the snippet."""
+    added = snippet(bootstrap, protocol)
+    added["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = entry
+    return yaml.dump(merged(with_admin({}), added))
+
+
+def with_filters(bootstrap: str, protocol: str, entry: int) -> str:
+    """The example of the documentation, and of the snippet everything but its example of a listener."""
+    added = snippet(bootstrap, protocol)
+    del added["static_resources"]["listeners"][0]
+    mine = yaml.safe_load((EXAMPLES / "own-envoy.yaml").read_text())
+    mine["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = entry
+    return yaml.dump(merged(with_admin(mine), added))
+
+
+def with_admin(mine: dict[str, Any]) -> dict[str, Any]:
+    """That file with an admin page on a free port."""
+    return mine | {"admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": free_port()}}}}
+
+
+async def test_a_canary_on_a_listener_of_ones_own(processes: Children, protocol: str) -> None:
+    """It serves, has a canary, and is rolled back for responses that break off after a 200, which nothing knows of but
+    the loggers of its own listener."""
+    entry = free_port()
+    async with (
+        running_system(
+            processes,
+            policy=POLICY,
+            protocol=protocol,
+            change=lambda text: minimal(text, protocol, entry),
+            more=ROUTES,
+            entry=entry,
+        ) as system,
+        steady(entry, 100) as load,
+    ):
+        await wait_until(lambda: len(load.results) > 50)
+        assert (await system.haldane("get", "fraud-scorer")).out.count("route configuration haldane")
+        await system.start()
+        await system.reach("PROGRESSING")
+        since = len(load.results)
+        await wait_until(lambda: len(load.results) > since + 100)
+        assert Counter(answer.version for answer in load.results[since:] if answer.ok).keys() == {"v1", "v2"}
+        assert all(answer.ok for answer in load.results)
+        system.models["v2"].behaviour = Behaviour(body="chunked", cut=0.5)
+        told = await system.reach("ROLLED_BACK")
+        assert dict(told.weights) == {"v1": 10_000, "v2": 0}
+        assert {proxy.blind for proxy in (await proxies(system))} == {""}
+
+
+async def test_filters_and_routes_of_ones_own(processes: Children, protocol: str) -> None:
+    """The token is asked for by the filter of the file, whosever the routes are; a host has the routes of one or of the
+    other, and the response says which version it is of."""
+    entry = free_port()
+    async with running_system(
+        processes,
+        protocol=protocol,
+        change=lambda text: with_filters(text, protocol, entry),
+        more=ROUTES + "hosts: [models.example]\nprefix: /v2\n",
+        entry=entry,
+        answering=False,
+    ) as system:
+        token = {"authorization": f"Bearer {jwt()}"}
+
+        async def status(host: str, path: str, **headers: str) -> int:
+            return (await get(entry, path, headers={"host": host, **headers})).status
+
+        async def serves() -> bool:
+            return await status("models.example", "/v2/a", **token) == 200
+
+        await wait_until(serves)
+        assert await status("models.example", "/v2/a") == 401
+        assert await status("models.example", "/other", **token) == 404
+        assert (await get(entry, "/", headers={"host": "shop.example"})).body == b"ours"
+        assert await status("shop.example", "/v2") == 401
+        headers = {"host": "models.example", **token}
+        assert (await get(entry, "/v2", headers=headers)).version == "v1"
+        assert (await system.rollout()).proxies_total == 1
+
+
+async def proxies(system: System) -> list[Any]:
+    """The proxies as the controller knows them."""
+    from controller.pb.haldane.admin.v1 import admin_pb2 as admin
+
+    return list((await system.stubs.fleet.ListProxies(admin.ListProxiesRequest())).proxies)
+
+
+def jwt() -> str:
+    """A token of the example's key."""
+    header, claims = {"alg": "HS256", "typ": "JWT", "kid": "1"}, {"iss": "users.example", "exp": 4_000_000_000}
+    signed = ".".join(encoded(json.dumps(part).encode()) for part in (header, claims))
+    key = b"0123456789abcdef0123456789abcdef"
+    return f"{signed}.{encoded(hmac.new(key, signed.encode(), hashlib.sha256).digest())}"
+
+
+def encoded(data: bytes) -> str:
+    """Base64 as in a token."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
