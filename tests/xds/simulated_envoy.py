@@ -93,6 +93,11 @@ class SimulatedStream:
         """The state of the stream at the server."""
         return self._stream.state
 
+    @stream.setter
+    def stream(self, state: StreamState) -> None:
+        """For mutants of the server."""
+        self._stream.state = state
+
     def step(self, event: Event) -> None:
         """An event at the server."""
         if isinstance(event, Snapshot):  # what was NACKed and is gone may be tried again if it ever comes back
