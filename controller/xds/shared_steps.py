@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 
-from controller.xds.protocol.discovery import DiscoveryResponse, Event
+from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse, Event
 from controller.xds.protocol.stream import step
 from controller.xds.protocol.stream_state import StreamState
 from controller.xds.resources.recent_cache import RecentCache
@@ -11,6 +11,13 @@ from controller.xds.wire import serialize_delta_response, serialize_response
 
 MAX_STEPS = 1024
 """Steps that are remembered: more than streams of different pasts take between two snapshots."""
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Bytes of the requests and responses that are remembered, in each of two generations: a hostile client may send long
+ones, each another. That is the first responses to a hundred different subscriptions to 1000 services."""
+
+NAME_OVERHEAD = 64
+"""Bytes that Python needs for a name beside its characters."""
 
 
 class SharedStep:
@@ -36,9 +43,12 @@ class SharedSteps:
     `evict_unused` is forgotten, with the snapshots that it holds.
     """
 
-    def __init__(self, identifier: str, limit: int = MAX_STEPS) -> None:
+    def __init__(self, identifier: str, limit: int = MAX_STEPS, size: int = MAX_BYTES) -> None:
         """`identifier` names the control plane in every response."""
         self._identifier = identifier
+        self._size = size
+        self._remembered = 0
+        """Bytes of the newest generation."""
         self._steps = RecentCache(limit)
         self._states = RecentCache(limit)
 
@@ -54,10 +64,28 @@ class SharedSteps:
         """Forget what was not used since the last call."""
         self._steps.evict_unused()
         self._states.evict_unused()
+        self._remembered = 0
 
     def _take(self, before: StreamState, event: Event) -> SharedStep:
         stream, responses = step(before, event)
-        return SharedStep(before, self.share(stream), responses, self._identifier)
+        taken = SharedStep(before, self.share(stream), responses, self._identifier)
+        self._remembered += _length(event) + sum(map(len, taken.bodies))
+        if self._remembered > self._size:
+            self.evict_unused()
+        return taken
+
+
+def _length(event: Event) -> int:
+    """About how many bytes it takes to remember the event."""
+    match event:
+        case DiscoveryRequest():
+            texts = [*event.resource_names, event.version_info]
+        case DeltaDiscoveryRequest():
+            texts = [*event.subscribe, *event.unsubscribe]
+            texts += [text for pair in event.initial_resource_versions for text in pair]
+        case _:
+            return 0
+    return sum(map(len, texts)) + NAME_OVERHEAD * len(texts) + len(event.error_detail or "")
 
 
 def _key(stream: StreamState) -> Hashable:

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -122,3 +123,37 @@ def test_the_steps_of_a_crowd_that_differs_are_bounded() -> None:
         steps.step(stream, DiscoveryRequest(CDS, (f"n{number}",)))
     assert len(steps._steps) <= 20
     assert len(steps._states) <= 20
+
+
+def test_responses_that_differ_are_bounded_by_their_bytes() -> None:
+    """Every client may subscribe to something else."""
+    world, steps = SnapshotCache(), SharedSteps("haldane/test", size=10_000)
+    world.update(view(1, service()))
+    snapshot = world.snapshot("edge")
+    assert snapshot
+    start = steps.step(StreamState(delta=False), snapshot).stream
+    sizes = [sum(map(len, steps.step(start, DiscoveryRequest(CDS, ("*", str(n)))).bodies)) for n in range(100)]
+    assert len(steps._steps) * min(sizes) <= 2 * (10_000 + max(sizes))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda text: DiscoveryRequest(CDS, (text,)),
+        lambda text: DiscoveryRequest(CDS, version_info=text),
+        lambda text: DiscoveryRequest(CDS, error_detail=text),
+        lambda text: DeltaDiscoveryRequest(CDS, subscribe=(text,)),
+        lambda text: DeltaDiscoveryRequest(CDS, unsubscribe=(text,)),
+        lambda text: DeltaDiscoveryRequest(CDS, initial_resource_versions=((text, ""),)),
+        lambda text: DeltaDiscoveryRequest(CDS, initial_resource_versions=(("a", text),)),
+    ],
+)
+def test_long_requests_that_differ_are_bounded_by_their_length(make: Callable[[str], Event]) -> None:
+    """Wherever their text is: few long ones are remembered, and many short ones."""
+    long, short = (SharedSteps("haldane/test", size=10_000) for _ in range(2))
+    for number in range(100):
+        for steps, length in ((long, 1000), (short, 10)):
+            request = make(f"{number:0{length}}")
+            steps.step(StreamState(delta=isinstance(request, DeltaDiscoveryRequest)), request)
+    assert len(long._steps) <= 20
+    assert len(short._steps) >= 50
