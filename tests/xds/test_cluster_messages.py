@@ -290,7 +290,7 @@ CHECKS: dict[str, tuple[Health, dict[str, object]]] = {
             )
         },
     ),
-    "grpc": (Health(kind="grpc"), {"grpc_health_check": HealthCheckGrpcHealthCheck()}),
+    "grpc": (Health(kind="grpc"), {"grpc_health_check": HealthCheckGrpcHealthCheck(authority="haldane")}),
     "tcp": (Health(kind="tcp"), {"tcp_health_check": HealthCheckTcpHealthCheck()}),
 }
 

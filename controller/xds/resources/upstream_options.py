@@ -32,7 +32,7 @@ new endpoints, fails every request."""
 JITTER = 10
 """Percent by which the time between two health checks varies, so that proxies do not ask all at once."""
 HEALTH_HOST = "haldane"
-"""The Host of HTTP health checks without TLS. Envoy would send the name of the cluster, whose slash is not valid."""
+"""The host that health checks name where there is no TLS. Envoy would name the cluster, which has a slash."""
 RETURN_INTERVAL = timedelta(seconds=1)
 """How often a proxy looks whether an endpoint that it took out may return."""
 DNS, URI, ADDRESS = pb.SubjectAltNameMatcher.DNS, pb.SubjectAltNameMatcher.URI, pb.SubjectAltNameMatcher.IP_ADDRESS
@@ -108,14 +108,12 @@ def _health_check(health: HealthCheck, upstream: Upstream) -> pb.HealthCheck:
         # A server that closes an idle connection just then would count as down.
         reuse_connection=BoolValue(value=False),
     )
+    host = (upstream.tls.sni if upstream.tls else "") or HEALTH_HOST
     if health.kind == "http":
         codec = pb.HttpHealthCheck.HTTP2 if upstream.http2 else pb.HttpHealthCheck.HTTP1
-        host = upstream.tls.sni if upstream.tls else ""
-        check.http_health_check.CopyFrom(
-            pb.HttpHealthCheck(host=host or HEALTH_HOST, path=health.path, codec_client_type=codec)
-        )
+        check.http_health_check.CopyFrom(pb.HttpHealthCheck(host=host, path=health.path, codec_client_type=codec))
     elif health.kind == "grpc":
-        check.grpc_health_check.SetInParent()
+        check.grpc_health_check.CopyFrom(pb.GrpcHealthCheck(authority=host))
     else:
         check.tcp_health_check.SetInParent()
     return check

@@ -193,10 +193,10 @@ class HealthCheck(_message.Message):
     reuse_connection: _wrappers_pb2.BoolValue
     http_health_check: HttpHealthCheck
     tcp_health_check: _empty_pb2.Empty
-    grpc_health_check: _empty_pb2.Empty
+    grpc_health_check: GrpcHealthCheck
     no_traffic_interval: _duration_pb2.Duration
     interval_jitter_percent: int
-    def __init__(self, timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unhealthy_threshold: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., healthy_threshold: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., reuse_connection: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., http_health_check: _Optional[_Union[HttpHealthCheck, _Mapping]] = ..., tcp_health_check: _Optional[_Union[_empty_pb2.Empty, _Mapping]] = ..., grpc_health_check: _Optional[_Union[_empty_pb2.Empty, _Mapping]] = ..., no_traffic_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., interval_jitter_percent: _Optional[int] = ...) -> None: ...
+    def __init__(self, timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unhealthy_threshold: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., healthy_threshold: _Optional[_Union[_wrappers_pb2.UInt32Value, _Mapping]] = ..., reuse_connection: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., http_health_check: _Optional[_Union[HttpHealthCheck, _Mapping]] = ..., tcp_health_check: _Optional[_Union[_empty_pb2.Empty, _Mapping]] = ..., grpc_health_check: _Optional[_Union[GrpcHealthCheck, _Mapping]] = ..., no_traffic_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., interval_jitter_percent: _Optional[int] = ...) -> None: ...
 
 class HttpHealthCheck(_message.Message):
     __slots__ = ("host", "path", "codec_client_type")
@@ -213,6 +213,12 @@ class HttpHealthCheck(_message.Message):
     path: str
     codec_client_type: HttpHealthCheck.CodecClientType
     def __init__(self, host: _Optional[str] = ..., path: _Optional[str] = ..., codec_client_type: _Optional[_Union[HttpHealthCheck.CodecClientType, str]] = ...) -> None: ...
+
+class GrpcHealthCheck(_message.Message):
+    __slots__ = ("authority",)
+    AUTHORITY_FIELD_NUMBER: _ClassVar[int]
+    authority: str
+    def __init__(self, authority: _Optional[str] = ...) -> None: ...
 
 class OutlierDetection(_message.Message):
     __slots__ = ("consecutive_5xx", "interval", "base_ejection_time", "max_ejection_percent", "enforcing_success_rate", "successful_active_health_check_uneject_host")
