@@ -215,7 +215,9 @@ def test_a_rollout_has_the_traffic_of_each_version(scorer: Path, haldane: Haldan
     haldane(*START)
     reason = Reason("5xx", "5xx: 4 of 1204", 0.0035, 0.0031, 1204, 12388, 3.2, 100.0)
     traffic = {"v2": Traffic(10.2, 0.0035, 12.1, 48.0, 1204, 4, 1, 2, 3, 5.0, 7.2)}
-    server.see("scorer", Live(Verdict(Outcome.UNKNOWN, (reason,)), "23 s of the dwell are left", traffic, 1001.0))
+    server.see(
+        "scorer", Live(Verdict(Outcome.UNKNOWN, (reason,)), "23 s of the dwell are left", traffic, updated_at=1001.0)
+    )
     rollout = haldane("get", "scorer", "-o", "json").document["rollout"]
     assert rollout["traffic"]["v2"] == {
         "requests_per_second": 10.2,
