@@ -135,6 +135,7 @@ def test_services_on_one_address_share_its_listener() -> None:
 
 
 PATHS = (PathMatch(path="/a"), PathMatch(path="/b"))
+MANAGED = Listen(port=10000, http_connection_manager="{}")
 OWN = {"listen": None, "route_config": "mine"}
 CLASHES = [
     ("the same place", {}, {}, "a and b both claim */ on 127.0.0.1:10000"),
@@ -149,6 +150,7 @@ CLASHES = [
     ("a fleet and every fleet", {"fleets": ("one",)}, {}, "both claim"),
     ("every address", {"address": "0.0.0.0"}, {"paths": (PathMatch(path="/b"),)}, "cannot both be bound"),
     ("two addresses", {"address": "127.0.0.2"}, {}, ""),
+    ("Envoy's own fields", {"listen": MANAGED}, {"paths": PATHS}, "listen, and in envoy.http_connection_manager"),
     ("one own listener", OWN, OWN, "a and b both claim */ on mine"),
     ("one own listener, two hosts", OWN | {"hosts": ("x",)}, OWN | {"hosts": ("y",)}, ""),
     ("two own listeners", OWN, OWN | {"route_config": "other"}, ""),

@@ -34,6 +34,11 @@ def reached(more: str, field: str, message: str) -> Bad:
     return changed("v2", f'  v2: {{endpoints: ["127.0.0.1:9002"], {more}}}', f"versions.v2.{field}", message)
 
 
+def envoys(written: str, field: str, message: str) -> Bad:
+    """Envoy's own fields."""
+    return added(f"envoy: {{{written}}}", f"envoy.{field}", message)
+
+
 def endpoint(written: str, message: str) -> Bad:
     """The stable's only endpoint."""
     return changed("v1", f"  v1: {{endpoints: [{written}]}}", "versions.v1.endpoints[0]", message)
@@ -104,11 +109,62 @@ KEYS = {
     "no stable": Bad(file(stable=None), "stable", 1, "is missing"),
     "two kinds of listener": added("route_config: mine", "route_config", "leave listen out, or this"),
     "a route configuration with a slash": changed("listen", "route_config: a/b", "route_config", NOT_A_NAME),
+    "a name of Envoy's cluster": envoys("cluster: {name: x}", "cluster.name", "is set by Haldane"),
+    "limits as Envoy's": envoys("cluster: {circuit_breakers: {}}", "cluster.circuit_breakers", "see limits"),
+    "a field in Envoy's other spelling": envoys(
+        "route: {route: {retryPolicy: {}}}", "route.route.retryPolicy", "retry"
+    ),
+    "no field of Envoy's": envoys("cluster: {colour: red}", "cluster.colour", "no field of Envoy's Cluster"),
+    "no field of a message in it": envoys(
+        "cluster: {upstream_connection_options: {tcp_keepalive: {every: 1}}}",
+        "cluster.upstream_connection_options.tcp_keepalive.every",
+        "no field of Envoy's TcpKeepalive",
+    ),
+    "another type than Envoy's": envoys(
+        "cluster: {max_requests_per_connection: many}", "cluster.max_requests_per_connection", "another type"
+    ),
+    "a word for a boolean": envoys(
+        "cluster: {track_timeout_budgets: 'yes'}", "cluster.track_timeout_budgets", "true or"
+    ),
+    "a mapping for a list": envoys("route: {route: {rate_limits: {}}}", "route.route.rate_limits", "a list in Envoy"),
+    "a list for a mapping": envoys("route: {metadata: []}", "route.metadata", "a mapping in Envoy"),
+    "a field of a filter": envoys(
+        'route: {typed_per_filter_config: {cors: {"@type": '
+        "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy, colour: red}}}",
+        "route.typed_per_filter_config.cors.colour",
+        "no field of Envoy's CorsPolicy",
+    ),
+    "an unknown filter": envoys(
+        'route: {typed_per_filter_config: {x: {"@type": type.googleapis.com/a.b.C}}}',
+        "route.typed_per_filter_config.x",
+        "needs the @type",
+    ),
+    "a module of Python's": envoys(
+        'route: {typed_per_filter_config: {x: {"@type": type.googleapis.com/google.protobuf..Os}}}',
+        "route.typed_per_filter_config.x",
+        "needs the @type",
+    ),
+    "another router": envoys(
+        "http_connection_manager: {http_filters: [{name: envoy.filters.http.router}]}",
+        "http_connection_manager.http_filters[0]",
+        "its router comes after",
+    ),
+    "loggers of Envoy's": envoys(
+        "http_connection_manager: {access_log: []}", "http_connection_manager.access_log", "see listen.access_log"
+    ),
+    "a connection manager that is the operator's": Bad(
+        file("envoy: {http_connection_manager: {server_name: x}}", listen="route_config: mine"),
+        "envoy.http_connection_manager",
+        END,
+        "in your own Envoy's file",
+    ),
+    "another of Envoy's messages": added("envoy: {listener: {}}", "envoy.listener", "unknown key"),
+    "nothing in Envoy's fields": envoys("cluster: {dns_refresh_rate: null}", "cluster.dns_refresh_rate", "is empty"),
     "no port": changed("listen", "listen: {address: 127.0.0.1}", "listen.port", "is missing"),
     "no endpoints": changed("v2", "  v2: {}", "versions.v2.endpoints", "is missing"),
     "a key misspelt": added("  dwel: 30s", "policy.dwel", "did you mean dwell?"),
     "a key in capitals": added("Timeout: 5s", "Timeout", "did you mean timeout?"),
-    "a key nobody knows": added("owner: ada", "owner", "known here: fallback, fleets, hosts"),
+    "a key nobody knows": added("owner: ada", "owner", "known here: envoy, fallback, fleets, hosts"),
     "a key of a version nobody knows": changed(
         "v2", "  v2: {endpoints: [], weight: 5}", "versions.v2.weight", "known here: balance, endpoints"
     ),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.core.model.envoy_fields import EnvoyFields
 from controller.core.model.route_rules import Condition, ListenTls, MatchRule, Mirror, PathMatch, RequestHeaders, Sticky
 from controller.core.model.service import Endpoint, Fallback, Policy, Service
 from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
@@ -381,3 +382,21 @@ def test_a_listener_of_ones_own() -> None:
         assert (note.field, note.line) == ("route_config", LINE["listen"])
         assert ("times to the first token" in note.message) is known
     assert read_service(file()).notes == ()
+
+
+def test_envoys_own_fields() -> None:
+    """As JSON, in either spelling; those of the connection manager are the listener's."""
+    fields = """\
+envoy:
+  cluster: {track_timeout_budgets: true, preconnect_policy: {per_upstream_preconnect_ratio: 1.5}}
+  route: {route: {hostRewriteLiteral: model.internal}}
+  http_connection_manager: {max_request_headers_kb: 96, server_name: "1.0"}
+"""
+    service = read(file(fields))
+    assert service.envoy == EnvoyFields(
+        cluster='{"preconnect_policy":{"per_upstream_preconnect_ratio":1.5},"track_timeout_budgets":true}',
+        route='{"route":{"hostRewriteLiteral":"model.internal"}}',
+    )
+    assert service.listen
+    assert service.listen.http_connection_manager == '{"max_request_headers_kb":96,"server_name":"1.0"}'
+    assert read(file("envoy: {cluster: {}}")).envoy == EnvoyFields()

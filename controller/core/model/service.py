@@ -9,6 +9,7 @@ from typing import Literal
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.base.value import Value
+from controller.core.model.envoy_fields import EnvoyFields
 from controller.core.model.route_rules import ListenTls, MatchRule, Mirror, PathMatch, RequestHeaders, Retry, Sticky
 from controller.core.model.upstream import Upstream
 
@@ -62,6 +63,8 @@ class Listen(Value):
     `x-forwarded-for`."""
     xff_trusted_hops: int = 0
     """The proxies in front of Envoy whose entries of `x-forwarded-for` are trusted."""
+    http_connection_manager: str = ""
+    """Envoy's own fields of it, as JSON: see `EnvoyFields`."""
 
     def __str__(self) -> str:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
@@ -174,6 +177,7 @@ class Service(Value):
     idempotent: bool = True
     """Whether a request may be sent twice."""
     request_headers: RequestHeaders = RequestHeaders()
+    envoy: EnvoyFields = EnvoyFields()
     version_header: bool = True
     """Whether responses say in `x-haldane-version` which version they are of."""
     versions: tuple[Version, ...]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from controller.core.model.route_rules import PathMatch
-from controller.core.model.service import Listen
+from controller.core.model.service import Listen, Service
 from controller.core.model.service_state import ServiceState
 
 ANY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104  (compared, not bound)
@@ -64,12 +64,19 @@ def _describe_clash(a: ServiceState, b: ServiceState) -> str:
             return f"{one.listen} of {one.name} and {two.listen} of {two.name} cannot both be bound"
         return ""
     if one.listen != two.listen:
-        return f"{one.name} and {two.name} share {one.listen} and must agree in everything under listen"
+        share = f"{one.name} and {two.name} share {one.listen}"
+        return f"{share} and must agree in everything under listen{_and_manager(one, two)}"
     hosts, paths = set(one.hosts) & set(two.hosts), set(one.paths) & set(two.paths)
     if hosts and paths:
         place = f"{min(hosts)}{min(map(str, paths))}"
         return f"{one.name} and {two.name} both claim {place} on {one.route_configuration}"
     return ""
+
+
+def _and_manager(one: Service, two: Service) -> str:
+    """Envoy's own fields are those of the listener, and another key of the file."""
+    managers = {listen.http_connection_manager for listen in (one.listen, two.listen) if listen}
+    return ", and in envoy.http_connection_manager" if len(managers) > 1 else ""
 
 
 def _cannot_both_be_bound(one: Listen, two: Listen) -> bool:

@@ -47,6 +47,8 @@ class RouteOptions(NamedTuple):
     upgrades: tuple[str, ...] = ()
     request_headers: RequestHeaders = RequestHeaders()
     version_header: bool = True
+    envoy: str = ""
+    """Envoy's own fields, as JSON: see `EnvoyFields`."""
 
     @staticmethod
     def of(spec: Service) -> "RouteOptions":
@@ -60,6 +62,7 @@ class RouteOptions(NamedTuple):
             upgrades=spec.upgrades,
             request_headers=spec.request_headers,
             version_header=spec.version_header,
+            envoy=spec.envoy.route,
         )
 
 

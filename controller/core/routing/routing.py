@@ -33,6 +33,8 @@ class Cluster:
     endpoints: tuple[Endpoint, ...]
     members: tuple[str, ...] = ()
     version: str = ""
+    envoy: str = ""
+    """Envoy's own fields, as JSON: see `EnvoyFields`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def _clusters(state: ServiceState) -> Iterable[Cluster]:
             upstream = spec.upstream_of(version)
             if cluster.role is Role.MIRROR:
                 upstream = upstream.model_copy(update={"limits": MIRROR_LIMITS})
-            yield Cluster(name, upstream, version.endpoints, version=label)
+            yield Cluster(name, upstream, version.endpoints, version=label, envoy=spec.envoy.cluster)
 
 
 def _configurations(

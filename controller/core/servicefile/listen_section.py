@@ -16,8 +16,8 @@ from controller.core.servicefile.section import Section
 MAX_HOPS = 20
 
 
-def read_listen(top: Section) -> Listen | None:
-    """The whole section; None if there is none."""
+def read_listen(top: Section, manager: str) -> Listen | None:
+    """The whole section; None if there is none. `manager` are Envoy's own fields of its connection manager."""
     section = top.section("listen")
     section.require("port")
     listen = Listen(
@@ -27,6 +27,7 @@ def read_listen(top: Section) -> Listen | None:
         access_log=section.value("access_log", read_log_target, "", text=True),
         use_remote_address=section.value("use_remote_address", read_bool, False),
         xff_trusted_hops=section.value("xff_trusted_hops", number_of(0, MAX_HOPS), 0),
+        http_connection_manager=manager,
     )
     section.close()
     return listen if section.present else None

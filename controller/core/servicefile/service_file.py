@@ -17,6 +17,7 @@ from controller.core.model.service import (
     Service,
 )
 from controller.core.servicefile.contradictions import contradictions
+from controller.core.servicefile.envoy_section import read_envoy
 from controller.core.servicefile.field_rules import (
     duration_within,
     number_within,
@@ -120,10 +121,11 @@ def read_service(text: str) -> LintResult:
 def _read_service(top: Section) -> Service:
     top.require("service", "versions", "stable")
     streaming = top.value("streaming", read_bool, False)
+    envoy, manager = read_envoy(top)
     service = Service(
         name=top.value("service", read_name, "", text=True),
         fleets=top.values("fleets", read_name, (), MAX_LIST, text=True),
-        listen=read_listen(top),
+        listen=read_listen(top, manager),
         route_config=top.value("route_config", read_name, "", text=True),
         hosts=top.values("hosts", read_domain, ("*",), MAX_LIST, text=True),
         paths=read_paths(top),
@@ -140,6 +142,7 @@ def _read_service(top: Section) -> Service:
         shield=top.value("shield", read_bool, False),
         idempotent=top.value("idempotent", read_bool, True),
         request_headers=read_request_headers(top.section("request_headers")),
+        envoy=envoy,
         version_header=top.value("version_header", read_bool, True),
         versions=read_versions(top.section("versions")),
         stable=top.value("stable", read_name, "", text=True),
@@ -147,20 +150,22 @@ def _read_service(top: Section) -> Service:
         policy=_read_policy(top.section("policy"), streaming=streaming),
     )
     top.close()
-    _check_listener(top)
+    _check_listener(top, manager)
     for key, given in (("fleets", service.fleets), ("hosts", service.hosts)):
         if key in top.mapping.entries and not given and top.report.is_clean(key):
             top.report.add(key, "an empty list matches nothing: omit the key to match everything")
     return service
 
 
-def _check_listener(top: Section) -> None:
+def _check_listener(top: Section, manager: str) -> None:
     """Requests come by a listener of Haldane's, or by one of the operator's own: by one of them."""
     given = top.mapping.entries.keys() & {"listen", "route_config"}
     if not given:
         top.report.add("listen", "is missing: an address and a port, or route_config for a listener of your own")
     elif len(given) > 1 and top.report.is_clean("listen", "route_config"):
         top.report.add("route_config", "is for a listener of your own: leave listen out, or this")
+    elif manager and "route_config" in given:
+        top.report.add("envoy.http_connection_manager", "is in your own Envoy's file where route_config is")
 
 
 def _read_fallback(top: Section) -> Fallback | None:

@@ -9,6 +9,7 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 
 from controller.core.base.identity_cache import by_identity
 from controller.core.model.cluster_names import stats_name
+from controller.core.model.envoy_fields import EnvoyMessage
 from controller.core.model.service import Endpoint
 from controller.core.model.upstream import Upstream
 from controller.core.routing import routing
@@ -34,7 +35,8 @@ def cluster(value: routing.Cluster) -> bytes:
     """
     if value.members:
         return _composite(value)
-    return _cluster(value, cluster_templates.EDS if uses_eds(value) else cluster_templates.STRICT_DNS)
+    whole = _cluster(value, cluster_templates.EDS if uses_eds(value) else cluster_templates.STRICT_DNS)
+    return _envoys_own(value.envoy) + whole if value.envoy else whole
 
 
 def proxyless_cluster(value: routing.Cluster) -> bytes:
@@ -46,7 +48,8 @@ def proxyless_cluster(value: routing.Cluster) -> bytes:
 
 def differs_for_proxyless(value: routing.Cluster) -> bool:
     """Whether gRPC needs a cluster of its own kind."""
-    return not value.members and (value.upstream.tls is not None or not _all_addresses(value.endpoints))
+    special = value.upstream.tls is not None or value.envoy or not _all_addresses(value.endpoints)
+    return not value.members and bool(special)
 
 
 def uses_eds(value: routing.Cluster) -> bool:
@@ -104,6 +107,12 @@ def _cluster(value: routing.Cluster, discovery: clusters_pb2.Cluster.DiscoveryTy
     inline = b"" if discovery == cluster_templates.EDS else load_assignment(value)
     differs = clusters_pb2.Cluster(name=value.name, alt_stat_name=stats_name(value.name), load_assignment=inline)
     return cluster_templates.cluster(value.upstream, discovery) + differs.SerializeToString()
+
+
+def _envoys_own(fields: str) -> bytes:
+    from controller.core.servicefile.envoy_messages import encoded  # see there why not above
+
+    return encoded(EnvoyMessage.CLUSTER, fields)
 
 
 def _without_tls(upstream: Upstream) -> Upstream:

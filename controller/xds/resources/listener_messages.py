@@ -7,6 +7,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import BoolValue
 
 from controller.core.model.cluster_names import stats_name
+from controller.core.model.envoy_fields import EnvoyMessage
 from controller.core.model.route_rules import ListenTls
 from controller.core.model.service import Listen
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
@@ -61,11 +62,21 @@ def _listener(listen: Listen, loggers: Iterable[pb.AccessLog]) -> bytes:
     if listen.use_remote_address:
         manager.use_remote_address.CopyFrom(BoolValue(value=True))
     manager.xff_num_trusted_hops = listen.xff_trusted_hops
-    chain = pb.FilterChain(filters=[pb.Filter(name="http", typed_config=any_of(HTTP_CONNECTIONS, manager))])
+    config = any_of(HTTP_CONNECTIONS, manager)
+    if listen.http_connection_manager:
+        config.value = _envoys_own(listen.http_connection_manager) + config.value
+    chain = pb.FilterChain(filters=[pb.Filter(name="http", typed_config=config)])
     address = pb.Address(socket_address=pb.SocketAddress(address=listen.address, port_value=listen.port))
     if listen.tls:
         chain.transport_socket.CopyFrom(_transport_socket(listen.tls))
     return pb.Listener(name=name, address=address, filter_chains=[chain]).SerializeToString()
+
+
+def _envoys_own(fields: str) -> bytes:
+    """They come first: the router must be the last of the filters."""
+    from controller.core.servicefile.envoy_messages import encoded  # see there why not above
+
+    return encoded(EnvoyMessage.HTTP_CONNECTION_MANAGER, fields)
 
 
 def _access_log(target: str) -> pb.AccessLog:

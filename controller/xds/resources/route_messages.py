@@ -8,6 +8,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from controller.core.model.cluster_names import Role, cluster_parts
+from controller.core.model.envoy_fields import EnvoyMessage
 from controller.core.model.route_rules import Condition, Sticky
 from controller.core.routing.route import REQUEST_ID, HashSource, Route, RouteOptions
 from controller.core.routing.routing import VirtualHost
@@ -77,7 +78,19 @@ def _route(value: Route) -> pb.Route:
             route.request_body_buffer_limit.value = MOST_REPEATED
         if value.minted:
             route.response_headers_to_add.append(_cookie(value.minted))
+    if value.options.envoy:
+        _add_envoys_own(route, value)
     return route
+
+
+def _add_envoys_own(route: pb.Route, value: Route) -> None:
+    """Add Envoy's own fields to a route; what it does is not added to one that Envoy responds to itself."""
+    from controller.core.servicefile.envoy_messages import encoded  # see there why not above
+
+    added = pb.Route.FromString(encoded(EnvoyMessage.ROUTE, value.options.envoy))
+    if value.fixed:
+        added.ClearField("route")
+    route.MergeFrom(added)
 
 
 def _proxyless_route(value: Route) -> pb.Route:
