@@ -60,7 +60,7 @@ def test_the_bake_keeps_the_control() -> None:
 )
 def test_an_incident_of_both_in_the_bake_is_no_harm_of_the_canarys(fault: Server, seconds: int) -> None:
     """Of whatever length: stable's holdback has it too. Rolled back in no run of them."""
-    for seed in SEEDS:
+    for seed in SEEDS[:4]:
         judged = baking(seed=seed)
         shared = for_a_while(fault, judged.now + 5, seconds)
         verdict = judged.load(seconds + 60, stable=shared, canary=shared, until=harmful, seed=seed)

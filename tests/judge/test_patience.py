@@ -2,6 +2,7 @@
 
 import pytest
 
+from controller.core.judge.channels import SLOW_CHANNELS
 from controller.core.judge.settling import SETTLED, WORST
 from controller.core.judge.stored_state import dump_state, load_state
 from controller.core.judge.verdict import Outcome, Verdict
@@ -72,6 +73,22 @@ def test_the_wait_is_said_and_keeps_the_rollout_where_it_is() -> None:
     verdict = judged.load(60, canary=USUAL, seed=2)
     assert "settling" not in codes(verdict)
     assert not harmful(judged.load(300, canary=USUAL, seed=3, until=harmful))
+
+
+def test_one_that_recovers_as_the_patience_ends_is_not_rolled_back_by_its_past() -> None:
+    """In the bake, beside 5 % of stable, what bets on rare slow responses have won is lost slowly. Meanwhile at most
+    half of what decides is gathered, so one that stays slow is found a few seconds after the patience."""
+    for seed in range(12):
+        judged = JudgeRun(PATIENT, weight=5000)
+        judged.load(100, seed=seed)
+        judged.weight = 9500
+        judged.load(85, canary=Server(median=100.0), seed=seed + 100)
+        gathered = sum(judged.state.harm[name].total for name in SLOW_CHANNELS & judged.state.harm.keys())
+        assert 10 <= gathered <= 50.1
+        if seed < 2:
+            assert harmful(judged.load(13, canary=Server(median=100.0), seed=seed, until=harmful))
+        else:
+            assert not harmful(judged.load(100, seed=seed, until=harmful))
 
 
 def test_a_rise_of_the_weight_asks_again_for_latency_alone() -> None:

@@ -55,8 +55,8 @@ block would otherwise take everything at once."""
 MOST_WEALTH = 1e9
 """Wealth is cut off here. Less wealth is always allowed, and a canary that has recovered can be
 seen to have."""
-_LEAST_RATE = 1e-9
-"""A rate of zero is taken for this."""
+LEAST_RATE = 1e-9
+"""A rate or a limit of zero is taken for this: one event must not be infinite evidence."""
 
 
 def poisson_bets(null: Null, q: float, targets: Sequence[float], r: float) -> list[Bet]:
@@ -80,7 +80,7 @@ def poisson_bets(null: Null, q: float, targets: Sequence[float], r: float) -> li
             cost = margin - margin * g
             bets.append(Bet(log(g) + cost, cost, 0.0, 0.0))
         return bets
-    q = q if q > _LEAST_RATE else _LEAST_RATE
+    q = q if q > LEAST_RATE else LEAST_RATE
     slope = ratio * r
     lead = 2 * ratio * (1 + slope)
     alike, under = margin * (1 + slope) - ratio * q, 2 * lead * q * margin

@@ -46,7 +46,7 @@ from controller.core.judge.non_inferiority import PLACED_COLD as PROOF_PLACED_CO
 from controller.core.judge.non_inferiority import PROOF_PACE
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.recent_counts import RecentCounts
-from controller.core.judge.settling import follow, give_up_slowness, is_cold, is_slowness_waited_for, keep_decisive
+from controller.core.judge.settling import follow, give_up_slowness, is_cold, is_slowness_waited_for, keep_undecided
 from controller.core.judge.state import Judgement, JudgeState
 from controller.core.judge.wealth import OUTAGE_STAKED
 
@@ -160,9 +160,9 @@ def close_latency_block(judgement: Judgement, time: str, thresholds: Thresholds)
         for metric, i in ((f"{time}_p50", MEDIAN), (f"{time}_p99", TAIL)):
             counts = [(cut.name, _proof_counts(cut, closed, i)) for cut in cuts]
             _test_non_inferiority(judgement, metric, (closed.before(i) or thresholds).exceeded[i], counts)
-    if is_cold(judgement.policy, state):
-        keep_decisive(judgement.plan, state)
-    elif was_cold:
+    if is_slowness_waited_for(judgement.policy, state):
+        keep_undecided(judgement.plan, state)
+    elif was_cold and not is_cold(judgement.policy, state):
         give_up_slowness(judgement.plan, state)
 
 

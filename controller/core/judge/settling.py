@@ -9,8 +9,8 @@ and it is waited for, for the policy's `patience` at the longest. At `SETTLED` i
 its weight rises again.
 
 Errors are allowed as in the warm-up meanwhile. Evidence of slowness is gathered, and does not count
-yet: where the patience ends it counts if the canary is slow still, and what was gained is given up
-once it is not. To bet against a wider null, to wait, and to give up wealth are always allowed.
+yet: where the patience ends half of what decides counts if the canary is slow still, and what was
+gained is given up once it is not. To bet against a wider null, to wait, and to give up wealth are always allowed.
 """
 
 from collections.abc import Sequence
@@ -31,6 +31,9 @@ while. All others are of times that are judged, and settle anew with every rise 
 SETTLED, WORST = 10.0, 0.02
 """The canary has settled at the first. Wealth falls no lower than the second: a canary that recovers
 leaves it with the first good block, and one that is slow still does not."""
+GATHERED = 0.5
+"""The part of the evidence for a rollback that may be gathered while it is waited for. Beside little of
+stable, bets on rare slow responses win fast and lose slowly: what they have won outlasts the cold."""
 
 
 def seconds_left(policy: Policy, state: JudgeState, metric: str) -> float:
@@ -102,10 +105,14 @@ def follow(state: JudgeState, metric: str, estimate: float, strata: Sequence[tup
         state.settling[metric] = max(WORST, wealth)
 
 
-def keep_decisive(plan: Plan, state: JudgeState) -> None:
-    """Keep no more evidence of slowness, by channel, than what decides: more would outlast the cold."""
-    for name in _slow_channels(state):
-        state.harm[name] = state.harm[name].at_most(plan.limit)
+def keep_undecided(plan: Plan, state: JudgeState) -> None:
+    """Keep no more evidence of slowness than the part `GATHERED` of what decides: what else is needed
+    must come after the patience, so a canary that has recovered is not rolled back by its past."""
+    names, most = _slow_channels(state), GATHERED * plan.limit
+    total = sum([state.harm[name].total for name in names])
+    if total > most:
+        for name in names:
+            state.harm[name] = state.harm[name].scaled(most / total)
 
 
 def give_up_slowness(plan: Plan, state: JudgeState) -> None:

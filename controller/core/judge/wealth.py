@@ -62,9 +62,9 @@ class Wealth(NamedTuple):
         staked = weight - unplaced
         return Wealth(unplaced, tuple([min(bet, staked * share) for bet, share in zip(bets, shares, strict=True)]))
 
-    def at_most(self, most: float) -> "Wealth":
-        """With no bet above `most`."""
-        return Wealth(self.unplaced, tuple([min(bet, most) for bet in self.bets]))
+    def scaled(self, factor: float) -> "Wealth":
+        """With this part of each bet's wealth."""
+        return Wealth(self.unplaced, tuple([bet * factor for bet in self.bets]))
 
     def after(self, left: float, shares: Sequence[float], e_values: Sequence[float], kept: float = 0.0) -> "Wealth":
         """After a block: the stake above `left` is placed, each bet gets its share of it, then

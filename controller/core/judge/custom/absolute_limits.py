@@ -5,7 +5,7 @@ cause, and is compared with stable alone. A limit of a rate is a hypothesis of i
 bet of its own: P_canary(event) <= max, and P_canary(no event) <= 1 - min.
 """
 
-from controller.core.judge.betting import Null
+from controller.core.judge.betting import LEAST_RATE, Null
 from controller.core.judge.custom.harm_bets import HarmBets
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.model.service import MetricPolicy
@@ -13,8 +13,6 @@ from controller.core.model.service import MetricPolicy
 LIMITS_PART = 0.5
 """The part of a metric's bet that its absolute limits have together; the comparison with stable has
 the rest."""
-LEAST_LIMIT = 1e-6
-"""A limit of zero is taken to be this share: one event must not be infinite evidence."""
 
 
 def are_kept(policy: MetricPolicy, value: float) -> bool:
@@ -58,7 +56,7 @@ def _after(before: HarmBets, limit: float, past: PairedCounts, block: PairedCoun
     if not kept or not block.canary_n:
         return before
     alone = block._replace(stable_n=0, stable_events=0)
-    return before.after(Null(0.0, max(limit, LEAST_LIMIT)), 0.0, 0.0, alone)
+    return before.after(Null(0.0, max(limit, LEAST_RATE)), 0.0, 0.0, alone)
 
 
 def _inverted(counts: PairedCounts) -> PairedCounts:
