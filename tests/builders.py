@@ -157,12 +157,15 @@ def service_file(
 
     `endpoints` has the address of each version, or "" for one without; `address` is where the service listens. `more`
     are further lines, and `policy` those of the policy, indented by two. A `route_config` among the lines takes the
-    place of the address and port.
+    place of the address and port, and `clusters: own` that of the endpoints.
     """
     listen = f"{{address: {address}, port: {port}}}" if address else f"{{port: {port}}}"
     listens = "" if "route_config:" in more else f"listen: {listen}\n"
-    quoted = {version: f'"{place}"' if place else "" for version, place in endpoints.items()}
-    versions = "".join(f"  {version}: {{endpoints: [{place}]}}\n" for version, place in quoted.items())
+    if "clusters: own" in more:
+        versions = "".join(f"  {version}: {{cluster: model-{version}}}\n" for version in endpoints)
+    else:
+        quoted = {version: f'"{place}"' if place else "" for version, place in endpoints.items()}
+        versions = "".join(f"  {version}: {{endpoints: [{place}]}}\n" for version, place in quoted.items())
     text = f"service: {name}\n{listens}versions:\n{versions}stable: v1\n{more}"
     return f"{text}policy:\n{policy}" if policy else text
 

@@ -5,10 +5,12 @@ listener that gets its routes from Haldane.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from controller.bootstrap import configuration, to_yaml
 from controller.core.base.value import NAME
+from controller.core.servicefile.upstream_rules import OWN_CLUSTER
 from controller.xds.resources.access_logs import first_token_logger, stats_loggers
 from controller.xds.resources.listener_options import written_logger
 
@@ -38,15 +40,24 @@ def render(
     xds: str,
     protocol: Literal["delta", "sotw"] = "delta",
     route_config: str = ROUTE_CONFIG,
+    own_clusters: Sequence[str] = (),
 ) -> str:
-    """The snippet as YAML: the arguments are those of `bootstrap.configuration`, and the name of the services'
-    `route_config`. Raises ValueError, which names the invalid option."""
+    """The snippet as YAML: the arguments are those of `bootstrap.configuration`, the name of the services'
+    `route_config`, and the clusters of the file that are versions. Raises ValueError, which names the invalid option.
+    """
     if not re.fullmatch(NAME, route_config):
         raise ValueError(
             "--route-config: lower-case letters, digits, '_', '.' and '-', at most 63, are needed, "
             f"not {route_config!r}"
         )
     whole = configuration(fleet=fleet, node=node, xds=xds, envoy_admin=None, protocol=protocol)
+    for name in own_clusters:
+        if not re.fullmatch(OWN_CLUSTER, name):
+            raise ValueError(f"--own-cluster: 1 to 255 letters, digits, '_' and '-' are needed, not {name!r}")
+    if own_clusters:
+        (buckets,) = whole["stats_config"]["histogram_bucket_settings"]
+        regex, names = buckets["match"]["safe_regex"], "|".join(own_clusters)
+        regex["regex"] += rf"|cluster\.({names})\.upstream_rq_time|haldane\.ttft\.cluster\.({names})"
     del whole["dynamic_resources"]["lds_config"]
     whole["static_resources"]["listeners"] = [_listener(route_config)]
     parts = []

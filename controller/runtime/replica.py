@@ -14,7 +14,7 @@ from controller.core.model.cluster_names import cluster_name
 from controller.core.model.ledger_line import Entry
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
-from controller.core.routing.route import cluster_ids
+from controller.core.routing.route import cluster_ids, own_clusters
 from controller.core.traffic.book import Book
 from controller.core.traffic.reports import Traffic
 from controller.ports.clock import Clock
@@ -76,7 +76,8 @@ class Replica:
         before, self._view = self._view, view
         if _have_other_versions(before, view):
             states = view.services.values()
-            self._book.track_clusters(name for state in states for name in _cluster_names(state))
+            own = {name: known for state in states for name, known in own_clusters(state)}
+            self._book.track_clusters((name for state in states for name in _cluster_names(state)), own)
         if self._decider:
             self._decider.on_view(view)
         else:
@@ -127,4 +128,10 @@ def _have_other_versions(before: View, view: View) -> bool:
     if before.services.keys() != view.services.keys():
         return True
     changed = ((before.services[name], state) for name, state in view.services.items())
-    return any(old is not new and set(_cluster_names(old)) != set(_cluster_names(new)) for old, new in changed)
+    return any(old is not new and _is_counted_otherwise(old, new) for old, new in changed)
+
+
+def _is_counted_otherwise(old: ServiceState, new: ServiceState) -> bool:
+    """Whether a service has other clusters, or Envoy has others for them."""
+    same = set(_cluster_names(old)) == set(_cluster_names(new))
+    return not same or set(own_clusters(old)) != set(own_clusters(new))

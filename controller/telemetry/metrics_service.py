@@ -55,7 +55,7 @@ class MetricsService:
         self._urgent: frozenset[str] = frozenset()
         """Their clusters."""
         self._observed: frozenset[str] = frozenset()
-        self._wanted = WantedMetrics(())
+        self._wanted = WantedMetrics((), {})
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
         """For the xDS port."""
@@ -107,7 +107,7 @@ class MetricsService:
         """Prepare what is wanted of the clusters that the book observes now."""
         if self._observed is not self._book.observed:
             self._observed = self._book.observed
-            self._wanted = WantedMetrics(self._observed)
+            self._wanted = WantedMetrics(self._observed, self._book.own)
             self._urgent = self._clusters_of(self._judged)
 
     def _clusters_of(self, services: frozenset[str]) -> frozenset[str]:

@@ -32,8 +32,10 @@ Meaning = tuple[str, str]
 class WantedMetrics:
     """The metrics that are read of the observed clusters."""
 
-    def __init__(self, observed: Iterable[str]) -> None:
-        self._by_stats_name = {stats_name(cluster): cluster for cluster in observed}
+    def __init__(self, observed: Iterable[str], own: Mapping[str, str]) -> None:
+        """`own`: the clusters that Envoy has by another name than that by which they are observed."""
+        named = {known: name for name, known in own.items()}
+        self._by_stats_name = {named.get(cluster) or stats_name(cluster): cluster for cluster in observed}
         self._meanings: dict[bytes, Meaning] = {UPTIME.encode(): ("", UPTIME)}
         for statistics, cluster in self._by_stats_name.items():
             self._meanings |= {f"cluster.{statistics}.{stat}".encode(): (cluster, stat) for stat in STATS}

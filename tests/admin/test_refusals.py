@@ -137,6 +137,9 @@ NOES = {
         "IN_USE",
         "versions.v1 is in use, and its endpoints cannot change together with tls or HTTP/2",
     ),
+    "a file with another cluster": No(
+        apply(service_file(more="clusters: own\n")), PRECONDITION, "IN_USE", "its cluster cannot change"
+    ),
     "a file that claims another service's place": No(
         apply(service_file("other")), INVALID, "INVALID", "both claim", field="listen"
     ),

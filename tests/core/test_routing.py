@@ -10,7 +10,7 @@ from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import ClusterId, Role, cluster_name, cluster_parts, stats_name
 from controller.core.model.rollout import Phase
 from controller.core.model.route_rules import PathMatch
-from controller.core.model.service import Fallback, Listen
+from controller.core.model.service import Fallback, Listen, Version
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes
@@ -136,6 +136,7 @@ def test_services_on_one_address_share_its_listener() -> None:
 
 PATHS = (PathMatch(path="/a"), PathMatch(path="/b"))
 MANAGED = Listen(port=10000, http_connection_manager="{}")
+OWN_CLUSTER = {"own_clusters": True, "versions": (Version(name="v1", cluster="model"),)}
 OWN = {"listen": None, "route_config": "mine"}
 CLASHES = [
     ("the same place", {}, {}, "a and b both claim */ on 127.0.0.1:10000"),
@@ -150,6 +151,7 @@ CLASHES = [
     ("a fleet and every fleet", {"fleets": ("one",)}, {}, "both claim"),
     ("every address", {"address": "0.0.0.0"}, {"paths": (PathMatch(path="/b"),)}, "cannot both be bound"),
     ("two addresses", {"address": "127.0.0.2"}, {}, ""),
+    ("one own cluster", OWN_CLUSTER | {"fleets": ("x",)}, OWN_CLUSTER | {"port": 2}, "both have the cluster model"),
     ("Envoy's own fields", {"listen": MANAGED}, {"paths": PATHS}, "listen, and in envoy.http_connection_manager"),
     ("one own listener", OWN, OWN, "a and b both claim */ on mine"),
     ("one own listener, two hosts", OWN | {"hosts": ("x",)}, OWN | {"hosts": ("y",)}, ""),

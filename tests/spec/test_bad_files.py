@@ -34,6 +34,18 @@ def reached(more: str, field: str, message: str) -> Bad:
     return changed("v2", f'  v2: {{endpoints: ["127.0.0.1:9002"], {more}}}', f"versions.v2.{field}", message)
 
 
+def owned(more: str, field: str, message: str) -> Bad:
+    """The valid file, its versions in clusters of the operator's own."""
+    versions = {"v1": "  v1: {cluster: a}", "v2": "  v2: {cluster: b}"}
+    return Bad(file(f"{more}\nclusters: own", **versions), field, END, message)
+
+
+def owned_v2(written: str, field: str, message: str) -> Bad:
+    """The second version in a cluster of the operator's own."""
+    text = file("clusters: own", v1="  v1: {cluster: a}", v2=f"  v2: {{{written}}}")
+    return Bad(text, f"versions.v2.{field}", LINE["v2"], message)
+
+
 def envoys(written: str, field: str, message: str) -> Bad:
     """Envoy's own fields."""
     return added(f"envoy: {{{written}}}", f"envoy.{field}", message)
@@ -160,6 +172,19 @@ KEYS = {
     ),
     "another of Envoy's messages": added("envoy: {listener: {}}", "envoy.listener", "unknown key"),
     "nothing in Envoy's fields": envoys("cluster: {dns_refresh_rate: null}", "cluster.dns_refresh_rate", "is empty"),
+    "other clusters than one's own": added("clusters: mine", "clusters", "own is needed"),
+    "a cluster of one version alone": reached("cluster: a", "cluster", "needs clusters: own"),
+    "pins into clusters of one's own": owned("match: [{headers: {a: b}, to: v2}]", "match", "could not be told"),
+    "copies into clusters of one's own": owned("mirror: {to: v2}", "mirror", "could not be told"),
+    "a shield of clusters of one's own": owned("shield: true", "shield", "could not be told"),
+    "fields of clusters of one's own": owned(
+        "envoy: {cluster: {metadata: {}}}", "envoy.cluster", "your own Envoy's file"
+    ),
+    "endpoints of a cluster of one's own": owned_v2("cluster: b, endpoints: []", "endpoints", "your own Envoy's file"),
+    "health of a cluster of one's own": owned_v2("cluster: b, health: {tcp: true}", "health", "your own Envoy's file"),
+    "no name of a cluster of one's own": owned_v2("", "cluster", "is missing"),
+    "a dot in a cluster of one's own": owned_v2("cluster: b.c", "cluster", "letters, digits"),
+    "one cluster for two versions": owned_v2("cluster: a", "cluster", "a cluster judged against itself"),
     "no port": changed("listen", "listen: {address: 127.0.0.1}", "listen.port", "is missing"),
     "no endpoints": changed("v2", "  v2: {}", "versions.v2.endpoints", "is missing"),
     "a key misspelt": added("  dwel: 30s", "policy.dwel", "did you mean dwell?"),

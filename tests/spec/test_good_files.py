@@ -9,7 +9,7 @@ from controller.core.model.route_rules import Condition, ListenTls, MatchRule, M
 from controller.core.model.service import Endpoint, Fallback, Policy, Service
 from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
 from controller.core.servicefile.service_file import read_service
-from tests.spec.files import LINE, file
+from tests.spec.files import END, LINE, file
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "examples" / "fraud-scorer.yaml"
 
@@ -400,3 +400,15 @@ envoy:
     assert service.listen
     assert service.listen.http_connection_manager == '{"max_request_headers_kb":96,"server_name":"1.0"}'
     assert read(file("envoy: {cluster: {}}")).envoy == EnvoyFields()
+
+
+def test_clusters_of_ones_own() -> None:
+    """A version is the name of a cluster; what else is judged there is said."""
+    text = file("clusters: own", v1="  v1: {cluster: Model_1}", v2="  v2: {cluster: model-2}")
+    service = read(text)
+    assert service.own_clusters
+    assert [(v.name, v.cluster, v.has_servers) for v in service.versions] == [
+        ("v1", "Model_1", True),
+        ("v2", "model-2", True),
+    ]
+    assert [(note.field, note.line) for note in read_service(text).notes] == [("clusters", END)]

@@ -20,6 +20,7 @@ from tests.support.process import free_port
 from tests.support.system import FLEET, System, running_system
 from tests.support.waiting import wait_until
 from tests.traffic.envoy_in_sync import get
+from tests.xds.envoy_under_load import ServerFactory
 
 pytestmark = [pytest.mark.envoy, pytest.mark.parametrize("protocol", ["sotw", "delta"])]
 
@@ -128,6 +129,59 @@ async def test_filters_and_routes_of_ones_own(processes: Children, protocol: str
         headers = {"host": "models.example", **token}
         assert (await get(entry, "/v2", headers=headers)).version == "v1"
         assert (await system.rollout()).proxies_total == 1
+
+
+def with_clusters(bootstrap: str, protocol: str, entry: int, ports: dict[str, int]) -> str:
+    """The file of an Envoy that has a cluster for each version, and no clusters by CDS."""
+    port = re.findall(r"port_value: (\d+)", bootstrap)[-1]
+    names = [f"model-{version}" for version in ports]
+    text = render(fleet=FLEET, xds=f"127.0.0.1:{port}", protocol=protocol, own_clusters=names)  # type: ignore[arg-type]
+    added = yaml.safe_load(text)
+    del added["dynamic_resources"]["cds_config"]
+    added["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = entry
+    mine = {"static_resources": {"clusters": [cluster(f"model-{v}", at) for v, at in ports.items()]}}
+    return yaml.dump(merged(with_admin(mine), added))
+
+
+def cluster(name: str, port: int) -> dict[str, Any]:
+    """A cluster of the file, with one endpoint."""
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
+    return {"name": name, "load_assignment": {"cluster_name": name, "endpoints": endpoints}}
+
+
+async def test_a_canary_on_clusters_of_ones_own(
+    processes: Children, protocol: str, model_server: ServerFactory
+) -> None:
+    """Haldane moves weights alone. Each version is counted by the name of its cluster: requests, latencies, endpoints,
+    and the responses that break off, for which the canary is rolled back."""
+    entry, models = free_port(), {version: await model_server(version) for version in ("v1", "v2")}
+    ports = {version: model.port for version, model in models.items()}
+    async with (
+        running_system(
+            processes,
+            policy=POLICY,
+            protocol=protocol,
+            change=lambda text: with_clusters(text, protocol, entry, ports),
+            more=ROUTES + "clusters: own\n",
+            entry=entry,
+        ) as system,
+        steady(entry, 100) as load,
+    ):
+        await wait_until(lambda: len(load.results) > 50)
+        await system.start()
+        await system.reach("PROGRESSING")
+        since = len(load.results)
+        await wait_until(lambda: len(load.results) > since + 200)
+        told = await system.rollout()
+        assert all(answer.ok for answer in load.results)
+        assert {answer.version for answer in load.results[since:]} == {"v1", "v2"}
+        assert all(told.traffic[version].requests and told.traffic[version].p50_ms for version in ("v1", "v2"))
+        assert {version: health.total for version, health in told.endpoints.items()} == {"v1": 1, "v2": 1}
+        assert (await get(entry)).version in ("v1", "v2")
+        models["v2"].behaviour = Behaviour(body="chunked", cut=0.5)
+        told = await system.reach("ROLLED_BACK")
+        assert told.traffic["v2"].broken
 
 
 async def proxies(system: System) -> list[Any]:

@@ -196,3 +196,21 @@ def test_a_listener_of_ones_own_has_its_routes_by_name() -> None:
     assert shared
     assert [sorted(host.domains) for host in shared.virtual_hosts] == [["b.example"], ["a.example"]]
     assert set(found.routes["fraud"]) == {"fraud", "fraud/proxyless"}
+
+
+def test_clusters_of_ones_own_are_not_served_and_not_waited_for() -> None:
+    """Routes name them, and a client that has no clusters by CDS gets them; nothing is served to clients without a
+    proxy, which could not find them."""
+    spec = service(route_config="mine", own_clusters=True, canary=("v2", 500))
+    versions = tuple(service_model.Version(name=name, cluster=f"model-{name}") for name in ("v1", "v2"))
+    spec = spec.model_copy(update={"spec": spec.spec.model_copy(update={"versions": versions})})
+    cache = SnapshotCache()
+    cache.update(view(1, spec))
+    found = snapshot(cache)
+    assert not found.catalogue(CDS).listed
+    assert not found.catalogue(EDS).listed
+    assert found.catalogue(LDS).find("fraud") is None
+    routes = found.catalogue(RDS).find("mine")
+    assert routes
+    assert routes.clusters == frozenset()
+    assert b"model-v2" in routes.packed

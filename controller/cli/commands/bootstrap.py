@@ -35,19 +35,28 @@ from controller.cli.shell_completion import complete_fleets
 @click.option(
     "--route-config", metavar="NAME", default="", help="With --rds-only: the services' route_config. Default: haldane."
 )
+@click.option(
+    "--own-cluster",
+    "own_clusters",
+    multiple=True,
+    metavar="NAME",
+    help="With --rds-only: a cluster of the file that is a version, for exact latencies. Repeatable.",
+)
 @output_option
 @click.pass_obj
-def bootstrap(invocation: Invocation, /, rds_only: bool, route_config: str, **options: Any) -> None:
+def bootstrap(
+    invocation: Invocation, /, rds_only: bool, route_config: str, own_clusters: tuple[str, ...], **options: Any
+) -> None:
     """Print the Envoy bootstrap for this controller: YAML, ready for `envoy -c`.
 
     With -o json it is JSON, which Envoy reads from a file named *.json.
     """
     import yaml
 
-    if route_config and not rds_only:
-        raise click.UsageError("--route-config is for --rds-only")
+    if (route_config or own_clusters) and not rds_only:
+        raise click.UsageError("--route-config and --own-cluster are for --rds-only")
     try:
-        text = _snippet(route_config, options) if rds_only else _bootstrap(options)
+        text = _snippet(route_config, own_clusters, options) if rds_only else _bootstrap(options)
     except ValueError as error:
         raise Failure(Exit.USAGE, str(error)) from None
     if invocation.json:
@@ -63,9 +72,9 @@ def _bootstrap(options: Mapping[str, Any]) -> str:
     return render(**{**options, "envoy_admin": None if envoy_admin == "none" else envoy_admin})
 
 
-def _snippet(route_config: str, options: Mapping[str, Any]) -> str:
+def _snippet(route_config: str, own_clusters: tuple[str, ...], options: Mapping[str, Any]) -> str:
     """The file has an admin page, or none: an address for it is not asked for."""
     from controller.bootstrap.rds_only import ROUTE_CONFIG, render
 
     wanted = {name: value for name, value in options.items() if name != "envoy_admin"}
-    return render(**wanted, route_config=route_config or ROUTE_CONFIG)
+    return render(**wanted, route_config=route_config or ROUTE_CONFIG, own_clusters=own_clusters)

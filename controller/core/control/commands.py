@@ -132,7 +132,7 @@ def divert(state: ServiceState, now: float, *, note: str = "", verdict: Verdict 
         raise Refusal(Code.NOT_POSSIBLE, f"{state.name} is on its fallback already: {state.diverted}")
     if fallback.version:
         version = state.spec.version(fallback.version)
-        if version is None or not version.endpoints:
+        if version is None or not version.has_servers:
             raise Refusal(Code.NO_ENDPOINTS, f"the fallback {fallback.version} of {state.name} has no endpoints")
     why = describe_decision(note, verdict, None)
     rollout = state.rollout
@@ -157,7 +157,7 @@ def _start(state: ServiceState, command: Command, now: float, *, canary_lacks_up
         raise Refusal(Code.INVALID, f"{state.name} has no version {canary!r}; it has {known}", ())
     if canary == state.stable:
         raise Refusal(Code.INVALID, f"{canary} is the stable of {state.name}: a canary is another version")
-    if not version.endpoints:
+    if not version.has_servers:
         raise Refusal(Code.NO_ENDPOINTS, f"{canary} of {state.name} has no endpoints")
     if state.diverted:
         raise Refusal(Code.NOT_POSSIBLE, f"{state.name} is on its fallback ({state.diverted}): restore it first")
@@ -190,7 +190,7 @@ def _roll_back(
     if not rollout.can(Event.ROLLBACK):
         raise Refusal(Code.NO_ROLLOUT, f"nothing to roll back: the rollout of {rollout.canary} is {rollout.phase}")
     target = state.spec.version(rollout.stable)
-    if target is None or not target.endpoints:
+    if target is None or not target.has_servers:
         raise Refusal(Code.NO_ENDPOINTS, f"{rollout.stable} has no endpoints any more: traffic would get no response")
     if stable_has_no_upstream and rollout.weight and not command.force:
         raise Refusal(

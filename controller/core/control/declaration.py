@@ -27,7 +27,7 @@ def declare(spec: Service, text: str, present: ServiceState | None) -> ServiceSt
         declared = spec.version(version)
         if declared is None:
             raise Refusal(Code.IN_USE, f"versions.{version} is in use and cannot be taken away")
-        if not declared.endpoints:
+        if not declared.has_servers:
             raise Refusal(Code.NO_ENDPOINTS, f"versions.{version}.endpoints: {version} is in use and needs endpoints")
         _check_way(present.spec, spec, version)
     return state
@@ -37,6 +37,12 @@ def _check_way(before: Service, after: Service, version: str) -> None:
     """Refuse other servers that are spoken to in another way: proxies learn the two by two messages, and would speak to
     the new servers in the old way in between."""
     old, new = before.version(version), after.version(version)
+    if old and new and old.cluster != new.cluster:
+        raise Refusal(
+            Code.IN_USE,
+            f"versions.{version} is in use, and its cluster cannot change: what Envoy has counted of the one is "
+            "nothing of the other; declare another version and roll it out",
+        )
     if old is None or new is None or _way(before, old) == _way(after, new):
         return
     if set(map(str, old.endpoints)) != set(map(str, new.endpoints)):

@@ -43,11 +43,18 @@ class Endpoint(Value):
 
 
 class Version(Value):
-    """One version of the model: a name, the endpoints that serve it and how to reach them."""
+    """One version of the model: a name, the endpoints that serve it and how to reach them; or else the name of a
+    cluster that Envoy has already."""
 
     name: str
-    endpoints: tuple[Endpoint, ...]
+    endpoints: tuple[Endpoint, ...] = ()
     upstream: Upstream = Upstream()
+    cluster: str = ""
+
+    @property
+    def has_servers(self) -> bool:
+        """Whether requests can go there: it has endpoints, or a cluster of the operator's own."""
+        return bool(self.endpoints or self.cluster)
 
 
 class Listen(Value):
@@ -180,6 +187,8 @@ class Service(Value):
     envoy: EnvoyFields = EnvoyFields()
     version_header: bool = True
     """Whether responses say in `x-haldane-version` which version they are of."""
+    own_clusters: bool = False
+    """Whether the clusters of all versions are the operator's own."""
     versions: tuple[Version, ...]
     stable: str
     fallback: Fallback | None = None
@@ -207,6 +216,8 @@ class Service(Value):
         known = self.version(version)
         if known is None:
             return False
+        if known.cluster:
+            return True  # what it has is in Envoy's own file, which may not have it at all
         return known.upstream.health is not None or not all(endpoint.is_address for endpoint in known.endpoints)
 
     def in_fleet(self, fleet: str) -> bool:

@@ -25,12 +25,15 @@ class Claims:
     def __init__(self) -> None:
         self._by_path: dict[tuple[str, str, PathMatch], list[ServiceState]] = {}
         self._by_port: dict[tuple[int, bool], list[ServiceState]] = {}
+        self._by_cluster: dict[str, list[ServiceState]] = {}
         self._by_listener: dict[str, dict[Listen | None, list[ServiceState]]] = {}
 
     def add(self, state: ServiceState) -> None:
         """Claim the place of this service."""
         for key in _paths(state):
             self._by_path.setdefault(key, []).append(state)
+        for cluster in _own_clusters(state):
+            self._by_cluster.setdefault(cluster, []).append(state)
         listen = state.spec.listen
         self._by_listener.setdefault(state.spec.route_configuration, {}).setdefault(listen, []).append(state)
         if listen:
@@ -40,6 +43,7 @@ class Claims:
         """Each service that this one clashes with, and how they clash."""
         listen = state.spec.listen
         rivals = [other for key in _paths(state) for other in self._by_path.get(key, ())]
+        rivals += [other for cluster in _own_clusters(state) for other in self._by_cluster.get(cluster, ())]
         if listen:
             rivals += self._by_port.get((listen.port, True), ())
             rivals += self._by_port.get((listen.port, False), ()) if listen.address in ANY_ADDRESS else ()
@@ -54,8 +58,14 @@ def _paths(state: ServiceState) -> list[tuple[str, str, PathMatch]]:
     return [(spec.route_configuration, domain, path) for domain in spec.hosts for path in spec.paths]
 
 
+def _own_clusters(state: ServiceState) -> set[str]:
+    return {version.cluster for version in state.spec.versions if version.cluster}
+
+
 def _describe_clash(a: ServiceState, b: ServiceState) -> str:
-    """How the two clash; empty if they do not."""
+    """How the two clash; empty if they do not. What is counted of a cluster is of one service, in whatever fleet."""
+    if both := _own_clusters(a) & _own_clusters(b):
+        return f"{a.name} and {b.name} both have the cluster {min(both)}"
     one, two = a.spec, b.spec
     if one.fleets and two.fleets and not set(one.fleets) & set(two.fleets):
         return ""

@@ -94,11 +94,14 @@ class Route:
     """The cluster that gets copies of a share of the requests, and the share in basis points."""
     minted: Sticky | None = None
     """The cookie that the response sets: its value is the request's id."""
+    own: tuple[tuple[str, str], ...] = ()
+    """The clusters among them that are the operator's own, and the version that each is."""
 
     @property
     def clusters(self) -> tuple[str, ...]:
-        """Every cluster that the route names."""
-        return (*(name for name, _ in self.split), *(self.mirror[:1] if self.mirror else ()))
+        """Every cluster of Haldane's that the route names."""
+        own = {name for name, _ in self.own}
+        return (*(name for name, _ in self.split if name not in own), *(self.mirror[:1] if self.mirror else ()))
 
     def __post_init__(self) -> None:
         if self.fixed and not self.split:
@@ -117,10 +120,11 @@ def routes_of(state: ServiceState) -> tuple[Route, ...]:
     fixed = (spec.fallback.status, spec.fallback.body) if FIXED_RESPONSE in state.weights and spec.fallback else None
     split = () if fixed else _live_split(state)
     pinned = [] if state.diverted else list(_pinned(state))
+    own = tuple((version.cluster, version.name) for version in spec.versions if version.cluster)
     routes = []
     for path in spec.paths:
         routes += [Route(spec.name, path, options, to, conditions=conditions) for conditions, to in pinned]
-        live = Route(spec.name, path, options, split, fixed, mirror=_mirror(state))
+        live = Route(spec.name, path, options, split, fixed, mirror=_mirror(state), own=own)
         routes += _sticky_routes(live, spec.sticky) if spec.sticky and split else [live]
     return tuple(routes)
 
@@ -154,7 +158,7 @@ def cluster_ids(state: ServiceState) -> Iterator[ClusterId]:
     spec, stable = state.spec, current_stable(state)
     targets = {rule.to for rule in spec.match}
     for version in spec.versions:
-        if version.endpoints:
+        if version.has_servers:
             yield ClusterId(spec.name, version.name)
             if targets & {version.name, CANARY, STABLE}:
                 yield ClusterId(spec.name, version.name, Role.PINNED)
@@ -162,6 +166,13 @@ def cluster_ids(state: ServiceState) -> Iterator[ClusterId]:
                 yield ClusterId(spec.name, version.name, Role.MIRROR)
             if spec.shield:
                 yield ClusterId(spec.name, version.name, Role.SHIELD if version.name == stable else Role.SHIELDED)
+
+
+def own_clusters(state: ServiceState) -> Iterator[tuple[str, str]]:
+    """Each cluster of the operator's own, and by what name it is known here: that of the version's live cluster."""
+    for version in state.spec.versions:
+        if version.cluster:
+            yield version.cluster, cluster_name(state.name, version.name)
 
 
 def proxyless_routes(routes: Iterable[Route]) -> tuple[Route, ...]:
@@ -192,7 +203,7 @@ def _pinned(state: ServiceState) -> Iterator[tuple[tuple[Condition, ...], Split]
         parts[CANARY] = rollout.canary if rollout.weight else rollout.stable
     for rule in state.spec.match:
         version = state.spec.version(parts.get(rule.to, rule.to))
-        if version and version.endpoints:
+        if version and version.has_servers:
             yield rule.conditions, ((cluster_name(state.name, version.name, Role.PINNED), TOTAL_WEIGHT),)
 
 
@@ -202,9 +213,10 @@ def _live_split(state: ServiceState) -> Split:
         if not weight:
             continue
         declared = spec.version(version)
-        if declared is None or not declared.endpoints:
+        if declared is None or not declared.has_servers:
             raise RoutingError(f"{spec.name}: {version} carries traffic but has no endpoints")
-        split.append((cluster_name(spec.name, version, _live_role(state, version)), weight))
+        name = declared.cluster or cluster_name(spec.name, version, _live_role(state, version))
+        split.append((name, weight))
     return tuple(split)
 
 
@@ -214,4 +226,4 @@ def _live_role(state: ServiceState, version: str) -> Role:
     if not state.spec.shield or state.diverted or not rollout or not rollout.running or version != rollout.canary:
         return Role.LIVE
     stable = state.spec.version(rollout.stable)
-    return Role.SHIELDED if stable and stable.endpoints else Role.LIVE
+    return Role.SHIELDED if stable and stable.has_servers else Role.LIVE

@@ -105,7 +105,7 @@ def named_fleets(view: View) -> frozenset[str]:
 
 def _clusters(state: ServiceState) -> Iterable[Cluster]:
     spec = state.spec
-    for cluster in cluster_ids(state):
+    for cluster in () if spec.own_clusters else cluster_ids(state):
         version, name = spec.version(cluster.version), cluster_name(*cluster)
         if cluster.role is Role.SHIELDED:
             after = cluster_name(spec.name, current_stable(state), Role.SHIELD)

@@ -67,7 +67,8 @@ def _has_moved(before: ServiceState | None, after: ServiceState) -> bool:
 
 def _place(spec: Service) -> tuple[object, ...]:
     """Everything by which it can clash with another."""
-    return spec.listen, spec.route_config, spec.hosts, spec.paths, spec.fleets
+    clusters = {version.cluster for version in spec.versions}
+    return spec.listen, spec.route_config, spec.hosts, spec.paths, spec.fleets, clusters
 
 
 def _problem(state: ServiceState, claims: Claims) -> str:

@@ -29,6 +29,7 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
     yield from _streams(service)
     yield from _matches(service)
     yield from _mirror(service)
+    yield from _own_clusters(service)
     if service.shield and not service.idempotent:
         yield Contradiction("shield", "sends a request twice, and idempotent: false forbids that", ("idempotent",))
     yield from _headers(service.request_headers)
@@ -62,10 +63,29 @@ def _matches(service: Service) -> Iterator[Contradiction]:
         elif version is None:
             message = f"{rule.to} is not among the versions, nor is it canary or stable"
             yield Contradiction(field, message, ("versions",))
-        elif not version.endpoints:
+        elif not version.has_servers:
             yield Contradiction(field, f"versions.{rule.to} has no endpoints", ("versions",))
         if rule.conditions in [earlier.conditions for earlier in service.match[:i]]:
             yield Contradiction(f"match[{i}]", "an earlier rule has the same conditions: this one is never reached")
+
+
+def _own_clusters(service: Service) -> Iterator[Contradiction]:
+    """In a cluster of the operator's own, requests that the weights did not send there would be judged with the others,
+    and what is set in it is in Envoy's own file."""
+    if not service.own_clusters:
+        return
+    apart = {"match": service.match, "mirror": service.mirror, "shield": service.shield}
+    for field in (name for name, given in apart.items() if given):
+        message = "needs clusters of Haldane's: in your own its requests could not be told from those that are judged"
+        yield Contradiction(field, message, ("clusters",))
+    if service.envoy.cluster:
+        yield Contradiction("envoy.cluster", "is in your own Envoy's file with clusters: own", ("clusters",))
+    owners: dict[str, str] = {}
+    for version in service.versions:
+        owner = owners.setdefault(version.cluster, version.name)
+        if owner != version.name:
+            message = f"{version.cluster} is the cluster of {owner} too: a cluster judged against itself shows no harm"
+            yield Contradiction(f"versions.{version.name}.cluster", message, ("versions",))
 
 
 def _mirror(service: Service) -> Iterator[Contradiction]:
@@ -75,7 +95,7 @@ def _mirror(service: Service) -> Iterator[Contradiction]:
     version = service.version(mirror.to)
     if version is None:
         yield Contradiction("mirror.to", f"{mirror.to} is not among the versions", ("versions",))
-    elif not version.endpoints:
+    elif not version.has_servers:
         yield Contradiction("mirror.to", f"versions.{mirror.to} has no endpoints", ("versions",))
     elif mirror.to == service.stable:
         yield Contradiction("mirror.to", f"{mirror.to} is the stable: it has the requests themselves", ("stable",))
@@ -124,7 +144,7 @@ def _stable(service: Service) -> Iterator[Contradiction]:
     if stable is None:
         known = ", ".join(version.name for version in service.versions)
         yield Contradiction("stable", f"{service.stable} is not among the versions: {known}", ("versions",))
-    elif not stable.endpoints:
+    elif not stable.has_servers:
         message = f"versions.{stable.name} has no endpoints, and the stable carries the traffic"
         yield Contradiction("stable", message, ("versions",))
 
@@ -170,7 +190,7 @@ def _fallback(service: Service) -> Iterator[Contradiction]:
     message = ""
     if version is None:
         message = f"{fallback.version} is not among the versions"
-    elif not version.endpoints:
+    elif not version.has_servers:
         message = f"versions.{version.name} has no endpoints"
     elif version.name == service.stable:
         message = f"{version.name} is the stable: a fallback is for when the stable is broken"

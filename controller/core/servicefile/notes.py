@@ -23,3 +23,6 @@ def notes(service: Service) -> Iterator[Note]:
             "your listener has Haldane's access loggers"
         )
         yield Note("route_config", message)
+    if service.own_clusters:
+        message = "all that goes to these clusters is judged: give versions clusters that no route of your own uses"
+        yield Note("clusters", message)

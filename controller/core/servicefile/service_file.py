@@ -122,6 +122,7 @@ def _read_service(top: Section) -> Service:
     top.require("service", "versions", "stable")
     streaming = top.value("streaming", read_bool, False)
     envoy, manager = read_envoy(top)
+    own_clusters = top.value("clusters", one_of("own"), "", text=True) == "own"
     service = Service(
         name=top.value("service", read_name, "", text=True),
         fleets=top.values("fleets", read_name, (), MAX_LIST, text=True),
@@ -144,7 +145,8 @@ def _read_service(top: Section) -> Service:
         request_headers=read_request_headers(top.section("request_headers")),
         envoy=envoy,
         version_header=top.value("version_header", read_bool, True),
-        versions=read_versions(top.section("versions")),
+        own_clusters=own_clusters,
+        versions=read_versions(top.section("versions"), own_clusters=own_clusters),
         stable=top.value("stable", read_name, "", text=True),
         fallback=_read_fallback(top),
         policy=_read_policy(top.section("policy"), streaming=streaming),

@@ -9,6 +9,9 @@ from controller.core.servicefile.yaml_tree import quoted
 MAX_FILE = 1024
 """Characters of a file's path."""
 
+OWN_CLUSTER = r"[A-Za-z0-9_-]{1,255}"
+"""The pattern of the name of a cluster that Envoy has already."""
+
 _FILE = re.compile(r"/[!-~]*\Z", re.ASCII)
 _CLUSTER = re.compile(r"[!-~]{1,255}\Z", re.ASCII)
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]{1,1024}\Z", re.ASCII)
@@ -35,6 +38,14 @@ def read_cluster(text: str) -> str:
     """The name of a cluster in Envoy's bootstrap."""
     if not _CLUSTER.match(text):
         raise ValueError(f"the name of a cluster has 1 to 255 printable characters and no space, unlike {quoted(text)}")
+    return text
+
+
+def read_own_cluster(text: str) -> str:
+    """The name of a cluster in Envoy's bootstrap that is a version. Envoy's statistics have it as it is, which they do
+    not with dots and colons; with slashes it could be the name of one of Haldane's."""
+    if not re.fullmatch(OWN_CLUSTER, text):
+        raise ValueError(f"a cluster of your own has 1 to 255 letters, digits, '_' and '-', unlike {quoted(text)}")
     return text
 
 

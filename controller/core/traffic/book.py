@@ -37,6 +37,7 @@ MAX_PROXIES = 16_384
 forgotten."""
 
 _NO_SPLITS: Mapping[str, str] = MappingProxyType({})
+_NO_OWN: Mapping[str, str] = MappingProxyType({})
 
 
 class Book:
@@ -48,7 +49,9 @@ class Book:
 
     def __init__(self) -> None:
         self.observed: frozenset[str] = frozenset()
-        """The names of the observed clusters; a new set each time that they change."""
+        """The names of the observed clusters; a new set each time that they, or `own`, change."""
+        self.own: Mapping[str, str] = {}
+        """The clusters of operators' own, by their names in Envoy, and by what name each is observed."""
         self._clusters: dict[str, ClusterCounts] = {}
         self._services: dict[str, AwaitedReports] = {}
         self._versions: dict[str, list[str]] = {}
@@ -60,11 +63,12 @@ class Book:
         self._lagging: dict[str, Mapping[str, str]] = {}
         """Service -> proxy -> the split that it serves, if it is another one than the decided one."""
 
-    def track_clusters(self, clusters: Iterable[str]) -> None:
-        """Count these clusters from now on, and no others."""
+    def track_clusters(self, clusters: Iterable[str], own: Mapping[str, str] = _NO_OWN) -> None:
+        """Count these clusters from now on, and no others; `own` has those that Envoy has another name for."""
         names = list(clusters)
-        if self.observed == set(names):
+        if self.observed == set(names) and self.own == own:
             return
+        self.own = dict(own)
         wanted = {name: parts for name in names if (parts := cluster_parts(name))}
         self.observed = frozenset(wanted)
         self._health.clear()
@@ -87,7 +91,7 @@ class Book:
         """
         services = set()
         for name, load in loads.items():
-            if cluster := self._clusters.get(name):
+            if cluster := self._clusters.get(self.own.get(name, name)):
                 cluster.add_load(self._group(proxy, cluster.service), proxy, load, now)
                 if cluster.role is Role.LIVE:
                     services.add(cluster.service)

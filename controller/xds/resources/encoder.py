@@ -78,12 +78,14 @@ class Encoder:
         proxyless = [c for c in served.clusters if cluster_messages.differs_for_proxyless(c)]
         plain = VirtualHost(("*",), proxyless_routes(served.routes))
         host = self._virtual_host(plain, route_messages.proxyless_virtual_host)
+        routes, own = self._make_route_configuration(configuration, (host,)), served.state.spec.own_clusters
         return ServiceResources(
             clusters=self._many(CDS, served.clusters, cluster_messages.cluster),
             named_clusters=self._many(CDS, proxyless, cluster_messages.proxyless_cluster),
             endpoints=self._many(EDS, with_eds, cluster_messages.load_assignment),
-            named_listeners={name: self._one(LDS, name, name, listener_messages.api_listener)},
-            named_route_configurations={configuration: self._make_route_configuration(configuration, (host,))},
+            # A client without a proxy has no clusters but those that it is served.
+            named_listeners={} if own else {name: self._one(LDS, name, name, listener_messages.api_listener)},
+            named_route_configurations={} if own else {configuration: routes},
         )
 
     def _route_configuration(self, name: str, hosts: Iterable[VirtualHost]) -> Resource:

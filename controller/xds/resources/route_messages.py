@@ -185,17 +185,19 @@ def _retries(options: RouteOptions) -> pb.RetryPolicy:
 
 def _weighted_clusters(value: Route) -> pb.WeightedCluster:
     """Always weighted clusters, even one: a step then changes numbers, never the structure."""
-    header = value.options.version_header
-    return pb.WeightedCluster(clusters=[_cluster_weight(*share, header=header) for share in value.split])
+    header, own = value.options.version_header, dict(value.own)
+    weights = [_cluster_weight(*share, header=header, version=own.get(share[0], "")) for share in value.split]
+    return pb.WeightedCluster(clusters=weights)
 
 
-def _cluster_weight(name: str, weight: int, *, header: bool) -> pb.ClusterWeight:
+def _cluster_weight(name: str, weight: int, *, header: bool, version: str) -> pb.ClusterWeight:
+    """A share of the requests. `version` is that of a cluster whose name does not say it."""
     share, parts = pb.ClusterWeight(name=name, weight=UInt32Value(value=weight)), cluster_parts(name)
     shielded = parts is not None and parts.role is Role.SHIELDED
     if shielded:
         share.request_headers_to_add.extend(_header(*each) for each in SECOND_ATTEMPT)
     if header:
-        version = VERSION_OF_ENDPOINT if shielded or not parts else parts.version
+        version = version or (VERSION_OF_ENDPOINT if shielded or not parts else parts.version)
         share.response_headers_to_add.append(_header(VERSION_HEADER, version))
     return share
 
