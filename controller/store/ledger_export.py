@@ -1,14 +1,11 @@
-"""The ledger with its effects, exported as JSON lines and read back."""
+"""The ledger with its effects, exported as JSON lines."""
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from controller.core.model.ledger_line import LedgerLine
-from controller.store.ledger_replay import BrokenLedgerError, LedgerRow
+from controller.store.ledger_replay import LedgerRow
 from controller.store.records import canonical
 
 
@@ -30,16 +27,6 @@ def export(rows: Iterable[LedgerRow], folder: Path) -> Path:
     partial.rename(path)
     _sync_folder(folder)
     return path
-
-
-def read_export(lines: Iterable[str]) -> Iterator[LedgerRow]:
-    """The rows in the lines of an export; `BrokenLedgerError` names the line (of the text) that is none."""
-    for number, text in enumerate(lines, 1):
-        try:
-            plain = json.loads(text)
-            yield LedgerRow(LedgerLine.model_validate(plain["line"]), canonical(plain["effect"]))
-        except (ValueError, TypeError, KeyError, ValidationError) as error:
-            raise BrokenLedgerError(f"line {number} of the text is not of an export: {error}") from None
 
 
 def _exported(row: LedgerRow) -> str:

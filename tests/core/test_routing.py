@@ -15,7 +15,7 @@ from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.clashes import find_clashes
 from controller.core.routing.route import Route, RouteOptions, RoutingError
-from controller.core.routing.routing import route_fleet
+from controller.core.routing.routing import Routing, join_services, route_service
 from controller.core.routing.servable import servable_view
 from tests.builders import rollout_in, service, state_in
 
@@ -32,6 +32,14 @@ def declared(name: str, *, port: int = 10000, **fields: Any) -> ServiceState:
     address = fields.pop("address", "127.0.0.1")
     spec = service(**{"name": name, "listen": Listen(address=address, port=port), **fields})
     return ServiceState(spec=spec, source="", stable="v1", revision=7)
+
+
+def route_fleet(view: View, fleet: str) -> Routing:
+    """The routing of that fleet. RoutingError if two services clash or one cannot be routed."""
+    states = [state for state in view.services.values() if state.spec.in_fleet(fleet)]
+    if problems := find_clashes(states):
+        raise RoutingError("; ".join(problems))
+    return join_services(view.revision, map(route_service, states))
 
 
 def routes(state: ServiceState) -> Route:

@@ -7,13 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.judge.betting import KEPT, Bet, Null, bernoulli_bet, e_value, grown, poisson_bets, score_e_value
+from controller.core.judge.betting import KEPT, Bet, Null, bernoulli_bets, e_value, grown, poisson_bets, score_e_value
 from controller.core.judge.paired_counts import PairedCounts
 
 
 def poisson_bet(null: Null, q: float, p: float, r: float) -> Bet:
     """The one for a single alternative."""
     [bet] = poisson_bets(null, q, (p,), r)
+    return bet
+
+
+def bernoulli_bet(null: Null, q: float, p: float, r: float) -> Bet:
+    """Likewise."""
+    [bet] = bernoulli_bets(null, q, (p,), r)
     return bet
 
 

@@ -19,13 +19,14 @@ from controller.core.model.ledger_chain import verify
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import ChainEnd, Entry, LedgerLine
 from controller.store.database import Database
-from controller.store.ledger_export import export, read_export
+from controller.store.ledger_export import export
 from controller.store.ledger_replay import BrokenLedgerError, Checkpoint, LedgerRow, replay
 from controller.store.ledger_trimming import export_oldest, trim_change
 from controller.store.records import Unreadable, canonical, digest
 from controller.store.sqlite import SMALLEST_CHUNK, SqliteStore
 from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
+from tests.store.exports import read_export
 
 
 def chain_of(length: int) -> list[LedgerLine]:
@@ -233,12 +234,6 @@ class TestExport:
         play(database, "write", "a", 1)
         once = export(database.rows(), tmp_path).read_bytes()
         assert export(database.rows(), tmp_path).read_bytes() == once
-
-    @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"line": 1, "effect": {}}', '{"effect": {}}'])
-    def test_what_is_no_export_is_refused_with_its_line(self, text: str) -> None:
-        """Half a file, another file."""
-        with pytest.raises(BrokenLedgerError, match="line 1 of the text"):
-            list(read_export([text]))
 
 
 class TestTrimming:

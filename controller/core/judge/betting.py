@@ -96,9 +96,9 @@ def poisson_bets(null: Null, q: float, targets: Sequence[float], r: float) -> li
     return bets
 
 
-def bernoulli_bet(null: Null, q: float, p: float, r: float) -> Bet:
-    """The bet for events of any frequency; q is a guess of P_stable, made before the block; r =
-    n_c/n_s.
+def bernoulli_bets(null: Null, q: float, targets: Sequence[float], r: float) -> list[Bet]:
+    """The bets for events of any frequency, one for each target p of P_canary; q is a guess of
+    P_stable, made before the block; r = n_c/n_s.
 
     With the guess q_c = ratio q + margin and a stake s, a canary request multiplies by 1 + s (event
     - q_c) and a stable one by 1 - ratio r s (event - q). The logarithm of the expected value is
@@ -109,16 +109,21 @@ def bernoulli_bet(null: Null, q: float, p: float, r: float) -> Bet:
     """
     ratio, margin = null
     q_c, slope = ratio * q + margin, ratio * r
-    s = (p - q_c) / (q_c * (1 - q_c) + slope * ratio * q * (1 - q))
-    if s > 0:
-        if slope * s * (1 - q) > MOST_STABLE:
-            s = MOST_STABLE / (slope * (1 - q))
-    elif -slope * s * q > MOST_STABLE:
-        s = -MOST_STABLE / (slope * q)
-    if -s * (1 - q_c) > MOST_STABLE:
-        s = -MOST_STABLE / (1 - q_c)
-    b = slope * s
-    return Bet(log1p(s * (1 - q_c)), log1p(-s * q_c), log1p(-b * (1 - q)), log1p(b * q))
+    other, other_c = 1 - q, 1 - q_c
+    spread = q_c * other_c + slope * ratio * q * other
+    bets = []
+    for p in targets:
+        s = (p - q_c) / spread
+        if s > 0:
+            if slope * s * other > MOST_STABLE:
+                s = MOST_STABLE / (slope * other)
+        elif -slope * s * q > MOST_STABLE:
+            s = -MOST_STABLE / (slope * q)
+        if -s * other_c > MOST_STABLE:
+            s = -MOST_STABLE / other_c
+        b = slope * s
+        bets.append(Bet(log1p(s * other_c), log1p(-s * q_c), log1p(-b * other), log1p(b * q)))
+    return bets
 
 
 HIGHEST = 0.97
@@ -143,12 +148,17 @@ def e_value(bet: Bet, counts: PairedCounts) -> float:
 def e_values(null: Null, q: float, targets: Sequence[float], r: float, counts: PairedCounts) -> list[float]:
     """The e-values of a block for several alternatives in rising order, each in the form that fits
     it."""
+    rare = bisect_right(targets, RARE)
+    bets = poisson_bets(null, q, targets[:rare], r) if rare else []
+    if rare < len(targets):
+        bets += bernoulli_bets(null, q, targets[rare:], r)
+    return payoffs(bets, counts)
+
+
+def payoffs(bets: Sequence[Bet], counts: PairedCounts) -> list[float]:
+    """The e-values of a block by several bets."""
     n_c, x_c, n_s, x_s = counts
     y_c, y_s = n_c - x_c, n_s - x_s
-    rare = bisect_right(targets, RARE)
-    bets = poisson_bets(null, q, targets[:rare], r)
-    for p in targets[rare:]:
-        bets.append(bernoulli_bet(null, q, p, r))
     gains = []
     for event_c, other_c, event_s, other_s in bets:
         gain = x_c * event_c + y_c * other_c + x_s * event_s + y_s * other_s

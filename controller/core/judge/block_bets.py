@@ -10,10 +10,10 @@ from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.betting import (
     HIGHEST,
     Null,
-    bernoulli_bet,
-    e_value,
+    bernoulli_bets,
     e_values,
     one_sample_score_e_value,
+    payoffs,
     score_e_value,
 )
 from controller.core.judge.block import ERROR_PACE, MOMENT, PACE, Block
@@ -101,14 +101,15 @@ def close_overdue_block(judgement: Judgement) -> None:
         allowed = null.ratio * block.estimate + WIDE_MARGIN
         r = counts.canary_n / counts.stable_n
         targets = [allowed + (1 - allowed) * more for more, _ in OVERDUE_ALTERNATIVES]
-        gains = [e_value(bernoulli_bet(null, block.estimate, p, r), counts) for p in targets]
+        gains = payoffs(bernoulli_bets(null, block.estimate, targets, r), counts)
         _bet(judgement, "overdue", gains)
     _count_recent(state, "overdue", counts)
 
 
 class _Cuts(NamedTuple):
     """Both versions' latency in one stratum, cut at the thresholds: responses between the quantiles
-    with the errors among the slow ones, and how many exceed each quantile."""
+    with the errors among the slow ones, and how many exceed each quantile; stable's also without
+    its errors (`timed_over`)."""
 
     name: str
     pair: LatencyPair
@@ -116,6 +117,7 @@ class _Cuts(NamedTuple):
     stable_bins: list[int]
     canary_over: list[int]
     stable_over: list[int]
+    timed_over: list[int]
 
 
 class _Closed(NamedTuple):
@@ -170,8 +172,11 @@ def _cut(block: LatencyBlock, thresholds: Thresholds, weight: int) -> list[_Cuts
     cuts = []
     for name, pair in block.comparable(weight):
         bins_c = with_errors(pair.canary, pair.canary.bins(thresholds.canary), slowest=True)
-        bins_s = with_errors(pair.stable, pair.stable.bins(thresholds.stable), slowest=False)
-        cuts.append(_Cuts(name, pair, bins_c, bins_s, exceeding(bins_c), exceeding(bins_s)))
+        timed_s = pair.stable.bins(thresholds.stable)
+        bins_s = with_errors(pair.stable, timed_s, slowest=False) if pair.stable.errors else timed_s
+        timed_over = exceeding(timed_s)
+        over_s = exceeding(bins_s) if pair.stable.errors else timed_over
+        cuts.append(_Cuts(name, pair, bins_c, bins_s, exceeding(bins_c), over_s, timed_over))
     return cuts
 
 
@@ -193,10 +198,7 @@ def _proof_counts(cut: _Cuts, closed: _Closed, i: int) -> PairedCounts:
     before = closed.before(i)
     thresholds = before or closed.thresholds
     edge = thresholds.median_proof if i == MEDIAN else thresholds.tail_proof
-    if before:
-        over_s = before.exceeded[i] * stable.timed
-    else:
-        over_s = (exceeding(stable.bins(thresholds.stable)) if stable.errors else cut.stable_over)[i]
+    over_s = before.exceeded[i] * stable.timed if before else cut.timed_over[i]
     return PairedCounts(canary.timed, canary.above(edge), stable.timed, over_s)
 
 
@@ -277,7 +279,7 @@ def _tail_e_values(channel: str, exceeded: float, margin: float, counts: PairedC
     r = counts.canary_n / counts.stable_n if counts.stable_n else 0.0
     odds = allowed / (1 - allowed)
     targets = [odds * times / (1 + odds * times) for times, _ in ALTERNATIVES_OF[channel]]
-    return [e_value(bernoulli_bet(null, exceeded, p, r), counts) for p in targets]
+    return payoffs(bernoulli_bets(null, exceeded, targets, r), counts)
 
 
 def _bet_on_shift(judgement: Judgement, closed: _Closed) -> None:
@@ -309,7 +311,7 @@ def _bet_on_latency_limit(judgement: Judgement, closed: _Closed) -> None:
     allowed = min(0.9, 0.01 + closed.errors + state.server_errors.estimate)
     null, targets = Null(0.0, allowed), [min(HIGHEST, allowed + more) for more, _ in LIMITS]
     counts = PairedCounts(n_c, over)
-    gains = [e_value(bernoulli_bet(null, 0.0, p, 0.0), counts) for p in targets]
+    gains = payoffs(bernoulli_bets(null, 0.0, targets, 0.0), counts)
     _bet_on_slowness(judgement, closed.block, "latency_max", gains)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from math import exp, log
 from typing import NamedTuple
 
-from controller.core.judge.betting import Bet, Null, bernoulli_bet, e_value, grown
+from controller.core.judge.betting import Bet, Null, bernoulli_bets, e_value, grown
 from controller.core.judge.block import PACE
 from controller.core.judge.channels import GATE_TARGET
 from controller.core.judge.paired_counts import PairedCounts
@@ -138,4 +138,5 @@ def _bet(q: float, margin: float, r: float) -> Bet:
     most = 1 - margin - LEAST_ROOM
     q = q if q < most else most
     q = q if q > LEAST_RATE else LEAST_RATE
-    return bernoulli_bet(Null(1.0, margin), q, q + GATE_TARGET * margin, r)
+    [bet] = bernoulli_bets(Null(1.0, margin), q, (q + GATE_TARGET * margin,), r)
+    return bet

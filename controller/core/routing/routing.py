@@ -13,8 +13,7 @@ from controller.core.model.service import Endpoint, Listen
 from controller.core.model.service_state import ServiceState
 from controller.core.model.upstream import Limits, Upstream
 from controller.core.model.view import View
-from controller.core.routing.clashes import find_clashes
-from controller.core.routing.route import Route, RoutingError, cluster_ids, current_stable, routes_of
+from controller.core.routing.route import Route, cluster_ids, current_stable, routes_of
 
 MIRROR_LIMITS = Limits(connections=100, pending=100, requests=100)
 """Copies at a time: beyond these they are dropped. A version that hangs would hold each until its timeout."""
@@ -80,14 +79,6 @@ class RoutedService:
 def route_service(state: ServiceState) -> RoutedService:
     """The clusters and the routes of that service. RoutingError if a version with traffic has no endpoints."""
     return RoutedService(state, tuple(_clusters(state)), routes_of(state))
-
-
-def route_fleet(view: View, fleet: str) -> Routing:
-    """The routing of that fleet at the view's revision. RoutingError if two services clash or one cannot be routed."""
-    states = [state for state in view.services.values() if state.spec.in_fleet(fleet)]
-    if problems := find_clashes(states):
-        raise RoutingError("; ".join(problems))
-    return join_services(view.revision, map(route_service, states))
 
 
 def join_services(revision: int, services: Iterable[RoutedService]) -> Routing:

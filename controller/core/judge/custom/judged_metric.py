@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from controller.core.base.units import TOTAL_WEIGHT
-from controller.core.judge.betting import HIGHEST, Null, bernoulli_bet, e_value, grown
+from controller.core.judge.betting import HIGHEST, Null, bernoulli_bets, grown, payoffs
 from controller.core.judge.block import ALONE
 from controller.core.judge.channels import GATE_TARGET
 from controller.core.judge.custom import absolute_limits
@@ -212,7 +212,7 @@ def _bet_on_no_harm(before: JudgedMetric, null: Null, q: float, block: PairedCou
     margin, r = null.margin, block.canary_n / block.stable_n
     if q + margin >= HIGHEST:
         return before
-    gains = [e_value(bernoulli_bet(null, q, q + GATE_TARGET * margin, r), block)]
+    gains = payoffs(bernoulli_bets(null, q, (q + GATE_TARGET * margin,), r), block)
     return before._replace(
         proof=tuple(min(most, grown(wealth, e)) for wealth, e in zip(before.proof, gains, strict=True))
     )
