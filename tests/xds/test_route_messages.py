@@ -36,6 +36,7 @@ from controller.xds.resources.type_urls import RDS
 
 pytestmark = pytest.mark.proves("xds-rule 32")
 
+NOT_SENT = "connect-failure,refused-stream,reset-before-request"
 SPLIT = (("fraud/v2.1", 500), ("fraud/v1", 9500))
 NO_RETRY = Retry(attempts=0)
 OVERWRITE = HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
@@ -84,10 +85,13 @@ def test_what_never_reached_a_server_is_tried_again_elsewhere() -> None:
     predicate = RetryPolicyRetryHostPredicate(
         name="envoy.retry_host_predicates.previous_hosts", typed_config=Any.pack(PreviousHostsPredicate())
     )
-    action = made(RouteOptions(timeout=1.0, retry=Retry(attempts=2))).route
+    alone = made(RouteOptions(timeout=1.0, retry=Retry(attempts=2))).route
+    assert alone
+    assert alone.retry_policy == RetryPolicy(retry_on=NOT_SENT, num_retries=2)
+    action = made(RouteOptions(timeout=1.0, retry=Retry(attempts=2), several_endpoints=True)).route
     assert action
     assert action.retry_policy == RetryPolicy(
-        retry_on="connect-failure,refused-stream,reset-before-request",
+        retry_on=NOT_SENT,
         num_retries=2,
         retry_host_predicate=[predicate],
         host_selection_retry_max_attempts=20,

@@ -75,13 +75,20 @@ class ChannelDescription:
     allowed: AllowedExcess
     evidence: float
     limit: float
+    broken: int = 0
+    """The canary's responses since the rollout's start that look good elsewhere: they broke off after their headers."""
 
     def describe(self) -> str:
         """What both versions had, what is allowed, and the evidence."""
         return (
-            f"{EVENTS[self.channel]}: {both_text(self.counts)} in the last {self.seconds:.0f} s; allowed "
-            f"{self._allowed()}; evidence {e_value_text(self.evidence)}, limit {e_value_text(self.limit)}"
+            f"{EVENTS[self.channel]}: {both_text(self.counts)} in the last {self.seconds:.0f} s{self._broken()}; "
+            f"allowed {self._allowed()}; evidence {e_value_text(self.evidence)}, limit {e_value_text(self.limit)}"
         )
+
+    def _broken(self) -> str:
+        if not self.broken:
+            return ""
+        return f" ({counted(self.broken, 'response')} of the canary broke off after the headers)"
 
     def _allowed(self) -> str:
         ratio, margin = self.allowed

@@ -174,6 +174,7 @@ def _count(after: JudgeState, window: Window, seconds: float) -> None:
         client_errors.append((name, client_errors_c, client_errors_s))
     overdue_c = overdue_s = None
     if window.canary is not None:
+        after.broken += window.canary.errors.get("broken", 0)
         after.overdue_canary, overdue_c = after.overdue_canary.after(time, window.canary, overdue_after)
     if window.stable is not None:
         after.overdue_stable, overdue_s = after.overdue_stable.after(time, window.stable, overdue_after)

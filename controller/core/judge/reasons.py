@@ -222,6 +222,7 @@ def _channel_reason(policy: Policy, state: JudgeState, channel: str, evidence: f
         allowed=_allowed(policy, state, channel),
         evidence=evidence,
         limit=limit,
+        broken=state.broken if _group_of(channel) == "5xx" else 0,
     )
     return Reason.on_counts(ReasonCode(channel), description, counts, evidence=evidence, limit=limit, channel=channel)
 

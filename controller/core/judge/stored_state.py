@@ -57,10 +57,11 @@ _STORED_AS = {
     "late_until": "late_until",
     "late_outage": "late_outage",
     "arrivals": "arrivals",
+    "broken": "broken",
     "recent": "recent",
 }
 """Field -> stored key, in the stored order. The clock's reading is left out: clocks start again."""
-_ADDED: Mapping[str, Any] = {"settling": []}
+_ADDED: Mapping[str, Any] = {"settling": [], "broken": 0}
 """What the form did not have from the beginning: stored key -> what its absence means."""
 assert {*_STORED_AS, "times", "window_clock"} == {f.name for f in fields(JudgeState)}
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import ClusterId, Role, cluster_name, cluster_parts
 from controller.core.model.route_rules import CANARY, STABLE, Condition, PathMatch, RequestHeaders, Retry, Sticky
-from controller.core.model.service import Service
+from controller.core.model.service import Service, Version
 from controller.core.model.service_state import FIXED_RESPONSE, ServiceState
 
 IDLE_TIMEOUT = 60.0
@@ -43,6 +43,8 @@ class RouteOptions(NamedTuple):
     timeout: float
     stream: StreamTimes | None = None
     retry: Retry = Retry()
+    several_endpoints: bool = False
+    """Whether a retry can go to another endpoint of its version."""
     shield: bool = False
     upgrades: tuple[str, ...] = ()
     request_headers: RequestHeaders = RequestHeaders()
@@ -58,12 +60,18 @@ class RouteOptions(NamedTuple):
             timeout=spec.timeout,
             stream=StreamTimes(idle, spec.max_duration) if spec.streaming else None,
             retry=spec.retry,
+            several_endpoints=any(map(_has_several, spec.versions)),
             shield=spec.shield,
             upgrades=spec.upgrades,
             request_headers=spec.request_headers,
             version_header=spec.version_header,
             envoy=spec.envoy.route,
         )
+
+
+def _has_several(version: Version) -> bool:
+    """Whether a version has, or its one host name may have, more than one address."""
+    return len(version.endpoints) > 1 or not all(endpoint.is_address for endpoint in version.endpoints)
 
 
 class HashSource(NamedTuple):

@@ -79,12 +79,20 @@ class LoadGenerator:
             if status >= 400:
                 outcome = f"{status // 100}xx"
             else:
-                version = json.loads(content)["model_version"]
+                version = _version_in(content) or version
         except TimeoutError:
             outcome, reason = "timeout", "timeout"
         except aiohttp.ClientError as error:
             outcome, reason = "broken", _reason(error)
         self.results.append(RequestResult(sent, time.monotonic(), version, outcome, status, reason))
+
+
+def _version_in(content: bytes) -> str:
+    """The version that a response of the Open Inference Protocol names; `NO_VERSION` in any other."""
+    try:
+        return str(json.loads(content)["model_version"])
+    except (ValueError, KeyError, TypeError):
+        return NO_VERSION
 
 
 def _reason(error: aiohttp.ClientError) -> str:

@@ -172,15 +172,13 @@ def _hash_policy(source: HashSource) -> pb.HashPolicy:
 
 
 def _retries(options: RouteOptions) -> pb.RetryPolicy:
-    other_host = pb.TypedExtension(
-        name="envoy.retry_host_predicates.previous_hosts", typed_config=any_of(PREVIOUS_HOSTS, Empty())
-    )
-    return pb.RetryPolicy(
-        retry_on=NOT_SENT,
-        num_retries=UInt32Value(value=options.retry.attempts),
-        retry_host_predicate=[other_host],
-        host_selection_retry_max_attempts=HOST_CHOICES,
-    )
+    policy = pb.RetryPolicy(retry_on=NOT_SENT, num_retries=UInt32Value(value=options.retry.attempts))
+    if options.several_endpoints:
+        policy.retry_host_predicate.add(
+            name="envoy.retry_host_predicates.previous_hosts", typed_config=any_of(PREVIOUS_HOSTS, Empty())
+        )
+        policy.host_selection_retry_max_attempts = HOST_CHOICES
+    return policy
 
 
 def _weighted_clusters(value: Route) -> pb.WeightedCluster:
