@@ -79,8 +79,8 @@ class JudgeState:
     """What a late report said of an outage of the canary."""
     arrivals: Arrivals = Arrivals()  # noqa: RUF009
     broken: int = 0
-    """Responses of the canary that ended badly after their headers, since the rollout's start. People are told: elsewhere
-    such a response looks like a good one."""
+    """Responses of the canary that ended badly after their headers, since the rollout's start. People are told:
+    elsewhere such a response looks like a good one."""
     recent: dict[str, RecentCounts] = field(default_factory=dict)
     """By group of channels: the counts that are shown to people."""
 
