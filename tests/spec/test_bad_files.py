@@ -189,7 +189,7 @@ KEYS = {
     "no endpoints": changed("v2", "  v2: {}", "versions.v2.endpoints", "is missing"),
     "a key misspelt": added("  dwel: 30s", "policy.dwel", "did you mean dwell?"),
     "a key in capitals": added("Timeout: 5s", "Timeout", "did you mean timeout?"),
-    "a key nobody knows": added("owner: ada", "owner", "known here: envoy, fallback, fleets, hosts"),
+    "a key nobody knows": added("owner: ada", "owner", "known here: clusters, envoy, fallback"),
     "a key of a version nobody knows": changed(
         "v2", "  v2: {endpoints: [], weight: 5}", "versions.v2.weight", "known here: balance, endpoints"
     ),

@@ -184,6 +184,27 @@ async def test_a_canary_on_clusters_of_ones_own(
         assert told.traffic["v2"].broken
 
 
+async def test_a_cluster_that_envoy_does_not_have_gets_no_weight(
+    processes: Children, protocol: str, model_server: ServerFactory
+) -> None:
+    """Envoy accepts the route all the same, and would respond with 503."""
+    entry, only = free_port(), {"v1": (await model_server("v1")).port}
+    async with running_system(
+        processes,
+        protocol=protocol,
+        change=lambda text: with_clusters(text, protocol, entry, only),
+        more=ROUTES + "clusters: own\n",
+        entry=entry,
+    ) as system:
+        await system.start()
+
+        async def waits() -> bool:
+            return "no healthy endpoint of v2" in (await system.rollout()).blocker.text
+
+        await wait_until(waits)
+        assert dict((await system.rollout()).weights) == {"v1": 10_000, "v2": 0}
+
+
 async def proxies(system: System) -> list[Any]:
     """The proxies as the controller knows them."""
     from controller.pb.haldane.admin.v1 import admin_pb2 as admin
