@@ -36,6 +36,7 @@ from controller.ports.recipient import Recipient
 from controller.ports.store import Backend, Term
 from controller.process.clock import SystemClock
 from controller.process.fault_points import arm, reach, read_faults
+from controller.process.descriptors import raise_descriptor_limit
 from controller.process.gc_tuning import tune_gc
 from controller.process.http_client import open_session
 from controller.process.logs import configure_logs
@@ -305,6 +306,7 @@ async def run(settings: Settings) -> None:
 def serve(settings: Settings) -> int:
     """`haldane serve`: the exit code."""
     configure_logs(settings.log_level)
+    raise_descriptor_limit()
     try:
         asyncio.run(run(settings))
     except Unstartable as error:

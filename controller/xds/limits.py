@@ -18,9 +18,9 @@ Time = Annotated[Seconds, Field(ge=0.01, le=3600)]
 class Limits(Value):
     """`[xds_limits]` of the settings. A stream that exceeds a limit ends with a status that names the limit."""
 
-    streams: Count = 4096
-    """Open calls on the port, over all clients: each costs memory. An Envoy has three (configuration, load reports,
-    metrics), so this is 1365 Envoys. Further calls fail with RESOURCE_EXHAUSTED."""
+    streams: Count = 16_384
+    """Open calls on the port, over all clients: each costs some 30 KB. An Envoy has three (configuration, load reports,
+    metrics), so this is 5461 Envoys. Further calls fail with RESOURCE_EXHAUSTED."""
     streams_per_node: Count = 8
     """Open xDS streams of one node: an aggregated one or one for each type, and those of a broken connection that is
     not yet known to be dead."""
