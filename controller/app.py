@@ -35,8 +35,8 @@ from controller.notify.people import People
 from controller.ports.recipient import Recipient
 from controller.ports.store import Backend, Term
 from controller.process.clock import SystemClock
-from controller.process.fault_points import arm, reach, read_faults
 from controller.process.descriptors import raise_descriptor_limit
+from controller.process.fault_points import arm, reach, read_faults
 from controller.process.gc_tuning import tune_gc
 from controller.process.http_client import open_session
 from controller.process.logs import configure_logs
