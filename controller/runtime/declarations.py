@@ -158,7 +158,8 @@ class Declarations:
                     raise invalid([_clash(numbers[file.name], f"declares {file.name} too")])
                 state = declare(file.spec, file.text, present)
                 if clashes := claims.clashes_with(state):
-                    raise invalid([_place(other, text, numbers) for other, text in clashes])
+                    field = "route_config" if file.spec.route_config else "listen"
+                    raise invalid([_place(other, text, numbers, field) for other, text in clashes])
             except Refusal as refusal:
                 refused[number] = refusal
             else:
@@ -173,9 +174,9 @@ class Declarations:
         return Refusal(Code.TOO_MANY, f"{limit}, and no fewer are declared: delete one first")
 
 
-def _place(other: str, text: str, numbers: Mapping[str, int]) -> Violation:
+def _place(other: str, text: str, numbers: Mapping[str, int], field: str) -> Violation:
     """A place that is taken: by another one of the files, or by a service that is stored."""
-    return _clash(numbers[other], text) if other in numbers else Violation("listen", text)
+    return _clash(numbers[other], text) if other in numbers else Violation(field, text)
 
 
 def _clash(number: int, text: str) -> Violation:

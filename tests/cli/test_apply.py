@@ -132,6 +132,15 @@ def test_more_than_fits_into_one_request_is_said_so(tmp_path: Path, haldane: Hal
     assert "17 files of 17825" in done.err
 
 
+def test_the_snippets_options_are_for_the_snippet(haldane: Haldane) -> None:
+    """The whole bootstrap has no use for them."""
+    wanted = ("bootstrap", "--fleet", "edge", "--route-config", "mine", "--own-cluster", "a")
+    assert haldane(*wanted).code == 2
+    done = haldane(*wanted, "--rds-only", "-o", "json")
+    manager = done.document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    assert manager["rds"]["route_config_name"] == "mine"
+
+
 def test_what_cannot_be_known_is_noted(tmp_path: Path, haldane: Haldane, server: AdminServer) -> None:
     """Nothing is wrong: the file is applied, and `lint` says the same with its line."""
     path = write(tmp_path, "own.yaml", service_file("own", more="route_config: mine\n"))

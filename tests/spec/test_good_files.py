@@ -412,3 +412,31 @@ def test_clusters_of_ones_own() -> None:
         ("v2", "model-2", True),
     ]
     assert [(note.field, note.line) for note in read_service(text).notes] == [("clusters", END)]
+
+
+@pytest.mark.parametrize(
+    ("more", "missing"),
+    [
+        ("", ()),
+        ("match: [{headers: {a: b}, to: v2}]", ()),
+        ("match: [{cookie: {a: b}, to: v2}]", ("match by query and cookie",)),
+        ("sticky: {source_ip: true}\nmirror: {to: v2}\nshield: true", ("sticky", "mirror", "shield")),
+        ("retry: {attempts: 0}\nrequest_headers: {remove: [x-a]}", ("retry", "request_headers")),
+        ("streaming: true\nidle_timeout: 1m\nupgrades: [websocket]", ("idle_timeout", "upgrades")),
+        ("envoy: {cluster: {metadata: {}}}\nfallback: {status: 503}", ("envoy", "the fallback's fixed response")),
+    ],
+)
+def test_what_clients_without_a_proxy_do_not_have(more: str, missing: tuple[str, ...]) -> None:
+    """A service for gRPC that asks for more than gRPC knows is told so; of HTTP there are no such clients."""
+    notes = read_service(file("protocol: grpc", more)).notes
+    said = [(note.field, note.line, note.message) for note in notes]
+    expected = f"gRPC clients without a proxy do not have {', '.join(missing)}"
+    assert said == ([("protocol", END, expected)] if missing else [])
+    assert read_service(file(more)).notes == ()
+
+
+def test_what_versions_have_and_clients_without_a_proxy_have_not() -> None:
+    """Once each, whatever the version."""
+    v2 = "  v2: {endpoints: ['unix:/run/m'], health: {tcp: true}, limits: {pending: 1}, balance: maglev}"
+    (note,) = read_service(file("protocol: grpc", v2=v2)).notes
+    assert note.message.endswith("do not have health, limits.pending, balance: maglev, Unix sockets")

@@ -114,8 +114,21 @@ def test_envoy_accepts_the_snippet_for_a_file_of_ones_own(tmp_path: Path) -> Non
     assert '"route_config_name": "mine"' in json.dumps(read)
 
 
+def test_clusters_of_ones_own_have_the_fine_buckets_too() -> None:
+    """Those that are named, and no other of the file."""
+    read = yaml.safe_load(rds_only.render(fleet="edge", xds=XDS, own_clusters=("a-1", "b_2")))
+    (setting,) = read["stats_config"]["histogram_bucket_settings"]
+    pattern = re.compile(setting["match"]["safe_regex"]["regex"])
+    for name in ("a-1", "b_2", stats_name(cluster_name("s", "v1"))):
+        assert pattern.fullmatch(f"cluster.{name}.{LATENCY}")
+        assert pattern.fullmatch(f"{STATS_PREFIX}.{FIRST_TOKEN}.cluster.{name}")
+    assert not pattern.fullmatch(f"cluster.c.{LATENCY}")
+
+
 def test_the_snippet_names_its_own_option() -> None:
     """As the bootstrap does."""
+    with pytest.raises(ValueError, match=r"^--own-cluster: .*needed"):
+        rds_only.render(fleet="edge", xds=XDS, own_clusters=("a.b",))
     with pytest.raises(ValueError, match=r"^--route-config: .*needed"):
         rds_only.render(fleet="edge", xds=XDS, route_config="a/b")
 
