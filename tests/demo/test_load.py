@@ -23,7 +23,7 @@ class Service:
         self.busy = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Every 10th is a 500 of v2, every 10th after the 5th a 400 of v1."""
+        """Every 10th is a 500 of v2, every 10th after the 5th a 400 of v1, after the 1st no JSON of v3."""
         self.asked.append(asyncio.get_running_loop().time())
         number = len(self.asked)
         if number == 5:
@@ -33,6 +33,8 @@ class Service:
             return web.json_response({"error": "no"}, status=500, headers={"model-version": "v2"})
         if number % 10 == 5:
             return web.json_response({"error": "bad"}, status=400, headers={"model-version": "v1"})
+        if number % 10 == 1:
+            return web.Response(text="data: 0.25", headers={"model-version": "v3"})
         return web.json_response({"model_version": "v1"})
 
 
@@ -54,7 +56,8 @@ async def test_every_answer_is_counted_by_version_and_outcome(service: tuple[Ser
     assert len(outcomes) == 200
     assert outcomes.count(("v2", "5xx", 500)) == 20
     assert outcomes.count(("v1", "4xx", 400)) == 20
-    assert outcomes.count(("v1", "ok", 200)) == 160
+    assert outcomes.count(("v1", "ok", 200)) == 140
+    assert outcomes.count(("v3", "ok", 200)) == 20
     assert all(a.sent <= a.ended for a in load.results)
     assert [a.ended for a in load.results] == sorted(a.ended for a in load.results)
 
