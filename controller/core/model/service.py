@@ -7,6 +7,7 @@ All values are frozen and in the program's units: seconds, shares in 0..1, weigh
 from ipaddress import ip_address
 from typing import Literal
 
+from controller.core.base.identity_cache import by_identity
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.base.value import Value
 from controller.core.model.envoy_fields import EnvoyFields
@@ -40,6 +41,13 @@ class Endpoint(Value):
         if self.path:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@by_identity
+def all_addresses(endpoints: tuple[Endpoint, ...]) -> bool:
+    """Whether none has to be resolved. A version's endpoints stay the same object while its traffic moves: they are
+    parsed once."""
+    return all(endpoint.is_address for endpoint in endpoints)
 
 
 class Version(Value):
@@ -218,7 +226,7 @@ class Service(Value):
             return False
         if known.cluster:
             return True  # what it has is in Envoy's own file, which may not have it at all
-        return known.upstream.health is not None or not all(endpoint.is_address for endpoint in known.endpoints)
+        return known.upstream.health is not None or not all_addresses(known.endpoints)
 
     def in_fleet(self, fleet: str) -> bool:
         """Whether proxies of that fleet serve this service."""

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import ClusterId, Role, cluster_name, cluster_parts
 from controller.core.model.route_rules import CANARY, STABLE, Condition, PathMatch, RequestHeaders, Retry, Sticky
-from controller.core.model.service import Service, Version
+from controller.core.model.service import Service, Version, all_addresses
 from controller.core.model.service_state import FIXED_RESPONSE, ServiceState
 
 IDLE_TIMEOUT = 60.0
@@ -70,8 +70,9 @@ class RouteOptions(NamedTuple):
 
 
 def _has_several(version: Version) -> bool:
-    """Whether a version has, or its one host name may have, more than one address."""
-    return len(version.endpoints) > 1 or not all(endpoint.is_address for endpoint in version.endpoints)
+    """Whether a version has, or its one host name or a cluster of the operator's own may have, more than one
+    address."""
+    return bool(version.cluster) or len(version.endpoints) > 1 or not all_addresses(version.endpoints)
 
 
 class HashSource(NamedTuple):

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from google.protobuf.wrappers_pb2 import UInt32Value
 
-from controller.core.base.identity_cache import by_identity
 from controller.core.model.cluster_names import stats_name
 from controller.core.model.envoy_fields import EnvoyMessage
-from controller.core.model.service import Endpoint
+from controller.core.model.service import Endpoint, all_addresses
 from controller.core.model.upstream import Upstream
 from controller.core.routing import routing
 from controller.pb.haldane.wire.v1 import clusters_pb2
@@ -48,13 +47,13 @@ def proxyless_cluster(value: routing.Cluster) -> bytes:
 
 def differs_for_proxyless(value: routing.Cluster) -> bool:
     """Whether gRPC needs a cluster of its own kind."""
-    special = value.upstream.tls is not None or value.envoy or not _all_addresses(value.endpoints)
+    special = value.upstream.tls is not None or value.envoy or not all_addresses(value.endpoints)
     return not value.members and bool(special)
 
 
 def uses_eds(value: routing.Cluster) -> bool:
     """Whether it has endpoints and none of them has a host name, so that EDS has them."""
-    return not value.members and _all_addresses(value.endpoints)
+    return not value.members and all_addresses(value.endpoints)
 
 
 def load_assignment(value: routing.Cluster) -> bytes:
@@ -121,9 +120,3 @@ def _without_tls(upstream: Upstream) -> Upstream:
 
 def _address(host: str, port: int) -> pb.Address:
     return pb.Address(socket_address=pb.SocketAddress(address=host, port_value=port))
-
-
-@by_identity
-def _all_addresses(endpoints: tuple[Endpoint, ...]) -> bool:
-    """A version's endpoints stay the same object while its traffic moves: they are parsed once."""
-    return all(endpoint.is_address for endpoint in endpoints)
