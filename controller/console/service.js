@@ -115,7 +115,7 @@ function ladder(service) {
   const over = ["PROMOTING", "BAKING", "PROMOTED"].includes(service.phase);
   const back = BAD.includes(service.phase);
   const place = (number) => (back ? "" : over || number < service.step ? "done" : number === service.step ? "here" : "");
-  const steps = service.steps.map((parts, number) => element("li", { class: place(number) }, percent(parts)));
+  const steps = service.steps.map((parts, number) => element("li", { class: place(number) }, parts ? percent(parts) : "shadow"));
   const last = over ? service.weights[service.canary] ?? ALL : ALL; // in the bake stable keeps its holdback
   return [element("ol", { class: "ladder", "aria-label": "Steps" }, ...steps, element("li", { class: over ? "here" : "" }, percent(last)))];
 }

@@ -166,7 +166,7 @@ class HookApprovals:
 
 def _types_before(rollout: Rollout, decision: Decision) -> tuple[HookType, ...]:
     """The types of hooks that are asked before that decision, in this order."""
-    if not rollout.weight:
+    if not rollout.has_traffic:
         return (HookType.CONFIRM_ROLLOUT, HookType.PRE_ROLLOUT)
     if decision.kind is LedgerKind.PROMOTION_STARTED or rollout.next_weight == TOTAL_WEIGHT:
         return (HookType.ROLLOUT, HookType.CONFIRM_PROMOTION)

@@ -23,6 +23,7 @@ from controller.core.judge.custom.custom_metrics import all_read, lost_metric
 from controller.core.judge.stable_watch import StableWatch, watch_stable
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.change import Change
+from controller.core.model.cluster_names import Role
 from controller.core.model.freeze import Act, Freeze
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Phase, Rollout
@@ -229,7 +230,8 @@ class Ticker:
     def _window(self, state: ServiceState, now: float) -> Window:
         rollout = state.rollout
         assert rollout is not None
-        window = self._book.take_window(state.name, rollout.stable, rollout.canary, rollout.weight, now)
+        role = Role.MIRROR if rollout.is_judged_by_copies else Role.LIVE
+        window = self._book.take_window(state.name, rollout.stable, rollout.canary, rollout.weight, now, role)
         window = window or Window(now, rollout.weight, None, None)
         return replace(window, custom=self._custom.take(state)) if rollout.policy.metrics else window
 

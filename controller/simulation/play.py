@@ -70,9 +70,10 @@ def play(service: Service, scenario: Scenario, setting: Setting, seed: int) -> P
         if moment.since <= 0:
             before = (canary.requests, canary.bad)
         n = poisson(rng, rps * setting.tick)
-        n_c = binomial(rng, n, moment.share)
+        copies = trial.rollout.copies / TOTAL_WEIGHT
+        n_c = binomial(rng, n, copies or moment.share)
         usual = scenario.both(setting.stable, moment)
-        sample_s = stable.serve(usual, n - n_c, now)
+        sample_s = stable.serve(usual, n if copies else n - n_c, now)
         sample_c = canary.serve(scenario.canary(usual, moment), n_c if scenario.arrives else 0, now)
         missing = scenario.missing > 0 and rng.random() < scenario.missing
         unreported = sample_c if unreported is None else _together(unreported, sample_c)

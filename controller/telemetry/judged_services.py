@@ -4,8 +4,9 @@ from controller.core.model.service_state import ServiceState
 
 
 def has_canary(state: ServiceState) -> bool:
-    """Whether a rollout runs whose canary gets traffic: not before its hooks let it begin, nor once rolled back."""
-    return state.rollout is not None and state.rollout.running and state.rollout.weight > 0
+    """Whether a rollout runs whose canary gets traffic, or copies of it: not before its hooks let it begin, nor once
+    rolled back."""
+    return state.rollout is not None and state.rollout.running and state.rollout.has_traffic
 
 
 def is_judged(state: ServiceState) -> bool:

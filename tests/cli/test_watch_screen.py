@@ -86,6 +86,12 @@ def test_both_versions_stand_side_by_side() -> None:
     assert " ".join(row(text, "v1 stable").split()) == "v1 stable 90% 92.1 0.31% 11.8 ms 44.9 ms 12.4k 0"
 
 
+def test_a_shadow_step_is_the_first_of_the_steps() -> None:
+    """It has no weight, and is named."""
+    shadow = progressing(step=0, steps=[0, 500, 1000], weights={"v1": 10_000, "v2": 0})
+    assert "shadow  5%  10%" in painted(shadow)
+
+
 def test_the_evidence_stands_beside_its_limit() -> None:
     """Each channel: both rates with their counts, how far the evidence is, and how many requests are still needed."""
     line = " ".join(row(painted(progressing()), "  latency_p99").split())

@@ -13,7 +13,7 @@ import pytest
 
 from controller.cli.commands.judge import run_judge
 from controller.cli.failure import Failure
-from controller.core.model.service import LatencyPolicy, Policy
+from controller.core.model.service import LatencyPolicy, Policy, Shadow
 from controller.simulation.report_lines import BadReport, read_report
 from tests.judge.driving import service_for
 
@@ -48,6 +48,19 @@ def judged(*lines: bytes, runs: int = 1) -> list[dict[str, object]]:
 def timed(n: int, first: object, latency: object = None) -> dict[str, object]:
     more = {} if latency is None else {"latency": latency}
     return {"started": n, "ok": n, "errors": {"5xx": 0, "4xx": 0}, "ttft": first, **more}
+
+
+def test_in_a_shadow_step_the_weight_is_0_and_the_canary_has_copies() -> None:
+    """The caller reports them as the canary's requests, beside all of stable's, until a weight is printed."""
+    policy = Policy(steps=(0, 2000), shadow=Shadow(dwell=5, share=2500), dwell=2, warmup=2, bake=3, patience=0)
+    out = StringIO()
+    lines = [line(float(t), answers(400), answers(100)) for t in range(1, 200)]
+    run_judge(lines, out, service_for(policy), 1)
+    printed = [json.loads(answer) for answer in out.getvalue().splitlines()]
+    first = next(i for i, answer in enumerate(printed) if answer["weight"])
+    assert first >= 5
+    assert {(answer["weight"], answer["decision"]) for answer in printed[:first]} == {(0, "hold")}
+    assert (printed[first]["weight"], printed[first]["decision"]) == (2000, "advance")
 
 
 @pytest.mark.parametrize("streaming", [True, False])

@@ -212,6 +212,16 @@ def test_approvals_are_given_where_there_is_nobody_to_ask(path: str, capsys: pyt
     assert "approvals are given at once" in shown.err
 
 
+def test_a_share_that_is_held_takes_the_place_of_a_shadow_step(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its canary has requests of its own, so nothing of it is a copy."""
+    with Path(path).open("a") as file:
+        file.write("policy: {steps: [shadow 1h, 5%]}\n")
+    held = ["--hold", "50%", "--scenario", "outage", "--runs", "1", "--duration", "60s", "-o", "json"]
+    assert main(["simulate", "-f", path, *held]) == 0
+    held_at = json.loads(capsys.readouterr().out)["canaries"][0]
+    assert held_at["rolled_back"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

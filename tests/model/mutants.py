@@ -91,7 +91,14 @@ def past_approval(old: Rollout, decision: Decision, verdict: Verdict, now: float
 def half_a_rollback(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
     new = decision.state.rollout
     if decision.kind is LedgerKind.ROLLBACK and new and old.step:
-        return _with(decision, new.model_copy(update={"weight": old.policy.steps[0]}))
+        return _with(decision, new.model_copy(update={"weight": old.weight // 2}))
+    return decision
+
+
+def copies_go_on(old: Rollout, decision: Decision, verdict: Verdict, now: float) -> Decision:
+    new = decision.state.rollout
+    if decision.kind is LedgerKind.STEP_ADVANCED and new and old.copies:
+        return _with(decision, new.model_copy(update={"copies": old.copies}))
     return decision
 
 
@@ -338,6 +345,9 @@ MUTANTS = {
     "two steps at once": Mutant(Parts(decide_on_verdict=deciding(two_steps)), "not the next step"),
     "past an approval": Mutant(Parts(decide_on_verdict=deciding(past_approval)), "past a person's approval"),
     "half a rollback": Mutant(Parts(decide_on_verdict=deciding(half_a_rollback)), "half a rollback", ("harm",)),
+    "copies go on beside a weight": Mutant(
+        Parts(decide_on_verdict=deciding(copies_go_on)), "copies beside a live weight"
+    ),
     "rollback not final": Mutant(
         Parts(decide_on_verdict=deciding(rollback_not_final)), "advanced while ROLLING_BACK", ("harm",)
     ),

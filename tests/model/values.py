@@ -6,10 +6,10 @@ from tests.builders import service_file
 
 FREE, ASKED = "free", "asked"
 NAMES = (FREE, ASKED)
-"""`FREE` climbs by itself; `ASKED` needs a person's yes before a quarter and before half."""
+"""`FREE` climbs by itself, from a shadow step on; `ASKED` needs a person's yes before a quarter and before half."""
 
 RULES = """\
-  steps: [5%, 25%, 50%]
+  steps: [{shadow}5%, 25%, 50%]
   approve: [{approve}]
   dwell: 10s
   warmup: 0s
@@ -26,7 +26,9 @@ def declared(name: str, *, third: bool = True, moved: bool = False) -> str:
         name,
         port,
         endpoints={version: f"127.0.0.1:{place}" for version, place in endpoints.items()},
-        policy=RULES.format(approve="" if name == FREE else "25%, 50%"),
+        policy=RULES.format(shadow="shadow 10s, ", approve="")
+        if name == FREE
+        else RULES.format(shadow="", approve="25%, 50%"),
     )
 
 

@@ -177,6 +177,12 @@ KEYS = {
     "pins into clusters of one's own": owned("match: [{headers: {a: b}, to: v2}]", "match", "could not be told"),
     "copies into clusters of one's own": owned("mirror: {to: v2}", "mirror", "could not be told"),
     "a shield of clusters of one's own": owned("shield: true", "shield", "could not be told"),
+    "a shadow step by clusters of one's own": Bad(
+        file("clusters: own", v1="  v1: {cluster: a}", v2="  v2: {cluster: b}", steps="  steps: [shadow 1m, 5%]"),
+        "policy.steps",
+        LINE["steps"],
+        "could not be told",
+    ),
     "fields of clusters of one's own": owned(
         "envoy: {cluster: {metadata: {}}}", "envoy.cluster", "your own Envoy's file"
     ),
@@ -464,6 +470,20 @@ POLICY = {
     "101 steps": changed("steps", f"  steps: [{', '.join(['1%'] * 101)}]", "policy.steps", "at most 100 entries"),
     "10 000 steps": changed("steps", f"  steps: [{', '.join(['1%'] * 10_000)}]", "policy.steps", "at most 100"),
     "a step of 0": step("0%", "above 0% and below 100%"),
+    "a shadow step alone": changed("steps", "  steps: [shadow 10m]", "policy.steps", "must follow the shadow step"),
+    "a shadow step in the middle": changed(
+        "steps", "  steps: [5%, shadow 10m]", "policy.steps[1]", "a shadow step is the first"
+    ),
+    "two shadow steps": changed("steps", "  steps: [shadow 1m, shadow 2m, 5%]", "policy.steps[1]", "is the first"),
+    "a shadow step without a time": changed("steps", "  steps: [shadow, 5%]", "policy.steps[0]", "a duration"),
+    "a shadow step of a share": changed("steps", "  steps: [shadow 5%, 25%]", "policy.steps[0]", "a duration"),
+    "a shadow step of no time": changed("steps", "  steps: [shadow 0s, 5%]", "policy.steps[0]", "between 100ms and 7d"),
+    "a shadow step of what may not be sent twice": Bad(
+        file("idempotent: false", steps="  steps: [shadow 10m, 5%]"), "policy.steps", LINE["steps"], "two versions"
+    ),
+    "a shadow step after the deadline": changed(
+        "steps", "  steps: [shadow 7d, 5%]", "policy.deadline", "ends before the last step can"
+    ),
     "a step of 100 %": changed("steps", "  steps: [5%, 100%]", "policy.steps[1]", "above 0% and below 100%"),
     "a step above 100 %": step("101%", "between 0% and 100%"),
     "a step in percent without the sign": step("5", "between 0% and 100%"),

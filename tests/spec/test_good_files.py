@@ -6,7 +6,7 @@ import pytest
 
 from controller.core.model.envoy_fields import EnvoyFields
 from controller.core.model.route_rules import Condition, ListenTls, MatchRule, Mirror, PathMatch, RequestHeaders, Sticky
-from controller.core.model.service import Endpoint, Fallback, Policy, Service
+from controller.core.model.service import Endpoint, Fallback, Policy, Service, Shadow
 from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
 from controller.core.servicefile.service_file import read_service
 from tests.spec.files import END, LINE, file
@@ -440,3 +440,11 @@ def test_what_versions_have_and_clients_without_a_proxy_have_not() -> None:
     v2 = "  v2: {endpoints: ['unix:/run/m'], health: {tcp: true}, limits: {pending: 1}, balance: maglev}"
     (note,) = read_service(file("protocol: grpc", v2=v2)).notes
     assert note.message.endswith("do not have health, limits.pending, balance: maglev, Unix sockets")
+
+
+@pytest.mark.parametrize(("mirror", "share"), [("", 1000), ("mirror: {to: v2, share: 25%}", 2500)])
+def test_a_shadow_step(mirror: str, share: int) -> None:
+    """The first of the steps, without weight; it copies what the service mirrors, or a tenth."""
+    text = file("  approve: [5%]", mirror, steps="  steps: [shadow 10m, 5%]")
+    policy = read(text).policy
+    assert (policy.steps, policy.shadow, policy.approve) == ((0, 500), Shadow(dwell=600.0, share=share), (500,))

@@ -488,3 +488,18 @@ def test_a_cluster_of_the_operators_own_counts_as_the_version_that_it_is() -> No
     assert wanted.meaning_of(b"cluster.s/v2.upstream_rq_time") is None
     book.track_clusters([STABLE, CANARY], {"model-1": STABLE, "model-3": CANARY})
     assert book.observed is not first
+
+
+def test_a_window_of_copies_has_nothing_else_of_the_canary() -> None:
+    """In a shadow step; the copies of before it are forgotten when a rollout begins."""
+    book = Book()
+    book.track_clusters(["s/v1", "s/v2", "s/v2/mirror"])
+    loads = {"s/v1": ClusterLoad(10, 10, 0), "s/v2": ClusterLoad(5, 5, 0), "s/v2/mirror": ClusterLoad(3, 2, 1)}
+    book.on_load_report("a", loads, INTERVAL, 1.0)
+    book.begin_rollout("s")
+    book.on_load_report("a", loads, INTERVAL, 2.0)
+    window = book.take_window("s", "v1", "v2", 0, 2.0, Role.MIRROR)
+    assert window
+    assert window.stable
+    assert window.canary
+    assert (window.stable.ok, window.canary.ok, window.canary.failed) == (10, 2, 1)

@@ -108,7 +108,7 @@ def _with_fixed_share(service: Service, at: float | None) -> Service:
     if not 0 < weight < to_basis_points(1.0):
         raise Failure(Exit.USAGE, f"--hold: between 0% and 100%, not {format_weight(weight)}")
     policy = service.policy.model_copy(
-        update={"steps": (weight,), "dwell": FOREVER, "deadline": FOREVER, "approve": ()}
+        update={"steps": (weight,), "shadow": None, "dwell": FOREVER, "deadline": FOREVER, "approve": ()}
     )
     return service.model_copy(update={"policy": policy})
 

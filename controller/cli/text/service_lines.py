@@ -9,10 +9,11 @@ from controller.cli.text.values import (
     format_proxies,
     format_scope,
     format_span,
+    format_step_weight,
     format_time,
     format_weights,
 )
-from controller.core.base.units import counted, format_weight
+from controller.core.base.units import counted
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 SERVICE_HEADER = ("SERVICE", "PHASE", "STABLE", "CANARY", "WEIGHTS", "PROXIES", "VERDICT", "FROZEN")
@@ -90,7 +91,7 @@ def _endpoints(service: pb.Service) -> str:
 
 
 def _rollout_facts(rollout: pb.Rollout, now: float) -> list[tuple[str, str]]:
-    steps = ", ".join(format_weight(weight) for weight in rollout.steps)
+    steps = ", ".join(map(format_step_weight, rollout.steps))
     reason = f", {rollout.phase_reason}" if rollout.phase_reason else ""
     return [
         ("rollout", f"{rollout.canary}: {rollout.phase}{reason}"),

@@ -54,3 +54,8 @@ def format_proxies(synced: int, total: int) -> str:
 def format_scope(scope: str) -> str:
     """What a freeze covers."""
     return "all services" if scope == EVERY else scope
+
+
+def format_step_weight(weight: int) -> str:
+    """The canary's weight at a step, in basis points; 0 is the shadow step's."""
+    return format_weight(weight) if weight else "shadow"

@@ -21,7 +21,15 @@ from controller.cli.text.numbers import (
     format_rate,
     format_share,
 )
-from controller.cli.text.values import NONE, clean, format_proxies, format_scope, format_span, format_time
+from controller.cli.text.values import (
+    NONE,
+    clean,
+    format_proxies,
+    format_scope,
+    format_span,
+    format_step_weight,
+    format_time,
+)
 from controller.core.base.units import format_weight
 from controller.core.model.ledger_kind import LedgerKind
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
@@ -118,7 +126,7 @@ def _steps(rollout: pb.Rollout, now: float) -> Text:
     line = Text()
     for number, weight in enumerate(rollout.steps):
         style = "green" if number < rollout.step else "bold reverse" if number == rollout.step else "dim"
-        line.append(f" {format_weight(weight)} ", style if rollout.weights.get(rollout.canary) else "dim")
+        line.append(f" {format_step_weight(weight)} ", style if rollout.weights.get(rollout.canary) else "dim")
     if rollout.steps:
         line.append(" > ", "dim")
         line.append("promotion", "green" if rollout.phase in ("PROMOTING", "BAKING", "PROMOTED") else "dim")

@@ -142,7 +142,7 @@ def _confirm_promotion(state: ServiceState, rollout: Rollout, inputs: DecisionIn
 
 
 def _warm_up(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now: float) -> Decision:
-    if not rollout.weight:
+    if not rollout.has_traffic:
         unreported = inputs.canary_lacks_upstream is None and inputs.progress.elapsed < FIRST_REPORT
         if inputs.canary_lacks_upstream or unreported:
             return wait(
@@ -151,7 +151,8 @@ def _warm_up(state: ServiceState, rollout: Rollout, inputs: DecisionInputs, now:
         freeze = inputs.blocked(Act.ADVANCE)
         if freeze:
             return wait(state, Blocker(BlockerKind.FREEZE, LedgerKind.ROLLOUT_STARTED, freeze=freeze))
-        return move(state, Event.BEGIN, now, note=f"begins at {format_weight(rollout.policy.steps[0])}")
+        first = "in the shadow step" if rollout.policy.shadow else f"at {format_weight(rollout.policy.steps[0])}"
+        return move(state, Event.BEGIN, now, note=f"begins {first}")
     if not inputs.verdict.warm:
         return wait(state, Blocker(BlockerKind.WARM_UP, LedgerKind.ROLLOUT_WARM), inputs.verdict)
     return move(state, Event.WARM, now, note="the warm-up is over")
@@ -182,7 +183,7 @@ def _blocker(rollout: Rollout, inputs: DecisionInputs, *, insufficient: bool, ov
         return Blocker(BlockerKind.NO_HEALTHY_UPSTREAM, step, names=(lacking,))
     if inputs.capacity_gap:
         return Blocker(BlockerKind.CAPACITY, step, names=(rollout.stable,), gap=inputs.capacity_gap)
-    left = rollout.policy.dwell - inputs.progress.observed
+    left = rollout.dwell - inputs.progress.observed
     if left > 0:
         return Blocker(BlockerKind.DWELL, step, seconds=left, weight=rollout.weight)
     if inputs.verdict.outcome is not Outcome.PASS and not overdue:

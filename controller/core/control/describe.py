@@ -40,7 +40,8 @@ def describe_blocker(blocker: Blocker) -> str:
         case BlockerKind.APPROVAL:
             return f"{format_weight(blocker.weight)} needs a person's approval"
         case BlockerKind.DWELL:
-            return f"{blocker.seconds:.0f} s of the dwell at {format_weight(blocker.weight)} are left"
+            step = f"dwell at {format_weight(blocker.weight)}" if blocker.weight else "shadow step"
+            return f"{blocker.seconds:.0f} s of the {step} are left"
         case BlockerKind.BAKE:
             return f"{blocker.seconds:.0f} s of the bake are left"
         case BlockerKind.DEADLINE:

@@ -27,6 +27,8 @@ class Position(NamedTuple):
     weight: int
     """Of the canary, in basis points."""
     baking: bool
+    copies: int = 0
+    """Of stable's requests to the canary, in basis points."""
 
 
 class Session(NamedTuple):
@@ -129,11 +131,11 @@ def at_position(session: Session, rollout: Rollout) -> Session:
     position = position_of(rollout)
     if session.position == position:
         return session
-    began = session.position is not None and session.position.weight == 0
+    began = session.position is not None and session.position.weight == 0 == session.position.copies
     progress = Progress() if began else session.progress.restarted()
     return session._replace(position=position, silent=0.0, progress=progress)
 
 
 def position_of(rollout: Rollout) -> Position:
     """Where the rollout dwells."""
-    return Position(rollout.step, rollout.weight, Phase.BAKING in (rollout.phase, rollout.paused_in))
+    return Position(rollout.step, rollout.weight, Phase.BAKING in (rollout.phase, rollout.paused_in), rollout.copies)

@@ -112,7 +112,7 @@ class NotShownDescription:
     """A metric that has yet to be shown harmless: its margin, its evidence, and how many requests
     are still needed.
 
-    `seconds` is the span of the counts; `weight` the canary's, in basis points.
+    `seconds` is the span of the counts; `weight` the canary's, in basis points, 0 in a shadow step.
     """
 
     metric: str
@@ -140,7 +140,8 @@ class NotShownDescription:
             return "cannot be shown at stable's rate: a wider margin is needed"
         seconds = self.needed / (self.counts.canary_n / max(1.0, self.seconds))
         more = counted(self.needed, "more canary request")
-        text = f"needs about {more} at {format_weight(self.weight)}, {_span_text(seconds)} at this rate"
+        at = f" at {format_weight(self.weight)}" if self.weight else ", by copies"
+        text = f"needs about {more}{at}, {_span_text(seconds)} at this rate"
         return f"{text}: raise the share or widen the margin" if seconds > 3600 else text
 
 
@@ -246,17 +247,23 @@ class NoTrafficDescription:
 class NoArrivalsDescription:
     """The canary has had no request for so many seconds, in which stable had `missed`.
 
-    `before`: whether it ever had one. `weight` is in basis points.
+    `before`: whether it ever had one. `weight` is in basis points. `copies`: in a shadow step.
     """
 
     before: bool
     weight: int
     missed: int
     seconds: float
+    copies: bool = False
 
     def describe(self) -> str:
         """What is lost, or a question to a person."""
         weight, silent = format_weight(self.weight), f"{self.seconds:.0f} s"
+        if self.copies:
+            return (
+                f"no copy of a request has reached the canary for {silent}, while stable had {self.missed}: clients "
+                "without a proxy send none"
+            )
         if self.before:
             return (
                 f"no request has reached the canary for {silent} at a weight of {weight}, while stable had "
@@ -270,14 +277,16 @@ class NoArrivalsDescription:
 
 @dataclass(frozen=True, slots=True)
 class ShareDescription:
-    """The canary's actual share (0..1) differs from its weight (basis points)."""
+    """The canary's actual share (0..1) differs from its weight (basis points). `copies`: in a shadow step."""
 
     share: float
     weight: int
+    copies: bool = False
 
     def describe(self) -> str:
         """Both."""
-        text = f"the canary gets {self.share * 100:.2g} % of the requests at a weight of {format_weight(self.weight)}"
+        of = "as many copies as" if self.copies else "the requests at"
+        text = f"the canary gets {self.share * 100:.2g} % of {of} a weight of {format_weight(self.weight)}"
         return f"{text}: the comparison is in doubt"
 
 

@@ -13,6 +13,7 @@ It rests on:
     design_effect      how far failures come in clusters, by which bets are tempered
     non_inferiority    the proof of no harm that opens a step
     arrivals           what no data means
+    shadow             a step in which the canary has copies
     state              all that is known; stored_state is its stored form
     reasons            the reasons of a verdict; describe makes their sentences
 """
@@ -37,6 +38,7 @@ from controller.core.judge.latency_thresholds import REFRESH, Slowdown, StableLa
 from controller.core.judge.paired_counts import PairedCounts
 from controller.core.judge.reason import Finding, Reason, ReasonCode
 from controller.core.judge.settling import begin_again, harm_evidence, waiting_channels
+from controller.core.judge.shadow import enter_or_leave_shadow
 from controller.core.judge.state import Judgement, JudgeState
 from controller.core.judge.timing import Timing
 from controller.core.judge.verdict import Outcome, Verdict
@@ -61,13 +63,17 @@ def judge(policy: Policy, state: JudgeState, window: Window, step: int) -> tuple
     """One tick: the state after it, and the verdict. `step` is the index of the policy's step whose
     gate is asked for.
 
-    Neither `state` nor `window` is changed.
+    Neither `state` nor `window` is changed. A window of weight 0 by a policy with a shadow step is one
+    of copies.
     """
     after = state.copy()
+    window = enter_or_leave_shadow(policy, after, window)
     judgement = Judgement(policy, plan_of(policy), step, after)
     seconds = _advance_clocks(policy, after, window)
     canary, stable = window.canary, window.stable
     after.arrivals = after.arrivals.after(after.time, seconds, window.weight, _arrived(canary), _arrived(stable))
+    if after.shadow:
+        after.arrivals = after.arrivals._replace(canary_had_requests=False)
     _note_late_report(after, state, window, seconds)
     if canary is not None or stable is not None:  # a tick without a report decides nothing: the bets wait for one
         if after.last_report is None:
@@ -336,7 +342,7 @@ def _doubts(judgement: Judgement, total: float) -> list[Reason | Finding]:
         doubts.append(Finding(ReasonCode.WARMING, partial(reasons.warming, policy, after)))
     else:
         doubts.extend(reasons.settling(policy, after))
-    if after.weight <= max(policy.steps):  # above the last step there is no gate
+    if after.shadow or after.weight <= max(policy.steps):  # above the last step there is no gate
         doubts.extend(reasons.not_shown(plan, after, step))
     if total >= sqrt(plan.limit):
         doubts.append(_shown_harm(judgement, total))
@@ -367,7 +373,8 @@ def _shown_harm(judgement: Judgement, total: float) -> Finding:
 
 
 def _no_arrivals(after: JudgeState) -> Finding:
-    return Finding(ReasonCode.NO_ARRIVALS, partial(reasons.no_arrivals, after.arrivals, after.time))
+    silence = partial(reasons.no_arrivals, after.arrivals, after.time, copies=after.shadow)
+    return Finding(ReasonCode.NO_ARRIVALS, silence)
 
 
 def _blind(after: JudgeState) -> Finding:

@@ -151,16 +151,17 @@ def no_traffic(state: JudgeState) -> Reason:
     return Reason(ReasonCode.NO_TRAFFIC, NoTrafficDescription(state.time - state.arrivals.last_request))
 
 
-def no_arrivals(arrivals: Arrivals, time: float) -> Reason:
-    """The canary gets no requests although its weight says that it must."""
+def no_arrivals(arrivals: Arrivals, time: float, *, copies: bool) -> Reason:
+    """The canary gets no requests, or no copies, although its weight says that it must."""
     seconds = time - arrivals.silent_since
-    silence = NoArrivalsDescription(arrivals.canary_had_requests, arrivals.weight, arrivals.missed, seconds)
+    had = arrivals.canary_had_requests
+    silence = NoArrivalsDescription(had, arrivals.weight, arrivals.missed, seconds, copies)
     return Reason(ReasonCode.NO_ARRIVALS, silence, stable_n=arrivals.missed)
 
 
 def wrong_share(state: JudgeState, share: float) -> Reason:
     """The canary's actual share differs from its weight."""
-    return Reason(ReasonCode.SHARE, ShareDescription(share, state.weight), canary=share)
+    return Reason(ReasonCode.SHARE, ShareDescription(share, state.weight, state.shadow), canary=share)
 
 
 def incident(state: JudgeState) -> Reason:
@@ -263,7 +264,7 @@ def _not_shown(plan: Plan, state: JudgeState, metric: str, step: int) -> Reason:
         evidence=evidence,
         limit=limit,
         needed=needed,
-        weight=state.weight,
+        weight=0 if state.shadow else state.weight,
         seconds=state.time - recent.since if recent else 0.0,
     )
     return Reason.on_counts(

@@ -39,6 +39,8 @@ class JudgeState:
     weight: int = 0
     """The canary's, in basis points."""
     weight_changed_at: float = 0.0
+    shadow: bool = False
+    """Whether the canary's requests are copies: then `weight` is the one at which it would have as many."""
     first_canary_request: float | None = None
     """When the canary's first request was reported: the warm-up's beginning."""
     warm: bool = False

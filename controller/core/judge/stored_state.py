@@ -32,6 +32,7 @@ _STORED_AS = {
     "time": "time",
     "weight": "weight",
     "weight_changed_at": "changed",
+    "shadow": "shadow",
     "first_canary_request": "first",
     "warm": "warm",
     "last_report": "counted",
@@ -61,7 +62,7 @@ _STORED_AS = {
     "recent": "recent",
 }
 """Field -> stored key, in the stored order. The clock's reading is left out: clocks start again."""
-_ADDED: Mapping[str, Any] = {"settling": [], "broken": 0}
+_ADDED: Mapping[str, Any] = {"settling": [], "broken": 0, "shadow": False}
 """What the form did not have from the beginning: stored key -> what its absence means."""
 assert {*_STORED_AS, "times", "window_clock"} == {f.name for f in fields(JudgeState)}
 

@@ -22,7 +22,8 @@ class Role(StrEnum):
     `shield`. Load reports count each attempt in the cluster that it was sent to; what metrics say of this one is of the
     canary's live requests."""
     MIRROR = "mirror"
-    """A copy: its client gets the response of another version."""
+    """A copy: its client gets the response of another version. Copies are drawn at random from stable's live requests,
+    and judged in a shadow step alone."""
 
 
 class ClusterId(NamedTuple):

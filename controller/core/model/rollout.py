@@ -96,7 +96,8 @@ class Rollout(Value):
     Times are Unix seconds, for people; durations live in `Progress`.
 
     `policy` is the one it started with: the error budget of a running rollout is fixed. `step` counts from 0 in
-    `policy.steps`; `weight` is the canary's, in basis points. `paused_in` is the phase that a pause returns to.
+    `policy.steps`; `weight` is the canary's, in basis points. `copies` is the share of stable's requests that the
+    canary gets copies of, in basis points: 0 but in the shadow step. `paused_in` is the phase that a pause returns to.
     `suppressed` holds the causes of rollbacks that a freeze suppressed in this phase, so that each is recorded once.
     """
 
@@ -108,6 +109,7 @@ class Rollout(Value):
     phase: Phase = Phase.WARMING
     step: int = 0
     weight: int = 0
+    copies: int = 0
     paused_in: Phase | None = None
     suppressed: tuple[str, ...] = ()
     reason: str = ""
@@ -118,6 +120,21 @@ class Rollout(Value):
     def running(self) -> bool:
         """Whether it is under way."""
         return self.phase in RUNNING
+
+    @property
+    def has_traffic(self) -> bool:
+        """Whether the canary gets requests, or copies of them."""
+        return self.weight > 0 or self.copies > 0
+
+    @property
+    def is_judged_by_copies(self) -> bool:
+        """Whether the canary's sample is the copies that it gets."""
+        return self.policy.shadow is not None and not self.weight
+
+    @property
+    def dwell(self) -> float:
+        """The least seconds at the present step."""
+        return self.policy.shadow.dwell if self.policy.shadow and self.copies else self.policy.dwell
 
     @property
     def next_weight(self) -> int:
@@ -142,6 +159,7 @@ class Rollout(Value):
                 "phase": phase,
                 "step": step,
                 "weight": self._weight(event, step),
+                "copies": self._copies(event),
                 "paused_in": self.phase if event is Event.PAUSE else None,
                 "suppressed": self.suppressed if event in (Event.PAUSE, Event.RESUME) else (),
                 "reason": reason,
@@ -150,8 +168,19 @@ class Rollout(Value):
         )
 
     def without_weight(self) -> "Rollout":
-        """The rollout that has just started, without weight until BEGIN."""
-        return self.model_copy(update={"weight": 0})
+        """The rollout that has just started, without weight and copies until BEGIN."""
+        return self.model_copy(update={"weight": 0, "copies": 0})
+
+    def _copies(self, event: Event) -> int:
+        match event:
+            case Event.START if self.policy.hooks:
+                return 0
+            case Event.START | Event.BEGIN:
+                return self.policy.shadow.share if self.policy.shadow else 0
+            case Event.WARM | Event.AWAIT_APPROVAL | Event.PAUSE | Event.RESUME:
+                return self.copies
+            case _:
+                return 0
 
     def _weight(self, event: Event, step: int) -> int:
         match event:

@@ -113,11 +113,29 @@ class MetricPolicy(Value):
     min: float | None = None
 
 
+class Shadow(Value):
+    """The step before the first weight: the canary gets copies of a share of stable's requests (basis points), and no
+    client has its responses; at least for `dwell` seconds."""
+
+    dwell: float
+    share: int = 1000
+
+    @property
+    def equivalent_weight(self) -> int:
+        """The weight at which the canary would have as many requests beside stable's as it has copies, in basis points.
+
+        Copies leave stable's requests where they are: of n requests stable has n and the canary share * n.
+        """
+        return max(1, round(TOTAL_WEIGHT * self.share / (TOTAL_WEIGHT + self.share)))
+
+
 class Policy(Value):
     """By which evidence traffic moves. The defaults are those of the reference service file."""
 
     steps: tuple[int, ...] = (500, 1000, 2500, 5000)
-    """The canary's weight at each step, in basis points; after the last comes promotion."""
+    """The canary's weight at each step, in basis points; after the last comes promotion. The shadow step's is 0."""
+    shadow: Shadow | None = None
+    """The first of the steps, if it is a shadow step."""
     dwell: float = 60.0
     warmup: float = 60.0
     patience: float = 90.0

@@ -139,8 +139,12 @@ def routes_of(state: ServiceState) -> tuple[Route, ...]:
 
 
 def _mirror(state: ServiceState) -> tuple[str, int] | None:
-    """Where copies go: to no version that has weight, whose own requests they would compete with."""
-    mirror = state.spec.mirror
+    """Where copies go: to the canary in a shadow step, else where the service says. Never to a version that has weight,
+    whose own requests they would compete with."""
+    spec, mirror, rollout = state.spec, state.spec.mirror, state.rollout
+    allowed = spec.idempotent and not spec.own_clusters and not state.diverted  # a file may say so after the start
+    if rollout and rollout.running and rollout.copies and allowed:
+        return cluster_name(state.name, rollout.canary, Role.MIRROR), rollout.copies
     if mirror is None or state.diverted or state.weights.get(mirror.to):
         return None
     return cluster_name(state.name, mirror.to, Role.MIRROR), mirror.share
@@ -164,14 +168,15 @@ def _sticky_routes(live: Route, sticky: Sticky) -> list[Route]:
 def cluster_ids(state: ServiceState) -> Iterator[ClusterId]:
     """Every cluster of a service. They depend on which version is stable, and else not on its rollout: a start, a step
     and a rollback change routes alone."""
-    spec, stable = state.spec, current_stable(state)
+    spec, stable, rollout = state.spec, current_stable(state), state.rollout
+    shadowed = spec.policy.shadow or (rollout and rollout.running and rollout.policy.shadow)
     targets = {rule.to for rule in spec.match}
     for version in spec.versions:
         if version.has_servers:
             yield ClusterId(spec.name, version.name)
             if targets & {version.name, CANARY, STABLE}:
                 yield ClusterId(spec.name, version.name, Role.PINNED)
-            if spec.mirror and spec.mirror.to == version.name:
+            if (spec.mirror and spec.mirror.to == version.name) or (shadowed and version.name != stable):
                 yield ClusterId(spec.name, version.name, Role.MIRROR)
             if spec.shield:
                 yield ClusterId(spec.name, version.name, Role.SHIELD if version.name == stable else Role.SHIELDED)

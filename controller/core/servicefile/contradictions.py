@@ -43,6 +43,7 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
         yield from _upstream(service, version)
     yield from _fallback(service)
     yield from _steps(policy)
+    yield from _shadow(service)
     yield from _approvals(policy)
     yield from _times(service)
     errors = policy.errors
@@ -74,7 +75,8 @@ def _own_clusters(service: Service) -> Iterator[Contradiction]:
     and what is set in it is in Envoy's own file."""
     if not service.own_clusters:
         return
-    apart = {"match": service.match, "mirror": service.mirror, "shield": service.shield}
+    apart: dict[str, object] = {"match": service.match, "mirror": service.mirror, "shield": service.shield}
+    apart["policy.steps"] = service.policy.shadow
     for field in (name for name, given in apart.items() if given):
         message = "needs clusters of Haldane's: in your own its requests could not be told from those that are judged"
         yield Contradiction(field, message, ("clusters",))
@@ -208,6 +210,18 @@ def _steps(policy: Policy) -> Iterator[Contradiction]:
             return
 
 
+def _shadow(service: Service) -> Iterator[Contradiction]:
+    policy = service.policy
+    if policy.shadow is None:
+        return
+    if len(policy.steps) == 1:
+        message = "a step with a weight must follow the shadow step, such as [shadow 10m, 5%]"
+        yield Contradiction("policy.steps", message)
+    if not service.idempotent:
+        message = "a shadow step sends a request to two versions, and idempotent: false forbids that"
+        yield Contradiction("policy.steps", message, ("idempotent",))
+
+
 def _approvals(policy: Policy) -> Iterator[Contradiction]:
     yield from _duplicates("policy.approve", [format_weight(weight) for weight in policy.approve])
     possible = [*policy.steps[1:], TOTAL_WEIGHT]
@@ -225,7 +239,8 @@ def _approvals(policy: Policy) -> Iterator[Contradiction]:
 def _times(service: Service) -> Iterator[Contradiction]:
     policy = service.policy
     # The warm-up counts towards the first step's dwell.
-    least = max(policy.warmup, policy.dwell) + (len(policy.steps) - 1) * policy.dwell
+    first = policy.shadow.dwell if policy.shadow else policy.dwell
+    least = max(policy.warmup, first) + (len(policy.steps) - 1) * policy.dwell
     if policy.deadline < least:
         message = f"ends before the last step can: warm-up and dwells take {format_duration(least)}"
         yield Contradiction("policy.deadline", message, ("policy.steps", "policy.dwell", "policy.warmup"))

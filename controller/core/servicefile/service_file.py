@@ -8,6 +8,7 @@ docs/service-file.md is the reference for people.
 from dataclasses import dataclass
 
 from controller.core.base.errors import Violation
+from controller.core.model.route_rules import Mirror
 from controller.core.model.service import (
     ErrorPolicy,
     Fallback,
@@ -15,6 +16,7 @@ from controller.core.model.service import (
     MetricPolicy,
     Policy,
     Service,
+    Shadow,
 )
 from controller.core.servicefile.contradictions import contradictions
 from controller.core.servicefile.envoy_section import read_envoy
@@ -120,7 +122,7 @@ def read_service(text: str) -> LintResult:
 
 def _read_service(top: Section) -> Service:
     top.require("service", "versions", "stable")
-    streaming = top.value("streaming", read_bool, False)
+    streaming, mirror = top.value("streaming", read_bool, False), read_mirror(top)
     envoy, manager = read_envoy(top)
     own_clusters = top.value("clusters", one_of("own"), "", text=True) == "own"
     service = Service(
@@ -139,7 +141,7 @@ def _read_service(top: Section) -> Service:
         max_duration=top.value("max_duration", duration_within(*MAX_DURATION), None, null=True),
         upgrades=top.values("upgrades", read_upgrade, (), MAX_LIST, text=True),
         retry=read_retry(top.section("retry")),
-        mirror=read_mirror(top),
+        mirror=mirror,
         shield=top.value("shield", read_bool, False),
         idempotent=top.value("idempotent", read_bool, True),
         request_headers=read_request_headers(top.section("request_headers")),
@@ -149,7 +151,7 @@ def _read_service(top: Section) -> Service:
         versions=read_versions(top.section("versions"), own_clusters=own_clusters),
         stable=top.value("stable", read_name, "", text=True),
         fallback=_read_fallback(top),
-        policy=_read_policy(top.section("policy"), streaming=streaming),
+        policy=_read_policy(top.section("policy"), mirror, streaming=streaming),
     )
     top.close()
     _check_listener(top, manager)
@@ -190,10 +192,12 @@ def _read_fallback(top: Section) -> Fallback | None:
     return fallback
 
 
-def _read_policy(section: Section, *, streaming: bool) -> Policy:
+def _read_policy(section: Section, mirror: Mirror | None, *, streaming: bool) -> Policy:
     default = Policy()
+    steps, shadow = _read_steps(section, mirror)
     policy = Policy(
-        steps=section.values("steps", read_step, default.steps, MAX_STEPS, text=False),
+        steps=steps,
+        shadow=shadow,
         dwell=section.value("dwell", duration_within(*DWELL), default.dwell),
         warmup=section.value("warmup", duration_within(*WARMUP), default.warmup),
         patience=section.value("patience", duration_within(*PATIENCE), default.patience),
@@ -216,6 +220,27 @@ def _read_policy(section: Section, *, streaming: bool) -> Policy:
     )
     section.close()
     return policy
+
+
+def _read_steps(section: Section, mirror: Mirror | None) -> tuple[tuple[int, ...], Shadow | None]:
+    """The weights of the steps, and the shadow step, whose weight is 0. It copies the share that the service mirrors,
+    or its own default."""
+    default: tuple[int | Shadow, ...] = Policy().steps
+    steps = section.values("steps", _read_step, default, MAX_STEPS, text=False)
+    for i, step in enumerate(steps[1:], 1):
+        if isinstance(step, Shadow):
+            section.report.add(f"{section.path_of('steps')}[{i}]", "a shadow step is the first: no client sees it")
+    first = steps[0] if steps else None
+    shadow = first if isinstance(first, Shadow) else None
+    if shadow and mirror:
+        shadow = shadow.model_copy(update={"share": mirror.share})
+    return tuple(0 if isinstance(step, Shadow) else step for step in steps), shadow
+
+
+def _read_step(text: str) -> int | Shadow:
+    """A canary's weight in basis points, or a shadow step, such as `shadow 10m`."""
+    word, _, dwell = text.partition(" ")
+    return Shadow(dwell=duration_within(*DWELL)(dwell.strip())) if word == "shadow" else read_step(text)
 
 
 def _read_metric(section: Section) -> MetricPolicy:

@@ -9,7 +9,8 @@ Counters in the metrics are cumulative: the difference to the last value counts,
 loses nothing. A counter that falls, or an uptime that does, belongs to a restarted proxy and starts
 from zero.
 
-Only requests that the weights sent where they went are judged: see `Role`. Others are counted apart.
+Only requests that the weights sent where they went are judged, and in a shadow step the copies that the canary gets:
+see `Role`. Others are counted apart.
 
 Nothing here reads a clock: `now` is seconds on a monotonic one. Sums over proxies do not depend on
 any order.
@@ -141,20 +142,22 @@ class Book:
         self._proxies.pop(proxy, None)
         self._health.clear()
 
-    def take_window(self, service: str, stable: str, canary: str, weight: int, now: float) -> Window | None:
+    def take_window(
+        self, service: str, stable: str, canary: str, weight: int, now: float, role: Role = Role.LIVE
+    ) -> Window | None:
         """Close the window and return what happened in it; None while some proxy's report is
         still awaited.
 
         When a window closes depends on which proxies have reported, never on what they reported:
         all that have this service and have not fallen silent. A side is None if none of them has
-        the version. `weight`, in basis points, is written into the window. Proxies that lag are
-        strata of their own, one for each split.
+        the version. `weight`, in basis points, is written into the window; the canary's requests are
+        those of that `role`. Proxies that lag are strata of their own, one for each split.
         """
         pacing = self._services.get(service)
         if pacing is None or not pacing.is_complete(now):
             return None
         pacing.close_window()
-        stable_samples, canary_samples = self._take_samples(service, stable), self._take_samples(service, canary)
+        stable_samples, canary_samples = self._take_samples(service, stable), self._take_samples(service, canary, role)
         groups = sorted(stable_samples.keys() | canary_samples.keys())
         strata = [Stratum(group, stable_samples.get(group), canary_samples.get(group)) for group in groups]
         # A proxy that has one of the two versions alone has nothing to compare.
@@ -246,8 +249,8 @@ class Book:
         if pacing := self._services.get(service):
             pacing.close_window()
 
-    def _take_samples(self, service: str, version: str) -> dict[str, Sample]:
-        cluster = self._clusters.get(cluster_name(service, version))
+    def _take_samples(self, service: str, version: str, role: Role = Role.LIVE) -> dict[str, Sample]:
+        cluster = self._clusters.get(cluster_name(service, version, role))
         return cluster.take_samples() if cluster else {}
 
     def _group(self, proxy: str, service: str) -> str:
