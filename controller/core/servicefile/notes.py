@@ -43,6 +43,7 @@ def _not_of_routes(service: Service) -> Iterator[str]:
     asked = {
         "sticky": service.sticky,
         "mirror": service.mirror,
+        "the shadow step": service.policy.shadow,
         "shield": service.shield,
         "retry": service.retry != Retry(),
         "request_headers": service.request_headers != RequestHeaders(),
