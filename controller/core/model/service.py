@@ -1,7 +1,7 @@
 """What an operator declares: a service, its versions, and the policy by which a new version is judged.
 
 All values are frozen and in the program's units: seconds, shares in 0..1, weights in basis points.
-`specfile` turns the text of a service file into these.
+`core.servicefile` turns the text of a service file into these.
 """
 
 from ipaddress import ip_address
