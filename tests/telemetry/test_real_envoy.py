@@ -136,10 +136,17 @@ async def test_requests_that_reach_no_endpoint_count_as_failed(processes: Childr
         assert totals.started["empty"] == 20
 
 
-@pytest.mark.parametrize("limits", [{"max_requests": 2}, {"max_connections": 1, "max_pending_requests": 1}])
-@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize(
+    ("http2", "limits"),
+    [
+        (False, {"max_requests": 2}),
+        (False, {"max_connections": 1, "max_pending_requests": 1}),
+        (True, {"max_requests": 1}),  # over HTTP/2 nothing is pending once there is a connection
+    ],
+    ids=["requests", "pending", "HTTP/2 requests"],
+)
 async def test_a_request_over_a_limit_counts_once(
-    processes: Children, model_server: StartModel, limits: dict[str, int], http2: bool
+    processes: Children, model_server: StartModel, http2: bool, limits: dict[str, int]
 ) -> None:
     """Whichever limit it is: as started, and as a failure of its version."""
     v1, entry = await model_server("v1"), free_port()
