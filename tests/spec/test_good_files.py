@@ -7,7 +7,7 @@ import pytest
 from controller.core.model.envoy_fields import EnvoyFields
 from controller.core.model.route_rules import Condition, ListenTls, MatchRule, Mirror, PathMatch, RequestHeaders, Sticky
 from controller.core.model.service import Endpoint, Fallback, Policy, Service, Shadow
-from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
+from controller.core.model.upstream import HealthCheck, Outliers, Tls, Upstream, UpstreamLimits
 from controller.core.servicefile.service_file import read_service
 from tests.spec.files import END, LINE, file
 
@@ -187,7 +187,7 @@ def test_how_a_version_is_reached() -> None:
             healthy_threshold=2,
         ),
         outliers=Outliers(consecutive_5xx=3, ejection_time=10.0, floor=0.7),
-        limits=Limits(connections=1024, pending=512, requests=2048),
+        limits=UpstreamLimits(connections=1024, pending=512, requests=2048),
         balance="round_robin",
         slow_start=30.0,
         idle_timeout=60.0,

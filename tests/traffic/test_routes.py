@@ -10,7 +10,7 @@ import pytest
 import trustme
 from aiohttp import web
 
-from controller.core.model.route_rules import ListenTls, PathMatch, RequestHeaders, Retry
+from controller.core.model.route_rules import ListenTls, PathMatch, RequestHeaders, Retries
 from controller.core.model.service import Listen
 from controller.core.model.service_state import ServiceState
 from controller.demo.harness.child_processes import Children
@@ -86,7 +86,7 @@ async def test_a_dead_endpoint_costs_no_request(processes: Children, protocol: s
         versions = {"v1": [one, f"127.0.0.1:{free_port()}", two]}
 
         def state(envoy: EnvoyUnderLoad) -> ServiceState:
-            return envoy.fraud(versions=versions, retry=Retry(attempts=attempts))
+            return envoy.fraud(versions=versions, retry=Retries(attempts=attempts))
 
         async with envoy_in_sync(processes, protocol, state) as envoy:
             failed = [reply for reply in await get_many(envoy.port, 60) if reply.status != 200]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from controller.core.model.route_rules import Condition, MatchRule, Mirror, RequestHeaders, Retry, Sticky
+from controller.core.model.route_rules import Condition, MatchRule, Mirror, RequestHeaders, Retries, Sticky
 from controller.core.model.upstream import HealthCheck, Outliers, Upstream
 from controller.demo.harness.child_processes import Children
 from tests.support.waiting import wait_until
@@ -21,7 +21,7 @@ ALL: dict[str, Any] = {
     "mirror": Mirror(to="v3", share=5000),
     "streaming": True,
     "idle_timeout": 30.0,
-    "retry": Retry(attempts=2),
+    "retry": Retries(attempts=2),
     "request_headers": RequestHeaders(add=(("x-tier", "gold"),)),
 }
 CHANGES: list[dict[str, Any]] = [
@@ -30,7 +30,7 @@ CHANGES: list[dict[str, Any]] = [
     {"mirror": None},
     {"match": ()},
     {"streaming": False, "idle_timeout": None},
-    {"retry": Retry(attempts=0)},
+    {"retry": Retries(attempts=0)},
     {"request_headers": RequestHeaders(remove=("x-debug",)), "version_header": True},
     {"timeout": 3.0},
 ]

@@ -67,7 +67,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from controller.core.model import service
 from controller.core.model.upstream import HealthCheck as Health
-from controller.core.model.upstream import Limits, Outliers, Tls, Upstream
+from controller.core.model.upstream import Outliers, Tls, Upstream, UpstreamLimits
 from controller.core.routing import routing
 from controller.xds.resources import cluster_messages, cluster_templates
 from tests.xds.views import endpoint
@@ -340,7 +340,7 @@ def test_outliers_leave_a_floor() -> None:
 
 def test_limits() -> None:
     """What is not limited stays open."""
-    (limits,) = made(Upstream(limits=Limits(connections=1, pending=2, requests=3))).circuit_breakers.thresholds  # type: ignore[union-attr]
+    (limits,) = made(Upstream(limits=UpstreamLimits(connections=1, pending=2, requests=3))).circuit_breakers.thresholds  # type: ignore[union-attr]
     assert limits == CircuitBreakersThresholds(
         max_connections=1, max_pending_requests=2, max_requests=3, max_retries=MANY
     )

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from controller.core.model.upstream import HealthCheck, Limits, Outliers, Upstream
+from controller.core.model.upstream import HealthCheck, Outliers, Upstream, UpstreamLimits
 from controller.demo.harness.child_processes import Children
 from controller.demo.harness.load_generator import LoadGenerator
 from tests.faults.trial import trial
@@ -57,7 +57,7 @@ async def replace_endpoints(playing: EnvoyUnderLoad, load: LoadGenerator) -> Non
 async def change_how_it_is_reached(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
     """With half of the traffic at the canary: health checks, ejection and limits come, change, and go."""
     health = HealthCheck(kind="http", path="/health", every=0.2)
-    guarded = Upstream(health=health, outliers=Outliers(), limits=Limits(requests=10_000), slow_start=1.0)
+    guarded = Upstream(health=health, outliers=Outliers(), limits=UpstreamLimits(requests=10_000), slow_start=1.0)
     other = Upstream(health=health.model_copy(update={"every": 0.5}), balance="round_robin", idle_timeout=1.0)
     for upstream in (Upstream(), guarded, other, Upstream()):
         await playing.publish_and_sync(playing.fraud(canary=5000, upstreams={"v1": upstream, "v2": upstream}))

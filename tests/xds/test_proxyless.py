@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from controller.core.model.service import Endpoint
-from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
+from controller.core.model.upstream import HealthCheck, Outliers, Tls, Upstream, UpstreamLimits
 from controller.xds.resources.type_urls import CDS, RDS
 from tests.support.waiting import wait_until
 from tests.xds.local_server import LocalServer, local_server
@@ -109,7 +109,7 @@ async def test_a_proxyless_client_follows_a_split_and_a_rollback() -> None:
 @pytest.mark.parametrize(
     "upstream",
     [
-        Upstream(outliers=Outliers(), limits=Limits(requests=100), slow_start=10.0),
+        Upstream(outliers=Outliers(), limits=UpstreamLimits(requests=100), slow_start=10.0),
         Upstream(health=HealthCheck(kind="grpc"), balance="maglev"),
         Upstream(balance="ring_hash"),
         Upstream(tls=Tls(sni="model.internal", ca="/etc/ca.pem")),

@@ -26,7 +26,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
 from envoy_data_plane.google.protobuf import Any
 
-from controller.core.model.route_rules import PathMatch, RequestHeaders, Retry
+from controller.core.model.route_rules import PathMatch, RequestHeaders, Retries
 from controller.core.routing import routing
 from controller.core.routing.route import Route as ServiceRoute
 from controller.core.routing.route import RouteOptions, StreamTimes
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.proves("xds-rule 32")
 
 NOT_SENT = "connect-failure,refused-stream,reset-before-request"
 SPLIT = (("fraud/v2.1", 500), ("fraud/v1", 9500))
-NO_RETRY = Retry(attempts=0)
+NO_RETRY = Retries(attempts=0)
 OVERWRITE = HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 
 
@@ -85,10 +85,10 @@ def test_what_never_reached_a_server_is_tried_again_elsewhere() -> None:
     predicate = RetryPolicyRetryHostPredicate(
         name="envoy.retry_host_predicates.previous_hosts", typed_config=Any.pack(PreviousHostsPredicate())
     )
-    alone = made(RouteOptions(timeout=1.0, retry=Retry(attempts=2))).route
+    alone = made(RouteOptions(timeout=1.0, retry=Retries(attempts=2))).route
     assert alone
     assert alone.retry_policy == RetryPolicy(retry_on=NOT_SENT, num_retries=2)
-    action = made(RouteOptions(timeout=1.0, retry=Retry(attempts=2), several_endpoints=True)).route
+    action = made(RouteOptions(timeout=1.0, retry=Retries(attempts=2), several_endpoints=True)).route
     assert action
     assert action.retry_policy == RetryPolicy(
         retry_on=NOT_SENT,

@@ -14,7 +14,7 @@ import trustme
 import yaml
 
 from controller.core.model.service import Endpoint
-from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
+from controller.core.model.upstream import HealthCheck, Outliers, Tls, Upstream, UpstreamLimits
 from controller.demo.harness.child_processes import Children
 from tests.support.dns_server import dns_server, resolving_at
 from tests.support.envoy import EnvoyProcess
@@ -273,7 +273,7 @@ async def test_a_limit_rejects_what_is_over_it(world: World, model_server: Serve
     """At once, and counted: two requests at most."""
     server = await model_server("a")
     server.behaviour = Behaviour(delay=0.5)
-    await world.serve(server.address, limits=Limits(requests=2))
+    await world.serve(server.address, limits=UpstreamLimits(requests=2))
     assert await world.ask(10) == {200: 2, 503: 8}
     assert (await world.counters())["upstream_rq_active_overflow"] == 8
 
@@ -394,7 +394,7 @@ async def test_no_request_fails_though_everything_of_an_upstream_changes(
             "v1": [Endpoint(host="127.0.0.1", port=playing.models[0].port, weight=5, zone="a")],
             "v2": [two],
         }
-        guarded = Upstream(health=OFTEN, outliers=Outliers(), limits=Limits(requests=10_000), slow_start=1.0)
+        guarded = Upstream(health=OFTEN, outliers=Outliers(), limits=UpstreamLimits(requests=10_000), slow_start=1.0)
         changes: list[tuple[Versions, Upstream]] = [
             (plain, Upstream()),
             (plain, guarded),

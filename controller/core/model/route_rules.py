@@ -53,7 +53,7 @@ class Mirror(Value):
     share: int
 
 
-class Retry(Value):
+class Retries(Value):
     """Retries of what surely did not reach a server, on the same version. `attempts`: at most so many, 0 for none."""
 
     attempts: int = 1

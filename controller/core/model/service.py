@@ -11,7 +11,7 @@ from controller.core.base.identity_cache import by_identity
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.base.value import Value
 from controller.core.model.envoy_fields import EnvoyFields
-from controller.core.model.route_rules import ListenTls, MatchRule, Mirror, PathMatch, RequestHeaders, Retry, Sticky
+from controller.core.model.route_rules import ListenTls, MatchRule, Mirror, PathMatch, RequestHeaders, Retries, Sticky
 from controller.core.model.upstream import Upstream
 
 
@@ -204,7 +204,7 @@ class Service(Value):
     upgrades: tuple[str, ...] = ()
     """The protocols that a request may upgrade to, such as `websocket`."""
     mirror: Mirror | None = None
-    retry: Retry = Retry()
+    retry: Retries = Retries()
     shield: bool = False
     """Whether requests that fail on the canary are tried again on stable."""
     idempotent: bool = True

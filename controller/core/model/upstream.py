@@ -57,7 +57,7 @@ class Outliers(Value):
     floor: float = 0.5
 
 
-class Limits(Value):
+class UpstreamLimits(Value):
     """What each proxy keeps open to the version at once; None: as much as there is."""
 
     connections: int | None = None
@@ -77,7 +77,7 @@ class Upstream(Value):
     """None: as the service's protocol needs."""
     health: HealthCheck | None = None
     outliers: Outliers | None = None
-    limits: Limits = Limits()
+    limits: UpstreamLimits = UpstreamLimits()
     balance: Balance = "least_request"
     slow_start: float = 0.0
     """The time in which the share of an endpoint that joins rises to its own."""

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import ClusterId, Role, cluster_name, cluster_parts
-from controller.core.model.route_rules import CANARY, STABLE, Condition, PathMatch, RequestHeaders, Retry, Sticky
+from controller.core.model.route_rules import CANARY, STABLE, Condition, PathMatch, RequestHeaders, Retries, Sticky
 from controller.core.model.service import Service, Version, all_addresses
 from controller.core.model.service_state import FIXED_RESPONSE, ServiceState
 
@@ -42,7 +42,7 @@ class RouteOptions(NamedTuple):
 
     timeout: float
     stream: StreamTimes | None = None
-    retry: Retry = Retry()
+    retry: Retries = Retries()
     several_endpoints: bool = False
     """Whether a retry can go to another endpoint of its version."""
     shield: bool = False
@@ -142,10 +142,12 @@ def _mirror(state: ServiceState) -> tuple[str, int] | None:
     """Where copies go: to the canary in a shadow step, else where the service says. Never to a version that has weight,
     whose own requests they would compete with."""
     spec, mirror, rollout = state.spec, state.spec.mirror, state.rollout
-    allowed = spec.idempotent and not spec.own_clusters and not state.diverted  # a file may say so after the start
+    if state.diverted:
+        return None
+    allowed = spec.idempotent and not spec.own_clusters  # a file may say so after the start
     if rollout and rollout.running and rollout.copies and allowed:
         return cluster_name(state.name, rollout.canary, Role.MIRROR), rollout.copies
-    if mirror is None or state.diverted or state.weights.get(mirror.to):
+    if mirror is None or state.weights.get(mirror.to):
         return None
     return cluster_name(state.name, mirror.to, Role.MIRROR), mirror.share
 

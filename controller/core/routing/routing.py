@@ -11,11 +11,11 @@ from itertools import groupby
 from controller.core.model.cluster_names import Role, cluster_name
 from controller.core.model.service import Endpoint, Listen
 from controller.core.model.service_state import ServiceState
-from controller.core.model.upstream import Limits, Upstream
+from controller.core.model.upstream import Upstream, UpstreamLimits
 from controller.core.model.view import View
 from controller.core.routing.route import Route, cluster_ids, current_stable, routes_of
 
-MIRROR_LIMITS = Limits(connections=100, pending=100, requests=100)
+MIRROR_LIMITS = UpstreamLimits(connections=100, pending=100, requests=100)
 """Copies at a time: beyond these they are dropped. A version that hangs would hold each until its timeout."""
 
 

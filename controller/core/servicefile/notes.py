@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from controller.core.model.envoy_fields import EnvoyFields
-from controller.core.model.route_rules import RequestHeaders, Retry
+from controller.core.model.route_rules import RequestHeaders, Retries
 from controller.core.model.service import Service
 
 
@@ -45,7 +45,7 @@ def _not_of_routes(service: Service) -> Iterator[str]:
         "mirror": service.mirror,
         "the shadow step": service.policy.shadow,
         "shield": service.shield,
-        "retry": service.retry != Retry(),
+        "retry": service.retry != Retries(),
         "request_headers": service.request_headers != RequestHeaders(),
         "idle_timeout": service.idle_timeout,
         "upgrades": service.upgrades,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from controller.core.base.units import TOTAL_WEIGHT
-from controller.core.model.route_rules import Condition, MatchRule, Mirror, PathMatch, RequestHeaders, Retry, Sticky
+from controller.core.model.route_rules import Condition, MatchRule, Mirror, PathMatch, RequestHeaders, Retries, Sticky
 from controller.core.servicefile.field_rules import (
     duration_within,
     number_of,
@@ -100,9 +100,9 @@ def read_mirror(top: Section) -> Mirror | None:
     return mirror if section.present else None
 
 
-def read_retry(section: Section) -> Retry:
+def read_retry(section: Section) -> Retries:
     """The `retry` section."""
-    retry = Retry(attempts=section.value("attempts", number_of(0, MAX_ATTEMPTS), Retry().attempts))
+    retry = Retries(attempts=section.value("attempts", number_of(0, MAX_ATTEMPTS), Retries().attempts))
     section.close()
     return retry
 

@@ -1,7 +1,7 @@
 """The keys of a version that say how its endpoints are reached: TLS, health, limits, balance."""
 
 from controller.core.base.units import format_duration
-from controller.core.model.upstream import HealthCheck, Limits, Outliers, Tls, Upstream
+from controller.core.model.upstream import HealthCheck, Outliers, Tls, Upstream, UpstreamLimits
 from controller.core.servicefile.field_rules import (
     duration_within,
     number_of,
@@ -128,8 +128,8 @@ def _read_outliers(version: Section) -> Outliers | None:
     return outliers if section.present else None
 
 
-def _read_limits(section: Section) -> Limits:
-    limits = Limits(
+def _read_limits(section: Section) -> UpstreamLimits:
+    limits = UpstreamLimits(
         connections=section.value("connections", number_of(*LIMIT), None),
         pending=section.value("pending", number_of(*LIMIT), None),
         requests=section.value("requests", number_of(*LIMIT), None),

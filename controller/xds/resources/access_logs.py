@@ -4,7 +4,6 @@ They are the listener's loggers and not the router's, which knows of no timeout 
 whose headers were passed on is never retried: the client's response and the last attempt are one.
 """
 
-from google.protobuf.any_pb2 import Any
 from google.protobuf.wrappers_pb2 import UInt32Value, UInt64Value
 
 from controller.core.traffic.response_flags import (
@@ -18,10 +17,10 @@ from controller.core.traffic.response_flags import (
     UNREPORTED,
 )
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
-from controller.xds.resources.type_urls import TYPE_URL_PREFIX
+from controller.xds.resources.message_parts import any_of
 
 STATS_LOGGER = "envoy.access_loggers.stats"
-CONFIG = TYPE_URL_PREFIX + "envoy.extensions.access_loggers.stats.v3.Config"
+CONFIG = "envoy.extensions.access_loggers.stats.v3.Config"
 MOST_STATS = 10_000
 """Counters or histograms of one logger. There is one for each cluster, and combination of flags that occurred."""
 TIME_TO_FIRST_BYTE = "%COMMON_DURATION(US_TX_END:US_RX_BODY_BEG:ms)%"
@@ -70,9 +69,7 @@ def _counter(name: str, only: pb.AccessLogFilter) -> pb.AccessLog:
 
 
 def _logger(config: pb.StatsLogger, only: pb.AccessLogFilter) -> pb.AccessLog:
-    return pb.AccessLog(
-        name=STATS_LOGGER, filter=only, typed_config=Any(type_url=CONFIG, value=config.SerializeToString())
-    )
+    return pb.AccessLog(name=STATS_LOGGER, filter=only, typed_config=any_of(CONFIG, config))
 
 
 def _all(*filters: pb.AccessLogFilter) -> pb.AccessLogFilter:

@@ -15,7 +15,7 @@ from controller.core.routing import routing
 from controller.pb.haldane.wire.v1 import clusters_pb2
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
 from controller.xds.resources import cluster_templates
-from controller.xds.resources.cluster_templates import any_of
+from controller.xds.resources.message_parts import any_of
 
 METADATA = "haldane"
 """The key of what an endpoint says of itself, where that is needed: its version."""

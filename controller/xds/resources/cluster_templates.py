@@ -7,15 +7,13 @@ of protobuf merges the two halves of one.
 from datetime import timedelta
 from functools import lru_cache
 
-from google.protobuf.any_pb2 import Any
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import BoolValue
 
 from controller.core.model.upstream import Upstream
 from controller.pb.haldane.wire.v1 import clusters_pb2
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
-from controller.xds.resources.type_urls import TYPE_URL_PREFIX
+from controller.xds.resources.message_parts import ads
 from controller.xds.resources.upstream_options import set_upstream
 
 CONNECT_TIMEOUT = timedelta(seconds=1)
@@ -50,13 +48,3 @@ def cluster(upstream: Upstream, discovery: clusters_pb2.Cluster.DiscoveryType) -
         # every other service for two minutes. A canary gets no weight before a proxy knows an endpoint of it.
         template.wait_for_warm_on_init.CopyFrom(BoolValue(value=False))
     return template.SerializeToString(deterministic=True)
-
-
-def ads() -> pb.ConfigSource:
-    """The client's own ADS stream."""
-    return pb.ConfigSource(ads=Empty(), resource_api_version=pb.ConfigSource.V3)
-
-
-def any_of(kind: str, message: Message) -> Any:
-    """A message of Envoy's as an Any; `kind` is its full name."""
-    return Any(type_url=TYPE_URL_PREFIX + kind, value=message.SerializeToString())

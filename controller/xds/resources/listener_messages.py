@@ -12,7 +12,7 @@ from controller.core.model.route_rules import ListenTls
 from controller.core.model.service import Listen
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
 from controller.xds.resources.access_logs import first_token_logger, stats_loggers
-from controller.xds.resources.cluster_templates import ads, any_of
+from controller.xds.resources.message_parts import ads, any_of
 
 HTTP_CONNECTIONS = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 ROUTER = "envoy.extensions.filters.http.router.v3.Router"

@@ -22,6 +22,7 @@ from envoy_data_plane.google.protobuf import Any, Struct
 
 from controller.core.model.route_rules import ListenTls
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
+from controller.xds.resources.access_logs import TIME_TO_FIRST_BYTE
 
 MAX_OPTIONS = 256
 """Different ones that are remembered."""
@@ -37,7 +38,7 @@ LOGGED = {
     "details": "%RESPONSE_CODE_DETAILS%",
     "grpc_status": "%GRPC_STATUS%",
     "duration_ms": "%DURATION%",
-    "first_byte_ms": "%COMMON_DURATION(US_TX_END:US_RX_BODY_BEG:ms)%",
+    "first_byte_ms": TIME_TO_FIRST_BYTE,
     "bytes_received": "%BYTES_RECEIVED%",
     "bytes_sent": "%BYTES_SENT%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",

@@ -14,7 +14,7 @@ from controller.core.routing.route import REQUEST_ID, HashSource, Route, RouteOp
 from controller.core.routing.routing import VirtualHost
 from controller.pb.haldane.wire.v1 import resources_pb2 as pb
 from controller.xds.resources.cluster_messages import METADATA
-from controller.xds.resources.cluster_templates import any_of
+from controller.xds.resources.message_parts import any_of
 
 VERSION_HEADER = "x-haldane-version"
 """The response header that names the version of the response: for operators with curl, for clients' logs, for tests."""

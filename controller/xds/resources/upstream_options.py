@@ -3,15 +3,22 @@
 from datetime import timedelta
 from ipaddress import ip_address
 
-from google.protobuf.any_pb2 import Any
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
-from controller.core.model.upstream import HTTP1_IDLE_TIMEOUT, Balance, HealthCheck, Limits, Outliers, Tls, Upstream
+from controller.core.model.upstream import (
+    HTTP1_IDLE_TIMEOUT,
+    Balance,
+    HealthCheck,
+    Outliers,
+    Tls,
+    Upstream,
+    UpstreamLimits,
+)
 from controller.pb.haldane.wire.v1 import clusters_pb2 as pb
 from controller.pb.haldane.wire.v1 import resources_pb2
-from controller.xds.resources.type_urls import TYPE_URL_PREFIX
+from controller.xds.resources.message_parts import any_of
 
 NO_BREAKER = 1_000_000_000
 """Envoy's circuit breakers open at 1024 by default. A breaker that opens on one version alone would be read as harm by
@@ -42,9 +49,9 @@ def set_upstream(cluster: pb.Cluster, upstream: Upstream) -> None:
     """Set everything in a Cluster that follows from how its endpoints are reached."""
     cluster.circuit_breakers.CopyFrom(pb.CircuitBreakers(thresholds=[_thresholds(upstream.limits)]))
     cluster.load_balancing_policy.CopyFrom(_load_balancing_policy(upstream))
-    cluster.typed_extension_protocol_options[HTTP_PROTOCOL].CopyFrom(_any(HTTP_PROTOCOL, _protocol(upstream)))
+    cluster.typed_extension_protocol_options[HTTP_PROTOCOL].CopyFrom(any_of(HTTP_PROTOCOL, _protocol(upstream)))
     if upstream.tls:
-        tls = _any(UPSTREAM_TLS, _tls_context(upstream.tls, http2=bool(upstream.http2)))
+        tls = any_of(UPSTREAM_TLS, _tls_context(upstream.tls, http2=bool(upstream.http2)))
         cluster.transport_socket.CopyFrom(pb.TransportSocket(name="envoy.transport_sockets.tls", typed_config=tls))
     if upstream.health:
         cluster.health_checks.append(_health_check(upstream.health, upstream))
@@ -56,7 +63,7 @@ def set_upstream(cluster: pb.Cluster, upstream: Upstream) -> None:
         cluster.ignore_health_on_host_removal = True
 
 
-def _thresholds(limits: Limits) -> pb.Thresholds:
+def _thresholds(limits: UpstreamLimits) -> pb.Thresholds:
     return pb.Thresholds(
         max_connections=_number(limits.connections or NO_BREAKER),
         max_pending_requests=_number(limits.pending or NO_BREAKER),
@@ -78,7 +85,7 @@ def _policy(balance: Balance, slow_start: float) -> pb.LoadBalancingPolicy.Polic
         options.slow_start_config.slow_start_window.FromTimedelta(timedelta(seconds=slow_start))
     config = pb.TypedExtensionConfig(
         name=f"envoy.load_balancing_policies.{balance}",
-        typed_config=_any(f"envoy.extensions.load_balancing_policies.{kind}", options),
+        typed_config=any_of(f"envoy.extensions.load_balancing_policies.{kind}", options),
     )
     return pb.LoadBalancingPolicy.Policy(typed_extension_config=config)
 
@@ -187,7 +194,3 @@ def _secret(tls: Tls, name: str) -> pb.SdsSecretConfig:
 
 def _number(value: int) -> UInt32Value:
     return UInt32Value(value=value)
-
-
-def _any(kind: str, message: Message) -> Any:
-    return Any(type_url=TYPE_URL_PREFIX + kind, value=message.SerializeToString())
