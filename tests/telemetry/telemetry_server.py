@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
 from controller.xds.resources.access_logs import first_token_logger, stats_loggers
 from tests.support.process import free_port
+from tests.support.waiting import wait_until
 
 SERVICE = "fraud.scorer"
 """With a dot, since Envoy cuts the names of its statistics there."""
@@ -107,6 +109,12 @@ class Totals:
                 if sample:
                     self._add(version, sample)
         return window
+
+    async def begin(self, telemetry: TelemetryServer, version: str = "v2") -> None:
+        """Wait until the proxy has reported by both ways. Counters count from the first metrics that have been read of
+        a cluster on: a 4xx before them is known by its load report alone, which calls it a success."""
+        await wait_until(lambda: self.read(telemetry))
+        await wait_until(lambda: telemetry.book.endpoint_health(SERVICE, version, time.monotonic()))
 
     def answered(self, version: str) -> int:
         """All answers of a version so far."""
