@@ -110,10 +110,10 @@ class Controller:
         """Run everything until `stop`, then end every xDS stream while the decider saves."""
         work = (
             lead(self._store, WHO, self._decide),
-            watch_store(self._store, self._replica, self._publish, self._metrics),
+            watch_store(self._store, self._replica, self._publish),
             self._operations.run(),
             self._load_reports.run(),
-            probe_store(self._store, self._metrics),
+            probe_store(self._store),
         )
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(each) for each in work]
@@ -254,16 +254,23 @@ class Controller:
 
     @contextlib.asynccontextmanager
     async def _http_open(self) -> AsyncIterator[None]:
-        self._metrics.registry.register(CurrentState(self._replica, self._xds, self._book, self._metrics))
+        self._metrics.registry.register(
+            CurrentState(self._replica, self._xds, self._book, self._metrics, self._store.health)
+        )
         site = make_http(
             self._operations,
             ServiceReader(self._operations, self._replica, self._xds),
-            ready=lambda: self._unready,
+            ready=self._why_unready,
             registry=self._metrics.registry,
-            pages=console_routes(self._operations, self._replica, self._xds, ready=lambda: self._unready),
+            pages=console_routes(self._operations, self._replica, self._xds, ready=self._why_unready),
         )
         async with site_open(site, self._settings.http_listen, "HALDANE_HTTP_LISTEN", self._settings.drain):
             yield
+
+    def _why_unready(self) -> str | None:
+        """Why this controller should not be relied on now; None if it can."""
+        problem = self._store.health.problem
+        return self._unready or (f"nothing can be decided: {problem}" if problem else None)
 
     def _log_addresses(self) -> None:
         log.info(

@@ -108,7 +108,9 @@ class Catalog:
         view = await self._reader.view()
         states = sorted(view.services.values(), key=lambda state: state.name)
         services = [self._reader.service(state, view, source=False) for state in states]
-        return pb.ListServicesResponse(services=services, broken=dict(view.broken))
+        return pb.ListServicesResponse(
+            services=services, broken=dict(view.broken), store_problem=self._reader.store_problem
+        )
 
     async def delete(self, request: pb.DeleteServiceRequest, who: str) -> pb.DeleteServiceResponse:
         """Stop serving a service."""

@@ -135,7 +135,7 @@ class Probes:
         return web.json_response({"status": "alive"})
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """GET /readyz: 200 while proxies are being served, else 503 with the reason.
+        """GET /readyz: 200 while proxies are served and the store takes changes, else 503 with the reason.
 
         `problems` names the services that cannot be served as they stand: the others are, so it is ready all the same.
         """

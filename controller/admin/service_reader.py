@@ -37,6 +37,11 @@ class ServiceReader:
         """The services that cannot be served as they stand, each with the reason."""
         return self._fleet.problems
 
+    @property
+    def store_problem(self) -> str:
+        """Why nothing can be decided now: what is shown is what is served; empty while all is well."""
+        return self._operations.store_problem
+
     def served(self) -> View:
         """The view that is being served."""
         return self._observatory.view()
@@ -47,4 +52,6 @@ class ServiceReader:
 
     def service(self, state: ServiceState, view: View, *, source: bool = True) -> pb.Service:
         """The service as it stands."""
-        return service_message(ServiceView.of(state, view, self._observatory, self._fleet), source=source)
+        message = service_message(ServiceView.of(state, view, self._observatory, self._fleet), source=source)
+        message.store_problem = self.store_problem
+        return message

@@ -18,6 +18,7 @@ from controller.monitoring.metrics import OPERATOR, Metrics
 from controller.ports.fleet import ConfigState, Fleet
 from controller.ports.observatory import Observatory
 from controller.ports.request_totals import RequestTotals
+from controller.ports.store_health import StoreHealth
 
 REASONS = (*ALTERNATIVES_OF, "no_arrivals", "blind", "insufficient", "custom", "hook", OPERATOR)
 """The reasons of rollbacks. Shown at zero once a service has had a rollout, so that the first one counts as a rise."""
@@ -31,11 +32,14 @@ themselves must not make series without limit."""
 class CurrentState(Collector):
     """Weights, phases, freezes, evidence, proxies and counts, by service."""
 
-    def __init__(self, observatory: Observatory, fleet: Fleet, totals: RequestTotals, metrics: Metrics) -> None:
+    def __init__(
+        self, observatory: Observatory, fleet: Fleet, totals: RequestTotals, metrics: Metrics, store: StoreHealth
+    ) -> None:
         self._observatory = observatory
         self._fleet = fleet
         self._totals = totals
         self._metrics = metrics
+        self._store = store
 
     def collect(self) -> Iterable[Metric]:
         """One family each. A service that is gone leaves no state behind, only what was counted."""
@@ -48,6 +52,7 @@ class CurrentState(Collector):
         yield self._evidence(states)
         yield self._endpoints(states)
         yield self._proxies()
+        yield self._store_up()
         yield from self._requests()
 
     def _weights(self, states: list[ServiceState]) -> Metric:
@@ -118,6 +123,11 @@ class CurrentState(Collector):
         for fleet in sorted(known | {fleet for fleet, _ in counts}):
             for state in ConfigState:
                 family.add_metric([fleet, state], counts[fleet, state])
+        return family
+
+    def _store_up(self) -> Metric:
+        family = GaugeMetricFamily("haldane_store_up", "Whether the store answers and takes changes")
+        family.add_metric([], float(not self._store.problem))
         return family
 
     def _requests(self) -> Iterable[Metric]:

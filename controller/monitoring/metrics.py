@@ -6,7 +6,7 @@ What holds at the moment is read at each scrape (`current_state`). Labels hold o
 
 from collections import Counter as Counts
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
 from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Verdict
@@ -48,8 +48,6 @@ class Metrics:
             "haldane_notifications", "Ledger lines for a target", ["target", "outcome"], registry=self.registry
         )
         self._hooks = Counter("haldane_hooks", "Answers of hooks", ["hook", "type", "outcome"], registry=self.registry)
-        self._store = Gauge("haldane_store_up", "Whether the store answered last time", registry=self.registry)
-        self._store.set(1)
 
     def count_decision(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
         """Count a decision that was committed."""
@@ -66,10 +64,6 @@ class Metrics:
     def observe_tick(self, seconds: float) -> None:
         """Record how long one tick of one rollout took."""
         self._ticks.observe(seconds)
-
-    def set_store_up(self, up: bool) -> None:
-        """Record whether the store answered the last request."""
-        self._store.set(1 if up else 0)
 
     def count_notifications(self, target: str, outcome: str, lines: int) -> None:
         """Count ledger lines that were `delivered`, `refused` (for good) or `lost` (too old)."""

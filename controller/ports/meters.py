@@ -7,15 +7,7 @@ from controller.core.judge.verdict import Verdict
 from controller.core.model.service_state import ServiceState
 
 
-class StoreMeter(Protocol):
-    """Whether the store answers."""
-
-    def set_store_up(self, up: bool) -> None:
-        """Record whether the store answered the last request."""
-        ...
-
-
-class TickMeter(StoreMeter, Protocol):
+class TickMeter(Protocol):
     """What ticks cost and what they decide."""
 
     def count_decision(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:

@@ -21,6 +21,7 @@ from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.view import View
 from controller.ports.archive import Archive
 from controller.ports.cursors import Cursors
+from controller.ports.store_health import StoreHealth
 
 
 class Term:
@@ -52,6 +53,8 @@ class Store(Protocol):
 
     shared: bool
     """Whether several controllers may have it open at once, so that one may be ahead of the others."""
+    health: StoreHealth
+    """What every call below notes, whoever made it."""
 
     async def load(self) -> View:
         """Everything at one revision. `StoreLost` if the store cannot be read."""

@@ -24,7 +24,6 @@ from controller.core.model.service_state import ServiceState
 from controller.core.model.store_errors import StoreError, StoreLost
 from controller.core.model.view import View
 from controller.ports.clock import Clock
-from controller.ports.meters import TickMeter
 from controller.process.periodic import wait_and_clear
 from controller.runtime.ledger_writer import LedgerWriter
 from controller.runtime.ticker import Ticker
@@ -60,14 +59,12 @@ class Cycle:
         ticker: Ticker,
         ledger: LedgerWriter,
         clock: Clock,
-        meter: TickMeter,
         view: Callable[[], View],
         on_cycle: Callable[[], None],
     ) -> None:
         self._ticker = ticker
         self._ledger = ledger
         self._clock = clock
-        self._meter = meter
         self._view = view
         self._on_cycle = on_cycle
         self._seen = view()
@@ -195,11 +192,15 @@ class Cycle:
             self.wake()
 
     async def _attempt(self, step: Awaitable[object]) -> None:
-        """Run a step and log its error: an error in one rollout must not end the watch over the others."""
+        """Run a step and log its error: an error in one rollout must not end the watch over the others.
+
+        A store that is lost logs that itself, once.
+        """
         try:
             await step
+        except StoreLost:
+            pass
         except StoreError as error:
-            self._meter.set_store_up(not isinstance(error, StoreLost))
             log.warning("not_committed", error=type(error).__name__, reason=str(error))
         except Exception:
             log.exception("tick_failed")

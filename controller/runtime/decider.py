@@ -42,7 +42,7 @@ class Decider:
         self._ledger = LedgerWriter(adapters.store, token)
         writers = Writers(self._saver, self._ledger, recorder)
         self._ticker = Ticker(adapters, writers, token=token, view=view, sync_share=sync_share)
-        self._cycle = Cycle(self._ticker, self._ledger, adapters.clock, adapters.meter, view, on_cycle)
+        self._cycle = Cycle(self._ticker, self._ledger, adapters.clock, view, on_cycle)
 
     async def run(self) -> None:
         """Decide, until cancelled."""

@@ -223,6 +223,11 @@ class Operations:
         """Lines of the ledger, oldest first."""
         return await self._requests.events(service=service, after=after, limit=limit)
 
+    @property
+    def store_problem(self) -> str:
+        """Why nothing can be read or stored now; empty while everything can."""
+        return self._requests.store_problem
+
     async def view(self) -> View:
         """Everything, as the store has it now."""
         return await self._requests.view()

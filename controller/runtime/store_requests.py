@@ -23,6 +23,11 @@ class StoreRequests:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @property
+    def store_problem(self) -> str:
+        """Why nothing can be read or stored now; empty while everything can."""
+        return self._store.health.problem
+
     def newest(self) -> View:
         """The newest view that is known here, at once. Raises nothing."""
         return self._store.newest()

@@ -6,7 +6,6 @@ import structlog
 
 from controller.core.model.store_errors import StoreLost
 from controller.core.model.view import View
-from controller.ports.meters import StoreMeter
 from controller.ports.store import Store
 from controller.process.periodic import every
 from controller.runtime.replica import Replica
@@ -17,7 +16,7 @@ RETRY = 0.5
 log = structlog.get_logger()
 
 
-async def watch_store(store: Store, replica: Replica, publish: Callable[[View], None], meter: StoreMeter) -> None:
+async def watch_store(store: Store, replica: Replica, publish: Callable[[View], None]) -> None:
     """Publish each new view, then let the replica go on from it, forever.
 
     A view that could not be published is tried again, and nothing is decided on it before it is served.
@@ -28,9 +27,7 @@ async def watch_store(store: Store, replica: Replica, publish: Callable[[View], 
             async for view in store.watch(replica.view().revision):
                 publish(view)
                 replica.on_view(view)
-                meter.set_store_up(True)
         except StoreLost as lost:
-            meter.set_store_up(False)
             log.warning("store_lost", reason=str(lost))
         except Exception:
             # An error in publishing must not end the controller: proxies keep what they have, freezes hold.

@@ -272,7 +272,6 @@ class Ticker:
         self._unanswered.pop(state.name, None)
         self._awaited[state.name] = revision
         self._meter.count_decision(decision.state, decision, verdict)
-        self._meter.set_store_up(True)
         log.info(
             "decided",
             service=state.name,

@@ -11,6 +11,7 @@ from controller.core.model.view import View
 from controller.ports.archive import KEPT_RECORDINGS, MAX_RECORDING, MAX_SESSION
 from controller.ports.clock import Clock
 from controller.ports.store import Term
+from controller.ports.store_health import StoreHealth
 from controller.store.records import digest, write
 from controller.store.view_broadcast import ViewBroadcast
 
@@ -21,6 +22,7 @@ class MemoryStore:
     shared = True
 
     def __init__(self, *, clock: Clock) -> None:
+        self.health = StoreHealth()
         self._clock = clock
         self._views = ViewBroadcast(View(str(uuid.uuid4()), 0, {}))
         self._epoch = 0

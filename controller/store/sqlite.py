@@ -12,11 +12,12 @@ import structlog
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import LedgerLine
-from controller.core.model.store_errors import StoreLost, Unusable
+from controller.core.model.store_errors import StoreError, StoreLost, Unusable
 from controller.core.model.view import View
 from controller.ports.archive import MAX_RECORDING, MAX_SESSION
 from controller.ports.clock import Clock
 from controller.ports.store import Term
+from controller.ports.store_health import StoreHealth
 from controller.store.database import Database
 from controller.store.file_lock import FileLock
 from controller.store.ledger_trimming import export_oldest, trim_change
@@ -54,6 +55,7 @@ class SqliteStore:
         self._exports = exports
         self._keep = self._too_long = keep
         self._views = ViewBroadcast(database.view)
+        self.health = StoreHealth()
         self._closed = False
         self._thread = StoreThread(patience)
         self._tidying: asyncio.Task[None] | None = None
@@ -130,13 +132,13 @@ class SqliteStore:
 
     async def command_all(self, changes: Sequence[Change]) -> list[int]:
         """Apply operators' changes in this order, all of them or none, and return the revision of each."""
-        revisions = await self._run(self._database.apply_all, changes, self._clock.wall())
+        revisions = await self._do(partial(self._database.apply_all, changes, self._clock.wall()), writes=True)
         self._tidy_soon()
         return revisions
 
     async def campaign(self, who: str) -> Term:
         """The next term, at once, since no other process has the file. The previous one ends."""
-        token = await self._run(self._database.begin_term)
+        token = await self._do(self._database.begin_term, writes=True)
         if self._term:
             self._term.end()
         self._term = Term(token)
@@ -160,9 +162,10 @@ class SqliteStore:
             log.warning("session_dropped", service=service, reason=f"longer than {MAX_SESSION} characters")
             return
         try:
-            await self._run(self._database.save_session, service, rollout_id, session)
+            await self._save(self._database.save_session, service, rollout_id, session)
         except StoreLost as lost:
-            log.warning("session_dropped", service=service, reason=str(lost))
+            if not self.health.problem:  # which is logged once, and not for each session
+                log.warning("session_dropped", service=service, reason=str(lost))
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""
@@ -173,9 +176,9 @@ class SqliteStore:
         why = f"larger than {MAX_RECORDING} bytes" if len(recording) > MAX_RECORDING else ""
         try:
             if not why:
-                await self._run(self._database.save_recording, rollout_id, recording)
+                await self._save(self._database.save_recording, rollout_id, recording)
         except StoreLost as lost:
-            why = str(lost)
+            why = "" if self.health.problem else str(lost)
         if why:
             log.warning("recording_dropped", rollout=rollout_id, reason=why)
 
@@ -185,15 +188,16 @@ class SqliteStore:
 
     async def save_cursor(self, reader: str, sequence: int) -> None:
         """The reader is done with every line up to that sequence."""
-        await self._run(self._database.save_cursor, reader, sequence)
+        await self._save(self._database.save_cursor, reader, sequence)
 
     async def load_cursor(self, reader: str) -> int | None:
         """The sequence saved last; None for a reader that is new."""
         return await self._run(self._database.load_cursor, reader)
 
     async def _apply(self, change: Change, token: int | None) -> int:
-        run = self._run_first if change.freeze or change.act.is_urgent else self._run
-        revision = await run(self._database.apply, change, token, self._clock.wall())
+        urgent = bool(change.freeze) or change.act.is_urgent
+        work = partial(self._database.apply, change, token, self._clock.wall())
+        revision = await self._do(work, urgent=urgent, writes=True)
         self._tidy_soon()
         return revision
 
@@ -222,18 +226,33 @@ class SqliteStore:
         before = await self._run(self._database.checkpoint)
         checkpoint, path = await asyncio.to_thread(export_oldest, rows, before, self._exports)
         change = trim_change(checkpoint, path, who="haldane")
-        await self._run(self._database.trim, checkpoint, change, self._clock.wall())
+        await self._do(partial(self._database.trim, checkpoint, change, self._clock.wall()), writes=True)
         log.info("ledger_trimmed", lines=lines, exported=str(path))
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do it in the store's thread, in turn."""
-        return await self._do(partial(work, *args, **kwargs), urgent=False)
+        """Read in the store's thread, in turn."""
+        return await self._do(partial(work, *args, **kwargs))
 
     async def _run_first(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do it before all that waits: freezes, acts that move traffic away from harm, and what these read first."""
+        """Read before all that waits: what freezes and acts that move traffic away from harm begin with."""
         return await self._do(partial(work, *args, **kwargs), urgent=True)
 
-    async def _do(self, work: Callable[[], T], *, urgent: bool) -> T:
+    async def _do(self, work: Callable[[], T], *, urgent: bool = False, writes: bool = False) -> T:
+        """Do it in the thread, urgent work first, and note in the health what came of it."""
+        try:
+            result = await self._in_thread(work, urgent=urgent)
+        except StoreError as error:
+            if not self._closed:
+                self.health.failed(error, writing=writes)
+            raise
+        self.health.succeeded(writing=writes)
+        return result
+
+    async def _save(self, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Write what may be lost: neither that it fits nor that it does not says anything of changes."""
+        await self._in_thread(partial(work, *args, **kwargs), urgent=False)
+
+    async def _in_thread(self, work: Callable[[], T], *, urgent: bool) -> T:
         """Do it in the thread, and publish the view that it led to before the call returns."""
         if self._closed:
             raise StoreLost(CLOSED)

@@ -12,6 +12,7 @@ from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.cluster_names import ClusterId, Role
 from controller.core.model.freeze import Freeze
 from controller.core.model.service_state import ServiceState
+from controller.core.model.store_errors import StoreLost
 from controller.core.model.view import View
 from controller.core.servicefile.service_file import read_service
 from controller.core.traffic.endpoint_health import EndpointHealth
@@ -19,6 +20,7 @@ from controller.monitoring.current_state import MAX_FLEETS, CurrentState
 from controller.monitoring.metrics import Metrics
 from controller.ports.fleet import ConfigState, ProxyStatus
 from controller.ports.observatory import Live
+from controller.ports.store_health import StoreHealth
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from tests.builders import service_file
@@ -66,9 +68,9 @@ def rolling() -> ServiceState:
 
 def exposed(metrics: Metrics, *proxies: ProxyStatus, freezes: tuple[Freeze, ...] = ()) -> dict[str, float]:
     """What a scrape reads: series -> value."""
-    state = rolling()
+    state, health = rolling(), StoreHealth()
     view = View("store", 1, services={state.name: state}, freezes=freezes)
-    metrics.registry.register(CurrentState(FakeObservatory(view), FakeFleet(proxies), Counted(), metrics))
+    metrics.registry.register(CurrentState(FakeObservatory(view), FakeFleet(proxies), Counted(), metrics, health))
     told = {}
     for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
         for sample in family.samples:
@@ -90,6 +92,7 @@ def test_every_metric_of_the_contract_is_there_by_its_name_type_and_labels() -> 
             FakeFleet((proxy("edge"),)),
             Counted(),
             metrics,
+            StoreHealth(),
         )
     )
     families = {f.name: f for f in text_string_to_metric_families(generate_latest(metrics.registry).decode())}
@@ -108,11 +111,22 @@ async def test_the_endpoints_of_each_version_by_health() -> None:
     metrics, state = Metrics(), rolling()
     observatory = FakeObservatory(View("store", 1, services={state.name: state}))
     await observatory.see(state.name, Live(endpoints={"v1": EndpointHealth(3, 5, 5, 2)}))
-    metrics.registry.register(CurrentState(observatory, FakeFleet(()), Counted(), metrics))
+    metrics.registry.register(CurrentState(observatory, FakeFleet(()), Counted(), metrics, StoreHealth()))
     told = generate_latest(metrics.registry).decode()
     assert 'haldane_endpoints{service="scorer",state="healthy",version="v1"} 3.0' in told
     assert 'haldane_endpoints{service="scorer",state="unhealthy",version="v1"} 2.0' in told
     assert 'version="v2"} ' not in told.partition("# TYPE haldane_endpoints")[2].partition("# HELP")[0]
+
+
+def test_a_store_that_takes_no_changes_is_not_up() -> None:
+    """At the scrape after the change that failed, until one is durable."""
+    metrics, health = Metrics(), StoreHealth()
+    metrics.registry.register(
+        CurrentState(FakeObservatory(View("store", 1, {})), FakeFleet(()), Counted(), metrics, health)
+    )
+    assert "haldane_store_up 1.0" in generate_latest(metrics.registry).decode()
+    health.failed(StoreLost("the disk is full"), writing=True)
+    assert "haldane_store_up 0.0" in generate_latest(metrics.registry).decode()
 
 
 def test_what_has_not_happened_yet_is_zero_and_not_absent() -> None:

@@ -323,7 +323,8 @@ async def test_bytes_that_are_no_message_end_one_call(doors: Doors) -> None:
 
 @pytest.mark.proves("fault 8")
 async def test_without_the_store_looks_go_on_and_acts_are_refused(served: Doors) -> None:
-    """A store that is away: what is served is still shown; a freeze is not promised (UNAVAILABLE, NOT_DURABLE)."""
+    """A store that is away: what is served is still shown, with the reason why nothing is decided; a freeze is not
+    promised (UNAVAILABLE, NOT_DURABLE)."""
     served.store.away = True
     with refused() as told:
         await freeze(served.api)
@@ -332,7 +333,12 @@ async def test_without_the_store_looks_go_on_and_acts_are_refused(served: Doors)
         await served.api.ledger.ListEvents(pb.ListEventsRequest())
     assert (told.status, told.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_DURABLE")
     shown = await served.api.catalog.GetService(pb.GetServiceRequest(service="scorer"))
-    assert shown.name == "scorer"
+    assert (shown.name, shown.store_problem) == ("scorer", "the disk is away")
+    listed = await served.api.catalog.ListServices(pb.ListServicesRequest())
+    assert listed.store_problem == "the disk is away"
+    served.store.away = False
+    shown = await served.api.catalog.GetService(pb.GetServiceRequest(service="scorer"))
+    assert shown.store_problem == ""
 
 
 @pytest.mark.proves("fault 10")

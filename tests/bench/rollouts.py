@@ -117,7 +117,7 @@ async def deciding(folder: Path, count: int) -> AsyncIterator[Proxy]:
 
     proxy = Proxy(replica, book, names)
     work = (
-        watch_store(store, replica, lambda _view: None, meter),
+        watch_store(store, replica, lambda _view: None),
         lead(store, "bench", decide),
         proxy.run(),
     )

@@ -12,6 +12,7 @@ import pytest
 from controller.cli.output import plain
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.model.store_errors import NotWritten
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import ConfigState, Nack, ProxyStatus, RolloutWait, TypeStatus
@@ -132,6 +133,17 @@ def test_a_service_that_is_not_served_as_declared_is_reported(
     assert "scorer is served as it was: v1 carries traffic but has no endpoints" in listed.err
     assert "PROBLEM:" in haldane("get", "scorer").out
     assert haldane("list", "-o", "json").document["services"][0]["problem"] == server.fleet.problems["scorer"]
+
+
+def test_a_store_that_takes_nothing_is_reported_by_list_and_get(
+    scorer: Path, haldane: Haldane, server: AdminServer
+) -> None:
+    """In the list on standard error, in the service itself, and for programs in `store_problem`."""
+    assert haldane("list", "-o", "json").document["store_problem"] == ""
+    server.store.health.failed(NotWritten("the disk is full"), writing=True)
+    assert "nothing is decided, what is shown is served: the disk is full" in haldane("list").err
+    assert "STORE:    nothing is decided: the disk is full" in haldane("get", "scorer").out
+    assert haldane("list", "-o", "json").document["store_problem"] == "the disk is full"
 
 
 def test_a_refusal_is_a_document_too(scorer: Path, haldane: Haldane, tmp_path: Path) -> None:

@@ -14,8 +14,6 @@ class FakeMeter:
 
     decisions: list[str] = field(default_factory=list)
     """The kind of each decision, in order."""
-    up: list[bool] = field(default_factory=list)
-    """Whether the store answered, each time that this was reported."""
     hook_outcomes: list[tuple[str, str, str]] = field(default_factory=list)
     """(hook, type, outcome) of each answer, in order."""
     notified: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -26,9 +24,6 @@ class FakeMeter:
 
     def observe_tick(self, seconds: float) -> None:
         assert seconds >= 0
-
-    def set_store_up(self, up: bool) -> None:
-        self.up.append(up)
 
     def count_hook_answer(self, hook: str, kind: str, outcome: str) -> None:
         self.hook_outcomes.append((hook, kind, outcome))

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Sequence
+from typing import NoReturn
 
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
@@ -39,7 +40,7 @@ class FaultyStore(MemoryStore):
 
     async def commit(self, change: Change, token: int) -> int:
         if self.full:
-            raise StoreLost("the disk is full")
+            self._fail("the disk is full", writing=True)
         return self._answer(await super().commit(change, token))
 
     async def command(self, change: Change) -> int:
@@ -66,12 +67,19 @@ class FaultyStore(MemoryStore):
 
     def _check_reachable(self) -> None:
         if self.away:
-            raise StoreLost("the disk is full")
+            self._fail("the disk is away", writing=False)
+        self.health.succeeded(writing=False)
 
     def _answer(self, revision: int) -> int:
         if self.mute:
-            raise StoreLost("no answer")
+            self._fail("no answer", writing=True)
+        self.health.succeeded(writing=True)
         return revision
+
+    def _fail(self, why: str, *, writing: bool) -> NoReturn:
+        lost = StoreLost(why)
+        self.health.failed(lost, writing=writing)
+        raise lost
 
 
 class ElectedStore(MemoryStore):

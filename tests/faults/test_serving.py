@@ -65,8 +65,8 @@ async def test_at_sigterm_the_controller_ends_every_open_stream_with_a_status(pr
 async def test_a_full_disk_stops_decisions_and_nothing_else(processes: Children) -> None:
     """In the middle of a rollout nothing can be written any more, and the canary begins to do harm.
 
-    Nothing moves, a freeze is refused since it would not be durable, the metrics say that the store is down. With space
-    again, what is due happens.
+    Nothing moves, a freeze is refused since it would not be durable, metrics and readiness say that the store is down.
+    With space again, what is due happens.
     """
     async with trial(processes) as made:
         await made.start()
@@ -75,7 +75,7 @@ async def test_a_full_disk_stops_decisions_and_nothing_else(processes: Children)
         made.spoil()
         assert await freeze_by_http(made) == 503
         await wait_until(lambda: metric(made, "haldane_store_up 0.0"))
-        assert await answers(f"http://{made.system.controller.http}/readyz")
+        assert not await answers(f"http://{made.system.controller.http}/readyz")
         await made.dwell(3)
         assert made.split == {"v2": 2000, "v1": 8000}
         made.empty_disk()
@@ -100,7 +100,6 @@ async def test_a_disk_that_hangs_holds_up_decisions_and_no_proxy(processes: Chil
             client = RawClient(channel.stream_stream(ADS + "StreamAggregatedResources")())
             await client.send(node=Node(id="envoy-2", cluster=FLEET), type_url=CDS)
             assert len((await client.read(within=2.0)).resources) == 2
-            assert await answers(f"http://{made.system.controller.http}/readyz")
             assert await freeze_by_http(made) == 503
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await made.system.stubs.rollouts.Rollback(
@@ -108,6 +107,7 @@ async def test_a_disk_that_hangs_holds_up_decisions_and_no_proxy(processes: Chil
                 )
             assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
             await wait_until(lambda: metric(made, "haldane_store_up 0.0"))
+            assert not await answers(f"http://{made.system.controller.http}/readyz")
             assert await hangs(made), "the disk took something meanwhile: nothing is proved"
         await made.serves({"v2": 5000, "v1": 5000}, within=40)
         await wait_until(lambda: metric(made, "haldane_store_up 1.0"))

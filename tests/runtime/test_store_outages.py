@@ -25,9 +25,10 @@ async def test_a_store_that_is_away_moves_nothing_and_is_tried_again() -> None:
         store.full = True
         await harness.ticks(6, canary_errors=0.5)
         assert (await harness.state()).weights == {"v2": 2000, "v1": 8000}
-        assert harness.figures.up[-1] is False
+        assert store.health.problem == "the disk is full"
         store.full = False
         await tick_until(harness, Phase.ROLLED_BACK, within=4, canary_errors=0.5)
+        assert not store.health.problem
 
 
 @pytest.mark.proves("fault 10", "track-record 39")

@@ -204,7 +204,7 @@ async def running_loop(
     harness.publish(view)
     harness.replica.on_view(view)
     work = (
-        watch_store(store, harness.replica, harness.publish, harness.figures),
+        watch_store(store, harness.replica, harness.publish),
         lead(store, "harness", harness.decide),
     )
     tasks = [asyncio.create_task(each) for each in work]

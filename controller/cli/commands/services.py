@@ -20,7 +20,9 @@ def list_services(invocation: Invocation) -> None:
     with AdminClient(invocation.admin) as client:
         response = client.call("Catalog/ListServices", pb.ListServicesRequest(), pb.ListServicesResponse)
     if invocation.json:
-        print_json({"services": [service_document(s) for s in response.services], "broken": dict(response.broken)})
+        services = [service_document(service) for service in response.services]
+        broken, problem = dict(response.broken), response.store_problem
+        print_json({"services": services, "broken": broken, "store_problem": problem})
         return
     if response.services:
         print_table(SERVICE_HEADER, [service_cells(service) for service in response.services])
