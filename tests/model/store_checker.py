@@ -10,14 +10,12 @@ from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
-from controller.core.model.cluster_names import cluster_parts
 from controller.core.model.freeze import Act, Freeze, Mode
 from controller.core.model.ledger_chain import ChainCheck
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
-from controller.core.routing.route import routes_of
 from controller.ports.store import Store
 from tests.fakes.clock import FakeClock
 
@@ -192,9 +190,6 @@ class StoreChecker:
         for state in self.view.services.values():
             assert all(isinstance(w, int) and w >= 0 for w in state.weights.values())
             assert sum(state.weights.values()) == TOTAL_WEIGHT, "weights do not total 10 000"
-            for route in routes_of(state):
-                copied_to = cluster_parts(route.mirror[0]) if route.mirror else None
-                assert not copied_to or not state.weights.get(copied_to.version), "copies beside a live weight"
 
     def _check_weights(self, line: LedgerLine) -> None:
         """A line about a service's traffic tells what it was and what it is."""

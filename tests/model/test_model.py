@@ -6,6 +6,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model.machine import Model
 from tests.model.mutants import MUTANTS, Mutant
+from tests.model.wrong_routes import WRONG_ROUTES, Routes
 
 pytestmark = pytest.mark.proves("track-record 40")
 
@@ -40,6 +41,16 @@ def hunt(mutant: Mutant, troubles: tuple[str, ...], how: settings) -> None:
 def test_a_mutant_is_caught(mutant: Mutant) -> None:
     """A model that cannot fail proves nothing: with this part wrong, this promise is seen to be broken."""
     hunt(mutant, mutant.troubles, HUNT)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("routes", "broken"), WRONG_ROUTES.values(), ids=WRONG_ROUTES)
+def test_a_wrong_route_is_caught(routes: Routes, broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every controller serves such routes: what they do with requests is seen in the messages."""
+    monkeypatch.setattr("controller.core.routing.routing.routes_of", routes)
+    model = type("Mutated", (Model,), {"ends_well": False})
+    with pytest.raises(AssertionError, match=broken):
+        run_state_machine_as_test(model, settings=HUNT)
 
 
 @pytest.mark.soak

@@ -12,6 +12,7 @@ from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import PUSH_ORDER, RDS
 from tests.model.replica import FLEET, Replica
+from tests.model.served_routes import check_routes
 from tests.model.store_checker import StoreChecker
 from tests.model.values import NAMES
 from tests.xds.simulated_envoy import SimulatedEnvoy
@@ -53,6 +54,8 @@ class Truth:
                 self.moments.setdefault((table, content), []).append(view.revision)
             for name, state in view.services.items():
                 self._enter(name, state)
+                if name not in self.world.problems:
+                    check_routes(state, listed.values())
 
     def passed(self, seconds: float) -> None:
         """So many seconds were watched."""

@@ -4,27 +4,23 @@ import base64
 import hashlib
 import hmac
 import json
-import re
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from controller.bootstrap.rds_only import render
 from controller.demo.harness.child_processes import Children
 from tests.support.load import steady
 from tests.support.model import Behaviour
 from tests.support.process import free_port
-from tests.support.system import FLEET, System, running_system
+from tests.support.system import System, running_system
 from tests.support.waiting import wait_until
 from tests.traffic.envoy_in_sync import get
+from tests.traffic.own_envoy_files import minimal, with_clusters, with_filters
 from tests.xds.envoy_under_load import ServerFactory
 
 pytestmark = [pytest.mark.envoy, pytest.mark.parametrize("protocol", ["sotw", "delta"])]
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 POLICY = """\
   steps: [50%]
   dwell: 30s
@@ -32,44 +28,6 @@ POLICY = """\
   patience: 0s
 """
 ROUTES = "route_config: haldane\n"
-
-
-def merged(mine: Any, added: Any) -> Any:
-    """A file with a snippet merged into it, as the snippet's head says: mappings key by key, lists one after the other;
-    of two single values the file's stays."""
-    if isinstance(mine, dict) and isinstance(added, dict):
-        both = mine.keys() & added.keys()
-        return {**added, **mine, **{key: merged(mine[key], added[key]) for key in both}}
-    return mine + added if isinstance(mine, list) else mine
-
-
-def snippet(bootstrap: str, protocol: str) -> dict[str, Any]:
-    """What is printed for that controller, as a tree."""
-    port = re.findall(r"port_value: (\d+)", bootstrap)[-1]
-    text = render(fleet=FLEET, xds=f"127.0.0.1:{port}", protocol=protocol)  # type: ignore[arg-type]
-    read: dict[str, Any] = yaml.safe_load(text)
-    return read
-
-
-def minimal(bootstrap: str, protocol: str, entry: int) -> str:
-    """The file of an Envoy with nothing but an admin page, and the example of a listener in the snippet."""
-    added = snippet(bootstrap, protocol)
-    added["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = entry
-    return yaml.dump(merged(with_admin({}), added))
-
-
-def with_filters(bootstrap: str, protocol: str, entry: int) -> str:
-    """The example of the documentation, and of the snippet everything but its example of a listener."""
-    added = snippet(bootstrap, protocol)
-    del added["static_resources"]["listeners"][0]
-    mine = yaml.safe_load((EXAMPLES / "own-envoy.yaml").read_text())
-    mine["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = entry
-    return yaml.dump(merged(with_admin(mine), added))
-
-
-def with_admin(mine: dict[str, Any]) -> dict[str, Any]:
-    """That file with an admin page on a free port."""
-    return mine | {"admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": free_port()}}}}
 
 
 async def test_a_canary_on_a_listener_of_ones_own(processes: Children, protocol: str) -> None:
@@ -129,25 +87,6 @@ async def test_filters_and_routes_of_ones_own(processes: Children, protocol: str
         headers = {"host": "models.example", **token}
         assert (await get(entry, "/v2", headers=headers)).version == "v1"
         assert (await system.rollout()).proxies_total == 1
-
-
-def with_clusters(bootstrap: str, protocol: str, entry: int, ports: dict[str, int]) -> str:
-    """The file of an Envoy that has a cluster for each version, and no clusters by CDS."""
-    port = re.findall(r"port_value: (\d+)", bootstrap)[-1]
-    names = [f"model-{version}" for version in ports]
-    text = render(fleet=FLEET, xds=f"127.0.0.1:{port}", protocol=protocol, own_clusters=names)  # type: ignore[arg-type]
-    added = yaml.safe_load(text)
-    del added["dynamic_resources"]["cds_config"]
-    added["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] = entry
-    mine = {"static_resources": {"clusters": [cluster(f"model-{v}", at) for v, at in ports.items()]}}
-    return yaml.dump(merged(with_admin(mine), added))
-
-
-def cluster(name: str, port: int) -> dict[str, Any]:
-    """A cluster of the file, with one endpoint."""
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
-    return {"name": name, "load_assignment": {"cluster_name": name, "endpoints": endpoints}}
 
 
 async def test_a_canary_on_clusters_of_ones_own(

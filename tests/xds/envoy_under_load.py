@@ -107,15 +107,26 @@ class EnvoyUnderLoad:
 
 @contextlib.asynccontextmanager
 async def envoy_under_load(
-    processes: Children, model_server: ServerFactory, protocol: str, rate: float = 200.0
+    processes: Children,
+    model_server: ServerFactory,
+    protocol: str,
+    rate: float = 200.0,
+    *,
+    seconds: float = 120.0,
+    first: Callable[[EnvoyUnderLoad], ServiceState] = EnvoyUnderLoad.fraud,
+    change: Callable[[EnvoyUnderLoad, str], str] = lambda _, bootstrap: bootstrap,
 ) -> AsyncIterator[tuple[EnvoyUnderLoad, LoadGenerator]]:
-    """An Envoy in sync and under load. When the block ends, no response may be an error."""
+    """An Envoy in sync and under load. When the block ends, no response may be an error.
+
+    The load ends after `seconds`. `first` is what it is served at the start; `change` makes another bootstrap of the
+    usual one.
+    """
     models = [await model_server(version) for version in ("v1", "v2", "v3")]
     async with EnvoyUnderLoad(models, free_port()) as playing:
-        playing.publish(playing.fraud())
+        playing.publish(first(playing))
         await playing.open()
-        await playing.envoy(processes, protocol)
-        async with steady(playing.port, rate) as load:
+        await playing.envoy(processes, protocol, lambda bootstrap: change(playing, bootstrap))
+        async with steady(playing.port, rate, seconds=seconds) as load:
             await wait_until(lambda: len(load.results) > 20)
             yield playing, load
             seen = len(load.results)

@@ -43,7 +43,7 @@ SOON = pb.RetryBackOff(base_interval=Duration(nanos=1_000_000), max_interval=Dur
 """A second attempt goes to another version, so there is nothing to wait for."""
 MOST_REPEATED = 8 * 1024 * 1024
 """Bytes of a request that are kept for a second attempt. Longer requests are tried once."""
-VERSION_OF_ENDPOINT = f'%UPSTREAM_METADATA(["{METADATA}","version"])%'
+VERSION_OF_ENDPOINT = f"%UPSTREAM_METADATA({METADATA}:version)%"
 """The version of the endpoint that responded, whichever attempt that was."""
 
 
