@@ -16,7 +16,7 @@ JUDGED = {Role.LIVE, Role.SHIELDED}
 """The clusters whose requests are of the sample: those of a shielded canary are judged where they were sent first."""
 
 
-@pytest.mark.proves("promise 2")
+@pytest.mark.proves("promise 17")
 def check_routes(state: ServiceState, configurations: Iterable[Resource]) -> None:
     """Everybody is split by the weights, at random or by the user, into clusters that are judged; a rule's requests go
     to one that is not; and no version with weight gets copies."""
