@@ -24,6 +24,15 @@ class Limits(Value):
     streams_per_node: Count = 8
     """Open xDS streams of one node: an aggregated one or one for each type, and those of a broken connection that is
     not yet known to be dead."""
+    connections: Count = 16_384
+    """Connections to the port. Further ones are closed at once."""
+    streams_per_connection: Annotated[int, Field(ge=1, le=100_000)] = 128
+    """Open calls on one connection, of which an Envoy needs three. It bounds what a flood of calls that are reset at
+    once can hold: 1.4 GB without it, 30 MB with it."""
+    handshake: Time = 10.0
+    """Seconds in which a new connection must have made its TLS and HTTP/2 handshakes."""
+    idle: Annotated[Seconds, Field(ge=0.1, le=3600)] = 60.0
+    """Seconds without an open call after which a connection is closed. An Envoy's calls stay open."""
     message_bytes: Annotated[int, Field(ge=1024, le=4 * MIB)] = 256 * 1024
     """Bytes of one request. Envoy's first is about 61 KB, most of it the list of its extensions."""
     metadata_bytes: Annotated[int, Field(ge=1024, le=MIB)] = 8 * 1024
@@ -72,6 +81,10 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
         ("grpc.max_metadata_size", limits.metadata_bytes),
         # Without this option too, gRPC accepts larger metadata, up to 16 KiB.
         ("grpc.absolute_max_metadata_size", limits.metadata_bytes),
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        ("grpc.max_concurrent_streams", limits.streams_per_connection),
+        ("grpc.server_handshake_timeout_ms", round(limits.handshake * 1000)),
+        ("grpc.max_connection_idle_ms", round(limits.idle * 1000)),
         ("grpc.keepalive_time_ms", silence),
         ("grpc.keepalive_timeout_ms", silence),
         # Without this option gRPC 1.85 waits a minute for the ping response, whatever the two options above say.

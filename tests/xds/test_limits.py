@@ -117,6 +117,9 @@ CASES: dict[str, tuple[str, Case]] = {
 }
 """The first request of a stream is not counted: it says who asks."""
 
+HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""How every HTTP/2 connection begins: the preface and empty settings."""
+
 SLOW = {"requests_per_second": 0.001}
 """So that a burst is a burst, however slow the machine."""
 
@@ -195,7 +198,7 @@ async def test_limit_of_streams() -> None:
 
 async def test_a_burst_of_calls_beyond_a_thousand_loses_none() -> None:
     """They all wait at once for the event loop, which the burst itself keeps busy: gRPC would reject some of them."""
-    async with limited() as xds:
+    async with limited(streams_per_connection=2000) as xds:
         calls = [xds.channel.stream_stream(ADS + "StreamAggregatedResources")() for _ in range(1500)]
 
         async def is_served(call: Any, number: int) -> bool:
@@ -222,6 +225,67 @@ async def test_limit_of_header_size(name: str) -> None:
         assert (await opened(xds.channel, 1, [("x", "v" * (4096 - 1024))]))[0] is None
         async with grpc.aio.insecure_channel(xds.address, [("grpc.max_metadata_size", 65536)]) as channel:
             assert (await opened(channel, 2, [("x", "v" * 4096)]))[0] is Code.RESOURCE_EXHAUSTED
+
+
+async def test_limit_of_connections() -> None:
+    """The one too many is closed at once; when one ends there is room."""
+    async with limited(connections=2) as xds, raw_connections(xds.address, 3) as (*served, late):
+        assert await late.read() == b""
+        assert not any(reader.at_eof() for reader in served)
+
+        async def room() -> bool:
+            async with grpc.aio.insecure_channel(xds.address) as channel:
+                return (await opened(channel, 1))[0] is None
+
+        assert not await room()
+        served[0]._transport.abort()  # type: ignore[attr-defined]
+        await wait_until(room)
+
+
+async def test_limit_of_streams_per_connection() -> None:
+    """A client opens the one too many only when another ends; a connection of its own is not counted with it."""
+    apart = [("grpc.use_local_subchannel_pool", 1)]  # else channels to one address share a connection
+    async with limited(streams_per_connection=2) as xds, grpc.aio.insecure_channel(xds.address, apart) as other:
+        served = [await opened(xds.channel, number) for number in range(2)]
+        assert [code for code, _ in served] == [None] * 2
+        late = asyncio.create_task(opened(xds.channel, 2))
+        assert (await opened(other, 3))[0] is None
+        assert sorted(proxy.node for proxy in xds.xds.proxies()) == ["edge-0", "edge-1", "edge-3"]
+        served[0][1].call.cancel()
+        assert (await late)[0] is None
+
+
+@pytest.mark.parametrize("greeting", [b"", HTTP2[:10]])
+async def test_limit_of_time_for_the_handshake(greeting: bytes) -> None:
+    """A connection that says nothing, or half of what it must, is closed; one that has a call stays."""
+    async with limited(handshake=0.3) as xds, raw_connections(xds.address, 1, greeting) as (silent,):
+        assert (await opened(xds.channel, 1))[0] is None
+        async with asyncio.timeout(10):
+            await silent.read()
+        assert [proxy.node for proxy in xds.xds.proxies()] == ["edge-1"]
+
+
+async def test_limit_of_idle_time() -> None:
+    """A connection without a call is closed; one that has a call stays."""
+    async with limited(idle=0.3) as xds, raw_connections(xds.address, 1, HTTP2) as (idle,):
+        assert (await opened(xds.channel, 1))[0] is None
+        async with asyncio.timeout(10):
+            await idle.read()
+        assert [proxy.node for proxy in xds.xds.proxies()] == ["edge-1"]
+
+
+@contextlib.asynccontextmanager
+async def raw_connections(address: str, count: int, greeting: bytes = b"") -> AsyncIterator[list[asyncio.StreamReader]]:
+    """Connections of clients that say that much and no more."""
+    host, _, port = address.rpartition(":")
+    ends = [await asyncio.open_connection(host, int(port)) for _ in range(count)]
+    for _, writer in ends:
+        writer.write(greeting)
+    try:
+        yield [reader for reader, _ in ends]
+    finally:
+        for _, writer in ends:
+            writer.transport.abort()
 
 
 def test_limit_of_requests_per_second() -> None:
@@ -325,6 +389,10 @@ ELSEWHERE = {
 HERE = {
     "streams",
     "streams_per_node",
+    "connections",
+    "streams_per_connection",
+    "handshake",
+    "idle",
     "metadata_bytes",
     "requests_per_second",
     "error_length",
