@@ -14,6 +14,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from controller.admin.clean_messages import clean_message
 from controller.admin.grpc_status import Status, status_of
 from controller.admin.request_fields import caller, peer_host, user_of
 from controller.core.base.errors import Code, Refusal
@@ -50,7 +51,9 @@ def handlers(
 def _unary(name: str, kind: type[Message], method: Method) -> Callable[[bytes, Context], Awaitable[Message]]:
     async def call(data: bytes, context: Context) -> Message:
         try:
-            return await method(_read(kind, data), _who(context))
+            response = await method(_read(kind, data), _who(context))
+            clean_message(response)
+            return response
         except Exception as error:
             await _refuse(context, name, error)
 
@@ -63,6 +66,7 @@ def _stream(name: str, kind: type[Message], watch: Watch) -> Callable[[bytes, Co
             # Written one by one: the next message is made only once the client has room for it.
             async with contextlib.aclosing(watch(_read(kind, data), _who(context))) as messages:
                 async for message in messages:
+                    clean_message(message)
                     await context.write(message)
         except Exception as error:
             await _refuse(context, name, error)

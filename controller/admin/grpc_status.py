@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from controller.core.base.errors import Code, Refusal, Violation
+from controller.core.base.text import clean
 from controller.core.base.units import counted
 
 DOMAIN = "haldane"
@@ -70,7 +71,8 @@ def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadReques
 
 
 def _bounded(message: str) -> str:
-    """The message, cut so that its percent-encoded form stays in bounds."""
+    """The message on one line, cut so that its percent-encoded form stays in bounds."""
+    message = clean(message)
     if len(message) <= MAX_MESSAGE and len(quote(message, safe=" ")) <= MAX_MESSAGE:
         return message
     kept, room = [], MAX_MESSAGE - 3

@@ -16,7 +16,7 @@ from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from controller.admin.json_body import read_body
+from controller.admin.json_body import json_response, read_body
 from controller.admin.request_fields import FieldErrors, caller, scopes_of, ttl_of, user_of
 from controller.admin.service_reader import ServiceReader
 from controller.core.base.errors import Code, Refusal, Violation, invalid
@@ -78,7 +78,7 @@ class Switch:
     async def list(self, _request: web.Request) -> web.Response:
         """GET /freeze: the freezes in force."""
         view = await self._reader.view()
-        return web.json_response([_freeze_json(freeze) for freeze in view.freezes])
+        return json_response([_freeze_json(freeze) for freeze in view.freezes])
 
     async def freeze(self, request: web.Request) -> web.Response:
         """POST /freeze: the freeze, once it is durable."""
@@ -92,7 +92,7 @@ class Switch:
         freezes, revision = await self._operations.freeze(
             scopes, who=_who(request), reason=reason, ttl=ttl, request_id=request_id
         )
-        return web.json_response({**_freeze_json(freezes[0]), "revision": revision})
+        return json_response({**_freeze_json(freezes[0]), "revision": revision})
 
     async def unfreeze(self, request: web.Request) -> web.Response:
         """POST /unfreeze: what was lifted, once it is durable."""
@@ -108,7 +108,7 @@ class Switch:
             "standing": [_freeze_json(freeze) for freeze in lifted.standing],
             "revision": lifted.revision,
         }
-        return web.json_response(answer)
+        return json_response(answer)
 
     async def _body(self, request: web.Request, known: set[str]) -> Mapping[str, Any]:
         """The JSON object in a request's body."""
@@ -132,7 +132,7 @@ class Probes:
 
     async def alive(self, _request: web.Request) -> web.Response:
         """GET /healthz: 200 while the process responds. Nothing else is checked, least of all the store."""
-        return web.json_response({"status": "alive"})
+        return json_response({"status": "alive"})
 
     async def ready(self, _request: web.Request) -> web.Response:
         """GET /readyz: 200 while proxies are served and the store takes changes, else 503 with the reason.
@@ -141,8 +141,8 @@ class Probes:
         """
         unready = self._unready()
         if unready is None:
-            return web.json_response({"status": "ready", "problems": dict(self._reader.problems)})
-        return web.json_response({"status": "not ready", "reason": unready}, status=503)
+            return json_response({"status": "ready", "problems": dict(self._reader.problems)})
+        return json_response({"status": "not ready", "reason": unready}, status=503)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """GET /metrics, for Prometheus."""
@@ -230,7 +230,7 @@ def _error(
     body: dict[str, Any] = {"error": code, "message": message}
     if violations:
         body["violations"] = [{"field": v.field, "message": v.message} for v in violations]
-    return web.json_response(body, status=status, headers=headers)
+    return json_response(body, status=status, headers=headers)
 
 
 def _line(request: web.Request) -> str:

@@ -1,10 +1,13 @@
-"""The JSON body of a request, strictly: one object, known keys, none twice, no NaN."""
+"""JSON bodies. Of a request, strictly: one object, known keys, none twice, no NaN. Of a response: clean texts."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from aiohttp import web
+
 from controller.core.base.errors import Violation, invalid
+from controller.core.base.text import clean_values
 from controller.core.servicefile.yaml_tree import quoted
 
 
@@ -23,6 +26,11 @@ def read_body(data: bytes, known: set[str]) -> Mapping[str, Any]:
         message = f"unknown key; known here: {', '.join(sorted(known))}"
         raise invalid([Violation(quoted(key), message) for key in unknown])
     return body
+
+
+def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A response with the value as JSON, every text in it safe to show."""
+    return web.json_response(clean_values(value), status=status, headers=headers)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

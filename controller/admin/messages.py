@@ -1,7 +1,9 @@
 """Core values -> messages of the admin API."""
 
 import json
+from typing import Any
 
+from controller.core.base.text import clean_values
 from controller.core.control.describe import plain_blocker
 from controller.core.judge.verdict import Outcome, Reason
 from controller.core.model.freeze import Freeze
@@ -103,7 +105,7 @@ def proxy_message(proxy: ProxyStatus) -> pb.Proxy:
 
 def event_message(line: LedgerLine) -> pb.Event:
     """A line of the ledger."""
-    entry = line.entry
+    entry, shown = line.entry, clean_values(line.entry.model_dump(mode="json"))
     return pb.Event(
         sequence=line.sequence,
         revision=line.revision,
@@ -111,15 +113,22 @@ def event_message(line: LedgerLine) -> pb.Event:
         kind=entry.kind,
         service=entry.scope,
         who=entry.who,
-        why=entry.why,
+        why=shown["why"],
         weights_before=entry.weights_before,
         weights_after=entry.weights_after,
-        details=json.dumps(entry.details, sort_keys=True),
+        details=json.dumps(shown["details"], sort_keys=True),
         change_id=line.change_id,
         previous=line.previous,
         hash=line.hash,
         effect=line.effect,
+        as_stored=_as_stored(line, shown),
     )
+
+
+def _as_stored(line: LedgerLine, shown: Any) -> str:
+    """The line in JSON of ASCII, if it says other than what is shown: its hash is of that."""
+    plain = line.model_dump(mode="json")
+    return "" if plain["entry"] == shown else json.dumps(plain, sort_keys=True, separators=(",", ":"))
 
 
 def reason_message(reason: Reason) -> pb.ReasonInfo:

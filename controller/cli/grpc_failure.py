@@ -8,8 +8,8 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from controller.cli.failure import Exit, Failure
-from controller.cli.text.values import clean
 from controller.core.base.errors import Code, Violation
+from controller.core.base.text import clean
 
 _EXITS = {
     grpc.StatusCode.INVALID_ARGUMENT: Exit.USAGE,

@@ -4,6 +4,7 @@ on."""
 import json
 from collections.abc import Iterable
 
+from controller.core.base.text import clean_values
 from controller.core.model.ledger_chain import ChainCheck, verify
 from controller.core.model.ledger_line import Entry, LedgerLine, services_of
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
@@ -18,7 +19,15 @@ def verify_events(events: Iterable[pb.Event], *, whole: bool) -> ChainCheck:
 
 
 def _line(event: pb.Event) -> LedgerLine:
-    """The line as the controller hashed it."""
+    """The line as the controller hashed it: as it was stored, if it is shown cleaned and otherwise the same."""
+    shown = _shown(event)
+    if not event.as_stored:
+        return shown
+    stored = LedgerLine.model_validate_json(event.as_stored)
+    return stored if LedgerLine.model_validate(clean_values(stored.model_dump(mode="json"))) == shown else shown
+
+
+def _shown(event: pb.Event) -> LedgerLine:
     return LedgerLine(
         sequence=event.sequence,
         revision=event.revision,

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from google.protobuf.message import Message
 
-from controller.cli.text.values import clean
+from controller.core.base.text import clean, clean_values
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 
@@ -48,9 +48,9 @@ def service_document(service: pb.Service) -> dict[str, Any]:
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print a document on one line, at once."""
+    """Print a document on one line, at once, its texts clean as in tables."""
     plain_text = "utf" in (sys.stdout.encoding or "").lower()
-    click.echo(json.dumps(document, ensure_ascii=not plain_text, allow_nan=False))
+    click.echo(json.dumps(clean_values(document), ensure_ascii=not plain_text, allow_nan=False))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -9,7 +9,8 @@ from controller.cli.output import print_json, service_document
 from controller.cli.rollout_printer import RolloutPrinter
 from controller.cli.text.lines import rollout_line
 from controller.cli.text.service_lines import service_rollout
-from controller.cli.text.values import clean, format_time
+from controller.cli.text.values import format_time
+from controller.core.base.text import clean
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 

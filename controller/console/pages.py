@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from controller.console.page_state import LedgerTail, page_state
+from controller.core.base.text import clean_values
 from controller.ports.fleet import Fleet
 from controller.ports.observatory import Observatory
 from controller.runtime.operations import Operations
@@ -38,7 +39,7 @@ def console_routes(
     tail = LedgerTail(operations, observatory)
 
     async def state(_request: web.Request) -> web.Response:
-        return web.json_response(_finite(page_state(observatory, fleet, await tail.lines(), ready())))
+        return web.json_response(_finite(clean_values(page_state(observatory, fleet, await tail.lines(), ready()))))
 
     return [
         web.get("/", _asset("console.html", "text/html")),

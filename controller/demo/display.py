@@ -16,8 +16,9 @@ from rich.text import Text
 
 from controller.cli.text.lines import event_line
 from controller.cli.text.numbers import format_e_value
-from controller.cli.text.values import NONE, clean, format_proxies
+from controller.cli.text.values import NONE, format_proxies
 from controller.cli.text.watch_screen import WatchScreen
+from controller.core.base.text import clean
 from controller.core.base.units import counted, format_weight
 from controller.demo.harness.child_processes import Children
 from controller.demo.harness.flow import Flow

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import structlog
 
+from controller.core.base.text import clean
 from controller.core.base.units import TOTAL_WEIGHT, format_duration
 from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.decision import Decision
@@ -139,7 +140,7 @@ class HookApprovals:
             status = await post_with_retries(self._session, hook, body, self._clock)
         except Unanswered as unanswered:
             question.yes, outcome = False, "unanswered"
-            question.answer = f"does not answer: {unanswered}"
+            question.answer = clean(f"does not answer: {unanswered}")
         except Exception:
             log.exception("hook_failed", hook=question.hook)
             question.yes, outcome = False, "unanswered"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
+from controller.core.base.text import clean_values
 from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.rollout import Phase
@@ -42,7 +43,7 @@ def request_payload(hook: Hook, kind: HookType, state: ServiceState, verdict: Ve
     if verdict:
         reasons: list[JsonValue] = [{"code": reason.code, "text": reason.text} for reason in verdict.reasons]
         body["verdict"] = {"outcome": verdict.outcome.value, "reasons": reasons}
-    return json.dumps(body).encode()
+    return json.dumps(clean_values(body)).encode()
 
 
 def event_payload(hook: Hook, kind: HookType, state: ServiceState, line: LedgerLine, *, warning: bool) -> bytes:
@@ -61,7 +62,7 @@ def event_payload(hook: Hook, kind: HookType, state: ServiceState, line: LedgerL
         "eventKind": entry.kind,
         "timestamp": str(round(line.at * 1000)),
     }
-    return json.dumps(body).encode()
+    return json.dumps(clean_values(body)).encode()
 
 
 def _body(hook: Hook, kind: HookType, state: ServiceState) -> dict[str, JsonValue]:

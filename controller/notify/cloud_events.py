@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import aiohttp
 from pydantic import JsonValue
 
+from controller.core.base.text import clean_values
 from controller.core.model.freeze import ALL
 from controller.core.model.ledger_kind import severity_of
 from controller.core.model.ledger_line import LedgerLine
@@ -36,7 +37,12 @@ def cloud_event(line: LedgerLine, store_id: str) -> dict[str, JsonValue]:
         "time": datetime.fromtimestamp(line.at, UTC).isoformat(timespec="milliseconds"),
         "severity": severity_of(entry.kind).name.lower(),
         "datacontenttype": "application/json",
-        "data": {"sequence": line.sequence, "revision": line.revision, "hash": line.hash, **entry.model_dump()},
+        "data": {
+            "sequence": line.sequence,
+            "revision": line.revision,
+            "hash": line.hash,
+            **clean_values(entry.model_dump()),
+        },
     }
 
 

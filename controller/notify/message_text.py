@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from controller.core.base.text import clean, clean_lines
 from controller.core.base.units import counted, format_weight
 from controller.core.model.freeze import ALL
 from controller.core.model.ledger_kind import severity_of
@@ -24,7 +25,7 @@ def render_message(lines: Sequence[LedgerLine]) -> tuple[str, str]:
     text = [_render_line(line) for line in shown]
     if len(lines) > len(shown):
         text.append(f"... and {counted(len(lines) - len(shown), 'line')} more: `haldane events` has them all")
-    return title, "\n".join(text)
+    return clean(title), clean_lines("\n".join(text))
 
 
 def _render_line(line: LedgerLine) -> str:

@@ -22,6 +22,7 @@ import aiohttp
 from pydantic import AfterValidator, Field, SecretBytes
 
 from controller import __version__
+from controller.core.base.text import is_printable
 from controller.core.base.value import Seconds, Value
 
 MAX_SECRET = 4096
@@ -40,7 +41,7 @@ def _checked_url(text: str) -> str:
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
-    if not good or not text.isprintable() or " " in text:
+    if not good or not is_printable(text) or " " in text:
         raise ValueError("an address such as https://example.com/path is needed")
     if parts.username or parts.password:
         raise ValueError("a password does not belong here: secret_file names the file of the key for signatures")

@@ -2,8 +2,21 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
 import structlog
+
+from controller.core.base.text import clean, clean_values
+
+
+def _clean(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The facts of a line with clean texts: each on one line, but for tracebacks."""
+    return {key: _clean_fact(key, fact) for key, fact in event.items()}
+
+
+def _clean_fact(key: str, fact: Any) -> Any:
+    return clean(fact) if isinstance(fact, str) and key != "exception" else clean_values(fact)
 
 
 def configure_logs(level: str) -> None:
@@ -20,7 +33,8 @@ def configure_logs(level: str) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if terminal else [traceback]),
+            structlog.processors.format_exc_info if terminal else traceback,
+            _clean,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),

@@ -8,6 +8,7 @@ from functools import lru_cache
 from itertools import compress
 from typing import Any
 
+from controller.core.base.text import clean, is_printable
 from controller.core.traffic.window import Sample, Stratum
 from controller.simulation.trial import TrialTick
 
@@ -100,8 +101,10 @@ def _strata(value: dict[str, Any]) -> tuple[Stratum, ...]:
             if key not in each:
                 raise BadReport(f"{where}.{key}", "is missing")
         name = each["name"]
-        if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
-            raise BadReport(f"{where}.name", f"a text of 1 to {MAX_NAME} characters is needed, not {_shown(name)}")
+        if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME or not is_printable(name):
+            raise BadReport(
+                f"{where}.name", f"a text of 1 to {MAX_NAME} printable characters is needed, not {_shown(name)}"
+            )
         if name in found:
             raise BadReport(f"{where}.name", f"{_shown(name)} is named twice")
         found[name] = _stratum(each, name, f"{where}.")
@@ -222,5 +225,5 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    text = "".join(c if c.isprintable() else " " for c in text)
+    text = clean(text)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

@@ -11,6 +11,8 @@ import os
 
 import aiohttp
 
+from controller.core.base.text import clean
+
 MAX_BODY = 65_536
 """Bytes of an answer; one number needs 200."""
 MAX_CONCURRENT_QUERIES = 8
@@ -68,7 +70,7 @@ def _number_in(body: bytes, at: float) -> float:
     except (ValueError, RecursionError, KeyError, TypeError):
         raise NoNumber("the answer is not one of Prometheus") from None
     if kind != "vector":
-        raise NoNumber(f"a vector is needed, the query gives a {str(kind)[:20]}")
+        raise NoNumber(f"a vector is needed, the query gives a {clean(str(kind))[:20]}")
     if not isinstance(result, list) or len(result) != 1:
         count = len(result) if isinstance(result, list) else 0
         raise NoNumber("there is no such series" if not count else f"{count} series where one is needed")

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from controller.core.base.text import is_printable
+
 MAX_STREAMS = 16_384
 """Streams of one kind at the same time."""
 MAX_NODE_ID = 256
@@ -31,7 +33,7 @@ def validate_node(node: str) -> str:
     """The node's id, if it is fit for logs and as a key. Raises `InvalidReport`."""
     if not node:
         raise InvalidReport("node.id is missing: the first message of a stream must say who reports")
-    if len(node) > MAX_NODE_ID or not node.isprintable():
+    if len(node) > MAX_NODE_ID or not is_printable(node):
         raise InvalidReport(f"node.id must be at most {MAX_NODE_ID} printable characters")
     return node
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 import grpc
 from google.protobuf.message import DecodeError
 
+from controller.core.base.text import clean, clean_lines, is_printable
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.xds.limits import Limits
 from controller.xds.protocol.discovery import DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse
@@ -98,8 +99,10 @@ def _parsed(kind: type[M], data: bytes) -> M:
 
 
 def _type(type_url: str, implied: str, limits: Limits) -> str:
-    if len(type_url) > limits.name_length:
-        raise StreamError(grpc.StatusCode.INVALID_ARGUMENT, f"type_url is longer than {limits.name_length} characters")
+    if len(type_url) > limits.name_length or not is_printable(type_url):
+        raise StreamError(
+            grpc.StatusCode.INVALID_ARGUMENT, f"type_url is not at most {limits.name_length} printable characters"
+        )
     if implied and type_url not in ("", implied):
         raise StreamError(grpc.StatusCode.INVALID_ARGUMENT, f"type_url is {type_url!r}; this service is for {implied}")
     if not type_url and not implied:
@@ -121,7 +124,7 @@ def _check_names(names: Collection[str], limits: Limits) -> None:
 
 
 def _error_detail(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest) -> str | None:
-    return message.error_detail.message if message.HasField("error_detail") else None
+    return clean_lines(message.error_detail.message) if message.HasField("error_detail") else None
 
 
 def _node(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest, limits: Limits) -> Node | None:
@@ -129,7 +132,7 @@ def _node(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest, limits: Limit
         return None
     node = message.node
     for field, text in (("node.id", node.id), ("node.cluster", node.cluster)):
-        if len(text) > limits.node_length or not text.isprintable():
+        if len(text) > limits.node_length or not is_printable(text):
             raise StreamError(
                 grpc.StatusCode.INVALID_ARGUMENT, f"{field} is not at most {limits.node_length} printable characters"
             )
@@ -147,4 +150,4 @@ def _client(node: pb.Node, limits: Limits) -> str:
     else:
         version = node.user_agent_version
     text = f"{node.user_agent_name} {version}".strip()
-    return "".join(c for c in text if c.isprintable())[: limits.node_length]
+    return clean(text)[: limits.node_length]

@@ -73,6 +73,21 @@ REFUSED: dict[str, tuple[Callable[[RawClient], Awaitable[None]], Code, str]] = {
         Code.INVALID_ARGUMENT,
         "printable",
     ),
+    "node.id that cannot be seen whole": (
+        sends(request(type_url=CDS, node="a\u3164b")),
+        Code.INVALID_ARGUMENT,
+        "printable",
+    ),
+    "a fleet without width": (
+        sends(request(type_url=CDS, node=pb.Node(id="a", cluster="f\u200b"))),
+        Code.INVALID_ARGUMENT,
+        "node.cluster",
+    ),
+    "a type from right to left": (
+        sends(request(type_url=f"{CDS}\u202e", node="a")),
+        Code.INVALID_ARGUMENT,
+        "type_url",
+    ),
     "fleet of 10 kB": (
         sends(request(type_url=CDS, node=pb.Node(id="a", cluster="f" * 10_000))),
         Code.INVALID_ARGUMENT,

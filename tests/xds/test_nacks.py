@@ -5,19 +5,36 @@ import time
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
 
+from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.ports.fleet import Nack
 from controller.xds.limits import Limits
 from controller.xds.protocol.discovery import Retry
 from controller.xds.protocol.nack_log import NackLog
 from controller.xds.protocol.nacked_contents import nacked_contents
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
+from controller.xds.wire import parse_request
+from tests.support.unsafe_text import UNSAFE, unsafe_texts
 from tests.support.waiting import wait_until
 from tests.xds.local_server import LocalServer, RawClient, local_server
 from tests.xds.scripted_client import ScriptedClient, names, synced_client
 from tests.xds.views import service, view
 
 TABLE = "127.0.0.1:10000"
+
+
+@given(unsafe_texts())
+def test_what_a_client_says_of_itself_is_read_clean(text: str) -> None:
+    """Its NACK's message keeps its lines, of which each is about one listener; its name and version are one line."""
+    text = text.encode(errors="ignore").decode()
+    message = pb.DiscoveryRequest(type_url=LDS, node=pb.Node(id="a", user_agent_name=text, user_agent_version=text))
+    message.error_detail.message = f"a{text}\nb"
+    request, node = parse_request(message.SerializeToString(), "", Limits())
+    assert node is not None
+    assert request.error_detail is not None
+    assert request.error_detail.endswith("\nb")
+    assert not UNSAFE.search(request.error_detail.replace("\n", "").replace("\t", "") + node.client)
 
 
 async def refuse(xds: LocalServer, client: RawClient, *, delta: bool, error: str = "bad") -> None:

@@ -15,8 +15,9 @@ from controller.cli.failure import Exit, Failure
 from controller.cli.input_files import InvalidFiles, expand_folders, read_text
 from controller.cli.invocation import Invocation, act_options
 from controller.cli.output import plain, print_json
-from controller.cli.text.values import clean, format_weights
+from controller.cli.text.values import format_weights
 from controller.core.base.errors import Violation
+from controller.core.base.text import clean
 from controller.core.base.units import counted
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 

@@ -14,7 +14,8 @@ from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json
 from controller.cli.text.lines import event_line
 from controller.cli.text.numbers import format_e_value
-from controller.cli.text.values import clean, format_span, format_time
+from controller.cli.text.values import format_span, format_time
+from controller.core.base.text import clean
 from controller.core.base.units import counted, format_weight
 from controller.core.history.backtest import Backtest, BacktestDecision, run_backtest
 from controller.core.history.window_record import WindowRecord

@@ -10,7 +10,7 @@ from controller.cli.invocation import Invocation, act_options
 from controller.cli.output import plain, print_json
 from controller.cli.shell_completion import service_argument
 from controller.cli.text.numbers import format_rate
-from controller.cli.text.values import clean
+from controller.core.base.text import clean
 from controller.core.base.units import counted
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 

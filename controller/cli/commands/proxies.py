@@ -8,7 +8,8 @@ import click
 from controller.cli.admin_client import AdminClient
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json, print_table
-from controller.cli.text.values import NONE, clean, format_span, format_time
+from controller.cli.text.values import NONE, format_span, format_time
+from controller.core.base.text import clean
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 

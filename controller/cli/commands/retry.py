@@ -6,7 +6,7 @@ from controller.cli.admin_client import AdminClient
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json
 from controller.cli.shell_completion import complete_services
-from controller.cli.text.values import clean
+from controller.core.base.text import clean
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 

@@ -15,7 +15,8 @@ from controller.cli.reconnecting_streams import ReconnectingStreams
 from controller.cli.rollout_printer import RolloutPrinter
 from controller.cli.shell_completion import service_argument
 from controller.cli.text.lines import rollout_line
-from controller.cli.text.values import clean, format_proxies
+from controller.cli.text.values import format_proxies
+from controller.core.base.text import clean
 from controller.core.base.units import format_duration, parse_duration
 from controller.core.model.rollout import RUNNING, Phase
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb

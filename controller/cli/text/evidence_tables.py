@@ -12,7 +12,8 @@ from rich.text import Text
 from controller.cli.text.fitted_table import clip_name
 from controller.cli.text.numbers import format_e_value
 from controller.cli.text.sparkline import CELLS, Value, sparkline
-from controller.cli.text.values import clean, format_span
+from controller.cli.text.values import format_span
+from controller.core.base.text import clean
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 NAME = 14

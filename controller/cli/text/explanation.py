@@ -11,8 +11,9 @@ from rich.text import Text
 
 from controller.cli.text.evidence_tables import harm_evidence, no_harm_evidence
 from controller.cli.text.lines import awaited, event_line, freeze_line
-from controller.cli.text.values import clean, format_span, format_time
+from controller.cli.text.values import format_span, format_time
 from controller.cli.text.watch_screen import ENDED
+from controller.core.base.text import clean
 from controller.core.base.units import format_weight
 from controller.core.control.blocker import BlockerKind
 from controller.core.model.ledger_kind import LedgerKind

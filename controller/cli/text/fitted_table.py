@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from controller.cli.text.values import clean
+from controller.core.base.text import clean
 
 SHORTEST_NAME = 8
 """Characters that a long name keeps before a column is left out."""

@@ -1,6 +1,7 @@
 """A rollout, a freeze or a ledger line in one line of text. Pure; `now` is Unix seconds."""
 
-from controller.cli.text.values import clean, format_proxies, format_scope, format_time, format_weights
+from controller.cli.text.values import format_proxies, format_scope, format_time, format_weights
+from controller.core.base.text import clean
 from controller.core.base.units import format_weight
 from controller.core.model.ledger_kind import LedgerKind
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from controller.cli.text.lines import awaited, conditions, freeze_line
 from controller.cli.text.values import (
     NONE,
-    clean,
     format_proxies,
     format_scope,
     format_span,
@@ -13,6 +12,7 @@ from controller.cli.text.values import (
     format_time,
     format_weights,
 )
+from controller.core.base.text import clean
 from controller.core.base.units import counted
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 

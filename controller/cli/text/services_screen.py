@@ -11,8 +11,9 @@ from rich.text import Text
 
 from controller.cli.text.fitted_table import Column, Label, fitted_table
 from controller.cli.text.service_lines import broken_lines, service_cells
-from controller.cli.text.values import clean, format_time
+from controller.cli.text.values import format_time
 from controller.cli.text.watch_screen import ENDED, banner, coloured
+from controller.core.base.text import clean
 from controller.core.base.units import counted
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 

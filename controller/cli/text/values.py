@@ -15,11 +15,6 @@ EVERY = "*"
 most commands.)"""
 
 
-def clean(text: str) -> str:
-    """Text from elsewhere, safe for a terminal: on one line, without control characters."""
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
 def format_time(at: float, now: float) -> str:
     """The local time of day; with the date if that is not today's. `-` for 0, which means never."""
     if not at:

@@ -21,15 +21,8 @@ from controller.cli.text.numbers import (
     format_rate,
     format_share,
 )
-from controller.cli.text.values import (
-    NONE,
-    clean,
-    format_proxies,
-    format_scope,
-    format_span,
-    format_step_weight,
-    format_time,
-)
+from controller.cli.text.values import NONE, format_proxies, format_scope, format_span, format_step_weight, format_time
+from controller.core.base.text import clean
 from controller.core.base.units import format_weight
 from controller.core.model.ledger_kind import LedgerKind
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb

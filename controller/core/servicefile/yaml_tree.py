@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from controller.core.base.errors import Violation
+from controller.core.base.text import find_unsafe
 
 MAX_BYTES = 256 * 1024
 """Of a service file. One service needs far less than twenty versions with a thousand endpoints each."""
@@ -163,7 +164,7 @@ class _Builder:
                 self._put(InvalidNode(line))
             case yaml.ScalarEvent():
                 self._check_plain(event, line)
-                self._put(ScalarNode(event.value, _type_of(event), line))
+                self._put(self._scalar(event, line))
             case yaml.SequenceStartEvent():
                 self._check_plain(event, line)
                 self._enter(SequenceNode([], line))
@@ -172,6 +173,14 @@ class _Builder:
                 self._enter(MappingNode({}, line))
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                 self._put(self._open.pop().node)
+
+    def _scalar(self, event: yaml.ScalarEvent, line: int) -> Node:
+        """The value; an `InvalidNode` if it has characters that cannot be seen, or change how others are shown."""
+        unsafe = find_unsafe(event.value)
+        if not unsafe:
+            return ScalarNode(event.value, _type_of(event), line)
+        self._report(f"the character {unsafe!a} is not allowed in a value: it cannot be seen", line)
+        return InvalidNode(line)
 
     def _enter(self, node: SequenceNode | MappingNode) -> None:
         if len(self._open) >= MAX_DEPTH:

@@ -544,7 +544,7 @@ class WatchEventsRequest(_message.Message):
     def __init__(self, service: _Optional[str] = ..., after: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("sequence", "revision", "at", "kind", "service", "who", "why", "weights_before", "weights_after", "details", "change_id", "previous", "hash", "effect")
+    __slots__ = ("sequence", "revision", "at", "kind", "service", "who", "why", "weights_before", "weights_after", "details", "change_id", "previous", "hash", "effect", "as_stored")
     class WeightsBeforeEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -573,6 +573,7 @@ class Event(_message.Message):
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     HASH_FIELD_NUMBER: _ClassVar[int]
     EFFECT_FIELD_NUMBER: _ClassVar[int]
+    AS_STORED_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     revision: int
     at: float
@@ -587,7 +588,8 @@ class Event(_message.Message):
     previous: str
     hash: str
     effect: str
-    def __init__(self, sequence: _Optional[int] = ..., revision: _Optional[int] = ..., at: _Optional[float] = ..., kind: _Optional[str] = ..., service: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., weights_before: _Optional[_Mapping[str, int]] = ..., weights_after: _Optional[_Mapping[str, int]] = ..., details: _Optional[str] = ..., change_id: _Optional[str] = ..., previous: _Optional[str] = ..., hash: _Optional[str] = ..., effect: _Optional[str] = ...) -> None: ...
+    as_stored: str
+    def __init__(self, sequence: _Optional[int] = ..., revision: _Optional[int] = ..., at: _Optional[float] = ..., kind: _Optional[str] = ..., service: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., weights_before: _Optional[_Mapping[str, int]] = ..., weights_after: _Optional[_Mapping[str, int]] = ..., details: _Optional[str] = ..., change_id: _Optional[str] = ..., previous: _Optional[str] = ..., hash: _Optional[str] = ..., effect: _Optional[str] = ..., as_stored: _Optional[str] = ...) -> None: ...
 
 class ExplainRolloutRequest(_message.Message):
     __slots__ = ("service", "sequence")
