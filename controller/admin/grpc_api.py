@@ -194,10 +194,10 @@ class Rollouts:
         states = sorted(view.services.values(), key=lambda state: state.name)
         return pb.ListRolloutsResponse(rollouts=[self._reader.rollout(s, view) for s in states if s.rollout])
 
-    async def watch(self, request: pb.WatchRolloutRequest, _who: str) -> AsyncGenerator[pb.Rollout, None]:
+    async def watch(self, request: pb.WatchRolloutRequest, who: str) -> AsyncGenerator[pb.Rollout, None]:
         """The rollout now, then each time that it changes; a slow reader skips to the newest."""
         view, sent, seen = await self._reader.view(), pb.Rollout(), 0
-        with self._watches.one():
+        with self._watches.one(who):
             while True:
                 message = self._reader.rollout(find_state(view, request.service), view)
                 if _has_changed(message, sent):
@@ -307,10 +307,10 @@ class Ledger:
         lines = await self._operations.events(service=request.service, after=after_of(request.after), limit=limit)
         return pb.ListEventsResponse(events=map(event_message, lines))
 
-    async def watch(self, request: pb.WatchEventsRequest, _who: str) -> AsyncGenerator[pb.Event, None]:
+    async def watch(self, request: pb.WatchEventsRequest, who: str) -> AsyncGenerator[pb.Event, None]:
         """The lines after `after`, then each new one."""
         after, seen, read = after_of(request.after), 0, -1
-        with self._watches.one():
+        with self._watches.one(who):
             while True:
                 revision = self._reader.served().revision
                 if revision > read:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 
 from controller.core.base.errors import Code, Refusal
@@ -9,32 +10,48 @@ from controller.ports.observatory import Observatory
 
 MAX_WATCHES = 256
 """Open at once. Each costs a message at every tick; people and scripts need a handful."""
+MAX_WATCHES_PER_CLIENT = 32
+"""Open at once for one client: eight clients have to take all that they may before another has none."""
 PACE = 0.1
 """Seconds between two messages of one watch: ten a second is more than a person reads."""
 
 
 class Watches:
-    """The open watches of one API; `open` is how many."""
+    """The open watches of one API."""
 
     def __init__(self, observatory: Observatory) -> None:
         self._observatory = observatory
-        self.open = 0
+        self._open_of: Counter[str] = Counter()
+        """Client -> its open watches."""
         self._draining = asyncio.Event()
+
+    @property
+    def open(self) -> int:
+        """How many are open."""
+        return self._open_of.total()
 
     def drain(self) -> None:
         """End every watch; its client is asked to reconnect."""
         self._draining.set()
 
     @contextlib.contextmanager
-    def one(self) -> Iterator[None]:
-        """One watch, open as long as the block runs; `Refusal` beyond the limit."""
+    def one(self, client: str) -> Iterator[None]:
+        """One watch of that client, open as long as the block runs; `Refusal` beyond a limit."""
+        if self._open_of[client] >= MAX_WATCHES_PER_CLIENT:
+            text = f"{client} has {MAX_WATCHES_PER_CLIENT} watches open, the most that one client may: close some"
+            raise Refusal(Code.TOO_MANY, text)
         if self.open >= MAX_WATCHES:
-            raise Refusal(Code.TOO_MANY, f"{MAX_WATCHES} watches are open, which is the limit: close some")
-        self.open += 1
+            text = (
+                f"{MAX_WATCHES} watches of all clients are open, which is the limit: try again when others have closed"
+            )
+            raise Refusal(Code.TOO_MANY, text)
+        self._open_of[client] += 1
         try:
             yield
         finally:
-            self.open -= 1
+            self._open_of[client] -= 1
+            if not self._open_of[client]:
+                del self._open_of[client]
 
     async def next(self, seen: int) -> int:
         """Wait until there is a change later than `seen`, and at least the pace; `Refusal` when draining."""

@@ -7,7 +7,8 @@ import grpc
 import pytest
 
 from controller.admin.grpc_api import PAGE
-from controller.admin.watch_streams import MAX_WATCHES
+from controller.admin.request_fields import USER
+from controller.admin.watch_streams import MAX_WATCHES, MAX_WATCHES_PER_CLIENT
 from controller.core.model.ledger_line import Entry, services_of
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.observatory import Live
@@ -23,8 +24,9 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-def watch(doors: Doors, service: str = "scorer") -> grpc.aio.UnaryStreamCall:
-    return doors.api.rollouts.WatchRollout(pb.WatchRolloutRequest(service=service), timeout=SOON)
+def watch(doors: Doors, service: str = "scorer", user: str = "ada") -> grpc.aio.UnaryStreamCall:
+    request, metadata = pb.WatchRolloutRequest(service=service), ((USER, user),)
+    return doors.api.rollouts.WatchRollout(request, timeout=SOON, metadata=metadata)
 
 
 def start(doors: Doors) -> object:
@@ -115,18 +117,35 @@ async def test_watches_end_when_the_controller_drains(served: Doors, method: str
 async def test_watches_are_bounded_and_given_back(served: Doors) -> None:
     """At the limit one more is refused; when clients leave, their places are free again and no task is left over."""
     tasks = len(asyncio.all_tasks())
-    calls = [watch(served) for _ in range(MAX_WATCHES)]
+    calls = [watch(served, user=f"user-{number // MAX_WATCHES_PER_CLIENT}") for number in range(MAX_WATCHES)]
     await asyncio.gather(*(call.read() for call in calls))
     assert served.watches.open == MAX_WATCHES
     with refused() as told:
         await watch(served).read()
     assert (told.status, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY")
+    assert f"{MAX_WATCHES} watches of all clients" in told.message
     for call in calls:
         call.cancel()
     await until(lambda: served.watches.open == 0)
     assert (await watch(served).read()).phase == "IDLE"
     del calls
     await until(lambda: len(asyncio.all_tasks()) <= tasks + 5)
+
+
+async def test_one_client_does_not_take_the_watches_of_the_others(served: Doors) -> None:
+    """At its limit one more of its own, of whatever kind, is refused by name; others watch, and so does it again."""
+    calls = [watch(served) for _ in range(MAX_WATCHES_PER_CLIENT)]
+    await asyncio.gather(*(call.read() for call in calls))
+    for late in (watch(served), served.api.ledger.WatchEvents(pb.WatchEventsRequest(), metadata=((USER, "ada"),))):
+        with refused() as told:
+            await late.read()
+        assert (told.status, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY")
+        assert f"ada@127.0.0.1 has {MAX_WATCHES_PER_CLIENT} watches open" in told.message
+    other = watch(served, user="bob")
+    assert (await other.read()).phase == "IDLE"
+    calls[0].cancel()
+    await until(lambda: served.watches.open == MAX_WATCHES_PER_CLIENT)
+    assert (await watch(served).read()).phase == "IDLE"
 
 
 async def test_events_are_told_from_where_one_was_and_then_as_they_come(served: Doors) -> None:
