@@ -15,8 +15,9 @@ from controller.ports.archive import KEPT_RECORDINGS
 from controller.process.fault_points import reach
 from controller.store import queries
 from controller.store.ledger_replay import Checkpoint, LedgerRow
+from controller.store.reserve import Reserve
 from controller.store.sqlite_file import RESTORE, connect
-from controller.store.transactions import Transactions
+from controller.store.transactions import Transactions, lacks_space
 
 
 class Database:
@@ -28,11 +29,15 @@ class Database:
             self.view = queries.read_view(db)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """The file, made if there is none, checked, brought to the present schema; `Unusable` otherwise."""
-        connection = connect(path)
+    def open(cls, path: Path, reserve: Reserve | None = None) -> Self:
+        """The file, made if there is none, checked, brought to the present schema; `Unusable` otherwise.
+
+        On a full disk it is opened in the reserved space, if there is some, else so that it can at least be read.
+        """
+        reserve = reserve or Reserve(path, 0)
+        connection = _connect(path, reserve)
         try:
-            return cls(Transactions(connection, path))
+            return cls(Transactions(connection, path, reserve))
         except StoreLost as lost:
             connection.close()
             raise Unusable(f"{path} is corrupt: {lost}. {RESTORE}") from lost
@@ -51,7 +56,11 @@ class Database:
         def work(db: sqlite3.Connection) -> int:
             return int(db.execute("UPDATE store SET epoch = epoch + 1 RETURNING epoch").fetchone()[0])
 
-        return self._disk.write(work)
+        return self._disk.write(work, essential=True)
+
+    def fill_reserve(self) -> None:
+        """Set aside what is missing of the reserve. Raises nothing."""
+        self._disk.fill_reserve()
 
     def apply(self, change: Change, token: int | None, at: float) -> int:
         """Apply the change and return the revision; if it was applied before, the revision it got the first time.
@@ -60,7 +69,9 @@ class Database:
         """
         commit_rules.check_sound(change)
         reach("commit:before", change.entry.kind)
-        revision, effect = self._disk.write(lambda db: queries.apply(db, change, token, at, self.view))
+        revision, effect = self._disk.write(
+            lambda db: queries.apply(db, change, token, at, self.view), essential=change.is_essential
+        )
         if effect:
             self.view = commit_rules.after(self.view, effect, revision)
         reach("commit:after", change.entry.kind)
@@ -154,3 +165,14 @@ class Database:
         with self._disk.read() as db:
             row = db.execute("SELECT sequence FROM cursors WHERE reader = ?", (reader,)).fetchone()
         return int(row[0]) if row else None
+
+
+def _connect(path: Path, reserve: Reserve) -> sqlite3.Connection:
+    while True:
+        try:
+            return connect(path)
+        except Unusable as unusable:
+            if not lacks_space(unusable.__cause__):
+                raise
+            if not reserve.release():
+                return connect(path, shared=False)

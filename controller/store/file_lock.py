@@ -1,5 +1,6 @@
 """One controller for one file: an advisory lock beside it. The kernel releases it however the process ends."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -20,8 +21,7 @@ class FileLock:
         descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            _write_holder(descriptor)
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
@@ -37,3 +37,13 @@ class FileLock:
     def release(self) -> None:
         """Release it."""
         os.close(self._descriptor)
+
+
+def _write_holder(descriptor: int) -> None:
+    """Name this process as the holder; on a full disk no one is named."""
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise

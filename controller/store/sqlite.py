@@ -12,7 +12,7 @@ import structlog
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import LedgerLine
-from controller.core.model.store_errors import StoreError, StoreLost, Unusable
+from controller.core.model.store_errors import DiskFull, StoreError, StoreLost, Unusable
 from controller.core.model.view import View
 from controller.ports.archive import MAX_RECORDING, MAX_SESSION
 from controller.ports.clock import Clock
@@ -21,6 +21,7 @@ from controller.ports.store_health import StoreHealth
 from controller.store.database import Database
 from controller.store.file_lock import FileLock
 from controller.store.ledger_trimming import export_oldest, trim_change
+from controller.store.reserve import Reserve
 from controller.store.sqlite_file import NEEDS
 from controller.store.store_thread import StoreThread
 from controller.store.view_broadcast import CLOSED, ViewBroadcast
@@ -62,11 +63,12 @@ class SqliteStore:
         self._term: Term | None = None
 
     @classmethod
-    def open(cls, path: Path, *, clock: Clock, keep: int = KEEP, patience: float = PATIENCE) -> Self:
+    def open(cls, path: Path, *, clock: Clock, keep: int = KEEP, patience: float = PATIENCE, reserve: int = 0) -> Self:
         """The store in that file, made if there is none. `Unusable` says what is wrong and what to do.
 
         `keep` lines of the ledger stay in it; older ones are exported into the folder PATH-ledger, then trimmed.
-        No call takes much longer than `patience` seconds, whatever the disk does.
+        No call takes much longer than `patience` seconds, whatever the disk does. `reserve` bytes are set aside for
+        rollbacks and freezes on a full disk; a file that is there already is opened and served on a full disk too.
         For a local disk only: file locks and SQLite's shared memory do not work on network file systems.
         """
         try:
@@ -78,9 +80,12 @@ class SqliteStore:
                 "HALDANE_STORE=sqlite:PATH"
             ) from error
         try:
-            database = Database.open(path)
+            database = Database.open(path, Reserve(path, reserve))
+            database.fill_reserve()
             try:
                 database.begin_term()
+            except DiskFull as full:
+                log.error("store_read_only", reason=str(full))
             except StoreLost as lost:
                 database.close()
                 raise Unusable(f"{path} cannot be used: {lost.__cause__}. {NEEDS}") from lost

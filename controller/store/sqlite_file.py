@@ -23,8 +23,11 @@ RESTORE = (
 )
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection to the file, made if there is none. `Unusable` says what is wrong with it and what to do."""
+def connect(path: Path, *, shared: bool = True) -> sqlite3.Connection:
+    """A connection to the file, made if there is none. `Unusable` says what is wrong with it and what to do.
+
+    Without `shared` no other program can read the file meanwhile, and reading it takes no space on the disk.
+    """
     try:
         if not path.exists():
             path.touch(mode=0o600)  # SQLite gives its other files the same rights
@@ -32,6 +35,8 @@ def connect(path: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise Unusable(f"{path} cannot be opened: {error}") from error
     try:
+        if not shared:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         read_schema(connection)
         _check(connection)
         prepare(connection)

@@ -7,20 +7,28 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from controller.core.model.store_errors import NotWritten, StoreLost
+from controller.core.model.store_errors import DiskFull, NotWritten, StoreLost
+from controller.store.reserve import Reserve
 
 T = TypeVar("T")
 
 INCOMPLETE = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE"})
 """Errors of COMMIT that leave its last frame in the write-ahead log cut off, so that nothing can bring it back."""
 
+NO_SPACE = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE"})
+"""Errors of a full disk, an exhausted quota, or a limit on the size of files."""
+
+FULL = "the disk is full: until there is space, only rollbacks, freezes and what ends them are stored"
+USED_UP = "the disk is full, and the space reserved for rollbacks and freezes is used up"
+
 
 class Transactions:
     """Reads and writes on one connection. Knows after an error whether something was perhaps written."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, reserve: Reserve | None = None) -> None:
         self._db = connection
         self._path = path
+        self._reserve = reserve or Reserve(path, 0)
         self._file = _identity(path)
         self._doubt = False
 
@@ -37,31 +45,64 @@ class Transactions:
         except sqlite3.Error as error:
             raise StoreLost(f"the store's file does not answer: {error}") from error
 
-    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do all of the work or nothing.
+    def write(self, work: Callable[[sqlite3.Connection], T], *, essential: bool = False) -> T:
+        """Do all of the work or nothing. What is `essential` is done on a full disk too, in the reserved space.
 
-        `NotWritten`: surely nothing. `StoreLost`: perhaps it is found after a crash.
+        `NotWritten` (`DiskFull`): surely nothing. `StoreLost`: perhaps it is found after a crash.
         """
         self.resolve_doubt()
-        try:
-            return self._commit(work)
-        except NotWritten:
-            raise
-        except StoreLost as lost:
-            self.resolve_doubt()
-            raise NotWritten(str(lost)) from lost
+        if not essential:
+            self._refuse_reserved(FULL)
+        attempts = self._attempts(essential)
+        while True:
+            try:
+                return self._commit(work)
+            except DiskFull:
+                if not next(attempts, False):
+                    self._refuse_reserved(USED_UP if essential else FULL)
+                    raise
+            except NotWritten:
+                raise
+            except StoreLost as lost:
+                self.resolve_doubt()
+                raise NotWritten(str(lost)) from lost
 
     def write_unsynced(self, statement: str, *values: object) -> None:
         """Execute one statement that writes what may be lost. It is not synced by itself: the next change does that.
 
         `StoreLost` if the file cannot be written, or while it is in doubt what is stored.
         """
+        self._refuse_reserved(FULL)
         with self.read() as db:
             db.execute("PRAGMA synchronous = NORMAL")
             try:
                 db.execute(statement, values)
             finally:
                 db.execute("PRAGMA synchronous = FULL")
+
+    def fill_reserve(self) -> None:
+        """Set aside what is missing of the reserve. Raises nothing."""
+        self._reserve.fill()
+
+    def _refuse_reserved(self, why: str) -> None:
+        """Raise `DiskFull` while the reserve is in use: what is free then is for what is essential."""
+        if self._reserve.in_use:
+            raise DiskFull(why)
+
+    def _attempts(self, essential: bool) -> Iterator[bool]:
+        """Make room for an essential write, a little more each time, as long as there is a way."""
+        if not essential:
+            return
+        self._checkpoint()
+        yield True
+        while self._reserve.release():
+            self._checkpoint()
+            yield True
+
+    def _checkpoint(self) -> None:
+        """Copy the write-ahead log into the file, so that the log begins anew in the space that it has."""
+        with contextlib.suppress(sqlite3.Error):  # the file may have to grow for it
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def resolve_doubt(self) -> None:
         """Settle a doubtful commit by overwriting its frames in the WAL.
@@ -91,9 +132,15 @@ class Transactions:
                 raise
             code = getattr(error, "sqlite_errorname", "")
             self._doubt = self._doubt or (committing and code not in INCOMPLETE)
-            kind, outcome = (StoreLost, "perhaps written") if self._doubt else (NotWritten, "nothing changed")
-            raise kind(f"the disk refused it, {outcome}: {error}") from error
+            if self._doubt:
+                raise StoreLost(f"the disk refused it: {error}") from error
+            raise (DiskFull if lacks_space(error) else NotWritten)(f"the disk refused it: {error}") from error
         return result
+
+
+def lacks_space(error: BaseException | None) -> bool:
+    """Whether that error of SQLite is one of a full disk."""
+    return getattr(error, "sqlite_errorname", "") in NO_SPACE
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -85,14 +85,15 @@ async def starve(path: Path) -> None:
     refused, served = [], []
     for _ in range(3):
         try:
-            await store.command(freezing(freeze()))
+            await store.command(change("other", to=state("other", source="x" * log)))
         except StoreError as error:
             refused.append(type(error).__name__)
         served.append((await store.load()).revision)
+    frozen = await store.command(freezing(freeze()))
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-    afterwards = await store.command(freezing(freeze()))
+    afterwards = await store.command(change("other", to=state("other", source="x" * log)))
     await store.close()
-    say(acknowledged=revision, refused=refused, served=served, afterwards=afterwards)
+    say(acknowledged=revision, refused=refused, served=served, frozen=frozen, afterwards=afterwards)
 
 
 def _next(view: View, name: str, n: int, choose: random.Random) -> Change:

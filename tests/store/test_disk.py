@@ -1,10 +1,8 @@
 """A disk that fails: no half change, no false answer, serving goes on, and writing goes on as soon as it can."""
 
 import asyncio
-import contextlib
 import os
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,28 +11,15 @@ import pytest
 
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_chain import verify
-from controller.core.model.store_errors import Frozen, NotWritten, StoreLost, Unusable
+from controller.core.model.store_errors import DiskFull, Frozen, NotWritten, StoreLost, Unusable
 from controller.store.database import Database
 from controller.store.sqlite import SqliteStore
 from controller.store.sqlite_file import WAL_LIMIT, connect
 from controller.store.transactions import Transactions
 from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
+from tests.store.full_disk import fill
 from tests.store.processes import child
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte, where this process may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 class TestFull:
@@ -84,7 +69,7 @@ class TestFull:
                 said.append(writer.next())
             said += [writer.next() for _ in range(20)]
             said += writer.kill()
-        assert {line["refused"] for line in said if "refused" in line} <= {"NotWritten", "Frozen", "Conflict"}
+        assert {line["refused"] for line in said if "refused" in line} <= {"DiskFull", "Frozen", "Conflict"}
         (small_disk / "ballast").unlink()
         acknowledged = max(line["acknowledged"] for line in said if "acknowledged" in line)
         store = SqliteStore.open(path, clock=FakeClock())
@@ -95,7 +80,7 @@ class TestFull:
     async def test_a_new_store_on_a_full_disk_is_refused(self, small_disk: Path) -> None:
         """With what it needs; and it leaves nothing behind that would be in the way later."""
         fill(small_disk / "ballast")
-        with pytest.raises(Unusable, match="No space left"):
+        with pytest.raises(Unusable, match="disk is full"):
             SqliteStore.open(small_disk / "haldane.db", clock=FakeClock())
         (small_disk / "ballast").unlink()
         store = SqliteStore.open(small_disk / "haldane.db", clock=FakeClock())
@@ -103,23 +88,18 @@ class TestFull:
         await store.close()
 
 
-def fill(ballast: Path) -> None:
-    """Write until no byte more fits."""
-    with ballast.open("wb", buffering=0) as file:
-        for size in (65536, 4096, 1):
-            with contextlib.suppress(OSError):
-                while file.write(b"\0" * size) == size:
-                    pass
-
-
 async def test_a_file_that_may_not_grow_is_like_a_full_disk(tmp_path: Path) -> None:
-    """A limit on the size of files (as `ulimit -f` sets) refuses changes while it holds, and no longer."""
+    """A limit on the size of files (as `ulimit -f` sets) refuses changes while it holds, and no longer.
+
+    A freeze is written: the log begins anew in the space that it has.
+    """
     with child("starve", str(tmp_path / "haldane.db")) as starved:
         told = starved.next()
-    assert told["refused"] == ["NotWritten"] * 3
+    assert told["refused"] == ["DiskFull"] * 3
     assert told["served"] == [told["acknowledged"]] * 3
     store = SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock())
-    assert (await store.load()).revision == told["afterwards"] == told["acknowledged"] + 1
+    assert told["frozen"] == told["acknowledged"] + 1
+    assert (await store.load()).revision == told["afterwards"] == told["acknowledged"] + 2
     await store.close()
 
 
@@ -160,10 +140,10 @@ class TestDoubt:
         [
             ("BEGIN", ["SQLITE_BUSY"], NotWritten),
             ("BEGIN", [SYNC], NotWritten),
-            ("INSERT INTO ledger", ["SQLITE_FULL"], NotWritten),
+            ("INSERT INTO ledger", ["SQLITE_FULL"], DiskFull),
             ("INSERT INTO ledger", ["SQLITE_CORRUPT"], NotWritten),
-            ("COMMIT", ["SQLITE_FULL"], NotWritten),
-            ("COMMIT", ["SQLITE_IOERR_WRITE"], NotWritten),
+            ("COMMIT", ["SQLITE_FULL"], DiskFull),
+            ("COMMIT", ["SQLITE_IOERR_WRITE"], DiskFull),
             ("COMMIT", [SYNC], NotWritten),
             ("COMMIT", [SYNC, SYNC], StoreLost),
             ("COMMIT", [SYNC, "SQLITE_FULL"], StoreLost),

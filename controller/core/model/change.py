@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from controller.core.model.freeze import Act, Freeze
+from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
 from controller.core.model.service_state import ServiceState
 
@@ -28,3 +29,8 @@ class Change:
     delete: bool = False
     freeze: tuple[Freeze, ...] = ()
     lift: tuple[Freeze, ...] = ()
+
+    @property
+    def is_essential(self) -> bool:
+        """Whether it has to be stored on a full disk too: what stops traffic or moves it from harm, and its end."""
+        return bool(self.freeze or self.lift) or self.act.is_urgent or self.entry.kind == LedgerKind.ROLLED_BACK

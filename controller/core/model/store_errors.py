@@ -25,5 +25,9 @@ class NotWritten(StoreLost):
     """Surely not applied: the disk refused it (full, I/O error). What was stored before stands and is served."""
 
 
+class DiskFull(NotWritten):
+    """Surely not applied: there is no space for it. What stops traffic or moves it from harm may still have space."""
+
+
 class Unusable(StoreError):  # noqa: N818
     """The store cannot be opened: corrupt, not writable, of a newer schema, in use. The message says what to do."""
