@@ -289,7 +289,7 @@ def open_store(settings: Settings, clock: SystemClock) -> Backend:
         raise Unstartable(f"HALDANE_STORE: sqlite:PATH is needed, not {settings.store!r}")
     path = Path(where).expanduser()
     try:
-        return SqliteStore.open(path, clock=clock)
+        return SqliteStore.open(path, clock=clock, reserve=settings.store_reserve)
     except Unusable as unusable:  # which names the file
         raise Unstartable(f"the state file {unusable}") from unusable
 

@@ -24,6 +24,7 @@ from controller.hooks.hook import Hook
 from controller.notify.target import Target
 from controller.process.fault_points import read_faults
 from controller.process.http_client import Url
+from controller.store.reserve import RESERVE
 from controller.telemetry.custom_metric import CustomMetric
 from controller.xds.limits import Limits
 
@@ -101,6 +102,9 @@ class Settings(BaseSettings):
         default_factory=lambda: f"sqlite:{state_directory() / 'haldane.db'}"
     )
     """Where state is stored: `sqlite:PATH`, on a local disk."""
+    store_reserve: Annotated[int, Field(ge=1024 * 1024, le=16 * 1024**3)] = RESERVE
+    """Bytes of disk space set aside beside the store, so that rollbacks and freezes are stored on a full disk too. On a
+    small disk it is half of what is free."""
     report_interval: Annotated[Seconds, Field(ge=0.1, le=2)] = 0.2
     """Seconds between an Envoy's load reports while a canary of one of its services has weight; otherwise 2 s. Each
     report repeats the 61 KB node: 305 KB/s with a canary, 31 KB/s at rest. A silent proxy is waited for for two

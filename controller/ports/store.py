@@ -60,6 +60,10 @@ class Store(Protocol):
         """Everything at one revision. `StoreLost` if the store cannot be read."""
         ...
 
+    async def probe(self) -> None:
+        """Find out whether changes are stored, by a write that changes nothing. `StoreLost` if they are not."""
+        ...
+
     def newest(self) -> View:
         """The newest view that is known here, at once: it may be old while the store is away. Raises nothing."""
         ...

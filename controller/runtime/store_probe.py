@@ -11,10 +11,10 @@ EVERY = 5.0
 
 
 async def probe_store(store: Store) -> None:
-    """Probe until cancelled; the store's health notes what comes of it."""
+    """Probe until cancelled; the store's health notes what comes of it. Each probe writes: a full disk can be read."""
 
     async def probe() -> None:
         with suppress(StoreLost):
-            await store.load()
+            await store.probe()
 
     await every(EVERY, probe)

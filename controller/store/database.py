@@ -58,9 +58,15 @@ class Database:
 
         return self._disk.write(work, essential=True)
 
-    def fill_reserve(self) -> None:
-        """Set aside what is missing of the reserve. Raises nothing."""
+    @property
+    def problem(self) -> str:
+        """Why only what is essential is written now; empty while everything is."""
+        return self._disk.problem
+
+    def probe(self) -> None:
+        """Write something that changes nothing, and set aside what is missing of the reserve."""
         self._disk.fill_reserve()
+        self._disk.write(lambda db: db.execute("UPDATE store SET epoch = epoch"))
 
     def apply(self, change: Change, token: int | None, at: float) -> int:
         """Apply the change and return the revision; if it was applied before, the revision it got the first time.

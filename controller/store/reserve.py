@@ -7,11 +7,16 @@ from pathlib import Path
 import structlog
 
 RESERVE = 64 * 1024 * 1024
-"""Bytes set aside by default. A thousand rollbacks with their ends and a thousand freezes that are lifted add 10 MB to the
-file where the service files have 1 KB, and 24 MB where they have 8 KB; the evidence of each decision comes to that."""
+"""Bytes set aside by default. A thousand rollbacks with their ends and a thousand freezes that are lifted add 10 MB to
+the file where the service files have 1 KB, and 24 MB where they have 8 KB; the evidence of each decision comes to that.
+"""
 
 STEP = 256 * 1024
-"""Bytes given up at a time: small, so that another program that fills the disk gets little of it."""
+"""Bytes given up at a time: small, so that another program that fills the disk gets little of it. As much must be free
+before a disk that was full counts as one with space."""
+
+FULL = "the disk is full: until there is space, only rollbacks, freezes and what ends them are stored"
+USED_UP = "the disk is full, and no space is left that is reserved for rollbacks and freezes"
 
 log = structlog.get_logger()
 
@@ -20,65 +25,67 @@ class Reserve:
     """A file of allocated blocks beside the store. It is shortened by a step when the disk is full."""
 
     def __init__(self, path: Path, wanted: int) -> None:
-        """`path` is the store's, `wanted` the size in bytes. Nothing is allocated before `fill`."""
+        """`path` is the store's, `wanted` the size in bytes, 0 for none. Nothing is allocated before `fill`."""
         self._path = path.with_name(path.name + "-reserve")
         self._wanted = wanted
-        self._goal = 0
-        """The size in bytes that it had last when it was whole."""
+        self._held = self._size()
+        self._goal = self._held
+        """The size in bytes that it has when it is whole."""
+        self._low = False
 
     @property
-    def in_use(self) -> bool:
-        """Whether part of it was given up and is not back yet."""
-        return self._held() < self._goal
+    def problem(self) -> str:
+        """Why what is free is only for what is essential; empty while there is space for everything."""
+        if not self._low:
+            return ""
+        return FULL if self._held else USED_UP
+
+    def set_low(self) -> None:
+        """A write found the disk full: what is free is only for what is essential until `fill` finds space again."""
+        self._low = bool(self._wanted)
 
     def fill(self) -> None:
-        """Allocate what is wanted, or half of what is free if that is less. Raises nothing: a full disk stays full.
+        """Set aside what is wanted, or half of what is free if that is less. Raises nothing: it can be tried again.
 
-        What was given up comes back whole or not at all.
+        After a full disk, there is space again once all that was given up is back and a step more is free.
         """
-        if not self._wanted:
-            return
-        held = self._held()
         try:
             disk = os.statvfs(self._path.parent)
-            affordable = (held + disk.f_bavail * disk.f_frsize) // 2
-            goal = max(self._goal, min(self._wanted, affordable))
-            if held < goal:
-                self._allocate(held, goal)
-            self._goal = max(goal, held)
+            affordable = (self._held + disk.f_bavail * disk.f_frsize) // 2
+            self._goal = max(self._goal, min(self._wanted, affordable))
+            if self._low or self._held < self._goal:
+                self._allocate(self._goal + (STEP if self._low else 0))
+            self._low = False
         except OSError as error:
-            self._goal = max(self._goal, held)
             log.debug("reserve_not_filled", reason=str(error))
 
     def release(self) -> bool:
         """Give up one step; False if nothing is left to give up."""
-        held = self._held()
-        if not held:
+        self.set_low()
+        if not self._held:
             return False
+        left = max(0, self._held - STEP)
         try:
-            os.truncate(self._path, max(0, held - STEP))
+            os.truncate(self._path, left)
         except OSError as error:
             log.warning("reserve_not_released", reason=str(error))
-            return False
-        if held >= self._goal:
-            log.error("reserve_in_use", reason="the disk is full", bytes_left=held - STEP)
-        self._goal = max(self._goal, held)
+            left = 0
+        self._held = left
         return True
 
-    def _held(self) -> int:
+    def _size(self) -> int:
         try:
             return self._path.stat().st_size
         except OSError:
             return 0
 
-    def _allocate(self, held: int, goal: int) -> None:
-        """Let the file have `goal` bytes; if there is no space for all of them, leave it with `held`."""
+    def _allocate(self, size: int) -> None:
+        """Allocate `size` bytes and keep the goal of them; without space for all of them, keep what is held."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, goal)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(descriptor, held)
-            raise
+            os.posix_fallocate(descriptor, 0, size)
+            self._held = self._goal
         finally:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, self._held)
             os.close(descriptor)

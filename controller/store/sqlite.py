@@ -79,20 +79,24 @@ class SqliteStore:
                 f"{path} cannot be used ({error.strerror}: {error.filename or path}): choose a writable place with "
                 "HALDANE_STORE=sqlite:PATH"
             ) from error
+        full: DiskFull | None = None
         try:
             database = Database.open(path, Reserve(path, reserve))
-            database.fill_reserve()
             try:
                 database.begin_term()
-            except DiskFull as full:
-                log.error("store_read_only", reason=str(full))
+                database.probe()
+            except DiskFull as error:
+                full = error
             except StoreLost as lost:
                 database.close()
                 raise Unusable(f"{path} cannot be used: {lost.__cause__}. {NEEDS}") from lost
         except BaseException:
             lock.release()
             raise
-        return cls(database, lock, clock, path.with_name(path.name + "-ledger"), keep, patience)
+        store = cls(database, lock, clock, path.with_name(path.name + "-ledger"), keep, patience)
+        if full:
+            store.health.failed(full, writing=True)
+        return store
 
     async def close(self) -> None:
         """Close the file. Every watch ends, and every later call raises `StoreLost`; a second close does nothing.
@@ -118,6 +122,10 @@ class SqliteStore:
         """Everything at one revision; `StoreLost` while it is not known what the file says."""
         await self._run_first(self._database.resolve_doubt)
         return self._views.view
+
+    async def probe(self) -> None:
+        """Store something that changes nothing, and set aside what is missing of the reserve."""
+        await self._do(self._database.probe, writes=True)
 
     def newest(self) -> View:
         """The newest view that is known, without asking the disk."""
@@ -250,7 +258,10 @@ class SqliteStore:
             if not self._closed:
                 self.health.failed(error, writing=writes)
             raise
-        self.health.succeeded(writing=writes)
+        if writes and self._database.problem:
+            self.health.failed(DiskFull(self._database.problem), writing=True)
+        else:
+            self.health.succeeded(writing=writes)
         return result
 
     async def _save(self, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:

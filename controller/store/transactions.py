@@ -18,9 +18,6 @@ INCOMPLETE = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE"})
 NO_SPACE = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE"})
 """Errors of a full disk, an exhausted quota, or a limit on the size of files."""
 
-FULL = "the disk is full: until there is space, only rollbacks, freezes and what ends them are stored"
-USED_UP = "the disk is full, and the space reserved for rollbacks and freezes is used up"
-
 
 class Transactions:
     """Reads and writes on one connection. Knows after an error whether something was perhaps written."""
@@ -52,15 +49,15 @@ class Transactions:
         """
         self.resolve_doubt()
         if not essential:
-            self._refuse_reserved(FULL)
+            self._check_space()
         attempts = self._attempts(essential)
         while True:
             try:
                 return self._commit(work)
-            except DiskFull:
+            except DiskFull as full:
                 if not next(attempts, False):
-                    self._refuse_reserved(USED_UP if essential else FULL)
-                    raise
+                    self._reserve.set_low()
+                    raise DiskFull(self.problem or str(full)) from full
             except NotWritten:
                 raise
             except StoreLost as lost:
@@ -72,7 +69,7 @@ class Transactions:
 
         `StoreLost` if the file cannot be written, or while it is in doubt what is stored.
         """
-        self._refuse_reserved(FULL)
+        self._check_space()
         with self.read() as db:
             db.execute("PRAGMA synchronous = NORMAL")
             try:
@@ -80,14 +77,21 @@ class Transactions:
             finally:
                 db.execute("PRAGMA synchronous = FULL")
 
+    @property
+    def problem(self) -> str:
+        """Why only what is essential is written now; empty while everything is."""
+        return self._reserve.problem
+
     def fill_reserve(self) -> None:
         """Set aside what is missing of the reserve. Raises nothing."""
         self._reserve.fill()
 
-    def _refuse_reserved(self, why: str) -> None:
-        """Raise `DiskFull` while the reserve is in use: what is free then is for what is essential."""
-        if self._reserve.in_use:
-            raise DiskFull(why)
+    def _check_space(self) -> None:
+        """Raise `DiskFull` while what is free is only for what is essential."""
+        if self.problem:
+            self.fill_reserve()
+        if self.problem:
+            raise DiskFull(self.problem)
 
     def _attempts(self, essential: bool) -> Iterator[bool]:
         """Make room for an essential write, a little more each time, as long as there is a way."""

@@ -38,6 +38,12 @@ class FaultyStore(MemoryStore):
             self.together = None
         return view
 
+    async def probe(self) -> None:
+        self._check_reachable()
+        if self.full:
+            self._fail("the disk is full", writing=True)
+        await super().probe()
+
     async def commit(self, change: Change, token: int) -> int:
         if self.full:
             self._fail("the disk is full", writing=True)

@@ -23,3 +23,13 @@ async def test_a_store_that_is_away_and_its_return_are_noticed_without_any_reque
         seen.append(store.health.problem)
     probing.cancel()
     assert seen == ["", "the disk is away", ""]
+
+
+async def test_a_full_disk_is_noticed_too_although_it_can_be_read() -> None:
+    """The probe writes."""
+    store = FaultyStore(clock=FakeClock())
+    store.full = True
+    probing = asyncio.create_task(probe_store(store))
+    await asyncio.sleep(EVERY / 2)
+    probing.cancel()
+    assert store.health.problem == "the disk is full"

@@ -38,6 +38,23 @@ def quota(tmp_path: Path) -> Iterator[QuotaConnection]:
     opened.close()
 
 
+class QuotaReserve(Reserve):
+    """A reserve that is subject to the quota of a connection."""
+
+    connection: QuotaConnection
+
+    def fill(self) -> None:
+        if self.connection.used() <= self.connection.quota:
+            super().fill()
+
+
+def reserve_of(connection: QuotaConnection, size: int) -> Reserve:
+    """A reserve beside the store of that connection."""
+    reserve = QuotaReserve(connection.folder / "haldane.db", size)
+    reserve.connection = connection
+    return reserve
+
+
 def roll_back_and_freeze(database: Database, times: int) -> None:
     """Roll a service back, freeze it and lift the freeze, each so many times."""
     held = database.view.services["scorer"].revision
@@ -68,31 +85,30 @@ def test_rollbacks_and_freezes_are_written_a_thousand_times_in_the_reserve(
 ) -> None:
     """And whatever else would take that space is refused, until all of it can be set aside again."""
     path = tmp_path / "haldane.db"
-    reserve = Reserve(path, 16 * MB)
+    reserve = reserve_of(quota, 16 * MB)
     database = Database(Transactions(quota, path, reserve))
-    database.fill_reserve()
+    database.probe()
     database.apply(change(to=state(weight=500)), None, 1.0)
     quota.quota = quota.used() - 1
     roll_back_and_freeze(database, 1)
-    assert reserve.in_use
+    assert reserve.problem
     check_refused(database)
     roll_back_and_freeze(database, TIMES)
     assert verify(database.events("", 0, 10_000)).broken is None
     assert len(database.events("", 0, 10_000)) == 3 * TIMES + 4
+    with pytest.raises(DiskFull):
+        database.probe()
     quota.quota = float("inf")
-    check_refused(database)
-    database.fill_reserve()
-    assert not reserve.in_use
     database.apply(change("other", to=state("other")), None, 1.0)
 
 
 def test_when_the_reserve_is_used_up_the_answer_says_so(quota: QuotaConnection, tmp_path: Path) -> None:
     """It does not say that rollbacks and freezes are stored."""
     path = tmp_path / "haldane.db"
-    database = Database(Transactions(quota, path, Reserve(path, STEP)))
-    database.fill_reserve()
+    database = Database(Transactions(quota, path, reserve_of(quota, STEP)))
+    database.probe()
     quota.quota = 0
-    with pytest.raises(DiskFull, match="the space reserved for rollbacks and freezes is used up"):
+    with pytest.raises(DiskFull, match="no space is left that is reserved for rollbacks and freezes"):
         database.apply(freezing(freeze()), None, 1.0)
 
 
@@ -135,14 +151,13 @@ class TestReserve:
         reserve.fill()
         held = (small_disk / "haldane.db-reserve").stat().st_size
         fill(small_disk / "ballast")
-        assert not reserve.in_use
+        assert not reserve.problem
         assert reserve.release()
-        (small_disk / "written").write_bytes(b"x" * 4096)
         reserve.fill()
-        assert reserve.in_use
+        assert reserve.problem
         (small_disk / "ballast").unlink()
         reserve.fill()
-        assert not reserve.in_use
+        assert not reserve.problem
         assert (small_disk / "haldane.db-reserve").stat().st_size == held
 
     def test_without_one_nothing_is_written(self, tmp_path: Path) -> None:
@@ -162,7 +177,7 @@ class TestFullDisk:
         path = small_disk / "haldane.db"
         reserve = Reserve(path, 100 * MB)
         database = Database.open(path, reserve)
-        database.fill_reserve()
+        database.probe()
         database.apply(change(to=state(weight=500)), None, 1.0)
         fill(small_disk / "ballast")
         with contextlib.suppress(DiskFull):
@@ -182,6 +197,10 @@ class TestFullDisk:
         store = SqliteStore.open(path, clock=FakeClock(), reserve=MB)
         assert set((await store.load()).services) == {"scorer"}
         await store.command(freezing(freeze()))
+        assert "only rollbacks, freezes" in store.health.problem
+        (small_disk / "ballast").unlink()
+        await store.probe()
+        assert not store.health.problem
         await store.close()
 
     async def test_a_controller_starts_on_it_without_a_reserve(self, small_disk: Path) -> None:
@@ -191,7 +210,8 @@ class TestFullDisk:
         revision = await store.command(change())
         await store.close()
         fill(small_disk / "ballast")
-        store = SqliteStore.open(path, clock=FakeClock())
+        store = SqliteStore.open(path, clock=FakeClock(), reserve=MB)
+        assert "the disk is full" in store.health.problem
         view = await store.load()
         assert (set(view.services), view.revision) == ({"scorer"}, revision)
         with pytest.raises(DiskFull):
