@@ -270,7 +270,7 @@ class Controller:
     def _why_unready(self) -> str | None:
         """Why this controller should not be relied on now; None if it can."""
         problem = self._store.health.problem
-        return self._unready or (f"nothing can be decided: {problem}" if problem else None)
+        return self._unready or (f"store: {problem}" if problem else None)
 
     def _log_addresses(self) -> None:
         log.info(

@@ -39,7 +39,7 @@ class ServiceReader:
 
     @property
     def store_problem(self) -> str:
-        """Why nothing can be decided now: what is shown is what is served; empty while all is well."""
+        """Why not everything can be stored now, or nothing read; empty while all is well. What is shown is served."""
         return self._operations.store_problem
 
     def served(self) -> View:

@@ -141,8 +141,8 @@ def test_a_store_that_takes_nothing_is_reported_by_list_and_get(
     """In the list on standard error, in the service itself, and for programs in `store_problem`."""
     assert haldane("list", "-o", "json").document["store_problem"] == ""
     server.store.health.failed(NotWritten("the disk is full"), writing=True)
-    assert "nothing is decided, what is shown is served: the disk is full" in haldane("list").err
-    assert "STORE:    nothing is decided: the disk is full" in haldane("get", "scorer").out
+    assert "store: the disk is full" in haldane("list").err
+    assert "STORE:    the disk is full" in haldane("get", "scorer").out
     assert haldane("list", "-o", "json").document["store_problem"] == "the disk is full"
 
 

@@ -62,26 +62,25 @@ async def test_at_sigterm_the_controller_ends_every_open_stream_with_a_status(pr
 @pytest.mark.proves("fault 15")
 @pytest.mark.envoy
 @pytest.mark.soak
-async def test_a_full_disk_stops_decisions_and_nothing_else(processes: Children) -> None:
-    """In the middle of a rollout nothing can be written any more, and the canary begins to do harm.
+async def test_a_full_disk_stops_advances_and_no_rollback_and_no_freeze(processes: Children) -> None:
+    """In the middle of a rollout there is no space on the disk any more, and the canary begins to do harm.
 
-    Nothing moves, a freeze is refused since it would not be durable, metrics and readiness say that the store is down.
-    With space again, what is due happens.
+    It is rolled back and a freeze is set; metrics and readiness say that not everything can be stored. With space
+    again, everything can.
     """
     async with trial(processes) as made:
         await made.start()
         await made.serves({"v2": 2000, "v1": 8000})
         made.fill_disk()
-        made.spoil()
-        assert await freeze_by_http(made) == 503
         await wait_until(lambda: metric(made, "haldane_store_up 0.0"))
         assert not await answers(f"http://{made.system.controller.http}/readyz")
-        await made.dwell(3)
-        assert made.split == {"v2": 2000, "v1": 8000}
-        made.empty_disk()
+        made.spoil()
         await made.serves({"v1": 10_000})
+        assert await freeze_by_http(made) == 200
+        assert await made.frozen() == ["incident 42"]
+        assert await metric(made, "haldane_store_up 0.0")
+        made.empty_disk()
         await wait_until(lambda: metric(made, "haldane_store_up 1.0"))
-        assert await made.frozen() == []
         assert (await made.kinds()).count("rollback") == 1
         await made.end()
 

@@ -80,6 +80,7 @@ def check_refused(database: Database) -> None:
             send()
 
 
+@pytest.mark.proves("fault 15")
 def test_rollbacks_and_freezes_are_written_a_thousand_times_in_the_reserve(
     quota: QuotaConnection, tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ class ControllerProcess(Process):
             "HALDANE_HTTP_LISTEN": self.http,
             "HALDANE_ADMIN": self.admin,
             "HALDANE_STORE": f"sqlite:{self.store}",
+            "HALDANE_STORE_RESERVE": str(1024 * 1024),
             **(settings or {}),
         }
         super().__init__(group, name, [sys.executable, "-m", "controller", "serve"], self.environment)

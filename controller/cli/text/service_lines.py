@@ -38,7 +38,7 @@ def broken_lines(response: pb.ListServicesResponse) -> Iterator[str]:
     """What is wrong with the store, with services that are not served as declared, and with
     records that cannot be read."""
     if response.store_problem:
-        yield f"nothing is decided, what is shown is served: {clean(response.store_problem)}"
+        yield f"store: {clean(response.store_problem)}"
     for service in response.services:
         if service.problem:
             yield f"{clean(service.name)} is served as it was: {clean(service.problem)}"
@@ -77,7 +77,7 @@ def service_lines(service: pb.Service, now: float) -> list[str]:
         ("proxies", format_proxies(service.proxies_synced, service.proxies_total)),
         ("revision", str(service.revision)),
         *([("PROBLEM", f"served as it was, not as declared: {service.problem}")] if service.problem else []),
-        *([("STORE", f"nothing is decided: {service.store_problem}")] if service.store_problem else []),
+        *([("STORE", service.store_problem)] if service.store_problem else []),
         *([("fallback", f"ON THE FALLBACK: {service.diverted}")] if service.diverted else []),
         *(("frozen", freeze_line(freeze, now)) for freeze in service.freezes),
     ]
