@@ -24,6 +24,7 @@ from controller.admin.service_reader import ServiceReader
 from controller.console.pages import console_routes
 from controller.core.model.store_errors import Unusable
 from controller.core.model.view import View
+from controller.core.routing.own_addresses import own_addresses
 from controller.core.traffic.book import Book
 from controller.hooks.event_hook import EventHook
 from controller.hooks.hook_approvals import HookApprovals
@@ -67,6 +68,10 @@ MOST_REPORTED = ("grpc.max_receive_message_length", 16 * 1024 * 1024)
 for configuration have a limit of their own, far below."""
 
 
+LISTENS = ("xds_listen", "admin_listen", "http_listen")
+"""The settings that name the controller's own addresses."""
+
+
 class Controller:
     """Everything of one running controller, wired."""
 
@@ -81,8 +86,10 @@ class Controller:
             self._book, clock, interval=settings.report_interval, on_news=self._replica.wake
         )
         self._proxy_metrics = MetricsService(self._book, clock)
+        self._own = own_addresses({name: getattr(settings, name) for name in LISTENS})
         self._xds = XdsServer(
             clock=clock,
+            own=self._own,
             shared=store.shared,
             limits=settings.xds_limits,
             identifier=f"haldane/{__version__} {socket.gethostname()} {os.getpid()}",
@@ -209,6 +216,7 @@ class Controller:
             hooks=settings.hooks,
             metrics=settings.metrics,
             rates=[name for name, metric in settings.metrics.items() if metric.kind == "rate"],
+            own=self._own,
             max_services=settings.max_services,
             max_freezes=settings.max_freezes,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from controller.core.base.errors import Violation
 from controller.core.model.service import Service
+from controller.core.routing.own_addresses import OwnAddress, occupied
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,15 @@ class Allowed:
     metrics: Collection[str] = ()
     rates: Collection[str] = ()
     """Those of the metrics that are rates."""
+    own: Collection[OwnAddress] = ()
+    """The controller's own addresses, where no service may listen."""
     max_services: int = 1000
     max_freezes: int = 1000
+
+    def violations(self, spec: Service) -> list[Violation]:
+        """Everything in a service that these settings do not allow."""
+        taken = occupied(spec.listen, self.own)
+        return [*([Violation("listen.port", taken)] if taken else []), *self.policy_violations(spec)]
 
     def policy_violations(self, spec: Service) -> list[Violation]:
         """The hooks and metrics that the policy names and the settings do not have, or cannot have so."""

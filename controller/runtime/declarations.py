@@ -133,8 +133,8 @@ class Declarations:
         linted = read_service(text)
         if linted.service is None:
             raise invalid(linted.violations)
-        if unknown := self._allowed.policy_violations(linted.service):
-            raise invalid(unknown)
+        if not_allowed := self._allowed.violations(linted.service):
+            raise invalid(not_allowed)
         return _File(text, linted.service)
 
     def _declare_together(

@@ -10,6 +10,7 @@ import structlog
 from controller.core.base.units import counted
 from controller.core.control.sync import Sync
 from controller.core.model.view import View
+from controller.core.routing.own_addresses import OwnAddress
 from controller.ports.clock import Clock
 from controller.ports.fleet import Nack, ProxyStatus
 from controller.ports.proxy_observer import NullObserver, ProxyObserver
@@ -60,13 +61,15 @@ class XdsServer:
         limits: Limits = DEFAULT,
         identifier: str = "haldane",
         observer: ProxyObserver | None = None,
+        own: Collection[OwnAddress] = (),
     ) -> None:
-        """`shared`: whether other controllers serve the same store. `identifier` names this one in every response."""
+        """`shared`: whether other controllers serve the same store. `identifier` names this one in every response;
+        `own` are the addresses where it listens."""
         self._clock = clock
         self._shared = shared
         self._limits = limits
         self._observer = observer or NullObserver()
-        self._snapshots = SnapshotCache()
+        self._snapshots = SnapshotCache(own)
         self._steps = SharedSteps(identifier)
         self._published_at = 0.0
         self._connections: set[Connection] = set()

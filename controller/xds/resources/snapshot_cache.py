@@ -1,10 +1,11 @@
 """View -> Snapshot for each fleet, and never a worse one than before."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
+from controller.core.routing.own_addresses import OwnAddress, occupied
 from controller.core.routing.route import RoutingError
 from controller.core.routing.routing import RoutedService, join_services, named_fleets, route_service
 from controller.core.routing.servable import servable_view
@@ -20,10 +21,12 @@ class SnapshotCache:
     """The snapshots of every fleet at the newest revision.
 
     A service that cannot be served does not take the others down: it stays as it was served last, or is left out,
-    and `problems` says why.
+    and `problems` says why. A service that listens on one of the controller's `own` addresses, since those changed
+    after it was applied, is served and named in `problems`: where the proxies run elsewhere, it works.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, own: Collection[OwnAddress] = ()) -> None:
+        self._own = own
         self.revision = 0
         self.problems: Mapping[str, str] = {}
         self.running: frozenset[str] = frozenset()
@@ -74,7 +77,10 @@ class SnapshotCache:
             # A fleet that was just named continues from what it was served as one of the unnamed.
             before = self._snapshots.get(fleet, present)
             snapshots[fleet] = encoder.snapshot(join_services(view.revision, services), services, before)
-        self.revision, self.problems = view.revision, {**problems, **bad}
+        on_own = {
+            name: text for name, state in good.services.items() if (text := occupied(state.spec.listen, self._own))
+        }
+        self.revision, self.problems = view.revision, {**on_own, **problems, **bad}
         self.running = frozenset(n for n, state in view.services.items() if state.rollout and state.rollout.running)
         self._served, self._named, self._snapshots = served, named, snapshots
         self._encoded.evict_unused()
