@@ -79,7 +79,8 @@ def test_a_service_whose_port_became_the_controller_s_is_served_and_named() -> N
     """The settings changed after it was applied. Where its proxies run elsewhere, it works: it is not taken away."""
     cache = SnapshotCache(own_addresses({"xds_listen": "127.0.0.1:10000"}))
     assert cache.update(view(1, service()))
-    assert "127.0.0.1:10000 is the controller's own: xds_listen" in cache.problems["scorer"]
+    (problem,) = cache.problems.values()
+    assert "127.0.0.1:10000 is the controller's own: xds_listen" in problem
     served = cache.snapshot("")
     assert served is not None
     assert any(catalogue.resources for catalogue in served.catalogues.values())
