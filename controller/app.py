@@ -83,7 +83,7 @@ class Controller:
         self._book = Book()
         self._replica = Replica(self._book, clock)
         self._load_reports = LoadReportingService(
-            self._book, clock, interval=settings.report_interval, on_news=self._replica.wake
+            self._book, clock, interval=settings.report_interval, on_news=self._replica.on_reports
         )
         self._proxy_metrics = MetricsService(self._book, clock)
         self._own = own_addresses({name: getattr(settings, name) for name in LISTENS})

@@ -5,7 +5,9 @@ sees it in the next view, like every other.
 
 | what happens | what is ticked |
 |---|---|
-| every awaited proxy has reported on a service; a hook or Prometheus has answered for it | it, at once |
+| every awaited proxy has reported on a service, and the judge may bet on errors now | it, at once |
+| every awaited proxy has reported on a service, between two bets | nothing: the next tick judges it too |
+| a hook or Prometheus has answered for a service | it, at once |
 | its state in the view is new | it, at once |
 | a freeze is set or lifted | what time alone can change, at once |
 | a proxy ACKs, NACKs, comes or goes | what waits for proxies, soon: many ACKs lead to one tick |

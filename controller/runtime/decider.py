@@ -77,8 +77,13 @@ class Decider:
         self._cycle.on_view(view)
 
     def wake(self, services: Iterable[str]) -> None:
-        """Something was reported on these services: tick them at once."""
+        """Something happened to these services: tick them at once."""
         self._cycle.wake(services)
+
+    def on_reports(self, services: Iterable[str]) -> None:
+        """Every awaited proxy has reported on these services: tick those at once for which that can change anything."""
+        if due := [service for service in services if self._ticker.is_due(service)]:
+            self._cycle.wake(due)
 
     def on_proxies(self) -> None:
         """Proxies have ACKed or NACKed, come or gone: tick soon what waits for proxies."""

@@ -84,9 +84,14 @@ class Replica:
             self.announce()
 
     def wake(self, services: Iterable[str]) -> None:
-        """Something was reported on these services: the decider ticks them at once."""
+        """Something happened to these services: the decider ticks them at once."""
         if self._decider:
             self._decider.wake(services)
+
+    def on_reports(self, services: Iterable[str]) -> None:
+        """The windows of these services are complete: the decider ticks those for which that can change anything."""
+        if self._decider:
+            self._decider.on_reports(services)
 
     def on_proxies(self) -> None:
         """Proxies have ACKed or NACKed, come or gone: the decider ticks soon what waits for proxies."""

@@ -121,6 +121,17 @@ class Ticker:
         stable = self._stable.get(state.name)
         return stable is not None and stable.outcome is Outcome.HARM
 
+    def is_due(self, service: str) -> bool:
+        """Whether a complete window can change what is decided on the service.
+
+        Between two bets of a running rollout it cannot: the next tick judges it together with what is reported until
+        then.
+        """
+        session, ticked = self._sessions.get(service), self._ticked.get(service)
+        if session is None or ticked is None or not ticked.decision.waits:
+            return True
+        return session.judge_state.is_due(self._clock.monotonic())
+
     def forget_all_but(self, services: Collection[str]) -> None:
         """Forget the services that are gone: one that comes back under the same name starts afresh."""
         by_service = (self._sessions, self._ticked, self._watches, self._stable)
@@ -185,11 +196,14 @@ class Ticker:
         sync = self._fleet.sync(state.name, state.revision)
         self._book.set_lagging(state.name, sync.splits)
         (self._waiting.discard if sync.settled else self._waiting.add)(state.name)
+        before = self._ticked.get(state.name)
+        if before and before.rollout_id != rollout.id:
+            before = None
         inputs = TickInputs(
             self._view().freezes,
             sync,
             self._sync_share,
-            harm=self._hooks.rollback_reason(state, self.last_tick(state).verdict),
+            harm=self._hooks.rollback_reason(state, before.verdict if before else None),
             endpoints={
                 version: self._book.endpoint_health(state.name, version, started)
                 for version in (rollout.stable, rollout.canary)

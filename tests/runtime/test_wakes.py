@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,12 +17,14 @@ from controller.core.model.rollout import Phase
 from controller.runtime.cycle import ACKS, IDLE
 from controller.runtime.ticker import COMMITS
 from controller.store.memory import MemoryStore
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, LoopClock
 from tests.fakes.store import ElectedStore
 from tests.support.loop_harness import LoopHarness, running_loop, running_rollout, tick_until
 
 pytestmark = pytest.mark.looptime
 
+PACE = 0.2
+"""Seconds between two reports."""
 BEHIND = Sync(1, 2, behind=("edge-2",))
 
 
@@ -71,6 +73,47 @@ async def test_what_is_reported_or_stored_of_one_service_ticks_that_one() -> Non
             await asyncio.sleep(0.02)
             assert counted["other"] == 1
             assert counted["scorer"] == 1
+
+
+async def report(harness: LoopHarness, wake: Callable[[Iterable[str]], None], *, canary_errors: float = 0.0) -> None:
+    """One of five reports a second; `wake` is called with what it completes."""
+    loads = harness.loads(await harness.state(), canary_errors=canary_errors)
+    wake(harness.book.on_load_report("envoy-1", loads, PACE, harness.clock.monotonic()))
+    await asyncio.sleep(PACE)
+
+
+async def report_until(
+    harness: LoopHarness, phase: Phase, wake: Callable[[Iterable[str]], None], *, canary_errors: float = 0.0
+) -> int:
+    """How many reports it took until the rollout was in that phase."""
+    for count in range(500):
+        if (await harness.rollout()).phase is phase:
+            return count
+        await report(harness, wake, canary_errors=canary_errors)
+    raise AssertionError(f"not {phase}: {await harness.rollout()}")
+
+
+async def test_reports_between_two_bets_are_judged_together() -> None:
+    """Five reports a second lead to two ticks: one for a bet a second, and one for what time alone changes."""
+    async with running_rollout(clock=LoopClock()) as harness:
+        await report_until(harness, Phase.PROGRESSING, harness.replica.on_reports)
+        with ticks(harness) as counted:
+            for _ in range(round(4 / PACE)):
+                await report(harness, harness.replica.on_reports)
+            assert 6 <= counted["scorer"] <= 10
+            assert sum(harness.book.totals()["scorer", "v2"].values()) > 0
+
+
+async def test_harm_is_found_as_fast_as_with_a_tick_for_each_report() -> None:
+    """To within one report: bets on errors are made at the same times."""
+    counts = []
+    for each in (False, True):
+        async with running_rollout(clock=LoopClock()) as harness:
+            wake = harness.replica.wake if each else harness.replica.on_reports
+            await report_until(harness, Phase.PROGRESSING, wake)
+            counts.append(await report_until(harness, Phase.ROLLED_BACK, wake, canary_errors=0.5))
+    together, alone = counts
+    assert 1 <= together <= alone + 1
 
 
 async def test_many_acks_lead_to_few_ticks_of_what_waits_for_proxies() -> None:

@@ -18,7 +18,7 @@ from controller.core.history.window_record import SHORT, StoredWindow, WindowRec
 from controller.core.traffic.window import Window
 
 FINE = 300
-"""The newest windows, which are never merged: a minute at five reports a second."""
+"""The newest windows, which are never merged: two minutes and a half at two ticks a second."""
 KEPT, LEVELS = 85, 14
 """Older windows: so many of each level's width at most, and how many levels there are. It is enough
 for two weeks."""

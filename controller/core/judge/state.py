@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from controller.core.judge.arrivals import Arrivals
 from controller.core.judge.baseline import Baseline
-from controller.core.judge.block import Block
+from controller.core.judge.block import ERROR_PACE, MOMENT, Block
 from controller.core.judge.channels import ALTERNATIVES_OF, LATENCY, TTFT, Plan, plan_of
 from controller.core.judge.design_effect import DesignEffect
 from controller.core.judge.latency_block import TAIL
@@ -106,6 +106,18 @@ class JudgeState:
         twin.harm, twin.non_inferiority = self.harm.copy(), self.non_inferiority.copy()
         twin.recent, twin.times, twin.settling = self.recent.copy(), self.times.copy(), self.settling.copy()
         return twin
+
+    def is_due(self, at: float) -> bool:
+        """Whether a report at `at`, on the windows' clock, may lead to a bet on errors. Until then
+        reports only add up, and several can be judged as one window.
+
+        The rule uses the clock and sizes alone, never outcomes. Every report is due before the canary's
+        first request, after a restart, and as long as a block waits for requests.
+        """
+        if self.window_clock is None or self.first_canary_request is None or self.last_report is None:
+            return True
+        time = self.time + at - self.window_clock
+        return time - self.error_block.since >= ERROR_PACE - MOMENT
 
     def turns_over(self, most: float = TURNOVER_MOST) -> bool:
         """Whether responses may still be of requests of the weight before: until stable's slow

@@ -95,12 +95,13 @@ def load_state(stored: Mapping[str, Any]) -> JudgeState:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return [[_plain(key), _plain(item)] for key, item in value.items()]
+    """As JSON values. Nearly all are numbers, so those are looked for first, and a mapping last."""
+    if isinstance(value, float):
+        return value if isfinite(value) else "inf" if value > 0 else "-inf"
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and not isfinite(value):
-        return "inf" if value > 0 else "-inf"
+    if isinstance(value, dict):
+        return [[_plain(key), _plain(item)] for key, item in value.items()]
     return value
 
 
