@@ -59,6 +59,7 @@ from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
 from controller.telemetry.prometheus_client import PrometheusClient
 from controller.telemetry.prometheus_poller import PrometheusPoller
+from controller.telemetry.reporters import Reporters
 from controller.xds.server import XdsServer, make_grpc_server
 
 log = structlog.get_logger()
@@ -82,10 +83,6 @@ class Controller:
         self._metrics = Metrics()
         self._book = Book()
         self._replica = Replica(self._book, clock)
-        self._load_reports = LoadReportingService(
-            self._book, clock, interval=settings.report_interval, on_news=self._replica.on_reports
-        )
-        self._proxy_metrics = MetricsService(self._book, clock)
         self._own = own_addresses({name: getattr(settings, name) for name in LISTENS})
         self._xds = XdsServer(
             clock=clock,
@@ -95,6 +92,11 @@ class Controller:
             identifier=f"haldane/{__version__} {socket.gethostname()} {os.getpid()}",
             observer=ProxyEvents(self._metrics, self._replica),
         )
+        reporters = Reporters(self._xds, self._xds.stranger_log, self._metrics, clock)
+        self._load_reports = LoadReportingService(
+            self._book, reporters, clock, interval=settings.report_interval, on_news=self._replica.on_reports
+        )
+        self._proxy_metrics = MetricsService(self._book, reporters, clock)
         self._recorder = Recorder(store, clock)
         self._operations = self._make_operations()
         self._unready: str | None = "starting"

@@ -7,7 +7,7 @@ import structlog
 
 from controller.admin.explanations import Explanations
 from controller.admin.grpc_handlers import Handlers, handlers
-from controller.admin.messages import event_message, freeze_message, proxy_message
+from controller.admin.messages import event_message, freeze_message, proxy_message, stranger_message
 from controller.admin.request_fields import FieldErrors, after_of, mode_of, scopes_of, ttl_of
 from controller.admin.service_reader import ServiceReader
 from controller.admin.watch_streams import Watches
@@ -270,8 +270,9 @@ class Proxies:
         return handlers(SERVICES["Fleet"], {"ListProxies": self.list, "Retry": self.retry})
 
     async def list(self, _request: pb.ListProxiesRequest, _who: str) -> pb.ListProxiesResponse:
-        """Every connected proxy."""
-        return pb.ListProxiesResponse(proxies=map(proxy_message, self._fleet.proxies()))
+        """Every connected proxy, and who reports without being one."""
+        strangers = map(stranger_message, self._fleet.strangers())
+        return pb.ListProxiesResponse(proxies=map(proxy_message, self._fleet.proxies()), strangers=strangers)
 
     async def retry(self, request: pb.RetryRequest, who: str) -> pb.RetryResponse:
         """Send proxies once more what they NACKed of a service, or of every one. It moves no weight."""

@@ -13,6 +13,7 @@ from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import ProxyStatus
 from controller.ports.observatory import Live
+from controller.ports.report_admission import StrangerStatus
 from controller.runtime.service_view import ServiceView
 
 BLIND = (
@@ -101,6 +102,19 @@ def proxy_message(proxy: ProxyStatus) -> pb.Proxy:
     if last := proxy.last_nack:
         message.refused.CopyFrom(pb.ProxyRefusal(type_url=last.type_url, at=last.at, error=last.error))
     return message
+
+
+def stranger_message(stranger: StrangerStatus) -> pb.Stranger:
+    """A program whose reports do not count."""
+    return pb.Stranger(
+        node=stranger.node,
+        fleet=stranger.fleet,
+        peer=stranger.peer,
+        reason=stranger.reason,
+        since=stranger.since,
+        last_report=stranger.last_report,
+        reports=stranger.reports,
+    )
 
 
 def event_message(line: LedgerLine) -> pb.Event:

@@ -14,6 +14,7 @@ from controller.core.model.rollout import Rollout
 from controller.core.traffic.reports import Traffic
 from controller.ports.fleet import ConfigState, Fleet, ProxyStatus
 from controller.ports.observatory import Observatory
+from controller.ports.report_admission import StrangerStatus
 from controller.runtime.operations import Operations
 from controller.runtime.service_view import ServiceView
 
@@ -65,6 +66,7 @@ def page_state(
         "broken": dict(view.broken),
         "freezes": [freeze.plain() for freeze in view.freezes],
         "fleets": _fleets(proxies),
+        "strangers": [_stranger(stranger) for stranger in fleet.strangers()],
         "behind": [_behind(proxy) for proxy in proxies if proxy.state is not ConfigState.SYNCED],
         "ledger": [_line(line) for line in lines],
     }
@@ -143,6 +145,17 @@ def _behind(proxy: ProxyStatus) -> Mapping[str, Any]:
     """A proxy that does not serve what was decided, and what is known of why."""
     errors = sorted({status.error for status in proxy.types if status.error})
     return {"node": proxy.node, "fleet": proxy.fleet, "state": proxy.state, "why": "; ".join(errors)}
+
+
+def _stranger(stranger: StrangerStatus) -> Mapping[str, Any]:
+    """A program that reports and is no proxy."""
+    return {
+        "node": stranger.node,
+        "fleet": stranger.fleet,
+        "peer": stranger.peer,
+        "reason": stranger.reason,
+        "reports": stranger.reports,
+    }
 
 
 def _line(line: LedgerLine) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.service_state import ServiceState
+from controller.ports.report_admission import NotCounted
 
 CONVERGENCE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 TICK_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
@@ -48,6 +49,11 @@ class Metrics:
             "haldane_notifications", "Ledger lines for a target", ["target", "outcome"], registry=self.registry
         )
         self._hooks = Counter("haldane_hooks", "Answers of hooks", ["hook", "type", "outcome"], registry=self.registry)
+        self._ignored = Counter(
+            "haldane_reports_ignored", "Reports that do not count", ["reason"], registry=self.registry
+        )
+        for reason in NotCounted:
+            self._ignored.labels(reason)
 
     def count_decision(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
         """Count a decision that was committed."""
@@ -68,6 +74,10 @@ class Metrics:
     def count_notifications(self, target: str, outcome: str, lines: int) -> None:
         """Count ledger lines that were `delivered`, `refused` (for good) or `lost` (too old)."""
         self._notifications.labels(target, outcome).inc(lines)
+
+    def count_ignored_report(self, reason: str) -> None:
+        """Count a report of which nothing counted, and why."""
+        self._ignored.labels(reason).inc()
 
     def count_hook_answer(self, hook: str, kind: str, outcome: str) -> None:
         """Count an answer: a hook `passed`, `refused`, or was `unanswered`."""

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from controller.core.control.sync import Sync
+from controller.ports.report_admission import StrangerStatus
 
 
 class ConfigState(StrEnum):
@@ -85,6 +86,10 @@ class Fleet(Protocol):
 
     def proxies(self) -> tuple[ProxyStatus, ...]:
         """Every connected proxy."""
+        ...
+
+    def strangers(self) -> tuple[StrangerStatus, ...]:
+        """The programs that report, and are no proxies: their reports do not count."""
         ...
 
     def retry(self, service: str) -> tuple[str, ...]:

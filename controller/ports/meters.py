@@ -31,6 +31,14 @@ class ProxyMeter(Protocol):
         ...
 
 
+class ReportMeter(Protocol):
+    """Which reports do not count."""
+
+    def count_ignored_report(self, reason: str) -> None:
+        """Count a report of which nothing counted, and why."""
+        ...
+
+
 class HookMeter(Protocol):
     """What hooks answer."""
 

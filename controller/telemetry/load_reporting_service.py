@@ -6,7 +6,7 @@ it cannot reach the controller, and its first report after that has everything o
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
 import grpc
 import structlog
@@ -15,9 +15,11 @@ from google.protobuf.message import DecodeError
 
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
+from controller.core.traffic.held_reports import HeldLoads
 from controller.core.traffic.reports import IDLE, ClusterLoad
 from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsRequest, LoadStatsResponse, LocalityStats
 from controller.ports.clock import Clock
+from controller.ports.report_admission import NotCounted, Reporter
 from controller.telemetry.judged_services import has_canary
 from controller.telemetry.report_pace import MEASURE_EVERY, ReportPace
 from controller.telemetry.report_streams import (
@@ -26,8 +28,9 @@ from controller.telemetry.report_streams import (
     OpenStreams,
     ReportStream,
     validate_count,
-    validate_node,
+    validate_reporter,
 )
+from controller.telemetry.reporters import Reporters
 
 SERVICE = "envoy.service.load_stats.v3.LoadReportingService"
 IDLE_INTERVAL = 2.0
@@ -48,10 +51,12 @@ _LOAD_FIELDS = (
 
 log = structlog.get_logger()
 
+Context = grpc.aio.ServicerContext[bytes, bytes]
+
 
 class LoadReportingService:
-    """Writes the load reports of proxies into the book. `on_news` is called with the services whose windows
-    can be closed.
+    """Writes the load reports of proxies into the book, of each the clusters that count (`Reporters`). `on_news` is
+    called with the services whose windows can be closed.
 
     While a canary has weight, so that it can do harm, the proxies of its fleets report every `interval` seconds, or
     less often while this controller cannot take that (`run`); all others every `IDLE_INTERVAL`. The interval changes on
@@ -59,8 +64,17 @@ class LoadReportingService:
     learns the weights; before its first call there are none.
     """
 
-    def __init__(self, book: Book, clock: Clock, *, interval: float, on_news: Callable[[Iterable[str]], None]) -> None:
+    def __init__(
+        self,
+        book: Book,
+        reporters: Reporters,
+        clock: Clock,
+        *,
+        interval: float,
+        on_news: Callable[[Iterable[str]], None],
+    ) -> None:
         self._book = book
+        self._reporters = reporters
         self._clock = clock
         self._pace = ReportPace(shortest=interval, longest=IDLE_INTERVAL)
         self._on_news = on_news
@@ -95,36 +109,51 @@ class LoadReportingService:
                 log.warning("reports_paced", interval=self._pace.interval, lag=round(lag, 3), busy=round(busy, 2))
                 self._update_intervals()
 
-    async def _serve(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+    async def _serve(self, requests: AsyncIterator[bytes], context: Context) -> None:
         try:
-            await self._receive(requests, context.write)
+            await self._receive(requests, context)
         except InvalidReport as error:
             log.warning("load_report_refused", peer=context.peer(), reason=str(error))
             await context.abort(error.code, str(error))
 
-    async def _receive(self, requests: AsyncIterator[bytes], send: Callable[[bytes], Awaitable[None]]) -> None:
+    async def _receive(self, requests: AsyncIterator[bytes], context: Context) -> None:
         stream: ReportStream | None = None
-        fleet = ""
-        interval = _ReportInterval(self._interval_of, send)
+        held = HeldLoads()
+        interval = _ReportInterval(self._interval_of, context.write)
         try:
             async for data in requests:
                 now = self._clock.monotonic()
                 report = _parsed(data)
                 if stream is None:
-                    stream = self._streams.open(validate_node(report.node.id), now)
-                    fleet = report.node.cluster  # only the first message must have it
-                    log.info("load_reports_opened", node=stream.node, fleet=fleet)
+                    # Only the first message must say who reports.
+                    reporter = validate_reporter(Reporter(report.node.id, report.node.cluster, context.peer()))
+                    stream = self._streams.open(reporter, now)
+                    log.info("load_reports_opened", node=reporter.node, fleet=reporter.fleet)
                     self._intervals.add(interval)
-                    interval.start(fleet)
+                    interval.start(reporter.fleet)
                 stream.count_message(now)
-                if complete := self._book.on_load_report(stream.key, _loads(report), self._interval_of(fleet), now):
-                    self._on_news(complete)
+                self._count(stream, held, _loads(report, self._book.own), now)
                 del data, report  # 60 KB of each proxy would be kept until its next one
         finally:
             if stream:
                 self._end(stream)
                 self._intervals.discard(interval)
                 await interval.end()
+
+    def _count(self, stream: ReportStream, held: HeldLoads, loads: Mapping[str, ClusterLoad], now: float) -> None:
+        """Write into the book what counts of a report."""
+        admission = self._reporters.check(stream)
+        loads = held.admit(loads, self._book.observed, admission.clusters)
+        if held.has_requests and admission.reason is None:
+            self._reporters.note(stream, NotCounted.NOT_ACKNOWLEDGED)
+        elif admission.reason is None:
+            self._reporters.forget(stream)
+        if not admission.clusters:
+            return
+        self._streams.name(stream)
+        interval = self._interval_of(stream.reporter.fleet)
+        if complete := self._book.on_load_report(stream.key, loads, interval, now):
+            self._on_news(complete)
 
     def _interval_of(self, fleet: str) -> float:
         often = self._canary_everywhere or fleet in self._canary_fleets
@@ -136,9 +165,12 @@ class LoadReportingService:
 
     def _end(self, stream: ReportStream) -> None:
         self._streams.close(stream)
-        self._book.on_load_reports_end(stream.key)
+        self._reporters.end(stream)
         lasted = round(self._clock.monotonic() - stream.opened_at, 3)
-        log.info("load_reports_ended", node=stream.node, reports=stream.messages, seconds=lasted)
+        log.info("load_reports_ended", node=stream.reporter.node, reports=stream.messages, seconds=lasted)
+        if not stream.key:
+            return
+        self._book.on_load_reports_end(stream.key)
         self._on_news(self._book.complete_windows(self._clock.monotonic()))
 
 
@@ -194,10 +226,13 @@ def _parsed(data: bytes) -> LoadStatsRequest:
     return report
 
 
-def _loads(report: LoadStatsRequest) -> dict[str, ClusterLoad]:
-    """The load by cluster, all of it checked before any of it counts."""
+def _loads(report: LoadStatsRequest, own: Mapping[str, str]) -> dict[str, ClusterLoad]:
+    """The load by cluster, all of it checked before any of it counts. `own`: the operators' own clusters, and by what
+    name each is observed."""
     return {
-        stats.cluster_name: _load(localities) if (localities := stats.upstream_locality_stats) else IDLE
+        own.get(stats.cluster_name, stats.cluster_name): (
+            _load(localities) if (localities := stats.upstream_locality_stats) else IDLE
+        )
         for stats in report.cluster_stats
     }
 

@@ -17,14 +17,23 @@ from controller.core.base.units import counted
 from controller.core.model.cluster_names import cluster_parts
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
+from controller.core.traffic.held_reports import HeldMetrics
 from controller.core.traffic.latency_buckets import BUCKETS, bucket_of
 from controller.core.traffic.reports import CounterKind, ProxyMetrics
 from controller.core.traffic.response_flags import FIRST_TOKEN
 from controller.pb.haldane.wire.v1.metrics_pb2 import Histogram, Metric, MetricFamily, StreamMetricsMessage
 from controller.ports.clock import Clock
+from controller.ports.report_admission import Reporter
 from controller.telemetry.family_positions import FamilyPositions
 from controller.telemetry.judged_services import is_judged
-from controller.telemetry.report_streams import InvalidReport, OpenStreams, ReportStream, validate_count, validate_node
+from controller.telemetry.report_streams import (
+    InvalidReport,
+    OpenStreams,
+    ReportStream,
+    validate_count,
+    validate_reporter,
+)
+from controller.telemetry.reporters import Reporters
 from controller.telemetry.wanted_metrics import COUNTERS, HEALTHY, LATENCY, MEMBERS, UPTIME, Meaning, WantedMetrics
 
 SERVICE = "envoy.service.metrics.v3.MetricsService"
@@ -39,15 +48,16 @@ log = structlog.get_logger()
 
 
 class MetricsService:
-    """Writes the metrics of proxies into the book.
+    """Writes the metrics of proxies into the book, of each those of the clusters that count (`Reporters`).
 
     Those of services that are judged are read at each flush, so that harm is found soon; of the others, only how many
     healthy endpoints they have, and the rest at one flush in `SAMPLED`. `on_view` learns what is judged; before its
     first call nothing is.
     """
 
-    def __init__(self, book: Book, clock: Clock) -> None:
+    def __init__(self, book: Book, reporters: Reporters, clock: Clock) -> None:
         self._book = book
+        self._reporters = reporters
         self._clock = clock
         self._streams = OpenStreams()
         self._judged: frozenset[str] = frozenset()
@@ -70,38 +80,49 @@ class MetricsService:
 
     async def _serve(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         try:
-            await self._receive(requests)
+            await self._receive(requests, context.peer())
         except InvalidReport as error:
             log.warning("metrics_refused", peer=context.peer(), reason=str(error))
             await context.abort(error.code, str(error))
         return b""
 
-    async def _receive(self, requests: AsyncIterator[bytes]) -> None:
+    async def _receive(self, requests: AsyncIterator[bytes], peer: str) -> None:
         stream: ReportStream | None = None
+        held = HeldMetrics()
         positions: FamilyPositions[Meaning] = FamilyPositions()
         try:
             async for data in requests:
                 now = self._clock.monotonic()
                 message = _parsed(data)
                 if stream is None:
-                    stream = self._streams.open(validate_node(message.identifier.node.id), now)
-                    log.info("metrics_opened", node=stream.node, fleet=message.identifier.node.cluster)
+                    node = message.identifier.node
+                    stream = self._streams.open(validate_reporter(Reporter(node.id, node.cluster, peer)), now)
+                    log.info("metrics_opened", node=node.id, fleet=node.cluster)
                 stream.count_message(now)
                 self._update_wanted()
                 read = self._observed if stream.messages % SAMPLED == 1 else self._urgent
                 metrics = _metered(positions.find(message.envoy_metrics, self._wanted), read)
-                self._book.on_metrics(stream.key, metrics, now)
+                self._count(stream, held, metrics, now)
                 del data, message  # 100 KB of each proxy would be kept until its next flush
         finally:
             if stream:
                 self._end(stream)
 
+    def _count(self, stream: ReportStream, held: HeldMetrics, metrics: ProxyMetrics, now: float) -> None:
+        """Write into the book what counts of a flush."""
+        admitted = self._reporters.check(stream).clusters
+        if admitted:
+            self._streams.name(stream)
+        for counting in held.admit(metrics, self._observed, admitted):
+            self._book.on_metrics(stream.key, counting, now)
+
     def _end(self, stream: ReportStream) -> None:
-        if self._streams.is_ambiguous(stream):
+        if stream.key and self._streams.is_ambiguous(stream):
             self._book.forget_counters(stream.key)
         self._streams.close(stream)
+        self._reporters.end(stream)
         lasted = round(self._clock.monotonic() - stream.opened_at, 3)
-        log.info("metrics_ended", node=stream.node, flushes=stream.messages, seconds=lasted)
+        log.info("metrics_ended", node=stream.reporter.node, flushes=stream.messages, seconds=lasted)
 
     def _update_wanted(self) -> None:
         """Prepare what is wanted of the clusters that the book observes now."""

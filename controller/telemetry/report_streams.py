@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 import grpc
 
 from controller.core.base.text import is_printable
+from controller.ports.report_admission import Reporter
 
 MAX_STREAMS = 16_384
 """Streams of one kind at the same time."""
 MAX_NODE_ID = 256
-"""Characters of a node's id."""
+"""Characters of a node's id, and of its fleet."""
 MAX_COUNT = 2**40
 """The greatest plausible count: a million requests a second for twelve days."""
 MAX_BURST = 100
@@ -29,13 +30,14 @@ class InvalidReport(Exception):  # noqa: N818
         self.code = code
 
 
-def validate_node(node: str) -> str:
-    """The node's id, if it is fit for logs and as a key. Raises `InvalidReport`."""
-    if not node:
+def validate_reporter(reporter: Reporter) -> Reporter:
+    """The reporter, if what it says of itself is fit for logs and as a key. Raises `InvalidReport`."""
+    if not reporter.node:
         raise InvalidReport("node.id is missing: the first message of a stream must say who reports")
-    if len(node) > MAX_NODE_ID or not is_printable(node):
-        raise InvalidReport(f"node.id must be at most {MAX_NODE_ID} printable characters")
-    return node
+    for field_name, text in (("node.id", reporter.node), ("node.cluster", reporter.fleet)):
+        if len(text) > MAX_NODE_ID or not is_printable(text):
+            raise InvalidReport(f"{field_name} must be at most {MAX_NODE_ID} printable characters")
+    return reporter
 
 
 def validate_count(value: float, what: str) -> int:
@@ -45,14 +47,15 @@ def validate_count(value: float, what: str) -> int:
     return int(value)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ReportStream:
-    """One open stream. `key` is unique among the open ones, even if several proxies claim the same node id."""
+    """One open stream. `key` is unique among those that count, even if several proxies claim the same node id; it is
+    empty until the reporter is known to be a proxy."""
 
-    node: str
-    key: str
+    reporter: Reporter
     opened_at: float
     """Monotonic seconds."""
+    key: str = ""
     messages: int = 0
     _second: int = 0
     _burst: int = 0
@@ -71,29 +74,42 @@ class ReportStream:
 class OpenStreams:
     """The open streams of one kind."""
 
+    _open: int = 0
     _keys: set[str] = field(default_factory=set)
     _nodes: Counter[str] = field(default_factory=Counter)
     _ambiguous: set[str] = field(default_factory=set)
 
-    def open(self, node: str, now: float) -> ReportStream:
-        """A new stream of this node. Raises `InvalidReport` if there are too many."""
-        if len(self._keys) >= MAX_STREAMS:
+    def open(self, reporter: Reporter, now: float) -> ReportStream:
+        """A new stream of this reporter. Raises `InvalidReport` if there are too many."""
+        if self._open >= MAX_STREAMS:
             raise InvalidReport(f"{MAX_STREAMS} proxies report already", grpc.StatusCode.RESOURCE_EXHAUSTED)
+        self._open += 1
+        return ReportStream(reporter, now)
+
+    def name(self, stream: ReportStream) -> None:
+        """The reporter is a proxy: give its stream a key, unless it has one. A stranger takes no proxy's key."""
+        if stream.key:
+            return
+        node = stream.reporter.node
         self._nodes[node] += 1
         if self._nodes[node] > 1:
             self._ambiguous.add(node)
-        key = next(k for n in range(len(self._keys) + 1) if (k := f"{node}#{n}" if n else node) not in self._keys)
-        self._keys.add(key)
-        return ReportStream(node, key, now)
+        keys = self._keys
+        stream.key = next(k for n in range(len(keys) + 1) if (k := f"{node}#{n}" if n else node) not in keys)
+        keys.add(stream.key)
 
     def close(self, stream: ReportStream) -> None:
         """The stream has ended."""
+        self._open -= 1
+        if not stream.key:
+            return
+        node = stream.reporter.node
         self._keys.discard(stream.key)
-        self._nodes[stream.node] -= 1
-        if not self._nodes[stream.node]:
-            del self._nodes[stream.node]
-            self._ambiguous.discard(stream.node)
+        self._nodes[node] -= 1
+        if not self._nodes[node]:
+            del self._nodes[node]
+            self._ambiguous.discard(node)
 
     def is_ambiguous(self, stream: ReportStream) -> bool:
         """Whether another stream claims or claimed the same node id, so that the next one may be of any proxy."""
-        return stream.node in self._ambiguous
+        return stream.reporter.node in self._ambiguous

@@ -95,9 +95,13 @@ class Connection:
     def __init__(self, context: Context, callbacks: StreamCallbacks, options: StreamOptions) -> None:
         limits, clock = options.limits, options.clock
         self.node = Node("", "", "")
+        self.peer: str = context.peer()
+        """The address at the other end: the same for all streams of one connection."""
         self.stream = options.first
         self.counts_endings = False
         """Whether its listeners have the loggers that count how responses end."""
+        self.identity: str | None = None
+        """What the client proved to be; None where nothing is proved."""
         self.connected_at = clock.wall()
         self.since: dict[str, float] = {}
         """Type URL -> Unix seconds since when the type's state is what it is."""

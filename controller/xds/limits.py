@@ -22,8 +22,8 @@ class Limits(Value):
     """Open calls on the port, over all clients: each costs some 30 KB. An Envoy has three (configuration, load reports,
     metrics), so this is 5461 Envoys. Further calls fail with RESOURCE_EXHAUSTED."""
     streams_per_node: Count = 8
-    """Open xDS streams of one node: an aggregated one or one for each type, and those of a broken connection that is
-    not yet known to be dead."""
+    """Open xDS streams of one node on one connection: an aggregated one or one for each type. Streams of other
+    connections under the same id take no place: they may be a stranger's, or dead and not yet known to be."""
     connections: Count = 16_384
     """Connections to the port. Further ones are closed at once."""
     streams_per_connection: Annotated[int, Field(ge=1, le=100_000)] = 128

@@ -1,6 +1,5 @@
 """The xDS server: ADS and the per-type services, state of the world and Delta, on grpc.aio with raw bytes."""
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -14,10 +13,13 @@ from controller.core.routing.own_addresses import OwnAddress
 from controller.ports.clock import Clock
 from controller.ports.fleet import Nack, ProxyStatus
 from controller.ports.proxy_observer import NullObserver, ProxyObserver
+from controller.ports.report_admission import Admission, NotCounted, Reporter, StrangerStatus
+from controller.runtime.stranger_log import StrangerLog
 from controller.xds.connection import Connection, Context, PublishedSnapshot, StreamOptions
 from controller.xds.csds import csds_handler
 from controller.xds.fan_out import FanOut
 from controller.xds.limits import DEFAULT, Limits, server_options
+from controller.xds.protocol.confirmed_clusters import confirmed_clusters
 from controller.xds.protocol.discovery import Retry
 from controller.xds.protocol.nack_log import NackLog
 from controller.xds.protocol.nacked_contents import is_removal_nacked, nacked_contents
@@ -26,6 +28,7 @@ from controller.xds.protocol.proxy_status import proxy_statuses
 from controller.xds.protocol.stream_state import StreamState
 from controller.xds.protocol.sync_counts import SyncCounts
 from controller.xds.resources.access_logs import STATS_LOGGER
+from controller.xds.resources.recent_cache import RecentCache
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from controller.xds.shared_steps import SharedSteps
@@ -44,14 +47,36 @@ SERVICES = {
 }
 """gRPC service -> how the names of its methods end, and the type that it implies."""
 
+NO_STREAM = Admission(reason=NotCounted.NO_XDS_STREAM)
+OTHER_CONNECTION = Admission(reason=NotCounted.OTHER_CONNECTION)
+
 
 def make_grpc_server(limits: Limits, *options: tuple[str, int]) -> grpc.aio.Server:
     """A gRPC server with those of the limits that gRPC itself enforces."""
     return grpc.aio.server(options=[*server_options(limits), *options], maximum_concurrent_rpcs=limits.streams)
 
 
+MAX_ADMISSIONS = 1024
+"""States of streams whose admission is remembered."""
+
+
+class _SharedAdmission:
+    """What counts of the reports of a client whose stream is in that state."""
+
+    def __init__(self, state: StreamState) -> None:
+        self._state = state  # as long as it is there, no other state gets its id
+        self.admission = Admission(confirmed_clusters(state))
+
+
+def _is_same_client(connection: Connection, reporter: Reporter) -> bool:
+    if reporter.identity is not None or connection.identity is not None:
+        return reporter.identity == connection.identity
+    return connection.peer == reporter.peer
+
+
 class XdsServer:
-    """Serves the newest view to every stream, and knows how far each proxy is (`ports.Fleet`)."""
+    """Serves the newest view to every stream, and knows how far each proxy is (`ports.Fleet`) and whose reports count
+    (`ports.ReportAdmission`)."""
 
     def __init__(
         self,
@@ -69,12 +94,15 @@ class XdsServer:
         self._shared = shared
         self._limits = limits
         self._observer = observer or NullObserver()
+        self.stranger_log = StrangerLog(clock)
+        """Whose reports do not count."""
         self._snapshots = SnapshotCache(own)
         self._steps = SharedSteps(identifier)
         self._published_at = 0.0
         self._connections: set[Connection] = set()
-        self._streams_of: Counter[str] = Counter()
-        """Node id -> its open streams."""
+        self._streams_of: dict[tuple[str, str], set[Connection]] = {}
+        """Node id and fleet -> its open streams."""
+        self._admissions = RecentCache(MAX_ADMISSIONS)
         self._sync = SyncCounts()
         self._fan_out = FanOut()
         self._nacks = NackLog(limits.refusals)
@@ -99,6 +127,7 @@ class XdsServer:
                 log.error("service_not_servable", service=service, reason=reason)
         self._published_at = self._clock.monotonic()
         self._steps.evict_unused()
+        self._admissions.evict_unused()
         self._fan_out.start(self._connections)
 
     @property
@@ -119,6 +148,10 @@ class XdsServer:
         now, confirm = self._clock.wall(), self._limits.confirm
         return proxy_statuses(self._observed(), self._snapshots.running, self._nacks.last, now, confirm)
 
+    def strangers(self) -> tuple[StrangerStatus, ...]:
+        """The programs that report, and are no proxies."""
+        return self.stranger_log.statuses()
+
     def retry(self, service: str) -> tuple[str, ...]:
         """Send once more what proxies NACKed of that service, or of all if it is empty: the nodes that NACKed any."""
         nodes = set()
@@ -135,6 +168,21 @@ class XdsServer:
         snapshots = {name: snapshot for name in fleets if (snapshot := self._snapshots.snapshot(name))}
         sync = self._sync.sync(service, snapshots)
         return sync if self._snapshots.revision >= revision else Sync(0, sync.total, sync.nacked, blind=sync.blind)
+
+    def admission(self, reporter: Reporter) -> Admission:
+        """What counts of the reports of this reporter: of the clusters that it has ACKed on the same connection.
+
+        Whoever can claim a node's id cannot share its connection. Where identities are proved, they are compared.
+        """
+        streams = self._streams_of.get((reporter.node, reporter.fleet))
+        if not streams:
+            return NO_STREAM
+        own = [each for each in streams if _is_same_client(each, reporter)]
+        if not own:
+            return OTHER_CONNECTION
+        if len(own) == 1:
+            return self._admission_of(own[0])
+        return Admission(frozenset().union(*(self._admission_of(each).clusters for each in own)))
 
     def handlers(self) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":
         """For the xDS port."""
@@ -164,15 +212,15 @@ class XdsServer:
         node = connection.node
         if self._draining:
             raise StreamError(grpc.StatusCode.UNAVAILABLE, "draining")
-        if self._streams_of[node.id] >= self._limits.streams_per_node:
-            text = (
-                f"{node.id} has {counted(self._limits.streams_per_node, 'stream')}; that is the most one node may have"
-            )
+        streams = self._streams_of.get((node.id, node.fleet), ())
+        if sum(each.peer == connection.peer for each in streams) >= self._limits.streams_per_node:
+            most = counted(self._limits.streams_per_node, "stream")
+            text = f"{node.id} has {most} on this connection; that is the most one node may have"
             raise StreamError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         if node.client.startswith("envoy") and not node.has_stats_logger:
             log.warning("endings_not_counted", node=node.id, client=node.client, reason=f"it lacks {STATS_LOGGER}")
         self._connections.add(connection)
-        self._streams_of[node.id] += 1
+        self._streams_of.setdefault((node.id, node.fleet), set()).add(connection)
         self._observer.on_connect(node.id, node.fleet)
 
     def on_step(self, connection: Connection) -> None:
@@ -229,10 +277,16 @@ class XdsServer:
             self._connections.remove(connection)
             self._sync.remove(connection)
             self._fan_out.forget(connection)
-            self._streams_of[connection.node.id] -= 1
-            if not self._streams_of[connection.node.id]:
-                del self._streams_of[connection.node.id]
-            self._observer.on_disconnect(connection.node.id, connection.node.fleet)
+            node = connection.node
+            self._streams_of[node.id, node.fleet].remove(connection)
+            if not self._streams_of[node.id, node.fleet]:
+                del self._streams_of[node.id, node.fleet]
+            self._observer.on_disconnect(node.id, node.fleet)
+
+    def _admission_of(self, connection: Connection) -> Admission:
+        """Streams share their states, so it is found once for all that are in the same."""
+        state = connection.stream
+        return self._admissions.get(id(state), _SharedAdmission, state).admission
 
     def _observed(self) -> Iterator[ObservedStream]:
         for connection in self._connections:

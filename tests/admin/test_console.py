@@ -68,6 +68,7 @@ async def test_an_empty_controller_has_a_page_too(doors: Doors) -> None:
         "broken": {},
         "freezes": [],
         "fleets": [],
+        "strangers": [],
         "behind": [],
         "ledger": [],
     }

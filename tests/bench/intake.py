@@ -28,15 +28,19 @@ from controller.demo.harness.child_processes import Children, children
 from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsResponse
 from controller.process.clock import SystemClock
 from controller.process.logs import configure_logs
+from controller.runtime.stranger_log import StrangerLog
 from controller.telemetry.load_reporting_service import SERVICE as LRS
 from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import SERVICE as METRICS
 from controller.telemetry.metrics_service import MetricsService
+from controller.telemetry.reporters import Reporters
 from controller.xds.limits import Limits
 from controller.xds.server import XdsServer, make_grpc_server
 from tests.bench import Row
 from tests.bench.crowd import child, line, say
 from tests.bench.floor import multiplications
+from tests.fakes.admission import EveryoneAdmitted
+from tests.fakes.meter import FakeMeter
 from tests.support.envoy import EnvoyProcess
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
@@ -191,8 +195,9 @@ def counting(made: Recording, judged: int) -> Handlers:
     """The controller's handlers, with a book that observes all the services, so many of which have a canary."""
     book = Book()
     book.track_clusters(made.clusters())
-    reports = LoadReportingService(book, SystemClock(), interval=0.2, on_news=lambda _: None)
-    metrics = MetricsService(book, SystemClock())
+    reporters = Reporters(EveryoneAdmitted(book), StrangerLog(SystemClock()), FakeMeter(), SystemClock())
+    reports = LoadReportingService(book, reporters, SystemClock(), interval=0.2, on_news=lambda _: None)
+    metrics = MetricsService(book, reporters, SystemClock())
     now = view(1, *(service(f"s{number:04}", canary=("v2", 5000)) for number in range(judged)))
     reports.on_view(now)
     metrics.on_view(now)

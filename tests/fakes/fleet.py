@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from controller.core.control.sync import Sync
 from controller.ports.fleet import ProxyStatus
+from controller.ports.report_admission import StrangerStatus
 
 
 @dataclass
@@ -15,11 +16,16 @@ class FakeFleet:
     """For every service but `broken`."""
     broken: str = ""
     """The service whose sync cannot be determined."""
+    reporting: tuple[StrangerStatus, ...] = ()
+    """The strangers."""
     fault: Exception | None = None
     """Raised instead of listing the proxies."""
     problems: dict[str, str] = field(default_factory=dict)
     retried: list[str] = field(default_factory=list)
     """The services that `retry` was called for."""
+
+    def strangers(self) -> tuple[StrangerStatus, ...]:
+        return self.reporting
 
     def retry(self, service: str) -> tuple[str, ...]:
         self.retried.append(service)

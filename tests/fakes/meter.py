@@ -19,6 +19,9 @@ class FakeMeter:
     notified: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(target, outcome) -> ledger lines."""
 
+    ignored: Counter[str] = field(default_factory=Counter)
+    """Why reports did not count -> how many."""
+
     def count_decision(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
         self.decisions.append(decision.kind.value)
 
@@ -27,6 +30,9 @@ class FakeMeter:
 
     def count_hook_answer(self, hook: str, kind: str, outcome: str) -> None:
         self.hook_outcomes.append((hook, kind, outcome))
+
+    def count_ignored_report(self, reason: str) -> None:
+        self.ignored[reason] += 1
 
     def count_notifications(self, target: str, outcome: str, lines: int) -> None:
         self.notified[target, outcome] += lines

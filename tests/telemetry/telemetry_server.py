@@ -21,10 +21,15 @@ from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
 from controller.core.traffic.window import Sample, Window
+from controller.ports.report_admission import ReportAdmission
 from controller.process.clock import SystemClock
+from controller.runtime.stranger_log import StrangerLog
 from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
+from controller.telemetry.reporters import Reporters
 from controller.xds.resources.access_logs import first_token_logger, stats_loggers
+from tests.fakes.admission import EveryoneAdmitted
+from tests.fakes.meter import FakeMeter
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
 
@@ -53,14 +58,20 @@ class TelemetryServer:
     book: Book = field(default_factory=Book)
     port: int = field(default_factory=free_port)
     news: int = 0
+    meter: FakeMeter = field(default_factory=FakeMeter)
+    admission: ReportAdmission = field(init=False)
     _server: grpc.aio.Server | None = None
+
+    def __post_init__(self) -> None:
+        self.admission = EveryoneAdmitted(self.book)
 
     async def open(self) -> None:
         """Listen for proxies."""
         clock = SystemClock()
-        self.reports = LoadReportingService(self.book, clock, interval=INTERVAL, on_news=self._count_news)
+        reporters = Reporters(self.admission, StrangerLog(clock), self.meter, clock)
+        self.reports = LoadReportingService(self.book, reporters, clock, interval=INTERVAL, on_news=self._count_news)
         self.reports.on_view(rolling_out(True))
-        self.metrics = MetricsService(self.book, clock)
+        self.metrics = MetricsService(self.book, reporters, clock)
         self.metrics.on_view(rolling_out(True))
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((*self.reports.handlers(), *self.metrics.handlers()))

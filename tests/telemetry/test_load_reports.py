@@ -9,16 +9,25 @@ import pytest
 from annotated_types import Le
 
 from controller.core.judge.arrivals import BLIND_AFTER
+from controller.core.model.cluster_names import cluster_name
 from controller.core.model.view import View
 from controller.core.traffic.awaited_reports import PATIENCE
 from controller.core.traffic.book import Book
 from controller.core.traffic.reports import ClusterLoad
-from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadReporter, LoadStatsRequest, LoadStatsResponse
+from controller.pb.haldane.wire.v1.load_stats_pb2 import (
+    ClusterStats,
+    LoadReporter,
+    LoadStatsRequest,
+    LoadStatsResponse,
+    LocalityStats,
+)
 from controller.settings import Settings
 from controller.telemetry.load_reporting_service import IDLE_INTERVAL
 from controller.telemetry.load_reporting_service import SERVICE as LRS
 from tests.support.waiting import wait_until
 from tests.telemetry.telemetry_server import INTERVAL, SERVICE, TelemetryServer, rolling_out
+
+V1, V2 = (cluster_name(SERVICE, version) for version in ("v1", "v2"))
 
 
 class Hearing(Book):
@@ -44,6 +53,7 @@ def in_fleet(fleet: str) -> View:
 async def test_a_proxy_that_identifies_itself_once_keeps_the_interval_of_its_fleet() -> None:
     """Its first report names its fleet, the later ones name no one: it is waited for as long as before, not longer."""
     book = Hearing()
+    book.track_clusters([V1])
     telemetry = TelemetryServer(book=book)
     await telemetry.open()
     try:
@@ -57,6 +67,24 @@ async def test_a_proxy_that_identifies_itself_once_keeps_the_interval_of_its_fle
     finally:
         await telemetry.close()
     assert book.promised == [INTERVAL, INTERVAL]
+
+
+async def test_load_of_an_operators_own_cluster_counts_as_the_version_that_it_is() -> None:
+    """Envoy reports it under the name that it has there."""
+    telemetry = TelemetryServer()
+    telemetry.book.track_clusters([V1, V2], {"model-1": V1, "model-2": V2})
+    await telemetry.open()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{telemetry.port}") as channel:
+            call = channel.stream_stream(f"/{LRS}/StreamLoadStats")()
+            here = LocalityStats(total_issued_requests=3, total_successful_requests=3)
+            stats = ClusterStats(cluster_name="model-1", upstream_locality_stats=[here])
+            report = LoadStatsRequest(node=LoadReporter(id="p", cluster="edge"), cluster_stats=[stats])
+            await call.write(report.SerializeToString())
+            await wait_until(lambda: telemetry.book.totals()[SERVICE, "v1"]["ok"] == 3)
+            call.cancel()
+    finally:
+        await telemetry.close()
 
 
 @contextlib.asynccontextmanager

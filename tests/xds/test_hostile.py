@@ -16,7 +16,7 @@ from controller.xds.connection import Connection
 from controller.xds.limits import Limits
 from controller.xds.resources.type_urls import CDS, EDS, TYPE_URL_PREFIX
 from tests.support.waiting import wait_until
-from tests.xds.local_server import LocalServer, RawClient, delta_request, local_server, request
+from tests.xds.local_server import ADS, LocalServer, RawClient, delta_request, local_server, request
 from tests.xds.views import service, view
 
 Code = grpc.StatusCode
@@ -281,6 +281,22 @@ async def test_the_streams_of_one_node_are_limited() -> None:
             return False
 
         await wait_until(admitted)
+
+
+async def test_streams_under_a_nodes_id_do_not_keep_the_node_out() -> None:
+    """Another connection has as many as a connection may have: they are not counted with the node's own."""
+    async with local_server(LIMITS) as xds:
+        xds.xds.publish(view(1, service()))
+        async with grpc.aio.insecure_channel(xds.address, [("grpc.use_local_subchannel_pool", 1)]) as other:
+            squatters = [RawClient(other.stream_stream(f"{ADS}StreamAggregatedResources")()) for _ in range(4)]
+            for client in squatters[:-1]:
+                await client.send(**GOOD)
+                await client.read()
+            await squatters[-1].send(**GOOD)
+            assert (await squatters[-1].end())[0] is Code.RESOURCE_EXHAUSTED
+            node = xds.open()
+            await node.send(**GOOD)
+            assert (await node.read()).type_url == CDS
 
 
 @pytest.mark.proves("bad-input 13")

@@ -12,18 +12,26 @@ from controller.cli.text.values import NONE, format_span, format_time
 from controller.core.base.text import clean
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
+REASONS = {
+    "no_xds_stream": "it has no xDS stream",
+    "other_connection": "the xDS stream of that node is another client's",
+    "not_acknowledged": "it has not ACKed the clusters that it reports on, or its fleet is not served them",
+}
+"""Why reports do not count, by the word that the API has for it."""
+
 
 @click.command()
 @click.option("--wide", is_flag=True, help="Show each resource type: its state, the version wanted and the one ACKed.")
 @client_options
 @click.pass_obj
 def proxies(invocation: Invocation, wide: bool) -> None:
-    """List the connected proxies, and whether they are in sync."""
+    """List the connected proxies, whether they are in sync, and who reports without being one."""
     with AdminClient(invocation.admin) as client:
         response = client.call("Fleet/ListProxies", pb.ListProxiesRequest(), pb.ListProxiesResponse)
     if invocation.json:
         print_json(plain(response))
-    elif not response.proxies:
+        return
+    if not response.proxies:
         click.echo(
             "no proxy is connected: start one with `haldane bootstrap --fleet FLEET > envoy.yaml; envoy -c envoy.yaml`"
         )
@@ -36,12 +44,21 @@ def proxies(invocation: Invocation, wide: bool) -> None:
         print_table(header, [_proxy_row(p, now) for p in response.proxies])
         for line in _blocking(response.proxies, now):
             click.echo(line)
+    for stranger in response.strangers:
+        click.echo(_stranger_line(stranger, time.time()))
 
 
 def _proxy_row(proxy: pb.Proxy, now: float) -> list[str]:
     errors = "; ".join(sorted({t.error for t in proxy.types if t.error}))
     since = format_span(now - proxy.connected_at) if proxy.connected_at else NONE
     return [proxy.node, proxy.fleet, proxy.client, proxy.state, since, errors or NONE]
+
+
+def _stranger_line(stranger: pb.Stranger, now: float) -> str:
+    who = f"{stranger.node} (fleet {stranger.fleet or NONE}, {stranger.peer})"
+    last = format_time(stranger.last_report, now)
+    reason = REASONS.get(stranger.reason, stranger.reason)
+    return clean(f"{who} reports and is no proxy: {reason}; {stranger.reports} not counted, the last at {last}")
 
 
 def _blocking(proxies: Iterable[pb.Proxy], now: float) -> Iterator[str]:

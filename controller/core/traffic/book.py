@@ -86,13 +86,14 @@ class Book:
             counters.keep(self.observed)
 
     def on_load_report(self, proxy: str, loads: Mapping[str, ClusterLoad], interval: float, now: float) -> list[str]:
-        """Add a proxy's load report, by cluster; it promises the next one in `interval` seconds.
+        """Add a proxy's load report, by the names by which clusters are observed; it promises the next one in
+        `interval` seconds.
 
         Returns the services whose windows are complete now.
         """
         services = set()
         for name, load in loads.items():
-            if cluster := self._clusters.get(self.own.get(name, name)):
+            if cluster := self._clusters.get(name):
                 cluster.add_load(self._group(proxy, cluster.service), proxy, load, now)
                 if cluster.role is Role.LIVE:
                     services.add(cluster.service)

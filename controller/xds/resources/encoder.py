@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from controller.core.model.cluster_names import cluster_name
 from controller.core.model.service import Listen
 from controller.core.routing.route import proxyless_routes
 from controller.core.routing.routing import Cluster, RouteConfiguration, RoutedService, Routing, VirtualHost
@@ -100,7 +101,8 @@ class Encoder:
         name = "+".join(sorted(services))
         body = make(host, name)
         clusters = frozenset(cluster for route in host.routes for cluster in route.clusters)
-        return EncodedVirtualHost(name, content_hash(body), body, frozenset(host.domains), clusters, services)
+        own = frozenset(cluster_name(route.service, version) for route in host.routes for _, version in route.own)
+        return EncodedVirtualHost(name, content_hash(body), body, frozenset(host.domains), clusters, services, own)
 
     def _many(self, type_url: str, clusters: Iterable[Cluster], make: Callable[[Cluster], bytes]) -> Resources:
         return {cluster.name: self._one(type_url, cluster.name, cluster, make) for cluster in clusters}

@@ -26,6 +26,8 @@ class EncodedVirtualHost:
     """The clusters that it routes to."""
     services: frozenset[str] = frozenset()
     """The services whose routes are in it."""
+    own_clusters: frozenset[str] = frozenset()
+    """The operator's own clusters of these services, by the names by which they are observed."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -444,10 +444,30 @@ class ListProxiesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListProxiesResponse(_message.Message):
-    __slots__ = ("proxies",)
+    __slots__ = ("proxies", "strangers")
     PROXIES_FIELD_NUMBER: _ClassVar[int]
+    STRANGERS_FIELD_NUMBER: _ClassVar[int]
     proxies: _containers.RepeatedCompositeFieldContainer[Proxy]
-    def __init__(self, proxies: _Optional[_Iterable[_Union[Proxy, _Mapping]]] = ...) -> None: ...
+    strangers: _containers.RepeatedCompositeFieldContainer[Stranger]
+    def __init__(self, proxies: _Optional[_Iterable[_Union[Proxy, _Mapping]]] = ..., strangers: _Optional[_Iterable[_Union[Stranger, _Mapping]]] = ...) -> None: ...
+
+class Stranger(_message.Message):
+    __slots__ = ("node", "fleet", "peer", "reason", "since", "last_report", "reports")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    FLEET_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    LAST_REPORT_FIELD_NUMBER: _ClassVar[int]
+    REPORTS_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    fleet: str
+    peer: str
+    reason: str
+    since: float
+    last_report: float
+    reports: int
+    def __init__(self, node: _Optional[str] = ..., fleet: _Optional[str] = ..., peer: _Optional[str] = ..., reason: _Optional[str] = ..., since: _Optional[float] = ..., last_report: _Optional[float] = ..., reports: _Optional[int] = ...) -> None: ...
 
 class Proxy(_message.Message):
     __slots__ = ("node", "fleet", "client", "connected_at", "state", "types", "waits", "refused", "blind")
