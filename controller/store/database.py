@@ -17,6 +17,7 @@ from controller.store import queries
 from controller.store.ledger_replay import Checkpoint, LedgerRow
 from controller.store.reserve import Reserve
 from controller.store.sqlite_file import RESTORE, connect
+from controller.store.store_files import StoreFiles
 from controller.store.transactions import Transactions, lacks_space
 
 
@@ -27,6 +28,8 @@ class Database:
         self._disk = disk
         with disk.read() as db:
             self.view = queries.read_view(db)
+            self._epoch = queries.read_head(db).epoch
+        disk.compare(self._compare_head, self._compare)
 
     @classmethod
     def open(cls, path: Path, reserve: Reserve | None = None) -> Self:
@@ -35,20 +38,27 @@ class Database:
         On a full disk it is opened in the reserved space, if there is some, else so that it can at least be read.
         """
         reserve = reserve or Reserve(path, 0)
-        connection = _connect(path, reserve)
+        files = StoreFiles(path)
         try:
-            return cls(Transactions(connection, path, reserve))
+            connection = _connect(path, reserve)
+        except BaseException:
+            files.close()
+            raise
+        try:
+            return cls(Transactions(connection, files, reserve))
         except StoreLost as lost:
             connection.close()
+            files.close()
             raise Unusable(f"{path} is corrupt: {lost}. {RESTORE}") from lost
 
-    def close(self) -> None:
-        """Give the file back; what was committed is in it."""
-        self._disk.close()
+    def close(self) -> bool:
+        """Give the file back; what was committed is in it. False if it has to stay open (`Transactions.close`)."""
+        return self._disk.close()
 
-    def resolve_doubt(self) -> None:
-        """Settle a doubtful commit. `StoreLost` while that is not possible."""
-        self._disk.resolve_doubt()
+    def check(self) -> None:
+        """`StoreLost` while it is in doubt what is stored, or once a restart would not find what is served."""
+        with self._disk.read():
+            pass
 
     def begin_term(self) -> int:
         """Begin a term and return its token."""
@@ -56,7 +66,8 @@ class Database:
         def work(db: sqlite3.Connection) -> int:
             return int(db.execute("UPDATE store SET epoch = epoch + 1 RETURNING epoch").fetchone()[0])
 
-        return self._disk.write(work, essential=True)
+        self._epoch = self._disk.write(work, essential=True)
+        return self._epoch
 
     @property
     def problem(self) -> str:
@@ -171,6 +182,20 @@ class Database:
         with self._disk.read() as db:
             row = db.execute("SELECT sequence FROM cursors WHERE reader = ?", (reader,)).fetchone()
         return int(row[0]) if row else None
+
+    def _compare_head(self, db: sqlite3.Connection) -> str:
+        """How the store that `db` reads is not the one that is served, or is at another place; empty if it is."""
+        head = queries.read_head(db)
+        if head.store_id != self.view.store_id:
+            return "it is another store"
+        if head.revision != self.view.revision:
+            return f"it is at revision {head.revision}, and revision {self.view.revision} is served"
+        return "another controller has begun a term" if head.epoch != self._epoch else ""
+
+    def _compare(self, db: sqlite3.Connection) -> str:
+        """How the content that `db` reads is not what is served; empty if it is."""
+        differs = queries.read_view(db) != self.view
+        return self._compare_head(db) or ("its content is not what is served" if differs else "")
 
 
 def _connect(path: Path, reserve: Reserve) -> sqlite3.Connection:

@@ -1,6 +1,7 @@
 """The SQL that reads and writes the tables, inside a transaction that the caller holds."""
 
 import sqlite3
+from typing import NamedTuple
 
 import structlog
 from pydantic import ValidationError
@@ -20,6 +21,22 @@ from controller.store.records import Unreadable, digest, read_freeze, read_state
 log = structlog.get_logger()
 
 
+class Head(NamedTuple):
+    """Which store it is, how far it has come, and the token of its term."""
+
+    store_id: str
+    revision: int
+    epoch: int
+
+
+def read_head(db: sqlite3.Connection) -> Head:
+    """The one row of the table `store`; sqlite3.DatabaseError if it is not there."""
+    head = db.execute("SELECT id, revision, epoch FROM store").fetchone()
+    if head is None:
+        raise sqlite3.DatabaseError("its table `store` is empty")
+    return Head(*head)
+
+
 def read_view(db: sqlite3.Connection) -> View:
     """Everything there is. A record that cannot be read is named in `broken`; the others are there all the same."""
     services: dict[str, ServiceState] = {}
@@ -30,11 +47,8 @@ def read_view(db: sqlite3.Connection) -> View:
         except Unreadable as error:
             broken[name] = str(error)
             log.error("record_unreadable", service=name, reason=str(error))
-    head = db.execute("SELECT id, revision FROM store").fetchone()
-    if head is None:
-        raise sqlite3.DatabaseError("its table `store` is empty")
-    store_id, revision = head
-    return View(store_id, revision, services, commit_rules.sorted_by_scope(_freezes(db)), broken)
+    head = read_head(db)
+    return View(head.store_id, head.revision, services, commit_rules.sorted_by_scope(_freezes(db)), broken)
 
 
 def find_applied(db: sqlite3.Connection, change_id: str) -> Applied | None:

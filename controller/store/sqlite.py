@@ -71,9 +71,10 @@ class SqliteStore:
         rollbacks and freezes on a full disk; a file that is there already is opened and served on a full disk too.
         For a local disk only: file locks and SQLite's shared memory do not work on network file systems.
         """
+        real = path.resolve()  # beside which SQLite has its log
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = FileLock.take(path)
+            real.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FileLock.take(real)
         except OSError as error:
             raise Unusable(
                 f"{path} cannot be used ({error.strerror}: {error.filename or path}): choose a writable place with "
@@ -81,7 +82,7 @@ class SqliteStore:
             ) from error
         full: DiskFull | None = None
         try:
-            database = Database.open(path, Reserve(path, reserve))
+            database = Database.open(path, Reserve(real, reserve))
             try:
                 database.begin_term()
                 database.probe()
@@ -93,7 +94,7 @@ class SqliteStore:
         except BaseException:
             lock.release()
             raise
-        store = cls(database, lock, clock, path.with_name(path.name + "-ledger"), keep, patience)
+        store = cls(database, lock, clock, real.with_name(real.name + "-ledger"), keep, patience)
         if full:
             store.health.failed(full, writing=True)
         return store
@@ -101,7 +102,7 @@ class SqliteStore:
     async def close(self) -> None:
         """Close the file. Every watch ends, and every later call raises `StoreLost`; a second close does nothing.
 
-        While the disk hangs the file stays open until the process ends.
+        While the disk hangs, or once something else has written to the file, it stays open until the process ends.
         """
         if self._closed:
             return
@@ -111,16 +112,19 @@ class SqliteStore:
             self._tidying.cancel()
             await asyncio.wait([self._tidying])
         try:
-            await self._thread.do(self._database.close)
+            closed = await self._thread.do(self._database.close)
         except StoreLost as lost:
             log.warning("store_not_closed", reason=str(lost))
+            return
+        if not closed:  # the thread goes on: it is what keeps the connection until the process ends
+            log.warning("store_not_closed", reason=self.health.problem)
             return
         self._thread.end()
         self._lock.release()
 
     async def load(self) -> View:
-        """Everything at one revision; `StoreLost` while it is not known what the file says."""
-        await self._run_first(self._database.resolve_doubt)
+        """Everything at one revision; `StoreLost` while the file is in doubt, or is not what is served."""
+        await self._run_first(self._database.check)
         return self._views.view
 
     async def probe(self) -> None:

@@ -24,13 +24,11 @@ RESTORE = (
 
 
 def connect(path: Path, *, shared: bool = True) -> sqlite3.Connection:
-    """A connection to the file, made if there is none. `Unusable` says what is wrong with it and what to do.
+    """A connection to the file. `Unusable` says what is wrong with it and what to do.
 
     Without `shared` no other program can read the file meanwhile, and reading it takes no space on the disk.
     """
     try:
-        if not path.exists():
-            path.touch(mode=0o600)  # SQLite gives its other files the same rights
         connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise Unusable(f"{path} cannot be opened: {error}") from error
@@ -54,7 +52,7 @@ def connect(path: Path, *, shared: bool = True) -> sqlite3.Connection:
 
 def _check(db: sqlite3.Connection) -> None:
     """Configure the connection. `Unusable` if the file is damaged, or where WAL does not work."""
-    db.text_factory = _decode
+    db.text_factory = decode
     mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise Unusable(f"is in a place where SQLite's write-ahead log does not work (mode {mode}): use a local disk")
@@ -65,8 +63,8 @@ def _check(db: sqlite3.Connection) -> None:
         raise Unusable(f"is corrupt: {found.splitlines()[-1]}. {RESTORE}")
 
 
-def _decode(text: bytes) -> str:
-    """Text that is not UTF-8 becomes text that is no record: only that record is then unreadable."""
+def decode(text: bytes) -> str:
+    """SQLite's text as a string; what is not UTF-8 becomes no record, so that only that record is unreadable."""
     try:
         return text.decode()
     except UnicodeDecodeError as error:

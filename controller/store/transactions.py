@@ -1,14 +1,13 @@
 """Transactions on a SQLite connection that are honest about a failing disk: surely not written, or perhaps."""
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TypeVar
 
 from controller.core.model.store_errors import DiskFull, NotWritten, StoreLost
 from controller.store.reserve import Reserve
+from controller.store.store_files import GO_ON, Difference, StoreFiles
 
 T = TypeVar("T")
 
@@ -20,23 +19,44 @@ NO_SPACE = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE
 
 
 class Transactions:
-    """Reads and writes on one connection. Knows after an error whether something was perhaps written."""
+    """Reads and writes on one connection. Knows after an error whether something was perhaps written.
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, reserve: Reserve | None = None) -> None:
+    Before each, it compares the files with what it has written to them.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, files: StoreFiles, reserve: Reserve | None = None) -> None:
         self._db = connection
-        self._path = path
-        self._reserve = reserve or Reserve(path, 0)
-        self._file = _identity(path)
+        self._files = files
+        self._reserve = reserve or Reserve(files.path, 0)
+        self._head: Difference = lambda _: ""
+        self._whole: Difference = lambda _: ""
         self._doubt = False
+        self._log_saved = False
+        files.note_opened()
 
-    def close(self) -> None:
-        """Give the file back; what was committed is in it."""
+    def compare(self, head: Difference, whole: Difference) -> None:
+        """From now on, compare what is stored with what is served: the head in each transaction, all of it where
+        something else has written to the files."""
+        self._head, self._whole = head, whole
+
+    def close(self) -> bool:
+        """Give the file back; what was committed is in it.
+
+        False if something else has written to the files: they stay open and as they are, since SQLite would write the
+        log into what is there now. The caller must keep this object for as long as the process lives.
+        """
+        if self._problem() and self._files.overwritten:
+            return False
         self._db.close()
+        self._files.close()
+        return True
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """Read. `StoreLost` if the file cannot be read, or while it is in doubt what is stored."""
+        """Read. `StoreLost` if the file cannot be read or is not ours any longer, or while a commit is in doubt."""
         self.resolve_doubt()
+        if problem := self._problem():
+            raise StoreLost(problem)
         try:
             yield self._db
         except sqlite3.Error as error:
@@ -50,6 +70,12 @@ class Transactions:
         self.resolve_doubt()
         if not essential:
             self._check_space()
+        result = self._commit_in_space(work, essential=essential)
+        if not self._files.note():
+            raise StoreLost(f"written, but to files that were taken away meanwhile: {self._problem()}")
+        return result
+
+    def _commit_in_space(self, work: Callable[[sqlite3.Connection], T], *, essential: bool) -> T:
         attempts = self._attempts(essential)
         while True:
             try:
@@ -76,6 +102,7 @@ class Transactions:
                 db.execute(statement, values)
             finally:
                 db.execute("PRAGMA synchronous = FULL")
+                self._files.note()
 
     @property
     def problem(self) -> str:
@@ -103,10 +130,13 @@ class Transactions:
             self._checkpoint()
             yield True
 
-    def _checkpoint(self) -> None:
-        """Copy the write-ahead log into the file, so that the log begins anew in the space that it has."""
+    def _checkpoint(self) -> bool:
+        """Copy the write-ahead log into the file, so that the log begins anew; whether all of it could be copied."""
+        pages, copied = 0, -1
         with contextlib.suppress(sqlite3.Error):  # the file may have to grow for it
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            _, pages, copied = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._files.note_main()
+        return bool(pages == copied)
 
     def resolve_doubt(self) -> None:
         """Settle a doubtful commit by overwriting its frames in the WAL.
@@ -119,19 +149,23 @@ class Transactions:
         if self._doubt:
             self._commit(lambda db: db.execute("UPDATE store SET epoch = epoch"))
             self._doubt = False
+            self._files.note()
 
     def _commit(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if _identity(self._path) != self._file:
-            raise NotWritten(f"{self._path} was taken away or replaced: put it back, or restart the controller")
+        if problem := self._problem():
+            raise NotWritten(problem)
         committing = False
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            if difference := self._head(self._db):
+                raise NotWritten(f"{self._files.path} was written to by something else: {difference}. {GO_ON}")
             result = work(self._db)
             committing = True
             self._db.execute("COMMIT")
         except BaseException as error:
             with contextlib.suppress(sqlite3.Error):
                 self._db.rollback()
+            self._files.note()
             if not isinstance(error, sqlite3.Error):
                 raise
             code = getattr(error, "sqlite_errorname", "")
@@ -141,16 +175,19 @@ class Transactions:
             raise (DiskFull if lacks_space(error) else NotWritten)(f"the disk refused it: {error}") from error
         return result
 
+    def _problem(self) -> str:
+        """Why a restart would not find what was committed; empty if it would.
+
+        If only the log is gone, everything in it is first saved into the file, where a restart finds it.
+        """
+        problem = self._files.problem(self._whole)
+        if not problem:
+            self._log_saved = False
+        elif not self._log_saved and self._files.has_lost_log:
+            self._log_saved = self._checkpoint()
+        return f"{problem}. Everything acknowledged is in {self._files.path}" if self._log_saved else problem
+
 
 def lacks_space(error: BaseException | None) -> bool:
     """Whether that error of SQLite is one of a full disk."""
     return getattr(error, "sqlite_errorname", "") in NO_SPACE
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file the name stands for now: a file that was deleted still takes writes, and forgets them."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

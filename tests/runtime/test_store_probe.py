@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from controller.runtime.store_probe import EVERY, probe_store
+from controller.runtime.store_probe import EVERY, WRITES_EACH, probe_store
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FaultyStore
 
@@ -26,10 +26,11 @@ async def test_a_store_that_is_away_and_its_return_are_noticed_without_any_reque
 
 
 async def test_a_full_disk_is_noticed_too_although_it_can_be_read() -> None:
-    """The probe writes."""
+    """Every so many probes one writes."""
     store = FaultyStore(clock=FakeClock())
-    store.full = True
     probing = asyncio.create_task(probe_store(store))
     await asyncio.sleep(EVERY / 2)
+    store.full = True
+    await asyncio.sleep(WRITES_EACH * EVERY)
     probing.cancel()
     assert store.health.problem == "the disk is full"

@@ -1,7 +1,6 @@
 """A disk that fails: no half change, no false answer, serving goes on, and writing goes on as soon as it can."""
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,8 @@ from controller.core.model.ledger_chain import verify
 from controller.core.model.store_errors import DiskFull, Frozen, NotWritten, StoreLost, Unusable
 from controller.store.database import Database
 from controller.store.sqlite import SqliteStore
-from controller.store.sqlite_file import WAL_LIMIT, connect
+from controller.store.sqlite_file import WAL_LIMIT
+from controller.store.store_files import StoreFiles
 from controller.store.transactions import Transactions
 from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
@@ -123,7 +123,7 @@ class FailingConnection(sqlite3.Connection):
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[FailingConnection]:
-    connect(tmp_path / "haldane.db").close()
+    Database.open(tmp_path / "haldane.db").close()
     opened = sqlite3.connect(tmp_path / "haldane.db", isolation_level=None, factory=FailingConnection)
     yield opened
     opened.close()
@@ -159,7 +159,7 @@ class TestDoubt:
     ) -> None:
         """Before COMMIT nothing was written. A sync that failed is undone by writing over it; if that fails too,
         it stays open, and says so."""
-        database = Database(Transactions(connection, tmp_path / "haldane.db"))
+        database = Database(Transactions(connection, StoreFiles(tmp_path / "haldane.db")))
         revision = database.apply(change(), None, 1.0)
         before = database.view
         connection.fail(statement, *codes)
@@ -174,13 +174,13 @@ class TestDoubt:
     @pytest.mark.proves("fault 10")
     def test_while_in_doubt_nothing_is_claimed(self, connection: FailingConnection, tmp_path: Path) -> None:
         """Neither that a change was applied nor that it was not, and nothing new is accepted."""
-        database = Database(Transactions(connection, tmp_path / "haldane.db"))
+        database = Database(Transactions(connection, StoreFiles(tmp_path / "haldane.db")))
         connection.fail("COMMIT", *[SYNC] * 6)
         sent = change()
         for ask in (
             lambda: database.apply(sent, None, 1.0),
             lambda: database.applied(sent.id),
-            database.resolve_doubt,
+            database.check,
             lambda: database.events("", 0, 10),
             lambda: database.apply(change("other"), None, 1.0),
         ):
@@ -189,26 +189,6 @@ class TestDoubt:
             assert type(told.value) is StoreLost
         assert database.applied(sent.id) is None
         assert database.apply(sent, None, 1.0) == 1
-
-
-class TestTakenAway:
-    """The file is deleted or replaced under a running controller."""
-
-    @pytest.mark.parametrize("replaced", [False, True])
-    async def test_writes_into_a_file_that_has_no_name_are_refused(self, tmp_path: Path, replaced: bool) -> None:
-        """They would be acknowledged and gone after a restart. Serving goes on; put back, so does writing."""
-        path = tmp_path / "haldane.db"
-        store = SqliteStore.open(path, clock=FakeClock())
-        revision = await store.command(change())
-        path.rename(tmp_path / "elsewhere")
-        if replaced:
-            path.write_bytes(b"")
-        with pytest.raises(NotWritten, match="taken away or replaced"):
-            await store.command(freezing(freeze()))
-        assert (await store.load()).revision == revision
-        os.replace(tmp_path / "elsewhere", path)
-        assert await store.command(freezing(freeze())) == revision + 1
-        await store.close()
 
 
 @pytest.mark.proves("fault 7")

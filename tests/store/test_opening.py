@@ -134,7 +134,7 @@ class TestRights:
         path.chmod(0o444)
         path.with_name("haldane.db.lock").chmod(0o666)
         told = self.opened_by_nobody(path)
-        assert "cannot be used: attempt to write a readonly database" in told
+        assert "cannot be opened: Permission denied" in told
         assert "must be writable" in told
 
     def test_a_folder_that_may_not_be_written(self, open_folder: Path) -> None:

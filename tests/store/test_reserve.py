@@ -18,6 +18,7 @@ from controller.store.database import Database
 from controller.store.reserve import STEP, Reserve
 from controller.store.sqlite import SqliteStore
 from controller.store.sqlite_file import connect
+from controller.store.store_files import StoreFiles
 from controller.store.transactions import Transactions
 from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
@@ -87,7 +88,7 @@ def test_rollbacks_and_freezes_are_written_a_thousand_times_in_the_reserve(
     """And whatever else would take that space is refused, until all of it can be set aside again."""
     path = tmp_path / "haldane.db"
     reserve = reserve_of(quota, 16 * MB)
-    database = Database(Transactions(quota, path, reserve))
+    database = Database(Transactions(quota, StoreFiles(path), reserve))
     database.probe()
     database.apply(change(to=state(weight=500)), None, 1.0)
     quota.quota = quota.used() - 1
@@ -106,7 +107,7 @@ def test_rollbacks_and_freezes_are_written_a_thousand_times_in_the_reserve(
 def test_when_the_reserve_is_used_up_the_answer_says_so(quota: QuotaConnection, tmp_path: Path) -> None:
     """It does not say that rollbacks and freezes are stored."""
     path = tmp_path / "haldane.db"
-    database = Database(Transactions(quota, path, reserve_of(quota, STEP)))
+    database = Database(Transactions(quota, StoreFiles(path), reserve_of(quota, STEP)))
     database.probe()
     quota.quota = 0
     with pytest.raises(DiskFull, match="no space is left that is reserved for rollbacks and freezes"):
