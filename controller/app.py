@@ -6,10 +6,11 @@ operators, take in telemetry. What the deciding replica does runs inside a term 
 
 import asyncio
 import contextlib
+import grp
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import grpc
@@ -18,16 +19,22 @@ from aiohttp import ClientSession
 
 from controller import __version__
 from controller.admin import OPTIONS as ADMIN_OPTIONS
-from controller.admin.grpc_api import SERVICE_NAMES, add_admin
-from controller.admin.http_api import make_http
+from controller.admin.doorkeeper import Doorkeeper
+from controller.admin.grpc_api import PERMISSIONS, SERVICE_NAMES, add_admin
+from controller.admin.guard import Guard
+from controller.admin.http_api import Probes, make_http
 from controller.admin.service_reader import ServiceReader
 from controller.console.pages import console_routes
+from controller.core.base.errors import Refusal
 from controller.core.model.store_errors import Unusable
 from controller.core.model.view import View
 from controller.core.routing.own_addresses import own_addresses
 from controller.core.traffic.book import Book
 from controller.hooks.event_hook import EventHook
 from controller.hooks.hook_approvals import HookApprovals
+from controller.identity.door_authenticator import DoorAuthenticator
+from controller.identity.static_tokens import StaticTokens
+from controller.identity.tls_files import TlsFiles
 from controller.monitoring.current_state import CurrentState
 from controller.monitoring.metrics import Metrics
 from controller.notify.cloud_events import CloudEvents
@@ -38,10 +45,12 @@ from controller.ports.store import Backend, Term
 from controller.process.clock import SystemClock
 from controller.process.descriptors import raise_descriptor_limit
 from controller.process.fault_points import arm, reach, read_faults
+from controller.process.front import Front, unix_socket
 from controller.process.gc_tuning import tune_gc
 from controller.process.http_client import open_session
 from controller.process.logs import configure_logs
 from controller.process.servers import COMMON_OPTIONS, Unstartable, server_open, site_open
+from controller.process.state_paths import NO_SOCKET
 from controller.runtime.adapters import Adapters
 from controller.runtime.allowed import Allowed
 from controller.runtime.decider import Decider
@@ -67,6 +76,8 @@ log = structlog.get_logger()
 MOST_REPORTED = ("grpc.max_receive_message_length", 16 * 1024 * 1024)
 """Bytes of a message on the xDS port: one flush of an Envoy's unfiltered metrics is about 10 KB a service. Requests
 for configuration have a limit of their own, far below."""
+AGE_GRACE_MS = 10_000
+"""Milliseconds that a connection at its end leaves its streams to move."""
 
 
 LISTENS = ("xds_listen", "admin_listen", "http_listen")
@@ -77,6 +88,7 @@ class Controller:
     """Everything of one running controller, wired."""
 
     def __init__(self, settings: Settings, store: Backend, clock: SystemClock) -> None:
+        """`Refusal` that names the setting if a file of [tls] or [[access]] cannot be used."""
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -97,6 +109,9 @@ class Controller:
             self._book, reporters, clock, interval=settings.report_interval, on_news=self._replica.on_reports
         )
         self._proxy_metrics = MetricsService(self._book, reporters, clock)
+        self._tls = TlsFiles(settings.tls) if settings.tls else None
+        token_files = {binding.token_file for binding in settings.access if binding.token_file}
+        self._authenticator = DoorAuthenticator(settings.access, StaticTokens(token_files))
         self._recorder = Recorder(store, clock)
         self._operations = self._make_operations()
         self._unready: str | None = "starting"
@@ -243,39 +258,94 @@ class Controller:
 
     @contextlib.asynccontextmanager
     async def _xds_open(self) -> AsyncIterator[None]:
-        server = make_grpc_server(self._settings.xds_limits, MOST_REPORTED)
+        settings = self._settings
+        # Unlike people, proxies always have a certificate where there is TLS: gRPC itself asks for it.
+        secured = self._tls is not None and self._tls.asks_for_certificates
+        server = make_grpc_server(settings.xds_limits, MOST_REPORTED, *self._age_options())
         server.add_generic_rpc_handlers(
             (*self._xds.handlers(), *self._load_reports.handlers(), *self._proxy_metrics.handlers())
         )
-        async with server_open(server, self._settings.xds_listen, "HALDANE_XDS_LISTEN", (), self._settings.drain):
+        async with server_open(
+            server,
+            settings.xds_listen,
+            "HALDANE_XDS_LISTEN",
+            drain=settings.drain,
+            credentials=self._tls.grpc_credentials() if self._tls and secured else None,
+        ):
             yield
 
     @contextlib.asynccontextmanager
     async def _admin_open(self) -> AsyncIterator[None]:
-        server = grpc.aio.server(options=[*ADMIN_OPTIONS, *COMMON_OPTIONS])
-        watches = add_admin(server, self._operations, self._replica, self._xds, self._recorder)
-        server.add_generic_rpc_handlers(self._xds.csds_handlers())
-        where = self._settings.admin_listen
-        async with server_open(server, where, "HALDANE_ADMIN_LISTEN", SERVICE_NAMES, self._settings.drain):
-            try:
-                yield
-            finally:
-                watches.drain()
+        settings = self._settings
+        async with Front() as front:
+            guard = Guard(self._doorkeeper("admin"), PERMISSIONS, lambda context: front.peer_of(context.peer()))
+            server = grpc.aio.server(
+                interceptors=[guard], options=[*ADMIN_OPTIONS, *COMMON_OPTIONS, *self._age_options()]
+            )
+            watches = add_admin(server, self._operations, self._replica, self._xds, self._recorder)
+            server.add_generic_rpc_handlers(self._xds.csds_handlers())
+            context = self._tls.context("h2") if self._tls else None
+            async with (
+                server_open(server, front.inner, "the front", names=SERVICE_NAMES, drain=settings.drain),
+                front.listening(settings.admin_listen, "HALDANE_ADMIN_LISTEN", context),
+                contextlib.AsyncExitStack() as stack,
+            ):
+                if listener := stack.enter_context(self._socket(settings.admin_socket)):
+                    await stack.enter_async_context(front.listening_at(listener))
+                try:
+                    yield
+                finally:
+                    watches.drain()
 
     @contextlib.asynccontextmanager
     async def _http_open(self) -> AsyncIterator[None]:
+        settings = self._settings
         self._metrics.registry.register(
             CurrentState(self._replica, self._xds, self._book, self._metrics, self._store.health)
         )
+        reader = ServiceReader(self._operations, self._replica, self._xds)
         site = make_http(
             self._operations,
-            ServiceReader(self._operations, self._replica, self._xds),
-            ready=self._why_unready,
-            registry=self._metrics.registry,
+            reader,
+            self._doorkeeper("http"),
+            Probes(self._why_unready, self._metrics.registry, reader),
             pages=console_routes(self._operations, self._replica, self._xds, ready=self._why_unready),
         )
-        async with site_open(site, self._settings.http_listen, "HALDANE_HTTP_LISTEN", self._settings.drain):
-            yield
+        context = self._tls.context("http/1.1") if self._tls else None
+        with self._socket(settings.http_socket) as listener:
+            async with site_open(
+                site,
+                settings.http_listen,
+                "HALDANE_HTTP_LISTEN",
+                drain=settings.drain,
+                context=context,
+                listener=listener,
+            ):
+                yield
+
+    def _doorkeeper(self, door: str) -> Doorkeeper:
+        return Doorkeeper(door, self._authenticator, self._metrics)
+
+    def _age_options(self) -> tuple[tuple[str, int], ...]:
+        """With TLS a connection ends after a time, so that a revoked certificate does; gRPC adds the jitter."""
+        if self._tls is None:
+            return ()
+        age = round(self._settings.max_connection_age * 1000)
+        return ("grpc.max_connection_age_ms", age), ("grpc.max_connection_age_grace_ms", AGE_GRACE_MS)
+
+    @contextlib.contextmanager
+    def _socket(self, path: str) -> Iterator[socket.socket | None]:
+        """The UNIX socket of a door, None if it has none. Raises `Unstartable`."""
+        if path == NO_SOCKET:
+            yield None
+            return
+        name = self._settings.socket_group
+        try:
+            group = grp.getgrnam(name).gr_gid if name else None
+        except KeyError:
+            raise Unstartable(f"socket_group: there is no group {name!r}") from None
+        with unix_socket(Path(path), group) as listener:
+            yield listener
 
     def _why_unready(self) -> str | None:
         """Why this controller should not be relied on now; None if it can."""
@@ -287,7 +357,9 @@ class Controller:
             "serving",
             xds=self._settings.xds_listen,
             admin=self._settings.admin_listen,
-            http=f"http://{self._settings.http_listen}",
+            http=f"{'https' if self._tls else 'http'}://{self._settings.http_listen}",
+            socket=self._settings.admin_socket,
+            access=f"{len(self._settings.access)} bindings" if self._settings.access else "whoever reaches a door",
             store=self._settings.store,
         )
 
@@ -315,9 +387,16 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     store = open_store(settings, clock)
     try:
-        await Controller(settings, store, clock).serve(stop)
+        await _controller(settings, store, clock).serve(stop)
     finally:
         await store.close()
+
+
+def _controller(settings: Settings, store: Backend, clock: SystemClock) -> Controller:
+    try:
+        return Controller(settings, store, clock)
+    except Refusal as refusal:
+        raise Unstartable(refusal.message) from refusal
 
 
 def serve(settings: Settings) -> int:

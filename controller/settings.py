@@ -8,22 +8,32 @@ them all.
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from controller.core.access.binding import Binding
 from controller.core.base.errors import Violation, invalid
 from controller.core.base.value import NAME, Seconds
 from controller.core.judge.channels import ALTERNATIVES_OF
 from controller.hooks.hook import Hook
+from controller.identity.tls_settings import Tls
 from controller.notify.target import Target
 from controller.process.fault_points import read_faults
 from controller.process.http_client import Url
+from controller.process.state_paths import MAX_SOCKET, default_socket, default_store
 from controller.store.reserve import RESERVE
 from controller.telemetry.custom_metric import CustomMetric
 from controller.xds.limits import Limits
@@ -31,26 +41,42 @@ from controller.xds.limits import Limits
 PREFIX = "HALDANE_"
 FILE = "HALDANE_CONFIG"
 """The variable that names the settings file."""
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MAX_FILE = 1_048_576
 """Bytes of the settings file."""
 
 
-def state_directory() -> Path:
-    """Where state is stored: $XDG_STATE_HOME/haldane, or ~/.local/state/haldane. `Refusal` if neither exists."""
-    try:
-        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    except RuntimeError:  # a user id without a home, as in many containers
-        raise invalid([Violation("store", "there is no home directory here: name a file, sqlite:PATH")]) from None
-    return Path(base) / "haldane"
-
-
-def _checked_address(text: str) -> str:
+def _checked_address(text: str, info: ValidationInfo) -> str:
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"HOST:PORT is needed, such as 127.0.0.1:18000, not {text!r}")
-    if host.strip("[]") not in ("127.0.0.1", "::1", "localhost"):
-        raise ValueError(f"{host} is not a loopback address: every listener binds to loopback until TLS is configured")
+    if host.strip("[]") not in LOOPBACK and "tls" in info.data and "access" in info.data:
+        _check_secured(host, str(info.field_name), info.data["tls"], info.data["access"])
     return text
+
+
+def _check_secured(host: str, setting: str, tls: Tls | None, access: Sequence[Binding]) -> None:
+    """Another address than loopback needs identities and rights: there is no open mode. Raises ValueError."""
+    unsecured = f"{host} is not a loopback address: it needs"
+    if tls is None:
+        raise ValueError(f"{unsecured} [tls] in the settings file")
+    if tls.client_ca_file is None and setting == "xds_listen":
+        raise ValueError(f"{unsecured} [tls] with client_ca_file, since proxies are known by their certificates")
+    if not access and setting != "xds_listen":
+        raise ValueError(f"{unsecured} [[access]] in the settings file, which says who may do what")
+
+
+def _checked_socket(text: str) -> str:
+    if len(os.fsencode(text)) > MAX_SOCKET:
+        raise ValueError(f"the path of a socket has at most {MAX_SOCKET} bytes; `none` is for no socket")
+    return text
+
+
+def _default_store() -> str:
+    try:
+        return default_store()
+    except RuntimeError:  # a user id without a home, as in many containers
+        raise invalid([Violation("store", "there is no home directory here: name a file, sqlite:PATH")]) from None
 
 
 def _checked_store(text: str) -> str:
@@ -77,12 +103,22 @@ def _checked_metrics(metrics: dict[str, CustomMetric], info: ValidationInfo) -> 
     return metrics
 
 
-TABLES: Mapping[str, type[BaseModel]] = {"notify": Target, "hooks": Hook, "metrics": CustomMetric, "xds_limits": Limits}
+TABLES: Mapping[str, type[BaseModel]] = {
+    "notify": Target,
+    "hooks": Hook,
+    "metrics": CustomMetric,
+    "xds_limits": Limits,
+    "tls": Tls,
+    "access": Binding,
+}
 """The settings that are tables of the file, and the fields of each."""
-SINGLE = frozenset(("xds_limits",))
+SINGLE = frozenset(("xds_limits", "tls"))
 """The tables that exist once, such as `[xds_limits]`. The others have a name each."""
+LISTS = frozenset(("access",))
+"""The tables that are lists, such as `[[access]]`."""
 
-LoopbackAddress = Annotated[str, AfterValidator(_checked_address)]
+Address = Annotated[str, AfterValidator(_checked_address)]
+SocketPath = Annotated[str, AfterValidator(_checked_socket)]
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 """The NAME of a table such as [notify.NAME]."""
 
@@ -92,19 +128,31 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", enable_decoding=False)
 
-    xds_listen: LoopbackAddress = "127.0.0.1:18000"
+    tls: Tls | None = None
+    """What the doors are secured with."""
+    access: Annotated[tuple[Binding, ...], Field(max_length=1000)] = ()
+    """Who may do what. Without any, whoever reaches a door may do everything."""
+    xds_listen: Address = "127.0.0.1:18000"
     """xDS, load reports, Envoy's metrics, health, reflection."""
-    admin_listen: LoopbackAddress = "127.0.0.1:18001"
+    admin_listen: Address = "127.0.0.1:18001"
     """The admin API, CSDS, health, reflection."""
-    http_listen: LoopbackAddress = "127.0.0.1:18002"
+    http_listen: Address = "127.0.0.1:18002"
     """Console, /metrics, /healthz, /readyz, freeze and unfreeze."""
-    store: Annotated[str, AfterValidator(_checked_store)] = Field(
-        default_factory=lambda: f"sqlite:{state_directory() / 'haldane.db'}"
-    )
+    max_connection_age: Annotated[Seconds, Field(ge=10, le=86_400)] = 3600.0
+    """Seconds that a TLS connection lives, more or less a tenth: for so long a revoked certificate goes on working.
+    Streams are resumed on the next connection, and nothing is sent again."""
+    store: Annotated[str, AfterValidator(_checked_store)] = Field(default_factory=_default_store)
     """Where state is stored: `sqlite:PATH`, on a local disk."""
     store_reserve: Annotated[int, Field(ge=1024 * 1024, le=16 * 1024**3)] = RESERVE
     """Bytes of disk space set aside beside the store, so that rollbacks and freezes are stored on a full disk too. On a
     small disk it is half of what is free."""
+    admin_socket: SocketPath = Field(default_factory=lambda data: default_socket(data.get("store", ""), "admin"))
+    """The UNIX socket of the admin API, for this user and `socket_group`: the command line's default on this machine.
+    `none` for no socket."""
+    http_socket: SocketPath = Field(default_factory=lambda data: default_socket(data.get("store", ""), "http"))
+    """The UNIX socket of the HTTP API. `none` for no socket."""
+    socket_group: str = ""
+    """The group that may connect to the sockets too."""
     report_interval: Annotated[Seconds, Field(ge=0.1, le=2)] = 0.2
     """Seconds between an Envoy's load reports while a canary of one of its services has weight; otherwise 2 s. Each
     report repeats the 61 KB node: 305 KB/s with a canary, 31 KB/s at rest. A silent proxy is waited for for two
@@ -160,7 +208,8 @@ def read_settings(**given: object) -> Settings:
     try:
         settings = Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        violations += [_violation(detail, given) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)
+        violations += [_violation(each, given) for each in details if each["type"] != "default_factory_not_called"]
     if settings is None or violations:
         raise invalid(violations)
     return settings
@@ -201,9 +250,25 @@ def _violation(detail: ErrorDetails, given: Mapping[str, object]) -> Violation:
     if variable not in os.environ or where[0] in given:
         return Violation(".".join(where), message)
     if where[0] in TABLES:
-        place = f"as table [{where[0]}]" if where[0] in SINGLE else f"as tables [{where[0]}.NAME]"
+        name = where[0]
+        place = (
+            f"as table [{name}]"
+            if name in SINGLE
+            else f"as tables {f'[[{name}]]' if name in LISTS else f'[{name}.NAME]'}"
+        )
         message = f"belongs into the settings file, {place}; {FILE} names that file"
     return Violation(variable, message)
+
+
+def _table(name: str) -> str:
+    return f"{'table' if name in SINGLE else 'tables'} {heading(name)}"
+
+
+def heading(table: str) -> str:
+    """How a table is written in the settings file."""
+    if table in LISTS:
+        return f"[[{table}]]"
+    return f"[{table}]" if table in SINGLE else f"[{table}.NAME]"
 
 
 def _describe(detail: ErrorDetails, where: list[str]) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 from controller.admin.messages import event_message, reason_message
 from controller.admin.request_fields import after_of
 from controller.admin.service_reader import ServiceReader
+from controller.core.access.caller import Caller
+from controller.core.access.permission import Permission
 from controller.core.base.errors import Code, Refusal
 from controller.core.history.evidence_trace import EvidencePoint
 from controller.core.history.recording import Recording
@@ -32,7 +34,7 @@ class Explanations:
         self._reader = reader
         self._recordings = recordings
 
-    async def explain(self, request: pb.ExplainRolloutRequest, _who: str) -> pb.Explanation:
+    async def explain(self, request: pb.ExplainRolloutRequest, _caller: Caller) -> pb.Explanation:
         """Why a rollout stands where it stands, or ended as it did."""
         if request.sequence:
             line = await self._line(request.sequence)
@@ -46,9 +48,10 @@ class Explanations:
         message = pb.Explanation(rollout=self._reader.rollout(state, view))
         return await self._explained(state.name, state.rollout.id, message)
 
-    async def recording(self, request: pb.GetRecordingRequest, _who: str) -> pb.Recording:
+    async def recording(self, request: pb.GetRecordingRequest, caller: Caller) -> pb.Recording:
         """What the rollout of a ledger line was judged by."""
         line = await self._line(request.sequence)
+        caller.require(Permission.VIEW, line.entry.services)
         rollout_id = _rollout_of(line)
         recording = await self._recordings.find(rollout_id)
         if recording is None:

@@ -1,19 +1,25 @@
-"""The admin API, `haldane.admin.v1`: five gRPC services over `Operations`, the observatory and the fleet."""
+"""The admin API, `haldane.admin.v1`: gRPC services over `Operations`, the observatory and the fleet."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 import grpc
 import structlog
 
+from controller.admin.access_api import Access
 from controller.admin.explanations import Explanations
 from controller.admin.grpc_handlers import Handlers, handlers
+from controller.admin.guard import OTHERS
 from controller.admin.messages import event_message, freeze_message, proxy_message, stranger_message
 from controller.admin.request_fields import FieldErrors, after_of, mode_of, scopes_of, ttl_of
+from controller.admin.request_scopes import declared_permission
 from controller.admin.service_reader import ServiceReader
 from controller.admin.watch_streams import Watches
+from controller.core.access.caller import Caller
+from controller.core.access.permission import Permission
 from controller.core.control.commands import Command, Verb
 from controller.core.control.request_validation import freeze_violations, unfreeze_violations
 from controller.core.model.freeze import ALL, Mode
+from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.view import View
 from controller.core.servicefile.notes import notes
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
@@ -29,6 +35,15 @@ log = structlog.get_logger()
 SERVICES = pb.DESCRIPTOR.services_by_name
 SERVICE_NAMES = tuple(service.full_name for service in SERVICES.values())
 """For reflection and health."""
+PERMISSIONS: Mapping[str, Permission] = {
+    **{
+        f"/{service.full_name}/{method.name}": declared_permission(method)
+        for service in SERVICES.values()
+        for method in service.methods
+    },
+    **OTHERS,
+}
+"""Every method on the admin port -> what it asks of a caller."""
 PAGE = 1000
 """Lines of the ledger in one answer at most; `after` asks for the next ones."""
 
@@ -51,6 +66,7 @@ def add_admin(
             KillSwitch(operations, reader).handlers(),
             Proxies(fleet, reader).handlers(),
             Ledger(operations, reader, watches, explanations).handlers(),
+            Access().handlers(),
         )
     )
     return watches
@@ -76,17 +92,27 @@ class Catalog:
             },
         )
 
-    async def apply(self, request: pb.ApplyServiceRequest, who: str) -> pb.ApplyServiceResponse:
+    async def apply(self, request: pb.ApplyServiceRequest, caller: Caller) -> pb.ApplyServiceResponse:
         """Declare or change a service."""
         state, unchanged = await self._operations.apply(
-            request.yaml, who=who, reason=request.reason, request_id=request.request_id, dry_run=request.dry_run
+            request.yaml,
+            who=caller.actor,
+            reason=request.reason,
+            request_id=request.request_id,
+            dry_run=request.dry_run,
+            permit=_applies(caller),
         )
         return self._applied(Declared(state, unchanged), self._reader.newest())
 
-    async def apply_all(self, request: pb.ApplyServicesRequest, who: str) -> pb.ApplyServicesResponse:
+    async def apply_all(self, request: pb.ApplyServicesRequest, caller: Caller) -> pb.ApplyServicesResponse:
         """Declare or change many services, or none if one of the files cannot be applied."""
         declared = await self._operations.apply_all(
-            request.yaml, who=who, reason=request.reason, request_id=request.request_id, dry_run=request.dry_run
+            request.yaml,
+            who=caller.actor,
+            reason=request.reason,
+            request_id=request.request_id,
+            dry_run=request.dry_run,
+            permit=_applies(caller),
         )
         view = self._reader.newest()
         return pb.ApplyServicesResponse(applied=[self._applied(each, view) for each in declared])
@@ -98,24 +124,26 @@ class Catalog:
             notes=[f"{note.field}: {note.message}" for note in notes(declared.state.spec)],
         )
 
-    async def get(self, request: pb.GetServiceRequest, _who: str) -> pb.Service:
+    async def get(self, request: pb.GetServiceRequest, _caller: Caller) -> pb.Service:
         """One service, with its file."""
         view = await self._reader.view()
         return self._reader.service(find_state(view, request.service), view)
 
-    async def list(self, _request: pb.ListServicesRequest, _who: str) -> pb.ListServicesResponse:
+    async def list(self, _request: pb.ListServicesRequest, caller: Caller) -> pb.ListServicesResponse:
         """Every service by name, without the files, and the records that cannot be read."""
         view = await self._reader.view()
-        states = sorted(view.services.values(), key=lambda state: state.name)
+        states = sorted((s for s in view.services.values() if caller.visible([s.name])), key=lambda state: state.name)
         services = [self._reader.service(state, view, source=False) for state in states]
         return pb.ListServicesResponse(
-            services=services, broken=dict(view.broken), store_problem=self._reader.store_problem
+            services=services,
+            broken={name: why for name, why in view.broken.items() if caller.visible([name])},
+            store_problem=self._reader.store_problem,
         )
 
-    async def delete(self, request: pb.DeleteServiceRequest, who: str) -> pb.DeleteServiceResponse:
+    async def delete(self, request: pb.DeleteServiceRequest, caller: Caller) -> pb.DeleteServiceResponse:
         """Stop serving a service."""
         revision = await self._operations.delete(
-            request.service, who=who, reason=request.reason, request_id=request.request_id
+            request.service, who=caller.actor, reason=request.reason, request_id=request.request_id
         )
         return pb.DeleteServiceResponse(revision=revision)
 
@@ -151,53 +179,54 @@ class Rollouts:
             {"WatchRollout": self.watch},
         )
 
-    async def start(self, request: pb.StartCanaryRequest, who: str) -> pb.Rollout:
+    async def start(self, request: pb.StartCanaryRequest, caller: Caller) -> pb.Rollout:
         """Start a rollout at the first step."""
-        return await self._act(request, Command(Verb.START, request.reason, canary=request.canary), who)
+        return await self._act(request, Command(Verb.START, request.reason, canary=request.canary), caller)
 
-    async def pause(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
+    async def pause(self, request: pb.RolloutRequest, caller: Caller) -> pb.Rollout:
         """Let automation wait; protection stays on."""
-        return await self._act(request, _command(Verb.PAUSE, request), who)
+        return await self._act(request, _command(Verb.PAUSE, request), caller)
 
-    async def resume(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
+    async def resume(self, request: pb.RolloutRequest, caller: Caller) -> pb.Rollout:
         """Let automation go on."""
-        return await self._act(request, _command(Verb.RESUME, request), who)
+        return await self._act(request, _command(Verb.RESUME, request), caller)
 
-    async def approve(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
+    async def approve(self, request: pb.RolloutRequest, caller: Caller) -> pb.Rollout:
         """Approve the next weight."""
-        return await self._act(request, _command(Verb.APPROVE, request), who)
+        return await self._act(request, _command(Verb.APPROVE, request), caller)
 
-    async def promote(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
+    async def promote(self, request: pb.RolloutRequest, caller: Caller) -> pb.Rollout:
         """All traffic to the canary, now."""
-        return await self._act(request, _command(Verb.PROMOTE, request), who)
+        return await self._act(request, _command(Verb.PROMOTE, request), caller)
 
-    async def rollback(self, request: pb.RollbackRequest, who: str) -> pb.Rollout:
+    async def rollback(self, request: pb.RollbackRequest, caller: Caller) -> pb.Rollout:
         """All traffic to the stable, now."""
-        return await self._act(request, Command(Verb.ROLLBACK, request.reason, force=request.force), who)
+        return await self._act(request, Command(Verb.ROLLBACK, request.reason, force=request.force), caller)
 
-    async def divert(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
+    async def divert(self, request: pb.RolloutRequest, caller: Caller) -> pb.Rollout:
         """All traffic to the declared fallback, now."""
-        return await self._act(request, _command(Verb.DIVERT, request), who)
+        return await self._act(request, _command(Verb.DIVERT, request), caller)
 
-    async def restore(self, request: pb.RolloutRequest, who: str) -> pb.Rollout:
+    async def restore(self, request: pb.RolloutRequest, caller: Caller) -> pb.Rollout:
         """The traffic back from the fallback."""
-        return await self._act(request, _command(Verb.RESTORE, request), who)
+        return await self._act(request, _command(Verb.RESTORE, request), caller)
 
-    async def get(self, request: pb.GetRolloutRequest, _who: str) -> pb.Rollout:
+    async def get(self, request: pb.GetRolloutRequest, _caller: Caller) -> pb.Rollout:
         """A service's rollout; IDLE if there never was one."""
         view = await self._reader.view()
         return self._reader.rollout(find_state(view, request.service), view)
 
-    async def list(self, _request: pb.ListRolloutsRequest, _who: str) -> pb.ListRolloutsResponse:
+    async def list(self, _request: pb.ListRolloutsRequest, caller: Caller) -> pb.ListRolloutsResponse:
         """The rollouts of all services that ever had one."""
         view = await self._reader.view()
         states = sorted(view.services.values(), key=lambda state: state.name)
-        return pb.ListRolloutsResponse(rollouts=[self._reader.rollout(s, view) for s in states if s.rollout])
+        shown = [state for state in states if state.rollout and caller.visible([state.name])]
+        return pb.ListRolloutsResponse(rollouts=[self._reader.rollout(state, view) for state in shown])
 
-    async def watch(self, request: pb.WatchRolloutRequest, who: str) -> AsyncGenerator[pb.Rollout, None]:
+    async def watch(self, request: pb.WatchRolloutRequest, caller: Caller) -> AsyncGenerator[pb.Rollout, None]:
         """The rollout now, then each time that it changes; a slow reader skips to the newest."""
         view, sent, seen = await self._reader.view(), pb.Rollout(), 0
-        with self._watches.one(who):
+        with self._watches.one(caller.actor.name):
             while True:
                 message = self._reader.rollout(find_state(view, request.service), view)
                 if _has_changed(message, sent):
@@ -209,9 +238,9 @@ class Rollouts:
                     view = self._reader.served()
 
     async def _act(
-        self, request: pb.StartCanaryRequest | pb.RolloutRequest | pb.RollbackRequest, command: Command, who: str
+        self, request: pb.StartCanaryRequest | pb.RolloutRequest | pb.RollbackRequest, command: Command, caller: Caller
     ) -> pb.Rollout:
-        state = await self._operations.act(request.service, command, who=who, request_id=request.request_id)
+        state = await self._operations.act(request.service, command, who=caller.actor, request_id=request.request_id)
         return self._reader.rollout(state, self._reader.newest())
 
 
@@ -228,7 +257,7 @@ class KillSwitch:
             SERVICES["KillSwitch"], {"Freeze": self.freeze, "Unfreeze": self.unfreeze, "ListFreezes": self.list}
         )
 
-    async def freeze(self, request: pb.FreezeRequest, who: str) -> pb.FreezeResponse:
+    async def freeze(self, request: pb.FreezeRequest, caller: Caller) -> pb.FreezeResponse:
         """Freeze; the answer comes once it is durable."""
         wrong = FieldErrors()
         scopes: tuple[str, ...] = wrong.read(lambda: scopes_of(request.services, request.all), (ALL,))
@@ -236,26 +265,33 @@ class KillSwitch:
         mode = wrong.read(lambda: mode_of(request.mode), Mode.FREEZE)
         wrong.raise_if_any(also=freeze_violations(scopes, request.reason, ttl))
         freezes, revision = await self._operations.freeze(
-            scopes, who=who, reason=request.reason, ttl=ttl, mode=mode, request_id=request.request_id
+            scopes, who=caller.actor, reason=request.reason, ttl=ttl, mode=mode, request_id=request.request_id
         )
         return pb.FreezeResponse(freezes=map(freeze_message, freezes), revision=revision)
 
-    async def unfreeze(self, request: pb.UnfreezeRequest, who: str) -> pb.UnfreezeResponse:
+    async def unfreeze(self, request: pb.UnfreezeRequest, caller: Caller) -> pb.UnfreezeResponse:
         """Lift freezes."""
         wrong = FieldErrors()
         scopes: tuple[str, ...] = wrong.read(lambda: scopes_of(request.services, request.all), (ALL,))
         wrong.raise_if_any(also=unfreeze_violations(scopes, request.reason))
-        lifted = await self._operations.unfreeze(scopes, who=who, reason=request.reason, request_id=request.request_id)
+        lifted = await self._operations.unfreeze(
+            scopes,
+            who=caller.actor,
+            reason=request.reason,
+            request_id=request.request_id,
+            may_lift=caller.may_lift,
+        )
         return pb.UnfreezeResponse(
             lifted=map(freeze_message, lifted.freezes),
             revision=lifted.revision,
             standing=map(freeze_message, lifted.standing),
         )
 
-    async def list(self, _request: pb.ListFreezesRequest, _who: str) -> pb.ListFreezesResponse:
+    async def list(self, _request: pb.ListFreezesRequest, caller: Caller) -> pb.ListFreezesResponse:
         """The freezes in force."""
         view = await self._reader.view()
-        return pb.ListFreezesResponse(freezes=map(freeze_message, view.freezes))
+        shown = [freeze for freeze in view.freezes if caller.visible([freeze.scope])]
+        return pb.ListFreezesResponse(freezes=map(freeze_message, shown))
 
 
 class Proxies:
@@ -269,17 +305,17 @@ class Proxies:
         """For a gRPC server."""
         return handlers(SERVICES["Fleet"], {"ListProxies": self.list, "Retry": self.retry})
 
-    async def list(self, _request: pb.ListProxiesRequest, _who: str) -> pb.ListProxiesResponse:
+    async def list(self, _request: pb.ListProxiesRequest, _caller: Caller) -> pb.ListProxiesResponse:
         """Every connected proxy, and who reports without being one."""
         strangers = map(stranger_message, self._fleet.strangers())
         return pb.ListProxiesResponse(proxies=map(proxy_message, self._fleet.proxies()), strangers=strangers)
 
-    async def retry(self, request: pb.RetryRequest, who: str) -> pb.RetryResponse:
+    async def retry(self, request: pb.RetryRequest, caller: Caller) -> pb.RetryResponse:
         """Send proxies once more what they NACKed of a service, or of every one. It moves no weight."""
         if request.service:
             find_state(await self._reader.view(), request.service)
         nodes = self._fleet.retry(request.service)
-        log.info("retried", service=request.service or ALL, who=who, nodes=nodes)
+        log.info("retried", service=request.service or ALL, who=caller.actor.name, nodes=nodes)
         return pb.RetryResponse(nodes=nodes)
 
 
@@ -302,26 +338,37 @@ class Ledger:
             {"WatchEvents": self.watch},
         )
 
-    async def list(self, request: pb.ListEventsRequest, _who: str) -> pb.ListEventsResponse:
-        """Lines after `after`, oldest first; at most a page."""
-        limit = min(request.limit or PAGE, PAGE)
-        lines = await self._operations.events(service=request.service, after=after_of(request.after), limit=limit)
-        return pb.ListEventsResponse(events=map(event_message, lines))
+    async def list(self, request: pb.ListEventsRequest, caller: Caller) -> pb.ListEventsResponse:
+        """Lines after `after` that the caller may see, oldest first; at most a page."""
+        limit, after = min(request.limit or PAGE, PAGE), after_of(request.after)
+        shown: list[LedgerLine] = []
+        while True:
+            lines = await self._operations.events(service=request.service, after=after, limit=limit)
+            shown += [line for line in lines if caller.visible(line.entry.services)]
+            if len(lines) < limit or len(shown) >= limit:
+                return pb.ListEventsResponse(events=map(event_message, shown[:limit]))
+            after = lines[-1].sequence
 
-    async def watch(self, request: pb.WatchEventsRequest, who: str) -> AsyncGenerator[pb.Event, None]:
+    async def watch(self, request: pb.WatchEventsRequest, caller: Caller) -> AsyncGenerator[pb.Event, None]:
         """The lines after `after`, then each new one."""
         after, seen, read = after_of(request.after), 0, -1
-        with self._watches.one(who):
+        with self._watches.one(caller.actor.name):
             while True:
                 revision = self._reader.served().revision
                 if revision > read:
                     lines = await self._operations.events(service=request.service, after=after, limit=PAGE)
                     for line in lines:
-                        yield event_message(line)
+                        if caller.visible(line.entry.services):
+                            yield event_message(line)
                         after = line.sequence
                     read = revision if len(lines) < PAGE else read
                 if read == revision:
                     seen = await self._watches.next(seen)
+
+
+def _applies(caller: Caller) -> Callable[[str], None]:
+    """Refuses a service that the caller may not declare."""
+    return lambda service: caller.require(Permission.APPLY, (service,))
 
 
 def _command(verb: Verb, request: pb.RolloutRequest) -> Command:

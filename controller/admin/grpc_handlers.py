@@ -1,7 +1,7 @@
 """gRPC handlers of the admin API's methods: who calls, which refusal becomes which status, and what is logged.
 
-A method is a plain coroutine `(request, who) -> response`; a watch is an async iterator of responses. An error in one
-of them ends its own call and nothing else.
+A method is a plain coroutine `(request, caller) -> response`; a watch is an async iterator of responses. An error in
+one of them ends its own call and nothing else.
 """
 
 import contextlib
@@ -10,19 +10,24 @@ from typing import Any, NoReturn, TypeAlias
 
 import grpc
 import structlog
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from controller.admin.clean_messages import clean_message
 from controller.admin.grpc_status import Status, status_of
-from controller.admin.request_fields import caller, peer_host, user_of
+from controller.admin.guard import current_admission
+from controller.admin.request_scopes import declared_permission, needed_permission, scopes_named
+from controller.core.access.caller import Caller
+from controller.core.access.permission import Permission
 from controller.core.base.errors import Code, Refusal
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handlers: TypeAlias = "grpc.GenericRpcHandler[Any, Any]"
-Method = Callable[[Any, str], Awaitable[Message]]
-Watch = Callable[[Any, str], AsyncGenerator[Message, None]]
+Method = Callable[[Any, Caller], Awaitable[Message]]
+Watch = Callable[[Any, Caller], AsyncGenerator[Message, None]]
+Unary = Callable[[bytes, Context], Awaitable[Message]]
+Stream = Callable[[bytes, Context], Awaitable[None]]
 
 log = structlog.get_logger()
 
@@ -39,37 +44,42 @@ def handlers(
     for name, descriptor in declared.items():
         kind = GetMessageClass(descriptor.input_type)
         write = GetMessageClass(descriptor.output_type).SerializeToString
-        full = f"{service.full_name}/{name}"
         # Requests come as bytes, so that what cannot be read is refused here like everything else.
         if name in methods:
-            built[name] = grpc.unary_unary_rpc_method_handler(_unary(full, kind, methods[name]), None, write)
+            built[name] = grpc.unary_unary_rpc_method_handler(_unary(descriptor, kind, methods[name]), None, write)
         else:
-            built[name] = grpc.unary_stream_rpc_method_handler(_stream(full, kind, watches[name]), None, write)
+            built[name] = grpc.unary_stream_rpc_method_handler(_stream(descriptor, kind, watches[name]), None, write)
     return grpc.method_handlers_generic_handler(service.full_name, built)
 
 
-def _unary(name: str, kind: type[Message], method: Method) -> Callable[[bytes, Context], Awaitable[Message]]:
+def _unary(descriptor: MethodDescriptor, kind: type[Message], method: Method) -> Unary:
+    permission = declared_permission(descriptor)
+
     async def call(data: bytes, context: Context) -> Message:
         try:
-            response = await method(_read(kind, data), _who(context))
+            request = _read(kind, data)
+            response = await method(request, _admitted(request, permission))
             clean_message(response)
             return response
         except Exception as error:
-            await _refuse(context, name, error)
+            await _refuse(context, descriptor.full_name, error)
 
     return call
 
 
-def _stream(name: str, kind: type[Message], watch: Watch) -> Callable[[bytes, Context], Awaitable[None]]:
+def _stream(descriptor: MethodDescriptor, kind: type[Message], watch: Watch) -> Stream:
+    permission = declared_permission(descriptor)
+
     async def call(data: bytes, context: Context) -> None:
         try:
+            request = _read(kind, data)
             # Written one by one: the next message is made only once the client has room for it.
-            async with contextlib.aclosing(watch(_read(kind, data), _who(context))) as messages:
+            async with contextlib.aclosing(watch(request, _admitted(request, permission))) as messages:
                 async for message in messages:
                     clean_message(message)
                     await context.write(message)
         except Exception as error:
-            await _refuse(context, name, error)
+            await _refuse(context, descriptor.full_name, error)
 
     return call
 
@@ -81,15 +91,21 @@ def _read(kind: type[Message], data: bytes) -> Message:
         raise Refusal(Code.INVALID, f"these bytes are not a {kind.DESCRIPTOR.full_name}") from None
 
 
-def _who(context: Context) -> str:
-    return caller(user_of(context.invocation_metadata() or ()), peer_host(context.peer()))
+def _admitted(request: Message, declared: Permission) -> Caller:
+    """The caller, who may do what the request asks to every service that it names. `Refusal` with DENIED."""
+    caller = current_admission().caller
+    caller.require(needed_permission(request, declared), scopes_named(request))
+    return caller
 
 
 async def _refuse(context: Context, method: str, error: Exception) -> NoReturn:
     """End the call with the status that the error stands for."""
     if isinstance(error, Refusal):
         status = status_of(error)
-        log.info("refused", method=method, code=error.code.value, reason=status.message)
+        if error.code is Code.DENIED:
+            current_admission().record(error)
+        else:
+            log.info("refused", method=method, code=error.code.value, reason=status.message)
     else:
         status = Status(grpc.StatusCode.INTERNAL, "an error of the controller's own; its log says more")
         log.error("call_failed", method=method, exc_info=error)

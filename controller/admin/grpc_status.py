@@ -26,6 +26,8 @@ _STATUSES = {
     Code.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
     # The caller's mistake, and trying again will not help: the id belongs to another request.
     Code.REQUEST_ID_REUSED: grpc.StatusCode.INVALID_ARGUMENT,
+    Code.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+    Code.DENIED: grpc.StatusCode.PERMISSION_DENIED,
     Code.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Code.CONFLICT: grpc.StatusCode.ABORTED,
     Code.NOT_DURABLE: grpc.StatusCode.UNAVAILABLE,

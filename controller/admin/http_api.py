@@ -1,11 +1,6 @@
-"""The HTTP API: liveness, readiness, metrics, and the kill switch for curl.
-
-It listens on loopback and trusts whoever can reach it, so no web page may reach it through a browser: requests under
-another host's name (DNS rebinding) and requests that another site's page sends are refused.
-"""
+"""The HTTP API: liveness, readiness, metrics, and the kill switch for curl."""
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -16,12 +11,16 @@ from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from controller.admin.doorkeeper import Doorkeeper
+from controller.admin.http_guard import ADMISSION, admission_of, guard, refuse_other_sites
 from controller.admin.json_body import json_response, read_body
-from controller.admin.request_fields import FieldErrors, caller, scopes_of, ttl_of, user_of
+from controller.admin.request_fields import FieldErrors, scopes_of, ttl_of
 from controller.admin.service_reader import ServiceReader
+from controller.core.access.permission import Permission
 from controller.core.base.errors import Code, Refusal, Violation, invalid
 from controller.core.control.request_validation import freeze_violations, unfreeze_violations
 from controller.core.model.freeze import ALL, Freeze
+from controller.process.web_route import Route
 from controller.runtime.operations import Operations
 
 MAX_BODY = 64 * 1024
@@ -29,7 +28,14 @@ MAX_BODY = 64 * 1024
 BODY_WITHIN = 10.0
 """Seconds for a body to arrive."""
 
-_STATUSES = {Code.NOT_DURABLE: 503, Code.DRAINING: 503, Code.CONFLICT: 409, Code.TOO_MANY: 429}
+_STATUSES = {
+    Code.UNAUTHENTICATED: 401,
+    Code.DENIED: 403,
+    Code.NOT_DURABLE: 503,
+    Code.DRAINING: 503,
+    Code.CONFLICT: 409,
+    Code.TOO_MANY: 429,
+}
 """Every other refusal is the caller's mistake: 400."""
 _BODY_TYPES = {"application/json", "application/x-www-form-urlencoded", "application/octet-stream"}
 """JSON, and what curl (the second) and others (the third) send where no type is given."""
@@ -40,30 +46,30 @@ log = structlog.get_logger()
 def make_http(
     operations: Operations,
     reader: ServiceReader,
+    doorkeeper: Doorkeeper,
+    probes: "Probes",
     *,
-    ready: Callable[[], str | None],
-    registry: CollectorRegistry,
-    pages: Iterable[web.RouteDef] = (),
+    pages: Iterable[Route] = (),
     body_within: float = BODY_WITHIN,
 ) -> web.Application:
-    """The application. `ready` returns why the controller is not ready, None if it is; /metrics shows `registry`.
+    """The application.
 
     `pages` are further routes under the same guard. A request's body must arrive within `body_within` seconds.
     """
-    app = web.Application(middlewares=[_answer_in_json, _refuse_other_sites], client_max_size=MAX_BODY)
-    probes = Probes(ready, registry, reader)
     switch = Switch(operations, reader, body_within)
-    app.add_routes(
-        [
-            web.get("/healthz", probes.alive),
-            web.get("/readyz", probes.ready),
-            web.get("/metrics", probes.metrics),
-            web.get("/freeze", switch.list),
-            web.post("/freeze", switch.freeze),
-            web.post("/unfreeze", switch.unfreeze),
-            *pages,
-        ]
+    routes = [
+        Route("GET", "/healthz", probes.alive, Permission.PUBLIC),
+        Route("GET", "/readyz", probes.ready, Permission.PUBLIC),
+        Route("GET", "/metrics", probes.metrics, Permission.VIEW),
+        Route("GET", "/freeze", switch.list, Permission.VIEW),
+        Route("POST", "/freeze", switch.freeze, Permission.FREEZE),
+        Route("POST", "/unfreeze", switch.unfreeze, Permission.HOLD),
+        *pages,
+    ]
+    app = web.Application(
+        middlewares=[_answer_in_json, refuse_other_sites, guard(doorkeeper, routes)], client_max_size=MAX_BODY
     )
+    app.add_routes([web.route(each.method, each.path, each.handler) for each in routes])
     return app
 
 
@@ -75,10 +81,10 @@ class Switch:
         self._reader = reader
         self._body_within = body_within
 
-    async def list(self, _request: web.Request) -> web.Response:
+    async def list(self, request: web.Request) -> web.Response:
         """GET /freeze: the freezes in force."""
-        view = await self._reader.view()
-        return json_response([_freeze_json(freeze) for freeze in view.freezes])
+        view, caller = await self._reader.view(), admission_of(request).caller
+        return json_response([_freeze_json(freeze) for freeze in view.freezes if caller.visible([freeze.scope])])
 
     async def freeze(self, request: web.Request) -> web.Response:
         """POST /freeze: the freeze, once it is durable."""
@@ -89,8 +95,10 @@ class Switch:
         ttl = wrong.read(lambda: ttl_of(_text(body, "ttl")), None)
         request_id = wrong.read(lambda: _text(body, "request_id"), "")
         wrong.raise_if_any(also=freeze_violations(scopes, reason, ttl))
+        caller = admission_of(request).caller
+        caller.require(Permission.FREEZE, scopes)
         freezes, revision = await self._operations.freeze(
-            scopes, who=_who(request), reason=reason, ttl=ttl, request_id=request_id
+            scopes, who=caller.actor, reason=reason, ttl=ttl, request_id=request_id
         )
         return json_response({**_freeze_json(freezes[0]), "revision": revision})
 
@@ -102,7 +110,11 @@ class Switch:
         reason = wrong.read(lambda: _text(body, "reason"), "")
         request_id = wrong.read(lambda: _text(body, "request_id"), "")
         wrong.raise_if_any(also=unfreeze_violations(scopes, reason))
-        lifted = await self._operations.unfreeze(scopes, who=_who(request), reason=reason, request_id=request_id)
+        caller = admission_of(request).caller
+        caller.require(Permission.HOLD, scopes)
+        lifted = await self._operations.unfreeze(
+            scopes, who=caller.actor, reason=reason, request_id=request_id, may_lift=caller.may_lift
+        )
         answer = {
             "lifted": [_freeze_json(freeze) for freeze in lifted.freezes],
             "standing": [_freeze_json(freeze) for freeze in lifted.standing],
@@ -123,7 +135,10 @@ class Switch:
 
 
 class Probes:
-    """What machines read: liveness, readiness and metrics."""
+    """What machines read: liveness, readiness and metrics.
+
+    `ready` returns why the controller is not ready, None if it is; /metrics shows `registry`.
+    """
 
     def __init__(self, ready: Callable[[], str | None], registry: CollectorRegistry, reader: ServiceReader) -> None:
         self._unready = ready
@@ -156,7 +171,10 @@ async def _answer_in_json(request: web.Request, handler: Handler) -> web.StreamR
     try:
         return await handler(request)
     except Refusal as refusal:
-        log.info("refused", method=_line(request), code=refusal.code.value, reason=refusal.message)
+        if refusal.code not in (Code.UNAUTHENTICATED, Code.DENIED):
+            log.info("refused", method=_line(request), code=refusal.code.value, reason=refusal.message)
+        elif ADMISSION in request:  # else the doorkeeper has recorded it
+            admission_of(request).record(refusal)
         return _error(_STATUSES.get(refusal.code, 400), refusal.code.value, refusal.message, refusal.violations)
     except web.HTTPException as error:
         allow = {"Allow": error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
@@ -164,22 +182,6 @@ async def _answer_in_json(request: web.Request, handler: Handler) -> web.StreamR
     except Exception as error:
         log.error("call_failed", method=_line(request), exc_info=error)
         return _error(500, "INTERNAL", "an error of the controller's own; its log says more")
-
-
-@web.middleware
-async def _refuse_other_sites(request: web.Request, handler: Handler) -> web.StreamResponse:
-    host, origin = request.headers.get(hdrs.HOST, ""), request.headers.get(hdrs.ORIGIN)
-    if host and not _is_loopback(host):
-        raise web.HTTPForbidden(reason=f"Host must be a loopback name, not {host[:80]}")
-    if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
-        if origin is not None and origin != f"http://{host}":
-            raise web.HTTPForbidden(reason="requests from other sites are refused")
-        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-            raise web.HTTPForbidden(reason="requests from other sites are refused")
-    response = await handler(request)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers[hdrs.CACHE_CONTROL] = "no-store"
-    return response
 
 
 def _scopes(body: Mapping[str, Any]) -> tuple[str, ...]:
@@ -197,20 +199,6 @@ def _text(body: Mapping[str, Any], key: str) -> str:
     if value and not value.isascii() and key != "reason":
         raise invalid([Violation(key, "ASCII alone is needed")])
     return value or ""
-
-
-def _who(request: web.Request) -> str:
-    return caller(user_of(request.headers), request.remote or "unknown")
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether a Host header names this machine as seen from itself. A name that others can define does not."""
-    name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
-    name = name.strip("[]").lower()
-    try:
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _freeze_json(freeze: Freeze) -> dict[str, Any]:

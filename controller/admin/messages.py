@@ -136,6 +136,7 @@ def event_message(line: LedgerLine) -> pb.Event:
         hash=line.hash,
         effect=line.effect,
         as_stored=_as_stored(line, shown),
+        verified_by=entry.proof,
     )
 
 

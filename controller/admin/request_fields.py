@@ -1,6 +1,5 @@
 """Fields of requests -> parameters of `Operations`. Whatever is wrong is a `Refusal` that names the field."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 from urllib.parse import unquote
@@ -11,15 +10,9 @@ from controller.core.model.freeze import ALL, Mode
 
 USER = "haldane-user"
 """The metadata key (the HTTP header) in which a client names its user."""
-ANONYMOUS = "anonymous"
-MAX_USER = 64
-"""Characters of a user's name."""
 MAX_SCOPES = 1000
 """Services named in one freeze; more are `all`."""
 MAX_SEQUENCE = 2**63 - 1
-
-_PRINTABLE = re.compile(r"[ -~]+\Z")
-
 
 Read = TypeVar("Read")
 
@@ -46,16 +39,6 @@ class FieldErrors:
         if self.violations:
             known = {violation.field for violation in self.violations}
             raise invalid([*self.violations, *(violation for violation in also if violation.field not in known)])
-
-
-def caller(name: str, peer: str) -> str:
-    """The caller, for the ledger: `alice@127.0.0.1`. `Refusal` for a name that cannot be stored and shown.
-
-    The name is claimed by the client; the address shows that nothing has verified it.
-    """
-    if len(name) > MAX_USER or (name and not _PRINTABLE.match(name)):
-        raise _wrong(USER, f"a user's name has at most {MAX_USER} printable ASCII characters")
-    return f"{name or ANONYMOUS}@{peer}"
 
 
 def peer_host(peer: str) -> str:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable
 
 from controller.core.base.text import clean_values
+from controller.core.model.actor import Proof
 from controller.core.model.ledger_chain import ChainCheck, verify
 from controller.core.model.ledger_line import Entry, LedgerLine, services_of
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
@@ -37,6 +38,7 @@ def _shown(event: pb.Event) -> LedgerLine:
             kind=event.kind,
             services=services_of(event.service),
             who=event.who,
+            proof=Proof(event.verified_by),
             why=event.why,
             weights_before=dict(event.weights_before),
             weights_after=dict(event.weights_after),

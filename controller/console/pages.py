@@ -12,9 +12,11 @@ from typing import Any
 from aiohttp import web
 
 from controller.console.page_state import LedgerTail, page_state
+from controller.core.access.permission import Permission
 from controller.core.base.text import clean_values
 from controller.ports.fleet import Fleet
 from controller.ports.observatory import Observatory
+from controller.process.web_route import Route
 from controller.runtime.operations import Operations
 
 ASSETS = {
@@ -34,7 +36,7 @@ _POLICY = (
 
 def console_routes(
     operations: Operations, observatory: Observatory, fleet: Fleet, *, ready: Callable[[], str | None]
-) -> list[web.RouteDef]:
+) -> list[Route]:
     """The routes of the console, for the HTTP API."""
     tail = LedgerTail(operations, observatory)
 
@@ -42,9 +44,12 @@ def console_routes(
         return web.json_response(_finite(clean_values(page_state(observatory, fleet, await tail.lines(), ready()))))
 
     return [
-        web.get("/", _asset("console.html", "text/html")),
-        *(web.get(f"/console/{name}", _asset(name, content_type)) for name, content_type in ASSETS.items()),
-        web.get("/console/state", state),
+        Route("GET", "/", _asset("console.html", "text/html"), Permission.PUBLIC),
+        *(
+            Route("GET", f"/console/{name}", _asset(name, content_type), Permission.PUBLIC)
+            for name, content_type in ASSETS.items()
+        ),
+        Route("GET", "/console/state", state, Permission.VIEW),
     ]
 
 

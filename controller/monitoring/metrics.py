@@ -54,6 +54,9 @@ class Metrics:
         )
         for reason in NotCounted:
             self._ignored.labels(reason)
+        self._denied = Counter(
+            "haldane_denied", "Requests refused because of who called", ["door", "code"], registry=self.registry
+        )
 
     def count_decision(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
         """Count a decision that was committed."""
@@ -86,6 +89,10 @@ class Metrics:
     def observe_ack(self, seconds: float) -> None:
         """Record the time between a publication and a proxy's ACK of it."""
         self._convergence.observe(seconds)
+
+    def count_denied(self, door: str, code: str) -> None:
+        """Count a request that a door refused because of who called: UNAUTHENTICATED or DENIED."""
+        self._denied.labels(door, code).inc()
 
     def count_nack(self, type_url: str) -> None:
         """Count a NACK of a resource of that type."""

@@ -53,3 +53,11 @@ class NotificationMeter(Protocol):
     def count_notifications(self, target: str, outcome: str, lines: int) -> None:
         """Count ledger lines that were `delivered`, `refused` (for good) or `lost` (too old)."""
         ...
+
+
+class AccessMeter(Protocol):
+    """Who was turned away."""
+
+    def count_denied(self, door: str, code: str) -> None:
+        """Count a request that a door refused because of who called: UNAUTHENTICATED or DENIED."""
+        ...

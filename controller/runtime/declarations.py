@@ -7,7 +7,7 @@ because its service has changed meanwhile or the disk is full, the transactions 
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from controller.core.base.units import counted
 from controller.core.control.changes import Origin, fingerprint_of
 from controller.core.control.declaration import declare
 from controller.core.control.request_validation import validate_reason, validate_request_id
+from controller.core.model.actor import Actor
 from controller.core.model.change import Change
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_kind import LedgerKind
@@ -66,9 +67,19 @@ class Declarations:
         self._requests = requests
         self._allowed = allowed
 
-    async def apply(self, text: str, *, who: str, reason: str, request_id: str, dry_run: bool) -> Declared:
-        """Declare or change one service."""
+    async def apply(
+        self,
+        text: str,
+        *,
+        who: Actor,
+        reason: str,
+        request_id: str,
+        dry_run: bool,
+        permit: Callable[[str], None],
+    ) -> Declared:
+        """Declare or change one service. `permit` is called with its name, and raises where `who` may not."""
         file, why = self._read(text), validate_reason(reason)
+        permit(file.name)
         if not dry_run and (done := await self._requests.applied_at(request_id, file.fingerprint)):
             return Declared(await self._requests.state_at(file.name, done), unchanged=False)
         view = await self._requests.view()
@@ -81,7 +92,14 @@ class Declarations:
         return Declared(await self._requests.state_at(file.name, await self._requests.command(change)), unchanged=False)
 
     async def apply_all(
-        self, texts: Sequence[str], *, who: str, reason: str, request_id: str, dry_run: bool
+        self,
+        texts: Sequence[str],
+        *,
+        who: Actor,
+        reason: str,
+        request_id: str,
+        dry_run: bool,
+        permit: Callable[[str], None],
     ) -> list[Declared]:
         """Declare or change many services, in this order; none if one of the files cannot be applied.
 
@@ -91,6 +109,8 @@ class Declarations:
         why = validate_reason(reason)
         validate_request_id(request_id)
         files, refused = await self._read_all(texts)
+        for file in files.values():
+            permit(file.name)
         view = await self._requests.view()
         declared, unfit = self._declare_together(files, view)
         if refused or unfit:
@@ -201,7 +221,8 @@ def _change(file: _File, state: ServiceState, view: View, why: str, origin: Orig
     entry = Entry(
         kind=LedgerKind.SERVICE_APPLIED,
         services=(file.name,),
-        who=origin.who,
+        who=origin.who.name,
+        proof=origin.who.proof,
         why=why,
         weights_before=present.weights if present else {},
         weights_after=state.weights,

@@ -20,6 +20,7 @@ from controller.core.control.request_validation import (
     validate_request_id,
 )
 from controller.core.judge.verdict import Verdict
+from controller.core.model.actor import Actor
 from controller.core.model.change import Change
 from controller.core.model.freeze import ALL, Act, Freeze, Mode, describe_remaining, first_over_limit, freezes_over
 from controller.core.model.ledger_kind import LedgerKind
@@ -74,18 +75,36 @@ class Operations:
         await self._outcomes.run()
 
     async def apply(
-        self, text: str, *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
+        self,
+        text: str,
+        *,
+        who: Actor,
+        reason: str = "",
+        request_id: str = "",
+        dry_run: bool = False,
+        permit: Callable[[str], None] = lambda _service: None,
     ) -> Declared:
         """Declare or change a service (`Declarations`)."""
-        return await self._declarations.apply(text, who=who, reason=reason, request_id=request_id, dry_run=dry_run)
+        return await self._declarations.apply(
+            text, who=who, reason=reason, request_id=request_id, dry_run=dry_run, permit=permit
+        )
 
     async def apply_all(
-        self, texts: Sequence[str], *, who: str, reason: str = "", request_id: str = "", dry_run: bool = False
+        self,
+        texts: Sequence[str],
+        *,
+        who: Actor,
+        reason: str = "",
+        request_id: str = "",
+        dry_run: bool = False,
+        permit: Callable[[str], None] = lambda _service: None,
     ) -> list[Declared]:
         """Declare or change many services, or none if a file cannot be applied (`Declarations`)."""
-        return await self._declarations.apply_all(texts, who=who, reason=reason, request_id=request_id, dry_run=dry_run)
+        return await self._declarations.apply_all(
+            texts, who=who, reason=reason, request_id=request_id, dry_run=dry_run, permit=permit
+        )
 
-    async def delete(self, service: str, *, who: str, reason: str = "", request_id: str = "") -> int:
+    async def delete(self, service: str, *, who: Actor, reason: str = "", request_id: str = "") -> int:
         """Stop serving a service and return the revision. Refused while a rollout of it runs."""
         why = validate_reason(reason)
         fingerprint = fingerprint_of("delete", service)
@@ -99,7 +118,12 @@ class Operations:
             fingerprint=fingerprint,
             act=Act.DELETE,
             entry=Entry(
-                kind=LedgerKind.SERVICE_DELETED, services=(service,), who=who, why=why, weights_before=state.weights
+                kind=LedgerKind.SERVICE_DELETED,
+                services=(service,),
+                who=who.name,
+                proof=who.proof,
+                why=why,
+                weights_before=state.weights,
             ),
             service=service,
             expects=state.revision,
@@ -107,7 +131,7 @@ class Operations:
         )
         return await self._requests.command(change)
 
-    async def act(self, service: str, command: Command, *, who: str, request_id: str = "") -> ServiceState:
+    async def act(self, service: str, command: Command, *, who: Actor, request_id: str = "") -> ServiceState:
         """Start, pause, resume, approve, promote or roll back, and return the service's state after it.
 
         A rollback that loses a race is tried again, since it is safe whatever came first; nothing else is.
@@ -145,7 +169,7 @@ class Operations:
         self,
         scopes: Sequence[str],
         *,
-        who: str,
+        who: Actor,
         reason: str,
         ttl: float | None = None,
         mode: Mode = Mode.FREEZE,
@@ -169,7 +193,8 @@ class Operations:
         now = self._clock.wall()
         until = None if ttl is None else now + ttl
         freezes = tuple(
-            Freeze(scope=scope, mode=mode, reason=why, who=who, since=now, until=until) for scope in sorted(set(scopes))
+            Freeze(scope=scope, mode=mode, reason=why, who=who.name, since=now, until=until)
+            for scope in sorted(set(scopes))
         )
         fingerprint = fingerprint_of("freeze", *sorted(set(scopes)), why, str(ttl), mode)
         one = first_over_limit(view.freezes, freezes, self._allowed.max_freezes)
@@ -180,7 +205,8 @@ class Operations:
         entry = Entry(
             kind=LedgerKind.FREEZE_SET,
             services=tuple(f.scope for f in freezes),
-            who=who,
+            who=who.name,
+            proof=who.proof,
             why=why,
             details={"mode": mode.value, "until": until},
         )
@@ -197,8 +223,17 @@ class Operations:
             raise Refusal(Code.CONFLICT, f"{over}: freeze again with another id")
         return held, revision
 
-    async def unfreeze(self, scopes: Sequence[str], *, who: str, reason: str, request_id: str = "") -> Lifted:
-        """Lift all the freezes of these scopes ("*": every freeze there is).
+    async def unfreeze(
+        self,
+        scopes: Sequence[str],
+        *,
+        who: Actor,
+        reason: str,
+        request_id: str = "",
+        may_lift: Callable[[Freeze], bool] = lambda _freeze: True,
+    ) -> Lifted:
+        """Lift the freezes of these scopes ("*": every freeze there is) that the caller may lift; `Refusal` with DENIED
+        if that is none of them.
 
         A freeze that is set meanwhile stays: the operator did not know of it.
         """
@@ -210,12 +245,21 @@ class Operations:
         if done := await self._requests.applied_at(request_id, fingerprint):
             return Lifted((), freezes_over((await self.view()).freezes, scopes), done)
         view = await self.view()
-        lifted = tuple(f for f in view.freezes if ALL in scopes or f.scope in scopes)
-        if not lifted:
+        named = tuple(f for f in view.freezes if ALL in scopes or f.scope in scopes)
+        if not named:
             raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
+        lifted = tuple(filter(may_lift, named))
+        if not lifted:
+            raise Refusal(Code.DENIED, f"{who.name} may not lift the freeze of {named[0].who}: that takes `lift`")
         standing = freezes_over((f for f in view.freezes if f not in lifted), scopes)
         services = tuple(sorted({f.scope for f in lifted}))
-        entry = Entry(kind=LedgerKind.FREEZE_LIFTED, services=services, who=who, why=why + describe_remaining(standing))
+        entry = Entry(
+            kind=LedgerKind.FREEZE_LIFTED,
+            services=services,
+            who=who.name,
+            proof=who.proof,
+            why=why + describe_remaining(standing),
+        )
         change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
         return Lifted(lifted, standing, await self._requests.command(change))
 

@@ -22,6 +22,7 @@ from controller.core.history.evidence_trace import point_of
 from controller.core.judge.custom.custom_metrics import all_read, lost_metric
 from controller.core.judge.stable_watch import StableWatch, watch_stable
 from controller.core.judge.verdict import Outcome, Verdict
+from controller.core.model.actor import Actor
 from controller.core.model.change import Change
 from controller.core.model.cluster_names import Role
 from controller.core.model.freeze import Act, Freeze
@@ -270,7 +271,7 @@ class Ticker:
         self, state: ServiceState, verdict: Verdict, decision: Decision, evidence: Mapping[str, Any] | None = None
     ) -> bool:
         """Commit a decision; False if another change or a freeze came first. `StoreLost`: perhaps applied."""
-        origin = Origin(WHO, uuid.uuid4().hex, uuid.uuid4().hex)
+        origin = Origin(Actor(WHO), uuid.uuid4().hex, uuid.uuid4().hex)
         change = change_of(state, decision, origin, verdict, evidence)
         try:
             revision = await self._put(change)

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from controller.admin import OPTIONS
 from controller.admin.grpc_api import add_admin
-from controller.admin.http_api import make_http
+from controller.admin.http_api import Probes, make_http
 from controller.admin.service_reader import ServiceReader
 from controller.admin.watch_streams import Watches
 from controller.console.pages import console_routes
@@ -25,6 +25,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.observatory import FakeObservatory
 from tests.fakes.store import FaultyStore
+from tests.support.doorkeepers import doorkeeper, open_guard
 from tests.support.http_server import http_server
 
 
@@ -66,16 +67,17 @@ async def opened_doors() -> AsyncIterator[Doors]:
     operations = Operations(store, clock)
     registry = CollectorRegistry()
     Gauge("haldane_store_up", "Whether the store answered last time", registry=registry).set(1)
-    server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(interceptors=[open_guard()], options=[*OPTIONS, ("grpc.so_reuseport", 0)])
     watches = add_admin(server, operations, observatory, fleet, Recorder(store, clock))
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     doors: Doors
+    reader = ServiceReader(operations, observatory, fleet)
     site = make_http(
         operations,
-        ServiceReader(operations, observatory, fleet),
-        ready=lambda: doors.unready,
-        registry=registry,
+        reader,
+        doorkeeper("http"),
+        Probes(lambda: doors.unready, registry, reader),
         pages=console_routes(operations, observatory, fleet, ready=lambda: doors.unready),
         body_within=1.0,
     )

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from controller.core.control.commands import Command, Verb, execute
 from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.model.actor import Actor
 from controller.core.model.cluster_names import ClusterId, Role
 from controller.core.model.freeze import Freeze
 from controller.core.model.service_state import ServiceState
@@ -161,10 +162,10 @@ async def test_an_operators_rollback_is_counted_once_however_often_it_is_repeate
     """A retry with the same request id is not another rollback; other commands are none."""
     metrics = Metrics()
     operations = Operations(MemoryStore(clock=FakeClock()), FakeClock(), on_outcome=metrics.count_command)
-    await operations.apply(service_file(), who="ada")
-    await operations.act("scorer", Command(Verb.START, "", canary="v2"), who="ada")
+    await operations.apply(service_file(), who=Actor("ada"))
+    await operations.act("scorer", Command(Verb.START, "", canary="v2"), who=Actor("ada"))
     for _ in range(2):
-        await operations.act("scorer", Command(verb, ""), who="ada", request_id="once")
+        await operations.act("scorer", Command(verb, ""), who=Actor("ada"), request_id="once")
     assert metrics.rollbacks["scorer", "operator"] == counted
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from controller.core.control.commands import Command, Verb
 from controller.core.control.sync import Sync
+from controller.core.model.actor import Actor
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.rollout import Phase
 from controller.core.model.service_state import ServiceState
@@ -102,9 +103,11 @@ async def deciding(folder: Path, count: int) -> AsyncIterator[Proxy]:
     replica, recorder = Replica(book, clock), Recorder(store, clock)
     operations = Operations(store, clock, observatory=replica)
     names = [f"s{number:04}" for number in range(count)]
-    await operations.apply_all([service_file(n, 10_000 + i, policy=POLICY) for i, n in enumerate(names)], who="bench")
+    await operations.apply_all(
+        [service_file(n, 10_000 + i, policy=POLICY) for i, n in enumerate(names)], who=Actor("bench")
+    )
     for name in names:
-        await operations.act(name, Command(Verb.START, "bench", "v2"), who="bench")
+        await operations.act(name, Command(Verb.START, "bench", "v2"), who=Actor("bench"))
     replica.on_view(await store.load())
     fleet, meter = FakeFleet(synced=Sync(1, 1)), FakeMeter()
 

@@ -26,6 +26,7 @@ from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.observatory import FakeObservatory
+from tests.support.doorkeepers import open_guard
 
 T = TypeVar("T")
 
@@ -138,7 +139,7 @@ class AdminServer:
         return observatory
 
     async def _start(self) -> None:
-        self._server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", 0)])
+        self._server = grpc.aio.server(interceptors=[open_guard()], options=[*OPTIONS, ("grpc.so_reuseport", 0)])
         operations = Operations(self.wrapped(self.store), self.clock)
         add_admin(self._server, operations, self.observatory, self.fleet, self.recorder)
         self.port = self._server.add_insecure_port(self.address)

@@ -7,6 +7,7 @@ import pytest
 from controller.cli.admin_client import AdminClient
 from controller.cli.commands.events import PAGE, read_ledger
 from controller.cli.ledger_verification import verify_events
+from controller.core.model.actor import Actor
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.rollout import Event
 from controller.store.memory import MemoryStore
@@ -124,7 +125,7 @@ def test_a_long_ledger_is_read_page_by_page(haldane: Haldane, server: AdminServe
     """More lines than one answer holds come all, once, and in order."""
     number = PAGE + 5
     for _ in range(number):
-        server.do(server.operations.freeze(("*",), who="test", reason="x"))
+        server.do(server.operations.freeze(("*",), who=Actor("test"), reason="x"))
     with AdminClient(server.address) as client:
         assert [event.sequence for event in read_ledger(client)] == list(range(1, number + 1))
         assert verify_events(read_ledger(client), whole=True).lines == number

@@ -9,6 +9,7 @@ import pytest
 
 from controller.core.base.errors import Code, Refusal
 from controller.core.control.commands import Command, Verb
+from controller.core.model.actor import Actor
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.freeze import ALL, Mode
@@ -27,12 +28,12 @@ async def test_no_more_services_than_the_setting_allows_are_declared() -> None:
     clock = FakeClock()
     operations = Operations(MemoryStore(clock=clock), clock, Allowed(max_services=2))
     for name, port in (("a", 10000), ("b", 10001), ("b", 10002)):
-        await operations.apply(service_file(name, port), who="ada")
+        await operations.apply(service_file(name, port), who=Actor("ada"))
     with pytest.raises(Refusal, match="max_services") as refused:
-        await operations.apply(service_file("c", 10003), who="ada")
+        await operations.apply(service_file("c", 10003), who=Actor("ada"))
     assert refused.value.code is Code.TOO_MANY
-    await operations.delete("a", who="ada", reason="gone")
-    await operations.apply(service_file("c", 10003), who="ada")
+    await operations.delete("a", who=Actor("ada"), reason="gone")
+    await operations.apply(service_file("c", 10003), who=Actor("ada"))
 
 
 class TestApplyAll:
@@ -42,7 +43,7 @@ class TestApplyAll:
         """Text, policy, clash with another file, clash with what is stored: all at once, and nothing is applied."""
         clock = FakeClock()
         operations = Operations(MemoryStore(clock=clock), clock, Allowed(max_services=6))
-        await operations.apply(service_file("stored", 10000), who="ada")
+        await operations.apply(service_file("stored", 10000), who=Actor("ada"))
         texts = [
             service_file("good", 10001),
             service_file("wrong", 10002) + "colour: red\n",
@@ -53,7 +54,7 @@ class TestApplyAll:
             *(service_file(f"more-{number}", 10010 + number) for number in range(3)),
         ]
         with pytest.raises(Refusal, match="nothing was applied: 6 of 9 files") as refused:
-            await operations.apply_all(texts, who="ada")
+            await operations.apply_all(texts, who=Actor("ada"))
         found = [(violation.field, violation.message) for violation in refused.value.violations]
         assert [field for field, _ in found] == [
             "files[1].colour",
@@ -72,11 +73,11 @@ class TestApplyAll:
         """Each has its line in the ledger but the one that says what was there; a dry run has none."""
         clock = FakeClock()
         operations = Operations(MemoryStore(clock=clock), clock)
-        await operations.apply(service_file("same", 10000), who="ada")
-        await operations.apply(service_file("moved", 10001), who="ada")
+        await operations.apply(service_file("same", 10000), who=Actor("ada"))
+        await operations.apply(service_file("moved", 10001), who=Actor("ada"))
         texts = [service_file("new", 10001), service_file("moved", 10002), service_file("same", 10000)]
         for dry_run in (True, False):
-            done = await operations.apply_all(texts, who="ada", reason="as in the folder", dry_run=dry_run)
+            done = await operations.apply_all(texts, who=Actor("ada"), reason="as in the folder", dry_run=dry_run)
             assert [(each.state.name, each.unchanged) for each in done] == [
                 ("new", False),
                 ("moved", False),
@@ -90,13 +91,13 @@ class TestApplyAll:
         clock = FakeClock()
         operations = Operations(MemoryStore(clock=clock), clock)
         texts = [service_file("one", 10001), service_file("two", 10002)]
-        await operations.apply_all(texts, who="ada", request_id="abc")
-        await operations.apply(service_file("two", 10003), who="grace")
-        again = await operations.apply_all(texts, who="ada", request_id="abc")
+        await operations.apply_all(texts, who=Actor("ada"), request_id="abc")
+        await operations.apply(service_file("two", 10003), who=Actor("grace"))
+        again = await operations.apply_all(texts, who=Actor("ada"), request_id="abc")
         assert again[1].state.spec.listen.port == 10003
         assert len(await operations.events()) == 3
         with pytest.raises(Refusal) as refused:
-            await operations.apply_all([service_file("one", 10009)], who="ada", request_id="abc")
+            await operations.apply_all([service_file("one", 10009)], who=Actor("ada"), request_id="abc")
         assert refused.value.code is Code.REQUEST_ID_REUSED
 
 
@@ -108,20 +109,20 @@ async def test_no_more_freezes_than_the_setting_allows_stand() -> None:
     store = MemoryStore(clock=clock)
     operations = Operations(store, clock, Allowed(max_freezes=2))
     for reason in ("deploy", "incident"):
-        await operations.freeze([ALL], who="ada", reason=reason, request_id=reason)
+        await operations.freeze([ALL], who=Actor("ada"), reason=reason, request_id=reason)
     before = await store.load()
     with pytest.raises(
         Refusal, match=r"max_freezes allows 2 freezes and holds, .* a freeze of all services"
     ) as refused:
-        await operations.freeze([ALL], who="grace", reason="another")
+        await operations.freeze([ALL], who=Actor("grace"), reason="another")
     assert refused.value.code is Code.TOO_MANY
     assert await store.load() is before
-    await operations.freeze([ALL], who="ada", reason="deploy", request_id="deploy")
-    await operations.freeze([ALL], who="ada", reason="incident")
-    await operations.freeze([ALL], who="grace", reason="only a hold", mode=Mode.HOLD)
+    await operations.freeze([ALL], who=Actor("ada"), reason="deploy", request_id="deploy")
+    await operations.freeze([ALL], who=Actor("ada"), reason="incident")
+    await operations.freeze([ALL], who=Actor("grace"), reason="only a hold", mode=Mode.HOLD)
     assert [f.reason for f in (await store.load()).freezes] == ["deploy", "incident", "only a hold"]
-    await operations.unfreeze([ALL], who="ada", reason="over")
-    await operations.freeze([ALL], who="grace", reason="another")
+    await operations.unfreeze([ALL], who=Actor("ada"), reason="over")
+    await operations.freeze([ALL], who=Actor("grace"), reason="another")
 
 
 class Slow(MemoryStore):
@@ -157,7 +158,7 @@ class Desk:
     told: list[tuple[str, LedgerKind]]
 
     async def roll_back(self, request_id: str = "") -> None:
-        await self.operations.act("scorer", Command(Verb.ROLLBACK, "harm"), who="ada", request_id=request_id)
+        await self.operations.act("scorer", Command(Verb.ROLLBACK, "harm"), who=Actor("ada"), request_id=request_id)
 
 
 @contextlib.asynccontextmanager
@@ -166,8 +167,8 @@ async def manned() -> AsyncIterator[Desk]:
     clock, told = FakeClock(), list[tuple[str, LedgerKind]]()
     store = Slow(clock=clock)
     operations = Operations(store, clock, on_outcome=lambda service, decision: told.append((service, decision.kind)))
-    await operations.apply(service_file(), who="ada")
-    await operations.act("scorer", Command(Verb.START, "", canary="v2"), who="ada")
+    await operations.apply(service_file(), who=Actor("ada"))
+    await operations.act("scorer", Command(Verb.START, "", canary="v2"), who=Actor("ada"))
     told.clear()
     running = asyncio.create_task(operations.run())
     try:

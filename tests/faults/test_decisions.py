@@ -7,6 +7,7 @@ import pytest
 
 from controller.core.base.errors import Code, Refusal
 from controller.core.control.commands import Command, Verb
+from controller.core.model.actor import Actor
 from controller.core.model.change import Change
 from controller.core.model.rollout import Phase
 from controller.core.model.view import View
@@ -66,7 +67,7 @@ async def test_a_rollback_to_a_version_whose_servers_are_gone_is_refused_loudly(
         await harness.act(Verb.PROMOTE)
         await tick_until(harness, Phase.PROMOTED)
         gone = rollout_file().replace('["127.0.0.1:9001"]', "[]")
-        await harness.operations.apply(gone.replace("stable: v1", "stable: v2"), who="alice")
+        await harness.operations.apply(gone.replace("stable: v1", "stable: v2"), who=Actor("alice"))
         with pytest.raises(Refusal, match="would get no response") as refused:
             await harness.act(Verb.ROLLBACK, force=True)
         assert refused.value.code is Code.NO_ENDPOINTS
@@ -77,7 +78,7 @@ async def test_a_rollback_to_a_version_whose_servers_are_gone_is_refused_loudly(
 async def test_another_canary_in_the_middle_of_a_rollout_begins_at_the_first_step() -> None:
     """It never carries the old one's step or evidence, and the old one gets nothing more."""
     async with running_loop() as harness:
-        await harness.operations.apply(three_versions(), who="alice")
+        await harness.operations.apply(three_versions(), who=Actor("alice"))
         await harness.act(Verb.START, canary="v2")
         for _ in range(200):
             if (await harness.rollout()).step == 1:
@@ -119,7 +120,7 @@ async def test_a_rollback_that_loses_a_race_is_tried_again_and_wins(faster: Verb
     store = Crowded(clock=clock)
     async with running_rollout(store, clock) as harness:
         bob = Operations(store, clock)
-        store.first = lambda: bob.act("scorer", Command(faster, "bob is faster"), who="bob")
+        store.first = lambda: bob.act("scorer", Command(faster, "bob is faster"), who=Actor("bob"))
         await harness.act(Verb.ROLLBACK)
         assert (await harness.state()).weights == BACK
         people = [line.entry.who for line in await store.events() if line.entry.who in ("alice", "bob")]
@@ -133,7 +134,7 @@ async def test_any_other_command_that_loses_a_race_is_aborted() -> None:
     store = Crowded(clock=clock)
     async with running_rollout(store, clock) as harness:
         bob = Operations(store, clock)
-        store.first = lambda: bob.act("scorer", Command(Verb.ROLLBACK, "bob is faster"), who="bob")
+        store.first = lambda: bob.act("scorer", Command(Verb.ROLLBACK, "bob is faster"), who=Actor("bob"))
         with pytest.raises(Refusal, match="faster") as refused:
             await harness.act(Verb.PROMOTE)
         assert refused.value.code is Code.CONFLICT

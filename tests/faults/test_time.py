@@ -3,6 +3,7 @@
 import pytest
 
 from controller.core.control.commands import Verb
+from controller.core.model.actor import Actor
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.support.loop_harness import LoopHarness, running_loop
@@ -42,7 +43,7 @@ async def test_a_freeze_across_a_restart_ends_early_only_by_what_the_clock_jumpe
     store = MemoryStore(clock=clock)
     async with running_loop(store, clock) as harness:
         await harness.apply()
-        await harness.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=HOUR + 60)
+        await harness.operations.freeze(["scorer"], who=Actor("alice"), reason="quiet, please", ttl=HOUR + 60)
         await harness.look()
     clock.jump(jump)
     async with running_loop(store, clock) as harness:

@@ -9,6 +9,7 @@ import pytest
 
 from controller.core.base.errors import Code, Refusal
 from controller.core.control.commands import Command, Verb
+from controller.core.model.actor import Actor
 from controller.core.model.freeze import ALL
 from controller.core.model.rollout import Phase
 from controller.hooks.event_hook import EventHook
@@ -39,7 +40,7 @@ class Hooked:
     async def start(self, *hooks: str) -> None:
         """A rollout whose policy names these hooks."""
         text = rollout_file() + f"  hooks: [{', '.join(hooks)}]\n"
-        await self.harness.operations.apply(text, who="alice")
+        await self.harness.operations.apply(text, who=Actor("alice"))
         await self.harness.act(Verb.START, canary="v2")
 
     async def until(self, phase: Phase, **traffic: float) -> int:
@@ -150,13 +151,13 @@ async def test_a_freeze_holds_a_rollback_that_a_hook_asks_for(store: MemoryStore
     async with receiving(404) as gate, controller(store, clock, stop=hook(gate.url, "rollback", every=1)) as hooked:
         await hooked.start("stop")
         await hooked.until(Phase.PROGRESSING)
-        await hooked.harness.operations.freeze([ALL], who="bob", reason="incident 42")
+        await hooked.harness.operations.freeze([ALL], who=Actor("bob"), reason="incident 42")
         gate.does = 200
         await wait_until(lambda: _ticked(hooked, "rollback suppressed"))
         await hooked.harness.ticks(20)
         assert (await hooked.harness.kinds()).count("rollback_suppressed") == 1
         assert await hooked.weight() > 0
-        await hooked.harness.operations.unfreeze([ALL], who="bob", reason="over")
+        await hooked.harness.operations.unfreeze([ALL], who=Actor("bob"), reason="over")
         await hooked.until(Phase.ROLLED_BACK)
 
 
@@ -189,7 +190,7 @@ async def test_a_hook_that_the_settings_do_not_have_is_refused_by_name(store: Me
         await without.harness.act(Verb.ROLLBACK)
         await without.until(Phase.ROLLED_BACK)
         with pytest.raises(Refusal, match="qa: not a hook of the controller's settings, which have none") as refused:
-            await without.harness.operations.act("scorer", Command(Verb.START, "", "v2"), who="alice")
+            await without.harness.operations.act("scorer", Command(Verb.START, "", "v2"), who=Actor("alice"))
         assert refused.value.code is Code.NOT_POSSIBLE
 
 

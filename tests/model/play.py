@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition
 from controller.core.base.errors import Code, Refusal
 from controller.core.control.commands import Command, Verb
 from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.model.actor import Actor
 from controller.core.model.freeze import ALL, Freeze, Mode
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
@@ -131,7 +132,7 @@ class Play(RuleBasedStateMachine):
     @pytest.mark.proves("promise 3")
     def _act(self, name: str, command: Command) -> Code | None:
         """A command. What may stop a rollback is a freeze, and nothing stops a forced one."""
-        refused = _refused(self.operations.act(name, command, who="ada"))
+        refused = _refused(self.operations.act(name, command, who=Actor("ada")))
         if command.verb is Verb.ROLLBACK and refused is Code.FROZEN:
             assert not command.force, "a freeze stopped a forced rollback"
             modes = {freeze.mode for freeze in self._freezes_of(name)}
@@ -142,7 +143,7 @@ class Play(RuleBasedStateMachine):
     def _apply(self, name: str, *, third: bool = True, moved: bool = False) -> Code | None:
         """A service's file, which no freeze stops."""
         text = declared(name, third=third, moved=moved)
-        refused = _refused(self.operations.apply(text, who="ada", reason="as in the file"))
+        refused = _refused(self.operations.apply(text, who=Actor("ada"), reason="as in the file"))
         assert refused is not Code.FROZEN, "a freeze stopped endpoints"
         return refused
 
@@ -155,7 +156,7 @@ class Play(RuleBasedStateMachine):
             due = Code.IN_USE
         else:
             due = Code.FROZEN if self._freezes_of(name) else None
-        refused = _refused(self.operations.delete(name, who="ada", reason="no more"))
+        refused = _refused(self.operations.delete(name, who=Actor("ada"), reason="no more"))
         assert refused is due, f"to delete was answered by {refused}, though {due} was due"
         return refused
 
@@ -163,13 +164,13 @@ class Play(RuleBasedStateMachine):
         """A freeze or a hold; it is durable when it is answered. There is none of a service that is not there."""
         self.clock.now += 0.001
         due = None if scope in (ALL, *self.checker.view.services) else Code.NOT_FOUND
-        refused = _refused(self.operations.freeze([scope], who=who, reason="incident", ttl=ttl, mode=mode))
+        refused = _refused(self.operations.freeze([scope], who=Actor(who), reason="incident", ttl=ttl, mode=mode))
         assert refused is due, f"to freeze was answered by {refused}"
 
     def _unfreeze(self, scope: str) -> None:
         """Every freeze of that scope is lifted; of all, every one there is."""
         there = any(scope in (ALL, freeze.scope) for freeze in self.checker.view.freezes)
-        refused = _refused(self.operations.unfreeze([scope], who="grace", reason="over"))
+        refused = _refused(self.operations.unfreeze([scope], who=Actor("grace"), reason="over"))
         assert refused is (None if there else Code.NOT_FOUND), f"to unfreeze was answered by {refused}"
 
     def _freezes_of(self, name: str) -> list[Freeze]:

@@ -11,6 +11,7 @@ from controller.core.control.session import Session, TickInputs, after_commit
 from controller.core.control.sync import Sync
 from controller.core.control.tick import decide_on_verdict
 from controller.core.judge.verdict import Verdict
+from controller.core.model.actor import Actor
 from controller.core.model.change import Change
 from controller.core.model.freeze import Freeze, expiry_times
 from controller.core.model.service_state import ServiceState
@@ -148,7 +149,7 @@ class Replica:
         self.sessions[name] = session
         if decision.waits:
             return None
-        change = change_of(state, decision, Origin("haldane", self._id(), "automation"), told)
+        change = change_of(state, decision, Origin(Actor("haldane"), self._id(), "automation"), told)
         return Write(change, Judged(self.token, verdict, soaked()), state, session)
 
     def expire(self) -> Iterator[Write]:
@@ -165,7 +166,7 @@ class Replica:
         """What an operator's command is to write, decided on the state as this replica knows it."""
         state = find_state(self.view, name)
         decision = self.parts.execute(state, replace(command, rollout_id=self._id()), now)
-        return Write(change_of(state, decision, Origin("ada", self._id(), "operator")), None)
+        return Write(change_of(state, decision, Origin(Actor("ada"), self._id(), "operator")), None)
 
     def deliver(self, write: Write) -> int | None:
         """The write arrives at the store: its revision; None where it was refused or no one knows."""

@@ -9,6 +9,7 @@ import pytest
 
 from controller.core.base.errors import Code, Refusal
 from controller.core.control.commands import Command, Verb
+from controller.core.model.actor import Actor
 from controller.core.model.service import MetricPolicy
 from controller.core.servicefile.service_file import read_service
 from controller.core.traffic.window import Sample
@@ -78,13 +79,13 @@ async def test_a_limit_of_a_rate_is_a_share() -> None:
     store = MemoryStore(clock=clock)
     operations = Operations(store, clock, Allowed(metrics=("accuracy", "queue"), rates=("accuracy",)))
     with pytest.raises(Refusal) as refused:
-        await operations.apply(declared("[{name: queue, max: 250}, {name: accuracy, max: 1.5}]"), who="alice")
+        await operations.apply(declared("[{name: queue, max: 250}, {name: accuracy, max: 1.5}]"), who=Actor("alice"))
     (violation,) = refused.value.violations
     assert (violation.field, violation.message) == (
         "policy.metrics[1].max",
         "accuracy is a rate: its limits lie between 0% and 100%",
     )
-    await operations.apply(declared("[{name: queue, max: 250}, {name: accuracy, max: 0.5}]"), who="alice")
+    await operations.apply(declared("[{name: queue, max: 250}, {name: accuracy, max: 0.5}]"), who=Actor("alice"))
 
 
 async def test_a_metric_that_the_settings_do_not_have_is_refused() -> None:
@@ -96,11 +97,11 @@ async def test_a_metric_that_the_settings_do_not_have_is_refused() -> None:
     with pytest.raises(
         Refusal, match="accuracy: not a metric of the controller's settings, which have none"
     ) as refused:
-        await lacking.apply(text, who="alice")
+        await lacking.apply(text, who=Actor("alice"))
     assert [violation.field for violation in refused.value.violations] == ["policy.metrics"]
-    await having.apply(text, who="alice")
+    await having.apply(text, who=Actor("alice"))
     with pytest.raises(Refusal, match="cannot be kept: accuracy") as refused:
-        await lacking.act("scorer", Command(Verb.START, "because", "v2"), who="alice")
+        await lacking.act("scorer", Command(Verb.START, "because", "v2"), who=Actor("alice"))
     assert refused.value.code is Code.NOT_POSSIBLE
 
 

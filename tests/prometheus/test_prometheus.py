@@ -13,6 +13,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from controller.core.control.commands import Command, Verb
+from controller.core.model.actor import Actor
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
@@ -45,8 +46,8 @@ async def rollout_of(*metrics: str) -> tuple[View, ServiceState]:
     operations = Operations(store, clock, Allowed(metrics=metrics))
     listed = ", ".join(f"{{name: {name}}}" for name in metrics)
     text = rollout_file() + f"  metrics: [{listed}]\n"
-    await operations.apply(text, who="alice")
-    await operations.act("scorer", Command(Verb.START, "because", "v2"), who="alice")
+    await operations.apply(text, who=Actor("alice"))
+    await operations.act("scorer", Command(Verb.START, "because", "v2"), who=Actor("alice"))
     view = await store.load()
     return view, view.services["scorer"]
 

@@ -5,6 +5,7 @@ import pytest
 from controller.core.base.errors import Code, Refusal
 from controller.core.control.commands import Verb
 from controller.core.control.sync import Sync
+from controller.core.model.actor import Actor
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.freeze import ALL
 from controller.core.model.rollout import Phase
@@ -45,11 +46,11 @@ async def test_a_freeze_suppresses_a_rollback_and_says_so_once_and_its_end_lets_
     """Nothing moves while frozen, whatever is seen; one line tells what would have been done; unfrozen, it is done."""
     async with running_rollout() as harness:
         await harness.ticks(2)
-        await harness.operations.freeze([ALL], who="alice", reason="incident 42")
+        await harness.operations.freeze([ALL], who=Actor("alice"), reason="incident 42")
         await harness.ticks(20, canary_errors=0.5)
         assert (await harness.state()).weights == {"v2": 2000, "v1": 8000}
         assert (await harness.kinds()).count("rollback_suppressed") == 1
-        await harness.operations.unfreeze([ALL], who="alice", reason="over")
+        await harness.operations.unfreeze([ALL], who=Actor("alice"), reason="over")
         await tick_until(harness, Phase.ROLLED_BACK, within=4, canary_errors=0.5)
 
 
@@ -102,7 +103,7 @@ async def test_a_wall_clock_that_jumps_ends_no_freeze_early() -> None:
     """A ttl is measured on the monotonic clock: an hour's jump forward changes nothing, the time itself does."""
     async with running_loop() as harness:
         await harness.apply()
-        await harness.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=60)
+        await harness.operations.freeze(["scorer"], who=Actor("alice"), reason="quiet, please", ttl=60)
         await harness.look()
         harness.clock.jump(3600)
         await harness.look()
@@ -120,8 +121,8 @@ async def test_a_freeze_that_ends_tells_of_the_one_that_still_stands() -> None:
     clock = FakeClock()
     async with running_loop(MemoryStore(clock=clock), clock) as harness:
         await harness.apply()
-        await harness.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=60)
-        await harness.operations.freeze([ALL], who="grace", reason="incident 42")
+        await harness.operations.freeze(["scorer"], who=Actor("alice"), reason="quiet, please", ttl=60)
+        await harness.operations.freeze([ALL], who=Actor("grace"), reason="incident 42")
         await harness.look()
         clock.advance(61)
         await harness.look()

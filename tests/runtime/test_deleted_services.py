@@ -3,6 +3,7 @@
 import pytest
 
 from controller.core.control.commands import Verb
+from controller.core.model.actor import Actor
 from controller.core.model.rollout import Phase
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
@@ -13,7 +14,7 @@ pytestmark = [pytest.mark.looptime, pytest.mark.proves("track-record 65")]
 
 async def delete(harness: LoopHarness) -> None:
     """The service is deleted, and a cycle observes it."""
-    await harness.operations.delete("scorer", who="alice", reason="no more")
+    await harness.operations.delete("scorer", who=Actor("alice"), reason="no more")
     await harness.look()
 
 

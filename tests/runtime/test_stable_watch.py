@@ -3,6 +3,7 @@
 import pytest
 
 from controller.core.control.commands import Verb
+from controller.core.model.actor import Actor
 from controller.core.model.freeze import ALL
 from controller.core.model.rollout import Phase
 from tests.support.loop_harness import running_loop, running_rollout, tick_until
@@ -45,7 +46,7 @@ async def test_a_freeze_holds_an_automatic_fallback_too() -> None:
     """Frozen is frozen: the traffic stays, and the ledger says what would have been done."""
     async with running_loop() as harness:
         await harness.apply(fallback="automatic")
-        await harness.operations.freeze([ALL], who="alice", reason="incident 42")
+        await harness.operations.freeze([ALL], who=Actor("alice"), reason="incident 42")
         await harness.ticks(10, stable_errors=0.6)
         assert not (await harness.state()).diverted
         line = next(line for line in await harness.store.events() if line.entry.kind == "stable_unhealthy")

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from controller.core.control.commands import Verb
+from controller.core.model.actor import Actor
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import Entry
 from controller.core.model.rollout import Phase
@@ -38,7 +39,7 @@ async def test_what_came_true_without_an_answer_is_not_written_twice() -> None:
     store = FaultyStore(clock=clock)
     async with running_rollout(store, clock) as harness:
         await harness.ticks(4)
-        await harness.operations.freeze(["scorer"], who="alice", reason="quiet, please", ttl=5)
+        await harness.operations.freeze(["scorer"], who=Actor("alice"), reason="quiet, please", ttl=5)
         await harness.look()
         store.mute = True
         for _ in range(20):

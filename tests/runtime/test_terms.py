@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from controller.core.control.commands import Verb
+from controller.core.model.actor import Actor
 from controller.core.model.change import Change
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_line import Entry
@@ -138,7 +139,7 @@ async def test_a_replica_serves_while_nobody_decides(store: ElectedStore, clock:
         await harness.act(Verb.ROLLBACK)
         assert await harness.replica.next(seen) > seen
         assert harness.published[-1].services["scorer"].weights == {"v2": 0, "v1": 10_000}
-        await harness.operations.freeze(["scorer"], who="alice", reason="quiet, please")
+        await harness.operations.freeze(["scorer"], who=Actor("alice"), reason="quiet, please")
         await asyncio.sleep(0.1)
         assert harness.published[-1].freezes
 

@@ -11,6 +11,7 @@ import pytest
 from controller.core.control.commands import Verb
 from controller.core.control.sync import Sync
 from controller.core.judge.arrivals import BLIND_AFTER
+from controller.core.model.actor import Actor
 from controller.core.model.change import Change
 from controller.core.model.freeze import ALL, Act
 from controller.core.model.rollout import Phase
@@ -54,7 +55,7 @@ async def test_idle_services_are_not_ticked_and_a_rollout_is_twice_a_second() ->
             assert set(counted) == {"scorer"}
             assert 60 / IDLE - 2 <= counted["scorer"] <= 60 / IDLE + 2
             counted.clear()
-            await harness.operations.freeze([ALL], who="alice", reason="incident 42")
+            await harness.operations.freeze([ALL], who=Actor("alice"), reason="incident 42")
             await asyncio.sleep(IDLE / 2)
             assert counted == {"scorer": 1} or counted == {"scorer": 2}
 

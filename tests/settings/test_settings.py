@@ -11,7 +11,7 @@ import pytest
 
 from controller.core.base.errors import Code, Refusal
 from controller.core.model.severity import Severity
-from controller.settings import SINGLE, TABLES, Settings, read_settings
+from controller.settings import SINGLE, TABLES, Settings, heading, read_settings
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -203,7 +203,7 @@ def test_variables_of_others_are_let_be(monkeypatch: pytest.MonkeyPatch, variabl
 def test_tables_do_not_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
     """There is one place for them, and the refusal names it."""
     monkeypatch.setenv(f"HALDANE_{table.upper()}", "{}")
-    place = f"table [{table}]" if table in SINGLE else f"tables [{table}.NAME]"
+    place = f"{'table' if table in SINGLE else 'tables'} {heading(table)}"
     assert refused() == [
         f"HALDANE_{table.upper()}: belongs into the settings file, as {place}; HALDANE_CONFIG names that file"
     ]
@@ -245,8 +245,9 @@ def test_the_documentation_lists_every_plain_setting() -> None:
     plain = {name: field for name, field in Settings.model_fields.items() if name not in TABLES}
     listed = documented("Plain settings")
     assert listed.keys() == plain.keys()
-    assert {n: d for n, d in listed.items() if n != "store"} == {
-        name: f"`{field.default}`" for name, field in plain.items() if name != "store"
+    told = {name for name, field in plain.items() if field.default_factory}  # in words
+    assert {name: default for name, default in listed.items() if name not in told} == {
+        name: f"`{field.default}`" for name, field in plain.items() if name not in told
     }
 
 
@@ -258,7 +259,7 @@ EMPTY = {"kinds": "every kind", "services": "every service", "metadata": "empty"
 @pytest.mark.parametrize("table", TABLES)
 def test_the_documentation_lists_everything_in_the_tables(table: str) -> None:
     """With the default that it has."""
-    listed = documented(f"`[{table}]`" if table in SINGLE else f"`[{table}.NAME]`")
+    listed = documented(f"`{heading(table)}`")
     fields = TABLES[table].model_fields
     assert listed == {
         name: EMPTY.get(name) or WORDS.get(str(field.default), f"`{field.default}`") for name, field in fields.items()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.core.model.actor import Actor
 from controller.core.model.change import Change
 from controller.core.model.freeze import Act
 from controller.core.model.store_errors import Frozen, NotWritten, StoreLost, Unusable
@@ -142,7 +143,9 @@ class TestOrder:
         stepping = asyncio.create_task(store.commit(step, term.token))
         await asyncio.sleep(0)
         operations = Operations(store, FakeClock())
-        asked = asyncio.create_task(operations.freeze(["scorer"], who="ada", reason="incident 42", request_id="f-1"))
+        asked = asyncio.create_task(
+            operations.freeze(["scorer"], who=Actor("ada"), reason="incident 42", request_id="f-1")
+        )
         await wait_until(lambda: store._thread._jobs.qsize() == 2)
         disk.free.set()
         await asyncio.gather(hung, asked)

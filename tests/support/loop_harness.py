@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 
 from controller.core.control.commands import Command, Verb
 from controller.core.control.sync import Sync
+from controller.core.model.actor import Actor
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.service_state import ServiceState
@@ -119,11 +120,11 @@ class LoopHarness:
         self, name: str = "scorer", *, port: int = 10000, fallback: str = "manual", extra: str = ""
     ) -> None:
         """Declare a service."""
-        await self.operations.apply(rollout_file(name, port=port, fallback=fallback, extra=extra), who="alice")
+        await self.operations.apply(rollout_file(name, port=port, fallback=fallback, extra=extra), who=Actor("alice"))
 
     async def act(self, verb: Verb, name: str = "scorer", *, canary: str = "", force: bool = False) -> None:
         """An operator's command."""
-        await self.operations.act(name, Command(verb, "because", canary, force=force), who="alice")
+        await self.operations.act(name, Command(verb, "because", canary, force=force), who=Actor("alice"))
 
     async def state(self, name: str = "scorer") -> ServiceState:
         """A service as stored."""

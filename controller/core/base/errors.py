@@ -10,6 +10,10 @@ class Code(StrEnum):
 
     INVALID = "INVALID"
     """The request or the service file is invalid: see the violations."""
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    """Nobody knows who calls: a client certificate or a token is needed, or it is not valid."""
+    DENIED = "DENIED"
+    """The caller has no role that allows it."""
     NOT_FOUND = "NOT_FOUND"
     FROZEN = "FROZEN"
     """A freeze or hold is in force. The message says whose and why."""

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Verdict
+from controller.core.model.actor import Actor
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import Entry
 from controller.core.model.rollout import Rollout
@@ -18,7 +19,7 @@ from controller.core.model.service_state import ServiceState
 class Origin(NamedTuple):
     """Where a change comes from: who makes it, and the id and fingerprint by which a retry is recognised."""
 
-    who: str
+    who: Actor
     change_id: str
     fingerprint: str
 
@@ -40,7 +41,8 @@ def change_of(
     entry = Entry(
         kind=decision.kind,
         services=(state.name,),
-        who=origin.who,
+        who=origin.who.name,
+        proof=origin.who.proof,
         why=decision.reason,
         weights_before=state.weights,
         weights_after=decision.state.weights,

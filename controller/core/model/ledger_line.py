@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
 from controller.core.base.value import Value
+from controller.core.model.actor import Proof
 from controller.core.model.freeze import ALL
 from controller.core.model.ledger_kind import LedgerKind
 
@@ -37,6 +38,8 @@ class Entry(Value):
     """A `LedgerKind`; text for a kind of an older or a newer version."""
     services: Services = ()
     who: str
+    proof: Annotated[Proof, Field(exclude_if=lambda proof: not proof)] = Proof.CLAIMED
+    """How `who` was verified. Not stored where it was not, as in the lines of versions before it."""
     why: str
     weights_before: dict[str, int] = Field(default_factory=dict)
     weights_after: dict[str, int] = Field(default_factory=dict)

@@ -1,3 +1,4 @@
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -5,6 +6,54 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+PERMISSION_FIELD_NUMBER: _ClassVar[int]
+permission: _descriptor.FieldDescriptor
+
+class WhoAmIRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WhoAmIResponse(_message.Message):
+    __slots__ = ("who", "verified_by", "grants", "subjects", "groups", "spiffe", "restricted")
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    VERIFIED_BY_FIELD_NUMBER: _ClassVar[int]
+    GRANTS_FIELD_NUMBER: _ClassVar[int]
+    SUBJECTS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    SPIFFE_FIELD_NUMBER: _ClassVar[int]
+    RESTRICTED_FIELD_NUMBER: _ClassVar[int]
+    who: str
+    verified_by: str
+    grants: _containers.RepeatedCompositeFieldContainer[Grant]
+    subjects: _containers.RepeatedScalarFieldContainer[str]
+    groups: _containers.RepeatedScalarFieldContainer[str]
+    spiffe: str
+    restricted: bool
+    def __init__(self, who: _Optional[str] = ..., verified_by: _Optional[str] = ..., grants: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., subjects: _Optional[_Iterable[str]] = ..., groups: _Optional[_Iterable[str]] = ..., spiffe: _Optional[str] = ..., restricted: _Optional[bool] = ...) -> None: ...
+
+class Grant(_message.Message):
+    __slots__ = ("role", "services")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    services: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, role: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CanRequest(_message.Message):
+    __slots__ = ("permission", "service")
+    PERMISSION_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    permission: str
+    service: str
+    def __init__(self, permission: _Optional[str] = ..., service: _Optional[str] = ...) -> None: ...
+
+class CanResponse(_message.Message):
+    __slots__ = ("allowed", "reason")
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    allowed: bool
+    reason: str
+    def __init__(self, allowed: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ApplyServiceRequest(_message.Message):
     __slots__ = ("yaml", "reason", "request_id", "dry_run")
@@ -564,7 +613,7 @@ class WatchEventsRequest(_message.Message):
     def __init__(self, service: _Optional[str] = ..., after: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("sequence", "revision", "at", "kind", "service", "who", "why", "weights_before", "weights_after", "details", "change_id", "previous", "hash", "effect", "as_stored")
+    __slots__ = ("sequence", "revision", "at", "kind", "service", "who", "why", "weights_before", "weights_after", "details", "change_id", "previous", "hash", "effect", "as_stored", "verified_by")
     class WeightsBeforeEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -594,6 +643,7 @@ class Event(_message.Message):
     HASH_FIELD_NUMBER: _ClassVar[int]
     EFFECT_FIELD_NUMBER: _ClassVar[int]
     AS_STORED_FIELD_NUMBER: _ClassVar[int]
+    VERIFIED_BY_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     revision: int
     at: float
@@ -609,7 +659,8 @@ class Event(_message.Message):
     hash: str
     effect: str
     as_stored: str
-    def __init__(self, sequence: _Optional[int] = ..., revision: _Optional[int] = ..., at: _Optional[float] = ..., kind: _Optional[str] = ..., service: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., weights_before: _Optional[_Mapping[str, int]] = ..., weights_after: _Optional[_Mapping[str, int]] = ..., details: _Optional[str] = ..., change_id: _Optional[str] = ..., previous: _Optional[str] = ..., hash: _Optional[str] = ..., effect: _Optional[str] = ..., as_stored: _Optional[str] = ...) -> None: ...
+    verified_by: str
+    def __init__(self, sequence: _Optional[int] = ..., revision: _Optional[int] = ..., at: _Optional[float] = ..., kind: _Optional[str] = ..., service: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., weights_before: _Optional[_Mapping[str, int]] = ..., weights_after: _Optional[_Mapping[str, int]] = ..., details: _Optional[str] = ..., change_id: _Optional[str] = ..., previous: _Optional[str] = ..., hash: _Optional[str] = ..., effect: _Optional[str] = ..., as_stored: _Optional[str] = ..., verified_by: _Optional[str] = ...) -> None: ...
 
 class ExplainRolloutRequest(_message.Message):
     __slots__ = ("service", "sequence")

@@ -1,0 +1,1 @@
+"""Who is at the other end: certificates, tokens, and what the settings bind them to."""

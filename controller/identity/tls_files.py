@@ -1,0 +1,152 @@
+"""The files of `[tls]`, read again when they change: a swapped certificate is in use on the next connection."""
+
+import os
+import ssl
+from pathlib import Path
+from typing import NamedTuple
+
+import grpc
+import structlog
+
+from controller.core.base.errors import Refusal, Violation, invalid
+from controller.identity.certificates import expiry_of
+from controller.identity.tls_settings import Tls
+
+log = structlog.get_logger()
+
+
+class Pem(NamedTuple):
+    """What the files hold."""
+
+    certificate: bytes
+    key: bytes
+    client_ca: bytes | None
+
+
+class TlsFiles:
+    """The certificate, key and client CAs of the doors, as they are on the disk now.
+
+    A swap is taken only once its parts fit together: until then, and if the new ones are unreadable, what was good
+    before stays in use.
+    """
+
+    def __init__(self, settings: Tls) -> None:
+        """`Refusal` that names the setting if the files cannot be used."""
+        self._settings = settings
+        self._stamp = self._stamp_now()
+        self._pem = self._read()
+        self._contexts: dict[str, ssl.SSLContext] = {}
+
+    @property
+    def asks_for_certificates(self) -> bool:
+        """Whether there are CAs of clients' certificates."""
+        return self._settings.client_ca_file is not None
+
+    @property
+    def expires_at(self) -> float:
+        """When the certificate, or another one of its chain, expires, in Unix seconds."""
+        return expiry_of(self._pem.certificate).timestamp()
+
+    def context(self, protocol: str) -> ssl.SSLContext:
+        """For a TLS server that speaks that ALPN protocol. A client may bring a certificate of the client CAs."""
+        self._contexts[protocol] = self._context(protocol)
+        outer = self._context(protocol)
+
+        def use_newest(connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _outer: ssl.SSLContext) -> None:
+            self.refresh()
+            connection.context = self._contexts[protocol]
+
+        outer.sni_callback = use_newest  # called in each handshake, with a name or without
+        return outer
+
+    def grpc_credentials(self) -> grpc.ServerCredentials:
+        """For a gRPC server whose clients must have a certificate of the client CAs."""
+        in_use = self._pem
+
+        def changed() -> "grpc.ServerCertificateConfiguration | None":
+            nonlocal in_use
+            self.refresh()
+            if in_use is self._pem:
+                return None
+            in_use = self._pem
+            return _grpc_configuration(in_use)
+
+        return grpc.dynamic_ssl_server_credentials(
+            _grpc_configuration(in_use),
+            changed,  # type: ignore[arg-type]  # None is for "as it was"
+            require_client_authentication=True,
+        )
+
+    def refresh(self) -> bool:
+        """Whether the files have changed, and what they hold now is in use."""
+        stamp = self._stamp_now()
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            self._pem, self._contexts = self._read(), {each: self._context(each) for each in self._contexts}
+        except (Refusal, OSError) as error:  # an ssl.SSLError is an OSError: they have changed once more meanwhile
+            log.warning("certificate_not_taken", reason=str(error))
+            return False
+        log.info("certificate_taken", certificate=str(self._settings.certificate_file), expires_at=self.expires_at)
+        return True
+
+    def _context(self, protocol: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols([protocol])
+        context.load_cert_chain(self._settings.certificate_file, self._settings.key_file)
+        if self._settings.client_ca_file is not None:
+            context.load_verify_locations(self._settings.client_ca_file)
+            context.verify_mode = ssl.CERT_OPTIONAL
+        return context
+
+    def _read(self) -> Pem:
+        """What the files hold. `Refusal` unless the key is the certificate's and the CAs can be read."""
+        settings = self._settings
+        content = {}
+        for name in ("certificate_file", "key_file", "client_ca_file"):
+            path: Path | None = getattr(settings, name)
+            if path is not None:
+                content[name] = _content(name, path)
+        try:
+            trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            trial.load_cert_chain(settings.certificate_file, settings.key_file)
+            expiry_of(content["certificate_file"])
+        except (ssl.SSLError, ValueError) as error:
+            message = f"{settings.certificate_file} and {settings.key_file} are no certificate and its key: {error}"
+            raise invalid([Violation("tls.certificate_file", message)]) from None
+        ca = content.get("client_ca_file")
+        if ca is not None:
+            try:
+                trial.load_verify_locations(cadata=ca.decode())
+            except (ssl.SSLError, ValueError) as error:
+                message = f"{settings.client_ca_file} has no certificates: {error}"
+                raise invalid([Violation("tls.client_ca_file", message)]) from None
+        return Pem(content["certificate_file"], content["key_file"], ca)
+
+    def _stamp_now(self) -> tuple[tuple[int, int, int] | None, ...]:
+        settings = self._settings
+        return tuple(map(_stamp, (settings.certificate_file, settings.key_file, settings.client_ca_file)))
+
+
+def _grpc_configuration(pem: Pem) -> "grpc.ServerCertificateConfiguration":
+    return grpc.ssl_server_certificate_configuration([(pem.key, pem.certificate)], pem.client_ca)
+
+
+def _content(setting: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise invalid([Violation(f"tls.{setting}", f"{path} cannot be read: {error.strerror}")]) from None
+
+
+def _stamp(path: Path | None) -> tuple[int, int, int] | None:
+    """What changes when a file does, also when a link on the way to it is moved."""
+    if path is None:
+        return None
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
