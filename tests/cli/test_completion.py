@@ -32,7 +32,7 @@ def completions(line: str, **environment: str) -> list[str]:
 
 def test_commands_and_options_are_completed() -> None:
     """Without the controller."""
-    assert completions("haldane un") == ["unfreeze"]
+    assert completions("haldane unf") == ["unfreeze"]
     assert completions("haldane rest") == ["restore"]
     assert "--canary" in completions("haldane start scorer --ca")
 

@@ -1,5 +1,5 @@
 """What an operator does with a rollout: start, pause, resume, approve, promote, roll back; divert
-and restore."""
+and undivert."""
 
 import click
 
@@ -101,7 +101,7 @@ def approve(invocation: Invocation, service: str, share: str, canary: str) -> No
 promote = _plain_act("promote", "Promote", "Send all traffic to the canary now, without further evidence.")
 
 divert = _plain_act("divert", "Divert", "Send all traffic to the fallback that the service file declares.")
-restore = _plain_act("restore", "Restore", "Take the traffic back from the fallback.")
+undivert = _plain_act("undivert", "Restore", "Take the traffic back from the fallback.")
 
 
 def _other_version(client: AdminClient, service: str, canary: str) -> str:

@@ -54,6 +54,8 @@ class LedgerKind(StrEnum):
     FREEZE_LIFTED = "freeze_lifted", Severity.WARNING
     FREEZE_EXPIRED = "freeze_expired", Severity.WARNING
 
+    STORE_RESTORED = "store_restored", Severity.CRITICAL
+    """The store is a restored backup, and everything is frozen; `details` name the backup and its last line."""
     LEDGER_TRIMMED = "ledger_trimmed", Severity.INFO
     """`details` give the sequence and hash of the last line that was taken away."""
     NOTIFICATIONS_SKIPPED = "notifications_skipped", Severity.WARNING

@@ -1,0 +1,71 @@
+"""`backup` and `restore` on the command line: the controller's machine, the controller's settings."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from controller.__main__ import main
+from controller.store.sqlite import SqliteStore
+from tests.builders import change
+from tests.fakes.clock import FakeClock
+
+
+async def make_store(path: Path) -> None:
+    store = SqliteStore.open(path, clock=FakeClock())
+    await store.command(change())
+    await store.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store with one service, at the place that the settings name."""
+    path = tmp_path / "state" / "haldane.db"
+    asyncio.run(make_store(path))
+    monkeypatch.setenv("HALDANE_STORE", f"sqlite:{path}")
+    return path
+
+
+def test_a_backup_is_described_and_restored(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In words and in JSON; nothing is overwritten."""
+    copy = tmp_path / "copy.db"
+    assert main(["backup", str(copy)]) == 0
+    assert "1 service, 0 freezes, revision 1, ledger up to line 1, verified" in capsys.readouterr().out
+    assert main(["backup", str(copy), "--output", "json"]) == 1
+    assert "exists already" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert main(["restore", str(copy), "--reason", "the disk broke", "--output", "json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert (done["revision"], done["backup"]["sequence"]) == (2, 1)
+    assert Path(done["former"]).parent == store.parent
+    assert main(["restore", str(copy), "--store", f"sqlite:{tmp_path / 'new.db'}"]) == 0
+    assert "haldane unfreeze --all" in capsys.readouterr().out
+    assert (tmp_path / "new.db").exists()
+
+
+def test_under_a_running_controller_a_restore_is_not_possible(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 5, and the process that has the store."""
+    assert main(["backup", str(tmp_path / "copy.db")]) == 0
+
+    async def restore_meanwhile() -> int:
+        running = SqliteStore.open(store, clock=FakeClock())
+        code = await asyncio.to_thread(main, ["restore", str(tmp_path / "copy.db")])
+        await running.close()
+        return int(code)
+
+    assert asyncio.run(restore_meanwhile()) == 5
+    assert "in use by another controller" in capsys.readouterr().err
+
+
+def test_restoring_a_service_is_said_to_be_another_command(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`restore SERVICE` was what `undivert SERVICE` is."""
+    assert main(["restore", "fraud-scorer"]) == 4
+    assert "haldane undivert fraud-scorer" in capsys.readouterr().err
+
+
+def test_a_mistake_in_the_settings_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As for `serve`."""
+    assert main(["backup", str(tmp_path / "copy.db"), "--store", "postgres:x"]) == 2
+    assert "--store" in capsys.readouterr().err
