@@ -19,6 +19,7 @@ from controller.store.durable_files import sync_file, sync_folder
 from controller.store.file_lock import FileLock
 from controller.store.ledger_export import export_range
 from controller.store.sqlite_file import connect
+from controller.store.store_files import StoreFiles
 
 RESTORED = "restored"
 """The reason of the freeze."""
@@ -46,6 +47,8 @@ def restore(store: Path, backup: Path, *, who: str, reason: str, at: float) -> R
         store.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = FileLock.take(store)
         try:
+            if store.exists():
+                StoreFiles(store).close()  # raises if a controller has it under another name
             prepared.unlink(missing_ok=True)
             copy(backup, prepared)
             revision = _freeze(prepared, _restoring(backup, contents, who, reason, at), at)

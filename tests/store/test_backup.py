@@ -214,6 +214,14 @@ class TestRestore:
         await store.close()
         assert not [name for name in names(path.parent) if "restor" in name]
 
+    def test_a_controller_that_has_the_store_under_another_name_is_noticed(self, path: Path, copied: Path) -> None:
+        """A hard link has a lock file of its own."""
+        os.link(path, path.with_name("other.db"))
+        with child("open", str(path.with_name("other.db"))) as other:
+            assert "opened" in other.next()
+            with pytest.raises(Unusable, match="has it under another name"):
+                put_back(path, copied)
+
     async def test_exports_that_the_backup_does_not_know_go_aside(self, path: Path, tmp_path: Path) -> None:
         """Its own ledger goes on from its last line, and must not meet another one's exports in the folder."""
         store = open_store(path, keep=40)
