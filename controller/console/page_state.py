@@ -128,6 +128,7 @@ def _traffic(traffic: Traffic) -> Mapping[str, float]:
         "errors": traffic.errors,
         "broken": traffic.broken,
         "cancelled": traffic.cancelled,
+        "in_progress": traffic.in_progress,
         "ttft_p50_ms": traffic.ttft_p50_ms,
         "ttft_p99_ms": traffic.ttft_p99_ms,
     }

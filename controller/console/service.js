@@ -134,6 +134,8 @@ function row(name, ...figures) {
 function traffic(service) {
   const role = (version) => (version === service.canary ? " canary" : version === service.stable ? " stable" : "");
   const more = ["broken", "cancelled"].filter((name) => Object.values(service.traffic).some((stats) => stats[name] > 0));
+  const draining = ["ROLLING_BACK", "ROLLED_BACK"].includes(service.phase) && service.traffic[service.canary]?.in_progress > 0;
+  if (draining) more.push("in_progress");
   const streams = Object.values(service.traffic).some((stats) => stats.ttft_p50_ms > 0);
   const first = (stats) => (streams ? [stats.ttft_p50_ms, stats.ttft_p99_ms].map((ms) => (ms > 0 ? millis(ms) : "-")) : []);
   const out = Object.values(service.endpoints).some((health) => health.healthy < health.total);
@@ -149,7 +151,7 @@ function traffic(service) {
     if (isFailing(stats)) figures.children[3].classList.add("bad");
     return figures;
   });
-  const heads = ["version", "share", "requests/s", "errors", "p50", "p99", ...(streams ? ["ttft p50", "ttft p99"] : []), "requests", "failed", ...more, ...(out ? ["healthy endpoints"] : [])];
+  const heads = ["version", "share", "requests/s", "errors", "p50", "p99", ...(streams ? ["ttft p50", "ttft p99"] : []), "requests", "failed", ...more.map((name) => name.replace("_", " ")), ...(out ? ["healthy endpoints"] : [])];
   return rows.length ? [table("traffic", heads, rows)] : [];
 }
 

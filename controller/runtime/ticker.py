@@ -33,6 +33,7 @@ from controller.core.model.store_errors import Conflict, Frozen, NotWritten, Sto
 from controller.core.model.view import View
 from controller.core.traffic.window import Window
 from controller.runtime.adapters import Adapters
+from controller.runtime.drain_reports import DrainReports
 from controller.runtime.ledger_writer import WHO, LedgerWriter
 from controller.runtime.recorder import Recorder
 from controller.runtime.session_saver import SessionSaver
@@ -96,6 +97,7 @@ class Ticker:
         self._saver = writers.saver
         self._ledger = writers.ledger
         self._recorder = writers.recorder
+        self._drains = DrainReports(writers.ledger)
         self._token = token
         self._view = view
         self._sync_share = sync_share
@@ -141,6 +143,7 @@ class Ticker:
                 del remembered[gone]
                 self._saver.forget(gone)
         self._waiting &= set(services)
+        self._drains.forget_all_but(services)
 
     def last_tick(self, state: ServiceState) -> TickSummary:
         """What the last tick of the service's rollout came to; empty if it was another rollout's."""
@@ -310,6 +313,8 @@ class Ticker:
         self._waiting.discard(state.name)
         self._recorder.release(state.name)
         now = self._clock.monotonic()
+        canary = state.rollout.canary if state.rollout else ""
+        self._drains.observe(state, self._book.in_progress(state.name, canary), self._clock.wall())
         watch = self._watches.get(state.name)
         if watch is None or watch.stable != state.stable:
             watch = StableWatch(state.stable)

@@ -121,6 +121,16 @@ def test_endpoints_that_are_out_stand_beside_the_counts() -> None:
     assert (row(text, "v1").split()[-1], row(text, "v2").split()[-1]) == ("1/3", "-")
 
 
+@pytest.mark.parametrize(("phase", "left", "shown"), [("ROLLED_BACK", 7, True), ("ROLLED_BACK", 0, False)])
+def test_what_drains_stands_beside_the_counts(phase: str, left: int, shown: bool) -> None:
+    """A canary that is rolled back, as long as it has requests in progress."""
+    traffic = {"v1": pb.Traffic(requests=3, in_progress=2), "v2": pb.Traffic(requests=4, in_progress=left)}
+    text = painted(progressing(phase=phase, traffic=traffic), width=100)
+    assert ("in progress" in text) is shown
+    assert not shown or row(text, "v2").split()[-1] == str(left)
+    assert "in progress" not in painted(progressing(traffic=traffic), width=100)
+
+
 def test_what_is_known_of_the_canary_stands_beside_the_evidence() -> None:
     """The bound, above stable; no column where nothing is known."""
     known = pb.ReasonInfo(code="insufficient", channel="5xx", evidence=3, limit=20, margin=0.08, bound=0.0041)

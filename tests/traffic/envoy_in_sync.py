@@ -45,7 +45,7 @@ async def echo(request: web.Request) -> web.Response:
 @contextlib.asynccontextmanager
 async def model(handler: Handler = echo) -> AsyncIterator[str]:
     """HOST:PORT of a server that handles every request so."""
-    app = web.Application()
+    app = web.Application(client_max_size=16 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", handler)
     async with http_server(app) as url:
         yield url.removeprefix("http://")

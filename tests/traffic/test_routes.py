@@ -1,6 +1,7 @@
 """What a service asks of its routes and its listener, by a real Envoy."""
 
 import asyncio
+import io
 import json
 import ssl
 from pathlib import Path
@@ -91,6 +92,21 @@ async def test_a_dead_endpoint_costs_no_request(processes: Children, protocol: s
         async with envoy_in_sync(processes, protocol, state) as envoy:
             failed = [reply for reply in await get_many(envoy.port, 60) if reply.status != 200]
     assert bool(failed) is not bool(attempts)
+
+
+async def test_a_request_of_some_megabytes_is_tried_again(processes: Children, protocol: str) -> None:
+    """Whole: by itself Envoy keeps less of it than a batch of tensors has, and responds with 503 or 507."""
+
+    async def measure(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(await request.read())))
+
+    async with model(measure) as place, aiohttp.ClientSession() as session:
+        versions = {"v1": [place, f"127.0.0.1:{free_port()}"]}
+        async with envoy_in_sync(processes, protocol, lambda e: e.fraud(versions=versions)) as envoy:
+            for _ in range(12):
+                body = io.BytesIO(b"x" * 4_000_000)
+                async with session.post(f"http://127.0.0.1:{envoy.port}/", data=body) as response:
+                    assert (response.status, await response.text()) == (200, "4000000")
 
 
 async def test_headers_of_requests_and_responses(processes: Children, protocol: str) -> None:

@@ -6,6 +6,7 @@ import time
 import aiohttp
 import grpc
 import pytest
+from aiohttp import web
 
 from controller.demo.harness.child_processes import Children
 from tests.support.grpc_model import METHOD, GrpcModelServer
@@ -13,7 +14,7 @@ from tests.support.load import steady
 from tests.support.model import Behaviour
 from tests.support.system import running_system
 from tests.support.waiting import wait_until
-from tests.traffic.envoy_in_sync import envoy_in_sync, get_many
+from tests.traffic.envoy_in_sync import envoy_in_sync, get_many, model
 from tests.xds.envoy_under_load import ServerFactory
 
 pytestmark = pytest.mark.envoy
@@ -54,21 +55,29 @@ async def test_what_fails_on_the_canary_is_answered_by_stable(
         assert v1.seen == seen + 10
 
 
-async def test_a_request_with_a_body_is_repeated_whole(processes: Children, model_server: ServerFactory) -> None:
-    """Up to eight megabytes; longer ones are tried once."""
-    v1, v2 = await model_server("v1"), await model_server("v2")
-    v2.behaviour = Behaviour(errors=1.0)
-    versions = {"v1": [v1.address], "v2": [v2.address]}
-    async with (
-        envoy_in_sync(
+async def read_and_fail(request: web.Request) -> web.Response:
+    """A failure that comes when all of the request has come."""
+    await request.read()
+    return web.Response(status=500)
+
+
+async def read_and_measure(request: web.Request) -> web.Response:
+    """How long the request was."""
+    return web.Response(text=str(len(await request.read())))
+
+
+@pytest.mark.parametrize(("size", "reply"), [(4_000_000, (200, "4000000")), (9_000_000, (500, ""))])
+async def test_a_request_with_a_body_is_repeated_whole(processes: Children, size: int, reply: tuple[int, str]) -> None:
+    """Up to eight mebibytes. Longer ones are passed on whole and tried once: clients see the canary's failure."""
+    async with model(read_and_measure) as v1, model(read_and_fail) as v2, aiohttp.ClientSession() as session:
+        versions = {"v1": [v1], "v2": [v2]}
+        async with envoy_in_sync(
             processes, "delta", lambda e: e.fraud(versions=versions, shield=True, timeout=5.0, canary=9999)
-        ) as envoy,
-        aiohttp.ClientSession() as session,
-    ):
-        for _ in range(3):
-            body = io.BytesIO(b"x" * 4_000_000)
-            async with session.post(f"http://127.0.0.1:{envoy.port}/", data=body) as response:
-                assert response.status == 200
+        ) as envoy:
+            for _ in range(3):
+                body = io.BytesIO(b"x" * size)
+                async with session.post(f"http://127.0.0.1:{envoy.port}/", data=body) as response:
+                    assert (response.status, await response.text()) == reply
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)

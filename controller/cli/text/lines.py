@@ -2,8 +2,9 @@
 
 from controller.cli.text.values import format_proxies, format_scope, format_time, format_weights
 from controller.core.base.text import clean
-from controller.core.base.units import format_weight
+from controller.core.base.units import counted, format_weight
 from controller.core.model.ledger_kind import LedgerKind
+from controller.core.model.rollout import Phase
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 HINTS = {
@@ -36,6 +37,14 @@ def awaited(rollout: pb.Rollout) -> list[str]:
     return [f"{blocker.text}; {hint}" if hint else blocker.text]
 
 
+def draining(rollout: pb.Rollout) -> list[str]:
+    """What a rolled-back canary still has in progress; empty if nothing."""
+    left = rollout.traffic[rollout.canary].in_progress if rollout.canary in rollout.traffic else 0
+    if not left or rollout.phase not in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
+        return []
+    return [f"{counted(left, 'request')} of {rollout.canary} in progress"]
+
+
 def rollout_line(rollout: pb.Rollout) -> str:
     """A rollout in one line: its phase, the weights, the verdict, and what it waits for."""
     parts = [f"{rollout.service}: {rollout.phase}"]
@@ -49,6 +58,7 @@ def rollout_line(rollout: pb.Rollout) -> str:
     parts += [freeze_line(freeze) for freeze in rollout.freezes]
     parts += [f"stable harm: {reason}" for reason in rollout.stable_reasons if rollout.stable_verdict == "harm"]
     parts += [condition.text for condition in conditions(rollout)]
+    parts += draining(rollout)
     parts += awaited(rollout) if rollout.HasField("blocker") else filter(None, [rollout.phase_reason])
     return clean(" | ".join(parts))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from controller.cli.text.lines import awaited, conditions, freeze_line
+from controller.cli.text.lines import awaited, conditions, draining, freeze_line
 from controller.cli.text.values import (
     NONE,
     format_proxies,
@@ -102,6 +102,7 @@ def _rollout_facts(rollout: pb.Rollout, now: float) -> list[tuple[str, str]]:
         ("step", f"{rollout.step + 1} of {len(rollout.steps)}: {steps}"),
         ("verdict", rollout.verdict or NONE),
         *(("", detail.text) for detail in rollout.details),
+        *(("draining", text) for text in draining(rollout)),
         *(("next", text) for text in awaited(rollout)),
         *([("watch", f"stable {rollout.stable_verdict}")] if rollout.stable_verdict else []),
         *(("", text) for text in rollout.stable_reasons),

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.cli.text.fitted_table import Column, Label, clip_line, fitted_table
-from controller.cli.text.lines import awaited, format_changes
+from controller.cli.text.lines import awaited, draining, format_changes
 from controller.cli.text.numbers import (
     evidence_bar,
     format_count,
@@ -187,6 +187,8 @@ def _traffic(rollout: pb.Rollout, width: int) -> Text:
         columns.append(column("broken", 6, 3, [format_count(t.broken) for t in rows]))
     if any(t.cancelled for t in rows):
         columns.append(column("cancelled", 9, 6, [format_count(t.cancelled) for t in rows]))
+    if draining(rollout):
+        columns.append(column("in progress", 11, 0, [format_count(t.in_progress) for t in rows]))
     return fitted_table("", labels, columns, width)
 
 

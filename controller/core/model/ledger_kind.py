@@ -37,6 +37,9 @@ class LedgerKind(StrEnum):
     NO_HEALTHY_UPSTREAM = "rollback_into_void", Severity.CRITICAL
     """Not rolled back, since stable has no healthy endpoint. The word is kept because lines are stored; read it as
     `rollback withheld`."""
+    DRAINING = "draining", Severity.INFO
+    """A rolled-back canary still has requests in progress."""
+    DRAINED = "drained", Severity.INFO
     FALLBACK_ON = "fallback_on", Severity.CRITICAL
     FALLBACK_OFF = "fallback_off", Severity.WARNING
 

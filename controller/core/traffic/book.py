@@ -206,6 +206,11 @@ class Book:
         cluster = self._clusters.get(cluster_name(service, version))
         return cluster.traffic(now) if cluster else Traffic()
 
+    def in_progress(self, service: str, version: str) -> int:
+        """How many requests that the weights sent to this version have not ended; 0 if it is not observed."""
+        cluster = self._clusters.get(cluster_name(service, version))
+        return cluster.in_progress if cluster else 0
+
     def discard_window(self, service: str) -> None:
         """Forget what happened since the last window: the next one begins here."""
         for cluster in self._of_service(service):

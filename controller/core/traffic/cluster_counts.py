@@ -204,6 +204,11 @@ class ClusterCounts:
         self.discard()
         self.total_at_start = self.total.copy()
 
+    @property
+    def in_progress(self) -> int:
+        """Requests that have not ended, by the newest number of each proxy."""
+        return sum(sum(counts.in_progress.values()) for counts in self.groups.values())
+
     def traffic(self, now: float) -> Traffic:
         """Rates over the last seconds, and counts since the rollout started."""
         self._drop_old(now)
@@ -224,7 +229,7 @@ class ClusterCounts:
             errors=sum(counted[outcome] for outcome in ERRORS),
             broken=counted["broken"],
             cancelled=counted[CANCELLED],
-            in_progress=sum(sum(counts.in_progress.values()) for counts in self.groups.values()),
+            in_progress=self.in_progress,
             ttft_p50_ms=quantile(ttft, 0.50),
             ttft_p99_ms=quantile(ttft, 0.99),
         )

@@ -42,7 +42,8 @@ fails on stable; these headers ask for it request by request, and Envoy removes 
 SOON = pb.RetryBackOff(base_interval=Duration(nanos=1_000_000), max_interval=Duration(nanos=10_000_000))
 """A second attempt goes to another version, so there is nothing to wait for."""
 MOST_REPEATED = 8 * 1024 * 1024
-"""Bytes of a request that are kept for a second attempt. Longer requests are tried once."""
+"""Bytes of a request that are kept for another attempt. Longer requests are tried once. Envoy's own limit is that of a
+connection, 1 MiB: less than an image or a batch of tensors."""
 VERSION_OF_ENDPOINT = f"%UPSTREAM_METADATA({METADATA}:version)%"
 """The version of the endpoint that responded, whichever attempt that was."""
 
@@ -74,7 +75,7 @@ def _route(value: Route) -> pb.Route:
         added = ((name, text.replace("%", "%%")) for name, text in value.options.request_headers.add)
         route.request_headers_to_add.extend(_header(*header) for header in added)
         route.request_headers_to_remove.extend(value.options.request_headers.remove)
-        if value.options.shield:
+        if value.options.shield or value.options.retry.attempts:
             route.request_body_buffer_limit.value = MOST_REPEATED
         if value.minted:
             route.response_headers_to_add.append(_cookie(value.minted))
