@@ -1,6 +1,7 @@
 """What may be lost without harm: sessions under judgement, and recordings."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 MAX_SESSION = 1_048_576
 """Characters of a session that are kept; a longer one is dropped, and a restart collects its evidence again."""
@@ -10,14 +11,21 @@ KEPT_RECORDINGS = 100
 """Rollouts, the newest of all services, whose recordings are kept."""
 
 
+class SavedSession(NamedTuple):
+    """The stored form of a session: JSON."""
+
+    rollout_id: str
+    text: str
+
+
 class Archive(Protocol):
     """Keeps what may be lost without harm: sessions under judgement, and recordings. Bounded.
 
     A session or recording that cannot be saved is dropped and logged: saving need not raise `StoreLost`, but may.
     """
 
-    async def save_session(self, service: str, rollout_id: str, session: str) -> None:
-        """Keep the newest session of a service's rollout (JSON). `StoreLost`: perhaps saved."""
+    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
+        """Keep the newest session of each service's rollout, by service. `StoreLost`: perhaps saved."""
         ...
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:

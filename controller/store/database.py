@@ -1,7 +1,7 @@
 """The open SQLite file, and the view of what is in it. Blocking: no asyncio here."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +11,7 @@ from controller.core.model.change import Change
 from controller.core.model.effect import Effect
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.store_errors import StoreLost, Unusable
-from controller.ports.archive import KEPT_RECORDINGS
+from controller.ports.archive import KEPT_RECORDINGS, SavedSession
 from controller.process.fault_points import reach
 from controller.store import queries
 from controller.store.ledger_replay import Checkpoint, LedgerRow
@@ -144,10 +144,12 @@ class Database:
 
         self.view = commit_rules.after(self.view, Effect(), self._disk.write(work))
 
-    def save_session(self, service: str, rollout_id: str, session: str) -> None:
-        """Keep a session."""
+    def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
+        """Keep these sessions, by service: all of them or none."""
         reach("session:before")
-        self._disk.write_unsynced("REPLACE INTO sessions VALUES (?, ?, ?)", service, rollout_id, session)
+        rows = ", ".join(["(?, ?, ?)"] * len(sessions))
+        values = [value for service, session in sessions.items() for value in (service, *session)]
+        self._disk.write_unsynced(f"REPLACE INTO sessions VALUES {rows}", *values)  # noqa: S608
         reach("session:after")
 
     def load_session(self, service: str, rollout_id: str) -> str | None:

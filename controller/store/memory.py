@@ -1,14 +1,14 @@
 """The store in memory: every promise of `ports.store.Backend` but durability. For tests."""
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from controller.core.control import commit_rules
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import ChainEnd, LedgerLine
 from controller.core.model.view import View
-from controller.ports.archive import KEPT_RECORDINGS, MAX_RECORDING, MAX_SESSION
+from controller.ports.archive import KEPT_RECORDINGS, MAX_RECORDING, MAX_SESSION, SavedSession
 from controller.ports.clock import Clock
 from controller.ports.store import Term
 from controller.ports.store_health import StoreHealth
@@ -29,7 +29,7 @@ class MemoryStore:
         self._term: Term | None = None
         self._lines: list[LedgerLine] = []
         self._applied: dict[str, Applied] = {}
-        self._sessions: dict[str, tuple[str, str]] = {}
+        self._sessions: dict[str, SavedSession] = {}
         self._recordings: dict[str, bytes] = {}
         self._cursors: dict[str, int] = {}
 
@@ -92,14 +92,13 @@ class MemoryStore:
         newer = self._lines[max(after, 0) :]
         return [line for line in newer if not service or line.entry.concerns(service)][:limit]
 
-    async def save_session(self, service: str, rollout_id: str, session: str) -> None:
-        """Keep the newest session of a service's rollout, unless it is beyond the bound."""
-        if len(session) <= MAX_SESSION:
-            self._sessions[service] = (rollout_id, session)
+    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
+        """Keep the newest session of each service's rollout, unless it is beyond the bound."""
+        self._sessions |= {service: each for service, each in sessions.items() if len(each.text) <= MAX_SESSION}
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""
-        kept_id, session = self._sessions.get(service, ("", ""))
+        kept_id, session = self._sessions.get(service, SavedSession("", ""))
         return session if kept_id == rollout_id else None
 
     async def save_recording(self, rollout_id: str, recording: bytes) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
@@ -14,7 +14,7 @@ from controller.core.model.change import Change
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.store_errors import DiskFull, StoreError, StoreLost, Unusable
 from controller.core.model.view import View
-from controller.ports.archive import MAX_RECORDING, MAX_SESSION
+from controller.ports.archive import MAX_RECORDING, MAX_SESSION, SavedSession
 from controller.ports.clock import Clock
 from controller.ports.store import Term
 from controller.ports.store_health import StoreHealth
@@ -173,16 +173,18 @@ class SqliteStore:
         """Ledger lines with sequence > `after`, oldest first: of all, or those that concern one service."""
         return await self._run(self._database.events, service, after, limit)
 
-    async def save_session(self, service: str, rollout_id: str, session: str) -> None:
-        """Keep the newest session of a service's rollout; one that cannot be kept is dropped, and logged."""
-        if len(session) > MAX_SESSION:
+    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
+        """Keep the newest session of each service's rollout; what cannot be kept is dropped, and logged."""
+        kept = {service: session for service, session in sessions.items() if len(session.text) <= MAX_SESSION}
+        for service in sessions.keys() - kept.keys():
             log.warning("session_dropped", service=service, reason=f"longer than {MAX_SESSION} characters")
+        if not kept:
             return
         try:
-            await self._save(self._database.save_session, service, rollout_id, session)
+            await self._save(self._database.save_sessions, kept)
         except StoreLost as lost:
             if not self.health.problem:  # which is logged once, and not for each session
-                log.warning("session_dropped", service=service, reason=str(lost))
+                log.warning("sessions_dropped", services=[*kept], reason=str(lost))
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""

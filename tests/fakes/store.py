@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from controller.core.model.applied import Applied
@@ -11,6 +11,7 @@ from controller.core.model.freeze import Act
 from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.core.model.store_errors import StoreLost
 from controller.core.model.view import View
+from controller.ports.archive import SavedSession
 from controller.ports.clock import Clock
 from controller.ports.store import Term
 from controller.store.memory import MemoryStore
@@ -107,9 +108,9 @@ class ElectedStore(MemoryStore):
         await self.commits.wait()
         return await super().commit(change, token)
 
-    async def save_session(self, service: str, rollout_id: str, session: str) -> None:
-        self.saved.append(rollout_id)
-        await super().save_session(service, rollout_id, session)
+    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
+        self.saved += [session.rollout_id for session in sessions.values()]
+        await super().save_sessions(sessions)
 
     def depose(self) -> None:
         """End the term, and grant no other one."""

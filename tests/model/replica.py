@@ -17,6 +17,7 @@ from controller.core.model.freeze import Freeze, expiry_times
 from controller.core.model.service_state import ServiceState
 from controller.core.model.store_errors import StoreError, StoreLost
 from controller.core.model.view import View
+from controller.ports.archive import SavedSession
 from controller.ports.clock import Clock
 from controller.ports.store import Store
 from controller.runtime.ledger_writer import expiry
@@ -185,7 +186,7 @@ class Replica:
         """Keep the session of a service in the archive."""
         session = self.sessions.get(service)
         if session and not self.cut:
-            done(self.archive.save_session(service, session.rollout_id, session.dump()))
+            done(self.archive.save_sessions({service: SavedSession(session.rollout_id, session.dump())}))
 
     def _send(self, write: Write) -> int:
         if self.cut:

@@ -1,14 +1,18 @@
 """A store that is away, slow, or whose answers get lost: nothing waits for it that need not, nothing is done twice."""
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 
 from controller.core.control.commands import Verb
+from controller.core.control.session import Session
 from controller.core.model.actor import Actor
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import Entry
 from controller.core.model.rollout import Phase
+from controller.ports.archive import SavedSession
+from controller.runtime.session_saver import TOGETHER, SessionSaver
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FaultyStore
@@ -73,9 +77,38 @@ class SlowArchive(MemoryStore):
         super().__init__(clock=clock)
         self.free = asyncio.Event()
 
-    async def save_session(self, service: str, rollout_id: str, session: str) -> None:
+    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
         await self.free.wait()
-        await super().save_session(service, rollout_id, session)
+        await super().save_sessions(sessions)
+
+
+class CountingArchive(MemoryStore):
+    """A store that counts how often it is asked to save sessions, and which it was given."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock=clock)
+        self.saves: list[list[str]] = []
+
+    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
+        self.saves.append([*sessions])
+        await super().save_sessions(sessions)
+
+
+async def test_sessions_are_saved_many_at_a_time_and_the_oldest_first() -> None:
+    """A turn in the store for each would take most of the time within which all must be saved."""
+    clock = FakeClock()
+    archive = CountingArchive(clock)
+    async with running_rollout(archive, clock) as harness:
+        session = Session.of(await harness.state())
+    archive.saves.clear()
+    saver = SessionSaver(archive, clock)
+    names = [f"s{number}" for number in range(2 * TOGETHER + 1)]
+    for name in names:
+        saver.save_soon(name, session)
+    await saver.save()
+    assert archive.saves == [names[:TOGETHER], names[TOGETHER : 2 * TOGETHER], names[2 * TOGETHER :]]
+    for name in names:
+        assert await saver.load(name, session.rollout_id) is not None
 
 
 @pytest.mark.proves("track-record 37")

@@ -20,6 +20,7 @@ from controller.core.model.change import Change
 from controller.core.model.freeze import Freeze
 from controller.core.model.store_errors import StoreError, Unusable
 from controller.core.model.view import View
+from controller.ports.archive import SavedSession
 from controller.store.sqlite import SqliteStore
 from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
@@ -72,7 +73,7 @@ async def _write(store: SqliteStore, name: str, choose: random.Random) -> None:
             continue
         say(acknowledged=revision, id=sent.id)
         if n % 3 == 0:
-            await store.save_session(name, "r1", "x" * choose.randrange(20_000))
+            await store.save_sessions({name: SavedSession("r1", "x" * choose.randrange(20_000))})
 
 
 async def starve(path: Path) -> None:

@@ -13,6 +13,7 @@ from controller.core.model.change import Change
 from controller.core.model.freeze import ALL, Act, Mode
 from controller.core.model.store_errors import StoreError
 from controller.core.model.view import View
+from controller.ports.archive import SavedSession
 from controller.store.memory import MemoryStore
 from controller.store.sqlite import SqliteStore
 from tests.builders import change, freeze, freezing, state
@@ -78,7 +79,7 @@ async def told(store: ClosableStore, story: list[Any]) -> list[object]:
                 case Sent(sent):
                     answers.append(await store.command(sent))
                 case (name, rollout, text):
-                    await store.save_session(name, rollout, text)
+                    await store.save_sessions({name: SavedSession(rollout, text)})
         except StoreError as error:
             answers.append((type(error), "" if "token" in str(error) else str(error)))
         answers.append(plain(await store.load()))

@@ -9,7 +9,7 @@ from controller.core.model.freeze import Act
 from controller.core.model.ledger_chain import verify
 from controller.core.model.store_errors import Conflict, Frozen, StoreLost
 from controller.core.model.view import View
-from controller.ports.archive import KEPT_RECORDINGS
+from controller.ports.archive import KEPT_RECORDINGS, SavedSession
 from tests.builders import change, freeze, freezing, state
 from tests.store.conftest import ClosableStore, Open
 
@@ -151,19 +151,19 @@ class TestArchive:
 
     async def test_the_newest_session_of_the_rollout_comes_back(self, store: ClosableStore) -> None:
         """Later replaces earlier; another rollout's session is no one's."""
-        await store.save_session("scorer", "r1", "old")
-        await store.save_session("scorer", "r1", "new")
+        await store.save_sessions({"scorer": SavedSession("r1", "old")})
+        await store.save_sessions({"scorer": SavedSession("r1", "new")})
         assert await store.load_session("scorer", "r1") == "new"
         assert await store.load_session("scorer", "r2") is None
         assert await store.load_session("other", "r1") is None
-        await store.save_session("scorer", "r2", "next")
+        await store.save_sessions({"scorer": SavedSession("r2", "next")})
         assert await store.load_session("scorer", "r1") is None
 
     async def test_a_session_is_no_change(self, store: ClosableStore) -> None:
         """It raises no revision, writes no line and wakes no one."""
         revision = await store.command(change())
         waiting = asyncio.ensure_future(first(store, revision))
-        await store.save_session("scorer", "r1", "text")
+        await store.save_sessions({"scorer": SavedSession("r1", "text")})
         assert (await store.load()).revision == revision
         assert len(await store.events()) == 1
         assert not waiting.done()
@@ -172,14 +172,14 @@ class TestArchive:
     async def test_a_session_goes_with_its_service(self, store: ClosableStore) -> None:
         """Deleted services leave nothing behind, so the archive stays as small as the services."""
         revision = await store.command(change())
-        await store.save_session("scorer", "r1", "text")
+        await store.save_sessions({"scorer": SavedSession("r1", "text")})
         await store.command(change(expects=revision, delete=True))
         assert await store.load_session("scorer", "r1") is None
 
     async def test_a_session_beyond_all_bounds_is_not_kept(self, store: ClosableStore) -> None:
         """Too long a one is dropped without an error, and the one before stays."""
-        await store.save_session("scorer", "r1", "text")
-        await store.save_session("scorer", "r1", "x" * 2_000_000)
+        await store.save_sessions({"scorer": SavedSession("r1", "text")})
+        await store.save_sessions({"scorer": SavedSession("r1", "x" * 2_000_000)})
         assert await store.load_session("scorer", "r1") == "text"
 
 
@@ -231,7 +231,7 @@ class TestRestart:
         store = await reopen()
         revision = await store.command(change(to=state(weight=500), change_id="mine"))
         await store.command(freezing(freeze("scorer")))
-        await store.save_session("scorer", "r1", "text")
+        await store.save_sessions({"scorer": SavedSession("r1", "text")})
         await store.save_recording("r1", b"text")
         await store.save_cursor("people", 2)
         before, lines = await store.load(), await store.events()

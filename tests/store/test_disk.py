@@ -11,6 +11,7 @@ import pytest
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_chain import verify
 from controller.core.model.store_errors import DiskFull, Frozen, NotWritten, StoreLost, Unusable
+from controller.ports.archive import SavedSession
 from controller.store.database import Database
 from controller.store.sqlite import SqliteStore
 from controller.store.sqlite_file import WAL_LIMIT
@@ -41,7 +42,7 @@ class TestFull:
             with pytest.raises(NotWritten, match="full"):
                 await store.command(sent)
             assert await store.applied(sent.id) is None
-        await store.save_session("scorer", "r1", "x" * 100_000)
+        await store.save_sessions({"scorer": SavedSession("r1", "x" * 100_000)})
         assert await store.load() == before
         assert await anext(aiter(store.watch(0))) == before
         assert len(await store.events()) == 1
@@ -216,11 +217,11 @@ async def test_a_reader_that_stays_open_costs_disk_space_only_while_it_reads(tmp
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
     for _ in range(20):
-        await store.save_session("scorer", "r1", "x" * 500_000)
+        await store.save_sessions({"scorer": SavedSession("r1", "x" * 500_000)})
     assert log.stat().st_size > 2 * WAL_LIMIT
     reader.execute("COMMIT")
     for _ in range(2):
-        await store.save_session("scorer", "r1", "x")
+        await store.save_sessions({"scorer": SavedSession("r1", "x")})
     assert log.stat().st_size <= WAL_LIMIT
     reader.close()
     await store.close()

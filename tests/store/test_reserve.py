@@ -14,6 +14,7 @@ from controller.core.model.ledger_chain import verify
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
 from controller.core.model.store_errors import DiskFull, Unusable
+from controller.ports.archive import SavedSession
 from controller.store.database import Database
 from controller.store.reserve import STEP, Reserve
 from controller.store.sqlite import SqliteStore
@@ -74,7 +75,7 @@ def check_refused(database: Database) -> None:
         lambda: database.apply(change("other", to=state("other")), None, 1.0),
         lambda: database.apply_all([change("other", to=state("other"))], 1.0),
         lambda: database.apply(change(expects=held, to=state(weight=5000), act=Act.ADVANCE), None, 1.0),
-        lambda: database.save_session("scorer", "r1", "x"),
+        lambda: database.save_sessions({"scorer": SavedSession("r1", "x")}),
         lambda: database.save_recording("r1", b"x"),
     ):
         with pytest.raises(DiskFull, match="until there is space, only rollbacks, freezes and what ends them"):

@@ -12,6 +12,7 @@ from controller.core.model.actor import Actor
 from controller.core.model.change import Change
 from controller.core.model.freeze import Act
 from controller.core.model.store_errors import Frozen, NotWritten, StoreLost, Unusable
+from controller.ports.archive import SavedSession
 from controller.runtime.operations import Operations
 from controller.store.database import Database
 from controller.store.file_lock import FileLock
@@ -105,7 +106,7 @@ class TestOrder:
         store = SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock())
         ended: list[str] = []
         hung = await hanging(store._thread, disk)
-        crowd = [store.save_session("scorer", "r1", "x" * 1000) for _ in range(20)]
+        crowd = [store.save_sessions({"scorer": SavedSession("r1", "x" * 1000)}) for _ in range(20)]
         crowd += [store.events() for _ in range(20)]  # type: ignore[misc]
         crowd += [store.command(change(act=Act.ADVANCE))]  # type: ignore[list-item]
         waiting = [asyncio.create_task(noting(ended, "crowd", each)) for each in crowd]
