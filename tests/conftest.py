@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from controller.demo.harness.child_processes import Children
 from tests.support.requires import in_ci, program_missing
@@ -23,6 +24,9 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background jobs ignore Ctrl-C, and so would the commands that tests end by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""How long an example takes is the machine's affair."""
 
 asyncio.set_event_loop(None)  # else pytest-asyncio makes one when it looks for it, and no one closes that
 
