@@ -364,19 +364,23 @@ class Controller:
         )
 
 
-def open_store(settings: Settings, clock: SystemClock) -> Backend:
-    """The store that the settings name. Raises `Unstartable`."""
+def open_store(settings: Settings, clock: SystemClock, *, init: bool = False) -> Backend:
+    """The store that the settings name, made where none ever was, or by `init`. Raises `Unstartable`."""
     kind, _, where = settings.store.partition(":")
     if kind != "sqlite" or not where:
         raise Unstartable(f"HALDANE_STORE: sqlite:PATH is needed, not {settings.store!r}")
     path = Path(where).expanduser()
     try:
-        return SqliteStore.open(path, clock=clock, reserve=settings.store_reserve)
+        if "store" not in settings.model_fields_set:  # no one named a folder that a volume could be missing from
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return SqliteStore.open(path, clock=clock, reserve=settings.store_reserve, init=init)
+    except OSError as error:
+        raise Unstartable(f"the state file's folder cannot be made: {error}") from error
     except Unusable as unusable:  # which names the file
         raise Unstartable(f"the state file {unusable}") from unusable
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, *, init: bool) -> None:
     """Run a controller until SIGTERM or SIGINT. Raises `Unstartable`."""
     clock = SystemClock()
     if settings.fault_points:
@@ -385,7 +389,7 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    store = open_store(settings, clock)
+    store = open_store(settings, clock, init=init)
     try:
         await _controller(settings, store, clock).serve(stop)
     finally:
@@ -399,12 +403,12 @@ def _controller(settings: Settings, store: Backend, clock: SystemClock) -> Contr
         raise Unstartable(refusal.message) from refusal
 
 
-def serve(settings: Settings) -> int:
-    """`haldane serve`: the exit code."""
+def serve(settings: Settings, *, init: bool) -> int:
+    """`haldane serve`: the exit code. With `init` a store is made where there is none, although one was."""
     configure_logs(settings.log_level)
     raise_descriptor_limit()
     try:
-        asyncio.run(run(settings))
+        asyncio.run(run(settings, init=init))
     except Unstartable as error:
         log.error("cannot_start", reason=str(error))
         return 1

@@ -20,6 +20,7 @@ from controller.ports.store import Term
 from controller.ports.store_health import StoreHealth
 from controller.store.database import Database
 from controller.store.file_lock import FileLock
+from controller.store.first_start import is_first_start, remove_unfinished
 from controller.store.ledger_trimming import export_oldest, trim_change
 from controller.store.reserve import Reserve
 from controller.store.sqlite_file import NEEDS
@@ -63,8 +64,19 @@ class SqliteStore:
         self._term: Term | None = None
 
     @classmethod
-    def open(cls, path: Path, *, clock: Clock, keep: int = KEEP, patience: float = PATIENCE, reserve: int = 0) -> Self:
-        """The store in that file, made if there is none. `Unusable` says what is wrong and what to do.
+    def open(
+        cls,
+        path: Path,
+        *,
+        clock: Clock,
+        keep: int = KEEP,
+        patience: float = PATIENCE,
+        reserve: int = 0,
+        init: bool = False,
+    ) -> Self:
+        """The store in that file. `Unusable` says what is wrong and what to do.
+
+        It is made where none ever was, in a folder that is there; with `init` wherever none is.
 
         `keep` lines of the ledger stay in it; older ones are exported into the folder PATH-ledger, then trimmed.
         No call takes much longer than `patience` seconds, whatever the disk does. `reserve` bytes are set aside for
@@ -73,7 +85,9 @@ class SqliteStore:
         """
         real = path.resolve()  # beside which SQLite has its log
         try:
-            real.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            new = is_first_start(real, init=init)
+            if new:
+                real.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = FileLock.take(real)
         except OSError as error:
             raise Unusable(
@@ -92,8 +106,12 @@ class SqliteStore:
                 database.close()
                 raise Unusable(f"{path} cannot be used: {lost.__cause__}. {NEEDS}") from lost
         except BaseException:
+            if new:
+                remove_unfinished(real)
             lock.release()
             raise
+        if new:
+            log.info("store_created", path=str(path))
         store = cls(database, lock, clock, real.with_name(real.name + "-ledger"), keep, patience)
         if full:
             store.health.failed(full, writing=True)

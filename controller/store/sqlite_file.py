@@ -19,7 +19,7 @@ NEEDS = "It must be writable, on a local disk with space"
 RESTORE = (
     "The file was left as it is. To restore a backup: `haldane restore PATH`. Without one: move the file and its -wal "
     "and -shm files away, then save what can be read with `sqlite3 OLD .recover | sqlite3 NEW`, or start with an empty "
-    "store and apply the service files again. The proxies keep what they serve meanwhile"
+    "store (`haldane serve --init`) and apply the service files again. The proxies keep what they serve meanwhile"
 )
 
 

@@ -46,7 +46,7 @@ def run(environment: dict[str, str]) -> Run:
     return call
 
 
-Serve = Callable[[], "subprocess.Popen[bytes]"]
+Serve = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
@@ -55,10 +55,12 @@ def serve(environment: dict[str, str], tmp_path: Path) -> Iterator[Serve]:
     log, lives = tmp_path / "log", list["subprocess.Popen[bytes]"]()
     port = int(environment["HALDANE_ADMIN_LISTEN"].rpartition(":")[2])
 
-    def start() -> "subprocess.Popen[bytes]":
+    def start(*options: str) -> "subprocess.Popen[bytes]":
         with log.open("ab") as output:
             lives.append(
-                subprocess.Popen([sys.executable, "-m", "controller", "serve"], env=environment, stderr=output)
+                subprocess.Popen(
+                    [sys.executable, "-m", "controller", "serve", *options], env=environment, stderr=output
+                )
             )
         eventually(lambda: lives[-1].poll() is not None or answers(port), "serve listens or ends")
         assert lives[-1].poll() is None, "serve has ended"
@@ -113,6 +115,32 @@ def test_a_rollback_that_came_true_without_an_answer_is_counted(
             return 'haldane_rollbacks_total{reason="operator",service="scorer"} 1.0' in answer.read().decode()
 
     eventually(counted, "the rollback is counted")
+
+
+def test_without_a_store_setting_the_first_start_makes_everything(
+    environment: dict[str, str], serve: Serve, tmp_path: Path
+) -> None:
+    """The folder in the user's state directory, too, and no option is needed; the log names the file."""
+    del environment["HALDANE_STORE"]
+    environment["XDG_STATE_HOME"] = str(tmp_path / "home" / "state")
+    serve()
+    path = tmp_path / "home" / "state" / "haldane" / "haldane.db"
+    assert path.stat().st_size
+    created = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if "store_created" in line]
+    assert [line["path"] for line in created] == [str(path)]
+
+
+def test_a_folder_that_is_missing_is_no_first_start(
+    environment: dict[str, str], serve: Serve, run: Run, tmp_path: Path
+) -> None:
+    """Its volume may not be mounted: exit code 1 and what to do, and nothing is made; `--init` makes it."""
+    environment["HALDANE_STORE"] = f"sqlite:{tmp_path / 'volume' / 'haldane.db'}"
+    done = run("serve")
+    assert done.returncode == 1
+    assert "is in a folder that does not exist: is its volume mounted?" in done.stderr
+    assert not (tmp_path / "volume").exists()
+    serve("--init")
+    assert (tmp_path / "volume" / "haldane.db").stat().st_size
 
 
 @pytest.mark.proves("fault 37")

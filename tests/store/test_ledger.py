@@ -302,8 +302,8 @@ class TestTrimming:
 
     async def test_a_ledger_that_cannot_be_exported_is_kept(self, tmp_path: Path) -> None:
         """Where no file can be written, the ledger grows on and no one is refused."""
-        (tmp_path / "haldane.db-ledger").write_text("in the way")
         store = SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock(), keep=10)
+        (tmp_path / "haldane.db-ledger").write_text("in the way")
         revision = 0
         for n in range(40):
             revision = await store.command(change(expects=revision, to=state(weight=n)))

@@ -148,7 +148,7 @@ class TestRights:
         """A file stands where the folder should be."""
         (tmp_path / "file").write_text("")
         with pytest.raises(Unusable, match=r"cannot be used \(File exists: .*/file\).*HALDANE_STORE"):
-            SqliteStore.open(tmp_path / "file" / "haldane.db", clock=FakeClock())
+            SqliteStore.open(tmp_path / "file" / "haldane.db", clock=FakeClock(), init=True)
 
 
 class TestOneController:
@@ -285,7 +285,7 @@ class TestMigration:
 
 async def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     """Reasons and names in the ledger are no one else's business."""
-    store = SqliteStore.open(tmp_path / "new" / "haldane.db", clock=FakeClock())
+    store = SqliteStore.open(tmp_path / "new" / "haldane.db", clock=FakeClock(), init=True)
     await store.command(change())
     made = [tmp_path / "new", *(tmp_path / "new").iterdir()]
     assert len(made) == 5
