@@ -9,6 +9,7 @@ from controller.core.control.progress import Progress
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.change import Change
+from controller.core.model.exclusion import Exclusion
 from controller.core.model.freeze import ALL, Act, Freeze, Mode, blocking_freeze
 from controller.core.model.ledger_line import Entry
 from controller.core.model.rollout import Event, Phase, Rollout
@@ -139,6 +140,13 @@ def freezing(*freezes: Freeze, lift: tuple[Freeze, ...] = ()) -> Change:
     names = tuple(f.scope for f in (*freezes, *lift))
     entry = Entry(kind="freeze_set", services=names, who="grace", why="incident 42")
     return Change(f"change-{next(_ids)}", "same", Act.RECORD, entry, freeze=freezes, lift=lift)
+
+
+def excluding(node: str = "", reason: str = "it lies", *, include: str = "") -> Change:
+    """A change that excludes a proxy, or includes one again."""
+    exclusion = Exclusion(node=node, reason=reason, who="grace", since=1.0) if node else None
+    entry = Entry(kind="proxy_excluded" if node else "proxy_included", who="grace", why=reason)
+    return Change(f"change-{next(_ids)}", "same", Act.RECORD, entry, exclude=exclusion, include=include)
 
 
 ENDPOINTS = {"v1": "127.0.0.1:9001", "v2": "127.0.0.1:9002", "v3": ""}

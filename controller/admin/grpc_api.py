@@ -9,7 +9,13 @@ from controller.admin.access_api import Access
 from controller.admin.explanations import Explanations
 from controller.admin.grpc_handlers import Handlers, handlers
 from controller.admin.guard import OTHERS
-from controller.admin.messages import event_message, freeze_message, proxy_message, stranger_message
+from controller.admin.messages import (
+    event_message,
+    exclusion_message,
+    freeze_message,
+    proxy_message,
+    stranger_message,
+)
 from controller.admin.request_fields import FieldErrors, after_of, mode_of, scopes_of, ttl_of
 from controller.admin.request_scopes import declared_permission
 from controller.admin.service_reader import ServiceReader
@@ -64,7 +70,7 @@ def add_admin(
             Catalog(operations, reader).handlers(),
             Rollouts(operations, reader, watches, explanations).handlers(),
             KillSwitch(operations, reader).handlers(),
-            Proxies(fleet, reader).handlers(),
+            Proxies(operations, fleet, reader).handlers(),
             Ledger(operations, reader, watches, explanations).handlers(),
             Access().handlers(),
         )
@@ -297,18 +303,44 @@ class KillSwitch:
 class Proxies:
     """The proxies that this controller serves."""
 
-    def __init__(self, fleet: Fleet, reader: ServiceReader) -> None:
+    def __init__(self, operations: Operations, fleet: Fleet, reader: ServiceReader) -> None:
+        self._exclusions = operations.exclusions
         self._fleet = fleet
         self._reader = reader
 
     def handlers(self) -> Handlers:
         """For a gRPC server."""
-        return handlers(SERVICES["Fleet"], {"ListProxies": self.list, "Retry": self.retry})
+        return handlers(
+            SERVICES["Fleet"],
+            {
+                "ListProxies": self.list,
+                "Retry": self.retry,
+                "ExcludeProxy": self.exclude,
+                "IncludeProxy": self.include,
+            },
+        )
 
     async def list(self, _request: pb.ListProxiesRequest, _caller: Caller) -> pb.ListProxiesResponse:
         """Every connected proxy, and who reports without being one."""
-        strangers = map(stranger_message, self._fleet.strangers())
-        return pb.ListProxiesResponse(proxies=map(proxy_message, self._fleet.proxies()), strangers=strangers)
+        return pb.ListProxiesResponse(
+            proxies=map(proxy_message, self._fleet.proxies()),
+            strangers=map(stranger_message, self._fleet.strangers()),
+            exclusions=map(exclusion_message, self._reader.newest().exclusions),
+        )
+
+    async def exclude(self, request: pb.ExcludeProxyRequest, caller: Caller) -> pb.ExcludeProxyResponse:
+        """Serve a proxy, and neither judge what it reports nor wait for it."""
+        revision = await self._exclusions.exclude(
+            request.node, who=caller.actor, reason=request.reason, request_id=request.request_id
+        )
+        return pb.ExcludeProxyResponse(revision=revision)
+
+    async def include(self, request: pb.IncludeProxyRequest, caller: Caller) -> pb.IncludeProxyResponse:
+        """Judge and wait for a proxy again."""
+        revision = await self._exclusions.include(
+            request.node, who=caller.actor, reason=request.reason, request_id=request.request_id
+        )
+        return pb.IncludeProxyResponse(revision=revision)
 
     async def retry(self, request: pb.RetryRequest, caller: Caller) -> pb.RetryResponse:
         """Send proxies once more what they NACKed of a service, or of every one. It moves no weight."""

@@ -6,6 +6,7 @@ from typing import Any
 from controller.core.base.text import clean_values
 from controller.core.control.describe import plain_blocker
 from controller.core.judge.verdict import Outcome, Reason
+from controller.core.model.exclusion import Exclusion
 from controller.core.model.freeze import Freeze
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.rollout import Rollout
@@ -98,6 +99,7 @@ def proxy_message(proxy: ProxyStatus) -> pb.Proxy:
         types=types,
         waits=[pb.ProxyWait(service=w.service, reason=w.reason, since=w.since) for w in proxy.waits],
         blind=BLIND if proxy.is_blind else "",
+        excluded=proxy.excluded,
     )
     if last := proxy.last_nack:
         message.refused.CopyFrom(pb.ProxyRefusal(type_url=last.type_url, at=last.at, error=last.error))
@@ -115,6 +117,11 @@ def stranger_message(stranger: StrangerStatus) -> pb.Stranger:
         last_report=stranger.last_report,
         reports=stranger.reports,
     )
+
+
+def exclusion_message(exclusion: Exclusion) -> pb.Exclusion:
+    """A proxy that an operator excluded."""
+    return pb.Exclusion(**exclusion.model_dump())
 
 
 def event_message(line: LedgerLine) -> pb.Event:

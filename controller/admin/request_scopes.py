@@ -28,6 +28,8 @@ def scopes_named(request: Message) -> tuple[str, ...]:
     service file, or asks for whatever the caller may see."""
     if getattr(request, "all", False) or (isinstance(request, pb.RetryRequest) and not request.service):
         return (ALL,)
+    if isinstance(request, pb.ExcludeProxyRequest | pb.IncludeProxyRequest):
+        return (ALL,)  # the evidence of every service that the proxy serves
     if service := getattr(request, "service", ""):
         return (service,)
     return tuple(getattr(request, "services", ()))

@@ -53,10 +53,12 @@ function drawProxies(state) {
   });
   const behind = state.behind.map((proxy) =>
     element("p", { class: "bad" }, `${proxy.node} (${proxy.fleet}): ${proxy.state}${proxy.why ? `: ${proxy.why}` : ""}`));
+  const excluded = state.exclusions.map((each) =>
+    element("p", { class: "bad" }, `${each.node} is excluded by ${each.who}: ${each.reason}`));
   const strangers = state.strangers.map((each) =>
     element("p", { class: "bad" }, `${each.node} (${each.fleet || "no fleet"}, ${each.peer}) reports and is no proxy: ${each.reports} reports do not count (${each.reason})`));
   const none = element("p", { class: "quiet" }, "None is connected. ", element("code", {}, "haldane bootstrap --fleet FLEET"), " prints what an Envoy needs.");
-  part("proxies").replaceChildren(element("h2", {}, "Proxies"), ...(fleets.length ? fleets : [none]), ...behind, ...strangers);
+  part("proxies").replaceChildren(element("h2", {}, "Proxies"), ...(fleets.length ? fleets : [none]), ...behind, ...excluded, ...strangers);
 }
 
 function moved(line) {

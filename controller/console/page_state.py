@@ -67,6 +67,7 @@ def page_state(
         "freezes": [freeze.plain() for freeze in view.freezes],
         "fleets": _fleets(proxies),
         "strangers": [_stranger(stranger) for stranger in fleet.strangers()],
+        "exclusions": [exclusion.model_dump(mode="json") for exclusion in view.exclusions],
         "behind": [_behind(proxy) for proxy in proxies if proxy.state is not ConfigState.SYNCED],
         "ledger": [_line(line) for line in lines],
     }

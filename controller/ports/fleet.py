@@ -74,6 +74,8 @@ class ProxyStatus:
     """Its last NACK, also if it has ACKed something better since."""
     is_blind: bool = False
     """Whether it cannot count how responses end: broken ones count as good."""
+    excluded: str = ""
+    """Why an operator excluded it; empty if it is not excluded."""
 
 
 class Fleet(Protocol):

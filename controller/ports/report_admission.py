@@ -23,6 +23,8 @@ class NotCounted(StrEnum):
     """No xDS stream of that node, in that fleet, is open."""
     OTHER_CONNECTION = "other_connection"
     """There is one, and another connection, or identity, has it."""
+    EXCLUDED = "excluded"
+    """An operator excluded it."""
     NOT_ACKNOWLEDGED = "not_acknowledged"
     """They are about clusters that it has not ACKed, or that its fleet is not served."""
 

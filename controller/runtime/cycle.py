@@ -9,7 +9,7 @@ sees it in the next view, like every other.
 | every awaited proxy has reported on a service, between two bets | nothing: the next tick judges it too |
 | a hook or Prometheus has answered for a service | it, at once |
 | its state in the view is new | it, at once |
-| a freeze is set or lifted | what time alone can change, at once |
+| a freeze is set or lifted, a proxy excluded or included | what time alone can change, at once |
 | a proxy ACKs, NACKs, comes or goes | what waits for proxies, soon: many ACKs lead to one tick |
 | nothing | what time alone can change, `IDLE` after its last tick |
 
@@ -101,7 +101,8 @@ class Cycle:
         for gone in self._ticked_at.keys() - view.services.keys():
             del self._ticked_at[gone]
         changed = {name for name, state in view.services.items() if before.services.get(name) is not state}
-        self.wake(changed if view.freezes == before.freezes else changed | self._ticked_at.keys())
+        same = view.freezes == before.freezes and view.exclusions == before.exclusions
+        self.wake(changed if same else changed | self._ticked_at.keys())
 
     async def run(self) -> None:
         """A cycle whenever woken, and whenever time alone may have changed something, until cancelled."""

@@ -6,7 +6,6 @@ because its service has changed meanwhile or the disk is full, the transactions 
 """
 
 import asyncio
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,7 +26,7 @@ from controller.core.model.view import View
 from controller.core.routing.clashes import Claims
 from controller.core.servicefile.service_file import read_service
 from controller.runtime.allowed import Allowed
-from controller.runtime.store_requests import StoreRequests, find_state
+from controller.runtime.store_requests import StoreRequests, find_state, new_change_id
 
 TOGETHER = 50
 """Services in one transaction: some ten milliseconds, for which a rollback waits at most."""
@@ -88,7 +87,7 @@ class Declarations:
             raise refused[0]
         if dry_run or declared[0].unchanged:
             return declared[0]
-        change = _change(file, declared[0].state, view, why, Origin(who, _id(request_id), file.fingerprint))
+        change = _change(file, declared[0].state, view, why, Origin(who, new_change_id(request_id), file.fingerprint))
         return Declared(await self._requests.state_at(file.name, await self._requests.command(change)), unchanged=False)
 
     async def apply_all(
@@ -119,7 +118,7 @@ class Declarations:
         for number, file in files.items():
             if not dry_run and not declared[number].unchanged:
                 # An id is for one change: each file has its own, so that the request can be repeated.
-                origin = Origin(who, _id(request_id and f"{request_id}.{file.name}"), file.fingerprint)
+                origin = Origin(who, new_change_id(request_id and f"{request_id}.{file.name}"), file.fingerprint)
                 changes[number] = _change(file, declared[number].state, view, why, origin)
         if changes:
             newest = await self._commit(list(changes.values()))
@@ -236,8 +235,3 @@ def _change(file: _File, state: ServiceState, view: View, why: str, origin: Orig
         expects=present.revision if present else 0,
         state=state,
     )
-
-
-def _id(request_id: str) -> str:
-    validate_request_id(request_id)
-    return request_id or uuid.uuid4().hex

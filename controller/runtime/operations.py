@@ -17,7 +17,6 @@ from controller.core.control.request_validation import (
     freeze_violations,
     unfreeze_violations,
     validate_reason,
-    validate_request_id,
 )
 from controller.core.judge.verdict import Verdict
 from controller.core.model.actor import Actor
@@ -33,8 +32,9 @@ from controller.ports.store import Store
 from controller.process.fault_points import reach
 from controller.runtime.allowed import Allowed
 from controller.runtime.declarations import Declarations, Declared
+from controller.runtime.exclusions import Exclusions
 from controller.runtime.outcome_counter import OutcomeCounter
-from controller.runtime.store_requests import StoreRequests, find_state
+from controller.runtime.store_requests import StoreRequests, find_state, new_change_id
 
 ROLLBACK_ATTEMPTS = 5
 """How often a rollback is tried while it loses races."""
@@ -67,6 +67,8 @@ class Operations:
         self._clock = clock
         self._allowed = allowed or Allowed()
         self._declarations = Declarations(self._requests, self._allowed)
+        self.exclusions = Exclusions(self._requests, clock)
+        """Its acts on proxies."""
         self._outcomes = OutcomeCounter(store, on_outcome)
         self._observatory = observatory
 
@@ -114,7 +116,7 @@ class Operations:
         if state.rollout and state.rollout.running:
             raise Refusal(Code.IN_USE, f"a rollout of {service} is {state.rollout.phase}: end it first")
         change = Change(
-            id=_id(request_id),
+            id=new_change_id(request_id),
             fingerprint=fingerprint,
             act=Act.DELETE,
             entry=Entry(
@@ -157,7 +159,7 @@ class Operations:
                 state, command, now, stable_has_no_upstream=no_upstream, canary_lacks_upstream=unresolved
             )
             recorded = None if command.verb is Verb.START else verdict
-            change = change_of(state, decision, Origin(who, _id(request_id), fingerprint), recorded)
+            change = change_of(state, decision, Origin(who, new_change_id(request_id), fingerprint), recorded)
             try:
                 return await self._requests.state_at(service, await self._apply_decision(change, decision))
             except Refusal as refusal:
@@ -210,7 +212,7 @@ class Operations:
             why=why,
             details={"mode": mode.value, "until": until},
         )
-        change = Change(_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)
+        change = Change(new_change_id(request_id), fingerprint, Act.RECORD, entry, freeze=freezes)
         reach("freeze:before")
         revision = await self._requests.command(change)
         reach("freeze:after")
@@ -260,7 +262,7 @@ class Operations:
             proof=who.proof,
             why=why + describe_remaining(standing),
         )
-        change = Change(_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
+        change = Change(new_change_id(request_id), fingerprint, Act.RECORD, entry, lift=lifted)
         return Lifted(lifted, standing, await self._requests.command(change))
 
     async def events(self, *, service: str = "", after: int = 0, limit: int = 1000) -> list[LedgerLine]:
@@ -315,8 +317,3 @@ def _nothing_to_lift(view: View, scopes: Sequence[str]) -> str:
     if not view.freezes:
         return "nothing is frozen"
     return f"not frozen: {', '.join(scopes)}; in force: {', '.join(f.scope for f in view.freezes)}"
-
-
-def _id(request_id: str) -> str:
-    validate_request_id(request_id)
-    return request_id or uuid.uuid4().hex

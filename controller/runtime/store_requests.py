@@ -1,5 +1,6 @@
 """The store as operators' requests use it: what it answers, with each of its errors as the `Refusal` that they get."""
 
+import uuid
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
@@ -15,6 +16,12 @@ from controller.ports.store import Store
 T = TypeVar("T")
 
 UNANSWERED = "the store does not answer"
+
+
+def new_change_id(request_id: str) -> str:
+    """The id of the change that a request leads to: the request's own, by which a retry is recognised, or a new one."""
+    validate_request_id(request_id)
+    return request_id or uuid.uuid4().hex
 
 
 class StoreRequests:

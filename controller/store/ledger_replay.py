@@ -7,6 +7,7 @@ from typing import Self
 from controller.core.base.value import Value
 from controller.core.control import commit_rules
 from controller.core.model.effect import Effect
+from controller.core.model.exclusion import Exclusion
 from controller.core.model.freeze import Freeze
 from controller.core.model.ledger_chain import ChainCheck
 from controller.core.model.ledger_line import LedgerLine
@@ -33,6 +34,7 @@ class StateRecord(Value):
     revision: int
     services: tuple[ServiceState, ...]
     freezes: tuple[Freeze, ...]
+    exclusions: tuple[Exclusion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,20 @@ class Checkpoint:
     def load(cls, store_id: str, sequence: int, hash_: str, text: str) -> Self:
         """The checkpoint whose `dump` this is, after the line of that sequence and hash. `Unreadable` if it is none."""
         kept = read(StateRecord, text)
-        view = View(store_id, kept.revision, {s.name: s for s in kept.services}, kept.freezes)
+        services = {state.name: state for state in kept.services}
+        view = View(store_id, kept.revision, services, kept.freezes, exclusions=kept.exclusions)
         return cls(view, ChainCheck(sequence, 1, sequence, hash_))
 
     def dump(self) -> str:
         """The state as one record."""
-        services = tuple(self.view.services.values())
-        return write(StateRecord(revision=self.view.revision, services=services, freezes=self.view.freezes))
+        view = self.view
+        record = StateRecord(
+            revision=view.revision,
+            services=tuple(view.services.values()),
+            freezes=view.freezes,
+            exclusions=view.exclusions,
+        )
+        return write(record)
 
     def then(self, row: LedgerRow) -> "Checkpoint":
         """The checkpoint one line later.

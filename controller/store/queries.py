@@ -16,7 +16,7 @@ from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.process.fault_points import reach
 from controller.store.ledger_replay import Checkpoint, LedgerRow
-from controller.store.records import Unreadable, digest, read_freeze, read_state, write
+from controller.store.records import Unreadable, digest, read_exclusion, read_freeze, read_state, write
 
 log = structlog.get_logger()
 
@@ -48,7 +48,9 @@ def read_view(db: sqlite3.Connection) -> View:
             broken[name] = str(error)
             log.error("record_unreadable", service=name, reason=str(error))
     head = read_head(db)
-    return View(head.store_id, head.revision, services, commit_rules.sorted_by_scope(_freezes(db)), broken)
+    exclusions = tuple(read_exclusion(*row) for row in db.execute("SELECT node, record FROM exclusions ORDER BY node"))
+    freezes = commit_rules.sorted_by_scope(_freezes(db))
+    return View(head.store_id, head.revision, services, freezes, broken, exclusions)
 
 
 def find_applied(db: sqlite3.Connection, change_id: str) -> Applied | None:
@@ -155,6 +157,10 @@ def _write(db: sqlite3.Connection, change: Change, effect: Effect, revision: int
         db.execute("DELETE FROM sessions WHERE service = ?", (name,))
     db.executemany("DELETE FROM freezes WHERE scope = ?", [(scope,) for scope in effect.scopes])
     db.executemany("INSERT INTO freezes VALUES (?, ?)", [(f.scope, write(f)) for f in effect.freezes])
+    if effect.included:
+        db.execute("DELETE FROM exclusions WHERE node = ?", (effect.included,))
+    if effect.excluded:
+        db.execute("INSERT OR REPLACE INTO exclusions VALUES (?, ?)", (effect.excluded.node, write(effect.excluded)))
 
 
 def _append(db: sqlite3.Connection, change: Change, effect: Effect, revision: int, at: float) -> None:

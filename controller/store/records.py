@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import JsonValue, ValidationError
 
 from controller.core.base.value import Value
+from controller.core.model.exclusion import Exclusion
 from controller.core.model.freeze import Freeze, Mode
 from controller.core.model.service_state import SCHEMA, ServiceState
 
@@ -83,6 +84,14 @@ def read_state(name: str, text: str) -> ServiceState:
     if state.name != name:
         raise Unreadable(f"it is the record of {state.name}")
     return state
+
+
+def read_exclusion(node: str, text: str) -> Exclusion:
+    """The exclusion of that node. One that cannot be read still excludes it: in doubt its reports do not count."""
+    try:
+        return read(Exclusion, text)
+    except Unreadable as error:
+        return Exclusion(node=node, reason=f"unreadable record: {error}", who="haldane", since=0.0)
 
 
 def read_freeze(scope: str, text: str) -> Freeze:

@@ -9,7 +9,7 @@ from controller.core.model.store_errors import Unusable
 APPLICATION = 0x48414C44
 """SQLite's application_id of Haldane's files: HALD."""
 
-FILE_SCHEMA = 4
+FILE_SCHEMA = 5
 """The number of the tables below (SQLite's user_version). Files with a newer one are refused."""
 
 TABLES = """
@@ -49,6 +49,8 @@ CREATE TABLE recordings (
 """Since schema 3."""
 FREEZES = "CREATE TABLE freezes (scope TEXT NOT NULL, record TEXT NOT NULL)"
 """Since schema 4; before, a scope had one freeze at most."""
+EXCLUSIONS = "CREATE TABLE exclusions (node TEXT PRIMARY KEY, record TEXT NOT NULL)"
+"""Since schema 5."""
 
 
 def _let_freezes_stand(db: sqlite3.Connection) -> None:
@@ -65,6 +67,7 @@ MIGRATIONS: Mapping[int, Migration] = {
     1: lambda db: db.execute(CURSORS),
     2: lambda db: db.execute(RECORDINGS),
     3: _let_freezes_stand,
+    4: lambda db: db.execute(EXCLUSIONS),
 }
 """File schema -> what upgrades a file to the next one. Every number below FILE_SCHEMA is here."""
 
@@ -107,7 +110,7 @@ def prepare(
 
 def _create(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA application_id = {APPLICATION}")
-    for statement in (*TABLES.split(";\n"), CURSORS, RECORDINGS, FREEZES):
+    for statement in (*TABLES.split(";\n"), CURSORS, RECORDINGS, FREEZES, EXCLUSIONS):
         if statement.strip():
             db.execute(statement)
     db.execute("INSERT INTO store VALUES (?, 0, 0)", (str(uuid.uuid4()),))

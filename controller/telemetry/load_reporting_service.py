@@ -143,6 +143,10 @@ class LoadReportingService:
     def _count(self, stream: ReportStream, held: HeldLoads, loads: Mapping[str, ClusterLoad], now: float) -> None:
         """Write into the book what counts of a report."""
         admission = self._reporters.check(stream)
+        if admission.reason is NotCounted.EXCLUDED:
+            held.discard()
+            self._leave(stream)
+            return
         loads = held.admit(loads, self._book.observed, admission.clusters)
         if held.has_requests and admission.reason is None:
             self._reporters.note(stream, NotCounted.NOT_ACKNOWLEDGED)
@@ -164,14 +168,19 @@ class LoadReportingService:
             interval.update()
 
     def _end(self, stream: ReportStream) -> None:
-        self._streams.close(stream)
         self._reporters.end(stream)
+        self._leave(stream)
+        self._streams.close(stream)
         lasted = round(self._clock.monotonic() - stream.opened_at, 3)
         log.info("load_reports_ended", node=stream.reporter.node, reports=stream.messages, seconds=lasted)
-        if not stream.key:
-            return
-        self._book.on_load_reports_end(stream.key)
-        self._on_news(self._book.complete_windows(self._clock.monotonic()))
+
+    def _leave(self, stream: ReportStream) -> None:
+        """Its reports count no longer, and none is waited for."""
+        key = stream.key
+        self._streams.unname(stream)
+        if key:
+            self._book.on_load_reports_end(key)
+            self._on_news(self._book.complete_windows(self._clock.monotonic()))
 
 
 class _ReportInterval:

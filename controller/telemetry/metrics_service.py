@@ -23,7 +23,7 @@ from controller.core.traffic.reports import CounterKind, ProxyMetrics
 from controller.core.traffic.response_flags import FIRST_TOKEN
 from controller.pb.haldane.wire.v1.metrics_pb2 import Histogram, Metric, MetricFamily, StreamMetricsMessage
 from controller.ports.clock import Clock
-from controller.ports.report_admission import Reporter
+from controller.ports.report_admission import NotCounted, Reporter
 from controller.telemetry.family_positions import FamilyPositions
 from controller.telemetry.judged_services import is_judged
 from controller.telemetry.report_streams import (
@@ -110,7 +110,13 @@ class MetricsService:
 
     def _count(self, stream: ReportStream, held: HeldMetrics, metrics: ProxyMetrics, now: float) -> None:
         """Write into the book what counts of a flush."""
-        admitted = self._reporters.check(stream).clusters
+        admitted, reason = self._reporters.check(stream)
+        if reason is NotCounted.EXCLUDED:
+            held.discard()
+            if stream.key:
+                self._book.forget_counters(stream.key)
+                self._streams.unname(stream)
+            return
         if admitted:
             self._streams.name(stream)
         for counting in held.admit(metrics, self._observed, admitted):
@@ -119,8 +125,8 @@ class MetricsService:
     def _end(self, stream: ReportStream) -> None:
         if stream.key and self._streams.is_ambiguous(stream):
             self._book.forget_counters(stream.key)
-        self._streams.close(stream)
         self._reporters.end(stream)
+        self._streams.close(stream)
         lasted = round(self._clock.monotonic() - stream.opened_at, 3)
         log.info("metrics_ended", node=stream.reporter.node, flushes=stream.messages, seconds=lasted)
 

@@ -101,10 +101,15 @@ class OpenStreams:
     def close(self, stream: ReportStream) -> None:
         """The stream has ended."""
         self._open -= 1
+        self.unname(stream)
+
+    def unname(self, stream: ReportStream) -> None:
+        """The reporter counts as a proxy no longer: take its stream's key back, if it has one."""
         if not stream.key:
             return
         node = stream.reporter.node
         self._keys.discard(stream.key)
+        stream.key = ""
         self._nodes[node] -= 1
         if not self._nodes[node]:
             del self._nodes[node]

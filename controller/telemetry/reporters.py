@@ -31,7 +31,9 @@ class Reporters:
     def check(self, stream: ReportStream) -> Admission:
         """What counts of a report that has arrived on this stream. One of a stranger is noted."""
         admission = self._proxies.admission(stream.reporter)
-        if admission.reason is not None:
+        if admission.reason is NotCounted.EXCLUDED:
+            self._meter.count_ignored_report(admission.reason)
+        elif admission.reason is not None:
             self.note(stream, admission.reason)
         return admission
 

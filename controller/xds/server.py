@@ -1,6 +1,7 @@
 """The xDS server: ADS and the per-type services, state of the world and Delta, on grpc.aio with raw bytes."""
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -48,6 +49,7 @@ SERVICES = {
 """gRPC service -> how the names of its methods end, and the type that it implies."""
 
 NO_STREAM = Admission(reason=NotCounted.NO_XDS_STREAM)
+EXCLUDED = Admission(reason=NotCounted.EXCLUDED)
 OTHER_CONNECTION = Admission(reason=NotCounted.OTHER_CONNECTION)
 
 
@@ -99,6 +101,8 @@ class XdsServer:
         self._snapshots = SnapshotCache(own)
         self._steps = SharedSteps(identifier)
         self._published_at = 0.0
+        self._excluded: Mapping[str, str] = {}
+        """Node id -> why it is excluded."""
         self._connections: set[Connection] = set()
         self._streams_of: dict[tuple[str, str], set[Connection]] = {}
         """Node id and fleet -> its open streams."""
@@ -125,6 +129,7 @@ class XdsServer:
         for service, reason in self._snapshots.problems.items():
             if known.get(service) != reason:
                 log.error("service_not_servable", service=service, reason=reason)
+        self._excluded = {each.node: each.reason for each in view.exclusions}
         self._published_at = self._clock.monotonic()
         self._steps.evict_unused()
         self._admissions.evict_unused()
@@ -146,7 +151,8 @@ class XdsServer:
     def proxies(self) -> tuple[ProxyStatus, ...]:
         """Every connected proxy."""
         now, confirm = self._clock.wall(), self._limits.confirm
-        return proxy_statuses(self._observed(), self._snapshots.running, self._nacks.last, now, confirm)
+        proxies = proxy_statuses(self._observed(), self._snapshots.running, self._nacks.last, now, confirm)
+        return tuple(map(self._with_exclusion, proxies)) if self._excluded else proxies
 
     def strangers(self) -> tuple[StrangerStatus, ...]:
         """The programs that report, and are no proxies."""
@@ -166,7 +172,7 @@ class XdsServer:
         """How many connected proxies have ACKed the service's routes; none before that revision is served."""
         fleets = self._snapshots.fleets_of(service) or self._sync.fleets
         snapshots = {name: snapshot for name in fleets if (snapshot := self._snapshots.snapshot(name))}
-        sync = self._sync.sync(service, snapshots)
+        sync = self._sync.sync(service, snapshots, frozenset(self._excluded))
         return sync if self._snapshots.revision >= revision else Sync(0, sync.total, sync.nacked, blind=sync.blind)
 
     def admission(self, reporter: Reporter) -> Admission:
@@ -174,6 +180,8 @@ class XdsServer:
 
         Whoever can claim a node's id cannot share its connection. Where identities are proved, they are compared.
         """
+        if reporter.node in self._excluded:
+            return EXCLUDED
         streams = self._streams_of.get((reporter.node, reporter.fleet))
         if not streams:
             return NO_STREAM
@@ -287,6 +295,11 @@ class XdsServer:
         """Streams share their states, so it is found once for all that are in the same."""
         state = connection.stream
         return self._admissions.get(id(state), _SharedAdmission, state).admission
+
+    def _with_exclusion(self, proxy: ProxyStatus) -> ProxyStatus:
+        """Nothing waits for an excluded proxy."""
+        reason = self._excluded.get(proxy.node)
+        return proxy if reason is None else replace(proxy, excluded=reason, waits=())
 
     def _observed(self) -> Iterator[ObservedStream]:
         for connection in self._connections:

@@ -69,6 +69,7 @@ async def test_an_empty_controller_has_a_page_too(doors: Doors) -> None:
         "freezes": [],
         "fleets": [],
         "strangers": [],
+        "exclusions": [],
         "behind": [],
         "ledger": [],
     }

@@ -17,6 +17,7 @@ from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import ConfigState, Nack, ProxyStatus, RolloutWait, TypeStatus
 from controller.ports.observatory import Live
+from controller.ports.report_admission import NotCounted, StrangerStatus
 from tests.cli.admin_server import WITHIN, AdminServer
 from tests.cli.conftest import Haldane, Process
 
@@ -94,6 +95,29 @@ def test_proxies_list_each_resource_type_and_its_nack(haldane: Haldane, server: 
         said = haldane("proxies", *form).out
         assert "edge-1" in said
         assert "no such cluster" in said
+
+
+def test_a_proxy_is_excluded_with_a_reason_until_it_is_included(haldane: Haldane, server: AdminServer) -> None:
+    """The list names it with who and why, also while it is not connected; so does the ledger."""
+    assert haldane("proxies", "--exclude", "edge-1").code == 2
+    assert haldane("proxies", "--exclude", "edge-1", "--include", "edge-2", "--reason", "x").code == 2
+    assert haldane("proxies", "--include", "edge-1", "--reason", "mended").code == 4
+    assert haldane("proxies", "--exclude", "edge-1", "--reason", "it lies", "-o", "json").document["revision"] == 1
+    (exclusion,) = haldane("proxies", "-o", "json").document["exclusions"]
+    assert (exclusion["node"], exclusion["reason"]) == ("edge-1", "it lies")
+    assert "edge-1 excluded by" in haldane("proxies").out
+    assert "edge-1 is judged" in haldane("proxies", "--include", "edge-1", "--reason", "mended").out
+    assert haldane("proxies", "-o", "json").document["exclusions"] == []
+    assert "proxy_excluded" in haldane("events").out
+
+
+def test_proxies_name_who_reports_without_being_one(haldane: Haldane, server: AdminServer) -> None:
+    """With its address and why; also while no proxy is connected."""
+    status = StrangerStatus("edge-9", "nowhere", "ipv4:127.0.0.1:9", NotCounted.NO_XDS_STREAM, 1000.0, 1001.0, 7)
+    server.fleet.reporting = (status,)
+    assert haldane("proxies", "-o", "json").document["strangers"][0]["reason"] == "no_xds_stream"
+    said = haldane("proxies").out
+    assert "edge-9 (fleet nowhere, ipv4:127.0.0.1:9) reports and is no proxy: it has no xDS stream; 7" in said
 
 
 def test_proxies_say_what_one_of_them_cannot_report(haldane: Haldane, server: AdminServer) -> None:

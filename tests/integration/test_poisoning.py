@@ -7,7 +7,7 @@ import pytest
 from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from controller.pb.haldane.wire.v1.discovery_pb2 import Node
-from controller.xds.resources.type_urls import CDS
+from controller.xds.resources.type_urls import CDS, RDS
 from tests.integration.forger import Forger, forger, forging
 from tests.support.load import steady
 from tests.support.model import Behaviour
@@ -87,3 +87,34 @@ async def test_forged_successes_promote_nothing(processes: Children) -> None:
         told = await system.rollout()
         assert told.traffic["v1"].requests + told.traffic["v2"].requests <= len(load.results)
         assert SERVICE in (await system.haldane("list")).out
+
+
+async def test_an_excluded_proxy_is_served_and_neither_judged_nor_waited_for(processes: Children) -> None:
+    """It speaks all of xDS under the fleet's name, reports errors without end, and never ACKs its routes. Excluded, a
+    good canary advances beside it; included again, its errors roll the canary back."""
+    async with (
+        running_system(processes, policy=POLICY) as system,
+        steady(system.entry, 150) as load,
+        forger(system.controller.xds, "liar", FLEET) as liar,
+    ):
+        await wait_until(lambda: len(load.results) > 20)
+        ads = liar.ads()
+        await ads.send(type_url=CDS, node=Node(id=liar.node, cluster=liar.fleet))
+        await ads.accept(await ads.read())
+        await ads.send(type_url=RDS, resource_names=[f"127.0.0.1:{system.entry}"])
+        routes = await ads.read()
+        assert (await system.haldane("proxies", "--exclude", "liar")).code == 2
+        excluded = await system.haldane("proxies", "--exclude", "liar", "--reason", "it counts wrong")
+        assert (excluded.code, "neither judged nor waited for" in excluded.out) == (0, True)
+        async with forging(liar, canary_errors=500, stable_ok=2000):
+            await system.start()
+            await wait_until(lambda: system.serves(5000, "PROGRESSING"))
+            rollout = await system.rollout()
+            assert (rollout.proxies_total, rollout.traffic["v2"].errors) == (1, 0)
+            assert "liar excluded by" in (await system.haldane("proxies")).out
+            await ads.accept(routes, f"127.0.0.1:{system.entry}")
+            assert (await ads.read()).type_url == RDS
+            assert (await system.haldane("proxies", "--include", "liar", "--reason", "mended")).code == 0
+            await system.reach("ROLLED_BACK")
+        kinds = await system.kinds()
+        assert (kinds.count("proxy_excluded"), kinds.count("proxy_included")) == (1, 1)

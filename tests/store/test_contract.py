@@ -9,7 +9,7 @@ from controller.core.model.applied import Applied
 from controller.core.model.freeze import ALL, STOPS, Act, Freeze, Mode, describe_freeze
 from controller.core.model.ledger_chain import verify
 from controller.core.model.store_errors import Conflict, Frozen, ReusedId
-from tests.builders import change, freeze, freezing, state
+from tests.builders import change, excluding, freeze, freezing, state
 from tests.fakes.clock import FakeClock
 from tests.store.conftest import ClosableStore
 
@@ -334,3 +334,21 @@ class TestFrozen:
             await store.command(freezing(lift=(lifted,)))
         assert len((await store.load()).freezes) == 1
         assert len(await store.events()) == 1
+
+
+class TestExclusions:
+    """Who is excluded is stored like everything else that operators decide."""
+
+    async def test_a_proxy_is_excluded_until_it_is_included(self, store: ClosableStore) -> None:
+        """By node id, in order; excluded once more, the newer reason counts. A freeze stops neither."""
+        await store.command(freezing(freeze()))
+        for node, reason in (("edge-2", "clock"), ("edge-1", "old"), ("edge-1", "forged")):
+            await store.command(excluding(node, reason))
+        assert [(e.node, e.reason) for e in (await store.load()).exclusions] == [
+            ("edge-1", "forged"),
+            ("edge-2", "clock"),
+        ]
+        await store.command(excluding(include="edge-2"))
+        view = await store.load()
+        assert [each.node for each in view.exclusions] == ["edge-1"]
+        assert view.freezes == (freeze(),)

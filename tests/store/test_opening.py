@@ -16,7 +16,7 @@ from controller.store.database import Database
 from controller.store.ledger_replay import replay
 from controller.store.schema import APPLICATION, FILE_SCHEMA, prepare
 from controller.store.sqlite import SqliteStore
-from tests.builders import change, freeze, freezing, state
+from tests.builders import change, excluding, freeze, freezing, state
 from tests.fakes.clock import FakeClock
 from tests.store.processes import child
 
@@ -86,7 +86,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "the header overwritten": (header_overwritten, "corrupt.*To restore"),
     "a table lost": (table_lost, "corrupt.*To restore"),
     "a row lost": (row_lost, "corrupt.*To restore"),
-    "a newer schema": (newer, r"newer Haldane \(schema 5, this one reads up to 4\): upgrade"),
+    "a newer schema": (newer, r"newer Haldane \(schema 6, this one reads up to 5\): upgrade"),
     "another program's database": (foreign, r"another program.*HALDANE_STORE"),
     "a folder": (a_folder, "cannot be opened"),
 }
@@ -242,9 +242,12 @@ class TestMigration:
         await store.command(replace(freezing(deploy), id="later"))  # the file has ids of its own
         assert (await store.load()).freezes == (night, held, deploy)
         await store.command(replace(freezing(lift=(held,)), id="last"))
+        assert (await store.load()).exclusions == ()
+        await store.command(replace(excluding("edge-1"), id="excluded"))
         await store.close()
         database = Database.open(path)
         assert database.view.freezes == (night, deploy)
+        assert [each.node for each in database.view.exclusions] == ["edge-1"]
         assert replay(database.rows(), database.checkpoint()).view == database.view
         database.close()
 

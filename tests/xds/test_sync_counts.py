@@ -70,6 +70,21 @@ def test_proxies_that_are_behind_are_named_until_they_ack_or_leave() -> None:
     assert (counts.sync("fraud", newest).total, list(counts.fleets)) == (0, [])
 
 
+def test_an_excluded_proxy_is_not_waited_for() -> None:
+    """Neither its missing ACK counts, nor its NACK; it is no proxy of the total."""
+    clients = {name: synced_client(service()) for name in ("a", "b")}
+    steps = {name: client.publish(rolling(500))[0] for name, client in clients.items()}
+    clients["a"].nack(steps["a"], TABLE)
+    clients["b"].ack(steps["b"], TABLE)
+    counts, newest = SyncCounts(), {"edge": clients["a"].snapshot}
+    for name, client in clients.items():
+        counts.update(name, Node(name, "edge", "envoy"), client.stream.types[RDS])
+    assert counts.sync("fraud", newest).nacked == ("a",)
+    found = counts.sync("fraud", newest, frozenset("a"))
+    assert (found.synced, found.total, found.nacked, found.behind) == (1, 1, (), ())
+    assert counts.sync("fraud", newest).total == 2
+
+
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])
 def test_proxies_that_are_behind_are_told_apart_by_the_split_that_they_acked(delta: bool) -> None:
     """By its name, the same at every proxy with that split; a change of another service alone is no

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from controller.cli.admin_client import AdminClient
-from controller.cli.invocation import Invocation, client_options
+from controller.cli.invocation import Invocation, act_options
 from controller.cli.output import plain, print_json, print_table
 from controller.cli.text.values import NONE, format_span, format_time
 from controller.core.base.text import clean
@@ -22,10 +22,20 @@ REASONS = {
 
 @click.command()
 @click.option("--wide", is_flag=True, help="Show each resource type: its state, the version wanted and the one ACKed.")
-@client_options
+@click.option("--exclude", default="", metavar="NODE", help="Neither judge it nor wait for it; needs --reason.")
+@click.option("--include", default="", metavar="NODE", help="Judge it and wait for it again; needs --reason.")
+@act_options
 @click.pass_obj
-def proxies(invocation: Invocation, wide: bool) -> None:
-    """List the connected proxies, whether they are in sync, and who reports without being one."""
+def proxies(invocation: Invocation, wide: bool, exclude: str, include: str) -> None:
+    """List the connected proxies, whether they are in sync, and who reports without being one.
+
+    An excluded proxy is served as before. What it reported until then stays in the evidence.
+    """
+    if exclude and include:
+        raise click.UsageError("--exclude or --include, not both")
+    if exclude or include:
+        _act(invocation, exclude, include)
+        return
     with AdminClient(invocation.admin) as client:
         response = client.call("Fleet/ListProxies", pb.ListProxiesRequest(), pb.ListProxiesResponse)
     if invocation.json:
@@ -44,8 +54,28 @@ def proxies(invocation: Invocation, wide: bool) -> None:
         print_table(header, [_proxy_row(p, now) for p in response.proxies])
         for line in _blocking(response.proxies, now):
             click.echo(line)
+    for exclusion in response.exclusions:
+        since = format_time(exclusion.since, time.time())
+        click.echo(clean(f"{exclusion.node} excluded by {exclusion.who} since {since}: {exclusion.reason}"))
     for stranger in response.strangers:
         click.echo(_stranger_line(stranger, time.time()))
+
+
+def _act(invocation: Invocation, exclude: str, include: str) -> None:
+    """Exclude a proxy, or include one again."""
+    fields = {"node": exclude or include, "reason": invocation.reason, "request_id": invocation.request_id}
+    with AdminClient(invocation.admin) as client:
+        response: pb.ExcludeProxyResponse | pb.IncludeProxyResponse
+        if exclude:
+            response = client.call("Fleet/ExcludeProxy", pb.ExcludeProxyRequest(**fields), pb.ExcludeProxyResponse)
+        else:
+            response = client.call("Fleet/IncludeProxy", pb.IncludeProxyRequest(**fields), pb.IncludeProxyResponse)
+    if invocation.json:
+        print_json(plain(response))
+    elif exclude:
+        click.echo(clean(f"{exclude} is excluded: it is served, and neither judged nor waited for"))
+    else:
+        click.echo(clean(f"{include} is judged and waited for again"))
 
 
 def _proxy_row(proxy: pb.Proxy, now: float) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.effect import Effect
+from controller.core.model.exclusion import Exclusion
 from controller.core.model.freeze import Freeze, blocking_freeze, describe_freeze
 from controller.core.model.service_state import ServiceState
 from controller.core.model.store_errors import Conflict, Frozen, ReusedId
@@ -63,6 +64,8 @@ def effect_of(change: Change, revision: int, freezes: Iterable[Freeze]) -> Effec
         deleted=change.delete,
         freezes=resulting,
         lifted=tuple(sorted(scopes - {f.scope for f in resulting})),
+        excluded=change.exclude,
+        included=change.include,
     )
 
 
@@ -76,7 +79,16 @@ def after(view: View, effect: Effect, revision: int) -> View:
     if effect.state:
         services[effect.service] = effect.state
     elsewhere = (f for f in view.freezes if f.scope not in effect.scopes)
-    return View(view.store_id, revision, services, sorted_by_scope((*elsewhere, *effect.freezes)), broken)
+    freezes = sorted_by_scope((*elsewhere, *effect.freezes))
+    return View(view.store_id, revision, services, freezes, broken, _exclusions_after(view, effect))
+
+
+def _exclusions_after(view: View, effect: Effect) -> tuple[Exclusion, ...]:
+    exclusions = {each.node: each for each in view.exclusions}
+    exclusions.pop(effect.included, None)
+    if effect.excluded:
+        exclusions[effect.excluded.node] = effect.excluded
+    return tuple(exclusions[node] for node in sorted(exclusions))
 
 
 def sorted_by_scope(freezes: Iterable[Freeze]) -> tuple[Freeze, ...]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from controller.core.model.exclusion import Exclusion
 from controller.core.model.freeze import Act, Freeze
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
@@ -17,6 +18,7 @@ class Change:
     the change was decided on, 0 for 'there is none', None where no record is concerned. `state` None with `service`
     set and `delete` true removes the record. A freeze in `freeze` stands beside those that are there, or renews
     one. `lift` holds the freezes to end, each as it was read: if one was renewed or is gone, the change is a Conflict.
+    `exclude` excludes a proxy, or replaces its exclusion; `include` is the node id of one that is no longer excluded.
     """
 
     id: str
@@ -29,6 +31,8 @@ class Change:
     delete: bool = False
     freeze: tuple[Freeze, ...] = ()
     lift: tuple[Freeze, ...] = ()
+    exclude: Exclusion | None = None
+    include: str = ""
 
     @property
     def is_essential(self) -> bool:

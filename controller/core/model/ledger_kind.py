@@ -52,6 +52,9 @@ class LedgerKind(StrEnum):
     STABLE_HEALTHY = "stable_healthy", Severity.WARNING
     PROXY_REFUSED = "proxy_refused", Severity.WARNING
     """A proxy sent a NACK."""
+    PROXY_EXCLUDED = "proxy_excluded", Severity.WARNING
+    """`details` give its node id."""
+    PROXY_INCLUDED = "proxy_included", Severity.WARNING
 
     FREEZE_SET = "freeze_set", Severity.WARNING
     FREEZE_LIFTED = "freeze_lifted", Severity.WARNING

@@ -42,6 +42,10 @@ class HeldLoads:
             counting[name] = _added(self._held.pop(name), counting[name])
         return counting
 
+    def discard(self) -> None:
+        """Forget what is held."""
+        self._held.clear()
+
     @property
     def has_requests(self) -> bool:
         """Whether any request is held."""
@@ -84,6 +88,11 @@ class HeldMetrics:
             self._begun = True
             waiting = not_admitted(observed, admitted)
             yield without_clusters(metrics, waiting) if waiting else metrics
+
+    def discard(self) -> None:
+        """Forget what is held: what counts later begins with the flush after that."""
+        self._clusters, self._uptime, self._begun = _NONE, None, True
+        self._counters.clear()
 
     def _hold(self, metrics: ProxyMetrics, clusters: frozenset[str]) -> None:
         self._clusters |= clusters

@@ -23,8 +23,8 @@ NO_ROUTES = TypeState()
 
 _Subscriptions = list[tuple[str, str, frozenset[str]]]
 """A name to subscribe to, the route configuration that a client gets for it, and the service's hosts in that."""
-_Source = tuple[FleetStreams, int, Snapshot]
-"""A fleet, how often its streams had changed, and the snapshot that they were compared with."""
+_Source = tuple[FleetStreams, int, Snapshot, frozenset[str]]
+"""A fleet, how often its streams had changed, the snapshot that they were compared with, and who was left out."""
 
 
 class SyncCounts:
@@ -67,15 +67,15 @@ class SyncCounts:
         if not fleet.groups:
             del self._fleets[place.fleet]
 
-    def sync(self, service: str, snapshots: Mapping[str, Snapshot]) -> Sync:
+    def sync(self, service: str, snapshots: Mapping[str, Snapshot], excluded: frozenset[str] = frozenset()) -> Sync:
         """How many proxies that subscribe to the service's routes have accepted the newest, which have
         NACKed them, what split the others serve, and which cannot report broken responses.
 
         `snapshots` is by fleet, of the fleets that may serve it. A proxy is a node id of a fleet. One with several
-        streams has the routes once all of them have, and has NACKed them if one has.
+        streams has the routes once all of them have, and has NACKed them if one has. The `excluded` nodes are left out.
         """
         sources = [
-            (fleet, fleet.changes, snapshot)
+            (fleet, fleet.changes, snapshot, excluded)
             for name, snapshot in snapshots.items()
             if (fleet := self._fleets.get(name)) and service in snapshot.routes
         ]
@@ -84,12 +84,12 @@ class SyncCounts:
             return Sync()
         known = self._known.get(service)
         if known is None or known[0] != sources:
-            found = [_fleet_sync(fleet, snapshot, service) for fleet, _, snapshot in sources]
+            found = [_fleet_sync(fleet, snapshot, service, excluded) for fleet, _, snapshot, _ in sources]
             known = self._known[service] = sources, _joined(found)
         return known[1]
 
 
-def _fleet_sync(fleet: FleetStreams, snapshot: Snapshot, service: str) -> Sync:
+def _fleet_sync(fleet: FleetStreams, snapshot: Snapshot, service: str, excluded: frozenset[str]) -> Sync:
     """How far the proxies of one fleet are."""
     subscriptions = _subscriptions(snapshot.routes[service], snapshot.catalogue(RDS).listed)
     splits: dict[str, str] = {}
@@ -101,6 +101,10 @@ def _fleet_sync(fleet: FleetStreams, snapshot: Snapshot, service: str) -> Sync:
             if hosts & group.nacked:
                 nacked.update(group.streams)
     nodes = fleet.subscribed(each for each, _, _ in subscriptions)
+    if excluded:
+        nodes = {*nodes} - excluded
+        nacked -= excluded
+        splits = {node: split for node, split in splits.items() if node not in excluded}
     blind = tuple(sorted(node for node in fleet.blind if node in nodes))
     return Sync(len(nodes) - len(splits), len(nodes), tuple(sorted(nacked)), tuple(sorted(splits)), splits, blind)
 

@@ -493,12 +493,58 @@ class ListProxiesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListProxiesResponse(_message.Message):
-    __slots__ = ("proxies", "strangers")
+    __slots__ = ("proxies", "strangers", "exclusions")
     PROXIES_FIELD_NUMBER: _ClassVar[int]
     STRANGERS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUSIONS_FIELD_NUMBER: _ClassVar[int]
     proxies: _containers.RepeatedCompositeFieldContainer[Proxy]
     strangers: _containers.RepeatedCompositeFieldContainer[Stranger]
-    def __init__(self, proxies: _Optional[_Iterable[_Union[Proxy, _Mapping]]] = ..., strangers: _Optional[_Iterable[_Union[Stranger, _Mapping]]] = ...) -> None: ...
+    exclusions: _containers.RepeatedCompositeFieldContainer[Exclusion]
+    def __init__(self, proxies: _Optional[_Iterable[_Union[Proxy, _Mapping]]] = ..., strangers: _Optional[_Iterable[_Union[Stranger, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ...) -> None: ...
+
+class Exclusion(_message.Message):
+    __slots__ = ("node", "reason", "who", "since")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    reason: str
+    who: str
+    since: float
+    def __init__(self, node: _Optional[str] = ..., reason: _Optional[str] = ..., who: _Optional[str] = ..., since: _Optional[float] = ...) -> None: ...
+
+class ExcludeProxyRequest(_message.Message):
+    __slots__ = ("node", "reason", "request_id")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    reason: str
+    request_id: str
+    def __init__(self, node: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ExcludeProxyResponse(_message.Message):
+    __slots__ = ("revision",)
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    def __init__(self, revision: _Optional[int] = ...) -> None: ...
+
+class IncludeProxyRequest(_message.Message):
+    __slots__ = ("node", "reason", "request_id")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    reason: str
+    request_id: str
+    def __init__(self, node: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class IncludeProxyResponse(_message.Message):
+    __slots__ = ("revision",)
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    def __init__(self, revision: _Optional[int] = ...) -> None: ...
 
 class Stranger(_message.Message):
     __slots__ = ("node", "fleet", "peer", "reason", "since", "last_report", "reports")
@@ -519,7 +565,7 @@ class Stranger(_message.Message):
     def __init__(self, node: _Optional[str] = ..., fleet: _Optional[str] = ..., peer: _Optional[str] = ..., reason: _Optional[str] = ..., since: _Optional[float] = ..., last_report: _Optional[float] = ..., reports: _Optional[int] = ...) -> None: ...
 
 class Proxy(_message.Message):
-    __slots__ = ("node", "fleet", "client", "connected_at", "state", "types", "waits", "refused", "blind")
+    __slots__ = ("node", "fleet", "client", "connected_at", "state", "types", "waits", "refused", "blind", "excluded")
     NODE_FIELD_NUMBER: _ClassVar[int]
     FLEET_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
@@ -529,6 +575,7 @@ class Proxy(_message.Message):
     WAITS_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     BLIND_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_FIELD_NUMBER: _ClassVar[int]
     node: str
     fleet: str
     client: str
@@ -538,7 +585,8 @@ class Proxy(_message.Message):
     waits: _containers.RepeatedCompositeFieldContainer[ProxyWait]
     refused: ProxyRefusal
     blind: str
-    def __init__(self, node: _Optional[str] = ..., fleet: _Optional[str] = ..., client: _Optional[str] = ..., connected_at: _Optional[float] = ..., state: _Optional[str] = ..., types: _Optional[_Iterable[_Union[ProxyType, _Mapping]]] = ..., waits: _Optional[_Iterable[_Union[ProxyWait, _Mapping]]] = ..., refused: _Optional[_Union[ProxyRefusal, _Mapping]] = ..., blind: _Optional[str] = ...) -> None: ...
+    excluded: str
+    def __init__(self, node: _Optional[str] = ..., fleet: _Optional[str] = ..., client: _Optional[str] = ..., connected_at: _Optional[float] = ..., state: _Optional[str] = ..., types: _Optional[_Iterable[_Union[ProxyType, _Mapping]]] = ..., waits: _Optional[_Iterable[_Union[ProxyWait, _Mapping]]] = ..., refused: _Optional[_Union[ProxyRefusal, _Mapping]] = ..., blind: _Optional[str] = ..., excluded: _Optional[str] = ...) -> None: ...
 
 class RetryRequest(_message.Message):
     __slots__ = ("service",)

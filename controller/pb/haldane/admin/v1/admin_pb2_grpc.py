@@ -1015,6 +1015,16 @@ class FleetStub:
                 request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.RetryRequest.SerializeToString,
                 response_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.RetryResponse.FromString,
                 _registered_method=True)
+        self.ExcludeProxy = channel.unary_unary(
+                '/haldane.admin.v1.Fleet/ExcludeProxy',
+                request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ExcludeProxyRequest.SerializeToString,
+                response_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ExcludeProxyResponse.FromString,
+                _registered_method=True)
+        self.IncludeProxy = channel.unary_unary(
+                '/haldane.admin.v1.Fleet/IncludeProxy',
+                request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.IncludeProxyRequest.SerializeToString,
+                response_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.IncludeProxyResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServicer:
@@ -1034,6 +1044,19 @@ class FleetServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExcludeProxy(self, request, context):
+        """From now on the proxy is served as before, and neither judged nor waited for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IncludeProxy(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1046,6 +1069,16 @@ def add_FleetServicer_to_server(servicer, server):
                     servicer.Retry,
                     request_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.RetryRequest.FromString,
                     response_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.RetryResponse.SerializeToString,
+            ),
+            'ExcludeProxy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExcludeProxy,
+                    request_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ExcludeProxyRequest.FromString,
+                    response_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ExcludeProxyResponse.SerializeToString,
+            ),
+            'IncludeProxy': grpc.unary_unary_rpc_method_handler(
+                    servicer.IncludeProxy,
+                    request_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.IncludeProxyRequest.FromString,
+                    response_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.IncludeProxyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1103,6 +1136,60 @@ class Fleet:
             '/haldane.admin.v1.Fleet/Retry',
             controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.RetryRequest.SerializeToString,
             controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.RetryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExcludeProxy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haldane.admin.v1.Fleet/ExcludeProxy',
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ExcludeProxyRequest.SerializeToString,
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ExcludeProxyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IncludeProxy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haldane.admin.v1.Fleet/IncludeProxy',
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.IncludeProxyRequest.SerializeToString,
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.IncludeProxyResponse.FromString,
             options,
             channel_credentials,
             insecure,
