@@ -21,7 +21,9 @@ from tests.store.processes import child
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "haldane.db"
+    folder = tmp_path / "state"
+    folder.mkdir()
+    return folder / "haldane.db"
 
 
 def open_store(path: Path, keep: int = 10_000) -> SqliteStore:
