@@ -83,4 +83,4 @@ def test_a_service_whose_port_became_the_controller_s_is_served_and_named() -> N
     assert "127.0.0.1:10000 is the controller's own: xds_listen" in problem
     served = cache.snapshot("")
     assert served is not None
-    assert any(catalogue.resources for catalogue in served.catalogues.values())
+    assert any(catalogue.listed for catalogue in served.catalogues.values())
