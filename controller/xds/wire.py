@@ -99,10 +99,10 @@ def _parsed(kind: type[M], data: bytes) -> M:
 
 
 def _type(type_url: str, implied: str, limits: Limits) -> str:
-    if len(type_url) > limits.name_length or not is_printable(type_url):
-        raise StreamError(
-            grpc.StatusCode.INVALID_ARGUMENT, f"type_url is not at most {limits.name_length} printable characters"
-        )
+    if len(type_url) > limits.name_length:
+        raise StreamError(grpc.StatusCode.INVALID_ARGUMENT, f"type_url is longer than {limits.name_length} characters")
+    if not is_printable(type_url):
+        raise StreamError(grpc.StatusCode.INVALID_ARGUMENT, f"type_url is {type_url!a}, which is not printable")
     if implied and type_url not in ("", implied):
         raise StreamError(grpc.StatusCode.INVALID_ARGUMENT, f"type_url is {type_url!r}; this service is for {implied}")
     if not type_url and not implied:
