@@ -52,4 +52,15 @@ docs: $(INSTALLED)  ## generate tables and diagrams of the pages from code and t
 bench: $(INSTALLED)  ## the benchmarks: a table, and bench/results.json
 	$(BIN)/python -m tests.bench
 
-.PHONY: help install demo test soak fuzz check format proto docs bench
+sbom: $(INSTALLED)  ## the bill of materials (CycloneDX): build/haldane-canary.cdx.json
+	@mkdir -p build
+	$(BIN)/python release/sbom.py > build/haldane-canary.cdx.json
+
+newest:  ## the checks and the tests on the newest versions of everything, in build/newest
+	$(PYTHON) -m venv --clear build/newest
+	build/newest/bin/python -m pip install --quiet --editable '.[dev]'
+	@touch build/newest/.installed
+	build/newest/bin/python -m pip freeze --exclude-editable
+	$(MAKE) VENV=build/newest check test
+
+.PHONY: help install demo test soak fuzz check format proto docs bench sbom newest

@@ -155,8 +155,10 @@ def opened() -> Iterator[tuple[Database, Path]]:
     """A new file, and a folder for exports."""
     with tempfile.TemporaryDirectory() as folder:
         database = Database.open(Path(folder) / "haldane.db")
-        yield database, Path(folder) / "out"
-        database.close()
+        try:
+            yield database, Path(folder) / "out"
+        finally:  # also of an example that Hypothesis abandons
+            database.close()
 
 
 @pytest.fixture

@@ -237,6 +237,7 @@ class TestHanging:
             SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock())
         disk.free.set()
         await eventually(store._thread)
+        await store._thread.do(store._database.close)
         store._thread.end()
 
 

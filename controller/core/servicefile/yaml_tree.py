@@ -19,6 +19,7 @@ MAX_BYTES = 256 * 1024
 """Of a service file. One service needs far less than twenty versions with a thousand endpoints each."""
 MAX_DEPTH = 20
 """Of nesting. A service file has five levels."""
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
 PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's parser, about twenty times faster, or PyYAML's own if it was built without libyaml."""
@@ -113,6 +114,8 @@ def _events(text: str, parser: Any) -> Iterator[yaml.Event]:
         if mark and _is_tab(text, mark):
             message = f"a tab in column {mark.column + 1}: tabs are not allowed for indentation, use spaces"
             raise MalformedText(Violation("", message, mark.line + 1)) from error
+        if mark and "nesting depth" in (error.problem or ""):  # libyaml's own bound, a higher one
+            raise MalformedText(Violation("", TOO_DEEP, mark.line + 1)) from error
         message = ", ".join(part for part in (error.context, error.problem) if part)
         # A text that ends too early is wrong where it ends, not on the empty lines after that.
         last = len(text.rstrip().splitlines()) or 1
@@ -184,7 +187,7 @@ class _Builder:
 
     def _enter(self, node: SequenceNode | MappingNode) -> None:
         if len(self._open) >= MAX_DEPTH:
-            raise MalformedText(Violation("", f"nested deeper than {MAX_DEPTH} levels", node.line))
+            raise MalformedText(Violation("", TOO_DEEP, node.line))
         self._open.append(_Open(node, self._path()))
 
     def _put(self, node: Node) -> None:
