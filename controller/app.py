@@ -104,11 +104,17 @@ class Controller:
             identifier=f"haldane/{__version__} {socket.gethostname()} {os.getpid()}",
             observer=ProxyEvents(self._metrics, self._replica),
         )
+        self._right_of_way = self._xds.right_of_way
         reporters = Reporters(self._xds, self._xds.stranger_log, self._metrics, clock)
         self._load_reports = LoadReportingService(
-            self._book, reporters, clock, interval=settings.report_interval, on_news=self._replica.on_reports
+            self._book,
+            reporters,
+            clock,
+            interval=settings.report_interval,
+            on_news=self._replica.on_reports,
+            right_of_way=self._right_of_way,
         )
-        self._proxy_metrics = MetricsService(self._book, reporters, clock)
+        self._proxy_metrics = MetricsService(self._book, reporters, clock, self._right_of_way)
         self._tls = TlsFiles(settings.tls) if settings.tls else None
         token_files = {binding.token_file for binding in settings.access if binding.token_file}
         self._authenticator = DoorAuthenticator(settings.access, StaticTokens(token_files))
@@ -184,6 +190,7 @@ class Controller:
             hooks=hooks,
             custom=custom,
             meter=self._metrics,
+            right_of_way=self._right_of_way,
         )
         return Decider(
             adapters,
@@ -238,7 +245,12 @@ class Controller:
             max_freezes=settings.max_freezes,
         )
         return Operations(
-            self._store, self._clock, allowed, on_outcome=self._metrics.count_command, observatory=self._replica
+            self._store,
+            self._clock,
+            allowed,
+            on_outcome=self._metrics.count_command,
+            observatory=self._replica,
+            right_of_way=self._right_of_way,
         )
 
     def _publish(self, view: View) -> None:

@@ -1,6 +1,6 @@
 """The world as the one who decides needs it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controller.core.traffic.book import Book
 from controller.ports.clock import Clock
@@ -9,6 +9,7 @@ from controller.ports.fleet import Fleet
 from controller.ports.hooks import Hooks
 from controller.ports.meters import TickMeter
 from controller.ports.store import Backend
+from controller.process.right_of_way import RightOfWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,5 @@ class Adapters:
     hooks: Hooks
     custom: CustomMetrics
     meter: TickMeter
+    right_of_way: RightOfWay = field(default_factory=RightOfWay)
+    """Claimed when a rollback is committed."""

@@ -5,6 +5,7 @@ The APIs (gRPC, HTTP) translate to these and back; nothing here knows which one 
 
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ from controller.ports.clock import Clock
 from controller.ports.observatory import Observatory
 from controller.ports.store import Store
 from controller.process.fault_points import reach
+from controller.process.right_of_way import RightOfWay
 from controller.runtime.allowed import Allowed
 from controller.runtime.declarations import Declarations, Declared
 from controller.runtime.exclusions import Exclusions
@@ -62,7 +64,9 @@ class Operations:
         allowed: Allowed | None = None,
         on_outcome: Callable[[str, Decision], None] = lambda _service, _decision: None,
         observatory: Observatory | None = None,
+        right_of_way: RightOfWay | None = None,
     ) -> None:
+        self._right_of_way = right_of_way or RightOfWay()
         self._requests = StoreRequests(store)
         self._clock = clock
         self._allowed = allowed or Allowed()
@@ -300,7 +304,8 @@ class Operations:
     async def _apply_decision(self, change: Change, decision: Decision) -> int:
         """Apply what a command led to and return the revision; its outcome is counted once it is known."""
         try:
-            revision = await self._requests.command(change)
+            with self._right_of_way.handed_on() if change.act.is_urgent else nullcontext():
+                revision = await self._requests.command(change)
         except BaseException:  # also a client that has gone: the store completes what has begun
             self._outcomes.unknown(change, decision)
             raise

@@ -88,6 +88,7 @@ class Ticker:
         sync_share: float,
     ) -> None:
         self._store = adapters.store
+        self._right_of_way = adapters.right_of_way
         self._clock = adapters.clock
         self._book = adapters.book
         self._fleet = adapters.fleet
@@ -303,7 +304,8 @@ class Ticker:
     async def _put(self, change: Change) -> int:
         """Commit a change in its turn; what moves traffic away from harm waits for none."""
         if change.act.is_urgent:
-            return await self._store.commit(change, self._token)
+            with self._right_of_way.handed_on():
+                return await self._store.commit(change, self._token)
         async with self._turns:
             return await self._store.commit(change, self._token)
 

@@ -20,6 +20,7 @@ from controller.core.traffic.reports import IDLE, ClusterLoad
 from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsRequest, LoadStatsResponse, LocalityStats
 from controller.ports.clock import Clock
 from controller.ports.report_admission import NotCounted, Reporter
+from controller.process.right_of_way import RightOfWay
 from controller.telemetry.judged_services import has_canary
 from controller.telemetry.report_pace import MEASURE_EVERY, ReportPace
 from controller.telemetry.report_streams import (
@@ -72,7 +73,9 @@ class LoadReportingService:
         *,
         interval: float,
         on_news: Callable[[Iterable[str]], None],
+        right_of_way: RightOfWay | None = None,
     ) -> None:
+        self._right_of_way = right_of_way or RightOfWay()
         self._book = book
         self._reporters = reporters
         self._clock = clock
@@ -122,6 +125,7 @@ class LoadReportingService:
         interval = _ReportInterval(self._interval_of, context.write)
         try:
             async for data in requests:
+                await self._right_of_way.turn()
                 now = self._clock.monotonic()
                 report = _parsed(data)
                 if stream is None:

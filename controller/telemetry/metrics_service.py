@@ -24,6 +24,7 @@ from controller.core.traffic.response_flags import FIRST_TOKEN
 from controller.pb.haldane.wire.v1.metrics_pb2 import Histogram, Metric, MetricFamily, StreamMetricsMessage
 from controller.ports.clock import Clock
 from controller.ports.report_admission import NotCounted, Reporter
+from controller.process.right_of_way import RightOfWay
 from controller.telemetry.family_positions import FamilyPositions
 from controller.telemetry.judged_services import is_judged
 from controller.telemetry.report_streams import (
@@ -55,7 +56,8 @@ class MetricsService:
     first call nothing is.
     """
 
-    def __init__(self, book: Book, reporters: Reporters, clock: Clock) -> None:
+    def __init__(self, book: Book, reporters: Reporters, clock: Clock, right_of_way: RightOfWay | None = None) -> None:
+        self._right_of_way = right_of_way or RightOfWay()
         self._book = book
         self._reporters = reporters
         self._clock = clock
@@ -92,6 +94,7 @@ class MetricsService:
         positions: FamilyPositions[Meaning] = FamilyPositions()
         try:
             async for data in requests:
+                await self._right_of_way.turn()
                 now = self._clock.monotonic()
                 message = _parsed(data)
                 if stream is None:

@@ -10,6 +10,7 @@ import grpc
 from controller.core.base.units import counted
 from controller.ports.clock import Clock
 from controller.process.backoff import backoff
+from controller.process.right_of_way import RightOfWay
 from controller.xds.limits import Limits
 from controller.xds.protocol.discovery import (
     NEWEST,
@@ -87,6 +88,7 @@ class StreamOptions:
     limits: Limits
     clock: Clock
     steps: SharedSteps
+    right_of_way: RightOfWay
 
 
 class Connection:
@@ -170,7 +172,7 @@ class Connection:
             return
         self._settle_timer = asyncio.get_running_loop().call_later(self._limits.settle, self._on_settle_timeout)
         self._on_request(first)
-        while (data := await self._context.read()) is not EOF:
+        while (data := await self._read()) is not EOF:
             if not self._request_rate.take(self._clock.monotonic()):
                 raise StreamError(grpc.StatusCode.RESOURCE_EXHAUSTED, self._too_many_requests())
             self._on_request(self._checked(data))
@@ -179,7 +181,7 @@ class Connection:
         """The first request, which identifies the client; None if the client left without one."""
         try:
             async with asyncio.timeout(self._limits.first_request):
-                data = await self._context.read()
+                data = await self._read()
         except TimeoutError:
             text = f"no request within {self._limits.first_request:g} s"
             raise StreamError(grpc.StatusCode.DEADLINE_EXCEEDED, text) from None
@@ -192,6 +194,12 @@ class Connection:
         self.counts_endings = node.has_stats_logger
         self._callbacks.on_open(self)
         return request
+
+    async def _read(self) -> Any:
+        """The client's next message, or EOF, once nothing more urgent is under way."""
+        data = await self._context.read()
+        await self._options.right_of_way.turn()
+        return data
 
     def _checked(self, data: bytes) -> DiscoveryRequest | DeltaDiscoveryRequest:
         """A later request. Raises `StreamError` if it is of another node or beyond a limit."""

@@ -9,12 +9,13 @@ import structlog
 
 from controller.core.base.units import counted
 from controller.core.control.sync import Sync
-from controller.core.model.view import View
+from controller.core.model.view import View, retreats
 from controller.core.routing.own_addresses import OwnAddress
 from controller.ports.clock import Clock
 from controller.ports.fleet import Nack, ProxyStatus
 from controller.ports.proxy_observer import NullObserver, ProxyObserver
 from controller.ports.report_admission import Admission, NotCounted, Reporter, StrangerStatus
+from controller.process.right_of_way import RightOfWay
 from controller.runtime.stranger_log import StrangerLog
 from controller.xds.connection import Connection, Context, PublishedSnapshot, StreamOptions
 from controller.xds.csds import csds_handler
@@ -100,6 +101,7 @@ class XdsServer:
         """Whose reports do not count."""
         self._snapshots = SnapshotCache(own)
         self._steps = SharedSteps(identifier)
+        self._view = View("", 0, {})
         self._published_at = 0.0
         self._excluded: Mapping[str, str] = {}
         """Node id -> why it is excluded."""
@@ -108,7 +110,9 @@ class XdsServer:
         """Node id and fleet -> its open streams."""
         self._admissions = RecentCache(MAX_ADMISSIONS)
         self._sync = SyncCounts()
-        self._fan_out = FanOut()
+        self.right_of_way = RightOfWay()
+        """Claimed while a rollback is pushed."""
+        self._fan_out = FanOut(self.right_of_way)
         self._nacks = NackLog(limits.refusals)
         self._draining = False
 
@@ -133,7 +137,8 @@ class XdsServer:
         self._published_at = self._clock.monotonic()
         self._steps.evict_unused()
         self._admissions.evict_unused()
-        self._fan_out.start(self._connections)
+        self._fan_out.start(self._connections, urgent=retreats(self._view, view))
+        self._view = view
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -262,7 +267,7 @@ class XdsServer:
     def _method(self, *, delta: bool, implied: str) -> "grpc.RpcMethodHandler[Any, Any]":
         length, shared = self._limits.error_length, self._shared
         first = StreamState(delta=delta, aggregated=not implied, shared=shared, error_length=length)
-        options = StreamOptions(first, implied, self._limits, self._clock, self._steps)
+        options = StreamOptions(first, implied, self._limits, self._clock, self._steps, self.right_of_way)
 
         async def method(_requests: object, context: Context) -> None:
             await self._serve(Connection(context, self, options), context)

@@ -23,6 +23,7 @@ from controller.core.traffic.book import Book
 from controller.core.traffic.window import Sample, Window
 from controller.ports.report_admission import ReportAdmission
 from controller.process.clock import SystemClock
+from controller.process.right_of_way import RightOfWay
 from controller.runtime.stranger_log import StrangerLog
 from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
@@ -60,6 +61,7 @@ class TelemetryServer:
     news: int = 0
     meter: FakeMeter = field(default_factory=FakeMeter)
     admission: ReportAdmission = field(init=False)
+    right_of_way: RightOfWay = field(default_factory=RightOfWay)
     _server: grpc.aio.Server | None = None
 
     def __post_init__(self) -> None:
@@ -69,9 +71,16 @@ class TelemetryServer:
         """Listen for proxies."""
         clock = SystemClock()
         reporters = Reporters(self.admission, StrangerLog(clock), self.meter, clock)
-        self.reports = LoadReportingService(self.book, reporters, clock, interval=INTERVAL, on_news=self._count_news)
+        self.reports = LoadReportingService(
+            self.book,
+            reporters,
+            clock,
+            interval=INTERVAL,
+            on_news=self._count_news,
+            right_of_way=self.right_of_way,
+        )
         self.reports.on_view(rolling_out(True))
-        self.metrics = MetricsService(self.book, reporters, clock)
+        self.metrics = MetricsService(self.book, reporters, clock, self.right_of_way)
         self.metrics.on_view(rolling_out(True))
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((*self.reports.handlers(), *self.metrics.handlers()))

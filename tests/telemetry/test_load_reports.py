@@ -139,3 +139,25 @@ def test_a_proxy_that_falls_silent_at_rest_does_not_blind_the_judge() -> None:
     (longest,) = (each.le for each in Settings.model_fields["report_interval"].metadata if isinstance(each, Le))
     assert longest <= IDLE_INTERVAL
     assert PATIENCE * IDLE_INTERVAL < BLIND_AFTER
+
+
+async def test_a_report_waits_while_a_rollback_has_the_right_of_way() -> None:
+    """It is read afterwards, and none is lost."""
+    book = Hearing()
+    book.track_clusters([V1])
+    telemetry = TelemetryServer(book=book)
+    await telemetry.open()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{telemetry.port}") as channel:
+            call = channel.stream_stream(f"/{LRS}/StreamLoadStats")()
+            await call.write(LoadStatsRequest(node=LoadReporter(id="p", cluster="edge")).SerializeToString())
+            await wait_until(lambda: len(book.promised) == 1)
+            telemetry.right_of_way.claim()
+            await call.write(LoadStatsRequest().SerializeToString())
+            await asyncio.sleep(INTERVAL)
+            assert len(book.promised) == 1
+            telemetry.right_of_way.give_up()
+            await wait_until(lambda: len(book.promised) == 2)
+            call.cancel()
+    finally:
+        await telemetry.close()

@@ -1,5 +1,6 @@
 """Which flushes of metrics are read: all of them for what is judged, one in four for everything else."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -16,7 +17,7 @@ from controller.telemetry.metrics_service import SAMPLED
 from controller.telemetry.metrics_service import SERVICE as METRICS
 from controller.telemetry.wanted_metrics import HEALTHY, LATENCY
 from tests.support.waiting import wait_until
-from tests.telemetry.telemetry_server import SERVICE, TelemetryServer, rolling_out
+from tests.telemetry.telemetry_server import INTERVAL, SERVICE, TelemetryServer, rolling_out
 
 V1, V2 = (cluster_name(SERVICE, version) for version in ("v1", "v2"))
 NO_SERVER = "upstream_cx_none_healthy"
@@ -140,3 +141,15 @@ async def test_a_cluster_observed_anew_counts_from_its_first_value_that_is_read(
             await send(number)
         assert book.errors("v1") == 2 * SAMPLED
         assert book.errors("v2") == SAMPLED
+
+
+async def test_a_flush_waits_while_a_rollback_has_the_right_of_way() -> None:
+    """It is read afterwards, and none is lost."""
+    async with flushing(rolling_out(True, weight=1)) as (telemetry, book, send):
+        await send(0)
+        telemetry.right_of_way.claim()
+        sending = asyncio.create_task(send(1))
+        await asyncio.sleep(INTERVAL)
+        assert len(book.flushes) == 1
+        telemetry.right_of_way.give_up()
+        await sending

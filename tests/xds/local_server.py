@@ -123,7 +123,12 @@ def _fill(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest, node: Any, er
 async def local_server(limits: Limits = DEFAULT) -> AsyncIterator[LocalServer]:
     """A server and a channel to it."""
     observer = RecordingObserver()
-    xds = XdsServer(clock=SystemClock(), limits=limits, identifier="haldane/test", observer=observer)
+    xds = XdsServer(
+        clock=SystemClock(),
+        limits=limits,
+        identifier="haldane/test",
+        observer=observer,
+    )
     server = make_grpc_server(limits)
     server.add_generic_rpc_handlers((*xds.handlers(), *xds.csds_handlers()))
     port = server.add_insecure_port("127.0.0.1:0")

@@ -6,6 +6,7 @@ import grpc
 import pytest
 
 from controller.process.clock import SystemClock
+from controller.process.right_of_way import RightOfWay
 from controller.xds.connection import Connection, StreamOptions
 from controller.xds.limits import Limits
 from controller.xds.protocol.stream_state import StreamState
@@ -31,6 +32,10 @@ class Reader:
     async def send_initial_metadata(self, _metadata: object) -> None:
         """Nothing to tell."""
 
+    def peer(self) -> str:
+        """Where the client is."""
+        return "ipv4:127.0.0.1:1"
+
     async def read(self) -> bytes:
         """The next request."""
         return await self.requests.get()
@@ -48,7 +53,7 @@ async def test_each_response_has_its_whole_write_timeout(takes: int) -> None:
     limits, clock, reader = Limits(write=0.5), SystemClock(), Reader(takes)
     xds = XdsServer(clock=clock, limits=limits)
     xds.publish(view(1, service()))
-    options = StreamOptions(StreamState(delta=False), "", limits, clock, SharedSteps("haldane/test"))
+    options = StreamOptions(StreamState(delta=False), "", limits, clock, SharedSteps("haldane/test"), RightOfWay())
     connection = Connection(reader, xds, options)  # type: ignore[arg-type]
     serving = asyncio.create_task(connection.serve())
     reader.requests.put_nowait(request(type_url=RDS, resource_names=[TABLE], node="edge-1"))

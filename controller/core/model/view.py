@@ -23,3 +23,20 @@ class View:
     def blocking_freeze(self, service: str, act: Act) -> Freeze | None:
         """The freeze that stops this act on this service, if any."""
         return blocking_freeze(self.freezes, service, act)
+
+
+def retreats(before: View, after: View) -> bool:
+    """Whether some service's traffic leaves a version that may do harm: a canary loses weight, or all of it goes to
+    the declared fallback."""
+    return any(
+        old is not new and _retreats(old, new)
+        for name, new in after.services.items()
+        if (old := before.services.get(name))
+    )
+
+
+def _retreats(before: ServiceState, after: ServiceState) -> bool:
+    if after.diverted or before.diverted:
+        return not before.diverted
+    canary = before.rollout.canary if before.rollout else ""
+    return after.weights.get(canary, 0) < before.weights.get(canary, 0)
