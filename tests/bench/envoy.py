@@ -1,7 +1,7 @@
-"""What Envoy itself pays for each feature of a route: its CPU for a request, beside that of a plain one in the same run.
+"""What Envoy itself pays for each feature of a route: its CPU for a request, beside a plain one in the same run.
 
-One Envoy with one worker, loopback, requests without bodies to servers that do nothing: so the ratios are the largest
-that can be seen. The load reports and statistics of Haldane are on in all of them.
+One Envoy with one worker, loopback, requests without bodies to servers that do nothing: so the ratios are the
+largest that can be seen. The load reports and statistics of Haldane are on in all of them.
 """
 
 import asyncio

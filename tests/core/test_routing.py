@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import ClusterId, Role, cluster_name, cluster_parts, stats_name
 from controller.core.model.rollout import Phase
-from controller.core.model.route_rules import PathMatch
+from controller.core.model.route_rules import Condition, MatchRule, Mirror, PathMatch
 from controller.core.model.service import Fallback, Listen, Version
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
@@ -116,6 +116,18 @@ def test_the_fallback_takes_everything() -> None:
     assert routes(by_version).split == (("scorer/v3", TOTAL_WEIGHT),)
     fixed = state_in(Phase.PROGRESSING, diverted="fire", spec=service(fallback=Fallback(status=503, body="later")))
     assert (routes(fixed).split, routes(fixed).fixed) == ((), (503, "later"))
+
+
+def test_the_fallback_takes_pinned_requests_too_and_copies_none() -> None:
+    """Nothing goes to the versions that it stands in for, whoever asks."""
+    asked: dict[str, Any] = {
+        "match": (MatchRule(conditions=(Condition(source="header", name="x-tester", value="yes"),), to="canary"),),
+        "mirror": Mirror(to="v2", share=TOTAL_WEIGHT),
+        "shield": True,
+    }
+    spec = service(fallback=Fallback(version="v3"), **asked)
+    route = routes(state_in(Phase.PROGRESSING, diverted="fire", spec=spec))
+    assert (route.split, route.mirror, route.conditions) == ((("scorer/v3", TOTAL_WEIGHT),), None, ())
 
 
 def test_a_fleet_gets_only_its_own_services() -> None:
