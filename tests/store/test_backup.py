@@ -219,7 +219,7 @@ class TestRestore:
     def test_a_controller_that_has_the_store_under_another_name_is_noticed(self, path: Path, copied: Path) -> None:
         """A hard link has a lock file of its own."""
         os.link(path, path.with_name("other.db"))
-        with child("open", str(path.with_name("other.db"))) as other:
+        with child("write", str(path.with_name("other.db")), "5") as other:
             assert "opened" in other.next()
             with pytest.raises(Unusable, match="has it under another name"):
                 put_back(path, copied)
