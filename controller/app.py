@@ -63,6 +63,7 @@ from controller.runtime.replica import Replica
 from controller.runtime.store_probe import probe_store
 from controller.runtime.store_watch import watch_store
 from controller.settings import Settings
+from controller.store.ledger_retention import Retention
 from controller.store.sqlite import SqliteStore
 from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
@@ -385,11 +386,13 @@ def open_store(settings: Settings, clock: SystemClock, *, init: bool = False) ->
     try:
         if "store" not in settings.model_fields_set:  # no one named a folder that a volume could be missing from
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return SqliteStore.open(path, clock=clock, reserve=settings.store_reserve, init=init)
+        store = SqliteStore.open(path, clock=clock, reserve=settings.store_reserve, init=init)
     except OSError as error:
         raise Unstartable(f"the state file's folder cannot be made: {error}") from error
     except Unusable as unusable:  # which names the file
         raise Unstartable(f"the state file {unusable}") from unusable
+    store.keep_exports(Retention(settings.ledger_export_files, settings.ledger_export_days))
+    return store
 
 
 async def run(settings: Settings, *, init: bool) -> None:

@@ -153,6 +153,10 @@ class Settings(BaseSettings):
     """The UNIX socket of the HTTP API. `none` for no socket."""
     socket_group: str = ""
     """The group that may connect to the sockets too."""
+    ledger_export_files: Annotated[int, Field(ge=1)] | None = None
+    """How many exports of the ledger are kept, the newest; each has 500 lines. Without it, all."""
+    ledger_export_days: Annotated[float, Field(gt=0)] | None = None
+    """For how many days an export of the ledger is kept. Without it, forever."""
     report_interval: Annotated[Seconds, Field(ge=0.1, le=2)] = 0.2
     """Seconds between an Envoy's load reports while a canary of one of its services has weight; otherwise 2 s. Each
     report repeats the 61 KB node: 305 KB/s with a canary, 31 KB/s at rest. A silent proxy is waited for for two

@@ -1,12 +1,25 @@
 """The ledger with its effects, exported as JSON lines."""
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from controller.core.model.ledger_line import LedgerLine
 from controller.store.durable_files import sync_file, sync_folder
 from controller.store.ledger_replay import LedgerRow
 from controller.store.records import canonical
+
+_NAME = re.compile(r"(\d{10,})-(\d{10,})-[0-9a-f]{8}\.jsonl")
+
+
+class LedgerExport(NamedTuple):
+    """A file of exported lines, and the sequence numbers of its first and last."""
+
+    path: Path
+    first: int
+    last: int
 
 
 def export(rows: Iterable[LedgerRow], folder: Path) -> Path:
@@ -28,10 +41,22 @@ def export(rows: Iterable[LedgerRow], folder: Path) -> Path:
     return path
 
 
-def export_range(path: Path) -> tuple[int, int]:
-    """The first and the last sequence number in an export, by its name. ValueError if it is not named like one."""
-    first, last, _ = path.name.split("-")
-    return int(first), int(last)
+def exports_in(folder: Path) -> list[LedgerExport]:
+    """The exports in a folder, the oldest lines first; other files are left out. Empty if there is no folder."""
+    named = ((path, _NAME.fullmatch(path.name)) for path in folder.glob("*.jsonl"))
+    found = [LedgerExport(path, int(name[1]), int(name[2])) for path, name in named if name]
+    return sorted(found, key=lambda export: (export.first, export.last, export.path.name))
+
+
+def read_export(lines: Iterable[str]) -> Iterator[LedgerRow]:
+    """The rows in the lines of an export. ValueError names the line that is none."""
+    for number, text in enumerate(lines, 1):
+        try:
+            plain = json.loads(text)
+            yield LedgerRow(LedgerLine.model_validate(plain["line"]), canonical(plain["effect"]))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"line {number} is no line of an export: {reason}") from error
 
 
 def _exported(row: LedgerRow) -> str:

@@ -17,7 +17,7 @@ from controller.store import queries
 from controller.store.backup import Contents, copy, inspect
 from controller.store.durable_files import sync_file, sync_folder
 from controller.store.file_lock import FileLock
-from controller.store.ledger_export import export_range
+from controller.store.ledger_export import exports_in
 from controller.store.sqlite_file import connect
 from controller.store.store_files import StoreFiles
 
@@ -41,7 +41,7 @@ def restore(store: Path, backup: Path, *, who: str, reason: str, at: float) -> R
     one is kept beside it, with the exports of the ledger that the backup does not know of. `at` is Unix seconds.
     `Unusable`: the backup is not sound, a controller uses the store, or the disk refuses; the store is as it was.
     """
-    contents = inspect(backup)
+    contents, store = inspect(backup), store.resolve()
     prepared = store.with_name(store.name + ".restoring")
     try:
         store.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -105,7 +105,7 @@ def _set_aside(store: Path, contents: Contents, at: float) -> Path | None:
 
 def _set_exports_aside(folder: Path, aside: Path, contents: Contents) -> None:
     """Move the exports of lines that the restored ledger still has, or that it never had."""
-    for file in sorted(folder.glob("*.jsonl")):
-        if export_range(file)[1] > contents.trimmed:
+    for export in exports_in(folder):
+        if export.last > contents.trimmed:
             aside.mkdir(exist_ok=True, mode=0o700)
-            file.rename(aside / file.name)
+            export.path.rename(aside / export.path.name)

@@ -21,6 +21,7 @@ from controller.ports.store_health import StoreHealth
 from controller.store.database import Database
 from controller.store.file_lock import FileLock
 from controller.store.first_start import is_first_start, remove_unfinished
+from controller.store.ledger_retention import Exports, Retention
 from controller.store.ledger_trimming import export_oldest, trim_change
 from controller.store.reserve import Reserve
 from controller.store.sqlite_file import NEEDS
@@ -54,7 +55,7 @@ class SqliteStore:
         self._database = database
         self._lock = lock
         self._clock = clock
-        self._exports = exports
+        self._exports = Exports(exports, Retention())
         self._keep = self._too_long = keep
         self._views = ViewBroadcast(database.view)
         self.health = StoreHealth()
@@ -139,6 +140,11 @@ class SqliteStore:
             return
         self._thread.end()
         self._lock.release()
+
+    def keep_exports(self, retention: Retention) -> None:
+        """Delete the exports of the ledger beyond the retention, now and after each later export."""
+        self._exports = Exports(self._exports.folder, retention)
+        self._exports.delete_old(self._clock.wall())
 
     async def load(self) -> View:
         """Everything at one revision; `StoreLost` while the file is in doubt, or is not what is served."""
@@ -261,10 +267,11 @@ class SqliteStore:
         """
         rows = await self._run(self._database.rows, lines)
         before = await self._run(self._database.checkpoint)
-        checkpoint, path = await asyncio.to_thread(export_oldest, rows, before, self._exports)
+        checkpoint, path = await asyncio.to_thread(export_oldest, rows, before, self._exports.folder)
         change = trim_change(checkpoint, path, who="haldane")
         await self._do(partial(self._database.trim, checkpoint, change, self._clock.wall()), writes=True)
         log.info("ledger_trimmed", lines=lines, exported=str(path))
+        await asyncio.to_thread(self._exports.delete_old, self._clock.wall())
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Read in the store's thread, in turn."""

@@ -17,6 +17,7 @@ from controller.store.sqlite import SqliteStore
 from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
 from tests.store.processes import child
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -240,6 +241,7 @@ class TestRestore:
         trimmed = inspect(tmp_path / "copy.db").trimmed
         await exports(3)
         await store.close()
+        await wait_until(lambda: not any(name.endswith(".partial") for name in exports_of(path)))
         every = exports_of(path)
         aside = put_back(path, tmp_path / "copy.db")
         assert aside

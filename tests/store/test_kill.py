@@ -8,8 +8,8 @@ import pytest
 
 from controller.core.model.ledger_chain import verify
 from controller.store.database import Database
+from controller.store.ledger_export import read_export
 from controller.store.ledger_replay import Checkpoint, LedgerRow, replay
-from tests.store.exports import read_export
 from tests.store.processes import child
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -19,14 +20,14 @@ from controller.core.model.ledger_chain import verify
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import ChainEnd, Entry, LedgerLine
 from controller.store.database import Database
-from controller.store.ledger_export import export
+from controller.store.ledger_export import export, exports_in, read_export
 from controller.store.ledger_replay import BrokenLedgerError, Checkpoint, LedgerRow, replay
+from controller.store.ledger_retention import DAY, Exports, Retention
 from controller.store.ledger_trimming import export_oldest, trim_change
 from controller.store.records import Unreadable, canonical, digest
 from controller.store.sqlite import SMALLEST_CHUNK, SqliteStore
 from tests.builders import change, freeze, freezing, state
 from tests.fakes.clock import FakeClock
-from tests.store.exports import read_export
 
 
 def chain_of(length: int) -> list[LedgerLine]:
@@ -311,6 +312,51 @@ class TestTrimming:
             revision = await store.command(change(expects=revision, to=state(weight=n)))
         assert len(await store.events()) == 40
         await store.close()
+
+
+class TestRetention:
+    """Exports are kept unless the settings say otherwise."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        """Five exports, made on five days before day 100, and files that are none."""
+        for number in range(5):
+            file = tmp_path / f"{number * 10 + 1:010d}-{number * 10 + 10:010d}-0123abcd.jsonl"
+            file.write_text("{}")
+            os.utime(file, (0, (95 + number) * DAY))
+        (tmp_path / "notes.jsonl").write_text("keep")
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        ("retention", "kept"),
+        [
+            (Retention(), [1, 11, 21, 31, 41]),
+            (Retention(files=2), [31, 41]),
+            (Retention(files=9), [1, 11, 21, 31, 41]),
+            (Retention(days=2.5), [31, 41]),
+            (Retention(files=1, days=3.5), [41]),
+            (Retention(days=0.5), []),
+        ],
+    )
+    def test_the_oldest_go(self, folder: Path, retention: Retention, kept: list[int]) -> None:
+        """And nothing that is no export."""
+        Exports(folder, retention).delete_old(100 * DAY)
+        assert [export.first for export in exports_in(folder)] == kept
+        assert (folder / "notes.jsonl").exists()
+
+    async def test_a_running_store_deletes_after_each_export(self, tmp_path: Path) -> None:
+        """So that the folder does not grow without end."""
+        store = SqliteStore.open(tmp_path / "haldane.db", clock=FakeClock(), keep=40)
+        store.keep_exports(Retention(files=1))
+        revision = 0
+        seen = set()
+        while len(seen) < 3:
+            revision = await store.command(change(expects=revision))
+            exports = await asyncio.to_thread(exports_in, tmp_path / "haldane.db-ledger")
+            seen |= {export.first for export in exports}
+        await store.close()
+        left = await asyncio.to_thread(exports_in, tmp_path / "haldane.db-ledger")
+        assert len(left) <= 2  # one may have been written when the store was closed
 
 
 def test_an_export_can_be_checked_with_what_the_documentation_says(database: Database, tmp_path: Path) -> None:
