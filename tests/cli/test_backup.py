@@ -22,6 +22,7 @@ async def make_store(path: Path) -> None:
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store with one service, at the place that the settings name."""
     path = tmp_path / "state" / "haldane.db"
+    path.parent.mkdir()
     asyncio.run(make_store(path))
     monkeypatch.setenv("HALDANE_STORE", f"sqlite:{path}")
     return path
