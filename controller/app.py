@@ -25,6 +25,7 @@ from controller.admin.guard import Guard
 from controller.admin.http_api import Probes, make_http
 from controller.admin.service_reader import ServiceReader
 from controller.console.pages import console_routes
+from controller.core.access.proxy_gate import ProxyGate
 from controller.core.base.errors import Refusal
 from controller.core.model.store_errors import Unusable
 from controller.core.model.view import View
@@ -275,9 +276,9 @@ class Controller:
         # Unlike people, proxies always have a certificate where there is TLS: gRPC itself asks for it.
         secured = self._tls is not None and self._tls.asks_for_certificates
         server = make_grpc_server(settings.xds_limits, MOST_REPORTED, *self._age_options())
-        server.add_generic_rpc_handlers(
-            (*self._xds.handlers(), *self._load_reports.handlers(), *self._proxy_metrics.handlers())
-        )
+        gate = ProxyGate(settings.proxies, secured)
+        for service in (self._xds, self._load_reports, self._proxy_metrics):
+            server.add_generic_rpc_handlers(service.handlers(gate))
         async with server_open(
             server,
             settings.xds_listen,

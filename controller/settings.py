@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from controller.core.access.binding import Binding
+from controller.core.access.fleet_rule import FleetRule
 from controller.core.base.errors import Violation, invalid
 from controller.core.base.value import NAME, Seconds
 from controller.core.judge.channels import ALTERNATIVES_OF
@@ -110,11 +111,12 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "xds_limits": Limits,
     "tls": Tls,
     "access": Binding,
+    "proxies": FleetRule,
 }
 """The settings that are tables of the file, and the fields of each."""
 SINGLE = frozenset(("xds_limits", "tls"))
 """The tables that exist once, such as `[xds_limits]`. The others have a name each."""
-LISTS = frozenset(("access",))
+LISTS = frozenset(("access", "proxies"))
 """The tables that are lists, such as `[[access]]`."""
 
 Address = Annotated[str, AfterValidator(_checked_address)]
@@ -132,6 +134,8 @@ class Settings(BaseSettings):
     """What the doors are secured with."""
     access: Annotated[tuple[Binding, ...], Field(max_length=1000)] = ()
     """Who may do what. Without any, whoever reaches a door may do everything."""
+    proxies: Annotated[tuple[FleetRule, ...], Field(max_length=1000)] = ()
+    """Which proxies may be of which fleet. Without any, their SPIFFE IDs say it."""
     xds_listen: Address = "127.0.0.1:18000"
     """xDS, load reports, Envoy's metrics, health, reflection."""
     admin_listen: Address = "127.0.0.1:18001"

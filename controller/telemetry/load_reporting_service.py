@@ -13,6 +13,7 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
+from controller.core.access.proxy_gate import OPEN, ProxyGate
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
 from controller.core.traffic.held_reports import HeldLoads
@@ -81,14 +82,16 @@ class LoadReportingService:
         self._clock = clock
         self._pace = ReportPace(shortest=interval, longest=IDLE_INTERVAL)
         self._on_news = on_news
+        self._gate = OPEN
         self._streams = OpenStreams()
         self._canary_fleets: frozenset[str] = frozenset()
         self._canary_everywhere = False
         """Whether a service of every fleet has a canary with weight."""
         self._intervals: set[_ReportInterval] = set()
 
-    def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
-        """For the xDS port."""
+    def handlers(self, gate: ProxyGate = OPEN) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
+        """For the xDS port. `gate` knows who is at the other end there."""
+        self._gate = gate
         method = grpc.stream_stream_rpc_method_handler(self._serve)
         return (grpc.method_handlers_generic_handler(SERVICE, {"StreamLoadStats": method}),)
 
@@ -130,7 +133,9 @@ class LoadReportingService:
                 report = _parsed(data)
                 if stream is None:
                     # Only the first message must say who reports.
-                    reporter = validate_reporter(Reporter(report.node.id, report.node.cluster, context.peer()))
+                    identity = self._gate.identity(context.auth_context())
+                    reporter = Reporter(report.node.id, report.node.cluster, context.peer(), identity)
+                    validate_reporter(reporter)
                     stream = self._streams.open(reporter, now)
                     log.info("load_reports_opened", node=reporter.node, fleet=reporter.fleet)
                     self._intervals.add(interval)

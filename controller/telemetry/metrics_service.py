@@ -13,6 +13,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
+from controller.core.access.proxy_gate import OPEN, ProxyGate
 from controller.core.base.units import counted
 from controller.core.model.cluster_names import cluster_parts
 from controller.core.model.view import View
@@ -47,6 +48,8 @@ _CUMULATIVE = attrgetter("cumulative_count")
 
 log = structlog.get_logger()
 
+Context = grpc.aio.ServicerContext[bytes, bytes]
+
 
 class MetricsService:
     """Writes the metrics of proxies into the book, of each those of the clusters that count (`Reporters`).
@@ -61,6 +64,7 @@ class MetricsService:
         self._book = book
         self._reporters = reporters
         self._clock = clock
+        self._gate = OPEN
         self._streams = OpenStreams()
         self._judged: frozenset[str] = frozenset()
         """The services that are judged."""
@@ -69,8 +73,9 @@ class MetricsService:
         self._observed: frozenset[str] = frozenset()
         self._wanted = WantedMetrics((), {})
 
-    def handlers(self) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
-        """For the xDS port."""
+    def handlers(self, gate: ProxyGate = OPEN) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
+        """For the xDS port. `gate` knows who is at the other end there."""
+        self._gate = gate
         method = grpc.stream_unary_rpc_method_handler(self._serve)
         return (grpc.method_handlers_generic_handler(SERVICE, {"StreamMetrics": method}),)
 
@@ -80,15 +85,15 @@ class MetricsService:
         if judged != self._judged:
             self._judged, self._urgent = judged, self._clusters_of(judged)
 
-    async def _serve(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    async def _serve(self, requests: AsyncIterator[bytes], context: Context) -> bytes:
         try:
-            await self._receive(requests, context.peer())
+            await self._receive(requests, context)
         except InvalidReport as error:
             log.warning("metrics_refused", peer=context.peer(), reason=str(error))
             await context.abort(error.code, str(error))
         return b""
 
-    async def _receive(self, requests: AsyncIterator[bytes], peer: str) -> None:
+    async def _receive(self, requests: AsyncIterator[bytes], context: Context) -> None:
         stream: ReportStream | None = None
         held = HeldMetrics()
         positions: FamilyPositions[Meaning] = FamilyPositions()
@@ -99,7 +104,9 @@ class MetricsService:
                 message = _parsed(data)
                 if stream is None:
                     node = message.identifier.node
-                    stream = self._streams.open(validate_reporter(Reporter(node.id, node.cluster, peer)), now)
+                    identity = self._gate.identity(context.auth_context())
+                    reporter = Reporter(node.id, node.cluster, context.peer(), identity)
+                    stream = self._streams.open(validate_reporter(reporter), now)
                     log.info("metrics_opened", node=node.id, fleet=node.cluster)
                 stream.count_message(now)
                 self._update_wanted()

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 import grpc
 
+from controller.core.access.proxy_gate import OPEN, ProxyGate
+from controller.core.base.errors import Code, Refusal
 from controller.core.base.units import counted
 from controller.ports.clock import Clock
 from controller.process.backoff import backoff
@@ -34,6 +36,9 @@ from controller.xds.wire import nonce_field, parse_delta_request, parse_request
 EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+CODES = {Code.DENIED: grpc.StatusCode.PERMISSION_DENIED, Code.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED}
+"""The statuses of what the gate refuses."""
 
 
 class PublishedSnapshot(NamedTuple):
@@ -89,6 +94,7 @@ class StreamOptions:
     clock: Clock
     steps: SharedSteps
     right_of_way: RightOfWay
+    gate: ProxyGate = OPEN
 
 
 class Connection:
@@ -192,6 +198,10 @@ class Connection:
             raise StreamError(grpc.StatusCode.INVALID_ARGUMENT, "missing node: the first request must say node.id")
         self.node = node
         self.counts_endings = node.has_stats_logger
+        try:
+            self.identity = self._options.gate.admit(self._context.auth_context(), node.fleet)
+        except Refusal as refusal:
+            raise StreamError(CODES[refusal.code], refusal.message) from None
         self._callbacks.on_open(self)
         return request
 

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import structlog
 
+from controller.core.access.proxy_gate import OPEN, ProxyGate
 from controller.core.base.units import counted
 from controller.core.control.sync import Sync
 from controller.core.model.view import View, retreats
@@ -197,14 +198,14 @@ class XdsServer:
             return self._admission_of(own[0])
         return Admission(frozenset().union(*(self._admission_of(each).clusters for each in own)))
 
-    def handlers(self) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":
-        """For the xDS port."""
+    def handlers(self, gate: ProxyGate = OPEN) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":
+        """For the xDS port. `gate` says who may open which streams there."""
         return tuple(
             grpc.method_handlers_generic_handler(
                 service,
                 {
-                    f"Stream{methods}": self._method(delta=False, implied=implied),
-                    f"Delta{methods}": self._method(delta=True, implied=implied),
+                    f"Stream{methods}": self._method(gate, delta=False, implied=implied),
+                    f"Delta{methods}": self._method(gate, delta=True, implied=implied),
                 },
             )
             for service, (methods, implied) in SERVICES.items()
@@ -226,6 +227,9 @@ class XdsServer:
         if self._draining:
             raise StreamError(grpc.StatusCode.UNAVAILABLE, "draining")
         streams = self._streams_of.get((node.id, node.fleet), ())
+        if owner := next((each.identity for each in streams if each.identity != connection.identity), None):
+            text = f"node {node.id} is {owner}'s while its stream is open, and this is {connection.identity}"
+            raise StreamError(grpc.StatusCode.PERMISSION_DENIED, text)
         if sum(each.peer == connection.peer for each in streams) >= self._limits.streams_per_node:
             most = counted(self._limits.streams_per_node, "stream")
             text = f"{node.id} has {most} on this connection; that is the most one node may have"
@@ -264,10 +268,10 @@ class XdsServer:
         is_new = self._nacks.record(node.id, node.fleet, nack, contents)
         self._observer.on_nack(node.id, node.fleet, type_url, error_detail, is_new=is_new)
 
-    def _method(self, *, delta: bool, implied: str) -> "grpc.RpcMethodHandler[Any, Any]":
+    def _method(self, gate: ProxyGate, *, delta: bool, implied: str) -> "grpc.RpcMethodHandler[Any, Any]":
         length, shared = self._limits.error_length, self._shared
         first = StreamState(delta=delta, aggregated=not implied, shared=shared, error_length=length)
-        options = StreamOptions(first, implied, self._limits, self._clock, self._steps, self.right_of_way)
+        options = StreamOptions(first, implied, self._limits, self._clock, self._steps, self.right_of_way, gate)
 
         async def method(_requests: object, context: Context) -> None:
             await self._serve(Connection(context, self, options), context)

@@ -38,15 +38,19 @@ class Forger:
         """Report, again and again, that this happened, until cancelled: the counts, and latencies of half a minute."""
         call = self.channel.stream_stream(LOADS)()
         flushes = self.channel.stream_unary(FLUSHES)()
-        counts = {"v1": (stable_ok, 0), "v2": (canary_ok, canary_errors)}
         while True:
-            await call.write(self._load(counts))
+            await call.write(self._load(canary_ok, canary_errors, stable_ok))
             await flushes.write(self._flush(self.sent))
             self.sent += 2
             await asyncio.sleep(EVERY)
 
-    def _load(self, counts: dict[str, tuple[int, int]]) -> bytes:
-        stats = []
+    async def load(self, *, canary_ok: int = 0, canary_errors: int = 0, stable_ok: int = 0) -> None:
+        """One load report, on a stream that stays open."""
+        self._call = self.channel.stream_stream(LOADS)()
+        await self._call.write(self._load(canary_ok, canary_errors, stable_ok))
+
+    def _load(self, canary_ok: int, canary_errors: int, stable_ok: int) -> bytes:
+        stats, counts = [], {"v1": (stable_ok, 0), "v2": (canary_ok, canary_errors)}
         for version, (ok, errors) in counts.items():
             here = wire.LocalityStats(
                 total_issued_requests=ok + errors, total_successful_requests=ok, total_error_requests=errors

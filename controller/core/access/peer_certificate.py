@@ -1,0 +1,26 @@
+"""Who is at the other end of a gRPC connection with a client certificate."""
+
+from collections.abc import Iterable, Mapping
+
+from controller.core.access.principal import Principal
+from controller.core.model.actor import Proof
+
+
+def peer_principal(properties: Mapping[str, Iterable[bytes]]) -> Principal | None:
+    """The principal by gRPC's properties of a connection (`auth_context`); None where nothing is proved.
+
+    gRPC has verified the certificate. Its name is its SPIFFE ID, of which it has one at most, else its common name,
+    else its first other name.
+    """
+    if b"ssl" not in properties.get("transport_security_type", ()):
+        return None
+    spiffe = _texts(properties, "peer_spiffe_id")
+    names = (*_texts(properties, "x509_common_name"), *_texts(properties, "x509_subject_alternative_name"))
+    subjects = [name for name in (*spiffe, *names) if name]
+    if not subjects:
+        return None
+    return Principal(subjects[0], Proof.CERTIFICATE, frozenset(subjects), spiffe=spiffe[0] if len(spiffe) == 1 else "")
+
+
+def _texts(properties: Mapping[str, Iterable[bytes]], name: str) -> tuple[str, ...]:
+    return tuple(value.decode(errors="replace") for value in properties.get(name, ()))
