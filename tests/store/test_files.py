@@ -104,6 +104,7 @@ async def assert_refused(store: SqliteStore, problem: str) -> View:
     return served
 
 
+@pytest.mark.proves("fault 43", "track-record 78")
 @pytest.mark.parametrize(("script", "problem"), OVERWRITTEN.values(), ids=OVERWRITTEN)
 async def test_content_that_something_else_wrote_is_noticed_at_the_next_read_or_write(
     folder: Path, script: str, problem: str
@@ -137,6 +138,7 @@ async def test_a_file_that_was_moved_is_noticed_and_so_is_its_return(
     await again.close()
 
 
+@pytest.mark.proves("track-record 79")
 @pytest.mark.parametrize("gone", ["-wal", "-shm", "-*"])
 async def test_what_was_only_in_a_log_that_is_gone_is_saved_into_the_file(folder: Path, gone: str) -> None:
     """The next read or write saves it, so that a restart, also by kill -9, finds every acknowledged freeze."""
@@ -190,6 +192,7 @@ async def test_a_link_that_leads_elsewhere_is_another_file(folder: Path) -> None
 class TestSecondController:
     """Two controllers on one file would serve two truths: also where the second one knows it by another name."""
 
+    @pytest.mark.proves("fault 44")
     @pytest.mark.parametrize(
         "script",
         [

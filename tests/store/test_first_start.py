@@ -61,6 +61,7 @@ GONE = {
 }
 
 
+@pytest.mark.proves("fault 45", "track-record 80")
 @pytest.mark.parametrize(("lose", "told"), GONE.items(), ids=[lose.__name__ for lose in GONE])
 async def test_a_store_that_is_gone_is_not_silently_replaced_by_an_empty_one(
     tmp_path: Path, lose: Callable[[Path], None], told: str
