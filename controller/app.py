@@ -44,11 +44,12 @@ from controller.notify.people import People
 from controller.ports.recipient import Recipient
 from controller.ports.store import Backend, Term
 from controller.process.clock import SystemClock
-from controller.process.descriptors import raise_descriptor_limit
+from controller.process.descriptors import DescriptorShares, raise_descriptor_limit, share_descriptors
 from controller.process.fault_points import arm, reach, read_faults
 from controller.process.front import Front, unix_socket
 from controller.process.gc_tuning import tune_gc
 from controller.process.http_client import open_session
+from controller.process.http_connections import HttpConnections
 from controller.process.logs import configure_logs
 from controller.process.servers import COMMON_OPTIONS, Unstartable, server_open, site_open
 from controller.process.state_paths import NO_SOCKET
@@ -89,9 +90,10 @@ LISTENS = ("xds_listen", "admin_listen", "http_listen")
 class Controller:
     """Everything of one running controller, wired."""
 
-    def __init__(self, settings: Settings, store: Backend, clock: SystemClock) -> None:
+    def __init__(self, settings: Settings, store: Backend, clock: SystemClock, shares: DescriptorShares) -> None:
         """`Refusal` that names the setting if a file of [tls] or [[access]] cannot be used."""
         self._settings = settings
+        self._shares = shares
         self._store = store
         self._clock = clock
         self._metrics = Metrics()
@@ -275,7 +277,9 @@ class Controller:
         settings = self._settings
         # Unlike people, proxies always have a certificate where there is TLS: gRPC itself asks for it.
         secured = self._tls is not None and self._tls.asks_for_certificates
-        server = make_grpc_server(settings.xds_limits, MOST_REPORTED, *self._age_options())
+        limits = settings.xds_limits
+        limits = limits.model_copy(update={"connections": min(limits.connections, self._shares.xds)})
+        server = make_grpc_server(limits, MOST_REPORTED, *self._age_options())
         gate = ProxyGate(settings.proxies, secured)
         for service in (self._xds, self._load_reports, self._proxy_metrics):
             server.add_generic_rpc_handlers(service.handlers(gate))
@@ -331,8 +335,8 @@ class Controller:
                 site,
                 settings.http_listen,
                 "HALDANE_HTTP_LISTEN",
+                HttpConnections(self._shares.http, context),
                 drain=settings.drain,
-                context=context,
                 listener=listener,
             ):
                 yield
@@ -396,7 +400,7 @@ def open_store(settings: Settings, clock: SystemClock, *, init: bool = False) ->
     return store
 
 
-async def run(settings: Settings, *, init: bool) -> None:
+async def run(settings: Settings, shares: DescriptorShares, *, init: bool) -> None:
     """Run a controller until SIGTERM or SIGINT. Raises `Unstartable`."""
     clock = SystemClock()
     if settings.fault_points:
@@ -407,14 +411,14 @@ async def run(settings: Settings, *, init: bool) -> None:
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     store = open_store(settings, clock, init=init)
     try:
-        await _controller(settings, store, clock).serve(stop)
+        await _controller(settings, store, clock, shares).serve(stop)
     finally:
         await store.close()
 
 
-def _controller(settings: Settings, store: Backend, clock: SystemClock) -> Controller:
+def _controller(settings: Settings, store: Backend, clock: SystemClock, shares: DescriptorShares) -> Controller:
     try:
-        return Controller(settings, store, clock)
+        return Controller(settings, store, clock, shares)
     except Refusal as refusal:
         raise Unstartable(refusal.message) from refusal
 
@@ -422,9 +426,9 @@ def _controller(settings: Settings, store: Backend, clock: SystemClock) -> Contr
 def serve(settings: Settings, *, init: bool) -> int:
     """`haldane serve`: the exit code. With `init` a store is made where there is none, although one was."""
     configure_logs(settings.log_level)
-    raise_descriptor_limit()
+    shares = share_descriptors(raise_descriptor_limit())
     try:
-        asyncio.run(run(settings, init=init))
+        asyncio.run(run(settings, shares, init=init))
     except Unstartable as error:
         log.error("cannot_start", reason=str(error))
         return 1

@@ -1,14 +1,19 @@
 """Opening and closing a port: a gRPC server or a web site on one address."""
 
+import asyncio
 import contextlib
+import logging
 import socket
-import ssl
 from collections.abc import AsyncIterator
 
 import grpc
 from aiohttp import web
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+
+from controller.process.accept_loop import listening_sockets
+from controller.process.counted_warning import CountedWarning
+from controller.process.http_connections import HttpConnections
 
 
 class Unstartable(Exception):  # noqa: N818
@@ -64,23 +69,48 @@ async def site_open(
     site: web.Application,
     address: str,
     setting: str,
+    connections: HttpConnections,
     *,
     drain: float,
-    context: ssl.SSLContext | None = None,
     listener: socket.socket | None = None,
 ) -> AsyncIterator[None]:
-    """A web site on that address until the end of the block, by TLS with a `context`; also at the socket `listener`, if
-    there is one. Raises `Unstartable`."""
-    runner = web.AppRunner(site, access_log=None, shutdown_timeout=drain)
+    """A web site with those connections on that address, and at the socket `listener` if there is one, until the end of
+    the block. Raises `Unstartable`."""
+    site.middlewares.insert(0, connections.middleware())
+    runner = web.AppRunner(site, access_log=None, shutdown_timeout=drain, logger=_protocol_errors())
     host, _, port = address.rpartition(":")
     try:
         await runner.setup()
+        assert runner.server is not None  # it is set up
         try:
-            await web.TCPSite(runner, host.strip("[]"), int(port), reuse_port=False, ssl_context=context).start()
-            if listener:
-                await web.SockSite(runner, listener).start()
+            listeners = await listening_sockets(host.strip("[]"), int(port))
         except OSError as error:
             raise Unstartable(address_taken(setting, address, error)) from error
-        yield
+        with contextlib.ExitStack() as stack:
+            for each in listeners:
+                stack.enter_context(connections.accepting(each, runner.server))
+            if listener:
+                stack.enter_context(connections.accepting(listener, runner.server))
+            sweeping = asyncio.create_task(connections.sweep())
+            stack.callback(sweeping.cancel)
+            yield
     finally:
         await runner.cleanup()
+
+
+def _protocol_errors() -> logging.Logger:
+    """What aiohttp logs: a traceback for each request that is not HTTP. Here it is counted."""
+    logger = logging.Logger("http")
+    logger.addHandler(_Counting())
+    return logger
+
+
+class _Counting(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._errors = CountedWarning("http_error")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count it."""
+        error = record.exc_info[1] if record.exc_info else None
+        self._errors.count(message=record.getMessage()[:200], error=repr(error)[:200])

@@ -25,7 +25,7 @@ class Limits(Value):
     """Open xDS streams of one node on one connection: an aggregated one or one for each type. Streams of other
     connections under the same id take no place: they may be a stranger's, or dead and not yet known to be."""
     connections: Count = 16_384
-    """Connections to the port. Further ones are closed at once."""
+    """Connections to the port; fewer if the process may open few files. Further ones are closed at once."""
     streams_per_connection: Annotated[int, Field(ge=1, le=100_000)] = 128
     """Open calls on one connection, of which an Envoy needs three. It bounds what a flood of calls that are reset at
     once can hold: 1.4 GB without it, 30 MB with it."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -31,9 +31,19 @@ class AdminStubs:
 
 
 class ControllerProcess(Process):
-    """A controller with a state file in the group's folder. It comes back on the same ports, with the same state."""
+    """A controller with a state file in the group's folder. It comes back on the same ports, with the same state.
 
-    def __init__(self, group: Children, settings: Mapping[str, str] | None = None, name: str = "controller") -> None:
+    `prefix` is a command that runs it, such as one that lowers a limit first.
+    """
+
+    def __init__(
+        self,
+        group: Children,
+        settings: Mapping[str, str] | None = None,
+        name: str = "controller",
+        *,
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.xds, self.admin, self.http = (f"127.0.0.1:{free_port()}" for _ in range(3))
         self.store = group.folder / f"{name}.db"
         self.environment = {
@@ -45,7 +55,7 @@ class ControllerProcess(Process):
             "HALDANE_STORE_RESERVE": str(1024 * 1024),
             **(settings or {}),
         }
-        super().__init__(group, name, [sys.executable, "-m", "controller", "serve"], self.environment)
+        super().__init__(group, name, [*prefix, sys.executable, "-m", "controller", "serve"], self.environment)
 
     async def start(self, within: float = 20.0) -> None:
         """Start it and wait until it says that it is ready."""

@@ -1,0 +1,91 @@
+"""A controller whose ports others fill with connections: whoever freezes gets in, and the log stays short."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import statistics
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+
+from controller.demo.harness.child_processes import Children
+from controller.process.descriptors import raise_descriptor_limit
+from tests.support.controller import ControllerProcess
+from tests.support.waiting import wait_until
+
+IDLE = 1100
+"""Connections to each port."""
+needs_descriptors = pytest.mark.skipif(raise_descriptor_limit() < 4 * IDLE, reason="too few open files for this test")
+
+
+@contextlib.asynccontextmanager
+async def controller_with(processes: Children, descriptors: int) -> AsyncIterator[ControllerProcess]:
+    """A controller that may have that many files and connections open."""
+    lowered = ("sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh")
+    controller = ControllerProcess(processes, prefix=lowered)
+    await controller.start()
+    yield controller
+
+
+@contextlib.contextmanager
+def idle_connections(address: str, beginning: bytes = b"", count: int = IDLE) -> Iterator[list[socket.socket]]:
+    """Connections on which that is sent and nothing more."""
+    host, _, port = address.rpartition(":")
+    opened = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            connection = stack.enter_context(socket.create_connection((host, int(port)), 10))
+            with contextlib.suppress(ConnectionError):  # it had to make room
+                connection.sendall(beginning)
+            opened.append(connection)
+        yield opened
+
+
+async def freeze(controller: ControllerProcess) -> float:
+    """Freeze everything over HTTP, on a new connection; how many seconds it takes."""
+    started = time.monotonic()
+    async with aiohttp.ClientSession() as session:
+        body = {"service": None, "reason": "flooded"}
+        async with session.post(f"http://{controller.http}/freeze", json=body) as response:
+            assert response.status == 200
+    return time.monotonic() - started
+
+
+@needs_descriptors
+@pytest.mark.parametrize("descriptors", [1024, 4096])
+@pytest.mark.parametrize("beginning", [b"", b"POST /freeze HT", b"GET / HTTP/1.1\r\nHost: localhost\r\n"])
+async def test_a_freeze_gets_through_when_the_ports_are_full(
+    processes: Children, descriptors: int, beginning: bytes
+) -> None:
+    """1100 connections to each that say nothing, or half a request; with the limits that systems have by default."""
+    async with controller_with(processes, descriptors) as controller:
+        with idle_connections(controller.xds), idle_connections(controller.http, beginning):
+            assert statistics.median([await freeze(controller) for _ in range(5)]) < 1.0
+        assert len(controller.output) < 20_000
+
+
+@needs_descriptors
+async def test_proxies_cannot_take_the_descriptors_of_the_controller(processes: Children) -> None:
+    """The xDS port takes no more than its share, and has room again once the silent ones are gone."""
+    async with controller_with(processes, 512) as controller:
+        with idle_connections(controller.xds):
+            used = len(os.listdir(f"/proc/{controller.child.pid}/fd"))
+            assert used < 512 - 100
+            assert await freeze(controller) < 1.0
+        await wait_until(lambda: len(os.listdir(f"/proc/{controller.child.pid}/fd")) < 100)
+
+
+async def test_a_flood_of_what_is_no_http_is_one_line_of_the_log(processes: Children) -> None:
+    """Each such request gets 400; the log says how many there were, not once for each."""
+    async with controller_with(processes, 1024) as controller:
+        host, _, port = controller.http.rpartition(":")
+        for _ in range(200):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"GET / HTTP/1.1\r\nno header\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.0 400")
+            writer.close()
+        assert controller.output.count("http_error") == 1
+        assert "Traceback" not in controller.output
