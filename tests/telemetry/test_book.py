@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controller.core.model.cluster_names import ClusterId, Role
@@ -18,6 +18,7 @@ from controller.telemetry.wanted_metrics import LATENCY, WantedMetrics
 
 STABLE, CANARY = "s/v1", "s/v2"
 INTERVAL = 0.5
+NONE = (0, 0, 0)
 
 
 def observing_book() -> Book:
@@ -93,6 +94,9 @@ ACTS = st.lists(
 )
 
 
+@example(
+    [(0, "ack", (2, 0, 0)), (1, "serve", (0, 1, 0)), (1, "ack", (2, 0, 0)), (0, "load", NONE), (1, "metrics", NONE)]
+)
 @given(ACTS)
 def test_the_windows_sums_are_what_the_proxies_counted(acts: list[tuple[int, str, tuple[int, int, int]]]) -> None:
     """In whatever order reports and metrics arrive, with flushes lost, proxies restarted and splits ACKed: every answer

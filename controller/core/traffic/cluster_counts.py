@@ -159,7 +159,7 @@ class ClusterCounts:
 
     def add_load(self, group: str, proxy: str, load: ClusterLoad, now: float) -> None:
         """Add a proxy's load report: its increments, and its requests in progress."""
-        if len(self.groups) > 1:
+        if len(self.groups) > 1 or group not in self.groups:
             self.on_proxy_end(proxy)  # it may have been of another group before
         outcomes = self._counts_of(group).add_load(proxy, load)
         if outcomes:
