@@ -12,7 +12,8 @@ from controller.store import queries
 from controller.store.durable_files import sync_file, sync_folder
 from controller.store.ledger_replay import BrokenLedgerError, replay
 from controller.store.records import Unreadable
-from controller.store.schema import read_schema
+from controller.store.schema import prepare, read_schema
+from controller.store.sqlite_file import decode
 
 PATIENCE = 10.0
 """Seconds to wait for another program that has the file to itself."""
@@ -75,8 +76,9 @@ def inspect(path: Path) -> Contents:
     The file must be whole, every record readable, and the ledger must lead to exactly the state that is stored.
     """
     try:
-        with contextlib.closing(_open(path)) as db:
-            return _inspect(db)
+        with contextlib.closing(_open(path)) as db, contextlib.closing(sqlite3.connect(":memory:")) as copied:
+            db.backup(copied)
+            return _inspect(copied)
     except Unusable as unusable:
         raise Unusable(f"{path} {unusable}") from None
     except sqlite3.Error as error:
@@ -86,9 +88,11 @@ def inspect(path: Path) -> Contents:
 def _inspect(db: sqlite3.Connection) -> Contents:
     if not read_schema(db):
         raise Unusable("is no store: it is empty")
+    db.isolation_level, db.text_factory = None, decode
     found = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if found != "ok":
         raise Unusable(f"is corrupt: {found.splitlines()[-1]}")
+    prepare(db)
     view = queries.read_view(db)
     for service, why in view.broken.items():
         raise Unusable(f"has a record that cannot be read, of the service {service}: {why}")
@@ -97,7 +101,7 @@ def _inspect(db: sqlite3.Connection) -> Contents:
         replayed = replay(queries.oldest_rows(db, -1), checkpoint)
     except (BrokenLedgerError, Unreadable) as error:
         raise Unusable(f"has a broken ledger: {error}") from error
-    if (replayed.view.services, replayed.view.freezes) != (view.services, view.freezes):
+    if replayed.view != view:
         raise Unusable("does not hold what its ledger says")
     chain = replayed.chain
     return Contents(

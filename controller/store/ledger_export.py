@@ -3,13 +3,15 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from controller.core.model.ledger_chain import ChainCheck
 from controller.core.model.ledger_line import LedgerLine
 from controller.store.durable_files import sync_file, sync_folder
 from controller.store.ledger_replay import LedgerRow
-from controller.store.records import canonical
+from controller.store.records import canonical, digest
 
 _NAME = re.compile(r"(\d{10,})-(\d{10,})-[0-9a-f]{8}\.jsonl")
 
@@ -57,6 +59,22 @@ def read_export(lines: Iterable[str]) -> Iterator[LedgerRow]:
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"line {number} is no line of an export: {reason}") from error
+
+
+def verify_rows(rows: Iterable[LedgerRow]) -> ChainCheck:
+    """Follow the chain of rows and their effects to its end, or to the first row that does not fit.
+
+    What comes before the first row is taken as given.
+    """
+    chain = ChainCheck()
+    for row in rows:
+        why = chain.fault(row.line)
+        if not why and digest(row.effect) != row.line.effect:
+            why = "its effect is not the one that the chain covers: it was changed"
+        if why:
+            return replace(chain, broken=row.line.sequence, why=why)
+        chain = chain.then(row.line)
+    return chain
 
 
 def _exported(row: LedgerRow) -> str:

@@ -19,6 +19,8 @@ from tests.fakes.clock import FakeClock
 from tests.store.processes import child
 from tests.support.waiting import wait_until
 
+FIRST_SCHEMA = Path(__file__).with_name("schema-1.sql")
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -201,6 +203,15 @@ class TestRestore:
         assert aside
         assert aside.read_bytes() == b"x" * 10_000
         await open_store(path).close()
+
+    async def test_a_backup_of_an_older_version_is_restored(self, path: Path, tmp_path: Path) -> None:
+        """From the first schema on."""
+        with closing(sqlite3.connect(tmp_path / "old.db")) as db:
+            db.executescript(FIRST_SCHEMA.read_text())
+        old = inspect(tmp_path / "old.db")
+        assert old.services
+        put_back(path, tmp_path / "old.db")
+        assert inspect(path).revision == old.revision + 1
 
     async def test_where_there_is_no_store_one_is_made(self, copied: Path, tmp_path: Path) -> None:
         """On another machine."""
