@@ -109,7 +109,7 @@ class Controller:
             observer=ProxyEvents(self._metrics, self._replica),
         )
         self._right_of_way = self._xds.right_of_way
-        reporters = Reporters(self._xds, self._xds.stranger_log, self._metrics, clock)
+        reporters = Reporters(self._xds, self._xds.stranger_log, self._xds.report_totals, self._metrics, clock)
         self._load_reports = LoadReportingService(
             self._book,
             reporters,

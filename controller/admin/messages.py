@@ -100,6 +100,8 @@ def proxy_message(proxy: ProxyStatus) -> pb.Proxy:
         waits=[pb.ProxyWait(service=w.service, reason=w.reason, since=w.since) for w in proxy.waits],
         blind=BLIND if proxy.is_blind else "",
         excluded=proxy.excluded,
+        requests=proxy.requests,
+        failed=proxy.failed,
     )
     if last := proxy.last_nack:
         message.refused.CopyFrom(pb.ProxyRefusal(type_url=last.type_url, at=last.at, error=last.error))

@@ -76,6 +76,10 @@ class ProxyStatus:
     """Whether it cannot count how responses end: broken ones count as good."""
     excluded: str = ""
     """Why an operator excluded it; empty if it is not excluded."""
+    requests: int = 0
+    """Requests that it has reported since it connected, as far as its reports count."""
+    failed: int = 0
+    """How many of them failed by the server's fault."""
 
 
 class Fleet(Protocol):

@@ -4,11 +4,15 @@ A proxy may report a moment before its ACK arrives, and after a restart before i
 logged only once it has had time to become a proxy, or has gone without becoming one.
 """
 
+from collections.abc import Iterable
+
 import structlog
 
+from controller.core.traffic.reports import ClusterLoad
 from controller.ports.clock import Clock
 from controller.ports.meters import ReportMeter
 from controller.ports.report_admission import Admission, NotCounted, ReportAdmission
+from controller.runtime.report_totals import ReportTotals
 from controller.runtime.stranger_log import StrangerLog
 from controller.telemetry.report_streams import ReportStream
 
@@ -21,8 +25,16 @@ log = structlog.get_logger()
 class Reporters:
     """Asks of each report whether it counts, and has those of strangers logged, counted and shown."""
 
-    def __init__(self, proxies: ReportAdmission, strangers: StrangerLog, meter: ReportMeter, clock: Clock) -> None:
+    def __init__(
+        self,
+        proxies: ReportAdmission,
+        strangers: StrangerLog,
+        totals: ReportTotals,
+        meter: ReportMeter,
+        clock: Clock,
+    ) -> None:
         self._proxies = proxies
+        self._totals = totals
         self._strangers = strangers
         self._meter = meter
         self._clock = clock
@@ -36,6 +48,10 @@ class Reporters:
         elif admission.reason is not None:
             self.note(stream, admission.reason)
         return admission
+
+    def count(self, stream: ReportStream, loads: Iterable[ClusterLoad]) -> None:
+        """Add what counts of a load report to what its proxy has reported."""
+        self._totals.add(stream.reporter, loads)
 
     def forget(self, stream: ReportStream) -> None:
         """All of a load report counts."""

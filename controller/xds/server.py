@@ -17,6 +17,7 @@ from controller.ports.fleet import Nack, ProxyStatus
 from controller.ports.proxy_observer import NullObserver, ProxyObserver
 from controller.ports.report_admission import Admission, NotCounted, Reporter, StrangerStatus
 from controller.process.right_of_way import RightOfWay
+from controller.runtime.report_totals import ReportTotals
 from controller.runtime.stranger_log import StrangerLog
 from controller.xds.connection import Connection, Context, PublishedSnapshot, StreamOptions
 from controller.xds.csds import csds_handler
@@ -100,6 +101,8 @@ class XdsServer:
         self._observer = observer or NullObserver()
         self.stranger_log = StrangerLog(clock)
         """Whose reports do not count."""
+        self.report_totals = ReportTotals()
+        """What the proxies have reported."""
         self._snapshots = SnapshotCache(own)
         self._steps = SharedSteps(identifier)
         self._view = View("", 0, {})
@@ -158,7 +161,7 @@ class XdsServer:
         """Every connected proxy."""
         now, confirm = self._clock.wall(), self._limits.confirm
         proxies = proxy_statuses(self._observed(), self._snapshots.running, self._nacks.last, now, confirm)
-        return tuple(map(self._with_exclusion, proxies)) if self._excluded else proxies
+        return tuple(map(self._with_reports, proxies))
 
     def strangers(self) -> tuple[StrangerStatus, ...]:
         """The programs that report, and are no proxies."""
@@ -298,6 +301,7 @@ class XdsServer:
             self._streams_of[node.id, node.fleet].remove(connection)
             if not self._streams_of[node.id, node.fleet]:
                 del self._streams_of[node.id, node.fleet]
+                self.report_totals.forget(node.id, node.fleet)
             self._observer.on_disconnect(node.id, node.fleet)
 
     def _admission_of(self, connection: Connection) -> Admission:
@@ -305,10 +309,12 @@ class XdsServer:
         state = connection.stream
         return self._admissions.get(id(state), _SharedAdmission, state).admission
 
-    def _with_exclusion(self, proxy: ProxyStatus) -> ProxyStatus:
-        """Nothing waits for an excluded proxy."""
-        reason = self._excluded.get(proxy.node)
-        return proxy if reason is None else replace(proxy, excluded=reason, waits=())
+    def _with_reports(self, proxy: ProxyStatus) -> ProxyStatus:
+        """With what it has reported, and whether that counts: nothing waits for an excluded proxy."""
+        requests, failed = self.report_totals.of(proxy.node, proxy.fleet)
+        reason = self._excluded.get(proxy.node, "")
+        waits = () if reason else proxy.waits
+        return replace(proxy, requests=requests, failed=failed, excluded=reason, waits=waits)
 
     def _observed(self) -> Iterator[ObservedStream]:
         for connection in self._connections:

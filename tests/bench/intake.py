@@ -28,6 +28,7 @@ from controller.demo.harness.child_processes import Children, children
 from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsResponse
 from controller.process.clock import SystemClock
 from controller.process.logs import configure_logs
+from controller.runtime.report_totals import ReportTotals
 from controller.runtime.stranger_log import StrangerLog
 from controller.telemetry.load_reporting_service import SERVICE as LRS
 from controller.telemetry.load_reporting_service import LoadReportingService
@@ -195,7 +196,9 @@ def counting(made: Recording, judged: int) -> Handlers:
     """The controller's handlers, with a book that observes all the services, so many of which have a canary."""
     book = Book()
     book.track_clusters(made.clusters())
-    reporters = Reporters(EveryoneAdmitted(book), StrangerLog(SystemClock()), FakeMeter(), SystemClock())
+    reporters = Reporters(
+        EveryoneAdmitted(book), StrangerLog(SystemClock()), ReportTotals(), FakeMeter(), SystemClock()
+    )
     reports = LoadReportingService(book, reporters, SystemClock(), interval=0.2, on_news=lambda _: None)
     metrics = MetricsService(book, reporters, SystemClock())
     now = view(1, *(service(f"s{number:04}", canary=("v2", 5000)) for number in range(judged)))

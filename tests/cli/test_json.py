@@ -122,12 +122,15 @@ def test_proxies_name_who_reports_without_being_one(haldane: Haldane, server: Ad
 
 def test_proxies_say_what_one_of_them_cannot_report(haldane: Haldane, server: AdminServer) -> None:
     """An Envoy without the loggers serves, and its broken responses count as good: an operator must know."""
-    blind = ProxyStatus("edge-1", "edge", "envoy 1.20.0", 900.0, (), ConfigState.SYNCED, is_blind=True)
+    blind = ProxyStatus(
+        "edge-1", "edge", "envoy 1.20.0", 900.0, (), ConfigState.SYNCED, is_blind=True, requests=200, failed=6
+    )
     server.fleet.statuses = (blind, replace(blind, node="edge-2", is_blind=False))
     proxies = haldane("proxies", "-o", "json").document["proxies"]
     assert "no stats access logger" in proxies[0]["blind"]
     assert not proxies[1]["blind"]
     said = haldane("proxies").out
+    assert "200       3.00%" in said
     assert "edge-1 cannot report responses that end badly after their headers" in said
     assert "edge-2 cannot" not in said
 

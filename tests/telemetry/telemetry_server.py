@@ -24,6 +24,7 @@ from controller.core.traffic.window import Sample, Window
 from controller.ports.report_admission import ReportAdmission
 from controller.process.clock import SystemClock
 from controller.process.right_of_way import RightOfWay
+from controller.runtime.report_totals import ReportTotals
 from controller.runtime.stranger_log import StrangerLog
 from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
@@ -70,7 +71,7 @@ class TelemetryServer:
     async def open(self) -> None:
         """Listen for proxies."""
         clock = SystemClock()
-        reporters = Reporters(self.admission, StrangerLog(clock), self.meter, clock)
+        reporters = Reporters(self.admission, StrangerLog(clock), ReportTotals(), self.meter, clock)
         self.reports = LoadReportingService(
             self.book,
             reporters,

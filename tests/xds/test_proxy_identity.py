@@ -55,7 +55,11 @@ async def port() -> AsyncIterator[SecuredPort]:
     xds = XdsServer(clock=clock)
     book.track_clusters([V1, V2])
     reports = LoadReportingService(
-        book, Reporters(xds, xds.stranger_log, FakeMeter(), clock), clock, interval=0.2, on_news=lambda _: None
+        book,
+        Reporters(xds, xds.stranger_log, xds.report_totals, FakeMeter(), clock),
+        clock,
+        interval=0.2,
+        on_news=lambda _: None,
     )
     server, gate = grpc.aio.server(options=[("grpc.so_reuseport", 0)]), ProxyGate(secured=True)
     server.add_generic_rpc_handlers((*xds.handlers(gate), *reports.handlers(gate)))
@@ -126,6 +130,10 @@ async def test_reports_count_by_identity(port: SecuredPort) -> None:
         await Forger(second, "edge-1", "edge").load(canary_ok=7)
         await wait_until(lambda: port.book.totals()["fraud-scorer", "v2"]["ok"] == 7)
         assert port.book.totals()["fraud-scorer", "v2"]["5xx"] == 0
+        (status,) = port.xds.proxies()
+        assert (status.requests, status.failed) == (7, 0)
+        await Forger(second, "edge-1", "edge").load(canary_errors=2)
+        await wait_until(lambda: [(p.requests, p.failed) for p in port.xds.proxies()] == [(9, 2)])
 
 
 @pytest.mark.parametrize("delta", [False, True], ids=["sotw", "delta"])

@@ -50,7 +50,7 @@ def proxies(invocation: Invocation, wide: bool, exclude: str, include: str) -> N
         print_table(header, [_type_row(p, t, time.time()) for p in response.proxies for t in p.types])
     else:
         now = time.time()
-        header = ["NODE", "FLEET", "CLIENT", "STATE", "CONNECTED", "ERROR"]
+        header = ["NODE", "FLEET", "CLIENT", "STATE", "CONNECTED", "REQUESTS", "FAILED", "ERROR"]
         print_table(header, [_proxy_row(p, now) for p in response.proxies])
         for line in _blocking(response.proxies, now):
             click.echo(line)
@@ -81,7 +81,12 @@ def _act(invocation: Invocation, exclude: str, include: str) -> None:
 def _proxy_row(proxy: pb.Proxy, now: float) -> list[str]:
     errors = "; ".join(sorted({t.error for t in proxy.types if t.error}))
     since = format_span(now - proxy.connected_at) if proxy.connected_at else NONE
-    return [proxy.node, proxy.fleet, proxy.client, proxy.state, since, errors or NONE]
+    reported = [str(proxy.requests), _failed(proxy)]
+    return [proxy.node, proxy.fleet, proxy.client, proxy.state, since, *reported, errors or NONE]
+
+
+def _failed(proxy: pb.Proxy) -> str:
+    return f"{proxy.failed / proxy.requests:.2%}" if proxy.requests else NONE
 
 
 def _stranger_line(stranger: pb.Stranger, now: float) -> str:
