@@ -129,20 +129,28 @@ class StoreFiles:
             if known and _identity(now[name]) != known.identity:
                 return f"{self.path}{name} was replaced by another file"
         index, was = now[INDEX], self._known[INDEX]
-        found = "its -shm file was cut" if index and was and index.size < was.size else self._read_again(difference)
+        if index and was and index.size < was.size:
+            found = "its -shm file was cut"
+        else:
+            found = self._read_again(difference, with_log=now[MAIN] == self._known[MAIN])
         self.overwritten = bool(found)
         return found and f"{self.path} was written to by something else: {found}"
 
-    def _read_again(self, difference: Difference) -> str:
-        """How what a restart would find differs from what is served."""
+    def _read_again(self, difference: Difference, *, with_log: bool) -> str:
+        """How what a copy of the files holds differs from what is served.
+
+        Where the file itself was written to, it must hold everything without the log: SQLite counts on what it has
+        copied from the log, and starts the log over.
+        """
         try:
             with tempfile.TemporaryDirectory(prefix="haldane-") as folder:
                 copy = Path(folder) / "copy.db"
                 with open(self._descriptor, "rb", closefd=False) as main, copy.open("wb") as out:
                     main.seek(0)
                     shutil.copyfileobj(main, out)
-                with contextlib.suppress(FileNotFoundError):
-                    shutil.copyfile(self._beside(LOG), copy.with_name(copy.name + LOG))
+                if with_log:
+                    with contextlib.suppress(FileNotFoundError):
+                        shutil.copyfile(self._beside(LOG), copy.with_name(copy.name + LOG))
                 with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as db:
                     db.text_factory = decode
                     damage = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
