@@ -209,7 +209,7 @@ function possible(service) {
   if (service.running && service.phase === "PAUSED") acts.push(`haldane resume ${service.name}`);
   else if (service.running) acts.push(`haldane pause ${service.name} --reason "..."`);
   if (service.phase === "AWAITING_APPROVAL") acts.push(`haldane approve ${service.name} --canary ${service.canary} --to ${next(service)} --reason "..."`);
-  if (service.diverted) acts.push(`haldane restore ${service.name} --reason "..."`);
+  if (service.diverted) acts.push(`haldane undivert ${service.name} --reason "..."`);
   if (!service.running && !frozen) acts.push(`haldane start ${service.name} --canary VERSION --reason "..."`);
   return acts;
 }

@@ -36,6 +36,7 @@ from controller.runtime.adapters import Adapters
 from controller.runtime.drain_reports import DrainReports
 from controller.runtime.ledger_writer import WHO, LedgerWriter
 from controller.runtime.recorder import Recorder
+from controller.runtime.refused_decisions import RefusedDecisions
 from controller.runtime.session_saver import SessionSaver
 
 COMMITS = 16
@@ -111,6 +112,7 @@ class Ticker:
         self._watches: dict[str, StableWatch] = {}
         self._stable: dict[str, Verdict] = {}
         self._waiting: set[str] = set()
+        self._refused = RefusedDecisions()
         self._turns = asyncio.Semaphore(COMMITS)
 
     @property
@@ -145,6 +147,7 @@ class Ticker:
                 self._saver.forget(gone)
         self._waiting &= set(services)
         self._drains.forget_all_but(services)
+        self._refused.forget_all_but(services)
 
     def last_tick(self, state: ServiceState) -> TickSummary:
         """What the last tick of the service's rollout came to; empty if it was another rollout's."""
@@ -280,8 +283,7 @@ class Ticker:
         try:
             revision = await self._put(change)
         except (Conflict, Frozen) as refused:
-            why = type(refused).__name__.lower()
-            log.info("not_applied", service=state.name, decision=decision.kind, why=why, reason=str(refused))
+            self._refused.note(state.name, decision, refused)
             return False
         except NotWritten:
             raise
@@ -289,6 +291,7 @@ class Ticker:
             self._unanswered[state.name] = decision, verdict
             raise
         self._unanswered.pop(state.name, None)
+        self._refused.applied(state.name)
         self._awaited[state.name] = revision
         self._meter.count_decision(decision.state, decision, verdict)
         log.info(

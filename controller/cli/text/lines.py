@@ -4,7 +4,6 @@ from controller.cli.text.values import format_proxies, format_scope, format_time
 from controller.core.base.text import clean
 from controller.core.base.units import counted, format_weight
 from controller.core.model.ledger_kind import LedgerKind
-from controller.core.model.rollout import Phase
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 HINTS = {
@@ -40,7 +39,7 @@ def awaited(rollout: pb.Rollout) -> list[str]:
 def draining(rollout: pb.Rollout) -> list[str]:
     """What a rolled-back canary still has in progress; empty if nothing."""
     left = rollout.traffic[rollout.canary].in_progress if rollout.canary in rollout.traffic else 0
-    if not left or rollout.phase not in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
+    if not left or rollout.phase not in ("ROLLING_BACK", "ROLLED_BACK"):
         return []
     return [f"{counted(left, 'request')} of {rollout.canary} in progress"]
 

@@ -160,7 +160,9 @@ def _start(state: ServiceState, command: Command, now: float, *, canary_lacks_up
     if not version.has_servers:
         raise Refusal(Code.NO_ENDPOINTS, f"{canary} of {state.name} has no endpoints")
     if state.diverted:
-        raise Refusal(Code.NOT_POSSIBLE, f"{state.name} is on its fallback ({state.diverted}): restore it first")
+        raise Refusal(
+            Code.NOT_POSSIBLE, f"{state.name} is on its fallback ({state.diverted}): take the traffic back first"
+        )
     if present and present.running and (present.canary == canary or not present.can(Event.START)):
         raise Refusal(
             Code.ALREADY_RUNNING, f"a rollout of {present.canary} is {present.phase}; roll it back or promote it first"

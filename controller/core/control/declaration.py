@@ -18,7 +18,8 @@ def declare(spec: Service, text: str, present: ServiceState | None) -> ServiceSt
     state = present.model_copy(update={"spec": spec, "source": text})
     if present.diverted and spec.fallback != present.spec.fallback:
         raise Refusal(
-            Code.IN_USE, f"fallback: it carries the traffic of {spec.name} and cannot change now: restore first"
+            Code.IN_USE,
+            f"fallback: it carries the traffic of {spec.name} and cannot change now: take the traffic back first",
         )
     kept = {version for version, weight in present.weights.items() if weight} - {FIXED_RESPONSE} | {present.stable}
     if present.rollout and present.rollout.running:
