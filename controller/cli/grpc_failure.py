@@ -36,7 +36,7 @@ def failure_of(error: grpc.RpcError, address: str, deadline: float = 0.0, reques
     reason, violations = _details(error)
     message = clean(error.details() or status.name)
     if reason:
-        retry = _retry(request_id) if reason == Code.NOT_DURABLE else ""
+        retry = _repeat(request_id) if reason == Code.NOT_DURABLE else ""  # the message says whether it was done
         shown = "the request is not valid:" if violations else message
         return Failure(_exit(status, reason), shown, code=reason, violations=violations, hint=retry)
     if status is grpc.StatusCode.UNIMPLEMENTED:
@@ -76,9 +76,11 @@ def _unreachable(status: grpc.StatusCode, message: str, address: str, deadline: 
 
 
 def _retry(request_id: str) -> str:
-    if not request_id:
-        return ""
-    return f"perhaps it was done: the same command with --request-id {request_id} is safe to repeat"
+    return f"perhaps it was done: {_repeat(request_id)}" if request_id else ""
+
+
+def _repeat(request_id: str) -> str:
+    return f"the same command with --request-id {request_id} is safe to repeat" if request_id else ""
 
 
 def _exit(status: grpc.StatusCode, reason: str) -> Exit:

@@ -10,11 +10,12 @@ from controller.cli.admin_client import AdminClient
 from controller.cli.failure import Exit, Failure
 from controller.core.model.change import Change
 from controller.core.model.rollout import Event
-from controller.core.model.store_errors import StoreLost
+from controller.core.model.store_errors import NotWritten, StoreLost
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.store.memory import MemoryStore
 from tests.cli.admin_server import AdminServer
 from tests.cli.conftest import Haldane
+from tests.fakes.clock import FakeClock
 
 FREEZE = ("freeze", "--all", "--reason", "incident 42")
 START = ("start", "scorer", "--canary", "v2")
@@ -150,20 +151,30 @@ def test_a_controller_that_does_not_answer_cannot_be_reached(deaf: str) -> None:
 
 
 class LostStore(MemoryStore):
-    """A store whose disk is away: it can be read, and writes are lost."""
+    """A store whose disk is away: it can be read, and writes fail so."""
+
+    def __init__(self, *, clock: FakeClock, error: StoreLost) -> None:
+        super().__init__(clock=clock)
+        self.error = error
 
     async def command(self, change: Change) -> int:
-        raise StoreLost("the disk does not answer")
+        raise self.error
 
 
-def test_what_is_not_durable_has_failed(haldane: Haldane, server: AdminServer, tmp_path: Path) -> None:
-    """A freeze that could not be written down is no freeze: exit code 1, and the request id for a safe retry."""
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(StoreLost("the disk does not answer"), "perhaps"), (NotWritten("the disk is full"), "nothing was changed")],
+)
+def test_what_is_not_durable_has_failed(haldane: Haldane, server: AdminServer, error: StoreLost, outcome: str) -> None:
+    """A freeze that could not be written down is no freeze: exit code 1, the one thing that is known of it, and the
+    request id for a safe retry."""
     server.stop()
-    server.wrapped = lambda _store: LostStore(clock=server.clock)
+    server.wrapped = lambda _store: LostStore(clock=server.clock, error=error)
     server.start()
     done = haldane(*FREEZE, "--request-id", "abc")
     assert done.code == Exit.FAILED
-    assert "the disk does not answer" in done.err
+    assert str(error) in done.err
+    assert [said for said in ("perhaps", "nothing was changed") if said in done.err] == [outcome]
     assert "--request-id abc is safe to repeat" in done.err
 
 
