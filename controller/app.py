@@ -45,11 +45,11 @@ from controller.ports.recipient import Recipient
 from controller.ports.store import Backend, Term
 from controller.process.clock import SystemClock
 from controller.process.descriptors import DescriptorShares, raise_descriptor_limit, share_descriptors
+from controller.process.door_connections import DoorConnections
 from controller.process.fault_points import arm, reach, read_faults
 from controller.process.front import Front, unix_socket
 from controller.process.gc_tuning import tune_gc
 from controller.process.http_client import open_session
-from controller.process.http_connections import HttpConnections
 from controller.process.logs import configure_logs
 from controller.process.servers import COMMON_OPTIONS, Unstartable, server_open, site_open
 from controller.process.state_paths import NO_SOCKET
@@ -295,21 +295,21 @@ class Controller:
     @contextlib.asynccontextmanager
     async def _admin_open(self) -> AsyncIterator[None]:
         settings = self._settings
-        async with Front() as front:
+        context = self._tls.context("h2") if self._tls else None
+        async with Front(DoorConnections(self._shares.admin, context)) as front:
             guard = Guard(self._doorkeeper("admin"), PERMISSIONS, lambda context: front.peer_of(context.peer()))
             server = grpc.aio.server(
                 interceptors=[guard], options=[*ADMIN_OPTIONS, *COMMON_OPTIONS, *self._age_options()]
             )
             watches = add_admin(server, self._operations, self._replica, self._xds, self._recorder)
             server.add_generic_rpc_handlers(self._xds.csds_handlers())
-            context = self._tls.context("h2") if self._tls else None
             async with (
                 server_open(server, front.inner, "the front", names=SERVICE_NAMES, drain=settings.drain),
-                front.listening(settings.admin_listen, "HALDANE_ADMIN_LISTEN", context),
+                front.listening(settings.admin_listen, "HALDANE_ADMIN_LISTEN"),
                 contextlib.AsyncExitStack() as stack,
             ):
                 if listener := stack.enter_context(self._socket(settings.admin_socket)):
-                    await stack.enter_async_context(front.listening_at(listener))
+                    stack.enter_context(front.listening_at(listener))
                 try:
                     yield
                 finally:
@@ -335,7 +335,7 @@ class Controller:
                 site,
                 settings.http_listen,
                 "HALDANE_HTTP_LISTEN",
-                HttpConnections(self._shares.http, context),
+                DoorConnections(self._shares.http, context),
                 drain=settings.drain,
                 listener=listener,
             ):

@@ -11,32 +11,20 @@ import contextlib
 import os
 import shutil
 import socket
-import ssl
 import struct
 import tempfile
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import structlog
-
+from controller.process.accept_loop import BACKLOG, listening_sockets
+from controller.process.counted_warning import CountedWarning
+from controller.process.door_connections import DoorConnections
 from controller.process.servers import Unstartable, address_taken
 
-CONNECTIONS = 512
-"""Connections at once. Beyond it the one that has been silent for longest is closed, so that whoever comes gets in."""
-OF_ONE_HOST = 256
-"""Of them, those of one other host."""
-HANDSHAKE = 10.0
-"""Seconds for a TLS handshake."""
 CHUNK = 64 * 1024
 """Bytes read at once."""
-BACKLOG = 1024
-"""Connections that wait to be accepted."""
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +43,18 @@ class Peer:
 class _Connection:
     peer: Peer
     task: "asyncio.Task[None]"
-    last: float = field(default_factory=time.monotonic)
-    """When a byte last came, on the monotonic clock."""
 
 
 class Front:
     """Passes connections on to a gRPC server that listens at `inner`. An asynchronous context manager: it stays open
     while the server drains, after it has stopped to accept."""
 
-    def __init__(self) -> None:
+    def __init__(self, accepted: DoorConnections) -> None:
+        self._accepted = accepted
         self._folder = Path(tempfile.mkdtemp(prefix="haldane-"))  # for this user alone
         self._connections: dict[str, _Connection] = {}
         self._made = 0
+        self._lost = CountedWarning("connection_lost")
 
     @property
     def inner(self) -> str:
@@ -79,38 +67,34 @@ class Front:
         return connection.peer if connection else Peer("unknown")
 
     @contextlib.asynccontextmanager
-    async def listening(self, address: str, setting: str, context: ssl.SSLContext | None) -> AsyncIterator[None]:
+    async def listening(self, address: str, setting: str) -> AsyncIterator[None]:
         """Accept connections at HOST:PORT until the end of the block. Raises `Unstartable`."""
         host, _, port = address.rpartition(":")
-        handshake = HANDSHAKE if context else None
         try:
-            server = await asyncio.start_server(
-                self._accept,
-                host.strip("[]"),
-                int(port),
-                ssl=context,
-                ssl_handshake_timeout=handshake,
-                backlog=BACKLOG,
-                reuse_port=False,
-            )
+            listeners = await listening_sockets(host.strip("[]"), int(port))
         except OSError as error:
             raise Unstartable(address_taken(setting, address, error)) from error
-        with contextlib.closing(server):
+        with contextlib.ExitStack() as stack:
+            for listener in listeners:
+                stack.enter_context(self.listening_at(listener))
             yield
 
-    @contextlib.asynccontextmanager
-    async def listening_at(self, listener: socket.socket) -> AsyncIterator[None]:
+    @contextlib.contextmanager
+    def listening_at(self, listener: socket.socket) -> Iterator[None]:
         """Accept connections at a listening socket too, until the end of the block."""
-        server = await asyncio.start_unix_server(self._accept, sock=listener, backlog=BACKLOG)
-        with contextlib.closing(server):
+        with self._accepted.accepting(listener, self._protocol):
             yield
+
+    def _protocol(self) -> asyncio.Protocol:
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._accept)
 
     async def __aenter__(self) -> Self:
+        self._sweeping = asyncio.create_task(self._accepted.sweep())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close every connection, and remove what is on the disk."""
-        tasks = [connection.task for connection in self._connections.values()]
+        tasks = [self._sweeping, *(connection.task for connection in self._connections.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -118,36 +102,27 @@ class Front:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = peer_of_transport(writer.transport)
-        self._make_room(peer.host)
         self._made += 1
         name = f"{self._folder}/{self._made}"
         task = asyncio.current_task()
         assert task is not None  # this is a coroutine of one
-        connection = self._connections[name] = _Connection(peer, task)
+        self._connections[name] = _Connection(peer, task)
         try:
+            first = await reader.read(CHUNK)  # a client speaks first, and one that does not costs little
+            if not first:
+                return
+            self._accepted.on_data(writer.transport)
             async with _connected(name, f"{self._folder}/grpc") as (inner_reader, inner_writer):
+                inner_writer.write(first)
                 await _until_one_ends(
-                    _pass_on(reader, inner_writer, connection), _pass_on(inner_reader, writer, connection)
+                    _pass_on(reader, inner_writer, lambda: self._accepted.on_data(writer.transport)),
+                    _pass_on(inner_reader, writer, lambda: None),
                 )
         except OSError as error:
-            log.info("connection_lost", peer=peer.host, error=str(error))
+            self._lost.count(peer=peer.host, error=str(error))
         finally:
             del self._connections[name]
             writer.close()
-
-    def _make_room(self, host: str) -> None:
-        """Close the connection that has been silent for longest, if there are too many, in all or of this host."""
-        local = host in ("unix", "127.0.0.1", "::1")
-        counts = Counter(connection.peer.host for connection in self._connections.values())
-        if not local and counts[host] >= OF_ONE_HOST:
-            candidates = [each for each in self._connections.values() if each.peer.host == host]
-        elif len(self._connections) >= CONNECTIONS:
-            candidates = list(self._connections.values())
-        else:
-            return
-        oldest = min(candidates, key=lambda connection: connection.last)
-        oldest.last = float("inf")  # it is chosen once
-        oldest.task.cancel()
 
 
 @contextlib.contextmanager
@@ -229,10 +204,10 @@ async def _connected(name: str, path: str) -> AsyncIterator[tuple[asyncio.Stream
         writer.close()
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: _Connection) -> None:
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, on_data: Callable[[], None]) -> None:
     """Write what is read, until the end."""
     while data := await reader.read(CHUNK):
-        connection.last = time.monotonic()
+        on_data()
         writer.write(data)
         await writer.drain()
 

@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from controller.process.accept_loop import listening_sockets
 from controller.process.counted_warning import CountedWarning
-from controller.process.http_connections import HttpConnections
+from controller.process.door_connections import DoorConnections
 
 
 class Unstartable(Exception):  # noqa: N818
@@ -69,7 +69,7 @@ async def site_open(
     site: web.Application,
     address: str,
     setting: str,
-    connections: HttpConnections,
+    connections: DoorConnections,
     *,
     drain: float,
     listener: socket.socket | None = None,

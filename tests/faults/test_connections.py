@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from controller.demo.harness.child_processes import Children
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.process.descriptors import raise_descriptor_limit
 from tests.support.controller import ControllerProcess
 from tests.support.waiting import wait_until
@@ -62,7 +63,13 @@ async def test_a_freeze_gets_through_when_the_ports_are_full(
 ) -> None:
     """1100 connections to each that say nothing, or half a request; with the limits that systems have by default."""
     async with controller_with(processes, descriptors) as controller:
-        with idle_connections(controller.xds), idle_connections(controller.http, beginning):
+        with (
+            idle_connections(controller.xds),
+            idle_connections(controller.admin),
+            idle_connections(controller.http, beginning),
+        ):
+            async with controller.stubs() as stubs:
+                await stubs.killswitch.Freeze(pb.FreezeRequest(all=True, reason="flooded"), timeout=5)
             assert statistics.median([await freeze(controller) for _ in range(5)]) < 1.0
         assert len(controller.output) < 20_000
 

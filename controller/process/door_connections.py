@@ -1,7 +1,8 @@
-"""The connections of the HTTP port: bounded in number and time, so that whoever comes with a request gets in."""
+"""The connections of a port of operators: bounded in number and time, so that whoever comes with a request gets in."""
 
 import asyncio
 import contextlib
+import math
 import socket
 import ssl
 import time
@@ -17,7 +18,8 @@ from controller.process.accept_loop import accepting
 from controller.process.counted_warning import CountedWarning
 
 FIRST_REQUEST = 10.0
-"""Seconds in which a new connection must have made its TLS handshake and sent a whole request's headers."""
+"""Seconds in which a new connection must have made its TLS handshake and sent a whole request's headers; to the admin
+port, anything."""
 IDLE = 75.0
 """Seconds from one response to the headers of the next request: a scraper that asks once a minute stays."""
 SWEEP = 0.5
@@ -52,8 +54,8 @@ class _Connection:
 
 
 @dataclass(slots=True)
-class HttpConnections:
-    """Accepts connections for a web site and closes those that are too many or too slow.
+class DoorConnections:
+    """Accepts connections for a server and closes those that are too many or too slow.
 
     At `limit` a new one takes the place of the oldest that have no request, of the host that has the most; if each has
     a request, of the one whose request is oldest. A host other than this one has at most half of them.
@@ -104,6 +106,11 @@ class HttpConnections:
     def make_room(self) -> bool:
         """Close connections that are missed least; False if there is none."""
         return self._evict(self._live())
+
+    def on_data(self, transport: asyncio.BaseTransport) -> None:
+        """That connection is in use: it counts as new, and may be silent for as long as there is room."""
+        if entry := self._open.get(transport.get_extra_info("socket").fileno()):
+            entry.since, entry.patience = self.monotonic(), math.inf
 
     @contextlib.contextmanager
     def responding(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:

@@ -15,7 +15,7 @@ from aiohttp import web
 from controller.process.accept_loop import accepting, listening_sockets
 from controller.process.counted_warning import EVERY, CountedWarning
 from controller.process.descriptors import FOR_EACH_ADMIN, share_descriptors
-from controller.process.http_connections import HttpConnections
+from controller.process.door_connections import DoorConnections
 from controller.process.servers import site_open
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
@@ -68,7 +68,7 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def open_site(connections: HttpConnections) -> AsyncIterator[Site]:
+async def open_site(connections: DoorConnections) -> AsyncIterator[Site]:
     """A site with those connections, until the end of the block."""
     site, app = Site(), web.Application()
     app.add_routes([web.get("/", site.fast), web.get("/slow", site.slow)])
@@ -97,7 +97,7 @@ async def clients(site: Site, count: int, host: str = "127.0.0.1") -> AsyncItera
 
 async def test_at_the_limit_the_oldest_without_a_request_gives_way() -> None:
     """Whoever was answered last counts as new; one whose request is under way stays."""
-    async with open_site(HttpConnections(4)) as site, clients(site, 4) as (busy, idle, oldest, newest):
+    async with open_site(DoorConnections(4)) as site, clients(site, 4) as (busy, idle, oldest, newest):
         pending = asyncio.create_task(busy.ask(SLOW))
         await wait_until(lambda: site.asked == 1)
         assert await oldest.ask() == b"HTTP/1.1 200 OK\r\n"
@@ -111,7 +111,7 @@ async def test_at_the_limit_the_oldest_without_a_request_gives_way() -> None:
 
 async def test_where_each_has_a_request_the_oldest_one_gives_way() -> None:
     """So requests that never end keep nobody out."""
-    async with open_site(HttpConnections(2)) as site, clients(site, 2) as held:
+    async with open_site(DoorConnections(2)) as site, clients(site, 2) as held:
         pending = []
         for number, each in enumerate(held, 1):
             pending.append(asyncio.create_task(each.ask(SLOW)))
@@ -125,9 +125,9 @@ async def test_where_each_has_a_request_the_oldest_one_gives_way() -> None:
 
 async def test_the_host_with_the_most_connections_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another host has at most half, whatever it does; those of others stay, however old they are."""
-    monkeypatch.setattr("controller.process.http_connections.LOOPBACK", ("127.0.0.1",))
+    monkeypatch.setattr("controller.process.door_connections.LOOPBACK", ("127.0.0.1",))
     async with (
-        open_site(HttpConnections(6)) as site,
+        open_site(DoorConnections(6)) as site,
         clients(site, 1) as (ours,),
         clients(site, 1, "127.0.0.3") as (b,),
         clients(site, 9, "127.0.0.2") as theirs,
@@ -139,7 +139,7 @@ async def test_the_host_with_the_most_connections_gives_way(monkeypatch: pytest.
 @pytest.mark.parametrize("beginning", [b"", REQUEST[:20], REQUEST[:-2]])
 async def test_a_connection_without_a_whole_request_is_closed(beginning: bytes) -> None:
     """It may trickle as it likes; one that sends its request in time stays longer."""
-    async with open_site(HttpConnections(9, first_request=0.4)) as site, clients(site, 2) as (slow, good):
+    async with open_site(DoorConnections(9, first_request=0.4)) as site, clients(site, 2) as (slow, good):
         assert await good.ask() == b"HTTP/1.1 200 OK\r\n"
         slow.writer.write(beginning)
         await slow.closed()
@@ -148,7 +148,7 @@ async def test_a_connection_without_a_whole_request_is_closed(beginning: bytes) 
 
 async def test_a_connection_is_closed_some_time_after_its_last_response() -> None:
     """Also if half of another request comes; one whose request takes longer than that is waited for."""
-    async with open_site(HttpConnections(9, idle=0.4)) as site, clients(site, 2) as (client, busy):
+    async with open_site(DoorConnections(9, idle=0.4)) as site, clients(site, 2) as (client, busy):
         pending = asyncio.create_task(busy.ask(SLOW))
         assert await client.ask() == b"HTTP/1.1 200 OK\r\n"
         client.writer.write(REQUEST[:20])
@@ -171,7 +171,7 @@ async def test_by_tls_the_handshake_is_part_of_that_time() -> None:
         finally:
             client.writer.transport.abort()
 
-    async with open_site(HttpConnections(2, context, first_request=1.0)) as site, clients(site, 2) as (first, second):
+    async with open_site(DoorConnections(2, context, first_request=1.0)) as site, clients(site, 2) as (first, second):
         assert await ask(site) == b"HTTP/1.1 200 OK\r\n"
         await first.closed()
         await second.closed()
@@ -180,7 +180,7 @@ async def test_by_tls_the_handshake_is_part_of_that_time() -> None:
 
 async def test_a_closed_connection_takes_no_place() -> None:
     """Those that clients close are not counted, however many there were."""
-    async with open_site(HttpConnections(3)) as site, clients(site, 1) as (first,):
+    async with open_site(DoorConnections(3)) as site, clients(site, 1) as (first,):
         for _ in range(5):
             async with clients(site, 1) as (client,):
                 assert await client.ask() == b"HTTP/1.1 200 OK\r\n"
