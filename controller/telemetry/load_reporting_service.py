@@ -164,7 +164,7 @@ class LoadReportingService:
         if not admission.clusters:
             return
         self._streams.name(stream)
-        self._reporters.count(stream, loads.values())
+        self._reporters.count(stream, loads)
         interval = self._interval_of(stream.reporter.fleet)
         if complete := self._book.on_load_report(stream.key, loads, interval, now):
             self._on_news(complete)

@@ -4,7 +4,7 @@ A proxy may report a moment before its ACK arrives, and after a restart before i
 logged only once it has had time to become a proxy, or has gone without becoming one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import structlog
 
@@ -49,7 +49,7 @@ class Reporters:
             self.note(stream, admission.reason)
         return admission
 
-    def count(self, stream: ReportStream, loads: Iterable[ClusterLoad]) -> None:
+    def count(self, stream: ReportStream, loads: Mapping[str, ClusterLoad]) -> None:
         """Add what counts of a load report to what its proxy has reported."""
         self._totals.add(stream.reporter, loads)
 

@@ -101,7 +101,7 @@ class XdsServer:
         self._observer = observer or NullObserver()
         self.stranger_log = StrangerLog(clock)
         """Whose reports do not count."""
-        self.report_totals = ReportTotals()
+        self.report_totals = ReportTotals(clock)
         """What the proxies have reported."""
         self._snapshots = SnapshotCache(own)
         self._steps = SharedSteps(identifier)
@@ -137,6 +137,7 @@ class XdsServer:
         for service, reason in self._snapshots.problems.items():
             if known.get(service) != reason:
                 log.error("service_not_servable", service=service, reason=reason)
+        self.report_totals.on_view(view)
         self._excluded = {each.node: each.reason for each in view.exclusions}
         self._published_at = self._clock.monotonic()
         self._steps.evict_unused()
@@ -182,7 +183,11 @@ class XdsServer:
         fleets = self._snapshots.fleets_of(service) or self._sync.fleets
         snapshots = {name: snapshot for name in fleets if (snapshot := self._snapshots.snapshot(name))}
         sync = self._sync.sync(service, snapshots, frozenset(self._excluded))
-        return sync if self._snapshots.revision >= revision else Sync(0, sync.total, sync.nacked, blind=sync.blind)
+        if differing := self.report_totals.differing(service):
+            sync = replace(sync, differing=differing)
+        if self._snapshots.revision >= revision:
+            return sync
+        return Sync(0, sync.total, sync.nacked, blind=sync.blind, differing=sync.differing)
 
     def admission(self, reporter: Reporter) -> Admission:
         """What counts of the reports of this reporter: of the clusters that it has ACKed on the same connection.

@@ -197,7 +197,7 @@ def counting(made: Recording, judged: int) -> Handlers:
     book = Book()
     book.track_clusters(made.clusters())
     reporters = Reporters(
-        EveryoneAdmitted(book), StrangerLog(SystemClock()), ReportTotals(), FakeMeter(), SystemClock()
+        EveryoneAdmitted(book), StrangerLog(SystemClock()), ReportTotals(SystemClock()), FakeMeter(), SystemClock()
     )
     reports = LoadReportingService(book, reporters, SystemClock(), interval=0.2, on_news=lambda _: None)
     metrics = MetricsService(book, reporters, SystemClock())

@@ -71,7 +71,7 @@ class TelemetryServer:
     async def open(self) -> None:
         """Listen for proxies."""
         clock = SystemClock()
-        reporters = Reporters(self.admission, StrangerLog(clock), ReportTotals(), self.meter, clock)
+        reporters = Reporters(self.admission, StrangerLog(clock), ReportTotals(clock), self.meter, clock)
         self.reports = LoadReportingService(
             self.book,
             reporters,

@@ -17,6 +17,8 @@ class Sync:
     """By proxy that is behind: a name of the split that it has ACKed, the same for all that serve the same one."""
     blind: tuple[str, ...] = ()
     """Those that cannot report broken responses: they count as good."""
+    differing: tuple[str, ...] = ()
+    """Those whose requests to the canary fail unlike those of all others."""
 
     @property
     def complete(self) -> bool:

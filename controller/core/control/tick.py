@@ -8,6 +8,7 @@ from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.capacity import capacity_gap
 from controller.core.control.decision import Decision, wait
 from controller.core.control.endpoints_out import with_endpoints_out
+from controller.core.control.odd_proxies import with_odd_proxies
 from controller.core.control.session import Session, TickInputs, at_position, position_of
 from controller.core.judge.custom.custom_metrics import with_custom, without_custom
 from controller.core.judge.judge import judge
@@ -52,6 +53,7 @@ def decide_on_verdict(
     if inputs.harm and verdict.outcome is not Outcome.HARM:
         verdict = replace(verdict, outcome=Outcome.HARM, findings=(inputs.harm,))
     verdict = with_blind_proxies(with_endpoints_out(verdict, inputs.endpoints), inputs.sync)
+    verdict = with_odd_proxies(verdict, inputs.sync)
     stable, canary = inputs.endpoints.get(rollout.stable), inputs.endpoints.get(rollout.canary)
     if session.capacity is None and stable and stable.fewest:
         session = session._replace(capacity=stable.fewest)

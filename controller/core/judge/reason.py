@@ -73,6 +73,8 @@ class ReasonCode(StrEnum):
     """Likewise, and what the report then said of the canary was an outage."""
     BROKEN_UNSEEN = "broken_unseen"
     """Some proxies cannot report broken responses. Said beside the other reasons; it decides nothing."""
+    PROXY_DIFFERS = "proxy_differs"
+    """Some proxies report far more or fewer failures than all others. Likewise."""
     ENDPOINTS_OUT = "endpoints_out"
     """Some endpoints of a version get no requests. Likewise."""
     IN_GRACE = "spell"
