@@ -171,6 +171,18 @@ async def test_first_tokens_have_columns_where_there_are_any(served: Doors, tmp_
     assert {row[0].split()[0]: row[at : at + 2] for row in found} == {"v1": ["310 ms", "780 ms"], "v2": ["-", "-"]}
 
 
+async def test_what_drains_has_a_column_after_a_rollback(served: Doors, tmp_path: Path) -> None:
+    """How many requests the canary still has in progress, beside those of stable."""
+    await served.api.rollouts.StartCanary(pb.StartCanaryRequest(service="scorer", canary="v2"))
+    await served.api.rollouts.Rollback(pb.RollbackRequest(service="scorer", reason="enough"))
+    traffic = {"v1": Traffic(52.0, in_progress=4), "v2": Traffic(in_progress=7)}
+    await served.observatory.see("scorer", Live(traffic=traffic))
+    rows = "[...document.querySelectorAll('table.traffic tr')].map((row) => [...row.children].map((e) => e.innerText))"
+    ready = "document.querySelectorAll('table.traffic').length == 1"
+    head, *found = await measured(served, tmp_path, 1200, ready, rows)
+    assert {row[0].split()[0]: row[head.index("in progress")] for row in found} == {"v1": "4", "v2": "7"}
+
+
 async def test_a_stable_that_fails_is_red(served: Doors, tmp_path: Path) -> None:
     """The watch over stable may not know whether that is harm; 90 % errors are nothing to overlook all the same."""
     worse = Verdict(Outcome.UNKNOWN, (Reason("incident", "worse than its own baseline"),))
