@@ -1,19 +1,24 @@
 """The backends that keep the store's contract. A new one is added here, and nothing else changes."""
 
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from controller.ports.archive import Archive
 from controller.ports.clock import Clock
 from controller.ports.cursors import Cursors
 from controller.ports.store import Store
+from controller.store.etcd.client import EtcdClient
+from controller.store.etcd.etcd_store import EtcdStore
 from controller.store.memory import MemoryStore
 from controller.store.sqlite import SqliteStore
 from tests.fakes.clock import FakeClock
+from tests.support.etcd import shared_cluster
 
 
 class ClosableStore(Store, Archive, Cursors, Protocol):
@@ -39,9 +44,29 @@ def sqlite_backend(folder: Path, clock: Clock) -> Open:
     return open_store
 
 
-BACKENDS: dict[str, Callable[[Path, Clock], Open]] = {"memory": memory_backend, "sqlite": sqlite_backend}
-DURABLE = {"sqlite": sqlite_backend}
+def etcd_backend(folder: Path, clock: Clock) -> Open:
+    """A store of its own in the one etcd that the tests of a process share."""
+    cluster, prefix = shared_cluster(), f"/{uuid.uuid4()}"
+
+    async def open_store() -> ClosableStore:
+        client = EtcdClient(cluster.endpoints)
+        return await EtcdStore.open(client, prefix, clock=clock, exports=folder / "ledger")
+
+    return open_store
+
+
+BACKENDS: dict[str, Callable[[Path, Clock], Open]] = {
+    "memory": memory_backend,
+    "sqlite": sqlite_backend,
+    "etcd": etcd_backend,
+}
+DURABLE = {"sqlite": sqlite_backend, "etcd": etcd_backend}
 """Those that can be closed and opened again with everything in them."""
+NEEDS = {"etcd": [pytest.mark.requires("etcd")]}
+
+
+def _parameters(backends: Iterable[str]) -> list[ParameterSet]:
+    return [pytest.param(name, marks=NEEDS.get(name, [])) for name in backends]
 
 
 @pytest.fixture
@@ -49,7 +74,7 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=_parameters(BACKENDS))
 async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[ClosableStore]:
     """An empty store, of each backend in turn."""
     opened = await BACKENDS[request.param](tmp_path, clock)()
@@ -57,7 +82,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock
     await opened.close()
 
 
-@pytest.fixture(params=DURABLE)
+@pytest.fixture(params=_parameters(DURABLE))
 def reopen(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Open:
     """Opens the same store as last time, of each durable backend in turn; the test closes it."""
     return DURABLE[request.param](tmp_path, clock)

@@ -1,0 +1,1 @@
+"""The distributed store: etcd, by a client of our own."""

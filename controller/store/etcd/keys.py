@@ -1,0 +1,100 @@
+"""How everything is laid out in etcd.
+
+| key below the prefix | holds |
+|---|---|
+| `id` | the store's id, made once |
+| `state/head` | the revision, the ledger's last line; every change writes it, and compares when it was written |
+| `state/services/NAME`, `state/freezes/SCOPE`, `state/exclusions/NODE` | the records, as in every store |
+| `ledger/SEQUENCE` | a line and its effect |
+| `changes/ID` | the revision and the fingerprint of a change that was applied |
+| `leader` | who decides, under a lease; its create revision is the token |
+| `checkpoint` | what the trimmed lines led to |
+| `sessions/`, `recordings/`, `cursors/`, `quarantine/` | what their names say |
+
+Since every change compares when the head was written, changes are applied one after the other, each to the very state
+that it was checked against: revision, freezes and token need no compare of their own. What is large is compressed, and
+everything stays below etcd's limit of 1.5 MB a request.
+"""
+
+import zlib
+from typing import NamedTuple
+
+SEQUENCE_DIGITS = 16
+
+
+class Keys(NamedTuple):
+    """The keys below a prefix such as `/haldane`."""
+
+    prefix: str
+
+    @property
+    def store_id(self) -> str:
+        """The store's id."""
+        return f"{self.prefix}/id"
+
+    @property
+    def state(self) -> str:
+        """What a view is made of begins with this."""
+        return f"{self.prefix}/state/"
+
+    @property
+    def head(self) -> str:
+        """The newest revision, and the end of the ledger."""
+        return f"{self.prefix}/state/head"
+
+    def service(self, name: str) -> str:
+        """The record of a service."""
+        return f"{self.prefix}/state/services/{name}"
+
+    def freezes(self, scope: str) -> str:
+        """The freezes of a scope."""
+        return f"{self.prefix}/state/freezes/{scope}"
+
+    def exclusion(self, node: str) -> str:
+        """The exclusion of a proxy."""
+        return f"{self.prefix}/state/exclusions/{node}"
+
+    def line(self, sequence: int) -> str:
+        """A line of the ledger. Keys are sorted as their sequences are."""
+        return f"{self.prefix}/ledger/{sequence:0{SEQUENCE_DIGITS}d}"
+
+    def change(self, change_id: str) -> str:
+        """What became of a change."""
+        return f"{self.prefix}/changes/{change_id}"
+
+    @property
+    def leader(self) -> str:
+        """Who decides."""
+        return f"{self.prefix}/leader"
+
+    @property
+    def checkpoint(self) -> str:
+        """What the trimmed part of the ledger led to."""
+        return f"{self.prefix}/checkpoint"
+
+    def session(self, service: str) -> str:
+        """The session of a service's rollout."""
+        return f"{self.prefix}/sessions/{service}"
+
+    @property
+    def recordings(self) -> str:
+        """The recordings begin with this."""
+        return f"{self.prefix}/recordings/"
+
+    def cursor(self, reader: str) -> str:
+        """How far a reader of the ledger has come."""
+        return f"{self.prefix}/cursors/{reader}"
+
+    def quarantine(self, service: str, revision: int) -> str:
+        """A record that could not be read, set aside when another one took its place."""
+        return f"{self.prefix}/quarantine/{service}/{revision}"
+
+
+def packed(text: str) -> bytes:
+    """A text, compressed."""
+    return zlib.compress(text.encode(), 1)
+
+
+def unpacked(data: bytes) -> str:
+    """What `packed` made. zlib.error if it did not."""
+    return zlib.decompress(data).decode()

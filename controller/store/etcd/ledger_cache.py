@@ -1,0 +1,91 @@
+"""The ledger as a replica has read it: lines never change, so each is read from etcd once."""
+
+import itertools
+import json
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import structlog
+
+from controller.core.model.freeze import ALL
+from controller.core.model.ledger_line import LedgerLine, services_of
+from controller.store.etcd.client import EtcdClient
+from controller.store.etcd.keys import Keys, unpacked
+from controller.store.ledger_replay import LedgerRow
+
+PAGE = 500
+"""Lines read at once."""
+
+log = structlog.get_logger()
+
+
+class _Kept(NamedTuple):
+    sequence: int
+    services: tuple[str, ...]
+    value: bytes
+
+
+class LedgerCache:
+    """The lines that were read, oldest first, as they are stored."""
+
+    def __init__(self, client: EtcdClient, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+        self._lines: list[_Kept] = []
+
+    async def read(self) -> None:
+        """Read what is new. `Lost` without an answer."""
+        while True:
+            after = self._lines[-1].sequence if self._lines else 0
+            found = await self._client.range(self._keys.line(after + 1), f"{self._keys.prefix}/ledger0", limit=PAGE)
+            for kv in found.kvs:
+                sequence = int(kv.key.decode().rpartition("/")[2])
+                self._lines.append(_Kept(sequence, _services(kv.value), kv.value))
+            if not found.more:
+                return
+
+    def lines(self, service: str, after: int, limit: int) -> list[LedgerLine]:
+        """Lines with sequence > `after`, oldest first: of all (""), or those that concern one service."""
+        found: list[LedgerLine] = []
+        for kept in self._after(after):
+            if len(found) == limit:
+                break
+            concerns = not service or service in kept.services or ALL in kept.services
+            if concerns and (row := row_of(kept.value)):
+                found.append(row.line)
+        return found
+
+    def oldest_rows(self, count: int) -> list[LedgerRow]:
+        """The oldest rows, without those that cannot be read: verification finds the chain broken there."""
+        rows = (row_of(kept.value) for kept in self._lines[:count])
+        return [row for row in rows if row]
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def trim(self, through: int) -> None:
+        """Forget the lines up to that sequence."""
+        self._lines = [kept for kept in self._lines if kept.sequence > through]
+
+    def _after(self, after: int) -> Iterator[_Kept]:
+        start = bisect_right(self._lines, after, key=lambda kept: kept.sequence)
+        return itertools.islice(self._lines, start, None)
+
+
+def row_of(value: bytes) -> LedgerRow | None:
+    """The row that is stored so; None if it cannot be read."""
+    try:
+        stored = json.loads(unpacked(value))
+        return LedgerRow(LedgerLine.model_validate(stored["line"]), stored["effect"])
+    except Exception as error:  # one line that cannot be read must not hide the others
+        log.error("ledger_line_unreadable", reason=str(error).splitlines()[0])
+        return None
+
+
+def _services(value: bytes) -> tuple[str, ...]:
+    try:
+        scope = json.loads(unpacked(value))["line"]["entry"]["service"]
+    except Exception:
+        return ()
+    return services_of(scope)

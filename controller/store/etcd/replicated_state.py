@@ -1,0 +1,91 @@
+"""The state in etcd as a replica knows it: a value, taken forward by the events of a watch or by an own change."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from controller.core.control import commit_rules
+from controller.core.model.exclusion import Exclusion
+from controller.core.model.freeze import Freeze
+from controller.core.model.ledger_line import ChainEnd
+from controller.core.model.service_state import ServiceState
+from controller.core.model.view import View
+from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
+from controller.store.etcd.keys import Keys, unpacked
+from controller.store.records import Unreadable, canonical, read_exclusion, read_freeze, read_state
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicatedState:
+    """Everything that a change is checked against, as it was when the head was written at `head_mod`."""
+
+    view: View
+    end: ChainEnd = field(default_factory=ChainEnd)
+    """The end of the ledger."""
+    head_mod: int = 0
+    """etcd's revision at which the head was written; 0 before the first change."""
+
+    def head(self) -> bytes:
+        """The head as it is stored."""
+        return canonical(
+            {"revision": self.view.revision, "sequence": self.end.sequence, "hash": self.end.hash}
+        ).encode()
+
+
+def load_state(store_id: str, kvs: Iterable[pb.KeyValue], keys: Keys) -> ReplicatedState:
+    """The state that these keys hold, all of them read at one revision."""
+    events = [pb.Event(type=pb.Event.PUT, kv=kv) for kv in kvs]
+    return apply_events(ReplicatedState(View(store_id, 0, {})), events, keys)
+
+
+def apply_events(state: ReplicatedState, events: Iterable[pb.Event], keys: Keys) -> ReplicatedState:
+    """The state after these events, which hold whole transactions."""
+    services: dict[str, ServiceState] = dict(state.view.services)
+    broken = dict(state.view.broken)
+    freezes: dict[str, tuple[Freeze, ...]] = {}
+    for freeze in state.view.freezes:
+        freezes[freeze.scope] = (*freezes.get(freeze.scope, ()), freeze)
+    exclusions: dict[str, Exclusion] = {each.node: each for each in state.view.exclusions}
+    revision, end, head_mod = state.view.revision, state.end, state.head_mod
+    for event in events:
+        kind, _, name = event.kv.key.decode().removeprefix(keys.state).partition("/")
+        written = event.type == pb.Event.PUT
+        if kind == "head" and written:
+            head = json.loads(event.kv.value)
+            revision, end = head["revision"], ChainEnd(head["sequence"], head["hash"])
+            head_mod = event.kv.mod_revision
+        elif kind == "services":
+            services.pop(name, None)
+            broken.pop(name, None)
+            if written:
+                _read_service(name, event.kv.value, services, broken)
+        elif kind == "freezes":
+            freezes[name] = _read_freezes(name, event.kv.value) if written else ()
+        elif kind == "exclusions":
+            exclusions.pop(name, None)
+            if written:
+                exclusions[name] = read_exclusion(name, event.kv.value.decode())
+    standing = commit_rules.sorted_by_scope(freeze for each in freezes.values() for freeze in each)
+    excluded = tuple(exclusions[node] for node in sorted(exclusions))
+    view = View(state.view.store_id, revision, services, standing, broken, excluded)
+    return replace(state, view=view, end=end, head_mod=head_mod)
+
+
+def _read_service(name: str, value: bytes, services: dict[str, ServiceState], broken: dict[str, str]) -> None:
+    try:
+        services[name] = read_state(name, unpacked(value))
+    except Exception as error:  # one that cannot be read must not take the others along
+        broken[name] = str(error)
+        log.error("record_unreadable", service=name, reason=str(error))
+
+
+def _read_freezes(scope: str, value: bytes) -> tuple[Freeze, ...]:
+    try:
+        texts = json.loads(value)
+        return tuple(read_freeze(scope, text) for text in texts)
+    except (ValueError, TypeError, Unreadable):  # in doubt nothing moves
+        return (read_freeze(scope, ""),)
