@@ -50,7 +50,7 @@ def etcd_backend(folder: Path, clock: Clock) -> Open:
 
     async def open_store() -> ClosableStore:
         client = EtcdClient(cluster.endpoints)
-        return await EtcdStore.open(client, prefix, clock=clock, exports=folder / "ledger")
+        return await EtcdStore.open(client, prefix, clock=clock, folder=folder)
 
     return open_store
 

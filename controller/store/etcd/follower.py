@@ -1,0 +1,139 @@
+"""Follows the store: the newest state, as this replica has seen it, and how it stays the quorum's."""
+
+import asyncio
+import contextlib
+import uuid
+from pathlib import Path
+
+import structlog
+
+from controller.core.model.store_errors import StoreLost
+from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
+from controller.ports.store_health import StoreHealth
+from controller.process.backoff import backoff
+from controller.store.etcd import last_known
+from controller.store.etcd.client import Compacted, EtcdClient, Lost, prefix_end
+from controller.store.etcd.keys import Keys
+from controller.store.etcd.replicated_state import ReplicatedState, apply_events, load_state
+from controller.store.view_broadcast import ViewBroadcast
+
+COMPARE_EVERY = 5.0
+"""Seconds between two questions to the quorum whether the watch still brings everything."""
+COPY_EVERY = 1.0
+"""Seconds between two copies of the state on this machine's disk."""
+WATCH_WITHIN = 0.5
+"""Seconds in which the watch brings what etcd has; otherwise everything is read again."""
+
+log = structlog.get_logger()
+
+
+class Follower:
+    """The newest state that was seen. It never goes back: what is older than it is dropped."""
+
+    def __init__(self, client: EtcdClient, keys: Keys, state: ReplicatedState, copy: Path, health: StoreHealth) -> None:
+        """`copy` is where the state is kept on this machine's disk."""
+        self.state = state
+        self.views = ViewBroadcast(state.view)
+        self._client = client
+        self._keys = keys
+        self._copy = copy
+        self._health = health
+        self._moved = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for each in (self._watch(), self._compare(), self._keep_copy()):
+                tasks.create_task(each)
+
+    def take(self, state: ReplicatedState) -> None:
+        """Go on from that state, unless a newer one is here already."""
+        if state.head_mod <= self.state.head_mod:
+            return
+        self.state = state
+        self.views.publish(state.view)
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def catch_up(self) -> None:
+        """Wait until the state is what the quorum has. `Lost` without an answer."""
+        head = await self._client.range(self._keys.head)
+        await self.wait_for(head.kvs[0].mod_revision if head.kvs else 0)
+
+    async def wait_for(self, head_mod: int) -> None:
+        """Wait for the head that was written at that revision of etcd. `Lost` without an answer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WATCH_WITHIN):
+                while self.state.head_mod < head_mod:
+                    await self._moved.wait()
+        if self.state.head_mod < head_mod:
+            self.take(await read_state(self._client, self._keys, self.state.view.store_id))
+
+    async def _watch(self) -> None:
+        """Take every change of others in."""
+        pauses = backoff(0.1, 2.0)
+        while True:
+            try:
+                watch = self._client.watch(self._keys.state, self.state.head_mod + 1)
+                async with contextlib.aclosing(watch) as responses:
+                    async for response in responses:
+                        pauses = backoff(0.1, 2.0)
+                        news = [each for each in response.events if each.kv.mod_revision > self.state.head_mod]
+                        if news:
+                            self.take(apply_events(self.state, news, self._keys))
+            except Compacted:
+                with contextlib.suppress(StoreLost):
+                    self.take(await read_state(self._client, self._keys, self.state.view.store_id))
+            except StoreLost as lost:
+                log.info("watch_lost", reason=str(lost))
+            except Exception:
+                log.exception("watch_failed")
+            await asyncio.sleep(next(pauses))
+
+    async def _compare(self) -> None:
+        """Ask the quorum now and then: a watch that hangs, or another store in the place of this one, must not go
+        unnoticed."""
+        while True:
+            await asyncio.sleep(COMPARE_EVERY)
+            try:
+                await self.catch_up()
+                if await read_store_id(self._client, self._keys) != self.state.view.store_id:
+                    raise StoreLost("etcd holds another store than the one that is served: restart to take it")
+                self._health.succeeded(writing=False)
+            except StoreLost as lost:
+                self._health.failed(lost, writing=False)
+
+    async def _keep_copy(self) -> None:
+        """Keep the newest state on this machine's disk."""
+        kept = -1
+        while True:
+            moved, state = self._moved, self.state
+            if state.view.revision == kept:
+                await moved.wait()
+                continue
+            try:
+                await asyncio.to_thread(last_known.save, self._copy, state)
+                kept = state.view.revision
+            except OSError as error:
+                log.warning("last_known_not_saved", reason=str(error))
+            await asyncio.sleep(COPY_EVERY)
+
+
+async def read_store_id(client: EtcdClient, keys: Keys) -> str:
+    """The store's id, which is made if there is none. `Lost` without an answer."""
+    found = await client.range(keys.store_id)
+    if not found.kvs:
+        put = pb.PutRequest(key=keys.store_id.encode(), value=str(uuid.uuid4()).encode())
+        absent = pb.Compare(target=pb.Compare.VERSION, key=keys.store_id.encode(), version=0)
+        with contextlib.suppress(Lost):  # the next answer tells whether it was made
+            await client.txn(pb.TxnRequest(compare=[absent], success=[pb.RequestOp(request_put=put)]))
+        found = await client.range(keys.store_id)
+    if not found.kvs:
+        raise Lost("etcd did not take the store's id")
+    return found.kvs[0].value.decode()
+
+
+async def read_state(client: EtcdClient, keys: Keys, store_id: str) -> ReplicatedState:
+    """Everything, at one revision. `Lost` without an answer."""
+    found = await client.range(keys.state, prefix_end(keys.state))
+    return load_state(store_id, found.kvs, keys)
