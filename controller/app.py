@@ -52,7 +52,7 @@ from controller.process.gc_tuning import tune_gc
 from controller.process.http_client import open_session
 from controller.process.logs import configure_logs
 from controller.process.servers import COMMON_OPTIONS, Unstartable, server_open, site_open
-from controller.process.state_paths import NO_SOCKET
+from controller.process.state_paths import NO_SOCKET, state_directory
 from controller.runtime.adapters import Adapters
 from controller.runtime.allowed import Allowed
 from controller.runtime.decider import Decider
@@ -65,6 +65,7 @@ from controller.runtime.replica import Replica
 from controller.runtime.store_probe import probe_store
 from controller.runtime.store_watch import watch_store
 from controller.settings import Settings
+from controller.store.etcd.settings import read_address
 from controller.store.ledger_retention import Retention
 from controller.store.sqlite import SqliteStore
 from controller.telemetry.load_reporting_service import LoadReportingService
@@ -362,7 +363,14 @@ class Controller:
             group = grp.getgrnam(name).gr_gid if name else None
         except KeyError:
             raise Unstartable(f"socket_group: there is no group {name!r}") from None
-        with unix_socket(Path(path), group) as listener:
+        with contextlib.ExitStack() as stack:
+            try:
+                listener = stack.enter_context(unix_socket(Path(path), group))
+            except Unstartable as error:
+                if {"admin_socket", "http_socket"} & self._settings.model_fields_set:
+                    raise
+                log.warning("no_socket", reason=str(error))  # of another controller of the same store on this machine
+                listener = None
             yield listener
 
     def _why_unready(self) -> str | None:
@@ -382,11 +390,29 @@ class Controller:
         )
 
 
-def open_store(settings: Settings, clock: SystemClock, *, init: bool = False) -> Backend:
-    """The store that the settings name, made where none ever was, or by `init`. Raises `Unstartable`."""
+async def open_store(settings: Settings, clock: SystemClock, *, init: bool = False) -> Backend:
+    """The store that the settings name. One in a file is made where none ever was, or by `init`. Raises
+    `Unstartable`."""
     kind, _, where = settings.store.partition(":")
-    if kind != "sqlite" or not where:
-        raise Unstartable(f"HALDANE_STORE: sqlite:PATH is needed, not {settings.store!r}")
+    return await _open_etcd(settings, where, clock) if kind == "etcd" else _open_file(settings, where, clock, init=init)
+
+
+async def _open_etcd(settings: Settings, where: str, clock: SystemClock) -> Backend:
+    from controller.store.etcd.etcd_store import EtcdStore, Limits  # most controllers have their store in a file
+
+    address = read_address(where)
+    folder = state_directory() / f"etcd{address.prefix.replace('/', '-')}"
+    try:
+        client = settings.etcd.client(address)
+        limits = Limits(ttl=round(settings.etcd.ttl))
+        return await EtcdStore.open(client, address.prefix, clock=clock, folder=folder, limits=limits)
+    except Unusable as unusable:
+        raise Unstartable(str(unusable)) from unusable
+    except Refusal as refusal:
+        raise Unstartable(refusal.message) from refusal
+
+
+def _open_file(settings: Settings, where: str, clock: SystemClock, *, init: bool) -> Backend:
     path = Path(where).expanduser()
     try:
         if "store" not in settings.model_fields_set:  # no one named a folder that a volume could be missing from
@@ -409,7 +435,7 @@ async def run(settings: Settings, shares: DescriptorShares, *, init: bool) -> No
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    store = open_store(settings, clock, init=init)
+    store = await open_store(settings, clock, init=init)
     try:
         await _controller(settings, store, clock, shares).serve(stop)
     finally:

@@ -35,6 +35,7 @@ from controller.notify.target import Target
 from controller.process.fault_points import read_faults
 from controller.process.http_client import Url
 from controller.process.state_paths import MAX_SOCKET, default_socket, default_store
+from controller.store.etcd.settings import Etcd, read_address
 from controller.store.reserve import RESERVE
 from controller.telemetry.custom_metric import CustomMetric
 from controller.xds.limits import Limits
@@ -83,9 +84,9 @@ def _default_store() -> str:
 def _checked_store(text: str) -> str:
     kind, _, where = text.partition(":")
     if kind == "etcd":
-        raise ValueError("etcd is not there yet: sqlite:PATH is")
-    if kind != "sqlite" or not where:
-        raise ValueError(f"sqlite:PATH is needed, not {text!r}")
+        read_address(where)
+    elif kind != "sqlite" or not where:
+        raise ValueError(f"sqlite:PATH or etcd:HOST:PORT,HOST:PORT,... is needed, not {text!r}")
     return text
 
 
@@ -110,11 +111,12 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "metrics": CustomMetric,
     "xds_limits": Limits,
     "tls": Tls,
+    "etcd": Etcd,
     "access": Binding,
     "proxies": FleetRule,
 }
 """The settings that are tables of the file, and the fields of each."""
-SINGLE = frozenset(("xds_limits", "tls"))
+SINGLE = frozenset(("xds_limits", "tls", "etcd"))
 """The tables that exist once, such as `[xds_limits]`. The others have a name each."""
 LISTS = frozenset(("access", "proxies"))
 """The tables that are lists, such as `[[access]]`."""
@@ -146,7 +148,10 @@ class Settings(BaseSettings):
     """Seconds that a TLS connection lives, more or less a tenth: for so long a revoked certificate goes on working.
     Streams are resumed on the next connection, and nothing is sent again."""
     store: Annotated[str, AfterValidator(_checked_store)] = Field(default_factory=_default_store)
-    """Where state is stored: `sqlite:PATH`, on a local disk."""
+    """Where state is stored: `sqlite:PATH`, on a local disk, or `etcd:HOST:PORT,HOST:PORT,...` (`?prefix=/haldane`),
+    which several controllers share."""
+    etcd: Etcd = Etcd()
+    """How etcd is reached."""
     store_reserve: Annotated[int, Field(ge=1024 * 1024, le=16 * 1024**3)] = RESERVE
     """Bytes of disk space set aside beside the store, so that rollbacks and freezes are stored on a full disk too. On a
     small disk it is half of what is free."""

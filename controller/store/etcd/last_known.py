@@ -1,6 +1,7 @@
 """The newest state on this machine's disk: what a replica serves that starts while etcd is away."""
 
 import json
+import os
 from pathlib import Path
 
 import structlog
@@ -33,7 +34,7 @@ def save(path: Path, state: ReplicatedState) -> None:
     }
     text = canonical(body)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(f"{digest(text)}\n{text}\n", encoding="ascii")
     partial.chmod(0o600)
     sync_file(partial)
