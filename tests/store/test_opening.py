@@ -86,7 +86,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "the header overwritten": (header_overwritten, "corrupt.*To restore"),
     "a table lost": (table_lost, "corrupt.*To restore"),
     "a row lost": (row_lost, "corrupt.*To restore"),
-    "a newer schema": (newer, r"newer Haldane \(schema 6, this one reads up to 5\): upgrade"),
+    "a newer schema": (newer, r"newer Haldane \(schema 7, this one reads up to 6\): upgrade"),
     "another program's database": (foreign, r"another program.*HALDANE_STORE"),
     "a folder": (a_folder, "cannot be opened"),
 }

@@ -1,4 +1,4 @@
-"""`ledger`: the exports of the ledger, verified without a controller."""
+"""`ledger`: the exports of the ledger, verified and imported without a controller."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,10 +9,13 @@ import click
 from controller.cli.failure import Exit, Failure
 from controller.cli.invocation import Invocation, output_option
 from controller.cli.output import print_json
+from controller.cli.server_settings import store_option, store_path
 from controller.core.base.units import counted
 
 if TYPE_CHECKING:
     from controller.store.ledger_replay import LedgerRow
+
+PATHS = "FILE|FOLDER..."
 
 
 @click.group()
@@ -21,9 +24,7 @@ def ledger() -> None:
 
 
 @ledger.command()
-@click.argument(
-    "paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FILE|FOLDER..."
-)
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar=PATHS)
 @output_option
 @click.pass_obj
 def verify(invocation: Invocation, paths: Sequence[Path]) -> None:
@@ -46,6 +47,31 @@ def verify(invocation: Invocation, paths: Sequence[Path]) -> None:
         return
     lines = f"{counted(chain.lines, 'line')} in {counted(len(files), 'file')}"
     click.echo(f"the exports are whole: {lines}, {chain.first} to {chain.last}, last hash {chain.hash}")
+
+
+@ledger.command("import")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar=PATHS)
+@store_option
+@output_option
+@click.pass_obj
+def import_(invocation: Invocation, paths: Sequence[Path], store: str | None) -> None:
+    """Bring exported lines back into the store for reading, while no controller runs.
+
+    `haldane events` lists them until the ledger is trimmed the next time. Only what leads, verified
+    and without a gap, to the first line in the store is imported.
+    """
+    from controller.core.model.store_errors import Unusable
+    from controller.store.ledger_import import import_rows  # with SQLite and the core's ledger
+
+    rows = list(_rows(_files(paths)))
+    try:
+        lines = import_rows(store_path(store), rows)
+    except Unusable as unusable:
+        raise Failure(Exit.NOT_POSSIBLE, str(unusable)) from None
+    if invocation.json:
+        print_json({"imported": lines})
+    else:
+        click.echo(f"imported {counted(lines, 'line')}" if lines else "the store has all of these lines already")
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
