@@ -7,6 +7,7 @@ import socket
 import statistics
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -19,6 +20,7 @@ from tests.support.waiting import wait_until
 
 IDLE = 1100
 """Connections to each port."""
+CALLS = 200_000
 needs_descriptors = pytest.mark.skipif(raise_descriptor_limit() < 4 * IDLE, reason="too few open files for this test")
 
 
@@ -96,3 +98,40 @@ async def test_a_flood_of_what_is_no_http_is_one_line_of_the_log(processes: Chil
             writer.close()
         assert controller.output.count("http_error") == 1
         assert "Traceback" not in controller.output
+
+
+async def test_calls_that_are_reset_at_once_hold_little_memory(processes: Children) -> None:
+    """Rapid reset (CVE-2023-44487): 200 000 calls on one connection; without `streams_per_connection` 1.3 GB."""
+    path = b"/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
+    async with controller_with(processes, 1024) as controller:
+        before = resident_megabytes(controller.child.pid)
+        reader, writer = await asyncio.open_connection(*controller.xds.split(":"))
+        draining = asyncio.create_task(reader.read())
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+        headers = (
+            b"\x83\x86\x01\x01x\x04"
+            + bytes((len(path),))
+            + path
+            + b"\x0f\x10\x10application/grpc\x00\x02te\x08trailers"
+        )
+        most = before
+        for first in range(0, CALLS, 1000):
+            for call in range(first, first + 1000):
+                writer.write(frame(1, 4, 2 * call + 1, headers) + frame(3, 0, 2 * call + 1, b"\x00\x00\x00\x08"))
+            await writer.drain()
+            most = max(most, resident_megabytes(controller.child.pid))
+        assert await freeze(controller) < 5.0
+        draining.cancel()
+        writer.transport.abort()
+        assert most - before < 100
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """An HTTP/2 frame."""
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+def resident_megabytes(pid: int) -> float:
+    """The memory that a process holds."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
