@@ -4,11 +4,14 @@ from dataclasses import dataclass
 
 import structlog
 
+from controller.admin.denial_log import DenialLog
 from controller.core.access.caller import Caller
 from controller.core.access.permission import Permission
 from controller.core.base.errors import Code, Refusal
 from controller.ports.authenticator import Authenticator, Credentials
 from controller.ports.meters import AccessMeter
+
+_ABOUT_WHO_CALLS = (Code.UNAUTHENTICATED, Code.DENIED)
 
 log = structlog.get_logger()
 
@@ -20,6 +23,7 @@ class Doorkeeper:
         self._door = door
         self._authenticator = authenticator
         self._meter = meter
+        self._denials = DenialLog(door)
 
     async def admit(self, method: str, permission: Permission | None, credentials: Credentials) -> "Admission":
         """The admission of a caller of this method, who has its permission for some service at least.
@@ -34,14 +38,14 @@ class Doorkeeper:
                 raise Refusal(Code.DENIED, f"{method} declares no permission, so nobody may call it")
             caller.require(permission, ())
         except Refusal as refusal:
-            self.record(method, refusal, who)
+            self.record(method, refusal, who, credentials.peer)
             raise
-        return Admission(caller, method, self)
+        return Admission(caller, method, credentials.peer, self)
 
-    def record(self, method: str, refusal: Refusal, who: str) -> None:
+    def record(self, method: str, refusal: Refusal, who: str, peer: str) -> None:
         """Log and count a refusal, if it is about who calls."""
-        if refusal.code in (Code.UNAUTHENTICATED, Code.DENIED):
-            log.warning("denied", door=self._door, method=method, who=who, reason=refusal.message)
+        if refusal.code in _ABOUT_WHO_CALLS:
+            self._denials.write(peer, method=method, who=who, reason=refusal.message)
             self._meter.count_denied(self._door, refusal.code.value)
 
 
@@ -51,8 +55,14 @@ class Admission:
 
     caller: Caller
     method: str
+    peer: str
+    """The host at the other end."""
     doorkeeper: Doorkeeper
 
     def record(self, refusal: Refusal) -> None:
-        """Log and count a refusal, if it is about who calls."""
-        self.doorkeeper.record(self.method, refusal, self.caller.actor.name)
+        """Log a refusal, and count it if it is about who calls. The mistakes of strangers are not logged, since they
+        can make as many as they like."""
+        if refusal.code in _ABOUT_WHO_CALLS:
+            self.doorkeeper.record(self.method, refusal, self.caller.actor.name, self.peer)
+        elif self.caller.known:
+            log.info("refused", method=self.method, code=refusal.code.value, reason=refusal.message)

@@ -102,10 +102,7 @@ async def _refuse(context: Context, method: str, error: Exception) -> NoReturn:
     """End the call with the status that the error stands for."""
     if isinstance(error, Refusal):
         status = status_of(error)
-        if error.code is Code.DENIED:
-            current_admission().record(error)
-        else:
-            log.info("refused", method=method, code=error.code.value, reason=status.message)
+        current_admission().record(error)
     else:
         status = Status(grpc.StatusCode.INTERNAL, "an error of the controller's own; its log says more")
         log.error("call_failed", method=method, exc_info=error)

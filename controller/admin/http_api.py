@@ -171,9 +171,7 @@ async def _answer_in_json(request: web.Request, handler: Handler) -> web.StreamR
     try:
         return await handler(request)
     except Refusal as refusal:
-        if refusal.code not in (Code.UNAUTHENTICATED, Code.DENIED):
-            log.info("refused", method=_line(request), code=refusal.code.value, reason=refusal.message)
-        elif ADMISSION in request:  # else the doorkeeper has recorded it
+        if ADMISSION in request:  # else the doorkeeper has recorded it
             admission_of(request).record(refusal)
         return _error(_STATUSES.get(refusal.code, 400), refusal.code.value, refusal.message, refusal.violations)
     except web.HTTPException as error:

@@ -15,11 +15,12 @@ def declared_permission(method: MethodDescriptor) -> Permission:
 
 
 def needed_permission(request: Message, declared: Permission) -> Permission:
-    """What this very request needs: to force a rollback, or only to hold, is a right of its own."""
+    """What this very request needs: to force a rollback, or to freeze what is more than a hold, takes more than its
+    method does."""
     if isinstance(request, pb.RollbackRequest) and request.force:
         return Permission.FORCE_ROLLBACK
-    if isinstance(request, pb.FreezeRequest) and request.mode == Mode.HOLD:
-        return Permission.HOLD
+    if isinstance(request, pb.FreezeRequest) and request.mode != Mode.HOLD:
+        return Permission.FREEZE
     return declared
 
 

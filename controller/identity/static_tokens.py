@@ -38,7 +38,7 @@ class StaticTokens:
         """Whose token it is; None if it is in no file."""
         if len(token) < SHORTEST:
             return None
-        digest = hashlib.sha256(token.encode()).hexdigest()
+        digest = hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
         for name in self._files:
             self._refresh(name)
             # Hashes are looked up, so how long it takes tells nothing about a token.

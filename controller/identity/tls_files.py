@@ -92,10 +92,8 @@ class TlsFiles:
         return True
 
     def _context(self, protocol: str) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context = _server_context(self._settings)
         context.set_alpn_protocols([protocol])
-        context.load_cert_chain(self._settings.certificate_file, self._settings.key_file)
         if self._settings.client_ca_file is not None:
             context.load_verify_locations(self._settings.client_ca_file)
             context.verify_mode = ssl.CERT_OPTIONAL
@@ -110,8 +108,7 @@ class TlsFiles:
             if path is not None:
                 content[name] = _content(name, path)
         try:
-            trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            trial.load_cert_chain(settings.certificate_file, settings.key_file)
+            trial = _server_context(settings)
             expiry_of(content["certificate_file"])
         except (ssl.SSLError, ValueError) as error:
             message = f"{settings.certificate_file} and {settings.key_file} are no certificate and its key: {error}"
@@ -128,6 +125,18 @@ class TlsFiles:
     def _stamp_now(self) -> tuple[tuple[int, int, int] | None, ...]:
         settings = self._settings
         return tuple(map(_stamp, (settings.certificate_file, settings.key_file, settings.client_ca_file)))
+
+
+def _server_context(settings: Tls) -> ssl.SSLContext:
+    """With the certificate. `ssl.SSLError` unless the key is the certificate's and has no password."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # A resumed session brings the certificate of its first handshake, which nothing verifies again: a client whose CA
+    # was taken away would get in. With TLS 1.3 there is none without a ticket; TLS 1.2 has a cache of them, too.
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0
+    # OpenSSL would ask for the password at the terminal.
+    context.load_cert_chain(settings.certificate_file, settings.key_file, password="")
+    return context
 
 
 def _grpc_configuration(pem: Pem) -> "grpc.ServerCertificateConfiguration":

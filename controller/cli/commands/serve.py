@@ -1,5 +1,7 @@
 """`serve`: the controller."""
 
+import os
+
 import click
 
 from controller.cli.server_settings import server_settings, store_option
@@ -20,6 +22,8 @@ def serve(
     Settings: HALDANE_... and the file that HALDANE_CONFIG names.
     """
     settings = server_settings({"store": store, "xds_listen": xds, "admin_listen": admin, "http_listen": http})
+    # Otherwise gRPC writes a line for each TLS handshake that fails, however many there are.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from controller.app import serve as run  # loads all of the controller, which no other command needs
 
     ctx.exit(run(settings, init=init))

@@ -20,6 +20,11 @@ class Caller:
     bindings: tuple[Binding, ...] | None = None
     principal: Principal | None = None
 
+    @property
+    def known(self) -> bool:
+        """Whether it has proved who it is, or need not."""
+        return self.principal is not None or self.bindings is None
+
     def may(self, permission: Permission, scope: str) -> bool:
         """Whether it may do that to a service, or to all services if the scope is `*`."""
         if permission is Permission.PUBLIC or self.bindings is None:

@@ -865,7 +865,7 @@ class KillSwitchServicer:
     """
 
     def Freeze(self, request, context):
-        """Returns only once the freeze is durable.
+        """Returns only once the freeze is durable. What is not a hold takes `freeze`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
