@@ -34,6 +34,8 @@ from controller.core.traffic.book import Book
 from controller.hooks.event_hook import EventHook
 from controller.hooks.hook_approvals import HookApprovals
 from controller.identity.door_authenticator import DoorAuthenticator
+from controller.identity.login_routes import login_routes
+from controller.identity.openid_provider import OpenIdProvider
 from controller.identity.static_tokens import StaticTokens
 from controller.identity.tls_files import TlsFiles
 from controller.monitoring.current_state import CurrentState
@@ -53,6 +55,7 @@ from controller.process.http_client import open_session
 from controller.process.logs import configure_logs
 from controller.process.servers import COMMON_OPTIONS, Unstartable, server_open, site_open
 from controller.process.state_paths import NO_SOCKET, state_directory
+from controller.process.web_route import Route
 from controller.runtime.adapters import Adapters
 from controller.runtime.allowed import Allowed
 from controller.runtime.decider import Decider
@@ -123,6 +126,7 @@ class Controller:
         self._tls = TlsFiles(settings.tls) if settings.tls else None
         token_files = {binding.token_file for binding in settings.access if binding.token_file}
         self._authenticator = DoorAuthenticator(settings.access, StaticTokens(token_files))
+        self._providers = [OpenIdProvider(each, clock) for each in settings.oidc]
         self._recorder = Recorder(store, clock)
         self._operations = self._make_operations()
         self._unready: str | None = "starting"
@@ -149,6 +153,7 @@ class Controller:
             self._operations.run(),
             self._load_reports.run(),
             probe_store(self._store),
+            *(provider.run() for provider in self._providers),
         )
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(each) for each in work]
@@ -328,7 +333,10 @@ class Controller:
             reader,
             self._doorkeeper("http"),
             Probes(self._why_unready, self._metrics.registry, reader),
-            pages=console_routes(self._operations, self._replica, self._xds, ready=self._why_unready),
+            pages=[
+                *console_routes(self._operations, self._replica, self._xds, ready=self._why_unready),
+                *self._login_routes(),
+            ],
         )
         context = self._tls.context("http/1.1") if self._tls else None
         with self._socket(settings.http_socket) as listener:
@@ -341,6 +349,11 @@ class Controller:
                 listener=listener,
             ):
                 yield
+
+    def _login_routes(self) -> Iterator[Route]:
+        for settings, provider in zip(self._settings.oidc, self._providers, strict=True):
+            if settings.client_id:
+                yield from login_routes(settings, provider)
 
     def _doorkeeper(self, door: str) -> Doorkeeper:
         return Doorkeeper(door, self._authenticator, self._metrics)

@@ -30,6 +30,7 @@ from controller.core.base.errors import Violation, invalid
 from controller.core.base.value import NAME, Seconds
 from controller.core.judge.channels import ALTERNATIVES_OF
 from controller.hooks.hook import Hook
+from controller.identity.oidc_settings import Issuers, Oidc
 from controller.identity.tls_settings import Tls
 from controller.notify.target import Target
 from controller.process.fault_points import read_faults
@@ -114,11 +115,12 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "etcd": Etcd,
     "access": Binding,
     "proxies": FleetRule,
+    "oidc": Oidc,
 }
 """The settings that are tables of the file, and the fields of each."""
 SINGLE = frozenset(("xds_limits", "tls", "etcd"))
 """The tables that exist once, such as `[xds_limits]`. The others have a name each."""
-LISTS = frozenset(("access", "proxies"))
+LISTS = frozenset(("access", "proxies", "oidc"))
 """The tables that are lists, such as `[[access]]`."""
 
 Address = Annotated[str, AfterValidator(_checked_address)]
@@ -138,6 +140,8 @@ class Settings(BaseSettings):
     """Who may do what. Without any, whoever reaches a door may do everything."""
     proxies: Annotated[tuple[FleetRule, ...], Field(max_length=1000)] = ()
     """Which proxies may be of which fleet. Without any, their SPIFFE IDs say it."""
+    oidc: Issuers = ()
+    """The OpenID Connect issuers whose tokens are accepted."""
     xds_listen: Address = "127.0.0.1:18000"
     """xDS, load reports, Envoy's metrics, health, reflection."""
     admin_listen: Address = "127.0.0.1:18001"

@@ -97,6 +97,14 @@ def test_limits_are_one_table_without_names(write: Write) -> None:
     assert (limits.streams, limits.first_request, limits.streams_per_node) == (100, 0.5, 8)
 
 
+@pytest.mark.parametrize("heading", ["[oidc]", "[[oidc]]"])
+def test_one_issuer_is_a_table_or_a_list_of_one(write: Write, heading: str) -> None:
+    """Both forms say the same."""
+    write(f"{heading}\nissuer = 'https://idp.example'\naudience = 'haldane'\n")
+    (issuer,) = read_settings().oidc
+    assert (issuer.issuer, issuer.audience, issuer.groups_claim) == ("https://idp.example", "haldane", "groups")
+
+
 BAD: dict[str, tuple[str, list[str]]] = {
     "not TOML": ("[notify", ["HALDANE_CONFIG: ", "is not TOML"]),
     "binary": ("\x00\x01", ["HALDANE_CONFIG: ", "is not TOML"]),
@@ -146,6 +154,20 @@ BAD: dict[str, tuple[str, list[str]]] = {
         f"[notify.ops]\napprise_file='{__file__}'\nsecret_file='{__file__}'",
         ["notify.ops: secret_file goes with url"],
     ),
+    "an issuer in the clear": (
+        "[oidc]\nissuer='http://idp.example'\naudience='haldane'",
+        ["oidc.0.issuer: https:// is needed"],
+    ),
+    "an issuer twice": (
+        "[[oidc]]\nissuer='https://a.example'\naudience='x'\n[[oidc]]\nissuer='https://a.example'\naudience='y'",
+        ["oidc: an issuer stands there once"],
+    ),
+    "two logins": (
+        "[[oidc]]\nissuer='https://a.example'\naudience='x'\nclient_id='c'\n"
+        "[[oidc]]\nissuer='https://b.example'\naudience='x'\nclient_id='c'",
+        ["oidc: one issuer at most has a client_id"],
+    ),
+    "an issuer without an audience": ("[oidc]\nissuer='https://a.example'", ["oidc.0.audience: is missing"]),
     "two ways": (
         f"[notify.ops]\napprise_file='{__file__}'\nurl='http://x/'",
         ["notify.ops: either url (for programs) or apprise_file (for people) is needed"],
@@ -251,7 +273,13 @@ def test_the_documentation_lists_every_plain_setting() -> None:
 
 
 WORDS = {"None": "none", "PydanticUndefined": "needed"}
-EMPTY = {"kinds": "every kind", "services": "every service", "metadata": "empty", "severity": "`info`"}
+EMPTY = {
+    "kinds": "every kind",
+    "services": "every service",
+    "metadata": "empty",
+    "severity": "`info`",
+    "scopes": "`openid`, `email` and `profile`",
+}
 """Defaults that the documentation tells in words."""
 
 

@@ -1,0 +1,88 @@
+"""JSON documents from addresses of the settings: bounded in time and size, never redirected, never decompressed."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from controller.core.base.text import clean
+from controller.process.http_client import Unanswered, open_session
+
+MAX_DOCUMENT = 262_144
+"""Bytes of a document."""
+TIMEOUT = 10.0
+"""Seconds for a request with its whole response."""
+
+
+class JsonClient:
+    """Reads JSON objects. Each request has a connection of its own."""
+
+    def __init__(self, ca_file: Path | None = None, timeout: float = TIMEOUT) -> None:
+        """`ca_file` has the CAs that servers' certificates must be of, the system's if it is None. It is read again at
+        each request."""
+        self._ca_file = ca_file
+        self._timeout = timeout
+
+    async def get(self, url: str, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+        """The object at that address. Raises `Unanswered`."""
+        return await self._request("GET", url, None, headers or {})
+
+    async def post_form(
+        self, url: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> Mapping[str, Any]:
+        """The object that is the response to these fields. Raises `Unanswered`."""
+        return await self._request("POST", url, fields, headers or {})
+
+    async def _request(
+        self, method: str, url: str, fields: Mapping[str, str] | None, headers: Mapping[str, str]
+    ) -> Mapping[str, Any]:
+        wanted = {"Accept": "application/json", "Accept-Encoding": "identity", **headers}
+        try:
+            async with asyncio.timeout(self._timeout), open_session() as session:
+                context = await asyncio.to_thread(self._context)
+                async with session.request(
+                    method, url, data=fields, headers=wanted, allow_redirects=False, ssl=context
+                ) as response:
+                    return _object(response.status, await _body(response))
+        except TimeoutError:
+            raise Unanswered(f"no answer within {self._timeout:g} s") from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise Unanswered(f"its certificate is not valid: {error.certificate_error}") from None
+        except aiohttp.ClientConnectorError as error:
+            raise Unanswered(f"cannot connect: {error.os_error}") from None
+        except aiohttp.ClientError as error:  # the text of these can hold what the server sent
+            raise Unanswered(f"the connection broke ({type(error).__name__})") from None
+        except (OSError, ValueError) as error:
+            raise Unanswered(str(error)) from None
+
+    def _context(self) -> ssl.SSLContext | bool:
+        return ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise Unanswered("the answer is compressed, which was not asked for")
+    body = b""
+    while chunk := await response.content.read(MAX_DOCUMENT + 1 - len(body)):
+        body += chunk
+        if len(body) > MAX_DOCUMENT:
+            raise Unanswered(f"the answer has more than {MAX_DOCUMENT} bytes")
+    return body
+
+
+def _object(status: int, body: bytes) -> Mapping[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    if status != 200:
+        # RFC 6749, section 5.2: `error` is a code, for programs and people.
+        code = document.get("error") if isinstance(document, dict) else None
+        raise Unanswered(f"HTTP {status}{f', {clean(code)[:100]}' if isinstance(code, str) else ''}")
+    if not isinstance(document, dict):
+        raise Unanswered("the answer is no JSON object")
+    return document

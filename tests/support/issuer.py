@@ -1,0 +1,145 @@
+"""A real OpenID Connect issuer on loopback: metadata, keys, a login with PKCE."""
+
+import base64
+import contextlib
+import hashlib
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+from joserfc import jwt
+from joserfc.jwk import ECKey, RSAKey
+
+from tests.support.http_server import http_server
+
+AUDIENCE = "haldane"
+CLIENT = "haldane-console"
+SECRET = "s3cret-of-the-console"
+
+Key = ECKey | RSAKey
+
+
+def ec_key(kid: str) -> ECKey:
+    """A new key for ES256."""
+    return ECKey.generate_key("P-256", {"kid": kid, "use": "sig", "alg": "ES256"})
+
+
+def rsa_key(kid: str) -> RSAKey:
+    """A new key for RS256."""
+    return RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"})
+
+
+@dataclass
+class Issuer:
+    """What it publishes and issues, and what it was asked for. Tests change it as they like."""
+
+    url: str = ""
+    keys: list[Key] = field(default_factory=lambda: [ec_key("first")])
+    more_keys: list[Any] = field(default_factory=list)
+    """Entries of the key set that are shown beside."""
+    person: dict[str, Any] = field(default_factory=lambda: {"sub": "u1", "email": "alice@example.com"})
+    """The claims of whoever logs in; a verified address unless it says otherwise."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """What the metadata have in place of what is right."""
+    id_token: dict[str, Any] = field(default_factory=dict)
+    """What the ID tokens of logins have in place of what is right."""
+    away: bool = False
+    """Whether it answers 503 to everything."""
+    reads: int = 0
+    """How often its keys were read."""
+    authorizations: list[str] = field(default_factory=list)
+    """The `authorization` headers with which its keys were read."""
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """The last request to the token endpoint."""
+    lifetime: float = 300.0
+    """Seconds for which tokens are valid."""
+    codes: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def claims(self, **others: Any) -> dict[str, Any]:
+        """Those of a good access token, with others in place; None leaves one out."""
+        now = int(time.time())
+        good = {
+            "iss": self.url,
+            "aud": AUDIENCE,
+            "iat": now,
+            "nbf": now,
+            "exp": now + int(self.lifetime),
+            "email_verified": True,
+            **self.person,
+            **others,
+        }
+        return {name: value for name, value in good.items() if value is not None}
+
+    def token(self, key: Key | None = None, header: Mapping[str, Any] | None = None, **claims: Any) -> str:
+        """A good access token, changed so."""
+        key = key or self.keys[0]
+        algorithm = "RS256" if isinstance(key, RSAKey) else "ES256"
+        return jwt.encode(
+            {"alg": algorithm, "kid": key.kid, **(header or {})}, self.claims(**claims), key, algorithms=[algorithm]
+        )
+
+    def app(self) -> web.Application:
+        """The application."""
+        app = web.Application(middlewares=[self._unless_away])
+        app.router.add_get("/.well-known/openid-configuration", self._metadata)
+        app.router.add_get("/keys", self._keys)
+        app.router.add_get("/authorize", self._authorize)
+        app.router.add_post("/token", self._token)
+        return app
+
+    @web.middleware
+    async def _unless_away(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if self.away:
+            raise web.HTTPServiceUnavailable
+        return await handler(request)
+
+    async def _metadata(self, _request: web.Request) -> web.Response:
+        right = {
+            "issuer": self.url,
+            "jwks_uri": f"{self.url}/keys",
+            "authorization_endpoint": f"{self.url}/authorize",
+            "token_endpoint": f"{self.url}/token",
+            "device_authorization_endpoint": f"{self.url}/device",
+        }
+        return web.json_response({**right, **self.metadata})
+
+    async def _keys(self, request: web.Request) -> web.Response:
+        self.reads += 1
+        self.authorizations.append(request.headers.get("Authorization", ""))
+        return web.json_response({"keys": [key.as_dict(private=False) for key in self.keys] + self.more_keys})
+
+    async def _authorize(self, request: web.Request) -> web.Response:
+        """It knows the person at once, and sends the browser back with a code."""
+        query = dict(request.query)
+        code = f"code-{len(self.codes)}"
+        self.codes[code] = query
+        raise web.HTTPFound(f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}")
+
+    async def _token(self, request: web.Request) -> web.Response:
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        self.asked = {**form, "authorization": request.headers.get("Authorization", "")}
+        query = self.codes.pop(form.get("code", ""), None)
+        challenge = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+        if (
+            query is None
+            or query["code_challenge_method"] != "S256"
+            or query["code_challenge"] != base64.urlsafe_b64encode(challenge).rstrip(b"=").decode()
+            or query["redirect_uri"] != form.get("redirect_uri")
+            or form.get("grant_type") != "authorization_code"
+        ):
+            return web.json_response({"error": "invalid_grant"}, status=400)
+        claims = {"aud": query["client_id"], "nonce": query["nonce"], **self.id_token}
+        token = self.token(**claims)
+        return web.json_response({"access_token": self.token(), "token_type": "Bearer", "id_token": token})
+
+
+@contextlib.asynccontextmanager
+async def issuer_open(issuer: Issuer | None = None, port: int = 0) -> AsyncIterator[Issuer]:
+    """A running issuer, until the end of the block."""
+    issuer = issuer or Issuer()
+    async with http_server(issuer.app(), port) as url:
+        issuer.url = url
+        yield issuer
