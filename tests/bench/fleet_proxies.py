@@ -1,5 +1,5 @@
-"""A fleet of proxies that report as Envoys do, in a process of their own: load reports at the interval that they are
-told, and two flushes of metrics a second, replayed from a recording.
+"""A fleet of proxies that report as Envoys do, in a process of their own: each has an xDS stream, sends load reports
+at the interval that it is told, and two flushes of metrics a second, replayed from a recording.
 
 Started by the benchmark of fleets with the controller's address, the number of proxies and a file with the messages.
 Once every proxy has sent both, and each time that it reads a line, it writes how many messages it has sent so far.
@@ -12,10 +12,13 @@ from pathlib import Path
 
 import grpc
 
+from controller.pb.haldane.wire.v1.discovery_pb2 import Node
 from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsResponse
 from controller.telemetry.load_reporting_service import SERVICE as LRS
 from controller.telemetry.metrics_service import SERVICE as METRICS
+from controller.xds.resources.type_urls import CDS
 from tests.bench.reporters import CONNECTIONS, OPTIONS, first_of
+from tests.xds.local_server import ADS, RawClient
 
 FLUSH = 0.5
 """Seconds between two flushes of metrics, as in the bootstrap."""
@@ -30,6 +33,7 @@ class Fleet:
         self._metrics = metrics
         self._proxies = proxies
         self.sent = 0
+        self._connected: list[RawClient] = []
         self._started = 0
         self.all_started = asyncio.Event()
 
@@ -38,9 +42,17 @@ class Fleet:
         async with asyncio.TaskGroup() as tasks:
             for number in range(self._proxies):
                 channel = channels[number % len(channels)]
+                await self._connect(channel, number)
                 tasks.create_task(self._report_loads(channel, number))
                 tasks.create_task(self._flush(channel, number))
                 await asyncio.sleep(FLUSH / self._proxies)
+
+    async def _connect(self, channel: grpc.aio.Channel, number: int) -> None:
+        """Open an xDS stream and ACK the clusters: else no report of the proxy counts."""
+        client = RawClient(channel.stream_stream(f"{ADS}StreamAggregatedResources")())
+        await client.send(type_url=CDS, node=Node(id=f"bench-{number}", cluster="edge"))
+        await client.accept(await client.read())
+        self._connected.append(client)
 
     async def _report_loads(self, channel: grpc.aio.Channel, number: int) -> None:
         call = channel.stream_stream(LOADS)()
