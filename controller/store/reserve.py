@@ -51,7 +51,10 @@ class Reserve:
         """
         try:
             disk = os.statvfs(self._path.parent)
-            affordable = (self._held + disk.f_bavail * disk.f_frsize) // 2
+            free = disk.f_bavail * disk.f_frsize
+            affordable = (self._held + free) // 2
+            if free < STEP:  # unless more can be allocated all the same
+                self.set_low()
             self._goal = max(self._goal, min(self._wanted, affordable))
             if self._low or self._held < self._goal:
                 self._allocate(self._goal + (STEP if self._low else 0))

@@ -163,6 +163,18 @@ class TestReserve:
         assert not reserve.problem
         assert (small_disk / "haldane.db-reserve").stat().st_size == held
 
+    def test_a_full_disk_is_noticed_before_a_write_fails(self, small_disk: Path) -> None:
+        """Also by a controller that starts in what little is left."""
+        path = small_disk / "haldane.db"
+        Reserve(path, MB // 2).fill()
+        fill(small_disk / "ballast")
+        reserve = Reserve(path, MB // 2)
+        reserve.fill()
+        assert "only rollbacks, freezes" in reserve.problem
+        (small_disk / "ballast").unlink()
+        reserve.fill()
+        assert not reserve.problem
+
     def test_without_one_nothing_is_written(self, tmp_path: Path) -> None:
         """No file, and nothing to give up."""
         reserve = Reserve(tmp_path / "haldane.db", 0)
