@@ -27,7 +27,7 @@ from controller.admin.service_reader import ServiceReader
 from controller.console.pages import console_routes
 from controller.core.access.proxy_gate import ProxyGate
 from controller.core.base.errors import Refusal
-from controller.core.model.store_errors import Unusable
+from controller.core.model.store_errors import StoreLost, Unusable
 from controller.core.model.view import View
 from controller.core.routing.own_addresses import own_addresses
 from controller.core.traffic.book import Book
@@ -136,7 +136,10 @@ class Controller:
 
         The xDS port opens only once a complete snapshot stands: a proxy must never see half of a configuration.
         """
-        view = await self._store.load()
+        try:
+            view = await self._store.load()
+        except StoreLost:  # it is said everywhere; what was served last is served on
+            view = self._store.newest()
         reach("start:before")
         self._publish(view)
         self._replica.on_view(view)
