@@ -267,13 +267,7 @@ def _violation(detail: ErrorDetails, given: Mapping[str, object]) -> Violation:
     if variable not in os.environ or where[0] in given:
         return Violation(".".join(where), message)
     if where[0] in TABLES:
-        name = where[0]
-        place = (
-            f"as table [{name}]"
-            if name in SINGLE
-            else f"as tables {f'[[{name}]]' if name in LISTS else f'[{name}.NAME]'}"
-        )
-        message = f"belongs into the settings file, {place}; {FILE} names that file"
+        message = f"belongs into the settings file, as {_table(where[0])}; {FILE} names that file"
     return Violation(variable, message)
 
 
