@@ -1,7 +1,9 @@
 """The admin API as the commands call it: each call returns a response or raises a `Failure`."""
 
+import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Self, TypeVar
 
 # gRPC's own log would print lines between those of the command.
@@ -10,10 +12,12 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import grpc
 from google.protobuf.message import Message
 
+from controller.cli.endpoint import Endpoint, read_file
 from controller.cli.failure import Exit, Failure
-from controller.cli.grpc_failure import failure_of, interrupted, wrong_port
-from controller.cli.invocation import DEFAULT_ADMIN, is_address, operator
+from controller.cli.grpc_failure import failure_of, interrupted, tls_failure, wrong_port
+from controller.cli.invocation import operator
 from controller.cli.suggestions import did_you_mean
+from controller.cli.tls_diagnosis import diagnose
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 DEADLINE = 10.0
@@ -37,28 +41,42 @@ Response = TypeVar("Response", bound=Message)
 
 
 class AdminClient:
-    """A connection to the admin API at `address`.
+    """A connection to the admin API.
 
     Methods are named as in the API: `Catalog/GetService`.
     """
 
-    def __init__(self, address: str) -> None:
-        """Raises `Failure` unless the address is HOST:PORT. Does not connect yet."""
-        if not is_address(address):
-            raise Failure(
-                Exit.USAGE, f"--admin (or HALDANE_ADMIN): HOST:PORT is needed, such as {DEFAULT_ADMIN}, not {address!r}"
-            )
-        self.address = address
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Raises `Failure` if a file of the endpoint cannot be read. Does not connect yet."""
+        self._endpoint = endpoint
+        self.address = endpoint.address
         # Metadata is ASCII; other letters become escapes.
-        user = operator().encode("ascii", "backslashreplace").decode()
-        self._metadata = (("haldane-user", user[:MAX_USER]),)
+        self._user = operator().encode("ascii", "backslashreplace").decode()[:MAX_USER]
+        self._stamp = _stamp(endpoint)
+        self._channels = [_channel(endpoint)]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._channel.close()
+        for channel in self._channels:
+            channel.close()
+
+    @property
+    def _channel(self) -> grpc.Channel:
+        """The channel for the next call: a new one once a certificate was replaced, so that a long `watch` outlives
+        that. What runs on the former ones goes on there."""
+        stamp = _stamp(self._endpoint)
+        if stamp != self._stamp:
+            with contextlib.suppress(Failure):  # a file is gone for a moment: the next call reads it
+                self._channels.append(_channel(self._endpoint))
+                self._stamp = stamp
+        return self._channels[-1]
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        token = self._endpoint.token()
+        proof = (("authorization", f"Bearer {token}"),) if token else ()
+        return (("haldane-user", self._user), *proof)
 
     def call(self, method: str, request: Message, response: type[Response], deadline: float = DEADLINE) -> Response:
         """The response to one request. Raises `Failure`; `deadline` is in seconds."""
@@ -68,7 +86,7 @@ class AdminClient:
             response_deserializer=response.FromString,
         )
         try:
-            received: Response = unary(request, timeout=deadline, metadata=self._metadata)
+            received: Response = unary(request, timeout=deadline, metadata=self._metadata())
         except grpc.RpcError as error:
             raise self._failure(error, request, deadline) from None
         except KeyboardInterrupt:
@@ -85,7 +103,7 @@ class AdminClient:
             response_deserializer=response.FromString,
         )
         try:
-            yield from unary_stream(request, metadata=self._metadata)
+            yield from unary_stream(request, metadata=self._metadata())
         except ValueError:  # the channel was closed meanwhile
             raise Failure(Exit.UNREACHABLE, "the connection is closed") from None
         except grpc.RpcError as error:
@@ -108,6 +126,8 @@ class AdminClient:
     def _failure(self, error: grpc.RpcError, request: Message, deadline: float = 0.0) -> Failure:
         if error.code() is grpc.StatusCode.UNIMPLEMENTED and self._is_xds_port():
             return wrong_port(self.address, "the xDS port, which proxies connect to")
+        if error.code() is grpc.StatusCode.UNAVAILABLE and (why := diagnose(self._endpoint)):
+            return tls_failure(why)
         failure = failure_of(error, self.address, deadline, _request_id(request))
         if failure.status is Exit.NOT_FOUND and not failure.hint:
             named = getattr(request, "service", "") or getattr(request, "services", ())
@@ -126,3 +146,24 @@ class AdminClient:
 
 def _request_id(request: Message) -> str:
     return getattr(request, "request_id", "")
+
+
+def _channel(endpoint: Endpoint) -> grpc.Channel:
+    """A channel to it. Raises `Failure` if its files cannot be read."""
+    if not endpoint.uses_tls:
+        return grpc.insecure_channel(endpoint.address, options=_OPTIONS)
+    certificate = read_file("--certificate", endpoint.certificate) if endpoint.certificate else None
+    key = read_file("--key", endpoint.key) if endpoint.key else None
+    credentials = grpc.ssl_channel_credentials(endpoint.ca_content(), key, certificate)
+    return grpc.secure_channel(endpoint.address, credentials, options=_OPTIONS)
+
+
+def _stamp(endpoint: Endpoint) -> tuple[float, ...]:
+    """What changes when a file of the connection is replaced; one that is gone for a moment counts as unchanged."""
+    stamps = []
+    for path in (endpoint.ca, endpoint.certificate, endpoint.key):
+        try:
+            stamps.append(Path(path).expanduser().stat().st_mtime if path else 0.0)
+        except OSError:
+            stamps.append(0.0)
+    return tuple(stamps)

@@ -22,6 +22,11 @@ _EXITS = {
 }
 """The exit code of each status; of every other status it is `FAILED`."""
 
+_ACCESS_HINTS: dict[str, str] = {
+    Code.UNAUTHENTICATED: "sign in with `haldane login`, or bring --certificate and --key, or --token-file",
+    Code.DENIED: "`haldane whoami` shows your roles; they are given by [[access]] in the controller's settings",
+}
+
 _LINE = re.compile(r"^line (\d+): ")
 _HTTP1 = re.compile(r"http1\.x server|parsing HTTP/2")
 """In gRPC's message about a server that answers HTTP/2 with HTTP/1."""
@@ -36,9 +41,10 @@ def failure_of(error: grpc.RpcError, address: str, deadline: float = 0.0, reques
     reason, violations = _details(error)
     message = clean(error.details() or status.name)
     if reason:
-        retry = _repeat(request_id) if reason == Code.NOT_DURABLE else ""  # the message says whether it was done
+        # The message says whether it was done.
+        hint = _repeat(request_id) if reason == Code.NOT_DURABLE else _ACCESS_HINTS.get(reason, "")
         shown = "the request is not valid:" if violations else message
-        return Failure(_exit(status, reason), shown, code=reason, violations=violations, hint=retry)
+        return Failure(_exit(status, reason), shown, code=reason, violations=violations, hint=hint)
     if status is grpc.StatusCode.UNIMPLEMENTED:
         return Failure(Exit.FAILED, f"the controller at {address} does not know this request: is it an older one?")
     exit_code = _exit(status, "")
@@ -59,6 +65,11 @@ def wrong_port(address: str, what: str) -> Failure:
     hint = "`haldane serve` prints its admin address when it starts; name that with --admin HOST:PORT or HALDANE_ADMIN"
     message = f"{address} is not the admin API: it is {what}"
     return Failure(Exit.UNREACHABLE, message, code="WRONG_PORT", hint=hint)
+
+
+def tls_failure(why: str) -> Failure:
+    """The two ends do not come to a TLS connection; `why` is a sentence."""
+    return Failure(Exit.UNREACHABLE, why, code="TLS")
 
 
 def _unreachable(status: grpc.StatusCode, message: str, address: str, deadline: float, request_id: str) -> Failure:

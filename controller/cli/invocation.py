@@ -1,12 +1,11 @@
 """How a command was called: where the controller is, how to print, and the reason and request id of
 an act.
 
-`--admin` and `--output` are understood before and after the name of the command.
+`--admin`, `--output` and what proves who calls are understood before and after the name of the command.
 """
 
 import getpass
 import os
-import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,20 +13,36 @@ from typing import Any, TypeVar
 
 import click
 
-DEFAULT_ADMIN = "127.0.0.1:18001"
+from controller.cli.endpoint import DEFAULT_ADMIN, Endpoint, default_admin
+
 DEFAULT_XDS = "127.0.0.1:18000"
-"""The defaults of `controller.settings`, which is slow to import; a test compares them."""
+"""The default of `controller.settings`, which is slow to import; a test compares them."""
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 
-_ADDRESS = re.compile(r"^(\[[0-9A-Fa-f:.]+\]|[^:\s/]+):(\d{1,5})$")
+_CONNECTION = {
+    "admin": (
+        "HOST:PORT",
+        "The admin API: HOST:PORT or unix:PATH. Default: HALDANE_ADMIN, HALDANE_ADMIN_LISTEN, the "
+        f"UNIX socket of your own controller, or {DEFAULT_ADMIN}.",
+    ),
+    "ca": ("FILE", "CAs of the controller's certificate, or `system`: connect by TLS (HALDANE_CA)."),
+    "certificate": ("FILE", "Your client certificate (HALDANE_CERTIFICATE)."),
+    "key": ("FILE", "Its private key (HALDANE_KEY)."),
+    "token_file": ("FILE", "A file with your token (HALDANE_TOKEN_FILE)."),
+}
+"""The options that say where the controller is and who calls: what follows each, and its help."""
 
 
 @dataclass
 class Invocation:
-    """One call of the command line."""
+    """One call of the command line. What is None was not given."""
 
-    admin: str
+    admin: str | None = None
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    token_file: str | None = None
     output: str = "text"
     reason: str = ""
     request_id: str = ""
@@ -37,16 +52,19 @@ class Invocation:
         """Whether to print JSON."""
         return self.output == "json"
 
+    def endpoint(self) -> Endpoint:
+        """The controller, by the options and the environment. Raises `Failure` for what cannot be meant."""
+        return Endpoint(
+            address=default_admin() if self.admin is None else self.admin,
+            ca=_given(self.ca, "HALDANE_CA"),
+            certificate=_given(self.certificate, "HALDANE_CERTIFICATE"),
+            key=_given(self.key, "HALDANE_KEY"),
+            token_file=_given(self.token_file, "HALDANE_TOKEN_FILE"),
+        )
 
-def default_admin() -> str:
-    """The address of the admin API that the environment names, or the default."""
-    return os.environ.get("HALDANE_ADMIN") or os.environ.get("HALDANE_ADMIN_LISTEN") or DEFAULT_ADMIN
 
-
-def is_address(text: str) -> bool:
-    """Whether it is HOST:PORT."""
-    match = _ADDRESS.match(text)
-    return match is not None and int(match[2]) <= 65535
+def _given(option: str | None, variable: str) -> str:
+    return os.environ.get(variable, "") if option is None else option
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -72,20 +90,17 @@ def output_option(command: Decorated) -> Decorated:
     )(command)
 
 
-def admin_option(command: Decorated) -> Decorated:
-    """Add `--admin` to a command; `Invocation.admin` has its value."""
-    return click.option(
-        "--admin",
-        metavar="HOST:PORT",
-        expose_value=False,
-        callback=_keep,
-        help=f"Address of the admin API. Default: HALDANE_ADMIN, HALDANE_ADMIN_LISTEN or {DEFAULT_ADMIN}.",
-    )(command)
+def connection_options(command: Decorated) -> Decorated:
+    """Add the options that say where the controller is and who calls; `Invocation.endpoint` has what they mean."""
+    for name, (metavar, text) in reversed(_CONNECTION.items()):
+        option = f"--{name.replace('_', '-')}"
+        command = click.option(option, metavar=metavar, expose_value=False, callback=_keep, help=text)(command)
+    return command
 
 
 def client_options(command: Decorated) -> Decorated:
     """Add the options of every command that calls the controller."""
-    return admin_option(output_option(command))
+    return connection_options(output_option(command))
 
 
 def reason_option(command: Decorated, *, required: bool = False) -> Decorated:

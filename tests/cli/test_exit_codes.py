@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller.cli.admin_client import AdminClient
+from controller.cli.endpoint import Endpoint
 from controller.cli.failure import Exit, Failure
 from controller.core.model.change import Change
 from controller.core.model.rollout import Event
@@ -143,7 +144,7 @@ def deaf() -> Iterator[str]:
 def test_a_controller_that_does_not_answer_cannot_be_reached(deaf: str) -> None:
     """A hung controller costs the deadline, no more; since the act may be done, its request id is named for a retry."""
     request = pb.FreezeRequest(all=True, reason="x", request_id="abc")
-    with AdminClient(deaf) as client, pytest.raises(Failure) as failure:
+    with AdminClient(Endpoint(deaf)) as client, pytest.raises(Failure) as failure:
         client.call("KillSwitch/Freeze", request, pb.FreezeResponse, deadline=0.2)
     assert failure.value.status == Exit.UNREACHABLE
     assert "does not answer within 0.2 s" in failure.value.message

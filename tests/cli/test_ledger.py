@@ -6,6 +6,7 @@ import pytest
 
 from controller.cli.admin_client import AdminClient
 from controller.cli.commands.events import PAGE, read_ledger
+from controller.cli.endpoint import Endpoint
 from controller.cli.ledger_verification import verify_events
 from controller.core.model.actor import Actor
 from controller.core.model.ledger_line import LedgerLine
@@ -102,7 +103,7 @@ def test_no_field_of_a_line_can_be_changed_undetected(
     """The hash covers everything that a line says."""
     haldane(*START)
     haldane("pause", "scorer")
-    with AdminClient(server.address) as client:
+    with AdminClient(Endpoint(server.address)) as client:
         events = list(read_ledger(client))
     assert verify_events(events, whole=True).broken is None
     value = getattr(events[1], field)
@@ -114,7 +115,7 @@ def test_a_line_that_was_taken_away_is_missed(scorer: Path, haldane: Haldane, se
     """A gap in the middle and a missing beginning are both found; the rest alone can be checked with --after."""
     haldane(*START)
     haldane("pause", "scorer")
-    with AdminClient(server.address) as client:
+    with AdminClient(Endpoint(server.address)) as client:
         events = list(read_ledger(client))
     assert verify_events([events[0], events[2]], whole=True).broken == 3
     assert verify_events(events[1:], whole=True).broken == 2
@@ -126,7 +127,7 @@ def test_a_long_ledger_is_read_page_by_page(haldane: Haldane, server: AdminServe
     number = PAGE + 5
     for _ in range(number):
         server.do(server.operations.freeze(("*",), who=Actor("test"), reason="x"))
-    with AdminClient(server.address) as client:
+    with AdminClient(Endpoint(server.address)) as client:
         assert [event.sequence for event in read_ledger(client)] == list(range(1, number + 1))
         assert verify_events(read_ledger(client), whole=True).lines == number
     assert isinstance(haldane("events", "-o", "json").document["events"][-1]["details"], dict)

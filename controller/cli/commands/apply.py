@@ -61,7 +61,7 @@ def apply(invocation: Invocation, paths: tuple[str, ...], dry_run: bool) -> None
     if paths.count("-") > 1:
         raise click.UsageError("-f - twice: standard input can be read once")
     files = [ServiceFile(path, read_text(path)) for path in expand_folders(paths)]
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         if len(files) == 1:
             responses = [_apply(client, invocation, files[0], dry_run=dry_run)]
         else:

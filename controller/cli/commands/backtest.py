@@ -40,7 +40,7 @@ def backtest(call: Invocation, sequence: int, path: str) -> None:
     The windows are those that were seen, at the weights that were served. Of FILE only the policy counts.
     """
     policy = declared_service(path).policy
-    with AdminClient(call.admin) as client:
+    with AdminClient(call.endpoint()) as client:
         recording = client.call("Ledger/GetRecording", pb.GetRecordingRequest(sequence=sequence), pb.Recording)
     records = read_records(recording)
     if not records:

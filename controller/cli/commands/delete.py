@@ -27,7 +27,7 @@ def delete(invocation: Invocation, service: str, yes: bool) -> None:
     is no terminal to ask on, --yes is needed.
     """
     request = pb.DeleteServiceRequest(service=service, reason=invocation.reason, request_id=invocation.request_id)
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         if not yes and (traffic := _traffic(client, service)):
             _confirm(service, traffic)
         response = client.call("Catalog/DeleteService", request, pb.DeleteServiceResponse)

@@ -32,7 +32,7 @@ def events(invocation: Invocation, service: str, after: int, follow: bool, verif
     """Show the ledger, oldest line first: of all services, or of one, also a deleted one."""
     if verify and (service or follow):
         raise click.UsageError("--verify checks the whole chain: it goes with neither a service nor --follow")
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         if service:
             _check_service(client, service)
         if verify:

@@ -26,7 +26,7 @@ NARROWEST = 40
 @click.pass_obj
 def explain(invocation: Invocation, service: str, sequence: int) -> None:
     """Explain a rollout: the evidence, how it grew, which channel decided, and every decision."""
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         request = pb.ExplainRolloutRequest(service=service, sequence=sequence)
         explanation = client.call("Rollouts/ExplainRollout", request, pb.Explanation)
     if invocation.json:

@@ -40,7 +40,7 @@ def freeze(invocation: Invocation, services: tuple[str, ...], every: bool, ttl: 
         request_id=invocation.request_id,
         mode="hold" if hold else "freeze",
     )
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         response = client.call("KillSwitch/Freeze", request, pb.FreezeResponse)
     if invocation.json:
         print_json(plain(response))
@@ -57,7 +57,7 @@ def unfreeze(invocation: Invocation, services: tuple[str, ...], every: bool) -> 
     request = pb.UnfreezeRequest(
         services=services, all=every, reason=invocation.reason, request_id=invocation.request_id
     )
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         response = client.call("KillSwitch/Unfreeze", request, pb.UnfreezeResponse)
     if invocation.json:
         print_json(plain(response))
@@ -73,7 +73,7 @@ def unfreeze(invocation: Invocation, services: tuple[str, ...], every: bool) -> 
 @click.pass_obj
 def freezes(invocation: Invocation) -> None:
     """List the freezes and holds in force."""
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         response = client.call("KillSwitch/ListFreezes", pb.ListFreezesRequest(), pb.ListFreezesResponse)
     if invocation.json:
         print_json(plain(response))

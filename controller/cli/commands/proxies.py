@@ -36,7 +36,7 @@ def proxies(invocation: Invocation, wide: bool, exclude: str, include: str) -> N
     if exclude or include:
         _act(invocation, exclude, include)
         return
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         response = client.call("Fleet/ListProxies", pb.ListProxiesRequest(), pb.ListProxiesResponse)
     if invocation.json:
         print_json(plain(response))
@@ -64,7 +64,7 @@ def proxies(invocation: Invocation, wide: bool, exclude: str, include: str) -> N
 def _act(invocation: Invocation, exclude: str, include: str) -> None:
     """Exclude a proxy, or include one again."""
     fields = {"node": exclude or include, "reason": invocation.reason, "request_id": invocation.request_id}
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         response: pb.ExcludeProxyResponse | pb.IncludeProxyResponse
         if exclude:
             response = client.call("Fleet/ExcludeProxy", pb.ExcludeProxyRequest(**fields), pb.ExcludeProxyResponse)

@@ -20,7 +20,7 @@ def retry(invocation: Invocation, service: str) -> None:
     What a proxy NACKed is otherwise sent again only once it changes. A listener whose port was taken
     is tried again by itself.
     """
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         response = client.call("Fleet/Retry", pb.RetryRequest(service=service), pb.RetryResponse)
     if invocation.json:
         print_json(plain(response))

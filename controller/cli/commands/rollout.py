@@ -24,7 +24,7 @@ def start(invocation: Invocation, service: str, canary: str) -> None:
     request = pb.StartCanaryRequest(
         service=service, canary=canary, reason=invocation.reason, request_id=invocation.request_id
     )
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         try:
             rollout = client.call("Rollouts/StartCanary", request, pb.Rollout)
         except Failure as failure:
@@ -44,7 +44,7 @@ def rollback(invocation: Invocation, service: str, force: bool) -> None:
     request = pb.RollbackRequest(
         service=service, reason=invocation.reason, request_id=invocation.request_id, force=force
     )
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         _print(invocation, client.call("Rollouts/Rollback", request, pb.Rollout))
 
 
@@ -57,7 +57,7 @@ def _plain_act(name: str, method: str, summary: str) -> click.Command:
     @click.pass_obj
     def act(invocation: Invocation, service: str) -> None:
         request = pb.RolloutRequest(service=service, reason=invocation.reason, request_id=invocation.request_id)
-        with AdminClient(invocation.admin) as client:
+        with AdminClient(invocation.endpoint()) as client:
             _print(invocation, client.call(f"Rollouts/{method}", request, pb.Rollout))
 
     return act
@@ -94,7 +94,7 @@ def approve(invocation: Invocation, service: str, share: str, canary: str) -> No
         canary=canary,
         weight=_weight(share),
     )
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         _print(invocation, client.call("Rollouts/Approve", request, pb.Rollout))
 
 

@@ -17,7 +17,7 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 @click.pass_obj
 def list_services(invocation: Invocation) -> None:
     """List the services, one in a row."""
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         response = client.call("Catalog/ListServices", pb.ListServicesRequest(), pb.ListServicesResponse)
     if invocation.json:
         services = [service_document(service) for service in response.services]
@@ -38,7 +38,7 @@ def list_services(invocation: Invocation) -> None:
 @click.pass_obj
 def get(invocation: Invocation, service: str) -> None:
     """Show a service: its rollout, its freezes and its service file."""
-    with AdminClient(invocation.admin) as client:
+    with AdminClient(invocation.endpoint()) as client:
         response = client.call("Catalog/GetService", pb.GetServiceRequest(service=service), pb.Service)
     if invocation.json:
         print_json(service_document(response))

@@ -72,7 +72,7 @@ def wait(invocation: Invocation, service: str, phase: Phase, timeout: float | No
     Exit code 7 if it ends otherwise, if none is running, or at the timeout. The wait survives
     restarts of the controller. On a terminal, progress goes to standard error.
     """
-    with AdminClient(invocation.admin) as client, ReconnectingStreams() as streams:
+    with AdminClient(invocation.endpoint()) as client, ReconnectingStreams() as streams:
         request = pb.WatchRolloutRequest(service=service)
         streams.add(lambda _last: client.stream("Rollouts/WatchRollout", request, pb.Rollout))
         rollout = _Wait(phase, timeout).until_reached(streams)

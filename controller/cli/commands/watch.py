@@ -29,7 +29,7 @@ def watch(invocation: Invocation, service: str) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM restores the terminal too
     on_screen = not invocation.json and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     try:
-        with AdminClient(invocation.admin) as client:
+        with AdminClient(invocation.endpoint()) as client:
             if service:
                 _watch_one(client, service, on_screen=on_screen, json=invocation.json)
             else:
