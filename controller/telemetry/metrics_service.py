@@ -103,11 +103,8 @@ class MetricsService:
                 now = self._clock.monotonic()
                 message = _parsed(data)
                 if stream is None:
-                    node = message.identifier.node
-                    identity = self._gate.identity(context.auth_context())
-                    reporter = Reporter(node.id, node.cluster, context.peer(), identity)
-                    stream = self._streams.open(validate_reporter(reporter), now)
-                    log.info("metrics_opened", node=node.id, fleet=node.cluster)
+                    stream = self._streams.open(self._reporter(message, context), now)
+                    log.info("metrics_opened", node=stream.reporter.node, fleet=stream.reporter.fleet)
                 stream.count_message(now)
                 self._update_wanted()
                 read = self._observed if stream.messages % SAMPLED == 1 else self._urgent
@@ -117,6 +114,11 @@ class MetricsService:
         finally:
             if stream:
                 self._end(stream)
+
+    def _reporter(self, message: StreamMetricsMessage, context: Context) -> Reporter:
+        """Who sends it. A part of a message that is kept would keep all of it."""
+        node, identity = message.identifier.node, self._gate.identity(context.auth_context())
+        return validate_reporter(Reporter(node.id, node.cluster, context.peer(), identity))
 
     def _count(self, stream: ReportStream, held: HeldMetrics, metrics: ProxyMetrics, now: float) -> None:
         """Write into the book what counts of a flush."""
