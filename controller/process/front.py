@@ -120,6 +120,8 @@ class Front:
                 )
         except OSError as error:
             self._lost.count(peer=peer.host, error=str(error))
+        except asyncio.CancelledError:
+            pass  # by `__aexit__`; asyncio of Python 3.11 logs a traceback for each such task that is cancelled
         finally:
             del self._connections[name]
             writer.close()
@@ -171,7 +173,8 @@ def peer_of_transport(transport: asyncio.BaseTransport) -> Peer:
     connection = transport.get_extra_info("socket")
     if connection.family == socket.AF_UNIX:
         return Peer("unix", certificate, _user_of(connection))
-    return Peer(str(connection.getpeername()[0]), certificate)
+    address = transport.get_extra_info("peername")  # None if it was closed before it was accepted
+    return Peer(str(address[0]) if address else "gone", certificate)
 
 
 def _user_of(connection: socket.socket) -> int | None:

@@ -39,7 +39,7 @@ async def server_open(
     `setting` names the address in errors, `names` are the services that are healthy, `drain` is the seconds that open
     calls get to end; with `credentials` it speaks TLS. Raises `Unstartable`.
     """
-    checks = health.aio.HealthServicer()  # type: ignore[attr-defined]  # set at import, unseen by mypy
+    checks = _Health()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     try:
@@ -57,6 +57,16 @@ async def server_open(
     finally:
         await checks.enter_graceful_shutdown()
         await server.stop(drain)
+
+
+class _Health(health.aio.HealthServicer):  # type: ignore[misc, name-defined]  # set at import, unseen by mypy
+    """Health whose `List` responds: the one of the library raises an error, and gRPC logs a traceback for each call."""
+
+    async def List(  # noqa: N802  # gRPC's name
+        self, _request: health_pb2.HealthListRequest, _context: object
+    ) -> health_pb2.HealthListResponse:
+        statuses = {name: health_pb2.HealthCheckResponse(status=each) for name, each in self._server_status.items()}
+        return health_pb2.HealthListResponse(statuses=statuses)
 
 
 def address_taken(setting: str, address: str, error: Exception) -> str:
