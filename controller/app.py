@@ -36,8 +36,10 @@ from controller.hooks.hook_approvals import HookApprovals
 from controller.identity.door_authenticator import DoorAuthenticator
 from controller.identity.login_routes import login_routes
 from controller.identity.openid_provider import OpenIdProvider
+from controller.identity.sessions import Sessions
 from controller.identity.static_tokens import StaticTokens
 from controller.identity.tls_files import TlsFiles
+from controller.identity.token_verifier import BearerTokens, TokenVerifier
 from controller.monitoring.current_state import CurrentState
 from controller.monitoring.metrics import Metrics
 from controller.notify.cloud_events import CloudEvents
@@ -125,8 +127,14 @@ class Controller:
         self._proxy_metrics = MetricsService(self._book, reporters, clock, self._right_of_way)
         self._tls = TlsFiles(settings.tls) if settings.tls else None
         token_files = {binding.token_file for binding in settings.access if binding.token_file}
-        self._authenticator = DoorAuthenticator(settings.access, StaticTokens(token_files))
         self._providers = [OpenIdProvider(each, clock) for each in settings.oidc]
+        self._verifiers = [
+            TokenVerifier(each, provider, clock) for each, provider in zip(settings.oidc, self._providers, strict=True)
+        ]
+        self._sessions = Sessions(clock)
+        self._authenticator = DoorAuthenticator(
+            settings.access, StaticTokens(token_files), BearerTokens(self._verifiers), self._sessions
+        )
         self._recorder = Recorder(store, clock)
         self._operations = self._make_operations()
         self._unready: str | None = "starting"

@@ -12,12 +12,10 @@ from aiohttp.typedefs import Handler, Middleware
 
 from controller.admin.doorkeeper import Admission, Doorkeeper
 from controller.admin.request_fields import user_of
-from controller.ports.authenticator import Credentials
+from controller.ports.authenticator import SESSION_COOKIE, Credentials
 from controller.process.front import Peer, peer_of_transport
 from controller.process.web_route import Route
 
-SESSION_COOKIE = "haldane_session"
-"""The cookie of the console's session."""
 ADMISSION = web.RequestKey("admission", Admission)
 """Where a request carries its `Admission`."""
 

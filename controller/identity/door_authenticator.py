@@ -12,7 +12,9 @@ from controller.core.base.errors import Code, Refusal
 from controller.core.model.actor import Actor, Proof
 from controller.identity.certificates import principal_of
 from controller.identity.claimed_name import claimed_name
+from controller.identity.sessions import Sessions
 from controller.identity.static_tokens import StaticTokens
+from controller.identity.token_verifier import BearerTokens
 from controller.ports.authenticator import Credentials
 
 BEARER = "bearer "
@@ -24,13 +26,22 @@ _OWN = (Binding(subject="the user of the controller", role=Role.ADMIN),)
 class DoorAuthenticator:
     """Verifies credentials, and finds out what the settings bind the caller to. Implements `ports.Authenticator`.
 
-    Of several credentials the most specific one counts: a token, else a certificate, else the user of the socket. While
-    the settings bind nobody, everybody may do everything, and a caller without credentials is whom it says it is.
+    Of several credentials the most specific one counts: a token, else a session, else a certificate, else the user of
+    the socket. While the settings bind nobody, everybody may do everything, and a caller without credentials is whom it
+    says it is.
     """
 
-    def __init__(self, bindings: Sequence[Binding], tokens: StaticTokens) -> None:
+    def __init__(
+        self,
+        bindings: Sequence[Binding],
+        tokens: StaticTokens,
+        bearer_tokens: BearerTokens | None = None,
+        sessions: Sessions | None = None,
+    ) -> None:
         self._bindings = tuple(bindings)
         self._tokens = tokens
+        self._bearer_tokens = bearer_tokens or BearerTokens()
+        self._sessions = sessions
 
     async def authenticate(self, credentials: Credentials) -> Caller:
         """The caller. `Refusal` with UNAUTHENTICATED for credentials that are not valid."""
@@ -47,6 +58,9 @@ class DoorAuthenticator:
     async def _principal(self, credentials: Credentials) -> Principal | None:
         if credentials.authorization:
             return await self._bearer(credentials.authorization)
+        # A browser sends the cookie of a session that has ended too, also to log in again: it counts as none.
+        if self._sessions and (principal := self._sessions.principal(credentials.session)):
+            return principal
         if credentials.certificate is not None:
             try:
                 return principal_of(credentials.certificate)
@@ -60,10 +74,8 @@ class DoorAuthenticator:
     async def _bearer(self, authorization: str) -> Principal:
         if not authorization.lower().startswith(BEARER):
             raise Refusal(Code.UNAUTHENTICATED, "authorization: `Bearer TOKEN` is needed")
-        principal = self._tokens.principal(authorization[len(BEARER) :].strip())
-        if principal is None:
-            raise Refusal(Code.UNAUTHENTICATED, "the token is not valid")
-        return principal
+        token = authorization[len(BEARER) :].strip()
+        return self._tokens.principal(token) or await self._bearer_tokens.principal(token)
 
 
 def _user_name(user_id: int) -> str:

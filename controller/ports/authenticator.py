@@ -4,6 +4,9 @@ from typing import NamedTuple, Protocol
 
 from controller.core.access.caller import Caller
 
+SESSION_COOKIE = "haldane_session"
+"""The cookie of the console's session."""
+
 
 class Credentials(NamedTuple):
     """What a request says of its caller, as a door received it."""
@@ -28,7 +31,7 @@ class Authenticator(Protocol):
     async def authenticate(self, credentials: Credentials) -> Caller:
         """The caller. Without any credentials it is anonymous, and may do what is `public`, unless nobody is bound.
 
-        `Refusal` with UNAUTHENTICATED for credentials that are not valid, which never count as none; with INVALID for a
-        claimed name that cannot be stored.
+        `Refusal` with UNAUTHENTICATED for credentials that are not valid, which never count as none, but for a session
+        that has ended; with INVALID for a claimed name that cannot be stored.
         """
         ...

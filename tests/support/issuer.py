@@ -77,8 +77,9 @@ class Issuer:
         """A good access token, changed so."""
         key = key or self.keys[0]
         algorithm = "RS256" if isinstance(key, RSAKey) else "ES256"
+        named = {"kid": key.kid} if key.kid is not None else {}
         return jwt.encode(
-            {"alg": algorithm, "kid": key.kid, **(header or {})}, self.claims(**claims), key, algorithms=[algorithm]
+            {"alg": algorithm, **named, **(header or {})}, self.claims(**claims), key, algorithms=[algorithm]
         )
 
     def app(self) -> web.Application:

@@ -24,6 +24,8 @@ class Binding(Value):
     """The SPIFFE ID of a client certificate, as a glob: `spiffe://prod/ns/ml/*`."""
     token_file: Text = ""
     """A file of static tokens: a line `NAME SHA256` for each."""
+    issuer: Text = ""
+    """Only holders of that issuer's tokens: of a subject or group that another issuer could give to others."""
     role: Role
     services: Annotated[tuple[Text, ...], Field(min_length=1, max_length=1000)] = (ALL,)
     """Globs of services' names. Only `*` covers what concerns all services."""
@@ -35,10 +37,14 @@ class Binding(Value):
             raise ValueError(
                 f"one of subject, group, spiffe and token_file says whose it is, not {' and '.join(named) or 'none'}"
             )
+        if self.issuer and not (self.subject or self.group):
+            raise ValueError("issuer goes with subject or group")
         return self
 
     def names(self, principal: Principal) -> bool:
         """Whether it is that principal's."""
+        if self.issuer and self.issuer != principal.issuer:
+            return False
         return bool(
             (self.subject and self.subject in principal.subjects)
             or (self.group and self.group in principal.groups)

@@ -19,5 +19,7 @@ class Principal:
     groups: frozenset[str] = frozenset()
     spiffe: str = ""
     """The SPIFFE ID of its certificate, "" if it has none."""
+    issuer: str = ""
+    """The OpenID Connect issuer of its token, "" for none."""
     token_file: str = ""
     """The file of static tokens that its token stands in, "" for none."""
