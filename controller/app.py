@@ -23,6 +23,7 @@ from controller.admin.doorkeeper import Doorkeeper
 from controller.admin.grpc_api import PERMISSIONS, SERVICE_NAMES, add_admin
 from controller.admin.guard import Guard
 from controller.admin.http_api import Probes, make_http
+from controller.admin.http_guard import caller_of_request
 from controller.admin.service_reader import ServiceReader
 from controller.console.pages import console_routes
 from controller.core.access.proxy_gate import ProxyGate
@@ -345,7 +346,9 @@ class Controller:
             self._doorkeeper("http"),
             Probes(self._why_unready, self._metrics.registry, reader),
             pages=[
-                *console_routes(self._operations, self._replica, self._xds, ready=self._why_unready),
+                *console_routes(
+                    self._operations, self._replica, self._xds, ready=self._why_unready, caller_of=caller_of_request
+                ),
                 *self._login_routes(),
             ],
         )

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from controller.admin.doorkeeper import Doorkeeper
-from controller.admin.http_guard import ADMISSION, admission_of, guard, refuse_other_sites
+from controller.admin.http_guard import ADMISSION, admission_of, caller_of_request, guard, refuse_other_sites
 from controller.admin.json_body import json_response, read_body
 from controller.admin.request_fields import FieldErrors, scopes_of, ttl_of
 from controller.admin.service_reader import ServiceReader
@@ -83,7 +83,7 @@ class Switch:
 
     async def list(self, request: web.Request) -> web.Response:
         """GET /freeze: the freezes in force."""
-        view, caller = await self._reader.view(), admission_of(request).caller
+        view, caller = await self._reader.view(), caller_of_request(request)
         return json_response([_freeze_json(freeze) for freeze in view.freezes if caller.visible([freeze.scope])])
 
     async def freeze(self, request: web.Request) -> web.Response:
@@ -95,7 +95,7 @@ class Switch:
         ttl = wrong.read(lambda: ttl_of(_text(body, "ttl")), None)
         request_id = wrong.read(lambda: _text(body, "request_id"), "")
         wrong.raise_if_any(also=freeze_violations(scopes, reason, ttl))
-        caller = admission_of(request).caller
+        caller = caller_of_request(request)
         caller.require(Permission.FREEZE, scopes)
         freezes, revision = await self._operations.freeze(
             scopes, who=caller.actor, reason=reason, ttl=ttl, request_id=request_id
@@ -110,7 +110,7 @@ class Switch:
         reason = wrong.read(lambda: _text(body, "reason"), "")
         request_id = wrong.read(lambda: _text(body, "request_id"), "")
         wrong.raise_if_any(also=unfreeze_violations(scopes, reason))
-        caller = admission_of(request).caller
+        caller = caller_of_request(request)
         caller.require(Permission.HOLD, scopes)
         lifted = await self._operations.unfreeze(
             scopes, who=caller.actor, reason=reason, request_id=request_id, may_lift=caller.may_lift

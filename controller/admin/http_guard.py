@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from controller.admin.doorkeeper import Admission, Doorkeeper
 from controller.admin.request_fields import user_of
+from controller.core.access.caller import Caller
 from controller.ports.authenticator import SESSION_COOKIE, Credentials
 from controller.process.front import Peer, peer_of_transport
 from controller.process.web_route import Route
@@ -71,6 +72,11 @@ def _credentials(request: web.Request) -> Credentials:
 def admission_of(request: web.Request) -> Admission:
     """The admission of a request that has passed the guard."""
     return request[ADMISSION]
+
+
+def caller_of_request(request: web.Request) -> Caller:
+    """The caller of a request that has passed the guard."""
+    return admission_of(request).caller
 
 
 def _is_loopback(host: str) -> bool:

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
+from controller.core.access.caller import Caller
 from controller.core.base.errors import Refusal
 from controller.core.control.describe import plain_blocker
 from controller.core.judge.verdict import Verdict
@@ -54,22 +55,22 @@ class LedgerTail:
 
 
 def page_state(
-    observatory: Observatory, fleet: Fleet, lines: list[LedgerLine], unready: str | None
+    observatory: Observatory, fleet: Fleet, caller: Caller, lines: list[LedgerLine], unready: str | None
 ) -> Mapping[str, Any]:
-    """Everything on the page. Weights are basis points, times Unix seconds."""
+    """Everything on the page that the caller may see. Weights are basis points, times Unix seconds."""
     view, proxies = observatory.view(), fleet.proxies()
-    states = sorted(view.services.values(), key=lambda state: state.name)
+    states = sorted((s for s in view.services.values() if caller.visible([s.name])), key=lambda state: state.name)
     return {
         "revision": view.revision,
         "unready": unready,
         "services": [_service(ServiceView.of(state, view, observatory, fleet)) for state in states],
-        "broken": dict(view.broken),
-        "freezes": [freeze.plain() for freeze in view.freezes],
+        "broken": {name: why for name, why in view.broken.items() if caller.visible([name])},
+        "freezes": [freeze.plain() for freeze in view.freezes if caller.visible([freeze.scope])],
         "fleets": _fleets(proxies),
         "strangers": [_stranger(stranger) for stranger in fleet.strangers()],
         "exclusions": [exclusion.model_dump(mode="json") for exclusion in view.exclusions],
         "behind": [_behind(proxy) for proxy in proxies if proxy.state is not ConfigState.SYNCED],
-        "ledger": [_line(line) for line in lines],
+        "ledger": [_line(line) for line in lines if caller.visible(line.entry.services)],
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from controller.console.page_state import LedgerTail, page_state
+from controller.core.access.caller import Caller
 from controller.core.access.permission import Permission
 from controller.core.base.text import clean_values
 from controller.ports.fleet import Fleet
@@ -35,13 +36,19 @@ _POLICY = (
 
 
 def console_routes(
-    operations: Operations, observatory: Observatory, fleet: Fleet, *, ready: Callable[[], str | None]
+    operations: Operations,
+    observatory: Observatory,
+    fleet: Fleet,
+    *,
+    ready: Callable[[], str | None],
+    caller_of: Callable[[web.Request], Caller],
 ) -> list[Route]:
-    """The routes of the console, for the HTTP API."""
+    """The routes of the console, for the HTTP API. `caller_of` tells who has sent a request."""
     tail = LedgerTail(operations, observatory)
 
-    async def state(_request: web.Request) -> web.Response:
-        return web.json_response(_finite(clean_values(page_state(observatory, fleet, await tail.lines(), ready()))))
+    async def state(request: web.Request) -> web.Response:
+        shown = page_state(observatory, fleet, caller_of(request), await tail.lines(), ready())
+        return web.json_response(_finite(clean_values(shown)))
 
     return [
         Route("GET", "/", _asset("console.html", "text/html"), Permission.PUBLIC),

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from controller.admin import OPTIONS
 from controller.admin.grpc_api import add_admin
 from controller.admin.http_api import Probes, make_http
+from controller.admin.http_guard import caller_of_request
 from controller.admin.service_reader import ServiceReader
 from controller.admin.watch_streams import Watches
 from controller.console.pages import console_routes
@@ -78,7 +79,7 @@ async def opened_doors() -> AsyncIterator[Doors]:
         reader,
         doorkeeper("http"),
         Probes(lambda: doors.unready, registry, reader),
-        pages=console_routes(operations, observatory, fleet, ready=lambda: doors.unready),
+        pages=console_routes(operations, observatory, fleet, ready=lambda: doors.unready, caller_of=caller_of_request),
         body_within=1.0,
     )
     following = asyncio.create_task(observatory.follow(store))

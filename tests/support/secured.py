@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import hashlib
+import os
+import pwd
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -130,7 +132,7 @@ def identities_of(authority: Authority) -> dict[str, Identity]:
         ),
         "a token of nobody": Identity(token="x" * 40, valid=False),
         "a token of nobody beside a certificate": Identity(token="x" * 40, certificate=person("admin"), valid=False),
-        "own socket": Identity("unix:root", role=Role.ADMIN, socket=True),
+        "own socket": Identity(f"unix:{pwd.getpwuid(os.geteuid()).pw_name}", role=Role.ADMIN, socket=True),
     }
     for role in Role:
         found[f"{role} by certificate"] = Identity(f"spiffe://prod/ns/people/{role}", person(role), role=role)
