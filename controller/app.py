@@ -35,7 +35,7 @@ from controller.core.traffic.book import Book
 from controller.hooks.event_hook import EventHook
 from controller.hooks.hook_approvals import HookApprovals
 from controller.identity.door_authenticator import DoorAuthenticator
-from controller.identity.login_routes import login_routes
+from controller.identity.login import Login
 from controller.identity.openid_provider import OpenIdProvider
 from controller.identity.sessions import Sessions
 from controller.identity.static_tokens import StaticTokens
@@ -365,9 +365,9 @@ class Controller:
                 yield
 
     def _login_routes(self) -> Iterator[Route]:
-        for settings, provider in zip(self._settings.oidc, self._providers, strict=True):
+        for settings, provider, verifier in zip(self._settings.oidc, self._providers, self._verifiers, strict=True):
             if settings.client_id:
-                yield from login_routes(settings, provider)
+                yield from Login(settings, provider, verifier, self._sessions).routes()
 
     def _doorkeeper(self, door: str) -> Doorkeeper:
         return Doorkeeper(door, self._authenticator, self._metrics)
