@@ -10,7 +10,7 @@ import grp
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import grpc
@@ -41,6 +41,7 @@ from controller.identity.sessions import Sessions
 from controller.identity.static_tokens import StaticTokens
 from controller.identity.tls_files import TlsFiles
 from controller.identity.token_verifier import BearerTokens, TokenVerifier
+from controller.monitoring.certificate_expiry import CertificateExpiry
 from controller.monitoring.current_state import CurrentState
 from controller.monitoring.metrics import Metrics
 from controller.notify.cloud_events import CloudEvents
@@ -61,6 +62,7 @@ from controller.process.state_paths import NO_SOCKET, state_directory
 from controller.process.web_route import Route
 from controller.runtime.adapters import Adapters
 from controller.runtime.allowed import Allowed
+from controller.runtime.certificate_watch import CertificateWatch
 from controller.runtime.decider import Decider
 from controller.runtime.leadership import lead
 from controller.runtime.ledger_writer import WHO
@@ -127,6 +129,7 @@ class Controller:
         )
         self._proxy_metrics = MetricsService(self._book, reporters, clock, self._right_of_way)
         self._tls = TlsFiles(settings.tls) if settings.tls else None
+        self._certificates = CertificateWatch(self._certificate_expiries, clock)
         token_files = {binding.token_file for binding in settings.access if binding.token_file}
         self._providers = [OpenIdProvider(each, clock) for each in settings.oidc]
         self._verifiers = [
@@ -192,7 +195,12 @@ class Controller:
                     clock=self._clock,
                     meter=self._metrics,
                 )
-                work = (decider.run(), custom.run(self._replica.view), notifications.run(recipients))
+                work = (
+                    decider.run(),
+                    custom.run(self._replica.view),
+                    notifications.run(recipients),
+                    self._certificates.record(self._store, term.token),
+                )
                 try:
                     with self._replica.deciding(decider):
                         async with asyncio.TaskGroup() as tasks:
@@ -339,12 +347,13 @@ class Controller:
         self._metrics.registry.register(
             CurrentState(self._replica, self._xds, self._book, self._metrics, self._store.health)
         )
+        self._metrics.registry.register(CertificateExpiry(self._certificate_expiries))
         reader = ServiceReader(self._operations, self._replica, self._xds)
         site = make_http(
             self._operations,
             reader,
             self._doorkeeper("http"),
-            Probes(self._why_unready, self._metrics.registry, reader),
+            Probes(self._why_unready, self._metrics.registry, reader, self._certificates.described),
             pages=[
                 *console_routes(
                     self._operations, self._replica, self._xds, ready=self._why_unready, caller_of=caller_of_request
@@ -368,6 +377,9 @@ class Controller:
         for settings, provider, verifier in zip(self._settings.oidc, self._providers, self._verifiers, strict=True):
             if settings.client_id:
                 yield from Login(settings, provider, verifier, self._sessions).routes()
+
+    def _certificate_expiries(self) -> Mapping[str, float]:
+        return self._tls.expiries() if self._tls else {}
 
     def _doorkeeper(self, door: str) -> Doorkeeper:
         return Doorkeeper(door, self._authenticator, self._metrics)

@@ -137,13 +137,21 @@ class Switch:
 class Probes:
     """What machines read: liveness, readiness and metrics.
 
-    `ready` returns why the controller is not ready, None if it is; /metrics shows `registry`.
+    `ready` returns why the controller is not ready, None if it is; /metrics shows `registry`; `certificates` returns
+    those that expire soon, and when.
     """
 
-    def __init__(self, ready: Callable[[], str | None], registry: CollectorRegistry, reader: ServiceReader) -> None:
+    def __init__(
+        self,
+        ready: Callable[[], str | None],
+        registry: CollectorRegistry,
+        reader: ServiceReader,
+        certificates: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._unready = ready
         self._registry = registry
         self._reader = reader
+        self._certificates = certificates
 
     async def alive(self, _request: web.Request) -> web.Response:
         """GET /healthz: 200 while the process responds. Nothing else is checked, least of all the store."""
@@ -153,10 +161,13 @@ class Probes:
         """GET /readyz: 200 while proxies are served and the store takes changes, else 503 with the reason.
 
         `problems` names the services that cannot be served as they stand: the others are, so it is ready all the same.
+        So it is while a certificate is about to expire.
         """
         unready = self._unready()
         if unready is None:
-            return json_response({"status": "ready", "problems": dict(self._reader.problems)})
+            expiring = dict(self._certificates())
+            more = {"certificates": expiring} if expiring else {}
+            return json_response({"status": "ready", "problems": dict(self._reader.problems), **more})
         return json_response({"status": "not ready", "reason": unready}, status=503)
 
     async def metrics(self, request: web.Request) -> web.Response:

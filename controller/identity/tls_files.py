@@ -2,6 +2,7 @@
 
 import os
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ class Pem(NamedTuple):
     certificate: bytes
     key: bytes
     client_ca: bytes | None
+    expiries: Mapping[str, float]
+    """When each expires, in Unix seconds: `controller` with its chain, and `client_ca`."""
 
 
 class TlsFiles:
@@ -42,10 +45,10 @@ class TlsFiles:
         """Whether there are CAs of clients' certificates."""
         return self._settings.client_ca_file is not None
 
-    @property
-    def expires_at(self) -> float:
-        """When the certificate, or another one of its chain, expires, in Unix seconds."""
-        return expiry_of(self._pem.certificate).timestamp()
+    def expiries(self) -> Mapping[str, float]:
+        """When the certificates in use expire, in Unix seconds: `controller` with its chain, and `client_ca`."""
+        self.refresh()
+        return self._pem.expiries
 
     def context(self, protocol: str) -> ssl.SSLContext:
         """For a TLS server that speaks that ALPN protocol. A client may bring a certificate of the client CAs."""
@@ -88,7 +91,7 @@ class TlsFiles:
         except (Refusal, OSError) as error:  # an ssl.SSLError is an OSError: they have changed once more meanwhile
             log.warning("certificate_not_taken", reason=str(error))
             return False
-        log.info("certificate_taken", certificate=str(self._settings.certificate_file), expires_at=self.expires_at)
+        log.info("certificate_taken", certificate=str(self._settings.certificate_file), expires_at=self._pem.expiries)
         return True
 
     def _context(self, protocol: str) -> ssl.SSLContext:
@@ -109,7 +112,7 @@ class TlsFiles:
                 content[name] = _content(name, path)
         try:
             trial = _server_context(settings)
-            expiry_of(content["certificate_file"])
+            expiries = {"controller": expiry_of(content["certificate_file"]).timestamp()}
         except (ssl.SSLError, ValueError) as error:
             message = f"{settings.certificate_file} and {settings.key_file} are no certificate and its key: {error}"
             raise invalid([Violation("tls.certificate_file", message)]) from None
@@ -117,10 +120,11 @@ class TlsFiles:
         if ca is not None:
             try:
                 trial.load_verify_locations(cadata=ca.decode())
+                expiries["client_ca"] = expiry_of(ca).timestamp()
             except (ssl.SSLError, ValueError) as error:
                 message = f"{settings.client_ca_file} has no certificates: {error}"
                 raise invalid([Violation("tls.client_ca_file", message)]) from None
-        return Pem(content["certificate_file"], content["key_file"], ca)
+        return Pem(content["certificate_file"], content["key_file"], ca, expiries)
 
     def _stamp_now(self) -> tuple[tuple[int, int, int] | None, ...]:
         settings = self._settings

@@ -153,10 +153,13 @@ def _bindings(folder: Path) -> tuple[Binding, ...]:
 
 
 @contextlib.asynccontextmanager
-async def secured_controller(folder: Path, bindings: Sequence[Binding] = (), **settings: Any) -> AsyncIterator[Secured]:
-    """A controller with TLS on every door, until the end of the block. `bindings` come beside those of each role."""
+async def secured_controller(
+    folder: Path, bindings: Sequence[Binding] = (), *, until: datetime | None = None, **settings: Any
+) -> AsyncIterator[Secured]:
+    """A controller with TLS on every door, until the end of the block. `bindings` come beside those of each role; its
+    certificate is valid `until` then, or for an hour."""
     authority = Authority()
-    own = authority.issue("controller")
+    own = authority.issue("controller", until=until)
     content = {"tls.crt": own.certificate, "tls.key": own.key, "ca.crt": authority.certificate}
     for name, pem in content.items():
         (folder / name).write_bytes(pem)

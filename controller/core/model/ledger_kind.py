@@ -60,6 +60,9 @@ class LedgerKind(StrEnum):
     FREEZE_LIFTED = "freeze_lifted", Severity.WARNING
     FREEZE_EXPIRED = "freeze_expired", Severity.WARNING
 
+    CERTIFICATE_EXPIRES = "certificate_expires", Severity.WARNING
+    """A certificate of [tls] expires within 14 days, or has expired; `details` name it and give the Unix time. Once a
+    day."""
     STORE_RESTORED = "store_restored", Severity.CRITICAL
     """The store is a restored backup, and everything is frozen; `details` name the backup and its last line."""
     LEDGER_TRIMMED = "ledger_trimmed", Severity.INFO
