@@ -10,6 +10,7 @@ import grp
 import os
 import signal
 import socket
+import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from controller.admin.service_reader import ServiceReader
 from controller.console.pages import console_routes
 from controller.core.access.proxy_gate import ProxyGate
 from controller.core.base.errors import Refusal
+from controller.core.model.member import Member
+from controller.core.model.service_state import SCHEMA
 from controller.core.model.store_errors import StoreLost, Unusable
 from controller.core.model.view import View
 from controller.core.routing.own_addresses import own_addresses
@@ -42,6 +45,7 @@ from controller.identity.static_tokens import StaticTokens
 from controller.identity.tls_files import TlsFiles
 from controller.identity.token_verifier import BearerTokens, TokenVerifier
 from controller.monitoring.certificate_expiry import CertificateExpiry
+from controller.monitoring.controllers import ControllersState
 from controller.monitoring.current_state import CurrentState
 from controller.monitoring.metrics import Metrics
 from controller.notify.cloud_events import CloudEvents
@@ -65,7 +69,7 @@ from controller.runtime.allowed import Allowed
 from controller.runtime.certificate_watch import CertificateWatch
 from controller.runtime.decider import Decider
 from controller.runtime.leadership import lead
-from controller.runtime.ledger_writer import WHO
+from controller.runtime.membership import Membership
 from controller.runtime.operations import Operations
 from controller.runtime.proxy_events import ProxyEvents
 from controller.runtime.recorder import Recorder
@@ -140,6 +144,7 @@ class Controller:
             settings.access, StaticTokens(token_files), BearerTokens(self._verifiers), self._sessions
         )
         self._recorder = Recorder(store, clock)
+        self._membership = self._make_membership()
         self._operations = self._make_operations()
         self._unready: str | None = "starting"
 
@@ -163,7 +168,8 @@ class Controller:
     async def _run_until(self, stop: asyncio.Event) -> None:
         """Run everything until `stop`, then end every xDS stream while the decider saves."""
         work = (
-            lead(self._store, WHO, self._decide),
+            lead(self._store, self._membership.me.instance, self._decide),
+            self._membership.run(),
             watch_store(self._store, self._replica, self._publish),
             self._operations.run(),
             self._load_reports.run(),
@@ -188,6 +194,8 @@ class Controller:
             recipients = self._recipients(notify_session)
             with contextlib.closing(self._hooks(hook_session)) as hooks:
                 decider = self._decider(term, hooks, custom)
+                if self._store.shared:
+                    decider.write_line(self._membership.term_begun(term))
                 notifications = Notifications(
                     store=self._store,
                     cursors=self._store,
@@ -283,6 +291,21 @@ class Controller:
             right_of_way=self._right_of_way,
         )
 
+    def _make_membership(self) -> Membership:
+        settings = self._settings
+        me = Member(
+            instance=uuid.uuid4().hex,
+            name=settings.name,
+            since=self._clock.wall(),
+            version=__version__,
+            records=SCHEMA,
+            xds=settings.xds_listen,
+            admin=settings.admin_listen,
+            http=settings.http_listen,
+        )
+        view, proxies = self._replica.view, self._xds.proxies
+        return Membership(self._store.members, me, revision=lambda: view().revision, proxies=lambda: len(proxies()))
+
     def _publish(self, view: View) -> None:
         """Serve this view. The load reports are paced first: a canary's first weight must not be reported late."""
         reach("push:before")
@@ -327,7 +350,7 @@ class Controller:
             server = grpc.aio.server(
                 interceptors=[guard], options=[*ADMIN_OPTIONS, *COMMON_OPTIONS, *self._age_options()]
             )
-            watches = add_admin(server, self._operations, self._replica, self._xds, self._recorder)
+            watches = add_admin(server, self._operations, self._replica, self._xds, self._recorder, self._membership)
             server.add_generic_rpc_handlers(self._xds.csds_handlers())
             async with (
                 server_open(server, front.inner, "the front", names=SERVICE_NAMES, drain=settings.drain),
@@ -348,15 +371,27 @@ class Controller:
             CurrentState(self._replica, self._xds, self._book, self._metrics, self._store.health)
         )
         self._metrics.registry.register(CertificateExpiry(self._certificate_expiries))
+        self._metrics.registry.register(ControllersState(self._membership))
         reader = ServiceReader(self._operations, self._replica, self._xds)
         site = make_http(
             self._operations,
             reader,
             self._doorkeeper("http"),
-            Probes(self._why_unready, self._metrics.registry, reader, self._certificates.described),
+            Probes(
+                self._why_unready,
+                self._metrics.registry,
+                reader,
+                self._membership.role,
+                self._certificates.described,
+            ),
             pages=[
                 *console_routes(
-                    self._operations, self._replica, self._xds, ready=self._why_unready, caller_of=caller_of_request
+                    self._operations,
+                    self._replica,
+                    self._xds,
+                    ready=self._why_unready,
+                    caller_of=caller_of_request,
+                    membership=self._membership,
                 ),
                 *self._login_routes(),
             ],

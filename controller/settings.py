@@ -34,6 +34,7 @@ from controller.identity.oidc_settings import Issuers, Oidc
 from controller.identity.tls_settings import Tls
 from controller.notify.target import Target
 from controller.process.fault_points import read_faults
+from controller.process.host_name import default_name
 from controller.process.http_client import Url
 from controller.process.state_paths import MAX_SOCKET, default_socket, default_store
 from controller.store.etcd.settings import Etcd, read_address
@@ -148,6 +149,8 @@ class Settings(BaseSettings):
     """The admin API, CSDS, health, reflection."""
     http_listen: Address = "127.0.0.1:18002"
     """Console, /metrics, /healthz, /readyz, freeze and unfreeze."""
+    name: Name = Field(default_factory=lambda data: default_name(data.get("xds_listen", "")))
+    """The controller's name among those that share the store."""
     max_connection_age: Annotated[Seconds, Field(ge=10, le=86_400)] = 3600.0
     """Seconds that a TLS connection lives, more or less a tenth: for so long a revoked certificate goes on working.
     Streams are resumed on the next connection, and nothing is sent again."""

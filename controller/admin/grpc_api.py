@@ -6,6 +6,7 @@ import grpc
 import structlog
 
 from controller.admin.access_api import Access
+from controller.admin.controllers_api import Controllers
 from controller.admin.explanations import Explanations
 from controller.admin.grpc_handlers import Handlers, handlers
 from controller.admin.guard import OTHERS
@@ -33,6 +34,7 @@ from controller.ports.fleet import Fleet
 from controller.ports.observatory import Observatory
 from controller.ports.recordings import Recordings
 from controller.runtime.declarations import Declared
+from controller.runtime.membership import Membership
 from controller.runtime.operations import Operations
 from controller.runtime.store_requests import find_state
 
@@ -60,6 +62,7 @@ def add_admin(
     observatory: Observatory,
     fleet: Fleet,
     recordings: Recordings,
+    membership: Membership,
 ) -> Watches:
     """Add the admin API to a server. Returns its watches, which end when they are drained."""
     watches = Watches(observatory)
@@ -73,6 +76,7 @@ def add_admin(
             Proxies(operations, fleet, reader).handlers(),
             Ledger(operations, reader, watches, explanations).handlers(),
             Access().handlers(),
+            Controllers(membership).handlers(),
         )
     )
     return watches

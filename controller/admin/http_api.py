@@ -137,8 +137,8 @@ class Switch:
 class Probes:
     """What machines read: liveness, readiness and metrics.
 
-    `ready` returns why the controller is not ready, None if it is; /metrics shows `registry`; `certificates` returns
-    those that expire soon, and when.
+    `ready` returns why the controller is not ready, None if it is; /metrics shows `registry`; `role` returns what it is
+    among those that share a store, `certificates` those that expire soon, and when.
     """
 
     def __init__(
@@ -146,9 +146,11 @@ class Probes:
         ready: Callable[[], str | None],
         registry: CollectorRegistry,
         reader: ServiceReader,
+        role: Callable[[], str],
         certificates: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._unready = ready
+        self._role = role
         self._registry = registry
         self._reader = reader
         self._certificates = certificates
@@ -167,8 +169,9 @@ class Probes:
         if unready is None:
             expiring = dict(self._certificates())
             more = {"certificates": expiring} if expiring else {}
-            return json_response({"status": "ready", "problems": dict(self._reader.problems), **more})
-        return json_response({"status": "not ready", "reason": unready}, status=503)
+            problems = dict(self._reader.problems)
+            return json_response({"status": "ready", "role": self._role(), "problems": problems, **more})
+        return json_response({"status": "not ready", "reason": unready, "role": self._role()}, status=503)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """GET /metrics, for Prometheus."""

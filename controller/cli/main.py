@@ -50,6 +50,7 @@ COMMANDS = {
     "unfreeze": _command("freeze:unfreeze", "Lift freezes."),
     "freezes": _command("freeze:freezes", "List the freezes in force."),
     "proxies": _command("proxies:proxies", "List the connected proxies."),
+    "controllers": _command("controllers:controllers", "List the controllers that share the store."),
     "retry": _command("retry:retry", "Send proxies again what they NACKed."),
     "events": _command("events:events", "Show the ledger: who did what, when and why."),
     "explain": _command("explain:explain", "Explain a rollout: the evidence, and what decided."),

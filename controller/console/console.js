@@ -87,7 +87,8 @@ function summary(state) {
   const worst = Math.max(0, ...state.services.map(alarm));
   const frozen = state.freezes.length ? `${many(state.freezes.length, "freeze")} in force` : "nothing is frozen";
   document.title = `${worst > 1 ? "(!) " : ""}${state.freezes.length ? "frozen, " : ""}${many(running, "rollout")} - Haldane`;
-  return `${many(state.services.length, "service")}, ${many(running, "rollout")} running, ${frozen}, revision ${state.revision}`;
+  const role = state.role === "leader" ? "decides" : `follows ${state.leader || "nobody: none decides"}`;
+  return `${state.controller} ${role}: ${many(state.services.length, "service")}, ${many(running, "rollout")} running, ${frozen}, revision ${state.revision}`;
 }
 
 function draw(state, now) {

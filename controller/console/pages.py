@@ -5,7 +5,7 @@ Everything is in the package: no asset comes from elsewhere, and the page may lo
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -18,6 +18,7 @@ from controller.core.base.text import clean_values
 from controller.ports.fleet import Fleet
 from controller.ports.observatory import Observatory
 from controller.process.web_route import Route
+from controller.runtime.membership import Membership
 from controller.runtime.operations import Operations
 
 ASSETS = {
@@ -42,13 +43,14 @@ def console_routes(
     *,
     ready: Callable[[], str | None],
     caller_of: Callable[[web.Request], Caller],
+    membership: Membership,
 ) -> list[Route]:
     """The routes of the console, for the HTTP API. `caller_of` tells who has sent a request."""
     tail = LedgerTail(operations, observatory)
 
     async def state(request: web.Request) -> web.Response:
         shown = page_state(observatory, fleet, caller_of(request), await tail.lines(), ready())
-        return web.json_response(_finite(clean_values(shown)))
+        return web.json_response(_finite(clean_values({**shown, **_standing(membership)})))
 
     return [
         Route("GET", "/", _asset("console.html", "text/html"), Permission.PUBLIC),
@@ -58,6 +60,11 @@ def console_routes(
         ),
         Route("GET", "/console/state", state, Permission.VIEW),
     ]
+
+
+def _standing(membership: Membership) -> Mapping[str, str]:
+    """Which controller the page shows, what it does, and who decides."""
+    return {"controller": membership.name, "role": membership.role(), "leader": membership.leader}
 
 
 def _asset(name: str, content_type: str) -> Callable[[web.Request], Any]:

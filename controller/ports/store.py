@@ -21,6 +21,7 @@ from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.view import View
 from controller.ports.archive import Archive
 from controller.ports.cursors import Cursors
+from controller.ports.members import Members
 from controller.ports.store_health import StoreHealth
 
 
@@ -98,7 +99,8 @@ class Store(Protocol):
         ...
 
     async def campaign(self, who: str) -> Term:
-        """Wait until this replica may decide and return its term. Called again after each term, it gives the next one.
+        """Wait until `who`, a controller's instance id, may decide, and return its term. Called again after each
+        term, it gives the next one.
 
         `StoreLost` if the store is away: perhaps a term has begun whose token is lost.
         """
@@ -128,6 +130,11 @@ class Store(Protocol):
 
 class Backend(Store, Archive, Cursors, Protocol):
     """What a store backend gives: the store, and besides it what may be lost without harm."""
+
+    @property
+    def members(self) -> Members:
+        """The controllers that have it open."""
+        ...
 
     async def close(self) -> None:
         """Give everything back. Every watch ends with `StoreLost`, and so does every later call."""

@@ -12,6 +12,7 @@ from controller.ports.archive import KEPT_RECORDINGS, MAX_RECORDING, MAX_SESSION
 from controller.ports.clock import Clock
 from controller.ports.store import Term
 from controller.ports.store_health import StoreHealth
+from controller.store.local_members import LocalMembers
 from controller.store.records import digest, write
 from controller.store.view_broadcast import ViewBroadcast
 
@@ -23,6 +24,7 @@ class MemoryStore:
 
     def __init__(self, *, clock: Clock) -> None:
         self.health = StoreHealth()
+        self.members = LocalMembers()
         self._clock = clock
         self._views = ViewBroadcast(View(str(uuid.uuid4()), 0, {}))
         self._epoch = 0
@@ -69,6 +71,7 @@ class MemoryStore:
         """The next term, at once. The one before ends."""
         self.end_term()
         self._term = Term(self._epoch)
+        self.members.begin(self._term, who, self._clock.wall())
         return self._term
 
     async def resign(self, term: Term) -> None:

@@ -23,6 +23,7 @@ from controller.store.file_lock import FileLock
 from controller.store.first_start import is_first_start, remove_unfinished
 from controller.store.ledger_retention import Exports, Retention
 from controller.store.ledger_trimming import export_oldest, trim_change
+from controller.store.local_members import LocalMembers
 from controller.store.reserve import Reserve
 from controller.store.sqlite_file import NEEDS
 from controller.store.store_thread import StoreThread
@@ -59,6 +60,7 @@ class SqliteStore:
         self._keep = self._too_long = keep
         self._views = ViewBroadcast(database.view)
         self.health = StoreHealth()
+        self.members = LocalMembers()
         self._closed = False
         self._thread = StoreThread(patience)
         self._tidying: asyncio.Task[None] | None = None
@@ -183,6 +185,7 @@ class SqliteStore:
         if self._term:
             self._term.end()
         self._term = Term(token)
+        self.members.begin(self._term, who, self._clock.wall())
         return self._term
 
     async def resign(self, term: Term) -> None:

@@ -24,6 +24,7 @@ from controller.runtime.recorder import Recorder
 from tests.builders import change
 from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
+from tests.fakes.membership import alone
 from tests.fakes.observatory import FakeObservatory
 from tests.fakes.store import FaultyStore
 from tests.support.doorkeepers import doorkeeper, open_guard
@@ -66,10 +67,11 @@ async def opened_doors() -> AsyncIterator[Doors]:
     store = FaultyStore(clock=clock)
     observatory, fleet = FakeObservatory(await store.load()), FakeFleet()
     operations = Operations(store, clock)
+    membership = alone(store.members)
     registry = CollectorRegistry()
     Gauge("haldane_store_up", "Whether the store answered last time", registry=registry).set(1)
     server = grpc.aio.server(interceptors=[open_guard()], options=[*OPTIONS, ("grpc.so_reuseport", 0)])
-    watches = add_admin(server, operations, observatory, fleet, Recorder(store, clock))
+    watches = add_admin(server, operations, observatory, fleet, Recorder(store, clock), membership)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     doors: Doors
@@ -78,8 +80,15 @@ async def opened_doors() -> AsyncIterator[Doors]:
         operations,
         reader,
         doorkeeper("http"),
-        Probes(lambda: doors.unready, registry, reader),
-        pages=console_routes(operations, observatory, fleet, ready=lambda: doors.unready, caller_of=caller_of_request),
+        Probes(lambda: doors.unready, registry, reader, membership.role),
+        pages=console_routes(
+            operations,
+            observatory,
+            fleet,
+            ready=lambda: doors.unready,
+            caller_of=caller_of_request,
+            membership=membership,
+        ),
         body_within=1.0,
     )
     following = asyncio.create_task(observatory.follow(store))

@@ -64,6 +64,9 @@ async def test_an_empty_controller_has_a_page_too(doors: Doors) -> None:
     assert await state(doors) == {
         "revision": 0,
         "unready": "starting",
+        "controller": "alone",
+        "role": "follower",
+        "leader": "",
         "services": [],
         "broken": {},
         "freezes": [],

@@ -38,11 +38,14 @@ async def test_alive_even_when_nothing_else_works(doors: Doors) -> None:
 async def test_ready_only_while_it_is(doors: Doors) -> None:
     """503 with the reason until the controller is ready, 200 then."""
     doors.unready = "starting"
-    assert await get(doors, "/readyz") == (503, {"status": "not ready", "reason": "starting"})
+    assert await get(doors, "/readyz") == (503, {"status": "not ready", "reason": "starting", "role": "follower"})
     doors.unready = None
-    assert await get(doors, "/readyz") == (200, {"status": "ready", "problems": {}})
+    assert await get(doors, "/readyz") == (200, {"status": "ready", "role": "follower", "problems": {}})
     doors.fleet.problems = {"scorer": "v1 carries traffic but has no endpoints"}
-    assert await get(doors, "/readyz") == (200, {"status": "ready", "problems": doors.fleet.problems})
+    assert await get(doors, "/readyz") == (
+        200,
+        {"status": "ready", "role": "follower", "problems": doors.fleet.problems},
+    )
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from controller.runtime.recorder import Recorder
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
+from tests.fakes.membership import alone
 from tests.fakes.observatory import FakeObservatory
 from tests.support.doorkeepers import open_guard
 
@@ -141,7 +142,7 @@ class AdminServer:
     async def _start(self) -> None:
         self._server = grpc.aio.server(interceptors=[open_guard()], options=[*OPTIONS, ("grpc.so_reuseport", 0)])
         operations = Operations(self.wrapped(self.store), self.clock)
-        add_admin(self._server, operations, self.observatory, self.fleet, self.recorder)
+        add_admin(self._server, operations, self.observatory, self.fleet, self.recorder, alone(self.store.members))
         self.port = self._server.add_insecure_port(self.address)
         await self._server.start()
 

@@ -65,8 +65,7 @@ class ControllerProcess(Process):
     @contextlib.asynccontextmanager
     async def stubs(self) -> AsyncIterator[AdminStubs]:
         """The admin API, until the end of the block; after a restart within it too, for calls with `wait_for_ready`."""
-        quick = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)]
-        async with grpc.aio.insecure_channel(self.admin, quick) as channel:
+        async with self.channel() as channel:
             yield AdminStubs(
                 CatalogStub(channel),  # type: ignore[no-untyped-call]
                 RolloutsStub(channel),  # type: ignore[no-untyped-call]
@@ -74,6 +73,11 @@ class ControllerProcess(Process):
                 FleetStub(channel),  # type: ignore[no-untyped-call]
                 LedgerStub(channel),  # type: ignore[no-untyped-call]
             )
+
+    def channel(self) -> grpc.aio.Channel:
+        """A connection to the admin API."""
+        quick = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)]
+        return grpc.aio.insecure_channel(self.admin, quick)
 
     async def _ready(self) -> bool:
         self.child.check()

@@ -63,6 +63,8 @@ class LedgerKind(StrEnum):
     CERTIFICATE_EXPIRES = "certificate_expires", Severity.WARNING
     """A certificate of [tls] expires within 14 days, or has expired; `details` name it and give the Unix time. Once a
     day."""
+    TERM_BEGUN = "term_begun", Severity.INFO
+    """Another controller decides from now on; `details` give its name, instance and token."""
     STORE_RESTORED = "store_restored", Severity.CRITICAL
     """The store is a restored backup, and everything is frozen; `details` name the backup and its last line."""
     LEDGER_TRIMMED = "ledger_trimmed", Severity.INFO

@@ -100,9 +100,9 @@ class EtcdClient:
         """Do a transaction. `Lost`: perhaps it was done. grpc.aio.AioRpcError if etcd refuses it as it stands."""
         return await self._call("KV/Txn", request, pb.TxnResponse)
 
-    async def put(self, key: str, value: bytes) -> None:
-        """Store a value. `Lost`: perhaps it was."""
-        await self._call("KV/Put", pb.PutRequest(key=key.encode(), value=value), pb.PutResponse)
+    async def put(self, key: str, value: bytes, *, lease: int = 0) -> None:
+        """Store a value, which ends with the lease if one is named. `Lost`: perhaps it was."""
+        await self._call("KV/Put", pb.PutRequest(key=key.encode(), value=value, lease=lease), pb.PutResponse)
 
     async def delete(self, key: str, end: str = "") -> None:
         """Delete a key, or all before `end`. `Lost`: perhaps it was done."""

@@ -27,6 +27,7 @@ from controller.store.etcd.follower import Follower, read_state, read_store_id
 from controller.store.etcd.keys import Keys, packed, unpacked
 from controller.store.etcd.lease_term import LeaseTerm
 from controller.store.etcd.ledger_cache import LedgerCache
+from controller.store.etcd.member_records import MemberRecords
 from controller.store.etcd.replicated_state import ReplicatedState
 from controller.store.etcd.transaction import applied_of
 from controller.store.ledger_replay import Checkpoint
@@ -74,6 +75,7 @@ class EtcdStore:
         self._folder = folder
         self._keep = self._too_long = limits.keep
         self._ttl = limits.ttl
+        self.members = MemberRecords(client, keys, limits.ttl)
         self._follower = Follower(client, keys, state, folder / LAST_KNOWN, self.health)
         self._commits = Commits(client, keys, self._follower, clock)
         self._ledger = LedgerCache(client, keys)
@@ -119,6 +121,7 @@ class EtcdStore:
             return
         if self._term:
             await self._term.give_up()
+        await self.members.withdraw()
         self._closed = True
         self._follower.views.end()
         tasks = [self._following, *([self._tidying] if self._tidying else [])]

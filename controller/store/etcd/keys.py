@@ -7,6 +7,7 @@
 | `state/services/NAME`, `state/freezes/SCOPE`, `state/exclusions/NODE` | the records, as in every store |
 | `ledger/SEQUENCE` | a line and its effect |
 | `changes/ID` | the revision and the fingerprint of a change that was applied |
+| `controllers/INSTANCE` | a controller that has the store open, under a lease of its own |
 | `leader` | who decides, under a lease; its create revision is the token |
 | `checkpoint` | what the trimmed lines led to |
 | `sessions/`, `recordings/`, `cursors/`, `quarantine/` | what their names say |
@@ -66,6 +67,15 @@ class Keys(NamedTuple):
     def leader(self) -> str:
         """Who decides."""
         return f"{self.prefix}/leader"
+
+    @property
+    def members(self) -> str:
+        """The records of the controllers begin with this."""
+        return f"{self.prefix}/controllers/"
+
+    def member(self, instance: str) -> str:
+        """The record of a controller."""
+        return f"{self.members}{instance}"
 
     @property
     def checkpoint(self) -> str:

@@ -9,6 +9,42 @@ DESCRIPTOR: _descriptor.FileDescriptor
 PERMISSION_FIELD_NUMBER: _ClassVar[int]
 permission: _descriptor.FieldDescriptor
 
+class ListControllersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListControllersResponse(_message.Message):
+    __slots__ = ("controllers", "store_problem")
+    CONTROLLERS_FIELD_NUMBER: _ClassVar[int]
+    STORE_PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    controllers: _containers.RepeatedCompositeFieldContainer[Controller]
+    store_problem: str
+    def __init__(self, controllers: _Optional[_Iterable[_Union[Controller, _Mapping]]] = ..., store_problem: _Optional[str] = ...) -> None: ...
+
+class Controller(_message.Message):
+    __slots__ = ("name", "leader", "since", "term", "revision", "version", "proxies", "xds", "admin", "http")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PROXIES_FIELD_NUMBER: _ClassVar[int]
+    XDS_FIELD_NUMBER: _ClassVar[int]
+    ADMIN_FIELD_NUMBER: _ClassVar[int]
+    HTTP_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    leader: bool
+    since: float
+    term: int
+    revision: int
+    version: str
+    proxies: int
+    xds: str
+    admin: str
+    http: str
+    def __init__(self, name: _Optional[str] = ..., leader: _Optional[bool] = ..., since: _Optional[float] = ..., term: _Optional[int] = ..., revision: _Optional[int] = ..., version: _Optional[str] = ..., proxies: _Optional[int] = ..., xds: _Optional[str] = ..., admin: _Optional[str] = ..., http: _Optional[str] = ...) -> None: ...
+
 class WhoAmIRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

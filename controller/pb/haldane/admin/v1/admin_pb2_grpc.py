@@ -1201,6 +1201,82 @@ class Fleet:
             _registered_method=True)
 
 
+class ControllersStub:
+    """The controllers that share the store.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListControllers = channel.unary_unary(
+                '/haldane.admin.v1.Controllers/ListControllers',
+                request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ListControllersRequest.SerializeToString,
+                response_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ListControllersResponse.FromString,
+                _registered_method=True)
+
+
+class ControllersServicer:
+    """The controllers that share the store.
+    """
+
+    def ListControllers(self, request, context):
+        """Who there is, who decides, and how far each is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ControllersServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListControllers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListControllers,
+                    request_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ListControllersRequest.FromString,
+                    response_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ListControllersResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'haldane.admin.v1.Controllers', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('haldane.admin.v1.Controllers', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Controllers:
+    """The controllers that share the store.
+    """
+
+    @staticmethod
+    def ListControllers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haldane.admin.v1.Controllers/ListControllers',
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ListControllersRequest.SerializeToString,
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.ListControllersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class AccessStub:
     """Who calls, and what they may do.
     """

@@ -1,0 +1,89 @@
+"""Keeps this controller's record among those that share the store, and knows the others'."""
+
+from collections.abc import Callable
+
+import structlog
+
+from controller.core.model.ledger_kind import LedgerKind
+from controller.core.model.ledger_line import Entry
+from controller.core.model.member import Member
+from controller.core.model.roster import Roster
+from controller.core.model.store_errors import StoreLost
+from controller.ports.members import Members
+from controller.ports.store import Term
+from controller.process.periodic import every
+from controller.runtime.ledger_writer import WHO
+
+EVERY = 2.0
+"""Seconds between two renewals of the record: for so long another controller may show an older revision of this one."""
+
+log = structlog.get_logger()
+
+
+class Membership:
+    """This controller's record, renewed while it runs, and the newest roster that was read."""
+
+    def __init__(
+        self, members: Members, me: Member, *, revision: Callable[[], int], proxies: Callable[[], int]
+    ) -> None:
+        """`revision` and `proxies` give what the record says of the moment."""
+        self._members = members
+        self._me = me
+        self._revision = revision
+        self._proxies = proxies
+        self._roster = Roster((me,))
+
+    @property
+    def me(self) -> Member:
+        """This controller, as it is now."""
+        return self._me.model_copy(update={"revision": self._revision(), "proxies": self._proxies()})
+
+    @property
+    def known(self) -> Roster:
+        """The newest roster that was read; it may be old while the store is away."""
+        return self._roster
+
+    @property
+    def name(self) -> str:
+        """This controller's name."""
+        return self._me.name
+
+    @property
+    def leader(self) -> str:
+        """The name of the one who decides; empty if that is not known."""
+        leading = self._roster.leading
+        return leading.name if leading else ""
+
+    def role(self) -> str:
+        """`leader` if this controller decides, else `follower`."""
+        return "leader" if self._roster.leads(self._me) else "follower"
+
+    def term_begun(self, term: Term) -> Entry:
+        """The line of the ledger that says that this controller decides from now on."""
+        me = self._me
+        details = {"controller": me.name, "instance": me.instance, "token": term.token}
+        return Entry(kind=LedgerKind.TERM_BEGUN, who=WHO, why=f"{me.name} decides from now on", details=details)
+
+    async def run(self) -> None:
+        """Renew the record until cancelled, then take it away."""
+        try:
+            await every(EVERY, self._renew)
+        finally:
+            await self._members.withdraw()
+
+    async def roster(self) -> Roster:
+        """Every controller as the store has it now, this one as it is. `StoreLost` if the store cannot be read."""
+        self._roster = await self._members.roster()
+        return self._roster
+
+    async def _renew(self) -> None:
+        try:
+            await self._members.announce(self.me)
+            await self.roster()
+        except StoreLost as lost:
+            log.info("record_not_renewed", reason=str(lost))
+            return
+        if any(self._me.yields_to(each) for each in self._roster.members):
+            unique = f"{self._me.name[:58]}-{self._me.instance[:4]}"
+            log.warning("name_taken", name=self._me.name, instead=unique)
+            self._me = self._me.model_copy(update={"name": unique})
