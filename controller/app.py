@@ -62,6 +62,7 @@ from controller.process.gc_tuning import tune_gc
 from controller.process.http_client import open_session
 from controller.process.logs import configure_logs
 from controller.process.servers import COMMON_OPTIONS, Unstartable, server_open, site_open
+from controller.process.service_manager import ServiceManager
 from controller.process.state_paths import NO_SOCKET, state_directory
 from controller.process.web_route import Route
 from controller.runtime.adapters import Adapters
@@ -148,7 +149,7 @@ class Controller:
         self._operations = self._make_operations()
         self._unready: str | None = "starting"
 
-    async def serve(self, stop: asyncio.Event) -> None:
+    async def serve(self, stop: asyncio.Event, manager: ServiceManager) -> None:
         """Serve what the store holds, decide while there is a term for it, until `stop`; drain. Raises `Unstartable`.
 
         The xDS port opens only once a complete snapshot stands: a proxy must never see half of a configuration.
@@ -163,9 +164,10 @@ class Controller:
         async with self._ports_open():
             self._unready = None
             self._log_addresses()
-            await self._run_until(stop)
+            manager.ready()
+            await self._run_until(stop, manager)
 
-    async def _run_until(self, stop: asyncio.Event) -> None:
+    async def _run_until(self, stop: asyncio.Event, manager: ServiceManager) -> None:
         """Run everything until `stop`, then end every xDS stream while the decider saves."""
         work = (
             lead(self._store, self._membership.me.instance, self._decide),
@@ -174,12 +176,14 @@ class Controller:
             self._operations.run(),
             self._load_reports.run(),
             probe_store(self._store),
+            manager.run(),
             *(provider.run() for provider in self._providers),
         )
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(each) for each in work]
             await stop.wait()
             log.info("draining")
+            manager.stopping()
             reach("drain:before")
             self._unready = "draining"
             for task in running:
@@ -511,7 +515,8 @@ async def run(settings: Settings, shares: DescriptorShares, *, init: bool) -> No
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     store = await open_store(settings, clock, init=init)
     try:
-        await _controller(settings, store, clock, shares).serve(stop)
+        controller = _controller(settings, store, clock, shares)
+        await controller.serve(stop, ServiceManager.of_environment(os.environ))
     finally:
         await store.close()
 

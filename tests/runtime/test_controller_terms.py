@@ -15,6 +15,7 @@ from controller.core.model.rollout import Phase
 from controller.pb.haldane.admin.v1 import admin_pb2, admin_pb2_grpc
 from controller.process.clock import SystemClock
 from controller.process.descriptors import share_descriptors
+from controller.process.service_manager import ServiceManager
 from controller.settings import Settings
 from tests.fakes.store import ElectedStore
 from tests.support.loop_harness import rollout_file
@@ -42,7 +43,9 @@ def settings(tmp_path: Path) -> Settings:
 async def serving(settings: Settings, store: ElectedStore) -> AsyncIterator[admin_pb2_grpc.RolloutsStub]:
     """A controller over that store, ready, until the end of the block, when it is told to stop."""
     stop = asyncio.Event()
-    running = asyncio.create_task(Controller(settings, store, SystemClock(), share_descriptors(1024)).serve(stop))
+    running = asyncio.create_task(
+        Controller(settings, store, SystemClock(), share_descriptors(1024)).serve(stop, ServiceManager())
+    )
     try:
         await wait_until(lambda: answers(f"http://{settings.http_listen}/readyz"))
         async with grpc.aio.insecure_channel(settings.admin_listen) as channel:
