@@ -66,7 +66,7 @@ class Operations:
         observatory: Observatory | None = None,
         right_of_way: RightOfWay | None = None,
     ) -> None:
-        self._right_of_way = right_of_way or RightOfWay()
+        self._right_of_way = right_of_way
         self._requests = StoreRequests(store)
         self._clock = clock
         self._allowed = allowed or Allowed()
@@ -304,7 +304,8 @@ class Operations:
     async def _apply_decision(self, change: Change, decision: Decision) -> int:
         """Apply what a command led to and return the revision; its outcome is counted once it is known."""
         try:
-            with self._right_of_way.handed_on() if change.act.is_urgent else nullcontext():
+            way = self._right_of_way if change.act.is_urgent else None
+            with way.handed_on() if way else nullcontext():
                 revision = await self._requests.command(change)
         except BaseException:  # also a client that has gone: the store completes what has begun
             self._outcomes.unknown(change, decision)

@@ -36,6 +36,10 @@ class Reader:
         """Where the client is."""
         return "ipv4:127.0.0.1:1"
 
+    def auth_context(self) -> dict[str, list[bytes]]:
+        """Nothing is proved of the client."""
+        return {}
+
     async def read(self) -> bytes:
         """The next request."""
         return await self.requests.get()
