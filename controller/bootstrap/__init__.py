@@ -1,32 +1,43 @@
 """The Envoy bootstrap for this controller, from the template in `envoy/bootstrap.yaml`.
 
-The template's placeholders: `${node}` and `${fleet}` identify the proxy; `${xds}` and `${admin}` are addresses;
-`${xds_discovery}` is how the controller's address is found; `${xds_protocol}` DELTA_GRPC or GRPC; `${flush_interval}`
-the time between two flushes of the metrics; `${latency_edges}` the buckets of latencies.
+The template's placeholders: `${node}` and `${fleet}` identify the proxy; `${admin}` is an address; `${xds_discovery}`
+is how the controller's address is found, `${xds_endpoints}` where it is; `${xds_protocol}` DELTA_GRPC or GRPC;
+`${latency_edges}` the buckets of latencies.
 """
 
-import ipaddress
 import re
-import secrets
-import socket
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any, Literal
 
 import yaml
 
-from controller.core.base.value import NAME
+from controller.bootstrap.addresses import (
+    endpoints_by_priority,
+    envoy_address,
+    is_ip,
+    read_address,
+    read_addresses,
+)
+from controller.bootstrap.identity import node_of
+from controller.bootstrap.proxy_tls import ProxyTls
+from controller.bootstrap.yaml_text import Text, to_yaml
 from controller.core.traffic.latency_buckets import EDGES_MS
-
-NODE = r"[\x21-\x7e]{1,256}"
-"""The pattern of a node id: printable characters without spaces."""
 
 HEAD = """\
 # An Envoy bootstrap for Haldane, made by `haldane bootstrap`; its template with the reasons is envoy/bootstrap.yaml.
 # Each Envoy needs a node id of its own: print one for each, or start Envoy with --service-node ID.
 """
+HEALTH_CHECK = {
+    "timeout": "2s",
+    "interval": "2s",
+    "no_traffic_interval": "2s",
+    "unhealthy_threshold": 1,
+    "healthy_threshold": 1,
+    "grpc_health_check": {},
+}
+"""How Envoy finds out which of several controllers is there. It opens new streams at the first one that is."""
 
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 
 
@@ -37,12 +48,10 @@ def render(
     xds: str,
     envoy_admin: str | None = "127.0.0.1:9901",
     protocol: Literal["delta", "sotw"] = "delta",
-    flush_interval: float = 0.5,
+    tls: ProxyTls | None = None,
 ) -> str:
     """The bootstrap as YAML, ready for `envoy -c`: the text of its `configuration`, whose arguments these are."""
-    filled = configuration(
-        fleet=fleet, node=node, xds=xds, envoy_admin=envoy_admin, protocol=protocol, flush_interval=flush_interval
-    )
+    filled = configuration(fleet=fleet, node=node, xds=xds, envoy_admin=envoy_admin, protocol=protocol, tls=tls)
     return HEAD + to_yaml(filled)
 
 
@@ -53,56 +62,35 @@ def configuration(
     xds: str,
     envoy_admin: str | None = "127.0.0.1:9901",
     protocol: Literal["delta", "sotw"] = "delta",
-    flush_interval: float = 0.5,
+    tls: ProxyTls | None = None,
 ) -> dict[str, Any]:
     """The bootstrap as a tree.
 
-    `xds` is where the controller listens for proxies, HOST:PORT. `envoy_admin` None leaves Envoy's admin page out.
-    Without `node` the id is this host's name and a few random letters. `flush_interval` is in seconds. Raises
-    ValueError, which names the invalid option and what is needed.
+    `xds` is where the controllers listen for proxies, HOST:PORT,HOST:PORT,... in the order of preference. `envoy_admin`
+    None leaves Envoy's admin page out. Without `tls` the connection is not encrypted. Raises ValueError, which names
+    the invalid option and what is needed.
     """
-    if not re.fullmatch(NAME, fleet):
-        raise ValueError(
-            f"--fleet: lower-case letters, digits, '_', '.' and '-', at most 63, are needed, not {fleet!r}"
-        )
-    if node and not re.fullmatch(NODE, node):
-        raise ValueError(f"--node: 1 to 256 printable characters without spaces are needed, not {node!r}")
-    if not 0.1 <= flush_interval <= 60:
-        raise ValueError(f"flush_interval: 0.1 to 60 seconds are needed, not {flush_interval!r}")
-    host, port = _host_and_port("--xds", xds)
+    identity = node_of(fleet, node)
+    controllers = read_addresses("--xds", xds)
     values = {
-        "node": _Text(node or f"{socket.gethostname()[:200]}-{secrets.token_hex(3)}"),
-        "fleet": _Text(fleet),
-        "xds": _address(host, port),
-        "xds_discovery": "STATIC" if _is_ip(host) else "STRICT_DNS",
+        "node": Text(identity["id"]),
+        "fleet": Text(identity["cluster"]),
+        "xds_endpoints": endpoints_by_priority(controllers),
+        "xds_discovery": "STATIC" if all(is_ip(host) for host, _ in controllers) else "STRICT_DNS",
         "xds_protocol": {"delta": "DELTA_GRPC", "sotw": "GRPC"}[protocol],
-        "admin": _address(*_host_and_port("--envoy-admin", envoy_admin)) if envoy_admin else None,
-        "flush_interval": f"{flush_interval:g}s",
+        "admin": envoy_address(*read_address("--envoy-admin", envoy_admin)) if envoy_admin else None,
         "latency_edges": list(EDGES_MS),
     }
     template: dict[str, Any] = yaml.safe_load(files(__package__).joinpath("envoy.yaml").read_text(encoding="utf-8"))
     if not envoy_admin:
         del template["admin"]
     filled: dict[str, Any] = _filled(template, values)
+    (cluster,) = filled["static_resources"]["clusters"]
+    if tls:
+        cluster["transport_socket"] = tls.transport_socket()
+    if len(controllers) > 1:
+        cluster["health_checks"] = [HEALTH_CHECK]
     return filled
-
-
-def to_yaml(part: Mapping[str, Any]) -> str:
-    """Text of a part of a configuration."""
-    return yaml.dump(part, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=110)
-
-
-class _Text(str):
-    """A string that is always quoted: YAML parsers disagree about y, 1e3 or 0x1 without quotes."""
-
-    __slots__ = ()
-
-
-class _Dumper(yaml.SafeDumper):
-    """Puts `_Text` in quotes."""
-
-
-_Dumper.add_representer(_Text, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
 
 
 def _filled(part: Any, values: Mapping[str, Any]) -> Any:
@@ -113,25 +101,3 @@ def _filled(part: Any, values: Mapping[str, Any]) -> Any:
         return [_filled(value, values) for value in part]
     match = _PLACEHOLDER.fullmatch(part) if isinstance(part, str) else None
     return values[match[1]] if match else part
-
-
-def _address(host: str, port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": _Text(host), "port_value": port}}
-
-
-def _host_and_port(option: str, text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    bare = host[1:-1] if bracketed else host
-    valid = _is_ip(bare) if bracketed else ":" not in host and _HOST.fullmatch(host)
-    if not colon or not valid or not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-        raise ValueError(f"{option}: HOST:PORT is needed, such as 127.0.0.1:18000 or [::1]:18000, not {text!r}")
-    return bare, int(port)
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -6,9 +6,9 @@ listener that gets its routes from Haldane.
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
-from controller.bootstrap import configuration, to_yaml
+from controller.bootstrap.yaml_text import to_yaml
 from controller.core.base.value import NAME
 from controller.core.servicefile.upstream_rules import OWN_CLUSTER
 from controller.xds.resources.access_logs import first_token_logger, stats_loggers
@@ -33,24 +33,16 @@ COMMENTS = {
 """Top-level key -> what is said above it."""
 
 
-def render(
-    *,
-    fleet: str,
-    node: str | None = None,
-    xds: str,
-    protocol: Literal["delta", "sotw"] = "delta",
-    route_config: str = ROUTE_CONFIG,
-    own_clusters: Sequence[str] = (),
-) -> str:
-    """The snippet as YAML: the arguments are those of `bootstrap.configuration`, the name of the services'
-    `route_config`, and the clusters of the file that are versions. Raises ValueError, which names the invalid option.
+def render(whole: dict[str, Any], *, route_config: str = ROUTE_CONFIG, own_clusters: Sequence[str] = ()) -> str:
+    """The snippet as YAML: what it needs of a whole bootstrap (`bootstrap.configuration`), which is used up; the
+    name of the services' `route_config`, and the clusters of the file that are versions. Raises ValueError, which names
+    the invalid option.
     """
     if not re.fullmatch(NAME, route_config):
         raise ValueError(
             "--route-config: lower-case letters, digits, '_', '.' and '-', at most 63, are needed, "
             f"not {route_config!r}"
         )
-    whole = configuration(fleet=fleet, node=node, xds=xds, envoy_admin=None, protocol=protocol)
     for name in own_clusters:
         if not re.fullmatch(OWN_CLUSTER, name):
             raise ValueError(f"--own-cluster: 1 to 255 letters, digits, '_' and '-' are needed, not {name!r}")
@@ -58,6 +50,7 @@ def render(
         (buckets,) = whole["stats_config"]["histogram_bucket_settings"]
         regex, names = buckets["match"]["safe_regex"], "|".join(own_clusters)
         regex["regex"] += rf"|cluster\.({names})\.upstream_rq_time|haldane\.ttft\.cluster\.({names})"
+    whole.pop("admin", None)
     del whole["dynamic_resources"]["lds_config"]
     whole["static_resources"]["listeners"] = [_listener(route_config)]
     parts = []

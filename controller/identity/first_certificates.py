@@ -20,9 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-TRUST_DOMAIN = "haldane"
-CONTROLLER = f"spiffe://{TRUST_DOMAIN}/ns/default/controller"
-"""The SPIFFE ID of the controller, which proxies compare."""
+from controller.core.access.spiffe_names import CONTROLLER, spiffe_of_fleet
+
 CA_DAYS = 365
 LEAF_DAYS = 90
 """Days of validity."""
@@ -44,7 +43,7 @@ def wanted_certificates(hosts: Sequence[str], fleets: Sequence[str], operators: 
     names = [_host_name(host) for host in dict.fromkeys((*hosts, *LOCAL))]
     yield Wanted("controller", "controller", (x509.UniformResourceIdentifier(CONTROLLER), *names))
     for fleet in dict.fromkeys(fleets):
-        spiffe = x509.UniformResourceIdentifier(f"spiffe://{TRUST_DOMAIN}/ns/default/fleet/{fleet}")
+        spiffe = x509.UniformResourceIdentifier(spiffe_of_fleet(fleet))
         yield Wanted(f"fleet-{fleet}", f"fleet {fleet}", (spiffe,))
     for operator in dict.fromkeys(operators):
         yield Wanted(f"operator-{operator}", operator)

@@ -93,7 +93,7 @@ def test_what_is_denied_says_why_and_what_to_do(secured: SecuredController) -> N
     assert (anonymous.code, "haldane login" in anonymous.err) == (1, True), anonymous
     denied = secured.run("freeze", "--all", "--reason", "x", *secured.by("nobody"))
     assert denied.code == 1
-    assert "nobody has no role that allows `hold` on any service" in denied.err
+    assert "nobody has no role that allows" in denied.err
     assert "haldane whoami" in denied.err
 
 

@@ -29,10 +29,14 @@ class EnvoyProcess(Process):
 
     async def counters(self, prefix: str) -> dict[str, int]:
         """The counters and gauges whose names begin so, from the admin page."""
-        url = f"http://127.0.0.1:{self.admin}/stats"
+        lines = (line.rpartition(": ") for line in (await self.page("stats")).splitlines())
+        return {name: int(value) for name, _, value in lines if name.startswith(prefix) and value.isdigit()}
+
+    async def page(self, name: str) -> str:
+        """A page of Envoy's own, such as `stats`."""
+        url = f"http://127.0.0.1:{self.admin}/{name}"
         async with aiohttp.ClientSession() as session, session.get(url) as response:
-            lines = (line.rpartition(": ") for line in (await response.text()).splitlines())
-            return {name: int(value) for name, _, value in lines if name.startswith(prefix) and value.isdigit()}
+            return await response.text()
 
     async def _ready(self) -> bool:
         self.child.check()

@@ -123,6 +123,7 @@ async def running_system(
     protocol: str = "delta",
     endpoints: Mapping[str, str] | None = None,
     settings: Mapping[str, str] | None = None,
+    controller: ControllerProcess | None = None,
     change: Callable[[str], str] = str,
     served: str = "http",
     more: str = "",
@@ -132,10 +133,10 @@ async def running_system(
     """A controller, an Envoy and model servers, with the service applied and answering.
 
     `endpoints` are those of versions whose servers are elsewhere; `change` makes another bootstrap of the usual one;
-    `served` is the service's protocol; `more` are lines for its file;
+    `controller` is another one than the usual; `served` is the service's protocol; `more` are lines for its file;
     `entry` is the port of clients, any free one unless given; unless `answering`, `/` need not respond there.
     """
-    controller = ControllerProcess(processes, settings)
+    controller = controller or ControllerProcess(processes, settings)
     await controller.start()
     models = {version: ModelServer(version) for version in ("v1", "v2")}
     bootstrap = render(

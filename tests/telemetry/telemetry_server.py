@@ -171,10 +171,10 @@ def static_bootstrap(
         node=node,
         xds=f"127.0.0.1:{telemetry.port}",
         envoy_admin=f"127.0.0.1:{free_port()}",
-        flush_interval=INTERVAL,
     )
     made: dict[str, Any] = yaml.safe_load(text)
     del made["dynamic_resources"]
+    made["stats_flush_interval"] = f"{INTERVAL:g}s"
     made["static_resources"]["clusters"] += [_cluster(version, address, http2) for version, address in versions.items()]
     for cluster in made["static_resources"]["clusters"] if limits else ():
         cluster["circuit_breakers"] = {"thresholds": [dict(limits)]}

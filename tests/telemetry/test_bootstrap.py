@@ -15,12 +15,15 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.bootstrap import NODE, rds_only, render
+from controller.bootstrap import configuration, rds_only, render
+from controller.bootstrap.identity import NODE
+from controller.bootstrap.proxy_tls import ProxyTls
 from controller.core.base.value import NAME
 from controller.core.model.cluster_names import cluster_name, stats_name
 from controller.core.traffic.latency_buckets import EDGES_MS
 from controller.core.traffic.response_flags import FIRST_TOKEN, STATS_PREFIX
 from controller.telemetry.wanted_metrics import LATENCY, STATS
+from tests.support.authority import Authority
 from tests.support.envoy import validate
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +49,7 @@ def address(place: dict[str, Any]) -> str:
         {"envoy_admin": None},
         {"protocol": "sotw"},
         {"xds": "[::1]:18000", "envoy_admin": "[::1]:9901"},
-        {"xds": "controller.example.org:18000", "flush_interval": 2.5},
+        {"xds": "controller.example.org:18000"},
         {"node": "a\"b'c: {d}, #e", "fleet": "1e3"} | {"node": "a\"b'c:{d},#e"},
         {"node": "${fleet}", "fleet": "y"},
         {"node": "0x1f", "fleet": "null"},
@@ -91,8 +94,8 @@ def test_values_are_not_changed_by_yaml(fleet: str, node: str) -> None:
         ({"xds": ":18000"}, "--xds"),
         ({"envoy_admin": "off"}, "--envoy-admin"),
         ({"envoy_admin": "http://127.0.0.1:9901"}, "--envoy-admin"),
-        ({"flush_interval": 0.0}, "flush_interval"),
-        ({"flush_interval": float("nan")}, "flush_interval"),
+        ({"xds": "127.0.0.1:1,"}, "--xds"),
+        ({"xds": "127.0.0.1:1,127.0.0.1:1"}, "--xds"),
     ],
     ids=str,
 )
@@ -102,10 +105,48 @@ def test_an_error_names_its_option(options: dict[str, Any], option: str) -> None
         rendered(**options)
 
 
+@pytest.mark.parametrize(
+    ("option", "paths"), [("--tls", ("relative",)), ("--sds", ("/a", "b")), ("--controller", ("/a", "/a", "a b"))]
+)
+def test_an_error_of_tls_names_its_option(option: str, paths: tuple[str, ...]) -> None:
+    """As the others do."""
+    with pytest.raises(ValueError, match=f"^{option}: .*needed"):
+        ProxyTls(*paths)
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize("controller", ["spiffe://prod/haldane", "ctl.example"])
+def test_envoy_accepts_the_side_of_tls(controller: str, tmp_path: Path) -> None:
+    """Whole and to be merged, by SPIFFE ID and by DNS name, for several controllers, with its SDS files."""
+    made = Authority()
+    issued = made.issue("edge")
+    files = {"tls.crt": issued.certificate, "tls.key": issued.key, "ca.crt": made.certificate}
+    tls = ProxyTls(str(tmp_path), controller=controller)
+    for name, content in {**files, **{name: text.encode() for name, text in tls.sds_files().items()}}.items():
+        (tmp_path / name).write_bytes(content)
+    options: dict[str, Any] = {"fleet": "edge", "xds": f"{XDS},ctl.example:18000", "tls": tls}
+    for text in (render(**options), rds_only.render(configuration(**options))):
+        code, said = validate(text, tmp_path)
+        assert code == 0, said
+        assert f'"{tmp_path}/sds-ca.yaml"' in json.dumps(yaml.safe_load(text))
+    names = yaml.safe_load(tls.sds_files()["sds-ca.yaml"])["resources"][0]["validation_context"]
+    (matcher,) = names["match_typed_subject_alt_names"]
+    assert matcher == {"san_type": "URI" if "://" in controller else "DNS", "matcher": {"exact": controller}}
+
+
+def test_several_controllers_have_an_order() -> None:
+    """Priorities and health checks; a single one has neither."""
+    (cluster,) = rendered(xds=f"{XDS},127.0.0.2:18000")["static_resources"]["clusters"]
+    assert [each.get("priority", 0) for each in cluster["load_assignment"]["endpoints"]] == [0, 1]
+    assert cluster["health_checks"]
+    (single,) = rendered()["static_resources"]["clusters"]
+    assert "health_checks" not in single
+
+
 @pytest.mark.envoy
 def test_envoy_accepts_the_snippet_for_a_file_of_ones_own(tmp_path: Path) -> None:
     """By itself it is a whole file; it has no listener by LDS and no admin page, and names the route configuration."""
-    text = rds_only.render(fleet="edge", xds=XDS, route_config="mine")
+    text = rds_only.render(configuration(fleet="edge", xds=XDS), route_config="mine")
     code, said = validate(text, tmp_path)
     assert code == 0, said
     read = yaml.safe_load(text)
@@ -116,7 +157,7 @@ def test_envoy_accepts_the_snippet_for_a_file_of_ones_own(tmp_path: Path) -> Non
 
 def test_clusters_of_ones_own_have_the_fine_buckets_too() -> None:
     """Those that are named, and no other of the file."""
-    read = yaml.safe_load(rds_only.render(fleet="edge", xds=XDS, own_clusters=("a-1", "b_2")))
+    read = yaml.safe_load(rds_only.render(configuration(fleet="edge", xds=XDS), own_clusters=("a-1", "b_2")))
     (setting,) = read["stats_config"]["histogram_bucket_settings"]
     pattern = re.compile(setting["match"]["safe_regex"]["regex"])
     for name in ("a-1", "b_2", stats_name(cluster_name("s", "v1"))):
@@ -128,9 +169,9 @@ def test_clusters_of_ones_own_have_the_fine_buckets_too() -> None:
 def test_the_snippet_names_its_own_option() -> None:
     """As the bootstrap does."""
     with pytest.raises(ValueError, match=r"^--own-cluster: .*needed"):
-        rds_only.render(fleet="edge", xds=XDS, own_clusters=("a.b",))
+        rds_only.render(configuration(fleet="edge", xds=XDS), own_clusters=("a.b",))
     with pytest.raises(ValueError, match=r"^--route-config: .*needed"):
-        rds_only.render(fleet="edge", xds=XDS, route_config="a/b")
+        rds_only.render(configuration(fleet="edge", xds=XDS), route_config="a/b")
 
 
 def test_every_bootstrap_has_a_unique_node_id() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from controller.bootstrap import configuration
 from controller.bootstrap.rds_only import render
 from tests.support.process import free_port
 from tests.support.system import FLEET
@@ -25,9 +26,14 @@ def merged(mine: Any, added: Any) -> Any:
 def snippet(bootstrap: str, protocol: str) -> dict[str, Any]:
     """What is printed for that controller, as a tree."""
     port = re.findall(r"port_value: (\d+)", bootstrap)[-1]
-    text = render(fleet=FLEET, xds=f"127.0.0.1:{port}", protocol=protocol)  # type: ignore[arg-type]
+    text = render(whole(port, protocol))
     read: dict[str, Any] = yaml.safe_load(text)
     return read
+
+
+def whole(port: str, protocol: str) -> dict[str, Any]:
+    """The bootstrap of that controller, as a tree."""
+    return configuration(fleet=FLEET, xds=f"127.0.0.1:{port}", protocol=protocol)  # type: ignore[arg-type]
 
 
 def minimal(bootstrap: str, protocol: str, entry: int) -> str:
@@ -50,7 +56,7 @@ def with_clusters(bootstrap: str, protocol: str, entry: int, ports: dict[str, in
     """The file of an Envoy that has a cluster for each version, and no clusters by CDS unless it is to have both."""
     port = re.findall(r"port_value: (\d+)", bootstrap)[-1]
     names = [f"model-{version}" for version in ports]
-    text = render(fleet=FLEET, xds=f"127.0.0.1:{port}", protocol=protocol, own_clusters=names)  # type: ignore[arg-type]
+    text = render(whole(port, protocol), own_clusters=names)
     added = yaml.safe_load(text)
     if not cds:
         del added["dynamic_resources"]["cds_config"]

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
+from controller.bootstrap import proxyless
 from controller.core.model.service import Endpoint
 from controller.core.model.upstream import HealthCheck, Outliers, Tls, Upstream, UpstreamLimits
 from controller.xds.resources.type_urls import CDS, RDS
@@ -55,13 +56,14 @@ class Caller:
         return found
 
 
-@contextlib.asynccontextmanager
-async def caller(xds: LocalServer, target: str) -> AsyncIterator[Caller]:
+def caller(xds: LocalServer, target: str) -> contextlib.AbstractAsyncContextManager[Caller]:
     """A client that knows nothing but the xDS server and a name."""
-    bootstrap = {
-        "xds_servers": [{"server_uri": xds.address, "channel_creds": [{"type": "insecure"}]}],
-        "node": {"id": "grpc-1", "cluster": "edge"},
-    }
+    return calling(json.dumps(proxyless.configuration(fleet="edge", node="grpc-1", xds=xds.address)), target)
+
+
+@contextlib.asynccontextmanager
+async def calling(bootstrap: str, target: str) -> AsyncIterator[Caller]:
+    """A client with that bootstrap, which calls that target."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -69,7 +71,7 @@ async def caller(xds: LocalServer, target: str) -> AsyncIterator[Caller]:
         target,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "GRPC_XDS_BOOTSTRAP_CONFIG": json.dumps(bootstrap)},
+        env={**os.environ, "GRPC_XDS_BOOTSTRAP_CONFIG": bootstrap},
     )
     try:
         yield Caller(process)

@@ -1,7 +1,9 @@
 """`bootstrap`: the configuration of a proxy that this controller serves."""
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,6 +11,10 @@ from controller.cli.failure import Exit, Failure
 from controller.cli.invocation import DEFAULT_XDS, Invocation, output_option
 from controller.cli.output import print_json
 from controller.cli.shell_completion import complete_fleets
+from controller.core.access.spiffe_names import CONTROLLER
+
+if TYPE_CHECKING:
+    from controller.bootstrap.proxy_tls import ProxyTls
 
 
 @click.command()
@@ -16,10 +22,11 @@ from controller.cli.shell_completion import complete_fleets
 @click.option("--node", default="", help="The proxy's own id. Default: this host's name and a random suffix.")
 @click.option(
     "--xds",
-    metavar="HOST:PORT",
+    metavar="HOST:PORT,...",
     envvar="HALDANE_XDS_LISTEN",
     default=DEFAULT_XDS,
-    help=f"The controller's xDS address. Default: HALDANE_XDS_LISTEN or {DEFAULT_XDS}.",
+    help="The controller's xDS address, or those of several in the order of preference. "
+    f"Default: HALDANE_XDS_LISTEN or {DEFAULT_XDS}.",
 )
 @click.option(
     "--envoy-admin",
@@ -42,39 +49,92 @@ from controller.cli.shell_completion import complete_fleets
     metavar="NAME",
     help="With --rds-only: a cluster of the file that is a version, for exact latencies. Repeatable.",
 )
+@click.option("--grpc", is_flag=True, help="Print the JSON bootstrap of a proxyless gRPC client.")
+@click.option(
+    "--tls",
+    "folder",
+    metavar="DIR",
+    default="",
+    help="Connect by TLS; DIR on the proxy's machine has tls.crt, tls.key and ca.crt.",
+)
+@click.option(
+    "--sds", metavar="DIR", default="", help="Where the SDS files are on the proxy's machine. Default: --tls."
+)
+@click.option("--write-sds", metavar="DIR", default="", help="Write the SDS files into DIR on this machine.")
+@click.option(
+    "--controller",
+    metavar="NAME",
+    default=CONTROLLER,
+    help=f"The controller's name in its certificate: SPIFFE ID or DNS name. Default: {CONTROLLER}.",
+)
 @output_option
 @click.pass_obj
-def bootstrap(
-    invocation: Invocation, /, rds_only: bool, route_config: str, own_clusters: tuple[str, ...], **options: Any
-) -> None:
+def bootstrap(invocation: Invocation, /, **options: Any) -> None:
     """Print the Envoy bootstrap for this controller: YAML, ready for `envoy -c`.
 
-    With -o json it is JSON, which Envoy reads from a file named *.json.
+    With -o json it is JSON, which Envoy reads from a file named *.json. Several controllers are named
+    by --xds HOST:PORT,HOST:PORT: a proxy uses the first one that is there.
     """
     import yaml
 
-    if (route_config or own_clusters) and not rds_only:
-        raise click.UsageError("--route-config and --own-cluster are for --rds-only")
+    _check_together(options)
     try:
-        text = _snippet(route_config, own_clusters, options) if rds_only else _bootstrap(options)
+        tls = _proxy_tls(options)
+        text = _text(options, tls)
     except ValueError as error:
         raise Failure(Exit.USAGE, str(error)) from None
     if invocation.json:
         print_json(yaml.safe_load(text))
     else:
         click.echo(text, nl=False)
+    if tls and not options["grpc"]:
+        _write_sds(tls, options["write_sds"])
 
 
-def _bootstrap(options: Mapping[str, Any]) -> str:
-    from controller.bootstrap import render
+def _check_together(options: Mapping[str, Any]) -> None:
+    """Raises `click.UsageError` for options that belong to others."""
+    if (options["route_config"] or options["own_clusters"]) and not options["rds_only"]:
+        raise click.UsageError("--route-config and --own-cluster are for --rds-only")
+    if options["grpc"] and options["rds_only"]:
+        raise click.UsageError("--grpc and --rds-only are for different clients")
+    if (options["sds"] or options["write_sds"]) and (options["grpc"] or not options["folder"]):
+        raise click.UsageError("--sds and --write-sds are for an Envoy with --tls")
 
-    envoy_admin = options["envoy_admin"]
-    return render(**{**options, "envoy_admin": None if envoy_admin == "none" else envoy_admin})
+
+def _proxy_tls(options: Mapping[str, Any]) -> "ProxyTls | None":
+    """What --tls says; None without it. ValueError that names the option."""
+    from controller.bootstrap.proxy_tls import ProxyTls
+
+    if not options["folder"]:
+        return None
+    return ProxyTls(options["folder"], options["sds"], options["controller"])
 
 
-def _snippet(route_config: str, own_clusters: tuple[str, ...], options: Mapping[str, Any]) -> str:
-    """The file has an admin page, or none: an address for it is not asked for."""
-    from controller.bootstrap.rds_only import ROUTE_CONFIG, render
+def _text(options: Mapping[str, Any], tls: "ProxyTls | None") -> str:
+    """What is printed. ValueError that names the option."""
+    from controller.bootstrap import configuration, proxyless, rds_only, render
 
-    wanted = {name: value for name, value in options.items() if name != "envoy_admin"}
-    return render(**wanted, route_config=route_config or ROUTE_CONFIG, own_clusters=own_clusters)
+    whom = {"fleet": options["fleet"], "node": options["node"], "xds": options["xds"], "tls": tls}
+    if options["grpc"]:
+        return json.dumps(proxyless.configuration(**whom), indent=2) + "\n"
+    if options["rds_only"]:
+        whole = configuration(**whom, envoy_admin=None, protocol=options["protocol"])
+        name = options["route_config"] or rds_only.ROUTE_CONFIG
+        return rds_only.render(whole, route_config=name, own_clusters=options["own_clusters"])
+    admin = None if options["envoy_admin"] == "none" else options["envoy_admin"]
+    return render(**whom, envoy_admin=admin, protocol=options["protocol"])
+
+
+def _write_sds(tls: "ProxyTls", folder: str) -> None:
+    """Write the SDS files, or say that Envoy will need them."""
+    files = tls.sds_files()
+    if not folder:
+        needed = " and ".join(f"{tls.sds or tls.folder}/{name}" for name in files)
+        click.echo(f"note: Envoy reads {needed}: --write-sds DIR writes them", err=True)
+        return
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (Path(folder) / name).write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise Failure(Exit.FAILED, f"--write-sds: {folder}: {error.strerror}") from None
