@@ -38,7 +38,7 @@ from controller.core.traffic.book import Book
 from controller.hooks.event_hook import EventHook
 from controller.hooks.hook_approvals import HookApprovals
 from controller.identity.door_authenticator import DoorAuthenticator
-from controller.identity.login import Login
+from controller.identity.login import LOGIN_PATH, Login
 from controller.identity.openid_provider import OpenIdProvider
 from controller.identity.sessions import Sessions
 from controller.identity.static_tokens import StaticTokens
@@ -388,17 +388,7 @@ class Controller:
                 self._membership.role,
                 self._certificates.described,
             ),
-            pages=[
-                *console_routes(
-                    self._operations,
-                    self._replica,
-                    self._xds,
-                    ready=self._why_unready,
-                    caller_of=caller_of_request,
-                    membership=self._membership,
-                ),
-                *self._login_routes(),
-            ],
+            pages=self._pages(),
         )
         context = self._tls.context("http/1.1") if self._tls else None
         with self._socket(settings.http_socket) as listener:
@@ -412,10 +402,20 @@ class Controller:
             ):
                 yield
 
-    def _login_routes(self) -> Iterator[Route]:
-        for settings, provider, verifier in zip(self._settings.oidc, self._providers, self._verifiers, strict=True):
-            if settings.client_id:
-                yield from Login(settings, provider, verifier, self._sessions).routes()
+    def _pages(self) -> list[Route]:
+        """The console, and the login if an issuer has a client for it."""
+        issuers = zip(self._settings.oidc, self._providers, self._verifiers, strict=True)
+        logins = [Login(*each, self._sessions) for each in issuers if each[0].client_id]
+        console = console_routes(
+            self._operations,
+            self._replica,
+            self._xds,
+            ready=self._why_unready,
+            caller_of=caller_of_request,
+            membership=self._membership,
+            login_path=LOGIN_PATH if logins else "",
+        )
+        return [*console, *(route for login in logins for route in login.routes())]
 
     def _certificate_expiries(self) -> Mapping[str, float]:
         return self._tls.expiries() if self._tls else {}

@@ -1,10 +1,12 @@
 // Asks for the state once a second and draws it; says so at once when no answer comes.
 
+import { drawCaller, wayIn } from "./caller.js";
 import { alarm, fillCard, makeCard } from "./service.js";
-import { ask } from "./switch.js";
+import { ask, recordAs } from "./switch.js";
 import { clock, element, many, percent, span } from "./words.js";
 
 const PERIOD_MS = 1000;
+const KEPT_OUT_MS = 10000; // each attempt is a denial in the controller's log
 const RED = ["rollback", "rolled_back", "rollback_suppressed", "rollback_into_void", "blind", "proxy_refused", "fallback_on"];
 const COLD = ["freeze_set", "freeze_lifted", "freeze_expired"];
 const cards = new Map();
@@ -22,10 +24,10 @@ function freezeNote(freeze, now) {
     element("span", {}, `${effect} By ${freeze.who} since ${clock(freeze.since)}, ${left}.`));
 }
 
-function drawFreezes(freezes, now) {
+function drawFreezes({ freezes, caller }, now) {
   part("freezes").replaceChildren(...freezes.map((freeze) => freezeNote(freeze, now)));
-  part("freeze-all").hidden = freezes.some((freeze) => freeze.scope === "*" && freeze.mode === "freeze");
-  part("lift-all").hidden = !freezes.length; // it lifts every freeze and hold there is
+  part("freeze-all").hidden = !caller.may_freeze || freezes.some((freeze) => freeze.scope === "*" && freeze.mode === "freeze");
+  part("lift-all").hidden = !caller.may_lift || !freezes.length; // it lifts every freeze and hold there is
 }
 
 function drawServices(state, now) {
@@ -92,7 +94,10 @@ function summary(state) {
 }
 
 function draw(state, now) {
-  drawFreezes(state.freezes, now);
+  document.body.classList.remove("out");
+  drawCaller(state.caller);
+  recordAs(state.caller);
+  drawFreezes(state, now);
   drawServices(state, now);
   drawProxies(state);
   drawLedger(state.ledger);
@@ -102,6 +107,7 @@ function draw(state, now) {
 
 function lose(text, old = false) {
   part("lost").hidden = !text;
+  delete part("lost").dataset.shown;
   if (part("lost").textContent !== text) part("lost").textContent = text;
   document.body.classList.toggle("old", old);
 }
@@ -112,8 +118,21 @@ function showLoss() {
   document.title = "(!) no answer - Haldane";
 }
 
+function keepOut(refusal) {
+  document.body.classList.add("out");
+  part("summary").textContent = "";
+  const shown = `${refusal.status} ${refusal.message}`;
+  if (part("lost").dataset.shown !== shown) part("lost").replaceChildren(element("span", {}, ...wayIn(refusal)));
+  part("lost").dataset.shown = shown; // a link that is drawn anew cannot be pressed
+  part("lost").hidden = false;
+  document.title = "Log in - Haldane";
+}
+
 async function fetchState() {
   const response = await fetch("/console/state", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+  if (response.status === 401 || response.status === 403) {
+    return { refusal: { status: response.status, message: (await response.json()).message } };
+  }
   if (!response.ok) throw new Error(`status ${response.status}`);
   const now = Date.parse(response.headers.get("Date")) / 1000 || Date.now() / 1000; // the controller's clock counts
   return { state: await response.json(), now };
@@ -123,12 +142,13 @@ async function refresh() {
   const answer = await fetchState().catch(() => null);
   if (answer) answered = Date.now();
   try {
-    if (answer) draw(answer.state, answer.now);
+    if (answer?.refusal) keepOut(answer.refusal);
+    else if (answer) draw(answer.state, answer.now);
     else showLoss();
   } catch (error) { // an internal error: the page may be out of date
     lose(`This page has a fault (${error.message}); haldane list and haldane watch tell the truth.`, true);
   }
-  setTimeout(refresh, PERIOD_MS);
+  setTimeout(refresh, answer?.refusal ? KEPT_OUT_MS : PERIOD_MS);
 }
 
 document.addEventListener("click", (event) => {

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.core.access.caller import Caller
+from controller.core.access.permission import Permission
 from controller.core.base.errors import Refusal
 from controller.core.control.describe import plain_blocker
 from controller.core.judge.verdict import Verdict
+from controller.core.model.freeze import ALL
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.rollout import Rollout
 from controller.core.traffic.reports import Traffic
@@ -63,7 +65,8 @@ def page_state(
     return {
         "revision": view.revision,
         "unready": unready,
-        "services": [_service(ServiceView.of(state, view, observatory, fleet)) for state in states],
+        "caller": _caller(caller),
+        "services": [_service(ServiceView.of(state, view, observatory, fleet), caller) for state in states],
         "broken": {name: why for name, why in view.broken.items() if caller.visible([name])},
         "freezes": [freeze.plain() for freeze in view.freezes if caller.visible([freeze.scope])],
         "fleets": _fleets(proxies),
@@ -78,7 +81,19 @@ _ROLLOUT_ABSENT: Mapping[str, Any] = {"phase_reason": "", "started_at": None, "s
 """What a service shows that never had a rollout."""
 
 
-def _service(view: ServiceView) -> Mapping[str, Any]:
+def _caller(caller: Caller) -> Mapping[str, Any]:
+    """Who looks at the page, and what the page offers it."""
+    return {
+        "name": caller.actor.name,
+        "verified_by": caller.actor.proof.value,
+        "restricted": caller.bindings is not None,
+        "roles": [{"role": each.role.value, "services": list(each.services)} for each in caller.bindings or ()],
+        "may_freeze": caller.may(Permission.FREEZE, ALL),
+        "may_lift": caller.may(Permission.HOLD, ALL),
+    }
+
+
+def _service(view: ServiceView, caller: Caller) -> Mapping[str, Any]:
     state, rollout, live = view.state, view.rollout, view.live
     return {
         "name": state.name,
@@ -102,6 +117,8 @@ def _service(view: ServiceView) -> Mapping[str, Any]:
         "synced": view.sync.synced,
         "proxies": view.sync.total,
         "freezes": [freeze.plain() for freeze in view.freezes],
+        "may_freeze": caller.may(Permission.FREEZE, state.name),
+        "may_lift": any(freeze.scope == state.name and caller.may_lift(freeze) for freeze in view.freezes),
     }
 
 

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from controller.console.page_state import LedgerTail, page_state
 from controller.core.access.caller import Caller
@@ -24,6 +25,7 @@ from controller.runtime.operations import Operations
 ASSETS = {
     "console.css": "text/css",
     "words.js": "text/javascript",
+    "caller.js": "text/javascript",
     "service.js": "text/javascript",
     "switch.js": "text/javascript",
     "console.js": "text/javascript",
@@ -36,7 +38,7 @@ _POLICY = (
 """What the page may load: its own style, script and state."""
 
 
-def console_routes(
+def console_routes(  # noqa: PLR0913  # what the page shows comes from six places
     operations: Operations,
     observatory: Observatory,
     fleet: Fleet,
@@ -44,8 +46,10 @@ def console_routes(
     ready: Callable[[], str | None],
     caller_of: Callable[[web.Request], Caller],
     membership: Membership,
+    login_path: str = "",
 ) -> list[Route]:
-    """The routes of the console, for the HTTP API. `caller_of` tells who has sent a request."""
+    """The routes of the console, for the HTTP API. `caller_of` tells who has sent a request, `login_path` is where
+    people log in, if they can."""
     tail = LedgerTail(operations, observatory)
 
     async def state(request: web.Request) -> web.Response:
@@ -53,9 +57,9 @@ def console_routes(
         return web.json_response(_finite(clean_values({**shown, **_standing(membership)})))
 
     return [
-        Route("GET", "/", _asset("console.html", "text/html"), Permission.PUBLIC),
+        Route("GET", "/", _page(login_path), Permission.PUBLIC),
         *(
-            Route("GET", f"/console/{name}", _asset(name, content_type), Permission.PUBLIC)
+            Route("GET", f"/console/{name}", _fixed(_content(name), content_type), Permission.PUBLIC)
             for name, content_type in ASSETS.items()
         ),
         Route("GET", "/console/state", state, Permission.VIEW),
@@ -67,9 +71,16 @@ def _standing(membership: Membership) -> Mapping[str, str]:
     return {"controller": membership.name, "role": membership.role(), "leader": membership.leader}
 
 
-def _asset(name: str, content_type: str) -> Callable[[web.Request], Any]:
-    body = files("controller.console").joinpath(name).read_bytes()
+def _page(login_path: str) -> Handler:
+    content = _content("console.html").replace(b'data-login=""', f'data-login="{login_path}"'.encode())
+    return _fixed(content, "text/html")
 
+
+def _content(name: str) -> bytes:
+    return files("controller.console").joinpath(name).read_bytes()
+
+
+def _fixed(body: bytes, content_type: str) -> Handler:
     async def answer(_request: web.Request) -> web.Response:
         headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
         return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)

@@ -49,8 +49,8 @@ export function fillCard(view, service, now) {
   view.body.replaceChildren(...warnings(service, level, now), headline(service, level), splitBar(service), ...ladder(service),
     ...traffic(service), ...judged(service), ...watched(service));
   const own = service.freezes.filter((freeze) => freeze.scope === service.name);
-  view.lift.hidden = !own.length;
-  view.freeze.hidden = own.some((freeze) => freeze.mode === "freeze");
+  view.lift.hidden = !service.may_lift;
+  view.freeze.hidden = !service.may_freeze || own.some((freeze) => freeze.mode === "freeze");
   if (level > 1 && view.level < 2) view.card.querySelector("details").open = true;
   view.level = level;
   const commands = possible(service);

@@ -3,6 +3,13 @@
 const part = (id) => document.getElementById(`switch-${id}`);
 const dialog = document.getElementById("switch");
 let pending = null; // {act, service}, service null for all
+let asksForName = true;
+
+// Who acts is asked for only where the controller does not know it.
+export function recordAs(caller) {
+  asksForName = !caller.verified_by && !caller.restricted;
+  part("who-row").hidden = !asksForName;
+}
 
 export function ask(act, service) {
   pending = { act, service };
@@ -34,12 +41,12 @@ async function send() {
   const body = { service: pending.service, reason: part("reason").value };
   if (pending.act === "freeze") body.ttl = part("ttl").value || null;
   const headers = { "Content-Type": "application/json" };
-  const who = part("who").value.trim();
+  const who = asksForName ? part("who").value.trim() : "";
   if (who) headers["Haldane-User"] = who;
   const options = { method: "POST", headers, body: JSON.stringify(body), signal: AbortSignal.timeout(10000) };
   const response = await fetch(`/${pending.act}`, options);
   if (!response.ok) throw new Error((await response.json()).message);
-  remember(who);
+  if (asksForName) remember(who);
 }
 
 dialog.querySelector("form").addEventListener("submit", async (event) => {

@@ -223,7 +223,7 @@ def _page(title: str, text: str, *, status: int = 200, onward: bool = False) -> 
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">{refresh}<title>{title} - Haldane</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="icon" href="data:,"><link rel="stylesheet" href="/console/console.css"></head>'
-        f"<body><main><h1>{title}</h1><p>{html.escape(text)}</p><p>{links}</p></main></body></html>"
+        f"<body><header><h1>{title}</h1></header><main><p>{html.escape(text)}</p><p>{links}</p></main></body></html>"
     )
     headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
     return web.Response(text=body, content_type="text/html", status=status, headers=headers)

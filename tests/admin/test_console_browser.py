@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from controller.cli.failure import Exit
@@ -20,65 +19,25 @@ from controller.ports.fleet import ConfigState, ProxyStatus, TypeStatus
 from controller.ports.observatory import Live
 from tests.admin.doors import Doors, come_to_approval
 from tests.builders import service_file
-from tests.support.requires import CHROMIUM
-from tests.support.waiting import wait_until
+from tests.support.chromium import chromium, page_open
 
-QUIET = "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
 MARKUP = "<b>incident</b>"
 
 pytestmark = pytest.mark.requires("chromium", "chromium-browser")
 
 
-async def browser(folder: Path, *words: str) -> asyncio.subprocess.Process:
-    """A Chromium without a window and with nothing to remember."""
-    options = ["--headless", "--no-sandbox", *QUIET.split(), "--disable-sync", f"--user-data-dir={folder}"]
-    out, err = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    return await asyncio.create_subprocess_exec(CHROMIUM, *options, *words, stdout=out, stderr=err)
-
-
 async def shown(doors: Doors, folder: Path) -> str:
     """What is on the page once its scripts have run: the document as it stands then."""
-    child = await browser(folder, "--virtual-time-budget=3000", "--dump-dom", f"{doors.url}/")
+    child = await chromium(folder, "--virtual-time-budget=3000", "--dump-dom", f"{doors.url}/")
     said, _ = await child.communicate()
     return said.decode()
 
 
 async def measured(doors: Doors, folder: Path, width: int, ready: str, expression: str) -> Any:
     """What the expression gives on a page of that many pixels, once `ready` is true there."""
-    child = await browser(folder, "--remote-debugging-port=0", f"{doors.url}/")
-    told = folder / "DevToolsActivePort"
-    try:
-        await wait_until(lambda: told.exists() and len(told.read_text().splitlines()) == 2)
-        debugger = f"http://127.0.0.1:{told.read_text().splitlines()[0]}"
-        async with aiohttp.ClientSession() as session:
-
-            async def page() -> str:
-                async with session.get(f"{debugger}/json/list") as answer:
-                    pages = await answer.json()
-                return next((p["webSocketDebuggerUrl"] for p in pages if p["url"].startswith(doors.url)), "")
-
-            await wait_until(page)
-            async with session.ws_connect(await page()) as wire:
-
-                async def done(method: str, **parameters: Any) -> Any:
-                    await wire.send_json({"id": 1, "method": method, "params": parameters})
-                    return (await wire.receive_json())["result"]
-
-                async def asked(text: str) -> Any:
-                    return (await done("Runtime.evaluate", expression=text, returnByValue=True))["result"]["value"]
-
-                screen = {
-                    "width": width,
-                    "height": 900,
-                    "deviceScaleFactor": 1,
-                    "mobile": False,
-                }  # no window is so narrow
-                await done("Emulation.setDeviceMetricsOverride", **screen)
-                await wait_until(lambda: asked(ready))
-                return await asked(expression)
-    finally:
-        child.kill()
-        await child.communicate()
+    async with page_open(folder, f"{doors.url}/", width) as page:
+        await page.wait_for(ready)
+        return await page.value(expression)
 
 
 async def test_an_empty_controller_says_what_to_do_first(doors: Doors, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import html
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ class Issuer:
     """What the metadata have in place of what is right."""
     id_token: dict[str, Any] = field(default_factory=dict)
     """What the ID tokens of logins have in place of what is right."""
+    asks: bool = False
+    """Whether it shows the person a page with a link to go on (`#go`), else it knows the person at once."""
     away: bool = False
     """Whether it answers 503 to everything."""
     reads: int = 0
@@ -113,11 +116,14 @@ class Issuer:
         return web.json_response({"keys": [key.as_dict(private=False) for key in self.keys] + self.more_keys})
 
     async def _authorize(self, request: web.Request) -> web.Response:
-        """It knows the person at once, and sends the browser back with a code."""
+        """Sends the browser back with a code, at once or from a page of its own."""
         query = dict(request.query)
         code = f"code-{len(self.codes)}"
         self.codes[code] = query
-        raise web.HTTPFound(f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}")
+        back = f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
+        if not self.asks:
+            raise web.HTTPFound(back)
+        return web.Response(text=f'<a id="go" href="{html.escape(back)}">I am alice</a>', content_type="text/html")
 
     async def _token(self, request: web.Request) -> web.Response:
         form = {name: str(value) for name, value in (await request.post()).items()}
