@@ -7,6 +7,7 @@ operators, take in telemetry. What the deciding replica does runs inside a term 
 import asyncio
 import contextlib
 import grp
+import math
 import os
 import signal
 import socket
@@ -396,7 +397,9 @@ class Controller:
                 site,
                 settings.http_listen,
                 "HALDANE_HTTP_LISTEN",
-                DoorConnections(self._shares.http, context),
+                DoorConnections(
+                    self._shares.http, context, age=self._settings.max_connection_age if context else math.inf
+                ),
                 drain=settings.drain,
                 listener=listener,
             ):

@@ -33,8 +33,10 @@ class _Connection:
     host: str
     task: "asyncio.Task[None]"
     """Hands the connection over to its protocol."""
+    opened: float
+    """When it was opened, on the monotonic clock."""
     since: float
-    """When it was opened, or its last request began or ended, on the monotonic clock."""
+    """When it was opened, or its last request began or ended."""
     patience: float
     """Seconds in which it must send a request."""
     transport: asyncio.Transport | None = None
@@ -67,6 +69,8 @@ class DoorConnections:
     """TLS, for those that do not come through a UNIX socket."""
     first_request: float = FIRST_REQUEST
     idle: float = IDLE
+    age: float = math.inf
+    """Seconds that a connection lives: then it ends after the response that is being made, or at once if it is idle."""
     monotonic: Callable[[], float] = time.monotonic
     _open: dict[int, _Connection] = field(default_factory=dict)
     """Descriptor -> its connection; those that are closed stay until the next look."""
@@ -80,10 +84,10 @@ class DoorConnections:
 
         def admit(connection: socket.socket) -> None:
             connection.setblocking(False)
-            host = _host(connection)
+            host, now = _host(connection), self.monotonic()
             self._make_room_for(host)
             task = loop.create_task(self._hand_over(connection, protocols, context))
-            entry = self._open[connection.fileno()] = _Connection(host, task, self.monotonic(), self.first_request)
+            entry = self._open[connection.fileno()] = _Connection(host, task, now, now, self.first_request)
             task.add_done_callback(lambda _: None if entry.transport else connection.close())
 
         try:
@@ -100,7 +104,7 @@ class DoorConnections:
             await asyncio.sleep(SWEEP)
             now = self.monotonic()
             for each in self._live():
-                if not each.busy and now - each.since > each.patience:
+                if not each.busy and (now - each.since > each.patience or self._is_old(each)):
                     each.close()
 
     def make_room(self) -> bool:
@@ -113,26 +117,30 @@ class DoorConnections:
             entry.since, entry.patience = self.monotonic(), math.inf
 
     @contextlib.contextmanager
-    def responding(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
-        """A request of that connection is responded to as long as the block runs."""
+    def responding(self, transport: asyncio.BaseTransport | None) -> Iterator[Callable[[], bool]]:
+        """A request of that connection is responded to as long as the block runs. The block may ask whether the
+        connection is to end with this response."""
         peer = transport.get_extra_info("socket") if transport else None
         entry = self._open.get(peer.fileno()) if peer else None
         if entry is None:  # it is closed already
-            yield
+            yield lambda: True
             return
         entry.busy, entry.since = True, self.monotonic()
         try:
-            yield
+            yield lambda: self._is_old(entry)
         finally:
             entry.busy, entry.since, entry.patience = False, self.monotonic(), self.idle
 
     def middleware(self) -> Middleware:
-        """The middleware that tells which connections have a request."""
+        """The middleware that tells which connections have a request, and closes those that are too old."""
 
         @web.middleware
         async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-            with self.responding(request.transport):
-                return await handler(request)
+            with self.responding(request.transport) as ends:
+                response = await handler(request)
+                if ends():
+                    response.force_close()
+                return response
 
         return count
 
@@ -145,6 +153,9 @@ class DoorConnections:
             entry.transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
                 protocols, connection, ssl=context, ssl_handshake_timeout=handshake
             )
+
+    def _is_old(self, connection: _Connection) -> bool:
+        return self.monotonic() - connection.opened > self.age
 
     def _live(self) -> list[_Connection]:
         self._open = {number: each for number, each in self._open.items() if not each.closed}

@@ -17,6 +17,7 @@ from controller.process.counted_warning import EVERY, CountedWarning
 from controller.process.descriptors import FOR_EACH_ADMIN, share_descriptors
 from controller.process.door_connections import DoorConnections
 from controller.process.servers import site_open
+from tests.fakes.clock import FakeClock
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
 
@@ -248,3 +249,23 @@ def test_the_ports_leave_descriptors_for_the_controller(limit: int) -> None:
     assert left >= min(512, limit // 8)
     assert min(shares) == shares.admin >= limit // 16 or shares.admin == 512
     assert shares.xds >= limit * 0.4
+
+
+async def test_an_old_connection_ends_with_its_response() -> None:
+    """Or at once if it has no request: its certificate may have been revoked since. A young one goes on."""
+    clock = FakeClock()
+    connections = DoorConnections(9, age=60, first_request=1000, idle=1000, monotonic=clock.monotonic)
+    async with open_site(connections) as site, clients(site, 2) as (busy, idle):
+        assert await idle.ask() == b"HTTP/1.1 200 OK\r\n"
+        pending = asyncio.create_task(busy.ask(SLOW))
+        await wait_until(lambda: site.asked == 1)
+        clock.advance(59)
+        async with clients(site, 1) as (young,):
+            assert await young.ask() == b"HTTP/1.1 200 OK\r\n"
+            clock.advance(2)
+            await idle.closed()
+            assert not busy.reader.at_eof()
+            site.may.set()
+            assert await pending == b"HTTP/1.1 200 OK\r\n"
+            await busy.closed()
+            assert await young.ask() == b"HTTP/1.1 200 OK\r\n"

@@ -91,15 +91,16 @@ class Secured:
             yield channel
 
     @contextlib.asynccontextmanager
-    async def http(self, identity: Identity) -> AsyncIterator[aiohttp.ClientSession]:
-        """A session at the HTTP door."""
+    async def http(self, identity: Identity, *traces: aiohttp.TraceConfig) -> AsyncIterator[aiohttp.ClientSession]:
+        """A session at the HTTP door, traced by these."""
         if identity.socket:
             connector: aiohttp.BaseConnector = aiohttp.UnixConnector(self.settings.http_socket)
             base = "http://localhost"
         else:
             connector = aiohttp.TCPConnector(ssl=self.client_context(identity.certificate))
             base = f"https://{self.settings.http_listen}"
-        async with aiohttp.ClientSession(base, connector=connector, headers=identity.headers) as session:
+        headers, given = identity.headers, list(traces)
+        async with aiohttp.ClientSession(base, connector=connector, headers=headers, trace_configs=given) as session:
             yield session
 
     def client_context(self, certificate: IssuedCertificate | None) -> ssl.SSLContext:
