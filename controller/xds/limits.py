@@ -26,9 +26,9 @@ class Limits(Value):
     connections under the same id take no place: they may be a stranger's, or dead and not yet known to be."""
     connections: Count = 16_384
     """Connections to the port; fewer if the process may open few files. Further ones are closed at once."""
-    streams_per_connection: Annotated[int, Field(ge=1, le=100_000)] = 128
-    """Open calls on one connection, of which an Envoy needs three. It bounds what a flood of calls that are reset at
-    once can hold: 1.4 GB without it, 30 MB with it."""
+    streams_per_connection: Annotated[int, Field(ge=1, le=100_000)] = 384
+    """Open calls on one connection: an Envoy needs three, and a program may stand for many of them. It bounds what a
+    flood of calls that are reset at once can hold, which is 1.4 GB without it."""
     handshake: Time = 10.0
     """Seconds in which a new connection must have made its TLS and HTTP/2 handshakes."""
     idle: Annotated[Seconds, Field(ge=0.1, le=3600)] = 60.0
