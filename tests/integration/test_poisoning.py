@@ -63,7 +63,7 @@ async def test_forged_errors_roll_nothing_back(processes: Children, node: str, f
             await connected(stranger, ack=node == "guest")
         async with forging(stranger, canary_errors=500, stable_ok=2000):
             await system.start()
-            await wait_until(lambda: system.serves(5000, "PROGRESSING"))
+            await wait_until(lambda: system.serves(5000, "PROGRESSING"), 90.0)
             assert stranger.sent > 20
         assert (await system.rollout()).traffic["v2"].errors == 0
         proxies = json.loads((await system.haldane("proxies", "--output", "json")).out)
@@ -108,7 +108,7 @@ async def test_an_excluded_proxy_is_served_and_neither_judged_nor_waited_for(pro
         assert (excluded.code, "neither judged nor waited for" in excluded.out) == (0, True)
         async with forging(liar, canary_errors=500, stable_ok=2000):
             await system.start()
-            await wait_until(lambda: system.serves(5000, "PROGRESSING"))
+            await wait_until(lambda: system.serves(5000, "PROGRESSING"), 90.0)
             rollout = await system.rollout()
             assert (rollout.proxies_total, rollout.traffic["v2"].errors) == (1, 0)
             assert "liar excluded by" in (await system.haldane("proxies")).out

@@ -25,6 +25,7 @@ from controller.core.access.permission import Role
 from controller.identity.tls_settings import Tls
 from controller.process.clock import SystemClock
 from controller.process.descriptors import raise_descriptor_limit, share_descriptors
+from controller.process.service_manager import ServiceManager
 from controller.process.web_route import Route
 from controller.settings import Settings
 from tests.support.authority import Authority, IssuedCertificate
@@ -180,7 +181,7 @@ async def secured_controller(
     stop = asyncio.Event()
     with _recorded(secured):
         shares = share_descriptors(raise_descriptor_limit())
-        running = asyncio.create_task(Controller(made, store, clock, shares).serve(stop))
+        running = asyncio.create_task(Controller(made, store, clock, shares).serve(stop, ServiceManager()))
         try:
             await wait_until(lambda: running.done() or _listens(made.xds_listen))
             yield secured
