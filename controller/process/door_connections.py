@@ -30,6 +30,7 @@ LOOPBACK = ("127.", "::1")
 
 @dataclass(slots=True, eq=False)
 class _Connection:
+    socket: socket.socket
     host: str
     task: "asyncio.Task[None]"
     """Hands the connection over to its protocol."""
@@ -46,7 +47,8 @@ class _Connection:
 
     @property
     def closed(self) -> bool:
-        return self.transport.is_closing() if self.transport else self.task.done()
+        # Not `transport.is_closing()`: TLS waits for the client's end for half a minute, and keeps the descriptor.
+        return self.socket.fileno() < 0
 
     def close(self) -> None:
         if self.transport:
@@ -87,7 +89,7 @@ class DoorConnections:
             host, now = _host(connection), self.monotonic()
             self._make_room_for(host)
             task = loop.create_task(self._hand_over(connection, protocols, context))
-            entry = self._open[connection.fileno()] = _Connection(host, task, now, now, self.first_request)
+            entry = self._open[connection.fileno()] = _Connection(connection, host, task, now, now, self.first_request)
             task.add_done_callback(lambda _: None if entry.transport else connection.close())
 
         try:
@@ -106,6 +108,13 @@ class DoorConnections:
             for each in self._live():
                 if not each.busy and (now - each.since > each.patience or self._is_old(each)):
                     each.close()
+
+    async def abort(self) -> None:
+        """Close all of them, without regard to what is still to be sent."""
+        while live := self._live():
+            for each in live:
+                each.close()
+            await asyncio.sleep(0)
 
     def make_room(self) -> bool:
         """Close connections that are missed least; False if there is none."""

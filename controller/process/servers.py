@@ -106,6 +106,7 @@ async def site_open(
             yield
     finally:
         await runner.cleanup()
+        await connections.abort()
 
 
 def _protocol_errors() -> logging.Logger:

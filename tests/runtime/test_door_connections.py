@@ -179,6 +179,21 @@ async def test_by_tls_the_handshake_is_part_of_that_time() -> None:
         assert await ask(site) == b"HTTP/1.1 200 OK\r\n"
 
 
+async def test_at_the_end_no_descriptor_stays_with_a_client_that_does_not_end_its_tls() -> None:
+    """It has read its response and says nothing more, so the end of TLS would be waited for."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    descriptors = len(os.listdir("/dev/fd"))
+    async with open_site(DoorConnections(2, context)) as site:
+        client = Client(*await asyncio.open_connection("localhost", site.port, ssl=trusting))
+        assert await client.ask() == b"HTTP/1.1 200 OK\r\n"
+        client.writer.transport.pause_reading()  # nor does it see that the other end wants to
+    assert len(os.listdir("/dev/fd")) == descriptors + 1
+    client.writer.transport.abort()
+
+
 async def test_a_closed_connection_takes_no_place() -> None:
     """Those that clients close are not counted, however many there were."""
     async with open_site(DoorConnections(3)) as site, clients(site, 1) as (first,):
