@@ -6,36 +6,32 @@ operators, take in telemetry. What the deciding replica does runs inside a term 
 
 import asyncio
 import contextlib
-import grp
-import math
 import os
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator, Mapping
 
 import grpc
 import structlog
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 
 from controller import __version__
-from controller.admin import OPTIONS as ADMIN_OPTIONS
 from controller.admin.doorkeeper import Doorkeeper
-from controller.admin.grpc_api import PERMISSIONS, SERVICE_NAMES, add_admin
-from controller.admin.guard import Guard
+from controller.admin.grpc_api import add_admin
 from controller.admin.http_api import Probes, make_http
 from controller.admin.http_guard import caller_of_request
 from controller.admin.service_reader import ServiceReader
+from controller.admin.watch_streams import Watches
 from controller.console.pages import console_routes
-from controller.core.access.proxy_gate import ProxyGate
 from controller.core.base.errors import Refusal
 from controller.core.model.member import Member
 from controller.core.model.service_state import SCHEMA
-from controller.core.model.store_errors import StoreLost, Unusable
+from controller.core.model.store_errors import StoreLost
 from controller.core.model.view import View
 from controller.core.routing.own_addresses import own_addresses
 from controller.core.traffic.book import Book
+from controller.doors import Doors
 from controller.hooks.event_hook import EventHook
 from controller.hooks.hook_approvals import HookApprovals
 from controller.identity.door_authenticator import DoorAuthenticator
@@ -52,19 +48,17 @@ from controller.monitoring.metrics import Metrics
 from controller.notify.cloud_events import CloudEvents
 from controller.notify.notifications import Notifications
 from controller.notify.people import People
+from controller.open_store import open_store
 from controller.ports.recipient import Recipient
 from controller.ports.store import Backend, Term
 from controller.process.clock import SystemClock
 from controller.process.descriptors import DescriptorShares, raise_descriptor_limit, share_descriptors
-from controller.process.door_connections import DoorConnections
 from controller.process.fault_points import arm, reach, read_faults
-from controller.process.front import Front, unix_socket
 from controller.process.gc_tuning import tune_gc
 from controller.process.http_client import open_session
 from controller.process.logs import configure_logs
-from controller.process.servers import COMMON_OPTIONS, Unstartable, server_open, site_open
+from controller.process.servers import Unstartable
 from controller.process.service_manager import ServiceManager
-from controller.process.state_paths import NO_SOCKET, state_directory
 from controller.process.web_route import Route
 from controller.runtime.adapters import Adapters
 from controller.runtime.allowed import Allowed
@@ -79,24 +73,14 @@ from controller.runtime.replica import Replica
 from controller.runtime.store_probe import probe_store
 from controller.runtime.store_watch import watch_store
 from controller.settings import Settings
-from controller.store.etcd.settings import read_address
-from controller.store.ledger_retention import Retention
-from controller.store.sqlite import SqliteStore
 from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
 from controller.telemetry.prometheus_client import PrometheusClient
 from controller.telemetry.prometheus_poller import PrometheusPoller
 from controller.telemetry.reporters import Reporters
-from controller.xds.server import XdsServer, make_grpc_server
+from controller.xds.server import XdsServer
 
 log = structlog.get_logger()
-
-MOST_REPORTED = ("grpc.max_receive_message_length", 16 * 1024 * 1024)
-"""Bytes of a message on the xDS port: one flush of an Envoy's unfiltered metrics is about 10 KB a service. Requests
-for configuration have a limit of their own, far below."""
-AGE_GRACE_MS = 10_000
-"""Milliseconds that a connection at its end leaves its streams to move."""
-
 
 LISTENS = ("xds_listen", "admin_listen", "http_listen")
 """The settings that name the controller's own addresses."""
@@ -108,7 +92,6 @@ class Controller:
     def __init__(self, settings: Settings, store: Backend, clock: SystemClock, shares: DescriptorShares) -> None:
         """`Refusal` that names the setting if a file of [tls] or [[access]] cannot be used."""
         self._settings = settings
-        self._shares = shares
         self._store = store
         self._clock = clock
         self._metrics = Metrics()
@@ -135,6 +118,7 @@ class Controller:
         )
         self._proxy_metrics = MetricsService(self._book, reporters, clock, self._right_of_way)
         self._tls = TlsFiles(settings.tls) if settings.tls else None
+        self._doors = Doors(settings, self._tls, shares)
         self._certificates = CertificateWatch(self._certificate_expiries, clock)
         token_files = {binding.token_file for binding in settings.access if binding.token_file}
         self._providers = [OpenIdProvider(each, clock) for each in settings.oidc]
@@ -322,88 +306,34 @@ class Controller:
     @contextlib.asynccontextmanager
     async def _ports_open(self) -> AsyncIterator[None]:
         """The ports of operators open before that of the proxies, and close after it."""
-        async with self._http_open(), self._admin_open(), self._xds_open():
+        async with (
+            self._doors.http(self._site()),
+            self._doors.admin(self._doorkeeper("admin"), self._add_admin),
+            self._doors.xds((self._xds, self._load_reports, self._proxy_metrics)),
+        ):
             tune_gc()
             yield
 
-    @contextlib.asynccontextmanager
-    async def _xds_open(self) -> AsyncIterator[None]:
-        settings = self._settings
-        # Unlike people, proxies always have a certificate where there is TLS: gRPC itself asks for it.
-        secured = self._tls is not None and self._tls.asks_for_certificates
-        limits = settings.xds_limits
-        limits = limits.model_copy(update={"connections": min(limits.connections, self._shares.xds)})
-        server = make_grpc_server(limits, MOST_REPORTED, *self._age_options())
-        gate = ProxyGate(settings.proxies, secured)
-        for service in (self._xds, self._load_reports, self._proxy_metrics):
-            server.add_generic_rpc_handlers(service.handlers(gate))
-        async with server_open(
-            server,
-            settings.xds_listen,
-            "HALDANE_XDS_LISTEN",
-            drain=settings.drain,
-            credentials=self._tls.grpc_credentials() if self._tls and secured else None,
+    def _add_admin(self, server: grpc.aio.Server) -> Watches:
+        server.add_generic_rpc_handlers(self._xds.csds_handlers())
+        return add_admin(server, self._operations, self._replica, self._xds, self._recorder, self._membership)
+
+    def _site(self) -> web.Application:
+        for collector in (
+            CurrentState(self._replica, self._xds, self._book, self._metrics, self._store.health),
+            CertificateExpiry(self._certificate_expiries),
+            ControllersState(self._membership),
         ):
-            yield
-
-    @contextlib.asynccontextmanager
-    async def _admin_open(self) -> AsyncIterator[None]:
-        settings = self._settings
-        context = self._tls.context("h2") if self._tls else None
-        async with Front(DoorConnections(self._shares.admin, context)) as front:
-            guard = Guard(self._doorkeeper("admin"), PERMISSIONS, lambda context: front.peer_of(context.peer()))
-            server = grpc.aio.server(
-                interceptors=[guard], options=[*ADMIN_OPTIONS, *COMMON_OPTIONS, *self._age_options()]
-            )
-            watches = add_admin(server, self._operations, self._replica, self._xds, self._recorder, self._membership)
-            server.add_generic_rpc_handlers(self._xds.csds_handlers())
-            async with (
-                server_open(server, front.inner, "the front", names=SERVICE_NAMES, drain=settings.drain),
-                front.listening(settings.admin_listen, "HALDANE_ADMIN_LISTEN"),
-                contextlib.AsyncExitStack() as stack,
-            ):
-                if listener := stack.enter_context(self._socket(settings.admin_socket)):
-                    stack.enter_context(front.listening_at(listener))
-                try:
-                    yield
-                finally:
-                    watches.drain()
-
-    @contextlib.asynccontextmanager
-    async def _http_open(self) -> AsyncIterator[None]:
-        settings = self._settings
-        self._metrics.registry.register(
-            CurrentState(self._replica, self._xds, self._book, self._metrics, self._store.health)
-        )
-        self._metrics.registry.register(CertificateExpiry(self._certificate_expiries))
-        self._metrics.registry.register(ControllersState(self._membership))
+            self._metrics.registry.register(collector)
         reader = ServiceReader(self._operations, self._replica, self._xds)
-        site = make_http(
-            self._operations,
+        probes = Probes(
+            self._why_unready,
+            self._metrics.registry,
             reader,
-            self._doorkeeper("http"),
-            Probes(
-                self._why_unready,
-                self._metrics.registry,
-                reader,
-                self._membership.role,
-                self._certificates.described,
-            ),
-            pages=self._pages(),
+            self._membership.role,
+            self._certificates.described,
         )
-        context = self._tls.context("http/1.1") if self._tls else None
-        with self._socket(settings.http_socket) as listener:
-            async with site_open(
-                site,
-                settings.http_listen,
-                "HALDANE_HTTP_LISTEN",
-                DoorConnections(
-                    self._shares.http, context, age=self._settings.max_connection_age if context else math.inf
-                ),
-                drain=settings.drain,
-                listener=listener,
-            ):
-                yield
+        return make_http(self._operations, reader, self._doorkeeper("http"), probes, pages=self._pages())
 
     def _pages(self) -> list[Route]:
         """The console, and the login if an issuer has a client for it."""
@@ -426,34 +356,6 @@ class Controller:
     def _doorkeeper(self, door: str) -> Doorkeeper:
         return Doorkeeper(door, self._authenticator, self._metrics)
 
-    def _age_options(self) -> tuple[tuple[str, int], ...]:
-        """With TLS a connection ends after a time, so that a revoked certificate does; gRPC adds the jitter."""
-        if self._tls is None:
-            return ()
-        age = round(self._settings.max_connection_age * 1000)
-        return ("grpc.max_connection_age_ms", age), ("grpc.max_connection_age_grace_ms", AGE_GRACE_MS)
-
-    @contextlib.contextmanager
-    def _socket(self, path: str) -> Iterator[socket.socket | None]:
-        """The UNIX socket of a door, None if it has none. Raises `Unstartable`."""
-        if path == NO_SOCKET:
-            yield None
-            return
-        name = self._settings.socket_group
-        try:
-            group = grp.getgrnam(name).gr_gid if name else None
-        except KeyError:
-            raise Unstartable(f"socket_group: there is no group {name!r}") from None
-        with contextlib.ExitStack() as stack:
-            try:
-                listener = stack.enter_context(unix_socket(Path(path), group))
-            except Unstartable as error:
-                if {"admin_socket", "http_socket"} & self._settings.model_fields_set:
-                    raise
-                log.warning("no_socket", reason=str(error))  # of another controller of the same store on this machine
-                listener = None
-            yield listener
-
     def _why_unready(self) -> str | None:
         """Why this controller should not be relied on now; None if it can."""
         problem = self._store.health.problem
@@ -469,42 +371,6 @@ class Controller:
             access=f"{len(self._settings.access)} bindings" if self._settings.access else "whoever reaches a door",
             store=self._settings.store,
         )
-
-
-async def open_store(settings: Settings, clock: SystemClock, *, init: bool = False) -> Backend:
-    """The store that the settings name. One in a file is made where none ever was, or by `init`. Raises
-    `Unstartable`."""
-    kind, _, where = settings.store.partition(":")
-    return await _open_etcd(settings, where, clock) if kind == "etcd" else _open_file(settings, where, clock, init=init)
-
-
-async def _open_etcd(settings: Settings, where: str, clock: SystemClock) -> Backend:
-    from controller.store.etcd.etcd_store import EtcdStore, Limits  # most controllers have their store in a file
-
-    address = read_address(where)
-    folder = state_directory() / f"etcd{address.prefix.replace('/', '-')}"
-    try:
-        client = settings.etcd.client(address)
-        limits = Limits(ttl=round(settings.etcd.ttl))
-        return await EtcdStore.open(client, address.prefix, clock=clock, folder=folder, limits=limits)
-    except Unusable as unusable:
-        raise Unstartable(str(unusable)) from unusable
-    except Refusal as refusal:
-        raise Unstartable(refusal.message) from refusal
-
-
-def _open_file(settings: Settings, where: str, clock: SystemClock, *, init: bool) -> Backend:
-    path = Path(where).expanduser()
-    try:
-        if "store" not in settings.model_fields_set:  # no one named a folder that a volume could be missing from
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        store = SqliteStore.open(path, clock=clock, reserve=settings.store_reserve, init=init)
-    except OSError as error:
-        raise Unstartable(f"the state file's folder cannot be made: {error}") from error
-    except Unusable as unusable:  # which names the file
-        raise Unstartable(f"the state file {unusable}") from unusable
-    store.keep_exports(Retention(settings.ledger_export_files, settings.ledger_export_days))
-    return store
 
 
 async def run(settings: Settings, shares: DescriptorShares, *, init: bool) -> None:

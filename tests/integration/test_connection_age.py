@@ -32,7 +32,7 @@ AGE = 10
 @pytest.fixture
 async def secured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Secured]:
     """A controller whose connections live shortly, and have a second to move their streams."""
-    monkeypatch.setattr("controller.app.AGE_GRACE_MS", 1000)
+    monkeypatch.setattr("controller.doors.AGE_GRACE_MS", 1000)
     async with secured_controller(tmp_path, max_connection_age=AGE) as made:
         yield made
 
