@@ -45,4 +45,6 @@ def _messages(roster: Roster) -> Iterator[pb.Controller]:
             xds=each.xds,
             admin=each.admin,
             http=each.http,
+            records=each.records,
+            writes=each.writes,
         )

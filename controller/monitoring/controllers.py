@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from controller.core.model.member import Writes
 from controller.runtime.membership import Membership
 
 
@@ -26,6 +27,13 @@ class ControllersState(Collector):
         for each in roster.members:
             leads.add_metric([each.name], float(roster.leads(each)))
             behind.add_metric([each.name], roster.revision - each.revision)
+        writes = GaugeMetricFamily(
+            "haldane_controller_writes",
+            "1 for a controller that stores changes, 0 for one whose record schema keeps it from that",
+            labels=["controller", "records"],
+        )
+        for each in roster.members:
+            writes.add_metric([each.name, str(each.records)], float(each.writes is Writes.YES))
         term = GaugeMetricFamily("haldane_term", "The fencing token of the present term, 0 if there is none")
         term.add_metric([], roster.leader.token if roster.leader else 0)
-        return leads, behind, term
+        return leads, behind, writes, term

@@ -36,7 +36,8 @@ class Membership:
     @property
     def me(self) -> Member:
         """This controller, as it is now."""
-        return self._me.model_copy(update={"revision": self._revision(), "proxies": self._proxies()})
+        now = {"revision": self._revision(), "proxies": self._proxies(), "writes": self._members.writes}
+        return self._me.model_copy(update=now)
 
     @property
     def known(self) -> Roster:

@@ -1,12 +1,14 @@
 """The records of controllers for a store that lives in one process. Implements `ports.members.Members`."""
 
-from controller.core.model.member import Member
+from controller.core.model.member import Member, Writes
 from controller.core.model.roster import Leader, Roster
 from controller.ports.store import Term
 
 
 class LocalMembers:
     """Kept in memory: they end with the process, as its controllers do."""
+
+    writes = Writes.YES  # there are no others
 
     def __init__(self) -> None:
         self._members: dict[str, Member] = {}

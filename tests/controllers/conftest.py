@@ -1,8 +1,9 @@
 """Several controllers over one etcd, as processes of their own."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -10,10 +11,15 @@ from controller.demo.harness.child_processes import Children
 from tests.support.controller import ControllerProcess
 from tests.support.etcd import shared_cluster
 
+ROOT = Path(__file__).parents[2]
 TTL = 3
 """Seconds of a lease, short so that a test need not wait long for a successor."""
 
-Make = Callable[[str], ControllerProcess]
+
+class Make(Protocol):
+    """Makes a controller of that name; `prefix` is a command that runs it."""
+
+    def __call__(self, name: str, *, prefix: Sequence[str] = ()) -> ControllerProcess: ...
 
 
 @pytest.fixture
@@ -23,15 +29,16 @@ def controller(processes: Children, tmp_path: Path) -> Make:
     settings.write_text(f"[etcd]\nttl = {TTL}\n")
     store = f"etcd:{','.join(shared_cluster().endpoints)}?prefix=/{uuid.uuid4()}"
 
-    def make(name: str) -> ControllerProcess:
+    def make(name: str, *, prefix: Sequence[str] = ()) -> ControllerProcess:
         own = {
             "HALDANE_STORE": store,
             "HALDANE_CONFIG": str(settings),
             "HALDANE_NAME": name,
+            "PYTHONPATH": str(ROOT),
             "HALDANE_ADMIN_SOCKET": "none",
             "HALDANE_HTTP_SOCKET": "none",
             "XDG_STATE_HOME": str(processes.folder / f"state-{uuid.uuid4().hex[:8]}"),
         }
-        return ControllerProcess(processes, own, name=name)
+        return ControllerProcess(processes, own, name=name, prefix=prefix)
 
     return make

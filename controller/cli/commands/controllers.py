@@ -11,6 +11,13 @@ from controller.cli.text.values import NONE, format_span
 from controller.core.base.text import clean
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
+NOTES = {
+    "waits": "{name} stores nothing until those of a schema older than its own ({records}) have ended",
+    "too_old": "{name} stores nothing, and shows what it has read last: records are newer than it reads ({records}). "
+    "Upgrade it",
+}
+"""What is said of a controller that stores nothing, by why it does not."""
+
 
 @click.command()
 @client_options
@@ -29,6 +36,9 @@ def controllers(invocation: Invocation) -> None:
     newest = max((each.revision for each in response.controllers), default=0)
     header = ["NAME", "ROLE", "SINCE", "TERM", "REVISION", "PROXIES", "VERSION", "XDS", "ADMIN"]
     print_table(header, [_row(each, newest, time.time()) for each in response.controllers])
+    for each in response.controllers:
+        if note := NOTES.get(each.writes):
+            click.echo(clean(note.format(name=each.name, records=each.records)))
     if response.store_problem:
         click.echo(clean(f"as known last, since the store does not answer: {response.store_problem}"))
     elif not any(each.leader for each in response.controllers):

@@ -1,6 +1,18 @@
 """One controller among those that share a store, as it describes itself to the others."""
 
-from pydantic import BaseModel, ConfigDict
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+
+class Writes(StrEnum):
+    """Whether a controller stores changes beside the others, by the schema of the records that it writes."""
+
+    YES = "yes"
+    WAITS = "waits"
+    """It writes a newer schema, and waits until no controller of an older one is left."""
+    TOO_OLD = "too_old"
+    """What is stored has a newer schema than it can read: it serves what it has read last."""
 
 
 class Member(BaseModel):
@@ -16,6 +28,7 @@ class Member(BaseModel):
     version: str = ""
     records: int
     """The schema of the records that it writes (`service_state.SCHEMA`)."""
+    writes: Writes = Writes.YES
     revision: int = 0
     """The newest revision that it serves."""
     proxies: int = 0
@@ -24,6 +37,12 @@ class Member(BaseModel):
     admin: str = ""
     http: str = ""
     """Its addresses, HOST:PORT."""
+
+    @field_validator("writes", mode="before")
+    @classmethod
+    def _known(cls, word: object) -> object:
+        """A word of another version of Haldane must not hide the record that has it."""
+        return word if word in list(Writes) else Writes.YES
 
     def succeeds(self, other: "Member") -> bool:
         """Whether this is a later run of that controller: it has its name and all of its ports."""

@@ -38,6 +38,10 @@ class Roster(NamedTuple):
         """The newest revision that any of them serves."""
         return max((each.revision for each in self.members), default=0)
 
+    def older_than(self, records: int) -> tuple[Member, ...]:
+        """Those that write records of an older schema than that."""
+        return tuple(each for each in self.members if each.records < records)
+
     def leads(self, member: Member) -> bool:
         """Whether that one decides."""
         return self.leader is not None and self.leader.instance == member.instance

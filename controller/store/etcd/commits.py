@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import grpc
@@ -10,6 +11,7 @@ import grpc
 from controller.core.control import commit_rules
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
+from controller.core.model.service_state import SCHEMA
 from controller.core.model.store_errors import Conflict, NotWritten, StoreError, StoreLost
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.ports.clock import Clock
@@ -55,6 +57,20 @@ class Commits:
             self._under_way[change.id] = task
         task.add_done_callback(partial(self._forget, changes))
         return await asyncio.shield(task)
+
+    async def mark_schema(self) -> None:
+        """Write into the head that from now on records may have this version's schema, unless it says so already.
+
+        `Conflict` if another change came first. `Lost`: perhaps it was written.
+        """
+        state = replace(self._follower.state, schema=SCHEMA)
+        if state.schema == self._follower.state.schema:
+            return
+        response = await self._client.txn(barrier(self._keys, state, ()))
+        if not response.succeeded:
+            await self._follower.catch_up()
+            raise Conflict("another change came first")
+        self._follower.take(replace(state, head_mod=response.header.revision))
 
     async def settled(self, change_id: str) -> None:
         """Wait for a change of a caller that has gone. Raises nothing."""
@@ -136,7 +152,7 @@ class Commits:
             try:
                 response = await self._client.txn(barrier(self._keys, before, changes))
                 if response.succeeded:
-                    self._follower.take(ReplicatedState(before.view, before.end, response.header.revision))
+                    self._follower.take(replace(before, head_mod=response.header.revision))
                     return await self._ask(changes)
                 return standing(response, changes)
             except Lost as again:

@@ -13,6 +13,7 @@ from controller.core.control import commit_rules
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import LedgerLine
+from controller.core.model.member import Writes
 from controller.core.model.store_errors import StoreError, StoreLost, Unusable
 from controller.core.model.view import View
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
@@ -29,6 +30,7 @@ from controller.store.etcd.lease_term import LeaseTerm
 from controller.store.etcd.ledger_cache import LedgerCache
 from controller.store.etcd.member_records import MemberRecords
 from controller.store.etcd.replicated_state import ReplicatedState
+from controller.store.etcd.schema_gate import SchemaGate
 from controller.store.etcd.transaction import applied_of
 from controller.store.ledger_replay import Checkpoint
 from controller.store.ledger_trimming import export_oldest, trim_change
@@ -77,11 +79,12 @@ class EtcdStore:
         self._ttl = limits.ttl
         self.members = MemberRecords(client, keys, limits.ttl)
         self._follower = Follower(client, keys, state, folder / LAST_KNOWN, self.health)
+        self._gate = SchemaGate(self.members, self._follower)
         self._commits = Commits(client, keys, self._follower, clock)
         self._ledger = LedgerCache(client, keys)
         self._term: LeaseTerm | None = None
         self._closed = False
-        self._following = asyncio.create_task(self._follower.run())
+        self._following = asyncio.create_task(self._follow())
         self._tidying: asyncio.Task[None] | None = None
 
     @classmethod
@@ -171,8 +174,17 @@ class EtcdStore:
         if self._term:
             await self._term.give_up()
         about: dict[str, object] = {"who": who, "since": self._clock.wall()}
-        self._term = await lease_term.campaign(self._client, self._keys, about, self._ttl)
-        return self._term
+        while True:
+            await self._gate.opened()
+            self._term = await lease_term.campaign(self._client, self._keys, about, self._ttl)
+            try:
+                await self._gate.check()  # while it waited, a controller of another schema may have come
+                await self._commits.mark_schema()
+            except StoreError as error:
+                log.info("term_not_used", reason=str(error))
+                await self._term.give_up()
+                continue
+            return self._term
 
     async def resign(self, term: Term) -> None:
         """Give a term up, so that another replica need not wait for it to run out."""
@@ -236,9 +248,24 @@ class EtcdStore:
         found = await self._read(self._keys.cursor(reader))
         return int(found) if found else None
 
+    async def _follow(self) -> None:
+        """Follow; end the term once records are stored that this version cannot read."""
+
+        async def end_when_outdated() -> None:
+            await self._follower.outdated.wait()
+            self.members.writes = Writes.TOO_OLD
+            if self._term:
+                await self._term.give_up()
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follower.run())
+            tasks.create_task(end_when_outdated())
+
     async def _apply(self, changes: Sequence[Change], token: int | None) -> list[int]:
         for change in changes:
             commit_rules.check_sound(change)
+        if not self._closed:
+            await self._gate.check()
         async with self._noted(writing=True):
             revisions = await self._commits.apply(changes, token)
         self._tidy_soon()
@@ -273,7 +300,8 @@ class EtcdStore:
             if not self._closed:
                 self.health.failed(error, writing=writing)
             raise
-        self.health.succeeded(writing=writing)
+        if not self._follower.outdated.is_set():  # then nothing can be relied on, whatever etcd answers
+            self.health.succeeded(writing=writing)
 
     def _tidy_soon(self) -> None:
         if self._term and not self._term.over and (self._tidying is None or self._tidying.done()):

@@ -14,7 +14,7 @@ from controller.process.backoff import backoff
 from controller.store.etcd import last_known
 from controller.store.etcd.client import Compacted, EtcdClient, Lost, prefix_end
 from controller.store.etcd.keys import Keys
-from controller.store.etcd.replicated_state import ReplicatedState, apply_events, load_state
+from controller.store.etcd.replicated_state import NewerSchema, ReplicatedState, apply_events, load_state
 from controller.store.view_broadcast import ViewBroadcast
 
 COMPARE_EVERY = 5.0
@@ -39,6 +39,10 @@ class Follower:
         self._copy = copy
         self._health = health
         self._moved = asyncio.Event()
+        self.outdated = asyncio.Event()
+        """Set once records are stored that this version cannot read: the state is the last that it could."""
+        self.newer_schema = 0
+        """The schema of these records."""
 
     async def run(self) -> None:
         """Follow, until cancelled."""
@@ -67,7 +71,19 @@ class Follower:
                 while self.state.head_mod < head_mod:
                     await self._moved.wait()
         if self.state.head_mod < head_mod:
-            self.take(await read_state(self._client, self._keys, self.state.view.store_id))
+            self.take(await self._read())
+
+    async def _read(self) -> ReplicatedState:
+        try:
+            return await read_state(self._client, self._keys, self.state.view.store_id)
+        except NewerSchema as newer:
+            self._note_newer(newer)
+            raise
+
+    def _note_newer(self, newer: NewerSchema) -> None:
+        self.newer_schema = newer.schema
+        self.outdated.set()
+        self._health.failed(newer, writing=False)
 
     async def _watch(self) -> None:
         """Take every change of others in."""
@@ -83,7 +99,9 @@ class Follower:
                             self.take(apply_events(self.state, news, self._keys))
             except Compacted:
                 with contextlib.suppress(StoreLost):
-                    self.take(await read_state(self._client, self._keys, self.state.view.store_id))
+                    self.take(await self._read())
+            except NewerSchema as newer:
+                self._note_newer(newer)
             except StoreLost as lost:
                 log.info("watch_lost", reason=str(lost))
             except Exception:

@@ -6,7 +6,7 @@ import json
 import structlog
 from pydantic import ValidationError
 
-from controller.core.model.member import Member
+from controller.core.model.member import Member, Writes
 from controller.core.model.roster import Leader, Roster
 from controller.core.model.store_errors import StoreLost
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
@@ -21,6 +21,7 @@ class MemberRecords:
 
     def __init__(self, client: EtcdClient, keys: Keys, ttl: int) -> None:
         """A record that is not renewed lasts for `ttl` seconds."""
+        self.writes = Writes.YES
         self._client = client
         self._keys = keys
         self._ttl = ttl

@@ -10,13 +10,25 @@ from controller.core.control import commit_rules
 from controller.core.model.exclusion import Exclusion
 from controller.core.model.freeze import Freeze
 from controller.core.model.ledger_line import ChainEnd
-from controller.core.model.service_state import ServiceState
+from controller.core.model.service_state import SCHEMA, ServiceState
+from controller.core.model.store_errors import NotWritten
 from controller.core.model.view import View
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.store.etcd.keys import Keys, unpacked
 from controller.store.records import Unreadable, canonical, read_exclusion, read_freeze, read_state
 
 log = structlog.get_logger()
+
+
+class NewerSchema(NotWritten):
+    """Records are stored that this version cannot read: what it would write could drop what they say."""
+
+    def __init__(self, schema: int) -> None:
+        self.schema = schema
+        super().__init__(
+            f"etcd holds records of a newer Haldane (schema {schema}, this one reads up to {SCHEMA}): "
+            "upgrade this controller; until then it serves what it has read last"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +40,33 @@ class ReplicatedState:
     """The end of the ledger."""
     head_mod: int = 0
     """etcd's revision at which the head was written; 0 before the first change."""
+    schema: int = SCHEMA
+    """The newest schema that a record of it may have; 0 before the first change."""
 
     def head(self) -> bytes:
         """The head as it is stored."""
         return canonical(
-            {"revision": self.view.revision, "sequence": self.end.sequence, "hash": self.end.hash}
+            {
+                "revision": self.view.revision,
+                "sequence": self.end.sequence,
+                "hash": self.end.hash,
+                "schema": self.schema,
+            }
         ).encode()
 
 
 def load_state(store_id: str, kvs: Iterable[pb.KeyValue], keys: Keys) -> ReplicatedState:
-    """The state that these keys hold, all of them read at one revision."""
+    """The state that these keys hold, read at one revision. `NewerSchema` if this version cannot read it."""
     events = [pb.Event(type=pb.Event.PUT, kv=kv) for kv in kvs]
-    return apply_events(ReplicatedState(View(store_id, 0, {})), events, keys)
+    return apply_events(ReplicatedState(View(store_id, 0, {}), schema=0), events, keys)
 
 
 def apply_events(state: ReplicatedState, events: Iterable[pb.Event], keys: Keys) -> ReplicatedState:
-    """The state after these events, which hold whole transactions."""
+    """The state after these events, which hold whole transactions. `NewerSchema` if this version cannot read it."""
+    events = list(events)
+    schema = max((_schema(event, keys) for event in events), default=0) or state.schema
+    if schema > SCHEMA:
+        raise NewerSchema(schema)
     services: dict[str, ServiceState] = dict(state.view.services)
     broken = dict(state.view.broken)
     freezes: dict[str, tuple[Freeze, ...]] = {}
@@ -72,7 +95,14 @@ def apply_events(state: ReplicatedState, events: Iterable[pb.Event], keys: Keys)
     standing = commit_rules.sorted_by_scope(freeze for each in freezes.values() for freeze in each)
     excluded = tuple(exclusions[node] for node in sorted(exclusions))
     view = View(state.view.store_id, revision, services, standing, broken, excluded)
-    return replace(state, view=view, end=end, head_mod=head_mod)
+    return replace(state, view=view, end=end, head_mod=head_mod, schema=schema)
+
+
+def _schema(event: pb.Event, keys: Keys) -> int:
+    """The schema that the head names, if the event is that it was written; else 0."""
+    if event.kv.key.decode() != keys.head or event.type != pb.Event.PUT:
+        return 0
+    return int(json.loads(event.kv.value).get("schema", 1))
 
 
 def _read_service(name: str, value: bytes, services: dict[str, ServiceState], broken: dict[str, str]) -> None:

@@ -22,7 +22,7 @@ class ListControllersResponse(_message.Message):
     def __init__(self, controllers: _Optional[_Iterable[_Union[Controller, _Mapping]]] = ..., store_problem: _Optional[str] = ...) -> None: ...
 
 class Controller(_message.Message):
-    __slots__ = ("name", "leader", "since", "term", "revision", "version", "proxies", "xds", "admin", "http")
+    __slots__ = ("name", "leader", "since", "term", "revision", "version", "proxies", "xds", "admin", "http", "records", "writes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     LEADER_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,8 @@ class Controller(_message.Message):
     XDS_FIELD_NUMBER: _ClassVar[int]
     ADMIN_FIELD_NUMBER: _ClassVar[int]
     HTTP_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    WRITES_FIELD_NUMBER: _ClassVar[int]
     name: str
     leader: bool
     since: float
@@ -43,7 +45,9 @@ class Controller(_message.Message):
     xds: str
     admin: str
     http: str
-    def __init__(self, name: _Optional[str] = ..., leader: _Optional[bool] = ..., since: _Optional[float] = ..., term: _Optional[int] = ..., revision: _Optional[int] = ..., version: _Optional[str] = ..., proxies: _Optional[int] = ..., xds: _Optional[str] = ..., admin: _Optional[str] = ..., http: _Optional[str] = ...) -> None: ...
+    records: int
+    writes: str
+    def __init__(self, name: _Optional[str] = ..., leader: _Optional[bool] = ..., since: _Optional[float] = ..., term: _Optional[int] = ..., revision: _Optional[int] = ..., version: _Optional[str] = ..., proxies: _Optional[int] = ..., xds: _Optional[str] = ..., admin: _Optional[str] = ..., http: _Optional[str] = ..., records: _Optional[int] = ..., writes: _Optional[str] = ...) -> None: ...
 
 class WhoAmIRequest(_message.Message):
     __slots__ = ()
