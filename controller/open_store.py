@@ -28,7 +28,8 @@ async def _open_etcd(settings: Settings, where: str, clock: SystemClock) -> Back
     folder = state_directory() / f"etcd{address.prefix.replace('/', '-')}"
     try:
         client = settings.etcd.client(address)
-        limits = Limits(ttl=round(settings.etcd.ttl))
+        retention = Retention(settings.ledger_export_files, settings.ledger_export_days)
+        limits = Limits(ttl=round(settings.etcd.ttl), retention=retention)
         return await EtcdStore.open(client, address.prefix, clock=clock, folder=folder, limits=limits)
     except Unusable as unusable:
         raise Unstartable(str(unusable)) from unusable

@@ -8,6 +8,7 @@ Every method may raise one of the errors of `core.model.store_errors`. What each
 |---|---|
 | `Conflict`, `Frozen`, `ReusedId` | was refused: surely not applied |
 | `NotWritten` | surely not applied: the same change may be sent again |
+| `TooLarge` | surely not applied: what is sent together must become less |
 | `StoreLost` (any other) | perhaps applied: `applied(change.id)` tells, and a retry with the same id is safe |
 """
 

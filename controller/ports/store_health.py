@@ -2,7 +2,7 @@
 
 import structlog
 
-from controller.core.model.store_errors import StoreError, StoreLost
+from controller.core.model.store_errors import StoreError, StoreLost, TooLarge
 
 log = structlog.get_logger()
 
@@ -23,8 +23,8 @@ class StoreHealth:
         self._set("", "" if writing else self._unwritten)
 
     def failed(self, error: StoreError, *, writing: bool) -> None:
-        """A read or a change failed with that error. Anything but `StoreLost` is an answer of a healthy store."""
-        if not isinstance(error, StoreLost):
+        """A read or a change failed with that error. What is no `StoreLost`, or `TooLarge`, a healthy store answers."""
+        if not isinstance(error, StoreLost) or isinstance(error, TooLarge):
             self.succeeded(writing=False)
         elif writing:
             self._set(self._unread, str(error))

@@ -9,7 +9,7 @@ from controller.core.control.request_validation import validate_request_id
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.service_state import ServiceState
-from controller.core.model.store_errors import Conflict, Frozen, NotWritten, ReusedId, StoreLost
+from controller.core.model.store_errors import Conflict, Frozen, NotWritten, ReusedId, StoreLost, TooLarge
 from controller.core.model.view import View
 from controller.ports.store import Store
 
@@ -91,6 +91,8 @@ class StoreRequests:
             raise Refusal(Code.CONFLICT, f"another act was faster: {cause}") from conflict
         except ReusedId as reused:
             raise Refusal(Code.REQUEST_ID_REUSED, str(reused)) from reused
+        except TooLarge as large:
+            raise Refusal(Code.TOO_MANY, f"too much at once, nothing was changed: {large}") from large
         except NotWritten as lost:
             raise Refusal(Code.NOT_DURABLE, f"not durable, nothing was changed: {lost}") from lost
         except StoreLost as lost:

@@ -42,8 +42,9 @@ def check_change(change: Change, present: int, freezes: Iterable[Freeze]) -> Non
         raise Conflict(
             f"{change.service} is at revision {present or 'none'}, decided on was {change.expects or 'none'}"
         )
+    present_freezes = frozenset(freezes) if change.lift else frozenset()
     for freeze in change.lift:
-        if freeze not in freezes:
+        if freeze not in present_freezes:
             raise Conflict(f"the freeze of {freeze.scope} is no longer the one to lift")
     in_force = blocking_freeze(freezes, change.service, change.act)
     if in_force:
@@ -55,7 +56,8 @@ def effect_of(change: Change, revision: int, freezes: Iterable[Freeze]) -> Effec
 
     A freeze lasts until it is lifted or over, whoever sets another one: only one that renews it takes its place.
     """
-    remaining = (f for f in freezes if f not in change.lift and not any(g.renews(f) for g in change.freeze))
+    lifted, renewing = frozenset(change.lift), _by_scope(change.freeze)
+    remaining = (f for f in freezes if f not in lifted and not any(g.renews(f) for g in renewing.get(f.scope, ())))
     scopes = {f.scope for f in (*change.freeze, *change.lift)}
     resulting = sorted_by_scope(f for f in (*remaining, *change.freeze) if f.scope in scopes)
     return Effect(
@@ -67,6 +69,13 @@ def effect_of(change: Change, revision: int, freezes: Iterable[Freeze]) -> Effec
         excluded=change.exclude,
         included=change.include,
     )
+
+
+def _by_scope(freezes: Iterable[Freeze]) -> dict[str, list[Freeze]]:
+    scopes: dict[str, list[Freeze]] = {}
+    for freeze in freezes:
+        scopes.setdefault(freeze.scope, []).append(freeze)
+    return scopes
 
 
 def after(view: View, effect: Effect, revision: int) -> View:

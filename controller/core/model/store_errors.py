@@ -29,5 +29,9 @@ class DiskFull(NotWritten):
     """Surely not applied: there is no space for it. What stops traffic or moves it from harm may still have space."""
 
 
+class TooLarge(NotWritten):
+    """Surely not applied: it is larger than the store takes at once. Sent again as it is, it is refused again."""
+
+
 class Unusable(StoreError):  # noqa: N818
     """The store cannot be opened: corrupt, not writable, of a newer schema, in use. The message says what to do."""

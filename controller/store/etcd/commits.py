@@ -70,7 +70,7 @@ class Commits:
         if not response.succeeded:
             await self._follower.catch_up()
             raise Conflict("another change came first")
-        self._follower.take(replace(state, head_mod=response.header.revision))
+        self._follower.take(state.written(response.header.revision))
 
     async def settled(self, change_id: str) -> None:
         """Wait for a change of a caller that has gone. Raises nothing."""
@@ -104,7 +104,7 @@ class Commits:
                 reach("commit:before", changes[0].entry.kind)
                 done = await self._send(transaction(self._keys, before, after, plans, token), before, changes, deadline)
                 if isinstance(done, int):
-                    self._follower.take(ReplicatedState(after.view, after.end, done))
+                    self._follower.take(after.written(done))
                     reach("commit:after", changes[-1].entry.kind)
                     return [each.revision for each in plans]
                 answer = done
@@ -152,7 +152,7 @@ class Commits:
             try:
                 response = await self._client.txn(barrier(self._keys, before, changes))
                 if response.succeeded:
-                    self._follower.take(replace(before, head_mod=response.header.revision))
+                    self._follower.take(before.written(response.header.revision))
                     return await self._ask(changes)
                 return standing(response, changes)
             except Lost as again:

@@ -16,24 +16,24 @@ from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.member import Writes
 from controller.core.model.store_errors import StoreError, StoreLost, Unusable
 from controller.core.model.view import View
-from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
-from controller.ports.archive import KEPT_RECORDINGS, MAX_RECORDING, MAX_SESSION, SavedSession
+from controller.ports.archive import SavedSession
 from controller.ports.clock import Clock
 from controller.ports.store import Term
 from controller.ports.store_health import StoreHealth
 from controller.store.etcd import last_known, lease_term
-from controller.store.etcd.client import EtcdClient, prefix_end
+from controller.store.etcd.archive import EtcdArchive
+from controller.store.etcd.client import EtcdClient
 from controller.store.etcd.commits import Commits
 from controller.store.etcd.follower import Follower, read_state, read_store_id
-from controller.store.etcd.keys import Keys, packed, unpacked
+from controller.store.etcd.keys import Keys
 from controller.store.etcd.lease_term import LeaseTerm
 from controller.store.etcd.ledger_cache import LedgerCache
+from controller.store.etcd.ledger_trim import LedgerTrim
 from controller.store.etcd.member_records import MemberRecords
 from controller.store.etcd.replicated_state import ReplicatedState
 from controller.store.etcd.schema_gate import SchemaGate
 from controller.store.etcd.transaction import applied_of
-from controller.store.ledger_replay import Checkpoint
-from controller.store.ledger_trimming import export_oldest, trim_change
+from controller.store.ledger_retention import Exports, Retention
 from controller.store.view_broadcast import CLOSED
 
 KEEP = 10_000
@@ -42,17 +42,17 @@ CHUNK = 500
 """Lines trimmed at a time."""
 LAST_KNOWN, LEDGER = "last-known.json", "ledger"
 """The copy, and the folder of the exported ledger, in the store's folder on this machine."""
-IDS_AT_ONCE = 100
-"""Keys that are deleted in one transaction."""
 
 log = structlog.get_logger()
 
 
 class Limits(NamedTuple):
-    """How much of the ledger is kept, and how long a term lasts beyond its last renewal, in seconds."""
+    """How much of the ledger is kept in the store and as files, and how long a term lasts beyond its last renewal, in
+    seconds."""
 
     keep: int = KEEP
     ttl: int = lease_term.TTL
+    retention: Retention = Retention()
 
 
 class EtcdStore:
@@ -74,14 +74,16 @@ class EtcdStore:
         self._client = client
         self._keys = keys
         self._clock = clock
-        self._folder = folder
-        self._keep = self._too_long = limits.keep
-        self._ttl = limits.ttl
+        self._limits = limits
+        self._too_long = limits.keep
         self.members = MemberRecords(client, keys, limits.ttl)
         self._follower = Follower(client, keys, state, folder / LAST_KNOWN, self.health)
         self._gate = SchemaGate(self.members, self._follower)
         self._commits = Commits(client, keys, self._follower, clock)
         self._ledger = LedgerCache(client, keys)
+        self._trim = LedgerTrim(client, keys, self._ledger, folder / LEDGER)
+        self._exports = Exports(folder / LEDGER, limits.retention)
+        self._archive = EtcdArchive(client, keys, state.view.store_id)
         self._term: LeaseTerm | None = None
         self._closed = False
         self._following = asyncio.create_task(self._follow())
@@ -106,7 +108,8 @@ class EtcdStore:
         keys = Keys(prefix)
         lost: StoreError | None = None
         try:
-            state: ReplicatedState | None = await read_state(client, keys, await read_store_id(client, keys))
+            found = await read_state(client, keys, await read_store_id(client, keys))
+            state: ReplicatedState | None = found.state
         except StoreError as error:
             lost, state = error, last_known.load(folder / LAST_KNOWN)
         if state is None:
@@ -169,14 +172,13 @@ class EtcdStore:
 
     async def campaign(self, who: str) -> Term:
         """Wait until nobody decides, and begin the next term. The one before of this replica ends."""
-        if self._closed:
-            raise StoreLost(CLOSED)
+        self._check_open()
         if self._term:
             await self._term.give_up()
         about: dict[str, object] = {"who": who, "since": self._clock.wall()}
         while True:
             await self._gate.opened()
-            self._term = await lease_term.campaign(self._client, self._keys, about, self._ttl)
+            self._term = await lease_term.campaign(self._client, self._keys, about, self._limits.ttl)
             try:
                 await self._gate.check()  # while it waited, a controller of another schema may have come
                 await self._commits.mark_schema()
@@ -184,6 +186,7 @@ class EtcdStore:
                 log.info("term_not_used", reason=str(error))
                 await self._term.give_up()
                 continue
+            self._archive.token = self._term.token
             return self._term
 
     async def resign(self, term: Term) -> None:
@@ -208,45 +211,33 @@ class EtcdStore:
 
     async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
         """Keep the newest session of each service's rollout; what cannot be kept is dropped, and logged."""
-        for service, session in sessions.items():
-            if len(session.text) > MAX_SESSION:
-                log.warning("session_dropped", service=service, reason=f"longer than {MAX_SESSION} characters")
-                continue
-            try:
-                await self._save(self._keys.session(service), packed(f"{session.rollout_id}\n{session.text}"))
-            except StoreLost as lost:
-                log.warning("sessions_dropped", services=[service], reason=str(lost))
+        self._check_open()
+        await self._archive.save_sessions(sessions)
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""
-        found = await self._read(self._keys.session(service))
-        kept_id, _, text = unpacked(found).partition("\n") if found else ("", "", "")
-        return text if found and kept_id == rollout_id else None
+        self._check_open()
+        return await self._archive.load_session(service, rollout_id)
 
     async def save_recording(self, rollout_id: str, recording: bytes) -> None:
         """Keep the newest recording of a rollout; one that cannot be kept is dropped, and logged."""
-        if len(recording) > MAX_RECORDING:
-            log.warning("recording_dropped", rollout=rollout_id, reason=f"larger than {MAX_RECORDING} bytes")
-            return
-        prefix = self._keys.recordings
-        try:
-            await self._save(prefix + rollout_id, recording)
-            await self._drop_oldest_recordings()
-        except StoreLost as lost:
-            log.warning("recording_dropped", rollout=rollout_id, reason=str(lost))
+        self._check_open()
+        await self._archive.save_recording(rollout_id, recording)
 
     async def load_recording(self, rollout_id: str) -> bytes | None:
         """The recording saved last for that rollout, if it is still kept."""
-        return await self._read(self._keys.recordings + rollout_id)
+        self._check_open()
+        return await self._archive.load_recording(rollout_id)
 
     async def save_cursor(self, reader: str, sequence: int) -> None:
-        """The reader is done with every line up to that sequence."""
-        await self._save(self._keys.cursor(reader), str(sequence).encode())
+        """The reader is done with every line up to that sequence. `NotWritten` once the term is over."""
+        self._check_open()
+        await self._archive.save_cursor(reader, sequence)
 
     async def load_cursor(self, reader: str) -> int | None:
         """The sequence saved last; None for a new reader."""
-        found = await self._read(self._keys.cursor(reader))
-        return int(found) if found else None
+        self._check_open()
+        return await self._archive.load_cursor(reader)
 
     async def _follow(self) -> None:
         """Follow; end the term once records are stored that this version cannot read."""
@@ -271,29 +262,14 @@ class EtcdStore:
         self._tidy_soon()
         return revisions
 
-    async def _save(self, key: str, value: bytes) -> None:
-        """Write what may be lost: it says nothing of changes."""
+    def _check_open(self) -> None:
         if self._closed:
             raise StoreLost(CLOSED)
-        await self._client.put(key, value)
-
-    async def _read(self, key: str) -> bytes | None:
-        if self._closed:
-            raise StoreLost(CLOSED)
-        found = await self._client.range(key)
-        return found.kvs[0].value if found.kvs else None
-
-    async def _drop_oldest_recordings(self) -> None:
-        prefix = self._keys.recordings
-        kept = await self._client.range(prefix, prefix_end(prefix), keys_only=True)
-        for kv in sorted(kept.kvs, key=lambda kv: kv.create_revision)[: max(0, len(kept.kvs) - KEPT_RECORDINGS)]:
-            await self._client.delete(kv.key.decode())
 
     @contextlib.asynccontextmanager
     async def _noted(self, *, writing: bool) -> AsyncIterator[None]:
         """Note in the health what comes of a call."""
-        if self._closed:
-            raise StoreLost(CLOSED)
+        self._check_open()
         try:
             yield
         except StoreError as error:
@@ -304,41 +280,23 @@ class EtcdStore:
             self.health.succeeded(writing=writing)
 
     def _tidy_soon(self) -> None:
-        if self._term and not self._term.over and (self._tidying is None or self._tidying.done()):
-            self._tidying = asyncio.create_task(self._tidy())
+        term = self._term
+        if term and not term.over and (self._tidying is None or self._tidying.done()):
+            self._tidying = asyncio.create_task(self._tidy(term.token))
 
-    async def _tidy(self) -> None:
+    async def _tidy(self, token: int) -> None:
         """Trim the ledger while it is too long. A failure is logged, and tried again a chunk later."""
-        chunk = min(CHUNK, max(20, self._keep // 20))
+        chunk = min(CHUNK, max(20, self._limits.keep // 20))
+
+        async def commit(change: Change) -> None:
+            await self._apply([change], token)
+
         try:
             await self._ledger.read()
             while len(self._ledger) >= self._too_long + chunk:
-                await self._trim(chunk)
-                self._too_long = self._keep
+                await self._trim.trim(chunk, self._follower.state.view.store_id, token, commit)
+                self._too_long = self._limits.keep
+                await asyncio.to_thread(self._exports.delete_old, self._clock.wall())
         except (StoreError, ValueError, OSError) as error:
             self._too_long = max(self._too_long, len(self._ledger))
             log.warning("ledger_not_trimmed", reason=str(error))
-
-    async def _trim(self, lines: int) -> None:
-        """Export the oldest lines, then delete them."""
-        rows = self._ledger.oldest_rows(lines)
-        stored = await self._read(self._keys.checkpoint)
-        before = Checkpoint.empty(self._follower.state.view.store_id)
-        if stored:
-            sequence, hash_, text = unpacked(stored).split("\n", 2)
-            before = Checkpoint.load(self._follower.state.view.store_id, int(sequence), hash_, text)
-        checkpoint, path = await asyncio.to_thread(export_oldest, rows, before, self._folder / LEDGER)
-        # First it is said, then done: what is trimmed twice is trimmed once.
-        await self.command(trim_change(checkpoint, path, who="haldane"))
-        chain = checkpoint.chain
-        await self._client.put(self._keys.checkpoint, packed(f"{chain.last}\n{chain.hash}\n{checkpoint.dump()}"))
-        await self._client.delete(self._keys.line(0), self._keys.line(chain.last + 1))
-        for start in range(0, len(rows), IDS_AT_ONCE):
-            ids = [row.line.change_id for row in rows[start : start + IDS_AT_ONCE]]
-            await self._client.txn(pb.TxnRequest(success=[_deletion(self._keys.change(each)) for each in ids]))
-        self._ledger.trim(chain.last)
-        log.info("ledger_trimmed", lines=len(rows), exported=str(path))
-
-
-def _deletion(key: str) -> pb.RequestOp:
-    return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=key.encode()))

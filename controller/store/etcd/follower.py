@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -38,6 +39,9 @@ class Follower:
         self._keys = keys
         self._copy = copy
         self._health = health
+        self._complete_at = 0
+        """etcd's revision at which everything was read last. The head may be older, and what came in between no longer
+        be kept."""
         self._moved = asyncio.Event()
         self.outdated = asyncio.Event()
         """Set once records are stored that this version cannot read: the state is the last that it could."""
@@ -71,14 +75,17 @@ class Follower:
                 while self.state.head_mod < head_mod:
                     await self._moved.wait()
         if self.state.head_mod < head_mod:
-            self.take(await self._read())
+            await self._read_again()
 
-    async def _read(self) -> ReplicatedState:
+    async def _read_again(self) -> None:
+        """Take everything as the quorum has it. `Lost` without an answer; `NewerSchema`."""
         try:
-            return await read_state(self._client, self._keys, self.state.view.store_id)
+            found = await read_state(self._client, self._keys, self.state.view.store_id)
         except NewerSchema as newer:
             self._note_newer(newer)
             raise
+        self._complete_at = max(self._complete_at, found.at)
+        self.take(found.state)
 
     def _note_newer(self, newer: NewerSchema) -> None:
         self.newer_schema = newer.schema
@@ -90,7 +97,7 @@ class Follower:
         pauses = backoff(0.1, 2.0)
         while True:
             try:
-                watch = self._client.watch(self._keys.state, self.state.head_mod + 1)
+                watch = self._client.watch(self._keys.state, max(self.state.head_mod, self._complete_at) + 1)
                 async with contextlib.aclosing(watch) as responses:
                     async for response in responses:
                         pauses = backoff(0.1, 2.0)
@@ -99,7 +106,7 @@ class Follower:
                             self.take(apply_events(self.state, news, self._keys))
             except Compacted:
                 with contextlib.suppress(StoreLost):
-                    self.take(await self._read())
+                    await self._read_again()
             except NewerSchema as newer:
                 self._note_newer(newer)
             except StoreLost as lost:
@@ -151,7 +158,14 @@ async def read_store_id(client: EtcdClient, keys: Keys) -> str:
     return found.kvs[0].value.decode()
 
 
-async def read_state(client: EtcdClient, keys: Keys, store_id: str) -> ReplicatedState:
+class Found(NamedTuple):
+    """What was read, and the revision of etcd at which it was read."""
+
+    state: ReplicatedState
+    at: int
+
+
+async def read_state(client: EtcdClient, keys: Keys, store_id: str) -> Found:
     """Everything, at one revision. `Lost` without an answer."""
     found = await client.range(keys.state, prefix_end(keys.state))
-    return load_state(store_id, found.kvs, keys)
+    return Found(load_state(store_id, found.kvs, keys), found.header.revision)

@@ -9,7 +9,7 @@
 | `changes/ID` | the revision and the fingerprint of a change that was applied |
 | `controllers/INSTANCE` | a controller that has the store open, under a lease of its own |
 | `leader` | who decides, under a lease; its create revision is the token |
-| `checkpoint` | what the trimmed lines led to |
+| `checkpoint`, `checkpoints/SEQUENCE/PART` | the end of the trimmed lines, and what they led to |
 | `sessions/`, `recordings/`, `cursors/`, `quarantine/` | what their names say |
 
 Since every change compares when the head was written, changes are applied one after the other, each to the very state
@@ -17,8 +17,9 @@ that it was checked against: revision, freezes and token need no compare of thei
 everything stays below etcd's limit of 1.5 MB a request.
 """
 
+import json
 import zlib
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 SEQUENCE_DIGITS = 16
 
@@ -79,8 +80,17 @@ class Keys(NamedTuple):
 
     @property
     def checkpoint(self) -> str:
-        """What the trimmed part of the ledger led to."""
+        """Where the trimmed part of the ledger ends."""
         return f"{self.prefix}/checkpoint"
+
+    @property
+    def checkpoint_parts(self) -> str:
+        """The parts of the checkpoints begin with this."""
+        return f"{self.prefix}/checkpoints/"
+
+    def checkpoint_part(self, sequence: int, number: int) -> str:
+        """A part of what the lines up to that sequence led to."""
+        return f"{self.checkpoint_parts}{sequence:0{SEQUENCE_DIGITS}d}/{number:04d}"
 
     def session(self, service: str) -> str:
         """The session of a service's rollout."""
@@ -98,6 +108,24 @@ class Keys(NamedTuple):
     def quarantine(self, service: str, revision: int) -> str:
         """A record that could not be read, set aside when another one took its place."""
         return f"{self.prefix}/quarantine/{service}/{revision}"
+
+
+class CheckpointRef(NamedTuple):
+    """The end of the trimmed lines: the sequence and hash of the last one, and in how many parts the checkpoint is."""
+
+    sequence: int
+    hash: str
+    parts: int
+
+    @classmethod
+    def read(cls, value: bytes) -> Self:
+        """What `dump` made. ValueError or KeyError if it did not."""
+        plain = json.loads(value)
+        return cls(int(plain["sequence"]), str(plain["hash"]), int(plain["parts"]))
+
+    def dump(self) -> bytes:
+        """As it is stored."""
+        return json.dumps(self._asdict()).encode()
 
 
 def packed(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import structlog
@@ -9,7 +10,7 @@ import structlog
 from controller.core.model.ledger_line import ChainEnd
 from controller.core.model.view import View
 from controller.store.durable_files import sync_file
-from controller.store.etcd.replicated_state import ReplicatedState
+from controller.store.etcd.replicated_state import ReplicatedState, with_records
 from controller.store.ledger_replay import StateRecord
 from controller.store.records import canonical, digest, read, write
 
@@ -31,6 +32,8 @@ def save(path: Path, state: ReplicatedState) -> None:
         "sequence": state.end.sequence,
         "hash": state.end.hash,
         "head_mod": state.head_mod,
+        "head": b64encode(state.head_value).decode(),
+        "unreadable": {name: b64encode(record).decode() for name, record in state.unreadable.items()},
     }
     text = canonical(body)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -57,4 +60,7 @@ def load(path: Path) -> ReplicatedState | None:
     record = read(StateRecord, body["state"])
     services = {state.name: state for state in record.services}
     view = View(body["store"], record.revision, services, record.freezes, exclusions=record.exclusions)
-    return ReplicatedState(view, ChainEnd(body["sequence"], body["hash"]), body["head_mod"])
+    head = b64decode(body.get("head", ""))
+    state = ReplicatedState(view, ChainEnd(body["sequence"], body["hash"]), body["head_mod"], head_value=head)
+    unreadable = {name: b64decode(value) for name, value in body.get("unreadable", {}).items()}
+    return with_records(state, unreadable)

@@ -1,5 +1,6 @@
 """The ledger as a replica has read it: lines never change, so each is read from etcd once."""
 
+import asyncio
 import itertools
 import json
 from bisect import bisect_right
@@ -10,8 +11,9 @@ import structlog
 
 from controller.core.model.freeze import ALL
 from controller.core.model.ledger_line import LedgerLine, services_of
+from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.store.etcd.client import EtcdClient
-from controller.store.etcd.keys import Keys, unpacked
+from controller.store.etcd.keys import CheckpointRef, Keys, unpacked
 from controller.store.ledger_replay import LedgerRow
 
 PAGE = 500
@@ -33,17 +35,28 @@ class LedgerCache:
         self._client = client
         self._keys = keys
         self._lines: list[_Kept] = []
+        self._reading = asyncio.Lock()
 
     async def read(self) -> None:
-        """Read what is new. `Lost` without an answer."""
-        while True:
-            after = self._lines[-1].sequence if self._lines else 0
-            found = await self._client.range(self._keys.line(after + 1), f"{self._keys.prefix}/ledger0", limit=PAGE)
-            for kv in found.kvs:
-                sequence = int(kv.key.decode().rpartition("/")[2])
-                self._lines.append(_Kept(sequence, _services(kv.value), kv.value))
-            if not found.more:
-                return
+        """Read what is new, and forget what was trimmed. `Lost` without an answer."""
+        async with self._reading:  # two at once would read the same lines
+            while (found := await self._page()).kvs:
+                for kv in found.kvs:
+                    sequence = int(kv.key.decode().rpartition("/")[2])
+                    self._lines.append(_Kept(sequence, _services(kv.value), kv.value))
+                if not found.more:
+                    await self._forget_trimmed()
+                    return
+
+    async def _page(self) -> pb.RangeResponse:
+        after = self._lines[-1].sequence if self._lines else 0
+        return await self._client.range(self._keys.line(after + 1), f"{self._keys.prefix}/ledger0", limit=PAGE)
+
+    async def _forget_trimmed(self) -> None:
+        """Whoever decides has trimmed the ledger for all."""
+        checkpoint = await self._client.range(self._keys.checkpoint)
+        if checkpoint.kvs:
+            self.trim(CheckpointRef.read(checkpoint.kvs[0].value).sequence)
 
     def lines(self, service: str, after: int, limit: int) -> list[LedgerLine]:
         """Lines with sequence > `after`, oldest first: of all (""), or those that concern one service."""

@@ -1,7 +1,7 @@
 """The state in etcd as a replica knows it: a value, taken forward by the events of a watch or by an own change."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -42,9 +42,17 @@ class ReplicatedState:
     """etcd's revision at which the head was written; 0 before the first change."""
     schema: int = SCHEMA
     """The newest schema that a record of it may have; 0 before the first change."""
+    head_value: bytes = b""
+    """The head as it is stored."""
+    unreadable: Mapping[str, bytes] = field(default_factory=dict)
+    """The stored records of the services that are broken."""
+
+    def written(self, at: int) -> "ReplicatedState":
+        """This state, once it is stored with its head at that revision of etcd."""
+        return replace(self, head_mod=at, head_value=self.head())
 
     def head(self) -> bytes:
-        """The head as it is stored."""
+        """The head to be stored with this state."""
         return canonical(
             {
                 "revision": self.view.revision,
@@ -68,34 +76,32 @@ def apply_events(state: ReplicatedState, events: Iterable[pb.Event], keys: Keys)
     if schema > SCHEMA:
         raise NewerSchema(schema)
     services: dict[str, ServiceState] = dict(state.view.services)
-    broken = dict(state.view.broken)
+    broken, unreadable = dict(state.view.broken), dict(state.unreadable)
     freezes: dict[str, tuple[Freeze, ...]] = {}
     for freeze in state.view.freezes:
         freezes[freeze.scope] = (*freezes.get(freeze.scope, ()), freeze)
-    exclusions: dict[str, Exclusion] = {each.node: each for each in state.view.exclusions}
-    revision, end, head_mod = state.view.revision, state.end, state.head_mod
+    exclusions: dict[str, Exclusion | None] = {each.node: each for each in state.view.exclusions}
+    revision, end, head_mod, head_value = state.view.revision, state.end, state.head_mod, state.head_value
     for event in events:
         kind, _, name = event.kv.key.decode().removeprefix(keys.state).partition("/")
         written = event.type == pb.Event.PUT
         if kind == "head" and written:
             head = json.loads(event.kv.value)
             revision, end = head["revision"], ChainEnd(head["sequence"], head["hash"])
-            head_mod = event.kv.mod_revision
+            head_mod, head_value = event.kv.mod_revision, event.kv.value
         elif kind == "services":
-            services.pop(name, None)
-            broken.pop(name, None)
-            if written:
-                _read_service(name, event.kv.value, services, broken)
+            for each in (services, broken, unreadable):
+                each.pop(name, None)
+            if written and (why := _read_service(name, event.kv.value, services)):
+                broken[name], unreadable[name] = why, event.kv.value
         elif kind == "freezes":
             freezes[name] = _read_freezes(name, event.kv.value) if written else ()
         elif kind == "exclusions":
-            exclusions.pop(name, None)
-            if written:
-                exclusions[name] = read_exclusion(name, event.kv.value.decode())
+            exclusions[name] = read_exclusion(name, event.kv.value.decode()) if written else None
     standing = commit_rules.sorted_by_scope(freeze for each in freezes.values() for freeze in each)
-    excluded = tuple(exclusions[node] for node in sorted(exclusions))
+    excluded = tuple(each for _, each in sorted(exclusions.items()) if each)
     view = View(state.view.store_id, revision, services, standing, broken, excluded)
-    return replace(state, view=view, end=end, head_mod=head_mod, schema=schema)
+    return ReplicatedState(view, end, head_mod, schema, head_value, unreadable)
 
 
 def _schema(event: pb.Event, keys: Keys) -> int:
@@ -105,12 +111,24 @@ def _schema(event: pb.Event, keys: Keys) -> int:
     return int(json.loads(event.kv.value).get("schema", 1))
 
 
-def _read_service(name: str, value: bytes, services: dict[str, ServiceState], broken: dict[str, str]) -> None:
+def with_records(state: ReplicatedState, records: Mapping[str, bytes]) -> ReplicatedState:
+    """The state with these stored records of services, which perhaps can be read by now."""
+    services, broken = dict(state.view.services), dict(state.view.broken)
+    for name, record in records.items():
+        if why := _read_service(name, record, services):
+            broken[name] = why
+    unreadable = {name: record for name, record in records.items() if name in broken}
+    return replace(state, view=replace(state.view, services=services, broken=broken), unreadable=unreadable)
+
+
+def _read_service(name: str, value: bytes, services: dict[str, ServiceState]) -> str:
+    """Read the record among the services; why it cannot be read, or empty."""
     try:
         services[name] = read_state(name, unpacked(value))
     except Exception as error:  # one that cannot be read must not take the others along
-        broken[name] = str(error)
         log.error("record_unreadable", service=name, reason=str(error))
+        return str(error) or type(error).__name__
+    return ""
 
 
 def _read_freezes(scope: str, value: bytes) -> tuple[Freeze, ...]:

@@ -1,6 +1,7 @@
 """Changes -> one transaction of etcd, and what its answer says."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from controller.core.control import commit_rules
@@ -8,7 +9,8 @@ from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.effect import Effect
 from controller.core.model.ledger_line import LedgerLine
-from controller.core.model.store_errors import NotWritten
+from controller.core.model.service_state import SCHEMA
+from controller.core.model.store_errors import TooLarge
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.store.etcd.keys import Keys, packed
 from controller.store.etcd.replicated_state import ReplicatedState
@@ -16,6 +18,11 @@ from controller.store.records import canonical, digest, write
 
 MAX_REQUEST = 1_400_000
 """Bytes of one transaction. etcd takes 1.5 MiB."""
+MAX_OPERATIONS = 128
+"""What etcd takes in one transaction (`--max-txn-ops`): comparisons, and operations where they are met or not. What is
+beyond is done by transactions inside it, whose operations count together with those of the one around them."""
+MAX_CHANGES = 100
+"""Changes that are applied together: each has a comparison, so that it is applied once."""
 
 
 class Plan(NamedTuple):
@@ -55,30 +62,47 @@ def plan(
         plans.append(Plan(change, revision, effect, line, record))
         known[change.id] = Applied(revision, change.fingerprint)
         end = state.end._replace(sequence=line.sequence, hash=line.hash)
-        state = ReplicatedState(commit_rules.after(view, effect, revision), end, state.head_mod)
+        later = commit_rules.after(view, effect, revision)
+        unreadable = {name: record for name, record in state.unreadable.items() if name in later.broken}
+        state = replace(state, view=later, end=end, schema=SCHEMA, unreadable=unreadable)
     return plans, state
 
 
 def transaction(
     keys: Keys, before: ReplicatedState, after: ReplicatedState, plans: Sequence[Plan], token: int | None
 ) -> pb.TxnRequest:
-    """Applies the plans if the head is still that of `before`, none of the changes was applied, and the term of that
-    token is not over. If not, the answer has the head, the leader and the changes. `NotWritten` if it is too large."""
+    """Applies the plans if store and head are still those of `before`, none of the changes was applied, and the term of
+    that token is not over. If not, the answer has the head, the leader and the changes. `TooLarge` beyond a limit."""
     writes = _Writes()
     for each in plans:
         if each.effect and each.line:
-            _write(writes, keys, before, after, each)
+            _write(writes, keys, before, each)
     writes.put(keys.head, after.head())
     new = [each.change for each in plans if each.effect]
-    compares = [_unchanged(keys.head, before.head_mod), *(_absent(keys.change(change.id)) for change in new)]
+    if len(plans) > MAX_CHANGES:
+        raise TooLarge(f"{len(plans)} changes are more than etcd takes in one transaction ({MAX_CHANGES})")
+    compares = [*_is_still(keys, before), *(absent(keys.change(change.id)) for change in new)]
     if token is not None:
-        leads = pb.Compare(target=pb.Compare.CREATE, key=keys.leader.encode(), create_revision=token)
-        compares.append(leads)
-    every = [each.change for each in plans]
-    request = pb.TxnRequest(compare=compares, success=writes.operations(), failure=_questions(keys, every))
+        compares.append(leads(keys, token))
+    failure = _questions(keys, [each.change for each in plans])
+    success = grouped(writes.operations(), beside=max(len(compares), len(failure)))
+    request = pb.TxnRequest(compare=compares, success=success, failure=failure)
     if request.ByteSize() > MAX_REQUEST:
-        raise NotWritten(f"{request.ByteSize()} bytes are more than etcd takes in one transaction ({MAX_REQUEST})")
+        raise TooLarge(f"{request.ByteSize()} bytes are more than etcd takes in one transaction ({MAX_REQUEST})")
     return request
+
+
+def grouped(operations: Sequence[pb.RequestOp], beside: int) -> list[pb.RequestOp]:
+    """The operations, in transactions inside the one that has `beside` comparisons if they are too many for it.
+    `TooLarge` if they are too many for that too."""
+    if len(operations) <= MAX_OPERATIONS:
+        return list(operations)
+    for groups in range(2, MAX_OPERATIONS):
+        size = MAX_OPERATIONS - max(groups, beside)
+        if groups * size >= len(operations):
+            parts = (operations[start : start + size] for start in range(0, len(operations), size))
+            return [pb.RequestOp(request_txn=pb.TxnRequest(success=part)) for part in parts]
+    raise TooLarge(f"{len(operations)} records are more than etcd takes in one transaction")
 
 
 def barrier(keys: Keys, state: ReplicatedState, changes: Iterable[Change]) -> pb.TxnRequest:
@@ -87,7 +111,7 @@ def barrier(keys: Keys, state: ReplicatedState, changes: Iterable[Change]) -> pb
     writes = _Writes()
     writes.put(keys.head, state.head())
     return pb.TxnRequest(
-        compare=[_unchanged(keys.head, state.head_mod)],
+        compare=_is_still(keys, state),
         success=writes.operations(),
         failure=_questions(keys, changes),
     )
@@ -101,7 +125,9 @@ def questions(keys: Keys, changes: Iterable[Change]) -> pb.TxnRequest:
 class Standing(NamedTuple):
     """What the answer of a transaction that was not applied says."""
 
+    store_id: str
     head_mod: int
+    head_value: bytes
     epoch: int
     """The token of the current term; 0 if nobody has one."""
     applied: Mapping[str, Applied]
@@ -110,9 +136,15 @@ class Standing(NamedTuple):
 
 def standing(response: pb.TxnResponse, changes: Sequence[Change]) -> Standing:
     """What the answer says."""
-    head, leader, *answers = (each.response_range.kvs for each in response.responses)
+    store, head, leader, *answers = (each.response_range.kvs for each in response.responses)
     applied = {each.id: applied_of(kvs[0].value) for each, kvs in zip(changes, answers, strict=True) if kvs}
-    return Standing(head[0].mod_revision if head else 0, leader[0].create_revision if leader else 0, applied)
+    return Standing(
+        store[0].value.decode() if store else "",
+        head[0].mod_revision if head else 0,
+        head[0].value if head else b"",
+        leader[0].create_revision if leader else 0,
+        applied,
+    )
 
 
 def applied_of(value: bytes) -> Applied:
@@ -128,31 +160,32 @@ class _Writes:
         self._by_key: dict[str, pb.RequestOp] = {}
 
     def put(self, key: str, value: bytes) -> None:
-        put = pb.PutRequest(key=key.encode(), value=value)
-        self._by_key[key] = pb.RequestOp(request_put=put)
+        self._by_key[key] = put(key, value)
 
     def delete(self, key: str) -> None:
-        self._by_key[key] = pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=key.encode()))
+        self._by_key[key] = deletion(key)
 
     def operations(self) -> list[pb.RequestOp]:
         return list(self._by_key.values())
 
 
-def _write(writes: _Writes, keys: Keys, before: ReplicatedState, after: ReplicatedState, each: Plan) -> None:
+def _write(writes: _Writes, keys: Keys, before: ReplicatedState, each: Plan) -> None:
     change, effect, line = each.change, each.effect, each.line
     assert effect is not None
     assert line is not None
     name = change.service
-    if (change.state or change.delete) and not change.expects and name in before.view.broken:
+    if (change.state or change.delete) and not change.expects and name in before.unreadable:
         # A record that is there all the same cannot be read: it is set aside.
-        writes.put(keys.quarantine(name, each.revision), before.view.broken[name].encode())
+        writes.put(keys.quarantine(name, each.revision), before.unreadable[name])
     if effect.state:
         writes.put(keys.service(name), packed(write(effect.state)))
     elif effect.deleted:
         writes.delete(keys.service(name))
         writes.delete(keys.session(name))
-    for scope in effect.scopes:
-        freezes = [write(freeze) for freeze in after.view.freezes if freeze.scope == scope]
+    standing: dict[str, list[str]] = {scope: [] for scope in effect.scopes}
+    for freeze in effect.freezes:
+        standing[freeze.scope].append(write(freeze))
+    for scope, freezes in standing.items():
         if freezes:
             writes.put(keys.freezes(scope), canonical(freezes).encode())
         else:
@@ -167,13 +200,47 @@ def _write(writes: _Writes, keys: Keys, before: ReplicatedState, after: Replicat
 
 
 def _questions(keys: Keys, changes: Iterable[Change]) -> list[pb.RequestOp]:
-    wanted = [keys.head, keys.leader, *(keys.change(each.id) for each in changes)]
+    wanted = [keys.store_id, keys.head, keys.leader, *(keys.change(each.id) for each in changes)]
     return [pb.RequestOp(request_range=pb.RangeRequest(key=key.encode())) for key in wanted]
 
 
-def _unchanged(key: str, mod_revision: int) -> pb.Compare:
+def _is_still(keys: Keys, state: ReplicatedState) -> list[pb.Compare]:
+    """Store and head are the very ones that are known. When the head was written does not suffice: etcd counts again
+    from the number at which a backup of it was made."""
+    compares = [
+        unchanged(keys.head, state.head_mod),
+        serves(keys, state.view.store_id),
+    ]
+    if state.head_value:
+        compares.append(pb.Compare(target=pb.Compare.VALUE, key=keys.head.encode(), value=state.head_value))
+    return compares
+
+
+def unchanged(key: str, mod_revision: int) -> pb.Compare:
+    """The key was written last at that revision; with 0: never."""
     return pb.Compare(target=pb.Compare.MOD, key=key.encode(), mod_revision=mod_revision)
 
 
-def _absent(key: str) -> pb.Compare:
+def serves(keys: Keys, store_id: str) -> pb.Compare:
+    """It is the store of that id."""
+    return pb.Compare(target=pb.Compare.VALUE, key=keys.store_id.encode(), value=store_id.encode())
+
+
+def leads(keys: Keys, token: int) -> pb.Compare:
+    """The term of that token is not over; with 0: nobody decides."""
+    return pb.Compare(target=pb.Compare.CREATE, key=keys.leader.encode(), create_revision=token)
+
+
+def absent(key: str) -> pb.Compare:
+    """There is no such key."""
     return pb.Compare(target=pb.Compare.VERSION, key=key.encode(), version=0)
+
+
+def put(key: str, value: bytes) -> pb.RequestOp:
+    """Stores a value."""
+    return pb.RequestOp(request_put=pb.PutRequest(key=key.encode(), value=value))
+
+
+def deletion(key: str, end: str = "") -> pb.RequestOp:
+    """Deletes a key, or all before `end`."""
+    return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=key.encode(), range_end=end.encode()))
