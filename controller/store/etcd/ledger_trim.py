@@ -100,5 +100,3 @@ class LedgerTrim:
         response = await self._client.txn(pb.TxnRequest(compare=compares, success=operations))
         if not response.succeeded:
             raise Conflict(f"the term of token {token} is over, or the ledger was trimmed by another one")
-
-
