@@ -2,21 +2,24 @@
 
 import re
 from collections import Counter as Counts
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import product
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.base.value import NAME
 from controller.core.judge.channels import ALTERNATIVES_OF
 from controller.core.model.freeze import ALL
 from controller.core.model.rollout import Phase
 from controller.core.model.service_state import ServiceState
 from controller.core.routing.routing import named_fleets
+from controller.monitoring.duration_families import duration_families
 from controller.monitoring.metrics import OPERATOR, Metrics
+from controller.monitoring.rollout_families import live_families, stored_families
 from controller.ports.fleet import ConfigState, Fleet
-from controller.ports.observatory import Observatory
+from controller.ports.observatory import Live, Observatory
 from controller.ports.request_totals import RequestTotals
 from controller.ports.store_health import StoreHealth
 
@@ -44,24 +47,30 @@ class CurrentState(Collector):
     def collect(self) -> Iterable[Metric]:
         """One family each. A service that is gone leaves no state behind, only what was counted."""
         states = list(self._observatory.view().services.values())
-        yield self._weights(states)
+        lives = {state.name: self._observatory.live(state.name) for state in states}
+        yield from self._weights(states)
         yield self._phases(states)
         yield self._frozen(states)
         yield self._rollbacks(states)
         yield self._suppressed(states)
-        yield self._evidence(states)
-        yield self._endpoints(states)
+        yield from stored_families(self._observatory.view())
+        yield from live_families(states, lives)
+        yield self._endpoints(lives)
         yield self._proxies()
         yield self._store_up()
         yield from self._requests()
+        yield from duration_families(states, self._totals)
 
-    def _weights(self, states: list[ServiceState]) -> Metric:
-        family = GaugeMetricFamily("haldane_weight", "Basis points: parts of 10 000", labels=["service", "version"])
+    def _weights(self, states: list[ServiceState]) -> Iterable[Metric]:
+        labels = ["service", "version"]
+        ratio = GaugeMetricFamily("haldane_weight_ratio", "Share of the requests, 0 to 1", labels=labels)
+        points = GaugeMetricFamily("haldane_weight", "The same in basis points: parts of 10 000", labels=labels)
         for state in states:
             weights = {version.name: 0 for version in state.spec.versions} | state.weights
             for version, weight in weights.items():
-                family.add_metric([state.name, version], weight)
-        return family
+                ratio.add_metric([state.name, version], weight / TOTAL_WEIGHT)
+                points.add_metric([state.name, version], weight)
+        return ratio, points
 
     def _phases(self, states: list[ServiceState]) -> Metric:
         family = GaugeMetricFamily("haldane_phase", "1 for the phase it is in", labels=["service", "phase"])
@@ -93,24 +102,16 @@ class CurrentState(Collector):
             family.add_metric([service], self._metrics.suppressed[service])
         return family
 
-    def _evidence(self, states: list[ServiceState]) -> Metric:
-        """Of a rollout that is over, the last: it may have been over before anybody scraped."""
-        family = GaugeMetricFamily("haldane_evidence", "E-value of harm", labels=["service", "channel"])
-        for state in states:
-            for channel, evidence in self._observatory.live(state.name).evidence.items():
-                family.add_metric([state.name, channel], evidence)
-        return family
-
-    def _endpoints(self, states: list[ServiceState]) -> Metric:
+    def _endpoints(self, lives: Mapping[str, Live]) -> Metric:
         family = GaugeMetricFamily(
             "haldane_endpoints",
             "For the proxy that has the fewest healthy ones",
             labels=["service", "version", "state"],
         )
-        for state in states:
-            for version, health in self._observatory.live(state.name).endpoints.items():
-                family.add_metric([state.name, version, "healthy"], health.fewest)
-                family.add_metric([state.name, version, "unhealthy"], health.total - health.fewest)
+        for service, live in lives.items():
+            for version, health in live.endpoints.items():
+                family.add_metric([service, version, "healthy"], health.fewest)
+                family.add_metric([service, version, "unhealthy"], health.total - health.fewest)
         return family
 
     def _proxies(self) -> Metric:

@@ -4,10 +4,12 @@ What holds at the moment is read at each scrape (`current_state`). Labels hold o
 (services, versions, fleets, channels), never what a request or a proxy says of itself, so their number is bounded.
 """
 
+import platform
 from collections import Counter as Counts
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from controller import __version__
 from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_kind import LedgerKind
@@ -45,6 +47,16 @@ class Metrics:
         self._ticks = Histogram(
             "haldane_tick_seconds", "One tick of one rollout", buckets=TICK_BUCKETS, registry=self.registry
         )
+        self._cycles = Counter(
+            "haldane_cycles",
+            "Rounds over the services that were due; they stand while another controller decides",
+            registry=self.registry,
+        )
+        self._tick_errors = Counter(
+            "haldane_tick_errors", "Ticks that ended with an error of Haldane's own", registry=self.registry
+        )
+        build = Gauge("haldane_build_info", "What runs, 1", ["version", "python"], registry=self.registry)
+        build.labels(__version__, platform.python_version()).set(1)
         self._notifications = Counter(
             "haldane_notifications", "Ledger lines for a target", ["target", "outcome"], registry=self.registry
         )
@@ -73,6 +85,14 @@ class Metrics:
     def observe_tick(self, seconds: float) -> None:
         """Record how long one tick of one rollout took."""
         self._ticks.observe(seconds)
+
+    def count_cycle(self) -> None:
+        """Count a cycle: every service that was due has been ticked."""
+        self._cycles.inc()
+
+    def count_tick_error(self) -> None:
+        """Count a tick that ended with an error of Haldane's own."""
+        self._tick_errors.inc()
 
     def count_notifications(self, target: str, outcome: str, lines: int) -> None:
         """Count ledger lines that were `delivered`, `refused` (for good) or `lost` (too old)."""

@@ -18,6 +18,14 @@ class TickMeter(Protocol):
         """Record how long one tick of one rollout took."""
         ...
 
+    def count_cycle(self) -> None:
+        """Count a cycle: every service that was due has been ticked."""
+        ...
+
+    def count_tick_error(self) -> None:
+        """Count a tick that ended with an error of Haldane's own."""
+        ...
+
 
 class ProxyMeter(Protocol):
     """How proxies take what is published."""

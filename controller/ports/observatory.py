@@ -33,6 +33,8 @@ class Live:
     """The verdict on stable, from when no rollout was running last."""
     evidence: Mapping[str, float] = field(default_factory=dict)
     """By channel of harm, at the last tick of a rollout."""
+    total_evidence: float | None = None
+    """The evidence of harm of all channels together, at the last tick of a rollout: what a rollback rests on."""
     blocker: Blocker | None = None
     """What kept automation from the next move at the last tick of a rollout."""
 

@@ -26,6 +26,7 @@ from controller.core.model.service_state import ServiceState
 from controller.core.model.store_errors import StoreError, StoreLost
 from controller.core.model.view import View
 from controller.ports.clock import Clock
+from controller.ports.meters import TickMeter
 from controller.process.periodic import wait_and_clear
 from controller.runtime.ledger_writer import LedgerWriter
 from controller.runtime.ticker import Ticker
@@ -63,12 +64,14 @@ class Cycle:
         clock: Clock,
         view: Callable[[], View],
         on_cycle: Callable[[], None],
+        meter: TickMeter,
     ) -> None:
         self._ticker = ticker
         self._ledger = ledger
         self._clock = clock
         self._view = view
         self._on_cycle = on_cycle
+        self._meter = meter
         self._seen = view()
         self._due = set(self._seen.services)
         """The services to tick in the next cycle: at first, all."""
@@ -111,6 +114,7 @@ class Cycle:
                 while True:
                     await wait_and_clear(self._awake, self._time_to_next())
                     await self._run_once(tasks)
+                    self._meter.count_cycle()
                     self._on_cycle()
                     await asyncio.sleep(PAUSE)
         finally:
@@ -154,6 +158,7 @@ class Cycle:
         try:
             rest = self._ticker.tick(state)
         except Exception:
+            self._meter.count_tick_error()
             log.exception("tick_failed")
             return True
         if rest:
@@ -206,6 +211,7 @@ class Cycle:
         except StoreError as error:
             log.warning("not_committed", error=type(error).__name__, reason=str(error))
         except Exception:
+            self._meter.count_tick_error()
             log.exception("tick_failed")
 
     async def _expire_freezes(self) -> None:

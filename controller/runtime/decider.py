@@ -42,7 +42,7 @@ class Decider:
         self._ledger = LedgerWriter(adapters.store, token)
         writers = Writers(self._saver, self._ledger, recorder)
         self._ticker = Ticker(adapters, writers, token=token, view=view, sync_share=sync_share)
-        self._cycle = Cycle(self._ticker, self._ledger, adapters.clock, view, on_cycle)
+        self._cycle = Cycle(self._ticker, self._ledger, adapters.clock, view, on_cycle, adapters.meter)
 
     async def run(self) -> None:
         """Decide, until cancelled."""
@@ -66,6 +66,7 @@ class Decider:
             updated_at=wall,
             stable=self._ticker.stable_verdict(state),
             evidence=self._recorder.evidence(state.name),
+            total_evidence=self._recorder.total_evidence(state.name),
             blocker=blocker,
         )
 

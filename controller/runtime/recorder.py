@@ -76,6 +76,13 @@ class Recorder:
         rollout, session = self._last[service]
         return point_of(rollout.policy, session.judge_state, session.custom, rollout.step, 0.0).harm
 
+    def total_evidence(self, service: str) -> float | None:
+        """Of all channels together, at the last tick of a rollout of the service; None before its first."""
+        if service not in self._last:
+            return None
+        rollout, session = self._last[service]
+        return total_evidence(rollout.policy, session.custom, session.judge_state)
+
     async def resume(self, state: ServiceState, session: Session) -> None:
         """Go on with the recording of a rollout whose session was taken up again after a restart."""
         assert state.rollout is not None

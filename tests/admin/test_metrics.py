@@ -1,13 +1,19 @@
 """What Prometheus reads: every name and label of the contract, and zeros where the first event must count as a rise."""
 
 import re
+import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from controller.core.control.automation import DecisionInputs, decide
+from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.commands import Command, Verb, execute
+from controller.core.control.progress import Progress
+from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.actor import Actor
 from controller.core.model.cluster_names import ClusterId, Role
@@ -17,6 +23,9 @@ from controller.core.model.store_errors import StoreLost
 from controller.core.model.view import View
 from controller.core.servicefile.service_file import read_service
 from controller.core.traffic.endpoint_health import EndpointHealth
+from controller.core.traffic.latency_buckets import EDGES_MS, BucketCounts, bucket_of
+from controller.monitoring.certificate_expiry import CertificateExpiry
+from controller.monitoring.controllers import ControllersState
 from controller.monitoring.current_state import MAX_FLEETS, CurrentState
 from controller.monitoring.metrics import Metrics
 from controller.ports.fleet import ConfigState, ProxyStatus
@@ -27,18 +36,29 @@ from controller.store.memory import MemoryStore
 from tests.builders import service_file
 from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
+from tests.fakes.membership import alone
 from tests.fakes.observatory import FakeObservatory
 
 pytestmark = pytest.mark.proves("track-record 20")
 
 CONTRACT = {
     "haldane_weight": ("gauge", {"service", "version"}),
+    "haldane_weight_ratio": ("gauge", {"service", "version"}),
     "haldane_phase": ("gauge", {"service", "phase"}),
     "haldane_frozen": ("gauge", {"scope"}),
     "haldane_rollbacks": ("counter", {"service", "reason"}),
     "haldane_rollbacks_suppressed": ("counter", {"service"}),
     "haldane_requests": ("counter", {"service", "version", "outcome"}),
     "haldane_evidence": ("gauge", {"service", "channel"}),
+    "haldane_evidence_combined": ("gauge", {"service"}),
+    "haldane_evidence_limit": ("gauge", {"service"}),
+    "haldane_rollback_suppressed": ("gauge", {"service"}),
+    "haldane_rollout_entered_timestamp_seconds": ("gauge", {"service"}),
+    "haldane_rollout_blocked": ("gauge", {"service", "blocker"}),
+    "haldane_blind": ("gauge", {"service"}),
+    "haldane_stable_unhealthy": ("gauge", {"service"}),
+    "haldane_request_duration_seconds": ("histogram", {"service", "version"}),
+    "haldane_time_to_first_token_seconds": ("histogram", {"service", "version"}),
     "haldane_endpoints": ("gauge", {"service", "version", "state"}),
     "haldane_proxies": ("gauge", {"fleet", "state"}),
     "haldane_proxy_convergence_seconds": ("histogram", set()),
@@ -46,6 +66,9 @@ CONTRACT = {
     "haldane_reports_ignored": ("counter", {"reason"}),
     "haldane_store_up": ("gauge", set()),
     "haldane_tick_seconds": ("histogram", set()),
+    "haldane_cycles": ("counter", set()),
+    "haldane_tick_errors": ("counter", set()),
+    "haldane_build_info": ("gauge", {"version", "python"}),
 }
 """As outside scripts and dashboards rely on them. A counter's series ends in `_total`."""
 
@@ -59,6 +82,12 @@ class Counted:
     def unjudged_totals(self) -> Mapping[ClusterId, Mapping[str, int]]:
         return {ClusterId("scorer", "v1", Role.PINNED): {"ok": 3}}
 
+    def durations(self) -> Mapping[tuple[str, str], BucketCounts]:
+        return {("scorer", "v1"): {bucket_of(20.0): 6, bucket_of(22.0): 1, len(EDGES_MS): 1}, ("scorer", "v3"): {}}
+
+    def first_tokens(self) -> Mapping[tuple[str, str], BucketCounts]:
+        return {("scorer", "v1"): {bucket_of(20.0): 1}}
+
 
 def rolling() -> ServiceState:
     """The service `scorer` with a rollout of v2."""
@@ -68,17 +97,31 @@ def rolling() -> ServiceState:
     return execute(idle, Command(Verb.START, "try", canary="v2", rollout_id="r"), 0.0).state
 
 
-def exposed(metrics: Metrics, *proxies: ProxyStatus, freezes: tuple[Freeze, ...] = ()) -> dict[str, float]:
-    """What a scrape reads: series -> value."""
-    state, health = rolling(), StoreHealth()
+def exposed(
+    metrics: Metrics,
+    *proxies: ProxyStatus,
+    freezes: tuple[Freeze, ...] = (),
+    state: ServiceState | None = None,
+    observatory: FakeObservatory | None = None,
+) -> dict[str, float]:
+    """What a scrape reads: series -> value. Of a service that was just started, or in that `state`."""
+    state = state or rolling()
     view = View("store", 1, services={state.name: state}, freezes=freezes)
-    metrics.registry.register(CurrentState(FakeObservatory(view), FakeFleet(proxies), Counted(), metrics, health))
+    observatory = observatory or FakeObservatory(view)
+    metrics.registry.register(CurrentState(observatory, FakeFleet(proxies), Counted(), metrics, StoreHealth()))
     told = {}
     for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
         for sample in family.samples:
             labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
             told[f"{sample.name}{{{labels}}}"] = sample.value
     return told
+
+
+def complaints(exposition: bytes) -> str:
+    """What promtool says of it; empty if all is well."""
+    command = ["promtool", "check", "metrics"]
+    done = subprocess.run(command, input=exposition, capture_output=True, timeout=60, check=False)
+    return (done.stdout + done.stderr).decode() or ("" if done.returncode == 0 else f"exit code {done.returncode}")
 
 
 def proxy(fleet: str, state: ConfigState = ConfigState.SYNCED) -> ProxyStatus:
@@ -118,6 +161,75 @@ async def test_the_endpoints_of_each_version_by_health() -> None:
     assert 'haldane_endpoints{service="scorer",state="healthy",version="v1"} 3.0' in told
     assert 'haldane_endpoints{service="scorer",state="unhealthy",version="v1"} 2.0' in told
     assert 'version="v2"} ' not in told.partition("# TYPE haldane_endpoints")[2].partition("# HELP")[0]
+
+
+@pytest.mark.requires("promtool")
+async def test_names_types_and_units_are_by_the_conventions_of_prometheus() -> None:
+    """`promtool check metrics` over everything that a controller exposes, with a series of each family."""
+    metrics, state = Metrics(), rolling()
+    metrics.count_notifications("chat", "delivered", 1)
+    metrics.count_hook_answer("gate", "pre-step", "passed")
+    metrics.count_denied("http", "DENIED")
+    observatory = FakeObservatory(View("store", 1, services={state.name: state}))
+    verdict = Verdict(Outcome.UNKNOWN, ())
+    live = Live(verdict, stable=verdict, evidence={"5xx": 1.0}, total_evidence=1.0, blocker=Blocker(BlockerKind.SYNC))
+    await observatory.see(state.name, replace(live, endpoints={"v1": EndpointHealth(3, 5, 5, 2)}))
+    fleet, health = FakeFleet((proxy("edge"),)), StoreHealth()
+    metrics.registry.register(CurrentState(observatory, fleet, Counted(), metrics, health))
+    metrics.registry.register(CertificateExpiry(lambda: {"controller": 1.0}))
+    metrics.registry.register(ControllersState(alone(MemoryStore(clock=FakeClock()).members)))
+    text = generate_latest(metrics.registry)
+    empty = [family.name for family in text_string_to_metric_families(text.decode()) if not family.samples]
+    assert empty == []
+    assert complaints(text) == ""
+
+
+def test_latencies_are_a_histogram_of_each_version_that_has_any_and_of_each_that_is_compared() -> None:
+    """So that the first responses of a canary are a rise. Between two edges nothing is guessed."""
+    told = exposed(Metrics())
+    name = "haldane_request_duration_seconds"
+    below = {edge: told[f"{name}_bucket{{le={edge},service=scorer,version=v1}}"] for edge in ("0.01", "0.02", "0.03")}
+    assert below == {"0.01": 0, "0.02": 6, "0.03": 7}
+    assert told[f"{name}_bucket{{le=60.0,service=scorer,version=v1}}"] == 7
+    assert told[f"{name}_bucket{{le=+Inf,service=scorer,version=v1}}"] == 8
+    assert told[f"{name}_count{{service=scorer,version=v1}}"] == 8
+    assert told[f"{name}_sum{{service=scorer,version=v1}}"] == pytest.approx(60 + 6 * 0.0195 + 0.021)
+    assert told[f"{name}_count{{service=scorer,version=v2}}"] == 0
+    assert not any("version=v3" in series for series in told if series.startswith(name))
+    tokens = {series for series in told if series.startswith("haldane_time_to_first_token_seconds_count")}
+    assert tokens == {"haldane_time_to_first_token_seconds_count{service=scorer,version=v1}"}
+
+
+def test_a_rollback_that_a_freeze_stops_shows_until_the_freeze_is_lifted() -> None:
+    """Whatever else is frozen. Every controller shows it, since the store holds it."""
+    freeze = Freeze(scope="*", reason="incident", who="ada", since=5.0)
+    other = Freeze(scope="scorer", reason="release", who="eve", since=6.0)
+    harm = Verdict(Outcome.HARM, (Reason("5xx", "40% errors"),))
+    inputs = DecisionInputs(harm, Progress(), Sync(1, 1), lambda _: freeze)
+    state = decide(rolling(), inputs, 1.0).state
+    suppressed = "haldane_rollback_suppressed{service=scorer}"
+    assert exposed(Metrics(), state=state, freezes=(other, freeze))[suppressed] == 1
+    assert exposed(Metrics(), state=state, freezes=(other,))[suppressed] == 0
+    assert exposed(Metrics(), freezes=(freeze,))[suppressed] == 0
+
+
+async def test_what_the_last_tick_found_is_shown_by_the_controller_that_decides() -> None:
+    """What blocks, whether it is blind, how much evidence there is and of how much harm is shown, how stable is."""
+    state = rolling()
+    observatory = FakeObservatory(View("store", 1, {state.name: state}))
+    harm = Verdict(Outcome.HARM, (Reason("errors_max", "40% errors"),))
+    blind = Verdict(Outcome.UNKNOWN, (Reason("blind", "no reports"),), blind=True)
+    live = Live(blind, stable=harm, evidence={"5xx": 3.0}, total_evidence=2.5, blocker=Blocker(BlockerKind.SYNC))
+    await observatory.see(state.name, live)
+    told = exposed(Metrics(), observatory=observatory, state=state)
+    assert told["haldane_rollout_blocked{blocker=sync,service=scorer}"] == 1
+    assert told["haldane_blind{service=scorer}"] == told["haldane_stable_unhealthy{service=scorer}"] == 1
+    assert told["haldane_evidence{channel=5xx,service=scorer}"] == 3.0
+    assert told["haldane_evidence_combined{service=scorer}"] == 2.5
+    assert told["haldane_evidence_limit{service=scorer}"] == 100
+    assert told["haldane_rollout_entered_timestamp_seconds{service=scorer}"] == 0
+    follower = exposed(Metrics(), state=state)
+    assert not any(series.startswith(("haldane_blind", "haldane_rollout_blocked")) for series in follower)
 
 
 def test_a_store_that_takes_no_changes_is_not_up() -> None:

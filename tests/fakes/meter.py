@@ -25,6 +25,15 @@ class FakeMeter:
     def count_decision(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
         self.decisions.append(decision.kind.value)
 
+    cycles: int = 0
+    tick_errors: int = 0
+
+    def count_cycle(self) -> None:
+        self.cycles += 1
+
+    def count_tick_error(self) -> None:
+        self.tick_errors += 1
+
     def observe_tick(self, seconds: float) -> None:
         assert seconds >= 0
 

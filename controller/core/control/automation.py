@@ -4,7 +4,7 @@ A pure function of values. Whether a freeze stops a decision is asked here to sa
 more inside the store's transaction, which is what counts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -106,12 +106,23 @@ def _roll_back(
     if freeze:
         blocker = Blocker(BlockerKind.FREEZE, LedgerKind.ROLLBACK, freeze=freeze)
         decision = Decision(LedgerKind.ROLLBACK_SUPPRESSED, Act.RECORD, state, note, inputs.verdict, blocker)
-        return _once(decision, rollout, f"{freeze.scope}@{freeze.since:.3f}:{cause}")
+        return _once(decision, rollout, _suppressing(freeze) + cause)
     if inputs.stable_has_no_upstream and rollout.weight:
         blocker = Blocker(BlockerKind.NO_HEALTHY_UPSTREAM, LedgerKind.ROLLBACK, names=(rollout.stable,))
         decision = Decision(LedgerKind.NO_HEALTHY_UPSTREAM, Act.RECORD, state, note, inputs.verdict, blocker)
         return _once(decision, rollout, f"void:{cause}")  # the word is kept: causes are stored with the rollout
     return move(state, Event.ROLLBACK, now, note=note, verdict=inputs.verdict)
+
+
+def rollback_is_suppressed(rollout: Rollout, freezes: Iterable[Freeze]) -> bool:
+    """Whether a freeze that is in force stopped a rollback of the running rollout in its present phase."""
+    holding = tuple(_suppressing(freeze) for freeze in freezes)
+    return rollout.running and any(cause.startswith(holding) for cause in rollout.suppressed)
+
+
+def _suppressing(freeze: Freeze) -> str:
+    """What the causes of the rollbacks that this freeze suppressed begin with."""
+    return f"{freeze.scope}@{freeze.since:.3f}:"
 
 
 def _once(decision: Decision, rollout: Rollout, cause: str) -> Decision:

@@ -24,6 +24,7 @@ from controller.core.model.cluster_names import ClusterId, Role, cluster_name, c
 from controller.core.traffic.awaited_reports import AwaitedReports
 from controller.core.traffic.cluster_counts import DECIDED, ClusterCounts
 from controller.core.traffic.endpoint_health import EndpointHealth
+from controller.core.traffic.latency_buckets import BucketCounts
 from controller.core.traffic.proxy_counters import ProxyCounters
 from controller.core.traffic.reports import ClusterLoad, ProxyMetrics, Traffic
 from controller.core.traffic.window import Sample, Stratum, Window
@@ -233,6 +234,16 @@ class Book:
         """The same of the clusters that are not judged."""
         others = (each for each in self._clusters.values() if each.role is not Role.LIVE)
         return {ClusterId(each.service, each.version, each.role): dict(each.total) for each in others}
+
+    def durations(self) -> dict[tuple[str, str], BucketCounts]:
+        """(service, version) -> responses by latency bucket since it is observed. They only rise."""
+        live = (each for each in self._clusters.values() if each.role is Role.LIVE)
+        return {(each.service, each.version): each.durations for each in live}
+
+    def first_tokens(self) -> dict[tuple[str, str], BucketCounts]:
+        """The same by the bucket of the time to the first token."""
+        live = (each for each in self._clusters.values() if each.role is Role.LIVE)
+        return {(each.service, each.version): each.first_tokens for each in live}
 
     def _count_endpoints(self, name: str, versions: Iterable[str], now: float) -> EndpointHealth | None:
         """The endpoints of that cluster, by every proxy; `versions` are the clusters of its service."""

@@ -156,6 +156,10 @@ class ClusterCounts:
     total_at_start: Counter[str] = field(default_factory=Counter)
     """Of `total`, what was there when the rollout started."""
     recent: deque[_Second] = field(default_factory=deque)
+    durations: Counter[int] = field(default_factory=Counter)
+    """Every response since the cluster is observed, by latency bucket. Never reset."""
+    first_tokens: Counter[int] = field(default_factory=Counter)
+    """Likewise, by the bucket of the time to the first token."""
 
     def add_load(self, group: str, proxy: str, load: ClusterLoad, now: float) -> None:
         """Add a proxy's load report: its increments, and its requests in progress."""
@@ -180,11 +184,13 @@ class ClusterCounts:
         if counts:
             _add(self._counts_of(group).latency, counts)
             _add(self._second(now).latency, counts)
+            _add(self.durations, counts)
 
     def add_ttft(self, group: str, counts: BucketCounts, now: float) -> None:
         """Add the times to the first token of one flush of metrics."""
         self._counts_of(group).ttft.update(counts)
         self._second(now).ttft.update(counts)
+        self.first_tokens.update(counts)
 
     def take_samples(self) -> dict[str, Sample]:
         """By group: the sums since the last time, which start again. A group without a report of
