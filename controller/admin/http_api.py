@@ -137,21 +137,21 @@ class Switch:
 class Probes:
     """What machines read: liveness, readiness and metrics.
 
-    `ready` returns why the controller is not ready, None if it is; /metrics shows `registry`; `role` returns what it is
+    `ready` returns why the controller is not ready, None if it is; /metrics shows what `metrics` reads; `role` returns what it is
     among those that share a store, `certificates` those that expire soon, and when.
     """
 
     def __init__(
         self,
         ready: Callable[[], str | None],
-        registry: CollectorRegistry,
+        metrics: Callable[[], CollectorRegistry],
         reader: ServiceReader,
         role: Callable[[], str],
         certificates: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._unready = ready
         self._role = role
-        self._registry = registry
+        self._read_metrics = metrics
         self._reader = reader
         self._certificates = certificates
 
@@ -176,7 +176,8 @@ class Probes:
     async def metrics(self, request: web.Request) -> web.Response:
         """GET /metrics, for Prometheus."""
         encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
-        return web.Response(body=encode(self._registry), headers={hdrs.CONTENT_TYPE: content_type})
+        body = await asyncio.to_thread(encode, self._read_metrics())
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
 
 @web.middleware

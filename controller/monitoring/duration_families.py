@@ -11,25 +11,28 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from controller.core.model.service_state import ServiceState
 from controller.core.traffic.duration_histogram import EDGES, duration_histogram
 from controller.core.traffic.latency_buckets import BucketCounts
-from controller.ports.request_totals import RequestTotals
 
 _NONE: BucketCounts = {}
 _UPPER = tuple(str(edge) for edge in EDGES)
 
 
-def duration_families(states: Iterable[ServiceState], totals: RequestTotals) -> Iterable[Metric]:
+_Counts = Mapping[tuple[str, str], BucketCounts]
+"""(service, version) -> responses by latency bucket."""
+
+
+def duration_families(states: Iterable[ServiceState], durations: _Counts, first_tokens: _Counts) -> Iterable[Metric]:
     """Latency and time to the first token, of the requests that the weights sent to each version; one family each."""
     running = [(state, version) for state in states for version in _compared(state)]
     duration = _family(
         "haldane_request_duration_seconds",
         "From the request at the proxy to the last byte of the response; of a service without a canary, a quarter",
-        totals.durations(),
+        durations,
         {(state.name, version) for state, version in running},
     )
     first_token = _family(
         "haldane_time_to_first_token_seconds",
         "From the last byte of the request to the first byte of the response's body; of streaming services",
-        totals.first_tokens(),
+        first_tokens,
         {(state.name, version) for state, version in running if state.spec.streaming},
     )
     return duration, first_token
@@ -41,9 +44,7 @@ def _compared(state: ServiceState) -> tuple[str, ...]:
     return (rollout.stable, rollout.canary) if rollout and rollout.running else ()
 
 
-def _family(
-    name: str, text: str, counts: Mapping[tuple[str, str], BucketCounts], always: set[tuple[str, str]]
-) -> Metric:
+def _family(name: str, text: str, counts: _Counts, always: set[tuple[str, str]]) -> Metric:
     """The histograms of the versions that have counts, and of those that are shown `always`."""
     family = HistogramMetricFamily(name, text, labels=["service", "version"])
     for key in sorted({key for key, each in counts.items() if each} | always):

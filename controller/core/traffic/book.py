@@ -55,6 +55,7 @@ class Book:
         self.own: Mapping[str, str] = {}
         """The clusters of operators' own, by their names in Envoy, and by what name each is observed."""
         self._clusters: dict[str, ClusterCounts] = {}
+        self._by_service: dict[str, list[ClusterCounts]] = {}
         self._services: dict[str, AwaitedReports] = {}
         self._versions: dict[str, list[str]] = {}
         """The live clusters of each service that are observed."""
@@ -76,6 +77,9 @@ class Book:
         self._health.clear()
         counts = {name: self._clusters.get(name) or ClusterCounts(*parts) for name, parts in wanted.items()}
         self._clusters = {name: counts[_counted_in(parts)] for name, parts in wanted.items()}
+        self._by_service = {}
+        for cluster in {id(each): each for each in self._clusters.values()}.values():
+            self._by_service.setdefault(cluster.service, []).append(cluster)
         self._versions = {}
         for name, parts in wanted.items():
             if parts.role is Role.LIVE:
@@ -199,7 +203,7 @@ class Book:
     def unjudged(self, service: str, now: float) -> dict[str, Traffic]:
         """What people see of the service's requests that the weights did not send where they went: "VERSION/ROLE" ->
         their traffic."""
-        clusters = (each for each in self._of_service(service) if each.role is not Role.LIVE)
+        clusters = (each for each in self._by_service.get(service, ()) if each.role is not Role.LIVE)
         return {f"{each.version}/{each.role}": each.traffic(now) for each in clusters}
 
     def traffic(self, service: str, version: str, now: float) -> Traffic:
@@ -214,13 +218,13 @@ class Book:
 
     def discard_window(self, service: str) -> None:
         """Forget what happened since the last window: the next one begins here."""
-        for cluster in self._of_service(service):
+        for cluster in self._by_service.get(service, ()):
             cluster.discard()
         self._close_window(service)
 
     def begin_rollout(self, service: str) -> None:
         """A rollout of this service starts: its windows and its counts begin here."""
-        for cluster in self._of_service(service):
+        for cluster in self._by_service.get(service, ()):
             cluster.begin_rollout()
         self._close_window(service)
 
@@ -238,12 +242,12 @@ class Book:
     def durations(self) -> dict[tuple[str, str], BucketCounts]:
         """(service, version) -> responses by latency bucket since it is observed. They only rise."""
         live = (each for each in self._clusters.values() if each.role is Role.LIVE)
-        return {(each.service, each.version): each.durations for each in live}
+        return {(each.service, each.version): dict(each.durations) for each in live}
 
     def first_tokens(self) -> dict[tuple[str, str], BucketCounts]:
         """The same by the bucket of the time to the first token."""
         live = (each for each in self._clusters.values() if each.role is Role.LIVE)
-        return {(each.service, each.version): each.first_tokens for each in live}
+        return {(each.service, each.version): dict(each.first_tokens) for each in live}
 
     def _count_endpoints(self, name: str, versions: Iterable[str], now: float) -> EndpointHealth | None:
         """The endpoints of that cluster, by every proxy; `versions` are the clusters of its service."""
@@ -260,9 +264,6 @@ class Book:
         if not numbers:
             return EndpointHealth(0, 0, 0, 0) if lacking else None
         return EndpointHealth(0 if lacking else min(numbers), max(numbers), total, len(numbers))
-
-    def _of_service(self, service: str) -> list[ClusterCounts]:
-        return [cluster for cluster in self._clusters.values() if cluster.service == service]
 
     def _close_window(self, service: str) -> None:
         if pacing := self._services.get(service):
