@@ -44,6 +44,7 @@ from controller.identity.token_verifier import BearerTokens, TokenVerifier
 from controller.monitoring.certificate_expiry import CertificateExpiry
 from controller.monitoring.controllers import ControllersState
 from controller.monitoring.current_state import CurrentState
+from controller.monitoring.exposition import Exposition
 from controller.monitoring.metrics import Metrics
 from controller.notify.cloud_events import CloudEvents
 from controller.notify.notifications import Notifications
@@ -319,16 +320,16 @@ class Controller:
         return add_admin(server, self._operations, self._replica, self._xds, self._recorder, self._membership)
 
     def _site(self) -> web.Application:
-        for collector in (
+        exposition = Exposition(
+            self._metrics.registry,
             CurrentState(self._replica, self._xds, self._book, self._metrics, self._store.health),
             CertificateExpiry(self._certificate_expiries),
             ControllersState(self._membership),
-        ):
-            self._metrics.registry.register(collector)
+        )
         reader = ServiceReader(self._operations, self._replica, self._xds)
         probes = Probes(
             self._why_unready,
-            self._metrics.registry,
+            exposition.read,
             reader,
             self._membership.role,
             self._certificates.described,

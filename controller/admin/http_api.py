@@ -137,8 +137,8 @@ class Switch:
 class Probes:
     """What machines read: liveness, readiness and metrics.
 
-    `ready` returns why the controller is not ready, None if it is; /metrics shows what `metrics` reads; `role` returns what it is
-    among those that share a store, `certificates` those that expire soon, and when.
+    `ready` returns why the controller is not ready, None if it is; /metrics shows what `metrics` reads, encoded in a
+    thread; `role` returns what it is among those that share a store, `certificates` those that expire soon, and when.
     """
 
     def __init__(

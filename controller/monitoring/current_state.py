@@ -69,7 +69,7 @@ class CurrentState(Collector):
         return self.read().collect()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reading(Collector):
     """What held at one moment, as values: a scrape of many services can make series of it in a thread."""
 

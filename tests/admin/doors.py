@@ -80,7 +80,7 @@ async def opened_doors() -> AsyncIterator[Doors]:
         operations,
         reader,
         doorkeeper("http"),
-        Probes(lambda: doors.unready, registry, reader, membership.role),
+        Probes(lambda: doors.unready, lambda: registry, reader, membership.role),
         pages=console_routes(
             operations,
             observatory,

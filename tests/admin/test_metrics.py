@@ -27,6 +27,7 @@ from controller.core.traffic.latency_buckets import EDGES_MS, BucketCounts, buck
 from controller.monitoring.certificate_expiry import CertificateExpiry
 from controller.monitoring.controllers import ControllersState
 from controller.monitoring.current_state import MAX_FLEETS, CurrentState
+from controller.monitoring.exposition import Exposition
 from controller.monitoring.metrics import Metrics
 from controller.ports.fleet import ConfigState, ProxyStatus
 from controller.ports.observatory import Live
@@ -174,11 +175,13 @@ async def test_names_types_and_units_are_by_the_conventions_of_prometheus() -> N
     verdict = Verdict(Outcome.UNKNOWN, ())
     live = Live(verdict, stable=verdict, evidence={"5xx": 1.0}, total_evidence=1.0, blocker=Blocker(BlockerKind.SYNC))
     await observatory.see(state.name, replace(live, endpoints={"v1": EndpointHealth(3, 5, 5, 2)}))
-    fleet, health = FakeFleet((proxy("edge"),)), StoreHealth()
-    metrics.registry.register(CurrentState(observatory, fleet, Counted(), metrics, health))
-    metrics.registry.register(CertificateExpiry(lambda: {"controller": 1.0}))
-    metrics.registry.register(ControllersState(alone(MemoryStore(clock=FakeClock()).members)))
-    text = generate_latest(metrics.registry)
+    exposition = Exposition(
+        metrics.registry,
+        CurrentState(observatory, FakeFleet((proxy("edge"),)), Counted(), metrics, StoreHealth()),
+        CertificateExpiry(lambda: {"controller": 1.0}),
+        ControllersState(alone(MemoryStore(clock=FakeClock()).members)),
+    )
+    text = generate_latest(exposition.read())
     empty = [family.name for family in text_string_to_metric_families(text.decode()) if not family.samples]
     assert empty == []
     assert complaints(text) == ""
