@@ -1,5 +1,5 @@
-"""Draw what docs/rollouts.md and docs/judge-constants.md show from the code, and name the tests that prove the rows of
-other pages.
+"""Draw what docs/rollouts.md, docs/judge-constants.md and docs/in-production.md show from the code and the alerts, and
+name the tests that prove the rows of other pages.
 
 With --check, only compare.
 """
@@ -8,6 +8,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import alerts
 import constants
 import proofs
 
@@ -15,7 +16,7 @@ from controller.core.model.freeze import STOPS, Act, Mode
 from controller.core.model.rollout import BACK, RUNNING, TRANSITIONS, Event, Phase
 
 DOCS = Path(__file__).parent
-PAGE, CONSTANTS = "rollouts.md", "judge-constants.md"
+PAGE, CONSTANTS, PRODUCTION = "rollouts.md", "judge-constants.md", "in-production.md"
 
 
 def diagram() -> str:
@@ -61,12 +62,21 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
 
-DRAWINGS = {"diagram": diagram, "transitions": transitions, "freezes": freezes}
+def alert_table() -> str:
+    """The alerts as a table."""
+    return _table(["alert", "severity", "after", "says"], alerts.rows())
 
 
-def redrawn(page: str) -> str:
-    """The page with each drawing between its marks drawn again."""
-    for name, draw in DRAWINGS.items():
+DRAWINGS = {
+    PAGE: {"diagram": diagram, "transitions": transitions, "freezes": freezes},
+    PRODUCTION: {"alerts": alert_table},
+}
+"""By page: what is drawn between the marks of that name."""
+
+
+def redrawn(file: str, page: str) -> str:
+    """The page in that file with each drawing between its marks drawn again."""
+    for name, draw in DRAWINGS[file].items():
         begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
         before, rest = page.split(begin)
         page = before + begin + draw() + end + rest.split(end)[1]
@@ -75,12 +85,13 @@ def redrawn(page: str) -> str:
 
 def main() -> None:
     """Write the pages, or check that what is there is what would be written."""
-    pages = {name: (DOCS / name).read_text(encoding="utf-8") for name in (PAGE, CONSTANTS, *proofs.PAGES)}
+    pages = {name: (DOCS / name).read_text(encoding="utf-8") for name in (*DRAWINGS, CONSTANTS, *proofs.PAGES)}
     try:
         proved = proofs.fill({name: pages[name] for name in proofs.PAGES}, proofs.proofs())
     except proofs.BadProofs as error:
         raise SystemExit(str(error)) from None
-    fresh = {PAGE: redrawn(pages[PAGE]), CONSTANTS: constants_page(pages[CONSTANTS]), **proved}
+    drawn = {name: redrawn(name, pages[name]) for name in DRAWINGS}
+    fresh = {**drawn, CONSTANTS: constants_page(pages[CONSTANTS]), **proved}
     stale = [name for name, page in fresh.items() if page != pages[name]]
     if sys.argv[1:] == ["--check"] and stale:
         raise SystemExit(f"not fresh: {', '.join(stale)}. Run `make docs` (python docs/draw.py)")

@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from prometheus_client import generate_latest
@@ -118,6 +119,15 @@ def exposed(
     return told
 
 
+def documented() -> set[tuple[str, frozenset[str]]]:
+    """The metrics of docs/metrics.md, each with its labels."""
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    return {
+        (name, frozenset(filter(None, labels.split(","))))
+        for name, labels in re.findall(r"^\| `(\w+)(?:{([\w,]+)})?` \|", page, re.M)
+    }
+
+
 def complaints(exposition: bytes) -> str:
     """What promtool says of it; empty if all is well."""
     command = ["promtool", "check", "metrics"]
@@ -166,7 +176,8 @@ async def test_the_endpoints_of_each_version_by_health() -> None:
 
 @pytest.mark.requires("promtool")
 async def test_names_types_and_units_are_by_the_conventions_of_prometheus() -> None:
-    """`promtool check metrics` over everything that a controller exposes, with a series of each family."""
+    """`promtool check metrics` over everything that a controller exposes, with a series of each family. All of it is
+    in docs/metrics.md with its labels, and nothing else."""
     metrics, state = Metrics(), rolling()
     metrics.count_notifications("chat", "delivered", 1)
     metrics.count_hook_answer("gate", "pre-step", "passed")
@@ -185,6 +196,11 @@ async def test_names_types_and_units_are_by_the_conventions_of_prometheus() -> N
     empty = [family.name for family in text_string_to_metric_families(text.decode()) if not family.samples]
     assert empty == []
     assert complaints(text) == ""
+    assert documented() == {
+        (sample.name.removesuffix("_bucket"), frozenset(sample.labels) - {"le"})
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples[:1]
+    }
 
 
 def test_latencies_are_a_histogram_of_each_version_that_has_any_and_of_each_that_is_compared() -> None:

@@ -143,6 +143,8 @@ async def test_a_fault_in_one_rollout_does_not_end_the_watch_over_the_others() -
         harness.fleet.broken = "broken"
         await tick_until(harness, Phase.ROLLED_BACK, canary_errors=0.5)
         assert (await harness.rollout("broken")).weight == 2000
+        assert harness.figures.tick_errors
+        assert harness.figures.cycles >= harness.figures.tick_errors
 
 
 async def test_an_operators_word_on_a_rollout_is_written_down_with_the_evidence_so_far() -> None:

@@ -460,6 +460,22 @@ def test_a_quantile_is_the_least_edge_with_that_share_below_it(counts: dict[int,
     assert found == EDGES_MS[min(expected, BUCKETS - 2)]
 
 
+def test_durations_are_added_up_for_as_long_as_a_version_is_observed() -> None:
+    """Of what the weights sent there alone; neither a window nor a rollout resets them."""
+    book, pinned = Book(), "s/v2/pinned"
+    book.track_clusters([STABLE, CANARY, pinned])
+    flush = ProxyMetrics(latency={CANARY: {7: 2}, pinned: {9: 1}}, ttft={CANARY: {5: 1}})
+    book.on_metrics("a", flush, 1.0)
+    book.on_load_report("a", idle(), INTERVAL, 1.0)
+    assert book.take_window("s", "v1", "v2", 500, 1.0)
+    book.begin_rollout("s")
+    book.on_metrics("b", flush, 2.0)
+    assert book.durations() == {("s", "v1"): {}, ("s", "v2"): {7: 4}}
+    assert book.first_tokens() == {("s", "v1"): {}, ("s", "v2"): {5: 2}}
+    book.track_clusters([STABLE])
+    assert book.durations() == {("s", "v1"): {}}
+
+
 def test_pinned_requests_are_counted_apart_and_never_judged() -> None:
     """They are in no window, complete none, and are shown by themselves."""
     book, pinned = Book(), "s/v2/pinned"
