@@ -59,6 +59,7 @@ COMMANDS = {
     "simulate": _command("simulate:simulate", "Play a policy against a described canary."),
     "backup": _command("backup:backup", "Copy the store, also while the controller runs."),
     "restore": _command("backup:restore", "Put a backup in the store's place, frozen."),
+    "migrate": _command("migrate:migrate", "Move the store from a file into etcd, or back."),
     "ledger": _command("ledger:ledger", "Verify and import exports of the ledger."),
     "certs": _command("certs:certs", "Make certificates for a first day and for tests."),
     "whoami": _command("access:whoami", "Show who the controller takes you for."),

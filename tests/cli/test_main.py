@@ -72,7 +72,7 @@ def test_whatever_acts_takes_a_reason_and_a_request_id() -> None:
     asks = {"lint", "list", "get", "watch", "wait", "freezes", "proxies", "events", "explain", "backtest"}
     asks.add("retry")  # moves no weight, and the ledger has no line for it
     asks |= {"whoami", "can", "controllers"}
-    asks |= {"backup", "restore", "ledger"}  # of files, without a controller
+    asks |= {"backup", "restore", "migrate", "ledger"}  # of files, without a controller
     for name in COMMANDS.keys() - asks - {"serve", "bootstrap", "judge", "simulate", "certs", "completion", "demo"}:
         command = cli.get_command(click.Context(cli), name)
         assert command

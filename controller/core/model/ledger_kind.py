@@ -67,6 +67,9 @@ class LedgerKind(StrEnum):
     """Another controller decides from now on; `details` give its name, instance and token."""
     STORE_RESTORED = "store_restored", Severity.CRITICAL
     """The store is a restored backup, and everything is frozen; `details` name the backup and its last line."""
+    STORE_MIGRATED = "store_migrated", Severity.CRITICAL
+    """Everything is frozen and was moved; `details` say from where and to where. It is the last line of the former
+    store."""
     LEDGER_TRIMMED = "ledger_trimmed", Severity.INFO
     """`details` give the sequence and hash of the last line that was taken away."""
     NOTIFICATIONS_SKIPPED = "notifications_skipped", Severity.WARNING

@@ -49,8 +49,8 @@ class EtcdArchive:
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""
         found = await self._read(self._keys.session(service))
-        kept_id, _, text = unpacked(found).partition("\n") if found else ("", "", "")
-        return text if found and kept_id == rollout_id else None
+        session = read_session(found) if found else None
+        return session.text if session and session.rollout_id == rollout_id else None
 
     async def save_recording(self, rollout_id: str, recording: bytes) -> None:
         """Keep the newest recording of a rollout; one that cannot be kept is dropped, and logged."""
@@ -97,10 +97,21 @@ class EtcdArchive:
             await self._write([deletion(kv.key.decode()) for kv in oldest])
 
 
+def session_value(session: SavedSession) -> bytes:
+    """A session as it is stored."""
+    return packed(f"{session.rollout_id}\n{session.text}")
+
+
+def read_session(value: bytes) -> SavedSession:
+    """The session that is stored so."""
+    rollout_id, _, text = unpacked(value).partition("\n")
+    return SavedSession(rollout_id, text)
+
+
 def _bounded(sessions: Mapping[str, SavedSession]) -> Iterator[Saved]:
     """As they are stored, without those that are too large, which are logged."""
     for service, session in sessions.items():
-        value = packed(f"{session.rollout_id}\n{session.text}") if len(session.text) <= MAX_SESSION else b""
+        value = session_value(session) if len(session.text) <= MAX_SESSION else b""
         if 0 < len(value) <= TOGETHER:
             yield Saved(service, value)
         else:

@@ -110,6 +110,9 @@ class EtcdStore:
         try:
             found = await read_state(client, keys, await read_store_id(client, keys))
             state: ReplicatedState | None = found.state
+        except Unusable:
+            await client.close()
+            raise
         except StoreError as error:
             lost, state = error, last_known.load(folder / LAST_KNOWN)
         if state is None:

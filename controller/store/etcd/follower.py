@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import structlog
 
-from controller.core.model.store_errors import StoreLost
+from controller.core.model.store_errors import StoreLost, Unusable
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.ports.store_health import StoreHealth
 from controller.process.backoff import backoff
@@ -16,6 +16,7 @@ from controller.store.etcd import last_known
 from controller.store.etcd.client import Compacted, EtcdClient, Lost, prefix_end
 from controller.store.etcd.keys import Keys
 from controller.store.etcd.replicated_state import NewerSchema, ReplicatedState, apply_events, load_state
+from controller.store.etcd.transaction import absent, put
 from controller.store.view_broadcast import ViewBroadcast
 
 COMPARE_EVERY = 5.0
@@ -145,15 +146,23 @@ class Follower:
 
 
 async def read_store_id(client: EtcdClient, keys: Keys) -> str:
-    """The store's id, which is made if there is none. `Lost` without an answer."""
+    """The store's id, which is made if there is none. `Lost` without an answer.
+
+    `Unusable` while a migration into it is not finished.
+    """
     found = await client.range(keys.store_id)
     if not found.kvs:
-        put = pb.PutRequest(key=keys.store_id.encode(), value=str(uuid.uuid4()).encode())
-        absent = pb.Compare(target=pb.Compare.VERSION, key=keys.store_id.encode(), version=0)
+        compares = [absent(keys.store_id), absent(keys.migration)]
+        make = put(keys.store_id, str(uuid.uuid4()).encode())
         with contextlib.suppress(Lost):  # the next answer tells whether it was made
-            await client.txn(pb.TxnRequest(compare=[absent], success=[pb.RequestOp(request_put=put)]))
+            await client.txn(pb.TxnRequest(compare=compares, success=[make]))
         found = await client.range(keys.store_id)
     if not found.kvs:
+        if (await client.range(keys.migration)).kvs:
+            raise Unusable(
+                f"a migration into the store below {keys.prefix} was begun and not finished: run `haldane migrate` "
+                "again, or choose another prefix"
+            )
         raise Lost("etcd did not take the store's id")
     return found.kvs[0].value.decode()
 

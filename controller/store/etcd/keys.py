@@ -10,6 +10,7 @@
 | `controllers/INSTANCE` | a controller that has the store open, under a lease of its own |
 | `leader` | who decides, under a lease; its create revision is the token |
 | `checkpoint`, `checkpoints/SEQUENCE/PART` | the end of the trimmed lines, and what they led to |
+| `migration/marker`, `migration/holder` | a migration into this store was begun; who does it, under a lease |
 | `sessions/`, `recordings/`, `cursors/`, `quarantine/` | what their names say |
 
 Since every change compares when the head was written, changes are applied one after the other, each to the very state
@@ -28,6 +29,21 @@ class Keys(NamedTuple):
     """The keys below a prefix such as `/haldane`."""
 
     prefix: str
+
+    @property
+    def below(self) -> str:
+        """Every key begins with this."""
+        return f"{self.prefix}/"
+
+    @property
+    def migration(self) -> str:
+        """There while a migration into this store is not finished: it is no store yet."""
+        return f"{self.prefix}/migration/marker"
+
+    @property
+    def migration_holder(self) -> str:
+        """Who fills it, under a lease."""
+        return f"{self.prefix}/migration/holder"
 
     @property
     def store_id(self) -> str:
@@ -55,6 +71,31 @@ class Keys(NamedTuple):
     def exclusion(self, node: str) -> str:
         """The exclusion of a proxy."""
         return f"{self.prefix}/state/exclusions/{node}"
+
+    @property
+    def ledger(self) -> str:
+        """The lines begin with this."""
+        return f"{self.prefix}/ledger/"
+
+    @property
+    def changes(self) -> str:
+        """What became of changes begins with this."""
+        return f"{self.prefix}/changes/"
+
+    @property
+    def sessions(self) -> str:
+        """The sessions begin with this."""
+        return f"{self.prefix}/sessions/"
+
+    @property
+    def cursors(self) -> str:
+        """The cursors begin with this."""
+        return f"{self.prefix}/cursors/"
+
+    @property
+    def quarantines(self) -> str:
+        """What was set aside begins with this."""
+        return f"{self.prefix}/quarantine/"
 
     def line(self, sequence: int) -> str:
         """A line of the ledger. Keys are sorted as their sequences are."""

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 Commit = Callable[[Change], Awaitable[object]]
 
 
-class _Stored(NamedTuple):
+class StoredCheckpoint(NamedTuple):
     """The checkpoint that stands, and when it was written; 0: none was."""
 
     checkpoint: Checkpoint
@@ -51,40 +51,19 @@ class LedgerTrim:
         follow from one another are never trimmed. OSError if the disk refuses.
         """
         rows = self._cache.oldest_rows(lines)
-        before = await self._checkpoint(store_id)
+        before = await read_checkpoint(self._client, self._keys, store_id)
         checkpoint, path = await asyncio.to_thread(export_oldest, rows, before.checkpoint, self._folder)
         # First it is said, then done: what is exported twice is the same file.
         await commit(trim_change(checkpoint, path, who="haldane"))
-        ref = await self._store_parts(checkpoint)
+        ref = await store_parts(self._client, self._keys, checkpoint)
         await self._replace(before, ref, rows, store_id, token)
         self._cache.trim(ref.sequence)
         # Parts of checkpoints before it, also of those that were never completed.
         await self._client.delete(self._keys.checkpoint_parts, self._keys.checkpoint_part(ref.sequence, 0))
         log.info("ledger_trimmed", lines=len(rows), exported=str(path))
 
-    async def _checkpoint(self, store_id: str) -> _Stored:
-        """The one that stands. `Unusable` if a part of it is missing."""
-        found = await self._client.range(self._keys.checkpoint)
-        if not found.kvs:
-            return _Stored(Checkpoint.empty(store_id), 0)
-        ref = CheckpointRef.read(found.kvs[0].value)
-        parts = [await self._client.range(self._keys.checkpoint_part(ref.sequence, n)) for n in range(ref.parts)]
-        if not all(part.kvs for part in parts):
-            raise Unusable(f"a part of the checkpoint after line {ref.sequence} is missing")
-        text = await asyncio.to_thread(unpacked, b"".join(part.kvs[0].value for part in parts))
-        checkpoint = await asyncio.to_thread(Checkpoint.load, store_id, ref.sequence, ref.hash, text)
-        return _Stored(checkpoint, found.kvs[0].mod_revision)
-
-    async def _store_parts(self, checkpoint: Checkpoint) -> CheckpointRef:
-        data = await asyncio.to_thread(lambda: packed(checkpoint.dump()))
-        chain = checkpoint.chain
-        parts = [data[start : start + PART] for start in range(0, len(data), PART)]
-        for number, part in enumerate(parts):
-            await self._client.put(self._keys.checkpoint_part(chain.last, number), part)
-        return CheckpointRef(chain.last, chain.hash, len(parts))
-
     async def _replace(
-        self, before: _Stored, ref: CheckpointRef, rows: list[LedgerRow], store_id: str, token: int
+        self, before: StoredCheckpoint, ref: CheckpointRef, rows: list[LedgerRow], store_id: str, token: int
     ) -> None:
         keys = self._keys
         compares = [
@@ -100,3 +79,27 @@ class LedgerTrim:
         response = await self._client.txn(pb.TxnRequest(compare=compares, success=operations))
         if not response.succeeded:
             raise Conflict(f"the term of token {token} is over, or the ledger was trimmed by another one")
+
+
+async def read_checkpoint(client: EtcdClient, keys: Keys, store_id: str) -> StoredCheckpoint:
+    """The one that stands. `Unusable` if a part of it is missing, `Lost` without an answer."""
+    found = await client.range(keys.checkpoint)
+    if not found.kvs:
+        return StoredCheckpoint(Checkpoint.empty(store_id), 0)
+    ref = CheckpointRef.read(found.kvs[0].value)
+    parts = [await client.range(keys.checkpoint_part(ref.sequence, n)) for n in range(ref.parts)]
+    if not all(part.kvs for part in parts):
+        raise Unusable(f"a part of the checkpoint after line {ref.sequence} is missing")
+    text = await asyncio.to_thread(unpacked, b"".join(part.kvs[0].value for part in parts))
+    checkpoint = await asyncio.to_thread(Checkpoint.load, store_id, ref.sequence, ref.hash, text)
+    return StoredCheckpoint(checkpoint, found.kvs[0].mod_revision)
+
+
+async def store_parts(client: EtcdClient, keys: Keys, checkpoint: Checkpoint) -> CheckpointRef:
+    """Store the parts of a checkpoint, which count once the reference to them is stored. `Lost` without an answer."""
+    data = await asyncio.to_thread(lambda: packed(checkpoint.dump()))
+    chain = checkpoint.chain
+    parts = [data[start : start + PART] for start in range(0, len(data), PART)]
+    for number, part in enumerate(parts):
+        await client.put(keys.checkpoint_part(chain.last, number), part)
+    return CheckpointRef(chain.last, chain.hash, len(parts))

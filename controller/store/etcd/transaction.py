@@ -14,6 +14,7 @@ from controller.core.model.store_errors import TooLarge
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.store.etcd.keys import Keys, packed
 from controller.store.etcd.replicated_state import ReplicatedState
+from controller.store.ledger_replay import LedgerRow
 from controller.store.records import canonical, digest, write
 
 MAX_REQUEST = 1_400_000
@@ -194,9 +195,8 @@ def _write(writes: _Writes, keys: Keys, before: ReplicatedState, each: Plan) -> 
         writes.delete(keys.exclusion(effect.included))
     if effect.excluded:
         writes.put(keys.exclusion(effect.excluded.node), write(effect.excluded).encode())
-    row = canonical({"line": line.model_dump(mode="json"), "effect": each.record})
-    writes.put(keys.line(line.sequence), packed(row))
-    writes.put(keys.change(change.id), f"{each.revision} {change.fingerprint}".encode())
+    writes.put(keys.line(line.sequence), row_value(LedgerRow(line, each.record)))
+    writes.put(keys.change(change.id), applied_value(Applied(each.revision, change.fingerprint)))
 
 
 def _questions(keys: Keys, changes: Iterable[Change]) -> list[pb.RequestOp]:
@@ -236,9 +236,19 @@ def absent(key: str) -> pb.Compare:
     return pb.Compare(target=pb.Compare.VERSION, key=key.encode(), version=0)
 
 
-def put(key: str, value: bytes) -> pb.RequestOp:
-    """Stores a value."""
-    return pb.RequestOp(request_put=pb.PutRequest(key=key.encode(), value=value))
+def row_value(row: LedgerRow) -> bytes:
+    """A line and its effect as they are stored."""
+    return packed(canonical({"line": row.line.model_dump(mode="json"), "effect": row.effect}))
+
+
+def applied_value(applied: Applied) -> bytes:
+    """An answer to a change as it is stored."""
+    return f"{applied.revision} {applied.fingerprint}".encode()
+
+
+def put(key: str, value: bytes, lease: int = 0) -> pb.RequestOp:
+    """Stores a value, which ends with the lease if one is named."""
+    return pb.RequestOp(request_put=pb.PutRequest(key=key.encode(), value=value, lease=lease))
 
 
 def deletion(key: str, end: str = "") -> pb.RequestOp:

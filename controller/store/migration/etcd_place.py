@@ -7,22 +7,22 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 
+from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import ChainEnd
 from controller.core.model.store_errors import StoreLost, Unusable
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
-from controller.ports.archive import SavedSession
 from controller.ports.clock import Clock
 from controller.process.fault_points import reach
+from controller.store.etcd.archive import read_session, session_value
 from controller.store.etcd.client import EtcdClient, prefix_end
 from controller.store.etcd.etcd_store import EtcdStore
 from controller.store.etcd.keys import Keys, packed, unpacked
 from controller.store.etcd.ledger_cache import row_of
+from controller.store.etcd.ledger_trim import read_checkpoint, store_parts
 from controller.store.etcd.member_records import MemberRecords
 from controller.store.etcd.replicated_state import ReplicatedState, load_state
-from controller.store.etcd.ledger_trim import read_checkpoint, store_parts
-from controller.store.etcd.transaction import absent, applied_of, change_value, deletion, put, row_value
-from controller.store.etcd.archive import session_value
+from controller.store.etcd.transaction import absent, applied_of, applied_value, deletion, put, row_value
 from controller.store.migration.contents import Contents, SetAside, StoredRow
 from controller.store.records import canonical, write
 
@@ -65,6 +65,7 @@ class EtcdPlace:
     async def target(self) -> AsyncIterator["EtcdTarget"]:
         """A new store below the prefix, kept from being opened until it is finished."""
         async with _closing(self._connect()) as client:
+            await client.range(self._keys.migration)  # it goes on to a member that answers
             lease = await client.grant_lease(HELD)
             try:
                 token = await _hold(client, self._keys, lease)
@@ -92,9 +93,7 @@ class EtcdSource:
     async def command(self, change: Change) -> None:
         """Apply the change as a controller would."""
         with tempfile.TemporaryDirectory(prefix="haldane-") as folder:
-            store = await EtcdStore.open(
-                self._connect(), self._keys.prefix, clock=self._clock, folder=Path(folder)
-            )
+            store = await EtcdStore.open(self._connect(), self._keys.prefix, clock=self._clock, folder=Path(folder))
             try:
                 await store.command(change)
             finally:
@@ -171,8 +170,8 @@ async def _hold(client: EtcdClient, keys: Keys, lease: int) -> int:
     request = pb.TxnRequest(compare=[left, absent(keys.migration_holder)], success=[holder])
     response = await client.txn(request)
     if response.succeeded:
-        await client.delete(keys.below, keys.migration)
-        await client.delete(keys.migration_holder + "0", prefix_end(keys.below))
+        await client.delete(keys.below, f"{keys.prefix}/migration/")
+        await client.delete(f"{keys.prefix}/migration0", prefix_end(keys.below))
         return int(response.header.revision)
     if (await client.range(keys.migration)).kvs:
         raise Unusable(
@@ -205,7 +204,7 @@ async def _read(client: EtcdClient, keys: Keys, store_id: str = "") -> tuple[Con
         view=state.view,
         checkpoint=checkpoint,
         rows=tuple(rows),
-        sessions={key: _session(value) async for key, value in _pages(client, keys.sessions)},
+        sessions={key: read_session(value) async for key, value in _pages(client, keys.sessions)},
         recordings=tuple([await _recording(client, kv.key.decode()) for kv in oldest_first]),
         cursors={key: int(value) async for key, value in _pages(client, keys.cursors)},
         quarantine=tuple([_set_aside(key, value) async for key, value in _pages(client, keys.quarantines)]),
@@ -223,11 +222,6 @@ async def _pages(client: EtcdClient, prefix: str) -> AsyncIterator[Put]:
         if not found.more:
             return
         start = found.kvs[-1].key.decode() + "\0"
-
-
-def _session(value: bytes) -> SavedSession:
-    rollout_id, _, text = unpacked(value).partition("\n")
-    return SavedSession(rollout_id, text)
 
 
 async def _recording(client: EtcdClient, key: str) -> tuple[str, bytes]:
@@ -255,7 +249,7 @@ def _puts(contents: Contents, keys: Keys) -> Iterator[Put]:
         yield keys.exclusion(exclusion.node), write(exclusion).encode()
     for row, fingerprint in contents.rows:
         yield keys.line(row.line.sequence), row_value(row)
-        yield keys.change(row.line.change_id), change_value(row.line.revision, fingerprint)
+        yield keys.change(row.line.change_id), applied_value(Applied(row.line.revision, fingerprint))
     for service, session in contents.sessions.items():
         yield keys.session(service), session_value(session)
     for rollout_id, recording in contents.recordings:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(controller/pb/haldane/etcd/v3/etcd.proto\x12\x0fhaldane.etcd.v3\"\\\n\x0eResponseHeader\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x11\n\tmember_id\x18\x02 \x01(\x04\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x11\n\traft_term\x18\x04 \x01(\x04\"u\n\x08KeyValue\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x17\n\x0f\x63reate_revision\x18\x02 \x01(\x03\x12\x14\n\x0cmod_revision\x18\x03 \x01(\x03\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\r\n\x05lease\x18\x06 \x01(\x03\"\xfc\x02\n\x0cRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\x12\r\n\x05limit\x18\x03 \x01(\x03\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12;\n\nsort_order\x18\x05 \x01(\x0e\x32\'.haldane.etcd.v3.RangeRequest.SortOrder\x12=\n\x0bsort_target\x18\x06 \x01(\x0e\x32(.haldane.etcd.v3.RangeRequest.SortTarget\x12\x14\n\x0cserializable\x18\x07 \x01(\x08\x12\x11\n\tkeys_only\x18\x08 \x01(\x08\x12\x12\n\ncount_only\x18\t \x01(\x08\".\n\tSortOrder\x12\x08\n\x04NONE\x10\x00\x12\n\n\x06\x41SCEND\x10\x01\x12\x0b\n\x07\x44\x45SCEND\x10\x02\"B\n\nSortTarget\x12\x07\n\x03KEY\x10\x00\x12\x0b\n\x07VERSION\x10\x01\x12\n\n\x06\x43REATE\x10\x02\x12\x07\n\x03MOD\x10\x03\x12\t\n\x05VALUE\x10\x04\"\x85\x01\n\rRangeResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\x12&\n\x03kvs\x18\x02 \x03(\x0b\x32\x19.haldane.etcd.v3.KeyValue\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\"7\n\nPutRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\r\n\x05lease\x18\x03 \x01(\x03\">\n\x0bPutResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\"4\n\x12\x44\x65leteRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\"W\n\x13\x44\x65leteRangeResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x03\"\xfb\x01\n\tRequestOp\x12\x36\n\rrequest_range\x18\x01 \x01(\x0b\x32\x1d.haldane.etcd.v3.RangeRequestH\x00\x12\x32\n\x0brequest_put\x18\x02 \x01(\x0b\x32\x1b.haldane.etcd.v3.PutRequestH\x00\x12\x43\n\x14request_delete_range\x18\x03 \x01(\x0b\x32#.haldane.etcd.v3.DeleteRangeRequestH\x00\x12\x32\n\x0brequest_txn\x18\x04 \x01(\x0b\x32\x1b.haldane.etcd.v3.TxnRequestH\x00\x42\t\n\x07request\"\x85\x02\n\nResponseOp\x12\x38\n\x0eresponse_range\x18\x01 \x01(\x0b\x32\x1e.haldane.etcd.v3.RangeResponseH\x00\x12\x34\n\x0cresponse_put\x18\x02 \x01(\x0b\x32\x1c.haldane.etcd.v3.PutResponseH\x00\x12\x45\n\x15response_delete_range\x18\x03 \x01(\x0b\x32$.haldane.etcd.v3.DeleteRangeResponseH\x00\x12\x34\n\x0cresponse_txn\x18\x04 \x01(\x0b\x32\x1c.haldane.etcd.v3.TxnResponseH\x00\x42\n\n\x08response\"\xf8\x02\n\x07\x43ompare\x12\x36\n\x06result\x18\x01 \x01(\x0e\x32&.haldane.etcd.v3.Compare.CompareResult\x12\x36\n\x06target\x18\x02 \x01(\x0e\x32&.haldane.etcd.v3.Compare.CompareTarget\x12\x0b\n\x03key\x18\x03 \x01(\x0c\x12\x11\n\x07version\x18\x04 \x01(\x03H\x00\x12\x19\n\x0f\x63reate_revision\x18\x05 \x01(\x03H\x00\x12\x16\n\x0cmod_revision\x18\x06 \x01(\x03H\x00\x12\x0f\n\x05value\x18\x07 \x01(\x0cH\x00\"@\n\rCompareResult\x12\t\n\x05\x45QUAL\x10\x00\x12\x0b\n\x07GREATER\x10\x01\x12\x08\n\x04LESS\x10\x02\x12\r\n\tNOT_EQUAL\x10\x03\"G\n\rCompareTarget\x12\x0b\n\x07VERSION\x10\x00\x12\n\n\x06\x43REATE\x10\x01\x12\x07\n\x03MOD\x10\x02\x12\t\n\x05VALUE\x10\x03\x12\t\n\x05LEASE\x10\x04\x42\x0e\n\x0ctarget_union\"\x91\x01\n\nTxnRequest\x12)\n\x07\x63ompare\x18\x01 \x03(\x0b\x32\x18.haldane.etcd.v3.Compare\x12+\n\x07success\x18\x02 \x03(\x0b\x32\x1a.haldane.etcd.v3.RequestOp\x12+\n\x07\x66\x61ilure\x18\x03 \x03(\x0b\x32\x1a.haldane.etcd.v3.RequestOp\"\x81\x01\n\x0bTxnResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\x12\x11\n\tsucceeded\x18\x02 \x01(\x08\x12.\n\tresponses\x18\x03 \x03(\x0b\x32\x1b.haldane.etcd.v3.ResponseOp\"e\n\x12WatchCreateRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\x12\x16\n\x0estart_revision\x18\x03 \x01(\x03\x12\x17\n\x0fprogress_notify\x18\x04 \x01(\x08\"\x16\n\x14WatchProgressRequest\"\xa1\x01\n\x0cWatchRequest\x12=\n\x0e\x63reate_request\x18\x01 \x01(\x0b\x32#.haldane.etcd.v3.WatchCreateRequestH\x00\x12\x41\n\x10progress_request\x18\x03 \x01(\x0b\x32%.haldane.etcd.v3.WatchProgressRequestH\x00\x42\x0f\n\rrequest_union\"\x80\x01\n\x05\x45vent\x12.\n\x04type\x18\x01 \x01(\x0e\x32 .haldane.etcd.v3.Event.EventType\x12%\n\x02kv\x18\x02 \x01(\x0b\x32\x19.haldane.etcd.v3.KeyValue\" \n\tEventType\x12\x07\n\x03PUT\x10\x00\x12\n\n\x06\x44\x45LETE\x10\x01\"\xce\x01\n\rWatchResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\x12\x10\n\x08watch_id\x18\x02 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x12\x10\n\x08\x63\x61nceled\x18\x04 \x01(\x08\x12\x18\n\x10\x63ompact_revision\x18\x05 \x01(\x03\x12\x15\n\rcancel_reason\x18\x06 \x01(\t\x12&\n\x06\x65vents\x18\x0b \x03(\x0b\x32\x16.haldane.etcd.v3.Event\",\n\x11LeaseGrantRequest\x12\x0b\n\x03TTL\x18\x01 \x01(\x03\x12\n\n\x02ID\x18\x02 \x01(\x03\"m\n\x12LeaseGrantResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\x12\n\n\x02ID\x18\x02 \x01(\x03\x12\x0b\n\x03TTL\x18\x03 \x01(\x03\x12\r\n\x05\x65rror\x18\x04 \x01(\t\" \n\x12LeaseRevokeRequest\x12\n\n\x02ID\x18\x01 \x01(\x03\"F\n\x13LeaseRevokeResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\"#\n\x15LeaseKeepAliveRequest\x12\n\n\x02ID\x18\x01 \x01(\x03\"b\n\x16LeaseKeepAliveResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\x12\n\n\x02ID\x18\x02 \x01(\x03\x12\x0b\n\x03TTL\x18\x03 \x01(\x03\"5\n\x13\x41uthenticateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\"V\n\x14\x41uthenticateResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\x12\r\n\x05token\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(controller/pb/haldane/etcd/v3/etcd.proto\x12\x0fhaldane.etcd.v3\"\\\n\x0eResponseHeader\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x11\n\tmember_id\x18\x02 \x01(\x04\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x11\n\traft_term\x18\x04 \x01(\x04\"u\n\x08KeyValue\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x17\n\x0f\x63reate_revision\x18\x02 \x01(\x03\x12\x14\n\x0cmod_revision\x18\x03 \x01(\x03\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\r\n\x05lease\x18\x06 \x01(\x03\"\xfc\x02\n\x0cRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\x12\r\n\x05limit\x18\x03 \x01(\x03\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12;\n\nsort_order\x18\x05 \x01(\x0e\x32\'.haldane.etcd.v3.RangeRequest.SortOrder\x12=\n\x0bsort_target\x18\x06 \x01(\x0e\x32(.haldane.etcd.v3.RangeRequest.SortTarget\x12\x14\n\x0cserializable\x18\x07 \x01(\x08\x12\x11\n\tkeys_only\x18\x08 \x01(\x08\x12\x12\n\ncount_only\x18\t \x01(\x08\".\n\tSortOrder\x12\x08\n\x04NONE\x10\x00\x12\n\n\x06\x41SCEND\x10\x01\x12\x0b\n\x07\x44\x45SCEND\x10\x02\"B\n\nSortTarget\x12\x07\n\x03KEY\x10\x00\x12\x0b\n\x07VERSION\x10\x01\x12\n\n\x06\x43REATE\x10\x02\x12\x07\n\x03MOD\x10\x03\x12\t\n\x05VALUE\x10\x04\"\x85\x01\n\rRangeResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\x12&\n\x03kvs\x18\x02 \x03(\x0b\x32\x19.haldane.etcd.v3.KeyValue\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\"7\n\nPutRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\r\n\x05lease\x18\x03 \x01(\x03\">\n\x0bPutResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\"4\n\x12\x44\x65leteRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\"W\n\x13\x44\x65leteRangeResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x03\"\xfb\x01\n\tRequestOp\x12\x36\n\rrequest_range\x18\x01 \x01(\x0b\x32\x1d.haldane.etcd.v3.RangeRequestH\x00\x12\x32\n\x0brequest_put\x18\x02 \x01(\x0b\x32\x1b.haldane.etcd.v3.PutRequestH\x00\x12\x43\n\x14request_delete_range\x18\x03 \x01(\x0b\x32#.haldane.etcd.v3.DeleteRangeRequestH\x00\x12\x32\n\x0brequest_txn\x18\x04 \x01(\x0b\x32\x1b.haldane.etcd.v3.TxnRequestH\x00\x42\t\n\x07request\"\x85\x02\n\nResponseOp\x12\x38\n\x0eresponse_range\x18\x01 \x01(\x0b\x32\x1e.haldane.etcd.v3.RangeResponseH\x00\x12\x34\n\x0cresponse_put\x18\x02 \x01(\x0b\x32\x1c.haldane.etcd.v3.PutResponseH\x00\x12\x45\n\x15response_delete_range\x18\x03 \x01(\x0b\x32$.haldane.etcd.v3.DeleteRangeResponseH\x00\x12\x34\n\x0cresponse_txn\x18\x04 \x01(\x0b\x32\x1c.haldane.etcd.v3.TxnResponseH\x00\x42\n\n\x08response\"\x8b\x03\n\x07\x43ompare\x12\x36\n\x06result\x18\x01 \x01(\x0e\x32&.haldane.etcd.v3.Compare.CompareResult\x12\x36\n\x06target\x18\x02 \x01(\x0e\x32&.haldane.etcd.v3.Compare.CompareTarget\x12\x0b\n\x03key\x18\x03 \x01(\x0c\x12\x11\n\x07version\x18\x04 \x01(\x03H\x00\x12\x19\n\x0f\x63reate_revision\x18\x05 \x01(\x03H\x00\x12\x16\n\x0cmod_revision\x18\x06 \x01(\x03H\x00\x12\x0f\n\x05value\x18\x07 \x01(\x0cH\x00\x12\x11\n\trange_end\x18@ \x01(\x0c\"@\n\rCompareResult\x12\t\n\x05\x45QUAL\x10\x00\x12\x0b\n\x07GREATER\x10\x01\x12\x08\n\x04LESS\x10\x02\x12\r\n\tNOT_EQUAL\x10\x03\"G\n\rCompareTarget\x12\x0b\n\x07VERSION\x10\x00\x12\n\n\x06\x43REATE\x10\x01\x12\x07\n\x03MOD\x10\x02\x12\t\n\x05VALUE\x10\x03\x12\t\n\x05LEASE\x10\x04\x42\x0e\n\x0ctarget_union\"\x91\x01\n\nTxnRequest\x12)\n\x07\x63ompare\x18\x01 \x03(\x0b\x32\x18.haldane.etcd.v3.Compare\x12+\n\x07success\x18\x02 \x03(\x0b\x32\x1a.haldane.etcd.v3.RequestOp\x12+\n\x07\x66\x61ilure\x18\x03 \x03(\x0b\x32\x1a.haldane.etcd.v3.RequestOp\"\x81\x01\n\x0bTxnResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\x12\x11\n\tsucceeded\x18\x02 \x01(\x08\x12.\n\tresponses\x18\x03 \x03(\x0b\x32\x1b.haldane.etcd.v3.ResponseOp\"e\n\x12WatchCreateRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\x12\x16\n\x0estart_revision\x18\x03 \x01(\x03\x12\x17\n\x0fprogress_notify\x18\x04 \x01(\x08\"\x16\n\x14WatchProgressRequest\"\xa1\x01\n\x0cWatchRequest\x12=\n\x0e\x63reate_request\x18\x01 \x01(\x0b\x32#.haldane.etcd.v3.WatchCreateRequestH\x00\x12\x41\n\x10progress_request\x18\x03 \x01(\x0b\x32%.haldane.etcd.v3.WatchProgressRequestH\x00\x42\x0f\n\rrequest_union\"\x80\x01\n\x05\x45vent\x12.\n\x04type\x18\x01 \x01(\x0e\x32 .haldane.etcd.v3.Event.EventType\x12%\n\x02kv\x18\x02 \x01(\x0b\x32\x19.haldane.etcd.v3.KeyValue\" \n\tEventType\x12\x07\n\x03PUT\x10\x00\x12\n\n\x06\x44\x45LETE\x10\x01\"\xce\x01\n\rWatchResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\x12\x10\n\x08watch_id\x18\x02 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x12\x10\n\x08\x63\x61nceled\x18\x04 \x01(\x08\x12\x18\n\x10\x63ompact_revision\x18\x05 \x01(\x03\x12\x15\n\rcancel_reason\x18\x06 \x01(\t\x12&\n\x06\x65vents\x18\x0b \x03(\x0b\x32\x16.haldane.etcd.v3.Event\",\n\x11LeaseGrantRequest\x12\x0b\n\x03TTL\x18\x01 \x01(\x03\x12\n\n\x02ID\x18\x02 \x01(\x03\"m\n\x12LeaseGrantResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\x12\n\n\x02ID\x18\x02 \x01(\x03\x12\x0b\n\x03TTL\x18\x03 \x01(\x03\x12\r\n\x05\x65rror\x18\x04 \x01(\t\" \n\x12LeaseRevokeRequest\x12\n\n\x02ID\x18\x01 \x01(\x03\"F\n\x13LeaseRevokeResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\"#\n\x15LeaseKeepAliveRequest\x12\n\n\x02ID\x18\x01 \x01(\x03\"b\n\x16LeaseKeepAliveResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\x12\n\n\x02ID\x18\x02 \x01(\x03\x12\x0b\n\x03TTL\x18\x03 \x01(\x03\"5\n\x13\x41uthenticateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\"V\n\x14\x41uthenticateResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1f.haldane.etcd.v3.ResponseHeader\x12\r\n\x05token\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,41 +56,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESPONSEOP']._serialized_start=1312
   _globals['_RESPONSEOP']._serialized_end=1573
   _globals['_COMPARE']._serialized_start=1576
-  _globals['_COMPARE']._serialized_end=1952
-  _globals['_COMPARE_COMPARERESULT']._serialized_start=1799
-  _globals['_COMPARE_COMPARERESULT']._serialized_end=1863
-  _globals['_COMPARE_COMPARETARGET']._serialized_start=1865
-  _globals['_COMPARE_COMPARETARGET']._serialized_end=1936
-  _globals['_TXNREQUEST']._serialized_start=1955
-  _globals['_TXNREQUEST']._serialized_end=2100
-  _globals['_TXNRESPONSE']._serialized_start=2103
-  _globals['_TXNRESPONSE']._serialized_end=2232
-  _globals['_WATCHCREATEREQUEST']._serialized_start=2234
-  _globals['_WATCHCREATEREQUEST']._serialized_end=2335
-  _globals['_WATCHPROGRESSREQUEST']._serialized_start=2337
-  _globals['_WATCHPROGRESSREQUEST']._serialized_end=2359
-  _globals['_WATCHREQUEST']._serialized_start=2362
-  _globals['_WATCHREQUEST']._serialized_end=2523
-  _globals['_EVENT']._serialized_start=2526
-  _globals['_EVENT']._serialized_end=2654
-  _globals['_EVENT_EVENTTYPE']._serialized_start=2622
-  _globals['_EVENT_EVENTTYPE']._serialized_end=2654
-  _globals['_WATCHRESPONSE']._serialized_start=2657
-  _globals['_WATCHRESPONSE']._serialized_end=2863
-  _globals['_LEASEGRANTREQUEST']._serialized_start=2865
-  _globals['_LEASEGRANTREQUEST']._serialized_end=2909
-  _globals['_LEASEGRANTRESPONSE']._serialized_start=2911
-  _globals['_LEASEGRANTRESPONSE']._serialized_end=3020
-  _globals['_LEASEREVOKEREQUEST']._serialized_start=3022
-  _globals['_LEASEREVOKEREQUEST']._serialized_end=3054
-  _globals['_LEASEREVOKERESPONSE']._serialized_start=3056
-  _globals['_LEASEREVOKERESPONSE']._serialized_end=3126
-  _globals['_LEASEKEEPALIVEREQUEST']._serialized_start=3128
-  _globals['_LEASEKEEPALIVEREQUEST']._serialized_end=3163
-  _globals['_LEASEKEEPALIVERESPONSE']._serialized_start=3165
-  _globals['_LEASEKEEPALIVERESPONSE']._serialized_end=3263
-  _globals['_AUTHENTICATEREQUEST']._serialized_start=3265
-  _globals['_AUTHENTICATEREQUEST']._serialized_end=3318
-  _globals['_AUTHENTICATERESPONSE']._serialized_start=3320
-  _globals['_AUTHENTICATERESPONSE']._serialized_end=3406
+  _globals['_COMPARE']._serialized_end=1971
+  _globals['_COMPARE_COMPARERESULT']._serialized_start=1818
+  _globals['_COMPARE_COMPARERESULT']._serialized_end=1882
+  _globals['_COMPARE_COMPARETARGET']._serialized_start=1884
+  _globals['_COMPARE_COMPARETARGET']._serialized_end=1955
+  _globals['_TXNREQUEST']._serialized_start=1974
+  _globals['_TXNREQUEST']._serialized_end=2119
+  _globals['_TXNRESPONSE']._serialized_start=2122
+  _globals['_TXNRESPONSE']._serialized_end=2251
+  _globals['_WATCHCREATEREQUEST']._serialized_start=2253
+  _globals['_WATCHCREATEREQUEST']._serialized_end=2354
+  _globals['_WATCHPROGRESSREQUEST']._serialized_start=2356
+  _globals['_WATCHPROGRESSREQUEST']._serialized_end=2378
+  _globals['_WATCHREQUEST']._serialized_start=2381
+  _globals['_WATCHREQUEST']._serialized_end=2542
+  _globals['_EVENT']._serialized_start=2545
+  _globals['_EVENT']._serialized_end=2673
+  _globals['_EVENT_EVENTTYPE']._serialized_start=2641
+  _globals['_EVENT_EVENTTYPE']._serialized_end=2673
+  _globals['_WATCHRESPONSE']._serialized_start=2676
+  _globals['_WATCHRESPONSE']._serialized_end=2882
+  _globals['_LEASEGRANTREQUEST']._serialized_start=2884
+  _globals['_LEASEGRANTREQUEST']._serialized_end=2928
+  _globals['_LEASEGRANTRESPONSE']._serialized_start=2930
+  _globals['_LEASEGRANTRESPONSE']._serialized_end=3039
+  _globals['_LEASEREVOKEREQUEST']._serialized_start=3041
+  _globals['_LEASEREVOKEREQUEST']._serialized_end=3073
+  _globals['_LEASEREVOKERESPONSE']._serialized_start=3075
+  _globals['_LEASEREVOKERESPONSE']._serialized_end=3145
+  _globals['_LEASEKEEPALIVEREQUEST']._serialized_start=3147
+  _globals['_LEASEKEEPALIVEREQUEST']._serialized_end=3182
+  _globals['_LEASEKEEPALIVERESPONSE']._serialized_start=3184
+  _globals['_LEASEKEEPALIVERESPONSE']._serialized_end=3282
+  _globals['_AUTHENTICATEREQUEST']._serialized_start=3284
+  _globals['_AUTHENTICATEREQUEST']._serialized_end=3337
+  _globals['_AUTHENTICATERESPONSE']._serialized_start=3339
+  _globals['_AUTHENTICATERESPONSE']._serialized_end=3425
 # @@protoc_insertion_point(module_scope)
