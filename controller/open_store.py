@@ -18,10 +18,12 @@ async def open_store(settings: Settings, clock: SystemClock, *, init: bool = Fal
     """The store that the settings name. One in a file is made where none ever was, or by `init`. Raises
     `Unstartable`."""
     kind, _, where = settings.store.partition(":")
-    return await _open_etcd(settings, where, clock) if kind == "etcd" else _open_file(settings, where, clock, init=init)
+    if kind == "etcd":
+        return await _open_etcd(settings, where, clock, init=init)
+    return _open_file(settings, where, clock, init=init)
 
 
-async def _open_etcd(settings: Settings, where: str, clock: SystemClock) -> Backend:
+async def _open_etcd(settings: Settings, where: str, clock: SystemClock, *, init: bool) -> Backend:
     from controller.store.etcd.etcd_store import EtcdStore, Limits  # most controllers have their store in a file
 
     address = read_address(where)
@@ -30,7 +32,7 @@ async def _open_etcd(settings: Settings, where: str, clock: SystemClock) -> Back
         client = settings.etcd.client(address)
         retention = Retention(settings.ledger_export_files, settings.ledger_export_days)
         limits = Limits(ttl=round(settings.etcd.ttl), retention=retention)
-        return await EtcdStore.open(client, address.prefix, clock=clock, folder=folder, limits=limits)
+        return await EtcdStore.open(client, address.prefix, clock=clock, folder=folder, limits=limits, init=init)
     except Unusable as unusable:
         raise Unstartable(str(unusable)) from unusable
     except Refusal as refusal:

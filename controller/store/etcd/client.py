@@ -5,99 +5,97 @@ repeated here: whether a write whose answer was lost was applied is for the call
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import grpc
+import structlog
 from google.protobuf.message import Message
 
-from controller.core.model.store_errors import StoreLost
+from controller.core.model.store_errors import NotWritten, StoreLost
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
+from controller.store.etcd.answers import Compacted, Lost, Rejected, Seen, needs_login, refusal_of
+from controller.store.etcd.channels import Channels, ReadTls
+from controller.store.etcd.login import Login, Metadata, User
+
+__all__ = ["PATIENCE", "Compacted", "EtcdClient", "Everything", "Lost", "prefix_end"]
 
 ATTEMPT = 1.5
 """Seconds for one answer of one member."""
 PATIENCE = 5.0
 """Seconds in which a read is tried at one member after the other. Less than a client's deadline of 10 s."""
-MAX_RESPONSE = 256 * 1024 * 1024
-"""Bytes of an answer: everything that is stored, with thousands of services."""
+PAGE = 500
+"""Keys that are read at once."""
+ASK_PROGRESS = 1.0
+"""Seconds between two questions whether a watch still lives."""
+SILENCE = 3.0
+"""Seconds without any answer after which a watch is lost: its member hangs, or the way to it."""
 
-_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_RESPONSE),
-    ("grpc.max_send_message_length", 16 * 1024 * 1024),
-    ("grpc.keepalive_time_ms", 5000),  # etcd ends the connection of a client that pings more often
-    ("grpc.keepalive_timeout_ms", 2000),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-]
 _NEEDS_LEADER = (("hasleader", "true"),)
 """Metadata of streams: a member that has lost the quorum ends them, and does not keep them open, silent."""
 
+log = structlog.get_logger()
+
 Response = TypeVar("Response", bound=Message)
+Stream = grpc.aio.StreamStreamCall[Message, Message]
 
 
-class Lost(StoreLost):
-    """No answer, or one that cannot be relied on. A write was perhaps applied."""
+class Everything(NamedTuple):
+    """Keys and values, and the revision of etcd at which all of them were read."""
 
-
-class Compacted(Exception):  # noqa: N818
-    """The revision to watch from is no longer kept: read everything again."""
-
-
-class User(NamedTuple):
-    """A user of etcd's own access control."""
-
-    name: str
-    password: str
+    kvs: list[pb.KeyValue]
+    at: int
 
 
 class EtcdClient:
     """Calls to a cluster. Must be made in a running event loop.
 
-    An answer of an older raft term than one seen before, which a member that was cut off may give, counts as lost.
+    A call that etcd refuses raises `NotWritten` (`Rejected`, `TooLarge`, `DiskFull`): surely not done. Any other error,
+    and an answer that is older than one before, is `Lost`: a write was perhaps done.
     """
 
-    def __init__(
-        self,
-        endpoints: Sequence[str],
-        *,
-        credentials: grpc.ChannelCredentials | None = None,
-        user: User | None = None,
-    ) -> None:
-        """`endpoints` are HOST:PORT of the members; with `credentials` all of them speak TLS."""
-        if credentials:
-            self._channels = [grpc.aio.secure_channel(each, credentials, options=_OPTIONS) for each in endpoints]
-        else:
-            self._channels = [grpc.aio.insecure_channel(each, options=_OPTIONS) for each in endpoints]
-        self._endpoints = tuple(endpoints)
+    def __init__(self, endpoints: Sequence[str], *, tls: ReadTls | None = None, user: User | None = None) -> None:
+        """`endpoints` are HOST:PORT of the members; with `tls` all speak TLS. `Refusal` if a file cannot be read."""
+        self._channels = Channels(endpoints, tls)
         self._user = user
-        self._metadata: tuple[tuple[str, str], ...] = ()
+        self._login = Login(self._authenticate) if user else None
         self._current = 0
-        self._raft_term = 0
+        self._seen = Seen()
 
     async def close(self) -> None:
         """Close every connection."""
-        for channel in self._channels:
-            await channel.close(None)
+        await self._channels.close()
 
-    async def range(self, key: str, end: str = "", *, limit: int = 0, keys_only: bool = False) -> pb.RangeResponse:
-        """The keys from `key` to before `end`, or `key` alone, as the quorum has them. `Lost` after `PATIENCE`."""
-        request = pb.RangeRequest(key=key.encode(), range_end=end.encode(), limit=limit, keys_only=keys_only)
-        last: Lost | None = None
-        try:
-            async with asyncio.timeout(PATIENCE):
-                while True:
-                    for _ in self._channels:
-                        try:
-                            return await self._call("KV/Range", request, pb.RangeResponse)
-                        except Lost as lost:
-                            last = lost
-                    await asyncio.sleep(0.1)
-        except TimeoutError:
-            raise last or Lost("etcd does not answer") from None
+    async def range(
+        self, key: str, end: str = "", *, limit: int = 0, keys_only: bool = False, revision: int = 0
+    ) -> pb.RangeResponse:
+        """The keys from `key` to before `end`, or `key` alone, as the quorum has them, or had at that revision. `Lost`
+        after `PATIENCE`."""
+        request = pb.RangeRequest(
+            key=key.encode(), range_end=end.encode(), limit=limit, keys_only=keys_only, revision=revision
+        )
+        return await self._read("KV/Range", request, pb.RangeResponse)
+
+    async def snapshot(self, keys: Sequence[str]) -> list[pb.KeyValue | None]:
+        """What these keys hold at one revision; None for one that is not there. `Lost` after `PATIENCE`."""
+        ranges = [pb.RequestOp(request_range=pb.RangeRequest(key=key.encode())) for key in keys]
+        response = await self._read("KV/Txn", pb.TxnRequest(success=ranges), pb.TxnResponse)
+        found = (each.response_range.kvs for each in response.responses)
+        return [kvs[0] if kvs else None for kvs in found]
+
+    async def everything(self, prefix: str) -> Everything:
+        """All keys with that prefix at one revision. `Lost` without an answer."""
+        found = await self.range(prefix, prefix_end(prefix), limit=PAGE)
+        kvs, at = list(found.kvs), found.header.revision
+        while found.more:
+            after = kvs[-1].key.decode() + "\0"
+            found = await self.range(after, prefix_end(prefix), limit=PAGE, revision=at)
+            kvs += found.kvs
+        return Everything(kvs, at)
 
     async def txn(self, request: pb.TxnRequest) -> pb.TxnResponse:
-        """Do a transaction. `Lost`: perhaps it was done. grpc.aio.AioRpcError if etcd refuses it as it stands."""
+        """Do a transaction. `Lost`: perhaps it was done. `NotWritten` if etcd refuses it as it stands."""
         return await self._call("KV/Txn", request, pb.TxnResponse)
 
     async def put(self, key: str, value: bytes, *, lease: int = 0) -> None:
@@ -118,100 +116,163 @@ class EtcdClient:
         return response.ID
 
     async def revoke_lease(self, lease: int) -> None:
-        """End a lease, and delete what was stored under it."""
-        await self._call("Lease/LeaseRevoke", pb.LeaseRevokeRequest(ID=lease), pb.LeaseRevokeResponse)
+        """End a lease, and delete what was stored under it. One that has ended is no error."""
+        with contextlib.suppress(Rejected):
+            await self._call("Lease/LeaseRevoke", pb.LeaseRevokeRequest(ID=lease), pb.LeaseRevokeResponse)
 
     async def renew_lease(self, lease: int) -> bool:
         """Renew a lease once. False if it has ended; `Lost` without an answer."""
-        member = self._current
-        call = self._stream("Lease/LeaseKeepAlive", pb.LeaseKeepAliveResponse)
-        try:
-            async with asyncio.timeout(ATTEMPT):
-                await call.write(pb.LeaseKeepAliveRequest(ID=lease))
-                response = await call.read()
-        except (grpc.aio.AioRpcError, TimeoutError) as error:
-            raise self._lost(member, error) from error
-        finally:
-            call.cancel()
+        member, metadata = self._current, await self._metadata()
+        call = self._stream(member, "Lease/LeaseKeepAlive", pb.LeaseKeepAliveResponse, metadata)
+        with self._losing(member, metadata):
+            try:
+                async with asyncio.timeout(ATTEMPT):
+                    await call.write(pb.LeaseKeepAliveRequest(ID=lease))
+                    response = await call.read()
+            finally:
+                call.cancel()
         if not isinstance(response, pb.LeaseKeepAliveResponse):  # the end of the stream
-            raise self._lost(member)
-        self._check_term(member, response.header)
+            raise self._lost(member, "it ended the stream")
+        self._check(member, response.header)
         return bool(response.TTL > 0)
 
     async def watch(self, prefix: str, start: int) -> AsyncGenerator[pb.WatchResponse, None]:
-        """What happens to the keys with that prefix, from that revision on; an empty answer now and then tells that the
-        watch lives. `Compacted` if that revision is no longer kept; `Lost` ends it."""
-        member = self._current
-        call = self._stream("Watch/Watch", pb.WatchResponse)
-        create = pb.WatchCreateRequest(
-            key=prefix.encode(), range_end=prefix_end(prefix).encode(), start_revision=start, progress_notify=True
-        )
+        """What happens to the keys with that prefix, from that revision on; answers without events tell that the watch
+        lives. `Compacted` if that revision is no longer kept; `Lost` ends it, also after `SILENCE`."""
+        member, metadata = self._current, await self._metadata()
+        call = self._stream(member, "Watch/Watch", pb.WatchResponse, metadata)
+        create = pb.WatchCreateRequest(key=prefix.encode(), range_end=prefix_end(prefix).encode(), start_revision=start)
+        asking = asyncio.create_task(_ask_for_progress(call, create))
         try:
-            await call.write(pb.WatchRequest(create_request=create))
-            while isinstance(response := await call.read(), pb.WatchResponse):
+            while (response := await self._next(call, member, metadata)) is not None:
                 if response.compact_revision:
                     raise Compacted
                 if response.canceled:
+                    self._expire(metadata)  # 3.4 does not tell a token that has run out from a right that is missing
                     raise Lost(f"the watch was cancelled: {response.cancel_reason}")
-                self._check_term(member, response.header)
+                self._check(member, response.header)
                 yield response
-        except grpc.aio.AioRpcError as error:
-            raise self._lost(member, error) from error
         finally:
+            asking.cancel()
             call.cancel()
-        raise self._lost(member)
+            await asyncio.gather(asking, return_exceptions=True)
+        raise self._lost(member, "it ended the watch")
+
+    async def _next(self, call: Stream, member: int, metadata: Metadata) -> pb.WatchResponse | None:
+        """The next response; None at the end of the stream."""
+        with self._losing(member, metadata):
+            async with asyncio.timeout(SILENCE):
+                response = await call.read()
+        return response if isinstance(response, pb.WatchResponse) else None
+
+    async def _read(self, method: str, request: Message, response: type[Response]) -> Response:
+        """Ask one member after the other."""
+        last: Lost | None = None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    for _ in range(len(self._channels)):
+                        try:
+                            return await self._call(method, request, response)
+                        except Lost as lost:
+                            last = lost
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise last or Lost("etcd does not answer") from None
 
     async def _call(self, method: str, request: Message, response: type[Response]) -> Response:
-        if self._user and not self._metadata:
-            await self._authenticate(self._user)
-        member = self._current
+        member, floor = self._current, max(1, self._seen.revision) if method.startswith("KV/") else 0
+        metadata = await self._metadata()
         try:
-            answer = await self._unary(method, request, response)
+            answer = await self._unary(member, method, request, response, metadata)
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
-                raise
-            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                self._metadata = ()
-            raise self._lost(member, error) from error
-        self._check_term(member, answer.header)  # type: ignore[attr-defined]  # every response has one
+            if not self._login or not needs_login(error):
+                raise self._failure(member, error) from error
+            # Nothing was done: the token has run out, or the member was started again and knows it no longer.
+            self._expire(metadata)
+            with self._losing(member, metadata):
+                answer = await self._unary(member, method, request, response, await self._metadata())
+        self._check(member, answer.header, floor)  # type: ignore[attr-defined]  # every response has one
         return answer
 
-    async def _authenticate(self, user: User) -> None:
-        request = pb.AuthenticateRequest(name=user.name, password=user.password)
-        try:
-            answer = await self._unary("Auth/Authenticate", request, pb.AuthenticateResponse)
-        except grpc.aio.AioRpcError as error:
-            raise self._lost(self._current, error) from error
-        self._metadata = (("token", answer.token),)
+    async def _metadata(self) -> Metadata:
+        return await self._login.metadata() if self._login else ()
 
-    async def _unary(self, method: str, request: Message, response: type[Response]) -> Response:
-        call = self._channels[self._current].unary_unary(
+    def _expire(self, metadata: Metadata) -> None:
+        if self._login:
+            self._login.expired(metadata)
+
+    async def _authenticate(self) -> str:
+        """A new token; empty while etcd has no access control."""
+        assert self._user
+        try:
+            request = pb.AuthenticateRequest(name=self._user.name, password=self._user.password())
+        except OSError as error:
+            raise Rejected(f"etcd.password_file cannot be read: {error.strerror}") from error
+        member = self._current
+        try:
+            answer = await self._unary(member, "Auth/Authenticate", request, pb.AuthenticateResponse, ())
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.FAILED_PRECONDITION:  # it is perhaps turned on later
+                log.warning("etcd_without_access_control", user=self._user.name)
+                return ""
+            raise self._failure(member, error) from error
+        return answer.token
+
+    async def _unary(
+        self, member: int, method: str, request: Message, response: type[Response], metadata: Metadata
+    ) -> Response:
+        call = self._channels[member].unary_unary(
             f"/etcdserverpb.{method}",
             request_serializer=type(request).SerializeToString,
             response_deserializer=response.FromString,
         )
-        answer: Response = await call(request, timeout=ATTEMPT, metadata=self._metadata)
+        answer: Response = await call(request, timeout=ATTEMPT, metadata=metadata)
         return answer
 
-    def _stream(self, method: str, response: type[Message]) -> "grpc.aio.StreamStreamCall[Message, Message]":
-        stream = self._channels[self._current].stream_stream(
+    def _stream(self, member: int, method: str, response: type[Message], metadata: Metadata) -> Stream:
+        stream = self._channels[member].stream_stream(
             f"/etcdserverpb.{method}",
             request_serializer=_serialize,
             response_deserializer=response.FromString,
         )
-        return stream(None, metadata=(*self._metadata, *_NEEDS_LEADER))
+        return stream(None, metadata=(*metadata, *_NEEDS_LEADER))
 
-    def _check_term(self, member: int, header: pb.ResponseHeader) -> None:
-        if header.raft_term < self._raft_term:
-            raise self._lost(member)
-        self._raft_term = header.raft_term
+    def _check(self, member: int, header: pb.ResponseHeader, floor: int = 0) -> None:
+        if fault := self._seen.fault(header, floor):
+            raise self._lost(member, fault)
 
-    def _lost(self, member: int, error: BaseException | None = None) -> Lost:
+    @contextlib.contextmanager
+    def _losing(self, member: int, metadata: Metadata) -> Iterator[None]:
+        """What goes wrong with a member, as `NotWritten` or `Lost`."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise self._lost(member, "no answer in time") from error
+        except grpc.aio.AioRpcError as error:
+            if needs_login(error):
+                self._expire(metadata)
+            raise self._failure(member, error) from error
+
+    def _failure(self, member: int, error: grpc.aio.AioRpcError) -> StoreLost:
+        refusal: NotWritten | None = refusal_of(error)
+        return refusal or self._lost(member, error.details() or error.code().name)
+
+    def _lost(self, member: int, why: str) -> Lost:
         """That member is not to be relied on: the next call goes to another one."""
         if member == self._current:
             self._current = (member + 1) % len(self._channels)
-        why = error.details() if isinstance(error, grpc.aio.AioRpcError) else "no answer in time"
-        return Lost(f"etcd ({self._endpoints[member]}): {why}")
+        self._channels.lost()
+        return Lost(f"etcd ({self._channels.endpoints[member]}): {why}")
+
+
+async def _ask_for_progress(call: Stream, create: pb.WatchCreateRequest) -> None:
+    """Begin the watch, and ask again and again whether it lives, until cancelled."""
+    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the reader sees the end too
+        await call.write(pb.WatchRequest(create_request=create))
+        while True:
+            await asyncio.sleep(ASK_PROGRESS)
+            await call.write(pb.WatchRequest(progress_request=pb.WatchProgressRequest()))
 
 
 def prefix_end(prefix: str) -> str:

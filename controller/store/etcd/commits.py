@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-import grpc
-
 from controller.core.control import commit_rules
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.service_state import SCHEMA
-from controller.core.model.store_errors import Conflict, NotWritten, StoreError, StoreLost
+from controller.core.model.store_errors import Conflict, StoreError, StoreLost
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.ports.clock import Clock
 from controller.process.backoff import backoff
@@ -114,12 +112,11 @@ class Commits:
             await self._take_up(answer, before, deadline)
 
     async def _take_up(self, answer: Standing, before: ReplicatedState, deadline: float) -> None:
-        """Go on from what stands. `NotWritten` if that is older than what is served; `Conflict` after the deadline."""
-        if answer.head_mod < before.head_mod:
-            raise NotWritten(
-                "etcd holds an older state than the one that is served: was it restored? Restart to take it"
-            )
-        await self._follower.wait_for(answer.head_mod)
+        """Go on from what stands. `Diverged` if that does not follow from what is served; `Conflict` after the
+        deadline."""
+        stood = before.view.store_id, before.head_mod, before.head_value
+        if (answer.store_id, answer.head_mod, answer.head_value) != stood:
+            await (self._follower.wait_for(answer.head_mod) if answer.follows(before) else self._follower.check())
         if time.monotonic() > deadline:
             raise Conflict("too many other changes came first: try again")
 
@@ -138,8 +135,6 @@ class Commits:
             response = await self._client.txn(request)
         except Lost as lost:
             return await self._settle(lost, before, changes, deadline)
-        except grpc.aio.AioRpcError as error:
-            raise NotWritten(f"etcd refuses it: {error.details()}") from error
         if response.succeeded:
             return int(response.header.revision)
         return standing(response, changes)
@@ -155,9 +150,9 @@ class Commits:
                     self._follower.take(before.written(response.header.revision))
                     return await self._ask(changes)
                 return standing(response, changes)
-            except Lost as again:
+            except StoreLost as again:  # that the barrier is refused says nothing of what went before it
                 if time.monotonic() > deadline:
-                    raise StoreLost(str(again)) from lost
+                    raise StoreLost(f"{lost}; then: {again}") from lost
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 

@@ -14,7 +14,7 @@ from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.member import Writes
-from controller.core.model.store_errors import StoreError, StoreLost, Unusable
+from controller.core.model.store_errors import StoreError, StoreLost
 from controller.core.model.view import View
 from controller.ports.archive import SavedSession
 from controller.ports.clock import Clock
@@ -24,12 +24,13 @@ from controller.store.etcd import last_known, lease_term
 from controller.store.etcd.archive import EtcdArchive
 from controller.store.etcd.client import EtcdClient
 from controller.store.etcd.commits import Commits
-from controller.store.etcd.follower import Follower, read_state, read_store_id
+from controller.store.etcd.follower import Follower
 from controller.store.etcd.keys import Keys
 from controller.store.etcd.lease_term import LeaseTerm
 from controller.store.etcd.ledger_cache import LedgerCache
 from controller.store.etcd.ledger_trim import LedgerTrim
 from controller.store.etcd.member_records import MemberRecords
+from controller.store.etcd.opening import open_state
 from controller.store.etcd.replicated_state import ReplicatedState
 from controller.store.etcd.schema_gate import SchemaGate
 from controller.store.etcd.transaction import applied_of
@@ -98,26 +99,20 @@ class EtcdStore:
         clock: Clock,
         folder: Path,
         limits: "Limits | None" = None,
+        init: bool = False,
     ) -> Self:
         """The store below that prefix, which is made if it is not there. Takes the client over.
 
-        While etcd does not answer, the last state that was seen is served, from `folder` on this machine's disk.
-        `Unusable` if there is none. Lines of the ledger beyond the limit are exported into that folder by whoever
-        leads.
+        While etcd does not answer, or holds what does not follow from it, the last state that was seen is served, from
+        `folder` on this machine's disk; with `init` it does not count. `Unusable` if there is neither. Lines of the
+        ledger beyond the limit are exported into that folder by whoever leads.
         """
         keys = Keys(prefix)
-        lost: StoreError | None = None
         try:
-            found = await read_state(client, keys, await read_store_id(client, keys))
-            state: ReplicatedState | None = found.state
-        except Unusable:
+            state, lost = await open_state(client, keys, None if init else last_known.load(folder / LAST_KNOWN))
+        except BaseException:
             await client.close()
             raise
-        except StoreError as error:
-            lost, state = error, last_known.load(folder / LAST_KNOWN)
-        if state is None:
-            await client.close()
-            raise Unusable(f"etcd cannot be used, and nothing was served here before: {lost}") from lost
         store = cls(client, keys, state, clock=clock, folder=folder, limits=limits or Limits())
         if lost:
             log.warning("last_known_served", revision=state.view.revision, store=state.view.store_id)
@@ -180,6 +175,7 @@ class EtcdStore:
             await self._term.give_up()
         about: dict[str, object] = {"who": who, "since": self._clock.wall()}
         while True:
+            await self._follower.check()
             await self._gate.opened()
             self._term = await lease_term.campaign(self._client, self._keys, about, self._limits.ttl)
             try:

@@ -2,21 +2,19 @@
 
 import asyncio
 import contextlib
-import uuid
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
-from controller.core.model.store_errors import StoreLost, Unusable
-from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
+from controller.core.model.store_errors import StoreLost
 from controller.ports.store_health import StoreHealth
 from controller.process.backoff import backoff
-from controller.store.etcd import last_known
-from controller.store.etcd.client import Compacted, EtcdClient, Lost, prefix_end
+from controller.store.etcd import continuity, last_known
+from controller.store.etcd.client import Compacted, EtcdClient
+from controller.store.etcd.continuity import Held
 from controller.store.etcd.keys import Keys
 from controller.store.etcd.replicated_state import NewerSchema, ReplicatedState, apply_events, load_state
-from controller.store.etcd.transaction import absent, put
 from controller.store.view_broadcast import ViewBroadcast
 
 COMPARE_EVERY = 5.0
@@ -57,17 +55,21 @@ class Follower:
 
     def take(self, state: ReplicatedState) -> None:
         """Go on from that state, unless a newer one is here already."""
-        if state.head_mod <= self.state.head_mod:
+        if state.head_mod <= self.state.head_mod or state.end.sequence < self.state.end.sequence:
             return
         self.state = state
         self.views.publish(state.view)
         self._moved.set()
         self._moved = asyncio.Event()
 
+    async def check(self) -> Held:
+        """What the quorum has. `Diverged` if that does not follow from the state; `Lost` without an answer."""
+        return await continuity.check(self._client, self._keys, self.state)
+
     async def catch_up(self) -> None:
-        """Wait until the state is what the quorum has. `Lost` without an answer."""
-        head = await self._client.range(self._keys.head)
-        await self.wait_for(head.kvs[0].mod_revision if head.kvs else 0)
+        """Wait until the state is what the quorum has. `Diverged` if that does not follow from it; `Lost`."""
+        held = await self.check()
+        await self.wait_for(held.head_mod)
 
     async def wait_for(self, head_mod: int) -> None:
         """Wait for the head that was written at that revision of etcd. `Lost` without an answer."""
@@ -79,7 +81,8 @@ class Follower:
             await self._read_again()
 
     async def _read_again(self) -> None:
-        """Take everything as the quorum has it. `Lost` without an answer; `NewerSchema`."""
+        """Take everything as the quorum has it. `Diverged`, `NewerSchema`; `Lost` without an answer."""
+        await self.check()
         try:
             found = await read_state(self._client, self._keys, self.state.view.store_id)
         except NewerSchema as newer:
@@ -98,6 +101,8 @@ class Follower:
         pauses = backoff(0.1, 2.0)
         while True:
             try:
+                # etcd may have been restored while there was no watch: then nothing of what comes fits.
+                await self.check()
                 watch = self._client.watch(self._keys.state, max(self.state.head_mod, self._complete_at) + 1)
                 async with contextlib.aclosing(watch) as responses:
                     async for response in responses:
@@ -117,14 +122,11 @@ class Follower:
             await asyncio.sleep(next(pauses))
 
     async def _compare(self) -> None:
-        """Ask the quorum now and then: a watch that hangs, or another store in the place of this one, must not go
-        unnoticed."""
+        """Ask the quorum now and then: neither what a watch left out nor another store may go unnoticed."""
         while True:
             await asyncio.sleep(COMPARE_EVERY)
             try:
                 await self.catch_up()
-                if await read_store_id(self._client, self._keys) != self.state.view.store_id:
-                    raise StoreLost("etcd holds another store than the one that is served: restart to take it")
                 self._health.succeeded(writing=False)
             except StoreLost as lost:
                 self._health.failed(lost, writing=False)
@@ -145,28 +147,6 @@ class Follower:
             await asyncio.sleep(COPY_EVERY)
 
 
-async def read_store_id(client: EtcdClient, keys: Keys) -> str:
-    """The store's id, which is made if there is none. `Lost` without an answer.
-
-    `Unusable` while a migration into it is not finished.
-    """
-    found = await client.range(keys.store_id)
-    if not found.kvs:
-        compares = [absent(keys.store_id), absent(keys.migration)]
-        make = put(keys.store_id, str(uuid.uuid4()).encode())
-        with contextlib.suppress(Lost):  # the next answer tells whether it was made
-            await client.txn(pb.TxnRequest(compare=compares, success=[make]))
-        found = await client.range(keys.store_id)
-    if not found.kvs:
-        if (await client.range(keys.migration)).kvs:
-            raise Unusable(
-                f"a migration into the store below {keys.prefix} was begun and not finished: run `haldane migrate` "
-                "again, or choose another prefix"
-            )
-        raise Lost("etcd did not take the store's id")
-    return found.kvs[0].value.decode()
-
-
 class Found(NamedTuple):
     """What was read, and the revision of etcd at which it was read."""
 
@@ -176,5 +156,5 @@ class Found(NamedTuple):
 
 async def read_state(client: EtcdClient, keys: Keys, store_id: str) -> Found:
     """Everything, at one revision. `Lost` without an answer."""
-    found = await client.range(keys.state, prefix_end(keys.state))
-    return Found(load_state(store_id, found.kvs, keys), found.header.revision)
+    found = await client.everything(keys.state)
+    return Found(load_state(store_id, found.kvs, keys), found.at)

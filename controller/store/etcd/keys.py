@@ -2,7 +2,7 @@
 
 | key below the prefix | holds |
 |---|---|
-| `id` | the store's id, made once |
+| `id`, `former/ID` | the store's id, and each that it had before it was restored |
 | `state/head` | the revision, the ledger's last line; every change writes it, and compares when it was written |
 | `state/services/NAME`, `state/freezes/SCOPE`, `state/exclusions/NODE` | the records, as in every store |
 | `ledger/SEQUENCE` | a line and its effect |
@@ -49,6 +49,10 @@ class Keys(NamedTuple):
     def store_id(self) -> str:
         """The store's id."""
         return f"{self.prefix}/id"
+
+    def former(self, store_id: str) -> str:
+        """There is such a key if the store had that id before it was restored."""
+        return f"{self.prefix}/former/{store_id}"
 
     @property
     def state(self) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import time
 
 import structlog
 
@@ -25,16 +24,19 @@ class LeaseTerm(Term):
     """A term, kept up by renewing its lease. It ends by the own monotonic clock once two thirds of the lease have gone
     by without a renewal: safety is in the token, and this saves decisions that would be refused."""
 
-    def __init__(self, token: int, client: EtcdClient, lease: int, ttl: int) -> None:
+    def __init__(self, token: int, client: EtcdClient, lease: int, ttl: int, asked_at: float) -> None:
+        """`asked_at`, by the loop's clock, is when the lease was asked for: it began no earlier."""
         super().__init__(token)
         self._client = client
         self._lease = lease
         self._ttl = ttl
+        self._expiry = asyncio.get_running_loop().call_at(asked_at + ttl * 2 / 3, self._expire)
         self._renewing = asyncio.create_task(self._renew())
 
     async def give_up(self) -> None:
         """End the term and the lease, so that another replica need not wait for it. Raises nothing."""
         self._renewing.cancel()
+        self._expiry.cancel()
         await asyncio.gather(self._renewing, return_exceptions=True)
         self.end()
         try:
@@ -43,19 +45,24 @@ class LeaseTerm(Term):
             log.info("lease_not_revoked", reason=str(lost))
 
     async def _renew(self) -> None:
-        renewed = time.monotonic()
+        loop = asyncio.get_running_loop()
         while not self.over:
             await asyncio.sleep(self._ttl / 6)
-            asked = time.monotonic()
+            asked = loop.time()
             try:
                 if not await self._client.renew_lease(self._lease):
                     log.warning("lease_ended", token=self.token)
                     self.end()
-                renewed = asked
-            except Lost as lost:
+                    return
+            except StoreLost as lost:
                 log.warning("lease_not_renewed", reason=str(lost))
-            if time.monotonic() - renewed > self._ttl * 2 / 3:
-                self.end()
+                continue
+            self._expiry.cancel()
+            self._expiry = loop.call_at(asked + self._ttl * 2 / 3, self._expire)
+
+    def _expire(self) -> None:
+        log.warning("lease_unrenewed_too_long", token=self.token)
+        self.end()
 
 
 async def campaign(client: EtcdClient, keys: Keys, about: dict[str, object], ttl: int = TTL) -> LeaseTerm:
@@ -63,6 +70,7 @@ async def campaign(client: EtcdClient, keys: Keys, about: dict[str, object], ttl
     token is lost; its lease ends by itself."""
     while True:
         await _until_nobody_leads(client, keys)
+        asked_at = asyncio.get_running_loop().time()
         lease = await client.grant_lease(ttl)
         value = json.dumps(about).encode()
         put = pb.PutRequest(key=keys.leader.encode(), value=value, lease=lease)
@@ -76,7 +84,7 @@ async def campaign(client: EtcdClient, keys: Keys, about: dict[str, object], ttl
                 with contextlib.suppress(StoreLost):
                     await client.revoke_lease(lease)
         if response.succeeded:
-            return LeaseTerm(response.header.revision, client, lease, ttl)
+            return LeaseTerm(response.header.revision, client, lease, ttl, asked_at)
 
 
 async def _until_nobody_leads(client: EtcdClient, keys: Keys) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import structlog
 
@@ -86,8 +87,7 @@ def apply_events(state: ReplicatedState, events: Iterable[pb.Event], keys: Keys)
         kind, _, name = event.kv.key.decode().removeprefix(keys.state).partition("/")
         written = event.type == pb.Event.PUT
         if kind == "head" and written:
-            head = json.loads(event.kv.value)
-            revision, end = head["revision"], ChainEnd(head["sequence"], head["hash"])
+            revision, end, _ = read_head(event.kv.value)
             head_mod, head_value = event.kv.mod_revision, event.kv.value
         elif kind == "services":
             for each in (services, broken, unreadable):
@@ -104,11 +104,25 @@ def apply_events(state: ReplicatedState, events: Iterable[pb.Event], keys: Keys)
     return ReplicatedState(view, end, head_mod, schema, head_value, unreadable)
 
 
+class Head(NamedTuple):
+    """What the head says."""
+
+    revision: int
+    end: ChainEnd
+    schema: int
+
+
+def read_head(value: bytes) -> Head:
+    """The head that is stored so."""
+    plain = json.loads(value)
+    return Head(plain["revision"], ChainEnd(plain["sequence"], plain["hash"]), int(plain.get("schema", 1)))
+
+
 def _schema(event: pb.Event, keys: Keys) -> int:
     """The schema that the head names, if the event is that it was written; else 0."""
     if event.kv.key.decode() != keys.head or event.type != pb.Event.PUT:
         return 0
-    return int(json.loads(event.kv.value).get("schema", 1))
+    return read_head(event.kv.value).schema
 
 
 def with_records(state: ReplicatedState, records: Mapping[str, bytes]) -> ReplicatedState:

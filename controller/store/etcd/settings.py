@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
-import grpc
 from pydantic import Field, model_validator
 
 from controller.core.base.errors import Violation, invalid
 from controller.core.base.value import Seconds, Value
-from controller.store.etcd.client import EtcdClient, User
+from controller.store.etcd.channels import TlsContent
+from controller.store.etcd.client import EtcdClient
+from controller.store.etcd.login import User
 
 DEFAULT_PREFIX = "/haldane"
 
@@ -39,7 +40,7 @@ def read_address(text: str) -> Address:
 
 
 class Etcd(Value):
-    """How etcd is reached. Files are read at the start."""
+    """How etcd is reached. The files of TLS are read again when a member is lost, the password at each login."""
 
     ca_file: Path | None = None
     """The CA of etcd's certificates. With it all members are reached by TLS."""
@@ -66,13 +67,15 @@ class Etcd(Value):
 
     def client(self, address: Address) -> EtcdClient:
         """A client of that cluster. `Refusal` that names the setting if a file cannot be read."""
-        credentials = None
-        if self.ca_file:
-            key, certificate = self._content("key_file"), self._content("certificate_file")
-            credentials = grpc.ssl_channel_credentials(self._content("ca_file"), key, certificate)
-        password = self._content("password_file")
-        user = User(self.user, password.decode().rstrip("\n")) if password else None
-        return EtcdClient(address.endpoints, credentials=credentials, user=user)
+        user = None
+        if path := self.password_file:
+            self._content("password_file")
+            user = User(self.user, lambda: path.read_text().rstrip("\n"))
+        return EtcdClient(address.endpoints, tls=self._tls if self.ca_file else None, user=user)
+
+    def _tls(self) -> TlsContent:
+        ca = self._content("ca_file") or b""
+        return TlsContent(ca, self._content("key_file"), self._content("certificate_file"))
 
     def _content(self, setting: str) -> bytes | None:
         path: Path | None = getattr(self, setting)

@@ -134,6 +134,10 @@ class Standing(NamedTuple):
     applied: Mapping[str, Applied]
     """Those of its changes that were applied before."""
 
+    def follows(self, before: ReplicatedState) -> bool:
+        """Whether the head was written since: else another store or an older state stands there."""
+        return self.store_id == before.view.store_id and self.head_mod > before.head_mod
+
 
 def standing(response: pb.TxnResponse, changes: Sequence[Change]) -> Standing:
     """What the answer says."""
