@@ -52,11 +52,12 @@ class Replicas:
             await client.close()
 
 
-async def gateway(endpoint: str, path: str, **body: object) -> dict[str, object]:
-    """A call of etcd's JSON gateway, for what a controller never asks for."""
+async def gateway(endpoint: str, path: str, *, token: str = "", **body: object) -> dict[str, object]:
+    """A call of etcd's JSON gateway, for what a controller never asks for; `token` is that of a user."""
+    headers = {"Authorization": token} if token else {}
     async with (
         aiohttp.ClientSession() as http,
-        http.post(f"http://{endpoint}/v3/{path}", json=body) as response,
+        http.post(f"http://{endpoint}/v3/{path}", json=body, headers=headers) as response,
     ):
         response.raise_for_status()
         return dict(await response.json())

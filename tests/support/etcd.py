@@ -16,10 +16,12 @@ from tests.support.process import free_port
 
 @dataclass
 class Member:
-    """One member of a cluster."""
+    """One member of a cluster. With `certificate`, `key` and `ca` among its files it speaks TLS, and asks clients for
+    a certificate."""
 
     name: str
     folder: Path
+    secured: bool = False
     port: int = field(default_factory=free_port)
     peer_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -29,15 +31,24 @@ class Member:
         """Where clients connect to."""
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def data(self) -> Path:
+        """What it stores."""
+        return self.folder / self.name
+
     def start(self, cluster: str) -> None:
         """Start it, for the first time or again."""
-        client, peer = f"http://{self.endpoint}", f"http://127.0.0.1:{self.peer_port}"
+        scheme = "https" if self.secured else "http"
+        client, peer = f"{scheme}://{self.endpoint}", f"http://127.0.0.1:{self.peer_port}"
+        files = {"cert-file": "certificate", "key-file": "key", "trusted-ca-file": "ca"} if self.secured else {}
         command = [
-            *("etcd", "--name", self.name, "--data-dir", str(self.folder / self.name)),
+            *("etcd", "--name", self.name, "--data-dir", str(self.data)),
+            *(part for option, name in files.items() for part in (f"--{option}", str(self.folder / name))),
+            *(["--client-cert-auth"] if self.secured else []),
             *("--listen-client-urls", client, "--advertise-client-urls", client),
             *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
             *("--initial-cluster", cluster, "--heartbeat-interval", "50", "--election-timeout", "500"),
-            *("--log-level", "error", "--logger", "zap"),
+            *("--log-level", "error", "--logger", "zap", "--bcrypt-cost", "4"),
         ]
         with (self.folder / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -63,10 +74,11 @@ class EtcdCluster:
 
     folder: Path
     size: int = 1
+    secured: bool = False
     members: list[Member] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.members = [Member(f"m{number}", self.folder) for number in range(self.size)]
+        self.members = [Member(f"m{number}", self.folder, self.secured) for number in range(self.size)]
 
     @property
     def endpoints(self) -> list[str]:
@@ -84,10 +96,10 @@ class EtcdCluster:
 
 
 @contextlib.contextmanager
-def etcd_cluster(folder: Path, size: int = 1) -> Iterator[EtcdCluster]:
-    """A running cluster, until the end of the block."""
+def etcd_cluster(folder: Path, size: int = 1, *, secured: bool = False) -> Iterator[EtcdCluster]:
+    """A running cluster, until the end of the block. One that is secured has its files in that folder already."""
     folder.mkdir(parents=True, exist_ok=True)
-    cluster = EtcdCluster(folder, size)
+    cluster = EtcdCluster(folder, size, secured)
     try:
         for member in cluster.members:
             cluster.start(member)

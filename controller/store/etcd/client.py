@@ -24,12 +24,13 @@ __all__ = ["PATIENCE", "Compacted", "EtcdClient", "Everything", "Lost", "prefix_
 ATTEMPT = 1.5
 """Seconds for one answer of one member."""
 PATIENCE = 5.0
-"""Seconds in which a read is tried at one member after the other. Less than a client's deadline of 10 s."""
+"""Seconds in which a read is tried at one member after the other, and what became of a write is looked for. Less than a
+client's deadline of 10 s."""
 PAGE = 500
 """Keys that are read at once."""
-ASK_PROGRESS = 1.0
+ASK_PROGRESS = 0.5
 """Seconds between two questions whether a watch still lives."""
-SILENCE = 3.0
+SILENCE = 2.5
 """Seconds without any answer after which a watch is lost: its member hangs, or the way to it."""
 
 _NEEDS_LEADER = (("hasleader", "true"),)
@@ -55,8 +56,16 @@ class EtcdClient:
     and an answer that is older than one before, is `Lost`: a write was perhaps done.
     """
 
-    def __init__(self, endpoints: Sequence[str], *, tls: ReadTls | None = None, user: User | None = None) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        *,
+        tls: ReadTls | None = None,
+        user: User | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
         """`endpoints` are HOST:PORT of the members; with `tls` all speak TLS. `Refusal` if a file cannot be read."""
+        self.patience = patience
         self._channels = Channels(endpoints, tls)
         self._user = user
         self._login = Login(self._authenticate) if user else None
@@ -71,14 +80,14 @@ class EtcdClient:
         self, key: str, end: str = "", *, limit: int = 0, keys_only: bool = False, revision: int = 0
     ) -> pb.RangeResponse:
         """The keys from `key` to before `end`, or `key` alone, as the quorum has them, or had at that revision. `Lost`
-        after `PATIENCE`."""
+        after `patience`."""
         request = pb.RangeRequest(
             key=key.encode(), range_end=end.encode(), limit=limit, keys_only=keys_only, revision=revision
         )
         return await self._read("KV/Range", request, pb.RangeResponse)
 
     async def snapshot(self, keys: Sequence[str]) -> list[pb.KeyValue | None]:
-        """What these keys hold at one revision; None for one that is not there. `Lost` after `PATIENCE`."""
+        """What these keys hold at one revision; None for one that is not there. `Lost` after `patience`."""
         ranges = [pb.RequestOp(request_range=pb.RangeRequest(key=key.encode())) for key in keys]
         response = await self._read("KV/Txn", pb.TxnRequest(success=ranges), pb.TxnResponse)
         found = (each.response_range.kvs for each in response.responses)
@@ -169,7 +178,7 @@ class EtcdClient:
         """Ask one member after the other."""
         last: Lost | None = None
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self.patience):
                 while True:
                     for _ in range(len(self._channels)):
                         try:

@@ -15,7 +15,7 @@ from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.ports.clock import Clock
 from controller.process.backoff import backoff
 from controller.process.fault_points import reach
-from controller.store.etcd.client import PATIENCE, EtcdClient, Lost
+from controller.store.etcd.client import EtcdClient, Lost
 from controller.store.etcd.follower import Follower
 from controller.store.etcd.keys import Keys
 from controller.store.etcd.replicated_state import ReplicatedState
@@ -86,7 +86,7 @@ class Commits:
         """Apply them to the newest state, again and again while others come first."""
         known: Mapping[str, Applied] = {}
         asked = False
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self._client.patience
         while True:
             before = self._follower.state
             try:
