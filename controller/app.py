@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 
 import grpc
 import structlog
@@ -71,9 +71,11 @@ from controller.runtime.operations import Operations
 from controller.runtime.proxy_events import ProxyEvents
 from controller.runtime.recorder import Recorder
 from controller.runtime.replica import Replica
+from controller.runtime.sourced_endpoints import SourcedEndpoints
 from controller.runtime.store_probe import probe_store
 from controller.runtime.store_watch import watch_store
 from controller.settings import Settings
+from controller.sources.source_watches import SourceWatches
 from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
 from controller.telemetry.prometheus_client import PrometheusClient
@@ -97,7 +99,8 @@ class Controller:
         self._clock = clock
         self._metrics = Metrics()
         self._book = Book()
-        self._replica = Replica(self._book, clock)
+        self._sources = SourcedEndpoints(SourceWatches(), clock, self._on_endpoints)
+        self._replica = Replica(self._book, clock, self._sources)
         self._own = own_addresses({name: getattr(settings, name) for name in LISTENS})
         self._xds = XdsServer(
             clock=clock,
@@ -145,13 +148,16 @@ class Controller:
         except StoreLost:  # it is said everywhere; what was served last is served on
             view = self._store.newest()
         reach("start:before")
-        self._publish(view)
-        self._replica.on_view(view)
-        async with self._ports_open():
-            self._unready = None
-            self._log_addresses()
-            manager.ready()
-            await self._run_until(stop, manager)
+        async with self._sources.watching():
+            self._sources.on_view(view)
+            await self._sources.first_read()
+            self._publish(view)
+            self._replica.on_view(view)
+            async with self._ports_open():
+                self._unready = None
+                self._log_addresses()
+                manager.ready()
+                await self._run_until(stop, manager)
 
     async def _run_until(self, stop: asyncio.Event, manager: ServiceManager) -> None:
         """Run everything until `stop`, then end every xDS stream while the decider saves."""
@@ -219,6 +225,7 @@ class Controller:
             custom=custom,
             meter=self._metrics,
             right_of_way=self._right_of_way,
+            sources=self._sources,
         )
         return Decider(
             adapters,
@@ -301,8 +308,21 @@ class Controller:
         reach("push:before")
         self._load_reports.on_view(view)
         self._proxy_metrics.on_view(view)
-        self._xds.publish(view)
+        self._sources.on_view(view)
+        self._serve_endpoints(view)
         reach("push:after")
+
+    def _serve_endpoints(self, view: View) -> None:
+        """Serve this view with the endpoints that its sources have now."""
+        self._xds.publish(view, self._sources.sourced)
+        self._book.track_sources(self._sources.empty_clusters, self._sources.unread_clusters)
+
+    def _on_endpoints(self, services: Collection[str], moved: bool) -> None:
+        """Something else is known of the sources of these services; `moved`: they have other endpoints."""
+        view = self._replica.view()
+        if view.store_id and moved:  # before that nothing is served
+            self._serve_endpoints(view)
+        self._replica.on_endpoints(services)
 
     @contextlib.asynccontextmanager
     async def _ports_open(self) -> AsyncIterator[None]:

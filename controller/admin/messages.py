@@ -10,6 +10,7 @@ from controller.core.model.exclusion import Exclusion
 from controller.core.model.freeze import Freeze
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.rollout import Rollout
+from controller.core.model.source_status import describe_source
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.ports.fleet import ProxyStatus
@@ -43,6 +44,7 @@ def service_message(view: ServiceView, *, source: bool) -> pb.Service:
         proxies_synced=view.sync.synced,
         proxies_total=view.sync.total,
         endpoints=_endpoints(view.live),
+        sources=_sources(view.live),
     )
 
 
@@ -62,6 +64,7 @@ def rollout_message(view: ServiceView) -> pb.Rollout:
         freezes=map(freeze_message, view.freezes),
         traffic={version: _traffic(traffic) for version, traffic in view.live.traffic.items()},
         endpoints=_endpoints(view.live),
+        sources=_sources(view.live),
         unjudged={cluster: _traffic(traffic) for cluster, traffic in view.live.unjudged.items()},
         diverted=state.diverted,
         stable_verdict=view.stable_verdict.outcome if view.stable_verdict else "",
@@ -192,6 +195,21 @@ def _endpoints(live: Live) -> dict[str, pb.EndpointHealth]:
     return {
         version: pb.EndpointHealth(healthy=health.fewest, total=health.total)
         for version, health in live.endpoints.items()
+    }
+
+
+def _sources(live: Live) -> dict[str, pb.EndpointSource]:
+    return {
+        version: pb.EndpointSource(
+            source=str(status.source),
+            read=status.endpoints is not None,
+            endpoints=len(status.endpoints or ()),
+            problem=status.problem,
+            problem_since=status.since,
+            text=describe_source(version, status, live.shared),
+            shared=[each.address for each in live.shared if version in each.versions],
+        )
+        for version, status in live.sources.items()
     }
 
 

@@ -14,6 +14,7 @@ from controller.core.judge.verdict import Verdict
 from controller.core.model.freeze import ALL
 from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.rollout import Rollout
+from controller.core.model.source_status import describe_source
 from controller.core.traffic.reports import Traffic
 from controller.ports.fleet import ConfigState, Fleet, ProxyStatus
 from controller.ports.observatory import Observatory
@@ -114,6 +115,7 @@ def _service(view: ServiceView, caller: Caller) -> Mapping[str, Any]:
         "traffic": {version: _traffic(traffic) for version, traffic in live.traffic.items()},
         "unjudged": {cluster: _traffic(traffic) for cluster, traffic in live.unjudged.items()},
         "endpoints": {v: {"healthy": h.fewest, "total": h.total} for v, h in live.endpoints.items()},
+        "sources": [t for v, each in sorted(live.sources.items()) if (t := describe_source(v, each, live.shared))],
         "synced": view.sync.synced,
         "proxies": view.sync.total,
         "freezes": [freeze.plain() for freeze in view.freezes],

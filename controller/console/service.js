@@ -75,6 +75,7 @@ function warnings(service, level, now) {
   const texts = [];
   if (service.diverted) texts.push(`ON THE FALLBACK: all traffic goes to ${service.diverted}`);
   if (level === 3) texts.push(`HARM, and the canary still gets ${percent(service.weights[service.canary] || 0)}: ${service.doing}`);
+  texts.push(...service.sources);
   const silent = now - service.looked_at;
   if (service.running && service.looked_at && silent > STALE_TICK) texts.push(`No tick of this rollout for ${span(silent)}`);
   return texts.map((text) => element("p", { class: "banner bad" }, text));

@@ -22,6 +22,7 @@ from controller.core.traffic.latency_buckets import BucketCounts
 from controller.monitoring.duration_families import duration_families
 from controller.monitoring.metrics import OPERATOR, Metrics
 from controller.monitoring.rollout_families import live_families, stored_families
+from controller.monitoring.source_families import source_families
 from controller.ports.fleet import ConfigState, Fleet, ProxyStatus
 from controller.ports.observatory import Live, Observatory
 from controller.ports.request_totals import RequestTotals
@@ -97,6 +98,7 @@ class Reading(Collector):
         yield from stored_families(self.view)
         yield from live_families(states, self.lives)
         yield self._endpoints()
+        yield from source_families(self.lives)
         yield self._proxies()
         yield self._store_up()
         yield from self._requests()

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from controller.core.control.blocker import Blocker
 from controller.core.judge.verdict import Verdict
+from controller.core.model.source_status import SharedEndpoint, SourceStatus
 from controller.core.model.view import View
 from controller.core.traffic.endpoint_health import EndpointHealth
 from controller.core.traffic.reports import Traffic
@@ -27,6 +28,9 @@ class Live:
     """By "VERSION/ROLE": of requests that the weights did not send there."""
     endpoints: Mapping[str, EndpointHealth] = field(default_factory=dict)
     """By version, as far as proxies report on them."""
+    sources: Mapping[str, SourceStatus] = field(default_factory=dict)
+    """By version, of those whose endpoints have a source: what this replica has read of it."""
+    shared: tuple[SharedEndpoint, ...] = ()
     updated_at: float = 0.0
     """Unix seconds."""
     stable: Verdict | None = None

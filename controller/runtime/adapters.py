@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from controller.core.traffic.book import Book
 from controller.ports.clock import Clock
 from controller.ports.custom_metrics import CustomMetrics
+from controller.ports.endpoint_sources import NoSources, SourceStatuses
 from controller.ports.fleet import Fleet
 from controller.ports.hooks import Hooks
 from controller.ports.meters import TickMeter
@@ -25,3 +26,4 @@ class Adapters:
     meter: TickMeter
     right_of_way: RightOfWay = field(default_factory=RightOfWay)
     """Claimed when a rollback is committed."""
+    sources: SourceStatuses = field(default_factory=NoSources)

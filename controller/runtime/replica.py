@@ -18,6 +18,7 @@ from controller.core.routing.route import cluster_ids, own_clusters
 from controller.core.traffic.book import Book
 from controller.core.traffic.reports import Traffic
 from controller.ports.clock import Clock
+from controller.ports.endpoint_sources import NoSources, SourceStatuses
 from controller.ports.observatory import Live
 from controller.runtime.decider import Decider
 
@@ -28,8 +29,9 @@ LONGEST_QUIET = 1.0
 class Replica:
     """What every controller knows. Implements `Observatory`."""
 
-    def __init__(self, book: Book, clock: Clock) -> None:
+    def __init__(self, book: Book, clock: Clock, sources: SourceStatuses | None = None) -> None:
         self._book = book
+        self._sources = sources or NoSources()
         self._clock = clock
         self._view = View("", 0, {})
         self._decider: Decider | None = None
@@ -51,9 +53,14 @@ class Replica:
         unjudged = self._book.unjudged(service, now)
         health = {version: self._book.endpoint_health(service, version, now) for version in versions}
         endpoints = {version: each for version, each in health.items() if each and each.total}
-        if self._decider is None:
-            return Live(traffic=traffic, unjudged=unjudged, endpoints=endpoints, updated_at=wall)
-        return replace(self._decider.live(state, traffic, wall), unjudged=unjudged, endpoints=endpoints)
+        live = self._decider.live(state, traffic, wall) if self._decider else Live(traffic=traffic, updated_at=wall)
+        return replace(
+            live,
+            unjudged=unjudged,
+            endpoints=endpoints,
+            sources=self._sources.statuses(service),
+            shared=self._sources.shared(service),
+        )
 
     def no_healthy_upstream(self, service: str, version: str) -> bool:
         """Whether this version is known to have no healthy endpoint."""
@@ -92,6 +99,11 @@ class Replica:
         """The windows of these services are complete: the decider ticks those for which that can change anything."""
         if self._decider:
             self._decider.on_reports(services)
+
+    def on_endpoints(self, services: Iterable[str]) -> None:
+        """Something else is known of the sources of these services: the decider ticks them at once."""
+        self.wake(services)
+        self.announce()
 
     def on_proxies(self) -> None:
         """Proxies have ACKed or NACKed, come or gone: the decider ticks soon what waits for proxies."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from controller.core.control.automation import decide_fallback
-from controller.core.control.blocker import Blocker
+from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.changes import Origin, change_of
 from controller.core.control.decision import Decision, wait
 from controller.core.control.session import Session, TickInputs, after_commit
@@ -34,6 +34,7 @@ from controller.core.model.view import View
 from controller.core.traffic.window import Window
 from controller.runtime.adapters import Adapters
 from controller.runtime.drain_reports import DrainReports
+from controller.runtime.endpoint_lines import EndpointLines
 from controller.runtime.ledger_writer import WHO, LedgerWriter
 from controller.runtime.recorder import Recorder
 from controller.runtime.refused_decisions import RefusedDecisions
@@ -100,6 +101,8 @@ class Ticker:
         self._ledger = writers.ledger
         self._recorder = writers.recorder
         self._drains = DrainReports(writers.ledger)
+        self._sources = adapters.sources
+        self._endpoint_lines = EndpointLines(writers.ledger, adapters.sources)
         self._token = token
         self._view = view
         self._sync_share = sync_share
@@ -147,6 +150,7 @@ class Ticker:
                 self._saver.forget(gone)
         self._waiting &= set(services)
         self._drains.forget_all_but(services)
+        self._endpoint_lines.forget_all_but(services)
         self._refused.forget_all_but(services)
 
     def last_tick(self, state: ServiceState) -> TickSummary:
@@ -175,6 +179,7 @@ class Ticker:
 
         What has to wait for the store is returned, to be awaited: None if nothing has.
         """
+        self._endpoint_lines.observe(state)
         if self._view().revision < self._awaited.get(state.name, 0):
             return None
         self._count_unanswered(state)
@@ -219,6 +224,8 @@ class Ticker:
         )
         window = self._window(state, started)
         after, verdict, decision = tick(state, session, window, inputs, self._clock.wall())
+        if decision.act is Act.ADVANCE and (blocker := self._shared_endpoints(state, decision)):
+            decision = wait(state, blocker, verdict)
         # Only what goes forward asks the hooks: a rollback waits for none of them.
         if decision.asks_hooks and (blocker := self._hooks.hook_blocker(state, decision, verdict)):
             decision = wait(state, blocker, verdict)
@@ -248,6 +255,14 @@ class Ticker:
         why = unread.text if unread else "every custom metric is read again"
         missed = unread is not None or (False if all_read(session.custom) else None)
         self._ledger.update(state, LedgerKind.METRIC_LOST, LedgerKind.METRIC_BACK, holds=missed, why=why)
+
+    def _shared_endpoints(self, state: ServiceState, decision: Decision) -> Blocker | None:
+        """What blocks a move forward if stable and the canary have an endpoint in common: a comparison of the two
+        proves nothing."""
+        rollout = state.rollout
+        both = {rollout.stable, rollout.canary} if rollout else set[str]()
+        shared = tuple(each.address for each in self._sources.shared(state.name) if both <= set(each.versions))
+        return Blocker(BlockerKind.SHARED_ENDPOINT, decision.kind, names=shared) if shared else None
 
     def _window(self, state: ServiceState, now: float) -> Window:
         rollout = state.rollout

@@ -12,6 +12,7 @@ from controller.core.base.units import counted
 from controller.core.control.sync import Sync
 from controller.core.model.view import View, retreats
 from controller.core.routing.own_addresses import OwnAddress
+from controller.core.routing.routing import SourcedVersions
 from controller.ports.clock import Clock
 from controller.ports.fleet import Nack, ProxyStatus
 from controller.ports.proxy_observer import NullObserver, ProxyObserver
@@ -33,7 +34,7 @@ from controller.xds.protocol.stream_state import StreamState
 from controller.xds.protocol.sync_counts import SyncCounts
 from controller.xds.resources.access_logs import STATS_LOGGER
 from controller.xds.resources.recent_cache import RecentCache
-from controller.xds.resources.snapshot_cache import SnapshotCache
+from controller.xds.resources.snapshot_cache import NO_SOURCES, SnapshotCache
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from controller.xds.shared_steps import SharedSteps
 from controller.xds.stream_error import StreamError
@@ -120,14 +121,15 @@ class XdsServer:
         self._nacks = NackLog(limits.refusals)
         self._draining = False
 
-    def publish(self, view: View) -> None:
+    def publish(self, view: View, sourced: Mapping[str, SourcedVersions] = NO_SOURCES) -> None:
         """Serve that view from now on. An older one, or the empty one of another store, is ignored: nothing goes back.
 
-        A service that cannot be served stays as it was (`problems`).
+        A service that cannot be served stays as it was (`problems`). `sourced` has, by service, the endpoints of the
+        versions whose sources have been read; the same view with other endpoints is served as well.
         """
         known = self._snapshots.problems
         try:
-            accepted = self._snapshots.update(view)
+            accepted = self._snapshots.update(view, sourced)
         except Exception:  # whatever is wrong with a view, the proxies keep the last one and the process lives
             log.exception("view_not_servable", store=view.store_id, revision=view.revision)
             return

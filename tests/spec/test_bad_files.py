@@ -197,7 +197,7 @@ KEYS = {
     "a key in capitals": added("Timeout: 5s", "Timeout", "did you mean timeout?"),
     "a key nobody knows": added("owner: ada", "owner", "known here: clusters, envoy, fallback"),
     "a key of a version nobody knows": changed(
-        "v2", "  v2: {endpoints: [], weight: 5}", "versions.v2.weight", "known here: balance, endpoints"
+        "v2", "  v2: {endpoints: [], weight: 5}", "versions.v2.weight", "known here: balance, dns_srv, endpoints"
     ),
     "a key of another place": added("steps: [5%]", "steps", "unknown key"),
     "a weight beside the steps": added("weights: {v1: 90, v2: 20}", "weights", "unknown key"),

@@ -20,7 +20,7 @@ from tests.support.load import steady
 from tests.support.model import ModelServer
 from tests.support.process import free_port
 from tests.support.waiting import wait_until
-from tests.xds.views import service, view
+from tests.xds.views import endpoint, service, view
 
 ServerFactory = Callable[[str], Awaitable[ModelServer]]
 
@@ -59,6 +59,12 @@ class EnvoyUnderLoad:
         self.revision += 1
         self.view = view(self.revision, *states)
         self.xds.publish(self.view)
+
+    def publish_endpoints(self, **versions: Sequence[ModelServer]) -> None:
+        """Publish the same revision, with these servers as the endpoints of versions of `fraud` that have a source."""
+        assert self.view
+        read = {version: tuple(endpoint(model.address) for model in models) for version, models in versions.items()}
+        self.xds.publish(self.view, {"fraud": read})
 
     async def in_sync(self) -> None:
         """Until every proxy has everything."""

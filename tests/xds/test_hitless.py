@@ -8,6 +8,7 @@ from typing import Literal
 
 import pytest
 
+from controller.core.model.endpoint_source import FileSource
 from controller.core.model.upstream import HealthCheck, Outliers, Upstream, UpstreamLimits
 from controller.demo.harness.child_processes import Children
 from controller.demo.harness.load_generator import LoadGenerator
@@ -17,6 +18,7 @@ from tests.xds.views import service
 
 pytestmark = pytest.mark.envoy
 
+SOURCE = FileSource(path="/v1")
 Scenario = Callable[[EnvoyUnderLoad, LoadGenerator], Awaitable[None]]
 
 
@@ -105,11 +107,36 @@ async def come_back_while_it_warms(playing: EnvoyUnderLoad, load: LoadGenerator)
     await playing.publish_and_sync(playing.fraud())
 
 
+async def follow_a_source(playing: EnvoyUnderLoad, load: LoadGenerator) -> None:
+    """The endpoints of the version that carries the traffic come from a source: not read yet, a server, two, another
+    one; and after a restart of the controller not read yet again. The store's revision stays the same."""
+    one, _, other = playing.models
+    state = playing.fraud()
+    versions = tuple(
+        version.model_copy(update={"endpoints": (), "source": SOURCE} if version.name == "v1" else {})
+        for version in state.spec.versions
+    )
+    spec = state.spec.model_copy(update={"versions": versions})
+    await playing.publish_and_sync(state.model_copy(update={"spec": spec}))
+    await versions_answer(load, "v1")
+    for servers, answering in (([one], ["v1"]), ([one, other], ["v1", "v3"]), ([other], ["v3"])):
+        playing.publish_endpoints(v1=servers)
+        await versions_answer(load, *answering)
+    await playing.in_sync()
+    await playing.restart()
+    await playing.in_sync()
+    await versions_answer(load, "v3")
+    playing.publish_endpoints(v1=[one])
+    await versions_answer(load, "v1")
+    await playing.publish_and_sync(playing.fraud())
+
+
 SCENARIOS: list[Scenario] = [
     flip,
     add_routed_and_remove_routed,
     change_a_cluster,
     replace_endpoints,
+    follow_a_source,
     change_how_it_is_reached,
     share_the_port,
     restart_the_controller,
@@ -117,8 +144,8 @@ SCENARIOS: list[Scenario] = [
     come_back_while_it_warms,
 ]
 """Flips; a canary added and routed, removed and routed past, each in one change; a cluster changed in place; endpoints
-replaced; health checks, ejection and limits that come, change and go; a shared port; the controller's restart; proxies
-that reconnect, to another world and while they warm."""
+replaced, and followed by their source; health checks, ejection and limits that come, change and go; a shared port; the
+controller's restart; proxies that reconnect, to another world and while they warm."""
 PROTOCOLS = ["sotw", "delta"]
 
 

@@ -5,13 +5,15 @@ import ipaddress
 import pytest
 
 from controller.core.model import service as service_model
+from controller.core.model.endpoint_source import FileSource
+from controller.core.model.service import Version
 from controller.core.routing.servable import servable_view
 from controller.xds.resources.resource_version import ResourceVersion, parse_version
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from tests.xds.local_server import local_server
-from tests.xds.views import STORE, service, view
+from tests.xds.views import STORE, endpoint, service, view
 
 
 def snapshot(cache: SnapshotCache, fleet: str = "") -> Snapshot:
@@ -214,3 +216,29 @@ def test_clusters_of_ones_own_are_not_served_and_not_waited_for() -> None:
     assert routes
     assert routes.clusters == frozenset()
     assert b"model-v2" in routes.packed
+
+
+def test_endpoints_of_a_source_change_endpoints_alone_and_no_revision() -> None:
+    """Not read yet: no endpoints resource, so that a proxy keeps what it has. Then each reading is one, also an empty
+    one; clusters, routes and listeners stay the same objects, and the revision that orders controllers the same."""
+    state = service()
+    source = FileSource(path="/v1")
+    versions = (Version(name="v1", source=source), *state.spec.versions[1:])
+    given = view(5, state.model_copy(update={"spec": state.spec.model_copy(update={"versions": versions})}))
+    cache = SnapshotCache()
+    cache.update(given)
+    before = snapshot(cache)
+    assert before.catalogue(EDS).listed.keys() == {"fraud/v2"}
+    contents = set()
+    for endpoints in ((endpoint("10.0.0.1:1"),), (endpoint("10.0.0.1:1"), endpoint("10.0.0.2:1")), ()):
+        assert cache.update(given, {"fraud": {"v1": endpoints}})
+        after = snapshot(cache)
+        found = after.catalogue(EDS).find("fraud/v1")
+        assert found
+        contents.add(found.content)
+        version = parse_version(found.version)
+        assert version
+        assert (version.revision, after.revision) == (5, 5)
+        assert all(after.catalogue(url) is before.catalogue(url) for url in (CDS, LDS, RDS))
+        assert after.catalogue(EDS).find("fraud/v2") is before.catalogue(EDS).find("fraud/v2")
+    assert len(contents) == 3

@@ -1,5 +1,7 @@
 """A rollout, a freeze or a ledger line in one line of text. Pure; `now` is Unix seconds."""
 
+from collections.abc import Mapping
+
 from controller.cli.text.values import format_proxies, format_scope, format_time, format_weights
 from controller.core.base.text import clean
 from controller.core.base.units import counted, format_weight
@@ -44,6 +46,11 @@ def draining(rollout: pb.Rollout) -> list[str]:
     return [f"{counted(left, 'request')} of {rollout.canary} in progress"]
 
 
+def source_problems(sources: Mapping[str, pb.EndpointSource]) -> list[str]:
+    """What is wrong with the sources of a service's versions."""
+    return [source.text for _, source in sorted(sources.items()) if source.text]
+
+
 def rollout_line(rollout: pb.Rollout) -> str:
     """A rollout in one line: its phase, the weights, the verdict, and what it waits for."""
     parts = [f"{rollout.service}: {rollout.phase}"]
@@ -57,6 +64,7 @@ def rollout_line(rollout: pb.Rollout) -> str:
     parts += [freeze_line(freeze) for freeze in rollout.freezes]
     parts += [f"stable harm: {reason}" for reason in rollout.stable_reasons if rollout.stable_verdict == "harm"]
     parts += [condition.text for condition in conditions(rollout)]
+    parts += source_problems(rollout.sources)
     parts += draining(rollout)
     parts += awaited(rollout) if rollout.HasField("blocker") else filter(None, [rollout.phase_reason])
     return clean(" | ".join(parts))

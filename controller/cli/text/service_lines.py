@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from controller.cli.text.lines import awaited, conditions, draining, freeze_line
+from controller.cli.text.lines import awaited, conditions, draining, freeze_line, source_problems
 from controller.cli.text.values import (
     NONE,
     format_proxies,
@@ -42,6 +42,8 @@ def broken_lines(response: pb.ListServicesResponse) -> Iterator[str]:
     for service in response.services:
         if service.problem:
             yield f"{clean(service.name)} is served as it was: {clean(service.problem)}"
+        for text in source_problems(service.sources):
+            yield f"{clean(service.name)}: {clean(text)}"
     for name, problem in sorted(response.broken.items()):
         yield f"the record of {clean(name)} cannot be read: {clean(problem)}"
 
@@ -61,6 +63,7 @@ def service_rollout(service: pb.Service) -> pb.Rollout:
         proxies_synced=service.proxies_synced,
         proxies_total=service.proxies_total,
         endpoints=service.endpoints,
+        sources=service.sources,
     )
 
 
@@ -72,11 +75,13 @@ def service_lines(service: pb.Service, now: float) -> list[str]:
         ("traffic", format_weights(service.weights, service.stable)),
         ("versions", ", ".join(service.versions)),
         *([("health", _endpoints(service))] if service.endpoints else []),
+        *(("source", _source(name, service.sources[name])) for name in service.versions if name in service.sources),
         ("listen", service.listen or f"your own listener, by the route configuration {service.route_config}"),
         ("fleets", ", ".join(service.fleets) or "every fleet"),
         ("proxies", format_proxies(service.proxies_synced, service.proxies_total)),
         ("revision", str(service.revision)),
         *([("PROBLEM", f"served as it was, not as declared: {service.problem}")] if service.problem else []),
+        *(("ENDPOINTS", text) for text in source_problems(service.sources)),
         *([("STORE", service.store_problem)] if service.store_problem else []),
         *([("fallback", f"ON THE FALLBACK: {service.diverted}")] if service.diverted else []),
         *(("frozen", freeze_line(freeze, now)) for freeze in service.freezes),
@@ -91,6 +96,12 @@ def _endpoints(service: pb.Service) -> str:
     """How many endpoints of each version are healthy, of how many, for the proxy that has the fewest."""
     known = ((name, service.endpoints[name]) for name in service.versions if name in service.endpoints)
     return ", ".join(f"{health.healthy} of {counted(health.total, 'endpoint')} of {name}" for name, health in known)
+
+
+def _source(version: str, source: pb.EndpointSource) -> str:
+    """Where the endpoints of a version come from, and how many it has."""
+    known = counted(source.endpoints, "endpoint") if source.read else "not read yet"
+    return f"{version}: {source.source}, {known}"
 
 
 def _rollout_facts(rollout: pb.Rollout, now: float) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.cli.text.fitted_table import Column, Label, clip_line, fitted_table
-from controller.cli.text.lines import awaited, draining, format_changes
+from controller.cli.text.lines import awaited, draining, format_changes, source_problems
 from controller.cli.text.numbers import (
     evidence_bar,
     format_count,
@@ -138,6 +138,8 @@ def _banners(rollout: pb.Rollout, now: float, notice: str) -> Iterator[Renderabl
         yield banner(_frozen(freeze, now), "bold white on blue")
     if rollout.diverted:
         yield banner(f"ON THE FALLBACK: {rollout.diverted}")
+    for text in source_problems(rollout.sources):
+        yield banner(text, "bold black on yellow")
 
 
 def _frozen(freeze: pb.FreezeInfo, now: float) -> str:

@@ -37,6 +37,9 @@ class BlockerKind(StrEnum):
     """The version that would get the traffic has no healthy endpoint."""
     CAPACITY = "capacity"
     """Stable has lost endpoints since the rollout began: a rollback would overload it."""
+    SHARED_ENDPOINT = "shared_endpoint"
+    """Stable and the canary have an endpoint in common, by what their sources say: judged against itself it shows no
+    harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,9 @@ class Blocker:
     """What blocks, and what it blocks: `stops` is the kind of ledger line that there would be without it.
 
     `seconds` are left of a dwell or a bake. `weight`, in basis points, is the one that dwells, or that needs approval.
-    `names` are those of the hooks that do not pass, or of the version without a healthy endpoint. `words` are the
-    reason of the person who paused, or the hooks' answers. `gap` is what stable lacks of its capacity.
+    `names` are those of the hooks that do not pass, of the version without a healthy endpoint, or of the endpoints in
+    common. `words` are the reason of the person who paused, or the hooks' answers. `gap` is what stable lacks of its
+    capacity.
     """
 
     kind: BlockerKind
@@ -60,7 +64,7 @@ class Blocker:
 
     @property
     def about(self) -> tuple[str, ...]:
-        """The proxies, hooks or version that it is about, by name."""
+        """The proxies, hooks, endpoints or version that it is about, by name."""
         if self.sync is None:
             return self.names
         return self.sync.nacked if self.kind is BlockerKind.NACK else self.sync.behind

@@ -46,7 +46,7 @@ def _check_way(before: Service, after: Service, version: str) -> None:
         )
     if old is None or new is None or _way(before, old) == _way(after, new):
         return
-    if set(map(str, old.endpoints)) != set(map(str, new.endpoints)):
+    if old.source != new.source or set(map(str, old.endpoints)) != set(map(str, new.endpoints)):
         raise Refusal(
             Code.IN_USE,
             f"versions.{version} is in use, and its endpoints cannot change together with tls or HTTP/2: requests "

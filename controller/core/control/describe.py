@@ -86,13 +86,16 @@ def _describe_obstacle(blocker: Blocker) -> str:
             return f"not rolled back: {blocker.names[0]} has no healthy endpoint"
         case BlockerKind.NO_HEALTHY_UPSTREAM if blocker.stops is LedgerKind.ROLLOUT_STARTED:
             return (
-                f"would begin, but a proxy has no healthy endpoint of {blocker.names[0]}: do its host names resolve, "
-                "and does it pass its health checks?"
+                f"would begin, but a proxy has no healthy endpoint of {blocker.names[0]}: has its source any, do "
+                "its host names resolve, and does it pass its health checks?"
             )
         case BlockerKind.NO_HEALTHY_UPSTREAM if blocker.stops is LedgerKind.STEP_ADVANCED:
             return f"does not advance: a proxy has no healthy endpoint of {blocker.names[0]}"
         case BlockerKind.NO_HEALTHY_UPSTREAM:
             return "would go to the fallback, but that has no healthy endpoint"
+        case BlockerKind.SHARED_ENDPOINT:
+            shared = name_some(blocker.names)
+            return f"does not advance: stable and the canary share {shared}, and that cannot be judged against itself"
         case BlockerKind.NO_REPORT:
             return f"would move on ({blocker.stops}), but no window is complete: a proxy's report is still awaited"
         case _:

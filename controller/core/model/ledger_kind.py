@@ -50,6 +50,9 @@ class LedgerKind(StrEnum):
     METRIC_BACK = "metric_back", Severity.WARNING
     STABLE_UNHEALTHY = "stable_unhealthy", Severity.CRITICAL
     STABLE_HEALTHY = "stable_healthy", Severity.WARNING
+    ENDPOINTS_GONE = "endpoints_gone", Severity.WARNING
+    """The source of a version has no endpoint any more; `details` name both."""
+    ENDPOINTS_BACK = "endpoints_back", Severity.INFO
     PROXY_REFUSED = "proxy_refused", Severity.WARNING
     """A proxy sent a NACK."""
     PROXY_EXCLUDED = "proxy_excluded", Severity.WARNING

@@ -10,6 +10,7 @@ from typing import Literal
 from controller.core.base.identity_cache import by_identity
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.base.value import Value
+from controller.core.model.endpoint_source import EndpointSource
 from controller.core.model.envoy_fields import EnvoyFields
 from controller.core.model.route_rules import ListenTls, MatchRule, Mirror, PathMatch, RequestHeaders, Retries, Sticky
 from controller.core.model.upstream import Upstream
@@ -52,17 +53,21 @@ def all_addresses(endpoints: tuple[Endpoint, ...]) -> bool:
 
 class Version(Value):
     """One version of the model: a name, the endpoints that serve it and how to reach them; or else the name of a
-    cluster that Envoy has already."""
+    cluster that Envoy has already.
+
+    With a `source` the endpoints are what that says now, and `endpoints` is empty.
+    """
 
     name: str
     endpoints: tuple[Endpoint, ...] = ()
+    source: EndpointSource | None = None
     upstream: Upstream = Upstream()
     cluster: str = ""
 
     @property
     def has_servers(self) -> bool:
-        """Whether requests can go there: it has endpoints, or a cluster of the operator's own."""
-        return bool(self.endpoints or self.cluster)
+        """Whether requests can go there: it has endpoints or a source of them, or a cluster of the operator's own."""
+        return bool(self.endpoints or self.source or self.cluster)
 
 
 class Listen(Value):
@@ -238,12 +243,12 @@ class Service(Value):
 
     def is_found_in_time(self, version: str) -> bool:
         """Whether proxies know only after a while whether an endpoint of that version is up: they must resolve its
-        name, or check its health."""
+        name, or check its health, or its source may have none."""
         known = self.version(version)
         if known is None:
             return False
-        if known.cluster:
-            return True  # what it has is in Envoy's own file, which may not have it at all
+        if known.cluster or known.source:
+            return True  # what it has is in Envoy's own file, or with its source, and may be nothing at all
         return known.upstream.health is not None or not all_addresses(known.endpoints)
 
     def in_fleet(self, fleet: str) -> bool:

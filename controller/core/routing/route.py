@@ -70,9 +70,9 @@ class RouteOptions(NamedTuple):
 
 
 def _has_several(version: Version) -> bool:
-    """Whether a version has, or its one host name or a cluster of the operator's own may have, more than one
-    address."""
-    return bool(version.cluster) or len(version.endpoints) > 1 or not all_addresses(version.endpoints)
+    """Whether a version has, or its one host name, its source or a cluster of the operator's own may have, more than
+    one address."""
+    return bool(version.cluster or version.source) or len(version.endpoints) > 1 or not all_addresses(version.endpoints)
 
 
 class HashSource(NamedTuple):

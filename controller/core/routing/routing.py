@@ -5,15 +5,20 @@ without endpoints has a share of the traffic. Anything else raises `RoutingError
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
+from types import MappingProxyType
 
 from controller.core.model.cluster_names import Role, cluster_name
-from controller.core.model.service import Endpoint, Listen
+from controller.core.model.service import Endpoint, Listen, Version
 from controller.core.model.service_state import ServiceState
 from controller.core.model.upstream import Upstream, UpstreamLimits
 from controller.core.model.view import View
 from controller.core.routing.route import Route, cluster_ids, current_stable, routes_of
+
+SourcedVersions = Mapping[str, tuple[Endpoint, ...]]
+"""Version -> the endpoints that its source has, of the versions whose sources have been read."""
+NONE_SOURCED: SourcedVersions = MappingProxyType({})
 
 MIRROR_LIMITS = UpstreamLimits(connections=100, pending=100, requests=100)
 """Copies at a time: beyond these they are dropped. A version that hangs would hold each until its timeout."""
@@ -24,12 +29,13 @@ class Cluster:
     """The endpoints of one version of one service, and how to reach them.
 
     With `members` it has no endpoints: the first attempt of a request goes to the first of these clusters, the second
-    to the second. With `version` each endpoint says in its metadata of which version it is.
+    to the second. With `version` each endpoint says in its metadata of which version it is. `endpoints` is None while
+    their source has yet to be read: a proxy keeps those that it has.
     """
 
     name: str
     upstream: Upstream
-    endpoints: tuple[Endpoint, ...]
+    endpoints: tuple[Endpoint, ...] | None
     members: tuple[str, ...] = ()
     version: str = ""
     envoy: str = ""
@@ -74,11 +80,15 @@ class RoutedService:
     state: ServiceState
     clusters: tuple[Cluster, ...]
     routes: tuple[Route, ...]
+    sourced: SourcedVersions = field(default_factory=dict)
 
 
-def route_service(state: ServiceState) -> RoutedService:
-    """The clusters and the routes of that service. RoutingError if a version with traffic has no endpoints."""
-    return RoutedService(state, tuple(_clusters(state)), routes_of(state))
+def route_service(state: ServiceState, sourced: SourcedVersions = NONE_SOURCED) -> RoutedService:
+    """The clusters and the routes of that service. RoutingError if a version with traffic has no endpoints.
+
+    `sourced` has the endpoints of the versions whose sources have been read.
+    """
+    return RoutedService(state, tuple(_clusters(state, sourced)), routes_of(state), sourced)
 
 
 def join_services(revision: int, services: Iterable[RoutedService]) -> Routing:
@@ -94,7 +104,7 @@ def named_fleets(view: View) -> frozenset[str]:
     return frozenset(fleet for state in view.services.values() for fleet in state.spec.fleets)
 
 
-def _clusters(state: ServiceState) -> Iterable[Cluster]:
+def _clusters(state: ServiceState, sourced: SourcedVersions) -> Iterable[Cluster]:
     spec = state.spec
     for cluster in () if spec.own_clusters else cluster_ids(state):
         version, name = spec.version(cluster.version), cluster_name(*cluster)
@@ -106,7 +116,13 @@ def _clusters(state: ServiceState) -> Iterable[Cluster]:
             upstream = spec.upstream_of(version)
             if cluster.role is Role.MIRROR:
                 upstream = upstream.model_copy(update={"limits": MIRROR_LIMITS})
-            yield Cluster(name, upstream, version.endpoints, version=label, envoy=spec.envoy.cluster)
+            endpoints = _endpoints(version, sourced)
+            yield Cluster(name, upstream, endpoints, version=label, envoy=spec.envoy.cluster)
+
+
+def _endpoints(version: Version, sourced: SourcedVersions) -> tuple[Endpoint, ...] | None:
+    """Those that the file declares, or what their source says; None while that is not known."""
+    return sourced.get(version.name) if version.source else version.endpoints
 
 
 def _configurations(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from controller.core.base.units import TOTAL_WEIGHT, format_duration, format_weight
+from controller.core.model.endpoint_source import EndpointSource
 from controller.core.model.route_rules import CANARY, STABLE, RequestHeaders
 from controller.core.model.service import Policy, Service, Version
 
@@ -39,6 +40,7 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
     yield from _metric_limits(policy)
     yield from _stable(service)
     yield from _endpoints(service)
+    yield from _sources(service)
     for version in service.versions:
         yield from _upstream(service, version)
     yield from _fallback(service)
@@ -165,6 +167,15 @@ def _endpoints(service: Service) -> Iterator[Contradiction]:
                 yield Contradiction(path, message, ("versions",))
         if any(e.path for e in version.endpoints) and not all(e.is_address for e in version.endpoints):
             yield Contradiction(path, "a Unix socket cannot stand beside a host name: give its IP address")
+
+
+def _sources(service: Service) -> Iterator[Contradiction]:
+    """Two versions of one source have the same endpoints."""
+    owners: dict[EndpointSource, str] = {}
+    for version in service.versions:
+        if version.source and (owner := owners.setdefault(version.source, version.name)) != version.name:
+            message = f"{version.source} is the source of {owner} too: an endpoint judged against itself shows no harm"
+            yield Contradiction(f"versions.{version.name}", message, ("versions",))
 
 
 def _upstream(service: Service, version: Version) -> Iterator[Contradiction]:

@@ -1,8 +1,9 @@
-"""The versions of a service file: their endpoints and how to reach them."""
+"""The versions of a service file: their endpoints, or where those come from, and how to reach them."""
 
 from controller.core.model.service import Endpoint, Version
 from controller.core.servicefile.field_rules import number_of, read_endpoint, read_name
 from controller.core.servicefile.section import Section
+from controller.core.servicefile.source_section import read_source
 from controller.core.servicefile.upstream_rules import read_own_cluster, read_zone
 from controller.core.servicefile.upstream_section import read_upstream
 
@@ -35,11 +36,11 @@ def _read_version(versions: Section, name: str, *, own_clusters: bool) -> Versio
         section.read_keys.append("cluster")
         line = section.mapping.entries["cluster"].line
         section.report.add(section.path_of("cluster"), "needs clusters: own, in all versions", line)
-    section.require("endpoints")
-    endpoints = section.values_or_sections("endpoints", read_endpoint, _read_endpoint, MAX_ENDPOINTS)
+    source = read_source(section)
+    endpoints = section.values_or_sections("endpoints", read_endpoint, read_weighted_endpoint, MAX_ENDPOINTS)
     upstream = read_upstream(section)
     section.close()
-    return Version(name=name, endpoints=endpoints, upstream=upstream)
+    return Version(name=name, endpoints=endpoints, source=source, upstream=upstream)
 
 
 def _read_own(section: Section, name: str) -> Version:
@@ -53,8 +54,8 @@ def _read_own(section: Section, name: str) -> Version:
     return Version(name=name, cluster=cluster)
 
 
-def _read_endpoint(section: Section) -> Endpoint | None:
-    """An endpoint that has more than an address."""
+def read_weighted_endpoint(section: Section) -> Endpoint | None:
+    """An endpoint that has more than an address; None, which is reported, without one."""
     section.require("address")
     endpoint = section.value("address", read_endpoint, None, text=True)
     weight = section.value("weight", number_of(*WEIGHT), 1)

@@ -17,7 +17,7 @@ any order.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from types import MappingProxyType
 
 from controller.core.model.cluster_names import ClusterId, Role, cluster_name, cluster_parts
@@ -62,6 +62,8 @@ class Book:
         self._health: dict[str, tuple[float, EndpointHealth | None]] = {}
         """By cluster: when its endpoints were counted last, and the result. Forgotten when a number
         changes, so that ticks do not walk all proxies."""
+        self._empty: Set[str] = frozenset()
+        self._unread: Set[str] = frozenset()
         self._proxies: OrderedDict[str, ProxyCounters] = OrderedDict()
         self._lagging: dict[str, Mapping[str, str]] = {}
         """Service -> proxy -> the split that it serves, if it is another one than the decided one."""
@@ -89,6 +91,13 @@ class Book:
         self._lagging = {name: proxies for name, proxies in self._lagging.items() if name in services}
         for counters in self._proxies.values():
             counters.keep(self.observed)
+
+    def track_sources(self, empty: Set[str], unread: Set[str]) -> None:
+        """From now on the clusters in `empty` are known to have no endpoint, before a proxy says so, and those in
+        `unread` are not known to have one unless a proxy says so."""
+        if (empty, unread) != (self._empty, self._unread):
+            self._empty, self._unread = empty, unread
+            self._health.clear()
 
     def on_load_report(self, proxy: str, loads: Mapping[str, ClusterLoad], interval: float, now: float) -> list[str]:
         """Add a proxy's load report, by the names by which clusters are observed; it promises the next one in
@@ -196,6 +205,10 @@ class Book:
         if counted and 0 <= now - counted[0] < RECOUNTED:
             return counted[1]
         health = self._count_endpoints(name, self._versions.get(service, ()), now)
+        if name in self._empty:
+            health = EndpointHealth(0, 0, 0, max(1, health.proxies if health else 1))
+        elif health is None and name in self._unread:
+            health = EndpointHealth(0, 0, 0, 0)
         if name in self._clusters:
             self._health[name] = now, health
         return health

@@ -1,6 +1,6 @@
 """How far each proxy is, per resource type, and which rollouts wait for it. Pure questions about streams."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import replace
 
 from controller.ports.fleet import ConfigState, Nack, ProxyStatus, RolloutWait, TypeStatus
@@ -8,7 +8,8 @@ from controller.xds.protocol.observed_stream import ObservedStream
 from controller.xds.protocol.ordering import routable_clusters
 from controller.xds.protocol.stream_state import TypeState
 from controller.xds.resources.catalogue import EMPTY_CATALOGUE
-from controller.xds.resources.type_urls import CDS, FULL_STATE_TYPES, PUSH_ORDER, RDS
+from controller.xds.resources.resource import Resources
+from controller.xds.resources.type_urls import CDS, EDS, FULL_STATE_TYPES, PUSH_ORDER, RDS
 
 
 def proxy_statuses(
@@ -74,8 +75,15 @@ def _status(observed: ObservedStream, state: TypeState, type_url: str) -> Config
         return ConfigState.SYNCED
     same = all(n in accepted and accepted[n].content == r.content for n, r in base.items())
     if observed.stream.delta or type_url in FULL_STATE_TYPES:  # else a removal cannot be sent
-        same = same and len(accepted) == len(base)
+        same = same and not _surplus(observed, state, type_url, base)
     return ConfigState.SYNCED if same else ConfigState.STALE
+
+
+def _surplus(observed: ObservedStream, state: TypeState, type_url: str, base: Resources) -> Set[str]:
+    """What the client has and should no longer have. Endpoints of a cluster that is served are none of that, although
+    the snapshot has none: their source has yet to be read, and the client keeps them."""
+    surplus = state.accepted.keys() - base.keys()
+    return surplus - observed.snapshot.catalogue(CDS).listed.keys() if type_url == EDS else surplus
 
 
 def _reason_for_delay(observed: ObservedStream, state: TypeState, type_url: str, seconds: float, confirm: float) -> str:

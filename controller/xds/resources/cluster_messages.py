@@ -47,19 +47,19 @@ def proxyless_cluster(value: routing.Cluster) -> bytes:
 
 def differs_for_proxyless(value: routing.Cluster) -> bool:
     """Whether gRPC needs a cluster of its own kind."""
-    special = value.upstream.tls is not None or value.envoy or not all_addresses(value.endpoints)
+    special = value.upstream.tls is not None or value.envoy or not all_addresses(value.endpoints or ())
     return not value.members and bool(special)
 
 
 def uses_eds(value: routing.Cluster) -> bool:
-    """Whether it has endpoints and none of them has a host name, so that EDS has them."""
-    return not value.members and all_addresses(value.endpoints)
+    """Whether none of its endpoints has a host name, so that EDS has them."""
+    return not value.members and all_addresses(value.endpoints or ())
 
 
 def load_assignment(value: routing.Cluster) -> bytes:
     """A ClusterLoadAssignment: the endpoints of a cluster by zone."""
     zones: dict[str, list[Endpoint]] = {}
-    for endpoint in value.endpoints:
+    for endpoint in value.endpoints or ():
         zones.setdefault(endpoint.zone, []).append(endpoint)
     groups = [_locality(zone, endpoints, value.version) for zone, endpoints in zones.items()]
     return clusters_pb2.ClusterLoadAssignment(cluster_name=value.name, endpoints=groups).SerializeToString()

@@ -75,7 +75,8 @@ class Encoder:
     def _service(self, served: RoutedService) -> ServiceResources:
         name = served.state.name
         configuration = listener_messages.proxyless_configuration(name)
-        with_eds = [c for c in served.clusters if cluster_messages.uses_eds(c)]
+        # Of a source that has yet to be read there is nothing to say: a proxy keeps the endpoints that it has.
+        with_eds = [c for c in served.clusters if c.endpoints is not None and cluster_messages.uses_eds(c)]
         proxyless = [c for c in served.clusters if cluster_messages.differs_for_proxyless(c)]
         plain = VirtualHost(("*",), proxyless_routes(served.routes))
         host = self._virtual_host(plain, route_messages.proxyless_virtual_host)

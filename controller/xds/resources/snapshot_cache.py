@@ -2,17 +2,26 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.core.routing.own_addresses import OwnAddress, occupied
 from controller.core.routing.route import RoutingError
-from controller.core.routing.routing import RoutedService, join_services, named_fleets, route_service
+from controller.core.routing.routing import (
+    NONE_SOURCED,
+    RoutedService,
+    SourcedVersions,
+    join_services,
+    named_fleets,
+    route_service,
+)
 from controller.core.routing.servable import servable_view
 from controller.xds.resources.encoder import Encoder
 from controller.xds.resources.recent_cache import RecentCache
 from controller.xds.resources.snapshot import Snapshot
 
+NO_SOURCES: Mapping[str, SourcedVersions] = MappingProxyType({})
 UNNAMED_FLEETS = "*"
 """Stands for every fleet that no service names; no fleet has this name."""
 
@@ -35,12 +44,18 @@ class SnapshotCache:
         self._named: frozenset[str] = frozenset()
         self._snapshots: dict[str, Snapshot] = {}
         self._encoded = RecentCache()
+        self._sourced: Mapping[str, SourcedVersions] = {}
 
-    def update(self, view: View) -> bool:
-        """Make the snapshots of the next view. False if it is older than the last, or another store's empty one."""
+    def update(self, view: View, sourced: Mapping[str, SourcedVersions] = NO_SOURCES) -> bool:
+        """Make the snapshots of the next view, or of the same one with other endpoints. False if it is older than the
+        last, or another store's empty one.
+
+        `sourced` has, by service, the endpoints of the versions whose sources have been read.
+        """
         present = self._snapshots.get(UNNAMED_FLEETS)
         if present and self._would_go_back(view, present.store):
             return False
+        self._sourced = sourced
         try:
             self._make_snapshots(view, {})
         except Exception:
@@ -90,7 +105,7 @@ class SnapshotCache:
         problems = {}
         for name, state in view.services.items():
             try:
-                alone = route_service(state)
+                alone = route_service(state, self._sourced.get(name, NONE_SOURCED))
                 encoder = Encoder(view.store_id, view.revision, RecentCache())
                 encoder.snapshot(join_services(view.revision, [alone]), [alone], None)
             except RoutingError:
@@ -100,8 +115,9 @@ class SnapshotCache:
         return problems
 
     def _route(self, state: ServiceState) -> RoutedService:
-        known = self._served.get(state.name)
-        return known if known and known.state is state else route_service(state)
+        known, sourced = self._served.get(state.name), self._sourced.get(state.name, NONE_SOURCED)
+        same = known and known.state is state and known.sourced == sourced
+        return known if known and same else route_service(state, sourced)
 
     def _would_go_back(self, view: View, store: str) -> bool:
         if view.store_id == store:

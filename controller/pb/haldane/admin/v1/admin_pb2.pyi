@@ -179,7 +179,7 @@ class DeleteServiceResponse(_message.Message):
     def __init__(self, revision: _Optional[int] = ...) -> None: ...
 
 class Service(_message.Message):
-    __slots__ = ("name", "stable", "versions", "listen", "fleets", "weights", "yaml", "revision", "rollout", "freezes", "diverted", "problem", "proxies_synced", "proxies_total", "endpoints", "route_config", "store_problem")
+    __slots__ = ("name", "stable", "versions", "listen", "fleets", "weights", "yaml", "revision", "rollout", "freezes", "diverted", "problem", "proxies_synced", "proxies_total", "endpoints", "route_config", "store_problem", "sources")
     class WeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -194,6 +194,13 @@ class Service(_message.Message):
         key: str
         value: EndpointHealth
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[EndpointHealth, _Mapping]] = ...) -> None: ...
+    class SourcesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: EndpointSource
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[EndpointSource, _Mapping]] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     STABLE_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
@@ -211,6 +218,7 @@ class Service(_message.Message):
     ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
     ROUTE_CONFIG_FIELD_NUMBER: _ClassVar[int]
     STORE_PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
     name: str
     stable: str
     versions: _containers.RepeatedScalarFieldContainer[str]
@@ -228,7 +236,26 @@ class Service(_message.Message):
     endpoints: _containers.MessageMap[str, EndpointHealth]
     route_config: str
     store_problem: str
-    def __init__(self, name: _Optional[str] = ..., stable: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., fleets: _Optional[_Iterable[str]] = ..., weights: _Optional[_Mapping[str, int]] = ..., yaml: _Optional[str] = ..., revision: _Optional[int] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., diverted: _Optional[str] = ..., problem: _Optional[str] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., endpoints: _Optional[_Mapping[str, EndpointHealth]] = ..., route_config: _Optional[str] = ..., store_problem: _Optional[str] = ...) -> None: ...
+    sources: _containers.MessageMap[str, EndpointSource]
+    def __init__(self, name: _Optional[str] = ..., stable: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., fleets: _Optional[_Iterable[str]] = ..., weights: _Optional[_Mapping[str, int]] = ..., yaml: _Optional[str] = ..., revision: _Optional[int] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., diverted: _Optional[str] = ..., problem: _Optional[str] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., endpoints: _Optional[_Mapping[str, EndpointHealth]] = ..., route_config: _Optional[str] = ..., store_problem: _Optional[str] = ..., sources: _Optional[_Mapping[str, EndpointSource]] = ...) -> None: ...
+
+class EndpointSource(_message.Message):
+    __slots__ = ("source", "read", "endpoints", "problem", "problem_since", "shared", "text")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    READ_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_SINCE_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    read: bool
+    endpoints: int
+    problem: str
+    problem_since: float
+    shared: _containers.RepeatedScalarFieldContainer[str]
+    text: str
+    def __init__(self, source: _Optional[str] = ..., read: _Optional[bool] = ..., endpoints: _Optional[int] = ..., problem: _Optional[str] = ..., problem_since: _Optional[float] = ..., shared: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ...) -> None: ...
 
 class EndpointHealth(_message.Message):
     __slots__ = ("healthy", "total")
@@ -299,7 +326,7 @@ class RollbackRequest(_message.Message):
     def __init__(self, service: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class Rollout(_message.Message):
-    __slots__ = ("service", "stable", "canary", "phase", "step", "weights", "verdict", "reasons", "proxies_synced", "proxies_total", "started_at", "updated_at", "revision", "freezes", "traffic", "unjudged", "details", "id", "phase_reason", "steps", "diverted", "stable_verdict", "stable_reasons", "blocker", "endpoints")
+    __slots__ = ("service", "stable", "canary", "phase", "step", "weights", "verdict", "reasons", "proxies_synced", "proxies_total", "started_at", "updated_at", "revision", "freezes", "traffic", "unjudged", "details", "id", "phase_reason", "steps", "diverted", "stable_verdict", "stable_reasons", "blocker", "endpoints", "sources")
     class WeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -328,6 +355,13 @@ class Rollout(_message.Message):
         key: str
         value: EndpointHealth
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[EndpointHealth, _Mapping]] = ...) -> None: ...
+    class SourcesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: EndpointSource
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[EndpointSource, _Mapping]] = ...) -> None: ...
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     STABLE_FIELD_NUMBER: _ClassVar[int]
     CANARY_FIELD_NUMBER: _ClassVar[int]
@@ -353,6 +387,7 @@ class Rollout(_message.Message):
     STABLE_REASONS_FIELD_NUMBER: _ClassVar[int]
     BLOCKER_FIELD_NUMBER: _ClassVar[int]
     ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
     service: str
     stable: str
     canary: str
@@ -378,7 +413,8 @@ class Rollout(_message.Message):
     stable_reasons: _containers.RepeatedScalarFieldContainer[str]
     blocker: Blocker
     endpoints: _containers.MessageMap[str, EndpointHealth]
-    def __init__(self, service: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., phase: _Optional[str] = ..., step: _Optional[int] = ..., weights: _Optional[_Mapping[str, int]] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., started_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., revision: _Optional[int] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., traffic: _Optional[_Mapping[str, Traffic]] = ..., unjudged: _Optional[_Mapping[str, Traffic]] = ..., details: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., id: _Optional[str] = ..., phase_reason: _Optional[str] = ..., steps: _Optional[_Iterable[int]] = ..., diverted: _Optional[str] = ..., stable_verdict: _Optional[str] = ..., stable_reasons: _Optional[_Iterable[str]] = ..., blocker: _Optional[_Union[Blocker, _Mapping]] = ..., endpoints: _Optional[_Mapping[str, EndpointHealth]] = ...) -> None: ...
+    sources: _containers.MessageMap[str, EndpointSource]
+    def __init__(self, service: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., phase: _Optional[str] = ..., step: _Optional[int] = ..., weights: _Optional[_Mapping[str, int]] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., started_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., revision: _Optional[int] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., traffic: _Optional[_Mapping[str, Traffic]] = ..., unjudged: _Optional[_Mapping[str, Traffic]] = ..., details: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., id: _Optional[str] = ..., phase_reason: _Optional[str] = ..., steps: _Optional[_Iterable[int]] = ..., diverted: _Optional[str] = ..., stable_verdict: _Optional[str] = ..., stable_reasons: _Optional[_Iterable[str]] = ..., blocker: _Optional[_Union[Blocker, _Mapping]] = ..., endpoints: _Optional[_Mapping[str, EndpointHealth]] = ..., sources: _Optional[_Mapping[str, EndpointSource]] = ...) -> None: ...
 
 class Blocker(_message.Message):
     __slots__ = ("kind", "text", "stops", "seconds_left", "weight", "names", "who", "healthy", "needed")

@@ -1,0 +1,53 @@
+"""What a controller knows of the sources of a service's versions, and how that is said."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from controller.core.base.units import counted
+from controller.core.model.endpoint_source import EndpointSource
+from controller.core.model.service import Endpoint
+
+
+class SourceStatus(NamedTuple):
+    """What a controller knows of the source of a version."""
+
+    source: EndpointSource
+    endpoints: tuple[Endpoint, ...] | None = None
+    """As they were read last; None if they never were."""
+    problem: str = ""
+    """Why they may have changed since; empty while they are watched."""
+    since: float = 0.0
+    """Unix seconds: since when there is a problem; 0 without one."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is known to have no endpoint."""
+        return self.endpoints is not None and not self.endpoints
+
+
+class SharedEndpoint(NamedTuple):
+    """An endpoint of more than one version of a service: judged against itself it shows no harm."""
+
+    address: str
+    versions: tuple[str, ...]
+
+
+def describe_source(version: str, status: SourceStatus, shared: Iterable[SharedEndpoint]) -> str:
+    """What is wrong with the endpoints of a version, in words; empty if nothing is."""
+    both = [each for each in shared if version in each.versions]
+    parts = [_describe_state(version, status)]
+    if both:
+        others = " and ".join(name for name in both[0].versions if name != version)
+        more = f" and {counted(len(both) - 1, 'other')}" if len(both) > 1 else ""
+        parts.append(f"{both[0].address}{more} of {version} is an endpoint of {others} too, and cannot be judged")
+    return "; ".join(filter(None, parts))
+
+
+def _describe_state(version: str, status: SourceStatus) -> str:
+    if status.endpoints is None:
+        why = status.problem or "it is being read"
+        return f"the endpoints of {version} are not known, and proxies keep those they have: {status.source}: {why}"
+    if status.problem:
+        last = f"{version} has the {counted(len(status.endpoints), 'endpoint')} that were read last"
+        return f"{last}: {status.source}: {status.problem}"
+    return f"{version} has no endpoint: {status.source} has none" if status.is_empty else ""

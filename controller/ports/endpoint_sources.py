@@ -1,0 +1,48 @@
+"""Where versions' endpoints come from, if not from service files."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple, Protocol
+
+from controller.core.model.endpoint_source import EndpointSource
+from controller.core.model.service import Endpoint
+from controller.core.model.source_status import SharedEndpoint, SourceStatus
+
+
+class SourceReading(NamedTuple):
+    """What was read of a source. With a `problem` nothing was, and what was read before it holds on: `endpoints` is
+    None."""
+
+    endpoints: tuple[Endpoint, ...] | None = None
+    problem: str = ""
+
+
+class EndpointWatch(Protocol):
+    """Reads sources."""
+
+    def __call__(self, source: EndpointSource) -> AsyncIterator[SourceReading]:
+        """What the source says, and each change of it, forever; a problem as often as it is met. Raises nothing."""
+        ...
+
+
+class SourceStatuses(Protocol):
+    """What is known of the sources of services. No method waits or raises."""
+
+    def statuses(self, service: str) -> Mapping[str, SourceStatus]:
+        """By version, of those that have a source."""
+        ...
+
+    def shared(self, service: str) -> tuple[SharedEndpoint, ...]:
+        """The endpoints that more than one of its versions has, as their sources say now."""
+        ...
+
+
+class NoSources:
+    """Of a program without sources. Implements `SourceStatuses`."""
+
+    def statuses(self, service: str) -> Mapping[str, SourceStatus]:
+        """None."""
+        return {}
+
+    def shared(self, service: str) -> tuple[SharedEndpoint, ...]:
+        """None."""
+        return ()
