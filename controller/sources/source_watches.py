@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from controller.core.model.endpoint_source import DnsSource, EndpointSource, FileSource, KubernetesSource
+from controller.core.model.endpoint_source import EndpointSource
 from controller.ports.endpoint_sources import SourceReading
 from controller.sources.endpoint_files import EndpointFiles
 
@@ -15,12 +15,4 @@ class SourceWatches:
 
     def __call__(self, source: EndpointSource) -> AsyncIterator[SourceReading]:
         """What the source says, and each change of it, forever."""
-        match source:
-            case FileSource():
-                return self._files.watch(source)
-            case KubernetesSource() | DnsSource():
-                return _unsupported()
-
-
-async def _unsupported() -> AsyncIterator[SourceReading]:
-    yield SourceReading(problem="unsupported")
+        return self._files.watch(source)

@@ -18,8 +18,11 @@ from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.actor import Actor
 from controller.core.model.cluster_names import ClusterId, Role
+from controller.core.model.endpoint_source import FileSource
 from controller.core.model.freeze import Freeze
+from controller.core.model.service import Endpoint
 from controller.core.model.service_state import ServiceState
+from controller.core.model.source_status import SharedEndpoint, SourceStatus
 from controller.core.model.store_errors import StoreLost
 from controller.core.model.view import View
 from controller.core.servicefile.service_file import read_service
@@ -30,6 +33,7 @@ from controller.monitoring.controllers import ControllersState
 from controller.monitoring.current_state import MAX_FLEETS, CurrentState
 from controller.monitoring.exposition import Exposition
 from controller.monitoring.metrics import Metrics
+from controller.monitoring.source_families import source_families
 from controller.ports.fleet import ConfigState, ProxyStatus
 from controller.ports.observatory import Live
 from controller.ports.store_health import StoreHealth
@@ -166,12 +170,35 @@ async def test_the_endpoints_of_each_version_by_health() -> None:
     """Of those that proxies report on; of the others there is nothing to say."""
     metrics, state = Metrics(), rolling()
     observatory = FakeObservatory(View("store", 1, services={state.name: state}))
-    await observatory.see(state.name, Live(endpoints={"v1": EndpointHealth(3, 5, 5, 2)}))
+    await observatory.see(state.name, Live(endpoints={"v1": EndpointHealth(3, 5, 5, 2)}, sources=SOURCES))
     metrics.registry.register(CurrentState(observatory, FakeFleet(()), Counted(), metrics, StoreHealth()))
     told = generate_latest(metrics.registry).decode()
     assert 'haldane_endpoints{service="scorer",state="healthy",version="v1"} 3.0' in told
     assert 'haldane_endpoints{service="scorer",state="unhealthy",version="v1"} 2.0' in told
     assert 'version="v2"} ' not in told.partition("# TYPE haldane_endpoints")[2].partition("# HELP")[0]
+
+
+SOURCES = {
+    "v1": SourceStatus(FileSource(path="/v1"), (Endpoint(host="10.0.0.1", port=1),), "it is half written", 7.0),
+    "v2": SourceStatus(FileSource(path="/v2"), ()),
+    "v3": SourceStatus(FileSource(path="/v3")),
+}
+SHARED = (SharedEndpoint("10.0.0.1:1", ("v1", "v2")),)
+
+
+def test_sources_are_up_while_they_are_watched_and_have_a_number_once_they_were_read() -> None:
+    """Away with what was read last, empty, and never read are three things."""
+    families = source_families({"scorer": Live(sources=SOURCES, shared=SHARED)})
+    assert {(s.name, s.labels["version"]): s.value for family in families for s in family.samples} == {
+        ("haldane_source_up", "v1"): 0,
+        ("haldane_source_up", "v2"): 1,
+        ("haldane_source_up", "v3"): 0,
+        ("haldane_source_endpoints", "v1"): 1,
+        ("haldane_source_endpoints", "v2"): 0,
+        ("haldane_source_shared_endpoints", "v1"): 1,
+        ("haldane_source_shared_endpoints", "v2"): 1,
+        ("haldane_source_shared_endpoints", "v3"): 0,
+    }
 
 
 @pytest.mark.requires("promtool")

@@ -9,10 +9,12 @@ from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from tests.support.load import steady
 from tests.support.model import ModelServer
-from tests.support.system import FLEET, SERVICE, System, running_system
+from tests.support.system import SERVICE, System, running_system
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.envoy
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "endpoint-files.yaml"
 
 
 def write(path: Path, *servers: ModelServer) -> None:
@@ -45,12 +47,9 @@ async def test_endpoints_follow_their_files(processes: Children, tmp_path: Path)
     write(files["v2"])
     try:
         async with running_system(processes) as system, steady(system.entry, 100) as load:
-            text = (
-                f"service: {SERVICE}\nfleets: [{FLEET}]\nlisten: {{port: {system.entry}}}\nstable: v1\nversions:\n"
-                f"  v1: {{endpoints_file: {files['v1']}}}\n  v2: {{endpoints_file: {files['v2']}}}\n"
-                "policy:\n  steps: [50%]\n  dwell: 1s\n  warmup: 0s\n  bake: 0s\n  deadline: 1s\n"
-                "  on_insufficient: advance\n"
-            )
+            quick = "steps: [50%]\n  dwell: 1s\n  warmup: 0s\n  bake: 0s\n  deadline: 1s\n  on_insufficient: advance"
+            text = EXAMPLE.read_text().replace("/etc/haldane/endpoints", str(tmp_path)).replace("translator", SERVICE)
+            text = text.replace("10000", str(system.entry)).replace("steps: [5%, 25%, 50%]", quick)
             await system.stubs.catalog.ApplyService(admin.ApplyServiceRequest(yaml=text, reason="test"))
             await wait_until(lambda: one.seen > 20)
             write(files["v1"], two)  # a rolling update: the old server ends once it gets nothing more

@@ -193,11 +193,23 @@ KEYS = {
     "one cluster for two versions": owned_v2("cluster: a", "cluster", "a cluster judged against itself"),
     "no port": changed("listen", "listen: {address: 127.0.0.1}", "listen.port", "is missing"),
     "no endpoints": changed("v2", "  v2: {}", "versions.v2.endpoints", "is missing"),
+    "endpoints from two places": changed(
+        "v2", "  v2: {endpoints: [], endpoints_file: /v2}", "versions.v2.endpoints_file", "come from one place"
+    ),
+    "a file by a relative path": changed(
+        "v2", "  v2: {endpoints_file: v2.yaml}", "versions.v2.endpoints_file", "the absolute path"
+    ),
+    "two versions of one file": Bad(
+        file(v1="  v1: {endpoints_file: /v}", v2="  v2: {endpoints_file: /v}"),
+        "versions.v2",
+        LINE["v2"],
+        "file /v is the source of v1 too",
+    ),
     "a key misspelt": added("  dwel: 30s", "policy.dwel", "did you mean dwell?"),
     "a key in capitals": added("Timeout: 5s", "Timeout", "did you mean timeout?"),
     "a key nobody knows": added("owner: ada", "owner", "known here: clusters, envoy, fallback"),
     "a key of a version nobody knows": changed(
-        "v2", "  v2: {endpoints: [], weight: 5}", "versions.v2.weight", "known here: balance, dns_srv, endpoints"
+        "v2", "  v2: {endpoints: [], weight: 5}", "versions.v2.weight", "known here: balance, endpoints"
     ),
     "a key of another place": added("steps: [5%]", "steps", "unknown key"),
     "a weight beside the steps": added("weights: {v1: 90, v2: 20}", "weights", "unknown key"),

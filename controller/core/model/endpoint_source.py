@@ -6,18 +6,6 @@ What a source says is never stored. Each controller reads it for itself.
 from controller.core.base.value import Value
 
 
-class KubernetesSource(Value):
-    """The EndpointSlices of a Kubernetes Service. `port` is the name of one of its ports, or the number that its pods
-    listen on."""
-
-    namespace: str
-    service: str
-    port: str
-
-    def __str__(self) -> str:
-        return f"kubernetes {self.namespace}/{self.service}:{self.port}"
-
-
 class FileSource(Value):
     """A file on the controller's machine, by its absolute path."""
 
@@ -27,13 +15,4 @@ class FileSource(Value):
         return f"file {self.path}"
 
 
-class DnsSource(Value):
-    """The SRV records of a name."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return f"dns_srv {self.name}"
-
-
-EndpointSource = KubernetesSource | FileSource | DnsSource
+EndpointSource = FileSource

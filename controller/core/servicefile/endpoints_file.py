@@ -42,7 +42,7 @@ def read_endpoints(text: str) -> tuple[Endpoint, ...]:
         raise ValueError(f"line {violation.line}: {wrong} not as in a service file")
     for number, endpoint in enumerate(found):
         if not endpoint.is_address:
-            raise ValueError(f"endpoints[{number}] is a host name: an IP address is needed, or dns_srv")
+            raise ValueError(f"endpoints[{number}] is a host name: an IP address is needed")
     if len({str(endpoint) for endpoint in found}) < len(found):
         raise ValueError("an endpoint is listed twice")
     return found

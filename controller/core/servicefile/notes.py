@@ -25,6 +25,10 @@ def notes(service: Service) -> Iterator[Note]:
             "your listener has Haldane's access loggers"
         )
         yield Note("route_config", message)
+    for version in service.versions:
+        if version.source:
+            message = f"its endpoints are what each controller reads: {version.source}"
+            yield Note(f"versions.{version.name}", message)
     if service.own_clusters:
         message = "all that goes to these clusters is judged: give versions clusters that no route of your own uses"
         yield Note("clusters", message)
