@@ -6,10 +6,12 @@ What holds at the moment is read at each scrape (`current_state`). Labels hold o
 
 import platform
 from collections import Counter as Counts
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from controller import __version__
+from controller.core.base.errors import Code
 from controller.core.control.decision import Decision
 from controller.core.judge.verdict import Verdict
 from controller.core.model.ledger_kind import LedgerKind
@@ -69,6 +71,8 @@ class Metrics:
         self._denied = Counter(
             "haldane_denied", "Requests refused because of who called", ["door", "code"], registry=self.registry
         )
+        for door, code in product(("admin", "http"), (Code.UNAUTHENTICATED, Code.DENIED)):
+            self._denied.labels(door, code)
 
     def count_decision(self, state: ServiceState, decision: Decision, verdict: Verdict) -> None:
         """Count a decision that was committed."""
