@@ -2,9 +2,6 @@
 
 import re
 import subprocess
-from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from prometheus_client import generate_latest
@@ -17,24 +14,15 @@ from controller.core.control.progress import Progress
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.actor import Actor
-from controller.core.model.cluster_names import ClusterId, Role
-from controller.core.model.endpoint_source import FileSource
 from controller.core.model.freeze import Freeze
-from controller.core.model.service import Endpoint
 from controller.core.model.service_state import ServiceState
-from controller.core.model.source_status import SharedEndpoint, SourceStatus
 from controller.core.model.store_errors import StoreLost
 from controller.core.model.view import View
-from controller.core.servicefile.service_file import read_service
 from controller.core.traffic.endpoint_health import EndpointHealth
-from controller.core.traffic.latency_buckets import EDGES_MS, BucketCounts, bucket_of
-from controller.monitoring.certificate_expiry import CertificateExpiry
-from controller.monitoring.controllers import ControllersState
 from controller.monitoring.current_state import MAX_FLEETS, CurrentState
-from controller.monitoring.exposition import Exposition
 from controller.monitoring.metrics import Metrics
 from controller.monitoring.source_families import source_families
-from controller.ports.fleet import ConfigState, ProxyStatus
+from controller.ports.fleet import ProxyStatus
 from controller.ports.observatory import Live
 from controller.ports.store_health import StoreHealth
 from controller.runtime.operations import Operations
@@ -42,8 +30,8 @@ from controller.store.memory import MemoryStore
 from tests.builders import service_file
 from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
-from tests.fakes.membership import alone
 from tests.fakes.observatory import FakeObservatory
+from tests.support.exposition import SHARED, SOURCES, Counted, proxy, rolling, whole_exposition
 
 pytestmark = pytest.mark.proves("track-record 20")
 
@@ -79,30 +67,6 @@ CONTRACT = {
 """As outside scripts and dashboards rely on them. A counter's series ends in `_total`."""
 
 
-class Counted:
-    """Requests of one version."""
-
-    def totals(self) -> Mapping[tuple[str, str], Mapping[str, int]]:
-        return {("scorer", "v1"): {"ok": 7, "5xx": 1, "4xx": 0}}
-
-    def unjudged_totals(self) -> Mapping[ClusterId, Mapping[str, int]]:
-        return {ClusterId("scorer", "v1", Role.PINNED): {"ok": 3}}
-
-    def durations(self) -> Mapping[tuple[str, str], BucketCounts]:
-        return {("scorer", "v1"): {bucket_of(20.0): 6, bucket_of(22.0): 1, len(EDGES_MS): 1}, ("scorer", "v3"): {}}
-
-    def first_tokens(self) -> Mapping[tuple[str, str], BucketCounts]:
-        return {("scorer", "v1"): {bucket_of(20.0): 1}}
-
-
-def rolling() -> ServiceState:
-    """The service `scorer` with a rollout of v2."""
-    service = read_service(service_file()).service
-    assert service
-    idle = ServiceState(spec=service, source="", stable=service.stable)
-    return execute(idle, Command(Verb.START, "try", canary="v2", rollout_id="r"), 0.0).state
-
-
 def exposed(
     metrics: Metrics,
     *proxies: ProxyStatus,
@@ -123,24 +87,11 @@ def exposed(
     return told
 
 
-def documented() -> set[tuple[str, frozenset[str]]]:
-    """The metrics of docs/metrics.md, each with its labels."""
-    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
-    return {
-        (name, frozenset(filter(None, labels.split(","))))
-        for name, labels in re.findall(r"^\| `(\w+)(?:{([\w,]+)})?` \|", page, re.M)
-    }
-
-
 def complaints(exposition: bytes) -> str:
     """What promtool says of it; empty if all is well."""
     command = ["promtool", "check", "metrics"]
     done = subprocess.run(command, input=exposition, capture_output=True, timeout=60, check=False)
     return (done.stdout + done.stderr).decode() or ("" if done.returncode == 0 else f"exit code {done.returncode}")
-
-
-def proxy(fleet: str, state: ConfigState = ConfigState.SYNCED) -> ProxyStatus:
-    return ProxyStatus(f"node of {fleet}", fleet, "envoy", 0.0, (), state)
 
 
 def test_every_metric_of_the_contract_is_there_by_its_name_type_and_labels() -> None:
@@ -178,14 +129,6 @@ async def test_the_endpoints_of_each_version_by_health() -> None:
     assert 'version="v2"} ' not in told.partition("# TYPE haldane_endpoints")[2].partition("# HELP")[0]
 
 
-SOURCES = {
-    "v1": SourceStatus(FileSource(path="/v1"), (Endpoint(host="10.0.0.1", port=1),), "it is half written", 7.0),
-    "v2": SourceStatus(FileSource(path="/v2"), ()),
-    "v3": SourceStatus(FileSource(path="/v3")),
-}
-SHARED = (SharedEndpoint("10.0.0.1:1", ("v1", "v2")),)
-
-
 def test_sources_are_up_while_they_are_watched_and_have_a_number_once_they_were_read() -> None:
     """Away with what was read last, empty, and never read are three things."""
     families = source_families({"scorer": Live(sources=SOURCES, shared=SHARED)})
@@ -203,31 +146,11 @@ def test_sources_are_up_while_they_are_watched_and_have_a_number_once_they_were_
 
 @pytest.mark.requires("promtool")
 async def test_names_types_and_units_are_by_the_conventions_of_prometheus() -> None:
-    """`promtool check metrics` over everything that a controller exposes, with a series of each family. All of it is
-    in docs/metrics.md with its labels, and nothing else."""
-    metrics, state = Metrics(), rolling()
-    metrics.count_notifications("chat", "delivered", 1)
-    metrics.count_hook_answer("gate", "pre-step", "passed")
-    metrics.count_denied("http", "DENIED")
-    observatory = FakeObservatory(View("store", 1, services={state.name: state}))
-    verdict = Verdict(Outcome.UNKNOWN, ())
-    live = Live(verdict, stable=verdict, evidence={"5xx": 1.0}, total_evidence=1.0, blocker=Blocker(BlockerKind.SYNC))
-    await observatory.see(state.name, replace(live, endpoints={"v1": EndpointHealth(3, 5, 5, 2)}))
-    exposition = Exposition(
-        metrics.registry,
-        CurrentState(observatory, FakeFleet((proxy("edge"),)), Counted(), metrics, StoreHealth()),
-        CertificateExpiry(lambda: {"controller": 1.0}),
-        ControllersState(alone(MemoryStore(clock=FakeClock()).members)),
-    )
-    text = generate_latest(exposition.read())
+    """`promtool check metrics` over everything that a controller exposes, with a series of each family."""
+    text = await whole_exposition()
     empty = [family.name for family in text_string_to_metric_families(text.decode()) if not family.samples]
     assert empty == []
     assert complaints(text) == ""
-    assert documented() == {
-        (sample.name.removesuffix("_bucket"), frozenset(sample.labels) - {"le"})
-        for family in text_string_to_metric_families(text.decode())
-        for sample in family.samples[:1]
-    }
 
 
 def test_latencies_are_a_histogram_of_each_version_that_has_any_and_of_each_that_is_compared() -> None:
