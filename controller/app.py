@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 
 import grpc
 import structlog
@@ -31,6 +31,7 @@ from controller.core.model.store_errors import StoreLost
 from controller.core.model.view import View
 from controller.core.routing.own_addresses import own_addresses
 from controller.core.traffic.book import Book
+from controller.core.traffic.report_log import ReportLog
 from controller.doors import Doors
 from controller.hooks.event_hook import EventHook
 from controller.hooks.hook_approvals import HookApprovals
@@ -61,10 +62,16 @@ from controller.process.logs import configure_logs
 from controller.process.servers import Unstartable
 from controller.process.service_manager import ServiceManager
 from controller.process.web_route import Route
+from controller.relay.relay_client import RelayClient
+from controller.relay.relay_service import RelayService
 from controller.runtime.adapters import Adapters
 from controller.runtime.allowed import Allowed
 from controller.runtime.certificate_watch import CertificateWatch
 from controller.runtime.decider import Decider
+from controller.runtime.edge_reports import EdgeReports
+from controller.runtime.edge_status import EdgeStatus
+from controller.runtime.fleet_reports import FleetReports
+from controller.runtime.joined_fleet import JoinedFleet
 from controller.runtime.leadership import lead
 from controller.runtime.membership import Membership
 from controller.runtime.operations import Operations
@@ -111,16 +118,18 @@ class Controller:
             observer=ProxyEvents(self._metrics, self._replica),
         )
         self._right_of_way = self._xds.right_of_way
+        self._edge = EdgeReports(self._book, ReportLog(), self._xds, self._replica.view) if store.shared else None
+        sink = self._edge or self._book
         reporters = Reporters(self._xds, self._xds.stranger_log, self._xds.report_totals, self._metrics, clock)
         self._load_reports = LoadReportingService(
-            self._book,
+            sink,
             reporters,
             clock,
             interval=settings.report_interval,
             on_news=self._replica.on_reports,
             right_of_way=self._right_of_way,
         )
-        self._proxy_metrics = MetricsService(self._book, reporters, clock, self._right_of_way)
+        self._proxy_metrics = MetricsService(sink, reporters, clock, self._right_of_way)
         self._tls = TlsFiles(settings.tls) if settings.tls else None
         self._doors = Doors(settings, self._tls, shares)
         self._certificates = CertificateWatch(self._certificate_expiries, clock)
@@ -135,6 +144,8 @@ class Controller:
         )
         self._recorder = Recorder(store, clock)
         self._membership = self._make_membership()
+        self._relay = RelayService(self._right_of_way)
+        self._fleet = JoinedFleet(self._xds, self._membership) if store.shared else self._xds
         self._operations = self._make_operations()
         self._unready: str | None = "starting"
 
@@ -169,6 +180,7 @@ class Controller:
             self._load_reports.run(),
             probe_store(self._store),
             manager.run(),
+            *([self._relay_client(self._edge).run()] if self._edge else []),
             *(provider.run() for provider in self._providers),
         )
         async with asyncio.TaskGroup() as tasks:
@@ -189,9 +201,12 @@ class Controller:
             custom = self._prometheus(metric_session)
             recipients = self._recipients(notify_session)
             with contextlib.closing(self._hooks(hook_session)) as hooks:
-                decider = self._decider(term, hooks, custom)
-                if self._store.shared:
+                reports = self._fleet_reports(self._edge) if self._edge else None
+                decider = self._decider(term, hooks, custom, reports)
+                if reports:
                     decider.write_line(self._membership.term_begun(term))
+                    reports.resume(await decider.load_sessions())
+                    await self._membership.refresh()
                 notifications = Notifications(
                     store=self._store,
                     cursors=self._store,
@@ -204,9 +219,10 @@ class Controller:
                     custom.run(self._replica.view),
                     notifications.run(recipients),
                     self._certificates.record(self._store, term.token),
+                    *([reports.run()] if reports else []),
                 )
                 try:
-                    with self._replica.deciding(decider):
+                    with self._deciding(decider, reports):
                         async with asyncio.TaskGroup() as tasks:
                             for each in work:
                                 tasks.create_task(each)
@@ -215,12 +231,33 @@ class Controller:
                         await decider.save()
                     self._recorder.forget_all()
 
-    def _decider(self, term: Term, hooks: HookApprovals, custom: PrometheusPoller) -> Decider:
+    @contextlib.contextmanager
+    def _deciding(self, decider: Decider, reports: FleetReports | None) -> Iterator[None]:
+        """This controller decides until the end of the block, on what is reported to all of them, if there are more."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._replica.deciding(decider, reports.book if reports else None))
+            if reports and isinstance(self._fleet, JoinedFleet):
+                stack.enter_context(self._fleet.deciding(reports))
+                stack.enter_context(self._relay.deciding(reports))
+            yield
+
+    def _fleet_reports(self, edge: EdgeReports) -> FleetReports:
+        return FleetReports(edge, self._xds, self._membership, self._replica, self._clock)
+
+    def _relay_client(self, edge: EdgeReports) -> RelayClient:
+        status = EdgeStatus(self._xds, self._replica.view, self._clock)
+        tls = self._tls
+        return RelayClient(edge, status, self._membership, lambda: tls.channel_credentials() if tls else None)
+
+    def _decider(
+        self, term: Term, hooks: HookApprovals, custom: PrometheusPoller, reports: FleetReports | None
+    ) -> Decider:
         adapters = Adapters(
             store=self._store,
             clock=self._clock,
-            book=self._book,
-            fleet=self._xds,
+            book=reports.book if reports else self._book,
+            fleet=self._fleet,
+            reports=reports,
             hooks=hooks,
             custom=custom,
             meter=self._metrics,
@@ -315,7 +352,7 @@ class Controller:
     def _serve_endpoints(self, view: View) -> None:
         """Serve this view with the endpoints that its sources have now."""
         self._xds.publish(view, self._sources.sourced)
-        self._book.track_sources(self._sources.empty_clusters, self._sources.unread_clusters)
+        self._replica.track_sources(self._sources.empty_clusters, self._sources.unread_clusters)
 
     def _on_endpoints(self, services: Collection[str], moved: bool) -> None:
         """Something else is known of the sources of these services; `moved`: they have other endpoints."""
@@ -337,7 +374,8 @@ class Controller:
 
     def _add_admin(self, server: grpc.aio.Server) -> Watches:
         server.add_generic_rpc_handlers(self._xds.csds_handlers())
-        return add_admin(server, self._operations, self._replica, self._xds, self._recorder, self._membership)
+        server.add_generic_rpc_handlers(self._relay.handlers())
+        return add_admin(server, self._operations, self._replica, self._fleet, self._recorder, self._membership)
 
     def _site(self) -> web.Application:
         exposition = Exposition(
@@ -346,7 +384,7 @@ class Controller:
             CertificateExpiry(self._certificate_expiries),
             ControllersState(self._membership),
         )
-        reader = ServiceReader(self._operations, self._replica, self._xds)
+        reader = ServiceReader(self._operations, self._replica, self._fleet)
         probes = Probes(
             self._why_unready,
             exposition.read,
@@ -363,7 +401,7 @@ class Controller:
         console = console_routes(
             self._operations,
             self._replica,
-            self._xds,
+            self._fleet,
             ready=self._why_unready,
             caller_of=caller_of_request,
             membership=self._membership,

@@ -30,6 +30,7 @@ from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.view import View
 from controller.core.servicefile.notes import notes
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+from controller.pb.haldane.relay.v1 import relay_pb2 as relay
 from controller.ports.fleet import Fleet
 from controller.ports.observatory import Observatory
 from controller.ports.recordings import Recordings
@@ -46,7 +47,7 @@ SERVICE_NAMES = tuple(service.full_name for service in SERVICES.values())
 PERMISSIONS: Mapping[str, Permission] = {
     **{
         f"/{service.full_name}/{method.name}": declared_permission(method)
-        for service in SERVICES.values()
+        for service in (*SERVICES.values(), *relay.DESCRIPTOR.services_by_name.values())
         for method in service.methods
     },
     **OTHERS,

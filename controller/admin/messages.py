@@ -105,6 +105,8 @@ def proxy_message(proxy: ProxyStatus) -> pb.Proxy:
         excluded=proxy.excluded,
         requests=proxy.requests,
         failed=proxy.failed,
+        controller=proxy.controller,
+        cut_off=proxy.cut_off,
     )
     if last := proxy.last_nack:
         message.refused.CopyFrom(pb.ProxyRefusal(type_url=last.type_url, at=last.at, error=last.error))

@@ -80,6 +80,12 @@ class TlsFiles:
             require_client_authentication=True,
         )
 
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """For a connection to another controller, whose certificate is of the client CAs as this one's is."""
+        self.refresh()
+        pem = self._pem
+        return grpc.ssl_channel_credentials(pem.client_ca, pem.key, pem.certificate)
+
     def refresh(self) -> bool:
         """Whether the files have changed, and what they hold now is in use."""
         stamp = self._stamp_now()

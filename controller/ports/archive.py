@@ -1,6 +1,6 @@
 """What may be lost without harm: sessions under judgement, and recordings."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple, Protocol
 
 MAX_SESSION = 1_048_576
@@ -24,8 +24,9 @@ class Archive(Protocol):
     A session or recording that cannot be saved is dropped and logged: saving need not raise `StoreLost`, but may.
     """
 
-    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
-        """Keep the newest session of each service's rollout, by service. `StoreLost`: perhaps saved."""
+    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> Collection[str]:
+        """Keep the newest session of each service's rollout, by service. Returns the services whose session is surely
+        saved. `StoreLost`: perhaps saved."""
         ...
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:

@@ -80,6 +80,10 @@ class ProxyStatus:
     """Requests that it has reported since it connected, as far as its reports count."""
     failed: int = 0
     """How many of them failed by the server's fault."""
+    controller: str = ""
+    """The name of the controller that it is connected to; empty if there is one alone."""
+    cut_off: bool = False
+    """Whether that controller is cut off from the one that decides, so that this is what was known before."""
 
 
 class Fleet(Protocol):

@@ -1,7 +1,10 @@
 """The world as the one who decides needs it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from controller.core.control.session import Session
 from controller.core.traffic.book import Book
 from controller.ports.clock import Clock
 from controller.ports.custom_metrics import CustomMetrics
@@ -27,3 +30,18 @@ class Adapters:
     right_of_way: RightOfWay = field(default_factory=RightOfWay)
     """Claimed when a rollback is committed."""
     sources: SourceStatuses = field(default_factory=NoSources)
+    reports: "ReportPositions | None" = None
+    """Where `book` comes from, if several controllers' proxies report into it."""
+
+
+class ReportPositions(Protocol):
+    """Up to which batch the logs of all controllers were read."""
+
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """By instance of a controller: the number of the last batch that is in the book."""
+        ...
+
+    def on_saved(self, sessions: Mapping[str, Session]) -> None:
+        """These sessions are saved, by service, each with the positions of its evidence."""
+        ...

@@ -38,7 +38,8 @@ class Decider:
         sync_share: float,
     ) -> None:
         self._recorder = recorder
-        self._saver = SessionSaver(adapters.store, adapters.clock)
+        on_saved = adapters.reports.on_saved if adapters.reports else None
+        self._saver = SessionSaver(adapters.store, adapters.clock, on_saved)
         self._ledger = LedgerWriter(adapters.store, token)
         writers = Writers(self._saver, self._ledger, recorder)
         self._ticker = Ticker(adapters, writers, token=token, view=view, sync_share=sync_share)
@@ -49,6 +50,11 @@ class Decider:
         async with asyncio.TaskGroup() as tasks:
             for work in (self._cycle.run(), self._saver.run(), self._recorder.run()):
                 tasks.create_task(work)
+
+    async def load_sessions(self) -> Mapping[str, Mapping[str, int]]:
+        """Load what earlier terms saved, before anything is reported. Returns by service up to which batch of each
+        controller's reports its evidence goes."""
+        return await self._ticker.load_sessions()
 
     async def save(self) -> None:
         """Save every session and recording, so that a restart or the next term goes on with the evidence."""

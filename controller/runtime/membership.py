@@ -1,5 +1,6 @@
 """Keeps this controller's record among those that share the store, and knows the others'."""
 
+import contextlib
 from collections.abc import Callable
 
 import structlog
@@ -76,6 +77,11 @@ class Membership:
         """Every controller as the store has it now, this one as it is. `StoreLost` if the store cannot be read."""
         self._roster = await self._members.roster()
         return self._roster
+
+    async def refresh(self) -> None:
+        """Read the roster anew; while the store is away the one that is known stays."""
+        with contextlib.suppress(StoreLost):
+            await self.roster()
 
     async def _renew(self) -> None:
         try:

@@ -6,7 +6,7 @@ attached: it adds its verdicts, and is woken by whatever happens here.
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 
 from controller.core.base.identity_cache import by_identity
@@ -32,6 +32,9 @@ class Replica:
     def __init__(self, book: Book, clock: Clock, sources: SourceStatuses | None = None) -> None:
         self._book = book
         self._sources = sources or NoSources()
+        self._judged = book
+        """That of the decider while this replica decides: it may have other controllers' proxies too."""
+        self._sourced: tuple[Set[str], Set[str]] = frozenset(), frozenset()
         self._clock = clock
         self._view = View("", 0, {})
         self._decider: Decider | None = None
@@ -49,9 +52,10 @@ class Replica:
             return Live()
         now, wall = self._clock.monotonic(), self._clock.wall()
         versions = [version.name for version in state.spec.versions]
-        traffic: Mapping[str, Traffic] = {v: self._book.traffic(service, v, now) for v in versions}
-        unjudged = self._book.unjudged(service, now)
-        health = {version: self._book.endpoint_health(service, version, now) for version in versions}
+        book = self._judged
+        traffic: Mapping[str, Traffic] = {v: book.traffic(service, v, now) for v in versions}
+        unjudged = book.unjudged(service, now)
+        health = {version: book.endpoint_health(service, version, now) for version in versions}
         endpoints = {version: each for version, each in health.items() if each and each.total}
         live = self._decider.live(state, traffic, wall) if self._decider else Live(traffic=traffic, updated_at=wall)
         return replace(
@@ -64,11 +68,11 @@ class Replica:
 
     def no_healthy_upstream(self, service: str, version: str) -> bool:
         """Whether this version is known to have no healthy endpoint."""
-        return self._book.no_healthy_upstream(service, version, self._clock.monotonic())
+        return self._judged.no_healthy_upstream(service, version, self._clock.monotonic())
 
     def lacks_upstream(self, service: str, version: str) -> bool | None:
         """Whether some proxy has no healthy endpoint of this version; None while none reports on the service."""
-        return self._book.lacks_upstream(service, version, self._clock.monotonic())
+        return self._judged.lacks_upstream(service, version, self._clock.monotonic())
 
     async def next(self, seen: int) -> int:
         """Wait until there is news later than `seen`, a second at most; the number for the next call."""
@@ -82,13 +86,20 @@ class Replica:
         """A new view is being served: count for its versions, and let the decider go on from it."""
         before, self._view = self._view, view
         if _have_other_versions(before, view):
-            states = view.services.values()
-            own = {name: known for state in states for name, known in own_clusters(state)}
-            self._book.track_clusters((name for state in states for name in _cluster_names(state)), own)
+            self._track_clusters(self._book)
+            if self._judged is not self._book:
+                self._track_clusters(self._judged)
         if self._decider:
             self._decider.on_view(view)
         else:
             self.announce()
+
+    def track_sources(self, empty: Set[str], unread: Set[str]) -> None:
+        """From now on the clusters in `empty` are known to have no endpoint, before a proxy says so, and those in
+        `unread` are not known to have one unless a proxy says so."""
+        self._sourced = empty, unread
+        for book in (self._book, self._judged):
+            book.track_sources(empty, unread)
 
     def wake(self, services: Iterable[str]) -> None:
         """Something happened to these services: the decider ticks them at once."""
@@ -122,16 +133,25 @@ class Replica:
         self._announced = asyncio.Event()
 
     @contextlib.contextmanager
-    def deciding(self, decider: Decider) -> Iterator[None]:
-        """This replica decides, with that decider, until the end of the block."""
+    def deciding(self, decider: Decider, book: Book | None = None) -> Iterator[None]:
+        """This replica decides, with that decider, until the end of the block: on what is reported into that book, its
+        own if none is named."""
+        book = book or self._book
         for service in self._view.services:
-            self._book.discard_window(service)  # reported before the term: perhaps judged by another replica
-        self._decider = decider
+            book.discard_window(service)  # reported before the term: at which weight is not known
+        self._decider, self._judged = decider, book
+        self._track_clusters(book)
         try:
             yield
         finally:
-            self._decider = None
+            self._decider, self._judged = None, self._book
             self.announce()
+
+    def _track_clusters(self, book: Book) -> None:
+        states = self._view.services.values()
+        own = {name: known for state in states for name, known in own_clusters(state)}
+        book.track_clusters((name for state in states for name in _cluster_names(state)), own)
+        book.track_sources(*self._sourced)
 
 
 @by_identity

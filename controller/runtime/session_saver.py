@@ -5,6 +5,7 @@ never moves traffic.
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from itertools import islice
 
 import structlog
@@ -26,7 +27,14 @@ log = structlog.get_logger()
 class SessionSaver:
     """The sessions that wait to be saved, the newest of each service."""
 
-    def __init__(self, archive: Archive, clock: Clock) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        clock: Clock,
+        on_saved: Callable[[Mapping[str, Session]], None] | None = None,
+    ) -> None:
+        """`on_saved` is called with the sessions that are saved, by service."""
+        self._on_saved = on_saved
         self._archive = archive
         self._clock = clock
         self._waiting: dict[str, Session] = {}
@@ -75,7 +83,9 @@ class SessionSaver:
             some = [(service, self._waiting.pop(service)) for service in oldest]
             try:
                 saved = {service: SavedSession(session.rollout_id, session.dump()) for service, session in some}
-                await self._archive.save_sessions(saved)
+                done = await self._archive.save_sessions(saved)
+                if self._on_saved:
+                    self._on_saved({service: session for service, session in some if service in done})
             except StoreError as error:
                 log.warning("sessions_dropped", services=oldest, reason=str(error))
             except Exception:

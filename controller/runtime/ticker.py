@@ -16,7 +16,9 @@ from controller.core.control.automation import decide_fallback
 from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.changes import Origin, change_of
 from controller.core.control.decision import Decision, wait
+from controller.core.control.describe import describe_cut_off
 from controller.core.control.session import Session, TickInputs, after_commit
+from controller.core.control.sync import Sync
 from controller.core.control.tick import tick
 from controller.core.history.evidence_trace import point_of
 from controller.core.judge.custom.custom_metrics import all_read, lost_metric
@@ -97,6 +99,7 @@ class Ticker:
         self._hooks = adapters.hooks
         self._custom = adapters.custom
         self._meter = adapters.meter
+        self._reports = adapters.reports
         self._saver = writers.saver
         self._ledger = writers.ledger
         self._recorder = writers.recorder
@@ -169,6 +172,15 @@ class Ticker:
             return self._stable.get(state.name)
         return watch_stable(state.spec.policy, watch, None, self._clock.monotonic())[1]
 
+    async def load_sessions(self) -> Mapping[str, Mapping[str, int]]:
+        """Load what earlier terms saved of the rollouts that run. Returns by service up to which batch of each
+        controller's reports that is; services whose session cannot be read now are left out, and loaded at their first
+        tick."""
+        running = [state for state in self._view().services.values() if state.rollout and state.rollout.running]
+        for start in range(0, len(running), COMMITS):
+            await asyncio.gather(*map(self._load_saved, running[start : start + COMMITS]))
+        return {service: session.positions for service, session in self._sessions.items()}
+
     def save_sessions(self) -> None:
         """Hand every session to the saver, so that a restart goes on with its evidence."""
         for service, session in self._sessions.items():
@@ -223,6 +235,8 @@ class Ticker:
             },
         )
         window = self._window(state, started)
+        if self._reports and window.has_reports:
+            session = session.reported_until(self._reports.positions)
         after, verdict, decision = tick(state, session, window, inputs, self._clock.wall())
         if decision.act is Act.ADVANCE and (blocker := self._shared_endpoints(state, decision)):
             decision = wait(state, blocker, verdict)
@@ -231,7 +245,7 @@ class Ticker:
             decision = wait(state, blocker, verdict)
         self._sessions[state.name] = after
         self._ticked[state.name] = TickOutcome(verdict, decision, rollout.id, rollout.phase)
-        self._note_telemetry_gaps(state, after, verdict, window)
+        self._note_telemetry_gaps(state, after, verdict, sync, reported=window.has_reports)
         self._recorder.add(state, after, window, decided=not decision.waits)
         self._meter.observe_tick(self._clock.monotonic() - started)
         if not decision.waits:
@@ -239,16 +253,21 @@ class Ticker:
         self._saver.save_at_times(state.name, after)
         return None
 
-    def _note_telemetry_gaps(self, state: ServiceState, session: Session, verdict: Verdict, window: Window) -> None:
+    def _note_telemetry_gaps(
+        self, state: ServiceState, session: Session, verdict: Verdict, sync: Sync, *, reported: bool
+    ) -> None:
         """Have the ledger say when reports or custom metrics stop, and when they are back."""
-        blind = "; ".join(reason.text for reason in verdict.reasons) if verdict.blind else "reports arrive again"
+        is_blind, blind = verdict.blind or bool(sync.cut_off), "reports arrive again"
+        if verdict.blind:
+            blind = "; ".join(reason.text for reason in verdict.reasons)
+        elif sync.cut_off:
+            blind = describe_cut_off(sync)
         # A new rollout is not blind in its first seconds, report or not: only a report ends the old one's blindness.
-        reported = window.stable is not None or window.canary is not None
         self._ledger.update(
             state,
             LedgerKind.BLIND,
             LedgerKind.SIGHT_BACK,
-            holds=verdict.blind or (False if reported else None),
+            holds=is_blind or (False if reported else None),
             why=blind,
         )
         unread = lost_metric(session.custom, session.judge_state)
@@ -272,6 +291,17 @@ class Ticker:
         window = window or Window(now, rollout.weight, None, None)
         return replace(window, custom=self._custom.take(state)) if rollout.policy.metrics else window
 
+    async def _load_saved(self, state: ServiceState) -> None:
+        assert state.rollout is not None
+        try:
+            saved = await self._saver.load(state.name, state.rollout.id)
+        except StoreLost as lost:
+            log.warning("session_not_loaded", service=state.name, reason=str(lost))
+            return
+        if saved:
+            await self._recorder.resume(state, saved)
+            self._sessions[state.name] = saved
+
     async def _load_session(self, state: ServiceState) -> Session:
         """The session of the running rollout as saved by an earlier term, or a new one."""
         assert state.rollout is not None
@@ -280,7 +310,8 @@ class Ticker:
             await self._recorder.resume(state, saved)
             return saved
         self._book.begin_rollout(state.name)
-        return Session.of(state)
+        positions = self._reports.positions if self._reports else {}
+        return Session.of(state)._replace(positions=positions)
 
     async def _commit(self, state: ServiceState, session: Session, verdict: Verdict, decision: Decision) -> None:
         if not await self._store_decision(state, verdict, decision, _numbers(state, session, self._clock.wall())):

@@ -1,7 +1,7 @@
 """The store in memory: every promise of `ports.store.Backend` but durability. For tests."""
 
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from controller.core.control import commit_rules
 from controller.core.model.applied import Applied
@@ -95,9 +95,11 @@ class MemoryStore:
         newer = self._lines[max(after, 0) :]
         return [line for line in newer if not service or line.entry.concerns(service)][:limit]
 
-    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
+    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> Collection[str]:
         """Keep the newest session of each service's rollout, unless it is beyond the bound."""
-        self._sessions |= {service: each for service, each in sessions.items() if len(each.text) <= MAX_SESSION}
+        kept = {service: each for service, each in sessions.items() if len(each.text) <= MAX_SESSION}
+        self._sessions |= kept
+        return kept.keys()
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
@@ -200,18 +200,20 @@ class SqliteStore:
         """Ledger lines with sequence > `after`, oldest first: of all, or those that concern one service."""
         return await self._run(self._database.events, service, after, limit)
 
-    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
+    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> Collection[str]:
         """Keep the newest session of each service's rollout; what cannot be kept is dropped, and logged."""
         kept = {service: session for service, session in sessions.items() if len(session.text) <= MAX_SESSION}
         for service in sessions.keys() - kept.keys():
             log.warning("session_dropped", service=service, reason=f"longer than {MAX_SESSION} characters")
         if not kept:
-            return
+            return ()
         try:
             await self._save(self._database.save_sessions, kept)
         except StoreLost as lost:
             if not self.health.problem:  # which is logged once, and not for each session
                 log.warning("sessions_dropped", services=[*kept], reason=str(lost))
+            return ()
+        return kept.keys()
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""

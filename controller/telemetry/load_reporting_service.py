@@ -15,12 +15,12 @@ from google.protobuf.message import DecodeError
 
 from controller.core.access.proxy_gate import OPEN, ProxyGate
 from controller.core.model.view import View
-from controller.core.traffic.book import Book
 from controller.core.traffic.held_reports import HeldLoads
 from controller.core.traffic.reports import IDLE, ClusterLoad
 from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsRequest, LoadStatsResponse, LocalityStats
 from controller.ports.clock import Clock
 from controller.ports.report_admission import NotCounted, Reporter
+from controller.ports.report_sink import ReportSink
 from controller.process.right_of_way import RightOfWay
 from controller.telemetry.judged_services import has_canary
 from controller.telemetry.report_pace import MEASURE_EVERY, ReportPace
@@ -68,7 +68,7 @@ class LoadReportingService:
 
     def __init__(
         self,
-        book: Book,
+        book: ReportSink,
         reporters: Reporters,
         clock: Clock,
         *,

@@ -17,7 +17,6 @@ from controller.core.access.proxy_gate import OPEN, ProxyGate
 from controller.core.base.units import counted
 from controller.core.model.cluster_names import cluster_parts
 from controller.core.model.view import View
-from controller.core.traffic.book import Book
 from controller.core.traffic.held_reports import HeldMetrics
 from controller.core.traffic.latency_buckets import BUCKETS, bucket_of
 from controller.core.traffic.reports import CounterKind, ProxyMetrics
@@ -25,6 +24,7 @@ from controller.core.traffic.response_flags import FIRST_TOKEN
 from controller.pb.haldane.wire.v1.metrics_pb2 import Histogram, Metric, MetricFamily, StreamMetricsMessage
 from controller.ports.clock import Clock
 from controller.ports.report_admission import NotCounted, Reporter
+from controller.ports.report_sink import ReportSink
 from controller.process.right_of_way import RightOfWay
 from controller.telemetry.family_positions import FamilyPositions
 from controller.telemetry.judged_services import is_judged
@@ -59,7 +59,9 @@ class MetricsService:
     first call nothing is.
     """
 
-    def __init__(self, book: Book, reporters: Reporters, clock: Clock, right_of_way: RightOfWay | None = None) -> None:
+    def __init__(
+        self, book: ReportSink, reporters: Reporters, clock: Clock, right_of_way: RightOfWay | None = None
+    ) -> None:
         self._right_of_way = right_of_way or RightOfWay()
         self._book = book
         self._reporters = reporters
@@ -135,8 +137,8 @@ class MetricsService:
             self._book.on_metrics(stream.key, counting, now)
 
     def _end(self, stream: ReportStream) -> None:
-        if stream.key and self._streams.is_ambiguous(stream):
-            self._book.forget_counters(stream.key)
+        if stream.key:
+            self._book.on_metrics_end(stream.key, ambiguous=self._streams.is_ambiguous(stream))
         self._reporters.end(stream)
         self._streams.close(stream)
         lasted = round(self._clock.monotonic() - stream.opened_at, 3)

@@ -166,6 +166,10 @@ class XdsServer:
         proxies = proxy_statuses(self._observed(), self._snapshots.running, self._nacks.last, now, confirm)
         return tuple(map(self._with_reports, proxies))
 
+    def is_connected(self, node: str, fleet: str) -> bool:
+        """Whether that node of that fleet has a stream here."""
+        return (node, fleet) in self._streams_of
+
     def strangers(self) -> tuple[StrangerStatus, ...]:
         """The programs that report, and are no proxies."""
         return self.stranger_log.statuses()
@@ -187,9 +191,7 @@ class XdsServer:
         sync = self._sync.sync(service, snapshots, frozenset(self._excluded))
         if differing := self.report_totals.differing(service):
             sync = replace(sync, differing=differing)
-        if self._snapshots.revision >= revision:
-            return sync
-        return Sync(0, sync.total, sync.nacked, blind=sync.blind, differing=sync.differing)
+        return sync if self._snapshots.revision >= revision else sync.outdated()
 
     def admission(self, reporter: Reporter) -> Admission:
         """What counts of the reports of this reporter: of the clusters that it has ACKed on the same connection.

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NoReturn
 
 from controller.core.model.applied import Applied
@@ -108,9 +108,9 @@ class ElectedStore(MemoryStore):
         await self.commits.wait()
         return await super().commit(change, token)
 
-    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
+    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> Collection[str]:
         self.saved += [session.rollout_id for session in sessions.values()]
-        await super().save_sessions(sessions)
+        return await super().save_sessions(sessions)
 
     def depose(self) -> None:
         """End the term, and grant no other one."""

@@ -1,7 +1,7 @@
 """A store that is away, slow, or whose answers get lost: nothing waits for it that need not, nothing is done twice."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pytest
 
@@ -77,9 +77,9 @@ class SlowArchive(MemoryStore):
         super().__init__(clock=clock)
         self.free = asyncio.Event()
 
-    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
+    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> Collection[str]:
         await self.free.wait()
-        await super().save_sessions(sessions)
+        return await super().save_sessions(sessions)
 
 
 class CountingArchive(MemoryStore):
@@ -89,9 +89,9 @@ class CountingArchive(MemoryStore):
         super().__init__(clock=clock)
         self.saves: list[list[str]] = []
 
-    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
+    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> Collection[str]:
         self.saves.append([*sessions])
-        await super().save_sessions(sessions)
+        return await super().save_sessions(sessions)
 
 
 async def test_sessions_are_saved_many_at_a_time_and_the_oldest_first() -> None:

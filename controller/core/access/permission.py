@@ -28,6 +28,8 @@ class Permission(StrEnum):
     """Declare, change and delete services."""
     ADMINISTER = "administer"
     """What concerns the controller or a proxy: exclude proxies, back up the store."""
+    RELAY = "relay"
+    """Pass on what proxies have reported, as a controller that shares the store."""
 
 
 class Role(StrEnum):
@@ -37,6 +39,8 @@ class Role(StrEnum):
     OPERATOR = "operator"
     BREAKER = "breaker"
     ADMIN = "admin"
+    CONTROLLER = "controller"
+    """The other controllers that share the store; of no person."""
 
 
 GRANTS: Mapping[Role, frozenset[Permission]] = {
@@ -45,6 +49,7 @@ GRANTS: Mapping[Role, frozenset[Permission]] = {
     Role.BREAKER: frozenset(
         {Permission.VIEW, Permission.ROLL_BACK, Permission.FORCE_ROLLBACK, Permission.HOLD, Permission.FREEZE}
     ),
-    Role.ADMIN: frozenset(Permission),
+    Role.ADMIN: frozenset(Permission) - {Permission.RELAY},
+    Role.CONTROLLER: frozenset({Permission.RELAY}),
 }
 """Role -> what it may do."""

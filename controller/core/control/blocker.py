@@ -31,6 +31,8 @@ class BlockerKind(StrEnum):
     """A proxy has NACKed what was decided."""
     NO_REPORT = "no_report"
     """No window is complete: a proxy's report is still awaited."""
+    CUT_OFF = "cut_off"
+    """A controller with proxies is cut off from the one that decides: what they report is not known."""
     FREEZE = "freeze"
     HOOK = "hook"
     NO_HEALTHY_UPSTREAM = "no_healthy_upstream"
@@ -64,12 +66,16 @@ class Blocker:
 
     @property
     def about(self) -> tuple[str, ...]:
-        """The proxies, hooks, endpoints or version that it is about, by name."""
+        """The proxies, controllers, hooks, endpoints or version that it is about, by name."""
         if self.sync is None:
             return self.names
+        if self.kind is BlockerKind.CUT_OFF:
+            return tuple(each.controller for each in self.sync.cut_off)
         return self.sync.nacked if self.kind is BlockerKind.NACK else self.sync.behind
 
 
 def unsynced(sync: Sync, stops: LedgerKind) -> Blocker:
     """The blocker where the fleet is not in sync."""
-    return Blocker(BlockerKind.NACK if sync.nacked else BlockerKind.SYNC, stops, sync=sync)
+    if sync.nacked:
+        return Blocker(BlockerKind.NACK, stops, sync=sync)
+    return Blocker(BlockerKind.CUT_OFF if sync.cut_off else BlockerKind.SYNC, stops, sync=sync)

@@ -113,10 +113,20 @@ def _describe_sync(sync: Sync, stops: LedgerKind | None) -> str:
         return count_proxies(sync, sync.synced, "has", "have") + " confirmed the rollback"
     if sync.nacked:
         return f"NACKed by {name_some(sync.nacked)}"
+    if sync.cut_off:
+        return f"does not advance: {describe_cut_off(sync)}"
     if not sync.total:
         return "no proxy is connected"
     waiting = f": waiting for {name_some(sync.behind)}" if sync.behind else ""
     return count_proxies(sync, sync.synced, "is", "are") + " in sync" + waiting
+
+
+def describe_cut_off(sync: Sync) -> str:
+    """Whose proxies are not known, and how many they are."""
+    controllers = name_some(tuple(each.controller for each in sync.cut_off))
+    proxies = counted(sum(each.proxies for each in sync.cut_off), "proxy", "proxies")
+    are = "is" if len(sync.cut_off) == 1 else "are"
+    return f"what {proxies} report is not known: {controllers} {are} cut off from the controller that decides"
 
 
 def name_some(names: tuple[str, ...]) -> str:

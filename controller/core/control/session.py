@@ -16,6 +16,9 @@ from controller.core.model.rollout import Phase, Rollout
 from controller.core.model.service_state import ServiceState
 from controller.core.traffic.endpoint_health import EndpointHealth
 
+MAX_POSITIONS = 100
+"""Instances of controllers whose positions are kept with a session: each restart of a controller is one more."""
+
 
 class Position(NamedTuple):
     """Where a rollout dwells: time counts as long as these stay the same.
@@ -48,6 +51,8 @@ class Session(NamedTuple):
     """Stable's healthy endpoints when they were first known in this rollout."""
     silent: float = 0.0
     """Seconds since the last report. The next report makes them count as watched, unless reports are lost before."""
+    positions: Mapping[str, int] = {}
+    """By instance of a controller: the last batch of its reports that is part of the evidence."""
 
     @classmethod
     def of(cls, state: ServiceState) -> "Session":
@@ -56,6 +61,13 @@ class Session(NamedTuple):
             raise ValueError(f"{state.name} has no rollout")
         judge_state = JudgeState.start(without_custom(state.rollout.policy))
         return cls(state.rollout.id, judge_state, position=position_of(state.rollout))
+
+    def reported_until(self, positions: Mapping[str, int]) -> "Session":
+        """With the evidence of all batches up to these. None goes back: a batch that is read again for the sake of
+        another service is no news for this one."""
+        later = {name: max(number, self.positions.get(name, 0)) for name, number in positions.items()}
+        older = {name: number for name, number in self.positions.items() if name not in later}
+        return self._replace(positions=dict([*older.items(), *later.items()][-MAX_POSITIONS:]))
 
     def dump(self) -> str:
         """As JSON, to go on from after a restart, without the time of the last tick: monotonic clocks start over."""
@@ -67,6 +79,7 @@ class Session(NamedTuple):
                 "evidence": dump_state(self.judge_state),
                 "custom": dump_custom(self.custom),
                 "capacity": self.capacity,
+                "positions": dict(self.positions),
             }
         )
 
@@ -82,8 +95,9 @@ class Session(NamedTuple):
                 position=Position(*stored["stage"]),
                 custom=load_custom(stored.get("custom", {})),
                 capacity=_count_or_none(stored.get("capacity")),
+                positions={str(name): int(number) for name, number in stored.get("positions", {}).items()},
             )
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"not a stored session: {error!r}") from error
 
 

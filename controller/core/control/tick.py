@@ -6,6 +6,7 @@ from controller.core.control.automation import DecisionInputs, decide
 from controller.core.control.blind_proxies import with_blind_proxies
 from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.capacity import capacity_gap
+from controller.core.control.cut_off_proxies import with_cut_off_proxies
 from controller.core.control.decision import Decision, wait
 from controller.core.control.endpoints_out import with_endpoints_out
 from controller.core.control.odd_proxies import with_odd_proxies
@@ -32,7 +33,7 @@ def tick(
     judge_state, verdict = judge(without_custom(policy), session.judge_state, window, state.rollout.step)
     custom, verdict = with_custom(policy, session.custom, window, judge_state, verdict)
     session = session._replace(judge_state=judge_state, custom=custom)
-    if window.stable is None and window.canary is None:
+    if not window.has_reports:
         inputs = replace(inputs, reported=False)
     return decide_on_verdict(state, session, verdict, window.at, inputs, now)
 
@@ -53,7 +54,7 @@ def decide_on_verdict(
     if inputs.harm and verdict.outcome is not Outcome.HARM:
         verdict = replace(verdict, outcome=Outcome.HARM, findings=(inputs.harm,))
     verdict = with_blind_proxies(with_endpoints_out(verdict, inputs.endpoints), inputs.sync)
-    verdict = with_odd_proxies(verdict, inputs.sync)
+    verdict = with_cut_off_proxies(with_odd_proxies(verdict, inputs.sync), inputs.sync)
     stable, canary = inputs.endpoints.get(rollout.stable), inputs.endpoints.get(rollout.canary)
     if session.capacity is None and stable and stable.fewest:
         session = session._replace(capacity=stable.fewest)
@@ -76,6 +77,8 @@ def decide_on_verdict(
     if decision.act is Act.ADVANCE and not inputs.reported:
         # Also what was proved before a restart is acted on only once there are reports again.
         decision = wait(state, Blocker(BlockerKind.NO_REPORT, decision.kind), verdict)
+    if decision.act is Act.ADVANCE and inputs.sync.cut_off:
+        decision = wait(state, Blocker(BlockerKind.CUT_OFF, decision.kind, sync=inputs.sync), verdict)
     return session, verdict, decision
 
 

@@ -75,6 +75,8 @@ class ReasonCode(StrEnum):
     """Some proxies cannot report broken responses. Said beside the other reasons; it decides nothing."""
     PROXY_DIFFERS = "proxy_differs"
     """Some proxies report far more or fewer failures than all others. Likewise."""
+    CUT_OFF = "cut_off"
+    """Some proxies are connected to a controller that is cut off from the one that decides. Likewise."""
     ENDPOINTS_OUT = "endpoints_out"
     """Some endpoints of a version get no requests. Likewise."""
     IN_GRACE = "spell"

@@ -26,7 +26,7 @@ from controller.core.traffic.cluster_counts import DECIDED, ClusterCounts
 from controller.core.traffic.endpoint_health import EndpointHealth
 from controller.core.traffic.latency_buckets import BucketCounts
 from controller.core.traffic.proxy_counters import ProxyCounters
-from controller.core.traffic.reports import ClusterLoad, ProxyMetrics, Traffic
+from controller.core.traffic.reports import ClusterLoad, CounterKind, ProxyMetrics, Traffic
 from controller.core.traffic.window import Sample, Stratum, Window
 
 FRESH = 10.0
@@ -99,41 +99,54 @@ class Book:
             self._empty, self._unread = empty, unread
             self._health.clear()
 
-    def on_load_report(self, proxy: str, loads: Mapping[str, ClusterLoad], interval: float, now: float) -> list[str]:
+    def on_load_report(
+        self,
+        proxy: str,
+        loads: Mapping[str, ClusterLoad],
+        interval: float,
+        now: float,
+        splits: Mapping[str, str] | None = None,
+    ) -> list[str]:
         """Add a proxy's load report, by the names by which clusters are observed; it promises the next one in
         `interval` seconds.
 
-        Returns the services whose windows are complete now.
+        `splits` says of services which split the proxy serves, where that is another one than the decided one; without
+        it, `set_lagging` does. Returns the services whose windows are complete now.
         """
         services = set()
         for name, load in loads.items():
             if cluster := self._clusters.get(name):
-                cluster.add_load(self._group(proxy, cluster.service), proxy, load, now)
+                cluster.add_load(self._group(proxy, cluster.service, splits), proxy, load, now)
                 if cluster.role is Role.LIVE:
                     services.add(cluster.service)
         for service in services:
             self._services[service].on_report(proxy, interval, now)
         return [service for service in services if self._services[service].is_complete(now)]
 
-    def on_metrics(self, proxy: str, metrics: ProxyMetrics, now: float) -> None:
-        """Add one flush of a proxy's metrics."""
-        counters = self._proxies.setdefault(proxy, ProxyCounters())
-        self._proxies.move_to_end(proxy)
-        if len(self._proxies) > MAX_PROXIES:
-            self._proxies.popitem(last=False)
-        if counters.on_message(metrics, now):
-            self._health.clear()
-        for (name, kind), value in metrics.counters.items():
-            if cluster := self._clusters.get(name):
-                group = self._group(proxy, cluster.service)
-                cluster.add_counter(group, kind, counters.increment((name, kind), value), now)
-        for name, counts in metrics.latency.items():
-            if cluster := self._clusters.get(name):
-                cluster.add_latency(self._group(proxy, cluster.service), counts, now)
-        for name, counts in metrics.ttft.items():
-            if cluster := self._clusters.get(name):
-                cluster.add_ttft(self._group(proxy, cluster.service), counts, now)
+    def on_metrics(self, proxy: str, metrics: ProxyMetrics, now: float) -> Mapping[tuple[str, CounterKind], int]:
+        """Add one flush of a proxy's metrics. Returns by how much its counters of observed clusters have risen."""
+        counters = self._note_message(proxy, metrics, now)
+        increments = {
+            key: risen
+            for key, value in metrics.counters.items()
+            if key[0] in self._clusters and (risen := counters.increment(key, value))
+        }
+        self._add_metrics(proxy, increments, metrics, now)
         counters.know(self.observed if metrics.clusters is None else metrics.clusters)
+        return increments
+
+    def on_increments(
+        self,
+        proxy: str,
+        increments: Mapping[tuple[str, CounterKind], int],
+        metrics: ProxyMetrics,
+        now: float,
+        splits: Mapping[str, str],
+    ) -> None:
+        """Add a flush of metrics whose counters another book has compared with the ones before: `increments`. The
+        counters of `metrics` are not read. `splits` as in `on_load_report`."""
+        self._note_message(proxy, metrics, now)
+        self._add_metrics(proxy, increments, metrics, now, splits)
 
     def on_load_reports_end(self, proxy: str) -> None:
         """A proxy's load reports have ended: it is not waited for. Its counters are remembered for
@@ -142,6 +155,11 @@ class Book:
             pacing.on_leave(proxy)
         for cluster in self._clusters.values():
             cluster.on_proxy_end(proxy)
+
+    def on_metrics_end(self, proxy: str, *, ambiguous: bool) -> None:
+        """A proxy's metrics have ended. Its counters are remembered for its return, unless they may be another's."""
+        if ambiguous:
+            self.forget_counters(proxy)
 
     def complete_windows(self, now: float) -> list[str]:
         """The services whose windows can be closed."""
@@ -156,6 +174,11 @@ class Book:
         """Forget a proxy's counters: they mean nothing for the next proxy of that name."""
         self._proxies.pop(proxy, None)
         self._health.clear()
+
+    def healthy(self, proxy: str) -> Mapping[str, int]:
+        """By cluster: how many endpoints that proxy may send to, by its newest message."""
+        known = self._proxies.get(proxy)
+        return known.healthy if known else {}
 
     def take_window(
         self, service: str, stable: str, canary: str, weight: int, now: float, role: Role = Role.LIVE
@@ -286,8 +309,37 @@ class Book:
         cluster = self._clusters.get(cluster_name(service, version, role))
         return cluster.take_samples() if cluster else {}
 
-    def _group(self, proxy: str, service: str) -> str:
+    def _group(self, proxy: str, service: str, splits: Mapping[str, str] | None = None) -> str:
+        if splits is not None:
+            return splits.get(service, DECIDED)
         return self._lagging.get(service, _NO_SPLITS).get(proxy, DECIDED)
+
+    def _note_message(self, proxy: str, metrics: ProxyMetrics, now: float) -> ProxyCounters:
+        counters = self._proxies.setdefault(proxy, ProxyCounters())
+        self._proxies.move_to_end(proxy)
+        if len(self._proxies) > MAX_PROXIES:
+            self._proxies.popitem(last=False)
+        if counters.on_message(metrics, now):
+            self._health.clear()
+        return counters
+
+    def _add_metrics(
+        self,
+        proxy: str,
+        increments: Mapping[tuple[str, CounterKind], int],
+        metrics: ProxyMetrics,
+        now: float,
+        splits: Mapping[str, str] | None = None,
+    ) -> None:
+        for (name, kind), increment in increments.items():
+            if cluster := self._clusters.get(name):
+                cluster.add_counter(self._group(proxy, cluster.service, splits), kind, increment, now)
+        for name, counts in metrics.latency.items():
+            if cluster := self._clusters.get(name):
+                cluster.add_latency(self._group(proxy, cluster.service, splits), counts, now)
+        for name, counts in metrics.ttft.items():
+            if cluster := self._clusters.get(name):
+                cluster.add_ttft(self._group(proxy, cluster.service, splits), counts, now)
 
 
 def _counted_in(cluster: ClusterId) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from controller.core.traffic.reports import ClusterLoad, CounterKind, ProxyMetrics
+from controller.core.traffic.reports import IDLE, ClusterLoad, CounterKind, ProxyMetrics
 
 _NONE: frozenset[str] = frozenset()
 
@@ -36,10 +36,10 @@ class HeldLoads:
         if not waiting and not self._held:
             return loads
         for name in waiting:
-            self._held[name] = _added(self._held.get(name), loads[name])
+            self._held[name] = self._held.get(name, IDLE).plus(loads[name])
         counting = {name: load for name, load in loads.items() if name in admitted}
         for name in self._held.keys() & counting.keys():
-            counting[name] = _added(self._held.pop(name), counting[name])
+            counting[name] = self._held.pop(name).plus(counting[name])
         return counting
 
     def discard(self) -> None:
@@ -109,13 +109,4 @@ def without_clusters(metrics: ProxyMetrics, clusters: frozenset[str]) -> ProxyMe
         healthy={name: count for name, count in metrics.healthy.items() if name not in clusters},
         members={name: count for name, count in metrics.members.items() if name not in clusters},
         clusters=None if metrics.clusters is None else metrics.clusters - clusters,
-    )
-
-
-def _added(first: ClusterLoad | None, second: ClusterLoad) -> ClusterLoad:
-    """The load of two reports, the newer one second."""
-    if first is None:
-        return second
-    return ClusterLoad(
-        first.started + second.started, first.ok + second.ok, first.errors + second.errors, second.in_progress
     )

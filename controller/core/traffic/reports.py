@@ -42,6 +42,12 @@ class ClusterLoad(NamedTuple):
     errors: int = 0
     in_progress: int = 0
 
+    def plus(self, newer: "ClusterLoad") -> "ClusterLoad":
+        """The load of this report and a newer one."""
+        return ClusterLoad(
+            self.started + newer.started, self.ok + newer.ok, self.errors + newer.errors, newer.in_progress
+        )
+
 
 IDLE = ClusterLoad()
 

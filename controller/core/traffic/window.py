@@ -121,6 +121,11 @@ class Window:
         return cls(at, weight, stable, added_up(each.canary for each in strata), strata=strata)
 
     @property
+    def has_reports(self) -> bool:
+        """Whether any version was reported."""
+        return self.stable is not None or self.canary is not None
+
+    @property
     def groups(self) -> tuple[Stratum, ...]:
         """The strata, or everything as one."""
         return self.strata or (Stratum("", self.stable, self.canary),)

@@ -1,6 +1,6 @@
 """What may be lost without harm, in etcd: sessions, recordings and cursors. Written by whoever decides."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import structlog
@@ -38,13 +38,16 @@ class EtcdArchive:
         self._keys = keys
         self._store_id = store_id
 
-    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
+    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> Collection[str]:
         """Keep the newest session of each service's rollout; what cannot be kept is dropped, and logged."""
+        saved: list[str] = []
         for some in _batches(_bounded(sessions)):
             try:
                 await self._write([put(self._keys.session(each.service), each.value) for each in some])
+                saved += [each.service for each in some]
             except StoreLost as lost:
                 log.warning("sessions_dropped", services=[each.service for each in some], reason=str(lost))
+        return saved
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""

@@ -3,7 +3,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -208,10 +208,10 @@ class EtcdStore:
             await self._ledger.read()
         return self._ledger.lines(service, after, limit)
 
-    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> None:
+    async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> Collection[str]:
         """Keep the newest session of each service's rollout; what cannot be kept is dropped, and logged."""
         self._check_open()
-        await self._archive.save_sessions(sessions)
+        return await self._archive.save_sessions(sessions)
 
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""

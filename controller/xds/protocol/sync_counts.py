@@ -9,7 +9,7 @@ it when a service is asked for, and what was found stays true until a stream of 
 
 from collections.abc import Hashable, Iterable, Mapping
 
-from controller.core.control.sync import Sync
+from controller.core.control.sync import Sync, joined
 from controller.xds.protocol.fleet_streams import FleetStreams, Place
 from controller.xds.protocol.node import Node
 from controller.xds.protocol.stream_state import TypeState
@@ -85,7 +85,7 @@ class SyncCounts:
         known = self._known.get(service)
         if known is None or known[0] != sources:
             found = [_fleet_sync(fleet, snapshot, service, excluded) for fleet, _, snapshot, _ in sources]
-            known = self._known[service] = sources, _joined(found)
+            known = self._known[service] = sources, joined(found)
         return known[1]
 
 
@@ -113,17 +113,3 @@ def _subscriptions(routes: Mapping[str, frozenset[str]], listed: Resources) -> _
     """All by which a client gets these routes: their names, and "*" for those that it gets without naming them."""
     by_name = [(name, name, hosts) for name, hosts in routes.items()]
     return by_name + [(WILDCARD, name, hosts) for name, hosts in routes.items() if name in listed]
-
-
-def _joined(fleets: list[Sync]) -> Sync:
-    """How far the proxies of several fleets are."""
-    if len(fleets) == 1:
-        return fleets[0]
-    return Sync(
-        sum(each.synced for each in fleets),
-        sum(each.total for each in fleets),
-        nacked=tuple(sorted({node for each in fleets for node in each.nacked})),
-        behind=tuple(sorted({node for each in fleets for node in each.behind})),
-        splits={node: split for each in fleets for node, split in each.splits.items()},
-        blind=tuple(sorted({node for each in fleets for node in each.blind})),
-    )

@@ -641,7 +641,7 @@ class Stranger(_message.Message):
     def __init__(self, node: _Optional[str] = ..., fleet: _Optional[str] = ..., peer: _Optional[str] = ..., reason: _Optional[str] = ..., since: _Optional[float] = ..., last_report: _Optional[float] = ..., reports: _Optional[int] = ...) -> None: ...
 
 class Proxy(_message.Message):
-    __slots__ = ("node", "fleet", "client", "connected_at", "state", "types", "waits", "refused", "blind", "excluded", "requests", "failed")
+    __slots__ = ("node", "fleet", "client", "connected_at", "state", "types", "waits", "refused", "blind", "excluded", "requests", "failed", "controller", "cut_off")
     NODE_FIELD_NUMBER: _ClassVar[int]
     FLEET_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
@@ -654,6 +654,8 @@ class Proxy(_message.Message):
     EXCLUDED_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
+    CONTROLLER_FIELD_NUMBER: _ClassVar[int]
+    CUT_OFF_FIELD_NUMBER: _ClassVar[int]
     node: str
     fleet: str
     client: str
@@ -666,7 +668,9 @@ class Proxy(_message.Message):
     excluded: str
     requests: int
     failed: int
-    def __init__(self, node: _Optional[str] = ..., fleet: _Optional[str] = ..., client: _Optional[str] = ..., connected_at: _Optional[float] = ..., state: _Optional[str] = ..., types: _Optional[_Iterable[_Union[ProxyType, _Mapping]]] = ..., waits: _Optional[_Iterable[_Union[ProxyWait, _Mapping]]] = ..., refused: _Optional[_Union[ProxyRefusal, _Mapping]] = ..., blind: _Optional[str] = ..., excluded: _Optional[str] = ..., requests: _Optional[int] = ..., failed: _Optional[int] = ...) -> None: ...
+    controller: str
+    cut_off: bool
+    def __init__(self, node: _Optional[str] = ..., fleet: _Optional[str] = ..., client: _Optional[str] = ..., connected_at: _Optional[float] = ..., state: _Optional[str] = ..., types: _Optional[_Iterable[_Union[ProxyType, _Mapping]]] = ..., waits: _Optional[_Iterable[_Union[ProxyWait, _Mapping]]] = ..., refused: _Optional[_Union[ProxyRefusal, _Mapping]] = ..., blind: _Optional[str] = ..., excluded: _Optional[str] = ..., requests: _Optional[int] = ..., failed: _Optional[int] = ..., controller: _Optional[str] = ..., cut_off: _Optional[bool] = ...) -> None: ...
 
 class RetryRequest(_message.Message):
     __slots__ = ("service",)

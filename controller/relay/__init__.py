@@ -1,0 +1,1 @@
+"""Passes what the proxies of one controller report on to the controller that decides."""
