@@ -51,6 +51,7 @@ from controller.notify.cloud_events import CloudEvents
 from controller.notify.notifications import Notifications
 from controller.notify.people import People
 from controller.open_store import open_store
+from controller.ports.login_config import LoginConfig
 from controller.ports.recipient import Recipient
 from controller.ports.store import Backend, Term
 from controller.process.clock import SystemClock
@@ -375,7 +376,15 @@ class Controller:
     def _add_admin(self, server: grpc.aio.Server) -> Watches:
         server.add_generic_rpc_handlers(self._xds.csds_handlers())
         server.add_generic_rpc_handlers(self._relay.handlers())
-        return add_admin(server, self._operations, self._replica, self._fleet, self._recorder, self._membership)
+        return add_admin(
+            server,
+            self._operations,
+            self._replica,
+            self._fleet,
+            self._recorder,
+            self._membership,
+            login=self._login_config(),
+        )
 
     def _site(self) -> web.Application:
         exposition = Exposition(
@@ -393,6 +402,13 @@ class Controller:
             self._certificates.described,
         )
         return make_http(self._operations, reader, self._doorkeeper("http"), probes, pages=self._pages())
+
+    def _login_config(self) -> LoginConfig:
+        """What `haldane login` asks for: of the issuer that has a client, of which there is one at most."""
+        for each in self._settings.oidc:
+            if client := each.device_client:
+                return LoginConfig(each.issuer, client, each.audience, each.scopes)
+        return LoginConfig()
 
     def _pages(self) -> list[Route]:
         """The console, and the login if an issuer has a client for it."""

@@ -8,6 +8,7 @@ from controller.core.control.automation import DecisionInputs
 from controller.core.control.progress import Progress
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
+from controller.core.model.actor import Proof
 from controller.core.model.change import Change
 from controller.core.model.exclusion import Exclusion
 from controller.core.model.freeze import ALL, Act, Freeze, Mode, blocking_freeze
@@ -107,8 +108,9 @@ def situation(
 
 
 def freeze(scope: str = ALL, **fields: Any) -> Freeze:
-    """A freeze in force."""
-    return Freeze(**{"scope": scope, "reason": "incident 42", "who": "grace", "since": 1.0, **fields})
+    """A freeze in force, of somebody who has proved who that is."""
+    usual = {"scope": scope, "reason": "incident 42", "who": "grace", "proof": Proof.OIDC, "since": 1.0}
+    return Freeze(**{**usual, **fields})
 
 
 def change(

@@ -6,15 +6,19 @@ from controller.core.access.permission import Permission
 from controller.core.base.errors import Refusal, Violation, invalid
 from controller.core.model.freeze import ALL
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+from controller.ports.login_config import LoginConfig
 
 
 class Access:
-    """Tells callers what the controller takes them for."""
+    """Tells callers what the controller takes them for, and where they can log in."""
+
+    def __init__(self, login: LoginConfig) -> None:
+        self._login = login
 
     def handlers(self) -> Handlers:
         """For a gRPC server."""
         service = pb.DESCRIPTOR.services_by_name["Access"]
-        return handlers(service, {"WhoAmI": self.who_am_i, "Can": self.can})
+        return handlers(service, {"WhoAmI": self.who_am_i, "Can": self.can, "GetLoginConfig": self.login_config})
 
     async def who_am_i(self, _request: pb.WhoAmIRequest, caller: Caller) -> pb.WhoAmIResponse:
         """The caller, as it was verified, and its roles."""
@@ -22,6 +26,7 @@ class Access:
         return pb.WhoAmIResponse(
             who=caller.actor.name,
             verified_by=caller.actor.proof,
+            unverified=caller.actor.unverified,
             grants=[pb.Grant(role=each.role, services=each.services) for each in caller.bindings or ()],
             subjects=sorted(principal.subjects) if principal else (),
             groups=sorted(principal.groups) if principal else (),
@@ -41,3 +46,7 @@ class Access:
         except Refusal as refusal:
             return pb.CanResponse(allowed=False, reason=refusal.message)
         return pb.CanResponse(allowed=True)
+
+    async def login_config(self, _request: pb.GetLoginConfigRequest, _caller: Caller) -> pb.LoginConfig:
+        """What a device login needs; empty if nobody can log in here."""
+        return pb.LoginConfig(**self._login._asdict())

@@ -32,6 +32,7 @@ from controller.core.servicefile.notes import notes
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.pb.haldane.relay.v1 import relay_pb2 as relay
 from controller.ports.fleet import Fleet
+from controller.ports.login_config import LoginConfig
 from controller.ports.observatory import Observatory
 from controller.ports.recordings import Recordings
 from controller.runtime.declarations import Declared
@@ -57,13 +58,14 @@ PAGE = 1000
 """Lines of the ledger in one answer at most; `after` asks for the next ones."""
 
 
-def add_admin(
+def add_admin(  # noqa: PLR0913  # what the services show comes from seven places
     server: grpc.aio.Server,
     operations: Operations,
     observatory: Observatory,
     fleet: Fleet,
     recordings: Recordings,
     membership: Membership,
+    login: LoginConfig | None = None,
 ) -> Watches:
     """Add the admin API to a server. Returns its watches, which end when they are drained."""
     watches = Watches(observatory)
@@ -76,7 +78,7 @@ def add_admin(
             KillSwitch(operations, reader).handlers(),
             Proxies(operations, fleet, reader).handlers(),
             Ledger(operations, reader, watches, explanations).handlers(),
-            Access().handlers(),
+            Access(login or LoginConfig()).handlers(),
             Controllers(membership).handlers(),
         )
     )

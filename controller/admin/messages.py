@@ -128,7 +128,7 @@ def stranger_message(stranger: StrangerStatus) -> pb.Stranger:
 
 def exclusion_message(exclusion: Exclusion) -> pb.Exclusion:
     """A proxy that an operator excluded."""
-    return pb.Exclusion(**exclusion.model_dump())
+    return pb.Exclusion(**exclusion.plain())
 
 
 def event_message(line: LedgerLine) -> pb.Event:
@@ -151,6 +151,7 @@ def event_message(line: LedgerLine) -> pb.Event:
         effect=line.effect,
         as_stored=_as_stored(line, shown),
         verified_by=entry.proof,
+        unverified=entry.actor.unverified,
     )
 
 

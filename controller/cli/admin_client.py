@@ -16,6 +16,7 @@ from controller.cli.endpoint import Endpoint, read_file
 from controller.cli.failure import Exit, Failure
 from controller.cli.grpc_failure import failure_of, interrupted, tls_failure, wrong_port
 from controller.cli.invocation import operator
+from controller.cli.login_token import LoginToken
 from controller.cli.suggestions import did_you_mean
 from controller.cli.tls_diagnosis import diagnose
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
@@ -52,6 +53,7 @@ class AdminClient:
         self.address = endpoint.address
         # Metadata is ASCII; other letters become escapes.
         self._user = operator().encode("ascii", "backslashreplace").decode()[:MAX_USER]
+        self._login = LoginToken(endpoint.login) if endpoint.login else None
         self._stamp = _stamp(endpoint)
         self._channels = [_channel(endpoint)]
 
@@ -74,11 +76,19 @@ class AdminClient:
         return self._channels[-1]
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        token = self._endpoint.token()
+        token = self._endpoint.sendable(self._login.current()) if self._login else self._endpoint.token()
         proof = (("authorization", f"Bearer {token}"),) if token else ()
         return (("haldane-user", self._user), *proof)
 
-    def call(self, method: str, request: Message, response: type[Response], deadline: float = DEADLINE) -> Response:
+    def call(
+        self,
+        method: str,
+        request: Message,
+        response: type[Response],
+        deadline: float = DEADLINE,
+        *,
+        again: bool = True,
+    ) -> Response:
         """The response to one request. Raises `Failure`; `deadline` is in seconds."""
         unary = self._channel.unary_unary(
             f"/haldane.admin.v1.{method}",
@@ -88,6 +98,8 @@ class AdminClient:
         try:
             received: Response = unary(request, timeout=deadline, metadata=self._metadata())
         except grpc.RpcError as error:
+            if again and self._may_try_again(error):
+                return self.call(method, request, response, deadline, again=False)
             raise self._failure(error, request, deadline) from None
         except KeyboardInterrupt:
             if not (request_id := _request_id(request)):
@@ -95,7 +107,9 @@ class AdminClient:
             raise interrupted(request_id) from None
         return received
 
-    def stream(self, method: str, request: Message, response: type[Response]) -> Iterator[Response]:
+    def stream(
+        self, method: str, request: Message, response: type[Response], *, again: bool = True
+    ) -> Iterator[Response]:
         """The messages of a stream, until the server ends it. Raises `Failure` if it breaks."""
         unary_stream = self._channel.unary_stream(
             f"/haldane.admin.v1.{method}",
@@ -107,7 +121,9 @@ class AdminClient:
         except ValueError:  # the channel was closed meanwhile
             raise Failure(Exit.UNREACHABLE, "the connection is closed") from None
         except grpc.RpcError as error:
-            raise self._failure(error, request) from None
+            if not (again and self._may_try_again(error)):
+                raise self._failure(error, request) from None
+            yield from self.stream(method, request, response, again=False)
 
     def services(self, deadline: float = DEADLINE) -> list[pb.Service]:
         """All services, by name. Raises `Failure`; `deadline` is in seconds."""
@@ -122,6 +138,10 @@ class AdminClient:
         except Failure:
             return ""
         return next(filter(None, (did_you_mean(name, known) for name in names)), "")
+
+    def _may_try_again(self, error: grpc.RpcError) -> bool:
+        """Whether the controller rejects the login's token, before anything was done, and there is a newer one now."""
+        return error.code() is grpc.StatusCode.UNAUTHENTICATED and bool(self._login and self._login.renewed())
 
     def _failure(self, error: grpc.RpcError, request: Message, deadline: float = 0.0) -> Failure:
         if error.code() is grpc.StatusCode.UNIMPLEMENTED and self._is_xds_port():

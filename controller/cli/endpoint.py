@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.cli.failure import Exit, Failure
+from controller.cli.saved_login import SavedLogin
 
 DEFAULT_ADMIN = "127.0.0.1:18001"
 """The default of `controller.settings`, which is slow to import; a test compares them."""
@@ -38,6 +39,8 @@ class Endpoint:
     """A file with its private key."""
     token_file: str = ""
     """A file with a bearer token."""
+    login: SavedLogin | None = None
+    """What `haldane login` has kept, if nothing else proves who calls."""
 
     def __post_init__(self) -> None:
         """Raises `Failure` for what cannot be meant."""
@@ -95,10 +98,14 @@ class Endpoint:
         """The token. Raises `Failure` if it is none, or if somebody could read it on its way."""
         if not token.isprintable() or " " in token or not token:
             raise Failure(Exit.USAGE, f"--token-file: {self.token_file} has not one token")
+        self.check_secrets()
+        return token
+
+    def check_secrets(self) -> None:
+        """Raises `Failure` if somebody could read a token on its way."""
         if not self.may_carry_secrets:
             message = f"a token is not sent to {self.address} without TLS, where others could read it"
             raise Failure(Exit.USAGE, message, hint="name the CA of the controller's certificate with --ca FILE")
-        return token
 
 
 def is_address(text: str) -> bool:

@@ -4,6 +4,7 @@ an act.
 `--admin`, `--output` and what proves who calls are understood before and after the name of the command.
 """
 
+import contextlib
 import getpass
 import os
 import uuid
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 import click
 
 from controller.cli.endpoint import DEFAULT_ADMIN, Endpoint, default_admin
+from controller.cli.failure import Failure
+from controller.cli.saved_login import SavedLogin, read_login
 
 DEFAULT_XDS = "127.0.0.1:18000"
 """The default of `controller.settings`, which is slow to import; a test compares them."""
@@ -53,14 +56,30 @@ class Invocation:
         return self.output == "json"
 
     def endpoint(self) -> Endpoint:
-        """The controller, by the options and the environment. Raises `Failure` for what cannot be meant."""
-        return Endpoint(
-            address=default_admin() if self.admin is None else self.admin,
-            ca=_given(self.ca, "HALDANE_CA"),
-            certificate=_given(self.certificate, "HALDANE_CERTIFICATE"),
-            key=_given(self.key, "HALDANE_KEY"),
-            token_file=_given(self.token_file, "HALDANE_TOKEN_FILE"),
-        )
+        """The controller, by the options, the environment, and what `haldane login` has kept. Raises `Failure` for what
+        cannot be meant."""
+        address = self.address
+        certificate = _given(self.certificate, "HALDANE_CERTIFICATE")
+        key = _given(self.key, "HALDANE_KEY")
+        token_file = _given(self.token_file, "HALDANE_TOKEN_FILE")
+        login = None if certificate or key or token_file else read_login(address)
+        return Endpoint(address, self._ca(login), certificate, key, token_file, login)
+
+    def login_endpoint(self, login: SavedLogin | None = None) -> Endpoint:
+        """The controller for whoever logs in there: only that login says who calls. Raises `Failure`."""
+        known = login
+        if login is None:
+            with contextlib.suppress(Failure):  # one that cannot be used is no reason not to log in again
+                known = read_login(self.address)
+        return Endpoint(self.address, self._ca(known), login=login)
+
+    @property
+    def address(self) -> str:
+        """Where the admin API is."""
+        return default_admin() if self.admin is None else self.admin
+
+    def _ca(self, login: SavedLogin | None) -> str:
+        return _given(self.ca, "HALDANE_CA") or (login.ca if login else "")
 
 
 def _given(option: str | None, variable: str) -> str:

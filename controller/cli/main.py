@@ -62,6 +62,8 @@ COMMANDS = {
     "migrate": _command("migrate:migrate", "Move the store from a file into etcd, or back."),
     "ledger": _command("ledger:ledger", "Verify and import exports of the ledger."),
     "certs": _command("certs:certs", "Make certificates for a first day and for tests."),
+    "login": _command("login:login", "Log in at the controller's issuer."),
+    "logout": _command("login:logout", "Forget your login."),
     "whoami": _command("access:whoami", "Show who the controller takes you for."),
     "can": _command("access:can", "Say whether you may do something to a service."),
     "completion": _command("completion:completion", "Print the completion script of a shell."),

@@ -3,7 +3,7 @@
 import { drawCaller, wayIn } from "./caller.js";
 import { alarm, fillCard, makeCard } from "./service.js";
 import { ask, recordAs } from "./switch.js";
-import { clock, element, many, percent, span } from "./words.js";
+import { actor, clock, element, many, percent, span } from "./words.js";
 
 const PERIOD_MS = 1000;
 const KEPT_OUT_MS = 10000; // each attempt is a denial in the controller's log
@@ -21,7 +21,7 @@ function freezeNote(freeze, now) {
   const effect = freeze.mode === "freeze" ? "No weight moves." : "Nothing advances; harm is still rolled back.";
   return element("div", { class: "banner freeze" },
     element("strong", {}, `${what} ${how}: ${freeze.reason}`),
-    element("span", {}, `${effect} By ${freeze.who} since ${clock(freeze.since)}, ${left}.`));
+    element("span", {}, `${effect} By ${actor(freeze)} since ${clock(freeze.since)}, ${left}.`));
 }
 
 function drawFreezes({ freezes, caller }, now) {
@@ -56,7 +56,7 @@ function drawProxies(state) {
   const behind = state.behind.map((proxy) =>
     element("p", { class: "bad" }, `${proxy.node} (${proxy.fleet}): ${proxy.state}${proxy.why ? `: ${proxy.why}` : ""}`));
   const excluded = state.exclusions.map((each) =>
-    element("p", { class: "bad" }, `${each.node} is excluded by ${each.who}: ${each.reason}`));
+    element("p", { class: "bad" }, `${each.node} is excluded by ${actor(each)}: ${each.reason}`));
   const strangers = state.strangers.map((each) =>
     element("p", { class: "bad" }, `${each.node} (${each.fleet || "no fleet"}, ${each.peer}) reports and is no proxy: ${each.reports} reports do not count (${each.reason})`));
   const none = element("p", { class: "quiet" }, "None is connected. ", element("code", {}, "haldane bootstrap --fleet FLEET"), " prints what an Envoy needs.");
@@ -74,7 +74,7 @@ function ledgerRow(line) {
   const when = element("td", { class: "nowrap", title: new Date(line.at * 1000).toISOString() }, clock(line.at));
   const kind = RED.includes(line.kind) ? "bad" : COLD.includes(line.kind) ? "cold" : line.kind === "promoted" ? "good" : "";
   return element("tr", {}, cell(`${line.sequence}`, "nowrap"), when, cell(line.kind.replaceAll("_", " "), `nowrap ${kind}`),
-    cell(line.service === "*" ? "all" : line.service, "nowrap"), cell(moved(line), "moved"), cell(line.who, "nowrap"), cell(line.why, "why"));
+    cell(line.service === "*" ? "all" : line.service, "nowrap"), cell(moved(line), "moved"), cell(actor(line), "nowrap"), cell(line.why, "why"));
 }
 
 function drawLedger(ledger) {

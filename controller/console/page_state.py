@@ -72,7 +72,7 @@ def page_state(
         "freezes": [freeze.plain() for freeze in view.freezes if caller.visible([freeze.scope])],
         "fleets": _fleets(proxies),
         "strangers": [_stranger(stranger) for stranger in fleet.strangers()],
-        "exclusions": [exclusion.model_dump(mode="json") for exclusion in view.exclusions],
+        "exclusions": [exclusion.plain() for exclusion in view.exclusions],
         "behind": [_behind(proxy) for proxy in proxies if proxy.state is not ConfigState.SYNCED],
         "ledger": [_line(line) for line in lines if caller.visible(line.entry.services)],
     }
@@ -187,7 +187,7 @@ def _line(line: LedgerLine) -> Mapping[str, Any]:
         "at": line.at,
         "kind": entry.kind,
         "service": entry.scope,
-        "who": entry.who,
+        **entry.actor.plain(),
         "why": entry.why,
         "before": entry.weights_before,
         "after": entry.weights_after,

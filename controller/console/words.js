@@ -45,6 +45,9 @@ export function span(seconds) {
   return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
 }
 
+// Who did something, with a word where nothing has verified the name: the controller says whether that is so.
+export const actor = ({ who, unverified }) => (unverified ? `${who} (unverified)` : who);
+
 export function many(number, what, plural = `${what}s`) {
   return `${number} ${number === 1 ? what : plural}`;
 }

@@ -23,7 +23,8 @@ from controller.core.access.permission import Permission
 from controller.core.base.errors import Refusal
 from controller.core.base.text import clean
 from controller.identity.oidc_settings import Oidc
-from controller.identity.openid_provider import Endpoints, OpenIdProvider
+from controller.identity.openid_metadata import Metadata
+from controller.identity.openid_provider import OpenIdProvider
 from controller.identity.sessions import LONGEST, Sessions
 from controller.identity.token_verifier import TokenVerifier
 from controller.ports.authenticator import SESSION_COOKIE
@@ -90,7 +91,7 @@ class Login:
     async def config(self, _request: web.Request) -> web.Response:
         """GET /login/config: what a client needs to ask the issuer for a token. An address that it lacks is null."""
         try:
-            endpoints = await self._provider.endpoints()
+            metadata = await self._provider.metadata()
         except Unanswered as unanswered:
             body = {"error": "UNAVAILABLE", "message": f"the issuer does not answer: {unanswered}"}
             return web.json_response(body, status=503, headers={hdrs.RETRY_AFTER: "30"})
@@ -98,18 +99,19 @@ class Login:
             {
                 "issuer": self._settings.issuer,
                 "client_id": self._settings.client_id,
+                "device_client_id": self._settings.device_client,
                 "audience": self._settings.audience,
                 "scopes": self._settings.scopes,
-                "authorization_endpoint": endpoints.authorization or None,
-                "token_endpoint": endpoints.token or None,
-                "device_authorization_endpoint": endpoints.device_authorization or None,
+                "authorization_endpoint": metadata.authorization or None,
+                "token_endpoint": metadata.token or None,
+                "device_authorization_endpoint": metadata.device_authorization or None,
             }
         )
 
     async def begin(self, request: web.Request) -> web.Response:
         """GET /login: sends the browser to the issuer."""
         try:
-            endpoints = await self._endpoints()
+            metadata = await self._metadata()
         except Unanswered as unanswered:
             return self._failed(f"the issuer does not answer: {unanswered}", 503)
         secret = secrets.token_urlsafe(32)
@@ -125,7 +127,7 @@ class Login:
             "code_challenge_method": "S256",
         }
         response = _page("Log in", "The issuer's page is next.", status=302)
-        response.headers[hdrs.LOCATION] = str(URL(endpoints.authorization).update_query(query))
+        response.headers[hdrs.LOCATION] = str(URL(metadata.authorization).update_query(query))
         response.set_cookie(
             LOGIN_COOKIE,
             secret,
@@ -173,11 +175,11 @@ class Login:
         response.del_cookie(SESSION_COOKIE, path="/", secure=request.secure, httponly=True, samesite="Strict")
         return response
 
-    async def _endpoints(self) -> Endpoints:
-        endpoints = await self._provider.endpoints()
-        if not (endpoints.authorization and endpoints.token):
+    async def _metadata(self) -> Metadata:
+        metadata = await self._provider.metadata()
+        if not (metadata.authorization and metadata.token):
             raise Unanswered("its metadata have no authorization_endpoint and token_endpoint")
-        return endpoints
+        return metadata
 
     async def _id_token(self, code: str, login: LoginSecrets, callback: str) -> str:
         """The ID token for that code. Raises `Unanswered`."""
@@ -191,7 +193,7 @@ class Login:
             headers = await self._client_secret()
             if not headers:
                 fields["client_id"] = self._settings.client_id
-            answer = await self._client.post_form((await self._endpoints()).token, fields, headers)
+            answer = await self._client.post_form((await self._metadata()).token, fields, headers)
         token = answer.get("id_token")
         if not isinstance(token, str):
             raise Unanswered("its answer has no ID token")

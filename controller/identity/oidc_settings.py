@@ -39,6 +39,8 @@ class Oidc(Value):
     """The claim that lists the groups of a token's holder."""
     client_id: Annotated[str, Field(max_length=512)] = ""
     """Haldane's name at the issuer, for `/login` and `haldane login`. Without it nobody logs in by this issuer."""
+    device_client_id: Annotated[str, Field(max_length=512)] = ""
+    """The client of `haldane login`, if it is another one: a command has no secret. The default is `client_id`."""
     client_secret_file: SecretFile | None = None
     """The client's secret, if the issuer has given it one."""
     scopes: Annotated[tuple[Text, ...], Field(max_length=50)] = ("openid", "email", "profile")
@@ -47,6 +49,11 @@ class Oidc(Value):
     """The CAs of the issuer's certificate, if they are not the system's."""
     token_file: SecretFile | None = None
     """A token to read the issuer's keys with: Kubernetes shows them to pods."""
+
+    @property
+    def device_client(self) -> str:
+        """The client of device logins, "" if there is none."""
+        return self.device_client_id or self.client_id
 
 
 def _as_list(value: Any) -> Any:
@@ -57,8 +64,8 @@ def _as_list(value: Any) -> Any:
 def _checked_issuers(issuers: Sequence[Oidc]) -> Sequence[Oidc]:
     if len({each.issuer for each in issuers}) < len(issuers):
         raise ValueError("an issuer stands there once")
-    if sum(bool(each.client_id) for each in issuers) > 1:
-        raise ValueError("one issuer at most has a client_id: people log in there")
+    if sum(bool(each.device_client) for each in issuers) > 1:
+        raise ValueError("one issuer at most has a client_id or device_client_id: people log in there")
     return issuers
 
 

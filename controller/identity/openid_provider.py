@@ -3,20 +3,18 @@
 import asyncio
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 import structlog
 
 from controller.core.base.errors import Code, Refusal
-from controller.identity.oidc_settings import Oidc, is_confidential
+from controller.identity.oidc_settings import Oidc
+from controller.identity.openid_metadata import Metadata, read_metadata
 from controller.identity.signature_keys import SignatureKey, signature_keys
 from controller.ports.clock import Clock
 from controller.process.counted_warning import CountedWarning
 from controller.process.http_client import Unanswered, read_keys
 from controller.process.json_client import JsonClient
 
-WELL_KNOWN = "/.well-known/openid-configuration"
-"""Where an issuer's metadata is, below its address (OpenID Connect Discovery 1.0, section 4)."""
 REFRESH = 600.0
 """Seconds between two reads: for so long a key that the issuer has withdrawn goes on being accepted."""
 RETRY = 30.0
@@ -26,14 +24,6 @@ FLOOR = 10.0
 the controller flood the issuer."""
 
 log = structlog.get_logger()
-
-
-class Endpoints(NamedTuple):
-    """The addresses of an issuer, "" for those that it does not have."""
-
-    authorization: str
-    token: str
-    device_authorization: str
 
 
 class OpenIdProvider:
@@ -46,7 +36,7 @@ class OpenIdProvider:
         self._reading = asyncio.Lock()
         self._read_at = -math.inf
         """When the last read ended, on the monotonic clock."""
-        self._endpoints: Endpoints | None = None
+        self._metadata: Metadata | None = None
         self._keys: tuple[SignatureKey, ...] = ()
         self._problem = "nothing has been read yet"
         self._unreachable = CountedWarning("issuer_unreachable", monotonic=clock.monotonic)
@@ -68,13 +58,13 @@ class OpenIdProvider:
             raise Refusal(Code.UNAUTHENTICATED, f"the token is signed with an unknown key{unread}")
         return found[0]
 
-    async def endpoints(self) -> Endpoints:
+    async def metadata(self) -> Metadata:
         """Its endpoints, as they were read last. Raises `Unanswered` if they never were."""
-        if self._endpoints is None:
+        if self._metadata is None:
             await self._refresh()
-        if self._endpoints is None:
+        if self._metadata is None:
             raise Unanswered(f"{self._settings.issuer}: {self._problem}")
-        return self._endpoints
+        return self._metadata
 
     def _find(self, key_id: str | None, algorithm: str) -> list[SignatureKey]:
         fitting = [key for key in self._keys if key.fits(algorithm)]
@@ -95,18 +85,12 @@ class OpenIdProvider:
 
     async def _read(self) -> None:
         issuer, headers = self._settings.issuer, await self._headers()
-        metadata = await self._client.get(issuer.rstrip("/") + WELL_KNOWN, headers)
-        if metadata.get("issuer") != issuer:
-            raise Unanswered("its metadata are those of another issuer")
-        keys = signature_keys(await self._client.get(_address(metadata, "jwks_uri"), headers))
+        metadata = await read_metadata(self._client, issuer, headers)
+        keys = signature_keys(await self._client.get(metadata.jwks, headers))
         if not keys:
             raise Unanswered("it publishes no key that can be used")
         known = {key.key_id for key in self._keys}
-        self._endpoints = Endpoints(
-            authorization=_address(metadata, "authorization_endpoint", needed=False),
-            token=_address(metadata, "token_endpoint", needed=False),
-            device_authorization=_address(metadata, "device_authorization_endpoint", needed=False),
-        )
+        self._metadata = metadata
         self._keys = keys
         if known != {key.key_id for key in keys}:
             log.info("issuer_keys_read", issuer=issuer, keys=[key.key_id for key in keys])
@@ -120,13 +104,3 @@ class OpenIdProvider:
         except (OSError, ValueError) as error:
             raise Unanswered(f"token_file: {error}") from None
         return {"Authorization": f"Bearer {token.get_secret_value().decode(errors='replace')}"}
-
-
-def _address(metadata: Mapping[str, Any], name: str, *, needed: bool = True) -> str:
-    """An address in an issuer's metadata. Raises `Unanswered` for one that would be read in the clear."""
-    address = metadata.get(name)
-    if address is None and not needed:
-        return ""
-    if not isinstance(address, str) or not is_confidential(address):
-        raise Unanswered(f"its metadata have no {name} with https://")
-    return address

@@ -41,7 +41,8 @@ def cloud_event(line: LedgerLine, store_id: str) -> dict[str, JsonValue]:
             "sequence": line.sequence,
             "revision": line.revision,
             "hash": line.hash,
-            **clean_values(entry.model_dump()),
+            **clean_values(entry.model_dump(exclude={"proof"})),
+            **clean_values(entry.actor.plain()),
         },
     }
 

@@ -39,7 +39,7 @@ def _render_line(line: LedgerLine) -> str:
     why = why if len(why) <= MAX_WHY else why[:MAX_WHY] + "..."
     at = datetime.fromtimestamp(line.at, UTC)
     where = f" ({', '.join(moved)})" if moved else ""
-    return f"{at:%H:%M:%S}Z {entry.kind} {_about(entry)} by {entry.who}{where}: {why}"
+    return f"{at:%H:%M:%S}Z {entry.kind} {_about(entry)} by {entry.actor.described}{where}: {why}"
 
 
 def _about(entry: Entry) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import structlog
 
 from controller.core.base.units import counted
+from controller.core.model.actor import CONTROLLER
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry, LedgerLine
 from controller.ports.clock import Clock
@@ -99,7 +100,7 @@ class RetryingDelivery:
             f"{counted(self._lost, 'line')} from {first} to {last} could not be delivered in time; the ledger has them"
         )
         entry = Entry(
-            kind=LedgerKind.NOTIFICATIONS_SKIPPED, who="haldane", why=why, details={"first": first, "last": last}
+            kind=LedgerKind.NOTIFICATIONS_SKIPPED, who=CONTROLLER, why=why, details={"first": first, "last": last}
         )
         return LedgerLine(
             sequence=last, revision=0, at=self._clock.wall(), change_id="", entry=entry, previous="", hash=""

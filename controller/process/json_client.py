@@ -18,6 +18,19 @@ TIMEOUT = 10.0
 """Seconds for a request with its whole response."""
 
 
+class ErrorAnswer(Unanswered):
+    """The server answered with an error of OAuth 2.0 (RFC 6749, section 5.2)."""
+
+    def __init__(self, status: int, code: str, description: str = "") -> None:
+        self.status = status
+        """Of HTTP."""
+        self.code = code
+        """The error's code, for programs and people; "" if the answer has none."""
+        self.description = description
+        """What the server says of it, "" for nothing."""
+        super().__init__(f"HTTP {status}{f', {code}' if code else ''}")
+
+
 class JsonClient:
     """Reads JSON objects. Each request has a connection of its own."""
 
@@ -28,18 +41,26 @@ class JsonClient:
         self._timeout = timeout
 
     async def get(self, url: str, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
-        """The object at that address. Raises `Unanswered`."""
-        return await self._request("GET", url, None, headers or {})
+        """The object at that address. Raises `Unanswered`, an `ErrorAnswer` for a status other than 200."""
+        return _object(*await self._request("GET", url, None, headers or {}))
 
     async def post_form(
         self, url: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None
     ) -> Mapping[str, Any]:
-        """The object that is the response to these fields. Raises `Unanswered`."""
-        return await self._request("POST", url, fields, headers or {})
+        """The object that is the response to these fields. Raises `Unanswered`, an `ErrorAnswer` for a status other
+        than 200."""
+        return _object(*await self._request("POST", url, fields, headers or {}))
+
+    async def send_form(self, url: str, fields: Mapping[str, str]) -> None:
+        """Send these fields where the response has nothing to say. Raises as `post_form`."""
+        status, body = await self._request("POST", url, fields, {})
+        if status != 200:
+            raise _error(status, body)
 
     async def _request(
         self, method: str, url: str, fields: Mapping[str, str] | None, headers: Mapping[str, str]
-    ) -> Mapping[str, Any]:
+    ) -> tuple[int, bytes]:
+        """The status of the response, and its body."""
         wanted = {"Accept": "application/json", "Accept-Encoding": "identity", **headers}
         try:
             async with asyncio.timeout(self._timeout), open_session() as session:
@@ -47,7 +68,7 @@ class JsonClient:
                 async with session.request(
                     method, url, data=fields, headers=wanted, allow_redirects=False, ssl=context
                 ) as response:
-                    return _object(response.status, await _body(response))
+                    return response.status, await _body(response)
         except TimeoutError:
             raise Unanswered(f"no answer within {self._timeout:g} s") from None
         except aiohttp.ClientConnectorCertificateError as error:
@@ -75,14 +96,22 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _object(status: int, body: bytes) -> Mapping[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
     if status != 200:
-        # RFC 6749, section 5.2: `error` is a code, for programs and people.
-        code = document.get("error") if isinstance(document, dict) else None
-        raise Unanswered(f"HTTP {status}{f', {clean(code)[:100]}' if isinstance(code, str) else ''}")
+        raise _error(status, body)
+    document = _parsed(body)
     if not isinstance(document, dict):
         raise Unanswered("the answer is no JSON object")
     return document
+
+
+def _error(status: int, body: bytes) -> ErrorAnswer:
+    document = _parsed(body)
+    found = [document.get(name) for name in ("error", "error_description")] if isinstance(document, dict) else []
+    return ErrorAnswer(status, *(clean(text)[:200] if isinstance(text, str) else "" for text in found or ("",)))
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

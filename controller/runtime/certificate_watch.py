@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import structlog
 
+from controller.core.model.actor import CONTROLLER
 from controller.core.model.change import Change
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_kind import LedgerKind
@@ -14,7 +15,6 @@ from controller.core.model.store_errors import StoreError
 from controller.ports.clock import Clock
 from controller.ports.store import Store
 from controller.process.periodic import every
-from controller.runtime.ledger_writer import WHO
 
 DAY = 86_400.0
 NOTICE = 14 * DAY
@@ -88,7 +88,7 @@ def _change(notice: Notice) -> Change:
     """The line of this day. Its id is the same after a restart, so it is written once."""
     entry = Entry(
         kind=LedgerKind.CERTIFICATE_EXPIRES,
-        who=WHO,
+        who=CONTROLLER,
         why=f"the {notice.certificate} certificate {notice}",
         details={"certificate": notice.certificate, "expires_at": notice.expires_at},
     )

@@ -8,11 +8,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from controller.core.base.units import counted
+from controller.core.model.actor import CONTROLLER
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
 from controller.core.model.rollout import Phase
 from controller.core.model.service_state import ServiceState
-from controller.runtime.ledger_writer import WHO, LedgerWriter
+from controller.runtime.ledger_writer import LedgerWriter
 
 REPORTED_AFTER = 10.0
 """Seconds after a rollback: what is in progress then is a long stream, or hangs."""
@@ -63,7 +64,7 @@ class DrainReports:
             Entry(
                 kind=kind,
                 services=(state.name,),
-                who=WHO,
+                who=CONTROLLER,
                 why=why,
                 weights_before=weights,
                 weights_after=weights,

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection
 
+from controller.core.model.actor import CONTROLLER
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
 from controller.core.model.service_state import ServiceState
 from controller.core.model.source_status import SourceStatus
 from controller.ports.endpoint_sources import SourceStatuses
-from controller.runtime.ledger_writer import WHO, LedgerWriter
+from controller.runtime.ledger_writer import LedgerWriter
 
 
 class EndpointLines:
@@ -43,7 +44,7 @@ class EndpointLines:
             Entry(
                 kind=kind,
                 services=(state.name,),
-                who=WHO,
+                who=CONTROLLER,
                 why=f"{version} has {has}: {status.source}",
                 weights_before=weights,
                 weights_after=weights,

@@ -34,7 +34,7 @@ class Exclusions:
         Returns the revision. It need not be connected. Excluding it once more replaces who and why.
         """
         why = _validated(node, reason, "say why its reports are not to be believed")
-        exclusion = Exclusion(node=node, reason=why, who=who.name, since=self._clock.wall())
+        exclusion = Exclusion(node=node, reason=why, who=who.name, proof=who.proof, since=self._clock.wall())
         others = [each for each in (await self._requests.view()).exclusions if each.node != node]
         if len(others) >= MAX_EXCLUSIONS:
             raise Refusal(Code.TOO_MANY, f"{counted(len(others), 'proxy', 'proxies')} are excluded, which is the most")

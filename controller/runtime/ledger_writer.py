@@ -7,6 +7,7 @@ import uuid
 from collections import deque
 from collections.abc import Collection, Iterable
 
+from controller.core.model.actor import CONTROLLER
 from controller.core.model.change import Change
 from controller.core.model.freeze import Act, Freeze, describe_remaining, freezes_over
 from controller.core.model.ledger_kind import LedgerKind
@@ -14,8 +15,6 @@ from controller.core.model.ledger_line import Entry
 from controller.core.model.service_state import ServiceState
 from controller.ports.store import Store
 
-WHO = "haldane"
-"""Who the ledger names for what automation does."""
 MAX_LINES_A_CYCLE = 10
 """Lines written at most in one cycle, so that a decision does not wait for them."""
 MAX_WAITING = 1000
@@ -47,7 +46,14 @@ class LedgerWriter:
         (self._holds.add if holds else self._holds.discard)((state.name, begins))
         kind, weights = begins if holds else ends, state.weights
         self.append(
-            Entry(kind=kind, services=(state.name,), who=WHO, why=why, weights_before=weights, weights_after=weights)
+            Entry(
+                kind=kind,
+                services=(state.name,),
+                who=CONTROLLER,
+                why=why,
+                weights_before=weights,
+                weights_after=weights,
+            )
         )
 
     def forget_all_but(self, services: Collection[str]) -> None:
@@ -80,7 +86,7 @@ def expiry(freeze: Freeze, standing: Iterable[Freeze]) -> Change:
     """The end of a freeze whose time is over, and of no other."""
     others = freezes_over((f for f in standing if f != freeze), [freeze.scope])
     why = f"its ttl is over: {freeze.reason}{describe_remaining(others)}"
-    return _change(Entry(kind=LedgerKind.FREEZE_EXPIRED, services=(freeze.scope,), who=WHO, why=why), freeze)
+    return _change(Entry(kind=LedgerKind.FREEZE_EXPIRED, services=(freeze.scope,), who=CONTROLLER, why=why), freeze)
 
 
 def _change(entry: Entry, *lift: Freeze) -> Change:

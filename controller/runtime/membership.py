@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
+from controller.core.model.actor import CONTROLLER
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
 from controller.core.model.member import Member
@@ -13,7 +14,6 @@ from controller.core.model.store_errors import StoreLost
 from controller.ports.members import Members
 from controller.ports.store import Term
 from controller.process.periodic import every
-from controller.runtime.ledger_writer import WHO
 
 EVERY = 2.0
 """Seconds between two renewals of the record: for so long another controller may show an older revision of this one."""
@@ -64,7 +64,7 @@ class Membership:
         """The line of the ledger that says that this controller decides from now on."""
         me = self._me
         details = {"controller": me.name, "instance": me.instance, "token": term.token}
-        return Entry(kind=LedgerKind.TERM_BEGUN, who=WHO, why=f"{me.name} decides from now on", details=details)
+        return Entry(kind=LedgerKind.TERM_BEGUN, who=CONTROLLER, why=f"{me.name} decides from now on", details=details)
 
     async def run(self) -> None:
         """Renew the record until cancelled, then take it away."""

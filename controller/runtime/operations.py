@@ -199,7 +199,7 @@ class Operations:
         now = self._clock.wall()
         until = None if ttl is None else now + ttl
         freezes = tuple(
-            Freeze(scope=scope, mode=mode, reason=why, who=who.name, since=now, until=until)
+            Freeze(scope=scope, mode=mode, reason=why, who=who.name, proof=who.proof, since=now, until=until)
             for scope in sorted(set(scopes))
         )
         fingerprint = fingerprint_of("freeze", *sorted(set(scopes)), why, str(ttl), mode)
@@ -256,7 +256,8 @@ class Operations:
             raise Refusal(Code.NOT_FOUND, _nothing_to_lift(view, scopes))
         lifted = tuple(filter(may_lift, named))
         if not lifted:
-            raise Refusal(Code.DENIED, f"{who.name} may not lift the freeze of {named[0].who}: that takes `lift`")
+            whose = named[0].actor.described
+            raise Refusal(Code.DENIED, f"{who.described} may not lift the freeze of {whose}: that takes `lift`")
         standing = freezes_over((f for f in view.freezes if f not in lifted), scopes)
         services = tuple(sorted({f.scope for f in lifted}))
         entry = Entry(

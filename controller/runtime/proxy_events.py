@@ -2,10 +2,10 @@
 
 import structlog
 
+from controller.core.model.actor import CONTROLLER
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
 from controller.ports.meters import ProxyMeter
-from controller.runtime.ledger_writer import WHO
 from controller.runtime.replica import Replica
 
 log = structlog.get_logger()
@@ -30,7 +30,7 @@ class ProxyEvents:
         log.warning("proxy_refused", node=node, fleet=fleet, type=type_url, error=error, news=is_new)
         if is_new:
             details = {"node": node, "fleet": fleet, "type": type_url}
-            self._replica.write_line(Entry(kind=LedgerKind.PROXY_REFUSED, who=WHO, why=error, details=details))
+            self._replica.write_line(Entry(kind=LedgerKind.PROXY_REFUSED, who=CONTROLLER, why=error, details=details))
 
     def on_connect(self, node: str, fleet: str) -> None:
         """A proxy opened its stream."""

@@ -126,7 +126,10 @@ class StoreRequests:
         except StoreLost:
             return ""
         entries = [line.entry for line in lines if line.entry.services == (change.service,)]
-        return f"{entries[-1].kind} by {entries[-1].who}, {entries[-1].why or 'without a reason'}" if entries else ""
+        if not entries:
+            return ""
+        last = entries[-1]
+        return f"{last.kind} by {last.actor.described}, {last.why or 'without a reason'}"
 
 
 def find_state(view: View, service: str) -> ServiceState:

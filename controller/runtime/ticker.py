@@ -24,7 +24,7 @@ from controller.core.history.evidence_trace import point_of
 from controller.core.judge.custom.custom_metrics import all_read, lost_metric
 from controller.core.judge.stable_watch import StableWatch, watch_stable
 from controller.core.judge.verdict import Outcome, Verdict
-from controller.core.model.actor import Actor
+from controller.core.model.actor import CONTROLLER, Actor
 from controller.core.model.change import Change
 from controller.core.model.cluster_names import Role
 from controller.core.model.freeze import Act, Freeze
@@ -37,7 +37,7 @@ from controller.core.traffic.window import Window
 from controller.runtime.adapters import Adapters
 from controller.runtime.drain_reports import DrainReports
 from controller.runtime.endpoint_lines import EndpointLines
-from controller.runtime.ledger_writer import WHO, LedgerWriter
+from controller.runtime.ledger_writer import LedgerWriter
 from controller.runtime.recorder import Recorder
 from controller.runtime.refused_decisions import RefusedDecisions
 from controller.runtime.session_saver import SessionSaver
@@ -324,7 +324,7 @@ class Ticker:
         self, state: ServiceState, verdict: Verdict, decision: Decision, evidence: Mapping[str, Any] | None = None
     ) -> bool:
         """Commit a decision; False if another change or a freeze came first. `StoreLost`: perhaps applied."""
-        origin = Origin(Actor(WHO), uuid.uuid4().hex, uuid.uuid4().hex)
+        origin = Origin(Actor(CONTROLLER), uuid.uuid4().hex, uuid.uuid4().hex)
         change = change_of(state, decision, origin, verdict, evidence)
         try:
             revision = await self._put(change)

@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import JsonValue, ValidationError
 
 from controller.core.base.value import Value
+from controller.core.model.actor import CONTROLLER
 from controller.core.model.exclusion import Exclusion
 from controller.core.model.freeze import Freeze, Mode
 from controller.core.model.service_state import SCHEMA, ServiceState
@@ -91,7 +92,7 @@ def read_exclusion(node: str, text: str) -> Exclusion:
     try:
         return read(Exclusion, text)
     except Unreadable as error:
-        return Exclusion(node=node, reason=f"unreadable record: {error}", who="haldane", since=0.0)
+        return Exclusion(node=node, reason=f"unreadable record: {error}", who=CONTROLLER, since=0.0)
 
 
 def read_freeze(scope: str, text: str) -> Freeze:
@@ -99,4 +100,4 @@ def read_freeze(scope: str, text: str) -> Freeze:
     try:
         return read(Freeze, text)
     except Unreadable as error:
-        return Freeze(scope=scope, mode=Mode.FREEZE, reason=f"unreadable record: {error}", who="haldane", since=0.0)
+        return Freeze(scope=scope, mode=Mode.FREEZE, reason=f"unreadable record: {error}", who=CONTROLLER, since=0.0)

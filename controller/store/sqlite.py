@@ -9,6 +9,7 @@ from typing import ParamSpec, Self, TypeVar
 
 import structlog
 
+from controller.core.model.actor import CONTROLLER
 from controller.core.model.applied import Applied
 from controller.core.model.change import Change
 from controller.core.model.ledger_line import LedgerLine
@@ -273,7 +274,7 @@ class SqliteStore:
         rows = await self._run(self._database.rows, lines)
         before = await self._run(self._database.checkpoint)
         checkpoint, path = await asyncio.to_thread(export_oldest, rows, before, self._exports.folder)
-        change = trim_change(checkpoint, path, who="haldane")
+        change = trim_change(checkpoint, path, who=CONTROLLER)
         await self._do(partial(self._database.trim, checkpoint, change, self._clock.wall()), writes=True)
         log.info("ledger_trimmed", lines=lines, exported=str(path))
         await asyncio.to_thread(self._exports.delete_old, self._clock.wall())

@@ -123,6 +123,7 @@ async def test_freezes_are_set_shown_and_lifted(served: Doors) -> None:
     frozen = await served.api.switch.Freeze(asked, metadata=ALICE)
     info = frozen.freezes[0]
     assert (info.scope, info.reason, info.who, info.mode) == ("scorer", "incident 42", "alice@127.0.0.1", "freeze")
+    assert (info.verified_by, info.unverified) == ("", True)
     assert (info.since, info.until) == (1_700_000_000.0, 1_700_001_800.0)
     assert list((await served.api.switch.ListFreezes(pb.ListFreezesRequest())).freezes) == [info]
     assert list((await served.api.catalog.GetService(pb.GetServiceRequest(service="scorer"))).freezes) == [info]

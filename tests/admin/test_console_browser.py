@@ -61,6 +61,8 @@ async def test_harm_under_a_freeze_is_what_one_sees_first(served: Doors, tmp_pat
     page = await shown(served, tmp_path)
     for part in (
         "Everything is FROZEN: &lt;b&gt;incident&lt;/b&gt;",
+        "No weight moves. By anonymous@127.0.0.1 (unverified) since",
+        '<td class="nowrap">anonymous@127.0.0.1 (unverified)</td>',
         "HARM, and the canary still gets 5%: suppressed",
         "harm: 5xx",
         "without end of 100",

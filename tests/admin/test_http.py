@@ -69,6 +69,8 @@ async def test_a_freeze_is_durable_when_it_is_answered(served: Doors) -> None:
         "mode": "freeze",
         "reason": "incident 42",
         "who": "anonymous@127.0.0.1",
+        "verified_by": "",
+        "unverified": True,
         "since": 1_700_000_000.0,
         "until": 1_700_001_800.0,
         "revision": 2,

@@ -83,7 +83,7 @@ async def test_one_wins_and_the_other_is_told_what_happened(
     (told,) = lost
     (line,) = events
     assert (told.status, told.reason) == (grpc.StatusCode.ABORTED, "CONFLICT")
-    assert told.message == f"another act was faster: {line.kind} by {line.who}, {line.why}"
+    assert told.message == f"another act was faster: {line.kind} by {line.who} (unverified), {line.why}"
 
 
 async def test_a_second_yes_takes_no_second_step(doors: Doors) -> None:

@@ -1,9 +1,9 @@
 """Many xDS clients in a process of their own, as light as they can be: they acknowledge the routes they are sent.
 
 Started by the benchmarks with the server's address, the number of streams and of connections, and how many streams may
-be opening at the same time. Once all have their routes it writes how often a stream was tried. For each line that it
-reads then it writes that it has read it, and once every stream was sent something since, when the first and the last
-was (of the machine's monotonic clock).
+be opening at the same time; and, for mutual TLS, a folder with certificates. Once all have their routes it writes how
+often a stream was tried. For each line that it reads then it writes that it has read it, and once every stream was sent
+something since, when the first and the last was (of the machine's monotonic clock).
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import json
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -86,11 +87,21 @@ class Crowd:
         return pb.DiscoveryRequest(type_url=RDS, resource_names=[self._table], **fields).SerializeToString()
 
 
-async def main(address: str, streams: int, connections: int, kind: str, table: str, opening: int) -> None:
+def connect(address: str, folder: str) -> grpc.aio.Channel:
+    """A connection of its own; by mutual TLS if there is a folder with `tls.crt`, `tls.key` and `ca.crt`."""
+    options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
+    if not folder:
+        return grpc.aio.insecure_channel(address, options=options)
+    ca, key, certificate = ((Path(folder) / name).read_bytes() for name in ("ca.crt", "tls.key", "tls.crt"))
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca, key, certificate), options=options)
+
+
+async def main(
+    address: str, streams: int, connections: int, kind: str, table: str, opening: int, folder: str = ""
+) -> None:
     """Until standard input ends."""
     gc.disable()  # a scan of thousands of streams would count as time of the server
-    options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
-    channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(connections)]
+    channels = [connect(address, folder) for _ in range(connections)]
     crowd = Crowd(kind == "delta", table, streams, opening)
     running = asyncio.create_task(crowd.run(channels))
     await crowd.all_served.wait()
@@ -109,4 +120,6 @@ async def main(address: str, streams: int, connections: int, kind: str, table: s
 if __name__ == "__main__":
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5], int(sys.argv[6])))
+    asyncio.run(
+        main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5], int(sys.argv[6]), *sys.argv[7:])
+    )

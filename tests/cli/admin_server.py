@@ -13,11 +13,13 @@ import grpc
 
 from controller.admin import OPTIONS
 from controller.admin.grpc_api import add_admin
+from controller.admin.guard import Guard
 from controller.core.model.change import Change
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_line import Entry
 from controller.core.model.rollout import Event
 from controller.core.model.store_errors import NotWritten
+from controller.ports.login_config import LoginConfig
 from controller.ports.observatory import Live
 from controller.ports.store import Store
 from controller.runtime.operations import Operations
@@ -54,6 +56,8 @@ class AdminServer:
     port: int = 0
     wrapped: Callable[[Store], Store] = lambda store: store
     """What stands between the operators' acts and the store."""
+    guard: Guard = field(default_factory=open_guard)
+    login: LoginConfig = field(default_factory=LoginConfig)
 
     def __post_init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -140,9 +144,10 @@ class AdminServer:
         return observatory
 
     async def _start(self) -> None:
-        self._server = grpc.aio.server(interceptors=[open_guard()], options=[*OPTIONS, ("grpc.so_reuseport", 0)])
+        self._server = grpc.aio.server(interceptors=[self.guard], options=[*OPTIONS, ("grpc.so_reuseport", 0)])
         operations = Operations(self.wrapped(self.store), self.clock)
-        add_admin(self._server, operations, self.observatory, self.fleet, self.recorder, alone(self.store.members))
+        members = alone(self.store.members)
+        add_admin(self._server, operations, self.observatory, self.fleet, self.recorder, members, login=self.login)
         self.port = self._server.add_insecure_port(self.address)
         await self._server.start()
 

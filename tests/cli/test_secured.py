@@ -19,6 +19,7 @@ from tests.builders import service_file
 from tests.cli.admin_server import WITHIN, eventually
 from tests.cli.secured_controller import TOKEN, SecuredController
 from tests.support.authority import Authority, IssuedCertificate
+from tests.support.issuer import Issuer, issuer_in_a_thread
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -26,13 +27,15 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredController]:
     """A controller for the tests of this module."""
-    controller = SecuredController(tmp_path_factory.mktemp("secured"))
-    controller.prepare()
-    try:
-        controller.start()
-        yield controller
-    finally:
-        controller.stop()
+    with issuer_in_a_thread(Issuer(person={"sub": "alice"})) as issuer:
+        oidc = f'oidc = {{issuer = "{issuer.url}", audience = "haldane", client_id = "cli"}}'
+        controller = SecuredController(tmp_path_factory.mktemp("secured"), oidc)
+        controller.prepare()
+        try:
+            controller.start()
+            yield controller
+        finally:
+            controller.stop()
 
 
 def test_a_client_certificate_says_who_acts(secured: SecuredController) -> None:
@@ -70,6 +73,16 @@ def test_on_the_machine_the_socket_of_ones_own_controller_is_the_default(secured
         assert "admin on *" in done.out
     elsewhere = secured.run("whoami", HALDANE_STORE=f"sqlite:{secured.folder}/other.db")
     assert elsewhere.code == Exit.UNREACHABLE or "18001" in elsewhere.out
+
+
+def test_a_login_brings_its_token_by_tls(secured: SecuredController) -> None:
+    """And knows the CA that it was made with; what the command line names goes before it."""
+    done = secured.run("login", *secured.trusting())
+    assert (done.code, "alice (verified by oidc)" in done.out) == (0, True), done
+    assert "admin on *" in secured.run("whoami", "--admin", secured.admin).out
+    assert "vera (verified by certificate)" in secured.run("whoami", *secured.by("vera")).out
+    assert secured.run("logout", "--admin", secured.admin).code == 0
+    assert "name the CA" in secured.run("whoami", "--admin", secured.admin).err
 
 
 def test_can_answers_by_its_exit_code(secured: SecuredController) -> None:

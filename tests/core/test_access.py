@@ -159,10 +159,18 @@ LIFTS = {
 @pytest.mark.parametrize(("role", "who", "mode", "may"), LIFTS.values(), ids=LIFTS.keys())
 def test_ones_own_freezes_may_be_lifted_and_an_admin_lifts_all(role: Role, who: str, mode: Mode, may: bool) -> None:
     """Within the services of the role."""
-    held = freeze("fraud-1", who=who, mode=mode)
+    held = freeze("fraud-1", who=who, proof=PAGER.proof, mode=mode)
     assert bound(role, "fraud-*", principal=PAGER).may_lift(held) is may
     assert not bound(role, "search", principal=PAGER).may_lift(held)
-    assert not bound(role, "fraud-*", principal=PAGER).may_lift(freeze(ALL, who=who, mode=mode))
+    assert not bound(role, "fraud-*", principal=PAGER).may_lift(freeze(ALL, who=who, proof=PAGER.proof, mode=mode))
+
+
+@pytest.mark.parametrize("proof", [each for each in Proof if each is not PAGER.proof])
+def test_a_freeze_of_another_one_of_that_name_is_not_ones_own(proof: Proof) -> None:
+    """Verified in another way, or not at all, as freezes were stored once: that takes `lift`."""
+    held = freeze("fraud-1", who=PAGER.name, proof=proof)
+    assert not bound(Role.BREAKER, principal=PAGER).may_lift(held)
+    assert bound(Role.ADMIN, principal=PAGER).may_lift(held)
 
 
 def test_what_is_seen_is_what_concerns_ones_services() -> None:

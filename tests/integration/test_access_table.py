@@ -193,7 +193,7 @@ async def test_what_changes_something_takes_a_right(secured: Secured) -> None:
         reads = route.method == hdrs.METH_GET
         assert reads or route.permission not in (Permission.PUBLIC, Permission.VIEW), route.path
     public = {method.rpartition("/")[2] for method, right in PERMISSIONS.items() if right is Permission.PUBLIC}
-    assert public == {"Check", "List", "Watch", "WhoAmI", "Can"}
+    assert public == {"Check", "List", "Watch", "WhoAmI", "Can", "GetLoginConfig"}
     reading = {method.rpartition("/")[2] for method, right in PERMISSIONS.items() if right is Permission.VIEW}
     beginnings = ("Get", "List", "Watch", "Explain", "ServerReflectionInfo", "FetchClient", "StreamClient")
     assert not [name for name in reading if not name.startswith(beginnings)]

@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretBytes
 from structlog.testing import capture_logs
 
+from controller.core.model.actor import Proof
 from controller.core.model.ledger_line import ChainEnd, Entry, LedgerLine
 from controller.notify.cloud_events import CloudEvents, cloud_event
 from controller.notify.target import Target
@@ -53,6 +54,18 @@ def program(session: aiohttp.ClientSession, url: str, *, timeout: float = 5, sec
     return CloudEvents("notify.audit", target, session, SystemClock(), "store")
 
 
+@pytest.mark.parametrize(
+    ("who", "proof", "unverified"), [("haldane", "", False), ("ada", "oidc", False), ("e", "", True)]
+)
+def test_an_event_says_how_its_actor_was_verified(who: str, proof: str, unverified: bool) -> None:
+    """As the API does."""
+    entry = LINE.entry.model_copy(update={"who": who, "proof": Proof(proof)})
+    data = cloud_event(LINE.model_copy(update={"entry": entry}), "store")["data"]
+    assert isinstance(data, dict)
+    assert [data[name] for name in ("who", "verified_by", "unverified")] == [who, proof, unverified]
+    assert "proof" not in data
+
+
 def test_an_event_has_what_cloudevents_asks_for() -> None:
     """Attributes of CloudEvents 1.0: required ones not empty, names of lower-case letters and digits, RFC 3339 time."""
     event = cloud_event(LINE, "store")
@@ -62,7 +75,8 @@ def test_an_event_has_what_cloudevents_asks_for() -> None:
     time_ = datetime.fromisoformat(str(event["time"]))
     assert time_.timestamp() == LINE.at
     assert time_.tzinfo
-    assert event["data"] == {"sequence": 1, "revision": 57, "hash": LINE.hash, **LINE.entry.model_dump()}
+    actor = {"verified_by": "", "unverified": False}
+    assert event["data"] == {"sequence": 1, "revision": 57, "hash": LINE.hash, **LINE.entry.model_dump(), **actor}
 
 
 async def test_a_line_arrives_as_one_event(session: aiohttp.ClientSession) -> None:

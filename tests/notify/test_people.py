@@ -120,6 +120,14 @@ def test_what_others_say_stays_on_its_line() -> None:
     assert len(body) < 500
 
 
+def test_whom_nothing_has_verified_is_marked() -> None:
+    """By the word that every other place has."""
+    claimed, proved = line(1, "freeze_set", who="eve@10.0.0.7"), line(2, "freeze_set", who="ada", proof="oidc")
+    first, second = render_message([claimed, proved])[1].splitlines()
+    assert "by eve@10.0.0.7 (unverified): " in first
+    assert "by ada: " in second
+
+
 def test_a_freeze_of_everything_reads_so() -> None:
     """The scope `*` in words."""
     title, _ = render_message([line(1, "freeze_set", service="*")])

@@ -128,7 +128,9 @@ async def test_a_freeze_that_ends_tells_of_the_one_that_still_stands() -> None:
         await harness.look()
         await harness.look()
         last = (await harness.store.events())[-1].entry
-        why = "its ttl is over: quiet, please; still in force: all services are frozen by grace: incident 42"
+        why = (
+            "its ttl is over: quiet, please; still in force: all services are frozen by grace (unverified): incident 42"
+        )
         assert (last.kind, last.why) == ("freeze_expired", why)
 
 

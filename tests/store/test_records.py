@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from controller.core.model.actor import Proof
 from controller.core.model.freeze import Act, Mode
 from controller.core.model.ledger_chain import verify
 from controller.core.model.route_rules import PathMatch
@@ -87,6 +88,17 @@ def test_a_bad_record_says_what_is_wrong(text: str, told: str) -> None:
     """Each kind of damage gives its own reason, and never another error."""
     with pytest.raises(Unreadable, match=told):
         read_state("scorer", text)
+
+
+@pytest.mark.parametrize("proof", Proof)
+def test_a_freeze_says_how_its_actor_was_verified(proof: Proof) -> None:
+    """Nothing of that is in the record of one whom nothing has verified: it is as older versions wrote and read it."""
+    kept = freeze(proof=proof)
+    assert read_freeze("*", write(kept)) == kept
+    older = {"schema": SCHEMA, "scope": "*", "mode": "freeze", "reason": "incident 42", "who": "grace", "since": 1.0}
+    claimed = proof is Proof.CLAIMED
+    assert (write(kept) == canonical({**older, "until": None})) is claimed
+    assert read_freeze("*", canonical(older)).proof is Proof.CLAIMED
 
 
 def test_an_older_record_is_brought_up_step_by_step() -> None:

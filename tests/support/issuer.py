@@ -1,11 +1,13 @@
 """A real OpenID Connect issuer on loopback: metadata, keys, a login with PKCE."""
 
+import asyncio
 import base64
 import contextlib
 import hashlib
 import html
+import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -19,6 +21,7 @@ from tests.support.http_server import http_server
 AUDIENCE = "haldane"
 CLIENT = "haldane-console"
 SECRET = "s3cret-of-the-console"
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 Key = ECKey | RSAKey
 
@@ -60,6 +63,20 @@ class Issuer:
     lifetime: float = 300.0
     """Seconds for which tokens are valid."""
     codes: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    device: dict[str, Any] = field(default_factory=lambda: {"interval": 0.01})
+    """What a device login's beginning has in place of what is right."""
+    device_answers: list[Any] = field(default_factory=list)
+    """What a device that asks for its token gets first: a code of an error, or a status; and then the token."""
+    device_tokens: dict[str, Any] = field(default_factory=dict)
+    """What devices get in place of what is right; None leaves one out."""
+    begun: list[Mapping[str, str]] = field(default_factory=list)
+    """The requests that began a device login."""
+    polls: int = 0
+    """How often devices have asked for a token."""
+    refresh_tokens: set[str] = field(default_factory=set)
+    """Those that give another token: each of them once."""
+    refreshes: int = 0
+    revoked: list[str] = field(default_factory=list)
 
     def claims(self, **others: Any) -> dict[str, Any]:
         """Those of a good access token, with others in place; None leaves one out."""
@@ -92,6 +109,8 @@ class Issuer:
         app.router.add_get("/keys", self._keys)
         app.router.add_get("/authorize", self._authorize)
         app.router.add_post("/token", self._token)
+        app.router.add_post("/device", self._begin_device)
+        app.router.add_post("/revoke", self._revoke)
         return app
 
     @web.middleware
@@ -107,8 +126,10 @@ class Issuer:
             "authorization_endpoint": f"{self.url}/authorize",
             "token_endpoint": f"{self.url}/token",
             "device_authorization_endpoint": f"{self.url}/device",
+            "revocation_endpoint": f"{self.url}/revoke",
+            "scopes_supported": ["openid", "offline_access"],
         }
-        return web.json_response({**right, **self.metadata})
+        return web.json_response(_without_none({**right, **self.metadata}))
 
     async def _keys(self, request: web.Request) -> web.Response:
         self.reads += 1
@@ -128,6 +149,8 @@ class Issuer:
     async def _token(self, request: web.Request) -> web.Response:
         form = {name: str(value) for name, value in (await request.post()).items()}
         self.asked = {**form, "authorization": request.headers.get("Authorization", "")}
+        if form.get("grant_type") in (DEVICE_GRANT, "refresh_token"):
+            return self._device_token(form)
         query = self.codes.pop(form.get("code", ""), None)
         challenge = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         if (
@@ -142,6 +165,56 @@ class Issuer:
         token = self.token(**claims)
         return web.json_response({"access_token": self.token(), "token_type": "Bearer", "id_token": token})
 
+    async def _begin_device(self, request: web.Request) -> web.Response:
+        """RFC 8628, section 3.2."""
+        self.begun.append({name: str(value) for name, value in (await request.post()).items()})
+        right = {
+            "device_code": f"device-{len(self.begun)}",
+            "user_code": "WDJB-MJHT",
+            "verification_uri": f"{self.url}/activate",
+            "verification_uri_complete": f"{self.url}/activate?user_code=WDJB-MJHT",
+            "expires_in": 600,
+        }
+        return web.json_response(_without_none({**right, **self.device}))
+
+    def _device_token(self, form: Mapping[str, str]) -> web.Response:
+        """RFC 8628, section 3.4, and RFC 6749, section 6, with refresh tokens that are good for once."""
+        if form["grant_type"] == DEVICE_GRANT:
+            self.polls += 1
+            if form.get("device_code") != f"device-{len(self.begun)}" or form.get("client_id") is None:
+                return web.json_response({"error": "invalid_grant"}, status=400)
+            if self.device_answers:
+                answer = self.device_answers.pop(0)
+                if isinstance(answer, int):
+                    return web.Response(status=answer)
+                return web.json_response({"error": answer, "error_description": f"it is {answer}"}, status=400)
+        else:
+            self.refreshes += 1
+            if form.get("refresh_token") not in self.refresh_tokens:
+                return web.json_response({"error": "invalid_grant"}, status=400)
+            self.refresh_tokens.remove(form["refresh_token"])
+        next_one = f"refresh-{self.polls}-{self.refreshes}"
+        self.refresh_tokens.add(next_one)
+        right = {
+            "access_token": self.token(jti=next_one),
+            "token_type": "Bearer",
+            "id_token": self.token(aud=form["client_id"]),
+            "expires_in": int(self.lifetime),
+            "refresh_token": next_one,
+        }
+        return web.json_response(_without_none({**right, **self.device_tokens}))
+
+    async def _revoke(self, request: web.Request) -> web.Response:
+        """RFC 7009."""
+        token = str((await request.post()).get("token"))
+        self.refresh_tokens.discard(token)
+        self.revoked.append(token)
+        return web.Response()
+
+
+def _without_none(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if value is not None}
+
 
 @contextlib.asynccontextmanager
 async def issuer_open(issuer: Issuer | None = None, port: int = 0) -> AsyncIterator[Issuer]:
@@ -150,3 +223,19 @@ async def issuer_open(issuer: Issuer | None = None, port: int = 0) -> AsyncItera
     async with http_server(issuer.app(), port) as url:
         issuer.url = url
         yield issuer
+
+
+@contextlib.contextmanager
+def issuer_in_a_thread(issuer: Issuer) -> Iterator[Issuer]:
+    """The same for tests that have no event loop."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    stack = contextlib.AsyncExitStack()
+    try:
+        yield asyncio.run_coroutine_threadsafe(stack.enter_async_context(issuer_open(issuer)), loop).result(30)
+    finally:
+        asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

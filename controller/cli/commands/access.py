@@ -1,15 +1,20 @@
 """`whoami`, `can`: who the controller takes the caller for, and what that caller may do."""
 
+import time
+
 import click
 
 from controller.cli.admin_client import AdminClient
 from controller.cli.failure import Exit, Failure
 from controller.cli.invocation import Invocation, client_options
 from controller.cli.output import plain, print_json
+from controller.cli.saved_login import read_login
 from controller.cli.shell_completion import complete_services
 from controller.cli.suggestions import did_you_mean
+from controller.cli.text.logins import describe_login, login_document
 from controller.core.access.permission import Permission
 from controller.core.base.text import clean
+from controller.core.model.actor import describe_actor
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 OF_COMMAND = {
@@ -34,13 +39,17 @@ ACTS = sorted({*OF_COMMAND, *(each.value for each in Permission if each is not P
 @click.pass_obj
 def whoami(invocation: Invocation) -> None:
     """Show who the controller takes you for, how it knows that, and your roles."""
-    with AdminClient(invocation.endpoint()) as client:
+    endpoint = invocation.endpoint()
+    with AdminClient(endpoint) as client:
         response = client.call("Access/WhoAmI", pb.WhoAmIRequest(), pb.WhoAmIResponse)
+    saved = read_login(client.address) if endpoint.login else None  # the token may have been renewed
     if invocation.json:
-        print_json({**plain(response), "admin": client.address})
+        login = login_document(saved) if saved else None
+        print_json({**plain(response), "admin": client.address, "login": login})
         return
-    known = f"verified by {response.verified_by}" if response.verified_by else "unverified"
-    click.echo(f"{clean(response.who)} ({known}) at {client.address}")
+    known = f" (verified by {response.verified_by})" if response.verified_by else ""
+    who = describe_actor(response.who, unverified=response.unverified)
+    click.echo(f"{clean(who)}{known} at {client.address}")
     if not response.restricted:
         click.echo("the settings bind nobody: whoever reaches the controller may do everything")
     elif not response.grants:
@@ -50,6 +59,8 @@ def whoami(invocation: Invocation) -> None:
     names = sorted({*response.subjects, *(f"group {group}" for group in response.groups)} - {response.who})
     if names:
         click.echo(f"also known as {', '.join(map(clean, names))}")
+    if saved:
+        click.echo(describe_login(saved, time.time()))
 
 
 # What follows the first word may be an option of the command that is meant, such as `rollback --force`.

@@ -8,7 +8,7 @@ import click
 from controller.cli.admin_client import AdminClient
 from controller.cli.invocation import Invocation, act_options
 from controller.cli.output import plain, print_json, print_table
-from controller.cli.text.values import NONE, format_span, format_time
+from controller.cli.text.values import NONE, format_actor, format_span, format_time
 from controller.core.base.text import clean
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
@@ -56,7 +56,7 @@ def proxies(invocation: Invocation, wide: bool, exclude: str, include: str) -> N
             click.echo(line)
     for exclusion in response.exclusions:
         since = format_time(exclusion.since, time.time())
-        click.echo(clean(f"{exclusion.node} excluded by {exclusion.who} since {since}: {exclusion.reason}"))
+        click.echo(clean(f"{exclusion.node} excluded by {format_actor(exclusion)} since {since}: {exclusion.reason}"))
     for stranger in response.strangers:
         click.echo(_stranger_line(stranger, time.time()))
 

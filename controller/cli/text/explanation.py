@@ -11,7 +11,7 @@ from rich.text import Text
 
 from controller.cli.text.evidence_tables import harm_evidence, no_harm_evidence
 from controller.cli.text.lines import awaited, event_line, freeze_line
-from controller.cli.text.values import format_span, format_time
+from controller.cli.text.values import format_actor, format_span, format_time
 from controller.cli.text.watch_screen import ENDED
 from controller.core.base.text import clean
 from controller.core.base.units import format_weight
@@ -47,8 +47,8 @@ def _answer(explanation: pb.Explanation, now: float) -> Iterator[RenderableType]
     if decisions:
         newest = next((e for e in reversed(decisions) if e.kind == LedgerKind.ROLLBACK), decisions[-1])
         by = f" on {explanation.decided}" if explanation.decided and newest.kind == LedgerKind.ROLLBACK else ""
-        ago = format_span(now - newest.at)
-        yield Text(f"{newest.kind} by {clean(newest.who)}{by}, {format_time(newest.at, now)}, {ago} ago:", "bold")
+        when = f"{format_time(newest.at, now)}, {format_span(now - newest.at)} ago"
+        yield Text(f"{newest.kind} by {clean(format_actor(newest))}{by}, {when}:", "bold")
         yield Padding(Text(clean(newest.why)), (0, 0, 0, 2))
     if explanation.HasField("rollout"):
         yield from _now(explanation.rollout)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from controller.cli.text.values import format_proxies, format_scope, format_time, format_weights
+from controller.cli.text.values import format_actor, format_proxies, format_scope, format_time, format_weights
 from controller.core.base.text import clean
 from controller.core.base.units import counted, format_weight
 from controller.core.model.ledger_kind import LedgerKind
@@ -74,7 +74,7 @@ def freeze_line(freeze: pb.FreezeInfo, now: float | None = None) -> str:
     """A freeze in one line: its scope, who set it and why; with `now` also since when and until
     when."""
     word = "on hold" if freeze.mode == "hold" else "frozen"
-    line = f"{format_scope(freeze.scope)} {word} by {freeze.who}"
+    line = f"{format_scope(freeze.scope)} {word} by {format_actor(freeze)}"
     if now is not None:
         until = f"until {format_time(freeze.until, now)}" if freeze.until else "until it is lifted"
         line += f" since {format_time(freeze.since, now)}, {until}"
@@ -85,7 +85,7 @@ def event_line(event: pb.Event, now: float) -> str:
     """A line of the ledger: time, sequence, service, kind, the change of weights, who and why."""
     words = [format_time(event.at, now), f"#{event.sequence}", event.service, event.kind, format_changes(event)]
     why = f": {event.why}" if event.why else ""
-    return clean(" ".join(word for word in words if word) + f" by {event.who}{why}")
+    return clean(" ".join(word for word in words if word) + f" by {format_actor(event)}{why}")
 
 
 def format_changes(event: pb.Event) -> str:

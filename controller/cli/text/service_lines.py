@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from controller.cli.text.lines import awaited, conditions, draining, freeze_line, source_problems
 from controller.cli.text.values import (
     NONE,
+    format_actor,
     format_proxies,
     format_scope,
     format_span,
@@ -30,7 +31,7 @@ def service_cells(service: pb.Service) -> list[str]:
         format_weights(service.weights, service.stable),
         f"{service.proxies_synced}/{service.proxies_total}",
         "stable: harm" if rollout.stable_verdict == "harm" else _verdict(rollout),
-        "; ".join(f"{f.mode}: {format_scope(f.scope)}, {f.who}" for f in service.freezes) or NONE,
+        "; ".join(f"{f.mode}: {format_scope(f.scope)}, {format_actor(f)}" for f in service.freezes) or NONE,
     ]
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from controller.core.base.units import format_weight
+from controller.core.model.actor import describe_actor
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 NONE = "-"
 """Stands in a table where there is no value."""
@@ -44,6 +46,11 @@ def format_weights(shares: Mapping[str, int], stable: str = "") -> str:
 def format_proxies(synced: int, total: int) -> str:
     """How many proxies serve what was decided: `2/3 proxies in sync`."""
     return f"{synced}/{total} proxies in sync" if total else "no proxy is connected"
+
+
+def format_actor(shown: pb.Event | pb.FreezeInfo | pb.Exclusion) -> str:
+    """Who did it, with a word where nothing has verified the name."""
+    return describe_actor(shown.who, unverified=shown.unverified)
 
 
 def format_scope(scope: str) -> str:

@@ -21,7 +21,15 @@ from controller.cli.text.numbers import (
     format_rate,
     format_share,
 )
-from controller.cli.text.values import NONE, format_proxies, format_scope, format_span, format_step_weight, format_time
+from controller.cli.text.values import (
+    NONE,
+    format_actor,
+    format_proxies,
+    format_scope,
+    format_span,
+    format_step_weight,
+    format_time,
+)
 from controller.core.base.text import clean
 from controller.core.base.units import format_weight
 from controller.core.model.ledger_kind import LedgerKind
@@ -147,7 +155,7 @@ def _frozen(freeze: pb.FreezeInfo, now: float) -> str:
     left = format_span(freeze.until - now)
     end = f"until {format_time(freeze.until, now)}, {left} left" if freeze.until else "until it is lifted"
     since = format_time(freeze.since, now)
-    return f"{word} ({format_scope(freeze.scope)}) by {freeze.who} since {since}, {end}: {freeze.reason}"
+    return f"{word} ({format_scope(freeze.scope)}) by {format_actor(freeze)} since {since}, {end}: {freeze.reason}"
 
 
 def _traffic(rollout: pb.Rollout, width: int) -> Text:
@@ -294,4 +302,4 @@ def _event(event: pb.Event, now: float) -> Text:
     line = Text.assemble((f"{format_time(event.at, now)} #{event.sequence} ", "dim"), (clean(event.kind), "bold"))
     changes = format_changes(event)
     line.append(f" {changes}" if changes else "", "cyan")
-    return line.append(clean(f" by {event.who}: {event.why}"))
+    return line.append(clean(f" by {format_actor(event)}: {event.why}"))

@@ -47,7 +47,7 @@ class Caller:
     def may_lift(self, freeze: Freeze) -> bool:
         """Whether it may lift that freeze or hold: one of its own, or any with `lift`."""
         own = Permission.FREEZE if freeze.mode is Mode.FREEZE else Permission.HOLD
-        if freeze.who == self.actor.name and self.may(own, freeze.scope):
+        if freeze.actor == self.actor and self.may(own, freeze.scope):
             return True
         return self.may(Permission.LIFT, freeze.scope)
 

@@ -64,6 +64,7 @@ def plain_blocker(blocker: Blocker) -> dict[str, Any]:
         "weight": blocker.weight,
         "names": list(blocker.about),
         "who": blocker.freeze.who if blocker.freeze else "",
+        "unverified": blocker.freeze.actor.unverified if blocker.freeze else False,
         "healthy": blocker.gap.healthy if blocker.gap else 0,
         "needed": blocker.gap.needed if blocker.gap else 0,
     }
@@ -104,7 +105,7 @@ def _describe_obstacle(blocker: Blocker) -> str:
 
 def _describe_freeze(freeze: Freeze, stops: LedgerKind | None) -> str:
     if stops is LedgerKind.ROLLBACK:
-        return f"rollback suppressed by the freeze of {freeze.who} ({freeze.reason})"
+        return f"rollback suppressed by the freeze of {freeze.actor.described} ({freeze.reason})"
     return f"{_WOULD[stops] if stops else 'would move on'}, but {describe_freeze(freeze)}"
 
 

@@ -1,7 +1,10 @@
-"""Who does something, and how that is known."""
+"""Who does something, how that is known, and how it is shown."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+CONTROLLER = "haldane"
+"""The name of what Haldane does by itself. No claimed name is the same: those have an `@`."""
 
 
 class Proof(StrEnum):
@@ -24,3 +27,22 @@ class Actor(NamedTuple):
 
     name: str
     proof: Proof = Proof.CLAIMED
+
+    @property
+    def unverified(self) -> bool:
+        """Whether nothing has verified the name, and it is not the controller's own."""
+        return self.proof is Proof.CLAIMED and self.name != CONTROLLER
+
+    @property
+    def described(self) -> str:
+        """The name as it is shown."""
+        return describe_actor(self.name, unverified=self.unverified)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values, as the APIs show it."""
+        return {"who": self.name, "verified_by": self.proof.value, "unverified": self.unverified}
+
+
+def describe_actor(name: str, *, unverified: bool) -> str:
+    """The name of an actor as it is shown wherever there is one: with a word where nothing has verified it."""
+    return f"{name} (unverified)" if unverified else name

@@ -12,6 +12,8 @@ from math import inf
 from typing import Any
 
 from controller.core.base.value import Value
+from controller.core.model.actor import Actor, Proof
+from controller.core.model.stored_proof import StoredProof
 
 ALL = "*"
 """The scope of a freeze of every service."""
@@ -54,6 +56,8 @@ class Freeze(Value):
     mode: Mode = Mode.FREEZE
     reason: str
     who: str
+    proof: StoredProof = Proof.CLAIMED
+    """How `who` was verified."""
     since: float
     until: float | None = None
 
@@ -66,13 +70,18 @@ class Freeze(Value):
         """When it ends by itself: infinity for one without an end."""
         return inf if self.until is None else self.until
 
+    @property
+    def actor(self) -> Actor:
+        """Who set it."""
+        return Actor(self.who, self.proof)
+
     def plain(self) -> dict[str, Any]:
         """As JSON values, as the APIs show it."""
-        return self.model_dump(mode="json")
+        return {**self.model_dump(mode="json", exclude={"proof"}), **self.actor.plain()}
 
     def renews(self, other: "Freeze") -> bool:
         """Whether it is the same freeze by the same person for the same reason, and ends no earlier."""
-        same = (self.scope, self.mode, self.who, self.reason) == (other.scope, other.mode, other.who, other.reason)
+        same = (self.scope, self.mode, self.actor, self.reason) == (other.scope, other.mode, other.actor, other.reason)
         return same and self.end >= other.end
 
 
@@ -127,7 +136,7 @@ def describe_freeze(freeze: Freeze) -> str:
     what = "all services are" if freeze.scope == ALL else f"{freeze.scope} is"
     verb = "frozen" if freeze.mode is Mode.FREEZE else "on hold"
     end = "" if freeze.until is None else f" (until {datetime.fromtimestamp(freeze.until, UTC):%Y-%m-%d %H:%M:%S} UTC)"
-    return f"{what} {verb} by {freeze.who}: {freeze.reason}{end}"
+    return f"{what} {verb} by {freeze.actor.described}: {freeze.reason}{end}"
 
 
 def describe_remaining(standing: Sequence[Freeze]) -> str:

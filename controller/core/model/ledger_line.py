@@ -7,9 +7,10 @@ from typing import Annotated, NamedTuple
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
 from controller.core.base.value import Value
-from controller.core.model.actor import Proof
+from controller.core.model.actor import Actor, Proof
 from controller.core.model.freeze import ALL
 from controller.core.model.ledger_kind import LedgerKind
+from controller.core.model.stored_proof import StoredProof
 
 
 def services_of(scope: str) -> tuple[str, ...]:
@@ -38,12 +39,17 @@ class Entry(Value):
     """A `LedgerKind`; text for a kind of an older or a newer version."""
     services: Services = ()
     who: str
-    proof: Annotated[Proof, Field(exclude_if=lambda proof: not proof)] = Proof.CLAIMED
-    """How `who` was verified. Not stored where it was not, as in the lines of versions before it."""
+    proof: StoredProof = Proof.CLAIMED
+    """How `who` was verified."""
     why: str
     weights_before: dict[str, int] = Field(default_factory=dict)
     weights_after: dict[str, int] = Field(default_factory=dict)
     details: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @property
+    def actor(self) -> Actor:
+        """Who did it."""
+        return Actor(self.who, self.proof)
 
     @property
     def scope(self) -> str:

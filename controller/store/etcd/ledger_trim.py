@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import structlog
 
+from controller.core.model.actor import CONTROLLER
 from controller.core.model.change import Change
 from controller.core.model.store_errors import Conflict, Unusable
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
@@ -54,7 +55,7 @@ class LedgerTrim:
         before = await read_checkpoint(self._client, self._keys, store_id)
         checkpoint, path = await asyncio.to_thread(export_oldest, rows, before.checkpoint, self._folder)
         # First it is said, then done: what is exported twice is the same file.
-        await commit(trim_change(checkpoint, path, who="haldane"))
+        await commit(trim_change(checkpoint, path, who=CONTROLLER))
         ref = await store_parts(self._client, self._keys, checkpoint)
         await self._replace(before, ref, rows, store_id, token)
         self._cache.trim(ref.sequence)

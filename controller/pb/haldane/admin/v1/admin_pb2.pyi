@@ -54,7 +54,7 @@ class WhoAmIRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class WhoAmIResponse(_message.Message):
-    __slots__ = ("who", "verified_by", "grants", "subjects", "groups", "spiffe", "restricted")
+    __slots__ = ("who", "verified_by", "grants", "subjects", "groups", "spiffe", "restricted", "unverified")
     WHO_FIELD_NUMBER: _ClassVar[int]
     VERIFIED_BY_FIELD_NUMBER: _ClassVar[int]
     GRANTS_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,7 @@ class WhoAmIResponse(_message.Message):
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     SPIFFE_FIELD_NUMBER: _ClassVar[int]
     RESTRICTED_FIELD_NUMBER: _ClassVar[int]
+    UNVERIFIED_FIELD_NUMBER: _ClassVar[int]
     who: str
     verified_by: str
     grants: _containers.RepeatedCompositeFieldContainer[Grant]
@@ -69,7 +70,8 @@ class WhoAmIResponse(_message.Message):
     groups: _containers.RepeatedScalarFieldContainer[str]
     spiffe: str
     restricted: bool
-    def __init__(self, who: _Optional[str] = ..., verified_by: _Optional[str] = ..., grants: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., subjects: _Optional[_Iterable[str]] = ..., groups: _Optional[_Iterable[str]] = ..., spiffe: _Optional[str] = ..., restricted: _Optional[bool] = ...) -> None: ...
+    unverified: bool
+    def __init__(self, who: _Optional[str] = ..., verified_by: _Optional[str] = ..., grants: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., subjects: _Optional[_Iterable[str]] = ..., groups: _Optional[_Iterable[str]] = ..., spiffe: _Optional[str] = ..., restricted: _Optional[bool] = ..., unverified: _Optional[bool] = ...) -> None: ...
 
 class Grant(_message.Message):
     __slots__ = ("role", "services")
@@ -78,6 +80,22 @@ class Grant(_message.Message):
     role: str
     services: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, role: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetLoginConfigRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LoginConfig(_message.Message):
+    __slots__ = ("issuer", "client_id", "audience", "scopes")
+    ISSUER_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AUDIENCE_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    issuer: str
+    client_id: str
+    audience: str
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, issuer: _Optional[str] = ..., client_id: _Optional[str] = ..., audience: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CanRequest(_message.Message):
     __slots__ = ("permission", "service")
@@ -417,7 +435,7 @@ class Rollout(_message.Message):
     def __init__(self, service: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., phase: _Optional[str] = ..., step: _Optional[int] = ..., weights: _Optional[_Mapping[str, int]] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., started_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., revision: _Optional[int] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., traffic: _Optional[_Mapping[str, Traffic]] = ..., unjudged: _Optional[_Mapping[str, Traffic]] = ..., details: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., id: _Optional[str] = ..., phase_reason: _Optional[str] = ..., steps: _Optional[_Iterable[int]] = ..., diverted: _Optional[str] = ..., stable_verdict: _Optional[str] = ..., stable_reasons: _Optional[_Iterable[str]] = ..., blocker: _Optional[_Union[Blocker, _Mapping]] = ..., endpoints: _Optional[_Mapping[str, EndpointHealth]] = ..., sources: _Optional[_Mapping[str, EndpointSource]] = ...) -> None: ...
 
 class Blocker(_message.Message):
-    __slots__ = ("kind", "text", "stops", "seconds_left", "weight", "names", "who", "healthy", "needed")
+    __slots__ = ("kind", "text", "stops", "seconds_left", "weight", "names", "who", "healthy", "needed", "unverified")
     KIND_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     STOPS_FIELD_NUMBER: _ClassVar[int]
@@ -427,6 +445,7 @@ class Blocker(_message.Message):
     WHO_FIELD_NUMBER: _ClassVar[int]
     HEALTHY_FIELD_NUMBER: _ClassVar[int]
     NEEDED_FIELD_NUMBER: _ClassVar[int]
+    UNVERIFIED_FIELD_NUMBER: _ClassVar[int]
     kind: str
     text: str
     stops: str
@@ -436,7 +455,8 @@ class Blocker(_message.Message):
     who: str
     healthy: int
     needed: int
-    def __init__(self, kind: _Optional[str] = ..., text: _Optional[str] = ..., stops: _Optional[str] = ..., seconds_left: _Optional[float] = ..., weight: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., who: _Optional[str] = ..., healthy: _Optional[int] = ..., needed: _Optional[int] = ...) -> None: ...
+    unverified: bool
+    def __init__(self, kind: _Optional[str] = ..., text: _Optional[str] = ..., stops: _Optional[str] = ..., seconds_left: _Optional[float] = ..., weight: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., who: _Optional[str] = ..., healthy: _Optional[int] = ..., needed: _Optional[int] = ..., unverified: _Optional[bool] = ...) -> None: ...
 
 class Traffic(_message.Message):
     __slots__ = ("requests_per_second", "error_rate", "p50_ms", "p99_ms", "requests", "errors", "broken", "cancelled", "in_progress", "ttft_p50_ms", "ttft_p99_ms")
@@ -509,20 +529,24 @@ class FreezeRequest(_message.Message):
     def __init__(self, services: _Optional[_Iterable[str]] = ..., all: _Optional[bool] = ..., reason: _Optional[str] = ..., ttl: _Optional[str] = ..., request_id: _Optional[str] = ..., mode: _Optional[str] = ...) -> None: ...
 
 class FreezeInfo(_message.Message):
-    __slots__ = ("scope", "reason", "who", "since", "until", "mode")
+    __slots__ = ("scope", "reason", "who", "since", "until", "mode", "verified_by", "unverified")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     WHO_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
+    VERIFIED_BY_FIELD_NUMBER: _ClassVar[int]
+    UNVERIFIED_FIELD_NUMBER: _ClassVar[int]
     scope: str
     reason: str
     who: str
     since: float
     until: float
     mode: str
-    def __init__(self, scope: _Optional[str] = ..., reason: _Optional[str] = ..., who: _Optional[str] = ..., since: _Optional[float] = ..., until: _Optional[float] = ..., mode: _Optional[str] = ...) -> None: ...
+    verified_by: str
+    unverified: bool
+    def __init__(self, scope: _Optional[str] = ..., reason: _Optional[str] = ..., who: _Optional[str] = ..., since: _Optional[float] = ..., until: _Optional[float] = ..., mode: _Optional[str] = ..., verified_by: _Optional[str] = ..., unverified: _Optional[bool] = ...) -> None: ...
 
 class FreezeResponse(_message.Message):
     __slots__ = ("freezes", "revision")
@@ -579,16 +603,20 @@ class ListProxiesResponse(_message.Message):
     def __init__(self, proxies: _Optional[_Iterable[_Union[Proxy, _Mapping]]] = ..., strangers: _Optional[_Iterable[_Union[Stranger, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ...) -> None: ...
 
 class Exclusion(_message.Message):
-    __slots__ = ("node", "reason", "who", "since")
+    __slots__ = ("node", "reason", "who", "since", "verified_by", "unverified")
     NODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     WHO_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
+    VERIFIED_BY_FIELD_NUMBER: _ClassVar[int]
+    UNVERIFIED_FIELD_NUMBER: _ClassVar[int]
     node: str
     reason: str
     who: str
     since: float
-    def __init__(self, node: _Optional[str] = ..., reason: _Optional[str] = ..., who: _Optional[str] = ..., since: _Optional[float] = ...) -> None: ...
+    verified_by: str
+    unverified: bool
+    def __init__(self, node: _Optional[str] = ..., reason: _Optional[str] = ..., who: _Optional[str] = ..., since: _Optional[float] = ..., verified_by: _Optional[str] = ..., unverified: _Optional[bool] = ...) -> None: ...
 
 class ExcludeProxyRequest(_message.Message):
     __slots__ = ("node", "reason", "request_id")
@@ -745,7 +773,7 @@ class WatchEventsRequest(_message.Message):
     def __init__(self, service: _Optional[str] = ..., after: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("sequence", "revision", "at", "kind", "service", "who", "why", "weights_before", "weights_after", "details", "change_id", "previous", "hash", "effect", "as_stored", "verified_by")
+    __slots__ = ("sequence", "revision", "at", "kind", "service", "who", "why", "weights_before", "weights_after", "details", "change_id", "previous", "hash", "effect", "as_stored", "verified_by", "unverified")
     class WeightsBeforeEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -776,6 +804,7 @@ class Event(_message.Message):
     EFFECT_FIELD_NUMBER: _ClassVar[int]
     AS_STORED_FIELD_NUMBER: _ClassVar[int]
     VERIFIED_BY_FIELD_NUMBER: _ClassVar[int]
+    UNVERIFIED_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     revision: int
     at: float
@@ -792,7 +821,8 @@ class Event(_message.Message):
     effect: str
     as_stored: str
     verified_by: str
-    def __init__(self, sequence: _Optional[int] = ..., revision: _Optional[int] = ..., at: _Optional[float] = ..., kind: _Optional[str] = ..., service: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., weights_before: _Optional[_Mapping[str, int]] = ..., weights_after: _Optional[_Mapping[str, int]] = ..., details: _Optional[str] = ..., change_id: _Optional[str] = ..., previous: _Optional[str] = ..., hash: _Optional[str] = ..., effect: _Optional[str] = ..., as_stored: _Optional[str] = ..., verified_by: _Optional[str] = ...) -> None: ...
+    unverified: bool
+    def __init__(self, sequence: _Optional[int] = ..., revision: _Optional[int] = ..., at: _Optional[float] = ..., kind: _Optional[str] = ..., service: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., weights_before: _Optional[_Mapping[str, int]] = ..., weights_after: _Optional[_Mapping[str, int]] = ..., details: _Optional[str] = ..., change_id: _Optional[str] = ..., previous: _Optional[str] = ..., hash: _Optional[str] = ..., effect: _Optional[str] = ..., as_stored: _Optional[str] = ..., verified_by: _Optional[str] = ..., unverified: _Optional[bool] = ...) -> None: ...
 
 class ExplainRolloutRequest(_message.Message):
     __slots__ = ("service", "sequence")

@@ -1297,6 +1297,11 @@ class AccessStub:
                 request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.CanRequest.SerializeToString,
                 response_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.CanResponse.FromString,
                 _registered_method=True)
+        self.GetLoginConfig = channel.unary_unary(
+                '/haldane.admin.v1.Access/GetLoginConfig',
+                request_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.GetLoginConfigRequest.SerializeToString,
+                response_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.LoginConfig.FromString,
+                _registered_method=True)
 
 
 class AccessServicer:
@@ -1317,6 +1322,13 @@ class AccessServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLoginConfig(self, request, context):
+        """Where people log in, and as which client: what `haldane login` asks the issuer with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccessServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1329,6 +1341,11 @@ def add_AccessServicer_to_server(servicer, server):
                     servicer.Can,
                     request_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.CanRequest.FromString,
                     response_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.CanResponse.SerializeToString,
+            ),
+            'GetLoginConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLoginConfig,
+                    request_deserializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.GetLoginConfigRequest.FromString,
+                    response_serializer=controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.LoginConfig.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1386,6 +1403,33 @@ class Access:
             '/haldane.admin.v1.Access/Can',
             controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.CanRequest.SerializeToString,
             controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.CanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLoginConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haldane.admin.v1.Access/GetLoginConfig',
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.GetLoginConfigRequest.SerializeToString,
+            controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2.LoginConfig.FromString,
             options,
             channel_credentials,
             insecure,
