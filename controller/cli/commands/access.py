@@ -19,7 +19,7 @@ from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 OF_COMMAND = {
     **dict.fromkeys(("list", "get", "watch", "wait", "freezes", "proxies", "events", "explain"), Permission.VIEW),
-    **dict.fromkeys(("backtest", "ledger"), Permission.VIEW),
+    **dict.fromkeys(("backtest", "controllers"), Permission.VIEW),
     **dict.fromkeys(("start", "pause", "resume", "approve", "promote"), Permission.OPERATE),
     **dict.fromkeys(("divert", "undivert", "retry"), Permission.OPERATE),
     "rollback": Permission.ROLL_BACK,
