@@ -35,5 +35,9 @@ def server_settings(given: Mapping[str, str | None]) -> "Settings":
 
 
 def store_path(store: str | None) -> Path:
-    """The store's file, by the option or the settings. Raises `Failure`."""
-    return Path(server_settings({"store": store}).store.partition(":")[2]).expanduser()
+    """The store's file, by the option or the settings. Raises `Failure`, also if it is in etcd."""
+    kind, _, where = server_settings({"store": store}).store.partition(":")
+    if kind == "etcd":
+        hint = "etcdctl snapshot save FILE makes a backup of etcd, haldane migrate --to sqlite:PATH a copy in a file"
+        raise Failure(Exit.NOT_POSSIBLE, "the store is in etcd, and not in a file", hint=hint)
+    return Path(where).expanduser()

@@ -10,6 +10,7 @@ from controller.__main__ import main
 from controller.store.sqlite import SqliteStore
 from tests.builders import change
 from tests.fakes.clock import FakeClock
+from tests.support.etcd import shared_cluster
 
 
 async def make_store(path: Path) -> None:
@@ -70,3 +71,27 @@ def test_a_mistake_in_the_settings_is_wrong_usage(tmp_path: Path, capsys: pytest
     """As for `serve`."""
     assert main(["backup", str(tmp_path / "copy.db"), "--store", "postgres:x"]) == 2
     assert "--store" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        (["restore"], 2, "PATH is missing"),
+        (["restore", "copy.db", "--store", "etcd:127.0.0.1:1"], 2, "without PATH"),
+        (["backup", "copy.db", "--store", "etcd:127.0.0.1:1"], 5, "etcdctl snapshot save"),
+    ],
+)
+def test_a_file_is_for_a_store_in_a_file(
+    store: Path, given: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a store in etcd has means of its own."""
+    assert main(given) == code
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.requires("etcd")
+def test_an_etcd_without_a_store_is_not_taken(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Below that prefix there is none."""
+    there = f"etcd:{shared_cluster().endpoints[0]}?prefix=/nothing-is-here"
+    assert main(["restore", "--store", there]) == 5
+    assert "no store below /nothing-is-here" in capsys.readouterr().err

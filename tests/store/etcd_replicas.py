@@ -5,7 +5,7 @@ from pathlib import Path
 
 import aiohttp
 
-from controller.store.etcd.client import EtcdClient
+from controller.store.etcd.client import PATIENCE, EtcdClient
 from controller.store.etcd.etcd_store import EtcdStore, Limits
 from controller.store.etcd.keys import Keys
 from tests.fakes.clock import FakeClock
@@ -34,12 +34,18 @@ class Replicas:
         return self._folder / name
 
     async def open(
-        self, name: str = "one", *, client: EtcdClient | None = None, limits: Limits | None = None
+        self,
+        name: str = "one",
+        *,
+        client: EtcdClient | None = None,
+        limits: Limits | None = None,
+        init: bool = False,
+        patience: float = PATIENCE,
     ) -> EtcdStore:
         """The replica of that name, which may have been open before."""
-        client = client or EtcdClient(self.cluster.endpoints)
+        client = client or EtcdClient(self.cluster.endpoints, patience=patience)
         store = await EtcdStore.open(
-            client, self.keys.prefix, clock=self._clock, folder=self.folder(name), limits=limits
+            client, self.keys.prefix, clock=self._clock, folder=self.folder(name), limits=limits, init=init
         )
         self._opened.append(store)
         return store

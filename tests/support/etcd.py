@@ -41,13 +41,14 @@ class Member:
         scheme = "https" if self.secured else "http"
         client, peer = f"{scheme}://{self.endpoint}", f"http://127.0.0.1:{self.peer_port}"
         files = {"cert-file": "certificate", "key-file": "key", "trusted-ca-file": "ca"} if self.secured else {}
+        beat = "50" if "," in cluster else "10"  # of others; who is alone need not wait for any
         command = [
             *("etcd", "--name", self.name, "--data-dir", str(self.data)),
             *(part for option, name in files.items() for part in (f"--{option}", str(self.folder / name))),
             *(["--client-cert-auth"] if self.secured else []),
             *("--listen-client-urls", client, "--advertise-client-urls", client),
             *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
-            *("--initial-cluster", cluster, "--heartbeat-interval", "50", "--election-timeout", "500"),
+            *("--initial-cluster", cluster, "--heartbeat-interval", beat, "--election-timeout", f"{beat}0"),
             *("--log-level", "error", "--logger", "zap", "--bcrypt-cost", "4"),
         ]
         with (self.folder / f"{self.name}.log").open("ab") as log:
