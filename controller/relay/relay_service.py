@@ -56,7 +56,7 @@ class RelayService:
     async def _serve(self, requests: AsyncIterator[bytes], context: Context) -> None:
         reports, over = self._reports, self._over
         if reports is None:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, NOT_LEADER)
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NOT_LEADER)
         reading = asyncio.create_task(self._read(requests, context, reports))
         ending = asyncio.create_task(over.wait())
         try:
@@ -66,7 +66,7 @@ class RelayService:
             ending.cancel()
             await asyncio.wait((reading, ending))
         if reading.cancelled():
-            await context.abort(grpc.StatusCode.UNAVAILABLE, NOT_LEADER)
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NOT_LEADER)
         error = reading.exception()
         if isinstance(error, InvalidUpdate):
             log.warning("relay_refused", peer=context.peer(), reason=str(error))
