@@ -3,12 +3,16 @@ certificates.
 """
 
 import os
+import shutil
 import ssl
 from pathlib import Path
 
+import grpc
 import pytest
 import yaml
 from cryptography import x509
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from controller.bootstrap import render
 from controller.demo.harness.child_processes import Children
@@ -28,12 +32,17 @@ CONNECTIONS = "cluster.haldane.upstream_cx_total"
 pytestmark = [pytest.mark.envoy, pytest.mark.timeout(300)]
 
 
-async def test_a_rotation_of_both_certificates_fails_no_request(processes: Children) -> None:
-    """Under load: the controller's and the proxy's certificates are replaced, both are in use on the next connection,
-    nothing restarts, and a rollout goes through afterwards."""
+async def test_a_rotation_of_the_ca_and_both_certificates_fails_no_request(processes: Children) -> None:
+    """Under load, as it is done: both sides trust the new CA beside the old one, then have its certificates, then trust
+    it alone. Nothing restarts, whoever has a certificate of the old CA is out, and a rollout goes through.
+    """
     controller = SecuredControllerProcess(processes, {"HALDANE_MAX_CONNECTION_AGE": "10s"})
-    secret = MountedSecret(processes.folder / "secret")
-    secret.put(controller.certs / f"fleet-{FLEET}")
+    secret, proxy = MountedSecret(processes.folder / "secret"), f"fleet-{FLEET}"
+    secret.put(controller.certs / proxy)
+    others = processes.folder / "other-certs"
+    haldane("certs", str(others), "--fleet", FLEET, "--operator", "alice")
+    both = processes.folder / "both.crt"
+    both.write_bytes((controller.certs / "ca.crt").read_bytes() + (others / "ca.crt").read_bytes())
 
     def bootstrap(plain: str) -> str:
         page = yaml.safe_load(plain)["admin"]["address"]["socket_address"]
@@ -47,30 +56,71 @@ async def test_a_rotation_of_both_certificates_fails_no_request(processes: Child
         steady(system.entry, 100) as load,
     ):
         await wait_until(lambda: len(load.results) > 50)
-        connections = (await system.envoy.counters(CONNECTIONS))[CONNECTIONS]
+
+        async def envoy_has(*certificates: Path) -> bool:
+            page = await system.envoy.page("certs")
+            return all(f"{serial(each):x}" in page for each in certificates)
+
+        async def trust(ca: Path) -> None:
+            """Both sides trust these CAs from their next connection on."""
+            replace(controller.certs / "ca.crt", ca)
+            secret.change({"ca.crt": ca})
+
         pids = controller.child.pid, system.envoy.child.pid
-        former = presented(controller)
-        renewed = controller.renew("controller")
+        assert await envoy_has(controller.certs / proxy / "tls.crt")
+        former = others / "former"
+        shutil.copytree(controller.certs, former)
+        await trust(both)
+        await wait_until(lambda: envoy_has(others / "ca.crt"))
         for name in ("tls.key", "tls.crt"):  # file by file, as an issuer without Kubernetes does
-            os.replace(renewed / name, controller.certs / "controller" / name)
-        proxy = controller.renew(f"fleet-{FLEET}")
-        secret.put(proxy)
+            replace(controller.certs / "controller" / name, others / "controller" / name)
+        secret.change({name: others / proxy / name for name in ("tls.key", "tls.crt")})
+        await wait_until(lambda: envoy_has(others / proxy / "tls.crt"))
+        await trust(others / "ca.crt")
+
+        async def envoy_trusts_the_new_one_alone() -> bool:
+            return f"{serial(former / 'ca.crt'):x}" not in await system.envoy.page("certs")
+
+        await wait_until(envoy_trusts_the_new_one_alone)
+        connections = (await system.envoy.counters(CONNECTIONS))[CONNECTIONS]
 
         async def reconnected() -> bool:
             return (await system.envoy.counters(CONNECTIONS))[CONNECTIONS] > connections
 
-        async def taken() -> bool:
-            return f"{serial(proxy):x}" in await system.envoy.page("certs")
-
-        await wait_until(taken)
         await wait_until(reconnected, 60.0)
         await wait_until(system.in_sync)
-        assert presented(controller) != former
+        assert presented(controller) == (others / "controller" / "tls.crt").read_text()
+        for folder, gets_in in ((others, True), (former, False)):
+            # Certificates of one CA or the other; it is the new one that both clients trust.
+            found = await connects(controller.xds, others / "ca.crt", folder / proxy)
+            operator = await connects(
+                controller.environment["HALDANE_ADMIN_LISTEN"], others / "ca.crt", folder / "operator-alice"
+            )
+            assert (found, operator) == (gets_in, gets_in), folder
         await system.start()
         await system.reach("PROMOTED")
         assert (controller.child.pid, system.envoy.child.pid) == pids
         assert [result for result in load.results if not result.ok] == []
         assert by_version(load.results)["v2"] > 0
+
+
+def replace(path: Path, by: Path) -> None:
+    """Replace a file at once."""
+    path.with_suffix(".new").write_bytes(by.read_bytes())
+    os.replace(path.with_suffix(".new"), path)
+
+
+async def connects(address: str, ca: Path, folder: Path) -> bool:
+    """Whether a client with the certificate in a folder gets an answer."""
+    content = [file.read_bytes() for file in (ca, folder / "tls.key", folder / "tls.crt")]
+    async with grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(*content)) as channel:
+        try:
+            await HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            return False
+        return True
 
 
 async def test_a_proxyless_client_over_mutual_tls(processes: Children) -> None:
@@ -115,6 +165,6 @@ def presented(controller: SecuredControllerProcess) -> str:
     return ssl.get_server_certificate((host, int(port)))
 
 
-def serial(folder: Path) -> int:
-    """The serial number of the certificate in a folder."""
-    return x509.load_pem_x509_certificate((folder / "tls.crt").read_bytes()).serial_number
+def serial(file: Path) -> int:
+    """The serial number of the first certificate in a file."""
+    return x509.load_pem_x509_certificate(file.read_bytes()).serial_number

@@ -33,16 +33,6 @@ class SecuredControllerProcess(ControllerProcess):
         )
         self.admin = f"unix:{self.store}.admin.sock"
 
-    def renew(self, name: str) -> Path:
-        """A folder with a new certificate in the place of `name`'s."""
-        former, renewed = self.certs / name, self.certs / f"{name}-renewed"
-        aside = self.certs / f"{name}-aside"
-        former.rename(aside)
-        haldane("certs", str(self.certs), *(() if name == "controller" else ("--fleet", FLEET)))
-        former.rename(renewed)
-        aside.rename(former)
-        return renewed
-
     async def start(self, within: float = 20.0) -> None:
         """Start it and wait until it answers."""
         self.launch()
@@ -68,9 +58,18 @@ class MountedSecret:
 
     def put(self, source: Path) -> None:
         """Replace all files by those of a folder."""
+        self._show(source, {})
+
+    def change(self, changed: Mapping[str, Path]) -> None:
+        """Replace some of the files by others."""
+        self._show(self.folder / "..data", changed)
+
+    def _show(self, source: Path, changed: Mapping[str, Path]) -> None:
         self._version += 1
         data = self.folder / f"..{self._version}"
         shutil.copytree(source, data)
+        for name, file in changed.items():
+            shutil.copyfile(file, data / name)
         link = self.folder / "..tmp"
         link.symlink_to(data.name)
         os.replace(link, self.folder / "..data")
