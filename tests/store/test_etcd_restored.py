@@ -182,5 +182,5 @@ async def _done(work: object) -> bool:
 
 def _copied(folder: Path, revision: int) -> bool:
     """Whether the copy on that machine has the revision."""
-    path = folder / "last-known.json"
-    return path.exists() and f'\\"revision\\":{revision},' in path.read_text()
+    path = folder / "last-known"
+    return path.exists() and f'"revision":{revision},' in path.read_text()

@@ -104,7 +104,7 @@ class TestTheOlder:
             EtcdClient(shared_cluster().endpoints), keys.prefix, clock=FakeClock(), folder=tmp_path
         )
         revision = await first.command(change())
-        copy = tmp_path / "last-known.json"
+        copy = tmp_path / "last-known"
         await wait_until(lambda: (kept := last_known.load(copy)) and kept.view.revision == revision)
         await first.close()
         await write_newer(client, keys)

@@ -6,8 +6,8 @@ from controller.core.model.ledger_line import ChainEnd
 from controller.core.model.store_errors import NotWritten
 from controller.store.etcd.client import EtcdClient
 from controller.store.etcd.keys import CheckpointRef, Keys
-from controller.store.etcd.ledger_cache import row_of
 from controller.store.etcd.replicated_state import ReplicatedState, read_head
+from controller.store.etcd.stored_row import line_of
 
 
 class Diverged(NotWritten):
@@ -39,9 +39,9 @@ async def check(client: EtcdClient, keys: Keys, state: ReplicatedState) -> Held:
     if state.end.sequence and held.end.sequence > state.end.sequence:
         checkpoint, line = await client.snapshot([keys.checkpoint, keys.line(state.end.sequence)])
         trimmed = CheckpointRef.read(checkpoint.value).sequence if checkpoint else 0
-        row = row_of(line.value) if line else None
+        kept = line_of(line.value) if line else None
         lacks = line is None and trimmed < state.end.sequence
-        if lacks or (row and row.line.hash != state.end.hash):
+        if lacks or (kept and kept.hash != state.end.hash):
             raise Diverged(_another_history(state))
     return held
 

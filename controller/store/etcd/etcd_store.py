@@ -41,7 +41,7 @@ KEEP = 10_000
 """Lines of the ledger that stay in the store."""
 CHUNK = 500
 """Lines trimmed at a time."""
-LAST_KNOWN, LEDGER = "last-known.json", "ledger"
+LAST_KNOWN, LEDGER = "last-known", "ledger"
 """The copy, and the folder of the exported ledger, in the store's folder on this machine."""
 
 log = structlog.get_logger()

@@ -10,10 +10,11 @@ import structlog
 from controller.core.model.store_errors import StoreLost
 from controller.ports.store_health import StoreHealth
 from controller.process.backoff import backoff
-from controller.store.etcd import continuity, last_known
+from controller.store.etcd import continuity
 from controller.store.etcd.client import Compacted, EtcdClient
 from controller.store.etcd.continuity import Held
 from controller.store.etcd.keys import Keys
+from controller.store.etcd.last_known import LastKnown
 from controller.store.etcd.replicated_state import NewerSchema, ReplicatedState, apply_events, load_state
 from controller.store.view_broadcast import ViewBroadcast
 
@@ -36,7 +37,7 @@ class Follower:
         self.views = ViewBroadcast(state.view)
         self._client = client
         self._keys = keys
-        self._copy = copy
+        self._copy = LastKnown(copy)
         self._health = health
         self._complete_at = 0
         """etcd's revision at which everything was read last. The head may be older, and what came in between no longer
@@ -140,7 +141,7 @@ class Follower:
                 await moved.wait()
                 continue
             try:
-                await asyncio.to_thread(last_known.save, self._copy, state)
+                await asyncio.to_thread(self._copy.save, state)
                 kept = state.view.revision
             except OSError as error:
                 log.warning("last_known_not_saved", reason=str(error))
@@ -157,4 +158,4 @@ class Found(NamedTuple):
 async def read_state(client: EtcdClient, keys: Keys, store_id: str) -> Found:
     """Everything, at one revision. `Lost` without an answer."""
     found = await client.everything(keys.state)
-    return Found(load_state(store_id, found.kvs, keys), found.at)
+    return Found(await asyncio.to_thread(load_state, store_id, found.kvs, keys), found.at)

@@ -1,66 +1,117 @@
-"""The newest state on this machine's disk: what a replica serves that starts while etcd is away."""
+"""The newest state on this machine's disk: what a replica serves that starts while etcd is away.
 
+A file of lines: the digest of all that follows; then the head; then a line for each record.
+"""
+
+import hashlib
 import json
 import os
 from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import structlog
 
 from controller.core.model.ledger_line import ChainEnd
+from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.store.durable_files import sync_file
 from controller.store.etcd.replicated_state import ReplicatedState, with_records
-from controller.store.ledger_replay import StateRecord
-from controller.store.records import canonical, digest, read, write
+from controller.store.records import Unreadable, canonical, read_exclusion, read_freeze, read_state, write
 
 log = structlog.get_logger()
 
 
-def save(path: Path, state: ReplicatedState) -> None:
-    """Replace the copy as one: after a crash it is the old one or the new one. OSError if the disk refuses."""
-    view = state.view
-    record = StateRecord(
-        revision=view.revision,
-        services=tuple(view.services.values()),
-        freezes=view.freezes,
-        exclusions=view.exclusions,
-    )
-    body = {
-        "store": view.store_id,
-        "state": write(record),
-        "sequence": state.end.sequence,
-        "hash": state.end.hash,
-        "head_mod": state.head_mod,
-        "head": b64encode(state.head_value).decode(),
-        "unreadable": {name: b64encode(record).decode() for name, record in state.unreadable.items()},
-    }
-    text = canonical(body)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(f"{digest(text)}\n{text}\n", encoding="ascii")
-    partial.chmod(0o600)
-    sync_file(partial)
-    partial.rename(path)
+class LastKnown:
+    """The copy at a path. What has not changed since it was saved last is not encoded again: with a thousand services
+    that would hold up everything else for a second."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._encoded: dict[str, tuple[ServiceState, bytes]] = {}
+
+    def save(self, state: ReplicatedState) -> None:
+        """Replace the copy as one: after a crash it is the old one or the new one. OSError if the disk refuses."""
+        body = b"".join(self._lines(state))
+        path = self._path
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        with partial.open("wb") as file:
+            file.write(hashlib.sha256(body).hexdigest().encode() + b"\n")
+            file.write(body)
+        partial.chmod(0o600)
+        sync_file(partial)
+        partial.rename(path)
+
+    def _lines(self, state: ReplicatedState) -> Iterator[bytes]:
+        view = state.view
+        yield _line(
+            "head",
+            store=view.store_id,
+            revision=view.revision,
+            sequence=state.end.sequence,
+            hash=state.end.hash,
+            head_mod=state.head_mod,
+            head=b64encode(state.head_value).decode(),
+            schema=state.schema,
+        )
+        before, self._encoded = self._encoded, {}
+        for name, service in view.services.items():
+            same, line = before.get(name, (None, b""))
+            if same is not service:
+                line = _line("service", name=name, record=write(service))
+            self._encoded[name] = service, line
+            yield line
+        for freeze in view.freezes:
+            yield _line("freeze", name=freeze.scope, record=write(freeze))
+        for exclusion in view.exclusions:
+            yield _line("exclusion", name=exclusion.node, record=write(exclusion))
+        for name, record in state.unreadable.items():
+            yield _line("unreadable", name=name, record=b64encode(record).decode())
 
 
 def load(path: Path) -> ReplicatedState | None:
     """The copy; None if there is none, or it is not whole."""
     try:
-        found, _, text = path.read_text(encoding="ascii").rstrip("\n").partition("\n")
+        found, _, body = path.read_bytes().partition(b"\n")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        log.error("last_known_unreadable", path=str(path), reason=str(error))
+    except OSError as error:
+        _unusable(path, str(error))
         return None
-    if found != digest(text):
-        log.error("last_known_unreadable", path=str(path), reason="its digest is not that of its content")
+    if found.decode(errors="replace") != hashlib.sha256(body).hexdigest():
+        _unusable(path, "its digest is not that of its content")
         return None
-    body = json.loads(text)
-    record = read(StateRecord, body["state"])
-    services = {state.name: state for state in record.services}
-    view = View(body["store"], record.revision, services, record.freezes, exclusions=record.exclusions)
-    head = b64decode(body.get("head", ""))
-    state = ReplicatedState(view, ChainEnd(body["sequence"], body["hash"]), body["head_mod"], head_value=head)
-    unreadable = {name: b64decode(value) for name, value in body.get("unreadable", {}).items()}
-    return with_records(state, unreadable)
+    try:
+        return _state(json.loads(line) for line in body.splitlines())
+    except (Unreadable, ValueError, KeyError) as error:
+        _unusable(path, str(error))
+        return None
+
+
+def _state(lines: Iterable[dict[str, str]]) -> ReplicatedState:
+    head: dict[str, str] = {}
+    records: dict[str, list[tuple[str, str]]] = {"service": [], "freeze": [], "exclusion": [], "unreadable": []}
+    for line in lines:
+        if line["kind"] == "head":
+            head = line
+        else:
+            records[line["kind"]].append((line["name"], line["record"]))
+    view = View(
+        head["store"],
+        int(head["revision"]),
+        {name: read_state(name, record) for name, record in records["service"]},
+        tuple(read_freeze(scope, record) for scope, record in records["freeze"]),
+        exclusions=tuple(read_exclusion(node, record) for node, record in records["exclusion"]),
+    )
+    end = ChainEnd(int(head["sequence"]), head["hash"])
+    state = ReplicatedState(view, end, int(head["head_mod"]), int(head["schema"]), b64decode(head["head"]))
+    return with_records(state, {name: b64decode(record) for name, record in records["unreadable"]})
+
+
+def _line(kind: str, **fields: object) -> bytes:
+    return canonical({"kind": kind, **fields}).encode() + b"\n"
+
+
+def _unusable(path: Path, why: str) -> None:
+    log.error("last_known_unreadable", path=str(path), reason=why)

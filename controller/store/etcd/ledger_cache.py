@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import json
 from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,10 +9,11 @@ from typing import NamedTuple
 import structlog
 
 from controller.core.model.freeze import ALL
-from controller.core.model.ledger_line import LedgerLine, services_of
+from controller.core.model.ledger_line import LedgerLine
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.store.etcd.client import EtcdClient
-from controller.store.etcd.keys import CheckpointRef, Keys, unpacked
+from controller.store.etcd.keys import CheckpointRef, Keys
+from controller.store.etcd.stored_row import line_of, row_of, scope_of
 from controller.store.ledger_replay import LedgerRow
 
 PAGE = 500
@@ -43,7 +43,7 @@ class LedgerCache:
             while (found := await self._page()).kvs:
                 for kv in found.kvs:
                     sequence = int(kv.key.decode().rpartition("/")[2])
-                    self._lines.append(_Kept(sequence, _services(kv.value), kv.value))
+                    self._lines.append(_Kept(sequence, scope_of(kv.value), kv.value))
                 if not found.more:
                     await self._forget_trimmed()
                     return
@@ -65,8 +65,8 @@ class LedgerCache:
             if len(found) == limit:
                 break
             concerns = not service or service in kept.services or ALL in kept.services
-            if concerns and (row := row_of(kept.value)):
-                found.append(row.line)
+            if concerns and (line := line_of(kept.value)):
+                found.append(line)
         return found
 
     def oldest_rows(self, count: int) -> list[LedgerRow]:
@@ -84,21 +84,3 @@ class LedgerCache:
     def _after(self, after: int) -> Iterator[_Kept]:
         start = bisect_right(self._lines, after, key=lambda kept: kept.sequence)
         return itertools.islice(self._lines, start, None)
-
-
-def row_of(value: bytes) -> LedgerRow | None:
-    """The row that is stored so; None if it cannot be read."""
-    try:
-        stored = json.loads(unpacked(value))
-        return LedgerRow(LedgerLine.model_validate(stored["line"]), stored["effect"])
-    except Exception as error:  # one line that cannot be read must not hide the others
-        log.error("ledger_line_unreadable", reason=str(error).splitlines()[0])
-        return None
-
-
-def _services(value: bytes) -> tuple[str, ...]:
-    try:
-        scope = json.loads(unpacked(value))["line"]["entry"]["service"]
-    except Exception:
-        return ()
-    return services_of(scope)

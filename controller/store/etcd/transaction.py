@@ -14,6 +14,7 @@ from controller.core.model.store_errors import TooLarge
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.store.etcd.keys import Keys, packed
 from controller.store.etcd.replicated_state import ReplicatedState
+from controller.store.etcd.stored_row import row_value
 from controller.store.ledger_replay import LedgerRow
 from controller.store.records import canonical, digest, write
 
@@ -238,11 +239,6 @@ def leads(keys: Keys, token: int) -> pb.Compare:
 def absent(key: str) -> pb.Compare:
     """There is no such key."""
     return pb.Compare(target=pb.Compare.VERSION, key=key.encode(), version=0)
-
-
-def row_value(row: LedgerRow) -> bytes:
-    """A line and its effect as they are stored."""
-    return packed(canonical({"line": row.line.model_dump(mode="json"), "effect": row.effect}))
 
 
 def applied_value(applied: Applied) -> bytes:

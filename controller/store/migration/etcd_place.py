@@ -18,11 +18,11 @@ from controller.store.etcd.archive import read_session, session_value
 from controller.store.etcd.client import EtcdClient, prefix_end
 from controller.store.etcd.etcd_store import EtcdStore
 from controller.store.etcd.keys import Keys, packed, unpacked
-from controller.store.etcd.ledger_cache import row_of
 from controller.store.etcd.ledger_trim import read_checkpoint, store_parts
 from controller.store.etcd.member_records import MemberRecords
 from controller.store.etcd.replicated_state import ReplicatedState, load_state
-from controller.store.etcd.transaction import absent, applied_of, applied_value, deletion, put, row_value
+from controller.store.etcd.stored_row import row_of, row_value
+from controller.store.etcd.transaction import absent, applied_of, applied_value, deletion, put
 from controller.store.migration.contents import Contents, SetAside, StoredRow
 from controller.store.records import canonical, write
 
