@@ -206,7 +206,7 @@ class EtcdStore:
         """Ledger lines with sequence > `after`, oldest first: of all, or those that concern one service."""
         async with self._noted(writing=False):
             await self._ledger.read()
-        return self._ledger.lines(service, after, limit)
+        return await self._ledger.lines(service, after, limit)
 
     async def save_sessions(self, sessions: Mapping[str, SavedSession]) -> Collection[str]:
         """Keep the newest session of each service's rollout; what cannot be kept is dropped, and logged."""

@@ -70,6 +70,32 @@ def plan(
     return plans, state
 
 
+class Prepared(NamedTuple):
+    """Changes, ready to be sent."""
+
+    revisions: list[int]
+    after: ReplicatedState
+    """The state once they are applied."""
+    request: pb.TxnRequest | None
+    """None if all of them were applied before."""
+
+
+def prepare(
+    keys: Keys,
+    before: ReplicatedState,
+    changes: Sequence[Change],
+    at: float,
+    *,
+    token: int | None,
+    applied: Mapping[str, Applied],
+) -> Prepared:
+    """As `plan` and `transaction` say, and raising what they do."""
+    plans, after = plan(before, changes, at, applied)
+    new = any(each.effect for each in plans)
+    request = transaction(keys, before, after, plans, token) if new else None
+    return Prepared([each.revision for each in plans], after, request)
+
+
 def transaction(
     keys: Keys, before: ReplicatedState, after: ReplicatedState, plans: Sequence[Plan], token: int | None
 ) -> pb.TxnRequest:
