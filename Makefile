@@ -38,6 +38,7 @@ check: $(INSTALLED)  ## format, lint, types, import contracts, generated files
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python docs/draw.py --check
+	@! command -v helm >/dev/null || { helm lint --strict deploy/helm/haldane && $(BIN)/python deploy/helm/render.py; }
 
 format: $(INSTALLED)  ## format and sort
 	$(BIN)/ruff format .
@@ -56,6 +57,12 @@ sbom: $(INSTALLED)  ## the bill of materials (CycloneDX): build/haldane-canary.c
 	@mkdir -p build
 	$(BIN)/python release/sbom.py > build/haldane-canary.cdx.json
 
+image:  ## the images, by docker, podman or buildah: haldane, haldane-envoy, haldane-demo
+	@deploy/image/build.sh
+
+charts: $(INSTALLED)  ## render the Helm chart for the tests (needs helm)
+	$(BIN)/python deploy/helm/render.py --write
+
 newest:  ## the checks and the tests on the newest versions of everything, in build/newest
 	$(PYTHON) -m venv --clear build/newest
 	build/newest/bin/python -m pip install --quiet --editable '.[dev]'
@@ -63,4 +70,4 @@ newest:  ## the checks and the tests on the newest versions of everything, in bu
 	build/newest/bin/python -m pip freeze --exclude-editable
 	$(MAKE) VENV=build/newest check test
 
-.PHONY: help install demo test soak fuzz check format proto docs bench sbom newest
+.PHONY: help install demo test soak fuzz check format proto docs bench sbom image charts newest

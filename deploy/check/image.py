@@ -66,7 +66,7 @@ class Builder:
     def __post_init__(self) -> None:
         storage = self.folder / "storage.conf"
         roots = f'graphroot = "{self.folder}/storage"\nrunroot = "{self.folder}/run"\n'
-        storage.write_text(f'[storage]\ndriver = "vfs"\n{roots}')
+        storage.write_text(f'[storage]\ndriver = "overlay"\n{roots}')
         more = {"CONTAINERS_STORAGE_CONF": str(storage), "BUILDAH_ISOLATION": "chroot", "BUILDAH_LAYERS": "false"}
         object.__setattr__(self, "environment", {**os.environ, **more})
 
@@ -86,7 +86,7 @@ class Builder:
             made = self.folder / "base.tmp.tar"
             options = [f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in UNUSED]
             perl = 'rm -rf "$1"/usr/share/perl "$1"/usr/lib/*/perl "$1"/var/cache/apt "$1"/var/lib/apt/lists'
-            include = "--include=python3,python3-venv"
+            include = "--include=python3,python3-venv,libstdc++6"
             words = ["--variant=essential", include, *options, f"--customize-hook={perl}", "bookworm", str(made)]
             execute("mmdebstrap", *words)
             made.rename(tar)

@@ -43,7 +43,7 @@ def run(folder: Path, options: Sequence[str], envoy: Sequence[str]) -> int:
     bootstrap.write_bytes(rendered.stdout)
     program = str(BIN / "envoy")
     # One Envoy in this container: without hot restart it needs no shared memory.
-    os.execv(program, [program, "-c", str(bootstrap), "--disable-hot-restart", *envoy])  # noqa: S606
+    return os.execv(program, [program, "-c", str(bootstrap), "--disable-hot-restart", *envoy])  # noqa: S606
 
 
 def drain(words: Sequence[str]) -> int:

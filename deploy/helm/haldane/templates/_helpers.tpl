@@ -48,7 +48,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- $name := include "haldane.fullname" . -}}
 {{- $namespace := .Release.Namespace -}}
 {{- $hosts := list $name (printf "%s.%s" $name $namespace) (printf "%s.%s.svc" $name $namespace) (printf "*.%s-pods.%s.svc" $name $namespace) -}}
-{{- concat $hosts .Values.tls.hosts | toJson -}}
+{{- concat $hosts (list "localhost") .Values.tls.hosts | toJson -}}
 {{- end -}}
 
 {{/* Where proxies connect to, in the order of preference: each controller by its own name, since reports count where
@@ -106,7 +106,8 @@ capabilities: {drop: [ALL]}
 {{- if .Values.oidc }}{{ $_ := set $fixed "oidc" .Values.oidc }}{{ end -}}
 {{- if eq .Values.store.kind "etcd" -}}
 {{- $etcd := .Values.store.etcd -}}
-{{- $_ := set $fixed "store" (printf "etcd:%s?prefix=%s" (join "," (required "store.etcd.endpoints: HOST:PORT of etcd's members" $etcd.endpoints)) $etcd.prefix) -}}
+{{- if not $etcd.endpoints }}{{ fail "store.etcd.endpoints: HOST:PORT of etcd's members" }}{{ end -}}
+{{- $_ := set $fixed "store" (printf "etcd:%s?prefix=%s" (join "," $etcd.endpoints) $etcd.prefix) -}}
 {{- $table := dict -}}
 {{- if $etcd.tlsSecret -}}
 {{- $_ := set $table "ca_file" "/etc/haldane/etcd/ca.crt" -}}
