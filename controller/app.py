@@ -83,6 +83,7 @@ from controller.runtime.sourced_endpoints import SourcedEndpoints
 from controller.runtime.store_probe import probe_store
 from controller.runtime.store_watch import watch_store
 from controller.settings import Settings
+from controller.sources.kubernetes_api import ApiServer
 from controller.sources.source_watches import SourceWatches
 from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
@@ -107,7 +108,10 @@ class Controller:
         self._clock = clock
         self._metrics = Metrics()
         self._book = Book()
-        self._sources = SourcedEndpoints(SourceWatches(), clock, self._on_endpoints)
+        self._kubernetes = ApiServer.of(
+            settings.kubernetes_api, settings.kubernetes_token_file, settings.kubernetes_ca_file, os.environ
+        )
+        self._sources = SourcedEndpoints(SourceWatches(self._kubernetes), clock, self._on_endpoints)
         self._replica = Replica(self._book, clock, self._sources)
         self._own = own_addresses({name: getattr(settings, name) for name in LISTENS})
         self._xds = XdsServer(
@@ -314,6 +318,7 @@ class Controller:
             metrics=settings.metrics,
             rates=[name for name, metric in settings.metrics.items() if metric.kind == "rate"],
             own=self._own,
+            kubernetes=self._kubernetes is not None,
             max_services=settings.max_services,
             max_freezes=settings.max_freezes,
         )

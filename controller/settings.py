@@ -30,7 +30,7 @@ from controller.core.base.errors import Violation, invalid
 from controller.core.base.value import NAME, Seconds
 from controller.core.judge.channels import ALTERNATIVES_OF
 from controller.hooks.hook import Hook
-from controller.identity.oidc_settings import Issuers, Oidc
+from controller.identity.oidc_settings import Issuers, Oidc, is_confidential
 from controller.identity.tls_settings import Tls
 from controller.notify.target import Target
 from controller.process.fault_points import read_faults
@@ -105,6 +105,12 @@ def _checked_metrics(metrics: dict[str, CustomMetric], info: ValidationInfo) -> 
     if taken := sorted(metrics.keys() & ALTERNATIVES_OF):
         raise ValueError(f"{taken[0]} is the name of a built-in channel of the judge: choose another one")
     return metrics
+
+
+def _checked_api(url: str) -> str:
+    if not is_confidential(url):
+        raise ValueError("https:// is needed: a token is sent there. http:// is for loopback")
+    return url
 
 
 TABLES: Mapping[str, type[BaseModel]] = {
@@ -205,6 +211,13 @@ class Settings(BaseSettings):
     """Seconds until a query must have returned."""
     metrics: Annotated[dict[Name, CustomMetric], AfterValidator(_checked_metrics)] = Field(default_factory=dict)
     """The custom metrics that policies may name."""
+    kubernetes_api: Annotated[Url, AfterValidator(_checked_api)] | None = None
+    """The address of the API server of Kubernetes, where service files name Services. In a pod it is known."""
+    kubernetes_token_file: Path | None = None
+    """The file of the token for it. In a pod it is that of the service account. Read again for each request."""
+    kubernetes_ca_file: Path | None = None
+    """The file of the CAs of its certificate. In a pod it is the service account's, elsewhere without it the
+    system's."""
     xds_limits: Limits = Limits()
     """The limits of the xDS port."""
 

@@ -10,10 +10,11 @@ from controller.core.model.source_status import SharedEndpoint, SourceStatus
 
 class SourceReading(NamedTuple):
     """What was read of a source. With a `problem` nothing was, and what was read before it holds on: `endpoints` is
-    None."""
+    None. `note` says why there is no endpoint, if more is known of that."""
 
     endpoints: tuple[Endpoint, ...] | None = None
     problem: str = ""
+    note: str = ""
 
 
 class EndpointWatch(Protocol):

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from controller.core.base.errors import Violation
+from controller.core.model.endpoint_source import KubernetesSource
 from controller.core.model.service import Service
 from controller.core.routing.own_addresses import OwnAddress, occupied
 
@@ -21,13 +22,21 @@ class Allowed:
     """Those of the metrics that are rates."""
     own: Collection[OwnAddress] = ()
     """The controller's own addresses, where no service may listen."""
+    kubernetes: bool = False
+    """Whether there is an API server of Kubernetes to read endpoints from."""
     max_services: int = 1000
     max_freezes: int = 1000
 
     def violations(self, spec: Service) -> list[Violation]:
         """Everything in a service that these settings do not allow."""
         taken = occupied(spec.listen, self.own)
-        return [*([Violation("listen.port", taken)] if taken else []), *self.policy_violations(spec)]
+        place = [Violation("listen.port", taken)] if taken else []
+        return [*place, *self._source_violations(spec), *self.policy_violations(spec)]
+
+    def _source_violations(self, spec: Service) -> list[Violation]:
+        named = [each.name for each in spec.versions if isinstance(each.source, KubernetesSource)]
+        message = "this controller runs outside of Kubernetes: its setting kubernetes_api names the API server"
+        return [Violation(f"versions.{name}.kubernetes", message) for name in named if not self.kubernetes]
 
     def policy_violations(self, spec: Service) -> list[Violation]:
         """The hooks and metrics that the policy names and the settings do not have, or cannot have so."""

@@ -184,7 +184,7 @@ def _after(before: SourceStatus, reading: SourceReading, now: float) -> SourceSt
     """What is known after a reading, at `now` in Unix seconds."""
     if reading.problem:
         return before._replace(problem=reading.problem, since=before.since or now)
-    return before._replace(endpoints=reading.endpoints, problem="", since=0.0)
+    return before._replace(endpoints=reading.endpoints, problem="", since=0.0, note=reading.note)
 
 
 def _shared_endpoints(spec: Service, read: SourcedVersions) -> tuple[SharedEndpoint, ...]:

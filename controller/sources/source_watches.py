@@ -2,17 +2,25 @@
 
 from collections.abc import AsyncIterator
 
-from controller.core.model.endpoint_source import EndpointSource
+from controller.core.model.endpoint_source import EndpointSource, FileSource, KubernetesSource
 from controller.ports.endpoint_sources import SourceReading
 from controller.sources.endpoint_files import EndpointFiles
+from controller.sources.kubernetes_api import ApiServer, EndpointSlicesApi
+from controller.sources.kubernetes_watch import EndpointSliceWatches
 
 
 class SourceWatches:
     """Watches a source by its kind. Implements `EndpointWatch`."""
 
-    def __init__(self) -> None:
+    def __init__(self, kubernetes: ApiServer | None) -> None:
+        """`kubernetes`: where its API server is, if there is one."""
         self._files = EndpointFiles()
+        self._kubernetes = EndpointSliceWatches(EndpointSlicesApi(kubernetes) if kubernetes else None)
 
     def __call__(self, source: EndpointSource) -> AsyncIterator[SourceReading]:
         """What the source says, and each change of it, forever."""
-        return self._files.watch(source)
+        match source:
+            case FileSource():
+                return self._files.watch(source)
+            case KubernetesSource():
+                return self._kubernetes.watch(source)

@@ -22,6 +22,8 @@ from controller.store.memory import MemoryStore
 from tests.builders import service_file
 from tests.fakes.clock import FakeClock
 
+SOURCED = "v2: {kubernetes: {namespace: ml, service: v2, port: http}}"
+
 
 async def test_no_more_services_than_the_setting_allows_are_declared() -> None:
     """At the limit all is well, and what is there can be changed; one more is refused, and a delete makes room."""
@@ -34,6 +36,18 @@ async def test_no_more_services_than_the_setting_allows_are_declared() -> None:
     assert refused.value.code is Code.TOO_MANY
     await operations.delete("a", who=Actor("ada"), reason="gone")
     await operations.apply(service_file("c", 10003), who=Actor("ada"))
+
+
+async def test_a_service_of_kubernetes_is_declared_where_there_is_an_api_server() -> None:
+    """Elsewhere no controller would ever read its endpoints."""
+    text = service_file().replace('v2: {endpoints: ["127.0.0.1:9002"]}', SOURCED)
+    assert SOURCED in text
+    clock = FakeClock()
+    store = MemoryStore(clock=clock)
+    with pytest.raises(Refusal) as refused:
+        await Operations(store, clock).apply(text, who=Actor("ada"))
+    assert [violation.field for violation in refused.value.violations] == ["versions.v2.kubernetes"]
+    await Operations(store, clock, Allowed(kubernetes=True)).apply(text, who=Actor("ada"))
 
 
 class TestApplyAll:

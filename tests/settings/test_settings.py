@@ -291,3 +291,16 @@ def test_the_documentation_lists_everything_in_the_tables(table: str) -> None:
     assert listed == {
         name: EMPTY.get(name) or WORDS.get(str(field.default), f"`{field.default}`") for name, field in fields.items()
     }
+
+
+def test_the_api_server_of_kubernetes_is_not_sent_a_token_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain HTTP is for loopback."""
+    for url in ("https://10.0.0.1:6443", "http://127.0.0.1:8001"):
+        monkeypatch.setenv("HALDANE_KUBERNETES_API", url)
+        assert read_settings().kubernetes_api == url
+    monkeypatch.setenv("HALDANE_KUBERNETES_API", "http://10.0.0.1:8080")
+    with pytest.raises(Refusal) as refused:
+        read_settings()
+    assert [(v.field, "https:// is needed" in v.message) for v in refused.value.violations] == [
+        ("HALDANE_KUBERNETES_API", True)
+    ]

@@ -46,6 +46,11 @@ def owned_v2(written: str, field: str, message: str) -> Bad:
     return Bad(text, f"versions.v2.{field}", LINE["v2"], message)
 
 
+def sourced(written: str, field: str, message: str) -> Bad:
+    """The Service that the second version comes from."""
+    return changed("v2", f"  v2: {{kubernetes: {{{written}}}}}", f"versions.v2.kubernetes.{field}", message)
+
+
 def envoys(written: str, field: str, message: str) -> Bad:
     """Envoy's own fields."""
     return added(f"envoy: {{{written}}}", f"envoy.{field}", message)
@@ -196,6 +201,12 @@ KEYS = {
     "endpoints from two places": changed(
         "v2", "  v2: {endpoints: [], endpoints_file: /v2}", "versions.v2.endpoints_file", "come from one place"
     ),
+    "a Service without its port": sourced("namespace: ml, service: v2", "port", "is missing"),
+    "a Service of a namespace in capitals": sourced("namespace: ML, service: v2, port: a", "namespace", "0-9 and '-'"),
+    "a Service at port 0": sourced("namespace: ml, service: v2, port: 0", "port", "from 1 to 65535"),
+    "a Service at a port with a space": sourced("namespace: ml, service: v2, port: a b", "port", "the name of a port"),
+    "a Service with a key nobody knows": sourced("namespace: ml, service: v2, port: a, pod: b", "pod", "unknown key"),
+    "a Service that is text": changed("v2", "  v2: {kubernetes: v2}", "versions.v2.kubernetes", "a mapping is needed"),
     "a file by a relative path": changed(
         "v2", "  v2: {endpoints_file: v2.yaml}", "versions.v2.endpoints_file", "the absolute path"
     ),

@@ -6,6 +6,18 @@ What a source says is never stored. Each controller reads it for itself.
 from controller.core.base.value import Value
 
 
+class KubernetesSource(Value):
+    """The EndpointSlices of a Kubernetes Service. `port` is the name of one of its ports, or the number that its pods
+    listen on."""
+
+    namespace: str
+    service: str
+    port: str
+
+    def __str__(self) -> str:
+        return f"kubernetes {self.namespace}/{self.service}:{self.port}"
+
+
 class FileSource(Value):
     """A file on the controller's machine, by its absolute path."""
 
@@ -15,4 +27,4 @@ class FileSource(Value):
         return f"file {self.path}"
 
 
-EndpointSource = FileSource
+EndpointSource = KubernetesSource | FileSource

@@ -18,6 +18,8 @@ class SourceStatus(NamedTuple):
     """Why they may have changed since; empty while they are watched."""
     since: float = 0.0
     """Unix seconds: since when there is a problem; 0 without one."""
+    note: str = ""
+    """Why there is no endpoint, if more is known of that."""
 
     @property
     def is_empty(self) -> bool:
@@ -50,4 +52,6 @@ def _describe_state(version: str, status: SourceStatus) -> str:
     if status.problem:
         last = f"{version} has the {counted(len(status.endpoints), 'endpoint')} that were read last"
         return f"{last}: {status.source}: {status.problem}"
-    return f"{version} has no endpoint: {status.source} has none" if status.is_empty else ""
+    if not status.is_empty:
+        return ""
+    return f"{version} has no endpoint: {status.source}{f': {status.note}' if status.note else ' has none'}"
