@@ -89,6 +89,7 @@ from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
 from controller.telemetry.prometheus_client import PrometheusClient
 from controller.telemetry.prometheus_poller import PrometheusPoller
+from controller.telemetry.report_turns import ReportTurns
 from controller.telemetry.reporters import Reporters
 from controller.xds.server import XdsServer
 
@@ -125,6 +126,7 @@ class Controller:
         self._right_of_way = self._xds.right_of_way
         self._edge = EdgeReports(self._book, ReportLog(), self._xds, self._replica.view) if store.shared else None
         sink = self._edge or self._book
+        turns = ReportTurns(self._right_of_way)
         reporters = Reporters(self._xds, self._xds.stranger_log, self._xds.report_totals, self._metrics, clock)
         self._load_reports = LoadReportingService(
             sink,
@@ -132,9 +134,9 @@ class Controller:
             clock,
             interval=settings.report_interval,
             on_news=self._replica.on_reports,
-            right_of_way=self._right_of_way,
+            turns=turns,
         )
-        self._proxy_metrics = MetricsService(sink, reporters, clock, self._right_of_way)
+        self._proxy_metrics = MetricsService(sink, reporters, clock, turns)
         self._tls = TlsFiles(settings.tls) if settings.tls else None
         self._doors = Doors(settings, self._tls, shares)
         self._certificates = CertificateWatch(self._certificate_expiries, clock)

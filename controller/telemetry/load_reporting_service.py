@@ -21,7 +21,6 @@ from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsRequest, LoadS
 from controller.ports.clock import Clock
 from controller.ports.report_admission import NotCounted, Reporter
 from controller.ports.report_sink import ReportSink
-from controller.process.right_of_way import RightOfWay
 from controller.telemetry.judged_services import has_canary
 from controller.telemetry.report_pace import MEASURE_EVERY, ReportPace
 from controller.telemetry.report_streams import (
@@ -32,6 +31,7 @@ from controller.telemetry.report_streams import (
     validate_count,
     validate_reporter,
 )
+from controller.telemetry.report_turns import ReportTurns
 from controller.telemetry.reporters import Reporters
 
 SERVICE = "envoy.service.load_stats.v3.LoadReportingService"
@@ -74,9 +74,9 @@ class LoadReportingService:
         *,
         interval: float,
         on_news: Callable[[Iterable[str]], None],
-        right_of_way: RightOfWay | None = None,
+        turns: ReportTurns | None = None,
     ) -> None:
-        self._right_of_way = right_of_way or RightOfWay()
+        self._turns = turns or ReportTurns()
         self._book = book
         self._reporters = reporters
         self._clock = clock
@@ -110,7 +110,8 @@ class LoadReportingService:
             begun, used = self._clock.monotonic(), time.process_time()
             await asyncio.sleep(MEASURE_EVERY)
             passed = self._clock.monotonic() - begun
-            lag, busy = passed - MEASURE_EVERY, (time.process_time() - used) / passed
+            lag = max(passed - MEASURE_EVERY, self._turns.longest_wait)
+            busy = (time.process_time() - used) / passed
             if self._pace.measure(lag, busy):
                 log.warning("reports_paced", interval=self._pace.interval, lag=round(lag, 3), busy=round(busy, 2))
                 self._update_intervals()
@@ -128,7 +129,7 @@ class LoadReportingService:
         interval = _ReportInterval(self._interval_of, context.write)
         try:
             async for data in requests:
-                await self._right_of_way.turn()
+                await self._turns.turn()
                 now = self._clock.monotonic()
                 report = _parsed(data)
                 if stream is None:

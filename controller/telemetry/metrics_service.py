@@ -25,7 +25,6 @@ from controller.pb.haldane.wire.v1.metrics_pb2 import Histogram, Metric, MetricF
 from controller.ports.clock import Clock
 from controller.ports.report_admission import NotCounted, Reporter
 from controller.ports.report_sink import ReportSink
-from controller.process.right_of_way import RightOfWay
 from controller.telemetry.family_positions import FamilyPositions
 from controller.telemetry.judged_services import is_judged
 from controller.telemetry.report_streams import (
@@ -35,6 +34,7 @@ from controller.telemetry.report_streams import (
     validate_count,
     validate_reporter,
 )
+from controller.telemetry.report_turns import ReportTurns
 from controller.telemetry.reporters import Reporters
 from controller.telemetry.wanted_metrics import COUNTERS, HEALTHY, LATENCY, MEMBERS, UPTIME, Meaning, WantedMetrics
 
@@ -59,10 +59,8 @@ class MetricsService:
     first call nothing is.
     """
 
-    def __init__(
-        self, book: ReportSink, reporters: Reporters, clock: Clock, right_of_way: RightOfWay | None = None
-    ) -> None:
-        self._right_of_way = right_of_way or RightOfWay()
+    def __init__(self, book: ReportSink, reporters: Reporters, clock: Clock, turns: ReportTurns | None = None) -> None:
+        self._turns = turns or ReportTurns()
         self._book = book
         self._reporters = reporters
         self._clock = clock
@@ -101,7 +99,7 @@ class MetricsService:
         positions: FamilyPositions[Meaning] = FamilyPositions()
         try:
             async for data in requests:
-                await self._right_of_way.turn()
+                await self._turns.turn()
                 now = self._clock.monotonic()
                 message = _parsed(data)
                 if stream is None:

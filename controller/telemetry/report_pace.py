@@ -3,8 +3,8 @@
 A controller that cannot read its reports as fast as they come finds harm later with each of them, and the messages that
 wait take its memory. Then fewer reports are read sooner: each has everything since the one before.
 
-A turn of the event loop reads at most one message of each stream. So reports come faster than they can be read just
-when a turn takes longer than their interval, and a timer is then late by half a turn on average.
+Reports come faster than they can be read just when one waits for its turn (`report_turns`) for longer than their
+interval. A controller that gets no CPU does not see them wait, but its timers are late.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 MEASURE_EVERY = 0.5
 """Seconds between two measurements."""
 LATE, LATE_SECONDS = 0.5, 0.5
-"""The interval is doubled once a timer has been late by so many seconds in all, in measurements in a row that each
-found it later than this share of the interval."""
+"""The interval is doubled once so many seconds of lag were measured in all, in measurements in a row that each found
+more than this share of the interval."""
 CALM, CALM_TIMES = 0.3, 20
-"""It is halved after so many in which none was late, and the process used less than this share of a core: twice as many
+"""It is halved after so many without such a lag in which the process used less than this share of a core: twice as many
 reports then take less than twice as much, so that it does not swing."""
 
 
@@ -35,7 +35,7 @@ class ReportPace:
         self.interval = self.shortest
 
     def measure(self, lag: float, busy: float) -> bool:
-        """Take a measurement: how late a timer was, and the share of a core that the process used since the last one.
+        """Take a measurement: for how long a report waited or a timer was late, and the share of a core that the process used since the last one.
 
         Returns whether the interval has changed.
         """

@@ -10,6 +10,8 @@ MIB = 1024 * 1024
 
 MAX_PENDING_CALLS = 100_000
 """Calls that may wait until the event loop takes them: more than all proxies that connect at once."""
+MAX_PENDING_SECONDS = 3600
+"""For how long a call may wait until the event loop takes it. A proxy's call has no deadline, and is still wanted."""
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Time = Annotated[Seconds, Field(ge=0.01, le=3600)]
@@ -95,4 +97,6 @@ def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
         # CANCELLED. `streams` is the limit of calls.
         ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
+        # By default gRPC cancels calls that the event loop has not taken within 30 s.
+        ("grpc.server_max_unrequested_time_in_server", MAX_PENDING_SECONDS),
     )

@@ -17,11 +17,14 @@ from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsResponse
 from controller.telemetry.load_reporting_service import SERVICE as LRS
 from controller.telemetry.metrics_service import SERVICE as METRICS
 from controller.xds.resources.type_urls import CDS
+from tests.bench.crowd import OPENING
 from tests.bench.reporters import CONNECTIONS, OPTIONS, first_of
 from tests.xds.local_server import ADS, RawClient
 
 FLUSH = 0.5
 """Seconds between two flushes of metrics, as in the bootstrap."""
+JOINED_WITHIN = 120.0
+"""Seconds in which a proxy must have its clusters while all the others join and report."""
 LOADS, FLUSHES = f"/{LRS}/StreamLoadStats", f"/{METRICS}/StreamMetrics"
 
 
@@ -34,24 +37,28 @@ class Fleet:
         self._proxies = proxies
         self.sent = 0
         self._connected: list[RawClient] = []
+        self._gate = asyncio.Semaphore(OPENING)
         self._started = 0
         self.all_started = asyncio.Event()
 
     async def run(self, channels: list[grpc.aio.Channel]) -> None:
-        """Every proxy, until cancelled. Each starts at another moment, so that they do not report all at once."""
+        """Every proxy, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for number in range(self._proxies):
-                channel = channels[number % len(channels)]
-                await self._connect(channel, number)
-                tasks.create_task(self._report_loads(channel, number))
-                tasks.create_task(self._flush(channel, number))
-                await asyncio.sleep(FLUSH / self._proxies)
+                tasks.create_task(self._run_proxy(channels[number % len(channels)], number))
+
+    async def _run_proxy(self, channel: grpc.aio.Channel, number: int) -> None:
+        """Each begins to report at another moment, so that they do not report all at once."""
+        async with self._gate:
+            await self._connect(channel, number)
+        await asyncio.sleep(FLUSH * number / self._proxies)
+        await asyncio.gather(self._report_loads(channel, number), self._flush(channel, number))
 
     async def _connect(self, channel: grpc.aio.Channel, number: int) -> None:
         """Open an xDS stream and ACK the clusters: else no report of the proxy counts."""
         client = RawClient(channel.stream_stream(f"{ADS}StreamAggregatedResources")())
         await client.send(type_url=CDS, node=Node(id=f"bench-{number}", cluster="edge"))
-        await client.accept(await client.read())
+        await client.accept(await client.read(within=JOINED_WITHIN))
         self._connected.append(client)
 
     async def _report_loads(self, channel: grpc.aio.Channel, number: int) -> None:
@@ -90,7 +97,10 @@ async def main(address: str, proxies: int, loads: list[bytes], metrics: list[byt
     channels = [grpc.aio.insecure_channel(address, options=OPTIONS) for _ in range(CONNECTIONS)]
     fleet = Fleet(loads, metrics, proxies)
     running = asyncio.create_task(fleet.run(channels))
-    await fleet.all_started.wait()
+    started = asyncio.create_task(fleet.all_started.wait())
+    await asyncio.wait((running, started), return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        await running  # raises what ended it: a stream that was lost
     print(fleet.sent, flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
         print(fleet.sent, flush=True)

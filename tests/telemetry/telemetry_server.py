@@ -28,6 +28,7 @@ from controller.runtime.report_totals import ReportTotals
 from controller.runtime.stranger_log import StrangerLog
 from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
+from controller.telemetry.report_turns import ReportTurns
 from controller.telemetry.reporters import Reporters
 from controller.xds.resources.access_logs import first_token_logger, stats_loggers
 from tests.fakes.admission import EveryoneAdmitted
@@ -71,6 +72,7 @@ class TelemetryServer:
     async def open(self) -> None:
         """Listen for proxies."""
         clock = SystemClock()
+        turns = ReportTurns(self.right_of_way)
         reporters = Reporters(self.admission, StrangerLog(clock), ReportTotals(clock), self.meter, clock)
         self.reports = LoadReportingService(
             self.book,
@@ -78,10 +80,10 @@ class TelemetryServer:
             clock,
             interval=INTERVAL,
             on_news=self._count_news,
-            right_of_way=self.right_of_way,
+            turns=turns,
         )
         self.reports.on_view(rolling_out(True))
-        self.metrics = MetricsService(self.book, reporters, clock, self.right_of_way)
+        self.metrics = MetricsService(self.book, reporters, clock, turns)
         self.metrics.on_view(rolling_out(True))
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((*self.reports.handlers(), *self.metrics.handlers()))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -208,6 +209,23 @@ async def test_a_burst_of_calls_beyond_a_thousand_loses_none() -> None:
         assert all(await asyncio.gather(*map(is_served, calls, range(len(calls)))))
         for call in calls:
             call.cancel()
+
+
+@pytest.mark.soak
+async def test_calls_that_wait_for_longer_than_half_a_minute_are_served() -> None:
+    """gRPC would cancel a call that the event loop has not taken within 30 s, as a loop that is far behind does not."""
+    async with limited() as xds:
+        clients = [xds.open() for _ in range(100)]
+        sent = [
+            asyncio.create_task(client.send(type_url=CDS, node=f"edge-{number}"))
+            for number, client in enumerate(clients)
+        ]
+        await asyncio.sleep(0)  # all are begun
+        time.sleep(31)
+        await asyncio.gather(*sent)
+        await asyncio.gather(*(client.read(within=30) for client in clients))
+        for client in clients:
+            client.call.cancel()
 
 
 async def test_limit_of_streams_per_node() -> None:
