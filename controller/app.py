@@ -136,7 +136,9 @@ class Controller:
             on_news=self._replica.on_reports,
             turns=turns,
         )
-        self._proxy_metrics = MetricsService(sink, reporters, clock, turns)
+        self._proxy_metrics = MetricsService(
+            sink, reporters, clock, turns=turns, is_behind=lambda: self._load_reports.is_behind
+        )
         self._tls = TlsFiles(settings.tls) if settings.tls else None
         self._doors = Doors(settings, self._tls, shares)
         self._certificates = CertificateWatch(self._certificate_expiries, clock)

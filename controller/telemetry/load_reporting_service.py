@@ -104,6 +104,11 @@ class LoadReportingService:
             self._canary_everywhere, self._canary_fleets = everywhere, fleets
             self._update_intervals()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether this controller cannot take all that proxies report, so that it asks for less."""
+        return self._pace.is_slowed
+
     async def run(self) -> None:
         """Pace the reports by what this controller can take, until cancelled."""
         while True:

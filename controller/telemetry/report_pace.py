@@ -34,6 +34,11 @@ class ReportPace:
     def __post_init__(self) -> None:
         self.interval = self.shortest
 
+    @property
+    def is_slowed(self) -> bool:
+        """Whether reports come less often than is wanted."""
+        return self.interval > self.shortest
+
     def measure(self, lag: float, busy: float) -> bool:
         """Take a measurement: for how long a report waited or a timer was late, and the share of a core that the process used since the last one.
 

@@ -7,6 +7,7 @@ Once every proxy has sent both, and each time that it reads a line, it writes ho
 
 import asyncio
 import json
+import resource
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from controller.telemetry.load_reporting_service import SERVICE as LRS
 from controller.telemetry.metrics_service import SERVICE as METRICS
 from controller.xds.resources.type_urls import CDS
 from tests.bench.crowd import OPENING
-from tests.bench.reporters import CONNECTIONS, OPTIONS, first_of
+from tests.bench.reporters import OPTIONS, first_of
 from tests.xds.local_server import ADS, RawClient
 
 FLUSH = 0.5
@@ -45,7 +46,7 @@ class Fleet:
         """Every proxy, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for number in range(self._proxies):
-                tasks.create_task(self._run_proxy(channels[number % len(channels)], number))
+                tasks.create_task(self._run_proxy(channels[number], number))
 
     async def _run_proxy(self, channel: grpc.aio.Channel, number: int) -> None:
         """Each begins to report at another moment, so that they do not report all at once."""
@@ -94,7 +95,7 @@ def read_recording(file: str) -> list[list[bytes]]:
 
 async def main(address: str, proxies: int, loads: list[bytes], metrics: list[bytes]) -> None:
     """Until standard input ends."""
-    channels = [grpc.aio.insecure_channel(address, options=OPTIONS) for _ in range(CONNECTIONS)]
+    channels = [grpc.aio.insecure_channel(address, options=OPTIONS) for _ in range(proxies)]
     fleet = Fleet(loads, metrics, proxies)
     running = asyncio.create_task(fleet.run(channels))
     started = asyncio.create_task(fleet.all_started.wait())
@@ -110,4 +111,6 @@ async def main(address: str, proxies: int, loads: list[bytes], metrics: list[byt
 
 
 if __name__ == "__main__":
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     asyncio.run(main(sys.argv[1], int(sys.argv[2]), *read_recording(sys.argv[3])))

@@ -64,6 +64,8 @@ class TelemetryServer:
     meter: FakeMeter = field(default_factory=FakeMeter)
     admission: ReportAdmission = field(init=False)
     right_of_way: RightOfWay = field(default_factory=RightOfWay)
+    is_behind: bool = False
+    """Whether the controller cannot take all that is reported."""
     _server: grpc.aio.Server | None = None
 
     def __post_init__(self) -> None:
@@ -83,7 +85,9 @@ class TelemetryServer:
             turns=turns,
         )
         self.reports.on_view(rolling_out(True))
-        self.metrics = MetricsService(self.book, reporters, clock, turns)
+        self.metrics = MetricsService(
+            self.book, reporters, clock, turns=turns, is_behind=lambda: self.is_behind
+        )
         self.metrics.on_view(rolling_out(True))
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((*self.reports.handlers(), *self.metrics.handlers()))

@@ -36,6 +36,7 @@ def test_a_loop_that_stays_late_gets_fewer_reports() -> None:
     assert measured(late, *[0.15] * 100) == 0.4  # which is soon enough
     assert measured(late, LATE_SECONDS) == 0.8  # at once, if it is very late
     assert measured(late, *[10.0] * 100) == 2.0
+    assert late.is_slowed
 
 
 def test_a_hiccup_is_no_overload() -> None:
@@ -48,7 +49,9 @@ def test_a_calm_process_gets_more_reports_again() -> None:
     late = pace()
     measured(late, *[10.0] * 100)
     assert measured(late, *[0.0] * CALM_TIMES) == 1.0
+    assert late.is_slowed
     assert measured(late, *[0.0] * 10 * CALM_TIMES) == 0.2
+    assert not late.is_slowed
 
 
 def test_the_pace_does_not_swing() -> None:

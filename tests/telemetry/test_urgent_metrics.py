@@ -61,7 +61,7 @@ def flush(number: int) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def flushing(view: View) -> AsyncIterator[tuple[TelemetryServer, NotingBook, Callable[[int], Awaitable[None]]]]:
+async def flushing(view: View) -> AsyncIterator[tuple[TelemetryServer, NotingBook, Callable[..., Awaitable[None]]]]:
     """A server with this view, and what sends it the flush of that number and waits until it has counted."""
     book = NotingBook()
     telemetry = TelemetryServer(book=book)
@@ -72,10 +72,11 @@ async def flushing(view: View) -> AsyncIterator[tuple[TelemetryServer, NotingBoo
         async with grpc.aio.insecure_channel(f"127.0.0.1:{telemetry.port}") as channel:
             call = channel.stream_unary(f"/{METRICS}/StreamMetrics")()
 
-            async def send(number: int) -> None:
+            async def send(number: int, *, counts: bool = True) -> None:
                 before = len(book.flushes)
                 await call.write(flush(number))
-                await wait_until(lambda: len(book.flushes) > before)
+                if counts:
+                    await wait_until(lambda: len(book.flushes) > before)
 
             yield telemetry, book, send
             call.cancel()
@@ -141,6 +142,22 @@ async def test_a_cluster_observed_anew_counts_from_its_first_value_that_is_read(
             await send(number)
         assert book.errors("v1") == 2 * SAMPLED
         assert book.errors("v2") == SAMPLED
+
+
+async def test_a_controller_that_is_behind_reads_one_flush_in_four_of_what_is_judged() -> None:
+    """Nothing of a counter is lost, and once it keeps up again it reads each."""
+    async with flushing(rolling_out(True, weight=1)) as (telemetry, book, send):
+        await send(0)
+        telemetry.is_behind = True
+        for number in range(1, SAMPLED):
+            await send(number, counts=False)
+        await send(SAMPLED)
+        assert (book.errors("v1"), book.errors("v2")) == (SAMPLED, SAMPLED)
+        assert set(book.flushes[-1].latency) == {V1, V2}
+        telemetry.is_behind = False
+        await send(SAMPLED + 1)
+        assert book.errors("v2") == SAMPLED + 1
+        assert len(book.flushes) == 3
 
 
 async def test_a_flush_waits_while_a_rollback_has_the_right_of_way() -> None:
