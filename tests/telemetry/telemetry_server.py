@@ -85,9 +85,7 @@ class TelemetryServer:
             turns=turns,
         )
         self.reports.on_view(rolling_out(True))
-        self.metrics = MetricsService(
-            self.book, reporters, clock, turns=turns, is_behind=lambda: self.is_behind
-        )
+        self.metrics = MetricsService(self.book, reporters, clock, turns=turns, is_behind=lambda: self.is_behind)
         self.metrics.on_view(rolling_out(True))
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((*self.reports.handlers(), *self.metrics.handlers()))
