@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import grpc
@@ -58,7 +59,7 @@ async def test_messages_are_handled_in_order_and_a_batch_in_a_turn() -> None:
         counts.append(len(handled.numbers))
         await asyncio.sleep(0)
     assert handled.numbers == [number for number in range(6 * BATCH) if number != 2 * BATCH]
-    assert max(later - earlier for earlier, later in zip(counts, counts[1:], strict=False)) <= BATCH
+    assert max(later - earlier for earlier, later in pairwise(counts)) <= BATCH
     await asyncio.gather(*tasks, *late, return_exceptions=True)
 
 
