@@ -40,7 +40,8 @@ class ReportPace:
         return self.interval > self.shortest
 
     def measure(self, lag: float, busy: float) -> bool:
-        """Take a measurement: for how long a report waited or a timer was late, and the share of a core that the process used since the last one.
+        """Take a measurement: for how many seconds a report waited or a timer was late, and the share of a core that
+        the process used since the last one.
 
         Returns whether the interval has changed.
         """
