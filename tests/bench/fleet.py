@@ -12,6 +12,7 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from controller.demo.harness.child_processes import children
 from controller.process.clock import SystemClock
@@ -24,10 +25,12 @@ from tests.support.controller import ControllerProcess
 from tests.xds.views import service
 
 SERVICES = 10
-CANARIES = (0, 1, 10)
-"""Of the services, how many have a canary with weight."""
-PROXIES = 100
-SECONDS = 10.0
+CASES = ((100, 0), (100, 1), (100, 10), (300, 10), (1000, 10))
+"""Proxies, and of their services how many have a canary with weight."""
+JOINING = 120.0
+"""Seconds in which all proxies should report; what is measured then is measured in any case."""
+SETTLING, SECONDS = 5.0, 10.0
+"""Seconds before the measurement, and of it."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -52,38 +55,66 @@ def resident(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-async def share_of_core(made: Recording, canaries: int) -> list[Row]:
+class Fleet(NamedTuple):
+    """What the fleet's process says of itself: proxies that report, streams that the controller ended, messages."""
+
+    standing: int
+    lost: int
+    sent: int
+
+
+async def asked(process: asyncio.subprocess.Process) -> Fleet:
+    """What the fleet says now."""
+    say(process, "now")
+    return Fleet(*await line(process))
+
+
+async def standing(process: asyncio.subprocess.Process, proxies: int) -> float:
+    """Seconds until all proxies report, or `JOINING` if they do not by then."""
+    begun = time.monotonic()
+    while (passed := time.monotonic() - begun) < JOINING:
+        if (await asked(process)).standing == proxies:
+            return passed
+        await asyncio.sleep(0.1)
+    return JOINING
+
+
+async def share_of_core(made: Recording, proxies: int, canaries: int) -> list[Row]:
     """A controller with so many canaries, and its fleet."""
     async with AsyncExitStack() as stack:
         group = stack.enter_context(children())
         controller = ControllerProcess(group, {"HALDANE_LOG_LEVEL": "error"})
         await fill(controller.store, canaries)
-        await controller.start()
+        await controller.start(60)
         pid = controller.child.pid
         empty = resident(pid)
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump([[message.hex() for message in kind] for kind in (made.loads, made.metrics)], file)
             file.flush()
-            fleet = child("tests.bench.fleet_proxies", controller.xds, str(PROXIES), file.name)
+            fleet = child("tests.bench.fleet_proxies", controller.xds, str(proxies), file.name)
             process = await stack.enter_async_context(fleet)
-            await line(process)
-        say(process, "sent")
-        before, cpu, begun = await line(process), cpu_seconds(pid), time.monotonic()
+            joined = await standing(process, proxies)
+        await asyncio.sleep(SETTLING)
+        before, cpu, clients, begun = await asked(process), cpu_seconds(pid), cpu_seconds(process.pid), time.monotonic()
         await asyncio.sleep(SECONDS)
-        say(process, "sent")
-        after, cpu, passed = await line(process), cpu_seconds(pid) - cpu, time.monotonic() - begun
-        used = resident(pid) - empty
-    case = f"{PROXIES} proxies, {SERVICES} services, {canaries} with a canary"
+        after, cpu, passed = await asked(process), cpu_seconds(pid) - cpu, time.monotonic() - begun
+        clients = cpu_seconds(process.pid) - clients
+        used, sent = resident(pid) - empty, after.sent - before.sent
+    case = f"{proxies} proxies, {SERVICES} services, {canaries} with a canary"
     return [
-        Row("messages a second", case, (after - before) / passed, "/s"),
+        Row("proxies that report", case, after.standing, ""),
+        Row("all report after", case, joined, "s"),
+        Row("streams that were ended", case, after.lost, ""),
+        Row("messages a second", case, sent / passed, "/s"),
         Row("CPU of serve", case, 100 * cpu / passed, "% of a core"),
-        Row("CPU of serve for each proxy", case, 1000 * cpu / passed / PROXIES, "ms/s"),
-        Row("CPU of serve for each message", case, 1e6 * cpu / (after - before), "us"),
-        Row("memory of serve for each proxy", case, 1000 * used / PROXIES, "KB"),
+        Row("CPU of the proxies' process", case, 100 * clients / passed, "% of a core"),
+        Row("CPU of serve for each proxy", case, 1000 * cpu / passed / proxies, "ms/s"),
+        Row("CPU of serve for each message", case, 1e6 * cpu / max(sent, 1), "us"),
+        Row("memory of serve for each proxy", case, 1000 * used / proxies, "KB"),
     ]
 
 
 def run() -> list[Row]:
     """All of them."""
     made = asyncio.run(record(SERVICES))
-    return [row for canaries in CANARIES for row in asyncio.run(share_of_core(made, canaries))]
+    return [row for case in CASES for row in asyncio.run(share_of_core(made, *case))]

@@ -1,8 +1,10 @@
-"""A fleet of proxies that report as Envoys do, in a process of their own: each has an xDS stream, sends load reports
-at the interval that it is told, and two flushes of metrics a second, replayed from a recording.
+"""A fleet of proxies that report as Envoys do, in a process of their own: each has a connection of its own, an xDS
+stream, sends load reports at the interval that it is told, and two flushes of metrics a second, replayed from a
+recording.
 
 Started by the benchmark of fleets with the controller's address, the number of proxies and a file with the messages.
-Once every proxy has sent both, and each time that it reads a line, it writes how many messages it has sent so far.
+Each time that it reads a line, it writes how many proxies stand, how many streams the controller ended, and how many
+messages were sent so far.
 """
 
 import asyncio
@@ -24,36 +26,42 @@ from tests.xds.local_server import ADS, RawClient
 
 FLUSH = 0.5
 """Seconds between two flushes of metrics, as in the bootstrap."""
-JOINED_WITHIN = 120.0
-"""Seconds in which a proxy must have its clusters while all the others join and report."""
+JOINED_WITHIN = 600.0
+"""Seconds in which a proxy must have its clusters: as long as the benchmark lasts."""
+Call = grpc.aio.StreamStreamCall | grpc.aio.StreamUnaryCall
 LOADS, FLUSHES = f"/{LRS}/StreamLoadStats", f"/{METRICS}/StreamMetrics"
 
 
 class Fleet:
     """All the proxies, and what they have sent."""
 
-    def __init__(self, loads: list[bytes], metrics: list[bytes], proxies: int) -> None:
+    def __init__(self, loads: list[bytes], metrics: list[bytes]) -> None:
         self._loads = loads
         self._metrics = metrics
-        self._proxies = proxies
-        self.sent = 0
         self._connected: list[RawClient] = []
         self._gate = asyncio.Semaphore(OPENING)
-        self._started = 0
-        self.all_started = asyncio.Event()
+        self.sent = self.standing = self.lost = 0
 
     async def run(self, channels: list[grpc.aio.Channel]) -> None:
-        """Every proxy, until cancelled."""
+        """A proxy on each channel, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for number in range(self._proxies):
-                tasks.create_task(self._run_proxy(channels[number], number))
+            for number, channel in enumerate(channels):
+                tasks.create_task(self._run_proxy(channel, number, begins=FLUSH * number / len(channels)))
 
-    async def _run_proxy(self, channel: grpc.aio.Channel, number: int) -> None:
+    async def _run_proxy(self, channel: grpc.aio.Channel, number: int, *, begins: float) -> None:
         """Each begins to report at another moment, so that they do not report all at once."""
-        async with self._gate:
-            await self._connect(channel, number)
-        await asyncio.sleep(FLUSH * number / self._proxies)
-        await asyncio.gather(self._report_loads(channel, number), self._flush(channel, number))
+        try:
+            async with self._gate:
+                await self._connect(channel, number)
+            await asyncio.sleep(begins)
+            loads, flushes = channel.stream_stream(LOADS)(), channel.stream_unary(FLUSHES)()
+            await loads.write(first_of(LOADS, self._loads[0], number))
+            told = LoadStatsResponse.FromString(await loads.read())
+            await flushes.write(first_of(FLUSHES, self._metrics[0], number))
+            self.standing += 1
+            await asyncio.gather(self._report_loads(loads, told), self._flush(flushes))
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the latter from a write to a call that has ended
+            self.lost += 1
 
     async def _connect(self, channel: grpc.aio.Channel, number: int) -> None:
         """Open an xDS stream and ACK the clusters: else no report of the proxy counts."""
@@ -62,30 +70,24 @@ class Fleet:
         await client.accept(await client.read(within=JOINED_WITHIN))
         self._connected.append(client)
 
-    async def _report_loads(self, channel: grpc.aio.Channel, number: int) -> None:
-        call = channel.stream_stream(LOADS)()
-        await call.write(first_of(LOADS, self._loads[0], number))
-        told = LoadStatsResponse.FromString(await call.read())
+    async def _report_loads(self, call: Call, told: LoadStatsResponse) -> None:
+        """At the newest interval that the controller has told."""
         interval = told.load_reporting_interval.ToTimedelta().total_seconds()
-        self._count_start()
+        reading = asyncio.ensure_future(call.read())
         while True:
             await asyncio.sleep(interval)
+            if reading.done():
+                newest = LoadStatsResponse.FromString(reading.result())
+                interval = newest.load_reporting_interval.ToTimedelta().total_seconds()
+                reading = asyncio.ensure_future(call.read())
             await call.write(self._loads[1 + self.sent % (len(self._loads) - 1)])
             self.sent += 1
 
-    async def _flush(self, channel: grpc.aio.Channel, number: int) -> None:
-        call = channel.stream_unary(FLUSHES)()
-        await call.write(first_of(FLUSHES, self._metrics[0], number))
-        self._count_start()
+    async def _flush(self, call: Call) -> None:
         while True:
             await asyncio.sleep(FLUSH)
             await call.write(self._metrics[1 + self.sent % (len(self._metrics) - 1)])
             self.sent += 1
-
-    def _count_start(self) -> None:
-        self._started += 1
-        if self._started == 2 * self._proxies:
-            self.all_started.set()
 
 
 def read_recording(file: str) -> list[list[bytes]]:
@@ -96,15 +98,12 @@ def read_recording(file: str) -> list[list[bytes]]:
 async def main(address: str, proxies: int, loads: list[bytes], metrics: list[bytes]) -> None:
     """Until standard input ends."""
     channels = [grpc.aio.insecure_channel(address, options=OPTIONS) for _ in range(proxies)]
-    fleet = Fleet(loads, metrics, proxies)
+    fleet = Fleet(loads, metrics)
     running = asyncio.create_task(fleet.run(channels))
-    started = asyncio.create_task(fleet.all_started.wait())
-    await asyncio.wait((running, started), return_when=asyncio.FIRST_COMPLETED)
-    if running.done():
-        await running  # raises what ended it: a stream that was lost
-    print(fleet.sent, flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
-        print(fleet.sent, flush=True)
+        if running.done():
+            await running  # raises what ended it
+        print(json.dumps([fleet.standing, fleet.lost, fleet.sent]), flush=True)
     running.cancel()
     for channel in channels:
         await channel.close()
