@@ -23,9 +23,9 @@ HEARTBEAT = 1.0
 """Seconds between two messages at most: well below `fleet_reports.CUT_OFF_AFTER`."""
 PATIENCE = 5.0
 """Seconds until an answer must have come; then the connection counts as lost."""
-LOOK_EVERY = 0.2
-"""Seconds between two looks at who decides."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+LOOK_EVERY = 0.3
+"""Seconds between two looks at who decides, while that is not known."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
 """Seconds between two attempts to connect."""
 EDGES_AT_ONCE = 5
 """Updates of proxies in one message: some 500 KB."""
@@ -61,6 +61,7 @@ class RelayClient:
     ) -> None:
         """`credentials` are read for each connection; None without TLS."""
         self.connected = False
+        self._lost = ""
         self._edge = edge
         self._status = status
         self._membership = membership
@@ -70,28 +71,36 @@ class RelayClient:
         """Pass on, until cancelled."""
         pauses = backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
+            self._edge.update_splits()
             leader = self._leader()
             if leader is None:
-                self._edge.update_splits()
                 await asyncio.sleep(LOOK_EVERY)
+                if self._membership.known.leading is None:
+                    await self._membership.refresh()
                 continue
             try:
                 await self._pass_on(leader)
                 pauses = backoff(FIRST_PAUSE, LONGEST_PAUSE)
             except RelayLost as lost:
-                log.warning("relay_lost", controller=leader.name, address=leader.admin, reason=str(lost))
                 if self.connected:
                     pauses = backoff(FIRST_PAUSE, LONGEST_PAUSE)
+                self._note_lost(leader, str(lost))
             except Exception:
                 log.exception("relay_failed")
             self.connected = False
-            self._edge.update_splits()
             await asyncio.sleep(next(pauses))
+            await self._membership.refresh()  # perhaps another one decides now
+
+    def _note_lost(self, leader: Member, reason: str) -> None:
+        """Log it, once for each reason until there is a connection again."""
+        if reason != self._lost:
+            log.warning("relay_lost", controller=leader.name, address=leader.admin, reason=reason)
+        self._lost = reason
 
     def _leader(self) -> Member | None:
         """The one that decides, if it is another one."""
         leading = self._membership.known.leading
-        return leading if leading and leading.instance != self._membership.me.instance else None
+        return leading if leading and leading.instance != self._membership.instance else None
 
     async def _pass_on(self, leader: Member) -> None:
         """Pass on until another one decides. Raises `RelayLost`."""
@@ -112,12 +121,12 @@ class RelayClient:
                 call.cancel()
 
     async def _converse(self, call: "grpc.aio.StreamStreamCall[bytes, bytes]", leader: Member) -> None:
-        me, reports = self._membership.me, self._edge.log
+        me, reports = self._membership, self._edge.log
         hello = pb.Hello(instance=me.instance, name=me.name, acknowledged=reports.acknowledged)
         ack = await _exchange(call, pb.Update(hello=hello))
         reports.resume(ack.received)
         reports.acknowledge(ack.received, ack.saved)
-        self.connected = True
+        self.connected, self._lost = True, ""
         log.info("relay_connected", controller=leader.name, address=leader.admin, received=ack.received)
         loop = asyncio.get_running_loop()
         updates, spoken = self._status.everything(), float("-inf")

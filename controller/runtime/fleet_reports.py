@@ -13,7 +13,6 @@ import structlog
 
 from controller.core.control.session import Session
 from controller.core.control.sync import CutOff, Sync, joined
-from controller.core.model.member import Member
 from controller.core.model.split_name import split_name
 from controller.core.model.view import View
 from controller.core.traffic.book import Book
@@ -56,7 +55,7 @@ class _Edge:
     heard_at: float
     streams: int = 0
     complete: bool = False
-    """Whether it has told of all its proxies."""
+    """Whether it has ever told of all its proxies."""
     proxies: dict[Node, ProxyStatus] = field(default_factory=dict)
     syncs: dict[str, ServiceSync] = field(default_factory=dict)
 
@@ -90,6 +89,7 @@ class FleetReports:
     ) -> None:
         """`edge` and `proxies` are this controller's own."""
         self.book = Book()
+        self._begun = clock.monotonic()
         self._saved: dict[str, Positions] = {}
         self.intake = ReportIntake(self.book, self._saved, self._decided)
         self._edge = edge
@@ -118,7 +118,7 @@ class FleetReports:
         if edge is None:
             edge = self._edges[instance] = _Edge(name, self._clock.monotonic())
         edge.streams += 1
-        edge.name, edge.complete, edge.heard_at = name, False, self._clock.monotonic()
+        edge.name = name
         log.info("controller_joined", controller=name)
         return self.intake.open(instance, acknowledged)
 
@@ -147,7 +147,7 @@ class FleetReports:
 
     async def run(self) -> None:
         """Read this controller's own log, and forget controllers that are gone, until cancelled."""
-        me, reports = self._membership.me.instance, self._edge.log
+        me, reports = self._membership.instance, self._edge.log
         reports.resume(self.intake.open(me, reports.acknowledged))
         tidied = self._clock.monotonic()
         while True:
@@ -184,21 +184,18 @@ class FleetReports:
 
     def _cut_off(self, service: str) -> Iterator[CutOff]:
         """Those with proxies of that service, or of any."""
-        me, roster = self._membership.me.instance, self._membership.known
-        present = {each.instance: each for each in roster.members if each.instance != me}
+        now, me = self._clock.monotonic(), self._membership.instance
         for edge in self._edges.values():
-            if not self._is_heard(edge):
+            if edge.complete and not self._is_heard(edge):
                 proxies = len([*self._unseen(edge)])
-                if service and edge.syncs:
+                if service:
                     proxies = min(proxies, edge.sync(service, 0).total)
                 if proxies:
-                    yield CutOff(edge.name, proxies)
-        for instance, member in present.items():
-            if instance not in self._edges and (proxies := self._not_yet_seen(member)):
-                yield CutOff(member.name, proxies)
-
-    def _not_yet_seen(self, member: Member) -> int:
-        return member.proxies
+                    yield CutOff(edge.name, proxies, now - edge.heard_at)
+        for member in self._membership.known.members:
+            edge_known = self._edges.get(member.instance)
+            if member.instance != me and member.proxies and not (edge_known and edge_known.complete):
+                yield CutOff(member.name, member.proxies, now - self._begun)
 
     def _unseen(self, edge: _Edge) -> Iterator[ProxyStatus]:
         """The proxies of a controller that is cut off, without those that have come back elsewhere."""
@@ -219,6 +216,8 @@ class FleetReports:
             waited = self._clock.monotonic() - edge.heard_at
             if waited > GONE_AFTER or not any(self._unseen(edge)):
                 self.intake.forget(instance)
+                for node, _ in edge.proxies:
+                    self._totals.forget(node, "")
                 del self._edges[instance]
                 log.info("controller_gone", controller=edge.name)
 

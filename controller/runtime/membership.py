@@ -46,6 +46,11 @@ class Membership:
         return self._roster
 
     @property
+    def instance(self) -> str:
+        """Names this run of the controller."""
+        return self._me.instance
+
+    @property
     def name(self) -> str:
         """This controller's name."""
         return self._me.name

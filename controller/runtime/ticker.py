@@ -46,6 +46,9 @@ COMMITS = 16
 """Decisions that are put to the store at a time. When a thousand rollouts decide at once, the others
 wait here and not in the store's queue, where an operator's act would wait behind them."""
 
+LASTING = 10.0
+"""Seconds for which a controller is cut off before the ledger has a line of it, and people are notified."""
+
 log = structlog.get_logger()
 
 
@@ -257,10 +260,12 @@ class Ticker:
         self, state: ServiceState, session: Session, verdict: Verdict, sync: Sync, *, reported: bool
     ) -> None:
         """Have the ledger say when reports or custom metrics stop, and when they are back."""
-        is_blind, blind = verdict.blind or bool(sync.cut_off), "reports arrive again"
+        # At the beginning of a term it takes the others a moment to connect.
+        cut_off = any(each.seconds >= LASTING for each in sync.cut_off)
+        is_blind, blind = verdict.blind or cut_off, "reports arrive again"
         if verdict.blind:
             blind = "; ".join(reason.text for reason in verdict.reasons)
-        elif sync.cut_off:
+        elif cut_off:
             blind = describe_cut_off(sync)
         # A new rollout is not blind in its first seconds, report or not: only a report ends the old one's blindness.
         self._ledger.update(

@@ -11,6 +11,8 @@ class CutOff(NamedTuple):
 
     controller: str
     proxies: int
+    seconds: float
+    """Since when, or since the beginning of the term if that is later."""
 
 
 @dataclass(frozen=True, slots=True)
