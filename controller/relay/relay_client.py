@@ -117,6 +117,8 @@ class RelayClient:
                 raise RelayLost(f"{error.code().name}: {error.details()}") from error
             except TimeoutError:
                 raise RelayLost("no answer in time") from None
+            except asyncio.InvalidStateError:  # it ended while it was written to
+                raise RelayLost(f"{(await call.code()).name}: {await call.details()}") from None
             finally:
                 call.cancel()
 

@@ -1,14 +1,18 @@
 """Real controllers over a real etcd, and an Envoy that is connected to one that does not decide."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from controller.demo.harness.child_processes import Children
+from controller.demo.harness.load_generator import LoadGenerator
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from tests.controllers.conftest import Make
 from tests.controllers.test_members import leaders, until
-from tests.support.load import steady
+from tests.support.controller import ControllerProcess
+from tests.support.load import by_version, steady
 from tests.support.model import Behaviour
-from tests.support.system import running_system
+from tests.support.system import SERVICE, running_system
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.requires("etcd"), pytest.mark.envoy]
@@ -18,6 +22,15 @@ POLICY = """\
   dwell: 30s
   warmup: 1s
   patience: 0s
+  bake: 1s
+"""
+
+RATE = 100
+"""Requests a second."""
+LONG = """\
+  steps: [50%]
+  dwell: 5m
+  warmup: 1s
   bake: 1s
 """
 
@@ -44,3 +57,43 @@ async def test_harm_at_a_follower_s_proxy_is_rolled_back_by_the_leader(processes
         system.models["v2"].behaviour = Behaviour(errors=0.2)
         told = await system.reach("ROLLED_BACK")
         assert dict(told.weights) == {"v1": 10_000, "v2": 0}
+
+
+async def uncounted(asked: ControllerProcess, load: LoadGenerator) -> Mapping[str, int]:
+    """By version: how many of the responses are not part of the proof of no harm."""
+    async with asked.stubs() as stubs:
+        request = pb.ExplainRolloutRequest(service=SERVICE)
+        explained = await stubs.rollouts.ExplainRollout(request, wait_for_ready=True)
+    answered = by_version(load.results)
+    gate = explained.gates[0]  # that of server errors
+    return {"v2": answered["v2"] - gate.canary_n, "v1": answered["v1"] - gate.stable_n}
+
+
+async def test_what_a_killed_leader_has_judged_counts_once(processes: Children, controller: Make) -> None:
+    """Its successor goes on from the saved session, and reads what came after that: nothing twice, and all of it.
+
+    Some requests are always on their way to the evidence, and stable had some before the rollout: as many before the
+    kill as after it.
+    """
+    first, second = controller("one"), controller("two")
+    await first.start()
+    await until(first, lambda every: leaders(every) == ["one"])
+    async with (
+        running_system(processes, policy=LONG, controller=second) as system,
+        steady(system.entry, RATE, timeout=5.0) as load,
+    ):
+        await system.start()
+        await system.reach("PROGRESSING")
+        since = len(load.results)
+        await wait_until(lambda: len(load.results) > since + 6 * RATE, 30.0)  # seconds: sessions are saved
+        before = await uncounted(first, load)
+        first.kill()
+        await until(second, lambda every: leaders(every) == ["two"])
+        since = len(load.results)
+        await wait_until(lambda: len(load.results) > since + 2 * RATE, 30.0)
+
+        async def counts_all() -> bool:
+            after = await uncounted(second, load)
+            return all(abs(after[version] - before[version]) < 0.75 * RATE / 2 for version in before)
+
+        await wait_until(counts_all)
