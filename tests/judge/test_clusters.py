@@ -47,8 +47,8 @@ def with_poison(judged: JudgeRun, seed: int, at: int, burst: int) -> Verdict:
 
 
 def test_one_client_that_fails_fifty_times_in_two_seconds_is_one_event() -> None:
-    """At most 1 of 40 canaries is rolled back for it, whenever it comes."""
-    assert sum(harmful(with_poison(JudgeRun(), seed, 30 + 12 * seed, 25)) for seed in range(40)) <= 1
+    """None of 20 canaries is rolled back for it, whenever it comes."""
+    assert sum(harmful(with_poison(JudgeRun(), seed, 30 + 24 * seed, 25)) for seed in range(20)) == 0
 
 
 def out_at(at: int) -> Behaviour:
@@ -57,17 +57,17 @@ def out_at(at: int) -> Behaviour:
 
 
 def test_a_pod_that_is_out_for_two_seconds_is_one_event() -> None:
-    """The canary's only pod: everything it gets fails. At most 1 of 40 canaries is rolled back for it."""
-    begins = [30 + 12 * seed for seed in range(40)]
+    """The canary's only pod: everything it gets fails. None of 20 canaries is rolled back for it."""
+    begins = [30 + 24 * seed for seed in range(20)]
     runs = [JudgeRun().load(at + 60, seed=at, until=harmful, canary=out_at(at)) for at in begins]
-    assert sum(map(harmful, runs)) <= 1
+    assert not any(map(harmful, runs))
 
 
 @pytest.mark.parametrize("rps", [100.0, 20.0, 1000.0])
 def test_an_outage_is_no_cluster(rps: float) -> None:
     """It goes on: found within about four seconds or twenty requests of the canary, ten minutes after the start too:
     the bet on an outage risks little of its stake while there is none."""
-    for seed in range(5):
+    for seed in range(3):
         judged = JudgeRun()
         judged.load(600, rps=rps, seed=seed)
         begun, before = judged.now, judged.state.recent["5xx"].counts[1]
@@ -99,7 +99,7 @@ def rolled_back(service: Service, name: str, seconds: float, runs: int) -> int:
 @pytest.mark.parametrize("name", KINDS)
 def test_traffic_as_it_is_accuses_no_healthy_canary(name: str) -> None:
     """Through the whole policy, the bake too."""
-    assert rolled_back(SERVICE, name, 1500, 5) == 0
+    assert rolled_back(SERVICE, name, 1500, 3) == 0
 
 
 @pytest.mark.soak
@@ -114,7 +114,7 @@ WIDE = service_for(Policy(steps=(500,), dwell=1e9, deadline=1e9, errors=ErrorPol
 
 def test_errors_that_drift_by_the_minute_need_a_wider_margin() -> None:
     """No sequence of rates is judged by its name: what the policy allows above stable is what it says."""
-    assert rolled_back(WIDE, "drift", 1800, 6) == 0
+    assert rolled_back(WIDE, "drift", 1800, 3) == 0
 
 
 @pytest.mark.soak
@@ -126,7 +126,7 @@ def test_errors_that_drift_for_an_hour_need_a_wider_margin() -> None:
 def test_a_creeping_latency_is_found_in_a_long_bake() -> None:
     """1 % a minute over an hour."""
     long = service_for(Policy(bake=3600))
-    played = list(play_often(long, SCENARIOS["creep"], Setting(duration=4000), 4, seed=1))
+    played = list(play_often(long, SCENARIOS["creep"], Setting(duration=4000), 2, seed=1))
     assert all(one.rolled_back for one in played)
 
 
