@@ -22,6 +22,9 @@ install: $(INSTALLED)  ## make .venv with everything pinned
 demo: $(INSTALLED)  ## the whole product on a real Envoy: promoted, rolled back, frozen
 	@$(BIN)/haldane demo
 
+ha: $(INSTALLED)  ## several controllers over etcd: one is killed in the middle of a rollout
+	@$(BIN)/haldane demo --ha
+
 test: $(INSTALLED)  ## the whole test suite, real Envoy included
 	$(BIN)/python -m pytest -m "not soak" -n 3 --dist worksteal
 
@@ -70,4 +73,4 @@ newest:  ## the checks and the tests on the newest versions of everything, in bu
 	build/newest/bin/python -m pip freeze --exclude-editable
 	$(MAKE) VENV=build/newest check test
 
-.PHONY: help install demo test soak fuzz check format proto docs bench sbom image charts newest
+.PHONY: help install demo ha test soak fuzz check format proto docs bench sbom image charts newest

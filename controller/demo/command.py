@@ -73,7 +73,7 @@ async def _run(group: Children, display: Display) -> int:
             envoy = EnvoyAdmin(http, f"{HOST}:{environment.ports.envoy_admin}", SERVICE)
             observer = TrafficObserver(SERVICE, load, envoy, admin, group)
             runs = await _run_all(environment, observer, display)
-    display.summary(runs, observer)
+    display.summary(runs, [load])
     return 0 if len(runs) == len(SCENARIOS) and all(run.ok for run in runs) else 1
 
 
@@ -83,7 +83,13 @@ async def _run_all(environment: Environment, observer: TrafficObserver, display:
     async with asyncio.timeout(LIMIT), observer.observing(LIMIT), display.showing(observer):
         await observer.until("clients are answered through Envoy", lambda: len(observer.results) > RATE, 10)
         for title, scenario in SCENARIOS:
-            run = ScenarioRun(title, environment, observer, display.show, lambda: display.save_picture(observer))
+            run = ScenarioRun(
+                title=title,
+                show=display.show,
+                environment=environment,
+                observer=observer,
+                picture=lambda: display.save_picture(observer),
+            )
             runs.append(run)
             display.begin(f"act {len(runs)} of {len(SCENARIOS)}: {title}")
             try:

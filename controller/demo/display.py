@@ -22,8 +22,11 @@ from controller.core.base.text import clean
 from controller.core.base.units import counted, format_weight
 from controller.demo.harness.child_processes import Children
 from controller.demo.harness.flow import Flow
-from controller.demo.scenario_run import ScenarioRun
+from controller.demo.harness.load_generator import LoadGenerator
+from controller.demo.scenario_run import Act
 from controller.demo.traffic_observer import TrafficObserver
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+from controller.process.periodic import every
 
 RECENT = 2.0
 """Seconds over which rates and percentiles are shown."""
@@ -125,7 +128,7 @@ class Display:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def summary(self, runs: Sequence[ScenarioRun], observer: TrafficObserver) -> None:
+    def summary(self, runs: Sequence[Act], loads: Sequence[LoadGenerator]) -> None:
         """Print what was observed, check by check, and what was measured."""
         for number, run in enumerate(runs, 1):
             checks = [{"text": check.text, "seen": check.ok} for check in run.checks]
@@ -137,8 +140,11 @@ class Display:
             for text in run.measured:
                 self._print(Text(f"  measured  {text}"))
         took = time.monotonic() - self._started
-        unsent = f"; {observer.load.unsent} could not be sent" if observer.load.unsent else ""
-        self._print(Text(f"\n{counted(len(observer.results), 'request')} in all{unsent}; {took:.0f} s"))
+        sent, not_sent = (
+            sum(counts) for counts in zip(*((len(each.results), each.unsent) for each in loads), strict=True)
+        )
+        unsent = f"; {not_sent} could not be sent" if not_sent else ""
+        self._print(Text(f"\n{counted(sent, 'request')} in all{unsent}; {took:.0f} s"))
 
     def show_logs(self, group: Children) -> None:
         """Print the last lines of every process, and the folder of the logs."""
@@ -158,11 +164,26 @@ class Display:
                 live.update(demo_screen(self._title, observer, time.time()), refresh=True)
                 await asyncio.sleep(REFRESH)
 
-    async def _lines(self, observer: TrafficObserver) -> None:
+    @contextlib.asynccontextmanager
+    async def showing_events(self, events: Sequence[pb.Event]) -> AsyncIterator[None]:
+        """Print the lines of the ledger that are added during the block."""
         printed = 0
-        while True:
-            for event in observer.events[printed:]:
+
+        async def show() -> None:
+            nonlocal printed
+            for event in events[printed:]:
                 self.show(f"ledger: {event_line(event, time.time())}")
-            printed = len(observer.events)
-            self.show(status_line(observer))
-            await asyncio.sleep(STATUS_EVERY)
+            printed = len(events)
+
+        task = asyncio.create_task(every(REFRESH, show))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _lines(self, observer: TrafficObserver) -> None:
+        async with self.showing_events(observer.events):
+            while True:
+                self.show(status_line(observer))
+                await asyncio.sleep(STATUS_EVERY)

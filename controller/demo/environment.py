@@ -12,7 +12,7 @@ import aiohttp
 
 from controller.demo.digit_models import HALF, ModelFault
 from controller.demo.haldane_command import run_haldane
-from controller.demo.harness.child_processes import Children
+from controller.demo.harness.child_processes import Child, Children
 from controller.demo.harness.envoy_binary import envoy_binary
 from controller.demo.harness.free_ports import free_ports
 
@@ -142,9 +142,7 @@ class Environment:
     async def load_build(self, version: str, fault: ModelFault) -> None:
         """Let a model server load a new build of its model, by the protocol's model repository
         extension."""
-        url = f"http://{HOST}:{self.ports.models[version]}/v2/repository/models/{SERVICE}/load"
-        async with self.http.post(url, json={"parameters": {"fault": fault.value}}) as response:
-            response.raise_for_status()
+        await load_build(self.http, self.ports.models[version], fault)
 
     async def set_up(self, show: Callable[[str], None]) -> None:
         """Start all processes and wait until a request passes through Envoy.
@@ -153,7 +151,7 @@ class Environment:
         """
         show("starting three model servers (scikit-learn) and `haldane serve`")
         for model in MODEL_VERSIONS:
-            self._start_model(model)
+            start_model(self.children, model, self.ports.models[model.version])
         self.children.start("controller", [sys.executable, "-m", "controller", "serve"], self.settings)
         await self._wait_until_ok("the controller", f"http://{HOST}:{self.ports.http}/readyz")
         bootstrap = await self.command(
@@ -165,35 +163,51 @@ class Environment:
         show("haldane apply -f service.yaml")
         await self.command("apply", "-f", str(file), "--reason", "the demo begins")
         show("starting Envoy from `haldane bootstrap`")
-        self._start_envoy(bootstrap)
+        start_envoy(self.children, "envoy", bootstrap)
         for version, port in self.ports.models.items():
             await self._wait_until_ok(f"the model server of {version}", f"http://{HOST}:{port}/v2/health/ready")
         await self._wait_until_ok("Envoy", f"http://{HOST}:{self.ports.entry}/v2/models/{SERVICE}/ready")
 
-    def _start_model(self, model: ModelVersion) -> None:
-        words = ["--port", str(self.ports.models[model.version]), "--name", SERVICE, "--version", model.version]
-        words += ["--samples", str(model.samples), "--fault", model.fault.value, "--lookup", str(LOOKUP)]
-        self.children.start(
-            f"model-{model.version}", [sys.executable, "-m", "controller.demo.model_server", *words], ONE_THREAD
-        )
-
-    def _start_envoy(self, bootstrap: str) -> None:
-        config = self.children.folder / "envoy.yaml"
-        config.write_text(bootstrap)
-        words = ["-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
-        self.children.start("envoy", [str(envoy_binary()), *words])
-
     async def _wait_until_ok(self, what: str, url: str) -> None:
-        deadline = time.monotonic() + READY_WITHIN
-        while not await self._is_ok(url):
-            self.children.check()
-            if time.monotonic() > deadline:
-                raise NotReady(f"{what} is not ready at {url} after {READY_WITHIN:g} s")
-            await asyncio.sleep(0.05)
+        await wait_until_ok(self.http, what, url, self.children.check)
 
-    async def _is_ok(self, url: str) -> bool:
-        try:
-            async with self.http.get(url, timeout=aiohttp.ClientTimeout(total=1)) as response:
-                return response.status == 200
-        except (aiohttp.ClientError, TimeoutError):
-            return False
+
+def start_model(children: Children, model: ModelVersion, port: int) -> None:
+    """Start the model server of a version."""
+    words = ["--port", str(port), "--name", SERVICE, "--version", model.version]
+    words += ["--samples", str(model.samples), "--fault", model.fault.value, "--lookup", str(LOOKUP)]
+    children.start(f"model-{model.version}", [sys.executable, "-m", "controller.demo.model_server", *words], ONE_THREAD)
+
+
+def start_envoy(children: Children, name: str, bootstrap: str) -> Child:
+    """Start an Envoy with that bootstrap. Raises `EnvoyMissing`."""
+    config = children.folder / f"{name}.yaml"
+    config.write_text(bootstrap)
+    words = ["-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
+    return children.start(name, [str(envoy_binary()), *words])
+
+
+async def load_build(http: aiohttp.ClientSession, port: int, fault: ModelFault) -> None:
+    """Let the model server at that port load a new build of its model."""
+    url = f"http://{HOST}:{port}/v2/repository/models/{SERVICE}/load"
+    async with http.post(url, json={"parameters": {"fault": fault.value}}) as response:
+        response.raise_for_status()
+
+
+async def wait_until_ok(http: aiohttp.ClientSession, what: str, url: str, check: Callable[[], None]) -> None:
+    """Wait until a GET of that URL is answered with 200. Raises `NotReady`, or what `check` does meanwhile."""
+    deadline = time.monotonic() + READY_WITHIN
+    while not await is_ok(http, url):
+        check()
+        if time.monotonic() > deadline:
+            raise NotReady(f"{what} is not ready at {url} after {READY_WITHIN:g} s")
+        await asyncio.sleep(0.05)
+
+
+async def is_ok(http: aiohttp.ClientSession, url: str) -> bool:
+    """Whether a GET of that URL is answered with 200."""
+    try:
+        async with http.get(url, timeout=aiohttp.ClientTimeout(total=1)) as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False

@@ -15,17 +15,13 @@ class Check:
     ok: bool
 
 
-@dataclass(slots=True)
-class ScenarioRun:
-    """What a scenario acts on, and what it records."""
+@dataclass(slots=True, kw_only=True)
+class Act:
+    """What an act records."""
 
     title: str
-    environment: Environment
-    observer: TrafficObserver
     show: Callable[[str], None]
     """Prints a line."""
-    picture: Callable[[], None]
-    """Saves the screen as it is now, if a picture is wanted."""
     checks: list[Check] = field(default_factory=list)
     measured: list[str] = field(default_factory=list)
 
@@ -42,3 +38,13 @@ class ScenarioRun:
     def ok(self) -> bool:
         """Whether everything that must be observed was observed."""
         return bool(self.checks) and all(check.ok for check in self.checks)
+
+
+@dataclass(slots=True, kw_only=True)
+class ScenarioRun(Act):
+    """What a scenario acts on, and what it records."""
+
+    environment: Environment
+    observer: TrafficObserver
+    picture: Callable[[], None]
+    """Saves the screen as it is now, if a picture is wanted."""

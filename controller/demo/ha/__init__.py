@@ -1,0 +1,1 @@
+"""Several controllers over etcd, for real: one is killed in the middle of a rollout, and clients notice nothing."""
