@@ -51,6 +51,8 @@ from controller.notify.cloud_events import CloudEvents
 from controller.notify.notifications import Notifications
 from controller.notify.people import People
 from controller.open_store import open_store
+from controller.open_traces import opened_traces
+from controller.ports.decision_tracer import NO_TRACES, DecisionTracer
 from controller.ports.login_config import LoginConfig
 from controller.ports.recipient import Recipient
 from controller.ports.store import Backend, Term
@@ -102,9 +104,17 @@ LISTENS = ("xds_listen", "admin_listen", "http_listen")
 class Controller:
     """Everything of one running controller, wired."""
 
-    def __init__(self, settings: Settings, store: Backend, clock: SystemClock, shares: DescriptorShares) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Backend,
+        clock: SystemClock,
+        shares: DescriptorShares,
+        tracer: DecisionTracer = NO_TRACES,
+    ) -> None:
         """`Refusal` that names the setting if a file of [tls] or [[access]] cannot be used."""
         self._settings = settings
+        self._tracer = tracer
         self._store = store
         self._clock = clock
         self._metrics = Metrics()
@@ -121,7 +131,7 @@ class Controller:
             shared=store.shared,
             limits=settings.xds_limits,
             identifier=f"haldane/{__version__} {socket.gethostname()} {os.getpid()}",
-            observer=ProxyEvents(self._metrics, self._replica),
+            observer=ProxyEvents(self._metrics, self._replica, tracer),
         )
         self._right_of_way = self._xds.right_of_way
         self._edge = EdgeReports(self._book, ReportLog(), self._xds, self._replica.view) if store.shared else None
@@ -270,6 +280,7 @@ class Controller:
             hooks=hooks,
             custom=custom,
             meter=self._metrics,
+            tracer=self._tracer,
             right_of_way=self._right_of_way,
             sources=self._sources,
         )
@@ -361,7 +372,8 @@ class Controller:
 
     def _serve_endpoints(self, view: View) -> None:
         """Serve this view with the endpoints that its sources have now."""
-        self._xds.publish(view, self._sources.sourced)
+        with self._tracer.pushing(view.revision):
+            self._xds.publish(view, self._sources.sourced)
         self._replica.track_sources(self._sources.empty_clusters, self._sources.unread_clusters)
 
     def _on_endpoints(self, services: Collection[str], moved: bool) -> None:
@@ -468,15 +480,18 @@ async def run(settings: Settings, shares: DescriptorShares, *, init: bool) -> No
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     store = await open_store(settings, clock, init=init)
     try:
-        controller = _controller(settings, store, clock, shares)
-        await controller.serve(stop, ServiceManager.of_environment(os.environ))
+        async with opened_traces(settings, clock) as tracer:
+            controller = _controller(settings, store, clock, shares, tracer)
+            await controller.serve(stop, ServiceManager.of_environment(os.environ))
     finally:
         await store.close()
 
 
-def _controller(settings: Settings, store: Backend, clock: SystemClock, shares: DescriptorShares) -> Controller:
+def _controller(
+    settings: Settings, store: Backend, clock: SystemClock, shares: DescriptorShares, tracer: DecisionTracer
+) -> Controller:
     try:
-        return Controller(settings, store, clock, shares)
+        return Controller(settings, store, clock, shares, tracer)
     except Refusal as refusal:
         raise Unstartable(refusal.message) from refusal
 

@@ -45,6 +45,8 @@ from controller.xds.limits import Limits
 PREFIX = "HALDANE_"
 FILE = "HALDANE_CONFIG"
 """The variable that names the settings file."""
+OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""OpenTelemetry's own variable for the address of a collector."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MAX_FILE = 1_048_576
 """Bytes of the settings file."""
@@ -195,6 +197,9 @@ class Settings(BaseSettings):
     """Seconds that open calls have to finish on SIGTERM."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The lowest level that is logged."""
+    otlp_endpoint: Url | None = Field(default_factory=lambda: os.environ.get(OTLP) or None)
+    """The collector that traces of decisions are sent to, by OTLP over HTTP, without a path: `http://127.0.0.1:4318`.
+    Without it, what OTEL_EXPORTER_OTLP_ENDPOINT says; without both there are none."""
     test_mode: bool = False
     """Whether `fault_points` may be set. For tests only."""
     fault_points: Annotated[str | None, AfterValidator(_checked_faults)] = None

@@ -8,6 +8,7 @@ from controller.core.control.session import Session
 from controller.core.traffic.book import Book
 from controller.ports.clock import Clock
 from controller.ports.custom_metrics import CustomMetrics
+from controller.ports.decision_tracer import NO_TRACES, DecisionTracer
 from controller.ports.endpoint_sources import NoSources, SourceStatuses
 from controller.ports.fleet import Fleet
 from controller.ports.hooks import Hooks
@@ -27,6 +28,7 @@ class Adapters:
     hooks: Hooks
     custom: CustomMetrics
     meter: TickMeter
+    tracer: DecisionTracer = NO_TRACES
     right_of_way: RightOfWay = field(default_factory=RightOfWay)
     """Claimed when a rollback is committed."""
     sources: SourceStatuses = field(default_factory=NoSources)

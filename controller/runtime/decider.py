@@ -38,6 +38,7 @@ class Decider:
         sync_share: float,
     ) -> None:
         self._recorder = recorder
+        self._tracer = adapters.tracer
         on_saved = adapters.reports.on_saved if adapters.reports else None
         self._saver = SessionSaver(adapters.store, adapters.clock, on_saved)
         self._ledger = LedgerWriter(adapters.store, token)
@@ -90,6 +91,7 @@ class Decider:
     def on_reports(self, services: Iterable[str]) -> None:
         """Every awaited proxy has reported on these services: tick those at once for which that can change anything."""
         if due := [service for service in services if self._ticker.is_due(service)]:
+            self._tracer.reported(due)
             self._cycle.wake(due)
 
     def on_proxies(self) -> None:

@@ -5,6 +5,7 @@ import structlog
 from controller.core.model.actor import CONTROLLER
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
+from controller.ports.decision_tracer import NO_TRACES, DecisionTracer
 from controller.ports.meters import ProxyMeter
 from controller.runtime.replica import Replica
 
@@ -14,13 +15,15 @@ log = structlog.get_logger()
 class ProxyEvents:
     """The `ProxyObserver` of the xDS server."""
 
-    def __init__(self, meter: ProxyMeter, replica: Replica) -> None:
+    def __init__(self, meter: ProxyMeter, replica: Replica, tracer: DecisionTracer = NO_TRACES) -> None:
+        self._tracer = tracer
         self._meter = meter
         self._replica = replica
 
     def on_ack(self, node: str, fleet: str, type_url: str, seconds: float) -> None:
         """A proxy ACKed what was published so many seconds ago."""
         self._meter.observe_ack(seconds)
+        self._tracer.acked(node, fleet, type_url, seconds)
         self._replica.on_proxies()
 
     def on_nack(self, node: str, fleet: str, type_url: str, error: str, *, is_new: bool) -> None:

@@ -103,6 +103,7 @@ class Ticker:
         self._custom = adapters.custom
         self._meter = adapters.meter
         self._reports = adapters.reports
+        self._tracer = adapters.tracer
         self._saver = writers.saver
         self._ledger = writers.ledger
         self._recorder = writers.recorder
@@ -252,6 +253,7 @@ class Ticker:
         self._recorder.add(state, after, window, decided=not decision.waits)
         self._meter.observe_tick(self._clock.monotonic() - started)
         if not decision.waits:
+            self._tracer.decided(state, decision, started)
             return self._commit(state, after, verdict, decision)
         self._saver.save_at_times(state.name, after)
         return None
@@ -334,13 +336,15 @@ class Ticker:
         try:
             revision = await self._put(change)
         except (Conflict, Frozen) as refused:
+            self._tracer.not_committed(state.name, str(refused))
             self._refused.note(state.name, decision, refused)
             return False
-        except NotWritten:
+        except StoreLost as lost:
+            self._tracer.not_committed(state.name, str(lost))
+            if not isinstance(lost, NotWritten):
+                self._unanswered[state.name] = decision, verdict
             raise
-        except StoreLost:
-            self._unanswered[state.name] = decision, verdict
-            raise
+        self._tracer.committed(state.name, revision)
         self._unanswered.pop(state.name, None)
         self._refused.applied(state.name)
         self._awaited[state.name] = revision
@@ -391,7 +395,10 @@ class Ticker:
         self._ledger.update(
             state, LedgerKind.STABLE_UNHEALTHY, LedgerKind.STABLE_HEALTHY, holds=unhealthy, why=decision.reason
         )
-        return None if decision.waits else self._store_decision(state, verdict, decision)
+        if decision.waits:
+            return None
+        self._tracer.decided(state, decision, now)
+        return self._store_decision(state, verdict, decision)
 
 
 def _numbers(state: ServiceState, session: Session, wall: float) -> Mapping[str, Any]:
