@@ -5,17 +5,17 @@ from pathlib import Path
 
 import aiohttp
 
+from controller.ports.clock import Clock
 from controller.store.etcd.client import PATIENCE, EtcdClient
 from controller.store.etcd.etcd_store import EtcdStore, Limits
 from controller.store.etcd.keys import Keys
-from tests.fakes.clock import FakeClock
 from tests.support.etcd import EtcdCluster, shared_cluster
 
 
 class Replicas:
     """Opens replicas of one new store, each with a folder of its own, and closes them."""
 
-    def __init__(self, folder: Path, clock: FakeClock, cluster: EtcdCluster | None = None) -> None:
+    def __init__(self, folder: Path, clock: Clock, cluster: EtcdCluster | None = None) -> None:
         self.cluster = cluster or shared_cluster()
         self.keys = Keys(f"/{uuid.uuid4()}")
         self._folder = folder
