@@ -10,7 +10,8 @@ import os
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Mapping
+from typing import Any
 
 import grpc
 import structlog
@@ -73,6 +74,7 @@ from controller.runtime.certificate_watch import CertificateWatch
 from controller.runtime.decider import Decider
 from controller.runtime.edge_reports import EdgeReports
 from controller.runtime.edge_status import EdgeStatus
+from controller.runtime.file_follower import FileFollower
 from controller.runtime.fleet_reports import FleetReports
 from controller.runtime.joined_fleet import JoinedFleet
 from controller.runtime.leadership import lead
@@ -86,6 +88,7 @@ from controller.runtime.store_probe import probe_store
 from controller.runtime.store_watch import watch_store
 from controller.settings import Settings
 from controller.sources.kubernetes_api import ApiServer
+from controller.sources.service_folder import ServiceFolder
 from controller.sources.source_watches import SourceWatches
 from controller.telemetry.load_reporting_service import LoadReportingService
 from controller.telemetry.metrics_service import MetricsService
@@ -239,6 +242,7 @@ class Controller:
                     notifications.run(recipients),
                     self._certificates.record(self._store, term.token),
                     *([reports.run()] if reports else []),
+                    *self._followers(),
                 )
                 try:
                     with self._deciding(decider, reports):
@@ -267,6 +271,11 @@ class Controller:
         status = EdgeStatus(self._xds, self._replica.view, self._clock)
         tls = self._tls
         return RelayClient(edge, status, self._membership, lambda: tls.channel_credentials() if tls else None)
+
+    def _followers(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """The work of applying a folder's service files, if the settings name one."""
+        if folder := self._settings.apply_from:
+            yield FileFollower(ServiceFolder(folder), self._operations, self._replica.on_files).run()
 
     def _decider(
         self, term: Term, hooks: HookApprovals, custom: PrometheusPoller, reports: FleetReports | None

@@ -109,6 +109,13 @@ def _checked_metrics(metrics: dict[str, CustomMetric], info: ValidationInfo) -> 
     return metrics
 
 
+def _checked_folder(path: Path) -> Path:
+    path = path.expanduser()
+    if not path.is_dir():
+        raise ValueError(f"there is no folder {path}")
+    return path
+
+
 def _checked_api(url: str) -> str:
     if not is_confidential(url):
         raise ValueError("https:// is needed: a token is sent there. http:// is for loopback")
@@ -216,6 +223,8 @@ class Settings(BaseSettings):
     """Seconds until a query must have returned."""
     metrics: Annotated[dict[Name, CustomMetric], AfterValidator(_checked_metrics)] = Field(default_factory=dict)
     """The custom metrics that policies may name."""
+    apply_from: Annotated[Path, AfterValidator(_checked_folder)] | None = None
+    """A folder of service files that are applied, and applied again when they change."""
     kubernetes_api: Annotated[Url, AfterValidator(_checked_api)] | None = None
     """The address of the API server of Kubernetes, where service files name Services. In a pod it is known."""
     kubernetes_token_file: Path | None = None

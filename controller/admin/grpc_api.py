@@ -151,6 +151,7 @@ class Catalog:
             services=services,
             broken={name: why for name, why in view.broken.items() if caller.visible([name])},
             store_problem=self._reader.store_problem,
+            files=self._reader.file_problems if caller.may(Permission.VIEW, ALL) else {},
         )
 
     async def delete(self, request: pb.DeleteServiceRequest, caller: Caller) -> pb.DeleteServiceResponse:

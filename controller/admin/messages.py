@@ -41,6 +41,7 @@ def service_message(view: ServiceView, *, source: bool) -> pb.Service:
         freezes=map(freeze_message, view.freezes),
         diverted=state.diverted,
         problem=view.problem,
+        applied_from=state.followed.file if state.followed else "",
         proxies_synced=view.sync.synced,
         proxies_total=view.sync.total,
         endpoints=_endpoints(view.live),

@@ -42,6 +42,11 @@ class ServiceReader:
         """Why not everything can be stored now, or nothing read; empty while all is well. What is shown is served."""
         return self._operations.store_problem
 
+    @property
+    def file_problems(self) -> Mapping[str, str]:
+        """Of the folder whose service files are applied: by file, what is wrong with it."""
+        return {name: problem.text for name, problem in self._observatory.files().problems.items()}
+
     def served(self) -> View:
         """The view that is being served."""
         return self._observatory.view()

@@ -12,7 +12,13 @@ from controller.cli.failure import Exit, Failure
 if TYPE_CHECKING:
     from controller.settings import Settings
 
-_OPTIONS = {"store": "--store", "xds_listen": "--xds", "admin_listen": "--admin", "http_listen": "--http"}
+_OPTIONS = {
+    "store": "--store",
+    "xds_listen": "--xds",
+    "admin_listen": "--admin",
+    "http_listen": "--http",
+    "apply_from": "--apply-from",
+}
 """The options by which settings can be given."""
 
 

@@ -20,12 +20,14 @@ from controller.core.model.view import View
 from controller.core.routing.routing import named_fleets
 from controller.core.traffic.latency_buckets import BucketCounts
 from controller.monitoring.duration_families import duration_families
+from controller.monitoring.file_families import file_families
 from controller.monitoring.metrics import OPERATOR, Metrics
 from controller.monitoring.rollout_families import live_families, stored_families
 from controller.monitoring.source_families import source_families
 from controller.ports.fleet import ConfigState, Fleet, ProxyStatus
 from controller.ports.observatory import Live, Observatory
 from controller.ports.request_totals import RequestTotals
+from controller.ports.service_files import FilesStatus
 from controller.ports.store_health import StoreHealth
 
 REASONS = (*ALTERNATIVES_OF, "no_arrivals", "blind", "insufficient", "custom", "hook", OPERATOR)
@@ -56,6 +58,7 @@ class CurrentState(Collector):
             view=view,
             lives={name: self._observatory.live(name) for name in view.services},
             proxies=self._fleet.proxies(),
+            files=self._observatory.files(),
             store_problem=self._store.problem,
             requests=self._totals.totals(),
             unjudged_requests=self._totals.unjudged_totals(),
@@ -78,6 +81,7 @@ class Reading(Collector):
     lives: Mapping[str, Live]
     """By service."""
     proxies: Sequence[ProxyStatus]
+    files: FilesStatus
     store_problem: str
     requests: Mapping[tuple[str, str], Mapping[str, int]]
     unjudged_requests: Mapping[ClusterId, Mapping[str, int]]
@@ -99,6 +103,7 @@ class Reading(Collector):
         yield from live_families(states, self.lives)
         yield self._endpoints()
         yield from source_families(self.lives)
+        yield from file_families(self.files)
         yield self._proxies()
         yield self._store_up()
         yield from self._requests()

@@ -10,6 +10,7 @@ from controller.core.model.source_status import SharedEndpoint, SourceStatus
 from controller.core.model.view import View
 from controller.core.traffic.endpoint_health import EndpointHealth
 from controller.core.traffic.reports import Traffic
+from controller.ports.service_files import FilesStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,10 @@ class Observatory(Protocol):
 
     def lacks_upstream(self, service: str, version: str) -> bool | None:
         """Whether some proxy has no healthy endpoint of this version; None while none reports on the service."""
+        ...
+
+    def files(self) -> FilesStatus:
+        """What became of the service files of a folder."""
         ...
 
     async def next(self, seen: int) -> int:

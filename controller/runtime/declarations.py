@@ -6,8 +6,10 @@ because its service has changed meanwhile or the disk is full, the transactions 
 """
 
 import asyncio
+import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from controller.core.base.errors import Code, Refusal, Violation, invalid
@@ -17,6 +19,7 @@ from controller.core.control.declaration import declare
 from controller.core.control.request_validation import validate_reason, validate_request_id
 from controller.core.model.actor import Actor
 from controller.core.model.change import Change
+from controller.core.model.followed import Followed
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
@@ -40,7 +43,7 @@ class Declared(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class ReadFile:
     """A service file that is right by itself."""
 
     text: str
@@ -48,11 +51,22 @@ class _File:
 
     @property
     def name(self) -> str:
+        """The service's."""
         return self.spec.name
+
+    def is_followed(self, state: ServiceState | None) -> bool:
+        """Whether the service in that state has this text from a folder already."""
+        return state is not None and state.followed is not None and state.followed.digest == self.digest
 
     @property
     def fingerprint(self) -> str:
+        """By which a retry is recognised."""
         return fingerprint_of("apply", self.text)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text."""
+        return digest_of(self.text)
 
 
 class Declarations:
@@ -126,6 +140,38 @@ class Declarations:
                 declared[number] = Declared(find_state(newest, change.service), unchanged=False)
         return [declared[number] for number in range(len(texts))]
 
+    async def follow(
+        self, files: Mapping[str, ReadFile], actor_of: Callable[[str], Actor], now: float
+    ) -> dict[str, Refusal]:
+        """Declare services after files of a folder, as many as can be; by file, why others cannot be. `now` is Unix
+        seconds."""
+        view, refused = await self._requests.view(), {}
+        rest = {name: file for name, file in files.items() if not file.is_followed(view.services.get(file.name))}
+        names, declared, unfit = tuple(rest), *self._declare_together(dict(enumerate(rest.values())), view)
+        while unfit:
+            for number, refusal in unfit.items():
+                refused[names[number]] = _named(refusal, names)
+                del rest[names[number]]
+            # Without these others may be in the way, which stay as they are stored.
+            names, declared, unfit = tuple(rest), *self._declare_together(dict(enumerate(rest.values())), view)
+        changes = {}
+        for number, (name, file) in enumerate(rest.items()):
+            followed = _followed(name, file, view.services.get(file.name), now)
+            state = declared[number].state.model_copy(update={"followed": followed})
+            origin = Origin(actor_of(name), new_change_id(""), file.fingerprint)
+            changes[name] = _change(file, state, view, f"{name} has changed", origin)
+        for start in range(0, len(changes), TOGETHER):
+            batch = dict(list(changes.items())[start : start + TOGETHER])
+            try:
+                await self._requests.command_all(list(batch.values()))
+            except Refusal as refusal:
+                refused |= dict.fromkeys(batch, refusal)
+        return refused
+
+    def read(self, text: str) -> ReadFile:
+        """The file of that text. Raises `Refusal` if it is not right by itself."""
+        return self._read(text)
+
     async def _commit(self, changes: Sequence[Change]) -> View:
         """Apply these changes, some at a time; a view that has them. The refusal says which of them stand."""
         revision = 0
@@ -137,7 +183,7 @@ class Declarations:
                 raise Refusal(refusal.code, f"{refusal.message}; applied before it: {stand}") from refusal
         return await self._requests.view_at(revision)
 
-    async def _read_all(self, texts: Sequence[str]) -> tuple[dict[int, _File], dict[int, Refusal]]:
+    async def _read_all(self, texts: Sequence[str]) -> tuple[dict[int, ReadFile], dict[int, Refusal]]:
         """The files that are right by themselves, and why the others are not."""
         files, refused = {}, {}
         for number, text in enumerate(texts):
@@ -148,16 +194,16 @@ class Declarations:
             await asyncio.sleep(0)  # a file takes milliseconds: other work has its turn
         return files, refused
 
-    def _read(self, text: str) -> _File:
+    def _read(self, text: str) -> ReadFile:
         linted = read_service(text)
         if linted.service is None:
             raise invalid(linted.violations)
         if not_allowed := self._allowed.violations(linted.service):
             raise invalid(not_allowed)
-        return _File(text, linted.service)
+        return ReadFile(text, linted.service)
 
     def _declare_together(
-        self, files: Mapping[int, _File], view: View
+        self, files: Mapping[int, ReadFile], view: View
     ) -> tuple[dict[int, Declared], dict[int, Refusal]]:
         """Each service after its file, beside the others and all that is stored; or why it cannot be so."""
         numbers: dict[str, int] = {}
@@ -193,6 +239,28 @@ class Declarations:
         return Refusal(Code.TOO_MANY, f"{limit}, and no fewer are declared: delete one first")
 
 
+def digest_of(text: str) -> str:
+    """SHA-256, in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _followed(name: str, file: ReadFile, present: ServiceState | None, now: float) -> Followed:
+    """What is stored with a file: it keeps the canary that was started, as long as it asks for one."""
+    before = present.followed if present else None
+    canary = before.canary if before and file.spec.wanted_canary else ""
+    return Followed(file=name, digest=file.digest, at=now, canary=canary)
+
+
+def _named(refusal: Refusal, names: Sequence[str]) -> Refusal:
+    """The refusal of one of several files, with the names of the others for their numbers."""
+
+    def with_names(text: str) -> str:
+        return re.sub(r"files\[(\d+)\]", lambda found: names[int(found[1])], text)
+
+    violations = [replace(each, message=with_names(each.message)) for each in refusal.violations]
+    return Refusal(refusal.code, with_names(refusal.message), violations)
+
+
 def _place(other: str, text: str, numbers: Mapping[str, int], field: str) -> Violation:
     """A place that is taken: by another one of the files, or by a service that is stored."""
     return _clash(numbers[other], text) if other in numbers else Violation(field, text)
@@ -214,7 +282,7 @@ def _refusal_of_all(refused: Mapping[int, Refusal], total: int) -> Refusal:
     return Refusal(first.code, message, violations)
 
 
-def _change(file: _File, state: ServiceState, view: View, why: str, origin: Origin) -> Change:
+def _change(file: ReadFile, state: ServiceState, view: View, why: str, origin: Origin) -> Change:
     """The change that stores a service as its file says."""
     present = view.services.get(file.name)
     entry = Entry(

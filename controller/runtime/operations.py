@@ -4,7 +4,7 @@ The APIs (gRPC, HTTP) translate to these and back; nothing here knows which one 
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from controller.core.control.request_validation import (
 from controller.core.judge.verdict import Verdict
 from controller.core.model.actor import Actor
 from controller.core.model.change import Change
+from controller.core.model.followed import Followed
 from controller.core.model.freeze import ALL, Act, Freeze, Mode, describe_remaining, first_over_limit, freezes_over
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry, LedgerLine
@@ -33,7 +34,7 @@ from controller.ports.store import Store
 from controller.process.fault_points import reach
 from controller.process.right_of_way import RightOfWay
 from controller.runtime.allowed import Allowed
-from controller.runtime.declarations import Declarations, Declared
+from controller.runtime.declarations import Declarations, Declared, ReadFile, digest_of
 from controller.runtime.exclusions import Exclusions
 from controller.runtime.outcome_counter import OutcomeCounter
 from controller.runtime.store_requests import StoreRequests, find_state, new_change_id
@@ -109,6 +110,44 @@ class Operations:
         return await self._declarations.apply_all(
             texts, who=who, reason=reason, request_id=request_id, dry_run=dry_run, permit=permit
         )
+
+    def read(self, text: str, known: dict[str, ReadFile | Refusal]) -> ReadFile | Refusal:
+        """The service file of that text, or why it is not right by itself; `known` has, by digest, what was read
+        before."""
+        digest = digest_of(text)
+        if digest not in known:
+            try:
+                known[digest] = self._declarations.read(text)
+            except Refusal as refusal:
+                known[digest] = refusal
+        return known[digest]
+
+    async def follow(self, files: Mapping[str, ReadFile], actor_of: Callable[[str], Actor]) -> dict[str, Refusal]:
+        """Declare services after files of a folder (`Declarations`)."""
+        return await self._declarations.follow(files, actor_of, self._clock.wall())
+
+    async def note_followed(self, service: str, followed: Followed, *, who: Actor, reason: str) -> int:
+        """Store what is followed of a folder for a service, and nothing else; the revision."""
+        state = find_state(await self.view(), service)
+        entry = Entry(
+            kind=LedgerKind.SERVICE_APPLIED,
+            services=(service,),
+            who=who.name,
+            proof=who.proof,
+            why=reason,
+            weights_before=state.weights,
+            weights_after=state.weights,
+        )
+        change = Change(
+            id=new_change_id(""),
+            fingerprint=fingerprint_of("follow", service, followed.digest, followed.canary),
+            act=Act.RECORD,
+            entry=entry,
+            service=service,
+            expects=state.revision,
+            state=state.model_copy(update={"followed": followed}),
+        )
+        return await self._requests.command(change)
 
     async def delete(self, service: str, *, who: Actor, reason: str = "", request_id: str = "") -> int:
         """Stop serving a service and return the revision. Refused while a rollout of it runs."""

@@ -20,6 +20,7 @@ from controller.core.traffic.reports import Traffic
 from controller.ports.clock import Clock
 from controller.ports.endpoint_sources import NoSources, SourceStatuses
 from controller.ports.observatory import Live
+from controller.ports.service_files import FilesStatus
 from controller.runtime.decider import Decider
 
 LONGEST_QUIET = 1.0
@@ -32,6 +33,7 @@ class Replica:
     def __init__(self, book: Book, clock: Clock, sources: SourceStatuses | None = None) -> None:
         self._book = book
         self._sources = sources or NoSources()
+        self._files = FilesStatus()
         self._judged = book
         """That of the decider while this replica decides: it may have other controllers' proxies too."""
         self._sourced: tuple[Set[str], Set[str]] = frozenset(), frozenset()
@@ -73,6 +75,16 @@ class Replica:
     def lacks_upstream(self, service: str, version: str) -> bool | None:
         """Whether some proxy has no healthy endpoint of this version; None while none reports on the service."""
         return self._judged.lacks_upstream(service, version, self._clock.monotonic())
+
+    def files(self) -> FilesStatus:
+        """What became of the service files of a folder; nothing is known while this replica does not decide."""
+        return self._files
+
+    def on_files(self, status: FilesStatus) -> None:
+        """Something else became of them."""
+        if status != self._files:
+            self._files = status
+            self.announce()
 
     async def next(self, seen: int) -> int:
         """Wait until there is news later than `seen`, a second at most; the number for the next call."""

@@ -4,6 +4,7 @@ import asyncio
 
 from controller.core.model.view import View
 from controller.ports.observatory import Live
+from controller.ports.service_files import FilesStatus
 from controller.ports.store import Store
 
 
@@ -14,6 +15,7 @@ class FakeObservatory:
         self._view = view
         self._lives: dict[str, Live] = {}
         self._turn = 1
+        self.status = FilesStatus()
         self._turned = asyncio.Condition()
 
     def view(self) -> View:
@@ -24,6 +26,9 @@ class FakeObservatory:
 
     def lacks_upstream(self, service: str, version: str) -> bool | None:
         return False
+
+    def files(self) -> FilesStatus:
+        return self.status
 
     def show(self, view: View) -> None:
         """Serve this view, until the store has a newer one."""

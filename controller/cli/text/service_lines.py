@@ -45,6 +45,8 @@ def broken_lines(response: pb.ListServicesResponse) -> Iterator[str]:
             yield f"{clean(service.name)} is served as it was: {clean(service.problem)}"
         for text in source_problems(service.sources):
             yield f"{clean(service.name)}: {clean(text)}"
+    for name, problem in sorted(response.files.items()):
+        yield f"{clean(name)}: {clean(problem)}"
     for name, problem in sorted(response.broken.items()):
         yield f"the record of {clean(name)} cannot be read: {clean(problem)}"
 
@@ -81,6 +83,7 @@ def service_lines(service: pb.Service, now: float) -> list[str]:
         ("fleets", ", ".join(service.fleets) or "every fleet"),
         ("proxies", format_proxies(service.proxies_synced, service.proxies_total)),
         ("revision", str(service.revision)),
+        *([("file", f"{service.applied_from}, in the folder whose files are applied")] if service.applied_from else []),
         *([("PROBLEM", f"served as it was, not as declared: {service.problem}")] if service.problem else []),
         *(("ENDPOINTS", text) for text in source_problems(service.sources)),
         *([("STORE", service.store_problem)] if service.store_problem else []),

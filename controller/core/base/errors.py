@@ -60,6 +60,11 @@ class Refusal(Exception):  # noqa: N818  (an expected result, not a fault)
         self.message = message
         self.violations = tuple(violations)
 
+    @classmethod
+    def of_file(cls, message: str) -> "Refusal":
+        """A whole file is invalid."""
+        return cls(Code.INVALID, message)
+
 
 def invalid(violations: Sequence[Violation]) -> Refusal:
     """The refusal of an invalid request: all violations at once."""

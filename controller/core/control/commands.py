@@ -8,6 +8,7 @@ from controller.core.base.units import format_weight
 from controller.core.control.decision import Decision, advance, move
 from controller.core.control.describe import describe_decision
 from controller.core.judge.verdict import Verdict
+from controller.core.model.followed import Followed
 from controller.core.model.freeze import Act
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.rollout import Event, Phase, Rollout
@@ -43,6 +44,8 @@ class Command:
     force: bool = False
     expected_canary: str = ""
     weight: int = 0
+    followed: Followed | None = None
+    """For START: what is stored with it, if a file of a folder asks for it."""
 
 
 def execute(
@@ -180,6 +183,8 @@ def _start(state: ServiceState, command: Command, now: float, *, canary_lacks_up
     if present and present.running:
         why = f"{why} (in the place of {present.canary}, which was {present.phase})"
     decision = move(state.model_copy(update={"rollout": fresh}), Event.START, now, note=why)
+    if command.followed:
+        decision = replace(decision, state=decision.state.model_copy(update={"followed": command.followed}))
     started = decision.state.rollout
     if not canary_lacks_upstream or started is None:
         return decision

@@ -20,6 +20,8 @@ class Proof(StrEnum):
     """By a token whose hash is in a file of the settings."""
     SOCKET = "socket"
     """By the operating system: the user at the other end of a UNIX socket."""
+    FILE = "file"
+    """By the controller itself: a file in the folder whose service files it applies says so."""
 
 
 class Actor(NamedTuple):

@@ -223,6 +223,8 @@ class Service(Value):
     versions: tuple[Version, ...]
     stable: str
     fallback: Fallback | None = None
+    wanted_canary: str = ""
+    """The canary that the file asks for: where the files of a folder are applied, it is started once."""
     policy: Policy = Policy()
 
     @property

@@ -2,6 +2,7 @@
 
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.base.value import Value
+from controller.core.model.followed import Followed
 from controller.core.model.rollout import Rollout
 from controller.core.model.service import Service
 
@@ -17,7 +18,8 @@ class ServiceState(Value):
 
     `stable` is the version that carries the traffic: the one declared at first, later the one promoted last.
     `source` is the service file's text as applied. `diverted` says why all traffic goes to the declared fallback; empty
-    while it does not. `revision` is the store's revision at which this record last changed; the store sets it.
+    while it does not. `followed` says what was applied of a folder of service files. `revision` is the store's
+    revision at which this record last changed; the store sets it.
     """
 
     spec: Service
@@ -25,6 +27,7 @@ class ServiceState(Value):
     stable: str
     rollout: Rollout | None = None
     diverted: str = ""
+    followed: Followed | None = None
     revision: int = 0
 
     @property

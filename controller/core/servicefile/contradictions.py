@@ -44,6 +44,7 @@ def contradictions(service: Service) -> Iterator[Contradiction]:
     for version in service.versions:
         yield from _upstream(service, version)
     yield from _fallback(service)
+    yield from _wanted_canary(service)
     yield from _steps(policy)
     yield from _shadow(service)
     yield from _approvals(policy)
@@ -209,6 +210,14 @@ def _fallback(service: Service) -> Iterator[Contradiction]:
         message = f"{version.name} is the stable: a fallback is for when the stable is broken"
     if message:
         yield Contradiction("fallback.version", message, ("versions", "stable"))
+
+
+def _wanted_canary(service: Service) -> Iterator[Contradiction]:
+    version = service.version(service.wanted_canary)
+    if service.wanted_canary and version is None:
+        yield Contradiction("rollout.canary", f"{service.wanted_canary} is not among the versions", ("versions",))
+    elif version and not version.has_servers:
+        yield Contradiction("rollout.canary", f"versions.{version.name} has no endpoints", ("versions",))
 
 
 def _steps(policy: Policy) -> Iterator[Contradiction]:

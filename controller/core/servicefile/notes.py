@@ -29,6 +29,9 @@ def notes(service: Service) -> Iterator[Note]:
         if version.source:
             message = f"its endpoints are what each controller reads: {version.source}"
             yield Note(f"versions.{version.name}", message)
+    if service.wanted_canary:
+        message = "is started by a controller that applies this file from its folder, and by no other"
+        yield Note("rollout.canary", message)
     if service.own_clusters:
         message = "all that goes to these clusters is judged: give versions clusters that no route of your own uses"
         yield Note("clusters", message)

@@ -151,6 +151,7 @@ def _read_service(top: Section) -> Service:
         versions=read_versions(top.section("versions"), own_clusters=own_clusters),
         stable=top.value("stable", read_name, "", text=True),
         fallback=_read_fallback(top),
+        wanted_canary=_read_rollout(top.section("rollout")),
         policy=_read_policy(top.section("policy"), mirror, streaming=streaming),
     )
     top.close()
@@ -190,6 +191,13 @@ def _read_fallback(top: Section) -> Fallback | None:
     elif "version" in given and len(given) > 1:
         section.report.add(section.path_of("version"), "a fallback is a version or a fixed response, not both")
     return fallback
+
+
+def _read_rollout(section: Section) -> str:
+    section.require("canary")
+    canary = section.value("canary", read_name, "", text=True)
+    section.close()
+    return canary
 
 
 def _read_policy(section: Section, mirror: Mirror | None, *, streaming: bool) -> Policy:

@@ -164,8 +164,15 @@ class ListServicesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListServicesResponse(_message.Message):
-    __slots__ = ("services", "broken", "store_problem")
+    __slots__ = ("services", "broken", "store_problem", "files")
     class BrokenEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class FilesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -175,10 +182,12 @@ class ListServicesResponse(_message.Message):
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     BROKEN_FIELD_NUMBER: _ClassVar[int]
     STORE_PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
     services: _containers.RepeatedCompositeFieldContainer[Service]
     broken: _containers.ScalarMap[str, str]
     store_problem: str
-    def __init__(self, services: _Optional[_Iterable[_Union[Service, _Mapping]]] = ..., broken: _Optional[_Mapping[str, str]] = ..., store_problem: _Optional[str] = ...) -> None: ...
+    files: _containers.ScalarMap[str, str]
+    def __init__(self, services: _Optional[_Iterable[_Union[Service, _Mapping]]] = ..., broken: _Optional[_Mapping[str, str]] = ..., store_problem: _Optional[str] = ..., files: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class DeleteServiceRequest(_message.Message):
     __slots__ = ("service", "reason", "request_id")
@@ -197,7 +206,7 @@ class DeleteServiceResponse(_message.Message):
     def __init__(self, revision: _Optional[int] = ...) -> None: ...
 
 class Service(_message.Message):
-    __slots__ = ("name", "stable", "versions", "listen", "fleets", "weights", "yaml", "revision", "rollout", "freezes", "diverted", "problem", "proxies_synced", "proxies_total", "endpoints", "route_config", "store_problem", "sources")
+    __slots__ = ("name", "stable", "versions", "listen", "fleets", "weights", "yaml", "revision", "rollout", "freezes", "diverted", "problem", "proxies_synced", "proxies_total", "endpoints", "route_config", "store_problem", "sources", "applied_from")
     class WeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -237,6 +246,7 @@ class Service(_message.Message):
     ROUTE_CONFIG_FIELD_NUMBER: _ClassVar[int]
     STORE_PROBLEM_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_FROM_FIELD_NUMBER: _ClassVar[int]
     name: str
     stable: str
     versions: _containers.RepeatedScalarFieldContainer[str]
@@ -255,7 +265,8 @@ class Service(_message.Message):
     route_config: str
     store_problem: str
     sources: _containers.MessageMap[str, EndpointSource]
-    def __init__(self, name: _Optional[str] = ..., stable: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., fleets: _Optional[_Iterable[str]] = ..., weights: _Optional[_Mapping[str, int]] = ..., yaml: _Optional[str] = ..., revision: _Optional[int] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., diverted: _Optional[str] = ..., problem: _Optional[str] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., endpoints: _Optional[_Mapping[str, EndpointHealth]] = ..., route_config: _Optional[str] = ..., store_problem: _Optional[str] = ..., sources: _Optional[_Mapping[str, EndpointSource]] = ...) -> None: ...
+    applied_from: str
+    def __init__(self, name: _Optional[str] = ..., stable: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., fleets: _Optional[_Iterable[str]] = ..., weights: _Optional[_Mapping[str, int]] = ..., yaml: _Optional[str] = ..., revision: _Optional[int] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., diverted: _Optional[str] = ..., problem: _Optional[str] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., endpoints: _Optional[_Mapping[str, EndpointHealth]] = ..., route_config: _Optional[str] = ..., store_problem: _Optional[str] = ..., sources: _Optional[_Mapping[str, EndpointSource]] = ..., applied_from: _Optional[str] = ...) -> None: ...
 
 class EndpointSource(_message.Message):
     __slots__ = ("source", "read", "endpoints", "problem", "problem_since", "shared", "text")
