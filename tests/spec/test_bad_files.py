@@ -594,6 +594,12 @@ TOGETHER = {
     "a stable without endpoints": Bad(
         file(v1="  v1: {endpoints: []}"), "stable", LINE["stable"], "versions.v1 has no endpoints"
     ),
+    "a rollout without a canary": added("rollout: {}", "rollout.canary", "is missing"),
+    "a rollout of no version": added("rollout: {canary: v9}", "rollout.canary", "v9 is not among the versions"),
+    "a rollout with a share": added("rollout: {canary: v2, share: 5%}", "rollout.share", "unknown key"),
+    "a rollout of a version without endpoints": Bad(
+        file("rollout: {canary: v2}", v2="  v2: {endpoints: []}"), "rollout.canary", END, "has no endpoints"
+    ),
     "a fallback that is nothing": added("fallback: {}", "fallback", "name a version, or a status and a body"),
     "a fallback of two kinds": added("fallback: {version: v2, status: 503}", "fallback.version", "not both"),
     "a fallback that is no version": added("fallback: {version: v9}", "fallback.version", "not among the versions"),

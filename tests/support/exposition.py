@@ -25,6 +25,7 @@ from controller.monitoring.exposition import Exposition
 from controller.monitoring.metrics import Metrics
 from controller.ports.fleet import ConfigState, ProxyStatus
 from controller.ports.observatory import Live
+from controller.ports.service_files import FileProblem, FileProblemKind, FilesStatus
 from controller.ports.store_health import StoreHealth
 from controller.store.memory import MemoryStore
 from tests.builders import service_file
@@ -80,6 +81,7 @@ async def whole_exposition() -> bytes:
     live = Live(verdict, stable=verdict, evidence={"5xx": 1.0}, total_evidence=1.0, blocker=Blocker(BlockerKind.SYNC))
     more = replace(live, endpoints={"v1": EndpointHealth(3, 5, 5, 2)}, sources=SOURCES, shared=SHARED)
     await observatory.see(state.name, more)
+    observatory.status = FilesStatus(2, {"scorer.yaml": FileProblem(FileProblemKind.REFUSED, "line 7: unknown key")})
     exposition = Exposition(
         metrics.registry,
         CurrentState(observatory, FakeFleet((proxy("edge"),)), Counted(), metrics, StoreHealth()),
