@@ -196,6 +196,11 @@ def counting(made: Recording, judged: int) -> Handlers:
     """The controller's handlers, with a book that observes all the services, so many of which have a canary."""
     book = Book()
     book.track_clusters(made.clusters())
+    return handlers_of_sink(made, book, judged)
+
+
+def handlers_of_sink(made: Recording, book: Book, judged: int) -> Handlers:
+    """The same with that book."""
     reporters = Reporters(
         EveryoneAdmitted(book), StrangerLog(SystemClock()), ReportTotals(SystemClock()), FakeMeter(), SystemClock()
     )
