@@ -61,6 +61,7 @@ from controller.process.clock import SystemClock
 from controller.process.descriptors import DescriptorShares, raise_descriptor_limit, share_descriptors
 from controller.process.fault_points import arm, reach, read_faults
 from controller.process.gc_tuning import tune_gc
+from controller.process.host_name import advertised
 from controller.process.http_client import open_session
 from controller.process.logs import configure_logs
 from controller.process.servers import Unstartable
@@ -363,9 +364,9 @@ class Controller:
             since=self._clock.wall(),
             version=__version__,
             records=SCHEMA,
-            xds=settings.xds_listen,
-            admin=settings.admin_listen,
-            http=settings.http_listen,
+            xds=advertised(settings.xds_listen, settings.advertise),
+            admin=advertised(settings.admin_listen, settings.advertise),
+            http=advertised(settings.http_listen, settings.advertise),
         )
         view, proxies = self._replica.view, self._xds.proxies
         return Membership(self._store.members, me, revision=lambda: view().revision, proxies=lambda: len(proxies()))

@@ -34,7 +34,7 @@ from controller.identity.oidc_settings import Issuers, Oidc, is_confidential
 from controller.identity.tls_settings import Tls
 from controller.notify.target import Target
 from controller.process.fault_points import read_faults
-from controller.process.host_name import default_name
+from controller.process.host_name import LOOPBACK, default_name
 from controller.process.http_client import Url
 from controller.process.state_paths import MAX_SOCKET, default_socket, default_store
 from controller.store.etcd.settings import Etcd, read_address
@@ -47,7 +47,6 @@ FILE = "HALDANE_CONFIG"
 """The variable that names the settings file."""
 OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """OpenTelemetry's own variable for the address of a collector."""
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MAX_FILE = 1_048_576
 """Bytes of the settings file."""
 
@@ -166,6 +165,9 @@ class Settings(BaseSettings):
     """Console, /metrics, /healthz, /readyz, freeze and unfreeze."""
     name: Name = Field(default_factory=lambda data: default_name(data.get("xds_listen", "")))
     """The controller's name among those that share the store."""
+    advertise: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])?$", max_length=253)] = ""
+    """The host under which the others that share the store reach this controller. Without it, the one where it listens,
+    or where it listens at all addresses (`0.0.0.0`), the machine's name."""
     max_connection_age: Annotated[Seconds, Field(ge=10, le=86_400)] = 3600.0
     """Seconds that a TLS connection lives, more or less a tenth: for so long a revoked certificate goes on working.
     Streams are resumed on the next connection, and nothing is sent again."""

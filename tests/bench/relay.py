@@ -36,7 +36,7 @@ from tests.bench.intake import Handlers, Recording, cost, handlers_of_sink, reco
 from tests.fakes.fleet import FakeFleet
 from tests.xds.views import service, view
 
-SERVICES = (1, 100)
+SERVICES = (1, 10)
 ROUNDS = 3
 PROXIES = 1000
 LOADS, FLUSHES = 5, 2
@@ -135,11 +135,10 @@ async def compare(services: int) -> list[Row]:
     direct, other = [], []
     with tempfile.TemporaryDirectory() as folder:
         loads, metrics, batches = (write(Path(folder), each) for each in (made.loads, made.metrics, messages))
+        many = str(REPORTERS)
         async with (
-            child("tests.bench.reporters", f"/{LRS}/StreamLoadStats", str(REPORTERS), each(made.loads), loads) as load,
-            child(
-                "tests.bench.reporters", f"/{METRICS}/StreamMetrics", str(REPORTERS), each(made.metrics), metrics
-            ) as flush,
+            child("tests.bench.reporters", f"/{LRS}/StreamLoadStats", many, each(made.loads), loads) as load,
+            child("tests.bench.reporters", f"/{METRICS}/StreamMetrics", many, each(made.metrics), metrics) as flush,
             child("tests.bench.relaying", batches) as relaying,
         ):
             for _ in range(ROUNDS):

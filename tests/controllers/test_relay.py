@@ -1,17 +1,22 @@
 """Real controllers over a real etcd, and an Envoy that is connected to one that does not decide."""
 
+import uuid
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+from controller.core.access.spiffe_names import CONTROLLER
 from controller.demo.harness.child_processes import Children
 from controller.demo.harness.load_generator import LoadGenerator
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from tests.controllers.conftest import Make
 from tests.controllers.test_members import leaders, until
 from tests.support.controller import ControllerProcess
+from tests.support.etcd import shared_cluster
 from tests.support.load import by_version, steady
 from tests.support.model import Behaviour
+from tests.support.mutual_tls import haldane
 from tests.support.system import SERVICE, running_system
 from tests.support.waiting import wait_until
 
@@ -97,3 +102,33 @@ async def test_what_a_killed_leader_has_judged_counts_once(processes: Children, 
             return all(abs(after[version] - before[version]) < 0.75 * RATE / 2 for version in before)
 
         await wait_until(counts_all)
+
+
+async def test_with_tls_only_a_controller_may_pass_on(processes: Children, tmp_path: Path) -> None:
+    """By the role of its certificate. One with another certificate of the same CA, such as a proxy's, is refused."""
+    certs = tmp_path / "certs"
+    haldane("certs", str(certs), "--fleet", "edge")
+    store = f"etcd:{','.join(shared_cluster().endpoints)}?prefix=/{uuid.uuid4()}"
+
+    def secured(name: str, certificate: str) -> ControllerProcess:
+        config = tmp_path / f"{name}.toml"
+        config.write_text(
+            f'[tls]\ncertificate_file = "{certs}/{certificate}/tls.crt"\nkey_file = "{certs}/{certificate}/tls.key"\n'
+            f'client_ca_file = "{certs}/ca.crt"\n[[access]]\nspiffe = "{CONTROLLER}"\nrole = "controller"\n'
+        )
+        settings = {
+            **{"HALDANE_STORE": store, "HALDANE_CONFIG": str(config), "HALDANE_NAME": name},
+            **{"HALDANE_ADMIN_SOCKET": "none", "HALDANE_HTTP_SOCKET": "none"},
+            "XDG_STATE_HOME": str(tmp_path / name),
+        }
+        return ControllerProcess(processes, settings, name)
+
+    leader, follower, proxy = secured("one", "controller"), secured("two", "controller"), secured("three", "fleet-edge")
+    leader.launch()
+    await wait_until(lambda: "term_begun" in leader.output, 20)
+    follower.launch()
+    proxy.launch()
+    await wait_until(lambda: "relay_connected" in follower.output, 20)
+    await wait_until(lambda: "PERMISSION_DENIED" in proxy.output, 20)
+    assert "controller_joined" in leader.output
+    assert '"controller": "three"' not in leader.output
