@@ -41,15 +41,17 @@ def test_systemd_knows_every_word_of_a_unit(unit: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def own_ports() -> str:
+    """Drop-in lines of a controller: on ports of its own."""
+    return "".join(f"Environment=HALDANE_{name}_LISTEN=127.0.0.1:{free_port()}\n" for name in ("XDS", "ADMIN", "HTTP"))
+
+
 @pytest.fixture
 async def machine(processes: Children, tmp_path: Path) -> AsyncIterator[Machine]:
     """A machine with both units, not yet started, on ports of its own."""
     if why := impossible():
         pytest.skip(why)
-    listens = "".join(
-        f"Environment=HALDANE_{name}_LISTEN=127.0.0.1:{free_port()}\n" for name in ("XDS", "ADMIN", "HTTP")
-    )
-    controller = f"{LOG.format('controller')}{listens}WatchdogSec=4\nRestartSec=100ms\n"
+    controller = f"{LOG.format('controller')}{own_ports()}WatchdogSec=4\nRestartSec=100ms\n"
     made = Machine(processes, tmp_path, {OURS[0]: controller, OURS[1]: LOG.format("envoy")})
     await made.boot()
     yield made
@@ -104,3 +106,45 @@ async def test_an_event_loop_that_stands_still_is_restarted(machine: Machine) ->
 
     await wait_until(is_restarted, 60.0)
     assert await answers(f"http://{await listens_at(machine, 'HTTP')}/readyz")
+
+
+async def test_secrets_reach_their_units_alone(processes: Children, tmp_path: Path) -> None:
+    """With the drop-ins for secrets both prove who they are; the copies are for the unit's user alone."""
+    if why := impossible():
+        pytest.skip(why)
+    logs = [LOG.format(name) for name in ("controller", "envoy")]
+    secrets = [(UNITS / f"{unit}.d" / "secrets.conf").read_text() for unit in OURS]
+    drop_ins = {OURS[0]: f"{logs[0]}{own_ports()}{secrets[0]}", OURS[1]: f"{logs[1]}{secrets[1]}"}
+    made = Machine(processes, tmp_path, drop_ins)
+    await made.boot()
+    done = await made.run("sh", "-euc", INSTALL_SECRETS)
+    assert done.code == 0, done.err
+    started = await made.run("systemctl", "start", OURS[0])
+    assert started.code == 0, started.err + (await made.run("cat", "/run/log-controller")).out
+    owner = await made.run("stat", "--format=%a %U", "/run/credentials/haldane.service/tls.key")
+    assert owner.out.split()[0] == "400", owner.out
+
+    haldane = ("/opt/haldane/bin/haldane", "--admin", "unix:/run/haldane/admin.sock")
+    options = ["--fleet", "edge", "--xds", await listens_at(made, "XDS"), "--envoy-admin", "none"]
+    options += ["--tls", "/run/credentials/haldane-envoy.service", "--sds", "/etc/haldane/sds"]
+    bootstrap = await made.run(*haldane, "bootstrap", *options, "--write-sds", "/etc/haldane/sds")
+    await made.run("sh", "-c", 'printf %s "$0" > /etc/haldane/envoy.yaml', bootstrap.out)
+    started = await made.run("systemctl", "start", OURS[1])
+    assert started.code == 0, started.err + (await made.run("cat", "/run/log-envoy")).out
+
+    async def connected() -> bool:
+        return '"fleet": "edge"' in (await made.run(*haldane, "proxies", "--output", "json")).out
+
+    await wait_until(connected, 30.0)
+    made.stop()
+
+
+INSTALL_SECRETS = """\
+/opt/haldane/bin/haldane certs /run/made --fleet edge
+mkdir -m 700 -p /etc/haldane/secrets/envoy
+cp /run/made/controller/tls.crt /run/made/controller/tls.key /etc/haldane/secrets
+cp /run/made/ca.crt /etc/haldane/secrets/clients.crt
+cp /run/made/fleet-edge/* /etc/haldane/secrets/envoy
+sed -i '/^# .tls.$/,$ s/^# //' /etc/haldane/haldane.toml
+"""
+"""What docs/on-machines.md says, with certificates of a first day."""
