@@ -63,6 +63,12 @@ sbom: $(INSTALLED)  ## the bill of materials (CycloneDX): build/haldane-canary.c
 image:  ## the images, by docker, podman or buildah: haldane, haldane-envoy, haldane-demo
 	@deploy/image/build.sh
 
+stack: $(INSTALLED)  ## the demo with charts: deploy/compose without a container engine
+	@$(BIN)/python deploy/compose/stack.py
+
+deploy-check: $(INSTALLED)  ## each way of running it, from a fresh machine to a first rollback
+	@$(BIN)/python deploy/check
+
 charts: $(INSTALLED)  ## render the Helm chart for the tests (needs helm)
 	$(BIN)/python deploy/helm/render.py --write
 
@@ -73,4 +79,4 @@ newest:  ## the checks and the tests on the newest versions of everything, in bu
 	build/newest/bin/python -m pip freeze --exclude-editable
 	$(MAKE) VENV=build/newest check test
 
-.PHONY: help install demo ha test soak fuzz check format proto docs bench sbom image charts newest
+.PHONY: help install demo ha test soak fuzz check format proto docs bench sbom image stack deploy-check charts newest

@@ -6,4 +6,4 @@ from pathlib import Path
 
 folder, *options = sys.argv[1:]
 if not (Path(folder) / "controller" / "tls.crt").exists():
-    sys.exit(subprocess.call([sys.executable, "-m", "controller", "certs", folder, *options]))  # noqa: S603
+    sys.exit(subprocess.call([sys.executable, "-m", "controller", "certs", folder, *options]))

@@ -39,6 +39,8 @@ IMAGES = {
 }
 """What an image is on this machine."""
 GRAFANA = "/etc/grafana/provisioning"
+TMP = "/tmp"  # noqa: S108  (the container's)
+ANY = "0.0.0.0"  # noqa: S104  (replaced)
 PYTHON = "/opt/haldane/bin/python"
 WITHIN = 120.0
 """Seconds for a thing to come true."""
@@ -108,7 +110,7 @@ class Stack:
         values = {key: self.translate(name, value) for key, value in self.services[name].get("environment", {}).items()}
         state = {
             "XDG_STATE_HOME": str(self._path(name, "/var/lib")),
-            "HALDANE_GATEWAY_DIR": str(self._path(name, "/tmp")),
+            "HALDANE_GATEWAY_DIR": str(self._path(name, TMP)),
         }
         grafana = {
             "GF_PATHS_PROVISIONING": str(self._path(name, GRAFANA)),
@@ -125,8 +127,8 @@ class Stack:
             pattern = rf"(?<![\w/])({'|'.join(map(re.escape, targets))})(?![\w.-])"
             text = re.sub(pattern, lambda match: str(self._path(name, match[0])), text)
         names = "|".join(self.services)
-        text = re.sub(rf"(?<![\w.-])({names}|0\.0\.0\.0)(?=:\d)", "127.0.0.1", text)
-        return text.replace("address: 0.0.0.0", "address: 127.0.0.1").replace("0.0.0.0", "127.0.0.1")
+        text = re.sub(rf"(?<![\w.-])({names})(?=:\d)", "127.0.0.1", text)
+        return text.replace(ANY, "127.0.0.1")
 
     def _mounts(self, name: str) -> Iterator[tuple[Path, str, bool]]:
         """Where each mount comes from, its path in the container, and whether it is a volume."""
@@ -177,7 +179,7 @@ def _is(stack: Stack, child: Child, name: str, condition: str) -> bool:
     if condition == "service_healthy":
         check = [sys.executable, str(ROOT / "deploy" / "image" / "ready.py")]
         environment = {**os.environ, **stack.environment(name)}
-        return subprocess.run(check, env=environment, capture_output=True, check=False).returncode == 0  # noqa: S603
+        return subprocess.run(check, env=environment, capture_output=True, check=False).returncode == 0
     return True
 
 
@@ -280,7 +282,7 @@ def _haldane(stack: Stack, *words: str) -> Any:
     """The JSON document of a command, by the certificate of `admin`."""
     environment = {**os.environ, **stack.environment("apply")}
     command = [*IMAGES["haldane"], *words, "--output", "json"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed(f"haldane {' '.join(words)}: {done.stderr}")
     return json.loads(done.stdout)

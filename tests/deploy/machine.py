@@ -24,6 +24,7 @@ NAMESPACES = ("--fork", "--kill-child=KILL", "--pid", "--mount", "--mount-proc",
 TARGETS = ("sysinit", "basic", "shutdown", "network-online", "multi-user")
 """Units that ours name, and that do nothing here."""
 
+# Shared among its own namespaces in the end, as systemd makes it on a machine: credentials reach a unit by propagation.
 BOOT = """\
 set -eu
 mount --make-rprivate /
@@ -42,6 +43,7 @@ cp {folder}/haldane /opt/haldane/bin/haldane
 cp -r {folder}/units/. /run/units/
 cp {units}/haldane.toml /etc/haldane/haldane.toml
 systemd-sysusers {units}/sysusers.conf
+mount --make-rshared /
 export container=other SYSTEMD_UNIT_PATH=/run/units
 exec /lib/systemd/systemd --system --unit=multi-user.target --log-target=null --show-status=0
 """
