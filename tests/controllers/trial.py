@@ -132,8 +132,8 @@ class Trial:
 
     async def start(self) -> str:
         """Start the version that is not stable, and wait until both Envoys serve it: its name."""
-        rollout = await self.rollout()
-        canary = "v2" if rollout.stable == "v1" else "v1"
+        await self.until_served(lambda split: len(split) == 1)
+        canary = "v2" if "v1" in self.split("envoy-0") else "v1"
         await self.insist(lambda stubs: _start(stubs, canary))
         await self.until_served(lambda split: canary in split)
         return canary

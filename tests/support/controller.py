@@ -57,7 +57,7 @@ class ControllerProcess(Process):
         }
         super().__init__(group, name, [*prefix, sys.executable, "-m", "controller", "serve"], self.environment)
 
-    async def start(self, within: float = 20.0) -> None:
+    async def start(self, within: float = 60.0) -> None:
         """Start it and wait until it says that it is ready."""
         self.launch()
         await wait_until(self._ready, within)
