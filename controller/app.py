@@ -126,7 +126,9 @@ class Controller:
         self._kubernetes = ApiServer.of(
             settings.kubernetes_api, settings.kubernetes_token_file, settings.kubernetes_ca_file, os.environ
         )
-        self._sources = SourcedEndpoints(SourceWatches(self._kubernetes), clock, self._on_endpoints)
+        self._sources = SourcedEndpoints(
+            SourceWatches(self._kubernetes, settings.dns_server), clock, self._on_endpoints
+        )
         self._replica = Replica(self._book, clock, self._sources)
         self._own = own_addresses({name: getattr(settings, name) for name in LISTENS})
         self._xds = XdsServer(

@@ -10,6 +10,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -106,6 +107,17 @@ def _checked_metrics(metrics: dict[str, CustomMetric], info: ValidationInfo) -> 
     if taken := sorted(metrics.keys() & ALTERNATIVES_OF):
         raise ValueError(f"{taken[0]} is the name of a built-in channel of the judge: choose another one")
     return metrics
+
+
+def _checked_dns(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        host = ""
+    if text and not (host and port.isdecimal() and 0 < int(port) <= 65535):
+        raise ValueError(f"IP:PORT is needed, such as 10.0.0.53:53, not {text!r}")
+    return text
 
 
 def _checked_folder(path: Path) -> Path:
@@ -227,6 +239,8 @@ class Settings(BaseSettings):
     """The custom metrics that policies may name."""
     apply_from: Annotated[Path, AfterValidator(_checked_folder)] | None = None
     """A folder of service files that are applied, and applied again when they change."""
+    dns_server: Annotated[str, AfterValidator(_checked_dns)] = ""
+    """IP:PORT of the DNS server that SRV records are asked of. Without it, those that the system names."""
     kubernetes_api: Annotated[Url, AfterValidator(_checked_api)] | None = None
     """The address of the API server of Kubernetes, where service files name Services. In a pod it is known."""
     kubernetes_token_file: Path | None = None

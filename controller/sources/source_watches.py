@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator
 
-from controller.core.model.endpoint_source import EndpointSource, FileSource, KubernetesSource
+from controller.core.model.endpoint_source import DnsSource, EndpointSource, FileSource, KubernetesSource
 from controller.ports.endpoint_sources import SourceReading
+from controller.sources.dns_records import DnsRecords
 from controller.sources.endpoint_files import EndpointFiles
 from controller.sources.kubernetes_api import ApiServer, EndpointSlicesApi
 from controller.sources.kubernetes_watch import EndpointSliceWatches
@@ -12,8 +13,9 @@ from controller.sources.kubernetes_watch import EndpointSliceWatches
 class SourceWatches:
     """Watches a source by its kind. Implements `EndpointWatch`."""
 
-    def __init__(self, kubernetes: ApiServer | None) -> None:
-        """`kubernetes`: where its API server is, if there is one."""
+    def __init__(self, kubernetes: ApiServer | None, dns_server: str = "") -> None:
+        """`kubernetes`: where its API server is, if there is one. `dns_server`: IP:PORT, the system's if empty."""
+        self._records = DnsRecords(dns_server)
         self._files = EndpointFiles()
         self._kubernetes = EndpointSliceWatches(EndpointSlicesApi(kubernetes) if kubernetes else None)
 
@@ -24,3 +26,5 @@ class SourceWatches:
                 return self._files.watch(source)
             case KubernetesSource():
                 return self._kubernetes.watch(source)
+            case DnsSource():
+                return self._records.watch(source)

@@ -304,3 +304,23 @@ def test_the_api_server_of_kubernetes_is_not_sent_a_token_in_the_clear(monkeypat
     assert [(v.field, "https:// is needed" in v.message) for v in refused.value.violations] == [
         ("HALDANE_KUBERNETES_API", True)
     ]
+
+
+def test_a_dns_server_is_named_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name would have to be resolved first."""
+    for address in ("10.0.0.53:53", "[fd00::53]:53", ""):
+        monkeypatch.setenv("HALDANE_DNS_SERVER", address)
+        assert read_settings().dns_server == address
+    for wrong in ("10.0.0.53", "dns.internal:53", "10.0.0.53:0", "10.0.0.53:70000"):
+        monkeypatch.setenv("HALDANE_DNS_SERVER", wrong)
+        with pytest.raises(Refusal, match="IP:PORT is needed"):
+            read_settings()
+
+
+def test_the_folder_that_is_applied_is_there_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A misspelt one would never be noticed otherwise."""
+    monkeypatch.setenv("HALDANE_APPLY_FROM", str(tmp_path))
+    assert read_settings().apply_from == tmp_path
+    monkeypatch.setenv("HALDANE_APPLY_FROM", str(tmp_path / "none"))
+    with pytest.raises(Refusal, match="there is no folder"):
+        read_settings()

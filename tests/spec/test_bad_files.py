@@ -207,6 +207,10 @@ KEYS = {
     "a Service at a port with a space": sourced("namespace: ml, service: v2, port: a b", "port", "the name of a port"),
     "a Service with a key nobody knows": sourced("namespace: ml, service: v2, port: a, pod: b", "pod", "unknown key"),
     "a Service that is text": changed("v2", "  v2: {kubernetes: v2}", "versions.v2.kubernetes", "a mapping is needed"),
+    "SRV records of one label": changed("v2", "  v2: {dns_srv: model}", "versions.v2.dns_srv", "_http._tcp"),
+    "SRV records with a dot at the end": changed(
+        "v2", "  v2: {dns_srv: _http._tcp.model.}", "versions.v2.dns_srv", "_http._tcp"
+    ),
     "a file by a relative path": changed(
         "v2", "  v2: {endpoints_file: v2.yaml}", "versions.v2.endpoints_file", "the absolute path"
     ),
@@ -220,7 +224,7 @@ KEYS = {
     "a key in capitals": added("Timeout: 5s", "Timeout", "did you mean timeout?"),
     "a key nobody knows": added("owner: ada", "owner", "known here: clusters, envoy, fallback"),
     "a key of a version nobody knows": changed(
-        "v2", "  v2: {endpoints: [], weight: 5}", "versions.v2.weight", "known here: balance, endpoints"
+        "v2", "  v2: {endpoints: [], weight: 5}", "versions.v2.weight", "known here: balance, dns_srv, endpoints"
     ),
     "a key of another place": added("steps: [5%]", "steps", "unknown key"),
     "a weight beside the steps": added("weights: {v1: 90, v2: 20}", "weights", "unknown key"),

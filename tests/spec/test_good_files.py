@@ -451,17 +451,19 @@ def test_a_shadow_step(mirror: str, share: int) -> None:
 
 
 def test_where_endpoints_come_from() -> None:
-    """A Service of Kubernetes, by the name of its port or the number; a file."""
+    """A Service of Kubernetes, by the name of its port or the number; a file; SRV records."""
     service = read(
         file(
             v1="  v1: {kubernetes: {namespace: ml, service: scorer-v1, port: http}}",
-            v2="  v2: {kubernetes: {namespace: ml, service: scorer-v2, port: 8000}}\n  v3: {endpoints_file: /v3.yaml}",
+            v2="  v2: {kubernetes: {namespace: ml, service: scorer-v2, port: 8000}}\n  v3: {endpoints_file: /v3.yaml}\n"
+            "  v4: {dns_srv: _HTTP._tcp.model.internal}",
         )
     )
     assert [str(version.source) for version in service.versions] == [
         "kubernetes ml/scorer-v1:http",
         "kubernetes ml/scorer-v2:8000",
         "file /v3.yaml",
+        "dns_srv _http._tcp.model.internal",
     ]
     assert all(version.has_servers and not version.endpoints for version in service.versions)
     assert Service.model_validate_json(service.model_dump_json()) == service

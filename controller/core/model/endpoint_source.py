@@ -27,4 +27,13 @@ class FileSource(Value):
         return f"file {self.path}"
 
 
-EndpointSource = KubernetesSource | FileSource
+class DnsSource(Value):
+    """The SRV records of a name."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"dns_srv {self.name}"
+
+
+EndpointSource = KubernetesSource | FileSource | DnsSource

@@ -2,16 +2,19 @@
 
 import re
 
-from controller.core.model.endpoint_source import EndpointSource, FileSource, KubernetesSource
+from controller.core.model.endpoint_source import DnsSource, EndpointSource, FileSource, KubernetesSource
+from controller.core.servicefile.field_rules import MAX_HOST
 from controller.core.servicefile.section import Section
 from controller.core.servicefile.upstream_rules import read_file
 from controller.core.servicefile.yaml_tree import quoted
 
-KEYS = ("endpoints", "kubernetes", "endpoints_file")
+KEYS = ("endpoints", "kubernetes", "endpoints_file", "dns_srv")
 """Of a version: one of them says where its endpoints come from."""
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+\Z", re.ASCII)
+_SRV_LABEL = r"_?[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
+_SRV = re.compile(rf"{_SRV_LABEL}(?:\.{_SRV_LABEL})+\Z", re.ASCII)
 _MAX_PORT = 65_535
 
 
@@ -26,7 +29,9 @@ def read_source(section: Section) -> EndpointSource | None:
         section.report.add(section.path_of("endpoints"), message, section.mapping.line)
     kubernetes = _read_kubernetes(section)
     path = section.value("endpoints_file", read_file, None, text=True)
-    return kubernetes or (FileSource(path=path) if path else None)
+    name = section.value("dns_srv", read_srv_name, None, text=True)
+    found = (kubernetes, path and FileSource(path=path), name and DnsSource(name=name))
+    return next((source for source in found if source), None)
 
 
 def _read_kubernetes(version: Section) -> KubernetesSource | None:
@@ -60,3 +65,11 @@ def read_service_port(text: str) -> str:
     if not _LABEL.match(text):
         raise ValueError(f"the name of a port, such as http, or its number is needed, not {quoted(text)}")
     return text
+
+
+def read_srv_name(text: str) -> str:
+    """The name of SRV records (RFC 2782), such as `_http._tcp.model.internal`."""
+    name = text.lower()
+    if len(name) > MAX_HOST or not _SRV.match(name):
+        raise ValueError(f"a name such as _http._tcp.model.internal is needed, not {quoted(text)}")
+    return name
