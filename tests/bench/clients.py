@@ -20,6 +20,7 @@ import grpc
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.xds.resources.type_urls import RDS
 
+LATE = "acknowledge late"
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
 
 
@@ -36,6 +37,8 @@ class Crowd:
         """The streams that were sent something since the mark."""
         self.first = self.last = 0.0
         self.all_marked = asyncio.Event()
+        self._may_acknowledge = asyncio.Event()
+        self._may_acknowledge.set()
         self._gate = asyncio.Semaphore(opening)
         self.tries = 0
 
@@ -43,8 +46,10 @@ class Crowd:
         """Every stream, forever."""
         await asyncio.gather(*(self._keep(channels[i % len(channels)], i) for i in range(self._streams)))
 
-    def mark(self) -> None:
-        """From now on, what is sent counts."""
+    def mark(self, *, late: bool) -> None:
+        """From now on, what is sent counts, and is acknowledged at once, or `late`: once all were sent it."""
+        if late:
+            self._may_acknowledge.clear()
         self.marked.clear()
         self.all_marked.clear()
         self.first = 0.0
@@ -55,6 +60,7 @@ class Crowd:
         self.marked.add(number)
         if len(self.marked) == self._streams:
             self.all_marked.set()
+            self._may_acknowledge.set()
 
     async def _keep(self, channel: grpc.aio.Channel, number: int) -> None:
         while True:
@@ -75,6 +81,7 @@ class Crowd:
             self.all_served.set()
         while data is not grpc.aio.EOF:  # type: ignore[attr-defined]
             head = (pb.DeltaDiscoveryResponseHead if self._delta else pb.DiscoveryResponseHead).FromString(data)
+            await self._may_acknowledge.wait()
             await call.write(self._request(response_nonce=head.nonce))
             data = await call.read()
             if not self.all_marked.is_set():
@@ -107,11 +114,13 @@ async def main(
     await crowd.all_served.wait()
     crowd.all_marked.set()
     print(json.dumps({"tries": crowd.tries}), flush=True)
-    while await asyncio.to_thread(sys.stdin.readline):
-        crowd.mark()
+    while text := await asyncio.to_thread(sys.stdin.readline):
+        crowd.mark(late=text.strip() == LATE)
+        spent = time.process_time()
         print(json.dumps({"marked": True}), flush=True)
         await crowd.all_marked.wait()
-        print(json.dumps({"first": crowd.first, "last": crowd.last}), flush=True)
+        cpu = time.process_time() - spent
+        print(json.dumps({"first": crowd.first, "last": crowd.last, "cpu": cpu}), flush=True)
     running.cancel()
     for channel in channels:
         await channel.close()

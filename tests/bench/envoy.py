@@ -19,7 +19,7 @@ from tests.support.many_requests import quick_model, versions_of
 from tests.support.process import free_port
 from tests.xds.envoy_under_load import EnvoyUnderLoad
 
-REQUESTS = 10_000
+REQUESTS = 4000
 ROUNDS = 5
 CANARY = 5000
 TESTERS = tuple(

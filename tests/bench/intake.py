@@ -26,6 +26,7 @@ from controller.bootstrap import render
 from controller.core.traffic.book import Book
 from controller.demo.harness.child_processes import Children, children
 from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsResponse
+from controller.pb.haldane.wire.v1.metrics_pb2 import StreamMetricsMessage
 from controller.process.clock import SystemClock
 from controller.process.logs import configure_logs
 from controller.runtime.report_totals import ReportTotals
@@ -85,6 +86,13 @@ class Recording:
 
         return handlers_of(serve_loads, serve_metrics)
 
+    def is_steady(self) -> bool:
+        """Whether enough flushes have come that have the same metrics, as those of an Envoy that has run for a while:
+        one with others is read name by name."""
+        newest = [StreamMetricsMessage.FromString(data) for data in self.metrics[1:][-RECORDED:]]
+        counts = [len(message.envoy_metrics) for message in newest]
+        return len(counts) == RECORDED and len(set(counts)) == 1
+
     def clusters(self) -> list[str]:
         """The clusters of its services."""
         return [f"s{number:04}/{version}" for number in range(self.services) for version in ("v1", "v2")]
@@ -118,10 +126,9 @@ async def record(services: int) -> Recording:
         port = await stack.enter_async_context(port_open((*xds.handlers(), *made.handlers())))
         group = stack.enter_context(children())
         await (await started(group, port)).start()
-        await wait_until(lambda: [proxy.state for proxy in xds.proxies()] == ["SYNCED"])
+        await wait_until(lambda: [proxy.state for proxy in xds.proxies()] == ["SYNCED"], 120)
         load = asyncio.create_task(keep_busy(entry, services))
-        flushes = len(made.metrics) + 2
-        await wait_until(lambda: len(made.metrics) >= flushes + RECORDED)
+        await wait_until(made.is_steady, 120)
         load.cancel()
     made.loads = [made.loads[0], *made.loads[-RECORDED:]]
     made.metrics = [made.metrics[0], *made.metrics[-RECORDED:]]

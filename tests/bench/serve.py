@@ -16,6 +16,7 @@ from pathlib import Path
 from controller.demo.harness.child_processes import Children, children
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from tests.bench import Row
+from tests.bench.clients import LATE
 from tests.bench.crowd import OPENING, TABLE, child, line, say
 from tests.builders import service_file
 from tests.support.controller import AdminStubs, ControllerProcess
@@ -129,7 +130,11 @@ async def joining() -> list[Row]:
 
 
 async def commanding() -> list[Row]:
-    """Commands while another rollout runs: until the answer, and until the first and the last proxy has the routes."""
+    """Commands while another rollout runs: until the answer, and until the first and the last proxy has the routes.
+
+    All proxies are one process, which the machine must run beside the controller: in every other round they ACK only
+    once the last has its routes, so that what it takes is the controller's.
+    """
     case = f"{STREAMS} streams, {CONNECTIONS} connections, a rollout running"
     taken: dict[str, list[float]] = {}
     with children() as group:
@@ -139,19 +144,23 @@ async def commanding() -> list[Row]:
             await line(crowd, LONG)
             await stubs.rollouts.StartCanary(pb.StartCanaryRequest(service="s0001", canary="v2"), timeout=LONG)
             await until(stubs, "s0001", "WARMING")
-            for _ in range(COMMANDS):
+            for number in range(2 * COMMANDS):
+                mode = ("at once", LATE)[number % 2]
                 begun = time.monotonic()
                 await stubs.rollouts.StartCanary(pb.StartCanaryRequest(service="s0000", canary="v2"), timeout=LONG)
                 taken.setdefault("StartCanary to its answer", []).append(time.monotonic() - begun)
                 await until(stubs, "s0000", "WARMING")
-                say(crowd, "mark")
+                say(crowd, mode)
                 await line(crowd)
-                begun = time.monotonic()
+                begun, spent = time.monotonic(), cpu(process.child.pid)
                 await stubs.rollouts.Rollback(pb.RollbackRequest(service="s0000"), timeout=LONG)
                 taken.setdefault("Rollback to its answer", []).append(time.monotonic() - begun)
                 arrived = await line(crowd, LONG)
                 taken.setdefault("Rollback to the first proxy", []).append(arrived["first"] - begun)
-                taken.setdefault("Rollback to the last proxy", []).append(arrived["last"] - begun)
+                how = "ACKs at once" if mode != LATE else "ACKs after the last"
+                taken.setdefault(f"Rollback to the last proxy, {how}", []).append(arrived["last"] - begun)
+                taken.setdefault(f"CPU of the controller by then, {how}", []).append(cpu(process.child.pid) - spent)
+                taken.setdefault(f"CPU of the proxies' process by then, {how}", []).append(arrived["cpu"])
                 await until(stubs, "s0000", "ROLLED_BACK")
         process.stop()
     rows = []
