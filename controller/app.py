@@ -59,6 +59,7 @@ from controller.ports.recipient import Recipient
 from controller.ports.store import Backend, Term
 from controller.process.clock import SystemClock
 from controller.process.descriptors import DescriptorShares, raise_descriptor_limit, share_descriptors
+from controller.process.event_loop import EventLoop
 from controller.process.fault_points import arm, reach, read_faults
 from controller.process.gc_tuning import tune_gc
 from controller.process.host_name import advertised
@@ -513,7 +514,8 @@ def serve(settings: Settings, *, init: bool) -> int:
     configure_logs(settings.log_level)
     shares = share_descriptors(raise_descriptor_limit())
     try:
-        asyncio.run(run(settings, shares, init=init))
+        with asyncio.Runner(loop_factory=EventLoop) as runner:
+            runner.run(run(settings, shares, init=init))
     except Unstartable as error:
         log.error("cannot_start", reason=str(error))
         return 1
