@@ -5,6 +5,7 @@ import resource
 import sys
 
 from controller.process.clock import SystemClock
+from controller.process.event_loop import EventLoop
 from controller.process.gc_tuning import tune_gc
 from controller.xds.server import XdsServer
 from tests.bench.crowd import LIMITS, many, serving
@@ -24,4 +25,5 @@ async def main(count: int) -> None:
 if __name__ == "__main__":
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    asyncio.run(main(int(sys.argv[1])))
+    with asyncio.Runner(loop_factory=EventLoop) as runner:
+        runner.run(main(int(sys.argv[1])))

@@ -20,6 +20,7 @@ from typing import Any
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
 from controller.process.clock import SystemClock
+from controller.process.event_loop import EventLoop
 from controller.process.gc_tuning import tune_gc
 from controller.xds.limits import Limits
 from controller.xds.resources.type_urls import RDS
@@ -283,4 +284,5 @@ def alone(case: Case) -> list[Row]:
 def _crowd(case: Case) -> list[Row]:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return asyncio.run(crowd(case))
+    with asyncio.Runner(loop_factory=EventLoop) as runner:
+        return runner.run(crowd(case))

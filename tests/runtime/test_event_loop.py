@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -37,24 +39,24 @@ class WatchedLoop(EventLoop):
 
 
 async def many_calls(loop: WatchedLoop) -> int:
-    """The wake-ups that are left over when many calls at once have ended."""
-
-    async def answer(request: bytes, _context: object) -> bytes:
-        return request
-
-    server = grpc.aio.server()
-    handler = grpc.unary_unary_rpc_method_handler(answer)
+    """The wake-ups that are left over when many calls at once, answered while the loop was busy, have ended."""
+    handler = grpc.unary_unary_rpc_method_handler(lambda request, _context: request)
+    server = grpc.server(ThreadPoolExecutor(4))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", {"Say": handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
+    server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            await channel.channel_ready()
             say = channel.unary_unary("/test.Echo/Say")
-            answers = await asyncio.gather(*(say(str(number).encode()) for number in range(CALLS)))
-            assert answers == [str(number).encode() for number in range(CALLS)]
+            calls = [asyncio.ensure_future(say(str(number).encode())) for number in range(CALLS)]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            time.sleep(0.5)  # noqa: ASYNC251 - the loop is busy
+            assert await asyncio.gather(*calls) == [str(number).encode() for number in range(CALLS)]
             return loop.unread()
     finally:
-        await server.stop(0)
+        server.stop(0)
 
 
 def test_no_wake_up_of_grpc_is_left_over() -> None:
