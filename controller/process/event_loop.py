@@ -4,7 +4,9 @@ import asyncio
 import functools
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVarTuple
+
+Ts = TypeVarTuple("Ts")
 
 AT_ONCE = 65_536
 """Wake-ups that are taken in one turn: more than a socket holds."""
@@ -18,11 +20,12 @@ class EventLoop(asyncio.SelectorEventLoop):
     its write, and each turn of the loop gets one event. Here the other bytes are read before the callback is called.
     """
 
-    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+    def add_reader(self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> None:
         """Watch a file descriptor, as asyncio does."""
         if isinstance(fd, socket.socket) and _is_of_grpc(callback):
-            callback = functools.partial(_handle_events, fd, callback)
-        super().add_reader(fd, callback, *args)
+            super().add_reader(fd, _handle_events, fd, functools.partial(callback, *args))
+        else:
+            super().add_reader(fd, callback, *args)
 
 
 def _is_of_grpc(callback: Callable[..., Any]) -> bool:
@@ -30,8 +33,8 @@ def _is_of_grpc(callback: Callable[..., Any]) -> bool:
     return type(getattr(bound, "__self__", None)).__name__ == "PollerCompletionQueue"
 
 
-def _handle_events(wake_ups: socket.socket, callback: Callable[..., Any], *args: Any) -> None:
+def _handle_events(wake_ups: socket.socket, callback: Callable[[], Any]) -> None:
     """Read all but one byte, and leave that to gRPC's callback: it handles every event of which a byte was read."""
     if others := len(wake_ups.recv(AT_ONCE, socket.MSG_PEEK)) - 1:
         wake_ups.recv(others)
-    callback(*args)
+    callback()

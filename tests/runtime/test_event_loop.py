@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from controller.process.event_loop import EventLoop
+from controller.process.event_loop import EventLoop, Ts
 
 CALLS = 300
 
@@ -21,7 +21,7 @@ class WatchedLoop(EventLoop):
         self.watched: list[socket.socket] = []
         super().__init__()
 
-    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+    def add_reader(self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> None:
         """One more."""
         if isinstance(fd, socket.socket):
             self.watched.append(fd)
