@@ -174,7 +174,8 @@ class Probes:
         return json_response({"status": "not ready", "reason": unready, "role": self._role()}, status=503)
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """GET /metrics, for Prometheus."""
+        """GET /metrics, for Prometheus: of all services, so for who may see all of them."""
+        caller_of_request(request).require(Permission.VIEW, [ALL])
         encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
         body = await asyncio.to_thread(encode, self._read_metrics())
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})

@@ -5,7 +5,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from controller.core.access.principal import Principal
+from controller.core.access.principal import Principal, is_nameable
 from controller.core.model.actor import Proof
 
 SPIFFE = "spiffe://"
@@ -14,8 +14,9 @@ SPIFFE = "spiffe://"
 def principal_of(certificate: bytes) -> Principal:
     """The principal of a client certificate (DER) whose chain has been verified.
 
-    Its name is its SPIFFE ID, else its common name, else its first DNS name or its serial number. ValueError if it
-    cannot be parsed, or has several SPIFFE IDs, which the standard forbids.
+    Its name is its SPIFFE ID, else its common name, else its first DNS name or its serial number. Names that cannot be
+    seen as they are do not count: two could look the same. ValueError if it cannot be parsed, or has several SPIFFE
+    IDs, which the standard forbids.
     """
     parsed = x509.load_der_x509_certificate(certificate)
     uris, names = _alternative_names(parsed)
@@ -23,12 +24,12 @@ def principal_of(certificate: bytes) -> Principal:
     if len(spiffe) > 1:
         raise ValueError("a certificate has one SPIFFE ID at most")
     common = [str(each.value) for each in parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    subjects = (*spiffe, *common, *names)
+    subjects = tuple(filter(is_nameable, (*spiffe, *common, *names)))
     return Principal(
         name=subjects[0] if subjects else f"certificate {parsed.serial_number:x}",
         proof=Proof.CERTIFICATE,
         subjects=frozenset(subjects),
-        spiffe=spiffe[0] if spiffe else "",
+        spiffe=spiffe[0] if spiffe and spiffe[0] in subjects else "",
     )
 
 

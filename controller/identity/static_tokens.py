@@ -1,7 +1,6 @@
 """Static tokens, for those who have neither a certificate nor an issuer: a file of names and hashes."""
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +10,8 @@ import structlog
 from controller.core.access.principal import Principal
 from controller.core.base.errors import Violation, invalid
 from controller.core.model.actor import Proof
+from controller.process.file_stamp import stamp_of
+from controller.process.settings_file import read_settings_file
 
 MAX_FILE = 1_048_576
 """Bytes of a file."""
@@ -32,7 +33,7 @@ class StaticTokens:
     def __init__(self, files: Iterable[str]) -> None:
         """`Refusal` that names the file and the line if one cannot be read."""
         self._files = {name: _read(name) for name in files}
-        self._stamps = {name: _stamp(name) for name in self._files}
+        self._stamps = {name: stamp_of(Path(name).expanduser()) for name in self._files}
 
     def principal(self, token: str) -> Principal | None:
         """Whose token it is; None if it is in no file."""
@@ -47,7 +48,7 @@ class StaticTokens:
         return None
 
     def _refresh(self, name: str) -> None:
-        stamp = _stamp(name)
+        stamp = stamp_of(Path(name).expanduser())
         if stamp == self._stamps[name]:
             return
         self._stamps[name] = stamp
@@ -61,15 +62,11 @@ class StaticTokens:
 def _read(name: str) -> Mapping[str, str]:
     """Digest -> name. `Refusal` for a file that cannot be read, or a line that is wrong."""
     try:
-        with Path(name).expanduser().open("rb") as file:
-            content = file.read(MAX_FILE + 1)
-        text = content.decode("ascii")
+        text = read_settings_file(Path(name), MAX_FILE).decode("ascii")
     except OSError as error:
         raise invalid([Violation("access.token_file", f"{name} cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
         raise invalid([Violation("access.token_file", f"{name} is not ASCII")]) from None
-    if len(content) > MAX_FILE:
-        raise invalid([Violation("access.token_file", f"{name} has more than {MAX_FILE} bytes")])
     holders: dict[str, str] = {}
     violations = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -83,11 +80,3 @@ def _read(name: str) -> Mapping[str, str]:
     if violations:
         raise invalid(violations)
     return holders
-
-
-def _stamp(name: str) -> tuple[int, int, int] | None:
-    try:
-        status = os.stat(Path(name).expanduser())
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -1,6 +1,5 @@
 """The files of `[tls]`, read again when they change: a swapped certificate is in use on the next connection."""
 
-import os
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,11 @@ import structlog
 from controller.core.base.errors import Refusal, Violation, invalid
 from controller.identity.certificates import expiry_of
 from controller.identity.tls_settings import Tls
+from controller.process.file_stamp import FileStamp, stamp_of
+from controller.process.settings_file import read_settings_file
+
+MAX_FILE = 4 * 1024 * 1024
+"""Bytes of a file: a bundle of all public CAs has a quarter of a megabyte."""
 
 log = structlog.get_logger()
 
@@ -52,8 +56,8 @@ class TlsFiles:
 
     def context(self, protocol: str) -> ssl.SSLContext:
         """For a TLS server that speaks that ALPN protocol. A client may bring a certificate of the client CAs."""
-        self._contexts[protocol] = self._context(protocol)
-        outer = self._context(protocol)
+        self._contexts[protocol] = self._context(protocol, self._pem)
+        outer = self._context(protocol, self._pem)
 
         def use_newest(connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _outer: ssl.SSLContext) -> None:
             self.refresh()
@@ -93,18 +97,19 @@ class TlsFiles:
             return False
         self._stamp = stamp
         try:
-            self._pem, self._contexts = self._read(), {each: self._context(each) for each in self._contexts}
+            pem = self._read()
+            self._pem, self._contexts = pem, {each: self._context(each, pem) for each in self._contexts}
         except (Refusal, OSError) as error:  # an ssl.SSLError is an OSError: they have changed once more meanwhile
             log.warning("certificate_not_taken", reason=str(error))
             return False
         log.info("certificate_taken", certificate=str(self._settings.certificate_file), expires_at=self._pem.expiries)
         return True
 
-    def _context(self, protocol: str) -> ssl.SSLContext:
+    def _context(self, protocol: str, pem: Pem) -> ssl.SSLContext:
         context = _server_context(self._settings)
         context.set_alpn_protocols([protocol])
-        if self._settings.client_ca_file is not None:
-            context.load_verify_locations(self._settings.client_ca_file)
+        if pem.client_ca is not None:
+            context.load_verify_locations(cadata=_pem_text(pem.client_ca))
             context.verify_mode = ssl.CERT_OPTIONAL
         return context
 
@@ -125,16 +130,17 @@ class TlsFiles:
         ca = content.get("client_ca_file")
         if ca is not None:
             try:
-                trial.load_verify_locations(cadata=ca.decode())
+                trial.load_verify_locations(cadata=_pem_text(ca))
                 expiries["client_ca"] = expiry_of(ca).timestamp()
             except (ssl.SSLError, ValueError) as error:
                 message = f"{settings.client_ca_file} has no certificates: {error}"
                 raise invalid([Violation("tls.client_ca_file", message)]) from None
         return Pem(content["certificate_file"], content["key_file"], ca, expiries)
 
-    def _stamp_now(self) -> tuple[tuple[int, int, int] | None, ...]:
+    def _stamp_now(self) -> tuple[FileStamp | None, ...]:
         settings = self._settings
-        return tuple(map(_stamp, (settings.certificate_file, settings.key_file, settings.client_ca_file)))
+        files = (settings.certificate_file, settings.key_file, settings.client_ca_file)
+        return tuple(stamp_of(path) for path in files if path is not None)
 
 
 def _server_context(settings: Tls) -> ssl.SSLContext:
@@ -149,23 +155,17 @@ def _server_context(settings: Tls) -> ssl.SSLContext:
     return context
 
 
+def _pem_text(pem: bytes) -> str:
+    """As Python's TLS takes it: ASCII alone. Comments, in which bundles have the names of CAs, may have more."""
+    return pem.decode("ascii", "ignore")
+
+
 def _grpc_configuration(pem: Pem) -> "grpc.ServerCertificateConfiguration":
     return grpc.ssl_server_certificate_configuration([(pem.key, pem.certificate)], pem.client_ca)
 
 
 def _content(setting: str, path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_settings_file(path, MAX_FILE)
     except OSError as error:
         raise invalid([Violation(f"tls.{setting}", f"{path} cannot be read: {error.strerror}")]) from None
-
-
-def _stamp(path: Path | None) -> tuple[int, int, int] | None:
-    """What changes when a file does, also when a link on the way to it is moved."""
-    if path is None:
-        return None
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size

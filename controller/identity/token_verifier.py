@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 
-from controller.core.access.principal import Principal
+from controller.core.access.principal import Principal, is_nameable
 from controller.core.base.errors import Code, Refusal
-from controller.core.base.text import clean, is_printable
+from controller.core.base.text import clean
 from controller.core.model.actor import Proof
 from controller.identity.oidc_settings import Oidc
 from controller.identity.openid_provider import OpenIdProvider
@@ -20,8 +20,6 @@ from controller.ports.clock import Clock
 
 MAX_TOKEN = 16_384
 """Characters of a token."""
-MAX_NAME = 255
-"""Characters of a subject (OpenID Connect Core 1.0, section 2)."""
 MAX_GROUPS = 1000
 LEEWAY = 60
 """Seconds by which the clocks of the issuer and of this machine may differ."""
@@ -94,7 +92,7 @@ class TokenVerifier:
         # An address that the issuer has not verified is whatever its holder has typed there.
         if isinstance(email, str) and claims.get("email_verified") is True:
             names.insert(0, email)
-        if not all(is_printable(name) and len(name) <= MAX_NAME for name in names):
+        if not all(map(is_nameable, names)):
             raise _not_valid("its subject cannot be stored and shown")
         groups = claims.get(self._settings.groups_claim)
         listed = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []

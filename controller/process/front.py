@@ -21,10 +21,13 @@ from typing import Any, Self
 from controller.process.accept_loop import BACKLOG, listening_sockets
 from controller.process.counted_warning import CountedWarning
 from controller.process.door_connections import DoorConnections
+from controller.process.header_blocks import HeaderBlocks
 from controller.process.servers import Unstartable, address_taken
 
 CHUNK = 64 * 1024
 """Bytes read at once."""
+MAX_HEADER_BLOCK = 64 * 1024
+"""Bytes of a client's header block, as it comes: eight times what the admin API takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +115,19 @@ class Front:
             first = await reader.read(CHUNK)  # a client speaks first, and one that does not costs little
             if not first:
                 return
-            self._accepted.on_data(writer.transport)
+            blocks = HeaderBlocks(MAX_HEADER_BLOCK)
+
+            def on_data(data: bytes) -> None:
+                self._accepted.on_data(writer.transport)
+                if not blocks.feed(data):
+                    raise ConnectionAbortedError(f"a header block has more than {MAX_HEADER_BLOCK} bytes")
+
+            on_data(first)
             async with _connected(name, f"{self._folder}/grpc") as (inner_reader, inner_writer):
                 inner_writer.write(first)
                 await _until_one_ends(
-                    _pass_on(reader, inner_writer, lambda: self._accepted.on_data(writer.transport)),
-                    _pass_on(inner_reader, writer, lambda: None),
+                    _pass_on(reader, inner_writer, on_data),
+                    _pass_on(inner_reader, writer, lambda _data: None),
                 )
         except OSError as error:
             self._lost.count(peer=peer.host, error=str(error))
@@ -208,10 +218,12 @@ async def _connected(name: str, path: str) -> AsyncIterator[tuple[asyncio.Stream
         writer.close()
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, on_data: Callable[[], None]) -> None:
-    """Write what is read, until the end."""
+async def _pass_on(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, on_data: Callable[[bytes], None]
+) -> None:
+    """Write what is read, until the end, or an OSError of `on_data`."""
     while data := await reader.read(CHUNK):
-        on_data()
+        on_data(data)
         writer.write(data)
         await writer.drain()
 

@@ -24,6 +24,7 @@ from pydantic import AfterValidator, Field, SecretBytes
 from controller import __version__
 from controller.core.base.text import is_printable
 from controller.core.base.value import Seconds, Value
+from controller.process.settings_file import read_settings_file
 
 MAX_SECRET = 4096
 """Bytes of a secret file: a larger one was named by mistake."""
@@ -114,10 +115,7 @@ async def _signature(receiver: Receiver, message_id: str, now: float, body: byte
 
 def read_keys(path: Path) -> tuple[SecretBytes, ...]:
     """The keys in a secret file, one a line. ValueError if it holds none, OSError if it cannot be read."""
-    with path.open("rb") as file:
-        content = file.read(MAX_SECRET + 1)
-    if len(content) > MAX_SECRET:
-        raise ValueError(f"{path} has more than {MAX_SECRET} bytes: is it a secret?")
+    content = read_settings_file(path, MAX_SECRET)
     lines = [line.strip() for line in content.splitlines() if line.strip()]
     if not lines:
         raise ValueError(f"{path} is empty")

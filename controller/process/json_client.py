@@ -11,6 +11,7 @@ import aiohttp
 
 from controller.core.base.text import clean
 from controller.process.http_client import Unanswered, open_session
+from controller.process.settings_file import read_settings_file
 
 MAX_DOCUMENT = 262_144
 """Bytes of a document."""
@@ -81,7 +82,10 @@ class JsonClient:
             raise Unanswered(str(error)) from None
 
     def _context(self) -> ssl.SSLContext | bool:
-        return ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
+        if self._ca_file is None:
+            return True
+        content = read_settings_file(self._ca_file, MAX_DOCUMENT)
+        return ssl.create_default_context(cadata=content.decode("ascii", "ignore"))  # comments may have other letters
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

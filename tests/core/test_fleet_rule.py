@@ -71,3 +71,5 @@ def test_nothing_is_proved_without_tls() -> None:
     assert peer_principal({}) is None
     assert peer_principal({"transport_security_type": [b"insecure"], "x509_common_name": [b"root"]}) is None
     assert peer_principal({"transport_security_type": [b"ssl"], "x509_common_name": [b""]}) is None
+    for unseen in ("edge\u200b", "edge\n", "x" * 300):
+        assert peer_principal({"transport_security_type": [b"ssl"], "x509_common_name": [unseen.encode()]}) is None

@@ -126,6 +126,25 @@ async def test_calls_that_are_reset_at_once_hold_little_memory(processes: Childr
         assert most - before < 100
 
 
+async def test_a_header_block_that_never_ends_is_cut_off(processes: Children) -> None:
+    """A CONTINUATION flood on the admin port: gRPC would hold some 20 MB for each such connection."""
+    async with controller_with(processes, 1024) as controller:
+        _reader, writer = await asyncio.open_connection(*controller.admin.split(":"))
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") + frame(1, 0, 1, b"\x00\x01a\x01b"))
+        block = frame(9, 0, 1, b"\x00\x01a\x01b" * 2000)
+        sent = 0
+        async with asyncio.timeout(20):
+            with contextlib.suppress(ConnectionError):
+                while not writer.transport.is_closing():
+                    writer.write(block)
+                    await writer.drain()
+                    sent += len(block)
+                    await asyncio.sleep(0)
+        assert sent < 64e6
+        assert "a header block has more than" in controller.output
+        writer.transport.abort()
+
+
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     """An HTTP/2 frame."""
     return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload

@@ -55,6 +55,13 @@ def test_without_any_name_it_is_its_number(authority: Authority) -> None:
     assert not principal.subjects
 
 
+@pytest.mark.parametrize("name", ["alice\u200b", "al\u202eice", "alice\x1b[2J"])
+def test_a_name_that_cannot_be_seen_as_it_is_does_not_count(authority: Authority, name: str) -> None:
+    """Two could look the same, in the ledger and wherever it is shown."""
+    principal = principal_of(der(authority.issue(name, dns=HOST).certificate))
+    assert (principal.name, principal.subjects) == (HOST, {HOST})
+
+
 def test_several_spiffe_ids_are_refused(authority: Authority) -> None:
     """The standard forbids them; which one counted would be chance."""
     pem = authority.issue(NAME, spiffe=SPIFFE, more=[x509.UniformResourceIdentifier("spiffe://prod/ns/admin")])

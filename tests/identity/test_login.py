@@ -236,6 +236,7 @@ async def test_clients_learn_how_to_get_a_token() -> None:
                 assert await response.json() == {
                     "issuer": issuer.url,
                     "client_id": CLIENT,
+                    "device_client_id": CLIENT,
                     "audience": AUDIENCE,
                     "scopes": ["openid", "email", "profile"],
                     "authorization_endpoint": f"{issuer.url}/authorize",

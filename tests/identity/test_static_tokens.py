@@ -1,6 +1,7 @@
 """Files of static tokens: what is in them, what is refused, and what holds after they have changed."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -120,4 +121,20 @@ def test_an_unreadable_file_has_no_tokens_until_it_can_be_read(file: Path, broke
         file.write_text(broken, encoding="latin-1")
     assert tokens.principal(TOKEN) is None
     file.write_text(good + "# mended\n")
+    assert tokens.principal(TOKEN)
+
+
+def test_what_is_no_file_stops_nothing(file: Path) -> None:
+    """To open a FIFO blocks until somebody writes to it; and what cannot be read is read again once its rights are
+    mended, though its content and its time are as they were."""
+    tokens = StaticTokens([str(file)])
+    held = file.rename(file.with_name("held"))
+    os.mkfifo(file)
+    assert tokens.principal(TOKEN) is None
+    file.unlink()
+    held.rename(file)
+    assert tokens.principal(TOKEN)
+    tokens._files[str(file)] = {}  # as if the file could not have been read
+    assert tokens.principal(TOKEN) is None
+    file.chmod(0o640)
     assert tokens.principal(TOKEN)

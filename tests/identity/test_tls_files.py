@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from controller.core.base.errors import Code, Refusal
-from controller.identity.tls_files import TlsFiles
+from controller.identity.tls_files import MAX_FILE, TlsFiles
 from controller.identity.tls_settings import Tls
 from tests.support.authority import Authority, IssuedCertificate
 
@@ -190,6 +191,34 @@ async def test_what_cannot_be_used_is_not_taken(folder: Folder, name: str, conte
         TlsFiles(folder.tls())
     assert raised.value.code is Code.INVALID
     assert raised.value.violations[0].field.startswith("tls.")
+
+
+@pytest.mark.parametrize("name", SETTINGS.values())
+async def test_what_is_no_file_stops_nothing(folder: Folder, name: str) -> None:
+    """To open a FIFO blocks until somebody writes to it: the controller would do nothing else any more."""
+    async with opened(folder) as door:
+        path = folder.path / name
+        for replace in (os.mkfifo, os.mkdir, lambda path: path.write_bytes(bytes(MAX_FILE + 1))):
+            path.rmdir() if path.is_dir() else path.unlink()
+            replace(path)
+            async with asyncio.timeout(20):
+                for port in (door.own, door.of_grpc):
+                    assert await door.serves(port) == "first"
+
+
+def test_a_file_whose_rights_were_mended_is_read_again(folder: Folder) -> None:
+    """Its content and its time are as they were."""
+    files = TlsFiles(folder.tls())
+    (folder.path / "tls.key").chmod(0o640)
+    assert files.refresh()
+    assert not files.refresh()
+
+
+def test_comments_of_a_bundle_may_have_any_letters(folder: Folder) -> None:
+    """As those of Mozilla's CAs have."""
+    comment = "# F\u0151tan\u00fas\u00edtv\u00e1ny\n".encode()
+    (folder.path / "ca.crt").write_bytes(comment + folder.authority.certificate)
+    TlsFiles(folder.tls()).context("h2")
 
 
 def test_a_key_with_a_password_is_refused(folder: Folder) -> None:

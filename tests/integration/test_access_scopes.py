@@ -186,6 +186,8 @@ async def test_a_viewer_of_some_services_sees_those_alone(secured: Secured) -> N
             state = await response.json()
         assert [each["name"] for each in state["services"]] == ["fraud-1"]
         assert "search" not in str(state["ledger"])
+        async with http.get("/metrics") as response:  # which are of all services
+            assert response.status == 403
 
 
 CLAIMS = {

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
+from controller.core.base.text import is_printable
 from controller.core.model.actor import Proof
+
+MAX_NAME = 255
+"""Characters of a name (of a subject: OpenID Connect Core 1.0, section 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +27,8 @@ class Principal:
     """The OpenID Connect issuer of its token, "" for none."""
     token_file: str = ""
     """The file of static tokens that its token stands in, "" for none."""
+
+
+def is_nameable(name: str) -> bool:
+    """Whether it can be stored and shown as whose name it is."""
+    return 0 < len(name) <= MAX_NAME and is_printable(name)
