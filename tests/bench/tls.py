@@ -91,9 +91,13 @@ async def freezes(both: dict[str, Side]) -> None:
         kept = {name: await stack.enter_async_context(side.channel()) for name, side in both.items()}
         for channel in kept.values():
             await channel.channel_ready()
+        spent = {name: cpu(side.process.child.pid) for name, side in both.items()}
         for _ in range(FREEZES):
             for name, side in both.items():
                 await freeze(side, KillSwitchStub(kept[name]), "freeze")  # type: ignore[no-untyped-call]
+        for name, side in both.items():
+            each = (cpu(side.process.child.pid) - spent[name]) / FREEZES
+            side.note("CPU of the controller for a freeze and its end", 0.0, each)
     for _ in range(FREEZES):
         for side in both.values():
             async with side.channel() as channel:
