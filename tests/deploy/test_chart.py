@@ -90,6 +90,11 @@ def test_helm_finds_nothing_wrong() -> None:
         ("settings.xds_listen=1", "settings.xds_listen: the chart has a value of its own for it"),
         ("store.kind=etcd", "store.etcd.endpoints"),
         ("tls.source=secret", "nobody may do anything"),
+        (
+            "replicas=2,store.kind=etcd,store.etcd.endpoints={etcd:2379},tls.source=secret,access[0].role=admin",
+            "gives the controllers' own certificate the role controller",
+        ),
+        ("serviceFiles.files.x=1", "'x' does not match pattern"),
         ("persistence.size=much", "does not match pattern"),
     ],
 )
@@ -106,6 +111,16 @@ def test_the_alerts_are_those_of_the_repository() -> None:
     text = charts.render(charts.CASES / "default.values.yaml", "--set", "prometheusRule.enabled=true")
     rule = next(each for each in objects_of(text) if each["kind"] == "PrometheusRule")
     assert rule["spec"] == yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text())
+
+
+@helm
+def test_the_dashboards_are_those_of_the_repository() -> None:
+    """In a ConfigMap with the label that Grafana's sidecar looks for, and nothing else of that folder."""
+    text = charts.render(charts.CASES / "default.values.yaml", "--set", "dashboards.enabled=true")
+    made = next(each for each in objects_of(text) if each["metadata"]["name"].endswith("-dashboards"))
+    assert made["metadata"]["labels"]["grafana_dashboard"] == "1"
+    files = {path.name: json.loads(path.read_text()) for path in (DEPLOY / "grafana").glob("*.json")}
+    assert {name: json.loads(content) for name, content in made["data"].items()} == files
 
 
 @pytest.mark.parametrize("name", names())
@@ -128,10 +143,11 @@ def test_kubernetes_takes_every_object(name: str) -> None:
 @pytest.mark.parametrize("name", names())
 def test_the_controller_takes_its_settings(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every value of the chart is one that the controller knows, and every port is secured."""
-    (tmp_path / "haldane.toml").write_text(one(name, "ConfigMap")["data"]["haldane.toml"])
+    text = one(name, "ConfigMap", "haldane")["data"]["haldane.toml"]
+    (tmp_path / "haldane.toml").write_text(text.replace("/etc/haldane/services", str(tmp_path)))  # it must be there
     container = one(name, "StatefulSet")["spec"]["template"]["spec"]["containers"][0]
     for variable in container["env"]:
-        monkeypatch.setenv(variable["name"], variable.get("value", "haldane-0"))
+        monkeypatch.setenv(variable["name"], variable.get("value", "haldane-0").replace("$(HALDANE_NAME)", "haldane-0"))
     monkeypatch.setenv("HALDANE_CONFIG", str(tmp_path / "haldane.toml"))
     settings = read_settings()
     assert isinstance(settings, Settings)
@@ -139,9 +155,9 @@ def test_the_controller_takes_its_settings(name: str, monkeypatch: pytest.Monkey
     assert settings.tls.client_ca_file
     assert settings.access
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
-    words = json.dumps(tomllib.loads((tmp_path / "haldane.toml").read_text())).split('"')
+    words = json.dumps(tomllib.loads(text)).split('"')
     for file in (word for word in words if word.startswith(("/etc/", "/var/"))):
-        assert any(file.startswith(f"{mount}/") for mount in mounts), file
+        assert any(f"{file}/".startswith(f"{mount}/") for mount in mounts), file
 
 
 @pytest.mark.parametrize("name", names())
@@ -209,6 +225,32 @@ def test_gateways_name_every_controller_in_one_order(capsys: pytest.CaptureFixtu
     assert addresses == [f"{name}-{i}.{name}-pods.ml.svc:18000" for i in range(3)]
     assert one("etcd", "Service", "-pods")["spec"]["clusterIP"] == "None"
     assert main(["bootstrap", *options]) == 0, capsys.readouterr()
+
+
+def test_several_controllers_reach_one_another() -> None:
+    """By the names that they advertise, with the role that passing reports on takes, and through the policies."""
+    for name in ("etcd", "cert-manager"):
+        (container,) = one(name, "StatefulSet")["spec"]["template"]["spec"]["containers"]
+        values = {each["name"]: each.get("value") for each in container["env"]}
+        service = one(name, "Service", "-pods")
+        assert values["HALDANE_ADVERTISE"] == f"$(HALDANE_NAME).{service['metadata']['name']}.ml.svc"
+        assert 18001 in [port["port"] for port in service["spec"]["ports"]]
+        access = tomllib.loads(one(name, "ConfigMap", "haldane")["data"]["haldane.toml"])["access"]
+        assert [each["spiffe"] for each in access if each["role"] == "controller"]
+        policy = one(name, "NetworkPolicy", "haldane")
+        labels = one(name, "StatefulSet")["spec"]["selector"]["matchLabels"]
+        own = {"from": [{"podSelector": {"matchLabels": labels}}], "ports": [{"port": "admin"}]}
+        assert own in policy["spec"]["ingress"]
+
+
+def test_service_files_are_good_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As they stand in the ConfigMap that is mounted where the settings look for them."""
+    for name, text in one("cert-manager", "ConfigMap", "-services")["data"].items():
+        (tmp_path / name).write_text(text)
+        assert main(["lint", "-f", str(tmp_path / name)]) == 0, capsys.readouterr()
+    settings = tomllib.loads(one("cert-manager", "ConfigMap", "haldane")["data"]["haldane.toml"])
+    (container,) = one("cert-manager", "StatefulSet")["spec"]["template"]["spec"]["containers"]
+    assert settings["apply_from"] in [mount["mountPath"] for mount in container["volumeMounts"]]
 
 
 def test_versions_are_those_of_the_distribution() -> None:

@@ -97,11 +97,20 @@ capabilities: {drop: [ALL]}
 {{- if and .Values.serviceMonitor.enabled (ne .Values.tls.source "secret") -}}
 {{- $access = append $access (dict "subject" "monitoring" "role" "viewer") -}}
 {{- end -}}
+{{- if and (eq .Values.store.kind "etcd") (ne .Values.tls.source "secret") -}}
+{{- $access = append $access (dict "spiffe" "spiffe://haldane/ns/default/controller" "role" "controller") -}}
+{{- end -}}
 {{- $access = concat $access .Values.access -}}
+{{- if and (eq .Values.store.kind "etcd") (gt (int .Values.replicas) 1) -}}
+{{- $controllers := false -}}
+{{- range $access }}{{ if eq .role "controller" }}{{ $controllers = true }}{{ end }}{{ end -}}
+{{- if not $controllers }}{{ fail "access: with tls.source secret and several replicas, a binding gives the controllers' own certificate the role controller (docs/several-controllers.md)" }}{{ end -}}
+{{- end -}}
 {{- if not $access -}}
 {{- fail "nobody may do anything: name operators or access (docs/access.md)" -}}
 {{- end -}}
 {{- $_ := set $fixed "access" $access -}}
+{{- if or .Values.serviceFiles.files .Values.serviceFiles.configMap }}{{ $_ := set $fixed "apply_from" "/etc/haldane/services" }}{{ end -}}
 {{- if .Values.proxies }}{{ $_ := set $fixed "proxies" .Values.proxies }}{{ end -}}
 {{- if .Values.oidc }}{{ $_ := set $fixed "oidc" .Values.oidc }}{{ end -}}
 {{- if eq .Values.store.kind "etcd" -}}
