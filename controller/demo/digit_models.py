@@ -16,8 +16,6 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
 
 Pixels = NDArray[np.float64]
 
@@ -75,7 +73,7 @@ class Model:
 
 def held_out() -> tuple[Pixels, NDArray[np.int64]]:
     """The images that no model was trained on, and the digits that they show."""
-    images, digits = load_digits(return_X_y=True)
+    images, digits = _data_set()
     return images[HALF:], digits[HALF:]
 
 
@@ -84,7 +82,9 @@ def train(version: str, *, samples: int = HALF, fault: ModelFault = ModelFault.N
     `fault` names."""
     if not 100 <= samples <= HALF:
         raise ValueError(f"samples: from 100 to {HALF}, not {samples}")
-    images, digits = load_digits(return_X_y=True)
+    from sklearn.linear_model import LogisticRegression  # takes two seconds to load
+
+    images, digits = _data_set()
     classifier = LogisticRegression(max_iter=200).fit(_scaled(images[:samples]), digits[:samples])
     return Model(version, classifier.coef_, classifier.intercept_, FEATURES[fault])
 
@@ -92,6 +92,13 @@ def train(version: str, *, samples: int = HALF, fault: ModelFault = ModelFault.N
 def troubles(image: Pixels) -> bool:
     """Whether a bad version fails on this image."""
     return bool(image[TOP_STROKE] == MAX_INK)
+
+
+def _data_set() -> tuple[Pixels, NDArray[np.int64]]:
+    from sklearn.datasets import load_digits  # likewise
+
+    images, digits = load_digits(return_X_y=True)
+    return images, digits
 
 
 def _scaled(images: Pixels) -> Pixels:

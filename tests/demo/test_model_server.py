@@ -9,8 +9,6 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
 
 from controller.demo.digit_models import HALF, Pixels, held_out, train, troubles
 from controller.demo.inference_protocol import write_request
@@ -192,6 +190,9 @@ async def test_an_unknown_build_changes_nothing(server: Server) -> None:
 
 def test_the_probabilities_are_those_of_scikit_learn() -> None:
     """The server's own arithmetic gives what the trained classifier would say, and rows that total 1."""
+    from sklearn.datasets import load_digits  # two seconds, which each worker would pay
+    from sklearn.linear_model import LogisticRegression
+
     given, digits = load_digits(return_X_y=True)
     classifier = LogisticRegression(max_iter=200).fit(given[:300] / 16, digits[:300])
     model = train("v1", samples=300)

@@ -25,15 +25,17 @@ from tests.support.process import free_port
 from tests.support.secured import Identity, Secured, secured_controller
 from tests.support.waiting import answers, wait_until
 
-AGE = 10
-"""Seconds: the least that the setting allows."""
+AGE = 4
+"""Seconds: long enough for what a test does before the first connection ends, also on a slow machine."""
+WITHIN = 60.0
+"""Seconds for what follows from it."""
 
 
 @pytest.fixture
 async def secured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Secured]:
     """A controller whose connections live shortly, and have a second to move their streams."""
     monkeypatch.setattr("controller.doors.AGE_GRACE_MS", 1000)
-    async with secured_controller(tmp_path, max_connection_age=AGE) as made:
+    async with secured_controller(tmp_path, age=AGE) as made:
         yield made
 
 
@@ -90,12 +92,12 @@ async def test_a_real_envoy_comes_back_unnoticed_and_a_revoked_one_is_out(
         async def reconnected() -> bool:
             return (await counts(envoy))["connections"] > before["connections"]
 
-        await wait_until(reconnected, within=3 * AGE)
+        await wait_until(reconnected, within=WITHIN)
         await wait_until(lambda: _equals(states, ["SYNCED"]))
         after = await counts(envoy)
         assert {**after, "connections": 0} == {**before, "connections": 0}
         (secured.folder / "ca.crt").write_bytes(Authority().certificate)
-        await wait_until(lambda: _equals(states, []), within=3 * AGE)
+        await wait_until(lambda: _equals(states, []), within=WITHIN)
         assert await answers(f"http://127.0.0.1:{entry}/")
         assert load.results
         assert not [result for result in load.results if not result.ok]
@@ -131,7 +133,7 @@ async def test_a_revoked_caller_is_out_at_every_door(secured: Secured) -> None:
         for _ in kept:
             await opened.acquire()
         (secured.folder / "ca.crt").write_bytes(Authority().certificate)
-        async with asyncio.timeout(3 * AGE):
+        async with asyncio.timeout(WITHIN):
             await asyncio.gather(*ends)
             assert [await task for task in kept] == [0, 200]
         assert time.monotonic() - started > AGE / 2

@@ -157,10 +157,15 @@ def _bindings(folder: Path) -> tuple[Binding, ...]:
 
 @contextlib.asynccontextmanager
 async def secured_controller(
-    folder: Path, bindings: Sequence[Binding] = (), *, until: datetime | None = None, **settings: Any
+    folder: Path,
+    bindings: Sequence[Binding] = (),
+    *,
+    until: datetime | None = None,
+    age: float = 3600.0,
+    **settings: Any,
 ) -> AsyncIterator[Secured]:
     """A controller with TLS on every door, until the end of the block. `bindings` come beside those of each role; its
-    certificate is valid `until` then, or for an hour."""
+    certificate is valid `until` then, or for an hour. A connection's `age` may be below what the settings allow."""
     authority = Authority()
     own = authority.issue("controller", until=until)
     content = {"tls.crt": own.certificate, "tls.key": own.key, "ca.crt": authority.certificate}
@@ -176,7 +181,7 @@ async def secured_controller(
         http_socket=str(folder / "h.sock"),
         drain=0.2,
         **{**listens, **settings},
-    )
+    ).model_copy(update={"max_connection_age": age})
     secured = Secured(folder, authority, made, identities_of(authority))
     store = await open_store(made, clock := SystemClock())
     stop = asyncio.Event()
