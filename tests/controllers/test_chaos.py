@@ -55,6 +55,7 @@ async def test_harm_that_begins_as_the_leader_is_killed_is_rolled_back(processes
 FAULTS: dict[str, Callable[[Trial], Awaitable[object]]] = {
     "leader killed": Trial.kill_leader,
     "leader paused": Trial.pause_leader,
+    "leader cut off": Trial.cut_leader_off,
     "member killed": Trial.kill_member,
     "quorum lost": lambda made: made.lose_quorum(QUORUM_LOST),
     "all restarted": Trial.roll_everything,
@@ -83,8 +84,6 @@ async def test_rounds_of_chaos(processes: Children, controller: Make) -> None:
                 await made.ended("PROMOTED", 120)
             await wait_until(lambda: all(each.running for each in made.controllers))
             counts = await made.check()
-            print(
-                f"round {number + 1}: {kind}: {counts.requests} requests, wrong: {counts.wrong or 'nothing'}",
-                flush=True,
-            )
+            shown = f"{counts.requests} requests, wrong: {counts.wrong or 'nothing'}, stood still {made.stalled:.1f} s"
+            print(f"round {number + 1}: {kind}: {shown}", flush=True)
             assert counts.wrong == {}, kind

@@ -29,6 +29,7 @@ from tests.support.envoy import EnvoyProcess
 from tests.support.load import steady
 from tests.support.model import ModelServer
 from tests.support.process import free_port
+from tests.support.switch import Switch, switch
 from tests.support.waiting import answers, wait_until
 
 SERVICE, FLEET = "fraud-scorer", "edge"
@@ -54,7 +55,8 @@ class Counts:
     """What went wrong; all of it should be 0."""
 
     requests: int = 0
-    failed: int = 0
+    failed: list[str] = field(default_factory=list)
+    """Each with what its client saw."""
     uncommitted: int = 0
     """Splits at an Envoy that the ledger does not have at that revision."""
     conflicting: int = 0
@@ -81,10 +83,14 @@ class Trial:
     models: dict[str, ModelServer]
     load: LoadGenerator
     envoys: list[EnvoyProcess]
+    ways: dict[str, list[Switch]]
+    """By the name of a controller: its ways to each member of etcd."""
     seen: list[Served] = field(default_factory=list)
     blamed: set[str] = field(default_factory=set)
     """The versions that may fail, since the test makes them."""
     lost: int = 0
+    stalled: float = 0.0
+    """Seconds."""
     dice: random.Random = field(default_factory=lambda: random.Random(1))
 
     # Who runs, and who decides.
@@ -195,7 +201,8 @@ class Trial:
         """What went wrong so far."""
         events = await self.events()
         counts = Counts(requests=len(self.load.results), freezes_lost=self.lost)
-        counts.failed = sum(not a.ok and a.version not in self.blamed for a in self.load.results)
+        failed = (a for a in self.load.results if not a.ok and a.version not in self.blamed)
+        counts.failed = [f"{a.source}: {a.outcome} {a.status} after {a.milliseconds:.0f} ms" for a in failed]
         chain = verify_events(events, whole=True)
         counts.broken = chain.why if chain.broken is not None else ""
         committed = {e.revision: s for e in events if e.weights_after for s in decided([e])}
@@ -210,6 +217,13 @@ class Trial:
             distinct = [one for one, before in zip(splits, [None, *splits], strict=False) if one != before]
             counts.back += not in_order(distinct, decided(events))
         return counts
+
+    async def note_stalls(self) -> None:
+        """Note for how long this process stood still at the longest: its model servers did not answer then."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(LOOK_EVERY)
+            self.stalled = max(self.stalled, time.monotonic() - before - LOOK_EVERY)
 
     async def dwell(self, seconds: float) -> None:
         """Let the load go on for so long."""
@@ -234,6 +248,20 @@ class Trial:
             await self.dwell(TTL)
         finally:
             leader.send(signal.SIGCONT)
+
+    async def cut_leader_off(self) -> None:
+        """Nothing passes any more between the leader and etcd, in either direction: dropped, not reset; and back."""
+        leader = await self.leader()
+        ways = self.ways[leader.environment["HALDANE_NAME"]]
+        for way in ways:
+            way.hold()
+        try:
+            await self.leader(other_than=leader)
+            await self.dwell(TTL)
+        finally:
+            for way in ways:
+                way.release()
+        await wait_until(lambda: answers(f"http://{leader.http}/readyz"), 60)
 
     async def kill_member(self) -> None:
         """kill -9 of one member of etcd; it comes back."""
@@ -323,8 +351,13 @@ async def trial(
     settings = processes.folder / "trial.toml"
     settings.write_text(f"[etcd]\nttl = {TTL}\n")
     controllers = [controller(name) for name in ("one", "two", "three")[:count]]
+    held = contextlib.AsyncExitStack()
+    ways: dict[str, list[Switch]] = {}
     for each in controllers:
-        each.environment |= {"HALDANE_STORE": etcd.store, "HALDANE_CONFIG": str(settings)}
+        own = [await held.enter_async_context(switch(f"127.0.0.1:{member.port}")) for member in etcd.members]
+        ways[each.environment["HALDANE_NAME"]] = own
+        store = f"etcd:{','.join(way.address for way in own)}"
+        each.environment |= {"HALDANE_STORE": store, "HALDANE_CONFIG": str(settings)}
         each.launch()
     models = {version: ModelServer(version) for version in ("v1", "v2")}
     for model in models.values():
@@ -341,9 +374,10 @@ async def trial(
     for envoy in envoys:
         await envoy.start()
     await wait_until(lambda: answers(f"http://127.0.0.1:{entry}/"))
-    async with steady(entry, RATE, seconds=seconds) as load:
-        made = Trial(controllers, etcd, models, load, envoys)
+    async with held, steady(entry, RATE, seconds=seconds) as load:
+        made = Trial(controllers, etcd, models, load, envoys, ways)
         watching = [asyncio.create_task(made.watch(each, f"envoy-{n}")) for n, each in enumerate(envoys)]
+        watching.append(asyncio.create_task(made.note_stalls()))
         try:
             await made.until_served(lambda split: split == {"v1": 10_000})
             yield made
