@@ -48,6 +48,7 @@ from controller.monitoring.controllers import ControllersState
 from controller.monitoring.current_state import CurrentState
 from controller.monitoring.exposition import Exposition
 from controller.monitoring.metrics import Metrics
+from controller.monitoring.relay_state import RelayState
 from controller.notify.cloud_events import CloudEvents
 from controller.notify.notifications import Notifications
 from controller.notify.people import People
@@ -172,6 +173,7 @@ class Controller:
         self._membership = self._make_membership()
         self._relay = RelayService(self._right_of_way)
         self._fleet = JoinedFleet(self._xds, self._membership) if store.shared else self._xds
+        self._relay_client = self._make_relay_client(self._edge) if self._edge else None
         self._operations = self._make_operations()
         self._unready: str | None = "starting"
 
@@ -206,7 +208,7 @@ class Controller:
             self._load_reports.run(),
             probe_store(self._store),
             manager.run(),
-            *([self._relay_client(self._edge).run()] if self._edge else []),
+            *([self._relay_client.run()] if self._relay_client else []),
             *(provider.run() for provider in self._providers),
         )
         async with asyncio.TaskGroup() as tasks:
@@ -271,7 +273,12 @@ class Controller:
     def _fleet_reports(self, edge: EdgeReports) -> FleetReports:
         return FleetReports(edge, self._xds, self._membership, self._replica, self._clock)
 
-    def _relay_client(self, edge: EdgeReports) -> RelayClient:
+    def _relay_state(self) -> Iterator[RelayState]:
+        """What there is to say of the relay, where the store is shared."""
+        if self._edge and self._relay_client and isinstance(self._fleet, JoinedFleet):
+            yield RelayState(self._fleet, self._edge.log, self._relay_client, self._membership)
+
+    def _make_relay_client(self, edge: EdgeReports) -> RelayClient:
         status = EdgeStatus(self._xds, self._replica.view, self._clock)
         tls = self._tls
         return RelayClient(edge, status, self._membership, lambda: tls.channel_credentials() if tls else None)
@@ -426,6 +433,7 @@ class Controller:
             CurrentState(self._replica, self._xds, self._book, self._metrics, self._store.health),
             CertificateExpiry(self._certificate_expiries),
             ControllersState(self._membership),
+            *self._relay_state(),
         )
         reader = ServiceReader(self._operations, self._replica, self._fleet)
         probes = Probes(

@@ -65,6 +65,8 @@ class RelayService:
             reading.cancel()
             ending.cancel()
             await asyncio.wait((reading, ending))
+        if reading.cancelled() and not over.is_set():
+            await context.abort(grpc.StatusCode.ABORTED, "another stream of this instance has begun")
         if reading.cancelled():
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NOT_LEADER)
         error = reading.exception()

@@ -21,6 +21,11 @@ class JoinedFleet:
         self._all: FleetReports | None = None
 
     @property
+    def decides(self) -> bool:
+        """Whether this controller decides, so that it knows the proxies of all."""
+        return self._all is not None
+
+    @property
     def problems(self) -> Mapping[str, str]:
         """The services that cannot be served as they stand: the same everywhere."""
         return self._own.problems

@@ -1,7 +1,7 @@
 """`proxies`: the connected proxies and their state."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
@@ -49,16 +49,25 @@ def proxies(invocation: Invocation, wide: bool, exclude: str, include: str) -> N
         header = ["NODE", "FLEET", "TYPE", "STATE", "SINCE", "WANTED", "ACKNOWLEDGED", "ERROR"]
         print_table(header, [_type_row(p, t, time.time()) for p in response.proxies for t in p.types])
     else:
-        now = time.time()
-        header = ["NODE", "FLEET", "CLIENT", "STATE", "CONNECTED", "REQUESTS", "FAILED", "ERROR"]
-        print_table(header, [_proxy_row(p, now) for p in response.proxies])
-        for line in _blocking(response.proxies, now):
-            click.echo(line)
+        _print_proxies(response.proxies, time.time())
     for exclusion in response.exclusions:
         since = format_time(exclusion.since, time.time())
         click.echo(clean(f"{exclusion.node} excluded by {format_actor(exclusion)} since {since}: {exclusion.reason}"))
     for stranger in response.strangers:
         click.echo(_stranger_line(stranger, time.time()))
+
+
+def _print_proxies(proxies: Sequence[pb.Proxy], now: float) -> None:
+    """A line each, with its controller where there are several, and what is to be said of some of them."""
+    header = ["NODE", "FLEET", "CLIENT", "STATE", "CONNECTED", "REQUESTS", "FAILED", "ERROR"]
+    rows = [_proxy_row(proxy, now) for proxy in proxies]
+    if any(proxy.controller for proxy in proxies):
+        header.insert(2, "CONTROLLER")
+        for row, proxy in zip(rows, proxies, strict=True):
+            row.insert(2, proxy.controller or NONE)
+    print_table(header, rows)
+    for line in _blocking(proxies, now):
+        click.echo(line)
 
 
 def _act(invocation: Invocation, exclude: str, include: str) -> None:
@@ -102,6 +111,9 @@ def _blocking(proxies: Iterable[pb.Proxy], now: float) -> Iterator[str]:
         for wait in proxy.waits:
             since = f"{format_time(wait.since, now)} ({format_span(now - wait.since)})"
             yield clean(f"{wait.service} waits for {proxy.node} since {since}: {wait.reason}")
+    for proxy in proxies:
+        if proxy.cut_off:
+            yield clean(f"{proxy.node} is unseen: {proxy.controller} is cut off from the controller that decides")
     for proxy in proxies:
         if proxy.blind:
             yield clean(f"{proxy.node} cannot report {proxy.blind}")
