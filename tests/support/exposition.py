@@ -8,6 +8,7 @@ from prometheus_client import generate_latest
 from controller.core.base.errors import Code
 from controller.core.control.blocker import Blocker, BlockerKind
 from controller.core.control.commands import Command, Verb, execute
+from controller.core.control.sync import CutOff
 from controller.core.judge.verdict import Outcome, Verdict
 from controller.core.model.cluster_names import ClusterId, Role
 from controller.core.model.endpoint_source import FileSource
@@ -18,15 +19,18 @@ from controller.core.model.view import View
 from controller.core.servicefile.service_file import read_service
 from controller.core.traffic.endpoint_health import EndpointHealth
 from controller.core.traffic.latency_buckets import EDGES_MS, BucketCounts, bucket_of
+from controller.core.traffic.report_log import ReportLog
 from controller.monitoring.certificate_expiry import CertificateExpiry
 from controller.monitoring.controllers import ControllersState
 from controller.monitoring.current_state import CurrentState
 from controller.monitoring.exposition import Exposition
 from controller.monitoring.metrics import Metrics
+from controller.monitoring.relay_state import RelayState
 from controller.ports.fleet import ConfigState, ProxyStatus
 from controller.ports.observatory import Live
 from controller.ports.service_files import FileProblem, FileProblemKind, FilesStatus
 from controller.ports.store_health import StoreHealth
+from controller.runtime.joined_fleet import JoinedFleet
 from controller.store.memory import MemoryStore
 from tests.builders import service_file
 from tests.fakes.clock import FakeClock
@@ -58,6 +62,19 @@ class Counted:
         return {("scorer", "v1"): {bucket_of(20.0): 1}}
 
 
+class Unconnected:
+    """No stream to the one that decides."""
+
+    connected = False
+
+
+class Unheard:
+    """A controller that the one that decides does not hear of."""
+
+    def cut_off(self) -> tuple[CutOff, ...]:
+        return (CutOff("two", 3, 5.0),)
+
+
 def rolling() -> ServiceState:
     """The service `scorer` with a rollout of v2."""
     service = read_service(service_file()).service
@@ -82,10 +99,14 @@ async def whole_exposition() -> bytes:
     more = replace(live, endpoints={"v1": EndpointHealth(3, 5, 5, 2)}, sources=SOURCES, shared=SHARED)
     await observatory.see(state.name, more)
     observatory.status = FilesStatus(2, {"scorer.yaml": FileProblem(FileProblemKind.REFUSED, "line 7: unknown key")})
+    membership = alone(MemoryStore(clock=FakeClock()).members)
+    fleet = JoinedFleet(FakeFleet(), membership)
     exposition = Exposition(
         metrics.registry,
         CurrentState(observatory, FakeFleet((proxy("edge"),)), Counted(), metrics, StoreHealth()),
         CertificateExpiry(lambda: {"controller": 1.0}),
-        ControllersState(alone(MemoryStore(clock=FakeClock()).members)),
+        ControllersState(membership),
+        RelayState(fleet, ReportLog(), Unconnected(), membership),
     )
-    return generate_latest(exposition.read())
+    with fleet.deciding(Unheard()):  # type: ignore[arg-type]  # it is asked for no more than that
+        return generate_latest(exposition.read())
