@@ -99,6 +99,8 @@ class RelayClient:
 
     def _leader(self) -> Member | None:
         """The one that decides, if it is another one."""
+        if self._edge.is_read_here:
+            return None
         leading = self._membership.known.leading
         return leading if leading and leading.instance != self._membership.instance else None
 
@@ -126,6 +128,8 @@ class RelayClient:
         me, reports = self._membership, self._edge.log
         hello = pb.Hello(instance=me.instance, name=me.name, acknowledged=reports.acknowledged)
         ack = await _exchange(call, pb.Update(hello=hello))
+        if self._edge.is_read_here:
+            return
         reports.resume(ack.received)
         reports.acknowledge(ack.received, ack.saved)
         self.connected, self._lost = True, ""
@@ -138,6 +142,8 @@ class RelayClient:
             if update.ByteSize() or begun - spoken >= HEARTBEAT:
                 spoken = begun
                 ack = await _exchange(call, update)
+                if self._edge.is_read_here:
+                    return
                 reports.acknowledge(ack.received, ack.saved)
             if len(update.edges) < EDGES_AT_ONCE:
                 updates = self._status.changes()

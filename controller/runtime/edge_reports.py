@@ -18,6 +18,9 @@ class EdgeReports:
     def __init__(self, book: Book, log: ReportLog, fleet: Fleet, view: Callable[[], View]) -> None:
         """`fleet` are the proxies that are connected here."""
         self.log = log
+        self.is_read_here = False
+        """Whether this controller decides and reads the log itself: then nothing is passed on, and no late answer of a
+        former leader counts."""
         self._book = book
         self._fleet = fleet
         self._view = view

@@ -90,6 +90,7 @@ class FleetReports:
         """`edge` and `proxies` are this controller's own."""
         self.book = Book()
         self._begun = clock.monotonic()
+        self._tidied = float("-inf")
         self._saved: dict[str, Positions] = {}
         self.intake = ReportIntake(self.book, self._saved, self._decided)
         self._edge = edge
@@ -148,18 +149,19 @@ class FleetReports:
     async def run(self) -> None:
         """Read this controller's own log, and forget controllers that are gone, until cancelled."""
         me, reports = self._membership.instance, self._edge.log
-        reports.resume(self.intake.open(me, reports.acknowledged))
-        tidied = self._clock.monotonic()
-        while True:
-            self._edge.update_splits()
-            while batch := reports.next():
-                self._read(me, batch)
-                reports.acknowledge(batch.number, self._safe_position(me))
-                await asyncio.sleep(0)
-            if self._clock.monotonic() - tidied >= TIDY_EVERY:
-                tidied = self._clock.monotonic()
+        self._edge.is_read_here = True
+        try:
+            reports.resume(self.intake.open(me, reports.acknowledged))
+            while True:
+                self._edge.update_splits()
+                while batch := reports.next():
+                    self._read_own(me, batch)
+                    reports.acknowledge(batch.number, self._safe_position(me))
+                    await asyncio.sleep(0)
                 self._tidy()
-            await asyncio.sleep(FLUSH_EVERY)
+                await asyncio.sleep(FLUSH_EVERY)
+        finally:
+            self._edge.is_read_here = False
 
     def sync(self, service: str, revision: int) -> Sync:
         """How far the proxies of all controllers are."""
@@ -207,8 +209,19 @@ class FleetReports:
     def _is_heard(self, edge: _Edge) -> bool:
         return edge.complete and self._clock.monotonic() - edge.heard_at <= CUT_OFF_AFTER
 
+    def _read_own(self, me: str, batch: ReportBatch) -> None:
+        """An error in a report must not end the watch over the rollouts, nor be met again and again."""
+        try:
+            self._read(me, batch)
+        except Exception:
+            log.exception("reports_not_read", batch=batch.number)
+
     def _tidy(self) -> None:
-        """Forget the controllers that have no record any more, once their proxies are elsewhere, or are not coming."""
+        """Forget the controllers that have no record any more, once their proxies are elsewhere, or are not coming.
+        Now and then: it walks over them."""
+        if self._clock.monotonic() - self._tidied < TIDY_EVERY:
+            return
+        self._tidied = self._clock.monotonic()
         known = {each.instance for each in self._membership.known.members}
         for instance, edge in [*self._edges.items()]:
             if edge.streams or instance in known:

@@ -1,5 +1,6 @@
 """The proxies of all controllers as the one that decides knows them: also of those that it does not hear of."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,6 +10,7 @@ from controller.core.model.member import Member, Writes
 from controller.core.model.roster import Leader, Roster
 from controller.core.traffic.book import Book
 from controller.core.traffic.report_log import ReportLog
+from controller.core.traffic.reports import ClusterLoad
 from controller.ports.edges import EdgeUpdate, ServiceSync
 from controller.ports.fleet import ConfigState, ProxyStatus
 from controller.runtime.edge_reports import EdgeReports
@@ -18,6 +20,7 @@ from controller.runtime.membership import Membership
 from controller.runtime.replica import Replica
 from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
+from tests.support.waiting import wait_until
 
 SERVICE = "scorer"
 
@@ -64,8 +67,8 @@ class World:
         self.members = Members(Roster((member("one", 1), member("two", 2)), Leader("one", 7, 0.0)))
         self.membership = Membership(self.members, member("one", 1), revision=lambda: 1, proxies=lambda: 1)
         replica = Replica(Book(), self.clock)
-        edge = EdgeReports(Book(), ReportLog(), self.own, replica.view)
-        self.reports = FleetReports(edge, self.own, self.membership, replica, self.clock)
+        self.edge = EdgeReports(Book(), ReportLog(), self.own, replica.view)
+        self.reports = FleetReports(self.edge, self.own, self.membership, replica, self.clock)
         self.fleet = JoinedFleet(self.own, self.membership)
 
     async def begin(self) -> None:
@@ -186,3 +189,17 @@ async def test_a_proxy_that_leaves_and_a_controller_that_says_all_anew(world: Wo
     assert [each.node for each in world.reports.proxies()] == ["b", "own"]
     world.tell("c")
     assert [each.node for each in world.reports.proxies()] == ["c", "own"]
+
+
+async def test_the_one_that_decides_reads_its_own_log(world: World) -> None:
+    """And nothing else reads it meanwhile: a late answer of a former leader must not take batches away."""
+    edge, book = world.edge, world.reports.book
+    book.track_clusters(["scorer/v2"])
+    edge.log.add_load("own", {"scorer/v2": ClusterLoad(5, 5)}, 0.2)
+    running = asyncio.create_task(world.reports.run())
+    await wait_until(lambda: world.reports.positions.get("one") == 1)
+    assert edge.is_read_here
+    assert book.traffic("scorer", "v2", world.clock.monotonic()).requests == 5
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert not edge.is_read_here
