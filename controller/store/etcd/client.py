@@ -19,7 +19,7 @@ from controller.store.etcd.answers import Compacted, Lost, Rejected, Seen, needs
 from controller.store.etcd.channels import Channels, ReadTls
 from controller.store.etcd.login import Login, Metadata, User
 
-__all__ = ["PATIENCE", "Compacted", "EtcdClient", "Everything", "Lost", "prefix_end"]
+__all__ = ["ATTEMPT", "PATIENCE", "Compacted", "EtcdClient", "Everything", "Lost", "prefix_end"]
 
 ATTEMPT = 1.5
 """Seconds for one answer of one member."""
@@ -129,13 +129,13 @@ class EtcdClient:
         with contextlib.suppress(Rejected):
             await self._call("Lease/LeaseRevoke", pb.LeaseRevokeRequest(ID=lease), pb.LeaseRevokeResponse)
 
-    async def renew_lease(self, lease: int) -> bool:
-        """Renew a lease once. False if it has ended; `Lost` without an answer."""
+    async def renew_lease(self, lease: int, *, within: float = ATTEMPT) -> bool:
+        """Renew a lease once. False if it has ended; `Lost` without an answer in that time."""
         member, metadata = self._current, await self._metadata()
         call = self._stream(member, "Lease/LeaseKeepAlive", pb.LeaseKeepAliveResponse, metadata)
         with self._losing(member, metadata):
             try:
-                async with asyncio.timeout(ATTEMPT):
+                async with asyncio.timeout(within):
                     await call.write(pb.LeaseKeepAliveRequest(ID=lease))
                     response = await call.read()
             finally:

@@ -43,6 +43,7 @@ class Follower:
         """etcd's revision at which everything was read last. The head may be older, and what came in between no longer
         be kept."""
         self._moved = asyncio.Event()
+        self._reading = asyncio.Lock()
         self.outdated = asyncio.Event()
         """Set once records are stored that this version cannot read: the state is the last that it could."""
         self.newer_schema = 0
@@ -79,7 +80,9 @@ class Follower:
                 while self.state.head_mod < head_mod:
                     await self._moved.wait()
         if self.state.head_mod < head_mod:
-            await self._read_again()
+            async with self._reading:  # of many who wait, one reads for all
+                if self.state.head_mod < head_mod:
+                    await self._read_again()
 
     async def _read_again(self) -> None:
         """Take everything as the quorum has it. `Diverged`, `NewerSchema`; `Lost` without an answer."""
