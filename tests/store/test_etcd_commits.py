@@ -116,7 +116,7 @@ class TestWatch:
 
 
 class _Cut(EtcdClient):
-    """Loses the watch once, when told to; `watching` once a later one lives."""
+    """Loses the watch once, when told to; `watching` once a later one has outlived its beginning."""
 
     def __init__(self, endpoints: list[str], cut: asyncio.Event) -> None:
         super().__init__(endpoints)
@@ -131,7 +131,7 @@ class _Cut(EtcdClient):
                 await self._cut.wait()
                 raise Lost("cut")
             async for response in watched:
-                self.watching = True
+                self.watching = self.watching or not response.created
                 yield response
         except Compacted:
             self.compacted += 1
