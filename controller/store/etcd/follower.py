@@ -102,7 +102,7 @@ class Follower:
 
     async def _watch(self) -> None:
         """Take every change of others in."""
-        pauses = backoff(0.1, 2.0)
+        pauses, lives = backoff(0.1, 2.0), True
         while True:
             try:
                 # etcd may have been restored while there was no watch: then nothing of what comes fits.
@@ -110,7 +110,7 @@ class Follower:
                 watch = self._client.watch(self._keys.state, max(self.state.head_mod, self._complete_at) + 1)
                 async with contextlib.aclosing(watch) as responses:
                     async for response in responses:
-                        pauses = backoff(0.1, 2.0)
+                        pauses, lives = backoff(0.1, 2.0), True
                         news = [each for each in response.events if each.kv.mod_revision > self.state.head_mod]
                         if news:
                             self.take(apply_events(self.state, news, self._keys))
@@ -120,7 +120,9 @@ class Follower:
             except NewerSchema as newer:
                 self._note_newer(newer)
             except StoreLost as lost:
-                log.info("watch_lost", reason=str(lost))
+                if lives:  # once for an outage; what it is now is in the health
+                    log.info("watch_lost", reason=str(lost))
+                lives = False
             except Exception:
                 log.exception("watch_failed")
             await asyncio.sleep(next(pauses))

@@ -9,13 +9,14 @@ import structlog
 from controller.core.model.store_errors import StoreLost
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.ports.store import Term
+from controller.process.backoff import backoff
 from controller.store.etcd.client import ATTEMPT, Compacted, EtcdClient, Lost
 from controller.store.etcd.keys import Keys
 
 TTL = 10
 """Seconds that a lease lasts beyond its last renewal: for so long nobody decides after the leader's machine died."""
 AGAIN = 0.1
-"""Seconds until a renewal is tried at the next member."""
+"""Seconds until a renewal is tried at the next member; then twice as long, and so on."""
 RETRY = 0.2
 """Seconds until a lost watch for the end of the present term is begun again."""
 
@@ -48,20 +49,21 @@ class LeaseTerm(Term):
 
     async def _renew(self) -> None:
         loop = asyncio.get_running_loop()
-        pause = self._ttl / 6
+        usual = self._ttl / 6
+        pause, pauses = usual, backoff(AGAIN, usual)
         while not self.over:
             await asyncio.sleep(pause)
             asked = loop.time()
             try:
-                if not await self._client.renew_lease(self._lease, within=min(ATTEMPT, self._ttl / 6)):
+                if not await self._client.renew_lease(self._lease, within=min(ATTEMPT, usual)):
                     log.warning("lease_ended", token=self.token)
                     self.end()
                     return
             except StoreLost as lost:
                 log.warning("lease_not_renewed", reason=str(lost))
-                pause = AGAIN  # at another member, before the term is over
+                pause = next(pauses)  # at another member, before the term is over
                 continue
-            pause = self._ttl / 6
+            pause, pauses = usual, backoff(AGAIN, usual)
             self._expiry.cancel()
             self._expiry = loop.call_at(asked + self._ttl * 2 / 3, self._expire)
 
