@@ -178,10 +178,9 @@ class TestRefused:
             with pytest.raises(Unusable, match="only an empty prefix can be the target"):
                 await migrate(SqlitePlace(file), at(prefix), order())
 
-    async def test_members_that_do_not_answer(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_members_that_do_not_answer(self, file: Path) -> None:
         """The address is named."""
-        monkeypatch.setattr("controller.store.etcd.client.PATIENCE", 0.3)
-        nobody = EtcdPlace(lambda: EtcdClient(["127.0.0.1:1"]), "/haldane", FakeClock())
+        nobody = EtcdPlace(lambda: EtcdClient(["127.0.0.1:1"], patience=0.3), "/haldane", FakeClock())
         with pytest.raises(StoreLost, match=r"127\.0\.0\.1:1"):
             await migrate(SqlitePlace(file), nobody, order())
 
