@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import quote
 
 from controller.cli.failure import Exit, Failure
-from controller.process.state_paths import state_directory
 
 MAX_FILE = 262_144
 """Bytes of a file."""
@@ -107,6 +106,8 @@ def login_locked(admin: str) -> Iterator[None]:
 
 
 def _path(admin: str) -> Path:
+    from controller.process.state_paths import state_directory  # not for every `--help`
+
     name = quote(admin, safe="")
     if len(name) > MAX_NAME:
         name = hashlib.sha256(admin.encode(errors="surrogateescape")).hexdigest()

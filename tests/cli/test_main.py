@@ -71,7 +71,7 @@ def test_whatever_acts_takes_a_reason_and_a_request_id() -> None:
     """The ledger learns why, and a retry is safe, for every act."""
     asks = {"lint", "list", "get", "watch", "wait", "freezes", "proxies", "events", "explain", "backtest"}
     asks.add("retry")  # moves no weight, and the ledger has no line for it
-    asks |= {"whoami", "can", "controllers"}
+    asks |= {"whoami", "can", "controllers", "login", "logout"}
     asks |= {"backup", "restore", "migrate", "ledger"}  # of files, without a controller
     for name in COMMANDS.keys() - asks - {"serve", "bootstrap", "judge", "simulate", "certs", "completion", "demo"}:
         command = cli.get_command(click.Context(cli), name)
