@@ -33,7 +33,10 @@ def _paths_within(key: str, value: JsonValue) -> JsonValue:
     return _with_paths(value)
 
 
-UPGRADES: Mapping[int, Upgrade] = {1: _with_paths}
+UPGRADES: Mapping[int, Upgrade] = {
+    1: _with_paths,
+    2: dict,  # schema 3 has more fields, each with a default
+}
 """Schema number -> what upgrades a record to the next number. Every number below SCHEMA is here."""
 
 V = TypeVar("V", bound=Value)

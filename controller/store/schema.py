@@ -9,7 +9,7 @@ from controller.core.model.store_errors import Unusable
 APPLICATION = 0x48414C44
 """SQLite's application_id of Haldane's files: HALD."""
 
-FILE_SCHEMA = 6
+FILE_SCHEMA = 7
 """The number of the tables below (SQLite's user_version). Files with a newer one are refused."""
 
 TABLES = """
@@ -71,6 +71,7 @@ MIGRATIONS: Mapping[int, Migration] = {
     3: _let_freezes_stand,
     4: lambda db: db.execute(EXCLUSIONS),
     5: lambda db: db.execute(ARCHIVE),
+    6: lambda _: None,  # the tables stay, but their records may have schema 3, which an older Haldane must not set aside
 }
 """File schema -> what upgrades a file to the next one. Every number below FILE_SCHEMA is here."""
 

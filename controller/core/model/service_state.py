@@ -6,7 +6,7 @@ from controller.core.model.followed import Followed
 from controller.core.model.rollout import Rollout
 from controller.core.model.service import Service
 
-SCHEMA = 2
+SCHEMA = 3
 """The schema number written into each stored record; a reader refuses newer ones."""
 
 FIXED_RESPONSE = "(fixed response)"
