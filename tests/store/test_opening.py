@@ -5,10 +5,12 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from controller.core.model.actor import Proof
 from controller.core.model.freeze import Mode
 from controller.core.model.ledger_chain import verify
 from controller.core.model.store_errors import Unusable
@@ -86,7 +88,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "the header overwritten": (header_overwritten, "corrupt.*To restore"),
     "a table lost": (table_lost, "corrupt.*To restore"),
     "a row lost": (row_lost, "corrupt.*To restore"),
-    "a newer schema": (newer, r"newer Haldane \(schema 7, this one reads up to 6\): upgrade"),
+    "a newer schema": (newer, r"newer Haldane \(schema 8, this one reads up to 7\): upgrade"),
     "another program's database": (foreign, r"another program.*HALDANE_STORE"),
     "a folder": (a_folder, "cannot be opened"),
 }
@@ -230,8 +232,9 @@ class TestMigration:
         store = SqliteStore.open(path, clock=FakeClock())
         view = await store.load()
         assert (view.store_id, view.revision) == ("2481a382-f244-4f21-a2c4-9d0708e41ef6", 8)
-        held = freeze("scorer", mode=Mode.HOLD, since=1001.0, until=4600.0)
-        night = freeze(reason="night", since=1002.0)
+        claimed = partial(freeze, proof=Proof.CLAIMED)  # nobody was verified then
+        held = claimed("scorer", mode=Mode.HOLD, since=1001.0, until=4600.0)
+        night = claimed(reason="night", since=1002.0)
         assert view.freezes == (night, held)
         assert view.services["scorer"].weights == {"v2": 2500, "v1": 7500}
         assert verify(await store.events()).broken is None
