@@ -71,7 +71,9 @@ MIGRATIONS: Mapping[int, Migration] = {
     3: _let_freezes_stand,
     4: lambda db: db.execute(EXCLUSIONS),
     5: lambda db: db.execute(ARCHIVE),
-    6: lambda _: None,  # the tables stay, but their records may have schema 3, which an older Haldane must not set aside
+    6: lambda _: (
+        None
+    ),  # the tables stay, but their records may have schema 3, which an older Haldane must not set aside
 }
 """File schema -> what upgrades a file to the next one. Every number below FILE_SCHEMA is here."""
 
