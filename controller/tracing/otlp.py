@@ -40,9 +40,9 @@ class OtlpSink:
         # The SDK logs each failure on its own; `_LoggingExporter` says it once.
         logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
         logging.getLogger("opentelemetry").propagate = False
-        exporter = OTLPSpanExporter(endpoint.rstrip("/") + PATH, timeout=TIMEOUT)
+        self._exporter = _LoggingExporter(OTLPSpanExporter(endpoint.rstrip("/") + PATH, timeout=TIMEOUT), endpoint)
         processor = BatchSpanProcessor(
-            _LoggingExporter(exporter, endpoint),
+            self._exporter,
             max_queue_size=QUEUE,
             max_export_batch_size=BATCH,
             schedule_delay_millis=DELAY_MS,
@@ -62,10 +62,12 @@ class OtlpSink:
         self._send(span, parent)
 
     async def close(self) -> None:
-        """Send what is queued, as far as it can be sent within two seconds."""
+        """Send what is queued, as far as it can be sent within two seconds; give the rest up."""
         closing = threading.Thread(target=self._provider.shutdown, daemon=True)
         closing.start()
         await asyncio.to_thread(closing.join, CLOSE_WITHIN)
+        if closing.is_alive():
+            self._exporter.shutdown()  # else the SDK's threads go on for five seconds with each batch that waits
 
     def _send(self, span: Span, context: Context) -> Context:
         sent = self._tracer.start_span(

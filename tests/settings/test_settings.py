@@ -279,7 +279,6 @@ EMPTY = {
     "metadata": "empty",
     "severity": "`info`",
     "scopes": "`openid`, `email` and `profile`",
-    "device_client_id": "`client_id`",
 }
 """Defaults that the documentation tells in words."""
 

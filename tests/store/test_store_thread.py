@@ -150,7 +150,7 @@ class TestOrder:
         await wait_until(lambda: store._thread._jobs.qsize() == 2)
         disk.free.set()
         await asyncio.gather(hung, asked)
-        with pytest.raises(Frozen, match="by ada: incident 42"):
+        with pytest.raises(Frozen, match=r"by ada \(unverified\): incident 42"):
             await stepping
         assert (await store.load()).services["scorer"].weights["v2"] == 500
         await store.close()

@@ -1,6 +1,7 @@
 """Spans by OTLP: what arrives at a collector, one that does not respond, and a real rollout's traces."""
 
 import sys
+import threading
 import time
 
 import pytest
@@ -44,7 +45,8 @@ async def test_a_collector_gets_a_trace_with_its_times_and_attributes() -> None:
 
 
 async def test_a_collector_that_does_not_respond_delays_nothing() -> None:
-    """Neither spans beyond what waits for it, nor the end of the controller."""
+    """Neither spans beyond what waits for it, nor the end of the controller, which leaves no thread behind."""
+    threads = set(threading.enumerate())
     async with collecting() as collector:
         sink = OtlpSink(collector.url, "here")
         root = sink.begin(Span("decision", 0.0, 1.0, {}))
@@ -55,6 +57,11 @@ async def test_a_collector_that_does_not_respond_delays_nothing() -> None:
         await wait_until(lambda: collector.requests)
         await sink.close()
         assert time.monotonic() - began < CLOSE_WITHIN + 5.0
+    await wait_until(lambda: not [each for each in threading.enumerate() if _of_sdk(each) and each not in threads])
+
+
+def _of_sdk(thread: threading.Thread) -> bool:
+    return "otel" in thread.name.lower() or "shutdown" in thread.name
 
 
 async def test_without_an_address_there_is_no_tracer_and_without_the_sdk_no_start(

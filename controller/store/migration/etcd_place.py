@@ -13,7 +13,6 @@ from controller.core.model.ledger_line import ChainEnd
 from controller.core.model.store_errors import StoreLost, Unusable
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.ports.clock import Clock
-from controller.process.fault_points import reach
 from controller.store.etcd.archive import read_session, session_value
 from controller.store.etcd.client import EtcdClient, prefix_end
 from controller.store.etcd.etcd_store import EtcdStore
@@ -128,7 +127,6 @@ class EtcdTarget:
         for batch in _batches(_puts(contents, self._keys)):
             await self._client.renew_lease(self._lease)
             await self._do([put(*each) for each in batch])
-            reach("migrate:batch")
 
     async def read(self) -> Contents:
         """What is there."""

@@ -12,7 +12,6 @@ from controller.core.model.freeze import ALL, Act, Freeze, Mode
 from controller.core.model.ledger_kind import LedgerKind
 from controller.core.model.ledger_line import Entry
 from controller.core.model.store_errors import Unusable
-from controller.process.fault_points import reach
 from controller.store.migration.contents import Contents
 from controller.store.migration.places import Place, Source
 
@@ -40,18 +39,14 @@ async def migrate(source: Place, target: Place, order: Order) -> Contents:
     """
     async with source.source() as present, target.target() as new:
         (await present.read()).check()
-        reach("migrate:checked")
         contents = await _frozen(present, order)
-        reach("migrate:frozen")
         await new.write(contents)
-        reach("migrate:written")
         copied = await new.read()
         copied.check()
         if differences := contents.differences(copied):
             raise Unusable(f"the copy differs from the source: {', '.join(differences)}. It cannot be used")
         await present.check_unused()
         await new.finish()
-        reach("migrate:finished")
     return contents
 
 
