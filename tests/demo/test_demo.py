@@ -69,7 +69,7 @@ def test_the_demo_shows_promotion_rollback_and_freeze(tmp_path: Path) -> None:
     ("words", "signum", "code"),
     [
         ("haldane apply", signal.SIGINT, 130),
-        ("act 1", signal.SIGINT, 130),
+        pytest.param("act 1", signal.SIGINT, 130, marks=pytest.mark.soak),
         ("act 1", signal.SIGTERM, 128 + signal.SIGTERM),
         ("act 1", signal.SIGKILL, -signal.SIGKILL),
     ],
@@ -86,7 +86,9 @@ def test_no_process_is_left_however_the_demo_is_ended(
     assert process.returncode == code
 
 
-@pytest.mark.parametrize(("part", "process"), [("envoy", "envoy"), ("controller", "serve")])
+@pytest.mark.parametrize(
+    ("part", "process"), [pytest.param("envoy", "envoy", marks=pytest.mark.soak), ("controller", "serve")]
+)
 def test_a_part_that_dies_fails_the_demo_with_its_last_words(tmp_path: Path, part: str, process: str) -> None:
     """When Envoy or the controller is killed, the demo says so, shows its log, keeps the logs, and ends with 1."""
     with demo(tmp_path) as running:

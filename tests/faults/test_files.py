@@ -72,7 +72,7 @@ async def test_nothing_is_acknowledged_over_files_that_are_not_ours_any_longer(
 
 
 @pytest.mark.proves("fault 43", "track-record 79")
-@pytest.mark.parametrize("gone", ["-wal", "-shm"])
+@pytest.mark.parametrize("gone", ["-wal", pytest.param("-shm", marks=pytest.mark.soak)])
 async def test_after_a_restart_all_that_was_acknowledged_is_there_though_its_log_was_deleted(
     processes: Children, gone: str
 ) -> None:

@@ -20,7 +20,7 @@ from controller.core.model.actor import Proof
 from controller.identity.login import LOGIN_COOKIE, Login
 from controller.identity.oidc_settings import Oidc
 from controller.identity.openid_provider import FLOOR, OpenIdProvider
-from controller.identity.sessions import LONGEST, MAX_SESSIONS, Sessions
+from controller.identity.sessions import LONGEST, Sessions
 from controller.identity.token_verifier import TokenVerifier
 from controller.ports.authenticator import SESSION_COOKIE
 from tests.fakes.clock import FakeClock
@@ -202,12 +202,13 @@ def test_sessions_end_with_their_token_or_after_twelve_hours() -> None:
     assert sessions.principal(long) is None
 
 
-def test_sessions_are_bounded() -> None:
+def test_sessions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more ends the one that would end first; those that have ended take no place."""
+    monkeypatch.setattr("controller.identity.sessions.MAX_SESSIONS", 100)
     clock = FakeClock()
     sessions = Sessions(clock)
     alice = Principal("alice", Proof.OIDC)
-    first = [sessions.open(alice, clock.wall() + 60 + number) for number in range(MAX_SESSIONS)]
+    first = [sessions.open(alice, clock.wall() + 60 + number) for number in range(100)]
     last = sessions.open(alice, clock.wall() + 3600)
     assert [sessions.principal(each) for each in (first[0], first[1], last)] == [None, alice, alice]
     clock.advance(61)

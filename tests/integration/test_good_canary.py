@@ -57,6 +57,7 @@ async def answered_from_now(load: LoadGenerator, count: int) -> list[RequestResu
     return [a for a in load.results if a.sent > now][:count]
 
 
+@pytest.mark.soak
 async def test_a_cold_start_is_no_harm(processes: Children) -> None:
     """A model that is slow until its caches are full: in the warm-up latency is not judged, after it all is well."""
     policy = (

@@ -33,7 +33,7 @@ def silent_dns() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-@pytest.mark.parametrize("protocol", ["delta", "sotw"])
+@pytest.mark.parametrize("protocol", ["delta", pytest.param("sotw", marks=pytest.mark.soak)])
 async def test_a_name_that_no_one_answers_holds_up_no_other_service(
     processes: Children, silent_dns: int, protocol: str
 ) -> None:

@@ -49,7 +49,13 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize(("node", "fleet", "reason"), STRANGERS.values(), ids=STRANGERS.keys())
+@pytest.mark.parametrize(
+    ("node", "fleet", "reason"),
+    [
+        pytest.param(*case, id=name, marks=pytest.mark.soak if name == "of the fleet, without an xDS stream" else ())
+        for name, case in STRANGERS.items()
+    ],
+)
 async def test_forged_errors_roll_nothing_back(processes: Children, node: str, fleet: str, reason: str) -> None:
     """Thousands of errors, half a minute of latency, no healthy endpoint: a good canary advances all the same. The
     command names the stranger."""

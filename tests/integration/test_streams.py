@@ -76,6 +76,7 @@ async def _traffic_is_timed(system: System) -> bool:
     return 95 <= stable.ttft_p50_ms < 220 <= canary.ttft_p50_ms and stable.p50_ms > 300
 
 
+@pytest.mark.soak
 async def test_longer_answers_are_promoted(processes: Children) -> None:
     """A canary whose streams take twice as long, with the first token as soon."""
     async with running_system(processes, policy=POLICY, more="streaming: true\n") as system:

@@ -20,7 +20,7 @@ POLICY = """\
 """
 
 
-@pytest.mark.parametrize("protocol", ["sotw", "delta"])
+@pytest.mark.parametrize("protocol", ["delta", pytest.param("sotw", marks=pytest.mark.soak)])
 async def test_streams_outlive_a_rollback_and_are_counted(processes: Children, protocol: str) -> None:
     """They are shown while they last; the ledger says how many there were after a while, and when the last ended."""
     async with running_system(processes, policy=POLICY, protocol=protocol, more="streaming: true\n") as system:

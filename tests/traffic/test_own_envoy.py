@@ -19,7 +19,8 @@ from tests.traffic.envoy_in_sync import get
 from tests.traffic.own_envoy_files import minimal, with_clusters, with_filters
 from tests.xds.envoy_under_load import ServerFactory
 
-pytestmark = [pytest.mark.envoy, pytest.mark.parametrize("protocol", ["sotw", "delta"])]
+PROTOCOLS = ["delta", pytest.param("sotw", marks=pytest.mark.soak)]
+pytestmark = [pytest.mark.envoy, pytest.mark.parametrize("protocol", PROTOCOLS)]
 
 POLICY = """\
   steps: [50%]

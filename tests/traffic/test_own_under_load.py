@@ -14,7 +14,8 @@ from tests.traffic.own_envoy_files import minimal, with_clusters
 from tests.traffic.test_together import more_results
 from tests.xds.envoy_under_load import EnvoyUnderLoad, ServerFactory, envoy_under_load, versions_answer
 
-pytestmark = [pytest.mark.envoy, pytest.mark.parametrize("protocol", ["sotw", "delta"])]
+PROTOCOLS = ["delta", pytest.param("sotw", marks=pytest.mark.soak)]
+pytestmark = [pytest.mark.envoy, pytest.mark.parametrize("protocol", PROTOCOLS)]
 
 TESTERS = MatchRule(conditions=(Condition(source="header", name="x-tester", value="yes"),), to="canary")
 OF_ROUTES: list[dict[str, Any]] = [

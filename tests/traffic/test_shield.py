@@ -80,7 +80,13 @@ async def test_a_request_with_a_body_is_repeated_whole(processes: Children, size
                     assert (response.status, await response.text()) == reply
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, id=name, marks=() if name in ("500", "hang") else pytest.mark.soak)
+        for name, fault in FAULTS.items()
+    ],
+)
 async def test_a_shielded_canary_is_rolled_back_all_the_same(processes: Children, fault: Behaviour | None) -> None:
     """Not one request fails, before, at, or after the rollback; second attempts are shown apart."""
     policy = "  steps: [20%, 50%]\n  dwell: 30s\n  warmup: 1s\n  bake: 1s\n"

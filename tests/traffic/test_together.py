@@ -16,7 +16,8 @@ from tests.support.waiting import wait_until
 from tests.traffic.envoy_in_sync import get
 from tests.xds.envoy_under_load import EnvoyUnderLoad, ServerFactory, envoy_under_load
 
-pytestmark = [pytest.mark.envoy, pytest.mark.parametrize("protocol", ["sotw", "delta"])]
+PROTOCOLS = ["delta", pytest.param("sotw", marks=pytest.mark.soak)]
+pytestmark = [pytest.mark.envoy, pytest.mark.parametrize("protocol", PROTOCOLS)]
 
 TESTER = Condition(source="header", name="x-tester", value="yes")
 ALL: dict[str, Any] = {
