@@ -20,7 +20,12 @@ SETTINGS = {"xds": "xds_listen", "admin": "admin_listen", "http": "http_listen"}
     metavar="DIR",
     help="Apply the service files in this folder, and again when they change (HALDANE_APPLY_FROM).",
 )
-@click.option("--init", is_flag=True, help="Make an empty store although one was there, or its folder is missing.")
+@click.option(
+    "--init",
+    is_flag=True,
+    help="Make an empty store although one was there, or its folder is missing. With etcd: take another store than "
+    "the one that this controller served last.",
+)
 @click.pass_context
 def serve(ctx: click.Context, /, *, init: bool, **given: str | None) -> None:
     """Run the controller until SIGTERM or Ctrl-C.
