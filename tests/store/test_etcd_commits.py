@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import random
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.ports.archive import SavedSession
 from controller.store.etcd.client import Compacted, EtcdClient, Lost
 from controller.store.etcd.etcd_store import EtcdStore, Limits
+from controller.store.etcd.last_known import LastKnown
 from controller.store.etcd.transaction import MAX_CHANGES
 from controller.store.ledger_export import exports_in, read_export, verify_rows
 from tests.builders import change, freeze, freezing, state
@@ -38,6 +40,23 @@ async def replicas(tmp_path: Path) -> AsyncIterator[Replicas]:
 async def together(store: EtcdStore, count: int) -> list[int]:
     """Apply so many new services at once."""
     return await store.command_all([change(f"s{n}") for n in range(count)])
+
+
+async def test_a_closed_store_writes_nothing_more(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its copy on the disk is being saved when it is closed: that is waited for, so its folder can be removed."""
+    begun, may, saved = threading.Event(), threading.Event(), []
+
+    def save(_copy: LastKnown, _state: object) -> None:
+        begun.set()
+        may.wait(30)
+        saved.append(True)
+
+    monkeypatch.setattr(LastKnown, "save", save)
+    store = await replicas.open()
+    await asyncio.to_thread(begun.wait, 30)
+    asyncio.get_running_loop().call_later(0.1, may.set)
+    await store.close()
+    assert saved
 
 
 class TestLimits:

@@ -145,8 +145,12 @@ class Follower:
             if state.view.revision == kept:
                 await moved.wait()
                 continue
+            saving = asyncio.ensure_future(asyncio.to_thread(self._copy.save, state))
             try:
-                await asyncio.to_thread(self._copy.save, state)
+                try:
+                    await asyncio.shield(saving)
+                finally:
+                    await asyncio.wait([saving])  # a closed store writes nothing
                 kept = state.view.revision
             except OSError as error:
                 log.warning("last_known_not_saved", reason=str(error))
