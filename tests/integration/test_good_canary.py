@@ -25,6 +25,7 @@ STEPS = """\
   bake: 1s
   deadline: 3s
   on_insufficient: advance
+  latency: {tolerance: 100%}
 """
 """Each step lasts until a person says yes, so that the split is what is tested, and not anybody's speed."""
 
