@@ -8,9 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from controller.core.base.units import counted
-from controller.core.model.actor import CONTROLLER
 from controller.core.model.ledger_kind import LedgerKind
-from controller.core.model.ledger_line import Entry
 from controller.core.model.rollout import Phase
 from controller.core.model.service_state import ServiceState
 from controller.runtime.ledger_writer import LedgerWriter
@@ -59,15 +57,4 @@ class DrainReports:
         self._drains = {name: drain for name, drain in self._drains.items() if name in services}
 
     def _append(self, state: ServiceState, kind: LedgerKind, why: str, requests: int) -> None:
-        weights = state.weights
-        self._ledger.append(
-            Entry(
-                kind=kind,
-                services=(state.name,),
-                who=CONTROLLER,
-                why=why,
-                weights_before=weights,
-                weights_after=weights,
-                details={"requests": requests},
-            )
-        )
+        self._ledger.note(state, kind, why, requests=requests)

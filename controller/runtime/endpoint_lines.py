@@ -2,9 +2,7 @@
 
 from collections.abc import Collection
 
-from controller.core.model.actor import CONTROLLER
 from controller.core.model.ledger_kind import LedgerKind
-from controller.core.model.ledger_line import Entry
 from controller.core.model.service_state import ServiceState
 from controller.core.model.source_status import SourceStatus
 from controller.ports.endpoint_sources import SourceStatuses
@@ -39,15 +37,11 @@ class EndpointLines:
     def _write(self, state: ServiceState, version: str, status: SourceStatus) -> None:
         kind = LedgerKind.ENDPOINTS_GONE if status.is_empty else LedgerKind.ENDPOINTS_BACK
         has = "no endpoint" if status.is_empty else "endpoints again"
-        weights = state.weights
-        self._ledger.append(
-            Entry(
-                kind=kind,
-                services=(state.name,),
-                who=CONTROLLER,
-                why=f"{version} has {has}: {status.source}",
-                weights_before=weights,
-                weights_after=weights,
-                details={"version": version, "source": str(status.source), "endpoints": len(status.endpoints or ())},
-            )
+        self._ledger.note(
+            state,
+            kind,
+            f"{version} has {has}: {status.source}",
+            version=version,
+            source=str(status.source),
+            endpoints=len(status.endpoints or ()),
         )

@@ -7,6 +7,8 @@ import uuid
 from collections import deque
 from collections.abc import Collection, Iterable
 
+from pydantic import JsonValue
+
 from controller.core.model.actor import CONTROLLER
 from controller.core.model.change import Change
 from controller.core.model.freeze import Act, Freeze, describe_remaining, freezes_over
@@ -44,15 +46,19 @@ class LedgerWriter:
         if holds is None or holds == ((state.name, begins) in self._holds):
             return
         (self._holds.add if holds else self._holds.discard)((state.name, begins))
-        kind, weights = begins if holds else ends, state.weights
+        self.note(state, begins if holds else ends, why)
+
+    def note(self, state: ServiceState, kind: LedgerKind, why: str, **details: JsonValue) -> None:
+        """Write a line soon about a service whose weights do not move."""
         self.append(
             Entry(
                 kind=kind,
                 services=(state.name,),
                 who=CONTROLLER,
                 why=why,
-                weights_before=weights,
-                weights_after=weights,
+                weights_before=state.weights,
+                weights_after=state.weights,
+                details=details,
             )
         )
 

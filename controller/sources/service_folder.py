@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from controller.core.servicefile.yaml_tree import MAX_BYTES
 from controller.ports.service_files import FolderContent
+from controller.process.file_stamp import FileStamp, stamp_of
 
 SUFFIXES = (".yaml", ".yml")
 MAX_FILES = 10_000
@@ -20,9 +21,9 @@ MAX_FILES = 10_000
 
 
 class _Look(NamedTuple):
-    """By what a folder is the same as before: of each file its name, inode, size and times."""
+    """By what a folder is the same as before: of each file its name and stamp."""
 
-    files: tuple[tuple[str, int, int, int, int], ...] = ()
+    files: tuple[tuple[str, FileStamp | None], ...] = ()
     problem: str = ""
 
 
@@ -65,15 +66,7 @@ def _look(folder: Path) -> _Look:
         return _Look(problem=f"the folder cannot be read: {error.strerror}")
     if len(names) > MAX_FILES:
         return _Look(problem=f"the folder has more than {MAX_FILES} files")
-    return _Look(tuple(_stamp(folder, name) for name in names))
-
-
-def _stamp(folder: Path, name: str) -> tuple[str, int, int, int, int]:
-    try:
-        found = os.stat(folder / name)
-    except OSError:
-        return name, 0, 0, 0, 0
-    return name, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return _Look(tuple((name, stamp_of(folder / name)) for name in names))
 
 
 def _content(folder: Path, look: _Look) -> FolderContent:
