@@ -36,6 +36,17 @@ class Unanswered(Exception):  # noqa: N818
     """There was no response, and why: refused, timed out, no secret, not HTTP."""
 
 
+def unanswered(error: aiohttp.ClientError) -> Unanswered:
+    """Why there is no answer, without the text of errors that can hold what the server sent."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return Unanswered(f"its certificate is not valid: {error.certificate_error}")
+        case aiohttp.ClientConnectorError():
+            return Unanswered(f"cannot connect: {error.os_error}")
+        case _:
+            return Unanswered(f"the connection broke ({type(error).__name__})")
+
+
 def _checked_url(text: str) -> str:
     try:
         parts = urlsplit(text)

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from controller.core.base.text import clean
-from controller.process.http_client import Unanswered, open_session
+from controller.process.http_client import Unanswered, open_session, unanswered
 from controller.process.settings_file import read_settings_file
 
 MAX_DOCUMENT = 262_144
@@ -72,12 +72,8 @@ class JsonClient:
                     return response.status, await _body(response)
         except TimeoutError:
             raise Unanswered(f"no answer within {self._timeout:g} s") from None
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise Unanswered(f"its certificate is not valid: {error.certificate_error}") from None
-        except aiohttp.ClientConnectorError as error:
-            raise Unanswered(f"cannot connect: {error.os_error}") from None
-        except aiohttp.ClientError as error:  # the text of these can hold what the server sent
-            raise Unanswered(f"the connection broke ({type(error).__name__})") from None
+        except aiohttp.ClientError as error:
+            raise unanswered(error) from None
         except (OSError, ValueError) as error:
             raise Unanswered(str(error)) from None
 

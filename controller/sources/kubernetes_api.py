@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from controller.core.base.text import clean
-from controller.process.http_client import Unanswered, open_session
+from controller.process.http_client import Unanswered, open_session, unanswered
 from controller.sources.endpoint_slices import SERVICE_LABEL, EndpointSlice, MalformedSlice, read_slice
 
 POD_FILES = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -142,12 +142,8 @@ class EndpointSlicesApi:
                 yield response
         except TimeoutError:
             raise Unanswered("no answer in time") from None
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise Unanswered(f"its certificate is not valid: {error.certificate_error}") from None
-        except aiohttp.ClientConnectorError as error:
-            raise Unanswered(f"cannot connect: {error.os_error}") from None
-        except aiohttp.ClientError as error:  # the text of these can hold what the server sent
-            raise Unanswered(f"the connection broke ({type(error).__name__})") from None
+        except aiohttp.ClientError as error:
+            raise unanswered(error) from None
         except OSError as error:
             raise Unanswered(str(error)) from None
 
