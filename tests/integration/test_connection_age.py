@@ -34,7 +34,7 @@ WITHIN = 60.0
 @pytest.fixture
 async def secured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Secured]:
     """A controller whose connections live shortly, and have a second to move their streams."""
-    monkeypatch.setattr("controller.doors.AGE_GRACE_MS", 1000)
+    monkeypatch.setattr("controller.assembly.doors.AGE_GRACE_MS", 1000)
     async with secured_controller(tmp_path, age=AGE) as made:
         yield made
 

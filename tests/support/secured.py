@@ -20,10 +20,10 @@ from aiohttp import web
 
 from controller.admin.http_guard import guard
 from controller.app import Controller
+from controller.assembly.open_store import open_store
 from controller.core.access.binding import Binding
 from controller.core.access.permission import Role
 from controller.identity.tls_settings import Tls
-from controller.open_store import open_store
 from controller.process.clock import SystemClock
 from controller.process.descriptors import raise_descriptor_limit, share_descriptors
 from controller.process.service_manager import ServiceManager

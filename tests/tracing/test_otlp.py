@@ -7,8 +7,8 @@ import time
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 
+from controller.assembly.open_traces import opened_traces
 from controller.demo.harness.child_processes import Children
-from controller.open_traces import opened_traces
 from controller.ports.decision_tracer import NO_TRACES
 from controller.process.servers import Unstartable
 from controller.settings import Settings

@@ -1,0 +1,104 @@
+"""This controller among those that share its store: who is there, whose proxies, and the relay of their reports."""
+
+import contextlib
+import uuid
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import grpc
+
+from controller import __version__
+from controller.assembly.base import Base
+from controller.assembly.proxy_services import ProxyServices
+from controller.core.model.member import Member
+from controller.core.model.service_state import SCHEMA
+from controller.monitoring.relay_state import RelayState
+from controller.ports.fleet import Fleet
+from controller.process.host_name import advertised
+from controller.relay.relay_client import RelayClient
+from controller.relay.relay_service import RelayService
+from controller.runtime.decider import Decider
+from controller.runtime.edge_reports import EdgeReports
+from controller.runtime.edge_status import EdgeStatus
+from controller.runtime.fleet_reports import FleetReports
+from controller.runtime.joined_fleet import JoinedFleet
+from controller.runtime.membership import Membership
+
+
+class Peers:
+    """The membership, and where the store is shared also the relay; a controller by itself has no relay."""
+
+    def __init__(
+        self, base: Base, proxies: ProxyServices, credentials: Callable[[], grpc.ChannelCredentials | None]
+    ) -> None:
+        """`credentials` are those for the connection to the controller that decides."""
+        self._base = base
+        self._proxies = proxies
+        self.membership = _membership(base, proxies)
+        self.relay_service = RelayService(proxies.xds.right_of_way)
+        self._relay = _Relay(base, proxies, proxies.edge, self.membership, credentials) if proxies.edge else None
+
+    @property
+    def fleet(self) -> Fleet:
+        """The proxies as operators see them and as ticks count them."""
+        return self._relay.fleet if self._relay else self._proxies.xds
+
+    def work(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """What runs while the controller does."""
+        yield self.membership.run()
+        if self._relay:
+            yield self._relay.client.run()
+
+    def states(self) -> Iterator[RelayState]:
+        """What there is to say of the relay, where the store is shared."""
+        if self._relay:
+            yield self._relay.state
+
+    def fleet_reports(self) -> FleetReports | None:
+        """For a term: what the proxies of all controllers report, where the store is shared."""
+        edge = self._proxies.edge
+        if edge is None:
+            return None
+        return FleetReports(edge, self._proxies.xds, self.membership, self._base.replica, self._base.clock)
+
+    @contextlib.contextmanager
+    def deciding(self, decider: Decider, reports: FleetReports | None) -> Iterator[None]:
+        """This controller decides until the end of the block, on what is reported to all of them, if there are more."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._base.replica.deciding(decider, reports.book if reports else None))
+            if reports and self._relay:
+                stack.enter_context(self._relay.fleet.deciding(reports))
+                stack.enter_context(self.relay_service.deciding(reports))
+            yield
+
+
+class _Relay:
+    """What passes this controller's reports on, and joins the proxies of all."""
+
+    def __init__(
+        self,
+        base: Base,
+        proxies: ProxyServices,
+        edge: EdgeReports,
+        membership: Membership,
+        credentials: Callable[[], grpc.ChannelCredentials | None],
+    ) -> None:
+        self.fleet = JoinedFleet(proxies.xds, membership)
+        status = EdgeStatus(proxies.xds, base.replica.view, base.clock)
+        self.client = RelayClient(edge, status, membership, credentials)
+        self.state = RelayState(self.fleet, edge.log, self.client, membership)
+
+
+def _membership(base: Base, proxies: ProxyServices) -> Membership:
+    settings, view, connected = base.settings, base.replica.view, proxies.xds.proxies
+    me = Member(
+        instance=uuid.uuid4().hex,
+        name=settings.name,
+        since=base.clock.wall(),
+        version=__version__,
+        records=SCHEMA,
+        xds=advertised(settings.xds_listen, settings.advertise),
+        admin=advertised(settings.admin_listen, settings.advertise),
+        http=advertised(settings.http_listen, settings.advertise),
+    )
+    return Membership(base.store.members, me, revision=lambda: view().revision, proxies=lambda: len(connected()))
