@@ -45,6 +45,7 @@ class Explanations:
         state = find_state(view, request.service)
         if state.rollout is None:
             raise Refusal(Code.NO_ROLLOUT, f"{state.name} has had no rollout: there is nothing to explain")
+        await self._reader.refresh([state.name])
         message = pb.Explanation(rollout=self._reader.rollout(state, view))
         return await self._explained(state.name, state.rollout.id, message)
 

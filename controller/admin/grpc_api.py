@@ -14,8 +14,11 @@ from controller.admin.messages import (
     event_message,
     exclusion_message,
     freeze_message,
+    judged_message,
     proxy_message,
     stranger_message,
+    unreached_message,
+    unseen_message,
 )
 from controller.admin.request_fields import FieldErrors, after_of, mode_of, scopes_of, ttl_of
 from controller.admin.request_scopes import declared_permission
@@ -115,6 +118,7 @@ class Catalog:
             dry_run=request.dry_run,
             permit=_applies(caller),
         )
+        await self._reader.refresh([state.name])
         return self._applied(Declared(state, unchanged), self._reader.newest())
 
     async def apply_all(self, request: pb.ApplyServicesRequest, caller: Caller) -> pb.ApplyServicesResponse:
@@ -127,6 +131,7 @@ class Catalog:
             dry_run=request.dry_run,
             permit=_applies(caller),
         )
+        await self._reader.refresh(each.state.name for each in declared)
         view = self._reader.newest()
         return pb.ApplyServicesResponse(applied=[self._applied(each, view) for each in declared])
 
@@ -140,12 +145,15 @@ class Catalog:
     async def get(self, request: pb.GetServiceRequest, _caller: Caller) -> pb.Service:
         """One service, with its file."""
         view = await self._reader.view()
-        return self._reader.service(find_state(view, request.service), view)
+        state = find_state(view, request.service)
+        await self._reader.refresh([state.name])
+        return self._reader.service(state, view)
 
     async def list(self, _request: pb.ListServicesRequest, caller: Caller) -> pb.ListServicesResponse:
         """Every service by name, without the files, and the records that cannot be read."""
         view = await self._reader.view()
         states = sorted((s for s in view.services.values() if caller.visible([s.name])), key=lambda state: state.name)
+        await self._reader.refresh(state.name for state in states)
         services = [self._reader.service(state, view, source=False) for state in states]
         return pb.ListServicesResponse(
             services=services,
@@ -228,13 +236,16 @@ class Rollouts:
     async def get(self, request: pb.GetRolloutRequest, _caller: Caller) -> pb.Rollout:
         """A service's rollout; IDLE if there never was one."""
         view = await self._reader.view()
-        return self._reader.rollout(find_state(view, request.service), view)
+        state = find_state(view, request.service)
+        await self._reader.refresh([state.name])
+        return self._reader.rollout(state, view)
 
     async def list(self, _request: pb.ListRolloutsRequest, caller: Caller) -> pb.ListRolloutsResponse:
         """The rollouts of all services that ever had one."""
         view = await self._reader.view()
         states = sorted(view.services.values(), key=lambda state: state.name)
         shown = [state for state in states if state.rollout and caller.visible([state.name])]
+        await self._reader.refresh(state.name for state in shown)
         return pb.ListRolloutsResponse(rollouts=[self._reader.rollout(state, view) for state in shown])
 
     async def watch(self, request: pb.WatchRolloutRequest, caller: Caller) -> AsyncGenerator[pb.Rollout, None]:
@@ -242,7 +253,9 @@ class Rollouts:
         view, sent, seen = await self._reader.view(), pb.Rollout(), 0
         with self._watches.one(caller.actor.name):
             while True:
-                message = self._reader.rollout(find_state(view, request.service), view)
+                state = find_state(view, request.service)
+                await self._reader.refresh([state.name])
+                message = self._reader.rollout(state, view)
                 if _has_changed(message, sent):
                     yield message
                     sent = message
@@ -309,7 +322,7 @@ class KillSwitch:
 
 
 class Proxies:
-    """The proxies that this controller serves."""
+    """The proxies of all controllers that share the store."""
 
     def __init__(self, operations: Operations, fleet: Fleet, reader: ServiceReader) -> None:
         self._exclusions = operations.exclusions
@@ -330,10 +343,13 @@ class Proxies:
 
     async def list(self, _request: pb.ListProxiesRequest, _caller: Caller) -> pb.ListProxiesResponse:
         """Every connected proxy, and who reports without being one."""
+        await self._fleet.refresh()
         return pb.ListProxiesResponse(
             proxies=map(proxy_message, self._fleet.proxies()),
             strangers=map(stranger_message, self._fleet.strangers()),
             exclusions=map(exclusion_message, self._reader.newest().exclusions),
+            unseen=map(unseen_message, self._fleet.unseen()),
+            judged=judged_message(self._fleet.judged),
         )
 
     async def exclude(self, request: pb.ExcludeProxyRequest, caller: Caller) -> pb.ExcludeProxyResponse:
@@ -354,9 +370,16 @@ class Proxies:
         """Send proxies once more what they NACKed of a service, or of every one. It moves no weight."""
         if request.service:
             find_state(await self._reader.view(), request.service)
-        nodes = self._fleet.retry(request.service)
-        log.info("retried", service=request.service or ALL, who=caller.actor.name, nodes=nodes)
-        return pb.RetryResponse(nodes=nodes)
+        retried = await self._fleet.retry_everywhere(request.service, caller.actor.name)
+        unreached = [each.controller for each in retried.unreached]
+        log.info(
+            "retried",
+            service=request.service or ALL,
+            who=caller.actor.name,
+            nodes=retried.nodes,
+            **({"unreached": unreached} if unreached else {}),
+        )
+        return pb.RetryResponse(nodes=retried.nodes, unreached=map(unreached_message, retried.unreached))
 
 
 class Ledger:
@@ -416,8 +439,10 @@ def _command(verb: Verb, request: pb.RolloutRequest) -> Command:
 
 
 def _has_changed(message: pb.Rollout, sent: pb.Rollout) -> bool:
-    """Whether anything but the time of the last tick has changed."""
+    """Whether anything but the time of the last tick, and as of when that is known, has changed."""
     same = pb.Rollout()
     same.CopyFrom(message)
     same.updated_at = sent.updated_at
+    if same.HasField("judged"):
+        same.judged.as_of = sent.judged.as_of
     return same != sent

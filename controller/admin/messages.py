@@ -5,6 +5,7 @@ from typing import Any
 
 from controller.core.base.text import clean_values
 from controller.core.control.describe import plain_blocker
+from controller.core.control.judged import Judged
 from controller.core.judge.verdict import Outcome, Reason
 from controller.core.model.exclusion import Exclusion
 from controller.core.model.freeze import Freeze
@@ -13,7 +14,7 @@ from controller.core.model.rollout import Rollout
 from controller.core.model.source_status import describe_source
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports.fleet import ProxyStatus
+from controller.ports.fleet import ProxyStatus, UnreachedController, UnseenController
 from controller.ports.observatory import Live
 from controller.ports.report_admission import StrangerStatus
 from controller.runtime.service_view import ServiceView
@@ -46,6 +47,7 @@ def service_message(view: ServiceView, *, source: bool) -> pb.Service:
         proxies_total=view.sync.total,
         endpoints=_endpoints(view.live),
         sources=_sources(view.live),
+        judged=judged_message(view.live.judged),
     )
 
 
@@ -70,6 +72,7 @@ def rollout_message(view: ServiceView) -> pb.Rollout:
         diverted=state.diverted,
         stable_verdict=view.stable_verdict.outcome if view.stable_verdict else "",
         stable_reasons=view.stable_reasons,
+        judged=judged_message(view.live.judged),
     )
     if view.rollout:
         message.MergeFrom(_judged(view.rollout, view.live))
@@ -112,6 +115,28 @@ def proxy_message(proxy: ProxyStatus) -> pb.Proxy:
     if last := proxy.last_nack:
         message.refused.CopyFrom(pb.ProxyRefusal(type_url=last.type_url, at=last.at, error=last.error))
     return message
+
+
+def judged_message(judged: Judged | None) -> pb.Judged | None:
+    """Who judges, and as of when that is known; None where a controller is alone."""
+    if judged is None:
+        return None
+    return pb.Judged(
+        controller=judged.controller,
+        as_of=judged.as_of,
+        problem=judged.problem,
+        problem_since=judged.since if judged.gap else 0.0,
+    )
+
+
+def unseen_message(unseen: UnseenController) -> pb.UnseenController:
+    """A controller whose proxies are not known."""
+    return pb.UnseenController(**unseen._asdict())
+
+
+def unreached_message(unreached: UnreachedController) -> pb.UnreachedController:
+    """A controller that could not be asked."""
+    return pb.UnreachedController(**unreached._asdict())
 
 
 def stranger_message(stranger: StrangerStatus) -> pb.Stranger:
@@ -190,9 +215,16 @@ def _judged(rollout: Rollout, live: Live) -> pb.Rollout:
         started_at=rollout.started_at,
         updated_at=max(rollout.entered_at, live.updated_at),
         verdict=live.verdict.outcome if live.verdict else Outcome.UNKNOWN,
-        details=map(reason_message, live.verdict.reasons if live.verdict else ()),
+        details=_details(live),
         blocker=pb.Blocker(**plain_blocker(live.blocker)) if live.blocker else None,
     )
+
+
+def _details(live: Live) -> list[pb.ReasonInfo]:
+    """The verdict's reasons; where it is not known, why."""
+    if live.judged and live.judged.gap:
+        return [pb.ReasonInfo(code=live.judged.gap, text=live.judged.problem)]
+    return [*map(reason_message, live.verdict.reasons)] if live.verdict else []
 
 
 def _endpoints(live: Live) -> dict[str, pb.EndpointHealth]:

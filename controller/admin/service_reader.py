@@ -1,6 +1,6 @@
-"""What the APIs show of a service: what is stored, and besides that what only this replica knows now."""
+"""What the APIs show of a service: what is stored, and what is known now besides."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from controller.admin.messages import rollout_message, service_message
 from controller.core.base.errors import Refusal
@@ -27,6 +27,10 @@ class ServiceReader:
             return await self._operations.view()
         except Refusal:
             return self._observatory.view()
+
+    async def refresh(self, services: Iterable[str]) -> None:
+        """Bring what is shown of these services up to date, where another controller knows it. Raises nothing."""
+        await self._observatory.refresh(tuple(services))
 
     def newest(self) -> View:
         """The newest view that is known here, at once: it has what this controller has just stored."""

@@ -24,6 +24,12 @@ function freezeNote(freeze, now) {
     element("span", {}, `${effect} By ${actor(freeze)} since ${clock(freeze.since)}, ${left}.`));
 }
 
+function drawUnjudged({ judged }) {
+  const text = judged?.problem ? `${judged.problem[0].toUpperCase()}${judged.problem.slice(1)}.` : "";
+  part("unjudged").hidden = !text;
+  if (part("unjudged").textContent !== text) part("unjudged").textContent = text; // read aloud once
+}
+
 function drawFreezes({ freezes, caller }, now) {
   part("freezes").replaceChildren(...freezes.map((freeze) => freezeNote(freeze, now)));
   part("freeze-all").hidden = !caller.may_freeze || freezes.some((freeze) => freeze.scope === "*" && freeze.mode === "freeze");
@@ -59,8 +65,10 @@ function drawProxies(state) {
     element("p", { class: "bad" }, `${each.node} is excluded by ${actor(each)}: ${each.reason}`));
   const strangers = state.strangers.map((each) =>
     element("p", { class: "bad" }, `${each.node} (${each.fleet || "no fleet"}, ${each.peer}) reports and is no proxy: ${each.reports} reports do not count (${each.reason})`));
+  const unseen = state.unseen.map((each) =>
+    element("p", { class: "bad" }, `${many(each.proxies, "proxy", "proxies")} of ${each.controller} not known: ${each.reason}`));
   const none = element("p", { class: "quiet" }, "None is connected. ", element("code", {}, "haldane bootstrap --fleet FLEET"), " prints what an Envoy needs.");
-  part("proxies").replaceChildren(element("h2", {}, "Proxies"), ...(fleets.length ? fleets : [none]), ...behind, ...excluded, ...strangers);
+  part("proxies").replaceChildren(element("h2", {}, "Proxies"), ...(fleets.length ? fleets : [none]), ...unseen, ...behind, ...excluded, ...strangers);
 }
 
 function moved(line) {
@@ -97,6 +105,7 @@ function draw(state, now) {
   document.body.classList.remove("out");
   drawCaller(state.caller);
   recordAs(state.caller);
+  drawUnjudged(state);
   drawFreezes(state, now);
   drawServices(state, now);
   drawProxies(state);

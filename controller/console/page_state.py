@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controller.core.access.caller import Caller
 from controller.core.access.permission import Permission
 from controller.core.base.errors import Refusal
 from controller.core.control.describe import plain_blocker
+from controller.core.control.judged import Judged
 from controller.core.judge.verdict import Verdict
 from controller.core.model.freeze import ALL
 from controller.core.model.ledger_line import LedgerLine
@@ -63,19 +64,38 @@ def page_state(
     """Everything on the page that the caller may see. Weights are basis points, times Unix seconds."""
     view, proxies = observatory.view(), fleet.proxies()
     states = sorted((s for s in view.services.values() if caller.visible([s.name])), key=lambda state: state.name)
+    views = [ServiceView.of(state, view, observatory, fleet) for state in states]
     return {
         "revision": view.revision,
         "unready": unready,
         "caller": _caller(caller),
-        "services": [_service(ServiceView.of(state, view, observatory, fleet), caller) for state in states],
+        "services": [_service(each, caller) for each in views],
         "broken": {name: why for name, why in view.broken.items() if caller.visible([name])},
         "freezes": [freeze.plain() for freeze in view.freezes if caller.visible([freeze.scope])],
         "fleets": _fleets(proxies),
+        "judged": _judged([each.live.judged for each in views] or [fleet.judged]),
+        "unseen": [each._asdict() for each in fleet.unseen()],
         "strangers": [_stranger(stranger) for stranger in fleet.strangers()],
         "exclusions": [exclusion.plain() for exclusion in view.exclusions],
         "behind": [_behind(proxy) for proxy in proxies if proxy.state is not ConfigState.SYNCED],
         "ledger": [_line(line) for line in lines if caller.visible(line.entry.services)],
     }
+
+
+async def refresh(observatory: Observatory, fleet: Fleet, caller: Caller) -> None:
+    """Bring what `page_state` says up to date, where another controller knows it. Raises nothing."""
+    services = [name for name in observatory.view().services if caller.visible([name])]
+    await asyncio.gather(observatory.refresh(services), fleet.refresh())
+
+
+def _judged(judged: Sequence[Judged | None]) -> Mapping[str, Any] | None:
+    """Which controller judges, and since when its verdicts are not known, if they are not; of all services the oldest
+    answer. None where a controller is alone."""
+    known = [each for each in judged if each]
+    if not known:
+        return None
+    oldest = min(known, key=lambda each: each.as_of)
+    return {"controller": oldest.controller, "as_of": oldest.as_of, "problem": oldest.problem}
 
 
 _ROLLOUT_ABSENT: Mapping[str, Any] = {"phase_reason": "", "started_at": None, "step": 0, "steps": []}

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from controller.console.page_state import LedgerTail, page_state
+from controller.console.page_state import LedgerTail, page_state, refresh
 from controller.core.access.caller import Caller
 from controller.core.access.permission import Permission
 from controller.core.base.text import clean_values
@@ -53,6 +53,7 @@ def console_routes(  # noqa: PLR0913  # what the page shows comes from six place
     tail = LedgerTail(operations, observatory)
 
     async def state(request: web.Request) -> web.Response:
+        await refresh(observatory, fleet, caller_of(request))
         shown = page_state(observatory, fleet, caller_of(request), await tail.lines(), ready())
         return web.json_response(_finite(clean_values({**shown, **_standing(membership)})))
 

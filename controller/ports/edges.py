@@ -18,6 +18,10 @@ class ServiceSync(NamedTuple):
     revision: int
     sync: Sync
 
+    def at(self, revision: int) -> Sync:
+        """How far they are with it at that revision: if that is a later one, nothing is known of who serves it."""
+        return self.sync if self.revision >= revision else self.sync.outdated()
+
 
 @dataclass(frozen=True, slots=True)
 class EdgeUpdate:

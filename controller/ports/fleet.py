@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from controller.core.control.judged import Judged
 from controller.core.control.sync import Sync
 from controller.ports.report_admission import StrangerStatus
 
@@ -86,8 +87,31 @@ class ProxyStatus:
     """Whether that controller is cut off from the one that decides, so that this is what was known before."""
 
 
+class UnseenController(NamedTuple):
+    """A controller whose proxies are not known now, or only as they were known last: how many they are, and why."""
+
+    controller: str
+    proxies: int
+    reason: str
+
+
+class UnreachedController(NamedTuple):
+    """A controller that could not be asked, where its admin port is, and why."""
+
+    controller: str
+    admin: str
+    reason: str
+
+
+class Retried(NamedTuple):
+    """The nodes that had NACKed something and were sent it again, and the controllers that could not be asked to."""
+
+    nodes: tuple[str, ...] = ()
+    unreached: tuple[UnreachedController, ...] = ()
+
+
 class Fleet(Protocol):
-    """What is known of the proxies. No method raises: all answer at once, from memory."""
+    """What is known of the proxies. No method raises; all but the coroutines answer at once, from memory."""
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -102,11 +126,26 @@ class Fleet(Protocol):
         """The programs that report, and are no proxies: their reports do not count."""
         ...
 
-    def retry(self, service: str) -> tuple[str, ...]:
-        """Send proxies once more what they NACKed of that service, or of every service if it is empty.
+    @property
+    def judged(self) -> Judged | None:
+        """Which controller knows all proxies, and as of when `proxies` is; None where a controller is alone."""
+        ...
 
-        Returns the nodes that had NACKed any of it.
-        """
+    async def refresh(self) -> None:
+        """Bring `proxies` up to date where another controller knows them: some seconds at most."""
+        ...
+
+    def unseen(self) -> tuple[UnseenController, ...]:
+        """The controllers whose proxies are not known now."""
+        ...
+
+    def retry(self, service: str) -> tuple[str, ...]:
+        """Send the proxies of this controller once more what they NACKed of that service, or of every service if it is
+        empty. Returns the nodes that had NACKed any of it."""
+        ...
+
+    async def retry_everywhere(self, service: str, who: str) -> Retried:
+        """The same at all controllers, on behalf of `who`: some seconds at most."""
         ...
 
     def sync(self, service: str, revision: int) -> Sync:

@@ -1,10 +1,11 @@
 """What is known of the services now, besides what is stored."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from controller.core.control.blocker import Blocker
+from controller.core.control.judged import Judged
 from controller.core.judge.verdict import Verdict
 from controller.core.model.source_status import SharedEndpoint, SourceStatus
 from controller.core.model.view import View
@@ -17,7 +18,7 @@ from controller.ports.service_files import FilesStatus
 class Live:
     """What is known of a service besides what is stored: the newest verdict, the decision on it, the traffic.
 
-    Verdicts are known only to the replica that decides; traffic is what the proxies report to this replica.
+    Verdicts, and the traffic of all proxies, are known to the replica that decides (`judged`).
     """
 
     verdict: Verdict | None = None
@@ -42,6 +43,8 @@ class Live:
     """The evidence of harm of all channels together, at the last tick of a rollout: what a rollback rests on."""
     blocker: Blocker | None = None
     """What kept automation from the next move at the last tick of a rollout."""
+    judged: Judged | None = None
+    """Which controller judges, and as of when that is known; None where a controller is alone with its store."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -51,7 +54,7 @@ class Live:
 
 
 class Observatory(Protocol):
-    """What can be seen in this replica now, whether or not it decides. Nothing here raises."""
+    """What is known now, in this replica or in the one that decides. Nothing here raises."""
 
     def view(self) -> View:
         """The view that is being served."""
@@ -71,6 +74,11 @@ class Observatory(Protocol):
 
     def files(self) -> FilesStatus:
         """What became of the service files of a folder."""
+        ...
+
+    async def refresh(self, services: Collection[str]) -> None:
+        """Bring what is said here of these services up to date, where another controller knows it: a second or two at
+        most."""
         ...
 
     async def next(self, seen: int) -> int:

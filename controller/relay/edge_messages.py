@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from controller.core.control.sync import Sync
+from controller.core.control.sync import CutOff, Sync
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from controller.pb.haldane.relay.v1 import relay_pb2 as pb
 from controller.ports.edges import EdgeUpdate, ServiceSync
@@ -21,9 +21,9 @@ def edge_message(update: EdgeUpdate) -> pb.Edge:
     """The update as a message."""
     return pb.Edge(
         complete=update.complete,
-        proxies=map(_proxy_message, update.proxies),
+        proxies=map(proxy_message, update.proxies),
         gone=[pb.Node(node=node, fleet=fleet) for node, fleet in update.gone],
-        syncs=[_sync_message(service, each) for service, each in update.syncs.items()],
+        syncs=[sync_message(service, each) for service, each in update.syncs.items()],
     )
 
 
@@ -32,14 +32,15 @@ def read_edge(message: pb.Edge) -> EdgeUpdate:
     if max(len(message.proxies), len(message.gone), len(message.syncs)) > MAX_PROXIES:
         raise InvalidUpdate(f"an update names at most {MAX_PROXIES} proxies or services")
     return EdgeUpdate(
-        tuple(map(_proxy, message.proxies)),
+        tuple(map(read_proxy, message.proxies)),
         tuple((each.node, each.fleet) for each in message.gone),
-        {validate_name(each.service, "a service"): _sync(each) for each in message.syncs},
+        {validate_name(each.service, "a service"): read_sync(each) for each in message.syncs},
         message.complete,
     )
 
 
-def _proxy_message(proxy: ProxyStatus) -> admin.Proxy:
+def proxy_message(proxy: ProxyStatus) -> admin.Proxy:
+    """A proxy as a message."""
     message = admin.Proxy(
         node=proxy.node,
         fleet=proxy.fleet,
@@ -62,6 +63,8 @@ def _proxy_message(proxy: ProxyStatus) -> admin.Proxy:
         excluded=proxy.excluded[:MAX_TEXT],
         requests=proxy.requests,
         failed=proxy.failed,
+        controller=proxy.controller,
+        cut_off=proxy.cut_off,
     )
     if last := proxy.last_nack:
         nack = admin.ProxyRefusal(type_url=last.type_url, at=last.at, error=last.error[:MAX_TEXT])
@@ -69,7 +72,8 @@ def _proxy_message(proxy: ProxyStatus) -> admin.Proxy:
     return message
 
 
-def _proxy(message: admin.Proxy) -> ProxyStatus:
+def read_proxy(message: admin.Proxy) -> ProxyStatus:
+    """The proxy in the message. `InvalidUpdate` if there is anything wrong with it."""
     refused = message.refused
     return ProxyStatus(
         node=validate_name(message.node, "a proxy"),
@@ -94,10 +98,13 @@ def _proxy(message: admin.Proxy) -> ProxyStatus:
         excluded=_text(message.excluded),
         requests=message.requests,
         failed=message.failed,
+        controller=_text(message.controller),
+        cut_off=message.cut_off,
     )
 
 
-def _sync_message(service: str, known: ServiceSync) -> pb.ServiceSync:
+def sync_message(service: str, known: ServiceSync) -> pb.ServiceSync:
+    """How far proxies are with a service, as a message."""
     revision, sync = known
     return pb.ServiceSync(
         service=service,
@@ -107,10 +114,22 @@ def _sync_message(service: str, known: ServiceSync) -> pb.ServiceSync:
         nacked=sync.nacked,
         behind=sync.behind,
         blind=sync.blind,
+        cut_off=map(cut_off_message, sync.cut_off),
     )
 
 
-def _sync(message: pb.ServiceSync) -> ServiceSync:
+def cut_off_message(cut_off: CutOff) -> pb.CutOff:
+    """A controller that the one that decides does not hear of, as a message."""
+    return pb.CutOff(**cut_off._asdict())
+
+
+def read_cut_off(message: pb.CutOff) -> CutOff:
+    """The controller in the message. `InvalidUpdate` if it cannot be named."""
+    return CutOff(validate_name(message.controller, "a controller"), message.proxies, message.seconds)
+
+
+def read_sync(message: pb.ServiceSync) -> ServiceSync:
+    """The same in the message. `InvalidUpdate` if there is anything wrong with it."""
     if message.synced > message.total:
         raise InvalidUpdate(f"{message.synced} proxies of {message.total} cannot be in sync")
     sync = Sync(
@@ -119,6 +138,7 @@ def _sync(message: pb.ServiceSync) -> ServiceSync:
         nacked=_names(message.nacked),
         behind=_names(message.behind),
         blind=_names(message.blind),
+        cut_off=tuple(map(read_cut_off, message.cut_off)),
     )
     return ServiceSync(message.revision, sync)
 

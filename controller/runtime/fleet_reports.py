@@ -71,9 +71,7 @@ class _Edge:
     def sync(self, service: str, revision: int) -> Sync:
         """How far its proxies are with a service at that revision."""
         known = self.syncs.get(service)
-        if known is None:
-            return Sync()
-        return known.sync if known.revision >= revision else known.sync.outdated()
+        return known.at(revision) if known else Sync()
 
 
 class FleetReports:

@@ -3,9 +3,10 @@
 The APIs (gRPC, HTTP) translate to these and back; nothing here knows which one a request came through.
 """
 
+import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -39,6 +40,9 @@ from controller.runtime.exclusions import Exclusions
 from controller.runtime.outcome_counter import OutcomeCounter
 from controller.runtime.store_requests import StoreRequests, find_state, new_change_id
 
+OBSERVED_WITHIN = 0.5
+"""Seconds for which an act waits for what the controller that decides knows of the service: then it goes by what is
+known here."""
 ROLLBACK_ATTEMPTS = 5
 """How often a rollback is tried while it loses races."""
 
@@ -190,6 +194,7 @@ class Operations:
         if done := await self._requests.applied_at(request_id, fingerprint):
             return await self._requests.state_at(service, done)
         attempts = ROLLBACK_ATTEMPTS if command.verb is Verb.ROLLBACK else 1
+        await self._refresh(service)
         for left in reversed(range(attempts)):
             state = find_state(await self.view(), service)
             if command.verb is Verb.START and (unknown := self._allowed.policy_violations(state.spec)):
@@ -325,6 +330,14 @@ class Operations:
     def newest(self) -> View:
         """The newest view that is known here, at once. Raises nothing."""
         return self._requests.newest()
+
+    async def _refresh(self, service: str) -> None:
+        """Ask what is known of the service, where another controller judges: before the state is read, so that it is
+        not an old one by then."""
+        if self._observatory:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(OBSERVED_WITHIN):
+                    await self._observatory.refresh((service,))
 
     def _observe(self, state: ServiceState) -> tuple[Verdict | None, bool]:
         """The evidence so far on the service's rollout, and whether its stable is known to have no healthy endpoint."""

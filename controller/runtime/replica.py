@@ -6,7 +6,7 @@ attached: it adds its verdicts, and is woken by whatever happens here.
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 
 from controller.core.base.identity_cache import by_identity
@@ -43,9 +43,17 @@ class Replica:
         self._news = 0
         self._announced = asyncio.Event()
 
+    @property
+    def decides(self) -> bool:
+        """Whether this replica decides."""
+        return self._decider is not None
+
     def view(self) -> View:
         """The view that is being served."""
         return self._view
+
+    async def refresh(self, services: Collection[str]) -> None:
+        """What is known here is new."""
 
     def live(self, service: str) -> Live:
         """What is known of a service; empty for one that is not in the view."""

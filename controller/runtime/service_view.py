@@ -65,10 +65,12 @@ class ServiceView:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The verdict's reasons and what automation remarks, in words; after a restart, why it is in this phase."""
+        """The verdict's reasons and what automation remarks, in words; after a restart, why it is in this phase, and
+        where the verdict is not known, why."""
         if self.rollout is None:
             return ()
-        return self.live.reasons or ((self.rollout.reason,) if self.rollout.reason else ())
+        unknown = self.live.judged.problem if self.live.judged else ""
+        return self.live.reasons or tuple(filter(None, (unknown, self.rollout.reason)))
 
     @property
     def stable_verdict(self) -> Verdict | None:

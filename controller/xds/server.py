@@ -14,7 +14,7 @@ from controller.core.model.view import View, retreats
 from controller.core.routing.own_addresses import OwnAddress
 from controller.core.routing.routing import SourcedVersions
 from controller.ports.clock import Clock
-from controller.ports.fleet import Nack, ProxyStatus
+from controller.ports.fleet import Nack, ProxyStatus, Retried, UnseenController
 from controller.ports.proxy_observer import NullObserver, ProxyObserver
 from controller.ports.report_admission import Admission, NotCounted, Reporter, StrangerStatus
 from controller.process.right_of_way import RightOfWay
@@ -173,6 +173,21 @@ class XdsServer:
     def strangers(self) -> tuple[StrangerStatus, ...]:
         """The programs that report, and are no proxies."""
         return self.stranger_log.statuses()
+
+    @property
+    def judged(self) -> None:
+        """It knows its own proxies."""
+
+    async def refresh(self) -> None:
+        """What is known of them is new."""
+
+    def unseen(self) -> tuple[UnseenController, ...]:
+        """No other controller."""
+        return ()
+
+    async def retry_everywhere(self, service: str, who: str) -> Retried:
+        """Send its own proxies once more what they NACKed."""
+        return Retried(self.retry(service))
 
     def retry(self, service: str) -> tuple[str, ...]:
         """Send once more what proxies NACKed of that service, or of all if it is empty: the nodes that NACKed any."""

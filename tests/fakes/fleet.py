@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from controller.core.control.judged import Judged
 from controller.core.control.sync import Sync
-from controller.ports.fleet import ProxyStatus
+from controller.ports.fleet import ProxyStatus, Retried, UnreachedController, UnseenController
 from controller.ports.report_admission import StrangerStatus
 
 
@@ -23,9 +24,27 @@ class FakeFleet:
     problems: dict[str, str] = field(default_factory=dict)
     retried: list[str] = field(default_factory=list)
     """The services that `retry` was called for."""
+    refreshed: int = 0
+    """How often `refresh` was called."""
+    unseen_controllers: tuple[UnseenController, ...] = ()
+    unreached: tuple[UnreachedController, ...] = ()
+    """The controllers that a retry does not reach."""
 
     def strangers(self) -> tuple[StrangerStatus, ...]:
         return self.reporting
+
+    @property
+    def judged(self) -> Judged | None:
+        return None
+
+    async def refresh(self) -> None:
+        self.refreshed += 1
+
+    def unseen(self) -> tuple[UnseenController, ...]:
+        return self.unseen_controllers
+
+    async def retry_everywhere(self, service: str, who: str) -> Retried:
+        return Retried(self.retry(service), self.unreached)
 
     def retry(self, service: str) -> tuple[str, ...]:
         self.retried.append(service)

@@ -1,6 +1,7 @@
 """What a replica knows of each service, as a test describes it."""
 
 import asyncio
+from collections.abc import Collection
 
 from controller.core.model.view import View
 from controller.ports.observatory import Live
@@ -36,6 +37,9 @@ class FakeObservatory:
 
     def live(self, service: str) -> Live:
         return self._lives.get(service, Live())
+
+    async def refresh(self, services: Collection[str]) -> None:
+        pass
 
     async def next(self, seen: int) -> int:
         async with self._turned:

@@ -10,6 +10,7 @@ from controller.cli.invocation import Invocation, act_options
 from controller.cli.output import plain, print_json, print_table
 from controller.cli.text.values import NONE, format_actor, format_span, format_time
 from controller.core.base.text import clean
+from controller.core.base.units import counted
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 REASONS = {
@@ -50,6 +51,8 @@ def proxies(invocation: Invocation, wide: bool, exclude: str, include: str) -> N
         print_table(header, [_type_row(p, t, time.time()) for p in response.proxies for t in p.types])
     else:
         _print_proxies(response.proxies, time.time())
+    for line in _unknown(response):
+        click.echo(f"error: {line}", err=True)
     for exclusion in response.exclusions:
         since = format_time(exclusion.since, time.time())
         click.echo(clean(f"{exclusion.node} excluded by {format_actor(exclusion)} since {since}: {exclusion.reason}"))
@@ -68,6 +71,15 @@ def _print_proxies(proxies: Sequence[pb.Proxy], now: float) -> None:
     print_table(header, rows)
     for line in _blocking(proxies, now):
         click.echo(line)
+
+
+def _unknown(response: pb.ListProxiesResponse) -> Iterator[str]:
+    """Which controllers' proxies are not known now."""
+    if response.judged.problem:
+        yield clean(response.judged.problem)
+    for each in response.unseen:
+        reason = "" if each.reason == response.judged.problem else f": {each.reason}"
+        yield clean(f"{counted(each.proxies, 'proxy', 'proxies')} of {each.controller} not known{reason}")
 
 
 def _act(invocation: Invocation, exclude: str, include: str) -> None:

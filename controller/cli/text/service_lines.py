@@ -37,9 +37,12 @@ def service_cells(service: pb.Service) -> list[str]:
 
 def broken_lines(response: pb.ListServicesResponse) -> Iterator[str]:
     """What is wrong with the store, with services that are not served as declared, and with
-    records that cannot be read."""
+    records that cannot be read; and why no verdict is known, if none is."""
     if response.store_problem:
         yield f"store: {clean(response.store_problem)}"
+    for problem in dict.fromkeys(service.judged.problem for service in response.services):
+        if problem:
+            yield clean(problem)
     for service in response.services:
         if service.problem:
             yield f"{clean(service.name)} is served as it was: {clean(service.problem)}"
@@ -86,6 +89,7 @@ def service_lines(service: pb.Service, now: float) -> list[str]:
         *([("file", f"{service.applied_from}, in the folder whose files are applied")] if service.applied_from else []),
         *([("PROBLEM", f"served as it was, not as declared: {service.problem}")] if service.problem else []),
         *(("ENDPOINTS", text) for text in source_problems(service.sources)),
+        *judged_facts(service.judged, now),
         *([("STORE", service.store_problem)] if service.store_problem else []),
         *([("fallback", f"ON THE FALLBACK: {service.diverted}")] if service.diverted else []),
         *(("frozen", freeze_line(freeze, now)) for freeze in service.freezes),
@@ -94,6 +98,14 @@ def service_lines(service: pb.Service, now: float) -> list[str]:
         facts += _rollout_facts(service.rollout, now)
     lines = [f"{name + ':' if name else '':<10}{clean(value)}" for name, value in facts]
     return [*lines, "", "declared:", *(f"  {clean(line)}" for line in service.yaml.splitlines())]
+
+
+def judged_facts(judged: pb.Judged, now: float) -> Iterator[tuple[str, str]]:
+    """Which controller judges, and as of when that is known, where there are several."""
+    if judged.problem:
+        yield "JUDGED", judged.problem
+    elif judged.controller:
+        yield "judged", f"by {judged.controller}, as of {format_time(judged.as_of, now)}"
 
 
 def _endpoints(service: pb.Service) -> str:
@@ -116,7 +128,7 @@ def _rollout_facts(rollout: pb.Rollout, now: float) -> list[tuple[str, str]]:
         ("started", f"{format_time(rollout.started_at, now)} ({format_span(now - rollout.started_at)} ago)"),
         ("step", f"{rollout.step + 1} of {len(rollout.steps)}: {steps}"),
         ("verdict", rollout.verdict or NONE),
-        *(("", detail.text) for detail in rollout.details),
+        *(("", detail.text) for detail in rollout.details if not rollout.judged.problem),
         *(("draining", text) for text in draining(rollout)),
         *(("next", text) for text in awaited(rollout)),
         *([("watch", f"stable {rollout.stable_verdict}")] if rollout.stable_verdict else []),

@@ -206,7 +206,7 @@ class DeleteServiceResponse(_message.Message):
     def __init__(self, revision: _Optional[int] = ...) -> None: ...
 
 class Service(_message.Message):
-    __slots__ = ("name", "stable", "versions", "listen", "fleets", "weights", "yaml", "revision", "rollout", "freezes", "diverted", "problem", "proxies_synced", "proxies_total", "endpoints", "route_config", "store_problem", "sources", "applied_from")
+    __slots__ = ("name", "stable", "versions", "listen", "fleets", "weights", "yaml", "revision", "rollout", "freezes", "diverted", "problem", "proxies_synced", "proxies_total", "endpoints", "route_config", "store_problem", "sources", "applied_from", "judged")
     class WeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -247,6 +247,7 @@ class Service(_message.Message):
     STORE_PROBLEM_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     APPLIED_FROM_FIELD_NUMBER: _ClassVar[int]
+    JUDGED_FIELD_NUMBER: _ClassVar[int]
     name: str
     stable: str
     versions: _containers.RepeatedScalarFieldContainer[str]
@@ -266,7 +267,8 @@ class Service(_message.Message):
     store_problem: str
     sources: _containers.MessageMap[str, EndpointSource]
     applied_from: str
-    def __init__(self, name: _Optional[str] = ..., stable: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., fleets: _Optional[_Iterable[str]] = ..., weights: _Optional[_Mapping[str, int]] = ..., yaml: _Optional[str] = ..., revision: _Optional[int] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., diverted: _Optional[str] = ..., problem: _Optional[str] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., endpoints: _Optional[_Mapping[str, EndpointHealth]] = ..., route_config: _Optional[str] = ..., store_problem: _Optional[str] = ..., sources: _Optional[_Mapping[str, EndpointSource]] = ..., applied_from: _Optional[str] = ...) -> None: ...
+    judged: Judged
+    def __init__(self, name: _Optional[str] = ..., stable: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., fleets: _Optional[_Iterable[str]] = ..., weights: _Optional[_Mapping[str, int]] = ..., yaml: _Optional[str] = ..., revision: _Optional[int] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., diverted: _Optional[str] = ..., problem: _Optional[str] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., endpoints: _Optional[_Mapping[str, EndpointHealth]] = ..., route_config: _Optional[str] = ..., store_problem: _Optional[str] = ..., sources: _Optional[_Mapping[str, EndpointSource]] = ..., applied_from: _Optional[str] = ..., judged: _Optional[_Union[Judged, _Mapping]] = ...) -> None: ...
 
 class EndpointSource(_message.Message):
     __slots__ = ("source", "read", "endpoints", "problem", "problem_since", "shared", "text")
@@ -355,7 +357,7 @@ class RollbackRequest(_message.Message):
     def __init__(self, service: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class Rollout(_message.Message):
-    __slots__ = ("service", "stable", "canary", "phase", "step", "weights", "verdict", "reasons", "proxies_synced", "proxies_total", "started_at", "updated_at", "revision", "freezes", "traffic", "unjudged", "details", "id", "phase_reason", "steps", "diverted", "stable_verdict", "stable_reasons", "blocker", "endpoints", "sources")
+    __slots__ = ("service", "stable", "canary", "phase", "step", "weights", "verdict", "reasons", "proxies_synced", "proxies_total", "started_at", "updated_at", "revision", "freezes", "traffic", "unjudged", "details", "id", "phase_reason", "steps", "diverted", "stable_verdict", "stable_reasons", "blocker", "endpoints", "sources", "judged")
     class WeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -417,6 +419,7 @@ class Rollout(_message.Message):
     BLOCKER_FIELD_NUMBER: _ClassVar[int]
     ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
+    JUDGED_FIELD_NUMBER: _ClassVar[int]
     service: str
     stable: str
     canary: str
@@ -443,7 +446,20 @@ class Rollout(_message.Message):
     blocker: Blocker
     endpoints: _containers.MessageMap[str, EndpointHealth]
     sources: _containers.MessageMap[str, EndpointSource]
-    def __init__(self, service: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., phase: _Optional[str] = ..., step: _Optional[int] = ..., weights: _Optional[_Mapping[str, int]] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., started_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., revision: _Optional[int] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., traffic: _Optional[_Mapping[str, Traffic]] = ..., unjudged: _Optional[_Mapping[str, Traffic]] = ..., details: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., id: _Optional[str] = ..., phase_reason: _Optional[str] = ..., steps: _Optional[_Iterable[int]] = ..., diverted: _Optional[str] = ..., stable_verdict: _Optional[str] = ..., stable_reasons: _Optional[_Iterable[str]] = ..., blocker: _Optional[_Union[Blocker, _Mapping]] = ..., endpoints: _Optional[_Mapping[str, EndpointHealth]] = ..., sources: _Optional[_Mapping[str, EndpointSource]] = ...) -> None: ...
+    judged: Judged
+    def __init__(self, service: _Optional[str] = ..., stable: _Optional[str] = ..., canary: _Optional[str] = ..., phase: _Optional[str] = ..., step: _Optional[int] = ..., weights: _Optional[_Mapping[str, int]] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., started_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., revision: _Optional[int] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., traffic: _Optional[_Mapping[str, Traffic]] = ..., unjudged: _Optional[_Mapping[str, Traffic]] = ..., details: _Optional[_Iterable[_Union[ReasonInfo, _Mapping]]] = ..., id: _Optional[str] = ..., phase_reason: _Optional[str] = ..., steps: _Optional[_Iterable[int]] = ..., diverted: _Optional[str] = ..., stable_verdict: _Optional[str] = ..., stable_reasons: _Optional[_Iterable[str]] = ..., blocker: _Optional[_Union[Blocker, _Mapping]] = ..., endpoints: _Optional[_Mapping[str, EndpointHealth]] = ..., sources: _Optional[_Mapping[str, EndpointSource]] = ..., judged: _Optional[_Union[Judged, _Mapping]] = ...) -> None: ...
+
+class Judged(_message.Message):
+    __slots__ = ("controller", "as_of", "problem", "problem_since")
+    CONTROLLER_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_SINCE_FIELD_NUMBER: _ClassVar[int]
+    controller: str
+    as_of: float
+    problem: str
+    problem_since: float
+    def __init__(self, controller: _Optional[str] = ..., as_of: _Optional[float] = ..., problem: _Optional[str] = ..., problem_since: _Optional[float] = ...) -> None: ...
 
 class Blocker(_message.Message):
     __slots__ = ("kind", "text", "stops", "seconds_left", "weight", "names", "who", "healthy", "needed", "unverified")
@@ -604,14 +620,28 @@ class ListProxiesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListProxiesResponse(_message.Message):
-    __slots__ = ("proxies", "strangers", "exclusions")
+    __slots__ = ("proxies", "strangers", "exclusions", "unseen", "judged")
     PROXIES_FIELD_NUMBER: _ClassVar[int]
     STRANGERS_FIELD_NUMBER: _ClassVar[int]
     EXCLUSIONS_FIELD_NUMBER: _ClassVar[int]
+    UNSEEN_FIELD_NUMBER: _ClassVar[int]
+    JUDGED_FIELD_NUMBER: _ClassVar[int]
     proxies: _containers.RepeatedCompositeFieldContainer[Proxy]
     strangers: _containers.RepeatedCompositeFieldContainer[Stranger]
     exclusions: _containers.RepeatedCompositeFieldContainer[Exclusion]
-    def __init__(self, proxies: _Optional[_Iterable[_Union[Proxy, _Mapping]]] = ..., strangers: _Optional[_Iterable[_Union[Stranger, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ...) -> None: ...
+    unseen: _containers.RepeatedCompositeFieldContainer[UnseenController]
+    judged: Judged
+    def __init__(self, proxies: _Optional[_Iterable[_Union[Proxy, _Mapping]]] = ..., strangers: _Optional[_Iterable[_Union[Stranger, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., unseen: _Optional[_Iterable[_Union[UnseenController, _Mapping]]] = ..., judged: _Optional[_Union[Judged, _Mapping]] = ...) -> None: ...
+
+class UnseenController(_message.Message):
+    __slots__ = ("controller", "proxies", "reason")
+    CONTROLLER_FIELD_NUMBER: _ClassVar[int]
+    PROXIES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    controller: str
+    proxies: int
+    reason: str
+    def __init__(self, controller: _Optional[str] = ..., proxies: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Exclusion(_message.Message):
     __slots__ = ("node", "reason", "who", "since", "verified_by", "unverified")
@@ -718,10 +748,22 @@ class RetryRequest(_message.Message):
     def __init__(self, service: _Optional[str] = ...) -> None: ...
 
 class RetryResponse(_message.Message):
-    __slots__ = ("nodes",)
+    __slots__ = ("nodes", "unreached")
     NODES_FIELD_NUMBER: _ClassVar[int]
+    UNREACHED_FIELD_NUMBER: _ClassVar[int]
     nodes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, nodes: _Optional[_Iterable[str]] = ...) -> None: ...
+    unreached: _containers.RepeatedCompositeFieldContainer[UnreachedController]
+    def __init__(self, nodes: _Optional[_Iterable[str]] = ..., unreached: _Optional[_Iterable[_Union[UnreachedController, _Mapping]]] = ...) -> None: ...
+
+class UnreachedController(_message.Message):
+    __slots__ = ("controller", "admin", "reason")
+    CONTROLLER_FIELD_NUMBER: _ClassVar[int]
+    ADMIN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    controller: str
+    admin: str
+    reason: str
+    def __init__(self, controller: _Optional[str] = ..., admin: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ProxyWait(_message.Message):
     __slots__ = ("service", "reason", "since")

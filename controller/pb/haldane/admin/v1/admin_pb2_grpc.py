@@ -996,7 +996,7 @@ class KillSwitch:
 
 
 class FleetStub:
-    """The proxies that this controller serves.
+    """The proxies of all controllers that share the store.
     """
 
     def __init__(self, channel):
@@ -1028,7 +1028,7 @@ class FleetStub:
 
 
 class FleetServicer:
-    """The proxies that this controller serves.
+    """The proxies of all controllers that share the store.
     """
 
     def ListProxies(self, request, context):
@@ -1038,7 +1038,7 @@ class FleetServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Retry(self, request, context):
-        """Sends proxies once more what they NACKed, although it has not changed.
+        """Sends proxies, also those of other controllers, once more what they NACKed, although it has not changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1089,7 +1089,7 @@ def add_FleetServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Fleet:
-    """The proxies that this controller serves.
+    """The proxies of all controllers that share the store.
     """
 
     @staticmethod

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from controller.pb.haldane.admin.v1 import admin_pb2 as controller_dot_pb_dot_haldane_dot_admin_dot_v1_dot_admin__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*controller/pb/haldane/relay/v1/relay.proto\x12\x10haldane.relay.v1\x1a*controller/pb/haldane/admin/v1/admin.proto\"\x7f\n\x06Update\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x17.haldane.relay.v1.Hello\x12&\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x17.haldane.relay.v1.Batch\x12%\n\x05\x65\x64ges\x18\x03 \x03(\x0b\x32\x16.haldane.relay.v1.Edge\"=\n\x05Hello\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0c\x61\x63knowledged\x18\x03 \x01(\x04\"&\n\x03\x41\x63k\x12\x10\n\x08received\x18\x01 \x01(\x04\x12\r\n\x05saved\x18\x02 \x01(\x04\"}\n\x05\x42\x61tch\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x10\n\x08\x63lusters\x18\x02 \x03(\t\x12)\n\x07reports\x18\x03 \x03(\x0b\x32\x18.haldane.relay.v1.Report\x12\'\n\x06splits\x18\x04 \x03(\x0b\x32\x17.haldane.relay.v1.Split\"\x90\x01\n\x05Split\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x65\x63ided\x18\x02 \x01(\t\x12\x35\n\x07lagging\x18\x03 \x03(\x0b\x32$.haldane.relay.v1.Split.LaggingEntry\x1a.\n\x0cLaggingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xfe\x01\n\x06Report\x12\r\n\x05proxy\x18\x01 \x01(\t\x12\x13\n\x0binterval_ms\x18\x02 \x01(\r\x12\x0c\n\x04idle\x18\x03 \x03(\r\x12\r\n\x05loads\x18\x04 \x03(\x04\x12\x10\n\x08\x63ounters\x18\x05 \x03(\x04\x12,\n\x07latency\x18\x06 \x03(\x0b\x32\x1b.haldane.relay.v1.Histogram\x12)\n\x04ttft\x18\x07 \x03(\x0b\x32\x1b.haldane.relay.v1.Histogram\x12\x0f\n\x07\x66lushed\x18\x08 \x01(\x08\x12(\n\x06health\x18\t \x01(\x0b\x32\x18.haldane.relay.v1.Health\x12\r\n\x05\x65nded\x18\n \x01(\x08\",\n\tHistogram\x12\x0f\n\x07\x63luster\x18\x01 \x01(\r\x12\x0e\n\x06\x63ounts\x18\x02 \x03(\x04\"*\n\x06Health\x12\x0f\n\x07healthy\x18\x01 \x03(\r\x12\x0f\n\x07members\x18\x02 \x03(\r\"\x96\x01\n\x04\x45\x64ge\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12(\n\x07proxies\x18\x02 \x03(\x0b\x32\x17.haldane.admin.v1.Proxy\x12$\n\x04gone\x18\x03 \x03(\x0b\x32\x16.haldane.relay.v1.Node\x12,\n\x05syncs\x18\x04 \x03(\x0b\x32\x1d.haldane.relay.v1.ServiceSync\"#\n\x04Node\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05\x66leet\x18\x02 \x01(\t\"~\n\x0bServiceSync\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x0e\n\x06synced\x18\x03 \x01(\r\x12\r\n\x05total\x18\x04 \x01(\r\x12\x0e\n\x06nacked\x18\x05 \x03(\t\x12\x0e\n\x06\x62\x65hind\x18\x06 \x03(\t\x12\r\n\x05\x62lind\x18\x07 \x03(\t*\x90\x01\n\x07\x43ounter\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x11\n\rCLIENT_ERRORS\x10\x01\x12\r\n\tNO_SERVER\x10\x02\x12\x0c\n\x08OVERFLOW\x10\x03\x12\x0f\n\x0bUNCONNECTED\x10\x04\x12\n\n\x06\x42ROKEN\x10\x05\x12\r\n\tCANCELLED\x10\x06\x12\r\n\tABANDONED\x10\x07\x12\r\n\tTIMED_OUT\x10\x08\x32Q\n\x05Relay\x12H\n\x06Report\x12\x18.haldane.relay.v1.Update\x1a\x15.haldane.relay.v1.Ack\"\t\xca\xf3\x18\x05relay(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*controller/pb/haldane/relay/v1/relay.proto\x12\x10haldane.relay.v1\x1a*controller/pb/haldane/admin/v1/admin.proto\"\x7f\n\x06Update\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x17.haldane.relay.v1.Hello\x12&\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x17.haldane.relay.v1.Batch\x12%\n\x05\x65\x64ges\x18\x03 \x03(\x0b\x32\x16.haldane.relay.v1.Edge\"=\n\x05Hello\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0c\x61\x63knowledged\x18\x03 \x01(\x04\"&\n\x03\x41\x63k\x12\x10\n\x08received\x18\x01 \x01(\x04\x12\r\n\x05saved\x18\x02 \x01(\x04\"}\n\x05\x42\x61tch\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x10\n\x08\x63lusters\x18\x02 \x03(\t\x12)\n\x07reports\x18\x03 \x03(\x0b\x32\x18.haldane.relay.v1.Report\x12\'\n\x06splits\x18\x04 \x03(\x0b\x32\x17.haldane.relay.v1.Split\"\x90\x01\n\x05Split\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x65\x63ided\x18\x02 \x01(\t\x12\x35\n\x07lagging\x18\x03 \x03(\x0b\x32$.haldane.relay.v1.Split.LaggingEntry\x1a.\n\x0cLaggingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xfe\x01\n\x06Report\x12\r\n\x05proxy\x18\x01 \x01(\t\x12\x13\n\x0binterval_ms\x18\x02 \x01(\r\x12\x0c\n\x04idle\x18\x03 \x03(\r\x12\r\n\x05loads\x18\x04 \x03(\x04\x12\x10\n\x08\x63ounters\x18\x05 \x03(\x04\x12,\n\x07latency\x18\x06 \x03(\x0b\x32\x1b.haldane.relay.v1.Histogram\x12)\n\x04ttft\x18\x07 \x03(\x0b\x32\x1b.haldane.relay.v1.Histogram\x12\x0f\n\x07\x66lushed\x18\x08 \x01(\x08\x12(\n\x06health\x18\t \x01(\x0b\x32\x18.haldane.relay.v1.Health\x12\r\n\x05\x65nded\x18\n \x01(\x08\",\n\tHistogram\x12\x0f\n\x07\x63luster\x18\x01 \x01(\r\x12\x0e\n\x06\x63ounts\x18\x02 \x03(\x04\"*\n\x06Health\x12\x0f\n\x07healthy\x18\x01 \x03(\r\x12\x0f\n\x07members\x18\x02 \x03(\r\"\x96\x01\n\x04\x45\x64ge\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12(\n\x07proxies\x18\x02 \x03(\x0b\x32\x17.haldane.admin.v1.Proxy\x12$\n\x04gone\x18\x03 \x03(\x0b\x32\x16.haldane.relay.v1.Node\x12,\n\x05syncs\x18\x04 \x03(\x0b\x32\x1d.haldane.relay.v1.ServiceSync\"#\n\x04Node\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05\x66leet\x18\x02 \x01(\t\"\xa9\x01\n\x0bServiceSync\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x0e\n\x06synced\x18\x03 \x01(\r\x12\r\n\x05total\x18\x04 \x01(\r\x12\x0e\n\x06nacked\x18\x05 \x03(\t\x12\x0e\n\x06\x62\x65hind\x18\x06 \x03(\t\x12\r\n\x05\x62lind\x18\x07 \x03(\t\x12)\n\x07\x63ut_off\x18\x08 \x03(\x0b\x32\x18.haldane.relay.v1.CutOff\">\n\x06\x43utOff\x12\x12\n\ncontroller\x18\x01 \x01(\t\x12\x0f\n\x07proxies\x18\x02 \x01(\r\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\"%\n\x11JudgementsRequest\x12\x10\n\x08services\x18\x01 \x03(\t\"i\n\x0eJudgementsPart\x12/\n\njudgements\x18\x01 \x03(\x0b\x32\x1b.haldane.relay.v1.Judgement\x12&\n\x05\x66iles\x18\x02 \x01(\x0b\x32\x17.haldane.relay.v1.Files\"\x89\x06\n\tJudgement\x12\x12\n\nrollout_id\x18\x01 \x01(\t\x12*\n\x07verdict\x18\x02 \x01(\x0b\x32\x19.haldane.relay.v1.Verdict\x12\x0e\n\x06remark\x18\x03 \x01(\t\x12*\n\x07\x62locker\x18\x04 \x01(\x0b\x32\x19.haldane.relay.v1.Blocker\x12)\n\x06stable\x18\x05 \x01(\x0b\x32\x19.haldane.relay.v1.Verdict\x12\x39\n\x07traffic\x18\x06 \x03(\x0b\x32(.haldane.relay.v1.Judgement.TrafficEntry\x12=\n\tendpoints\x18\x07 \x03(\x0b\x32*.haldane.relay.v1.Judgement.EndpointsEntry\x12=\n\tupstreams\x18\x08 \x03(\x0b\x32*.haldane.relay.v1.Judgement.UpstreamsEntry\x12;\n\x08unjudged\x18\t \x03(\x0b\x32).haldane.relay.v1.Judgement.UnjudgedEntry\x12+\n\x04sync\x18\n \x01(\x0b\x32\x1d.haldane.relay.v1.ServiceSync\x1aI\n\x0cTrafficEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.haldane.admin.v1.Traffic:\x02\x38\x01\x1aM\n\x0e\x45ndpointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x05value\x18\x02 \x01(\x0b\x32\x1b.haldane.relay.v1.Endpoints:\x02\x38\x01\x1aL\n\x0eUpstreamsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.haldane.relay.v1.Upstream:\x02\x38\x01\x1aJ\n\rUnjudgedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.haldane.admin.v1.Traffic:\x02\x38\x01\"p\n\x07Verdict\x12\x0f\n\x07outcome\x18\x01 \x01(\t\x12)\n\x07reasons\x18\x02 \x03(\x0b\x32\x18.haldane.relay.v1.Reason\x12\x0c\n\x04warm\x18\x03 \x01(\x08\x12\r\n\x05\x62lind\x18\x04 \x01(\x08\x12\x0c\n\x04idle\x18\x05 \x01(\x08\"\xb9\x02\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x13\n\x06\x63\x61nary\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06stable\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x10\n\x08\x63\x61nary_n\x18\x05 \x01(\x04\x12\x10\n\x08stable_n\x18\x06 \x01(\x04\x12\x15\n\x08\x65vidence\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12\x12\n\x05limit\x18\x08 \x01(\x01H\x03\x88\x01\x01\x12\x13\n\x06needed\x18\t \x01(\x04H\x04\x88\x01\x01\x12\x0f\n\x07\x63hannel\x18\n \x01(\t\x12\x13\n\x06margin\x18\x0b \x01(\x01H\x05\x88\x01\x01\x12\x12\n\x05\x62ound\x18\x0c \x01(\x01H\x06\x88\x01\x01\x42\t\n\x07_canaryB\t\n\x07_stableB\x0b\n\t_evidenceB\x08\n\x06_limitB\t\n\x07_neededB\t\n\x07_marginB\x08\n\x06_bound\"\xd0\x01\n\x07\x42locker\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05stops\x18\x02 \x01(\t\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\x12\x0e\n\x06weight\x18\x04 \x01(\r\x12\x0e\n\x06\x66reeze\x18\x05 \x01(\t\x12+\n\x04sync\x18\x06 \x01(\x0b\x32\x1d.haldane.relay.v1.ServiceSync\x12\r\n\x05names\x18\x07 \x03(\t\x12\r\n\x05words\x18\x08 \x01(\t\x12,\n\x08\x63\x61pacity\x18\t \x01(\x0b\x32\x1a.haldane.relay.v1.Capacity\"=\n\x08\x43\x61pacity\x12\x0f\n\x07healthy\x18\x01 \x01(\r\x12\x0e\n\x06needed\x18\x02 \x01(\r\x12\x10\n\x08\x61t_start\x18\x03 \x01(\r\"I\n\tEndpoints\x12\x0e\n\x06\x66\x65west\x18\x01 \x01(\r\x12\x0c\n\x04most\x18\x02 \x01(\r\x12\r\n\x05total\x18\x03 \x01(\r\x12\x0f\n\x07proxies\x18\x04 \x01(\r\":\n\x08Upstream\x12\x0c\n\x04none\x18\x01 \x01(\x08\x12\x14\n\x07lacking\x18\x02 \x01(\x08H\x00\x88\x01\x01\x42\n\n\x08_lacking\"Q\n\x05\x46iles\x12\x13\n\x06number\x18\x01 \x01(\rH\x00\x88\x01\x01\x12(\n\x08problems\x18\x02 \x03(\x0b\x32\x16.haldane.relay.v1.FileB\t\n\x07_number\"0\n\x04\x46ile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x10\n\x0eProxiesRequest\"b\n\x0bProxiesPart\x12(\n\x07proxies\x18\x01 \x03(\x0b\x32\x17.haldane.admin.v1.Proxy\x12)\n\x07\x63ut_off\x18\x02 \x03(\x0b\x32\x18.haldane.relay.v1.CutOff\"&\n\x10RecordingRequest\x12\x12\n\nrollout_id\x18\x01 \x01(\t\"&\n\x11RecordingResponse\x12\x11\n\trecording\x18\x01 \x01(\x0c\"0\n\x10PeerRetryRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0b\n\x03who\x18\x02 \x01(\t\"\"\n\x11PeerRetryResponse\x12\r\n\x05nodes\x18\x01 \x03(\t*\x90\x01\n\x07\x43ounter\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x11\n\rCLIENT_ERRORS\x10\x01\x12\r\n\tNO_SERVER\x10\x02\x12\x0c\n\x08OVERFLOW\x10\x03\x12\x0f\n\x0bUNCONNECTED\x10\x04\x12\n\n\x06\x42ROKEN\x10\x05\x12\r\n\tCANCELLED\x10\x06\x12\r\n\tABANDONED\x10\x07\x12\r\n\tTIMED_OUT\x10\x08\x32Q\n\x05Relay\x12H\n\x06Report\x12\x18.haldane.relay.v1.Update\x1a\x15.haldane.relay.v1.Ack\"\t\xca\xf3\x18\x05relay(\x01\x30\x01\x32\x84\x03\n\x05Peers\x12`\n\nJudgements\x12#.haldane.relay.v1.JudgementsRequest\x1a .haldane.relay.v1.JudgementsPart\"\t\xca\xf3\x18\x05relay0\x01\x12W\n\x07Proxies\x12 .haldane.relay.v1.ProxiesRequest\x1a\x1d.haldane.relay.v1.ProxiesPart\"\t\xca\xf3\x18\x05relay0\x01\x12\x63\n\rFindRecording\x12\".haldane.relay.v1.RecordingRequest\x1a#.haldane.relay.v1.RecordingResponse\"\t\xca\xf3\x18\x05relay\x12[\n\x05Retry\x12\".haldane.relay.v1.PeerRetryRequest\x1a#.haldane.relay.v1.PeerRetryResponse\"\t\xca\xf3\x18\x05relayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +34,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SPLIT_LAGGINGENTRY']._loaded_options = None
   _globals['_SPLIT_LAGGINGENTRY']._serialized_options = b'8\001'
+  _globals['_JUDGEMENT_TRAFFICENTRY']._loaded_options = None
+  _globals['_JUDGEMENT_TRAFFICENTRY']._serialized_options = b'8\001'
+  _globals['_JUDGEMENT_ENDPOINTSENTRY']._loaded_options = None
+  _globals['_JUDGEMENT_ENDPOINTSENTRY']._serialized_options = b'8\001'
+  _globals['_JUDGEMENT_UPSTREAMSENTRY']._loaded_options = None
+  _globals['_JUDGEMENT_UPSTREAMSENTRY']._serialized_options = b'8\001'
+  _globals['_JUDGEMENT_UNJUDGEDENTRY']._loaded_options = None
+  _globals['_JUDGEMENT_UNJUDGEDENTRY']._serialized_options = b'8\001'
   _globals['_RELAY'].methods_by_name['Report']._loaded_options = None
   _globals['_RELAY'].methods_by_name['Report']._serialized_options = b'\312\363\030\005relay'
-  _globals['_COUNTER']._serialized_start=1280
-  _globals['_COUNTER']._serialized_end=1424
+  _globals['_PEERS'].methods_by_name['Judgements']._loaded_options = None
+  _globals['_PEERS'].methods_by_name['Judgements']._serialized_options = b'\312\363\030\005relay'
+  _globals['_PEERS'].methods_by_name['Proxies']._loaded_options = None
+  _globals['_PEERS'].methods_by_name['Proxies']._serialized_options = b'\312\363\030\005relay'
+  _globals['_PEERS'].methods_by_name['FindRecording']._loaded_options = None
+  _globals['_PEERS'].methods_by_name['FindRecording']._serialized_options = b'\312\363\030\005relay'
+  _globals['_PEERS'].methods_by_name['Retry']._loaded_options = None
+  _globals['_PEERS'].methods_by_name['Retry']._serialized_options = b'\312\363\030\005relay'
+  _globals['_COUNTER']._serialized_start=3570
+  _globals['_COUNTER']._serialized_end=3714
   _globals['_UPDATE']._serialized_start=108
   _globals['_UPDATE']._serialized_end=235
   _globals['_HELLO']._serialized_start=237
@@ -60,8 +76,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EDGE']._serialized_end=1112
   _globals['_NODE']._serialized_start=1114
   _globals['_NODE']._serialized_end=1149
-  _globals['_SERVICESYNC']._serialized_start=1151
-  _globals['_SERVICESYNC']._serialized_end=1277
-  _globals['_RELAY']._serialized_start=1426
-  _globals['_RELAY']._serialized_end=1507
+  _globals['_SERVICESYNC']._serialized_start=1152
+  _globals['_SERVICESYNC']._serialized_end=1321
+  _globals['_CUTOFF']._serialized_start=1323
+  _globals['_CUTOFF']._serialized_end=1385
+  _globals['_JUDGEMENTSREQUEST']._serialized_start=1387
+  _globals['_JUDGEMENTSREQUEST']._serialized_end=1424
+  _globals['_JUDGEMENTSPART']._serialized_start=1426
+  _globals['_JUDGEMENTSPART']._serialized_end=1531
+  _globals['_JUDGEMENT']._serialized_start=1534
+  _globals['_JUDGEMENT']._serialized_end=2311
+  _globals['_JUDGEMENT_TRAFFICENTRY']._serialized_start=2005
+  _globals['_JUDGEMENT_TRAFFICENTRY']._serialized_end=2078
+  _globals['_JUDGEMENT_ENDPOINTSENTRY']._serialized_start=2080
+  _globals['_JUDGEMENT_ENDPOINTSENTRY']._serialized_end=2157
+  _globals['_JUDGEMENT_UPSTREAMSENTRY']._serialized_start=2159
+  _globals['_JUDGEMENT_UPSTREAMSENTRY']._serialized_end=2235
+  _globals['_JUDGEMENT_UNJUDGEDENTRY']._serialized_start=2237
+  _globals['_JUDGEMENT_UNJUDGEDENTRY']._serialized_end=2311
+  _globals['_VERDICT']._serialized_start=2313
+  _globals['_VERDICT']._serialized_end=2425
+  _globals['_REASON']._serialized_start=2428
+  _globals['_REASON']._serialized_end=2741
+  _globals['_BLOCKER']._serialized_start=2744
+  _globals['_BLOCKER']._serialized_end=2952
+  _globals['_CAPACITY']._serialized_start=2954
+  _globals['_CAPACITY']._serialized_end=3015
+  _globals['_ENDPOINTS']._serialized_start=3017
+  _globals['_ENDPOINTS']._serialized_end=3090
+  _globals['_UPSTREAM']._serialized_start=3092
+  _globals['_UPSTREAM']._serialized_end=3150
+  _globals['_FILES']._serialized_start=3152
+  _globals['_FILES']._serialized_end=3233
+  _globals['_FILE']._serialized_start=3235
+  _globals['_FILE']._serialized_end=3283
+  _globals['_PROXIESREQUEST']._serialized_start=3285
+  _globals['_PROXIESREQUEST']._serialized_end=3301
+  _globals['_PROXIESPART']._serialized_start=3303
+  _globals['_PROXIESPART']._serialized_end=3401
+  _globals['_RECORDINGREQUEST']._serialized_start=3403
+  _globals['_RECORDINGREQUEST']._serialized_end=3441
+  _globals['_RECORDINGRESPONSE']._serialized_start=3443
+  _globals['_RECORDINGRESPONSE']._serialized_end=3481
+  _globals['_PEERRETRYREQUEST']._serialized_start=3483
+  _globals['_PEERRETRYREQUEST']._serialized_end=3531
+  _globals['_PEERRETRYRESPONSE']._serialized_start=3533
+  _globals['_PEERRETRYRESPONSE']._serialized_end=3567
+  _globals['_RELAY']._serialized_start=3716
+  _globals['_RELAY']._serialized_end=3797
+  _globals['_PEERS']._serialized_start=3800
+  _globals['_PEERS']._serialized_end=4188
 # @@protoc_insertion_point(module_scope)

@@ -96,3 +96,212 @@ class Relay:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class PeersStub:
+    """What one controller asks another one for, on behalf of an operator whose rights it has checked.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Judgements = channel.unary_stream(
+                '/haldane.relay.v1.Peers/Judgements',
+                request_serializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.JudgementsRequest.SerializeToString,
+                response_deserializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.JudgementsPart.FromString,
+                _registered_method=True)
+        self.Proxies = channel.unary_stream(
+                '/haldane.relay.v1.Peers/Proxies',
+                request_serializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.ProxiesRequest.SerializeToString,
+                response_deserializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.ProxiesPart.FromString,
+                _registered_method=True)
+        self.FindRecording = channel.unary_unary(
+                '/haldane.relay.v1.Peers/FindRecording',
+                request_serializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.RecordingRequest.SerializeToString,
+                response_deserializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.RecordingResponse.FromString,
+                _registered_method=True)
+        self.Retry = channel.unary_unary(
+                '/haldane.relay.v1.Peers/Retry',
+                request_serializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.PeerRetryRequest.SerializeToString,
+                response_deserializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.PeerRetryResponse.FromString,
+                _registered_method=True)
+
+
+class PeersServicer:
+    """What one controller asks another one for, on behalf of an operator whose rights it has checked.
+    """
+
+    def Judgements(self, request, context):
+        """What is known of these services besides what is stored. Only from the controller that decides; another one refuses
+        with FAILED_PRECONDITION. The answer comes in parts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Proxies(self, request, context):
+        """The proxies of all controllers, likewise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindRecording(self, request, context):
+        """The recording of a rollout up to now, likewise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Retry(self, request, context):
+        """Sends the proxies of the controller that is asked, whichever it is, once more what they NACKed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_PeersServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Judgements': grpc.unary_stream_rpc_method_handler(
+                    servicer.Judgements,
+                    request_deserializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.JudgementsRequest.FromString,
+                    response_serializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.JudgementsPart.SerializeToString,
+            ),
+            'Proxies': grpc.unary_stream_rpc_method_handler(
+                    servicer.Proxies,
+                    request_deserializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.ProxiesRequest.FromString,
+                    response_serializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.ProxiesPart.SerializeToString,
+            ),
+            'FindRecording': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindRecording,
+                    request_deserializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.RecordingRequest.FromString,
+                    response_serializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.RecordingResponse.SerializeToString,
+            ),
+            'Retry': grpc.unary_unary_rpc_method_handler(
+                    servicer.Retry,
+                    request_deserializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.PeerRetryRequest.FromString,
+                    response_serializer=controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.PeerRetryResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'haldane.relay.v1.Peers', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('haldane.relay.v1.Peers', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Peers:
+    """What one controller asks another one for, on behalf of an operator whose rights it has checked.
+    """
+
+    @staticmethod
+    def Judgements(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/haldane.relay.v1.Peers/Judgements',
+            controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.JudgementsRequest.SerializeToString,
+            controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.JudgementsPart.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Proxies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/haldane.relay.v1.Peers/Proxies',
+            controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.ProxiesRequest.SerializeToString,
+            controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.ProxiesPart.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindRecording(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haldane.relay.v1.Peers/FindRecording',
+            controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.RecordingRequest.SerializeToString,
+            controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.RecordingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Retry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haldane.relay.v1.Peers/Retry',
+            controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.PeerRetryRequest.SerializeToString,
+            controller_dot_pb_dot_haldane_dot_relay_dot_v1_dot_relay__pb2.PeerRetryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
