@@ -178,6 +178,8 @@ def _lost(member: Member, error: grpc.aio.AioRpcError) -> PeerLost:
         return _of_other_version(member, "it cannot be asked")
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return PeerLost(Gap.LEADER_UNREACHABLE, "no answer in time")
+    if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+        return PeerLost(Gap.LEADER_NOT_DECIDING, error.details() or "")
     return PeerLost(Gap.LEADER_UNREACHABLE, f"{error.code().name}: {(error.details() or '')[:MAX_DETAIL]}")
 
 

@@ -161,14 +161,14 @@ class FollowedJudge:
         lost = PeerLost(Gap.NO_LEADER, "")
         while True:
             leader = self._membership.known.leading
-            if leader is None or leader.instance == asked:
+            if leader is None or leader.instance in (asked, self._membership.instance):
                 await self._read_roster()
                 leader = self._membership.known.leading
             if leader is None or leader.instance == asked:
                 self._note_gap(leader, lost)
                 return None
             if leader.instance == self._membership.instance:
-                self._note_gap(leader, PeerLost(Gap.TERM_BEGINS, ""))
+                self._note_gap(leader, PeerLost(Gap.LEADER_NOT_DECIDING, ""))
                 return None
             asked = leader.instance
             try:

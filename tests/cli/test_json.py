@@ -203,7 +203,7 @@ def test_retry_names_the_proxies_that_are_sent_again_what_they_nacked(
     last = Nack("x.v3.Listener", 990.0, "cannot bind")
     server.fleet.statuses = (ProxyStatus("edge-1", "edge", "envoy", 900.0, (), ConfigState.ERROR, (), last),)
     assert "sent again to edge-1" in haldane("retry").out
-    assert haldane("retry", "scorer", "-o", "json").document == {"nodes": ["edge-1"]}
+    assert haldane("retry", "scorer", "-o", "json").document == {"nodes": ["edge-1"], "unreached": []}
     assert server.fleet.retried == ["", "scorer"]
     server.fleet.statuses = ()
     assert haldane("retry", "scorer").out == "no proxy has NACKed anything of scorer\n"

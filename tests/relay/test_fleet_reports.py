@@ -15,11 +15,13 @@ from controller.ports.edges import EdgeUpdate, ServiceSync
 from controller.ports.fleet import ConfigState, ProxyStatus
 from controller.runtime.edge_reports import EdgeReports
 from controller.runtime.fleet_reports import CUT_OFF_AFTER, GONE_AFTER, FleetReports
+from controller.runtime.followed_judge import FollowedJudge
 from controller.runtime.joined_fleet import JoinedFleet
 from controller.runtime.membership import Membership
 from controller.runtime.replica import Replica
 from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
+from tests.fakes.peers import FakePeers
 from tests.support.waiting import wait_until
 
 SERVICE = "scorer"
@@ -69,7 +71,8 @@ class World:
         replica = Replica(Book(), self.clock)
         self.edge = EdgeReports(Book(), ReportLog(), self.own, replica.view)
         self.reports = FleetReports(self.edge, self.own, self.membership, replica, self.clock)
-        self.fleet = JoinedFleet(self.own, self.membership)
+        judge = FollowedJudge(FakePeers(), self.membership, self.clock)
+        self.fleet = JoinedFleet(self.own, self.membership, FakePeers(), judge, self.clock)
 
     async def begin(self) -> None:
         """Read who there is."""

@@ -64,9 +64,14 @@ async def start(rollouts: admin_pb2_grpc.RolloutsStub) -> None:
 
 
 async def judged(rollouts: admin_pb2_grpc.RolloutsStub) -> bool:
-    """Whether the API shows what the judge says, beside the reason of the start."""
+    """Whether the API shows what the judge says, beside the reason of the start; else it says why not."""
     rollout = await rollouts.GetRollout(admin_pb2.GetRolloutRequest(service="scorer"))
-    return bool(set(rollout.reasons) - {"test"})
+    unknown = rollout.judged.problem
+    if unknown:
+        assert [each.text for each in rollout.details] == [unknown]
+        assert rollout.details[0].code in ("no_leader", "leader_not_deciding")
+        assert rollout.verdict == "unknown"
+    return bool(set(rollout.reasons) - {"test", unknown})
 
 
 async def test_a_controller_without_a_term_is_ready_and_serves(settings: Settings) -> None:

@@ -42,6 +42,6 @@ def _not_reached(response: pb.RetryResponse, service: str) -> Failure:
     return Failure(
         Exit.UNREACHABLE,
         clean(f"not sent to the proxies of {', '.join(each)}"),
-        hint="\n".join(clean(f"haldane --admin {one.admin} retry {service}") for one in response.unreached),
+        hint="\n".join(clean(f"haldane --admin {one.admin} retry {service}".rstrip()) for one in response.unreached),
         facts=plain(response),
     )

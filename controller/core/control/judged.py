@@ -10,8 +10,8 @@ class Gap(StrEnum):
 
     NO_LEADER = "no_leader"
     """No controller decides."""
-    TERM_BEGINS = "term_begins"
-    """The controller that is asked has just begun to decide."""
+    LEADER_NOT_DECIDING = "leader_not_deciding"
+    """The controller that decides, by the store, has not begun to, or has ended."""
     LEADER_UNREACHABLE = "leader_unreachable"
     LEADER_OTHER_VERSION = "leader_other_version"
     """The one that decides does not pass on what it knows, or passes on what this one cannot read."""
@@ -40,8 +40,8 @@ class Judged:
                 return (
                     f"no controller decides {since}, so nothing is judged; what is shown is of proxies connected here"
                 )
-            case Gap.TERM_BEGINS:
-                return f"{self.controller} has begun to decide, and has judged nothing yet"
+            case Gap.LEADER_NOT_DECIDING:
+                return f"{self.controller} holds the term and does not decide yet, or no longer: nothing is judged"
             case Gap.LEADER_UNREACHABLE:
                 how = f"which decides and cannot be reached {since}"
             case Gap.LEADER_OTHER_VERSION:
