@@ -61,7 +61,7 @@ class Controller:
         self._proxies = ProxyServices(base)
         self._authentication = Authentication(settings, clock, base.metrics)
         self._peers = Peers(base, self._proxies, self._authentication.channel_credentials)
-        self._operations = make_operations(base, self._proxies.xds.right_of_way)
+        self._operations = make_operations(base, self._peers.observatory, self._proxies.xds.right_of_way)
         self._term_work = TermWork(
             base,
             self._proxies,

@@ -19,6 +19,7 @@ from controller.monitoring.certificate_expiry import CertificateExpiry
 from controller.monitoring.controllers import ControllersState
 from controller.monitoring.current_state import CurrentState
 from controller.monitoring.exposition import Exposition
+from controller.ports.observatory import Observatory
 from controller.ports.recordings import Recordings
 from controller.process.right_of_way import RightOfWay
 from controller.process.web_route import Route
@@ -26,7 +27,7 @@ from controller.runtime.allowed import Allowed
 from controller.runtime.operations import Operations
 
 
-def make_operations(base: Base, right_of_way: RightOfWay) -> Operations:
+def make_operations(base: Base, observatory: Observatory, right_of_way: RightOfWay) -> Operations:
     """What operators and service files can do to the store, within what the settings allow."""
     settings = base.settings
     allowed = Allowed(
@@ -43,7 +44,7 @@ def make_operations(base: Base, right_of_way: RightOfWay) -> Operations:
         base.clock,
         allowed,
         on_outcome=base.metrics.count_command,
-        observatory=base.replica,
+        observatory=observatory,
         right_of_way=right_of_way,
     )
 
@@ -69,20 +70,20 @@ class OperatorApis:
     def add_admin(self, server: grpc.aio.Server, recordings: Recordings) -> Watches:
         """Add what the admin port serves. Returns the watches, which end with the server."""
         server.add_generic_rpc_handlers(self._proxies.xds.csds_handlers())
-        server.add_generic_rpc_handlers(self._peers.relay_service.handlers())
+        server.add_generic_rpc_handlers(self._peers.handlers(recordings))
         return add_admin(
             server,
             self._operations,
-            self._base.replica,
+            self._peers.observatory,
             self._peers.fleet,
-            recordings,
+            self._peers.recordings(recordings),
             self._peers.membership,
             login=self._authentication.login_config(),
         )
 
     def site(self, why_unready: Callable[[], str | None]) -> web.Application:
         """The web site; `why_unready` returns why this controller should not be relied on now, None if it can."""
-        reader = ServiceReader(self._operations, self._base.replica, self._peers.fleet)
+        reader = ServiceReader(self._operations, self._peers.observatory, self._peers.fleet)
         probes = Probes(
             why_unready,
             self._exposition().read,
@@ -107,7 +108,7 @@ class OperatorApis:
         """The console, and the login if an issuer has a client for it."""
         console = console_routes(
             self._operations,
-            self._base.replica,
+            self._peers.observatory,
             self._peers.fleet,
             ready=why_unready,
             caller_of=caller_of_request,

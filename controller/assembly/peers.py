@@ -1,4 +1,5 @@
-"""This controller among those that share its store: who is there, whose proxies, and the relay of their reports."""
+"""This controller among those that share its store: who is there, whose proxies, the relay of their reports, and what
+operators see of what another one knows."""
 
 import contextlib
 import uuid
@@ -14,15 +15,23 @@ from controller.core.model.member import Member
 from controller.core.model.service_state import SCHEMA
 from controller.monitoring.relay_state import RelayState
 from controller.ports.fleet import Fleet
+from controller.ports.observatory import Observatory
+from controller.ports.recordings import Recordings
 from controller.process.host_name import advertised
+from controller.relay.peer_client import PeerClient
+from controller.relay.peer_service import PeerService
 from controller.relay.relay_client import RelayClient
 from controller.relay.relay_service import RelayService
 from controller.runtime.decider import Decider
 from controller.runtime.edge_reports import EdgeReports
 from controller.runtime.edge_status import EdgeStatus
 from controller.runtime.fleet_reports import FleetReports
+from controller.runtime.followed_judge import FollowedJudge
 from controller.runtime.joined_fleet import JoinedFleet
+from controller.runtime.joined_observatory import JoinedObservatory
+from controller.runtime.joined_recordings import JoinedRecordings
 from controller.runtime.membership import Membership
+from controller.runtime.peer_answers import PeerAnswers
 
 
 class Peers:
@@ -31,11 +40,11 @@ class Peers:
     def __init__(
         self, base: Base, proxies: ProxyServices, credentials: Callable[[], grpc.ChannelCredentials | None]
     ) -> None:
-        """`credentials` are those for the connection to the controller that decides."""
+        """`credentials` are those for connections to other controllers."""
         self._base = base
         self._proxies = proxies
         self.membership = _membership(base, proxies)
-        self.relay_service = RelayService(proxies.xds.right_of_way)
+        self._relay_service = RelayService(proxies.xds.right_of_way)
         self._relay = _Relay(base, proxies, proxies.edge, self.membership, credentials) if proxies.edge else None
 
     @property
@@ -43,11 +52,26 @@ class Peers:
         """The proxies as operators see them and as ticks count them."""
         return self._relay.fleet if self._relay else self._proxies.xds
 
+    @property
+    def observatory(self) -> Observatory:
+        """What operators see of the services."""
+        return self._relay.observatory if self._relay else self._base.replica
+
+    def recordings(self, own: Recordings) -> Recordings:
+        """The recordings that operators see; `own` are those of the rollouts that this controller judges."""
+        return JoinedRecordings(own, self._relay.judge, self._base.replica) if self._relay else own
+
+    def handlers(self, recordings: Recordings) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
+        """For the admin port: what other controllers call. `recordings` are as above."""
+        answers = self._relay.answers(recordings) if self._relay else ()
+        return (*self._relay_service.handlers(), *answers)
+
     def work(self) -> Iterator[Coroutine[Any, Any, None]]:
         """What runs while the controller does."""
         yield self.membership.run()
         if self._relay:
             yield self._relay.client.run()
+            yield self._relay.peers.run()
 
     def states(self) -> Iterator[RelayState]:
         """What there is to say of the relay, where the store is shared."""
@@ -68,12 +92,12 @@ class Peers:
             stack.enter_context(self._base.replica.deciding(decider, reports.book if reports else None))
             if reports and self._relay:
                 stack.enter_context(self._relay.fleet.deciding(reports))
-                stack.enter_context(self.relay_service.deciding(reports))
+                stack.enter_context(self._relay_service.deciding(reports))
             yield
 
 
 class _Relay:
-    """What passes this controller's reports on, and joins the proxies of all."""
+    """What passes this controller's reports on, joins the proxies of all, and shows what another one judges."""
 
     def __init__(
         self,
@@ -83,10 +107,19 @@ class _Relay:
         membership: Membership,
         credentials: Callable[[], grpc.ChannelCredentials | None],
     ) -> None:
-        self.fleet = JoinedFleet(proxies.xds, membership)
+        self._replica = base.replica
+        self._right_of_way = proxies.xds.right_of_way
+        self.peers = PeerClient(credentials)
+        self.judge = FollowedJudge(self.peers, membership, base.clock)
+        self.observatory = JoinedObservatory(base.replica, self.judge, membership, base.clock)
+        self.fleet = JoinedFleet(proxies.xds, membership, self.peers, self.judge, base.clock)
         status = EdgeStatus(proxies.xds, base.replica.view, base.clock)
         self.client = RelayClient(edge, status, membership, credentials)
         self.state = RelayState(self.fleet, edge.log, self.client, membership)
+
+    def answers(self, recordings: Recordings) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
+        """What it answers other controllers, with its own `recordings`."""
+        return PeerService(PeerAnswers(self._replica, self.fleet, recordings), self._right_of_way).handlers()
 
 
 def _membership(base: Base, proxies: ProxyServices) -> Membership:

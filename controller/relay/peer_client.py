@@ -97,6 +97,13 @@ class PeerClient:
         response = await self._answer(member, "Retry", request, pb.PeerRetryResponse, RETRY_WITHIN)
         return tuple(response.nodes)
 
+    async def run(self) -> None:
+        """Until cancelled; then close."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self.close()
+
     async def close(self) -> None:
         """Close every channel."""
         for address in [*self._channels]:
