@@ -29,7 +29,7 @@ class Permission(StrEnum):
     ADMINISTER = "administer"
     """What concerns the controller or a proxy: exclude proxies, back up the store."""
     RELAY = "relay"
-    """Pass on what proxies have reported, as a controller that shares the store."""
+    """Pass on what proxies have reported, and ask what is judged, as a controller that shares the store."""
 
 
 class Role(StrEnum):
