@@ -30,6 +30,7 @@ from controller.ports.fleet import ConfigState, ProxyStatus
 from controller.ports.observatory import Live
 from controller.ports.service_files import FileProblem, FileProblemKind, FilesStatus
 from controller.ports.store_health import StoreHealth
+from controller.runtime.followed_judge import FollowedJudge
 from controller.runtime.joined_fleet import JoinedFleet
 from controller.store.memory import MemoryStore
 from tests.builders import service_file
@@ -37,6 +38,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
 from tests.fakes.membership import alone
 from tests.fakes.observatory import FakeObservatory
+from tests.fakes.peers import FakePeers
 
 SOURCES = {
     "v1": SourceStatus(FileSource(path="/v1"), (Endpoint(host="10.0.0.1", port=1),), "it is half written", 7.0),
@@ -100,7 +102,8 @@ async def whole_exposition() -> bytes:
     await observatory.see(state.name, more)
     observatory.status = FilesStatus(2, {"scorer.yaml": FileProblem(FileProblemKind.REFUSED, "line 7: unknown key")})
     membership = alone(MemoryStore(clock=FakeClock()).members)
-    fleet = JoinedFleet(FakeFleet(), membership)
+    clock, peers = FakeClock(), FakePeers()
+    fleet = JoinedFleet(FakeFleet(), membership, peers, FollowedJudge(peers, membership, clock), clock)
     exposition = Exposition(
         metrics.registry,
         CurrentState(observatory, FakeFleet((proxy("edge"),)), Counted(), metrics, StoreHealth()),
