@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from controller.demo.harness.child_processes import Children
+from tests.support.preloaded import PreloadedChildren
 from tests.support.requires import in_ci, program_missing
 
 if TYPE_CHECKING:  # loading it takes two seconds, which only the tests that use it pay
@@ -49,7 +50,7 @@ def _blame() -> Iterator[None]:
 @pytest.fixture
 def processes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Children]:
     """The test's processes, in a folder that outlives a failure; all of them end with the test."""
-    group = request.node.stash[_PROCESSES] = Children(tmp_path)
+    group = request.node.stash[_PROCESSES] = PreloadedChildren(tmp_path)
     try:
         yield group
     finally:

@@ -3,12 +3,12 @@
 import hashlib
 import os
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cli.admin_server import WITHIN
+from tests.support import preloaded
 from tests.support.command import Done
 from tests.support.process import free_port
 
@@ -29,7 +29,7 @@ class SecuredController:
         plain = {name: value for name, value in os.environ.items() if not name.startswith("HALDANE_")}
         self.environment = {**plain, "HOME": str(self.folder), "XDG_STATE_HOME": str(self.folder / "state")}
         self.certs = self.folder / "certs"
-        self.child: subprocess.Popen[bytes] | None = None
+        self.child: preloaded.ForkedProcess | subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
         """Make the certificates, the file of tokens and the settings file."""
@@ -66,12 +66,8 @@ role = "breaker"
     def start(self) -> None:
         """Start it, and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
-            self.child = subprocess.Popen(
-                [sys.executable, "-m", "controller", "serve"],
-                env={**self.environment, "HALDANE_CONFIG": str(self.folder / "haldane.toml")},
-                stdout=log,
-                stderr=log,
-            )
+            settings = {**self.environment, "HALDANE_CONFIG": str(self.folder / "haldane.toml")}
+            self.child = preloaded.start("serve", env=settings, out=log, err=log)
         end = time.monotonic() + WITHIN
         while self.run("whoami", *self.by("alice")).code:
             assert self.child.poll() is None, (self.folder / "log").read_text()
@@ -97,12 +93,4 @@ role = "breaker"
 
     def run(self, *args: str, **environment: str) -> Done:
         """A command, as a process of its own."""
-        done = subprocess.run(
-            [sys.executable, "-m", "controller", *args],
-            env={**self.environment, **environment},
-            text=True,
-            capture_output=True,
-            timeout=WITHIN,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return preloaded.run(*args, env={**self.environment, **environment}, within=WITHIN)

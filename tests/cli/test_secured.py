@@ -3,8 +3,6 @@
 import contextlib
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +16,7 @@ from controller.cli.tls_diagnosis import diagnose
 from tests.builders import service_file
 from tests.cli.admin_server import WITHIN, eventually
 from tests.cli.secured_controller import TOKEN, SecuredController
+from tests.support import preloaded
 from tests.support.authority import Authority, IssuedCertificate
 from tests.support.issuer import Issuer, issuer_in_a_thread
 
@@ -231,13 +230,8 @@ def test_watch_outlives_a_renewed_certificate_and_a_restart(secured: SecuredCont
     assert applied.code == 0, applied
     output = tmp_path / "output"
     with output.open("wb") as out:
-        command = [sys.executable, "-m", "controller", "events", "--follow", "-o", "json"]
-        watching = subprocess.Popen(
-            [*command, *secured.trusting(), *secured.certificate(own)],
-            env=secured.environment,
-            stdout=out,
-            stderr=subprocess.DEVNULL,
-        )
+        words = ("events", "--follow", "-o", "json", *secured.trusting(), *secured.certificate(own))
+        watching = preloaded.start(*words, env=secured.environment, out=out, err=out)
     try:
         eventually(lambda: "fraud-scorer" in output.read_text(), "the first line")
         for name in ("tls.crt", "tls.key"):

@@ -1,4 +1,4 @@
-"""`haldane serve` as a process, and the commands against it: the whole way once, without a proxy."""
+"""`haldane serve` as it is executed, and the commands against it: the whole way once, without a proxy."""
 
 import contextlib
 import json
@@ -18,12 +18,14 @@ from controller.store.schema import APPLICATION, FILE_SCHEMA
 from controller.store.sqlite import PATIENCE
 from tests.builders import service_file
 from tests.cli.admin_server import WITHIN, eventually
+from tests.support import preloaded
+from tests.support.command import Done
 from tests.support.process import free_port
 
 # A dozen processes one after the other: on a machine with far more to do than it has cores for that takes minutes.
 pytestmark = pytest.mark.timeout(300)
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Run = Callable[..., Done]
 
 
 @pytest.fixture
@@ -39,11 +41,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def run(environment: dict[str, str]) -> Run:
     """Runs a command with the controller's own settings, which also say where it is."""
 
-    def call(*args: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "controller", *args]
-        return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=WITHIN, check=False)
-
-    return call
+    return lambda *args: preloaded.run(*args, env=environment, within=WITHIN)
 
 
 Serve = Callable[..., "subprocess.Popen[bytes]"]
@@ -84,16 +82,16 @@ def test_a_freeze_set_from_the_command_line_outlives_the_controller(serve: Serve
     path = tmp_path / "scorer.yaml"
     path.write_text(service_file())
     controller = serve()
-    assert run("apply", "-f", str(path)).returncode == 0
-    assert run("freeze", "--all", "--reason", "incident 42").returncode == 0
-    assert run("start", "scorer", "--canary", "v2").returncode == 3
+    assert run("apply", "-f", str(path)).code == 0
+    assert run("freeze", "--all", "--reason", "incident 42").code == 0
+    assert run("start", "scorer", "--canary", "v2").code == 3
     controller.send_signal(signal.SIGTERM)
     assert controller.wait(WITHIN) == 0
-    assert run("list").returncode == 6
+    assert run("list").code == 6
     serve()
-    assert json.loads(run("freezes", "-o", "json").stdout)["freezes"][0]["reason"] == "incident 42"
-    assert run("start", "scorer", "--canary", "v2").returncode == 3
-    assert json.loads(run("events", "--verify", "-o", "json").stdout)["lines"] == 2
+    assert json.loads(run("freezes", "-o", "json").out)["freezes"][0]["reason"] == "incident 42"
+    assert run("start", "scorer", "--canary", "v2").code == 3
+    assert json.loads(run("events", "--verify", "-o", "json").out)["lines"] == 2
 
 
 def test_a_rollback_that_came_true_without_an_answer_is_counted(
@@ -104,11 +102,11 @@ def test_a_rollback_that_came_true_without_an_answer_is_counted(
     path = tmp_path / "scorer.yaml"
     path.write_text(service_file())
     serve()
-    assert run("apply", "-f", str(path)).returncode == 0
-    assert run("start", "scorer", "--canary", "v2").returncode == 0
+    assert run("apply", "-f", str(path)).code == 0
+    assert run("start", "scorer", "--canary", "v2").code == 0
     done = run("rollback", "scorer")
-    assert done.returncode == 1
-    assert "perhaps later" in done.stderr
+    assert done.code == 1
+    assert "perhaps later" in done.err
 
     def counted() -> bool:
         with urllib.request.urlopen(f"http://{environment['HALDANE_HTTP_LISTEN']}/metrics") as answer:
@@ -136,8 +134,8 @@ def test_a_folder_that_is_missing_is_no_first_start(
     """Its volume may not be mounted: exit code 1 and what to do, and nothing is made; `--init` makes it."""
     environment["HALDANE_STORE"] = f"sqlite:{tmp_path / 'volume' / 'haldane.db'}"
     done = run("serve")
-    assert done.returncode == 1
-    assert "is in a folder that does not exist: is its volume mounted?" in done.stderr
+    assert done.code == 1
+    assert "is in a folder that does not exist: is its volume mounted?" in done.err
     assert not (tmp_path / "volume").exists()
     serve("--init")
     assert (tmp_path / "volume" / "haldane.db").stat().st_size
@@ -149,9 +147,9 @@ def test_a_taken_port_is_named(environment: dict[str, str], run: Run) -> None:
     host, _, port = environment["HALDANE_HTTP_LISTEN"].rpartition(":")
     with socket.create_server((host, int(port))):
         done = run("serve")
-    assert done.returncode == 1
-    assert "HALDANE_HTTP_LISTEN" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.code == 1
+    assert "HALDANE_HTTP_LISTEN" in done.err
+    assert "Traceback" not in done.err
 
 
 @pytest.mark.proves("track-record 69")
@@ -161,6 +159,6 @@ def test_a_state_file_of_a_newer_haldane_is_named_once(run: Run, tmp_path: Path)
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.executescript(f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FILE_SCHEMA + 1}")
     done = run("serve")
-    assert done.returncode == 1
-    assert done.stderr.count(str(path)) == 1
-    assert f"the state file {path} was written by a newer Haldane" in done.stderr
+    assert done.code == 1
+    assert done.err.count(str(path)) == 1
+    assert f"the state file {path} was written by a newer Haldane" in done.err

@@ -13,6 +13,7 @@ from tests.deploy.programs import DEPLOY
 from tests.deploy.secrets_server import SecretsServer
 from tests.deploy.test_certificates_job import job
 from tests.deploy.test_chart import one
+from tests.support import preloaded
 from tests.support.process import Process, free_port
 from tests.support.waiting import wait_until
 
@@ -74,11 +75,8 @@ async def test_controller_and_gateway_come_up(processes: Children, tmp_path: Pat
 
     async def connected() -> bool:
         gateway.child.check()
-        listed = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "controller", "proxies", env=environment, stdout=asyncio.subprocess.PIPE
-        )
-        out, _ = await listed.communicate()
-        return b"gateway-1" in out and b"edge" in out
+        listed = await asyncio.to_thread(preloaded.run, "proxies", env=environment)
+        return "gateway-1" in listed.out and "edge" in listed.out
 
     await wait_until(connected, every=0.3)
     assert controller.stop() == 0

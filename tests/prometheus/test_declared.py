@@ -1,7 +1,5 @@
 """Custom metrics as settings define them and policies name them: what is wrong is refused, and named."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +11,14 @@ from controller.core.model.actor import Actor
 from controller.core.model.service import MetricPolicy
 from controller.core.servicefile.service_file import read_service
 from controller.core.traffic.window import Sample
+from controller.demo.harness.child_processes import clean_environment
 from controller.runtime.allowed import Allowed
 from controller.runtime.operations import Operations
 from controller.settings import read_settings
 from controller.simulation.trial import Trial
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
+from tests.support import preloaded
 from tests.support.loop_harness import rollout_file
 
 QUERY = """value = 'max(depth{version="{version}"})'"""
@@ -156,8 +156,8 @@ def test_what_is_left_out_is_said(command: list[str], tmp_path: Path) -> None:
     path = tmp_path / "scorer.yaml"
     for text, said in ((declared("[{name: accuracy}, {name: queue}]"), "accuracy, queue"), (declared("[]"), "")):
         path.write_text(text)
-        run = [sys.executable, "-m", "controller", *command, "-f", str(path)]
-        done = subprocess.run(run, input="", capture_output=True, text=True, timeout=60, check=True)
+        done = preloaded.run(*command, "-f", str(path), env=clean_environment())
+        assert done.code == 0
         note = f"note: not judged here, since there is no Prometheus to ask: {said}\n"
-        assert done.stderr == (note if said else "")
-        assert "note:" not in done.stdout
+        assert done.err == (note if said else "")
+        assert "note:" not in done.out

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import grpc
 from controller.demo.harness.child_processes import Children, clean_environment
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.pb.haldane.admin.v1.admin_pb2_grpc import AccessStub
+from tests.support import preloaded
 from tests.support.controller import ControllerProcess
 from tests.support.waiting import wait_until
 
@@ -81,6 +80,6 @@ class MountedSecret:
 
 def haldane(*args: str) -> str:
     """What a command prints, which must succeed."""
-    command = [sys.executable, "-m", "controller", *args]
-    done = subprocess.run(command, env=clean_environment(), check=True, capture_output=True, text=True)
-    return done.stdout
+    done = preloaded.run(*args, env=clean_environment())
+    assert done.code == 0, done
+    return done.out

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from controller.bootstrap import render
-from controller.demo.harness.child_processes import Children
+from controller.demo.harness.child_processes import Children, clean_environment
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
 from tests.builders import service_file
+from tests.support import preloaded
 from tests.support.command import Done
 from tests.support.controller import AdminStubs, ControllerProcess
 from tests.support.envoy import EnvoyProcess
@@ -87,12 +87,8 @@ class System:
 
     async def haldane(self, *args: str) -> Done:
         """Run a command against the controller."""
-        command = [sys.executable, "-m", "controller", "--admin", self.controller.admin, *args]
-        pipe = asyncio.subprocess.PIPE
-        child = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
-        out, err = await asyncio.wait_for(child.communicate(), 30)
-        assert child.returncode is not None
-        return Done(child.returncode, out.decode(), err.decode())
+        words = ("--admin", self.controller.admin, *args)
+        return await asyncio.to_thread(preloaded.run, *words, env=clean_environment())
 
     async def serves(self, weight: int, phase: str) -> bool:
         """Whether the canary has that weight at the proxy, in that phase."""

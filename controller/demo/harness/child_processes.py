@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Protocol
 
 _PR_SET_PDEATHSIG = 1
 _STOP_WITHIN = 5.0
@@ -22,12 +23,23 @@ class ChildDied(Exception):  # noqa: N818
     """A child ended though it should run. The message has its name, exit code and last lines."""
 
 
+class RunningProcess(Protocol):
+    """A process as its parent sees it: `subprocess.Popen` is one."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """A running process and its log."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: RunningProcess
     log: Path
 
     @property
@@ -66,19 +78,23 @@ class Children:
         ends its children."""
         log = self.folder / f"{name}.log"
         with log.open("ab") as out:
-            process = subprocess.Popen(  # noqa: S603  (our own commands)
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env={**clean_environment(), **(env or {})},
-                cwd=self.folder,
-                start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  (started by the main thread, before any other)
-            )
+            process = self.spawn(command, {**clean_environment(), **(env or {})}, out)
         child = Child(name, process, log)
         self._children.append(child)
         return child
+
+    def spawn(self, command: Sequence[str], env: Mapping[str, str], out: IO[bytes]) -> RunningProcess:
+        """Start a process in that environment, whose output goes to that file."""
+        return subprocess.Popen(  # noqa: S603  (our own commands)
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=self.folder,
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  (started by the main thread, before any other)
+        )
 
     def check(self, *expected_dead: str) -> None:
         """Raise ChildDied if one of them has ended, other than those named."""
