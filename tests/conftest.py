@@ -75,6 +75,41 @@ async def model_server() -> AsyncIterator[Callable[[str], Awaitable["ModelServer
         await server.crash()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under xdist: modules that start processes first, the longest before the others, at all workers but one.
+
+    Each worker is given a part of the list, and takes from the end of another's once it is through. So one of them
+    computes while the others wait for processes, and none is left alone with a long test at the end. What is alike
+    stays in the random order in which it comes.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers == 1:
+        return
+    modules: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.path, []).append(item)
+    waiting = sorted(filter(_waits, modules.values()), key=_timeout, reverse=True)
+    computing = [item for module in modules.values() if not _waits(module) for item in module]
+    parts = [[item for module in waiting[part :: workers - 1] for item in module] for part in range(workers - 1)]
+    for part in parts:
+        missing = max(0, len(items) // workers - len(part))
+        part += computing[:missing]
+        del computing[:missing]
+    items[:] = [item for part in (*parts, computing) for item in part]
+
+
+def _waits(module: list[pytest.Item]) -> bool:
+    """Whether tests of a module start processes, and so wait for most of their time."""
+    return any("processes" in getattr(each, "fixturenames", ()) or each.get_closest_marker("envoy") for each in module)
+
+
+def _timeout(module: list[pytest.Item]) -> float:
+    """The longest timeout: long tests have one of their own."""
+    marks = [mark for item in module if (mark := item.get_closest_marker("timeout"))]
+    return max((float(mark.args[0]) for mark in marks), default=0.0)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose program is missing. In CI that is a failure: no one reads there what was skipped."""
     if why := program_missing(item):

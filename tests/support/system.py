@@ -67,7 +67,7 @@ class System:
 
     async def reach(self, phase: str, within: float = 60.0) -> admin.Rollout:
         """Wait until the rollout is in that phase."""
-        told: admin.Rollout = await wait_until(lambda: self._in_phase(phase), within, every=0.05)
+        told: admin.Rollout = await wait_until(lambda: self._in_phase(phase), within)
         return told
 
     async def events(self) -> list[admin.Event]:

@@ -8,10 +8,19 @@ from typing import Any
 
 import aiohttp
 
+FIRST, LAST = 0.02, 0.1
+"""Seconds between two looks: the first ones, and the most."""
+PATIENCE = 0.03
+"""The share of what was waited already that the next look may come late."""
 
-async def wait_until(condition: Callable[[], Any], within: float = 30.0, every: float = 0.02) -> Any:
-    """The first true value of the condition, which may be a coroutine function. Fails if none comes in that time."""
-    deadline = time.monotonic() + within
+
+async def wait_until(condition: Callable[[], Any], within: float = 30.0, every: float | None = None) -> Any:
+    """The first true value of the condition, which may be a coroutine function. Fails if none comes in that time.
+
+    Looks `every` so many seconds, or ever less often: most conditions ask a server, which takes CPU of what is awaited.
+    """
+    begun = time.monotonic()
+    deadline = begun + within
     while True:
         value = condition()
         if inspect.isawaitable(value):
@@ -19,7 +28,7 @@ async def wait_until(condition: Callable[[], Any], within: float = 30.0, every: 
         if value:
             return value
         assert time.monotonic() < deadline, f"not within {within:g} s: {_shown(condition)}; at last {value!r}"
-        await asyncio.sleep(every)
+        await asyncio.sleep(every or min(LAST, max(FIRST, PATIENCE * (time.monotonic() - begun))))
 
 
 async def answers(url: str) -> bool:
