@@ -79,6 +79,8 @@ class Declarations:
     def __init__(self, requests: StoreRequests, allowed: Allowed) -> None:
         self._requests = requests
         self._allowed = allowed
+        self._claims = Claims()
+        """Those of a view that was newest once: they are brought up to date, not made again, for each file."""
 
     async def apply(
         self,
@@ -207,11 +209,9 @@ class Declarations:
     ) -> tuple[dict[int, Declared], dict[int, Refusal]]:
         """Each service after its file, beside the others and all that is stored; or why it cannot be so."""
         numbers: dict[str, int] = {}
-        claims, room = Claims(), self._allowed.max_services - len(view.services)
+        claims, room = self._claims, self._allowed.max_services - len(view.services)
         named = {file.name for file in files.values()}
-        for state in view.services.values():
-            if state.name not in named:
-                claims.add(state)
+        claims.follow({name: state for name, state in view.services.items() if name not in named})
         declared, refused = {}, {}
         for number, file in files.items():
             present = view.services.get(file.name)

@@ -11,6 +11,7 @@ from itertools import chain
 
 import structlog
 
+from controller.core.base.identity_cache import by_identity
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.endpoint_source import EndpointSource
 from controller.core.model.service import Service
@@ -176,6 +177,7 @@ class SourcedEndpoints:
         return [(cluster_name(name, version), each) for name, version, each in names]
 
 
+@by_identity
 def _sources_of(spec: Service) -> frozenset[EndpointSource]:
     return frozenset(version.source for version in spec.versions if version.source)
 

@@ -1,5 +1,6 @@
 """Which services are judged now, so that what proxies report of them is urgent. Pure."""
 
+from controller.core.base.identity_cache import by_identity
 from controller.core.model.service_state import ServiceState
 
 
@@ -9,6 +10,7 @@ def has_canary(state: ServiceState) -> bool:
     return state.rollout is not None and state.rollout.running and state.rollout.has_traffic
 
 
+@by_identity
 def is_judged(state: ServiceState) -> bool:
     """Whether harm can be found in the service's traffic: that of a canary, or a broken absolute limit of stable."""
     policy = state.spec.policy

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from controller.demo.harness.child_processes import Children, children
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
@@ -28,6 +29,10 @@ JOINING, OVER = 1000, 20
 """Proxies that join, and the connections that they share."""
 STREAMS, CONNECTIONS = 5000, 50
 COMMANDS = 7
+KNOWN, MORE = (10, 980), 10
+"""Services that are declared, and then commands of each kind."""
+QUIET = 0.3
+"""Seconds after the last command in which what follows from it is done."""
 IDLE = 10.0
 """Seconds over which an idle controller's CPU is measured."""
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -72,6 +77,35 @@ async def applying() -> list[Row]:
                 case = f"{SERVICES} services, {how}"
                 rows.append(Row("apply, CPU of the controller", case, cpu(process.child.pid) - spent, "s"))
                 rows.append(Row("apply", case, time.monotonic() - begun, "s"))
+            process.stop()
+    return rows
+
+
+async def growing() -> list[Row]:
+    """What one more service costs, and commands, where few and where many services are declared."""
+    rows = []
+    with children() as group:
+        for count in KNOWN:
+            texts = files(count + MORE)
+            some = [f"s{number:04}" for number in range(MORE)]
+            async with controller(group, count, f"growing-{count}") as (process, stubs):
+                catalog, rollouts, switch = stubs.catalog, stubs.rollouts, stubs.killswitch
+                calls: dict[str, tuple[Any, list[Any]]] = {
+                    "apply": (catalog.ApplyServices, [pb.ApplyServicesRequest(yaml=[t]) for t in texts[count:]]),
+                    "StartCanary": (
+                        rollouts.StartCanary,
+                        [pb.StartCanaryRequest(service=name, canary="v2") for name in some],
+                    ),
+                    "Rollback": (rollouts.Rollback, [pb.RollbackRequest(service=name) for name in some]),
+                    "Freeze": (switch.Freeze, [pb.FreezeRequest(services=[name], reason="bench") for name in some]),
+                }
+                for what, (method, requests) in calls.items():
+                    spent = cpu(process.child.pid)
+                    for request in requests:
+                        await method(request, timeout=LONG)
+                    await asyncio.sleep(QUIET)
+                    spent = cpu(process.child.pid) - spent
+                    rows.append(Row(f"{what}, CPU of the controller", f"{count} services", 1000 * spent / MORE, "ms"))
             process.stop()
     return rows
 
@@ -185,6 +219,6 @@ def run() -> list[Row]:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     rows = []
-    for part in (applying, idling, joining, commanding):
+    for part in (applying, growing, idling, joining, commanding):
         rows += asyncio.run(part())
     return rows

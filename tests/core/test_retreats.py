@@ -6,7 +6,7 @@ import pytest
 
 from controller.core.model.service import Fallback
 from controller.core.model.service_state import ServiceState
-from controller.core.model.view import View, retreats
+from controller.core.model.view import View, has_same_services, retreats
 from tests.xds.views import service
 
 FALLBACK = Fallback(version="v1")
@@ -42,3 +42,18 @@ def test_a_retreat(before: ServiceState | None, after: ServiceState | None, expe
         View("s", n, {"other": other, **({"fraud": each} if each else {})}) for n, each in enumerate((before, after))
     ]
     assert retreats(*views) is expected
+
+
+def test_the_same_services_are_the_same_values() -> None:
+    """Nothing is compared but which objects they are: an equal one may be another's."""
+    one, two = service("a"), service("b")
+    before = View("store", 1, {"a": one, "b": two})
+    assert has_same_services(before, View("store", 2, {"a": one, "b": two}))
+    for services in (
+        {"a": one},
+        {"a": one, "b": two, "c": one},
+        {"a": one, "b": service("b")},
+        {"a": one, "c": two},
+        {},
+    ):
+        assert not has_same_services(before, View("store", 2, services))

@@ -39,12 +39,14 @@ def route_fleet(view: View, fleet: str) -> Routing:
     states = [state for state in view.services.values() if state.spec.in_fleet(fleet)]
     if problems := find_clashes(states):
         raise RoutingError("; ".join(problems))
-    return join_services(view.revision, map(route_service, states))
+    return join_services(view.revision, {state.name: route_service(state) for state in states})
 
 
 def routes(state: ServiceState) -> Route:
     """The one route of a view of that service alone."""
-    ((only,),) = [[r for h in each.hosts for r in h.routes] for each in route_fleet(view(state), "edge").configurations]
+    ((only,),) = [
+        [r for h in each.hosts for r in h.routes] for each in route_fleet(view(state), "edge").configurations.values()
+    ]
     return only
 
 
@@ -148,7 +150,7 @@ def test_services_on_one_address_share_its_listener() -> None:
         declared("c", hosts=("b.example", "c.example"), paths=(PathMatch(path="/v2/models/"),)),
         declared("d", port=10001),
     ]
-    first, second = route_fleet(view(*reversed(states)), "edge").configurations
+    first, second = route_fleet(view(*reversed(states)), "edge").configurations.values()
     assert (first.name, second.name) == ("127.0.0.1:10000", "127.0.0.1:10001")
     found = [(host.domains, [r.service for r in host.routes]) for host in first.hosts]
     assert found == [(("a.example",), ["a"]), (("b.example", "c.example"), ["c", "b"])]

@@ -11,7 +11,7 @@ from controller.core.model.route_rules import PathMatch
 from controller.core.model.service import Listen
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
-from controller.core.routing.clashes import find_clashes
+from controller.core.routing.clashes import Claims, find_clashes
 from controller.core.routing.route import RoutingError
 from controller.core.routing.routing import route_service
 from controller.core.routing.servable import servable_view
@@ -72,9 +72,11 @@ def place(state: ServiceState) -> tuple[object, ...]:
 def test_nothing_clashes_and_no_service_is_displaced(steps: list[dict[str, Any]]) -> None:
     """View after view, each based on what was served before."""
     before: Services = {}
+    claims = Claims()
     for rows in steps:
         view = read(rows, before)
         good, problems = servable_view(view, before)
+        assert servable_view(view, before, claims) == (good, problems), "whatever the claims followed before"
         served = good.services
         assert not find_clashes(served.values())
         assert all(map(routable, served.values()))

@@ -308,6 +308,31 @@ def test_a_version_observed_again_starts_at_its_counter() -> None:
     assert book.totals()["s", "v2"]["4xx"] == 1
 
 
+def test_services_come_and_go_without_a_trace_in_the_others() -> None:
+    """What was counted of those that stay is kept; of one that left and came back nothing is."""
+    book, shield = Book(), ["t/v1", "t/v2", "t/v2/shielded"]
+    book.track_clusters([STABLE, CANARY])
+    book.on_load_report("a", {STABLE: ClusterLoad(5, 5, 0)}, INTERVAL, 1.0)
+    book.track_clusters([STABLE, CANARY, *shield])
+    flush = ProxyMetrics(latency={"t/v2/shielded": {7: 2}, CANARY: {7: 1}})
+    assert not book.on_metrics("a", flush, 1.0)
+    assert book.durations()["t", "v2"] == {7: 2}, "counted as those of the cluster that it leads to"
+    assert book.on_load_report("a", {name: ClusterLoad() for name in shield[:2]}, INTERVAL, 2.0) == ["t"]
+    book.set_lagging("t", {"a": "other"})
+    book.track_clusters([STABLE, CANARY])
+    assert book.observed == {STABLE, CANARY}
+    assert (book.totals()["s", "v1"]["ok"], book.durations()) == (5, {("s", "v1"): {}, ("s", "v2"): {7: 1}})
+    assert book.on_load_report("a", {name: ClusterLoad(1, 1, 0) for name in shield[:2]}, INTERVAL, 3.0) == []
+    assert book.take_window("t", "v1", "v2", 500, 3.0) is None
+    book.track_clusters([*shield, STABLE])
+    assert book.durations() == {("s", "v1"): {}, ("t", "v1"): {}, ("t", "v2"): {}}
+    assert book.on_load_report("a", {name: ClusterLoad(3, 3, 0) for name in shield[:2]}, INTERVAL, 4.0) == ["t"]
+    window = book.take_window("t", "v1", "v2", 500, 4.0)
+    assert window
+    assert window.stable
+    assert (window.stable.started, window.strata) == (3, ()), "the lag of another time is forgotten"
+
+
 @pytest.mark.parametrize("tally", [CounterKind.NO_SERVER, CounterKind.OVERFLOW])
 def test_requests_that_reached_no_endpoint_failed(tally: CounterKind) -> None:
     """They are in no load report, so they count as started and as failed from the metrics."""

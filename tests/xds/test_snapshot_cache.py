@@ -32,6 +32,27 @@ def test_a_version_has_store_revision_and_content() -> None:
         assert parse_version(other) is None
 
 
+def test_a_view_with_the_same_services_changes_the_revision_alone() -> None:
+    """As after a freeze: nothing is made again, and what comes after it is not missed."""
+    cache, states = SnapshotCache(), [service("a", fleets=("edge",)), service("b", port=10001)]
+    cache.update(view(1, *states))
+    first = {fleet: snapshot(cache, fleet) for fleet in ("edge", "other")}
+    assert cache.update(view(2, *states))
+    assert cache.revision == 2
+    for fleet, before in first.items():
+        now = snapshot(cache, fleet)
+        assert (now.revision, now.counting and now.counting.revision) == (2, 2)
+        assert (now.catalogues, now.routes) == (before.catalogues, before.routes)
+    assert not cache.update(view(1, *states)), "an older one"
+    assert cache.update(view(3, *reversed(states)))
+    states[0] = service("a", fleets=("edge",), canary=("v2", 500))
+    cache.update(view(4, *states))
+    assert snapshot(cache, "edge").catalogue(RDS) is not first["edge"].catalogue(RDS)
+    assert snapshot(cache, "other").catalogue(RDS) is first["other"].catalogue(RDS)
+    cache.update(view(5, *states), {"a": {"v1": ()}})
+    assert cache.revision == 5
+
+
 @pytest.mark.proves("xds-rule 31", "xds-rule 41")
 def test_equal_content_has_one_version_whatever_else_was_written() -> None:
     """A revision that changes nothing for a type changes nothing of its version; the types are independent."""

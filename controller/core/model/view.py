@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import is_
 
 from controller.core.model.exclusion import Exclusion
 from controller.core.model.freeze import Act, Freeze, blocking_freeze
@@ -23,6 +24,13 @@ class View:
     def blocking_freeze(self, service: str, act: Act) -> Freeze | None:
         """The freeze that stops this act on this service, if any."""
         return blocking_freeze(self.freezes, service, act)
+
+
+def has_same_services(before: View, after: View) -> bool:
+    """Whether no service is another value than before. Views share what did not change between them, so nothing is
+    compared but which objects they are."""
+    old, new = before.services, after.services
+    return len(old) == len(new) and all(map(is_, old.values(), new.values())) and old.keys() == new.keys()
 
 
 def retreats(before: View, after: View) -> bool:

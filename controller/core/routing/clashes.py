@@ -1,10 +1,15 @@
 """Services that cannot be served side by side: two that claim one address, or one host and path on it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from controller.core.model.route_rules import PathMatch
 from controller.core.model.service import Listen, Service
 from controller.core.model.service_state import ServiceState
+
+K = TypeVar("K")
+_Index = dict[K, dict[str, ServiceState]]
+"""Place -> the services that claim it, by name."""
 
 ANY_ADDRESS = frozenset(("0.0.0.0", "::"))  # noqa: S104  (compared, not bound)
 
@@ -20,37 +25,64 @@ def find_clashes(states: Iterable[ServiceState]) -> list[str]:
 
 
 class Claims:
-    """The claimed listeners, hosts and paths, indexed: a service is compared only with those it can clash with."""
+    """The claimed listeners, hosts and paths, indexed: a service is compared only with those it can clash with.
+    Mutable."""
 
     def __init__(self) -> None:
-        self._by_path: dict[tuple[str, str, PathMatch], list[ServiceState]] = {}
-        self._by_port: dict[tuple[int, bool], list[ServiceState]] = {}
-        self._by_cluster: dict[str, list[ServiceState]] = {}
-        self._by_listener: dict[str, dict[Listen | None, list[ServiceState]]] = {}
+        self._states: dict[str, ServiceState] = {}
+        self._by_path: _Index[tuple[str, str, PathMatch]] = {}
+        self._by_port: _Index[tuple[int, bool]] = {}
+        self._by_cluster: _Index[str] = {}
+        self._by_listener: dict[str, _Index[Listen | None]] = {}
+
+    def follow(self, states: Mapping[str, ServiceState]) -> None:
+        """Claim the places of these services, and of no others. It costs what has changed since the last time."""
+        for name in [name for name, state in self._states.items() if states.get(name) is not state]:
+            self.remove(name)
+        for name in states.keys() - self._states.keys():
+            self.add(states[name])
 
     def add(self, state: ServiceState) -> None:
-        """Claim the place of this service."""
-        for key in _paths(state):
-            self._by_path.setdefault(key, []).append(state)
-        for cluster in _own_clusters(state):
-            self._by_cluster.setdefault(cluster, []).append(state)
-        listen = state.spec.listen
-        self._by_listener.setdefault(state.spec.route_configuration, {}).setdefault(listen, []).append(state)
-        if listen:
-            self._by_port.setdefault((listen.port, listen.address in ANY_ADDRESS), []).append(state)
+        """Claim the place of this service, which has none."""
+        self._states[state.name] = state
+        for index, key in self._places(state):
+            index.setdefault(key, {})[state.name] = state
+
+    def remove(self, name: str) -> None:
+        """Give up the place of that service."""
+        state = self._states.pop(name)
+        for index, key in self._places(state):
+            del index[key][name]
+            if not index[key]:
+                del index[key]
+        if not self._by_listener[state.spec.route_configuration]:
+            del self._by_listener[state.spec.route_configuration]
 
     def clashes_with(self, state: ServiceState) -> list[tuple[str, str]]:
         """Each service that this one clashes with, and how they clash."""
         listen = state.spec.listen
-        rivals = [other for key in _paths(state) for other in self._by_path.get(key, ())]
-        rivals += [other for cluster in _own_clusters(state) for other in self._by_cluster.get(cluster, ())]
+        rivals: dict[str, ServiceState] = {}
+        for key in _paths(state):
+            rivals |= self._by_path.get(key, {})
+        for cluster in _own_clusters(state):
+            rivals |= self._by_cluster.get(cluster, {})
         if listen:
-            rivals += self._by_port.get((listen.port, True), ())
-            rivals += self._by_port.get((listen.port, False), ()) if listen.address in ANY_ADDRESS else ()
-        others = self._by_listener.get(state.spec.route_configuration, {}).items()
-        rivals += [other for known, states in others if known != listen for other in states]
-        distinct = {other.name: other for other in rivals}
-        return [(name, text) for name, other in sorted(distinct.items()) if (text := _describe_clash(other, state))]
+            rivals |= self._by_port.get((listen.port, True), {})
+            rivals |= self._by_port.get((listen.port, False), {}) if listen.address in ANY_ADDRESS else {}
+        for known, states in self._by_listener.get(state.spec.route_configuration, {}).items():
+            rivals |= states if known != listen else {}
+        return [(name, text) for name, other in sorted(rivals.items()) if (text := _describe_clash(other, state))]
+
+    def _places(self, state: ServiceState) -> Iterator[tuple[_Index[Any], Any]]:
+        """Where a service stands in each index."""
+        listen, configuration = state.spec.listen, state.spec.route_configuration
+        for path in _paths(state):
+            yield self._by_path, path
+        for cluster in _own_clusters(state):
+            yield self._by_cluster, cluster
+        yield self._by_listener.setdefault(configuration, {}), listen
+        if listen:
+            yield self._by_port, (listen.port, listen.address in ANY_ADDRESS)
 
 
 def _paths(state: ServiceState) -> list[tuple[str, str, PathMatch]]:

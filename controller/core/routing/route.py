@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from controller.core.base.identity_cache import by_identity
 from controller.core.base.units import TOTAL_WEIGHT
 from controller.core.model.cluster_names import ClusterId, Role, cluster_name, cluster_parts
 from controller.core.model.route_rules import CANARY, STABLE, Condition, PathMatch, RequestHeaders, Retries, Sticky
@@ -184,11 +185,11 @@ def cluster_ids(state: ServiceState) -> Iterator[ClusterId]:
                 yield ClusterId(spec.name, version.name, Role.SHIELD if version.name == stable else Role.SHIELDED)
 
 
-def own_clusters(state: ServiceState) -> Iterator[tuple[str, str]]:
+@by_identity
+def own_clusters(state: ServiceState) -> tuple[tuple[str, str], ...]:
     """Each cluster of the operator's own, and by what name it is known here: that of the version's live cluster."""
-    for version in state.spec.versions:
-        if version.cluster:
-            yield version.cluster, cluster_name(state.name, version.name)
+    own = (version for version in state.spec.versions if version.cluster)
+    return tuple((version.cluster, cluster_name(state.name, version.name)) for version in own)
 
 
 def proxyless_routes(routes: Iterable[Route]) -> tuple[Route, ...]:

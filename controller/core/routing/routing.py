@@ -6,7 +6,6 @@ without endpoints has a share of the traffic. Anything else raises `RoutingError
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
 from types import MappingProxyType
 
 from controller.core.model.cluster_names import Role, cluster_name
@@ -62,17 +61,6 @@ class RouteConfiguration:
     """Whether some service in it responds with streams."""
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
-    """Everything that one fleet serves at one revision. `services` has the routes of each service, for proxyless
-    clients."""
-
-    revision: int
-    clusters: tuple[Cluster, ...]
-    configurations: tuple[RouteConfiguration, ...]
-    services: Mapping[str, tuple[Route, ...]]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class RoutedService:
     """One service as it is routed: its clusters and routes, which do not depend on other services."""
@@ -80,7 +68,40 @@ class RoutedService:
     state: ServiceState
     clusters: tuple[Cluster, ...]
     routes: tuple[Route, ...]
-    sourced: SourcedVersions = field(default_factory=dict)
+    sourced: SourcedVersions
+    configuration: str
+    """The name of the route configuration that its routes are in."""
+
+
+_Names = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedHosts:
+    """The virtual hosts of one route configuration: by the services that share each, in their order."""
+
+    by_services: Mapping[_Names, VirtualHost]
+    by_domain: Mapping[str, _Names]
+    """The services that have a domain."""
+
+
+_NO_HOSTS = SharedHosts({}, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Everything that one fleet serves at one revision. All by name."""
+
+    revision: int
+    services: Mapping[str, RoutedService]
+    configurations: Mapping[str, RouteConfiguration]
+    hosts: Mapping[str, SharedHosts] = field(repr=False)
+    """The virtual hosts of each configuration."""
+
+    @property
+    def clusters(self) -> tuple[Cluster, ...]:
+        """All of them."""
+        return tuple(cluster for service in self.services.values() for cluster in service.clusters)
 
 
 def route_service(state: ServiceState, sourced: SourcedVersions = NONE_SOURCED) -> RoutedService:
@@ -88,15 +109,27 @@ def route_service(state: ServiceState, sourced: SourcedVersions = NONE_SOURCED) 
 
     `sourced` has the endpoints of the versions whose sources have been read.
     """
-    return RoutedService(state, tuple(_clusters(state, sourced)), routes_of(state), sourced)
+    clusters, routes = tuple(_clusters(state, sourced)), routes_of(state)
+    return RoutedService(state, clusters, routes, sourced, state.spec.route_configuration)
 
 
-def join_services(revision: int, services: Iterable[RoutedService]) -> Routing:
-    """The routing of these services together. They must not clash: see `find_clashes` and `servable_view`."""
-    ordered = sorted(services, key=lambda service: service.state.name)
-    clusters = tuple(cluster for service in ordered for cluster in service.clusters)
-    routes = {service.state.name: service.routes for service in ordered}
-    return Routing(revision, clusters, _configurations([s.state for s in ordered], routes), routes)
+def join_services(revision: int, services: Mapping[str, RoutedService], before: Routing | None = None) -> Routing:
+    """The routing of these services together, by name. They must not clash: see `find_clashes` and `servable_view`.
+
+    What did not change since `before` is the same object as there.
+    """
+    last = before.services if before else {}
+    fresh = [each for name, each in services.items() if last.get(name) is not each]
+    stale = [each for name, each in last.items() if services.get(name) is not each]
+    configurations = dict(before.configurations) if before else {}
+    hosts = dict(before.hosts) if before else {}
+    for name in {each.configuration for each in (*fresh, *stale)}:
+        now, then = ([each for each in group if each.configuration == name] for group in (fresh, stale))
+        shared = _share_hosts(services, now, then, hosts.pop(name, _NO_HOSTS))
+        configurations.pop(name, None)
+        if shared.by_services:
+            hosts[name], configurations[name] = shared, _configuration(name, shared, services)
+    return Routing(revision, services, dict(sorted(configurations.items())), hosts)
 
 
 def named_fleets(view: View) -> frozenset[str]:
@@ -125,38 +158,45 @@ def _endpoints(version: Version, sourced: SourcedVersions) -> tuple[Endpoint, ..
     return sourced.get(version.name) if version.source else version.endpoints
 
 
-def _configurations(
-    states: list[ServiceState], routes: Mapping[str, tuple[Route, ...]]
-) -> tuple[RouteConfiguration, ...]:
-    def place(state: ServiceState) -> str:
-        return state.spec.route_configuration
-
-    groups = ((name, list(group)) for name, group in groupby(sorted(states, key=place), key=place))
-    # The services of one address agree in everything under `listen`.
-    return tuple(
-        RouteConfiguration(
-            name, group[0].spec.listen, _virtual_hosts(group, routes), any(state.spec.streaming for state in group)
-        )
-        for name, group in groups
-    )
+def _configuration(name: str, hosts: SharedHosts, services: Mapping[str, RoutedService]) -> RouteConfiguration:
+    """The services of one address agree in everything under `listen`."""
+    specs = [services[each].state.spec for names in hosts.by_services for each in names]
+    values = tuple(hosts.by_services.values())
+    return RouteConfiguration(name, specs[0].listen, values, any(spec.streaming for spec in specs))
 
 
-def _virtual_hosts(states: list[ServiceState], routes: Mapping[str, tuple[Route, ...]]) -> tuple[VirtualHost, ...]:
-    """Envoy allows each domain in one virtual host only, so services with the same hosts share one."""
-    by_domain: dict[str, list[str]] = {}
-    for state in states:
-        for domain in state.spec.hosts:
-            by_domain.setdefault(domain, []).append(state.name)
-    by_services: dict[tuple[str, ...], list[str]] = {}
-    for domain, names in by_domain.items():
-        by_services.setdefault(tuple(sorted(names)), []).append(domain)
-    return tuple(
-        VirtualHost(
-            tuple(sorted(domains)),
-            tuple(sorted((route for name in names for route in routes[name]), key=_by_path)),
-        )
-        for names, domains in sorted(by_services.items())
-    )
+def _share_hosts(
+    services: Mapping[str, RoutedService], fresh: list[RoutedService], stale: list[RoutedService], before: SharedHosts
+) -> SharedHosts:
+    """Envoy allows each domain in one virtual host only, so services with the same hosts share one.
+
+    `fresh` and `stale` are the services of this configuration that are not as they were `before`, as they are now and
+    as they were. Only the virtual hosts of their domains are made again.
+    """
+    by_domain, by_services = dict(before.by_domain), dict(before.by_services)
+    coming: dict[str, set[str]] = {domain: set() for each in stale for domain in each.state.spec.hosts}
+    for each in fresh:
+        for domain in each.state.spec.hosts:
+            coming.setdefault(domain, set()).add(each.state.name)
+    gone = {each.state.name for each in stale}
+    domains: dict[_Names, set[str]] = {}
+    """Of the virtual hosts that have other domains, routes or services now."""
+    for domain, names in coming.items():
+        old = by_domain.pop(domain, ())
+        new = tuple(sorted(names.union(name for name in old if name not in gone)))
+        for sharing in filter(None, (old, new)):
+            domains.setdefault(sharing, set(known.domains if (known := by_services.get(sharing)) else ()))
+        if old:
+            domains[old].discard(domain)
+        if new:
+            domains[new].add(domain)
+            by_domain[domain] = new
+    for sharing, of in domains.items():
+        by_services.pop(sharing, None)
+        if of:
+            routes = (route for name in sharing for route in services[name].routes)
+            by_services[sharing] = VirtualHost(tuple(sorted(of)), tuple(sorted(routes, key=_by_path)))
+    return SharedHosts(dict(sorted(by_services.items())), by_domain)
 
 
 def _by_path(route: Route) -> tuple[bool, int, str]:

@@ -10,43 +10,43 @@ from controller.core.routing.clashes import Claims
 from controller.core.routing.route import RoutingError, routes_of
 
 
-def servable_view(view: View, before: Mapping[str, ServiceState]) -> tuple[View, dict[str, str]]:
+def servable_view(
+    view: View, before: Mapping[str, ServiceState], claims: Claims | None = None
+) -> tuple[View, dict[str, str]]:
     """The view without what cannot be served, and service -> what is wrong with it.
 
     A service that cannot be routed, clashes with another or could not be read is replaced by the state in which it was
     served `before`, if any. A service that moves never displaces one that stays in its place, and a new service never
     displaces one that was served before. The services in `before` were served together, so those that stay in their
-    place do not clash.
+    place do not clash. With the same `claims` at each call it costs what has changed since the last one.
     """
     problems = {name: f"the stored record cannot be read: {text}" for name, text in view.broken.items()}
     wanted = dict(view.services) | {name: before[name] for name in view.broken if name in before}
-    movers = {name for name, state in wanted.items() if _has_moved(before.get(name), state)}
-    served: dict[str, ServiceState] = {}
-    for name, state in wanted.items():
-        if name in movers:
-            continue
-        problem = "" if state is before[name] else _routing_problem(state)
-        if problem:
-            problems[name] = problem
-        served[name] = before[name] if problem else state
-    problems |= _place_movers(movers, wanted, before, served)
+    changed = {name: state for name, state in wanted.items() if before.get(name) is not state}
+    movers = {name for name, state in changed.items() if _has_moved(before.get(name), state)}
+    served = {name: state for name, state in wanted.items() if name not in movers}
+    for name, state in changed.items():
+        if name not in movers and (problem := _routing_problem(state)):
+            problems[name], served[name] = problem, before[name]
+    if movers:
+        claims = claims or Claims()
+        claims.follow(served)
+        problems |= _place_movers({name: wanted[name] for name in movers}, before, served, claims)
     return replace(view, services=served), problems
 
 
 def _place_movers(
-    movers: set[str],
-    wanted: Mapping[str, ServiceState],
+    movers: Mapping[str, ServiceState],
     before: Mapping[str, ServiceState],
     served: dict[str, ServiceState],
+    claims: Claims,
 ) -> dict[str, str]:
-    """Add the services that claim a new place to `served`, where that is free, else as they were; what is wrong."""
+    """Add the services that claim a new place to `served`, where that is free, else as they were; what is wrong.
+    `claims` has those of the served ones."""
     problems: dict[str, str] = {}
-    claims = Claims()
-    for state in served.values() if movers else ():
-        claims.add(state)
     for name in sorted(movers, key=lambda name: (name not in before, name)):  # those served before come first
-        problem = _problem(wanted[name], claims)
-        choice: ServiceState | None = wanted[name]
+        problem = _problem(movers[name], claims)
+        choice: ServiceState | None = movers[name]
         if problem:
             problems[name] = problem
             previous = before.get(name)
@@ -59,8 +59,8 @@ def _place_movers(
 
 def _has_moved(before: ServiceState | None, after: ServiceState) -> bool:
     """Whether a service claims another place than it had, or had none."""
-    if before is None or before is after:
-        return before is None
+    if before is None:
+        return True
     old, new = before.spec, after.spec
     return _place(old) != _place(new)
 

@@ -54,6 +54,8 @@ class Book:
         """The names of the observed clusters; a new set each time that they, or `own`, change."""
         self.own: Mapping[str, str] = {}
         """The clusters of operators' own, by their names in Envoy, and by what name each is observed."""
+        self._names: dict[str, dict[str, ClusterId]] = {}
+        """The observed clusters of each service."""
         self._clusters: dict[str, ClusterCounts] = {}
         self._by_service: dict[str, list[ClusterCounts]] = {}
         self._services: dict[str, AwaitedReports] = {}
@@ -70,27 +72,38 @@ class Book:
 
     def track_clusters(self, clusters: Iterable[str], own: Mapping[str, str] = _NO_OWN) -> None:
         """Count these clusters from now on, and no others; `own` has those that Envoy has another name for."""
-        names = list(clusters)
-        if self.observed == set(names) and self.own == own:
+        names = frozenset([*clusters])
+        if self.observed == names and self.own == own:
             return
-        self.own = dict(own)
-        wanted = {name: parts for name in names if (parts := cluster_parts(name))}
-        self.observed = frozenset(wanted)
+        added = {name: parts for name in names - self.observed if (parts := cluster_parts(name))}
+        gone = self.observed - names
+        self.own, self.observed = dict(own), (self.observed & names).union(added)
         self._health.clear()
-        counts = {name: self._clusters.get(name) or ClusterCounts(*parts) for name, parts in wanted.items()}
-        self._clusters = {name: counts[_counted_in(parts)] for name, parts in wanted.items()}
-        self._by_service = {}
-        for cluster in {id(each): each for each in self._clusters.values()}.values():
-            self._by_service.setdefault(cluster.service, []).append(cluster)
-        self._versions = {}
-        for name, parts in wanted.items():
-            if parts.role is Role.LIVE:
-                self._versions.setdefault(parts.service, []).append(name)
-        services = {parts.service for parts in wanted.values()}
-        self._services = {name: self._services.get(name) or AwaitedReports() for name in services}
-        self._lagging = {name: proxies for name, proxies in self._lagging.items() if name in services}
-        for counters in self._proxies.values():
+        for name, parts in added.items():
+            self._names.setdefault(parts.service, {})[name] = parts
+        services = {parts.service for parts in added.values()} | {self._clusters[name].service for name in gone}
+        for name in gone:
+            del self._names[self._clusters[name].service][name]
+        for service in services:
+            self._track_service(service, self._names[service])
+        for name in gone:
+            del self._clusters[name]
+        self._lagging = {name: proxies for name, proxies in self._lagging.items() if name in self._services}
+        for counters in self._proxies.values() if gone else ():
             counters.keep(self.observed)
+
+    def _track_service(self, service: str, clusters: Mapping[str, ClusterId]) -> None:
+        """Count these clusters of a service from now on, by name; what was counted of them stays."""
+        if not clusters:
+            for known in (self._names, self._by_service, self._versions, self._services):
+                known.pop(service, None)
+            return
+        counts = {name: self._clusters.get(name) or ClusterCounts(*parts) for name, parts in clusters.items()}
+        counted = {name: counts[_counted_in(parts)] for name, parts in clusters.items()}
+        self._clusters |= counted
+        self._by_service[service] = list({id(each): each for each in counted.values()}.values())
+        self._versions[service] = [name for name, parts in clusters.items() if parts.role is Role.LIVE]
+        self._services.setdefault(service, AwaitedReports())
 
     def track_sources(self, empty: Set[str], unread: Set[str]) -> None:
         """From now on the clusters in `empty` are known to have no endpoint, before a proxy says so, and those in

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 
 from controller.xds.resources.resource import NO_RESOURCES, Resource, Resources
-from controller.xds.resources.resource_version import ResourceVersion, combined_hash
+from controller.xds.resources.resource_version import ResourceVersion, combined_hash, unordered_hash
 from controller.xds.resources.subscription import Subscription
 
 MAX_SELECTIONS = 256
@@ -46,6 +47,7 @@ class Catalogue:
         return frozenset(unit.content for resource in every for unit in resource.units)
 
 
+_DIGEST = attrgetter("digest")
 EMPTY_CATALOGUE = Catalogue(version="")
 
 
@@ -61,12 +63,14 @@ def make_catalogue(
     listed, named = _reuse(listed, before.listed), _reuse(named, before.named)
     if before.version and _identical(listed, before.listed) and _identical(named, before.named):
         return before
-    pieces = (f"{name}={group[name].content}" for group in (listed, named) for name in sorted(group))
-    return Catalogue(str(ResourceVersion(store, revision, combined_hash(pieces))), listed, named)
+    sets = (unordered_hash(map(_DIGEST, group.values())) for group in (listed, named))
+    return Catalogue(str(ResourceVersion(store, revision, combined_hash(sets))), listed, named)
 
 
 def _reuse(new: Resources, old: Resources) -> Resources:
     """The new resources, but the old object (with its older version) where the content is the same."""
+    if new is old:
+        return old
     others = [name for name, resource in new.items() if old.get(name) is not resource]
     if not others and len(new) == len(old):
         return old

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from google.protobuf.any_pb2 import Any
 
 from controller.pb.haldane.wire.v1.resources_pb2 import RouteConfiguration
-from controller.xds.resources.resource_version import ResourceVersion, combined_hash, content_hash
+from controller.xds.resources.resource_version import ResourceVersion, content_hash, digest_of, joined_hash
 from controller.xds.resources.type_urls import RDS
 
 
@@ -45,6 +45,11 @@ class Resource:
     packed: bytes = b""
     virtual_hosts: tuple[EncodedVirtualHost, ...] = ()
     """Only of a route configuration."""
+
+    @cached_property
+    def digest(self) -> int:
+        """Of its name and content, as a member of a set of resources of one type."""
+        return digest_of(self.name.encode(), self.content.encode())
 
     @cached_property
     def clusters(self) -> frozenset[str]:
@@ -86,7 +91,7 @@ def make_resource(type_url: str, name: str, body: bytes, store: str, revision: i
 def make_route_configuration(name: str, hosts: Iterable[EncodedVirtualHost], store: str, revision: int) -> Resource:
     """A RouteConfiguration of its virtual hosts, each encoded before."""
     hosts = tuple(hosts)
-    content = combined_hash((name, *(host.content for host in hosts)))
+    content = joined_hash(name, (host.content for host in hosts))
     body = RouteConfiguration(name=name, virtual_hosts=[host.body for host in hosts]).SerializeToString()
     return Resource(name, content, str(ResourceVersion(store, revision, content)), _packed(RDS, body), hosts)
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+WIDE = 256
+"""Bits of the digests that are added up."""
 _FORMAT = re.compile(r"(?P<store>.+)\.(?P<revision>\d{16})-(?P<content>[0-9a-f]{16})", re.DOTALL)
 
 
@@ -32,10 +34,30 @@ def parse_version(text: str) -> ResourceVersion | None:
 
 def content_hash(*pieces: bytes) -> str:
     """64 bits over the pieces, each with its length, as 16 hexadecimal digits."""
-    framed = b"".join(part for piece in pieces for part in (len(piece).to_bytes(8, "big"), piece))
-    return hashlib.blake2b(framed, digest_size=8).hexdigest()
+    return hashlib.blake2b(_framed(pieces), digest_size=8).hexdigest()
 
 
 def combined_hash(contents: Iterable[str]) -> str:
     """The hash of several contents, in their order."""
     return content_hash(*(content.encode() for content in contents))
+
+
+def joined_hash(name: str, contents: Iterable[str]) -> str:
+    """The hash of content hashes, in their order, under a name. They are all of one length, so they are just joined."""
+    return content_hash(name.encode(), "".join(contents).encode())
+
+
+def unordered_hash(digests: Iterable[int]) -> str:
+    """The hash of a set, by the digests of its members: their sum. A thousand members are added up in the time in which
+    a few are hashed."""
+    total = sum(digests) % 2**WIDE
+    return content_hash(total.to_bytes(WIDE // 8, "big"))
+
+
+def digest_of(*pieces: bytes) -> int:
+    """The digest of one member of a set: wide, so that sums of chosen ones are not found to be equal."""
+    return int.from_bytes(hashlib.blake2b(_framed(pieces), digest_size=WIDE // 8).digest(), "big")
+
+
+def _framed(pieces: Iterable[bytes]) -> bytes:
+    return b"".join(part for piece in pieces for part in (len(piece).to_bytes(8, "big"), piece))

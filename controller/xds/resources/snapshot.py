@@ -11,6 +11,9 @@ from controller.xds.resources.type_urls import CDS, EDS
 MAX_REMOVED_CLUSTERS = 256
 """Clusters remembered after their removal."""
 
+Routes = Mapping[str, Mapping[str, frozenset[str]]]
+"""Service -> route configuration -> the content hashes of its virtual hosts there."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RemovedCluster:
@@ -29,8 +32,7 @@ class Snapshot:
     store: str
     revision: int
     catalogues: Mapping[str, Catalogue]
-    routes: Mapping[str, Mapping[str, frozenset[str]]]
-    """Service -> route configuration -> the content hashes of its virtual hosts there."""
+    routes: Routes
     removed_clusters: Mapping[str, RemovedCluster] = field(default_factory=dict)
     """The latest removed clusters: a proxy that was disconnected may still route to them."""
     counting: "Snapshot | None" = None
@@ -57,7 +59,8 @@ def removed_clusters(before: Snapshot | None, clusters: Resources, revision: int
         return {}
     endpoints = before.catalogue(EDS)
     removed = {name: earlier for name, earlier in before.removed_clusters.items() if name not in clusters}
-    for name, cluster in before.catalogue(CDS).listed.items():
-        if name not in clusters:
-            removed[name] = RemovedCluster(revision, cluster, endpoints.find(name))
+    listed = before.catalogue(CDS).listed
+    if gone := listed.keys() - clusters.keys():
+        for name in filter(gone.__contains__, listed):
+            removed[name] = RemovedCluster(revision, listed[name], endpoints.find(name))
     return dict(list(removed.items())[-MAX_REMOVED_CLUSTERS:])

@@ -5,7 +5,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from controller.core.model.service_state import ServiceState
-from controller.core.model.view import View
+from controller.core.model.view import View, has_same_services
+from controller.core.routing.clashes import Claims
 from controller.core.routing.own_addresses import OwnAddress, occupied
 from controller.core.routing.route import RoutingError
 from controller.core.routing.routing import (
@@ -17,7 +18,7 @@ from controller.core.routing.routing import (
     route_service,
 )
 from controller.core.routing.servable import servable_view
-from controller.xds.resources.encoder import Encoder
+from controller.xds.resources.encoder import EncodedFleet, Encoder
 from controller.xds.resources.recent_cache import RecentCache
 from controller.xds.resources.snapshot import Snapshot
 
@@ -42,7 +43,9 @@ class SnapshotCache:
         """The services whose rollout is running."""
         self._served: Mapping[str, RoutedService] = {}
         self._named: frozenset[str] = frozenset()
-        self._snapshots: dict[str, Snapshot] = {}
+        self._fleets: dict[str, EncodedFleet] = {}
+        self._claims = Claims()
+        self._view = View("", 0, {})
         self._encoded = RecentCache()
         self._sourced: Mapping[str, SourcedVersions] = {}
 
@@ -52,10 +55,15 @@ class SnapshotCache:
 
         `sourced` has, by service, the endpoints of the versions whose sources have been read.
         """
-        present = self._snapshots.get(UNNAMED_FLEETS)
-        if present and self._would_go_back(view, present.store):
+        present = self._fleets.get(UNNAMED_FLEETS)
+        if present and self._would_go_back(view, present.snapshot.store):
             return False
+        same_endpoints = sourced == self._sourced
         self._sourced = sourced
+        if present and same_endpoints and not self.problems and self._says_nothing_new(view):
+            self.revision = view.revision
+            self._fleets = {name: each.at(view.revision) for name, each in self._fleets.items()}
+            return True
         try:
             self._make_snapshots(view, {})
         except Exception:
@@ -63,6 +71,7 @@ class SnapshotCache:
             if not bad:
                 raise
             self._make_snapshots(view, bad)
+        self._view = view
         return True
 
     def snapshot(self, fleet: str, *, counting: bool = False) -> Snapshot | None:
@@ -70,8 +79,10 @@ class SnapshotCache:
 
         `counting`: for proxies that can count how responses end.
         """
-        snapshot = self._snapshots.get(fleet if fleet in self._named else UNNAMED_FLEETS)
-        return snapshot.counting if snapshot and counting else snapshot
+        served = self._fleets.get(fleet if fleet in self._named else UNNAMED_FLEETS)
+        if served is None:
+            return None
+        return served.snapshot.counting if counting else served.snapshot
 
     def fleets_of(self, service: str) -> tuple[str, ...]:
         """The fleets that the served service names; empty if it names none, so that every fleet serves it."""
@@ -80,25 +91,31 @@ class SnapshotCache:
 
     def _make_snapshots(self, view: View, bad: Mapping[str, str]) -> None:
         """Serve that view, with the `bad` services as they were."""
-        present = self._snapshots.get(UNNAMED_FLEETS)
-        sound = {name: state for name, state in view.services.items() if name not in bad}
+        present = self._fleets.get(UNNAMED_FLEETS)
+        sound = {name: state for name, state in view.services.items() if name not in bad} if bad else view.services
         rest = replace(view, services=sound, broken={**view.broken, **bad})
-        good, problems = servable_view(rest, {name: served.state for name, served in self._served.items()})
-        served = {name: self._route(state) for name, state in good.services.items()}
+        before = {name: served.state for name, served in self._served.items()}
+        good, problems = servable_view(rest, before, self._claims)
+        served = {name: self._route(name, state) for name, state in good.services.items()}
         encoder = Encoder(view.store_id, view.revision, self._encoded)
-        named, snapshots = named_fleets(good), {}
+        named, fleets = named_fleets(good), {}
         for fleet in (*named, UNNAMED_FLEETS):
-            services = [each for each in served.values() if each.state.spec.in_fleet(fleet)]
+            services = {n: each for n, each in served.items() if each.state.spec.in_fleet(fleet)} if named else served
             # A fleet that was just named continues from what it was served as one of the unnamed.
-            before = self._snapshots.get(fleet, present)
-            snapshots[fleet] = encoder.snapshot(join_services(view.revision, services), services, before)
-        on_own = {
-            name: text for name, state in good.services.items() if (text := occupied(state.spec.listen, self._own))
-        }
-        self.revision, self.problems = view.revision, {**on_own, **problems, **bad}
+            known = self._fleets.get(fleet, present)
+            routing = join_services(view.revision, services, known.routing if known else None)
+            fleets[fleet] = encoder.fleet(routing, known)
+        self.revision, self.problems = view.revision, {**self._on_own(good), **problems, **bad}
         self.running = frozenset(n for n, state in view.services.items() if state.rollout and state.rollout.running)
-        self._served, self._named, self._snapshots = served, named, snapshots
+        self._served, self._named, self._fleets = served, named, fleets
         self._encoded.evict_unused()
+
+    def _on_own(self, view: View) -> dict[str, str]:
+        """The services that listen on one of the controller's own addresses, and on which."""
+        ports = {each.port for each in self._own}
+        listens = {name: listen for name, state in view.services.items() if (listen := state.spec.listen)}
+        near = {name: listen for name, listen in listens.items() if listen.port in ports}
+        return {name: text for name, listen in near.items() if (text := occupied(listen, self._own))}
 
     def _unencodable(self, view: View) -> dict[str, str]:
         """The services that fail by themselves, and how. Each costs an encoding, but only once something has failed."""
@@ -107,17 +124,24 @@ class SnapshotCache:
             try:
                 alone = route_service(state, self._sourced.get(name, NONE_SOURCED))
                 encoder = Encoder(view.store_id, view.revision, RecentCache())
-                encoder.snapshot(join_services(view.revision, [alone]), [alone], None)
+                encoder.fleet(join_services(view.revision, {name: alone}), None)
             except RoutingError:
                 continue  # `servable_view` reports it
             except Exception as error:
                 problems[name] = f"it cannot be encoded: {error}"
         return problems
 
-    def _route(self, state: ServiceState) -> RoutedService:
-        known, sourced = self._served.get(state.name), self._sourced.get(state.name, NONE_SOURCED)
-        same = known and known.state is state and known.sourced == sourced
-        return known if known and same else route_service(state, sourced)
+    def _route(self, name: str, state: ServiceState) -> RoutedService:
+        known, sourced = self._served.get(name), self._sourced.get(name, NONE_SOURCED)
+        if known and known.state is state and (known.sourced is sourced or known.sourced == sourced):
+            return known
+        return route_service(state, sourced)
+
+    def _says_nothing_new(self, view: View) -> bool:
+        """Whether it has the services of the last one, as after a freeze."""
+        last = self._view
+        same_store = view.store_id == last.store_id
+        return same_store and not view.broken and not last.broken and has_same_services(last, view)
 
     def _would_go_back(self, view: View, store: str) -> bool:
         if view.store_id == store:
