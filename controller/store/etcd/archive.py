@@ -1,5 +1,6 @@
 """What may be lost without harm, in etcd: sessions, recordings and cursors. Written by whoever decides."""
 
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from controller.core.model.store_errors import NotWritten, StoreLost
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.ports.archive import KEPT_RECORDINGS, MAX_RECORDING, MAX_SESSION, SavedSession
 from controller.store.etcd.client import EtcdClient, prefix_end
-from controller.store.etcd.keys import Keys, packed, unpacked
+from controller.store.etcd.keys import Keys, as_text, packed, unpacked
 from controller.store.etcd.transaction import deletion, leads, put, serves
 
 TOGETHER = 1_000_000
@@ -52,8 +53,14 @@ class EtcdArchive:
     async def load_session(self, service: str, rollout_id: str) -> str | None:
         """The session saved last for that rollout, if any."""
         found = await self._read(self._keys.session(service))
-        session = read_session(found) if found else None
-        return session.text if session and session.rollout_id == rollout_id else None
+        if found is None:
+            return None
+        try:
+            session = read_session(found)
+        except (ValueError, zlib.error) as error:  # evidence is gathered anew
+            log.error("session_unreadable", service=service, reason=str(error))
+            return None
+        return session.text if session.rollout_id == rollout_id else None
 
     async def save_recording(self, rollout_id: str, recording: bytes) -> None:
         """Keep the newest recording of a rollout; one that cannot be kept is dropped, and logged."""
@@ -76,9 +83,13 @@ class EtcdArchive:
         await self._write([put(self._keys.cursor(reader), str(sequence).encode())])
 
     async def load_cursor(self, reader: str) -> int | None:
-        """The sequence saved last; None for a new reader."""
+        """The sequence saved last; None for a new reader, and for one whose cursor cannot be read."""
         found = await self._read(self._keys.cursor(reader))
-        return int(found) if found else None
+        try:
+            return int(found) if found else None
+        except ValueError as error:
+            log.error("cursor_unreadable", reader=reader, reason=str(error))
+            return None
 
     async def _write(self, operations: Iterable[pb.RequestOp]) -> None:
         """Do it as long as the term goes on. `NotWritten`: it is over."""
@@ -97,7 +108,7 @@ class EtcdArchive:
         beyond = max(0, len(kept.kvs) - KEPT_RECORDINGS)
         oldest = sorted(kept.kvs, key=lambda kv: kv.create_revision)[: min(beyond, AT_ONCE)]
         if oldest:
-            await self._write([deletion(kv.key.decode()) for kv in oldest])
+            await self._write([deletion(as_text(kv.key)) for kv in oldest])
 
 
 def session_value(session: SavedSession) -> bytes:
@@ -106,7 +117,7 @@ def session_value(session: SavedSession) -> bytes:
 
 
 def read_session(value: bytes) -> SavedSession:
-    """The session that is stored so."""
+    """The session that is stored so. ValueError or zlib.error if it cannot be read."""
     rollout_id, _, text = unpacked(value).partition("\n")
     return SavedSession(rollout_id, text)
 

@@ -17,6 +17,7 @@ from controller.core.model.store_errors import NotWritten, StoreLost
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.store.etcd.answers import Compacted, Lost, Rejected, Seen, needs_login, refusal_of
 from controller.store.etcd.channels import Channels, ReadTls
+from controller.store.etcd.keys import as_bytes, as_text
 from controller.store.etcd.login import Login, Metadata, User
 
 __all__ = ["ATTEMPT", "PATIENCE", "Compacted", "EtcdClient", "Everything", "Lost", "prefix_end"]
@@ -82,7 +83,7 @@ class EtcdClient:
         """The keys from `key` to before `end`, or `key` alone, as the quorum has them, or had at that revision. `Lost`
         after `patience`."""
         request = pb.RangeRequest(
-            key=key.encode(), range_end=end.encode(), limit=limit, keys_only=keys_only, revision=revision
+            key=as_bytes(key), range_end=as_bytes(end), limit=limit, keys_only=keys_only, revision=revision
         )
         return await self._read("KV/Range", request, pb.RangeResponse)
 
@@ -98,7 +99,7 @@ class EtcdClient:
         found = await self.range(prefix, prefix_end(prefix), limit=PAGE)
         kvs, at = list(found.kvs), found.header.revision
         while found.more:
-            after = kvs[-1].key.decode() + "\0"
+            after = as_text(kvs[-1].key) + "\0"
             found = await self.range(after, prefix_end(prefix), limit=PAGE, revision=at)
             kvs += found.kvs
         return Everything(kvs, at)
@@ -109,13 +110,13 @@ class EtcdClient:
 
     async def put(self, key: str, value: bytes, *, lease: int = 0) -> None:
         """Store a value, which ends with the lease if one is named. `Lost`: perhaps it was."""
-        await self._call("KV/Put", pb.PutRequest(key=key.encode(), value=value, lease=lease), pb.PutResponse)
+        await self._call("KV/Put", pb.PutRequest(key=as_bytes(key), value=value, lease=lease), pb.PutResponse)
 
     async def delete(self, key: str, end: str = "") -> None:
         """Delete a key, or all before `end`. `Lost`: perhaps it was done."""
         await self._call(
             "KV/DeleteRange",
-            pb.DeleteRangeRequest(key=key.encode(), range_end=end.encode()),
+            pb.DeleteRangeRequest(key=as_bytes(key), range_end=as_bytes(end)),
             pb.DeleteRangeResponse,
         )
 

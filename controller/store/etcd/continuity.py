@@ -5,7 +5,7 @@ from typing import NamedTuple
 from controller.core.model.ledger_line import ChainEnd
 from controller.core.model.store_errors import NotWritten
 from controller.store.etcd.client import EtcdClient
-from controller.store.etcd.keys import CheckpointRef, Keys
+from controller.store.etcd.keys import CheckpointRef, Keys, as_text
 from controller.store.etcd.replicated_state import ReplicatedState, read_head
 from controller.store.etcd.stored_row import line_of
 
@@ -24,14 +24,15 @@ class Held(NamedTuple):
 
     @property
     def end(self) -> ChainEnd:
-        """The end of its ledger."""
+        """The end of its ledger. `Damaged` if the head cannot be read."""
         return read_head(self.head_value).end if self.head_value else ChainEnd()
 
 
 async def check(client: EtcdClient, keys: Keys, state: ReplicatedState) -> Held:
-    """What etcd holds now. `Diverged` unless it is that state or one that follows from it. `Lost` without an answer."""
+    """What etcd holds now. `Diverged` unless it is that state or one that follows from it; `Damaged` if
+    it cannot be read. `Lost` without an answer."""
     store, head = await client.snapshot([keys.store_id, keys.head])
-    held = Held(store.value.decode() if store else "", head.mod_revision if head else 0, head.value if head else b"")
+    held = Held(as_text(store.value) if store else "", head.mod_revision if head else 0, head.value if head else b"")
     if (held.store_id, held.head_mod, held.head_value) == (state.view.store_id, state.head_mod, state.head_value):
         return held
     if why := contradiction(state, held):
@@ -49,7 +50,7 @@ async def check(client: EtcdClient, keys: Keys, state: ReplicatedState) -> Held:
 def contradiction(state: ReplicatedState, held: Held) -> str:
     """Why that cannot follow from the state, as far as its end tells; empty if it can."""
     if held.store_id != state.view.store_id:
-        found = f"another store ({held.store_id})" if held.store_id else "no store"
+        found = f"another store ({ascii(held.store_id)[1:-1]})" if held.store_id else "no store"
         return (
             f"etcd holds {found}, and not the one that is served ({state.view.store_id}). If that is right, "
             "restart the controller, with --init if it says so again"

@@ -275,7 +275,8 @@ class EtcdStore:
             if not self._closed:
                 self.health.failed(error, writing=writing)
             raise
-        if not self._follower.outdated.is_set():  # then nothing can be relied on, whatever etcd answers
+        # Otherwise nothing can be relied on, whatever etcd answers.
+        if not self._follower.outdated.is_set() and not self._follower.contradicted:
             self.health.succeeded(writing=writing)
 
     def _tidy_soon(self) -> None:

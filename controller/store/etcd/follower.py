@@ -2,18 +2,20 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
 from controller.core.model.store_errors import StoreLost
+from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.ports.store_health import StoreHealth
 from controller.process.backoff import backoff
 from controller.store.etcd import continuity
 from controller.store.etcd.client import Compacted, EtcdClient
-from controller.store.etcd.continuity import Held
-from controller.store.etcd.keys import Keys
+from controller.store.etcd.continuity import Diverged, Held
+from controller.store.etcd.keys import Damaged, Keys
 from controller.store.etcd.last_known import LastKnown
 from controller.store.etcd.replicated_state import NewerSchema, ReplicatedState, apply_events, load_state
 from controller.store.view_broadcast import ViewBroadcast
@@ -44,6 +46,8 @@ class Follower:
         be kept."""
         self._moved = asyncio.Event()
         self._reading = asyncio.Lock()
+        self.contradicted = False
+        """Whether what etcd holds does not follow from the state, as it was compared last."""
         self.outdated = asyncio.Event()
         """Set once records are stored that this version cannot read: the state is the last that it could."""
         self.newer_schema = 0
@@ -65,8 +69,15 @@ class Follower:
         self._moved = asyncio.Event()
 
     async def check(self) -> Held:
-        """What the quorum has. `Diverged` if that does not follow from the state; `Lost` without an answer."""
-        return await continuity.check(self._client, self._keys, self.state)
+        """What the quorum has. `Diverged` if it does not follow from the state, `Damaged` if it cannot be read; `Lost`
+        without an answer."""
+        try:
+            held = await continuity.check(self._client, self._keys, self.state)
+        except (Damaged, Diverged):
+            self.contradicted = True
+            raise
+        self.contradicted = False
+        return held
 
     async def catch_up(self) -> None:
         """Wait until the state is what the quorum has. `Diverged` if that does not follow from it; `Lost`."""
@@ -111,6 +122,7 @@ class Follower:
                 async with contextlib.aclosing(watch) as responses:
                     async for response in responses:
                         pauses, lives = backoff(0.1, 2.0), True
+                        _report_strangers(response.events, self._keys)
                         news = [each for each in response.events if each.kv.mod_revision > self.state.head_mod]
                         if news:
                             self.take(apply_events(self.state, news, self._keys))
@@ -120,6 +132,9 @@ class Follower:
             except NewerSchema as newer:
                 self._note_newer(newer)
             except StoreLost as lost:
+                if isinstance(lost, Damaged):  # once that is mended, what came meanwhile is in no order
+                    with contextlib.suppress(StoreLost):
+                        await self._read_again()
                 if lives:  # once for an outage; what it is now is in the health
                     log.info("watch_lost", reason=str(lost))
                 lives = False
@@ -136,6 +151,8 @@ class Follower:
                 self._health.succeeded(writing=False)
             except StoreLost as lost:
                 self._health.failed(lost, writing=False)
+            except Exception:
+                log.exception("compare_failed")
 
     async def _keep_copy(self) -> None:
         """Keep the newest state on this machine's disk."""
@@ -155,6 +172,15 @@ class Follower:
             except OSError as error:
                 log.warning("last_known_not_saved", reason=str(error))
             await asyncio.sleep(COPY_EVERY)
+
+
+def _report_strangers(events: Sequence[pb.Event], keys: Keys) -> None:
+    """Log what no controller wrote: each of their changes writes the head with it. It is not served while this one
+    runs; one that starts later cannot tell."""
+    head = keys.head.encode()
+    whole = {each.kv.mod_revision for each in events if each.kv.key == head}
+    if strange := [each.kv.key.decode(errors="replace") for each in events if each.kv.mod_revision not in whole]:
+        log.error("written_by_others", keys=strange[:10], count=len(strange))
 
 
 class Found(NamedTuple):

@@ -22,7 +22,21 @@ import json
 import zlib
 from typing import NamedTuple, Self
 
+from controller.core.model.store_errors import NotWritten
+
 SEQUENCE_DIGITS = 16
+MAX_UNPACKED = 16 * 1024 * 1024
+"""Bytes of a record once it is unpacked. The largest that a controller stores has 1 MB, or is one service file."""
+MAX_CHECKPOINT = 1024 * 1024 * 1024
+"""Bytes of a checkpoint once it is unpacked: every service file is in it."""
+
+
+class Damaged(NotWritten):
+    """What is stored under a key is not what a controller writes there. Nothing can be stored until it is mended."""
+
+    def __init__(self, what: str, error: object) -> None:
+        why = str(error).partition("\n")[0]
+        super().__init__(f"etcd holds {what} that cannot be read ({why}): restore a backup of etcd")
 
 
 class Keys(NamedTuple):
@@ -164,9 +178,12 @@ class CheckpointRef(NamedTuple):
 
     @classmethod
     def read(cls, value: bytes) -> Self:
-        """What `dump` made. ValueError or KeyError if it did not."""
-        plain = json.loads(value)
-        return cls(int(plain["sequence"]), str(plain["hash"]), int(plain["parts"]))
+        """What `dump` made. `Damaged` if it did not."""
+        try:
+            plain = json.loads(value)
+            return cls(int(plain["sequence"]), str(plain["hash"]), int(plain["parts"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Damaged("a checkpoint of the ledger", error) from error
 
     def dump(self) -> bytes:
         """As it is stored."""
@@ -178,6 +195,21 @@ def packed(text: str) -> bytes:
     return zlib.compress(text.encode(), 1)
 
 
-def unpacked(data: bytes) -> str:
-    """What `packed` made. zlib.error if it did not."""
-    return zlib.decompress(data).decode()
+def unpacked(data: bytes, limit: int = MAX_UNPACKED) -> str:
+    """What `packed` made. zlib.error or ValueError if it did not, or if it has more bytes than that."""
+    reader = zlib.decompressobj()
+    text = reader.decompress(data, limit)
+    if not reader.eof:
+        reason = f"more than {limit} bytes" if reader.unconsumed_tail else "its end is missing"
+        raise ValueError(f"cannot be unpacked: {reason}")
+    return text.decode()
+
+
+def as_text(name: bytes) -> str:
+    """What is stored as text, such as a key: also what is no text, which no controller has written."""
+    return name.decode(errors="surrogateescape")
+
+
+def as_bytes(name: str) -> bytes:
+    """What `as_text` read."""
+    return name.encode(errors="surrogateescape")

@@ -99,6 +99,8 @@ async def _until_nobody_leads(client: EtcdClient, keys: Keys) -> None:
         present = await client.range(keys.leader)
         if not present.kvs:
             return
+        if not present.kvs[0].lease:
+            log.error("leader_without_lease", key=keys.leader, reason="no controller wrote it: delete it")
         try:
             async with contextlib.aclosing(client.watch(keys.leader, present.header.revision + 1)) as events:
                 async for response in events:

@@ -13,6 +13,7 @@ from controller.core.model.ledger_line import LedgerLine
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.store.etcd.client import EtcdClient
 from controller.store.etcd.keys import CheckpointRef, Keys
+from controller.store.etcd.replicated_state import read_head
 from controller.store.etcd.stored_row import line_of, row_of, scope_of
 from controller.store.ledger_replay import LedgerRow
 
@@ -40,19 +41,24 @@ class LedgerCache:
         self._reading = asyncio.Lock()
 
     async def read(self) -> None:
-        """Read what is new, and forget what was trimmed. `Lost` without an answer."""
+        """Read what is new, and forget what was trimmed. `Damaged` if head or checkpoint cannot be read, `Lost` without
+        an answer."""
         async with self._reading:  # two at once would read the same lines
-            while (found := await self._page()).kvs:
+            (head,) = await self._client.snapshot([self._keys.head])
+            last = read_head(head.value).end.sequence if head else 0
+            while (found := await self._page(last)).kvs:
                 for kv in found.kvs:
-                    sequence = int(kv.key.decode().rpartition("/")[2])
-                    self._lines.append(_Kept(sequence, scope_of(kv.value), kv.value))
+                    number = kv.key.rpartition(b"/")[2]
+                    if number.isdigit():
+                        self._lines.append(_Kept(int(number), scope_of(kv.value), kv.value))
                 if not found.more:
                     await self._forget_trimmed()
                     return
 
-    async def _page(self) -> pb.RangeResponse:
+    async def _page(self, last: int) -> pb.RangeResponse:
+        """Up to the ledger's last line: what stands behind it is none, and would hide those that come."""
         after = self._lines[-1].sequence if self._lines else 0
-        return await self._client.range(self._keys.line(after + 1), f"{self._keys.prefix}/ledger0", limit=PAGE)
+        return await self._client.range(self._keys.line(after + 1), self._keys.line(last + 1), limit=PAGE)
 
     async def _forget_trimmed(self) -> None:
         """Whoever decides has trimmed the ledger for all."""

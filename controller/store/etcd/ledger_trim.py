@@ -1,7 +1,8 @@
 """Keeps the ledger in etcd short: the oldest lines are exported into files, and what they led to takes their place."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import zlib
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from controller.core.model.change import Change
 from controller.core.model.store_errors import Conflict, Unusable
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.store.etcd.client import EtcdClient
-from controller.store.etcd.keys import CheckpointRef, Keys, packed, unpacked
+from controller.store.etcd.keys import MAX_CHECKPOINT, CheckpointRef, Damaged, Keys, packed, unpacked
 from controller.store.etcd.ledger_cache import LedgerCache
 from controller.store.etcd.transaction import deletion, grouped, leads, put, serves, unchanged
 from controller.store.ledger_replay import Checkpoint, LedgerRow
@@ -83,7 +84,8 @@ class LedgerTrim:
 
 
 async def read_checkpoint(client: EtcdClient, keys: Keys, store_id: str) -> StoredCheckpoint:
-    """The one that stands. `Unusable` if a part of it is missing, `Lost` without an answer."""
+    """The one that stands. `Unusable` if a part of it is missing, `Damaged` if it cannot be read, `Lost` without an
+    answer."""
     found = await client.range(keys.checkpoint)
     if not found.kvs:
         return StoredCheckpoint(Checkpoint.empty(store_id), 0)
@@ -91,9 +93,16 @@ async def read_checkpoint(client: EtcdClient, keys: Keys, store_id: str) -> Stor
     parts = [await client.range(keys.checkpoint_part(ref.sequence, n)) for n in range(ref.parts)]
     if not all(part.kvs for part in parts):
         raise Unusable(f"a part of the checkpoint after line {ref.sequence} is missing")
-    text = await asyncio.to_thread(unpacked, b"".join(part.kvs[0].value for part in parts))
+    text = await asyncio.to_thread(_joined, [part.kvs[0].value for part in parts])
     checkpoint = await asyncio.to_thread(Checkpoint.load, store_id, ref.sequence, ref.hash, text)
     return StoredCheckpoint(checkpoint, found.kvs[0].mod_revision)
+
+
+def _joined(parts: Iterable[bytes]) -> str:
+    try:
+        return unpacked(b"".join(parts), MAX_CHECKPOINT)
+    except (ValueError, zlib.error) as error:
+        raise Damaged("a checkpoint of the ledger", error) from error
 
 
 async def store_parts(client: EtcdClient, keys: Keys, checkpoint: Checkpoint) -> CheckpointRef:

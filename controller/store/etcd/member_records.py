@@ -26,6 +26,8 @@ class MemberRecords:
         self._keys = keys
         self._ttl = ttl
         self._lease: int | None = None
+        self._reported: set[tuple[bytes, int]] = set()
+        """The keys, each with the revision at which it was written, whose unreadable records the log has."""
 
     async def announce(self, member: Member) -> None:
         """Store the record, and renew its lease. `StoreLost`: perhaps it was."""
@@ -48,18 +50,27 @@ class MemberRecords:
         request = pb.TxnRequest(success=[pb.RequestOp(request_range=each) for each in (members, leader)])
         response = await self._client.txn(request)
         found, leads = (each.response_range.kvs for each in response.responses)
-        records = (_member(kv) for kv in found)
-        return Roster.of((each for each in records if each), _leader(leads[0]) if leads else None)
+        records = [self._member(kv) for kv in found]
+        return Roster.of((each for each in records if each), self._leader(leads[0]) if leads else None)
 
+    def _member(self, kv: pb.KeyValue) -> Member | None:
+        try:
+            return Member.model_validate_json(kv.value)
+        except ValidationError as error:
+            self._report(kv, str(error.errors()[0]["msg"]))
+            return None
 
-def _member(kv: pb.KeyValue) -> Member | None:
-    try:
-        return Member.model_validate_json(kv.value)
-    except ValidationError as error:
-        log.warning("member_unreadable", key=kv.key.decode(errors="replace"), reason=str(error))
-        return None
+    def _leader(self, kv: pb.KeyValue) -> Leader:
+        """One that cannot be read decides all the same: no other one can while its key is there."""
+        try:
+            about = json.loads(kv.value)
+            return Leader(str(about["who"]), kv.create_revision, float(about["since"]))
+        except (ValueError, KeyError, TypeError) as error:
+            self._report(kv, str(error))
+            return Leader("", kv.create_revision, 0.0)
 
-
-def _leader(kv: pb.KeyValue) -> Leader:
-    about = json.loads(kv.value)
-    return Leader(str(about.get("who", "")), kv.create_revision, float(about.get("since", 0.0)))
+    def _report(self, kv: pb.KeyValue, reason: str) -> None:
+        """Log once what cannot be read."""
+        if (written := (kv.key, kv.mod_revision)) not in self._reported:
+            self._reported = {*list(self._reported)[-99:], written}
+            log.warning("member_unreadable", key=kv.key.decode(errors="replace"), reason=reason)

@@ -4,12 +4,13 @@ import contextlib
 import uuid
 from typing import NamedTuple
 
+from controller.core.base.text import is_printable
 from controller.core.model.store_errors import StoreError, StoreLost, Unusable
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
 from controller.store.etcd import continuity
 from controller.store.etcd.client import EtcdClient, Lost
 from controller.store.etcd.follower import read_state
-from controller.store.etcd.keys import Keys
+from controller.store.etcd.keys import Damaged, Keys, as_text
 from controller.store.etcd.replicated_state import ReplicatedState
 from controller.store.etcd.transaction import absent, put
 
@@ -61,4 +62,7 @@ async def _store_id(client: EtcdClient, keys: Keys) -> str:
                 "again, or choose another prefix"
             )
         raise StoreLost("etcd did not take the store's id")
-    return found.kvs[0].value.decode()
+    store_id = as_text(found.kvs[0].value)
+    if not is_printable(store_id):
+        raise Damaged("a store's id", ascii(store_id))
+    return store_id

@@ -15,7 +15,7 @@ from controller.core.model.service_state import SCHEMA, ServiceState
 from controller.core.model.store_errors import NotWritten
 from controller.core.model.view import View
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
-from controller.store.etcd.keys import Keys, unpacked
+from controller.store.etcd.keys import Damaged, Keys, unpacked
 from controller.store.records import Unreadable, canonical, read_exclusion, read_freeze, read_state
 
 log = structlog.get_logger()
@@ -65,13 +65,13 @@ class ReplicatedState:
 
 
 def load_state(store_id: str, kvs: Iterable[pb.KeyValue], keys: Keys) -> ReplicatedState:
-    """The state that these keys hold, read at one revision. `NewerSchema` if this version cannot read it."""
+    """The state that these keys hold, read at one revision. `NewerSchema` or `Damaged` if it cannot be read."""
     events = [pb.Event(type=pb.Event.PUT, kv=kv) for kv in kvs]
     return apply_events(ReplicatedState(View(store_id, 0, {}), schema=0), events, keys)
 
 
 def apply_events(state: ReplicatedState, events: Iterable[pb.Event], keys: Keys) -> ReplicatedState:
-    """The state after these events, which hold whole transactions. `NewerSchema` if this version cannot read it."""
+    """The state after these events, which hold whole transactions. `NewerSchema` or `Damaged` if it cannot be read."""
     events = list(events)
     schema = max((_schema(event, keys) for event in events), default=0) or state.schema
     if schema > SCHEMA:
@@ -84,7 +84,7 @@ def apply_events(state: ReplicatedState, events: Iterable[pb.Event], keys: Keys)
     exclusions: dict[str, Exclusion | None] = {each.node: each for each in state.view.exclusions}
     revision, end, head_mod, head_value = state.view.revision, state.end, state.head_mod, state.head_value
     for event in events:
-        kind, _, name = event.kv.key.decode().removeprefix(keys.state).partition("/")
+        kind, _, name = event.kv.key.decode(errors="replace").removeprefix(keys.state).partition("/")
         written = event.type == pb.Event.PUT
         if kind == "head" and written:
             revision, end, _ = read_head(event.kv.value)
@@ -97,7 +97,7 @@ def apply_events(state: ReplicatedState, events: Iterable[pb.Event], keys: Keys)
         elif kind == "freezes":
             freezes[name] = _read_freezes(name, event.kv.value) if written else ()
         elif kind == "exclusions":
-            exclusions[name] = read_exclusion(name, event.kv.value.decode()) if written else None
+            exclusions[name] = read_exclusion(name, event.kv.value.decode(errors="replace")) if written else None
     standing = commit_rules.sorted_by_scope(freeze for each in freezes.values() for freeze in each)
     excluded = tuple(each for _, each in sorted(exclusions.items()) if each)
     view = View(state.view.store_id, revision, services, standing, broken, excluded)
@@ -113,14 +113,18 @@ class Head(NamedTuple):
 
 
 def read_head(value: bytes) -> Head:
-    """The head that is stored so."""
-    plain = json.loads(value)
-    return Head(plain["revision"], ChainEnd(plain["sequence"], plain["hash"]), int(plain.get("schema", 1)))
+    """The head that is stored so. `Damaged` if it cannot be read."""
+    try:
+        plain = json.loads(value)
+        end = ChainEnd(int(plain["sequence"]), str(plain["hash"]))
+        return Head(int(plain["revision"]), end, int(plain.get("schema", 1)))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged("a head", error) from error
 
 
 def _schema(event: pb.Event, keys: Keys) -> int:
     """The schema that the head names, if the event is that it was written; else 0."""
-    if event.kv.key.decode() != keys.head or event.type != pb.Event.PUT:
+    if event.kv.key != keys.head.encode() or event.type != pb.Event.PUT:
         return 0
     return read_head(event.kv.value).schema
 

@@ -10,7 +10,7 @@ from controller.core.model.ledger_line import Entry
 from controller.core.model.store_errors import Unusable
 from controller.store.etcd.client import EtcdClient
 from controller.store.etcd.follower import read_state
-from controller.store.etcd.keys import Keys
+from controller.store.etcd.keys import Keys, as_text
 from controller.store.etcd.replicated_state import ReplicatedState
 from controller.store.etcd.transaction import absent, plan, put, transaction
 
@@ -42,7 +42,7 @@ async def take(client: EtcdClient, keys: Keys, *, who: str, reason: str, at: flo
             f"a controller decides in the store below {keys.prefix}: it is in use. Stop all of them; if this term is "
             "one that the backup has, it runs out within the ttl of [etcd]"
         )
-    store_id = store.value.decode()
+    store_id = as_text(store.value)
     before = (await read_state(client, keys, store_id)).state
     plans, after = plan(before, [_restoring(before, who, reason, at)], at, {})
     request = transaction(keys, before, after, plans, None)

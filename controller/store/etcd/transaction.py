@@ -12,7 +12,7 @@ from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.service_state import SCHEMA
 from controller.core.model.store_errors import TooLarge
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
-from controller.store.etcd.keys import Keys, packed
+from controller.store.etcd.keys import Damaged, Keys, as_bytes, as_text, packed
 from controller.store.etcd.replicated_state import ReplicatedState
 from controller.store.etcd.stored_row import row_value
 from controller.store.ledger_replay import LedgerRow
@@ -167,11 +167,11 @@ class Standing(NamedTuple):
 
 
 def standing(response: pb.TxnResponse, changes: Sequence[Change]) -> Standing:
-    """What the answer says."""
+    """What the answer says. `Damaged` if it cannot be read."""
     store, head, leader, *answers = (each.response_range.kvs for each in response.responses)
     applied = {each.id: applied_of(kvs[0].value) for each, kvs in zip(changes, answers, strict=True) if kvs}
     return Standing(
-        store[0].value.decode() if store else "",
+        as_text(store[0].value) if store else "",
         head[0].mod_revision if head else 0,
         head[0].value if head else b"",
         leader[0].create_revision if leader else 0,
@@ -180,9 +180,12 @@ def standing(response: pb.TxnResponse, changes: Sequence[Change]) -> Standing:
 
 
 def applied_of(value: bytes) -> Applied:
-    """A stored answer to a change."""
-    revision, _, fingerprint = value.decode().partition(" ")
-    return Applied(int(revision), fingerprint)
+    """A stored answer to a change. `Damaged` if it cannot be read."""
+    revision, _, fingerprint = as_text(value).partition(" ")
+    try:
+        return Applied(int(revision), fingerprint)
+    except ValueError as error:
+        raise Damaged("the answer to a change", error) from error
 
 
 class _Writes:
@@ -279,4 +282,4 @@ def put(key: str, value: bytes, lease: int = 0) -> pb.RequestOp:
 
 def deletion(key: str, end: str = "") -> pb.RequestOp:
     """Deletes a key, or all before `end`."""
-    return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=key.encode(), range_end=end.encode()))
+    return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=as_bytes(key), range_end=as_bytes(end)))
