@@ -318,7 +318,7 @@ class KillSwitch:
         """The freezes in force."""
         view = await self._reader.view()
         shown = [freeze for freeze in view.freezes if caller.visible([freeze.scope])]
-        return pb.ListFreezesResponse(freezes=map(freeze_message, shown))
+        return pb.ListFreezesResponse(freezes=map(freeze_message, shown), store_problem=self._reader.store_problem)
 
 
 class Proxies:

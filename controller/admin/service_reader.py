@@ -22,7 +22,10 @@ class ServiceReader:
         self._fleet = fleet
 
     async def view(self) -> View:
-        """The store's newest view, so that a client sees its own change; the served one if the store is away."""
+        """The store's newest view, so that a client sees its own change. While the store is away it is the served one,
+        at once if that is known."""
+        if self._operations.is_unread:
+            return self._observatory.view()
         try:
             return await self._operations.view()
         except Refusal:

@@ -38,11 +38,14 @@ async def lead(store: Store, who: str, decide: Callable[[Term], Coroutine[Any, A
 
 
 async def _campaign(store: Store, who: str) -> Term:
+    logged: type[StoreError] | None = None
     for pause in backoff(FIRST_PAUSE, LONGEST_PAUSE):
         try:
             return await store.campaign(who)
         except StoreError as error:
-            log.warning("no_term", reason=str(error))
+            if type(error) is not logged:  # once for an outage; what it is now is in the store's health
+                log.warning("no_term", reason=str(error))
+            logged = type(error)
             await asyncio.sleep(pause)
     raise AssertionError("unreachable")
 

@@ -33,6 +33,8 @@ class Membership:
         self._revision = revision
         self._proxies = proxies
         self._roster = Roster((me,))
+        self._term: Term | None = None
+        self._is_renewed = True
 
     @property
     def me(self) -> Member:
@@ -42,8 +44,12 @@ class Membership:
 
     @property
     def known(self) -> Roster:
-        """The newest roster that was read; it may be old while the store is away."""
-        return self._roster
+        """The newest roster that was read; it may be old while the store is away, but never says that this controller
+        decides once its term is over."""
+        roster = self._roster
+        if roster.leads(self._me) and (self._term is None or self._term.over):
+            return roster._replace(leader=None)
+        return roster
 
     @property
     def instance(self) -> str:
@@ -58,15 +64,16 @@ class Membership:
     @property
     def leader(self) -> str:
         """The name of the one who decides; empty if that is not known."""
-        leading = self._roster.leading
+        leading = self.known.leading
         return leading.name if leading else ""
 
     def role(self) -> str:
         """`leader` if this controller decides, else `follower`."""
-        return "leader" if self._roster.leads(self._me) else "follower"
+        return "leader" if self.known.leads(self._me) else "follower"
 
     def term_begun(self, term: Term) -> Entry:
         """The line of the ledger that says that this controller decides from now on."""
+        self._term = term
         me = self._me
         details = {"controller": me.name, "instance": me.instance, "token": term.token}
         return Entry(kind=LedgerKind.TERM_BEGUN, who=CONTROLLER, why=f"{me.name} decides from now on", details=details)
@@ -93,8 +100,11 @@ class Membership:
             await self._members.announce(self.me)
             await self.roster()
         except StoreLost as lost:
-            log.info("record_not_renewed", reason=str(lost))
+            if self._is_renewed:  # once for an outage
+                log.info("record_not_renewed", reason=str(lost))
+            self._is_renewed = False
             return
+        self._is_renewed = True
         if any(self._me.yields_to(each) for each in self._roster.members):
             unique = f"{self._me.name[:58]}-{self._me.instance[:4]}"
             log.warning("name_taken", name=self._me.name, instead=unique)

@@ -323,6 +323,11 @@ class Operations:
         """Why nothing can be read or stored now; empty while everything can."""
         return self._requests.store_problem
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether the store did not answer the last time that it was read."""
+        return self._requests.is_unread
+
     async def view(self) -> View:
         """Everything, as the store has it now."""
         return await self._requests.view()

@@ -35,6 +35,11 @@ class StoreRequests:
         """Why nothing can be read or stored now; empty while everything can."""
         return self._store.health.problem
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether the store did not answer the last time that it was read."""
+        return self._store.health.is_unread
+
     def newest(self) -> View:
         """The newest view that is known here, at once. Raises nothing."""
         return self._store.newest()
@@ -96,7 +101,7 @@ class StoreRequests:
         except NotWritten as lost:
             raise Refusal(Code.NOT_DURABLE, f"not durable, nothing was changed: {lost}") from lost
         except StoreLost as lost:
-            advice = f"The same request with request_id {change.id} tells"
+            advice = f"Send the same request with request_id {change.id} to learn what became of it"
             raise Refusal(Code.NOT_DURABLE, f"not durable yet, perhaps later: {lost}. {advice}") from lost
 
     async def state_at(self, service: str, revision: int) -> ServiceState:

@@ -336,7 +336,10 @@ async def test_without_the_store_looks_go_on_and_acts_are_refused(served: Doors)
     assert (shown.name, shown.store_problem) == ("scorer", "the disk is away")
     listed = await served.api.catalog.ListServices(pb.ListServicesRequest())
     assert listed.store_problem == "the disk is away"
+    frozen = await served.api.switch.ListFreezes(pb.ListFreezesRequest())
+    assert frozen.store_problem == "the disk is away"
     served.store.away = False
+    await served.api.ledger.ListEvents(pb.ListEventsRequest())  # as the probe does: what is looked at waits for nothing
     shown = await served.api.catalog.GetService(pb.GetServiceRequest(service="scorer"))
     assert shown.store_problem == ""
 

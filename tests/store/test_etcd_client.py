@@ -13,7 +13,7 @@ import pytest
 from controller.core.model.change import Change
 from controller.core.model.store_errors import Conflict, DiskFull, NotWritten, StoreError, StoreLost, TooLarge
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
-from controller.store.etcd.answers import Rejected, Seen, refusal_of
+from controller.store.etcd.answers import Rejected, Seen, loss_of, refusal_of
 from controller.store.etcd.channels import TlsContent
 from controller.store.etcd.client import EtcdClient, Lost
 from controller.store.etcd.etcd_store import EtcdStore, Limits
@@ -72,6 +72,31 @@ class TestAnswers:
     def test_perhaps_done(self, code: Code, details: str) -> None:
         """Never taken for a refusal."""
         assert refusal_of(error(code, details)) is None
+
+    @pytest.mark.parametrize(
+        ("code", "details", "said"),
+        [
+            (Code.DEADLINE_EXCEEDED, "Deadline Exceeded", "no answer within 1.5 s"),
+            (Code.UNAVAILABLE, "context deadline exceeded", "no answer within 1.5 s"),
+            (Code.UNAVAILABLE, "etcdserver: no leader", "it sees no majority of the members"),
+            (
+                Code.UNAVAILABLE,
+                "failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.0.1:2379: "
+                "Failed to connect to remote host: Connection refused",
+                "Connection refused",
+            ),
+            (
+                Code.UNAVAILABLE,
+                "failed to connect to all addresses; last error: x: ipv6:[::1]:1: Ssl failed",
+                "Ssl failed",
+            ),
+            (Code.UNAVAILABLE, "etcdserver: leader changed", "etcdserver: leader changed"),
+            (Code.CANCELLED, "", "CANCELLED"),
+        ],
+    )
+    def test_what_is_said_of_a_member_that_gave_no_answer(self, code: Code, details: str, said: str) -> None:
+        """Short, and without the address, which is named beside it."""
+        assert loss_of(error(code, details), 1.5) == said
 
     @pytest.mark.parametrize(
         ("header", "floor", "fault"),

@@ -212,6 +212,29 @@ class TestLedger:
         assert verify(lines).broken is None
 
 
+async def test_a_lease_that_could_not_be_revoked_is_by_the_next_campaign(replicas: Replicas) -> None:
+    """After a majority was lost: the one whose term it was need not wait until it runs out, here in an hour."""
+    client = _NotRevoking(replicas.cluster.endpoints)
+    store = await replicas.open(client=client, limits=Limits(ttl=3600))
+    former = await store.campaign("one")
+    client.away = True
+    await store.resign(former)
+    client.away = False
+    term = await asyncio.wait_for(store.campaign("one"), 30)
+    assert (former.over, term.over, term.token > former.token) == (True, False, True)
+
+
+class _NotRevoking(EtcdClient):
+    """A client that reaches no member with the end of a lease while they are away."""
+
+    away = False
+
+    async def revoke_lease(self, lease: int) -> None:
+        if self.away:
+            raise self.outage
+        await super().revoke_lease(lease)
+
+
 async def _short(store: EtcdStore) -> list[object]:
     lines = await store.events()
     return lines if len(lines) < 60 and lines[0].sequence > 1 else []  # type: ignore[return-value]

@@ -1,5 +1,8 @@
 """What is known of a store from its last calls, and what the log says of it."""
 
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
 from structlog.testing import capture_logs
 
 from controller.core.model.store_errors import Conflict, NotWritten, StoreLost
@@ -33,7 +36,7 @@ def test_a_read_that_works_ends_a_problem_of_reading() -> None:
 
 
 def test_a_problem_is_one_error_in_the_log_however_often_it_is_met() -> None:
-    """And one for another problem, and a line for its end."""
+    """And one for a problem of another kind, and a line for its end."""
     health = StoreHealth()
     with capture_logs() as logs:
         for _ in range(5):
@@ -43,8 +46,25 @@ def test_a_problem_is_one_error_in_the_log_however_often_it_is_met() -> None:
             health.failed(AWAY, writing=False)
             health.failed(FULL, writing=True)
         health.succeeded(writing=True)
-    assert [(line["log_level"], line["event"], line.get("reason")) for line in logs] == [
+    assert _said(logs) == [
         ("error", "store_lost", "the disk is full"),
         ("error", "store_lost", "the disk is away"),
         ("info", "store_back", None),
     ]
+
+
+def test_an_outage_is_logged_once_whichever_member_fails_next() -> None:
+    """What is wrong now is in the problem."""
+    health = StoreHealth()
+    with capture_logs() as logs:
+        for member in ("one", "two", "three"):
+            health.failed(StoreLost(f"{member} does not answer"), writing=False)
+            assert health.is_unread
+            assert health.problem == f"{member} does not answer"
+        health.succeeded(writing=False)
+        assert not health.is_unread
+    assert _said(logs) == [("error", "store_lost", "one does not answer"), ("info", "store_back", None)]
+
+
+def _said(logs: Sequence[MutableMapping[str, Any]]) -> list[tuple[str, str, str | None]]:
+    return [(line["log_level"], line["event"], line.get("reason")) for line in logs]

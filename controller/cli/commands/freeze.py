@@ -10,6 +10,7 @@ from controller.cli.invocation import Decorated, Invocation, client_options, rea
 from controller.cli.output import plain, print_json
 from controller.cli.shell_completion import complete_services
 from controller.cli.text.lines import freeze_line
+from controller.core.base.text import clean
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 
 
@@ -81,6 +82,8 @@ def freezes(invocation: Invocation) -> None:
         _print(response.freezes)
     else:
         click.echo("nothing is frozen")
+    if response.store_problem and not invocation.json:
+        click.echo(clean(f"as known last, since the store does not answer: {response.store_problem}"))
 
 
 def _check_scope(services: Sequence[str], every: bool) -> None:

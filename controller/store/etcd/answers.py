@@ -1,5 +1,7 @@
 """What etcd's answers mean: refused, lost, or of an etcd that is not the one that was read before."""
 
+import re
+
 import grpc
 
 from controller.core.model.store_errors import DiskFull, NotWritten, StoreLost, TooLarge
@@ -18,6 +20,9 @@ _REFUSES = frozenset(
 """With these etcd has read the request and done nothing. After any other one it was perhaps done."""
 _TOO_LARGE = ("request is too large", "too many operations", "larger than max")
 _NO_LOGIN = ("invalid auth token", "user name is empty", "revision of auth store is old")
+
+
+_ADDRESS = re.compile(r".*\bipv[46]:\S+: (Failed to connect to remote host: )?", re.DOTALL)
 
 
 class Lost(StoreLost):
@@ -46,6 +51,17 @@ def refusal_of(error: grpc.aio.AioRpcError) -> NotWritten | None:
     if needs_login(error):
         return Rejected(f"etcd refuses it: {details}. Is [etcd] user set?")
     return Rejected(f"etcd refuses it: {details}")
+
+
+def loss_of(error: grpc.aio.AioRpcError, within: float) -> str:
+    """Why a member gave no answer in that many seconds, as short as can be: gRPC names the member's address again."""
+    details = error.details() or error.code().name
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED or "deadline exceeded" in details.lower():
+        return f"no answer within {within:g} s"
+    if "no leader" in details:
+        return "it sees no majority of the members"
+    address = _ADDRESS.search(details)
+    return details[address.end() :] if address else details
 
 
 def needs_login(error: grpc.aio.AioRpcError) -> bool:

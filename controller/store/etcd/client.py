@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from controller.core.model.store_errors import NotWritten, StoreLost
 from controller.pb.haldane.etcd.v3 import etcd_pb2 as pb
-from controller.store.etcd.answers import Compacted, Lost, Rejected, Seen, needs_login, refusal_of
+from controller.store.etcd.answers import Compacted, Lost, Rejected, Seen, loss_of, needs_login, refusal_of
 from controller.store.etcd.channels import Channels, ReadTls
 from controller.store.etcd.keys import as_bytes, as_text
 from controller.store.etcd.login import Login, Metadata, User
@@ -71,11 +71,20 @@ class EtcdClient:
         self._user = user
         self._login = Login(self._authenticate) if user else None
         self._current = 0
+        self._faults: dict[int, str] = {}
+        """Why each member gave no answer the last time that it was asked."""
         self._seen = Seen()
 
     async def close(self) -> None:
         """Close every connection."""
         await self._channels.close()
+
+    @property
+    def outage(self) -> Lost:
+        """That no member answers, with what is wrong with each that was asked."""
+        members = enumerate(self._channels.endpoints)
+        faults = [f"{endpoint}: {self._faults[member]}" for member, endpoint in members if member in self._faults]
+        return Lost(f"etcd does not answer ({'; '.join(faults)})" if faults else "etcd does not answer")
 
     async def range(
         self, key: str, end: str = "", *, limit: int = 0, keys_only: bool = False, revision: int = 0
@@ -177,18 +186,17 @@ class EtcdClient:
 
     async def _read(self, method: str, request: Message, response: type[Response]) -> Response:
         """Ask one member after the other."""
-        last: Lost | None = None
         try:
             async with asyncio.timeout(self.patience):
                 while True:
                     for _ in range(len(self._channels)):
                         try:
                             return await self._call(method, request, response)
-                        except Lost as lost:
-                            last = lost
+                        except Lost:
+                            continue
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            raise last or Lost("etcd does not answer") from None
+            raise self.outage from None
 
     async def _call(self, method: str, request: Message, response: type[Response]) -> Response:
         member, floor = self._current, max(1, self._seen.revision) if method.startswith("KV/") else 0
@@ -251,6 +259,7 @@ class EtcdClient:
     def _check(self, member: int, header: pb.ResponseHeader, floor: int = 0) -> None:
         if fault := self._seen.fault(header, floor):
             raise self._lost(member, fault)
+        self._faults.pop(member, None)
 
     @contextlib.contextmanager
     def _losing(self, member: int, metadata: Metadata) -> Iterator[None]:
@@ -266,13 +275,14 @@ class EtcdClient:
 
     def _failure(self, member: int, error: grpc.aio.AioRpcError) -> StoreLost:
         refusal: NotWritten | None = refusal_of(error)
-        return refusal or self._lost(member, error.details() or error.code().name)
+        return refusal or self._lost(member, loss_of(error, ATTEMPT))
 
     def _lost(self, member: int, why: str) -> Lost:
         """That member is not to be relied on: the next call goes to another one."""
         if member == self._current:
             self._current = (member + 1) % len(self._channels)
         self._channels.lost()
+        self._faults[member] = why
         return Lost(f"etcd ({self._channels.endpoints[member]}): {why}")
 
 

@@ -164,6 +164,8 @@ class Commits:
                 return standing(response, changes)
             except StoreLost as again:  # that the barrier is refused says nothing of what went before it
                 if time.monotonic() > deadline:
+                    if isinstance(again, Lost):
+                        raise self._client.outage from lost
                     raise StoreLost(f"{lost}; then: {again}") from lost
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")

@@ -171,7 +171,7 @@ class EtcdStore:
     async def campaign(self, who: str) -> Term:
         """Wait until nobody decides, and begin the next term. The one before of this replica ends."""
         self._check_open()
-        if self._term:
+        if self._term and not self._term.is_revoked:
             await self._term.give_up()
         about: dict[str, object] = {"who": who, "since": self._clock.wall()}
         while True:
@@ -192,7 +192,8 @@ class EtcdStore:
         """Give a term up, so that another replica need not wait for it to run out."""
         if term is self._term and self._term:
             await self._term.give_up()
-            self._term = None
+            if self._term.is_revoked:  # else the next campaign ends the lease, and need not wait for it
+                self._term = None
         term.end()
 
     async def applied(self, change_id: str) -> Applied | None:

@@ -33,6 +33,8 @@ class LeaseTerm(Term):
         self._client = client
         self._lease = lease
         self._ttl = ttl
+        self.is_revoked = False
+        """Whether its lease is known to have ended."""
         self._expiry = asyncio.get_running_loop().call_at(asked_at + ttl * 2 / 3, self._expire)
         self._renewing = asyncio.create_task(self._renew())
 
@@ -44,6 +46,7 @@ class LeaseTerm(Term):
         self.end()
         try:
             await self._client.revoke_lease(self._lease)
+            self.is_revoked = True
         except StoreLost as lost:
             log.info("lease_not_revoked", reason=str(lost))
 

@@ -610,10 +610,12 @@ class ListFreezesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListFreezesResponse(_message.Message):
-    __slots__ = ("freezes",)
+    __slots__ = ("freezes", "store_problem")
     FREEZES_FIELD_NUMBER: _ClassVar[int]
+    STORE_PROBLEM_FIELD_NUMBER: _ClassVar[int]
     freezes: _containers.RepeatedCompositeFieldContainer[FreezeInfo]
-    def __init__(self, freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ...) -> None: ...
+    store_problem: str
+    def __init__(self, freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., store_problem: _Optional[str] = ...) -> None: ...
 
 class ListProxiesRequest(_message.Message):
     __slots__ = ()
