@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from controller.demo.harness.child_processes import ChildDied, Children, children
-from controller.demo.harness.free_ports import free_ports
+from controller.demo.harness.free_ports import free_ports, iterate_free_ports
 from tests.demo.conftest import in_folder, wait_for
 
 PARENT = """
@@ -108,3 +109,16 @@ def test_free_ports_are_different_ones() -> None:
     ports = free_ports(20)
     assert len(set(ports)) == 20
     assert all(20_000 <= port < 32_000 for port in ports)
+
+
+def test_every_free_port_is_found_once_and_no_other() -> None:
+    """However few there are: the one on which something listens is left out, and more than there are is an error."""
+    few = range(20_000, 20_007)
+    with socket.create_server(("127.0.0.1", free_ports(1, few)[0])) as server:
+        taken = server.getsockname()[1]
+        found = sorted(iterate_free_ports(few))
+    assert taken not in found
+    assert set(found) <= set(few)
+    assert free_ports(1, range(found[0], found[0] + 1)) == [found[0]]
+    with pytest.raises(OSError, match="fewer than 8 free ports"):
+        free_ports(8, few)

@@ -5,20 +5,18 @@ import signal
 from collections.abc import Mapping, Sequence
 
 from controller.demo.harness.child_processes import Child, Children
-from controller.demo.harness.free_ports import PORTS, free_ports
+from controller.demo.harness.free_ports import PORTS, iterate_free_ports
 
-_given: set[int] = set()
 _OURS = PORTS[
     int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 ]
 """Tests that run side by side have ports of their own: between choosing a port and listening there, another may."""
+_free = iterate_free_ports(_OURS)
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 on which no one listens now; never the same one twice, since it may not be bound yet."""
-    port = next(port for port in free_ports(len(_given) + 1, _OURS) if port not in _given)
-    _given.add(port)
-    return port
+    return next(_free)
 
 
 class Process:

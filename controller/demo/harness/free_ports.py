@@ -1,8 +1,10 @@
 """Free ports of 127.0.0.1."""
 
-import contextlib
+import math
 import random
 import socket
+from collections.abc import Iterator
+from itertools import islice
 
 PORTS = range(20_000, 32_000)
 """Below the ports that Linux gives to outgoing connections, so that none of those takes one before
@@ -14,14 +16,28 @@ def free_ports(count: int, among: range = PORTS) -> list[int]:
 
     Raises `OSError` if there are fewer.
     """
-    free: list[int] = []
+    found = list(islice(iterate_free_ports(among), count))
+    if len(found) < count:
+        raise OSError(f"fewer than {count} free ports between {among.start} and {among.stop}")
+    return found
+
+
+def iterate_free_ports(among: range = PORTS) -> Iterator[int]:
+    """Each of these ports at most once, if nothing listens there when it is its turn."""
     # From the system's randomness: processes with the same seed must not pick the same ports.
-    for port in random.SystemRandom().sample(among, k=len(among)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                free.append(port)
-        if len(free) == count:
-            return free
-    raise OSError(f"fewer than {count} free ports between {among.start} and {among.stop}")
+    dice, count = random.SystemRandom(), len(among)
+    start = step = dice.randrange(1, count + 1)
+    while math.gcd(step, count) > 1:  # else the steps come back to the start before all are visited
+        step = dice.randrange(1, count + 1)
+    visited = (among[(start + number * step) % count] for number in range(count))
+    return filter(_is_free, visited)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
