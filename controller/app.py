@@ -33,6 +33,7 @@ from controller.process.gc_tuning import tune_gc
 from controller.process.logs import configure_logs
 from controller.process.servers import Unstartable
 from controller.process.service_manager import ServiceManager
+from controller.runtime.endpoint_saver import EndpointSaver
 from controller.runtime.leadership import lead
 from controller.runtime.store_probe import probe_store
 from controller.runtime.store_watch import watch_store
@@ -60,6 +61,7 @@ class Controller:
         self._sources = base.sources
         self._proxies = ProxyServices(base)
         self._authentication = Authentication(settings, clock, base.metrics)
+        self._endpoint_saver = EndpointSaver(base.sources, base.last_known, clock)
         self._peers = Peers(base, self._proxies, self._authentication.channel_credentials)
         self._operations = make_operations(base, self._peers.observatory, self._proxies.xds.right_of_way)
         self._term_work = TermWork(
@@ -103,6 +105,7 @@ class Controller:
             watch_store(self._store, self._replica, self._proxies.publish),
             self._operations.run(),
             self._proxies.load_reports.run(),
+            self._endpoint_saver.run(),
             probe_store(self._store),
             manager.run(),
             *self._peers.work(),

@@ -242,6 +242,7 @@ def _sources(live: Live) -> dict[str, pb.EndpointSource]:
             endpoints=len(status.endpoints or ()),
             problem=status.problem,
             problem_since=status.since,
+            last_known=status.last_known,
             text=describe_source(version, status, live.shared),
             shared=[each.address for each in live.shared if version in each.versions],
         )

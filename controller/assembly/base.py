@@ -4,16 +4,19 @@ import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from controller.assembly.open_store import last_known_path
 from controller.core.routing.own_addresses import OwnAddress, own_addresses
 from controller.core.traffic.book import Book
 from controller.monitoring.metrics import Metrics
 from controller.ports.decision_tracer import DecisionTracer
+from controller.ports.endpoint_sources import LastKnownEndpoints
 from controller.ports.store import Backend
 from controller.process.clock import SystemClock
 from controller.runtime.replica import Replica
 from controller.runtime.sourced_endpoints import SourcedEndpoints
 from controller.settings import Settings
 from controller.sources.kubernetes_api import ApiServer
+from controller.sources.last_known_endpoints import LastKnownFile
 from controller.sources.source_watches import SourceWatches
 
 LISTENS = ("xds_listen", "admin_listen", "http_listen")
@@ -34,6 +37,8 @@ class Base:
     kubernetes: ApiServer | None
     """The API server that endpoints are read from, if there is one."""
     sources: SourcedEndpoints
+    last_known: LastKnownEndpoints
+    """Where what is read of the sources is kept for the next run."""
     replica: Replica
 
     @property
@@ -55,7 +60,9 @@ def make_base(
     kubernetes = ApiServer.of(
         settings.kubernetes_api, settings.kubernetes_token_file, settings.kubernetes_ca_file, os.environ
     )
-    sources = SourcedEndpoints(SourceWatches(kubernetes, settings.dns_server), clock, on_endpoints)
+    last_known = LastKnownFile(last_known_path(settings))
+    watches = SourceWatches(kubernetes, settings.dns_server)
+    sources = SourcedEndpoints(watches, clock, on_endpoints, last_known.load())
     return Base(
         settings=settings,
         store=store,
@@ -65,5 +72,6 @@ def make_base(
         book=book,
         kubernetes=kubernetes,
         sources=sources,
+        last_known=last_known,
         replica=Replica(book, clock, sources),
     )

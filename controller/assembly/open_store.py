@@ -9,7 +9,7 @@ from controller.process.clock import SystemClock
 from controller.process.servers import Unstartable
 from controller.process.state_paths import state_directory
 from controller.settings import Settings
-from controller.store.etcd.settings import read_address
+from controller.store.etcd.settings import Address, read_address
 from controller.store.ledger_retention import Retention
 from controller.store.sqlite import SqliteStore
 
@@ -23,11 +23,25 @@ async def open_store(settings: Settings, clock: SystemClock, *, init: bool = Fal
     return _open_file(settings, where, clock, init=init)
 
 
+def last_known_path(settings: Settings) -> Path:
+    """Where the endpoints of sources are kept for the next run: beside the store's file, or with its last known copy.
+    `Refusal` if the store is named wrongly, RuntimeError without a home directory."""
+    kind, _, where = settings.store.partition(":")
+    if kind == "etcd":
+        return _etcd_folder(read_address(where)) / "endpoints"
+    path = Path(where).expanduser()
+    return path.with_name(f"{path.name}.endpoints")
+
+
+def _etcd_folder(address: Address) -> Path:
+    return state_directory() / f"etcd{address.prefix.replace('/', '-')}"
+
+
 async def _open_etcd(settings: Settings, where: str, clock: SystemClock, *, init: bool) -> Backend:
     from controller.store.etcd.etcd_store import EtcdStore, Limits  # most controllers have their store in a file
 
     address = read_address(where)
-    folder = state_directory() / f"etcd{address.prefix.replace('/', '-')}"
+    folder = _etcd_folder(address)
     try:
         client = settings.etcd.client(address)
         retention = Retention(settings.ledger_export_files, settings.ledger_export_days)

@@ -16,10 +16,17 @@ def source_families(lives: Mapping[str, Live]) -> Iterable[Metric]:
     shared = GaugeMetricFamily(
         "haldane_source_shared_endpoints", "Those that another version of the service has too", labels=LABELS
     )
+    stale = GaugeMetricFamily(
+        "haldane_source_last_known_timestamp_seconds",
+        "When the endpoints were known that are served from before a restart; no series: they were read since",
+        labels=LABELS,
+    )
     for service, live in lives.items():
         for version, status in live.sources.items():
-            up.add_metric([service, version], float(status.endpoints is not None and not status.problem))
+            up.add_metric([service, version], float(status.is_read and not status.problem))
             if status.endpoints is not None:
                 known.add_metric([service, version], len(status.endpoints))
+            if status.last_known:
+                stale.add_metric([service, version], status.last_known)
             shared.add_metric([service, version], sum(version in each.versions for each in live.shared))
-    return up, known, shared
+    return up, known, shared, stale

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from controller.core.model.endpoint_source import EndpointSource
 from controller.core.model.service import Endpoint
-from controller.core.model.source_status import SharedEndpoint, SourceStatus
+from controller.core.model.source_status import KnownEndpoints, SharedEndpoint, SourceStatus
 
 
 class SourceReading(NamedTuple):
@@ -22,6 +22,18 @@ class EndpointWatch(Protocol):
 
     def __call__(self, source: EndpointSource) -> AsyncIterator[SourceReading]:
         """What the source says, and each change of it, forever; a problem as often as it is met. Raises nothing."""
+        ...
+
+
+class LastKnownEndpoints(Protocol):
+    """What a controller has read of its sources, kept for its next run."""
+
+    def load(self) -> Mapping[EndpointSource, KnownEndpoints]:
+        """What was saved last; nothing if that cannot be read. Raises nothing."""
+        ...
+
+    def save(self, known: Mapping[EndpointSource, KnownEndpoints]) -> None:
+        """Replace what was saved, as one. Blocks. OSError: the disk refuses, and the former may still be there."""
         ...
 
 

@@ -1,7 +1,7 @@
 """The endpoints of versions that have a source, as this controller reads them.
 
-Each controller reads for itself, and what it reads is not stored: pods that come and go change what proxies are served,
-and nothing else. What was read last holds on while a source is away.
+Each controller reads for itself, and what it reads is not in the store: pods that come and go change what proxies are
+served, and nothing else. What was read last holds on while a source is away, also over a restart of the controller.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from controller.core.base.identity_cache import by_identity
 from controller.core.model.cluster_names import cluster_name
 from controller.core.model.endpoint_source import EndpointSource
 from controller.core.model.service import Service
-from controller.core.model.source_status import SharedEndpoint, SourceStatus
+from controller.core.model.source_status import KnownEndpoints, SharedEndpoint, SourceStatus
 from controller.core.model.view import View
 from controller.core.routing.routing import SourcedVersions
 from controller.ports.clock import Clock
@@ -28,6 +28,9 @@ AFTER_DEFECT = 10.0
 FIRST_READ = 5.0
 """Seconds for which a start waits for the first reading of every source. A proxy keeps the endpoints that it has, so
 more waiting would only keep others from their configuration."""
+OLDEST = 3600.0
+"""Seconds after which endpoints of an earlier run are not used: proxies may have newer ones from another controller,
+and addresses are given to other servers."""
 
 log = structlog.get_logger()
 
@@ -38,8 +41,16 @@ class SourcedEndpoints:
     `on_change` is called with the services of which something else is known, and whether that is other endpoints.
     """
 
-    def __init__(self, watch: EndpointWatch, clock: Clock, on_change: Callable[[Collection[str], bool], None]) -> None:
+    def __init__(
+        self,
+        watch: EndpointWatch,
+        clock: Clock,
+        on_change: Callable[[Collection[str], bool], None],
+        last_known: Mapping[EndpointSource, KnownEndpoints] | None = None,
+    ) -> None:
+        """`last_known` is what an earlier run has read: used where it is not too old, until a source is read."""
         self._watch = watch
+        self._last_known = {} if last_known is None else last_known
         self._clock = clock
         self._on_change = on_change
         self._specs: Mapping[str, Service] = {}
@@ -79,6 +90,15 @@ class SourcedEndpoints:
         """The endpoints that more than one of its versions has, as their sources say now."""
         return self._shared.get(service, ())
 
+    def known(self) -> Mapping[EndpointSource, KnownEndpoints]:
+        """The endpoints of each source as far as they are known, for the next run of the controller."""
+        now = self._clock.wall()
+        found = dict(self._last_known)
+        for source, status in self._statuses.items():
+            if status.endpoints is not None:
+                found[source] = KnownEndpoints(status.endpoints, status.last_known or status.since or now)
+        return {source: each for source, each in found.items() if now - each.at <= OLDEST}
+
     def on_view(self, view: View) -> None:
         """Watch the sources that this view names, and no others."""
         specs = {name: state.spec for name, state in view.services.items() if _sources_of(state.spec)}
@@ -92,7 +112,7 @@ class SourcedEndpoints:
             self._tasks.pop(source).cancel()
             del self._statuses[source]
         for source in sorted(wanted - self._tasks.keys(), key=str):
-            self._statuses[source] = SourceStatus(source)
+            self._statuses[source] = self._first_status(source)
             self._tasks[source] = asyncio.create_task(self._follow(source))
         for name in gone:
             self._sourced.pop(name, None)
@@ -104,7 +124,7 @@ class SourcedEndpoints:
         """Wait until every source has been read once, or has a problem; so long at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
-                while any(each.endpoints is None and not each.problem for each in self._statuses.values()):
+                while any(not each.is_read and not each.problem for each in self._statuses.values()):
                     self._read.clear()
                     await self._read.wait()
 
@@ -120,6 +140,14 @@ class SourcedEndpoints:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _first_status(self, source: EndpointSource) -> SourceStatus:
+        """What is known of a source before it is read."""
+        known = self._last_known.get(source)
+        if known is None or self._clock.wall() - known.at > OLDEST:
+            return SourceStatus(source)
+        log.info("last_known_endpoints", source=str(source), endpoints=len(known.endpoints), at=known.at)
+        return SourceStatus(source, known.endpoints, last_known=known.at)
 
     async def _follow(self, source: EndpointSource) -> None:
         while True:
@@ -186,7 +214,7 @@ def _after(before: SourceStatus, reading: SourceReading, now: float) -> SourceSt
     """What is known after a reading, at `now` in Unix seconds."""
     if reading.problem:
         return before._replace(problem=reading.problem, since=before.since or now)
-    return before._replace(endpoints=reading.endpoints, problem="", since=0.0, note=reading.note)
+    return SourceStatus(before.source, reading.endpoints, note=reading.note)
 
 
 def _shared_endpoints(spec: Service, read: SourcedVersions) -> tuple[SharedEndpoint, ...]:

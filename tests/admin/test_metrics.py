@@ -130,17 +130,21 @@ async def test_the_endpoints_of_each_version_by_health() -> None:
 
 
 def test_sources_are_up_while_they_are_watched_and_have_a_number_once_they_were_read() -> None:
-    """Away with what was read last, empty, and never read are three things."""
+    """Away with what was read last, empty, never read, and known from before a restart are four things."""
     families = source_families({"scorer": Live(sources=SOURCES, shared=SHARED)})
     assert {(s.name, s.labels["version"]): s.value for family in families for s in family.samples} == {
         ("haldane_source_up", "v1"): 0,
         ("haldane_source_up", "v2"): 1,
         ("haldane_source_up", "v3"): 0,
+        ("haldane_source_up", "v4"): 0,
         ("haldane_source_endpoints", "v1"): 1,
         ("haldane_source_endpoints", "v2"): 0,
+        ("haldane_source_endpoints", "v4"): 1,
+        ("haldane_source_last_known_timestamp_seconds", "v4"): 8,
         ("haldane_source_shared_endpoints", "v1"): 1,
         ("haldane_source_shared_endpoints", "v2"): 1,
         ("haldane_source_shared_endpoints", "v3"): 0,
+        ("haldane_source_shared_endpoints", "v4"): 0,
     }
 
 

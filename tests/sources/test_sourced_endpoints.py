@@ -9,10 +9,10 @@ import pytest
 from controller.core.model.endpoint_source import EndpointSource, FileSource
 from controller.core.model.service import Endpoint, Version
 from controller.core.model.service_state import ServiceState
-from controller.core.model.source_status import SharedEndpoint, describe_source
+from controller.core.model.source_status import KnownEndpoints, SharedEndpoint, describe_source
 from controller.core.model.view import View
 from controller.ports.endpoint_sources import SourceReading
-from controller.runtime.sourced_endpoints import SourcedEndpoints
+from controller.runtime.sourced_endpoints import OLDEST, SourcedEndpoints
 from tests.builders import service
 from tests.fakes.clock import FakeClock
 from tests.support.waiting import wait_until
@@ -42,10 +42,14 @@ class Sources:
     queues: dict[EndpointSource, asyncio.Queue[SourceReading | Exception]] = field(default_factory=dict)
     published: list[tuple[list[str], bool]] = field(default_factory=list)
     watched: list[EndpointSource] = field(default_factory=list)
+    last_known: dict[EndpointSource, KnownEndpoints] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.endpoints = SourcedEndpoints(
-            self.watch, self.clock, lambda services, moved: self.published.append((list(services), moved))
+            self.watch,
+            self.clock,
+            lambda services, moved: self.published.append((list(services), moved)),
+            self.last_known,
         )
 
     async def watch(self, source: EndpointSource) -> AsyncIterator[SourceReading]:
@@ -103,6 +107,57 @@ async def test_the_last_holds_while_the_source_is_away(sources: Sources) -> None
     assert describe_source("v1", status, ()) == "v1 has the 1 endpoint that were read last: file /a: cannot connect"
     await sources.says(A, ONE)
     assert sources.endpoints.statuses("scorer")["v1"].problem == ""
+
+
+async def test_what_was_known_before_a_restart_is_served_until_the_source_is_read(sources: Sources) -> None:
+    """It is said, also with what is wrong; a start still waits for the reading; a problem keeps its time."""
+    at = sources.clock.wall() - 60
+    sources.last_known[A] = KnownEndpoints((ONE,), at)
+    sources.endpoints.on_view(view(sourced(v1=A)))
+    status = sources.endpoints.statuses("scorer")["v1"]
+    assert (sources.endpoints.sourced, status.is_read) == ({"scorer": {"v1": (ONE,)}}, False)
+    assert sources.endpoints.unread_clusters == set()
+    waiting = asyncio.create_task(sources.endpoints.first_read(within=60))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert describe_source("v1", status, ()) == (
+        "v1 has the 1 endpoint that were known before the restart: file /a: it is being read"
+    )
+    await sources.says(A, problem="HTTP 503")
+    await waiting
+    sources.clock.advance(60)
+    assert sources.endpoints.known() == {A: KnownEndpoints((ONE,), at)}
+    assert "before the restart: file /a: HTTP 503" in describe_source(
+        "v1", sources.endpoints.statuses("scorer")["v1"], ()
+    )
+    await sources.says(A, ONE)
+    status = sources.endpoints.statuses("scorer")["v1"]
+    assert (status.is_read, describe_source("v1", status, ())) == (True, "")
+    assert sources.endpoints.known() == {A: KnownEndpoints((ONE,), sources.clock.wall())}
+    assert [moved for _, moved in sources.published] == [False, False]
+
+
+async def test_what_is_too_old_is_not_used_and_not_kept(sources: Sources) -> None:
+    """Proxies may have newer endpoints. What no view names yet is kept until it is too old."""
+    now = sources.clock.wall()
+    sources.last_known |= {A: KnownEndpoints((ONE,), now - OLDEST - 1), B: KnownEndpoints((TWO,), now - OLDEST + 1)}
+    sources.endpoints.on_view(view(sourced(v1=A)))
+    assert sources.endpoints.unread_clusters == {"scorer/v1"}
+    assert sources.endpoints.known().keys() == {B}
+    sources.clock.advance(2)
+    assert sources.endpoints.known() == {}
+
+
+async def test_a_source_that_is_away_is_as_old_as_its_problem(sources: Sources) -> None:
+    """Not as its last change: until then it was known to be as it was."""
+    sources.endpoints.on_view(view(sourced(v1=A)))
+    await sources.says(A, ONE)
+    sources.clock.advance(500)
+    assert sources.endpoints.known()[A].at == sources.clock.wall()
+    await sources.says(A, problem="HTTP 503")
+    away = sources.clock.wall()
+    sources.clock.advance(60)
+    assert sources.endpoints.known()[A].at == away
 
 
 async def test_a_source_of_two_services_is_watched_once_and_of_none_no_more(sources: Sources) -> None:

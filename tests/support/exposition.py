@@ -44,6 +44,7 @@ SOURCES = {
     "v1": SourceStatus(FileSource(path="/v1"), (Endpoint(host="10.0.0.1", port=1),), "it is half written", 7.0),
     "v2": SourceStatus(FileSource(path="/v2"), ()),
     "v3": SourceStatus(FileSource(path="/v3")),
+    "v4": SourceStatus(FileSource(path="/v4"), (Endpoint(host="10.0.0.2", port=1),), last_known=8.0),
 }
 SHARED = (SharedEndpoint("10.0.0.1:1", ("v1", "v2")),)
 

@@ -81,7 +81,11 @@ def service_lines(service: pb.Service, now: float) -> list[str]:
         ("traffic", format_weights(service.weights, service.stable)),
         ("versions", ", ".join(service.versions)),
         *([("health", _endpoints(service))] if service.endpoints else []),
-        *(("source", _source(name, service.sources[name])) for name in service.versions if name in service.sources),
+        *(
+            ("source", _source(name, service.sources[name], now))
+            for name in service.versions
+            if name in service.sources
+        ),
         ("listen", service.listen or f"your own listener, by the route configuration {service.route_config}"),
         ("fleets", ", ".join(service.fleets) or "every fleet"),
         ("proxies", format_proxies(service.proxies_synced, service.proxies_total)),
@@ -114,9 +118,11 @@ def _endpoints(service: pb.Service) -> str:
     return ", ".join(f"{health.healthy} of {counted(health.total, 'endpoint')} of {name}" for name, health in known)
 
 
-def _source(version: str, source: pb.EndpointSource) -> str:
+def _source(version: str, source: pb.EndpointSource, now: float) -> str:
     """Where the endpoints of a version come from, and how many it has."""
     known = counted(source.endpoints, "endpoint") if source.read else "not read yet"
+    if source.last_known:
+        known += f" as of {format_time(source.last_known, now)}, from before the restart"
     return f"{version}: {source.source}, {known}"
 
 

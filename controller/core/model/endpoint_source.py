@@ -1,6 +1,6 @@
 """Where a version's endpoints come from, if not from the service file: the reference that the file has, and no address.
 
-What a source says is never stored. Each controller reads it for itself.
+What a source says is never in the store. Each controller reads it for itself.
 """
 
 from controller.core.base.value import Value

@@ -20,11 +20,26 @@ class SourceStatus(NamedTuple):
     """Unix seconds: since when there is a problem; 0 without one."""
     note: str = ""
     """Why there is no endpoint, if more is known of that."""
+    last_known: float = 0.0
+    """Unix seconds: up to when an earlier run of the controller knew the endpoints, which this run has not read yet;
+    0 once it has."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether this run of the controller has ever read it."""
+        return self.endpoints is not None and not self.last_known
 
     @property
     def is_empty(self) -> bool:
         """Whether it is known to have no endpoint."""
         return self.endpoints is not None and not self.endpoints
+
+
+class KnownEndpoints(NamedTuple):
+    """The endpoints that a source had, and in Unix seconds up to when that is known."""
+
+    endpoints: tuple[Endpoint, ...]
+    at: float
 
 
 class SharedEndpoint(NamedTuple):
@@ -49,6 +64,9 @@ def _describe_state(version: str, status: SourceStatus) -> str:
     if status.endpoints is None:
         why = status.problem or "it is being read"
         return f"the endpoints of {version} are not known, and proxies keep those they have: {status.source}: {why}"
+    if status.last_known:
+        last = f"{version} has the {counted(len(status.endpoints), 'endpoint')} that were known before the restart"
+        return f"{last}: {status.source}: {status.problem or 'it is being read'}"
     if status.problem:
         last = f"{version} has the {counted(len(status.endpoints), 'endpoint')} that were read last"
         return f"{last}: {status.source}: {status.problem}"

@@ -271,7 +271,7 @@ class Service(_message.Message):
     def __init__(self, name: _Optional[str] = ..., stable: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., listen: _Optional[str] = ..., fleets: _Optional[_Iterable[str]] = ..., weights: _Optional[_Mapping[str, int]] = ..., yaml: _Optional[str] = ..., revision: _Optional[int] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., freezes: _Optional[_Iterable[_Union[FreezeInfo, _Mapping]]] = ..., diverted: _Optional[str] = ..., problem: _Optional[str] = ..., proxies_synced: _Optional[int] = ..., proxies_total: _Optional[int] = ..., endpoints: _Optional[_Mapping[str, EndpointHealth]] = ..., route_config: _Optional[str] = ..., store_problem: _Optional[str] = ..., sources: _Optional[_Mapping[str, EndpointSource]] = ..., applied_from: _Optional[str] = ..., judged: _Optional[_Union[Judged, _Mapping]] = ...) -> None: ...
 
 class EndpointSource(_message.Message):
-    __slots__ = ("source", "read", "endpoints", "problem", "problem_since", "shared", "text")
+    __slots__ = ("source", "read", "endpoints", "problem", "problem_since", "shared", "text", "last_known")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     READ_FIELD_NUMBER: _ClassVar[int]
     ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
@@ -279,6 +279,7 @@ class EndpointSource(_message.Message):
     PROBLEM_SINCE_FIELD_NUMBER: _ClassVar[int]
     SHARED_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    LAST_KNOWN_FIELD_NUMBER: _ClassVar[int]
     source: str
     read: bool
     endpoints: int
@@ -286,7 +287,8 @@ class EndpointSource(_message.Message):
     problem_since: float
     shared: _containers.RepeatedScalarFieldContainer[str]
     text: str
-    def __init__(self, source: _Optional[str] = ..., read: _Optional[bool] = ..., endpoints: _Optional[int] = ..., problem: _Optional[str] = ..., problem_since: _Optional[float] = ..., shared: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ...) -> None: ...
+    last_known: float
+    def __init__(self, source: _Optional[str] = ..., read: _Optional[bool] = ..., endpoints: _Optional[int] = ..., problem: _Optional[str] = ..., problem_since: _Optional[float] = ..., shared: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., last_known: _Optional[float] = ...) -> None: ...
 
 class EndpointHealth(_message.Message):
     __slots__ = ("healthy", "total")
