@@ -109,6 +109,7 @@ class Controller:
             probe_store(self._store),
             manager.run(),
             *self._peers.work(),
+            *self._term_work.work(),
             *self._authentication.work(),
         )
         async with asyncio.TaskGroup() as tasks:

@@ -49,6 +49,12 @@ class TermWork:
         self._certificates = certificates
         self.recorder = Recorder(base.store, base.clock)
         """The recordings of rollouts: those of this term from memory, all others from the store."""
+        self._follower = self._make_follower()
+
+    def work(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """What runs also between terms: to follow a folder takes to know what it has had."""
+        if self._follower:
+            yield self._follower.watch()
 
     async def decide(self, term: Term) -> None:
         """Do all of it, until cancelled; then save for the next term, unless this one was lost."""
@@ -68,7 +74,7 @@ class TermWork:
                     self._notifications().run(self._recipients(notify_session)),
                     self._certificates.record(self._base.store, term.token),
                     *([reports.run()] if reports else []),
-                    *self._followers(),
+                    *([self._follower.run()] if self._follower else []),
                 )
                 try:
                     with self._peers.deciding(decider, reports):
@@ -150,7 +156,9 @@ class TermWork:
             recipients.append(EventHook(name, hook, session=session, clock=clock, view=view))
         return recipients
 
-    def _followers(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """The work of applying a folder's service files, if the settings name one."""
-        if folder := self._base.settings.apply_from:
-            yield FileFollower(ServiceFolder(folder), self._operations, self._base.replica.on_files).run()
+    def _make_follower(self) -> FileFollower | None:
+        """Who applies a folder's service files, if the settings name one."""
+        folder, base = self._base.settings.apply_from, self._base
+        if folder is None:
+            return None
+        return FileFollower(ServiceFolder(folder), self._operations, base.clock, base.replica.on_files)

@@ -13,6 +13,8 @@ class FileProblemKind(StrEnum):
     """It is not applied."""
     WAITS = "waits"
     """It is applied, and the canary that it asks for does not start yet."""
+    LAGS = "lags"
+    """Its text was applied and replaced, by another controller whose folder is newer: it is not applied again yet."""
     GONE = "gone"
     """It is no longer there; its service stays as it was."""
 

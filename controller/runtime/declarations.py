@@ -31,6 +31,9 @@ from controller.core.servicefile.service_file import read_service
 from controller.runtime.allowed import Allowed
 from controller.runtime.store_requests import StoreRequests, find_state, new_change_id
 
+EARLIER = 16
+"""Texts of a file that are remembered after they were replaced: the folders of several controllers differ by the last
+few changes."""
 TOGETHER = 50
 """Services in one transaction: some ten milliseconds, for which a rollback waits at most."""
 
@@ -248,7 +251,9 @@ def _followed(name: str, file: ReadFile, present: ServiceState | None, now: floa
     """What is stored with a file: it keeps the canary that was started, as long as it asks for one."""
     before = present.followed if present else None
     canary = before.canary if before and file.spec.wanted_canary else ""
-    return Followed(file=name, digest=file.digest, at=now, canary=canary)
+    replaced = (before.digest, *before.earlier) if before else ()
+    earlier = tuple(each for each in replaced if each != file.digest)[:EARLIER]
+    return Followed(file=name, digest=file.digest, at=now, canary=canary, earlier=earlier)
 
 
 def _named(refusal: Refusal, names: Sequence[str]) -> Refusal:

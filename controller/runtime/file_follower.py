@@ -2,6 +2,9 @@
 
 A file is applied when its text is another one than that which was applied last, so what people change by hand stands
 until then. A file that asks for a canary starts it once: that it was started is stored with the start, in one change.
+
+Each controller has a folder of its own, and one may be older than another's for a while. What another one has replaced
+already is not applied again by a folder that only lags: each controller remembers what its own folder has had.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,6 +12,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from controller.core.base.errors import Refusal
+from controller.core.base.units import format_duration
 from controller.core.control.commands import Command, Verb
 from controller.core.model.actor import Actor, Proof
 from controller.core.model.followed import Followed
@@ -16,13 +20,19 @@ from controller.core.model.freeze import Act, describe_freeze
 from controller.core.model.rollout import Phase
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
+from controller.ports.clock import Clock
 from controller.ports.service_files import FileProblem, FileProblemKind, FilesStatus, FolderContent, ServiceFiles
 from controller.process.periodic import every
-from controller.runtime.declarations import ReadFile
+from controller.runtime.declarations import ReadFile, digest_of
 from controller.runtime.operations import Operations
 
 POLL = 1.0
 """Seconds between two looks at the folder."""
+LAG = 180.0
+"""Seconds for which a folder may be older than another controller's. The kubelet takes up to two minutes until the
+files of a changed ConfigMap are in each pod."""
+REMEMBERED = 50_000
+"""Texts that are remembered, by digest, of what the folder has had: of the largest folder the last few."""
 
 log = structlog.get_logger()
 
@@ -33,18 +43,45 @@ def actor_of(file: str) -> Actor:
 
 
 class FileFollower:
-    """Follows one folder in one term. `on_status` is given what became of the files."""
+    """Watches one folder, and follows it in each term. `on_status` is given what became of the files."""
 
-    def __init__(self, files: ServiceFiles, operations: Operations, on_status: Callable[[FilesStatus], None]) -> None:
+    def __init__(
+        self, files: ServiceFiles, operations: Operations, clock: Clock, on_status: Callable[[FilesStatus], None]
+    ) -> None:
         self._files = files
         self._operations = operations
+        self._clock = clock
         self._on_status = on_status
+        self._content: FolderContent | None = None
+        """As it was found last."""
+        self._had: dict[str, None] = {}
+        """The digests of the texts that the folder has had since this controller runs, the newest last."""
+        self._lagging: dict[str, float] = {}
+        """By file: since when, in this term, it is known to lag."""
         self._read: dict[str, ReadFile | Refusal] = {}
         """By digest: what was read of a text."""
         self._problems: Mapping[str, FileProblem] = {}
 
+    async def watch(self) -> None:
+        """Look at the folder, until cancelled: in every controller, whether it decides or not."""
+        await every(POLL, self.look)
+
+    async def look(self) -> None:
+        """Take up what is in the folder now. Raises nothing."""
+        content = await self._files.read()
+        if content is None or content is self._content:
+            return
+        self._content = content
+        for text in content.texts.values():
+            digest = digest_of(text)
+            self._had.pop(digest, None)
+            self._had[digest] = None
+        for oldest in list(self._had)[:-REMEMBERED]:
+            del self._had[oldest]
+
     async def run(self) -> None:
-        """Apply what changes, until cancelled."""
+        """Apply what changes, for one term: until cancelled."""
+        self._problems, self._lagging = {}, {}
         try:
             await every(POLL, self._attempt)
         finally:
@@ -61,7 +98,7 @@ class FileFollower:
     async def follow(self) -> None:
         """Apply what has changed since it was applied last, and start what is asked for. Raises `Refusal` if the store
         is away."""
-        content = await self._files.read()
+        content = self._content
         if content is None:
             return
         problems = {name: FileProblem(FileProblemKind.REFUSED, why) for name, why in content.problems.items()}
@@ -70,6 +107,9 @@ class FileFollower:
         files, refused = self._read_all(content)
         view = self._operations.newest()
         changed = {name: file for name, file in files.items() if not file.is_followed(view.services.get(file.name))}
+        for name, lags in self._lags(changed, view).items():
+            problems[name] = FileProblem(FileProblemKind.LAGS, lags)
+            del changed[name]
         if changed:
             refused |= await self._operations.follow(changed, actor_of)
             view = self._operations.newest()
@@ -95,6 +135,24 @@ class FileFollower:
                 others = ", ".join(other for other in names if other != name)
                 refused[name] = Refusal.of_file(f"{others} declares {service} too")
         return files, refused
+
+    def _lags(self, changed: Mapping[str, ReadFile], view: View) -> Mapping[str, str]:
+        """By file: that its text is an older one than what another controller's folder has. Not for longer than `LAG`:
+        then it was put back."""
+        now, lagging, found = self._clock.monotonic(), self._lagging, {}
+        self._lagging = {}
+        for name, file in changed.items():
+            state = view.services.get(file.name)
+            followed = state.followed if state else None
+            if followed is None or file.digest not in followed.earlier or followed.digest in self._had:
+                continue
+            since = self._lagging[name] = lagging.get(name, now)
+            if now - since < LAG:
+                found[name] = (
+                    "it was applied and replaced, and this controller's folder has not had what replaced it: "
+                    f"it is applied again unless that comes within {format_duration(LAG)}"
+                )
+        return found
 
     async def _start(self, name: str, file: ReadFile, view: View) -> str:
         """Start the canary that a file asks for, unless it was; why that waits, empty if it does not."""

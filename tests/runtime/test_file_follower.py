@@ -11,7 +11,8 @@ from controller.core.model.ledger_line import LedgerLine
 from controller.core.model.rollout import Event, Phase
 from controller.core.model.service_state import ServiceState
 from controller.ports.service_files import FilesStatus, FolderContent
-from controller.runtime.file_follower import FileFollower
+from controller.runtime.declarations import EARLIER, digest_of
+from controller.runtime.file_follower import LAG, FileFollower
 from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from tests.builders import change, service_file
@@ -39,7 +40,7 @@ class Folder:
 
     def restart(self) -> None:
         """Another controller, or another term: it knows the store and the folder, and nothing else."""
-        self.follower = FileFollower(self, self.operations, self._note)
+        self.follower = FileFollower(self, self.operations, self.clock, self._note)
 
     def _note(self, status: FilesStatus) -> None:
         self.status = status
@@ -52,6 +53,7 @@ class Folder:
         adds to the first."""
         before = len(await self.lines())
         self.clock.advance(1.0)
+        await self.follower.look()
         await self.follower.follow()
         after = await self.lines()
         await self.follower.follow()
@@ -246,8 +248,9 @@ async def test_two_controllers_that_both_think_they_decide_start_once(folder: Fo
     folder.texts["scorer.yaml"] = service_file(more=V2)
     first = folder.follower
     folder.restart()
-    await first.follow()
-    await folder.follower.follow()
+    for follower in (first, folder.follower):
+        await follower.look()
+        await follower.follow()
     kinds = [line.entry.kind for line in await folder.lines()]
     assert kinds.count("rollout_started") == 1
 
@@ -256,3 +259,83 @@ async def test_a_person_does_not_start_anything_by_applying_such_a_file(folder: 
     """`haldane apply` never moves traffic."""
     await folder.operations.apply(service_file(more=V2), who=ADA)
     assert folder.state().rollout is None
+
+
+OLD, NEW = service_file(), service_file(more="timeout: 3s\n")
+
+
+async def test_a_folder_that_lags_applies_nothing_that_another_one_has_replaced(folder: Folder) -> None:
+    """The next controller has the old text still: it is said and left, until the new one comes to it as well. Whatever
+    else comes is new, and applied."""
+    for text in (OLD, NEW):
+        folder.texts["scorer.yaml"] = text
+        assert await folder.follow() == [APPLIED]
+    folder.restart()
+    folder.texts["scorer.yaml"] = OLD
+    assert await folder.follow() == []
+    assert folder.said()["scorer.yaml"][0] == "lags"
+    assert folder.state().spec.timeout == 3.0
+    folder.texts["scorer.yaml"] = NEW
+    assert await folder.follow() == []
+    assert folder.said() == {}
+    folder.restart()
+    folder.texts["scorer.yaml"] = OLD
+    await folder.follow()
+    folder.texts["scorer.yaml"] = service_file(more="timeout: 4s\n")
+    assert await folder.follow() == [APPLIED]
+
+
+async def test_what_is_put_back_is_applied_at_once_by_who_has_seen_it_change(folder: Folder) -> None:
+    """Also by a controller that did not decide when it was changed, since each watches its own folder."""
+    first = folder.follower
+    folder.restart()
+    for text in (OLD, NEW):
+        folder.texts["scorer.yaml"] = text
+        await first.look()
+        assert await folder.follow() == [APPLIED]
+    folder.texts["scorer.yaml"] = OLD
+    await first.look()
+    await first.follow()
+    assert folder.state().spec.timeout == 5.0
+
+
+async def test_what_was_put_back_while_no_controller_ran_is_applied_after_a_time(folder: Folder) -> None:
+    """None has seen the newer text: it cannot be told from a folder that lags, but none lags for so long."""
+    for text in (OLD, NEW):
+        folder.texts["scorer.yaml"] = text
+        await folder.follow()
+    folder.restart()
+    folder.texts["scorer.yaml"] = OLD
+    await folder.follow()
+    folder.clock.advance(LAG - 3)
+    assert await folder.follow() == []
+    folder.clock.advance(3)
+    assert await folder.follow() == [APPLIED]
+    assert folder.said() == {}
+
+
+async def test_a_lagging_folder_starts_no_canary(folder: Folder) -> None:
+    """That the old file asks for; the one that replaced it does not."""
+    folder.texts["scorer.yaml"] = service_file(more=V2)
+    await folder.follow()
+    await folder.roll_back()
+    folder.texts["scorer.yaml"] = NEW
+    await folder.follow()
+    folder.restart()
+    folder.texts["scorer.yaml"] = service_file(more=V2)
+    assert await folder.follow() == []
+    rollout = folder.state().rollout
+    assert rollout is not None
+    assert not rollout.running
+
+
+async def test_few_replaced_texts_are_remembered(folder: Folder) -> None:
+    """The newest of them, and never the one that is applied."""
+    texts = [service_file(more=f"timeout: {seconds}s\n") for seconds in range(1, EARLIER + 4)]
+    for text in (*texts, texts[0]):
+        folder.texts["scorer.yaml"] = text
+        assert await folder.follow() == [APPLIED]
+    followed = folder.state().followed
+    assert followed is not None
+    assert followed.earlier == tuple(digest_of(text) for text in reversed(texts))[:EARLIER]
+    assert followed.digest not in followed.earlier
