@@ -1,7 +1,7 @@
 """Records every rollout while it is judged, and saves the recordings in the archive: in the background, bounded.
 
-Recordings are only for people. No decision depends on them, and all of them may be lost: a crash loses the last half
-minute.
+Recordings are only for people. No decision depends on them, and all of them may be lost: a crash loses the last
+seconds of each, or up to half a minute where so many rollouts run that saving them more often would cost too much.
 """
 
 import asyncio
@@ -25,8 +25,14 @@ from controller.ports.archive import Archive
 from controller.ports.clock import Clock
 from controller.process.periodic import wait_and_clear
 
-SAVE_EVERY = 30.0
-"""Seconds between two saves of what has changed."""
+SAVE_EVERY = 4.0
+"""Seconds between two saves of a recording that changes, as far as `RATE` allows: with `SETTLE_EVERY` no more than the
+five seconds that a crash costs of a session."""
+SAVE_AT_LATEST = 30.0
+"""Seconds between two saves of one, whatever they cost."""
+RATE = 50_000.0
+"""Bytes a second that may be saved of recordings before they are due at the latest: some 50 ms of CPU a second, and 15
+MB of an etcd that is compacted every five minutes."""
 SETTLE_EVERY = 1.0
 """Seconds between two times that the window histories sort in what was added: no tick has to wait for that."""
 
@@ -45,6 +51,10 @@ class _Running:
     changes: int = 0
     saved: int = 0
     """The number of changes that the archive has."""
+    saved_at: float = 0.0
+    """Of the clock: when it was saved last, or began."""
+    decided: bool = False
+    """Whether something was decided since it was saved."""
     over: bool = False
     """Whether the rollout has ended, so that the recording need not stay in memory once it is saved."""
 
@@ -66,6 +76,9 @@ class Recorder:
         self._clock = clock
         self._running: dict[str, _Running] = {}
         self._last: dict[str, tuple[Rollout, Session]] = {}
+        self._spare = RATE
+        """Bytes that may be saved now."""
+        self._counted_at = clock.monotonic()
         self._due = asyncio.Event()
         self._saving = asyncio.Lock()
 
@@ -91,7 +104,9 @@ class Recorder:
             time = session.judge_state.time
             recording.windows.truncate(time)
             recording.trace.truncate(time)
-            self._running[state.name] = _Running(recording, state.rollout, session, time)
+            self._running[state.name] = _Running(
+                recording, state.rollout, session, time, saved_at=self._clock.monotonic()
+            )
 
     def add(self, state: ServiceState, session: Session, window: Window, *, decided: bool) -> None:
         """Record one tick of a running rollout: the session after it, and the window that it judged."""
@@ -101,7 +116,9 @@ class Recorder:
         running = self._running.get(state.name)
         if running is None or running.recording.rollout_id != rollout.id:
             recording = Recording(rollout.id, state.name, rollout.stable, rollout.canary)
-            running = self._running[state.name] = _Running(recording, rollout, session)
+            running = self._running[state.name] = _Running(
+                recording, rollout, session, saved_at=self._clock.monotonic()
+            )
         wall, time = self._clock.wall(), session.judge_state.time
         running.recording.windows.add(WindowRecord.of(window, running.time, time, wall))
         trace = running.recording.trace
@@ -112,6 +129,7 @@ class Recorder:
         running.changes += 1
         self._last[state.name] = rollout, session
         if decided:
+            running.decided = True
             self._due.set()
 
     def release(self, service: str) -> None:
@@ -139,26 +157,42 @@ class Recorder:
         return await self._load(rollout_id)
 
     async def run(self) -> None:
-        """Save what has changed, every `SAVE_EVERY` seconds and soon after each decision, until cancelled."""
-        saved = self._clock.monotonic()
+        """Save what is due, until cancelled."""
         while True:
-            due = await wait_and_clear(self._due, SETTLE_EVERY)
+            await wait_and_clear(self._due, SETTLE_EVERY)
             for running in list(self._running.values()):
                 running.recording.windows.merge_pending()
                 await asyncio.sleep(0)
-            if due or self._clock.monotonic() - saved >= SAVE_EVERY:
-                await self.save()
-                saved = self._clock.monotonic()
+            await self.save_due()
+
+    async def save_due(self) -> None:
+        """Save the recordings of which something was decided, and those that were not saved for `SAVE_EVERY` seconds,
+        the longest first, as far as `RATE` allows; and those that were not for `SAVE_AT_LATEST`."""
+        now = self._clock.monotonic()
+        self._spare = min(RATE * SAVE_EVERY, self._spare + RATE * (now - self._counted_at))
+        self._counted_at = now
+        async with self._saving:
+            for service, running in sorted(self._running.items(), key=lambda item: item[1].saved_at):
+                age = now - running.saved_at
+                if running.decided or age >= (SAVE_EVERY if self._spare > 0 else SAVE_AT_LATEST):
+                    self._spare -= await self._save_changed(service, running)
 
     async def save(self) -> None:
         """Save every recording as it is now, after any save that is under way: a newer one stays."""
         async with self._saving:
             for service, running in list(self._running.items()):
-                if (changes := running.changes) != running.saved:
-                    packed = await asyncio.to_thread(_packed, running.described().copy())
-                    await self._save(running.recording.rollout_id, packed)
-                    running.saved = changes
-                self._release_if_saved(service, running)
+                await self._save_changed(service, running)
+
+    async def _save_changed(self, service: str, running: _Running) -> int:
+        """Save one, if it has changed; how many bytes that took."""
+        size, running.decided = 0, False
+        if (changes := running.changes) != running.saved:
+            running.saved_at = self._clock.monotonic()
+            packed = await asyncio.to_thread(_packed, running.described().copy())
+            await self._save(running.recording.rollout_id, packed)
+            running.saved, size = changes, len(packed)
+        self._release_if_saved(service, running)
+        return size
 
     def _release_if_saved(self, service: str, running: _Running) -> None:
         if running.over and running.saved == running.changes and self._running.get(service) is running:

@@ -4,6 +4,8 @@ import asyncio
 import zlib
 from typing import Any
 
+import pytest
+
 from controller.admin.explanations import Explanations
 from controller.admin.service_reader import ServiceReader
 from controller.core.control.commands import Verb
@@ -11,7 +13,7 @@ from controller.core.history.backtest import run_backtest
 from controller.core.history.recording import Recording
 from controller.core.model.rollout import Phase
 from controller.pb.haldane.admin.v1 import admin_pb2 as admin
-from controller.runtime.recorder import Recorder
+from controller.runtime.recorder import SAVE_AT_LATEST, SAVE_EVERY, Recorder
 from controller.store.memory import MemoryStore
 from tests.explain.rollouts import measured, recorded, turn_bad
 from tests.fakes.clock import FakeClock
@@ -32,7 +34,7 @@ async def test_each_decision_takes_its_evidence_into_the_ledger(store: MemorySto
     assert (told[1]["no_harm"]["accuracy"] >= 20, told[1]["worse"]) == (True, {"queue": 0})
 
 
-async def test_a_crash_costs_half_a_minute_of_the_record(store: MemoryStore, clock: FakeClock) -> None:
+async def test_a_crash_costs_what_was_not_saved_of_the_record(store: MemoryStore, clock: FakeClock) -> None:
     """The record goes on after a restart where the judge goes on; nothing is in it twice."""
     async with running_rollout(store, clock) as harness:
         await tick_until(harness, Phase.PROGRESSING)
@@ -130,3 +132,35 @@ async def test_a_rollout_whose_record_is_being_saved_is_still_explained(clock: F
         assert await store.load_recording((await harness.rollout()).id) is None
         assert (await recorded(harness)).windows.records()
         store.free.set()
+
+
+async def test_what_changes_is_saved_within_five_seconds_as_far_as_that_is_cheap(
+    store: MemoryStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And within half a minute where it is not; what was decided is saved at once."""
+    async with running_rollout(store, clock) as harness:
+        await tick_until(harness, Phase.PROGRESSING)
+        recorder, rollout = harness.recorder, await harness.rollout()
+
+        async def saved() -> int:
+            """How many windows the store has."""
+            packed = await store.load_recording(rollout.id)
+            return len(Recording.load(zlib.decompress(packed).decode()).windows.lines()) if packed else 0
+
+        async def waited(seconds: float) -> bool:
+            """Whether it is saved once after that time."""
+            before = await saved()
+            clock.advance(seconds)
+            await harness.ticks(1)
+            await recorder.save_due()
+            return await saved() > before
+
+        await recorder.save_due()
+        first = await saved()
+        assert first > 0
+        assert not await waited(SAVE_EVERY / 2)
+        assert await waited(SAVE_EVERY / 2)
+        monkeypatch.setattr("controller.runtime.recorder.RATE", 0.0)
+        assert not await waited(SAVE_EVERY)
+        assert not await waited(SAVE_AT_LATEST / 2)
+        assert await waited(SAVE_AT_LATEST / 2)
