@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 class EndpointSaver:
-    """Saves what has changed, and now and then what has not. A disk that refuses costs the next run what it had."""
+    """Saves what has changed, and now and then what has not. What a disk refuses is tried again."""
 
     def __init__(self, sources: SourcedEndpoints, disk: LastKnownEndpoints, clock: Clock) -> None:
         self._sources = sources
@@ -53,6 +53,8 @@ class EndpointSaver:
             await asyncio.to_thread(self._disk.save, known)
         except OSError as error:
             problem = error.strerror or type(error).__name__
+        else:
+            self._saved, self._saved_at = endpoints, self._clock.monotonic()
         if problem and problem != self._problem:
             log.warning("last_known_endpoints_not_saved", reason=problem)
-        self._saved, self._saved_at, self._problem = endpoints, self._clock.monotonic(), problem
+        self._problem = problem

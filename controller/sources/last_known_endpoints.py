@@ -54,11 +54,11 @@ class LastKnownFile:
         return {each.source: KnownEndpoints(each.endpoints, each.at) for each in document.sources}
 
     def save(self, known: Mapping[EndpointSource, KnownEndpoints]) -> None:
-        """Replace the file as one: after a crash it is the old one or the new one. OSError if the disk refuses."""
+        """Replace the file as one: after a crash it is the old one or the new one. OSError if the disk refuses, or the
+        folder is not there: it is the store's, and one that this made in its place would look like a first start."""
         sources = tuple(_Source(source=each, endpoints=of.endpoints, at=of.at) for each, of in known.items())
         body = _Document(sources=sources).model_dump_json().encode()
         partial = self._path.with_name(f"{self._path.name}.{os.getpid()}.partial")
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                 file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
