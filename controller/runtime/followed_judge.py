@@ -24,7 +24,13 @@ FRESH = 0.3
 """Seconds for which an answer is not asked for again."""
 PROXIES_FRESH = 2.0
 """The same for the list of all proxies: the one that decides hears of the others' proxies as often."""
-KNOWN_FOR = 5.0
+MANY = 50
+"""Services. What is known of more than that takes the one that decides some time to say."""
+PAUSE_OF_MANY = 4
+"""Times as long as that took: so it has four fifths of its time for other work, whatever one controller asks."""
+LONGEST_FRESH = 4.0
+"""Seconds for which an answer about many services is not asked for again at the longest."""
+KNOWN_FOR = 10.0
 """Seconds after which what was not asked for again is forgotten."""
 PAUSE = 0.5
 """Seconds after a failure in which nothing is asked for: what is known is that nothing is."""
@@ -34,8 +40,6 @@ PATIENCE = 1.5
 """Seconds for which one who looks at a service waits for an answer; then it is shown that there is none."""
 PATIENCE_FOR_ALL = 5.0
 """The same for one who looks at many services, or at the proxies."""
-MANY = 50
-"""Services."""
 ROSTER_WITHIN = 0.5
 """Seconds to read who decides: while the store is away, that cannot be read."""
 
@@ -62,6 +66,8 @@ class FollowedJudge:
         self._known: dict[str, _Answer] = {}
         self._files = FilesStatus()
         self._wanted: set[str] = set()
+        self._many_fresh = FRESH
+        """Seconds for which answers about many services are not asked for again."""
         self._leader = ""
         """The name of the one that answered last."""
         self._gap: Judged | None = None
@@ -127,21 +133,22 @@ class FollowedJudge:
         return answer if answer and self._clock.monotonic() - answer.asked <= KNOWN_FOR else None
 
     def _stale(self, services: Collection[str]) -> set[str]:
-        oldest = self._clock.monotonic() - FRESH
+        oldest = self._clock.monotonic() - (FRESH if len(services) <= MANY else self._many_fresh)
         return {each for each in services if each not in self._known or self._known[each].asked < oldest}
 
     def _failed_just_now(self) -> bool:
         return self._gap is not None and self._clock.monotonic() - self._failed < PAUSE
 
     async def _ask_for_judgements(self) -> None:
-        wanted, self._wanted = self._stale(self._wanted), set()
-        if not wanted:
-            return
+        wanted, self._wanted = self._wanted, set()
         asked, wall = self._clock.monotonic(), self._clock.wall()
         answer = await self._ask(lambda leader: self._peers.judgements(leader, sorted(wanted)))
         if answer is None:
             return
         self._files = answer.files
+        if len(wanted) > MANY:
+            took = self._clock.monotonic() - asked
+            self._many_fresh = min(max(FRESH, PAUSE_OF_MANY * took), LONGEST_FRESH)
         kept = {name: known for name, known in self._known.items() if asked - known.asked <= KNOWN_FOR}
         news = {name: _Answer(asked, wall, answer.services.get(name)) for name in wanted}
         self._known = {**kept, **news}

@@ -1,6 +1,6 @@
 """The other controllers, as a test describes what they answer."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from controller.core.control.judged import Gap
@@ -27,6 +27,9 @@ class FakePeers:
     retried: list[tuple[str, str, str]] = field(default_factory=list)
     """Which controller sent again what of which service, and for whom."""
 
+    takes: Callable[[], None] = lambda: None
+    """Called for each answer about services, as time passes meanwhile."""
+
     def lose(self, name: str, gap: Gap = Gap.LEADER_UNREACHABLE, detail: str = "no answer") -> None:
         """From now on that controller does not answer."""
         self.lost[name] = PeerLost(gap, detail)
@@ -34,6 +37,7 @@ class FakePeers:
     async def judgements(self, member: Member, services: Collection[str]) -> Judgements:
         self.asked.append((member.name, tuple(services)))
         self._answer(member)
+        self.takes()
         return Judgements({name: self.known[name] for name in services if name in self.known}, self.files)
 
     async def proxies(self, member: Member) -> FleetList:

@@ -16,7 +16,15 @@ from controller.ports.edges import ServiceSync
 from controller.ports.fleet import ConfigState, Nack, ProxyStatus
 from controller.ports.observatory import Live
 from controller.ports.peers import FleetList, Judgement, Upstream
-from controller.runtime.followed_judge import FRESH, KNOWN_FOR, PAUSE, PROXIES_FRESH, FollowedJudge
+from controller.runtime.followed_judge import (
+    FRESH,
+    KNOWN_FOR,
+    MANY,
+    PAUSE,
+    PAUSE_OF_MANY,
+    PROXIES_FRESH,
+    FollowedJudge,
+)
 from controller.runtime.joined_fleet import JoinedFleet
 from controller.runtime.joined_observatory import JoinedObservatory
 from controller.runtime.membership import Membership
@@ -122,6 +130,21 @@ async def test_many_who_look_ask_once(world: World) -> None:
     world.clock.advance(FRESH + 0.01)
     await asyncio.gather(*(world.observatory.refresh([name]) for name in services * 20))
     assert [set(names) for _, names in world.peers.asked[1:]] == [set(services)]
+
+
+async def test_many_services_are_asked_for_as_often_as_the_one_that_decides_can_say(world: World) -> None:
+    """It has most of its time for other work; one service is as new as ever."""
+    names = [f"s{n}" for n in range(MANY + 1)]
+    world.peers.takes = lambda: world.clock.advance(0.5)
+    await world.observatory.refresh(names)
+    for seconds, asked in [(PAUSE_OF_MANY * 0.5 - 0.6, []), (0.2, ["one"])]:
+        world.asked()
+        world.clock.advance(seconds)
+        await world.observatory.refresh(names)
+        assert world.asked() == asked
+    world.clock.advance(FRESH)
+    await world.observatory.refresh(names[:1])
+    assert world.asked() == ["one"]
 
 
 async def test_without_an_answer_nothing_old_is_shown(world: World) -> None:
