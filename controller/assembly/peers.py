@@ -63,8 +63,9 @@ class Peers:
 
     def handlers(self, recordings: Recordings) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
         """For the admin port: what other controllers call. `recordings` are as above."""
-        answers = self._relay.answers(recordings) if self._relay else ()
-        return (*self._relay_service.handlers(), *answers)
+        answers = PeerAnswers(self._base.replica, self.fleet, recordings)
+        service = PeerService(answers, self._proxies.xds.right_of_way)
+        return (*self._relay_service.handlers(), *service.handlers())
 
     def work(self) -> Iterator[Coroutine[Any, Any, None]]:
         """What runs while the controller does."""
@@ -107,8 +108,6 @@ class _Relay:
         membership: Membership,
         credentials: Callable[[], grpc.ChannelCredentials | None],
     ) -> None:
-        self._replica = base.replica
-        self._right_of_way = proxies.xds.right_of_way
         self.peers = PeerClient(credentials)
         self.judge = FollowedJudge(self.peers, membership, base.clock)
         self.observatory = JoinedObservatory(base.replica, self.judge, membership, base.clock)
@@ -116,10 +115,6 @@ class _Relay:
         status = EdgeStatus(proxies.xds, base.replica.view, base.clock)
         self.client = RelayClient(edge, status, membership, credentials)
         self.state = RelayState(self.fleet, edge.log, self.client, membership)
-
-    def answers(self, recordings: Recordings) -> "tuple[grpc.GenericRpcHandler[bytes, bytes], ...]":
-        """What it answers other controllers, with its own `recordings`."""
-        return PeerService(PeerAnswers(self._replica, self.fleet, recordings), self._right_of_way).handlers()
 
 
 def _membership(base: Base, proxies: ProxyServices) -> Membership:

@@ -2,6 +2,7 @@
 
 from controller.core.history.recording import Recording
 from controller.ports.edges import ServiceSync
+from controller.ports.fleet import Fleet
 from controller.ports.peers import FleetList, Judgement, Upstream
 from controller.ports.recordings import Recordings
 from controller.ports.service_files import FilesStatus
@@ -10,18 +11,20 @@ from controller.runtime.replica import Replica
 
 
 class PeerAnswers:
-    """What it knows as the one that decides, and what any controller does."""
+    """What it knows as the one that decides, and what any controller does. One that is alone with its store decides for
+    no other."""
 
-    def __init__(self, replica: Replica, fleet: JoinedFleet, recordings: Recordings) -> None:
+    def __init__(self, replica: Replica, fleet: Fleet, recordings: Recordings) -> None:
         """`recordings` are those of the rollouts that this controller judges."""
         self._replica = replica
         self._fleet = fleet
+        self._joined = fleet if isinstance(fleet, JoinedFleet) else None
         self._recordings = recordings
 
     @property
     def decides(self) -> bool:
         """Whether this controller decides; the others are told nothing else of what it knows."""
-        return self._fleet.decides and self._replica.decides
+        return self._joined is not None and self._joined.decides and self._replica.decides
 
     def judgement(self, service: str) -> Judgement | None:
         """What is known of a service; None if there is no such service here."""
@@ -44,7 +47,7 @@ class PeerAnswers:
 
     def proxies(self) -> FleetList:
         """The proxies of all controllers."""
-        return FleetList(self._fleet.proxies(), self._fleet.cut_off())
+        return FleetList(self._fleet.proxies(), self._joined.cut_off() if self._joined else ())
 
     async def recording(self, rollout_id: str) -> Recording | None:
         """The recording of a rollout up to now."""

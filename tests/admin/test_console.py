@@ -79,6 +79,8 @@ async def test_an_empty_controller_has_a_page_too(doors: Doors) -> None:
         "broken": {},
         "freezes": [],
         "fleets": [],
+        "judged": None,
+        "unseen": [],
         "strangers": [],
         "exclusions": [],
         "behind": [],

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from controller.cli.failure import Exit
+from controller.core.control.judged import Gap, Judged
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports.fleet import ConfigState, ProxyStatus, TypeStatus
+from controller.ports.fleet import ConfigState, ProxyStatus, TypeStatus, UnseenController
 from controller.ports.observatory import Live
 from tests.admin.doors import Doors, come_to_approval
 from tests.builders import service_file
@@ -46,6 +47,20 @@ async def test_an_empty_controller_says_what_to_do_first(doors: Doors, tmp_path:
     assert "haldane apply -f FILE" in page
     assert "has a fault" not in page
     assert "does not answer" not in page
+
+
+async def test_that_no_verdict_is_known_is_on_top_of_the_page(served: Doors, tmp_path: Path) -> None:
+    """At a controller that follows: who decides and cannot be reached, and whose proxies are not listed."""
+    await served.api.rollouts.StartCanary(pb.StartCanaryRequest(service="scorer", canary="v2"))
+    judged = Judged("c1", gap=Gap.LEADER_UNREACHABLE, since=1.0, detail=f"no answer {MARKUP}")
+    served.fleet.unseen_controllers = (UnseenController("c1", 2, "it is away"),)
+    await served.observatory.see("scorer", Live(judged=judged))
+    page = await shown(served, tmp_path)
+    assert "Verdicts are known to c1, which decides and cannot be reached since 1970-01-01 00:00:01 UTC" in page
+    assert html.escape(MARKUP) in page
+    assert "2 proxies of c1 not known: it is away" in page
+    assert "The judge says" not in page
+    assert "has a fault" not in page
 
 
 async def test_harm_under_a_freeze_is_what_one_sees_first(served: Doors, tmp_path: Path) -> None:

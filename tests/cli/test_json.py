@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,21 @@ from typing import Any
 import pytest
 
 from controller.cli.output import plain
+from controller.core.control.judged import Gap, Judged
 from controller.core.control.sync import Sync
 from controller.core.judge.verdict import Outcome, Reason, Verdict
 from controller.core.model.store_errors import NotWritten
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports.fleet import ConfigState, Nack, ProxyStatus, RolloutWait, TypeStatus
+from controller.ports.fleet import (
+    ConfigState,
+    Nack,
+    ProxyStatus,
+    RolloutWait,
+    TypeStatus,
+    UnreachedController,
+    UnseenController,
+)
 from controller.ports.observatory import Live
 from controller.ports.report_admission import NotCounted, StrangerStatus
 from tests.cli.admin_server import WITHIN, AdminServer
@@ -208,6 +218,50 @@ def test_retry_names_the_proxies_that_are_sent_again_what_they_nacked(
     server.fleet.statuses = ()
     assert haldane("retry", "scorer").out == "no proxy has NACKed anything of scorer\n"
     assert haldane("retry", "nobody").code == 4
+
+
+def test_a_retry_that_reaches_not_all_controllers_says_which(haldane: Haldane, server: AdminServer) -> None:
+    """With the command that asks that one; the exit code is that of a controller that cannot be reached."""
+    server.fleet.unreached = (UnreachedController("c2", "h:2", "no answer in time"),)
+    done = haldane("retry")
+    assert (done.code, done.out) == (6, "no proxy of the controllers that were reached has NACKed anything\n")
+    assert "error: not sent to the proxies of c2 (no answer in time)" in done.err
+    assert "hint: haldane --admin h:2 retry\n" in done.err
+    done = haldane("retry", "-o", "json")
+    assert (done.code, done.document["nodes"]) == (6, [])
+    assert done.document["unreached"] == [{"controller": "c2", "admin": "h:2", "reason": "no answer in time"}]
+
+
+def test_proxies_that_are_not_known_are_said_to_be(haldane: Haldane, server: AdminServer) -> None:
+    """Of which controller, how many, and why."""
+    server.fleet.unseen_controllers = (UnseenController("c2", 1, "it is away"),)
+    assert "error: 1 proxy of c2 not known: it is away" in haldane("proxies").err
+    (unseen,) = haldane("proxies", "-o", "json").document["unseen"]
+    assert unseen == {"controller": "c2", "proxies": 1, "reason": "it is away"}
+
+
+def test_where_what_is_judged_comes_from_is_shown(haldane: Haldane, server: AdminServer, scorer: Path) -> None:
+    """Where there are several controllers: which one decides and as of when; if it cannot be reached no verdict, and
+    why."""
+    assert haldane("get", "scorer", "-o", "json").document["judged"] is None
+    assert haldane("start", "scorer", "--canary", "v2").code == 0
+    verdict = Verdict(Outcome.PASS, ())
+    server.do(server.observatory.see("scorer", Live(verdict, judged=Judged("c1", 1.0))))
+    assert re.search(r"^judged: +by c1, as of 19", haldane("get", "scorer").out, re.M)
+    judged = haldane("get", "scorer", "-o", "json").document["judged"]
+    assert judged == {"controller": "c1", "as_of": 1.0, "problem": "", "problem_since": 0.0}
+    lost = Judged("c1", gap=Gap.LEADER_UNREACHABLE, since=1.0, detail="no answer in time")
+    server.do(server.observatory.see("scorer", Live(judged=lost)))
+    said = haldane("get", "scorer").out
+    assert "JUDGED:   verdicts are known to c1, which decides and cannot be reached since 1970" in said
+    assert said.count("verdicts are known") == 1
+    document = haldane("get", "scorer", "-o", "json").document
+    assert (document["verdict"], document["blocker"]) == ("unknown", None)
+    assert [each["code"] for each in document["details"]] == ["leader_unreachable"]
+    assert document["reasons"][0] == document["judged"]["problem"] == lost.problem
+    listed = haldane("list")
+    assert f"error: {lost.problem}" in listed.err
+    assert "unknown: leader_unreachable" in listed.out
 
 
 EVERY_COMMAND: list[tuple[str, ...]] = [
