@@ -61,7 +61,7 @@ class RelayClient:
     ) -> None:
         """`credentials` are read for each connection; None without TLS."""
         self.connected = False
-        self._lost = ""
+        self._lost: set[str] = set()
         self._edge = edge
         self._status = status
         self._membership = membership
@@ -93,9 +93,9 @@ class RelayClient:
 
     def _note_lost(self, leader: Member, reason: str) -> None:
         """Log it, once for each reason until there is a connection again."""
-        if reason != self._lost:
+        if reason not in self._lost:
             log.warning("relay_lost", controller=leader.name, address=leader.admin, reason=reason)
-        self._lost = reason
+        self._lost.add(reason)
 
     def _leader(self) -> Member | None:
         """The one that decides, if it is another one."""
@@ -132,7 +132,7 @@ class RelayClient:
             return
         reports.resume(ack.received)
         reports.acknowledge(ack.received, ack.saved)
-        self.connected, self._lost = True, ""
+        self.connected, self._lost = True, set()
         log.info("relay_connected", controller=leader.name, address=leader.admin, received=ack.received)
         loop = asyncio.get_running_loop()
         updates, spoken = self._status.everything(), float("-inf")

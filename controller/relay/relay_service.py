@@ -16,7 +16,7 @@ from controller.pb.haldane.relay.v1 import relay_pb2 as pb
 from controller.process.right_of_way import RightOfWay
 from controller.relay.batch_messages import MAX_NUMBER, InvalidUpdate, read_batch, validate_name
 from controller.relay.edge_messages import read_edge
-from controller.runtime.fleet_reports import FleetReports
+from controller.runtime.fleet_reports import FleetReports, TooManyReport
 
 SERVICE = "haldane.relay.v1.Relay"
 MAX_EDGES = 1000
@@ -73,6 +73,9 @@ class RelayService:
         if isinstance(error, InvalidUpdate):
             log.warning("relay_refused", peer=context.peer(), reason=str(error))
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        if isinstance(error, TooManyReport):
+            log.warning("relay_refused", peer=context.peer(), reason=str(error))
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         if error:
             log.error("relay_failed", peer=context.peer(), exc_info=error)
             await context.abort(grpc.StatusCode.INTERNAL, "an error of the controller's own; its log says more")

@@ -27,6 +27,10 @@ from controller.runtime.membership import Membership
 from controller.runtime.replica import Replica
 from controller.runtime.report_totals import ReportTotals
 
+MAX_CONTROLLERS = 100
+"""Controllers that report at once, with those that were restarted in the last minute."""
+MAX_PROXIES = 100_000
+"""Proxies of one controller, counting those of a batch once more: far beyond what it can serve."""
 FLUSH_EVERY = 0.05
 """Seconds between two batches: a quarter of the shortest interval in which proxies report."""
 CUT_OFF_AFTER = 3.0
@@ -74,6 +78,10 @@ class _Edge:
         return known.at(revision) if known else Sync()
 
 
+class TooManyReport(ValueError):  # noqa: N818
+    """More proxies or controllers report than there can be: what is kept of each of them would have no bound."""
+
+
 class FleetReports:
     """The book of all controllers' proxies, and how far each controller's are. One for a term."""
 
@@ -112,9 +120,12 @@ class FleetReports:
         self._saved.update(saved)
 
     def open(self, instance: str, name: str, acknowledged: int) -> int:
-        """A stream of that controller has begun: it is to send the batches after the number that is returned."""
+        """A stream of that controller has begun: it is to send the batches after the number that is returned.
+        `TooManyReport`."""
         edge = self._edges.get(instance)
         if edge is None:
+            if len(self._edges) >= MAX_CONTROLLERS:
+                raise TooManyReport(f"{MAX_CONTROLLERS} controllers report already")
             edge = self._edges[instance] = _Edge(name, self._clock.monotonic())
         edge.streams += 1
         edge.name = name
@@ -129,8 +140,10 @@ class FleetReports:
 
     def add(self, instance: str, batch: ReportBatch | None, updates: Iterable[EdgeUpdate]) -> int:
         """Take up what came on the stream of that controller. Returns up to which batch everything is safe in saved
-        sessions. KeyError if it has no stream."""
-        edge = self._edges[instance]
+        sessions. KeyError if it has no stream; `TooManyReport`, and then nothing of it counts."""
+        edge, updates = self._edges[instance], list(updates)
+        if max(self._proxies_after(instance, batch), *(_after(edge, each) for each in updates), 0) > MAX_PROXIES:
+            raise TooManyReport(f"a controller has at most {MAX_PROXIES} proxies")
         edge.heard_at = self._clock.monotonic()
         if batch:
             self._read(instance, batch)
@@ -138,6 +151,10 @@ class FleetReports:
             edge.update(update)
             self._replica.on_proxies()
         return self._safe_position(instance)
+
+    def _proxies_after(self, instance: str, batch: ReportBatch | None) -> int:
+        """At most so many proxies of that controller have reported once the batch is read."""
+        return self.intake.proxies_of(instance) + len(batch.reports) if batch else 0
 
     def on_saved(self, sessions: Mapping[str, Session]) -> None:
         """These sessions are saved."""
@@ -261,3 +278,8 @@ class FleetReports:
     def _decided(self, service: str) -> str:
         state = self._view().services.get(service)
         return split_name(state) if state else ""
+
+
+def _after(edge: _Edge, update: EdgeUpdate) -> int:
+    """At most so many proxies are known of that controller once the update is taken up."""
+    return len(update.proxies) + (0 if update.complete else len(edge.proxies))

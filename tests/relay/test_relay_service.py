@@ -1,5 +1,6 @@
 """The port of the one that decides: whatever another controller sends ends that stream at most."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -13,6 +14,7 @@ from controller.process.right_of_way import RightOfWay
 from controller.relay.batch_messages import batch_message
 from controller.relay.relay_client import METHOD
 from controller.relay.relay_service import RelayService
+from controller.runtime import fleet_reports
 from tests.relay.test_fleet_reports import World
 
 
@@ -134,6 +136,27 @@ async def test_a_wrong_batch_counts_for_nothing(port: Port) -> None:
     again = port.stream()
     assert await exchange(again, hello()) == pb.Ack()
     assert await exchange(again, batch(1)) == pb.Ack(received=1, saved=1)
+
+
+async def test_what_is_kept_of_controllers_and_proxies_is_bounded(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may relay cannot fill the memory of the one that decides; those that are there already go on."""
+    monkeypatch.setattr(fleet_reports, "MAX_CONTROLLERS", 2)
+    monkeypatch.setattr(fleet_reports, "MAX_PROXIES", 3)
+    first, second = port.stream(), port.stream()
+    await exchange(first, hello("two"))
+    await exchange(second, hello("three"))
+    third = port.stream()
+    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        await third.write(hello("four").SerializeToString())
+    assert await ended(third) is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    reports = {f"p{n}": ProxyReport({"scorer/v2": ClusterLoad(1, 1)}, 0.2) for n in range(4)}
+    with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        await second.write(pb.Update(batch=batch_message(ReportBatch(1, reports))).SerializeToString())
+    assert await ended(second) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert requests(port) == 0
+    await exchange(first, batch(1))
+    await exchange(port.stream(), hello("three"))
 
 
 async def test_streams_end_with_the_term_and_are_refused_after_it(port: Port) -> None:

@@ -90,6 +90,11 @@ class TestAnswers:
                 "failed to connect to all addresses; last error: x: ipv6:[::1]:1: Ssl failed",
                 "Ssl failed",
             ),
+            (
+                Code.UNAVAILABLE,
+                "Handshake read failed",
+                "Handshake read failed: does it speak TLS, with a certificate of ca_file in [etcd]?",
+            ),
             (Code.UNAVAILABLE, "etcdserver: leader changed", "etcdserver: leader changed"),
             (Code.CANCELLED, "", "CANCELLED"),
         ],

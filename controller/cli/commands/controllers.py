@@ -40,7 +40,7 @@ def controllers(invocation: Invocation) -> None:
         if note := NOTES.get(each.writes):
             click.echo(clean(note.format(name=each.name, records=each.records)))
     if response.store_problem:
-        click.echo(clean(f"as known last, since the store does not answer: {response.store_problem}"))
+        click.echo(clean(f"as known last: {response.store_problem}"))
     elif not any(each.leader for each in response.controllers):
         click.echo("none of them decides now: proxies are served, and no weight moves until one does")
 

@@ -83,7 +83,7 @@ def freezes(invocation: Invocation) -> None:
     else:
         click.echo("nothing is frozen")
     if response.store_problem and not invocation.json:
-        click.echo(clean(f"as known last, since the store does not answer: {response.store_problem}"))
+        click.echo(clean(f"as known last: {response.store_problem}"))
 
 
 def _check_scope(services: Sequence[str], every: bool) -> None:

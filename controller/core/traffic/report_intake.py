@@ -88,6 +88,10 @@ class ReportIntake:
                 log.proxies.discard(key)
         return complete
 
+    def proxies_of(self, instance: str) -> int:
+        """How many proxies of that controller have reported, and not ended."""
+        return len(self._logs[instance].proxies)
+
     def forget(self, instance: str) -> None:
         """That controller is gone: its proxies are not waited for. Its positions stay."""
         log = self._logs.get(instance)

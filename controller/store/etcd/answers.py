@@ -61,7 +61,10 @@ def loss_of(error: grpc.aio.AioRpcError, within: float) -> str:
     if "no leader" in details:
         return "it sees no majority of the members"
     address = _ADDRESS.search(details)
-    return details[address.end() :] if address else details
+    reason = details[address.end() :] if address else details
+    if "handshake" in reason.lower():
+        reason += ": does it speak TLS, with a certificate of ca_file in [etcd]?"
+    return reason
 
 
 def needs_login(error: grpc.aio.AioRpcError) -> bool:
