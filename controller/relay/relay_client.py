@@ -104,6 +104,17 @@ class RelayClient:
         leading = self._membership.known.leading
         return leading if leading and leading.instance != self._membership.instance else None
 
+    def _successor(self, leader: Member) -> str:
+        """Who decides now in place of that one; empty while nobody is known to.
+
+        Its record, or the term, may run out while it goes on (a busy machine renews late): it says itself on the
+        stream that it no longer decides, and the stream ends if it has died.
+        """
+        if self._edge.is_read_here:
+            return self._membership.instance
+        known = self._membership.known.leader
+        return known.instance if known and known.instance != leader.instance else ""
+
     async def _pass_on(self, leader: Member) -> None:
         """Pass on until another one decides. Raises `RelayLost`."""
         credentials = self._credentials()
@@ -136,19 +147,20 @@ class RelayClient:
         log.info("relay_connected", controller=leader.name, address=leader.admin, received=ack.received)
         loop = asyncio.get_running_loop()
         updates, spoken = self._status.everything(), float("-inf")
-        while _is_same(self._leader(), leader):
+        while not self._successor(leader):
             begun = loop.time()
             update = self._next(updates)
             if update.ByteSize() or begun - spoken >= HEARTBEAT:
                 spoken = begun
                 ack = await _exchange(call, update)
                 if self._edge.is_read_here:
-                    return
+                    break
                 reports.acknowledge(ack.received, ack.saved)
             if len(update.edges) < EDGES_AT_ONCE:
                 updates = self._status.changes()
             if not reports.has_waiting:
                 await asyncio.sleep(max(0.0, FLUSH_EVERY - (loop.time() - begun)))
+        log.info("relay_ended", controller=leader.name, successor=self._successor(leader))
 
     def _next(self, updates: Iterator[EdgeUpdate]) -> pb.Update:
         """The batch that is to be sent, and what has changed at the proxies."""
@@ -162,11 +174,6 @@ class RelayClient:
 
 def _as_is(data: bytes) -> bytes:
     return data
-
-
-def _is_same(one: Member | None, other: Member) -> bool:
-    """Whether that is the same controller: its record changes as it goes on."""
-    return one is not None and one.instance == other.instance
 
 
 async def _exchange(call: "grpc.aio.StreamStreamCall[bytes, bytes]", update: pb.Update) -> pb.Ack:

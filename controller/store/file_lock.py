@@ -1,4 +1,4 @@
-"""One controller for one file: an advisory lock beside it. The kernel releases it however the process ends."""
+"""One controller for one file or folder: an advisory lock beside it. The kernel releases it when the process ends."""
 
 import errno
 import fcntl
@@ -8,6 +8,8 @@ from typing import Self
 
 from controller.core.model.store_errors import Unusable
 
+OWN_FILE = "its own file with HALDANE_STORE=sqlite:PATH"
+
 
 class FileLock:
     """Held from `take` to `release`. The lock file stays, since unlinking it would let two processes hold it."""
@@ -16,8 +18,9 @@ class FileLock:
         self._descriptor = descriptor
 
     @classmethod
-    def take(cls, path: Path) -> Self:
-        """Take the lock, at once. `Unusable` names the process that holds it; OSError if the file cannot be made."""
+    def take(cls, path: Path, instead: str = OWN_FILE) -> Self:
+        """Take the lock, at once. `Unusable` names the process that holds it, and what a controller can be given
+        `instead`; OSError if the file cannot be made."""
         descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -26,8 +29,7 @@ class FileLock:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
             raise Unusable(
-                f"{path} is in use by another controller (process {holder}): stop that one, or give this one its own "
-                "file with HALDANE_STORE=sqlite:PATH"
+                f"{path} is in use by another controller (process {holder}): stop that one, or give this one {instead}"
             ) from None
         except BaseException:
             os.close(descriptor)

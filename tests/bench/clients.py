@@ -1,7 +1,8 @@
 """Many xDS clients in a process of their own, as light as they can be: they acknowledge the routes they are sent.
 
-Started by the benchmarks with the server's address, the number of streams and of connections, and how many streams may
-be opening at the same time; and, for mutual TLS, a folder with certificates. Once all have their routes it writes how
+Started by the benchmarks with the server's address, or several with commas in between, over which the connections are
+spread; the number of streams and of connections, and how many streams may be opening at the same time; and, for mutual
+TLS, a folder with certificates. Once all have their routes it writes how
 often a stream was tried. For each line that it reads then it writes that it has read it, and once every stream was sent
 something since, when the first and the last was (of the machine's monotonic clock).
 """
@@ -108,7 +109,8 @@ async def main(
 ) -> None:
     """Until standard input ends."""
     gc.disable()  # a scan of thousands of streams would count as time of the server
-    channels = [connect(address, folder) for _ in range(connections)]
+    servers = address.split(",")
+    channels = [connect(servers[n % len(servers)], folder) for n in range(connections)]
     crowd = Crowd(kind == "delta", table, streams, opening)
     running = asyncio.create_task(crowd.run(channels))
     await crowd.all_served.wait()

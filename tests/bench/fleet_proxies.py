@@ -2,9 +2,10 @@
 stream, sends load reports at the interval that it is told, and two flushes of metrics a second, replayed from a
 recording.
 
-Started by the benchmark of fleets with the controller's address, the number of proxies and a file with the messages.
-Each time that it reads a line, it writes how many proxies stand, how many streams the controller ended, and how many
-messages were sent so far.
+Started by the benchmarks with the controller's address, or several with commas in between, over which the proxies are
+spread; the number of proxies, a file with the messages, and what their names begin with. Each time that it reads a
+line, it writes how many proxies stand, how many streams the controller ended, and how many messages were sent so far.
+From the line `fail` on, every request to a version v2 fails.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from pathlib import Path
 import grpc
 
 from controller.pb.haldane.wire.v1.discovery_pb2 import Node
-from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsResponse
+from controller.pb.haldane.wire.v1.load_stats_pb2 import LoadStatsRequest, LoadStatsResponse
 from controller.telemetry.load_reporting_service import SERVICE as LRS
 from controller.telemetry.metrics_service import SERVICE as METRICS
 from controller.xds.resources.type_urls import CDS
@@ -28,6 +29,7 @@ FLUSH = 0.5
 """Seconds between two flushes of metrics, as in the bootstrap."""
 JOINED_WITHIN = 600.0
 """Seconds in which a proxy must have its clusters: as long as the benchmark lasts."""
+NAME, FAIL = "bench", "fail"
 Call = grpc.aio.StreamStreamCall | grpc.aio.StreamUnaryCall
 LOADS, FLUSHES = f"/{LRS}/StreamLoadStats", f"/{METRICS}/StreamMetrics"
 
@@ -35,9 +37,10 @@ LOADS, FLUSHES = f"/{LRS}/StreamLoadStats", f"/{METRICS}/StreamMetrics"
 class Fleet:
     """All the proxies, and what they have sent."""
 
-    def __init__(self, loads: list[bytes], metrics: list[bytes]) -> None:
+    def __init__(self, loads: list[bytes], metrics: list[bytes], name: str = NAME) -> None:
         self._loads = loads
         self._metrics = metrics
+        self._name = name
         self._connected: list[RawClient] = []
         self._gate = asyncio.Semaphore(OPENING)
         self.sent = self.standing = self.lost = 0
@@ -48,6 +51,10 @@ class Fleet:
             for number, channel in enumerate(channels):
                 tasks.create_task(self._run_proxy(channel, number, begins=FLUSH * number / len(channels)))
 
+    def fail(self) -> None:
+        """From now on, every request to a version v2 fails."""
+        self._loads = [self._loads[0], *map(failing, self._loads[1:])]
+
     async def _run_proxy(self, channel: grpc.aio.Channel, number: int, *, begins: float) -> None:
         """Each begins to report at another moment, so that they do not report all at once."""
         try:
@@ -55,9 +62,9 @@ class Fleet:
                 await self._connect(channel, number)
             await asyncio.sleep(begins)
             loads, flushes = channel.stream_stream(LOADS)(), channel.stream_unary(FLUSHES)()
-            await loads.write(first_of(LOADS, self._loads[0], number))
+            await loads.write(first_of(LOADS, self._loads[0], number, self._name))
             told = LoadStatsResponse.FromString(await loads.read())
-            await flushes.write(first_of(FLUSHES, self._metrics[0], number))
+            await flushes.write(first_of(FLUSHES, self._metrics[0], number, self._name))
             self.standing += 1
             await asyncio.gather(self._report_loads(loads, told), self._flush(flushes))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the latter from a write to a call that has ended
@@ -66,7 +73,7 @@ class Fleet:
     async def _connect(self, channel: grpc.aio.Channel, number: int) -> None:
         """Open an xDS stream and ACK the clusters: else no report of the proxy counts."""
         client = RawClient(channel.stream_stream(f"{ADS}StreamAggregatedResources")())
-        await client.send(type_url=CDS, node=Node(id=f"bench-{number}", cluster="edge"))
+        await client.send(type_url=CDS, node=Node(id=f"{self._name}-{number}", cluster="edge"))
         await client.accept(await client.read(within=JOINED_WITHIN))
         self._connected.append(client)
 
@@ -95,12 +102,26 @@ def read_recording(file: str) -> list[list[bytes]]:
     return [[bytes.fromhex(text) for text in kind] for kind in json.loads(Path(file).read_text())]
 
 
-async def main(address: str, proxies: int, loads: list[bytes], metrics: list[bytes]) -> None:
+def failing(data: bytes) -> bytes:
+    """That load report, in which each request to a version v2 has failed."""
+    report = LoadStatsRequest.FromString(data)
+    for cluster in report.cluster_stats:
+        if cluster.cluster_name.endswith("/v2"):
+            for locality in cluster.upstream_locality_stats:
+                locality.total_error_requests += locality.total_successful_requests
+                locality.total_successful_requests = 0
+    return report.SerializeToString()
+
+
+async def main(address: str, proxies: int, recording: list[list[bytes]], name: str = NAME) -> None:
     """Until standard input ends."""
-    channels = [grpc.aio.insecure_channel(address, options=OPTIONS) for _ in range(proxies)]
-    fleet = Fleet(loads, metrics)
+    servers = address.split(",")
+    channels = [grpc.aio.insecure_channel(servers[n % len(servers)], options=OPTIONS) for n in range(proxies)]
+    fleet = Fleet(*recording, name)
     running = asyncio.create_task(fleet.run(channels))
-    while await asyncio.to_thread(sys.stdin.readline):
+    while text := await asyncio.to_thread(sys.stdin.readline):
+        if text.strip() == FAIL:
+            fleet.fail()
         if running.done():
             await running  # raises what ended it
         print(json.dumps([fleet.standing, fleet.lost, fleet.sent]), flush=True)
@@ -112,4 +133,4 @@ async def main(address: str, proxies: int, loads: list[bytes], metrics: list[byt
 if __name__ == "__main__":
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), *read_recording(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), read_recording(sys.argv[3]), *sys.argv[4:]))

@@ -18,9 +18,9 @@ CONNECTIONS = 10
 OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1))
 
 
-def first_of(method: str, message: bytes, number: int) -> bytes:
+def first_of(method: str, message: bytes, number: int, prefix: str = "bench") -> bytes:
     """The first message of a proxy: the recorded one, under a name of its own. The later of two nodes counts."""
-    name = f"bench-{number}"
+    name = f"{prefix}-{number}"
     if method.endswith("StreamLoadStats"):
         node = load_stats_pb2.LoadReporter(id=name, cluster="edge")
         return message + load_stats_pb2.LoadStatsRequest(node=node).SerializeToString()

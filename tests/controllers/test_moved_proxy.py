@@ -12,7 +12,7 @@ from controller.demo.harness.child_processes import Children
 from controller.demo.harness.load_generator import LoadGenerator
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.store.etcd import last_known
-from controller.store.etcd.etcd_store import LAST_KNOWN
+from controller.store.etcd.state_folder import LAST_KNOWN
 from tests.controllers.conftest import Make
 from tests.controllers.test_members import leaders, until
 from tests.faults.split_watcher import Split, watched

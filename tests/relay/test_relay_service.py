@@ -21,8 +21,9 @@ from tests.relay.test_fleet_reports import World
 class Port:
     """A server of the one that decides, and streams to it."""
 
-    def __init__(self, world: World, term: contextlib.ExitStack, channel: grpc.aio.Channel) -> None:
+    def __init__(self, world: World, address: str, term: contextlib.ExitStack, channel: grpc.aio.Channel) -> None:
         self.world = world
+        self.address = address
         self.term = term
         self.channel = channel
 
@@ -31,8 +32,8 @@ class Port:
         return self.channel.stream_stream(METHOD)()  # type: ignore[call-arg]
 
 
-@pytest.fixture
-async def port() -> AsyncIterator[Port]:
+@contextlib.asynccontextmanager
+async def port_open() -> AsyncIterator[Port]:
     """Open while it decides."""
     world, service = World(), RelayService(RightOfWay())
     world.reports.book.track_clusters(["scorer/v1", "scorer/v2"])
@@ -43,8 +44,15 @@ async def port() -> AsyncIterator[Port]:
     async with grpc.aio.insecure_channel(address) as channel:
         with contextlib.ExitStack() as term:
             term.enter_context(service.deciding(world.reports))
-            yield Port(world, term, channel)
+            yield Port(world, address, term, channel)
     await server.stop(0)
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[Port]:
+    """The same for a test."""
+    async with port_open() as opened:
+        yield opened
 
 
 async def exchange(call: "grpc.aio.StreamStreamCall[bytes, bytes]", update: pb.Update) -> pb.Ack:

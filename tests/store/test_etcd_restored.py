@@ -131,6 +131,7 @@ async def test_a_restored_etcd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert await asyncio.to_thread(main, take) == 0
         with pytest.raises(NotWritten, match="another store"):
             await stranger.command(change("six"))
+        await stranger.close()
         for name in ("one", "new machine"):
             opened = await replicas.open(name)
             view = await opened.load()

@@ -33,6 +33,7 @@ from controller.store.etcd.member_records import MemberRecords
 from controller.store.etcd.opening import open_state
 from controller.store.etcd.replicated_state import ReplicatedState
 from controller.store.etcd.schema_gate import SchemaGate
+from controller.store.etcd.state_folder import StateFolder
 from controller.store.etcd.transaction import applied_of
 from controller.store.ledger_retention import Exports, Retention
 from controller.store.view_broadcast import CLOSED
@@ -41,9 +42,6 @@ KEEP = 10_000
 """Lines of the ledger that stay in the store."""
 CHUNK = 500
 """Lines trimmed at a time."""
-LAST_KNOWN, LEDGER = "last-known", "ledger"
-"""The copy, and the folder of the exported ledger, in the store's folder on this machine."""
-
 log = structlog.get_logger()
 
 
@@ -68,7 +66,7 @@ class EtcdStore:
         state: ReplicatedState,
         *,
         clock: Clock,
-        folder: Path,
+        folder: StateFolder,
         limits: "Limits",
     ) -> None:
         self.health = StoreHealth()
@@ -78,12 +76,13 @@ class EtcdStore:
         self._limits = limits
         self._too_long = limits.keep
         self.members = MemberRecords(client, keys, limits.ttl)
-        self._follower = Follower(client, keys, state, folder / LAST_KNOWN, self.health)
+        self._folder = folder
+        self._follower = Follower(client, keys, state, folder.last_known, self.health)
         self._gate = SchemaGate(self.members, self._follower)
         self._commits = Commits(client, keys, self._follower, clock)
         self._ledger = LedgerCache(client, keys)
-        self._trim = LedgerTrim(client, keys, self._ledger, folder / LEDGER)
-        self._exports = Exports(folder / LEDGER, limits.retention)
+        self._trim = LedgerTrim(client, keys, self._ledger, folder.ledger)
+        self._exports = Exports(folder.ledger, limits.retention)
         self._archive = EtcdArchive(client, keys, state.view.store_id)
         self._term: LeaseTerm | None = None
         self._closed = False
@@ -104,16 +103,22 @@ class EtcdStore:
         """The store below that prefix, which is made if it is not there. Takes the client over.
 
         While etcd does not answer, or holds what does not follow from it, the last state that was seen is served, from
-        `folder` on this machine's disk; with `init` it does not count. `Unusable` if there is neither. Lines of the
-        ledger beyond the limit are exported into that folder by whoever leads.
+        `folder` on this machine's disk; with `init` it does not count. `Unusable` if there is neither, or if another
+        controller uses that folder. Lines of the ledger beyond the limit are exported into it by whoever leads.
         """
         keys = Keys(prefix)
         try:
-            state, lost = await open_state(client, keys, None if init else last_known.load(folder / LAST_KNOWN))
+            own = StateFolder.take(folder)
         except BaseException:
             await client.close()
             raise
-        store = cls(client, keys, state, clock=clock, folder=folder, limits=limits or Limits())
+        try:
+            state, lost = await open_state(client, keys, None if init else last_known.load(own.last_known))
+        except BaseException:
+            own.release()
+            await client.close()
+            raise
+        store = cls(client, keys, state, clock=clock, folder=own, limits=limits or Limits())
         if lost:
             log.warning("last_known_served", revision=state.view.revision, store=state.view.store_id)
             store.health.failed(lost, writing=False)
@@ -134,6 +139,7 @@ class EtcdStore:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._commits.close()
         await self._client.close()
+        self._folder.release()
 
     async def load(self) -> View:
         """Everything, as the quorum has it. `StoreLost` while there is none."""

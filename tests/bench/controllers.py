@@ -1,0 +1,326 @@
+"""Several controllers on one machine beside one: a push to many proxies, and what proxies report.
+
+The proxies are spread over the controllers, which share a store in etcd. Controllers, etcd and proxies share the
+machine's cores, so beside the time there is the CPU of the busiest controller: what a push would take if every process
+had a core of its own.
+"""
+
+import asyncio
+import json
+import shutil
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from controller.demo.harness.child_processes import Children, children
+from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+from controller.ports.store import Store
+from controller.process.clock import SystemClock
+from controller.process.descriptors import raise_descriptor_limit
+from controller.store.etcd.client import EtcdClient
+from controller.store.etcd.etcd_store import EtcdStore
+from controller.store.sqlite import SqliteStore
+from tests.bench import Row
+from tests.bench.clients import LATE
+from tests.bench.crowd import OPENING, TABLE, child, line, say
+from tests.bench.fleet import SETTLING, asked, standing
+from tests.bench.fleet_proxies import FAIL
+from tests.bench.intake import Recording, record
+from tests.bench.serve import LONG, POLICY, SETTINGS, cpu, until
+from tests.bench.xds import change
+from tests.builders import service_file
+from tests.support.controller import AdminStubs, ControllerProcess
+from tests.support.etcd import EtcdCluster, etcd_cluster
+from tests.support.waiting import wait_until
+from tests.xds.views import service
+
+STREAMS, CONNECTIONS = 5000, 50
+REPLICAS, OF_EACH, REPORTING = 3, 1000, 100
+"""Controllers, the proxies of each, and of those the ones that report."""
+ROUNDS = 6
+"""Commands to each; in every other one the proxies ACK only once the last has its routes."""
+LOADS = ((1000, 1), (1000, 10), (300, 10))
+"""Proxies that report, and their services, each with a canary."""
+JOINING, SECONDS, FOUND_WITHIN = 60.0, 10.0, 60.0
+"""Seconds in which all proxies should report, over which they are measured, and in which harm should be found."""
+NAMES = {1: "one controller", 2: "two controllers", 3: "three controllers"}
+
+
+@dataclass
+class Group:
+    """Controllers that share a store. The first one decides."""
+
+    name: str
+    members: list[ControllerProcess]
+    taken: dict[str, list[float]] = field(default_factory=dict)
+    """What was measured, in each round."""
+
+    @property
+    def xds(self) -> str:
+        """Their addresses, for a crowd."""
+        return ",".join(each.xds for each in self.members)
+
+    def cpu(self) -> list[float]:
+        """Seconds of CPU that each of them has used."""
+        return [cpu(each.child.pid) for each in self.members]
+
+    def note(self, what: str, value: float) -> None:
+        """It was measured once more."""
+        self.taken.setdefault(what, []).append(value)
+
+    async def start(self) -> None:
+        """Start them one after the other, so that the first one decides."""
+        for each in self.members:
+            await each.start(60)
+
+    def stop(self) -> None:
+        """End them."""
+        for each in reversed(self.members):
+            each.stop()
+
+
+def grouped(processes: Children, cluster: EtcdCluster, count: int) -> Group:
+    """So many controllers over a part of that etcd of their own; 0 is one with a file."""
+    config = processes.folder / "settings.toml"
+    config.write_text(f"[xds_limits]\nstreams = {4 * STREAMS}\n")
+    settings = {**SETTINGS, "HALDANE_CONFIG": str(config)}
+    if not count:
+        return Group("a file", [ControllerProcess(processes, settings, f"file-{uuid.uuid4().hex[:6]}")])
+    prefix = f"/{uuid.uuid4().hex[:8]}"
+    members = []
+    for number in range(count):
+        name = f"{prefix[1:]}-{number}"
+        own = {
+            "HALDANE_STORE": f"etcd:{','.join(cluster.endpoints)}?prefix={prefix}",
+            "HALDANE_NAME": name,
+            "HALDANE_ADMIN_SOCKET": "none",
+            "HALDANE_HTTP_SOCKET": "none",
+            "XDG_STATE_HOME": str(processes.folder / name),
+        }
+        members.append(ControllerProcess(processes, {**settings, **own}, name))
+    return Group(NAMES[count], members)
+
+
+# A push.
+
+
+@dataclass
+class Crowd:
+    """Controllers, an operator of the one that decides, and the process of the proxies."""
+
+    group: Group
+    stubs: AdminStubs
+    process: asyncio.subprocess.Process
+
+    async def command(self, mode: str) -> None:
+        """A rollback: until the last proxy has its routes, and until the one that decides knows that it has ACKed."""
+        group, stubs = self.group, self.stubs
+        how = "ACKs after the last" if mode == LATE else "ACKs at once"
+        await stubs.rollouts.StartCanary(pb.StartCanaryRequest(service="s0000", canary="v2"), timeout=LONG)
+        await until(stubs, "s0000", "WARMING")
+        say(self.process, mode)
+        await line(self.process)
+        begun, spent = time.monotonic(), group.cpu()
+        await stubs.rollouts.Rollback(pb.RollbackRequest(service="s0000"), timeout=LONG)
+        arrived = await line(self.process, LONG)
+        used = [after - before for before, after in zip(spent, group.cpu(), strict=True)]
+        await until(stubs, "s0000", "ROLLED_BACK")
+        whole = [after - before for before, after in zip(spent, group.cpu(), strict=True)]
+        group.note(f"rollback to the first proxy, {how}", 1000 * (arrived["first"] - begun))
+        group.note(f"rollback to the last proxy, {how}", 1000 * (arrived["last"] - begun))
+        group.note(f"CPU of the busiest controller by then, {how}", 1000 * max(used))
+        group.note(f"CPU of all controllers by then, {how}", 1000 * sum(used))
+        group.note(f"CPU of the proxies' process by then, {how}", 1000 * arrived["cpu"])
+        group.note(f"rollback to all ACKs known, {how}", 1000 * (time.monotonic() - begun))
+        group.note(f"CPU of the one that decides by then, {how}", 1000 * whole[0])
+        group.note(f"CPU of all controllers for all ACKs, {how}", 1000 * sum(whole))
+
+
+@asynccontextmanager
+async def crowded(group: Group, streams: int) -> AsyncIterator[Crowd]:
+    """The group is started, has two services, and so many streams."""
+    await group.start()
+    async with group.members[0].stubs() as stubs, AsyncExitStack() as stack:
+        texts = [service_file(f"s{n:04}", 10_000, more=f"hosts: [s{n:04}.example]\n", policy=POLICY) for n in (0, 1)]
+        await stubs.catalog.ApplyServices(pb.ApplyServicesRequest(yaml=texts), timeout=LONG)
+        words = (group.xds, str(streams), str(max(CONNECTIONS, len(group.members))), "sotw", TABLE, str(OPENING))
+        process = await stack.enter_async_context(child("tests.bench.clients", *words))
+        await line(process, LONG)
+        yield Crowd(group, stubs, process)
+        group.stop()
+
+
+async def pushing(cluster: EtcdCluster) -> list[Row]:
+    """The same commands to one controller with a file, to one over etcd and to two, in turns."""
+    case = f"{STREAMS} streams"
+    with children() as processes:
+        groups = [grouped(processes, cluster, count) for count in (0, 1, 2)]
+        async with AsyncExitStack() as stack:
+            crowds = [await stack.enter_async_context(crowded(group, STREAMS)) for group in groups]
+            for number in range(2 * ROUNDS):
+                for crowd in crowds:
+                    await crowd.command(("at once", LATE)[number % 2])
+    rows = [row for group in groups for row in medians(group, case)]
+    return rows + ratios(groups[0], groups[2], case)
+
+
+async def replicas(cluster: EtcdCluster, made: Recording) -> list[Row]:
+    """Three controllers with a thousand proxies each, beside one with a thousand, while a rollout runs. A tenth of the
+    proxies report on it."""
+    rows, groups = [], []
+    with children() as processes, messages(made) as file:
+        async with AsyncExitStack() as stack:
+            crowds = []
+            for count in (1, REPLICAS):
+                group = grouped(processes, cluster, count)
+                crowd = await stack.enter_async_context(crowded(group, count * OF_EACH))
+                words = (group.xds, str(count * REPORTING), file, "reporting")
+                fleet = await stack.enter_async_context(child("tests.bench.fleet_proxies", *words))
+                crowds.append((crowd, fleet))
+                groups.append(group)
+            for number in range(2 * ROUNDS):
+                for crowd, fleet in crowds:
+                    before, begun = await asked(fleet), time.monotonic()
+                    await crowd.command(("at once", LATE)[number % 2])
+                    after = await asked(fleet)
+                    crowd.group.note("messages a second", (after.sent - before.sent) / (time.monotonic() - begun))
+    for group in groups:
+        rows += medians(group, f"{OF_EACH} proxies each, {REPORTING} of them report")
+    return rows + ratios(groups[0], groups[1], f"{REPLICAS * OF_EACH} proxies on three, {OF_EACH} on one")
+
+
+def medians(group: Group, case: str) -> list[Row]:
+    """What was measured of that group."""
+    case = f"{group.name}, {case}"
+    return [
+        Row(what, case, statistics.median(each), "/s" if what.endswith("second") else "ms")
+        for what, each in group.taken.items()
+    ]
+
+
+def ratios(one: Group, other: Group, case: str) -> list[Row]:
+    """The other group's figures in those of the one: medians over the pairs of rounds."""
+    case = f"{other.name} of {one.name}, {case}"
+    return [
+        Row(what, case, statistics.median(b / max(a, 1.0) for a, b in zip(one.taken[what], each, strict=True)), "x")
+        for what, each in other.taken.items()
+    ]
+
+
+# What proxies report.
+
+
+async def fill(group: Group, cluster: EtcdCluster, services: int) -> None:
+    """The group's store gets so many services, each in a rollout."""
+    async with opened(group, cluster) as store:
+        for number in range(services):
+            state = service(f"s{number:04}", hosts=(f"s{number:04}.example",), canary=("v2", 5000))
+            await store.command(replace(change(to=state, expects=0), id=f"declare-{number}"))
+
+
+@asynccontextmanager
+async def opened(group: Group, cluster: EtcdCluster) -> AsyncIterator[Store]:
+    """The store of a group that does not run."""
+    first = group.members[0]
+    prefix = first.environment["HALDANE_STORE"].partition("prefix=")[2]
+    if not prefix:
+        file = SqliteStore.open(first.store, clock=SystemClock())
+        yield file
+        await file.close()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        client = EtcdClient(cluster.endpoints)
+        store = await EtcdStore.open(client, prefix, clock=SystemClock(), folder=Path(folder))
+        yield store
+        await store.close()
+
+
+class messages:  # noqa: N801
+    """A file with the recorded messages, for as long as the block."""
+
+    def __init__(self, made: Recording) -> None:
+        self._made = made
+        self._file = tempfile.NamedTemporaryFile("w", suffix=".json")  # noqa: SIM115  # it ends with the block
+
+    def __enter__(self) -> str:
+        """The name of the file."""
+        json.dump([[each.hex() for each in kind] for kind in (self._made.loads, self._made.metrics)], self._file)
+        self._file.flush()
+        return self._file.name
+
+    def __exit__(self, *_: object) -> None:
+        """It is gone."""
+        self._file.close()
+
+
+async def reporting(cluster: EtcdCluster, made: Recording, proxies: int, count: int) -> list[Row]:
+    """A fleet that reports to so many controllers; 0 is one with a file. At the end every canary fails."""
+    with children() as processes, messages(made) as file:
+        group = grouped(processes, cluster, count)
+        await fill(group, cluster, made.services)
+        await group.start()
+        words = (group.xds, str(proxies), file)
+        async with group.members[0].stubs() as stubs, child("tests.bench.fleet_proxies", *words) as fleet:
+            joined = await standing(fleet, proxies)
+            await asyncio.sleep(SETTLING)
+            before, spent, begun = await asked(fleet), group.cpu(), time.monotonic()
+            clients = cpu(fleet.pid)
+            await asyncio.sleep(SECONDS)
+            passed, after = time.monotonic() - begun, await asked(fleet)
+            used = [(late - early) / passed for early, late in zip(spent, group.cpu(), strict=True)]
+            clients = (cpu(fleet.pid) - clients) / passed
+            found = await harm_found(stubs, fleet)
+        group.stop()
+    case = f"{group.name}, {proxies} proxies, {made.services} services with a canary"
+    sent = (after.sent - before.sent) / passed
+    rows = [
+        Row("proxies that report", case, after.standing, ""),
+        Row("all report after, or until then not all", case, joined, "s"),
+        Row("streams that were ended", case, after.lost, ""),
+        Row("messages a second", case, sent, "/s"),
+        Row("CPU of the one that decides", case, 100 * used[0], "% of a core"),
+        Row("CPU of the proxies' process", case, 100 * clients, "% of a core"),
+        Row("CPU of all controllers for each message", case, 1e6 * sum(used) / max(sent, 1.0), "us"),
+        Row("every canary fails -> rolled back, or until then not", case, found, "s"),
+    ]
+    return rows + [Row("CPU of another one", case, 100 * each, "% of a core") for each in used[1:]]
+
+
+async def harm_found(stubs: AdminStubs, fleet: asyncio.subprocess.Process) -> float:
+    """Seconds from the first failure to the rollback of the first service."""
+    begun = time.monotonic()
+    say(fleet, FAIL)
+    await line(fleet)
+
+    async def found() -> bool:
+        rollout = await stubs.rollouts.GetRollout(pb.GetRolloutRequest(service="s0000"), timeout=LONG)
+        return rollout.phase in ("ROLLING_BACK", "ROLLED_BACK") or time.monotonic() - begun > FOUND_WITHIN
+
+    await wait_until(found, LONG, every=0.2)
+    return time.monotonic() - begun
+
+
+async def measured(folder: Path) -> list[Row]:
+    """All of it."""
+    recordings = {services: await record(services) for services in sorted({services for _, services in LOADS})}
+    with etcd_cluster(folder) as cluster:
+        rows = await pushing(cluster)
+        rows += await replicas(cluster, recordings[1])
+        for proxies, services in LOADS:
+            for count in (0, 1, 2):
+                rows += await reporting(cluster, recordings[services], proxies, count)
+    return rows
+
+
+def run() -> list[Row]:
+    """All of it; nothing where etcd is not installed."""
+    if not shutil.which("etcd"):
+        return []
+    raise_descriptor_limit()
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(measured(Path(folder)))
