@@ -23,7 +23,7 @@ async def listed(asked: ControllerProcess) -> list[pb.Controller]:
         return list((await stub.ListControllers(pb.ListControllersRequest(), wait_for_ready=True)).controllers)
 
 
-async def until(asked: ControllerProcess, holds: Callable[[list[pb.Controller]], bool], within: float = 10) -> None:
+async def until(asked: ControllerProcess, holds: Callable[[list[pb.Controller]], bool], within: float = 60) -> None:
     """Wait until what that controller answers is so."""
 
     async def met() -> bool:

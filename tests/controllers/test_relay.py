@@ -125,7 +125,7 @@ async def test_controllers_pass_on_by_mutual_tls(processes: Children, tmp_path: 
 
     leader, follower = secured("one"), secured("two")
     leader.launch()
-    await wait_until(lambda: "term_begun" in leader.output, 20)
+    await wait_until(lambda: "term_begun" in leader.output, 60)
     follower.launch()
-    await wait_until(lambda: "relay_connected" in follower.output, 20)
+    await wait_until(lambda: "relay_connected" in follower.output, 60)
     assert "controller_joined" in leader.output
