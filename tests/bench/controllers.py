@@ -8,11 +8,12 @@ had a core of its own.
 import asyncio
 import json
 import shutil
+import signal
 import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,13 +43,30 @@ from tests.xds.views import service
 STREAMS, CONNECTIONS = 5000, 50
 REPLICAS, OF_EACH, REPORTING = 3, 1000, 100
 """Controllers, the proxies of each, and of those the ones that report."""
-ROUNDS = 6
-"""Commands to each; in every other one the proxies ACK only once the last has its routes."""
+ROUNDS = 5
+"""Commands to each, in each of these ways."""
+STOPPED = "stopped"
+HOW = {"at once": "ACKs at once", LATE: "ACKs after the last", STOPPED: "proxies stopped"}
+"""When the proxies ACK: at once; once the last of them has its routes; or once the controllers have sent everything, to
+proxies that take no core from them meanwhile."""
+QUIET = 1.0
+"""Seconds for which nothing comes once everything has been sent."""
 LOADS = ((1000, 1), (1000, 10), (300, 10))
 """Proxies that report, and their services, each with a canary."""
 JOINING, SECONDS, FOUND_WITHIN = 60.0, 10.0, 60.0
 """Seconds in which all proxies should report, over which they are measured, and in which harm should be found."""
 NAMES = {1: "one controller", 2: "two controllers", 3: "three controllers"}
+
+
+def thread_time(pid: int) -> float:
+    """Seconds of CPU of all threads of a process, to the microsecond."""
+    return sum(int(each.read_text().split()[0]) for each in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def unread(ports: Collection[int]) -> int:
+    """Bytes that have come from these ports and that their clients have not read."""
+    lines = (each.split() for each in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return sum(int(each[4].partition(":")[2], 16) for each in lines if int(each[2].partition(":")[2], 16) in ports)
 
 
 @dataclass
@@ -67,7 +85,18 @@ class Group:
 
     def cpu(self) -> list[float]:
         """Seconds of CPU that each of them has used."""
-        return [cpu(each.child.pid) for each in self.members]
+        return [thread_time(each.child.pid) for each in self.members]
+
+    async def sent(self) -> tuple[float, list[float]]:
+        """Wait until nothing more comes to proxies that do not read: when the last of it had come, on the monotonic
+        clock, and the CPU that each controller had used by then."""
+        ports = {int(each.xds.rpartition(":")[2]) for each in self.members}
+        waiting, last, used = unread(ports), time.monotonic(), self.cpu()
+        while time.monotonic() - last < QUIET:
+            await asyncio.sleep(0.01)
+            if (now := unread(ports)) != waiting:
+                waiting, last, used = now, time.monotonic(), self.cpu()
+        return last, used
 
     def note(self, what: str, value: float) -> None:
         """It was measured once more."""
@@ -77,11 +106,6 @@ class Group:
         """Start them one after the other, so that the first one decides."""
         for each in self.members:
             await each.start(60)
-
-    def stop(self) -> None:
-        """End them."""
-        for each in reversed(self.members):
-            each.stop()
 
 
 def grouped(processes: Children, cluster: EtcdCluster, count: int) -> Group:
@@ -120,25 +144,40 @@ class Crowd:
     async def command(self, mode: str) -> None:
         """A rollback: until the last proxy has its routes, and until the one that decides knows that it has ACKed."""
         group, stubs = self.group, self.stubs
-        how = "ACKs after the last" if mode == LATE else "ACKs at once"
+        how = HOW[mode]
         await stubs.rollouts.StartCanary(pb.StartCanaryRequest(service="s0000", canary="v2"), timeout=LONG)
         await until(stubs, "s0000", "WARMING")
-        say(self.process, mode)
+        say(self.process, LATE if mode == STOPPED else mode)
         await line(self.process)
         begun, spent = time.monotonic(), group.cpu()
+        if mode == STOPPED:
+            self.process.send_signal(signal.SIGSTOP)
         await stubs.rollouts.Rollback(pb.RollbackRequest(service="s0000"), timeout=LONG)
-        arrived = await line(self.process, LONG)
-        used = [after - before for before, after in zip(spent, group.cpu(), strict=True)]
-        await until(stubs, "s0000", "ROLLED_BACK")
-        whole = [after - before for before, after in zip(spent, group.cpu(), strict=True)]
-        group.note(f"rollback to the first proxy, {how}", 1000 * (arrived["first"] - begun))
-        group.note(f"rollback to the last proxy, {how}", 1000 * (arrived["last"] - begun))
+        if mode == STOPPED:
+            last, cpu_by_then = await group.sent()
+            group.note(f"rollback to the last byte sent, {how}", 1000 * (last - begun))
+            used = since(spent, cpu_by_then)
+            self.process.send_signal(signal.SIGCONT)
+            await line(self.process, LONG)
+        else:
+            arrived = await line(self.process, LONG)
+            used = since(spent, group.cpu())
+            group.note(f"rollback to the first proxy, {how}", 1000 * (arrived["first"] - begun))
+            group.note(f"rollback to the last proxy, {how}", 1000 * (arrived["last"] - begun))
+            group.note(f"CPU of the proxies' process by then, {how}", 1000 * arrived["cpu"])
         group.note(f"CPU of the busiest controller by then, {how}", 1000 * max(used))
         group.note(f"CPU of all controllers by then, {how}", 1000 * sum(used))
-        group.note(f"CPU of the proxies' process by then, {how}", 1000 * arrived["cpu"])
+        await until(stubs, "s0000", "ROLLED_BACK")
+        whole = since(spent, group.cpu())
         group.note(f"rollback to all ACKs known, {how}", 1000 * (time.monotonic() - begun))
-        group.note(f"CPU of the one that decides by then, {how}", 1000 * whole[0])
+        group.note(f"CPU of the busiest controller for all ACKs, {how}", 1000 * max(whole))
+        group.note(f"CPU of the one that decides for all ACKs, {how}", 1000 * whole[0])
         group.note(f"CPU of all controllers for all ACKs, {how}", 1000 * sum(whole))
+
+
+def since(before: list[float], now: list[float]) -> list[float]:
+    """What each has used since then."""
+    return [late - early for early, late in zip(before, now, strict=True)]
 
 
 @asynccontextmanager
@@ -152,21 +191,20 @@ async def crowded(group: Group, streams: int) -> AsyncIterator[Crowd]:
         process = await stack.enter_async_context(child("tests.bench.clients", *words))
         await line(process, LONG)
         yield Crowd(group, stubs, process)
-        group.stop()
 
 
 async def pushing(cluster: EtcdCluster) -> list[Row]:
-    """The same commands to one controller with a file, to one over etcd and to two, in turns."""
+    """The same commands to one controller with a file and to two over etcd, in turns."""
     case = f"{STREAMS} streams"
     with children() as processes:
-        groups = [grouped(processes, cluster, count) for count in (0, 1, 2)]
+        groups = [grouped(processes, cluster, count) for count in (0, 2)]
         async with AsyncExitStack() as stack:
             crowds = [await stack.enter_async_context(crowded(group, STREAMS)) for group in groups]
-            for number in range(2 * ROUNDS):
+            for mode in [*HOW] * ROUNDS:
                 for crowd in crowds:
-                    await crowd.command(("at once", LATE)[number % 2])
+                    await crowd.command(mode)
     rows = [row for group in groups for row in medians(group, case)]
-    return rows + ratios(groups[0], groups[2], case)
+    return rows + ratios(groups[0], groups[1], case)
 
 
 async def replicas(cluster: EtcdCluster, made: Recording) -> list[Row]:
@@ -183,10 +221,10 @@ async def replicas(cluster: EtcdCluster, made: Recording) -> list[Row]:
                 fleet = await stack.enter_async_context(child("tests.bench.fleet_proxies", *words))
                 crowds.append((crowd, fleet))
                 groups.append(group)
-            for number in range(2 * ROUNDS):
+            for mode in [*HOW] * ROUNDS:
                 for crowd, fleet in crowds:
                     before, begun = await asked(fleet), time.monotonic()
-                    await crowd.command(("at once", LATE)[number % 2])
+                    await crowd.command(mode)
                     after = await asked(fleet)
                     crowd.group.note("messages a second", (after.sent - before.sent) / (time.monotonic() - begun))
     for group in groups:
@@ -275,7 +313,6 @@ async def reporting(cluster: EtcdCluster, made: Recording, proxies: int, count: 
             used = [(late - early) / passed for early, late in zip(spent, group.cpu(), strict=True)]
             clients = (cpu(fleet.pid) - clients) / passed
             found = await harm_found(stubs, fleet)
-        group.stop()
     case = f"{group.name}, {proxies} proxies, {made.services} services with a canary"
     sent = (after.sent - before.sent) / passed
     rows = [
