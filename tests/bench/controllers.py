@@ -49,7 +49,7 @@ STOPPED = "stopped"
 HOW = {"at once": "ACKs at once", LATE: "ACKs after the last", STOPPED: "proxies stopped"}
 """When the proxies ACK: at once; once the last of them has its routes; or once the controllers have sent everything, to
 proxies that take no core from them meanwhile."""
-QUIET = 1.0
+QUIET = 5.0
 """Seconds for which nothing comes once everything has been sent."""
 LOADS = ((1000, 1), (1000, 10), (300, 10))
 """Proxies that report, and their services, each with a canary."""
