@@ -32,7 +32,7 @@ from tests.bench.crowd import OPENING, TABLE, child, line, say
 from tests.bench.fleet import SETTLING, asked, standing
 from tests.bench.fleet_proxies import FAIL
 from tests.bench.intake import Recording, record
-from tests.bench.serve import LONG, POLICY, SETTINGS, cpu, until
+from tests.bench.serve import LONG, POLICY, SETTINGS, cpu
 from tests.bench.xds import change
 from tests.builders import service_file
 from tests.support.controller import AdminStubs, ControllerProcess
@@ -45,6 +45,7 @@ REPLICAS, OF_EACH, REPORTING = 3, 1000, 100
 """Controllers, the proxies of each, and of those the ones that report."""
 ROUNDS = 5
 """Commands to each, in each of these ways."""
+COMMANDS = 40
 STOPPED = "stopped"
 HOW = {"at once": "ACKs at once", LATE: "ACKs after the last", STOPPED: "proxies stopped"}
 """When the proxies ACK: at once; once the last of them has its routes; or once the controllers have sent everything, to
@@ -112,7 +113,7 @@ def grouped(processes: Children, cluster: EtcdCluster, count: int) -> Group:
     """So many controllers over a part of that etcd of their own; 0 is one with a file."""
     config = processes.folder / "settings.toml"
     config.write_text(f"[xds_limits]\nstreams = {4 * STREAMS}\n")
-    settings = {**SETTINGS, "HALDANE_CONFIG": str(config)}
+    settings = {**SETTINGS, "HALDANE_CONFIG": str(config), "HALDANE_SYNC_SHARE": "0.5"}
     if not count:
         return Group("a file", [ControllerProcess(processes, settings, f"file-{uuid.uuid4().hex[:6]}")])
     prefix = f"/{uuid.uuid4().hex[:8]}"
@@ -140,19 +141,41 @@ class Crowd:
     group: Group
     stubs: AdminStubs
     process: asyncio.subprocess.Process
+    streams: int
+
+    async def until(self, phase: str) -> None:
+        """Wait until the rollout is in that phase, and every stream's ACK is known."""
+
+        async def there() -> bool:
+            rollout = await self.stubs.rollouts.GetRollout(pb.GetRolloutRequest(service="s0001"), timeout=LONG)
+            return rollout.phase == phase and rollout.proxies_synced >= self.streams
+
+        await wait_until(there, LONG, every=0.1)
+
+    async def rollback(self) -> float:
+        """Seconds from a rollback until the last proxy has its routes."""
+        await self.stubs.rollouts.StartCanary(pb.StartCanaryRequest(service="s0001", canary="v2"), timeout=LONG)
+        await self.until("WARMING")
+        say(self.process, "at once")
+        await line(self.process)
+        begun = time.monotonic()
+        await self.stubs.rollouts.Rollback(pb.RollbackRequest(service="s0001"), timeout=LONG)
+        arrived: float = (await line(self.process, LONG))["last"]
+        await self.until("ROLLED_BACK")
+        return arrived - begun
 
     async def command(self, mode: str) -> None:
         """A rollback: until the last proxy has its routes, and until the one that decides knows that it has ACKed."""
         group, stubs = self.group, self.stubs
         how = HOW[mode]
-        await stubs.rollouts.StartCanary(pb.StartCanaryRequest(service="s0000", canary="v2"), timeout=LONG)
-        await until(stubs, "s0000", "WARMING")
+        await stubs.rollouts.StartCanary(pb.StartCanaryRequest(service="s0001", canary="v2"), timeout=LONG)
+        await self.until("WARMING")
         say(self.process, LATE if mode == STOPPED else mode)
         await line(self.process)
         begun, spent = time.monotonic(), group.cpu()
         if mode == STOPPED:
             self.process.send_signal(signal.SIGSTOP)
-        await stubs.rollouts.Rollback(pb.RollbackRequest(service="s0000"), timeout=LONG)
+        await stubs.rollouts.Rollback(pb.RollbackRequest(service="s0001"), timeout=LONG)
         if mode == STOPPED:
             last, cpu_by_then = await group.sent()
             group.note(f"rollback to the last byte sent, {how}", 1000 * (last - begun))
@@ -167,7 +190,7 @@ class Crowd:
             group.note(f"CPU of the proxies' process by then, {how}", 1000 * arrived["cpu"])
         group.note(f"CPU of the busiest controller by then, {how}", 1000 * max(used))
         group.note(f"CPU of all controllers by then, {how}", 1000 * sum(used))
-        await until(stubs, "s0000", "ROLLED_BACK")
+        await self.until("ROLLED_BACK")
         whole = since(spent, group.cpu())
         group.note(f"rollback to all ACKs known, {how}", 1000 * (time.monotonic() - begun))
         group.note(f"CPU of the busiest controller for all ACKs, {how}", 1000 * max(whole))
@@ -181,16 +204,18 @@ def since(before: list[float], now: list[float]) -> list[float]:
 
 
 @asynccontextmanager
-async def crowded(group: Group, streams: int) -> AsyncIterator[Crowd]:
-    """The group is started, has two services, and so many streams."""
+async def crowded(group: Group, streams: int, *, at_the_last: bool = False) -> AsyncIterator[Crowd]:
+    """The group is started, has two services, and so many streams; those, and the operator, are spread over it and at
+    the one that decides, or all at the last one."""
     await group.start()
-    async with group.members[0].stubs() as stubs, AsyncExitStack() as stack:
+    asked, xds = (group.members[-1], group.members[-1].xds) if at_the_last else (group.members[0], group.xds)
+    async with asked.stubs() as stubs, AsyncExitStack() as stack:
         texts = [service_file(f"s{n:04}", 10_000, more=f"hosts: [s{n:04}.example]\n", policy=POLICY) for n in (0, 1)]
         await stubs.catalog.ApplyServices(pb.ApplyServicesRequest(yaml=texts), timeout=LONG)
-        words = (group.xds, str(streams), str(max(CONNECTIONS, len(group.members))), "sotw", TABLE, str(OPENING))
+        words = (xds, str(streams), str(max(CONNECTIONS, len(group.members))), "sotw", TABLE, str(OPENING))
         process = await stack.enter_async_context(child("tests.bench.clients", *words))
         await line(process, LONG)
-        yield Crowd(group, stubs, process)
+        yield Crowd(group, stubs, process, streams)
 
 
 async def pushing(cluster: EtcdCluster) -> list[Row]:
@@ -207,6 +232,27 @@ async def pushing(cluster: EtcdCluster) -> list[Row]:
     return rows + ratios(groups[0], groups[1], case)
 
 
+async def through_a_follower(cluster: EtcdCluster) -> list[Row]:
+    """A command at a controller that does not decide until a proxy of its own has the routes, in turns with one at a
+    controller with a file."""
+    taken: dict[str, list[float]] = {"a file": [], "a follower": []}
+    with children() as processes:
+        async with AsyncExitStack() as stack:
+            groups = [grouped(processes, cluster, count) for count in (0, 2)]
+            crowds = [await stack.enter_async_context(crowded(group, 1, at_the_last=True)) for group in groups]
+            for _ in range(COMMANDS):
+                for crowd, times in zip(crowds, taken.values(), strict=True):
+                    times.append(1000 * await crowd.rollback())
+    rows = []
+    for where, times in taken.items():
+        cuts = statistics.quantiles(times, n=10)
+        rows += [
+            Row(f"rollback to the proxy, {name}", where, cuts[at], "ms") for name, at in (("median", 4), ("p90", 8))
+        ]
+    ratio = statistics.median(b / a for a, b in zip(*taken.values(), strict=True))
+    return [*rows, Row("rollback to the proxy", "a follower, of a file", ratio, "x")]
+
+
 async def replicas(cluster: EtcdCluster, made: Recording) -> list[Row]:
     """Three controllers with a thousand proxies each, beside one with a thousand, while a rollout runs. A tenth of the
     proxies report on it."""
@@ -219,6 +265,10 @@ async def replicas(cluster: EtcdCluster, made: Recording) -> list[Row]:
                 crowd = await stack.enter_async_context(crowded(group, count * OF_EACH))
                 words = (group.xds, str(count * REPORTING), file, "reporting")
                 fleet = await stack.enter_async_context(child("tests.bench.fleet_proxies", *words))
+                await standing(fleet, count * REPORTING)
+                await crowd.stubs.rollouts.StartCanary(
+                    pb.StartCanaryRequest(service="s0000", canary="v2"), timeout=LONG
+                )
                 crowds.append((crowd, fleet))
                 groups.append(group)
             for mode in [*HOW] * ROUNDS:
@@ -346,7 +396,7 @@ async def measured(folder: Path) -> list[Row]:
     """All of it."""
     recordings = {services: await record(services) for services in sorted({services for _, services in LOADS})}
     with etcd_cluster(folder) as cluster:
-        rows = await pushing(cluster)
+        rows = [*await pushing(cluster), *await through_a_follower(cluster)]
         rows += await replicas(cluster, recordings[1])
         for proxies, services in LOADS:
             for count in (0, 1, 2):
