@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from controller.demo.harness.child_processes import Children
@@ -30,6 +31,16 @@ settings.register_profile("default", deadline=None, suppress_health_check=[Healt
 """How long an example takes is the machine's affair."""
 
 asyncio.set_event_loop(None)  # else pytest-asyncio makes one when it looks for it, and no one closes that
+
+structlog.configure(
+    [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.set_exc_info,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
+"""By default rich draws each traceback with every variable, for 0.1 s of CPU."""
 
 _PROCESSES = pytest.StashKey[Children]()
 _SHOWN = 40

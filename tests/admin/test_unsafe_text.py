@@ -1,5 +1,6 @@
 """Text that others sent, as every API shows it: also what an older release stored, and what proxies say."""
 
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -110,6 +111,7 @@ async def test_the_chain_of_such_lines_still_verifies(hostile: Doors) -> None:
     assert verify_events(lines, whole=True).broken == unclean.sequence
 
 
+@functools.cache  # made once for each kind, not for each example
 def filled(kind: type[Message], texts: st.SearchStrategy[str], depth: int = 3) -> st.SearchStrategy[Message]:
     """Messages of that kind with such texts in every field that can have one, in the messages within them too."""
     fields: dict[str, st.SearchStrategy[Any]] = {}

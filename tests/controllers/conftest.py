@@ -11,7 +11,6 @@ from controller.demo.harness.child_processes import Children
 from tests.support.controller import ControllerProcess
 from tests.support.etcd import shared_cluster
 
-ROOT = Path(__file__).parents[2]
 TTL = 3
 """Seconds of a lease, short so that a test need not wait long for a successor."""
 
@@ -34,7 +33,6 @@ def controller(processes: Children, tmp_path: Path) -> Make:
             "HALDANE_STORE": store,
             "HALDANE_CONFIG": str(settings),
             "HALDANE_NAME": name,
-            "PYTHONPATH": str(ROOT),
             "HALDANE_ADMIN_SOCKET": "none",
             "HALDANE_HTTP_SOCKET": "none",
             "XDG_STATE_HOME": str(processes.folder / f"state-{uuid.uuid4().hex[:8]}"),

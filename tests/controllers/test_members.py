@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -60,8 +61,9 @@ async def test_each_is_listed_and_one_decides(controller: Make) -> None:
     assert (line.kind, line.why) == ("term_begun", "one decides from now on")
 
 
-async def test_sigterm_hands_over_within_a_second(controller: Make) -> None:
+async def test_sigterm_hands_over_at_once(controller: Make, tmp_path: Path) -> None:
     """The one that ends takes its record away, and the other decides long before a lease would have run out."""
+    (tmp_path / "settings.toml").write_text("[etcd]\nttl = 20\n")
     first, second = controller("one"), controller("two")
     await first.start()
     await until(first, lambda every: leaders(every) == ["one"])
@@ -71,7 +73,7 @@ async def test_sigterm_hands_over_within_a_second(controller: Make) -> None:
     begun = time.monotonic()
     first.send(signal.SIGTERM)
     await until(second, lambda every: leaders(every) == ["two"])
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 5.0  # a tenth of a second, unless the machine has far more to do
     (two,) = await listed(second)
     assert two.term > term
 

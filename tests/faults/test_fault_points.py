@@ -44,8 +44,11 @@ async def test_a_start_and_a_freeze_are_whole_or_not_at_all_wherever_the_control
         assert await made.frozen() == ["incident 42"]
         await made.freeze("freeze-1")
         await made.connected()
+        held = dict((await made.system.rollout()).weights)  # on a slow machine a life may have advanced it before
+        await made.serves(held)
         await made.dwell(2)
-        assert made.split == {"v2": 2000, "v1": 8000}
+        assert made.split == held == dict((await made.system.rollout()).weights)
+        assert 2000 <= held["v2"] < 10_000
         kinds = await made.kinds()
         assert (kinds.count("rollout_started"), kinds.count("freeze_set")) == (1, 1)
         await made.end()
