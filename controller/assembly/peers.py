@@ -118,7 +118,7 @@ class _Relay:
 
 
 def _membership(base: Base, proxies: ProxyServices) -> Membership:
-    settings, view, connected = base.settings, base.replica.view, proxies.xds.proxies
+    settings, view, xds = base.settings, base.replica.view, proxies.xds
     me = Member(
         instance=uuid.uuid4().hex,
         name=settings.name,
@@ -129,4 +129,4 @@ def _membership(base: Base, proxies: ProxyServices) -> Membership:
         admin=advertised(settings.admin_listen, settings.advertise),
         http=advertised(settings.http_listen, settings.advertise),
     )
-    return Membership(base.store.members, me, revision=lambda: view().revision, proxies=lambda: len(connected()))
+    return Membership(base.store.members, me, revision=lambda: view().revision, proxies=lambda: xds.connected)

@@ -166,6 +166,11 @@ class XdsServer:
         proxies = proxy_statuses(self._observed(), self._snapshots.running, self._nacks.last, now, confirm)
         return tuple(map(self._with_reports, proxies))
 
+    @property
+    def connected(self) -> int:
+        """How many proxies are connected: known at once, unlike how far each of them is."""
+        return len(self._streams_of)
+
     def is_connected(self, node: str, fleet: str) -> bool:
         """Whether that node of that fleet has a stream here."""
         return (node, fleet) in self._streams_of

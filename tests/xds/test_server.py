@@ -109,6 +109,20 @@ async def test_the_state_of_each_proxy(xds: LocalServer) -> None:
     await wait_until(lambda: xds.xds.sync("fraud", 3).complete and xds.xds.proxies()[0].state == "SYNCED")
 
 
+async def test_connected_proxies_are_counted_not_streams(xds: LocalServer) -> None:
+    """A proxy with several streams is one proxy, and none once its last stream has ended."""
+    xds.xds.publish(view(1, service()))
+    clients = [xds.open() for _ in range(3)]
+    for client, node in zip(clients, ("edge-1", "edge-1", "edge-2"), strict=True):
+        await greet(client, node)
+    assert xds.xds.connected == len(xds.xds.proxies()) == 2
+    clients[0].call.cancel()
+    clients[2].call.cancel()
+    await wait_until(lambda: xds.xds.connected == 1)
+    clients[1].call.cancel()
+    await wait_until(lambda: xds.xds.connected == 0)
+
+
 async def test_no_proxy_is_in_sync_with_a_revision_not_served_yet(xds: LocalServer) -> None:
     """A revision that the store has and we do not."""
     xds.xds.publish(view(1, service()))
