@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import grpc
 
@@ -26,6 +26,7 @@ from controller.xds.protocol.nack_reasons import is_about_loggers
 from controller.xds.protocol.node import Node
 from controller.xds.protocol.nonces import Nonces
 from controller.xds.protocol.stream_state import StreamState, TypeState
+from controller.xds.resources.recent_cache import RecentCache
 from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.type_urls import LDS, PUSH_ORDER
 from controller.xds.shared_steps import SharedSteps
@@ -41,17 +42,22 @@ CODES = {Code.DENIED: grpc.StatusCode.PERMISSION_DENIED, Code.UNAUTHENTICATED: g
 """The statuses of what the gate refuses."""
 
 
-class PublishedSnapshot(NamedTuple):
-    """What a fleet is to be served, and since when (seconds of the monotonic clock)."""
+MAX_REQUESTS = 1024
+"""Requests that are remembered, in each of two generations."""
 
-    snapshot: Snapshot
-    at: float
+MAX_REQUEST_BYTES = 512
+"""Of a request that is remembered: ACKs are short. Both generations together are some 3 MB at most."""
 
 
 class StreamCallbacks(Protocol):
     """What a connection needs of its server: the newest snapshot, and what to call for the client's requests."""
 
-    def published(self, fleet: str, *, counting: bool) -> PublishedSnapshot | None:
+    @property
+    def published_at(self) -> float:
+        """When the newest view was published, in seconds of the monotonic clock."""
+        ...
+
+    def published(self, fleet: str, *, counting: bool) -> Snapshot | None:
         """What that fleet is to be served; None before the first view.
 
         `counting`: for proxies that can count how responses end.
@@ -95,6 +101,8 @@ class StreamOptions:
     steps: SharedSteps
     right_of_way: RightOfWay
     gate: ProxyGate = OPEN
+    requests: RecentCache = field(default_factory=lambda: RecentCache(MAX_REQUESTS))
+    """What was parsed of the short requests that came last, by their bytes: the ACKs of equal streams are equal."""
 
 
 class Connection:
@@ -208,7 +216,8 @@ class Connection:
     async def _read(self) -> Any:
         """The client's next message, or EOF, once nothing more urgent is under way."""
         data = await self._context.read()
-        await self._options.right_of_way.turn()
+        if self._options.right_of_way.claimed:
+            await self._options.right_of_way.turn()
         return data
 
     def _checked(self, data: bytes) -> DiscoveryRequest | DeltaDiscoveryRequest:
@@ -229,6 +238,11 @@ class Connection:
         return request
 
     def _parse(self, data: bytes) -> tuple[DiscoveryRequest | DeltaDiscoveryRequest, Node | None]:
+        if len(data) <= MAX_REQUEST_BYTES:
+            return self._options.requests.get(data, self._parse_new, data)
+        return self._parse_new(data)
+
+    def _parse_new(self, data: bytes) -> tuple[DiscoveryRequest | DeltaDiscoveryRequest, Node | None]:
         if len(data) > self._limits.message_bytes:
             text = f"a request of {len(data)} bytes; at most {self._limits.message_bytes}"
             raise StreamError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
@@ -285,17 +299,17 @@ class Connection:
 
     def _step_to_newest_snapshot(self) -> None:
         """Step to the newest snapshot, if the stream is not there yet."""
-        published = self._callbacks.published(self.node.fleet, counting=self.counts_endings)
+        newest = self._callbacks.published(self.node.fleet, counting=self.counts_endings)
         old = self.stream.snapshot
-        if published is None or published.snapshot is old:
+        if newest is None or newest is old:
             return
         for url, state in self.stream.types.items():
-            if old is None or old.catalogue(url) is not published.snapshot.catalogue(url):
-                self._changed_at[url] = published.at
+            if old is None or old.catalogue(url) is not newest.catalogue(url):
+                self._changed_at[url] = self._callbacks.published_at
                 # A client that is behind already keeps its time, however many snapshots follow.
                 if old is None or state.error_detail or state.accepted is old.catalogue(url).select(state.subscription):
                     self.since[url] = self._clock.wall()
-        self._step(published.snapshot)
+        self._step(newest)
 
     def _on_settle_timeout(self) -> None:
         self._step(SettleTimeout())

@@ -20,7 +20,7 @@ from controller.ports.report_admission import Admission, NotCounted, Reporter, S
 from controller.process.right_of_way import RightOfWay
 from controller.runtime.report_totals import ReportTotals
 from controller.runtime.stranger_log import StrangerLog
-from controller.xds.connection import Connection, Context, PublishedSnapshot, StreamOptions
+from controller.xds.connection import Connection, Context, StreamOptions
 from controller.xds.csds import csds_handler
 from controller.xds.fan_out import FanOut
 from controller.xds.limits import DEFAULT, Limits, server_options
@@ -34,6 +34,7 @@ from controller.xds.protocol.stream_state import StreamState
 from controller.xds.protocol.sync_counts import SyncCounts
 from controller.xds.resources.access_logs import STATS_LOGGER
 from controller.xds.resources.recent_cache import RecentCache
+from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.snapshot_cache import NO_SOURCES, SnapshotCache
 from controller.xds.resources.type_urls import CDS, EDS, LDS, RDS
 from controller.xds.shared_steps import SharedSteps
@@ -152,13 +153,17 @@ class XdsServer:
         """The services that cannot be served as they stand in the newest view, each with the reason."""
         return self._snapshots.problems
 
-    def published(self, fleet: str, *, counting: bool = False) -> PublishedSnapshot | None:
+    @property
+    def published_at(self) -> float:
+        """When the newest view was published, in seconds of the monotonic clock."""
+        return self._published_at
+
+    def published(self, fleet: str, *, counting: bool = False) -> Snapshot | None:
         """What that fleet's proxies are to be served, those that can count how responses end or the others.
 
         None before the first view.
         """
-        snapshot = self._snapshots.snapshot(fleet, counting=counting)
-        return PublishedSnapshot(snapshot, self._published_at) if snapshot else None
+        return self._snapshots.snapshot(fleet, counting=counting)
 
     def proxies(self) -> tuple[ProxyStatus, ...]:
         """Every connected proxy."""

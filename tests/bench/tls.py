@@ -9,6 +9,7 @@ import statistics
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 
@@ -16,7 +17,6 @@ from controller.demo.harness.child_processes import Children, children
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.pb.haldane.admin.v1.admin_pb2_grpc import KillSwitchStub
 from tests.bench import Row
-from tests.bench.clients import connect
 from tests.bench.crowd import OPENING, TABLE, child, line, say
 from tests.bench.serve import LONG, SETTINGS, cpu, files, until
 from tests.support.controller import AdminStubs, ControllerProcess
@@ -27,6 +27,15 @@ COMMANDS = 15
 FREEZES = 100
 TARGET = 1.5
 """How many times as long a command or a freeze may take."""
+
+
+def connect(address: str, folder: str) -> grpc.aio.Channel:
+    """A connection of its own; by mutual TLS if there is a folder with `tls.crt`, `tls.key` and `ca.crt`."""
+    options = (("grpc.use_local_subchannel_pool", 1),)
+    if not folder:
+        return grpc.aio.insecure_channel(address, options=options)
+    ca, key, certificate = ((Path(folder) / name).read_bytes() for name in ("ca.crt", "tls.key", "tls.crt"))
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca, key, certificate), options=options)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """A rollback goes before requests and reports, and cannot stop them for long."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -51,7 +52,7 @@ async def test_what_waited_goes_on_in_order_and_in_batches() -> None:
 
 async def test_rollbacks_in_a_row_leave_others_half_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim ends by itself, and the next one counts only after as long a time as that one lasted."""
-    monkeypatch.setattr(right_of_way, "LONGEST", 0.1)
+    monkeypatch.setattr(right_of_way, "LONGEST_WAIT", 0.1)
     way, loop = RightOfWay(), asyncio.get_running_loop()
     way.claim()
     begun = loop.time()
@@ -63,6 +64,19 @@ async def test_rollbacks_in_a_row_leave_others_half_of_the_time(monkeypatch: pyt
         way.claim()
         await asyncio.sleep(0.005)
     assert loop.time() - free >= 0.09
+
+
+async def test_a_claim_lasts_for_the_event_loops_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that is busy with other things a push takes longer, and keeps the right of way for all of it."""
+    monkeypatch.setattr(right_of_way, "LONGEST", 0.05)
+    way = RightOfWay()
+    way.claim()
+    await asyncio.sleep(0.1)
+    assert way.claimed
+    begun = time.thread_time()
+    while way.claimed:
+        assert time.thread_time() - begun < 1.0
+        await asyncio.sleep(0)
 
 
 async def test_a_turn_is_there_at_once_unless_it_is_claimed() -> None:

@@ -20,15 +20,6 @@ class Place(NamedTuple):
     nacked: frozenset[str]
     is_blind: bool
 
-    def is_same(self, other: "Place") -> bool:
-        """Whether nothing has changed since that place of the same stream: quick, and no by mistake does no harm."""
-        return (
-            self.accepted is other.accepted
-            and self.subscription is other.subscription
-            and self.nacked is other.nacked
-            and self.is_blind == other.is_blind
-        )
-
     @property
     def names(self) -> frozenset[str]:
         """The subscribed names, with "*" for everything."""
@@ -108,7 +99,7 @@ class FleetStreams:
             group = self.groups[key] = StreamGroup(place.accepted, place.nacked)
             for name in place.names:
                 self.by_name.setdefault(name, {})[key] = group
-        group.streams[place.node] += 1
+        group.streams[place.node] = group.streams.get(place.node, 0) + 1
         if place.is_blind:
             self.blind[place.node] += 1
 

@@ -47,12 +47,12 @@ class SyncCounts:
         `is_blind`: whether its client cannot report broken responses.
         """
         state = routes or NO_ROUTES
-        new = Place(node.fleet, node.id, state.subscription, state.accepted, state.nacked, is_blind)
         old = self._places.get(stream)
+        if old is not None and _is_unchanged(old, state, is_blind=is_blind):
+            return  # a response was sent, or a request changed nothing
+        new = Place(node.fleet, node.id, state.subscription, state.accepted, state.nacked, is_blind)
         if old is None:
             self._fleets.setdefault(node.fleet, FleetStreams()).add(new)
-        elif old.is_same(new):
-            return  # a response was sent, or a request changed nothing
         else:
             self._fleets[node.fleet].move(old, new)
         self._places[stream] = new
@@ -87,6 +87,16 @@ class SyncCounts:
             found = [_fleet_sync(fleet, snapshot, service, excluded) for fleet, _, snapshot, _ in sources]
             known = self._known[service] = sources, joined(found)
         return known[1]
+
+
+def _is_unchanged(place: Place, state: TypeState, *, is_blind: bool) -> bool:
+    """Whether a stream in that place is still there: quick, and no by mistake does no harm."""
+    return (
+        place.accepted is state.accepted
+        and place.subscription is state.subscription
+        and place.nacked is state.nacked
+        and place.is_blind == is_blind
+    )
 
 
 def _fleet_sync(fleet: FleetStreams, snapshot: Snapshot, service: str, excluded: frozenset[str]) -> Sync:
