@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from controller.demo.admin_api import AdminApi
 from controller.demo.envoy_admin import EnvoyAdmin
+from controller.demo.harness.background import background
 from controller.demo.harness.child_processes import Children
 from controller.demo.harness.load_generator import LoadGenerator
 from controller.demo.harness.request_result import RequestResult
@@ -43,7 +44,7 @@ class TrafficObserver:
         self._service = service
         self._admin = admin
         self._children = children
-        self._tasks: list[asyncio.Future[None]] = []
+        self._tasks: Sequence[asyncio.Task[None]] = ()
 
     @property
     def results(self) -> list[RequestResult]:
@@ -103,20 +104,14 @@ class TrafficObserver:
     @contextlib.asynccontextmanager
     async def observing(self, seconds: float) -> AsyncIterator[None]:
         """Send the load and observe during the block, for at most that many seconds."""
-        coroutines = (
+        async with background(
             self.load.run(seconds),
             self._poll_envoy(),
             self._watch_ledger(),
             self._watch_rollout(),
             self._poll_proxies(),
-        )
-        self._tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-        try:
+        ) as self._tasks:
             yield
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def refresh_proxies(self) -> None:
         """Ask the controller for the state of its proxies."""

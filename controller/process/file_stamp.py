@@ -9,6 +9,7 @@ class FileStamp(NamedTuple):
     """What changes when a file does: also when a link on the way to it is moved, or when only its rights change, so
     that one that could not be read is read again."""
 
+    device: int
     inode: int
     modified: int
     changed: int
@@ -21,4 +22,9 @@ def stamp_of(path: Path) -> FileStamp | None:
         status = os.stat(path)
     except OSError:
         return None
-    return FileStamp(status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+    return stamp_from(status)
+
+
+def stamp_from(status: os.stat_result) -> FileStamp:
+    """The stamp of the file that has that status."""
+    return FileStamp(status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)

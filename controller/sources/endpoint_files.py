@@ -16,6 +16,7 @@ from controller.core.model.endpoint_source import FileSource
 from controller.core.servicefile.endpoints_file import read_endpoints
 from controller.core.servicefile.yaml_tree import MAX_BYTES
 from controller.ports.endpoint_sources import SourceReading
+from controller.process.file_stamp import FileStamp, stamp_from
 
 T = TypeVar("T")
 
@@ -28,11 +29,7 @@ THREADS = 4
 class _Look(NamedTuple):
     """By what a file is the same as before; with a `problem`, that there is none to read."""
 
-    device: int = 0
-    inode: int = 0
-    size: int = 0
-    modified: int = 0
-    changed: int = 0
+    stamp: FileStamp | None = None
     problem: str = ""
 
 
@@ -68,7 +65,7 @@ def _look(path: str) -> _Look:
         return _Look(problem=_why(error))
     if not stat.S_ISREG(found.st_mode):
         return _Look(problem="it is not a regular file")
-    return _Look(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return _Look(stamp_from(found))
 
 
 def _read(path: str, look: _Look) -> SourceReading | None:

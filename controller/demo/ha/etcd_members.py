@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from controller.demo.harness.child_processes import Child, Children
 from controller.demo.harness.free_ports import free_ports
+from controller.demo.harness.missing import ProgramMissing
 
 HOST = "127.0.0.1"
 
 
-class EtcdMissing(Exception):  # noqa: N818
+class EtcdMissing(ProgramMissing):
     """There is no `etcd` on PATH."""
 
 

@@ -12,6 +12,7 @@ from controller.demo.admin_api import AdminApi
 from controller.demo.environment import SERVICE
 from controller.demo.envoy_admin import EnvoyAdmin
 from controller.demo.ha.cluster import Cluster, Replica
+from controller.demo.harness.background import background
 from controller.demo.harness.load_generator import LoadGenerator
 from controller.demo.measurements import Period, periods
 from controller.demo.traffic_observer import NotObserved
@@ -33,7 +34,6 @@ class HaObserver:
         self.splits: dict[str, list[TrafficSplit]] = {each.name: [] for each in cluster.envoys}
         self._leader = ""
         self._apis = {each.name: AdminApi(each.admin) for each in cluster.controllers}
-        self._tasks: list[asyncio.Future[None]] = []
 
     @property
     def leader(self) -> Replica | None:
@@ -95,14 +95,10 @@ class HaObserver:
         """Send the load and observe during the block, for at most that many seconds."""
         http = self.cluster.http
         polls = [self._poll_envoy(each.name, EnvoyAdmin(http, each.admin, SERVICE)) for each in self.cluster.envoys]
-        work = [self.load.run(seconds), *polls, every(POLL_EVERY, self._poll_controllers)]
-        self._tasks = [asyncio.ensure_future(each) for each in work]
         try:
-            yield
+            async with background(self.load.run(seconds), *polls, every(POLL_EVERY, self._poll_controllers)):
+                yield
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
             for api in self._apis.values():
                 await api.aclose()
 

