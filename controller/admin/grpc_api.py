@@ -15,6 +15,7 @@ from controller.admin.messages import (
     exclusion_message,
     freeze_message,
     judged_message,
+    paced_message,
     proxy_message,
     stranger_message,
     unreached_message,
@@ -350,6 +351,7 @@ class Proxies:
             exclusions=map(exclusion_message, self._reader.newest().exclusions),
             unseen=map(unseen_message, self._fleet.unseen()),
             judged=judged_message(self._fleet.judged),
+            paced=paced_message(self._fleet.paced),
         )
 
     async def exclude(self, request: pb.ExcludeProxyRequest, caller: Caller) -> pb.ExcludeProxyResponse:

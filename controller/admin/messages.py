@@ -14,7 +14,7 @@ from controller.core.model.rollout import Rollout
 from controller.core.model.source_status import describe_source
 from controller.core.traffic.reports import Traffic
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from controller.ports.fleet import ProxyStatus, UnreachedController, UnseenController
+from controller.ports.fleet import ProxyStatus, ReportsPaced, UnreachedController, UnseenController
 from controller.ports.observatory import Live
 from controller.ports.report_admission import StrangerStatus
 from controller.runtime.service_view import ServiceView
@@ -127,6 +127,11 @@ def judged_message(judged: Judged | None) -> pb.Judged | None:
         problem=judged.problem,
         problem_since=judged.since if judged.gap else 0.0,
     )
+
+
+def paced_message(paced: ReportsPaced | None) -> pb.ReportsPaced | None:
+    """What a controller that cannot take in all reports asks for; None if it can."""
+    return pb.ReportsPaced(interval=paced.interval, flushes=paced.flushes) if paced else None
 
 
 def unseen_message(unseen: UnseenController) -> pb.UnseenController:

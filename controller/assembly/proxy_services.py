@@ -46,7 +46,7 @@ class ProxyServices:
             turns=turns,
         )
         self.metrics = MetricsService(
-            sink, reporters, base.clock, turns=turns, is_behind=lambda: self.load_reports.is_behind
+            sink, reporters, base.clock, turns=turns, read_one_in=lambda: self.load_reports.flushes
         )
 
     def publish(self, view: View) -> None:

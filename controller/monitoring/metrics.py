@@ -68,6 +68,11 @@ class Metrics:
         )
         for reason in NotCounted:
             self._ignored.labels(reason)
+        self._report_interval = Gauge(
+            "haldane_report_interval_seconds",
+            "Between the load reports of a proxy with a canary; longer than the setting while not all can be taken in",
+            registry=self.registry,
+        )
         self._denied = Counter(
             "haldane_denied", "Requests refused because of who called", ["door", "code"], registry=self.registry
         )
@@ -105,6 +110,10 @@ class Metrics:
     def count_ignored_report(self, reason: str) -> None:
         """Count a report of which nothing counted, and why."""
         self._ignored.labels(reason).inc()
+
+    def set_report_interval(self, seconds: float) -> None:
+        """Record how often the proxies of a canary's fleets are asked to report."""
+        self._report_interval.set(seconds)
 
     def count_hook_answer(self, hook: str, kind: str, outcome: str) -> None:
         """Count an answer: a hook `passed`, `refused`, or was `unanswered`."""

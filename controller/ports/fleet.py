@@ -87,6 +87,15 @@ class ProxyStatus:
     """Whether that controller is cut off from the one that decides, so that this is what was known before."""
 
 
+class ReportsPaced(NamedTuple):
+    """What a controller asks for that cannot take in all reports as fast as is wanted."""
+
+    interval: float
+    """Seconds between two load reports of a proxy with a canary."""
+    flushes: int
+    """Of how many flushes of metrics of a proxy one is read."""
+
+
 class UnseenController(NamedTuple):
     """A controller whose proxies are not known now, or only as they were known last: how many they are, and why."""
 
@@ -116,6 +125,11 @@ class Fleet(Protocol):
     @property
     def problems(self) -> Mapping[str, str]:
         """The services that cannot be served as they stand, each with the reason; the others are served."""
+        ...
+
+    @property
+    def paced(self) -> ReportsPaced | None:
+        """While this controller cannot take in all reports as fast as is wanted: what it asks for; else None."""
         ...
 
     def proxies(self) -> tuple[ProxyStatus, ...]:

@@ -46,6 +46,10 @@ class ReportMeter(Protocol):
         """Count a report of which nothing counted, and why."""
         ...
 
+    def set_report_interval(self, seconds: float) -> None:
+        """Record how often the proxies of a canary's fleets are asked to report."""
+        ...
+
 
 class HookMeter(Protocol):
     """What hooks answer."""

@@ -11,7 +11,7 @@ from controller.core.control.judged import Judged
 from controller.core.control.sync import CutOff, Sync
 from controller.core.model.member import Member
 from controller.ports.clock import Clock
-from controller.ports.fleet import Fleet, ProxyStatus, Retried, UnreachedController, UnseenController
+from controller.ports.fleet import Fleet, ProxyStatus, ReportsPaced, Retried, UnreachedController, UnseenController
 from controller.ports.peers import PeerLost, Peers
 from controller.ports.report_admission import StrangerStatus
 from controller.runtime.fleet_reports import FleetReports
@@ -45,6 +45,11 @@ class JoinedFleet:
     def problems(self) -> Mapping[str, str]:
         """The services that cannot be served as they stand: the same everywhere."""
         return self._own.problems
+
+    @property
+    def paced(self) -> ReportsPaced | None:
+        """At what this controller's own proxies report, if that is less often than is wanted."""
+        return self._own.paced
 
     @property
     def judged(self) -> Judged:

@@ -8,6 +8,7 @@ from controller.core.model.view import View
 from controller.core.traffic.differing_proxies import ReportedTotal, differing_proxies
 from controller.core.traffic.reports import IDLE, ClusterLoad
 from controller.ports.clock import Clock
+from controller.ports.fleet import ReportsPaced
 from controller.ports.report_admission import Reporter
 
 COMPARED_EVERY = 2.0
@@ -21,6 +22,8 @@ class ReportTotals:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.paced: ReportsPaced | None = None
+        """What proxies are asked for while their reports cannot all be taken in."""
         self._totals: dict[tuple[str, str], ReportedTotal] = {}
         self._canaries: dict[str, _Canary] = {}
         """By service."""

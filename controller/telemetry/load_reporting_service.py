@@ -81,6 +81,7 @@ class LoadReportingService:
         self._reporters = reporters
         self._clock = clock
         self._pace = ReportPace(shortest=interval, longest=IDLE_INTERVAL)
+        reporters.pace(interval, None)
         self._on_news = on_news
         self._gate = OPEN
         self._streams = OpenStreams()
@@ -105,9 +106,10 @@ class LoadReportingService:
             self._update_intervals()
 
     @property
-    def is_behind(self) -> bool:
-        """Whether this controller cannot take all that proxies report, so that it asks for less."""
-        return self._pace.is_slowed
+    def flushes(self) -> int:
+        """Of how many flushes of metrics of a proxy one should be read: more than one while this controller cannot take
+        all that proxies report, so that it asks for less."""
+        return self._pace.flushes
 
     async def run(self) -> None:
         """Pace the reports by what this controller can take, until cancelled."""
@@ -118,7 +120,14 @@ class LoadReportingService:
             lag = max(passed - MEASURE_EVERY, self._turns.longest_wait)
             busy = (time.process_time() - used) / passed
             if self._pace.measure(lag, busy):
-                log.warning("reports_paced", interval=self._pace.interval, lag=round(lag, 3), busy=round(busy, 2))
+                log.warning(
+                    "reports_paced",
+                    interval=self._pace.interval,
+                    flushes=self._pace.flushes,
+                    lag=round(lag, 3),
+                    busy=round(busy, 2),
+                )
+                self._reporters.pace(self._pace.interval, self._pace.paced)
                 self._update_intervals()
 
     async def _serve(self, requests: AsyncIterator[bytes], context: Context) -> None:

@@ -56,8 +56,8 @@ class MetricsService:
 
     Those of services that are judged are read at each flush, so that harm is found soon; of the others, only how many
     healthy endpoints they have, and the rest at one flush in `SAMPLED`. `on_view` learns what is judged; before its
-    first call nothing is. While the controller `is_behind` with what is reported, only one flush in `SAMPLED` is read
-    at all: the others cost a tenth of it.
+    first call nothing is. Of so many flushes as `read_one_in` says only one counts among these, the others are dropped,
+    which costs a tenth of reading them.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class MetricsService:
         clock: Clock,
         *,
         turns: ReportTurns | None = None,
-        is_behind: Callable[[], bool] = lambda: False,
+        read_one_in: Callable[[], int] = lambda: 1,
     ) -> None:
-        self._is_behind = is_behind
+        self._read_one_in = read_one_in
         self._turns = turns or ReportTurns()
         self._book = book
         self._reporters = reporters
@@ -111,7 +111,7 @@ class MetricsService:
             async for data in requests:
                 if stream:
                     stream.count_message(self._clock.monotonic())
-                    if self._is_behind() and not _is_sample(stream):
+                    if not _is_one_in(self._read_one_in(), stream):
                         continue
                 await self._turns.turn()
                 now = self._clock.monotonic()
@@ -121,7 +121,8 @@ class MetricsService:
                     log.info("metrics_opened", node=stream.reporter.node, fleet=stream.reporter.fleet)
                     stream.count_message(now)
                 self._update_wanted()
-                read = self._observed if _is_sample(stream) else self._urgent
+                everything = _is_one_in(SAMPLED * self._read_one_in(), stream)
+                read = self._observed if everything else self._urgent
                 metrics = _metered(positions.find(message.envoy_metrics, self._wanted), read)
                 self._count(stream, held, metrics, now)
                 del data, message  # 100 KB of each proxy would be kept until its next flush
@@ -168,9 +169,9 @@ class MetricsService:
         return frozenset(n for n in self._observed if (parts := cluster_parts(n)) and parts.service in services)
 
 
-def _is_sample(stream: ReportStream) -> bool:
-    """Whether its newest flush is one of those of which everything is read; its first one is."""
-    return stream.messages % SAMPLED == 1
+def _is_one_in(number: int, stream: ReportStream) -> bool:
+    """Whether its newest flush is that one of so many; its first one is."""
+    return stream.messages % number == 1 % number
 
 
 def _metered(families: Iterable[tuple[Meaning, bytes]], clusters: frozenset[str]) -> ProxyMetrics:

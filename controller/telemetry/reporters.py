@@ -10,6 +10,7 @@ import structlog
 
 from controller.core.traffic.reports import ClusterLoad
 from controller.ports.clock import Clock
+from controller.ports.fleet import ReportsPaced
 from controller.ports.meters import ReportMeter
 from controller.ports.report_admission import Admission, NotCounted, ReportAdmission
 from controller.runtime.report_totals import ReportTotals
@@ -48,6 +49,12 @@ class Reporters:
         elif admission.reason is not None:
             self.note(stream, admission.reason)
         return admission
+
+    def pace(self, interval: float, paced: ReportsPaced | None) -> None:
+        """Note at which interval proxies with a canary report, and what is asked of them if that is less often than is
+        wanted."""
+        self._totals.paced = paced
+        self._meter.set_report_interval(interval)
 
     def count(self, stream: ReportStream, loads: Mapping[str, ClusterLoad]) -> None:
         """Add what counts of a load report to what its proxy has reported."""

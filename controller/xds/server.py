@@ -14,7 +14,7 @@ from controller.core.model.view import View, retreats
 from controller.core.routing.own_addresses import OwnAddress
 from controller.core.routing.routing import SourcedVersions
 from controller.ports.clock import Clock
-from controller.ports.fleet import Nack, ProxyStatus, Retried, UnseenController
+from controller.ports.fleet import Nack, ProxyStatus, ReportsPaced, Retried, UnseenController
 from controller.ports.proxy_observer import NullObserver, ProxyObserver
 from controller.ports.report_admission import Admission, NotCounted, Reporter, StrangerStatus
 from controller.process.right_of_way import RightOfWay
@@ -157,6 +157,11 @@ class XdsServer:
     def published_at(self) -> float:
         """When the newest view was published, in seconds of the monotonic clock."""
         return self._published_at
+
+    @property
+    def paced(self) -> ReportsPaced | None:
+        """What the reports' intake asks for while it cannot take in all of them."""
+        return self.report_totals.paced
 
     def published(self, fleet: str, *, counting: bool = False) -> Snapshot | None:
         """What that fleet's proxies are to be served, those that can count how responses end or the others.

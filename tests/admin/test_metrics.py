@@ -57,6 +57,7 @@ CONTRACT = {
     "haldane_proxies": ("gauge", {"fleet", "state"}),
     "haldane_proxy_convergence_seconds": ("histogram", set()),
     "haldane_xds_rejects": ("counter", {"type"}),
+    "haldane_report_interval_seconds": ("gauge", set()),
     "haldane_reports_ignored": ("counter", {"reason"}),
     "haldane_store_up": ("gauge", set()),
     "haldane_tick_seconds": ("histogram", set()),

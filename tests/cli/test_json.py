@@ -21,6 +21,7 @@ from controller.ports.fleet import (
     ConfigState,
     Nack,
     ProxyStatus,
+    ReportsPaced,
     RolloutWait,
     TypeStatus,
     UnreachedController,
@@ -128,6 +129,15 @@ def test_proxies_name_who_reports_without_being_one(haldane: Haldane, server: Ad
     assert haldane("proxies", "-o", "json").document["strangers"][0]["reason"] == "no_xds_stream"
     said = haldane("proxies").out
     assert "edge-9 (fleet nowhere, ipv4:127.0.0.1:9) reports and is no proxy: it has no xDS stream; 7" in said
+
+
+def test_proxies_say_when_reports_come_too_fast(haldane: Haldane, server: AdminServer) -> None:
+    """What the controller asks for instead; nothing while it takes in all."""
+    assert haldane("proxies", "-o", "json").document["paced"] is None
+    server.fleet.paced = ReportsPaced(0.8, 4)
+    assert haldane("proxies", "-o", "json").document["paced"] == {"interval": 0.8, "flushes": 4}
+    said = haldane("proxies").out
+    assert "proxies with a canary report every 0.8 s, one flush of metrics in 4 is read" in said
 
 
 def test_proxies_say_what_one_of_them_cannot_report(haldane: Haldane, server: AdminServer) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from controller.core.control.judged import Judged
 from controller.core.control.sync import Sync
-from controller.ports.fleet import ProxyStatus, Retried, UnreachedController, UnseenController
+from controller.ports.fleet import ProxyStatus, ReportsPaced, Retried, UnreachedController, UnseenController
 from controller.ports.report_admission import StrangerStatus
 
 
@@ -29,6 +29,8 @@ class FakeFleet:
     unseen_controllers: tuple[UnseenController, ...] = ()
     unreached: tuple[UnreachedController, ...] = ()
     """The controllers that a retry does not reach."""
+
+    paced: ReportsPaced | None = None
 
     def strangers(self) -> tuple[StrangerStatus, ...]:
         return self.reporting

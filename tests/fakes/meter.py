@@ -43,5 +43,10 @@ class FakeMeter:
     def count_ignored_report(self, reason: str) -> None:
         self.ignored[reason] += 1
 
+    report_interval: float = 0.0
+
+    def set_report_interval(self, seconds: float) -> None:
+        self.report_interval = seconds
+
     def count_notifications(self, target: str, outcome: str, lines: int) -> None:
         self.notified[target, outcome] += lines

@@ -64,8 +64,9 @@ class TelemetryServer:
     meter: FakeMeter = field(default_factory=FakeMeter)
     admission: ReportAdmission = field(init=False)
     right_of_way: RightOfWay = field(default_factory=RightOfWay)
-    is_behind: bool = False
-    """Whether the controller cannot take all that is reported."""
+    read_one_in: int = 1
+    """Of how many flushes of metrics one is read."""
+    totals: ReportTotals = field(default_factory=lambda: ReportTotals(SystemClock()))
     _server: grpc.aio.Server | None = None
 
     def __post_init__(self) -> None:
@@ -75,7 +76,7 @@ class TelemetryServer:
         """Listen for proxies."""
         clock = SystemClock()
         turns = ReportTurns(self.right_of_way)
-        reporters = Reporters(self.admission, StrangerLog(clock), ReportTotals(clock), self.meter, clock)
+        reporters = Reporters(self.admission, StrangerLog(clock), self.totals, self.meter, clock)
         self.reports = LoadReportingService(
             self.book,
             reporters,
@@ -85,7 +86,7 @@ class TelemetryServer:
             turns=turns,
         )
         self.reports.on_view(rolling_out(True))
-        self.metrics = MetricsService(self.book, reporters, clock, turns=turns, is_behind=lambda: self.is_behind)
+        self.metrics = MetricsService(self.book, reporters, clock, turns=turns, read_one_in=lambda: self.read_one_in)
         self.metrics.on_view(rolling_out(True))
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((*self.reports.handlers(), *self.metrics.handlers()))

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+from controller.ports.fleet import ReportsPaced
 from controller.telemetry import load_reporting_service
-from controller.telemetry.report_pace import CALM_TIMES, LATE_SECONDS, ReportPace
+from controller.telemetry.report_pace import CALM_TIMES, FEWER_READ, FEWEST_READ, LATE_SECONDS, ReportPace
 from tests.telemetry.telemetry_server import INTERVAL
 from tests.telemetry.test_load_reports import reporting
 
@@ -47,11 +48,28 @@ def test_a_hiccup_is_no_overload() -> None:
 def test_a_calm_process_gets_more_reports_again() -> None:
     """After a while, step by step, and never more than wanted."""
     late = pace()
-    measured(late, *[10.0] * 100)
+    measured(late, *[10.0] * 4)
     assert measured(late, *[0.0] * CALM_TIMES) == 1.0
     assert late.is_slowed
     assert measured(late, *[0.0] * 10 * CALM_TIMES) == 0.2
     assert not late.is_slowed
+
+
+def test_while_the_longest_interval_is_not_enough_fewer_flushes_are_read() -> None:
+    """They come as often as Envoy's bootstrap says. Back again they go first."""
+    late = pace()
+    assert (late.flushes, late.paced) == (1, None)
+    measured(late, *[LATE_SECONDS + 1] * 4)
+    assert (late.interval, late.flushes) == (2.0, FEWER_READ)
+    assert late.measure(LATE_SECONDS + 1, 1.0)
+    assert late.paced == ReportsPaced(2.0, FEWEST_READ)
+    assert not late.measure(LATE_SECONDS + 1, 1.0), "nothing is left to save"
+    measured(late, *[0.0] * CALM_TIMES)
+    assert late.paced == ReportsPaced(2.0, FEWER_READ)
+    measured(late, *[0.0] * CALM_TIMES)
+    assert late.paced == ReportsPaced(1.0, FEWER_READ)
+    measured(late, *[0.0] * 3 * CALM_TIMES)
+    assert (late.flushes, late.paced) == (1, None)
 
 
 def test_the_pace_does_not_swing() -> None:
@@ -75,7 +93,12 @@ async def test_proxies_are_told_a_longer_interval_while_the_loop_is_late(monkeyp
 
         holding = asyncio.create_task(hold_up())
         assert await told() == 2 * INTERVAL
+        meter, paced = telemetry.meter, telemetry.totals.paced
+        assert paced
+        assert paced.interval >= 2 * INTERVAL
+        assert meter.report_interval == paced.interval
         holding.cancel()
         while (interval := await told()) != INTERVAL:
             assert interval > INTERVAL
+        assert (telemetry.totals.paced, meter.report_interval) == (None, INTERVAL)
         running.cancel()

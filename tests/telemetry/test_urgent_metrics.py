@@ -15,6 +15,7 @@ from controller.core.traffic.reports import ProxyMetrics
 from controller.pb.haldane.wire.v1 import metrics_pb2 as wire
 from controller.telemetry.metrics_service import SAMPLED
 from controller.telemetry.metrics_service import SERVICE as METRICS
+from controller.telemetry.report_pace import FEWER_READ, FEWEST_READ
 from controller.telemetry.wanted_metrics import HEALTHY, LATENCY
 from tests.support.waiting import wait_until
 from tests.telemetry.telemetry_server import INTERVAL, SERVICE, TelemetryServer, rolling_out
@@ -144,20 +145,35 @@ async def test_a_cluster_observed_anew_counts_from_its_first_value_that_is_read(
         assert book.errors("v2") == SAMPLED
 
 
-async def test_a_controller_that_is_behind_reads_one_flush_in_four_of_what_is_judged() -> None:
+@pytest.mark.parametrize("number", [FEWER_READ, FEWEST_READ])
+async def test_a_controller_that_is_behind_reads_one_flush_in_so_many_of_what_is_judged(number: int) -> None:
     """Nothing of a counter is lost, and once it keeps up again it reads each."""
     async with flushing(rolling_out(True, weight=1)) as (telemetry, book, send):
         await send(0)
-        telemetry.is_behind = True
-        for number in range(1, SAMPLED):
-            await send(number, counts=False)
-        await send(SAMPLED)
-        assert (book.errors("v1"), book.errors("v2")) == (SAMPLED, SAMPLED)
+        telemetry.read_one_in = number
+        for each in range(1, number):
+            await send(each, counts=False)
+        await send(number)
+        assert (book.errors("v1"), book.errors("v2")) == (number, number)
         assert set(book.flushes[-1].latency) == {V1, V2}
-        telemetry.is_behind = False
-        await send(SAMPLED + 1)
-        assert book.errors("v2") == SAMPLED + 1
+        telemetry.read_one_in = 1
+        await send(number + 1)
+        assert book.errors("v2") == number + 1
         assert len(book.flushes) == 3
+
+
+async def test_a_controller_that_is_behind_reads_what_is_not_judged_least_often() -> None:
+    """Of the flushes that it reads, one in four; of the others it counts the healthy endpoints alone."""
+    async with flushing(rolling_out(False)) as (telemetry, book, send):
+        await send(0)
+        telemetry.read_one_in = 2
+        for each in range(1, 2 * SAMPLED):
+            await send(each, counts=each % 2 == 0)
+        assert book.errors("v2") == 0
+        assert len(book.flushes) == SAMPLED
+        assert all(set(flush.healthy) == {V1, V2} and not flush.latency for flush in book.flushes[1:])
+        await send(2 * SAMPLED)
+        assert book.errors("v2") == 2 * SAMPLED
 
 
 async def test_a_flush_waits_while_a_rollback_has_the_right_of_way() -> None:

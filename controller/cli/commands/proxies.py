@@ -51,6 +51,8 @@ def proxies(invocation: Invocation, wide: bool, exclude: str, include: str) -> N
         print_table(header, [_type_row(p, t, time.time()) for p in response.proxies for t in p.types])
     else:
         _print_proxies(response.proxies, time.time())
+    if response.HasField("paced"):
+        click.echo(_paced(response.paced))
     for line in _unknown(response):
         click.echo(f"error: {line}", err=True)
     for exclusion in response.exclusions:
@@ -108,6 +110,13 @@ def _proxy_row(proxy: pb.Proxy, now: float) -> list[str]:
 
 def _failed(proxy: pb.Proxy) -> str:
     return f"{proxy.failed / proxy.requests:.2%}" if proxy.requests else NONE
+
+
+def _paced(paced: pb.ReportsPaced) -> str:
+    """How often proxies report to a controller that has not enough CPU for all of it."""
+    often = f"proxies with a canary report every {paced.interval:g} s"
+    flushes = f"one flush of metrics in {paced.flushes} is read"
+    return f"the controller takes in reports more slowly than they come: {often}, {flushes}"
 
 
 def _stranger_line(stranger: pb.Stranger, now: float) -> str:

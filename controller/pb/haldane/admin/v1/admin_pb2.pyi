@@ -624,18 +624,28 @@ class ListProxiesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListProxiesResponse(_message.Message):
-    __slots__ = ("proxies", "strangers", "exclusions", "unseen", "judged")
+    __slots__ = ("proxies", "strangers", "exclusions", "unseen", "judged", "paced")
     PROXIES_FIELD_NUMBER: _ClassVar[int]
     STRANGERS_FIELD_NUMBER: _ClassVar[int]
     EXCLUSIONS_FIELD_NUMBER: _ClassVar[int]
     UNSEEN_FIELD_NUMBER: _ClassVar[int]
     JUDGED_FIELD_NUMBER: _ClassVar[int]
+    PACED_FIELD_NUMBER: _ClassVar[int]
     proxies: _containers.RepeatedCompositeFieldContainer[Proxy]
     strangers: _containers.RepeatedCompositeFieldContainer[Stranger]
     exclusions: _containers.RepeatedCompositeFieldContainer[Exclusion]
     unseen: _containers.RepeatedCompositeFieldContainer[UnseenController]
     judged: Judged
-    def __init__(self, proxies: _Optional[_Iterable[_Union[Proxy, _Mapping]]] = ..., strangers: _Optional[_Iterable[_Union[Stranger, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., unseen: _Optional[_Iterable[_Union[UnseenController, _Mapping]]] = ..., judged: _Optional[_Union[Judged, _Mapping]] = ...) -> None: ...
+    paced: ReportsPaced
+    def __init__(self, proxies: _Optional[_Iterable[_Union[Proxy, _Mapping]]] = ..., strangers: _Optional[_Iterable[_Union[Stranger, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., unseen: _Optional[_Iterable[_Union[UnseenController, _Mapping]]] = ..., judged: _Optional[_Union[Judged, _Mapping]] = ..., paced: _Optional[_Union[ReportsPaced, _Mapping]] = ...) -> None: ...
+
+class ReportsPaced(_message.Message):
+    __slots__ = ("interval", "flushes")
+    INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    FLUSHES_FIELD_NUMBER: _ClassVar[int]
+    interval: float
+    flushes: int
+    def __init__(self, interval: _Optional[float] = ..., flushes: _Optional[int] = ...) -> None: ...
 
 class UnseenController(_message.Message):
     __slots__ = ("controller", "proxies", "reason")
