@@ -11,7 +11,7 @@ sees it in the next view, like every other.
 | its state in the view is new | it, at once |
 | a freeze is set or lifted, a proxy excluded or included | what time alone can change, at once |
 | a proxy ACKs, NACKs, comes or goes | what waits for proxies, soon: many ACKs lead to one tick |
-| nothing | what time alone can change, `IDLE` after its last tick |
+| nothing | what time alone can change, `IDLE` after its last tick, or `IDLE_OF_MANY` |
 
 So a service without a rollout and without reports costs nothing.
 """
@@ -34,6 +34,10 @@ from controller.runtime.ticker import Ticker
 IDLE = 0.5
 """Seconds between two ticks of a running rollout when nothing is reported: what depends on time
 alone is noticed this late at most."""
+
+MANY, IDLE_OF_MANY = 400, 1.5
+"""With more running rollouts than this it is so many seconds. That is longer than from one bet on errors to the next:
+while reports come, each tick is one for a bet, and none is for the clock alone."""
 
 PAUSE = 0.005
 """Seconds between two cycles at least, so that many reports do not lead to as many cycles."""
@@ -124,7 +128,12 @@ class Cycle:
     def _time_to_next(self) -> float:
         """Seconds until the next cycle, if nothing wakes it before."""
         oldest = next(iter(self._ticked_at.values()), None)
-        return IDLE if oldest is None else max(0.0, oldest + IDLE - asyncio.get_running_loop().time())
+        return IDLE if oldest is None else max(0.0, oldest + self._idle - asyncio.get_running_loop().time())
+
+    @property
+    def _idle(self) -> float:
+        """Seconds after its last tick when a running rollout is ticked although nothing has happened to it."""
+        return IDLE if len(self._ticked_at) <= MANY else IDLE_OF_MANY
 
     async def _run_once(self, tasks: asyncio.TaskGroup) -> None:
         """Tick what is due, then write what only needs to be written down: it waits for what may have to move.
@@ -138,9 +147,9 @@ class Cycle:
             await self._wait_until_woken([self._writing])
 
     async def _tick_due(self, tasks: asyncio.TaskGroup) -> None:
-        now = asyncio.get_running_loop().time()
+        now, idle = asyncio.get_running_loop().time(), self._idle
         for name, at in self._ticked_at.items():
-            if at + IDLE > now:
+            if at + idle > now:
                 break
             self._due.add(name)
         due, self._due = self._due, set()
@@ -167,7 +176,7 @@ class Cycle:
         return bool(rest) or self._ticker.is_restless(state)
 
     def _stamp(self, name: str, now: float, *, restless: bool) -> None:
-        """A service was ticked: again after `IDLE` at the latest if it is restless."""
+        """A service was ticked: again after a while at the latest if it is restless."""
         self._ticked_at.pop(name, None)
         if restless:
             self._ticked_at[name] = now

@@ -15,7 +15,8 @@ from controller.core.model.actor import Actor
 from controller.core.model.change import Change
 from controller.core.model.freeze import ALL, Act
 from controller.core.model.rollout import Phase
-from controller.runtime.cycle import ACKS, IDLE
+from controller.runtime import cycle
+from controller.runtime.cycle import ACKS, IDLE, IDLE_OF_MANY, MANY
 from controller.runtime.ticker import COMMITS
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock, LoopClock
@@ -105,8 +106,24 @@ async def test_reports_between_two_bets_are_judged_together() -> None:
             assert sum(harness.book.totals()["scorer", "v2"].values()) > 0
 
 
-async def test_harm_is_found_as_fast_as_with_a_tick_for_each_report() -> None:
+async def test_among_many_rollouts_each_tick_is_one_for_a_bet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in a second while reports come; without them time alone still leads to ticks, and blindness is noticed."""
+    monkeypatch.setattr(cycle, "MANY", 0)
+    async with running_rollout(clock=LoopClock()) as harness:
+        await report_until(harness, Phase.PROGRESSING, harness.replica.on_reports)
+        with ticks(harness) as counted:
+            for _ in range(round(12 / PACE)):
+                await report(harness, harness.replica.on_reports)
+            assert 9 <= counted["scorer"] <= 13
+            counted.clear()
+            await asyncio.sleep(4 * IDLE_OF_MANY)
+            assert 3 <= counted["scorer"] <= 5
+
+
+@pytest.mark.parametrize("many", [MANY, 0], ids=["one rollout", "as among many"])
+async def test_harm_is_found_as_fast_as_with_a_tick_for_each_report(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """To within one report: bets on errors are made at the same times."""
+    monkeypatch.setattr(cycle, "MANY", many)
     counts = []
     for each in (False, True):
         async with running_rollout(clock=LoopClock()) as harness:
