@@ -22,16 +22,25 @@ from controller.core.traffic.readings import Counted, Gauged, Reading, Unread
 from controller.core.traffic.window import Sample, Stratum, Window, added_up
 
 counts = st.integers(0, 10**9)
+
+
+def histogram(drawn: bytes) -> tuple[tuple[float, int], ...]:
+    """Six bytes are one bucket: which, and a count of any size. To draw bytes is a tenth of drawing a dictionary."""
+    every = [drawn[at : at + 6] for at in range(0, len(drawn) - 5, 6)]
+    return with_edges({six[0] % BUCKETS: int.from_bytes(six[1:5], "big") >> six[5] % 33 for six in every})
+
+
+histograms = st.binary(max_size=36).map(histogram)
 samples = st.builds(
     Sample,
     started=counts,
     ok=counts,
     errors=st.dictionaries(st.sampled_from(["5xx", "4xx", "broken"]), counts),
-    latency=st.dictionaries(st.integers(0, BUCKETS - 1), counts, max_size=6).map(with_edges),
+    latency=histograms,
     edges=st.just(UPPER),
     in_progress=st.none() | counts,
     cancelled=counts,
-    ttft=st.dictionaries(st.integers(0, BUCKETS - 1), counts, max_size=6).map(with_edges),
+    ttft=histograms,
 )
 sides = st.none() | samples
 strata = st.lists(

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import functools
 import hashlib
 import html
 import threading
@@ -31,8 +32,9 @@ def ec_key(kid: str) -> ECKey:
     return ECKey.generate_key("P-256", {"kid": kid, "use": "sig", "alg": "ES256"})
 
 
+@functools.cache
 def rsa_key(kid: str) -> RSAKey:
-    """A new key for RS256."""
+    """The key of that id for RS256: to make one takes 0.1 s of CPU."""
     return RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"})
 
 
