@@ -43,7 +43,7 @@ from tests.xds.views import service
 STREAMS, CONNECTIONS = 5000, 50
 REPLICAS, OF_EACH, REPORTING = 3, 1000, 100
 """Controllers, the proxies of each, and of those the ones that report."""
-ROUNDS = 5
+ROUNDS = 3
 """Commands to each, in each of these ways."""
 COMMANDS = 40
 STOPPED = "stopped"
@@ -106,7 +106,7 @@ class Group:
     async def start(self) -> None:
         """Start them one after the other, so that the first one decides."""
         for each in self.members:
-            await each.start(60)
+            await each.start(LONG)
 
 
 def grouped(processes: Children, cluster: EtcdCluster, count: int) -> Group:
@@ -265,7 +265,7 @@ async def replicas(cluster: EtcdCluster, made: Recording) -> list[Row]:
                 crowd = await stack.enter_async_context(crowded(group, count * OF_EACH))
                 words = (group.xds, str(count * REPORTING), file, "reporting")
                 fleet = await stack.enter_async_context(child("tests.bench.fleet_proxies", *words))
-                await standing(fleet, count * REPORTING)
+                await standing(fleet, count * REPORTING, JOINING)
                 await crowd.stubs.rollouts.StartCanary(
                     pb.StartCanaryRequest(service="s0000", canary="v2"), timeout=LONG
                 )
@@ -354,7 +354,7 @@ async def reporting(cluster: EtcdCluster, made: Recording, proxies: int, count: 
         await group.start()
         words = (group.xds, str(proxies), file)
         async with group.members[0].stubs() as stubs, child("tests.bench.fleet_proxies", *words) as fleet:
-            joined = await standing(fleet, proxies)
+            joined = await standing(fleet, proxies, JOINING)
             await asyncio.sleep(SETTLING)
             before, spent, begun = await asked(fleet), group.cpu(), time.monotonic()
             clients = cpu(fleet.pid)
@@ -399,7 +399,7 @@ async def measured(folder: Path) -> list[Row]:
         rows = [*await pushing(cluster), *await through_a_follower(cluster)]
         rows += await replicas(cluster, recordings[1])
         for proxies, services in LOADS:
-            for count in (0, 1, 2):
+            for count in (0, 2):
                 rows += await reporting(cluster, recordings[services], proxies, count)
     return rows
 

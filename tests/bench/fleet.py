@@ -69,14 +69,14 @@ async def asked(process: asyncio.subprocess.Process) -> Fleet:
     return Fleet(*await line(process))
 
 
-async def standing(process: asyncio.subprocess.Process, proxies: int) -> float:
-    """Seconds until all proxies report, or `JOINING` if they do not by then."""
+async def standing(process: asyncio.subprocess.Process, proxies: int, within: float = JOINING) -> float:
+    """Seconds until all proxies report, or `within` if they do not by then."""
     begun = time.monotonic()
-    while (passed := time.monotonic() - begun) < JOINING:
+    while (passed := time.monotonic() - begun) < within:
         if (await asked(process)).standing == proxies:
             return passed
         await asyncio.sleep(0.1)
-    return JOINING
+    return within
 
 
 async def share_of_core(made: Recording, proxies: int, canaries: int) -> list[Row]:
