@@ -16,6 +16,7 @@ from controller.ports.edges import ServiceSync
 from controller.ports.fleet import ConfigState, Nack, ProxyStatus
 from controller.ports.observatory import Live
 from controller.ports.peers import FleetList, Judgement, Upstream
+from controller.ports.store import Term
 from controller.runtime.followed_judge import (
     FRESH,
     KNOWN_FOR,
@@ -203,8 +204,10 @@ async def test_the_next_one_is_asked_in_the_same_breath(world: World) -> None:
     ],
 )
 async def test_where_none_can_be_asked_it_says_why(world: World, leader: str, gap: Gap, text: str) -> None:
-    """No controller decides, or the one that is asked is about to."""
+    """No controller decides, or the one that is asked is about to: its term has begun."""
     world.members.now = world.roster(leader)
+    if leader:
+        world.membership.term_begun(Term(7))
     await world.membership.refresh()
     await world.observatory.refresh([SERVICE])
     judged = world.observatory.live(SERVICE).judged
