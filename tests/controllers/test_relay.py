@@ -4,12 +4,14 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
+import grpc
 import pytest
 
 from controller.core.access.spiffe_names import CONTROLLER
 from controller.demo.harness.child_processes import Children
 from controller.demo.harness.load_generator import LoadGenerator
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+from controller.pb.haldane.admin.v1.admin_pb2_grpc import FleetStub
 from tests.controllers.conftest import Make
 from tests.controllers.test_members import leaders, until
 from tests.support.controller import ControllerProcess
@@ -49,6 +51,7 @@ async def test_harm_at_a_follower_s_proxy_is_rolled_back_by_the_leader(processes
         running_system(processes, policy=POLICY, controller=second) as system,
         steady(system.entry, 100, timeout=5.0) as load,
         first.stubs() as leader,
+        second.stubs() as follower,
     ):
         await wait_until(lambda: len(load.results) > 20)
         await system.start()
@@ -59,6 +62,17 @@ async def test_harm_at_a_follower_s_proxy_is_rolled_back_by_the_leader(processes
         assert (proxy.controller, proxy.cut_off, proxy.state) == ("two", False, "SYNCED")
         seen = await leader.rollouts.GetRollout(pb.GetRolloutRequest(service="fraud-scorer"))
         assert (seen.proxies_synced, seen.proxies_total) == (1, 1)
+        shown = await follower.rollouts.GetRollout(pb.GetRolloutRequest(service=SERVICE))
+        assert (shown.judged.controller, shown.judged.problem, shown.proxies_total) == ("one", "", 1)
+        assert shown.traffic["v2"].requests > 0
+        assert shown.blocker.kind == seen.blocker.kind
+        # What is stored of it is up to 30 s older: from the end of the warm-up.
+        request = pb.ExplainRolloutRequest(service=SERVICE)
+        theirs, explained = (
+            await leader.rollouts.ExplainRollout(request),
+            await follower.rollouts.ExplainRollout(request),
+        )
+        assert explained.gates[0].canary_n >= theirs.gates[0].canary_n > 0
         system.models["v2"].behaviour = Behaviour(errors=0.2)
         told = await system.reach("ROLLED_BACK")
         assert dict(told.weights) == {"v1": 10_000, "v2": 0}
@@ -105,9 +119,10 @@ async def test_what_a_killed_leader_has_judged_counts_once(processes: Children, 
 
 
 async def test_controllers_pass_on_by_mutual_tls(processes: Children, tmp_path: Path) -> None:
-    """By the role that the certificate has; who else may not, `test_access_table` shows."""
+    """By the role that the certificate has, in both directions; who else may not, `test_access_table` shows. A person's
+    rights are checked where the person calls."""
     certs = tmp_path / "certs"
-    haldane("certs", str(certs))
+    haldane("certs", str(certs), "--operator", "alice", "--operator", "bob")
     store = f"etcd:{','.join(shared_cluster().endpoints)}?prefix=/{uuid.uuid4()}"
 
     def secured(name: str) -> ControllerProcess:
@@ -115,6 +130,7 @@ async def test_controllers_pass_on_by_mutual_tls(processes: Children, tmp_path: 
         config.write_text(
             f'[tls]\ncertificate_file = "{certs}/controller/tls.crt"\nkey_file = "{certs}/controller/tls.key"\n'
             f'client_ca_file = "{certs}/ca.crt"\n[[access]]\nspiffe = "{CONTROLLER}"\nrole = "controller"\n'
+            '[[access]]\nsubject = "alice"\nrole = "operator"\n[[access]]\nsubject = "bob"\nrole = "viewer"\n'
         )
         settings = {
             **{"HALDANE_STORE": store, "HALDANE_CONFIG": str(config), "HALDANE_NAME": name},
@@ -129,3 +145,17 @@ async def test_controllers_pass_on_by_mutual_tls(processes: Children, tmp_path: 
     follower.launch()
     await wait_until(lambda: "relay_connected" in follower.output, 60)
     assert "controller_joined" in leader.output
+
+    def fleet(asked: ControllerProcess, person: str) -> FleetStub:
+        files = [certs / "ca.crt", certs / f"operator-{person}" / "tls.key", certs / f"operator-{person}" / "tls.crt"]
+        credentials = grpc.ssl_channel_credentials(*(file.read_bytes() for file in files))
+        return FleetStub(grpc.aio.secure_channel(asked.admin, credentials))  # type: ignore[no-untyped-call]
+
+    listed = await fleet(follower, "bob").ListProxies(pb.ListProxiesRequest())
+    assert (listed.judged.controller, listed.judged.problem) == ("one", "")
+    for asked in (leader, follower):
+        retried = await fleet(asked, "alice").Retry(pb.RetryRequest())
+        assert not retried.unreached
+        with pytest.raises(grpc.aio.AioRpcError, match="bob has no role that allows `operate`"):
+            await fleet(asked, "bob").Retry(pb.RetryRequest())
+    assert all('"event": "retried"' in each.output and '"who": "alice"' in each.output for each in (leader, follower))
