@@ -12,7 +12,7 @@ from tests.controllers.test_members import leaders, until
 from tests.support.controller import ControllerProcess
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.requires("etcd")]
+pytestmark = [pytest.mark.requires("etcd"), pytest.mark.timeout(300)]
 
 SERVICE = "scorer"
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from tests.controllers.conftest import Make
+from tests.controllers.conftest import TTL, Make
 from tests.controllers.test_members import leaders, until
 from tests.prometheus.prometheus_server import SETTINGS, Exporter, prometheus, serving
 from tests.support.controller import ControllerProcess
@@ -20,7 +20,7 @@ from tests.support.load import steady
 from tests.support.system import SERVICE, running_system
 from tests.support.waiting import answers, wait_until
 
-pytestmark = [pytest.mark.requires("etcd", "prometheus"), pytest.mark.envoy]
+pytestmark = [pytest.mark.requires("etcd", "prometheus"), pytest.mark.envoy, pytest.mark.timeout(300)]
 
 POLICY = """\
   steps: [50%]
@@ -32,6 +32,8 @@ POLICY = """\
 """
 GAP = 5.0
 """Seconds of a recording that a crash costs at most, in seconds of observation."""
+PATIENT_TTL = 8
+"""Seconds of the lease: a busy machine must not end the first term before the test does."""
 MANY, FEW, WRONG = (0, 400), (0, 40), (20, 40)
 """What a version gains at each scrape: wrong answers, and labelled ones."""
 
@@ -100,7 +102,7 @@ async def test_a_successor_goes_on_with_the_recording_and_the_custom_metrics(
             with (tmp_path / "settings.toml").open("r+") as settings:
                 own = settings.read()
                 settings.seek(0)
-                settings.write(SETTINGS.format(address=address) + own)
+                settings.write(SETTINGS.format(address=address) + own.replace(f"ttl = {TTL}", f"ttl = {PATIENT_TTL}"))
             await first.start()
             await until(first, lambda every: leaders(every) == ["one"])
             async with (
@@ -119,7 +121,7 @@ async def test_a_successor_goes_on_with_the_recording_and_the_custom_metrics(
                 killed = time.time()
                 asked, many = ways[0].asked, exporter.labelled["v2"]
                 exporter.each = {"v1": FEW, "v2": FEW}
-                await until(second, lambda every: leaders(every) == ["two"])
+                await until(second, lambda every: leaders(every) == ["two"], PATIENT_TTL + 10)
                 exporter.each["v2"] = WRONG
                 told = await system.reach("ROLLED_BACK")
                 assert "accuracy" in told.phase_reason
