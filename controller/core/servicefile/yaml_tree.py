@@ -245,9 +245,12 @@ class _Builder:
         return join_path(parent.path, parent.key.text) if parent.key else parent.path
 
 
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,63}")
+
+
 def join_path(path: str, key: str) -> str:
     """The path of a key under a path. Keys that are not names are quoted and bounded."""
-    plain = key if re.fullmatch(r"[A-Za-z0-9_.-]{1,63}", key) else quoted(key)
+    plain = key if _PLAIN_KEY.fullmatch(key) else quoted(key)
     return f"{path}.{plain}" if path else plain
 
 
