@@ -12,9 +12,10 @@ import pytest
 
 from controller.pb.haldane.wire.v1 import discovery_pb2 as pb
 from controller.ports.fleet import Nack
-from controller.xds.limits import DEFAULT, Limits
+from controller.xds.limits import DEFAULT, UNREAD_BYTES, Limits
 from controller.xds.protocol.nack_log import NackLog
 from controller.xds.resources.type_urls import CDS, EDS, TYPE_URL_PREFIX
+from controller.xds.server import make_grpc_server
 from controller.xds.token_bucket import TokenBucket
 from tests.support.http_server import connections_made
 from tests.support.waiting import wait_until
@@ -424,3 +425,34 @@ def test_every_limit_has_a_test() -> None:
     """A new one needs its row."""
     assert {name for name, _ in CASES.values()} | HERE | ELSEWHERE.keys() == set(Limits.model_fields)
     assert Limits() == DEFAULT
+
+
+async def test_reports_that_wait_to_be_read_take_little_memory() -> None:
+    """A client that sends faster than it is read has to wait, however long it has been sending."""
+    message, read, written, behind = b"x" * 60_000, 0, 0, 0
+
+    async def serve(requests: AsyncIterator[bytes], _context: object) -> bytes:
+        nonlocal read
+        async for _ in requests:
+            read += 1
+            await asyncio.sleep(0.002)
+        return b""
+
+    server = make_grpc_server(DEFAULT)
+    method = grpc.stream_unary_rpc_method_handler(serve)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("reports", {"Send": method}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call = channel.stream_unary("/reports/Send")()
+            for _ in range(300):
+                await call.write(message)
+                written += 1
+                behind = max(behind, written - read)
+            await call.done_writing()
+            await call
+    finally:
+        await server.stop(0)
+    assert read == 300
+    assert behind * len(message) <= 4 * UNREAD_BYTES
