@@ -107,7 +107,7 @@ class TermWork:
             adapters,
             self.recorder,
             token=term.token,
-            view=base.replica.view,
+            served=base.replica,
             on_cycle=base.replica.announce,
             sync_share=base.settings.sync_share,
         )

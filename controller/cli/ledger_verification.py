@@ -2,13 +2,46 @@
 on."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from controller.core.base.text import clean_values
 from controller.core.model.actor import Proof
 from controller.core.model.ledger_chain import ChainCheck, verify
 from controller.core.model.ledger_line import Entry, LedgerLine, services_of
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
+
+CLOCKS_DIFFER = 1.0
+"""Seconds by which clocks that are kept in time may differ."""
+
+
+@dataclass
+class TimeOrder:
+    """Whether the times of the lines that passed `watch` rise. Their order is that of their numbers: a time is what
+    the clock of the controller said that wrote the line."""
+
+    lines: int = 0
+    """Lines with a time before that of the line before them, by more than `CLOCKS_DIFFER`."""
+    first: int = 0
+    """The number of the first of them."""
+    seconds: float = 0.0
+    """By how much at most."""
+
+    def watch(self, events: Iterable[pb.Event]) -> Iterator[pb.Event]:
+        """The same lines."""
+        before: pb.Event | None = None
+        for event in events:
+            back = before.at - event.at if before else 0.0
+            if back > CLOCKS_DIFFER:
+                self.lines += 1
+                self.first = self.first or event.sequence
+                self.seconds = max(self.seconds, back)
+            before = event
+            yield event
+
+    def facts(self) -> dict[str, object]:
+        """As JSON values."""
+        return {"lines": self.lines, "first": self.first, "seconds": round(self.seconds, 3)}
 
 
 def verify_events(events: Iterable[pb.Event], *, whole: bool) -> ChainCheck:

@@ -21,11 +21,10 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
-from controller.core.model.freeze import Freeze, expiry_times
+from controller.core.model.freeze import Freeze
 from controller.core.model.service_state import ServiceState
 from controller.core.model.store_errors import StoreError, StoreLost
 from controller.core.model.view import View
-from controller.ports.clock import Clock
 from controller.ports.meters import TickMeter
 from controller.process.periodic import wait_and_clear
 from controller.runtime.ledger_writer import LedgerWriter
@@ -58,22 +57,22 @@ log = structlog.get_logger()
 class Cycle:
     """Runs one cycle after the other over the services that something happened to.
 
-    `view` gives the newest view; `on_cycle` is called after each cycle.
+    `view` gives the newest view, and `expired` its freezes whose time is over; `on_cycle` is called after each cycle.
     """
 
     def __init__(
         self,
         ticker: Ticker,
         ledger: LedgerWriter,
-        clock: Clock,
         view: Callable[[], View],
+        expired: Callable[[], Iterable[Freeze]],
         on_cycle: Callable[[], None],
         meter: TickMeter,
     ) -> None:
         self._ticker = ticker
         self._ledger = ledger
-        self._clock = clock
         self._view = view
+        self._expired = expired
         self._on_cycle = on_cycle
         self._meter = meter
         self._seen = view()
@@ -84,7 +83,6 @@ class Cycle:
         self._committing: dict[str, asyncio.Task[None]] = {}
         """The ticks that wait for the store."""
         self._writing: asyncio.Task[None] | None = None
-        self._ends: dict[Freeze, float] = {}
         self._awake = asyncio.Event()
         self._awake.set()
         self._ack_timer: asyncio.TimerHandle | None = None
@@ -224,13 +222,6 @@ class Cycle:
             log.exception("tick_failed")
 
     async def _expire_freezes(self) -> None:
-        """End the freezes whose time is over.
-
-        Each one's end is fixed on the monotonic clock when it is first seen in this term, so a wall clock that jumps
-        later ends none early; across terms and restarts the wall clock is all there is.
-        """
-        now = self._clock.monotonic()
-        self._ends = expiry_times(self._view().freezes, self._ends, now, self._clock.wall())
-        for freeze, end in self._ends.items():
-            if now >= end:
-                await self._ledger.expire(freeze, self._view().freezes)
+        """End the freezes whose time is over."""
+        for freeze in list(self._expired()):
+            await self._ledger.expire(freeze, self._view().freezes)

@@ -6,7 +6,9 @@ what it saves. Its token is compared in every commit, so a decider whose term is
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
+from controller.core.model.freeze import Freeze
 from controller.core.model.ledger_line import Entry
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
@@ -20,11 +22,21 @@ from controller.runtime.session_saver import SessionSaver
 from controller.runtime.ticker import Ticker, Writers
 
 
+class Served(Protocol):
+    """What the controller serves."""
+
+    def view(self) -> View:
+        """The newest view."""
+
+    def expired_freezes(self) -> Iterable[Freeze]:
+        """Its freezes whose time is over."""
+
+
 class Decider:
     """Ticks, writes and saves with the token of one term.
 
-    `view` gives the newest view, `on_cycle` is called after each cycle, `sync_share` is the share of the proxies that
-    must serve a step before the next one is taken.
+    `served` is what this controller serves, `on_cycle` is called after each cycle, `sync_share` is the share of the
+    proxies that must serve a step before the next one is taken.
     """
 
     def __init__(
@@ -33,7 +45,7 @@ class Decider:
         recorder: Recorder,
         *,
         token: int,
-        view: Callable[[], View],
+        served: Served,
         on_cycle: Callable[[], None],
         sync_share: float,
     ) -> None:
@@ -43,8 +55,8 @@ class Decider:
         self._saver = SessionSaver(adapters.store, adapters.clock, on_saved)
         self._ledger = LedgerWriter(adapters.store, token)
         writers = Writers(self._saver, self._ledger, recorder)
-        self._ticker = Ticker(adapters, writers, token=token, view=view, sync_share=sync_share)
-        self._cycle = Cycle(self._ticker, self._ledger, adapters.clock, view, on_cycle, adapters.meter)
+        self._ticker = Ticker(adapters, writers, token=token, view=served.view, sync_share=sync_share)
+        self._cycle = Cycle(self._ticker, self._ledger, served.view, served.expired_freezes, on_cycle, adapters.meter)
 
     async def run(self) -> None:
         """Decide, until cancelled."""

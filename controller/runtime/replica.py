@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from controller.core.base.identity_cache import by_identity
 from controller.core.model.cluster_names import cluster_name
+from controller.core.model.freeze import Freeze
 from controller.core.model.ledger_line import Entry
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
@@ -22,6 +23,7 @@ from controller.ports.endpoint_sources import NoSources, SourceStatuses
 from controller.ports.observatory import Live
 from controller.ports.service_files import FilesStatus
 from controller.runtime.decider import Decider
+from controller.runtime.freeze_expiry import FreezeExpiry
 
 LONGEST_QUIET = 1.0
 """Seconds after which `next` returns without news: traffic changes also where no decider announces its cycles."""
@@ -39,6 +41,7 @@ class Replica:
         self._sourced: tuple[Set[str], Set[str]] = frozenset(), frozenset()
         self._clock = clock
         self._view = View("", 0, {})
+        self._freeze_expiry = FreezeExpiry(clock)
         self._decider: Decider | None = None
         self._news = 0
         self._announced = asyncio.Event()
@@ -54,6 +57,10 @@ class Replica:
 
     async def refresh(self, services: Collection[str]) -> None:
         """What is known here is new."""
+
+    def expired_freezes(self) -> Iterable[Freeze]:
+        """The freezes in force whose time is over."""
+        return self._freeze_expiry.over()
 
     def live(self, service: str) -> Live:
         """What is known of a service; empty for one that is not in the view."""
@@ -105,6 +112,7 @@ class Replica:
     def on_view(self, view: View) -> None:
         """A new view is being served: count for its versions, and let the decider go on from it."""
         before, self._view = self._view, view
+        self._freeze_expiry.on_view(view)
         if _have_other_versions(before, view):
             self._track_clusters(self._book)
             if self._judged is not self._book:

@@ -113,9 +113,7 @@ async def deciding(folder: Path, count: int) -> AsyncIterator[Proxy]:
 
     async def decide(term: Term) -> None:
         world = Adapters(store, clock, book, fleet, NoHooks(), NoMetrics(), meter)
-        decider = Decider(
-            world, recorder, token=term.token, view=replica.view, on_cycle=replica.announce, sync_share=1.0
-        )
+        decider = Decider(world, recorder, token=term.token, served=replica, on_cycle=replica.announce, sync_share=1.0)
         with replica.deciding(decider):
             await decider.run()
 

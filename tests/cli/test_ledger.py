@@ -67,6 +67,19 @@ def test_a_whole_ledger_is_verified(scorer: Path, haldane: Haldane) -> None:
     assert f"3 lines, 1 to 3, last hash {last['hash']}" in haldane("events", "--verify").out
 
 
+@pytest.mark.proves("fault 6")
+def test_times_that_go_back_are_named(scorer: Path, haldane: Haldane, server: AdminServer) -> None:
+    """Lines are in order by their numbers; where a clock was set back between them, the check says so."""
+    server.clock.jump(3600)
+    haldane("freeze", "--all", "--reason", "incident 42")
+    assert "goes back" not in haldane("events", "--verify").out
+    server.clock.jump(-3600)
+    haldane("unfreeze", "--all", "--reason", "over")
+    assert "its time goes back 1 time, first at line 3, by 3600 s at most" in haldane("events", "--verify").out
+    found = haldane("events", "--verify", "-o", "json").document
+    assert (found["valid"], found["time_goes_back"]) == (True, {"lines": 1, "first": 3, "seconds": 3600.0})
+
+
 class ForgedStore(MemoryStore):
     """A store in which somebody has rewritten why a line was written."""
 

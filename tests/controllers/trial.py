@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import random
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
 
 import aiohttp
 import grpc
@@ -17,6 +19,7 @@ from controller.cli.ledger_verification import verify_events
 from controller.demo.ha.etcd_members import EtcdMembers
 from controller.demo.harness.child_processes import Children
 from controller.demo.harness.load_generator import LoadGenerator
+from controller.demo.harness.request_result import RequestResult
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.pb.haldane.admin.v1.admin_pb2_grpc import ControllersStub
 from controller.xds.resources.resource_version import parse_version
@@ -36,8 +39,15 @@ SERVICE, FLEET = "fraud-scorer", "edge"
 RATE = 50.0
 """Requests a second, through both Envoys together: the kernel spreads connections (SO_REUSEPORT)."""
 LOOK_EVERY = 0.05
+SHOWN = ("time", "status", "flags", "details", "duration_ms", "attempts", "cluster", "endpoint", "bytes_received")
+"""What is shown of a request that ended badly."""
 TTL = 2
 """Seconds of the lease."""
+PATIENCE = 60
+"""Seconds until Envoy gives a request up: the model servers share this process with all that watches, and on a busy
+machine it stands still for longer than any service would be given."""
+STARTS_WITHIN = 120.0
+"""Seconds until a controller is ready, on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +84,43 @@ class Counts:
         return {name: value for name, value in every.items() if value}
 
 
+class Member(Protocol):
+    """A member of etcd."""
+
+    def kill(self) -> None:
+        """kill -9, and wait for its end."""
+
+
+class Members(Protocol):
+    """The members of etcd."""
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """All of them."""
+
+    def start_missing(self) -> None:
+        """Start those that do not run."""
+
+
 @dataclass
 class Trial:
     """What runs, and what was seen."""
 
     controllers: list[ControllerProcess]
-    members: EtcdMembers
+    members: Members
     models: dict[str, ModelServer]
-    load: LoadGenerator
+    loads: list[LoadGenerator]
     envoys: list[EnvoyProcess]
-    ways: dict[str, list[Switch]]
+    ways: dict[str, list[Switch]] = field(default_factory=dict)
     """By the name of a controller: its ways to each member of etcd."""
     seen: list[Served] = field(default_factory=list)
     blamed: set[str] = field(default_factory=set)
     """The versions that may fail, since the test makes them."""
     lost: int = 0
-    stalled: float = 0.0
-    """Seconds."""
+    canary: str = ""
+    """That of the newest rollout."""
+    stalls: list[tuple[float, float]] = field(default_factory=list)
+    """When this process stood still, with its clients and its model servers, and for how many seconds."""
     dice: random.Random = field(default_factory=lambda: random.Random(1))
 
     # Who runs, and who decides.
@@ -99,7 +129,7 @@ class Trial:
         """The controllers that have a process."""
         return (each for each in self.controllers if each.running)
 
-    async def leader(self, *, other_than: ControllerProcess | None = None, within: float = 30.0) -> ControllerProcess:
+    async def leader(self, *, other_than: ControllerProcess | None = None, within: float = 60.0) -> ControllerProcess:
         """Wait until one decides."""
 
         async def found() -> ControllerProcess | None:
@@ -139,7 +169,7 @@ class Trial:
     async def start(self) -> str:
         """Start the version that is not stable, and wait until both Envoys serve it: its name."""
         await self.until_served(lambda split: len(split) == 1)
-        canary = "v2" if "v1" in self.split("envoy-0") else "v1"
+        self.canary = canary = "v2" if "v1" in self.split("envoy-0") else "v1"
         await self.insist(lambda stubs: _start(stubs, canary))
         await self.until_served(lambda split: canary in split)
         return canary
@@ -152,12 +182,21 @@ class Trial:
         return told
 
     async def ended(self, phase: str, within: float = 60.0) -> None:
-        """Wait until the rollout is in that phase."""
+        """Wait until the newest rollout has ended, as one of the controllers says. Fails unless it ended in that
+        phase."""
+        last = pb.Rollout()
 
         async def is_over() -> bool:
-            return bool((await self.rollout()).phase == phase)
+            nonlocal last
+            last = await self.rollout()
+            return last.canary == self.canary and last.phase in ("PROMOTED", "ROLLED_BACK")
 
-        await wait_until(is_over, within, every=0.2)
+        try:
+            await wait_until(is_over, within, every=0.2)
+        finally:
+            if last.phase != phase:
+                print(f"the rollout has not ended {phase} but is:\n{last}", flush=True)
+        assert last.phase == phase
 
     async def events(self) -> list[pb.Event]:
         """The whole ledger."""
@@ -176,14 +215,14 @@ class Trial:
         """The newest one."""
         return next((each.split for each in reversed(self.seen) if each.envoy == envoy), {})
 
-    async def until_served(self, holds: Callable[[Split], bool], within: float = 30.0) -> None:
+    async def until_served(self, holds: Callable[[Split], bool], within: float = 60.0) -> None:
         """Wait until it holds of both Envoys' splits."""
         names = [f"envoy-{n}" for n in range(len(self.envoys))]
         await wait_until(lambda: all(holds(self.split(name)) for name in names), within)
 
     async def watch(self, envoy: EnvoyProcess, name: str) -> None:
         """Look at an Envoy's route configuration, until cancelled."""
-        url = f"http://127.0.0.1:{envoy.admin}/config_dump?resource=dynamic_route_configs"
+        url = f"http://{envoy.host}:{envoy.admin}/config_dump?resource=dynamic_route_configs"
         async with aiohttp.ClientSession() as session:
             while True:
                 async with session.get(url) as response:
@@ -200,9 +239,12 @@ class Trial:
     async def check(self) -> Counts:
         """What went wrong so far."""
         events = await self.events()
-        counts = Counts(requests=len(self.load.results), freezes_lost=self.lost)
-        failed = (a for a in self.load.results if not a.ok and a.version not in self.blamed)
-        counts.failed = [f"{a.source}: {a.outcome} {a.status} after {a.milliseconds:.0f} ms" for a in failed]
+        counts = Counts(requests=sum(len(load.results) for load in self.loads), freezes_lost=self.lost)
+        counts.failed = [
+            f"{name}: {self.explained(name, result)}"
+            for name, result in self.results()
+            if not result.ok and result.version not in self.blamed
+        ]
         chain = verify_events(events, whole=True)
         counts.broken = chain.why if chain.broken is not None else ""
         committed = {e.revision: s for e in events if e.weights_after for s in decided([e])}
@@ -218,12 +260,40 @@ class Trial:
             counts.back += not in_order(distinct, decided(events))
         return counts
 
+    def forget(self) -> None:
+        """Begin to count anew. What Envoys served is kept: they must not go back to it."""
+        for load in self.loads:
+            load.results.clear()
+        self.lost = 0
+        self.stalls.clear()
+
+    def results(self) -> Iterator[tuple[str, RequestResult]]:
+        """How requests ended, each with the name of the client that sent it."""
+        for number, load in enumerate(self.loads):
+            for result in load.results:
+                yield f"client-{number}", result
+
+    def explained(self, client: str, result: RequestResult) -> str:
+        """What is known of a request that failed: what its client saw, what Envoys logged meanwhile, and whether this
+        process stood still."""
+        still = [taken for at, taken in self.stalls if at - taken <= result.ended and result.sent <= at]
+        since = time.time() - time.monotonic() + result.sent
+        logged = [line for envoy in self.envoys for line in bad_ends(envoy, since, since + result.milliseconds / 1000)]
+        given = {version: dict(model.given) for version, model in self.models.items()}
+        return (
+            f"sent {datetime.fromtimestamp(since, UTC):%H:%M:%S.%f}: {result.source}: {result.outcome} {result.status} "
+            f"after {result.milliseconds:.0f} ms; Envoys: {logged or 'nothing'}; this process stood still {still}; "
+            f"the models answered {given}"
+        )
+
     async def note_stalls(self) -> None:
-        """Note for how long this process stood still at the longest: its model servers did not answer then."""
+        """Note when this process stands still: its clients and its model servers do nothing then."""
         while True:
             before = time.monotonic()
             await asyncio.sleep(LOOK_EVERY)
-            self.stalled = max(self.stalled, time.monotonic() - before - LOOK_EVERY)
+            now = time.monotonic()
+            if now - before > 10 * LOOK_EVERY:
+                self.stalls.append((now, now - before))
 
     async def dwell(self, seconds: float) -> None:
         """Let the load go on for so long."""
@@ -237,7 +307,7 @@ class Trial:
         leader = await self.leader()
         leader.kill()
         await self.leader(other_than=leader)
-        await leader.start()
+        await leader.start(STARTS_WITHIN)
 
     async def pause_leader(self) -> None:
         """SIGSTOP beyond the lease, and back."""
@@ -261,7 +331,7 @@ class Trial:
         finally:
             for way in ways:
                 way.release()
-        await wait_until(lambda: answers(f"http://{leader.http}/readyz"), 60)
+        await wait_until(leader.ready, STARTS_WITHIN)
 
     async def kill_member(self) -> None:
         """kill -9 of one member of etcd; it comes back."""
@@ -281,7 +351,7 @@ class Trial:
         """Each controller and each member in turn, politely."""
         for each in self.controllers:
             await asyncio.to_thread(each.stop, 30)
-            await each.start(40)
+            await each.start(STARTS_WITHIN)
         for member in self.members.members:
             member.kill()
             self.members.start_missing()
@@ -363,9 +433,9 @@ async def trial(
     for model in models.values():
         await model.start()
     for each in controllers:
-        await wait_until(lambda each=each: answers(f"http://{each.http}/readyz"), 60)
+        await wait_until(each.ready, 60)
     entry = free_port()
-    await _apply(controllers[-1], entry, models)
+    await apply(controllers[-1], entry, models)
     xds = [each.xds for each in controllers]
     envoys = [
         EnvoyProcess(processes, bootstrap("envoy-0", "delta", xds), "envoy-0"),
@@ -374,20 +444,40 @@ async def trial(
     for envoy in envoys:
         await envoy.start()
     await wait_until(lambda: answers(f"http://127.0.0.1:{entry}/"))
-    async with held, steady(entry, RATE, seconds=seconds) as load:
-        made = Trial(controllers, etcd, models, load, envoys, ways)
-        watching = [asyncio.create_task(made.watch(each, f"envoy-{n}")) for n, each in enumerate(envoys)]
-        watching.append(asyncio.create_task(made.note_stalls()))
-        try:
-            await made.until_served(lambda split: split == {"v1": 10_000})
+    async with held, steady(entry, RATE, seconds=seconds, timeout=2 * PATIENCE) as load:
+        made = Trial(controllers, etcd, models, [load], envoys, ways)
+        async with watched(made):
             yield made
-            assert not any(each.done() for each in watching), "an Envoy could not be watched"
-        finally:
-            for each in watching:
-                each.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
-            for model in models.values():
-                await model.crash()
+
+
+@contextlib.asynccontextmanager
+async def watched(made: Trial) -> AsyncIterator[None]:
+    """Both Envoys are watched; at the end of the block the model servers end."""
+    watching = [asyncio.create_task(made.watch(each, f"envoy-{n}")) for n, each in enumerate(made.envoys)]
+    watching.append(asyncio.create_task(made.note_stalls()))
+    try:
+        await made.until_served(lambda split: split == {"v1": 10_000})
+        yield
+        assert not any(each.done() for each in watching), "an Envoy could not be watched"
+    finally:
+        for each in watching:
+            each.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+        for model in made.models.values():
+            await model.crash()
+
+
+def bad_ends(envoy: EnvoyProcess, since: float, until: float) -> list[dict[str, Any]]:
+    """What an Envoy's access log has of requests that began in that time and ended badly."""
+    found = []
+    for line in envoy.output.splitlines():
+        if line.startswith("{"):
+            logged = json.loads(line)
+            began = datetime.fromisoformat(logged["time"]).timestamp()
+            good = logged["status"] == 200 and logged["flags"] == "-"
+            if not good and since - 0.1 <= began <= until + 0.1:
+                found.append({name: logged[name] for name in SHOWN})
+    return found
 
 
 def bootstrap(node: str, protocol: Literal["delta", "sotw"], xds: Sequence[str]) -> str:
@@ -396,14 +486,17 @@ def bootstrap(node: str, protocol: Literal["delta", "sotw"], xds: Sequence[str])
     return render(fleet=FLEET, node=node, xds=",".join(xds), envoy_admin=admin, protocol=protocol)
 
 
-async def _apply(controller: ControllerProcess, entry: int, models: dict[str, ModelServer]) -> None:
+async def apply(
+    controller: ControllerProcess, entry: int, models: dict[str, ModelServer], address: str = "127.0.0.1"
+) -> None:
+    """Declare the service; Envoys log each request."""
     text = service_file(
         SERVICE,
         entry,
         endpoints={version: model.address for version, model in models.items()},
-        address="127.0.0.1",
-        more=f"fleets: [{FLEET}]\ntimeout: 2s\n",
+        address=address,
+        more=f"fleets: [{FLEET}]\ntimeout: {PATIENCE}s\n",
         policy=POLICY,
-    )
+    ).replace(f"port: {entry}", f"port: {entry}, access_log: stdout", 1)
     async with controller.stubs() as stubs:
         await stubs.catalog.ApplyService(pb.ApplyServiceRequest(yaml=text, reason="test"), wait_for_ready=True)

@@ -100,10 +100,25 @@ def test_a_freeze_that_ends_says_when() -> None:
 def test_the_end_of_a_freeze_is_fixed_when_it_is_first_seen() -> None:
     """Each has its own; a wall clock that jumps later moves none, and what is gone is forgotten."""
     short, long, endless = freeze("scorer", until=1030.0), freeze("scorer", until=1060.0), freeze("scorer")
-    ends = expiry_times([short, endless], {}, now=5.0, wall=1000.0)
+    ends = expiry_times([short, endless], {}, now=5.0, wall=1000.0, arriving=False)
     assert ends == {short: 35.0, endless: inf}
-    assert expiry_times([long, endless], ends, now=7.0, wall=5000.0) == {long: 7.0 - 3940.0, endless: inf}
-    assert expiry_times([short], ends, now=7.0, wall=5000.0) == {short: 35.0}
+    later = expiry_times([long, endless], ends, now=7.0, wall=5000.0, arriving=False)
+    assert later == {long: 7.0 - 3940.0, endless: inf}
+    assert expiry_times([short], ends, now=7.0, wall=5000.0, arriving=False) == {short: 35.0}
+
+
+@pytest.mark.proves("fault 6", "track-record 81")
+@pytest.mark.parametrize("wall", [0.0, 1000.0, 5000.0])
+def test_a_freeze_that_arrives_stands_for_its_ttl_whatever_time_it_is(wall: float) -> None:
+    """Another controller's clock may be an hour off, or this one's."""
+    held = freeze("scorer", since=1000.0, until=1030.0)
+    assert expiry_times([held, freeze()], {}, now=5.0, wall=wall, arriving=True) == {held: 35.0, freeze(): inf}
+
+
+def test_a_freeze_that_stood_before_stands_no_longer_than_its_ttl() -> None:
+    """Also where the clock says that it was set in the future."""
+    held = freeze("scorer", since=1000.0, until=1030.0)
+    assert expiry_times([held], {}, now=5.0, wall=0.0, arriving=False) == {held: 35.0}
 
 
 STANDING = [freeze(ALL, reason="a"), freeze("scorer", reason="b"), freeze("other", mode=Mode.HOLD, reason="c")]

@@ -4,6 +4,7 @@ import pytest
 
 from controller.core.control.commands import Verb
 from controller.core.model.actor import Actor
+from controller.runtime.operations import Operations
 from controller.store.memory import MemoryStore
 from tests.fakes.clock import FakeClock
 from tests.support.loop_harness import LoopHarness, running_loop
@@ -54,6 +55,22 @@ async def test_a_freeze_across_a_restart_ends_early_only_by_what_the_clock_jumpe
         await harness.look()
         await harness.look()
         assert (not (await store.load()).freezes) is over
+
+
+@pytest.mark.proves("fault 6", "track-record 81")
+@pytest.mark.parametrize("off", [HOUR, -HOUR], ids=["ahead", "behind"])
+async def test_a_freeze_set_where_the_clock_is_wrong_stands_for_its_ttl(off: float) -> None:
+    """Another controller, whose clock is an hour off, sets it; the one that decides ends it after its ttl."""
+    async with running_loop() as harness:
+        await harness.apply()
+        await harness.look()
+        other = FakeClock(skew=harness.clock.skew + off)
+        await Operations(harness.store, other).freeze(["scorer"], who=Actor("alice"), reason="quiet", ttl=60)
+        for seconds, stands in ((1, True), (58, True), (2, False)):
+            harness.clock.advance(seconds)
+            await harness.look()
+            await harness.look()
+            assert bool((await harness.store.load()).freezes) is stands
 
 
 async def ticks_to_the_second_step(jump: float) -> int:

@@ -172,28 +172,35 @@ def out_of_date_yes(state: ServiceState, command: Command, now: float) -> Decisi
 
 
 def never_ends(
-    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float
+    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float, *, arriving: bool
 ) -> dict[Freeze, float]:
     """A ttl is written down, and that is all."""
     return dict.fromkeys(freezes, inf)
 
 
 def ends_early(
-    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float
+    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float, *, arriving: bool
 ) -> dict[Freeze, float]:
     """Half of a ttl is enough."""
     return {f: known.get(f, now + (f.since + f.end) / 2 - wall) for f in freezes}
 
 
 def ends_by_the_wall_clock(
-    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float
+    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float, *, arriving: bool
 ) -> dict[Freeze, float]:
     """A ttl is measured by the clock that people set."""
-    return expiry_times(freezes, {}, now, wall)
+    return expiry_times(freezes, {}, now, wall, arriving=False)
+
+
+def believes_another_clock(
+    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float, *, arriving: bool
+) -> dict[Freeze, float]:
+    """A freeze ends at the time of day that the controller where it was set has written down."""
+    return expiry_times(freezes, known, now, wall, arriving=False)
 
 
 def inherits_the_end(
-    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float
+    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float, *, arriving: bool
 ) -> dict[Freeze, float]:
     """A freeze ends when the one did that was known first in its scope."""
     first = {f.scope: end for f, end in known.items()}
@@ -310,6 +317,9 @@ MUTANTS = {
     ),
     "a ttl is ignored": Mutant(Parts(ends=never_ends), "stands after", ("freeze",)),
     "a freeze ends before its ttl": Mutant(Parts(ends=ends_early), "was ended after", ("freeze",)),
+    "a freeze ends by another one's clock": Mutant(
+        Parts(ends=believes_another_clock), "was ended after|stands after", ("freeze", "jump", "lag")
+    ),
     "the wall clock ends a freeze": Mutant(
         Parts(ends=ends_by_the_wall_clock), "was ended after|stands after", ("freeze", "jump")
     ),

@@ -95,7 +95,7 @@ class Play(RuleBasedStateMachine):
                 else:
                     replica.deliver(write)
             if replica.token == self.checker.tokens[-1] and not (late or replica.asleep or replica.cut):
-                self.checker.check_ended(replica.skews)
+                self.checker.check_ended(replica.sights)
 
     def _climb(self, name: str) -> None:
         """A healthy canary, long enough for the next step."""

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from controller.core.control.changes import Origin, change_of
 from controller.core.control.commands import Command, execute
@@ -30,13 +31,20 @@ from controller.xds.resources.snapshot import Snapshot
 from controller.xds.resources.snapshot_cache import SnapshotCache
 from controller.xds.resources.type_urls import RDS
 from tests.fakes.clock import FakeClock
-from tests.model.store_checker import Ground, Judged, StoreChecker, Timed, done
+from tests.model.store_checker import Ground, Judged, Sight, StoreChecker, Timed, done
 from tests.xds.simulated_envoy import SimulatedEnvoy, SimulatedStream
 
 FLEET = "edge"
 
 Weigh = Callable[[ServiceState, Session, Verdict, float, TickInputs, float], tuple[Session, Verdict, Decision]]
-Ends = Callable[[Iterable[Freeze], Mapping[Freeze, float], float, float], dict[Freeze, float]]
+
+
+class Ends(Protocol):
+    """When freezes expire: `expiry_times`, or a mutant of it."""
+
+    def __call__(
+        self, freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float, *, arriving: bool
+    ) -> dict[Freeze, float]: ...
 
 
 def _load(text: str, _: ServiceState) -> Session:
@@ -86,8 +94,7 @@ class Replica:
     counted: set[SimulatedStream] = field(default_factory=set)
     sessions: dict[str, Session] = field(default_factory=dict)
     ends: dict[Freeze, float] = field(default_factory=dict)
-    skews: dict[Freeze, float] = field(default_factory=dict)
-    """How wrong the wall clock was when it looked at each freeze for the first time."""
+    sights: dict[Freeze, Sight] = field(default_factory=dict)
     forgetful: bool = False
     cut: bool = False
     deaf: bool = False
@@ -98,6 +105,7 @@ class Replica:
         self.view = self.parts.restore(self.checker.view)
         self.counts = self.parts.counts()
         self.world.update(self.view)
+        self._fix_ends(arriving=False)
 
     # Following the store and serving the proxies.
 
@@ -106,6 +114,7 @@ class Replica:
         if self.cut or not self.parts.newer(view, self.view):
             return
         self.view = view
+        self._fix_ends(arriving=True)
         if self.world.update(view):
             for link in self.links.values():
                 link.step(self.snapshot)
@@ -155,13 +164,18 @@ class Replica:
 
     def expire(self) -> Iterator[Write]:
         """The freezes whose time is over, as far as it knows."""
-        for freeze in self.view.freezes:
-            self.skews.setdefault(freeze, self.clock.skew)
-        now = self.clock.monotonic()
-        self.ends = self.parts.ends(self.view.freezes, self.ends, now, self.clock.wall())
+        now = self._fix_ends(arriving=True)
         for freeze, end in self.ends.items():
             if now >= end:
-                yield Write(expiry(freeze, self.view.freezes), Timed(self.token, self.skews[freeze]))
+                yield Write(expiry(freeze, self.view.freezes), Timed(self.token, self.sights[freeze]))
+
+    def _fix_ends(self, *, arriving: bool) -> float:
+        """Note when the freezes of its view end, and what it could know of that. The time of the monotonic clock."""
+        now = self.clock.monotonic()
+        for freeze in self.view.freezes:
+            self.sights.setdefault(freeze, Sight(now, None if arriving else self.clock.skew))
+        self.ends = self.parts.ends(self.view.freezes, self.ends, now, self.clock.wall(), arriving=arriving)
+        return now
 
     def execute(self, name: str, command: Command, now: float) -> Write:
         """What an operator's command is to write, decided on the state as this replica knows it."""

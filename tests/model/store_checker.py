@@ -52,10 +52,19 @@ class Judged(Ground):
 
 
 @dataclass(frozen=True)
-class Timed(Ground):
-    """It ended a freeze. `skew` is how wrong the wall clock was when this controller looked at the freeze first."""
+class Sight:
+    """How a controller saw a freeze first: when, by the clock that never jumps, and, if it found it there when it
+    began, how wrong the wall clock was then."""
 
-    skew: float
+    at: float
+    skew: float | None
+
+
+@dataclass(frozen=True)
+class Timed(Ground):
+    """It ended a freeze."""
+
+    sight: Sight
 
 
 @dataclass
@@ -153,25 +162,29 @@ class StoreChecker:
     @pytest.mark.proves("promise 3")
     def _check_expiry(self, change: Change, ground: Timed) -> None:
         """A freeze ends by itself once its ttl is over. What may end it earlier is a jump of the wall clock between its
-        setting and the first look of the controller that ends it, and by no more than that."""
+        setting and the start of the controller that ends it, and by no more than that."""
         assert change.entry.kind == "freeze_expired", "a freeze ended without saying why"
         for freeze in change.lift:
             assert freeze.until is not None, "a freeze without an end was ended"
-            ttl, stood, ahead = self._stood(freeze, ground.skew)
+            ttl, stood, ahead = self._stood(freeze, ground.sight)
             assert stood + max(0.0, ahead) >= ttl - ROUNDING, f"a freeze of {ttl:g} s was ended after {stood:g} s"
 
-    def check_ended(self, skews: Mapping[Freeze, float]) -> None:
-        """What holds after a look of who leads and reaches the store: no freeze stands longer than its ttl, and than a
-        clock explains that was set back before this controller looked at it first."""
+    def check_ended(self, sights: Mapping[Freeze, Sight]) -> None:
+        """What holds after a look of who leads and reaches the store: no freeze stands longer than its ttl since this
+        controller has seen it, nor longer than a clock explains that was set back before this controller began."""
         for freeze in self.view.freezes:
-            if freeze in skews:
-                ttl, stood, ahead = self._stood(freeze, skews[freeze])
-                assert stood + min(0.0, ahead) < ttl + ROUNDING, f"a freeze of {ttl:g} s stands after {stood:g} s"
+            if freeze in sights:
+                ttl, stood, ahead = self._stood(freeze, sights[freeze])
+                seen = self.clock.monotonic() - sights[freeze].at
+                known = seen if sights[freeze].skew is None else max(seen, stood + min(0.0, ahead))
+                assert known < ttl + ROUNDING, f"a freeze of {ttl:g} s stands after {stood:g} s"
 
-    def _stood(self, freeze: Freeze, skew: float) -> tuple[float, float, float]:
-        """Its ttl, for how long it has stood, and how far ahead the wall clock was then of where it was at first."""
+    def _stood(self, freeze: Freeze, sight: Sight) -> tuple[float, float, float]:
+        """Its ttl, for how long it has stood, and how far ahead the wall clock was of where it was at first, where
+        that could matter."""
         at, at_first = self.began[freeze]
-        return freeze.end - freeze.since, self.clock.monotonic() - at, skew - at_first
+        ahead = 0.0 if sight.skew is None else sight.skew - at_first
+        return freeze.ttl, self.clock.monotonic() - at, ahead
 
     @pytest.mark.proves("promise 1", "promise 4", "promise 10", "promise 11")
     def check(self) -> None:

@@ -60,7 +60,7 @@ class ControllerProcess(Process):
     async def start(self, within: float = 60.0) -> None:
         """Start it and wait until it says that it is ready."""
         self.launch()
-        await wait_until(self._ready, within)
+        await wait_until(self.ready, within)
 
     @contextlib.asynccontextmanager
     async def stubs(self) -> AsyncIterator[AdminStubs]:
@@ -79,6 +79,7 @@ class ControllerProcess(Process):
         quick = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)]
         return grpc.aio.insecure_channel(self.admin, quick)
 
-    async def _ready(self) -> bool:
+    async def ready(self) -> bool:
+        """Whether it says that it is ready. `ChildDied` if it has ended."""
         self.child.check()
         return await answers(f"http://{self.http}/readyz")

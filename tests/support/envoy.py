@@ -1,6 +1,7 @@
 """A real Envoy."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -15,12 +16,15 @@ from tests.support.waiting import answers, wait_until
 class EnvoyProcess(Process):
     """An Envoy with this bootstrap, one worker, and its admin page where the bootstrap says."""
 
-    def __init__(self, group: Children, bootstrap: str, name: str = "envoy") -> None:
+    def __init__(self, group: Children, bootstrap: str, name: str = "envoy", *, prefix: Sequence[str] = ()) -> None:
+        """`prefix` is a command that runs it."""
         config = group.folder / f"{name}.yaml"
         config.write_text(bootstrap)
         words = ["-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
-        super().__init__(group, name, [str(envoy_binary()), *words])
-        self.admin: int = yaml.safe_load(bootstrap)["admin"]["address"]["socket_address"]["port_value"]
+        super().__init__(group, name, [*prefix, str(envoy_binary()), *words])
+        page = yaml.safe_load(bootstrap)["admin"]["address"]["socket_address"]
+        self.host: str = page["address"]
+        self.admin: int = page["port_value"]
 
     async def start(self, within: float = 15.0) -> None:
         """Start it and wait until it says that it is ready: with the controller away that takes four seconds."""
@@ -34,13 +38,13 @@ class EnvoyProcess(Process):
 
     async def page(self, name: str) -> str:
         """A page of Envoy's own, such as `stats`."""
-        url = f"http://127.0.0.1:{self.admin}/{name}"
+        url = f"http://{self.host}:{self.admin}/{name}"
         async with aiohttp.ClientSession() as session, session.get(url) as response:
             return await response.text()
 
     async def _ready(self) -> bool:
         self.child.check()
-        return await answers(f"http://127.0.0.1:{self.admin}/ready")
+        return await answers(f"http://{self.host}:{self.admin}/ready")
 
 
 def validate(bootstrap: str, folder: Path) -> tuple[int, str]:

@@ -13,10 +13,10 @@ BODY = (b"{}",)
 
 @contextlib.asynccontextmanager
 async def steady(
-    port: int, rate: float, *, path: str = "/", timeout: float = 10.0, seconds: float = 120.0
+    port: int, rate: float, *, host: str = "127.0.0.1", path: str = "/", timeout: float = 10.0, seconds: float = 120.0
 ) -> AsyncIterator[LoadGenerator]:
-    """Requests to that port of 127.0.0.1, `rate` a second, while the block runs and so many seconds at the longest."""
-    load = LoadGenerator(f"http://127.0.0.1:{port}{path}", BODY, rate=rate, timeout=timeout)
+    """Requests to that port, `rate` a second, while the block runs and so many seconds at the longest."""
+    load = LoadGenerator(f"http://{host}:{port}{path}", BODY, rate=rate, timeout=timeout)
     running = asyncio.create_task(load.run(seconds))
     try:
         yield load

@@ -90,7 +90,7 @@ class LoopHarness:
             meter=self.figures,
         )
         decider = Decider(
-            adapters, self.recorder, token=term.token, view=self.replica.view, on_cycle=self._cycled, sync_share=1.0
+            adapters, self.recorder, token=term.token, served=self.replica, on_cycle=self._cycled, sync_share=1.0
         )
         self.deciders.append(decider)
         self.tokens.append(term.token)

@@ -97,18 +97,22 @@ def _print(invocation: Invocation, message: Message | Disconnected | None) -> No
 
 
 def _verify(invocation: Invocation, client: AdminClient, after: int) -> None:
-    from controller.cli.ledger_verification import verify_events  # the core's ledger, which only this needs
+    from controller.cli.ledger_verification import TimeOrder, verify_events  # the core's ledger: only this needs it
 
-    chain = verify_events(read_ledger(client, after=after), whole=not after)
+    order = TimeOrder()
+    chain = verify_events(order.watch(read_ledger(client, after=after)), whole=not after)
     facts = {"lines": chain.lines, "first": chain.first, "last": chain.last, "hash": chain.hash}
     if chain.broken is not None:
         hint = f"whole before it: {counted(chain.lines, 'line')}" if chain.lines else ""
         message = f"the ledger is broken at line {chain.broken}: {chain.why}"
         raise Failure(Exit.FAILED, message, code="BROKEN", facts={**facts, "broken": chain.broken}, hint=hint)
     if invocation.json:
-        print_json({"valid": True, **facts})
+        print_json({"valid": True, **facts, **({"time_goes_back": order.facts()} if order.lines else {})})
     elif chain.lines:
         lines = counted(chain.lines, "line")
         click.echo(f"the ledger is whole: {lines}, {chain.first} to {chain.last}, last hash {chain.hash}")
+        if order.lines:
+            which = f"{counted(order.lines, 'time')}, first at line {order.first}, by {order.seconds:.0f} s at most"
+            click.echo(f"its time goes back {which}: a clock was set, or those of the controllers differ")
     else:
         click.echo("the ledger has no line" + (f" after {after}" if after else ""))

@@ -71,6 +71,15 @@ class Freeze(Value):
         return inf if self.until is None else self.until
 
     @property
+    def ttl(self) -> float:
+        """For how many seconds it was set: infinity for one without an end."""
+        return self.end - self.since
+
+    def left(self, wall: float) -> float:
+        """The seconds that are left of its ttl at that Unix time: never more than all of it."""
+        return min(self.end - wall, self.ttl)
+
+    @property
     def actor(self) -> Actor:
         """Who set it."""
         return Actor(self.who, self.proof)
@@ -122,13 +131,15 @@ def first_over_limit(standing: Iterable[Freeze], wanted: Iterable[Freeze], most:
 
 
 def expiry_times(
-    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float
+    freezes: Iterable[Freeze], known: Mapping[Freeze, float], now: float, wall: float, *, arriving: bool
 ) -> dict[Freeze, float]:
     """When each freeze expires, in seconds of the monotonic clock that shows `now`.
 
-    `known` times are kept, so that a wall clock that jumps later ends none early; the others are computed from `wall`.
+    `known` times are kept, so that a wall clock that jumps later ends none early. The others stand for their ttl from
+    now on if they are `arriving`, whatever time it was where they were set. If they have stood for an unknown time
+    already, only `wall` tells how much of the ttl is left.
     """
-    return {freeze: known.get(freeze, now + freeze.end - wall) for freeze in freezes}
+    return {freeze: known.get(freeze, now + (freeze.ttl if arriving else freeze.left(wall))) for freeze in freezes}
 
 
 def describe_freeze(freeze: Freeze) -> str:

@@ -98,10 +98,10 @@ class Faults(Play):
     @under("freeze")
     @rule(scope=SCOPES, hours=HOURS, seen=st.booleans())
     def jump_under_a_freeze(self, scope: str, hours: float, seen: bool) -> None:
-        """The wall clock jumps while a freeze with an end stands, which some controllers have seen or none has."""
+        """The wall clock jumps while a freeze with an end stands, which controllers have seen or not yet."""
         self._freeze(scope, Mode.FREEZE, LONG)
-        self._settle()
         if seen:
+            self._settle()
             self._pass(1.0)
         self._jump(hours)
 
