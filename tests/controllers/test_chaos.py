@@ -28,6 +28,7 @@ async def test_harm_that_begins_as_the_leader_is_killed_is_rolled_back(processes
 
 
 @pytest.mark.soak
+@pytest.mark.proves("fault 9", "fault 49")
 @pytest.mark.timeout(SECONDS + 200)
 async def test_rounds_of_chaos(processes: Children, controller: Make) -> None:
     """Rounds in which processes fail, and the leader's links to etcd."""
@@ -36,6 +37,7 @@ async def test_rounds_of_chaos(processes: Children, controller: Make) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.proves("fault 9", "fault 46", "fault 47", "fault 48", "fault 49")
 @pytest.mark.timeout(SECONDS + 200)
 async def test_rounds_of_chaos_in_networks(processes: Children) -> None:
     """Rounds in which links, clocks, disks and processes fail, with each controller, member and Envoy in a network

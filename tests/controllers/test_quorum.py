@@ -41,6 +41,7 @@ async def ready(asked: ControllerProcess) -> bool:
         return response.status == 200
 
 
+@pytest.mark.proves("fault 9")
 async def test_a_freeze_is_durable_or_refused(processes: Children, tmp_path: Path) -> None:
     """Through the follower, 200 once a majority has it, also after all members were killed; 503 while there is none,
     and again 200 once it is back, with one freeze in force."""
