@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.store.etcd.client import EtcdClient
 from tests.controllers.networked import CLIENTS, NetworkedController, NetworkedTrial, PlacedMember, PlacedMembers
-from tests.controllers.trial import STARTS_WITHIN, TTL
+from tests.controllers.trial import STARTS_WITHIN
 from tests.support.waiting import wait_until
 
 HOUR = 3600
 CUT = 6.0
-"""Seconds that a link is cut: longer than all that notices it (Envoy's pings 4 s, the relay 3 s, the lease 2 s)."""
+"""Seconds that a link is cut: longer than all that notices it (Envoy's pings 4 s, the relay 3 s, the lease 5 s)."""
 FROZEN = 8
 """Seconds of a freeze that ends by itself."""
 EARLY, LATE = 0.5, 6.0
@@ -189,7 +189,7 @@ async def _clock_jumps(made: NetworkedTrial, whose: NetworkedController, by: int
             await made.dwell(1.0)
             whose.clock.jump_to(by)
             tasks.create_task(_holds_as_long_as_asked(made, whose, "after the jump"))
-        await made.dwell(TTL)
+        await made.dwell(made.ttl)
     finally:
         whose.clock.jump_to(0)
 

@@ -16,7 +16,7 @@ import aiohttp
 from controller.core.access.spiffe_names import CONTROLLER
 from controller.demo.harness.child_processes import Children
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
-from tests.controllers.trial import FLEET, PATIENCE, RATE, STARTS_WITHIN, TTL, Trial, apply, watched
+from tests.controllers.trial import FLEET, LONG_TTL, PATIENCE, RATE, STARTS_WITHIN, Trial, apply, watched
 from tests.support.controller import ControllerProcess
 from tests.support.envoy import EnvoyProcess
 from tests.support.load import steady
@@ -48,7 +48,7 @@ class NetworkedController(ControllerProcess):
         config = group.folder / f"{name}.toml"
         own = certs / "controller"
         config.write_text(
-            f'[etcd]\nttl = {TTL}\n[tls]\ncertificate_file = "{own}/tls.crt"\nkey_file = "{own}/tls.key"\n'
+            f'[etcd]\nttl = {LONG_TTL}\n[tls]\ncertificate_file = "{own}/tls.crt"\nkey_file = "{own}/tls.key"\n'
             f'client_ca_file = "{certs}/ca.crt"\n[[access]]\nspiffe = "{CONTROLLER}"\nrole = "controller"\n'
         )
         sockets = {kind: str(group.folder / f"{name}.{kind}") for kind in ("admin", "http")}
@@ -212,7 +212,7 @@ async def networked_trial(processes: Children, seconds: float) -> AsyncIterator[
             )
             for envoy in envoys
         ]
-        trial = NetworkedTrial(list(controllers), members, models, loads, envoys, network=made)
+        trial = NetworkedTrial(list(controllers), members, models, loads, envoys, ttl=LONG_TTL, network=made)
         async with watched(trial):
             yield trial
 

@@ -21,8 +21,7 @@ QUORUM_LOST = 30.0
 """Seconds."""
 
 ENDS_WITHIN = 300.0
-"""Seconds until a rollout that takes ten is over: on a busy machine leaders cannot renew a lease of two seconds in
-time, and terms last no longer than that."""
+"""Seconds until a rollout that takes ten is over, on a busy machine."""
 BUSY = int(os.environ.get("CHAOS_BUSY", "4"))
 """Busy loops, on a machine of two cores."""
 

@@ -7,7 +7,7 @@ from tests.controllers import network_faults
 from tests.controllers.conftest import Make
 from tests.controllers.networked import networked_trial
 from tests.controllers.rounds import FAULTS, harm_at_the_kill, play
-from tests.controllers.trial import TTL, Trial, trial
+from tests.controllers.trial import LONG_TTL, TTL, Trial, trial
 from tests.support import network, wall_clock
 
 pytestmark = [pytest.mark.requires("etcd"), pytest.mark.envoy]
@@ -32,7 +32,7 @@ async def test_harm_that_begins_as_the_leader_is_killed_is_rolled_back(processes
 @pytest.mark.timeout(SECONDS + 200)
 async def test_rounds_of_chaos(processes: Children, controller: Make) -> None:
     """Rounds in which processes fail, and the leader's links to etcd."""
-    async with trial(processes, controller, seconds=SECONDS) as made:
+    async with trial(processes, controller, seconds=SECONDS, ttl=LONG_TTL) as made:
         await play(made, FAULTS | {"leader cut off": Trial.cut_leader_off})
 
 
