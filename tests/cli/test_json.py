@@ -87,7 +87,7 @@ def test_a_freeze_has_its_end(scorer: Path, haldane: Haldane, server: AdminServe
     freeze = answer["freezes"][0]
     assert (freeze["scope"], freeze["reason"], freeze["mode"]) == ("scorer", "incident 42", "freeze")
     assert freeze["until"] - freeze["since"] == pytest.approx(1800)
-    assert haldane("freezes", "-o", "json").document == {"freezes": [freeze]}
+    assert haldane("freezes", "-o", "json").document == {"freezes": [freeze], "store_problem": ""}
     assert haldane("get", "scorer", "-o", "json").document["freezes"] == [freeze]
     lifted = haldane("unfreeze", "scorer", "--reason", "over", "-o", "json").document["lifted"]
     assert lifted == [freeze]
