@@ -26,6 +26,6 @@ async def test_more_than_four_megabytes_reach_a_real_envoy(
         envoy.publish(*many)
         snapshot = envoy.xds.published("edge")
         assert snapshot
-        assert sum(len(table.packed) for table in snapshot.snapshot.catalogue(RDS).listed.values()) > FOUR_MIB
+        assert sum(len(table.packed) for table in snapshot.catalogue(RDS).listed.values()) > FOUR_MIB
         await envoy.open()
         await envoy.envoy(processes, protocol)
