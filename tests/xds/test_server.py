@@ -256,7 +256,7 @@ async def test_a_push_to_many_streams_lets_others_have_their_turn(
     def behind() -> int:
         newest = xds.xds.published("edge")
         assert newest
-        return sum(each.stream.snapshot is not newest.snapshot for each in xds.xds._connections)
+        return sum(each.stream.snapshot is not newest for each in xds.xds._connections)
 
     xds.xds.publish(view(2, service(canary=("v2", 500))))
     left = [behind()]
