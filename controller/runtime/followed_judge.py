@@ -4,8 +4,6 @@ Nothing is passed on while nobody looks, and whoever looks at once shares one qu
 at which it was asked for; if the next question is not answered, nothing of the one before is shown any more.
 """
 
-import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Collection
 from typing import NamedTuple, TypeVar
 
@@ -183,6 +181,10 @@ class FollowedJudge:
             except PeerLost as error:
                 lost = error
                 continue
+            except Exception:  # whoever reads must see what is stored
+                log.exception("judge_not_read", controller=leader.name)
+                lost = PeerLost(Gap.LEADER_UNREACHABLE, "an error of this controller's own; its log says more")
+                continue
             if leader.name != self._leader:
                 self._forget()
             if self._gap or leader.name != self._leader:
@@ -191,9 +193,7 @@ class FollowedJudge:
             return answer
 
     async def _read_roster(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ROSTER_WITHIN):
-                await self._membership.refresh()
+        await self._membership.refresh(ROSTER_WITHIN)
 
     def _note_gap(self, leader: Member | None, lost: PeerLost) -> None:
         """From now on nothing is known."""

@@ -18,6 +18,8 @@ from controller.runtime.fleet_reports import FleetReports
 from controller.runtime.followed_judge import FollowedJudge
 from controller.runtime.membership import Membership
 
+ROSTER_WITHIN = 1.0
+"""Seconds to read which controllers there are: while the store is away, those that were known last are asked."""
 NOT_HEARD = "the controller that decides does not hear of it"
 
 log = structlog.get_logger()
@@ -101,7 +103,7 @@ class JoinedFleet:
     async def retry_everywhere(self, service: str, who: str) -> Retried:
         """Send all controllers' proxies once more what they NACKed, on behalf of `who`."""
         nodes = {*self._own.retry(service)}
-        await self._membership.refresh()
+        await self._membership.refresh(ROSTER_WITHIN)
         unreached: list[UnreachedController] = []
         others = [*self._others()]
         for member, answer in zip(

@@ -1,5 +1,6 @@
 """Keeps this controller's record among those that share the store, and knows the others'."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 
@@ -90,10 +91,11 @@ class Membership:
         self._roster = await self._members.roster()
         return self._roster
 
-    async def refresh(self) -> None:
-        """Read the roster anew; while the store is away the one that is known stays."""
-        with contextlib.suppress(StoreLost):
-            await self.roster()
+    async def refresh(self, within: float | None = None) -> None:
+        """Read the roster anew, `within` so many seconds if that is given; while the store is away the one that is known stays."""
+        with contextlib.suppress(StoreLost, TimeoutError):
+            async with asyncio.timeout(within):
+                await self.roster()
 
     async def _renew(self) -> None:
         try:

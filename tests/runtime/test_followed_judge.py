@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from controller.core.control.judged import Gap
 from controller.core.control.sync import CutOff, Sync
@@ -168,6 +169,21 @@ async def test_without_an_answer_nothing_old_is_shown(world: World) -> None:
     world.peers.lost.clear()
     await world.observatory.refresh([SERVICE])
     assert world.observatory.live(SERVICE).verdict == HARM
+
+
+async def test_an_error_of_its_own_hides_nothing_that_is_stored(world: World) -> None:
+    """What is judged is then not known; whoever reads gets the rest."""
+
+    def fails() -> None:
+        raise RuntimeError("a fault")
+
+    world.peers.takes = fails
+    with capture_logs() as logged:
+        await world.observatory.refresh([SERVICE])
+    judged = world.observatory.live(SERVICE).judged
+    assert judged
+    assert judged.gap is Gap.LEADER_UNREACHABLE
+    assert "judge_not_read" in [line["event"] for line in logged]
 
 
 async def test_one_that_does_not_answer_is_asked_now_and_then(world: World) -> None:
