@@ -92,7 +92,8 @@ class Membership:
         return self._roster
 
     async def refresh(self, within: float | None = None) -> None:
-        """Read the roster anew, `within` so many seconds if that is given; while the store is away the one that is known stays."""
+        """Read the roster anew; the one that is known stays while the store is away, or does not answer within so many
+        seconds."""
         with contextlib.suppress(StoreLost, TimeoutError):
             async with asyncio.timeout(within):
                 await self.roster()
