@@ -204,18 +204,19 @@ def _serve(connection: socket.socket) -> NoReturn:
             os.waitpid(middle, 0)
             for fd in files:
                 os.close(fd)
-        elif os.fork():
+            continue
+        middle = os.getpid()
+        if os.fork():
             os._exit(0)
-        else:
-            _become(order, files, connection)
-            from controller.__main__ import main
+        _become(order, files, connection, middle)
+        from controller.__main__ import main
 
-            sys.exit(main(order["arguments"]))
+        sys.exit(main(order["arguments"]))
 
 
-def _become(order: dict[str, Any], files: list[int], connection: socket.socket) -> None:
-    """Be the process that was ordered, once the parent is the right one."""
-    while os.getppid() != order["parent"]:
+def _become(order: dict[str, Any], files: list[int], connection: socket.socket, middle: int) -> None:
+    """Be the process that was ordered, once `middle` has ended and the right one is the parent; end if that is gone."""
+    while os.getppid() == middle:
         time.sleep(0.0005)
     _prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != order["parent"]:

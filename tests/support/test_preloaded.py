@@ -65,6 +65,14 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @linux
+def test_it_ends_if_whoever_ordered_it_is_gone_before_it_began() -> None:
+    """Killed, such as by a timeout of the whole run: nobody is the parent then."""
+    script = "from tests.support.preloaded import _become\n_become({'parent': 2**30}, [], None, 2**30)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=preloaded.ROOT, timeout=60, check=False)
+    assert done.returncode == 1
+
+
+@linux
 def test_it_does_not_outlive_its_parent(tmp_path: Path) -> None:
     """Whatever ends that."""
     ports = {f"HALDANE_{api}_LISTEN": f"127.0.0.1:{free_port()}" for api in ("XDS", "ADMIN", "HTTP")}
