@@ -70,6 +70,7 @@ def test_several_spiffe_ids_are_refused(authority: Authority) -> None:
 
 
 @pytest.mark.parametrize("junk", [b"", b"\x30\x03\x02\x01\x01", b"-----BEGIN CERTIFICATE-----"])
+@pytest.mark.proves("bad-input 19")
 def test_what_is_no_certificate_is_refused(junk: bytes) -> None:
     """By the error that a door turns into a refusal."""
     with pytest.raises(ValueError):  # noqa: PT011  # the words are those of a library

@@ -234,6 +234,7 @@ async def test_several_authorizations_are_no_choice(secured: Secured) -> None:
         assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
+@pytest.mark.proves("bad-input 19")
 async def test_a_certificate_of_another_ca_in_the_same_name_is_nobody(secured: Secured) -> None:
     """The name alone is worth nothing."""
     admin = names(Role.ADMIN)

@@ -4,12 +4,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from controller.pb.haldane.admin.v1 import admin_pb2 as pb
 from controller.pb.haldane.admin.v1.admin_pb2_grpc import LedgerStub
 from tests.support.secured import secured_controller
 from tests.support.waiting import wait_until
 
 
+@pytest.mark.proves("fault 30")
 async def test_a_certificate_that_expires_soon_is_announced(tmp_path: Path) -> None:
     """By the ledger, /readyz (200) and /metrics; a swapped one is no longer."""
     soon = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)

@@ -32,6 +32,7 @@ CONNECTIONS = "cluster.haldane.upstream_cx_total"
 pytestmark = [pytest.mark.envoy, pytest.mark.timeout(300)]
 
 
+@pytest.mark.proves("fault 30")
 async def test_a_rotation_of_the_ca_and_both_certificates_fails_no_request(processes: Children) -> None:
     """Under load, as it is done: both sides trust the new CA beside the old one, then have its certificates, then trust
     it alone. Nothing restarts, whoever has a certificate of the old CA is out, and a rollout goes through.

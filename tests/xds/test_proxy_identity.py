@@ -85,6 +85,7 @@ async def connected(channel: grpc.aio.Channel, node: str = "edge-1", fleet: str 
     return client
 
 
+@pytest.mark.proves("bad-input 19")
 async def test_a_proxy_is_of_the_fleet_of_its_certificate_alone(port: SecuredPort) -> None:
     """What it says must be that; the refusal names both. A certificate that is of no fleet is refused everywhere."""
     async with port.channel(of_fleet(port, "edge")) as channel:
