@@ -29,7 +29,7 @@ from controller.xds.protocol.discovery import Retry
 from controller.xds.protocol.nack_log import NackLog
 from controller.xds.protocol.nacked_contents import is_removal_nacked, nacked_contents
 from controller.xds.protocol.observed_stream import ObservedStream, serves_blind_listeners
-from controller.xds.protocol.proxy_status import proxy_statuses
+from controller.xds.protocol.proxy_status import ProxyStatuses
 from controller.xds.protocol.stream_state import StreamState
 from controller.xds.protocol.sync_counts import SyncCounts
 from controller.xds.resources.access_logs import STATS_LOGGER
@@ -120,6 +120,7 @@ class XdsServer:
         """Claimed while a rollback is pushed."""
         self._fan_out = FanOut(self.right_of_way)
         self._nacks = NackLog(limits.refusals)
+        self._statuses = ProxyStatuses(limits.confirm)
         self._draining = False
 
     def publish(self, view: View, sourced: Mapping[str, SourcedVersions] = NO_SOURCES) -> None:
@@ -172,8 +173,8 @@ class XdsServer:
 
     def proxies(self) -> tuple[ProxyStatus, ...]:
         """Every connected proxy."""
-        now, confirm = self._clock.wall(), self._limits.confirm
-        proxies = proxy_statuses(self._observed(), self._snapshots.running, self._nacks.last, now, confirm)
+        now = self._clock.wall()
+        proxies = self._statuses.of(self._observed(), self._snapshots.running, self._nacks.last, now)
         return tuple(map(self._with_reports, proxies))
 
     @property

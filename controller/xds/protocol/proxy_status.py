@@ -12,23 +12,76 @@ from controller.xds.resources.resource import Resources
 from controller.xds.resources.type_urls import CDS, EDS, FULL_STATE_TYPES, PUSH_ORDER, RDS
 
 
-def proxy_statuses(
-    streams: Iterable[ObservedStream],
-    running: Iterable[str],
-    last_nack: Callable[[str, str], Nack | None],
-    now: float,
-    confirm: float,
-) -> tuple[ProxyStatus, ...]:
-    """Every proxy, with all its streams together, and which of the `running` services' rollouts wait for it.
+class ProxyStatuses:
+    """Finds how far each proxy is, and remembers it while nothing has happened to the proxy: most are as they were
+    when they were last asked about, and of thousands that is most of the cost. Mutable; not for several threads."""
 
-    `now` is Unix seconds; `confirm` is `Limits.confirm`.
-    """
-    nodes: dict[tuple[str, str], list[ObservedStream]] = {}
-    for observed in streams:
-        nodes.setdefault((observed.node.id, observed.node.fleet), []).append(observed)
-    services = sorted(running)
-    proxies = (_proxy(each, services, now, confirm) for _, each in sorted(nodes.items()))
-    return tuple(replace(proxy, last_nack=last_nack(proxy.node, proxy.fleet)) for proxy in proxies)
+    def __init__(self, confirm: float) -> None:
+        """`confirm` is `Limits.confirm`."""
+        self._confirm = confirm
+        self._known: dict[tuple[str, str], _Remembered] = {}
+
+    def of(
+        self,
+        streams: Iterable[ObservedStream],
+        running: Iterable[str],
+        last_nack: Callable[[str, str], Nack | None],
+        now: float,
+    ) -> tuple[ProxyStatus, ...]:
+        """Every proxy, with all its streams together, and which of the `running` services' rollouts wait for it.
+
+        `now` is Unix seconds.
+        """
+        nodes: dict[tuple[str, str], list[ObservedStream]] = {}
+        for observed in streams:
+            nodes.setdefault((observed.node.id, observed.node.fleet), []).append(observed)
+        before, self._known = self._known, {}
+        services = sorted(running)
+        return tuple(
+            self._status(node, nodes[node], before.get(node), services, last_nack(*node), now) for node in sorted(nodes)
+        )
+
+    def _status(
+        self,
+        node: tuple[str, str],
+        streams: list[ObservedStream],
+        before: "_Remembered | None",
+        services: list[str],
+        nack: Nack | None,
+        now: float,
+    ) -> ProxyStatus:
+        if before is not None and before.status.last_nack is nack and before.is_of(streams):
+            self._known[node] = before
+            return before.status
+        status = _proxy(streams, services, now, self._confirm)
+        if nack is not None:
+            status = replace(status, last_nack=nack)
+        if status.state is not ConfigState.STALE and not status.waits:  # else time, too, changes what is said of it
+            self._known[node] = _Remembered(streams, status)
+        return status
+
+
+class _Remembered:
+    """The status of a proxy, and what it was made of."""
+
+    def __init__(self, streams: list[ObservedStream], status: ProxyStatus) -> None:
+        self.status = status
+        self._streams = streams
+        self._since = [tuple(each.since.values()) for each in streams]  # the mapping is the stream's own, and changes
+
+    def is_of(self, streams: list[ObservedStream]) -> bool:
+        """Whether nothing has happened to the proxy."""
+        return len(streams) == len(self._streams) and all(map(_is_unchanged, self._streams, self._since, streams))
+
+
+def _is_unchanged(before: ObservedStream, since: tuple[float, ...], now: ObservedStream) -> bool:
+    return (
+        now.stream is before.stream
+        and now.snapshot is before.snapshot
+        and now.connected_at == before.connected_at
+        and now.counts_endings == before.counts_endings
+        and tuple(now.since.values()) == since
+    )
 
 
 def _proxy(streams: list[ObservedStream], services: list[str], now: float, confirm: float) -> ProxyStatus:
