@@ -93,7 +93,7 @@ async def frozen(act: HaAct) -> None:
     """A freeze through a follower outlives the leader; without a majority nothing is accepted and nothing moves."""
     observer, began, last = act.observer, time.monotonic(), act.observer.last_sequence
     follower = observer.followers[0]
-    act.show(f"$ haldane freeze --all --reason 'incident 42', sent to {follower.name}, which does not decide")
+    act.show(f"everything is frozen over gRPC, 'incident 42', through {follower.name}, which does not decide")
     took = await _freeze(observer.api(follower), "incident 42")
     leader = act.leader()
     signalled = act.cluster.end(leader, signal.SIGTERM)
