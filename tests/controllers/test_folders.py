@@ -85,7 +85,9 @@ async def test_folders_that_differ_for_a_while_are_applied_once(controller: Make
 
 
 async def _has_read(asked: ControllerProcess) -> bool:
-    return bool((await service(asked)).sources["v1"].endpoints)
+    async with asked.stubs() as stubs:
+        told = await stubs.catalog.ListServices(pb.ListServicesRequest(), wait_for_ready=True)
+    return any(source.endpoints for each in told.services for source in each.sources.values())
 
 
 async def _applied_times(asked: ControllerProcess, times: int) -> bool:

@@ -1,6 +1,7 @@
 """A rolling upgrade to a version whose records the former one cannot read."""
 
 import sys
+from pathlib import Path
 
 import grpc
 import pytest
@@ -14,6 +15,7 @@ from tests.support.waiting import answers, wait_until
 pytestmark = [pytest.mark.requires("etcd")]
 
 NEWER = [sys.executable, "-m", "tests.support.newer_haldane"]
+ROOT = Path(__file__).parents[2]
 FREEZE = pb.FreezeRequest(all=True, reason="the night")
 
 
@@ -21,6 +23,7 @@ async def test_the_newer_waits_for_the_older_and_the_older_never_overwrites_it(c
     """Beside an older one the newer one serves, is ready, and stores nothing. Once the older has ended it decides; one
     of the older version that starts again serves what it served last, decides nothing, and says so everywhere."""
     older, newer = controller("older"), controller("newer", prefix=NEWER)
+    newer.environment["PYTHONPATH"] = str(ROOT)
     await older.start()
     await until(older, lambda every: leaders(every) == ["older"])
     await newer.start()
