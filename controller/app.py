@@ -21,9 +21,11 @@ from controller.assembly.operator_apis import OperatorApis, make_operations
 from controller.assembly.peers import Peers
 from controller.assembly.proxy_services import ProxyServices
 from controller.assembly.term_work import TermWork
+from controller.assembly.workers import Workers
 from controller.core.base.errors import Refusal
 from controller.core.model.store_errors import StoreLost
 from controller.ports.decision_tracer import NO_TRACES, DecisionTracer
+from controller.ports.members import Members
 from controller.ports.store import Backend
 from controller.process.clock import SystemClock
 from controller.process.descriptors import DescriptorShares, raise_descriptor_limit, share_descriptors
@@ -38,6 +40,7 @@ from controller.runtime.leadership import lead
 from controller.runtime.store_probe import probe_store
 from controller.runtime.store_watch import watch_store
 from controller.settings import Settings
+from controller.store.local_members import LocalMembers
 
 log = structlog.get_logger()
 
@@ -62,7 +65,11 @@ class Controller:
         self._proxies = ProxyServices(base)
         self._authentication = Authentication(settings, clock, base.metrics)
         self._endpoint_saver = EndpointSaver(base.sources, base.last_known, clock)
-        self._peers = Peers(base, self._proxies, self._authentication.channel_credentials)
+        workers = settings.workers > 1
+        self._peers = Peers(
+            base, self._proxies, (lambda: None) if workers else self._authentication.channel_credentials
+        )
+        self._workers = Workers(base, self._peers, _local(store.members)) if workers else None
         self._operations = make_operations(base, self._peers.observatory, self._proxies.xds.right_of_way)
         self._term_work = TermWork(
             base,
@@ -72,7 +79,12 @@ class Controller:
             certificates=self._authentication.certificates,
         )
         self._apis = OperatorApis(
-            base, self._proxies, self._peers, authentication=self._authentication, operations=self._operations
+            base,
+            self._proxies,
+            self._peers,
+            self._workers,
+            authentication=self._authentication,
+            operations=self._operations,
         )
         self._doors = Doors(settings, self._authentication.tls, shares)
         self._unready: str | None = "starting"
@@ -119,6 +131,8 @@ class Controller:
             manager.stopping()
             reach("drain:before")
             self._unready = "draining"
+            if self._workers:
+                self._workers.drain()
             for task in running:
                 task.cancel()
             await self._proxies.xds.drain()
@@ -135,6 +149,7 @@ class Controller:
             self._doors.admin(
                 self._authentication.doorkeeper("admin"), lambda server: self._apis.add_admin(server, recorder)
             ),
+            self._workers.running(recorder) if self._workers else contextlib.nullcontext(),
             self._doors.xds((proxies.xds, proxies.load_reports, proxies.metrics)),
         ):
             tune_gc()
@@ -182,6 +197,12 @@ def _controller(
         return Controller(settings, store, clock, shares, tracer)
     except Refusal as refusal:
         raise Unstartable(refusal.message) from refusal
+
+
+def _local(members: Members) -> LocalMembers:
+    """Those of a store that one process has to itself: the settings refuse workers over any other."""
+    assert isinstance(members, LocalMembers)
+    return members
 
 
 def serve(settings: Settings, *, init: bool) -> int:

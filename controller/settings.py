@@ -94,6 +94,16 @@ def _checked_store(text: str) -> str:
     return text
 
 
+def _checked_workers(number: int, info: ValidationInfo) -> int:
+    if number > 1 and info.data.get("store", "").startswith("etcd:"):
+        raise ValueError(
+            "several processes for one store in etcd are several controllers (docs/several-controllers.md): 1 is needed"
+        )
+    if number > 1 and info.data.get("xds_listen", "").endswith(":0"):
+        raise ValueError("several processes share xds_listen, so that it needs a port, and not 0")
+    return number
+
+
 def _checked_faults(text: str | None, info: ValidationInfo) -> str | None:
     if text and not info.data.get("test_mode"):
         raise ValueError("kills and breaks the controller, for tests: refused unless HALDANE_TEST_MODE=1")
@@ -186,6 +196,9 @@ class Settings(BaseSettings):
     store: Annotated[str, AfterValidator(_checked_store)] = Field(default_factory=_default_store)
     """Where state is stored: `sqlite:PATH`, on a local disk, or `etcd:HOST:PORT,HOST:PORT,...` (`?prefix=/haldane`),
     which several controllers share."""
+    workers: Annotated[int, Field(ge=1, le=64), AfterValidator(_checked_workers)] = 1
+    """How many processes serve proxies, the first included: the others follow it, at the same port. For more than one
+    core with a store in a file."""
     etcd: Etcd = Etcd()
     """How etcd is reached."""
     store_reserve: Annotated[int, Field(ge=1024 * 1024, le=16 * 1024**3)] = RESERVE

@@ -1,7 +1,7 @@
 """The HTTP API: liveness, readiness, metrics, and the kill switch for curl."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -138,22 +138,23 @@ class Probes:
     """What machines read: liveness, readiness and metrics.
 
     `ready` returns why the controller is not ready, None if it is; /metrics shows what `metrics` reads, encoded in a
-    thread; `role` returns what it is among those that share a store, `certificates` those that expire soon, and when.
+    thread; `role` returns what it is among those that share a store. `notes` returns what else is to be known while it
+    is ready, by heading: `certificates` are those that expire soon, `workers` those that do not serve.
     """
 
     def __init__(
         self,
         ready: Callable[[], str | None],
-        metrics: Callable[[], CollectorRegistry],
+        metrics: Callable[[], Awaitable[CollectorRegistry]],
         reader: ServiceReader,
         role: Callable[[], str],
-        certificates: Callable[[], Mapping[str, str]] = dict,
+        notes: Callable[[], Mapping[str, Mapping[str, str]]] = dict,
     ) -> None:
         self._unready = ready
         self._role = role
         self._read_metrics = metrics
         self._reader = reader
-        self._certificates = certificates
+        self._notes = notes
 
     async def alive(self, _request: web.Request) -> web.Response:
         """GET /healthz: 200 while the process responds. Nothing else is checked, least of all the store."""
@@ -163,12 +164,11 @@ class Probes:
         """GET /readyz: 200 while proxies are served and the store takes changes, else 503 with the reason.
 
         `problems` names the services that cannot be served as they stand: the others are, so it is ready all the same.
-        So it is while a certificate is about to expire.
+        So it is while a certificate is about to expire, or a worker is away.
         """
         unready = self._unready()
         if unready is None:
-            expiring = dict(self._certificates())
-            more = {"certificates": expiring} if expiring else {}
+            more = {heading: dict(notes) for heading, notes in self._notes().items() if notes}
             problems = dict(self._reader.problems)
             return json_response({"status": "ready", "role": self._role(), "problems": problems, **more})
         return json_response({"status": "not ready", "reason": unready, "role": self._role()}, status=503)
@@ -177,7 +177,7 @@ class Probes:
         """GET /metrics, for Prometheus: of all services, so for who may see all of them."""
         caller_of_request(request).require(Permission.VIEW, [ALL])
         encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
-        body = await asyncio.to_thread(encode, self._read_metrics())
+        body = await asyncio.to_thread(encode, await self._read_metrics())
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
 

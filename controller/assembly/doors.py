@@ -63,7 +63,8 @@ class Doors:
         secured = self._tls is not None and self._tls.asks_for_certificates
         limits = settings.xds_limits
         limits = limits.model_copy(update={"connections": min(limits.connections, self._shares.xds)})
-        server = make_grpc_server(limits, MOST_REPORTED, *self._age_options())
+        shared = [("grpc.so_reuseport", 1)] if settings.workers > 1 else []
+        server = make_grpc_server(limits, MOST_REPORTED, *shared, *self._age_options())
         gate = ProxyGate(settings.proxies, secured)
         for service in services:
             server.add_generic_rpc_handlers(service.handlers(gate))

@@ -63,5 +63,6 @@ def _open_file(settings: Settings, where: str, clock: SystemClock, *, init: bool
         raise Unstartable(f"the state file's folder cannot be made: {error}") from error
     except Unusable as unusable:  # which names the file
         raise Unstartable(f"the state file {unusable}") from unusable
+    store.shared = settings.workers > 1
     store.keep_exports(Retention(settings.ledger_export_files, settings.ledger_export_days))
     return store

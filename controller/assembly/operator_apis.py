@@ -1,9 +1,11 @@
 """What is served to operators: the admin API, the web site with console and metrics, and what both carry out."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 
 import grpc
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 from controller.admin.grpc_api import add_admin
 from controller.admin.http_api import Probes, make_http
@@ -14,6 +16,7 @@ from controller.assembly.authentication import Authentication
 from controller.assembly.base import Base
 from controller.assembly.peers import Peers
 from controller.assembly.proxy_services import ProxyServices
+from controller.assembly.workers import Workers
 from controller.console.pages import console_routes
 from controller.monitoring.certificate_expiry import CertificateExpiry
 from controller.monitoring.controllers import ControllersState
@@ -25,6 +28,7 @@ from controller.process.right_of_way import RightOfWay
 from controller.process.web_route import Route
 from controller.runtime.allowed import Allowed
 from controller.runtime.operations import Operations
+from controller.workers.workers_state import WorkersState
 
 
 def make_operations(base: Base, observatory: Observatory, right_of_way: RightOfWay) -> Operations:
@@ -57,6 +61,7 @@ class OperatorApis:
         base: Base,
         proxies: ProxyServices,
         peers: Peers,
+        workers: Workers | None,
         *,
         authentication: Authentication,
         operations: Operations,
@@ -64,6 +69,7 @@ class OperatorApis:
         self._base = base
         self._proxies = proxies
         self._peers = peers
+        self._workers = workers
         self._authentication = authentication
         self._operations = operations
 
@@ -86,14 +92,24 @@ class OperatorApis:
         reader = ServiceReader(self._operations, self._peers.observatory, self._peers.fleet)
         probes = Probes(
             why_unready,
-            self._exposition().read,
+            self._metrics,
             reader,
             self._peers.membership.role,
-            self._authentication.certificates.described,
+            self._notes,
         )
         doorkeeper = self._authentication.doorkeeper("http")
         return make_http(self._operations, reader, doorkeeper, probes, pages=self._pages(why_unready))
 
+    async def _metrics(self) -> CollectorRegistry:
+        own = self._exposition.read()
+        return await self._workers.joined(own) if self._workers else own
+
+    def _notes(self) -> Mapping[str, Mapping[str, str]]:
+        """What is to be known of a controller that is ready."""
+        away = self._workers.away() if self._workers else {}
+        return {"certificates": self._authentication.certificates.described(), "workers": away}
+
+    @functools.cached_property
     def _exposition(self) -> Exposition:
         base = self._base
         return Exposition(
@@ -102,6 +118,7 @@ class OperatorApis:
             CertificateExpiry(self._authentication.expiries),
             ControllersState(self._peers.membership),
             *self._peers.states(),
+            *([WorkersState(self._workers)] if self._workers else []),
         )
 
     def _pages(self, why_unready: Callable[[], str | None]) -> list[Route]:

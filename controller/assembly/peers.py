@@ -38,12 +38,17 @@ class Peers:
     """The membership, and where the store is shared also the relay; a controller by itself has no relay."""
 
     def __init__(
-        self, base: Base, proxies: ProxyServices, credentials: Callable[[], grpc.ChannelCredentials | None]
+        self,
+        base: Base,
+        proxies: ProxyServices,
+        credentials: Callable[[], grpc.ChannelCredentials | None],
+        me: Member | None = None,
     ) -> None:
-        """`credentials` are those for connections to other controllers."""
+        """`credentials` are those for connections to other controllers; `me` describes this process to them, unless it
+        is as the settings have it."""
         self._base = base
         self._proxies = proxies
-        self.membership = _membership(base, proxies)
+        self.membership = _membership(base, proxies, me or _member(base))
         self._relay_service = RelayService(proxies.xds.right_of_way)
         self._relay = _Relay(base, proxies, proxies.edge, self.membership, credentials) if proxies.edge else None
 
@@ -117,9 +122,14 @@ class _Relay:
         self.state = RelayState(self.fleet, edge.log, self.client, membership)
 
 
-def _membership(base: Base, proxies: ProxyServices) -> Membership:
-    settings, view, xds = base.settings, base.replica.view, proxies.xds
-    me = Member(
+def _membership(base: Base, proxies: ProxyServices, me: Member) -> Membership:
+    view, xds = base.replica.view, proxies.xds
+    return Membership(base.store.members, me, revision=lambda: view().revision, proxies=lambda: xds.connected)
+
+
+def _member(base: Base) -> Member:
+    settings = base.settings
+    return Member(
         instance=uuid.uuid4().hex,
         name=settings.name,
         since=base.clock.wall(),
@@ -129,4 +139,3 @@ def _membership(base: Base, proxies: ProxyServices) -> Membership:
         admin=advertised(settings.admin_listen, settings.advertise),
         http=advertised(settings.http_listen, settings.advertise),
     )
-    return Membership(base.store.members, me, revision=lambda: view().revision, proxies=lambda: xds.connected)

@@ -18,6 +18,7 @@ _OPTIONS = {
     "admin_listen": "--admin",
     "http_listen": "--http",
     "apply_from": "--apply-from",
+    "workers": "--workers",
 }
 """The options by which settings can be given."""
 

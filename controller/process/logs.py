@@ -19,8 +19,8 @@ def _clean_fact(key: str, fact: Any) -> Any:
     return clean(fact) if isinstance(fact, str) and key != "exception" else clean_values(fact)
 
 
-def configure_logs(level: str) -> None:
-    """Readable lines on a terminal, one JSON object a line otherwise; on standard error."""
+def configure_logs(level: str, **facts: object) -> None:
+    """Readable lines on a terminal, one JSON object a line otherwise; on standard error. Each line has the `facts`."""
     terminal = sys.stderr.isatty()
     # No local variables in tracebacks: they are long, and may hold what a log must not.
     renderer = (
@@ -31,6 +31,7 @@ def configure_logs(level: str) -> None:
     traceback = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
     structlog.configure(
         processors=[
+            lambda _logger, _method, event: {**event, **facts},
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info if terminal else traceback,

@@ -19,6 +19,10 @@ class LocalMembers:
         """Keep the record."""
         self._members[member.instance] = member
 
+    def remove(self, instance: str) -> None:
+        """Drop the record of a controller that has ended: nothing if there is none."""
+        self._members.pop(instance, None)
+
     async def withdraw(self) -> None:
         """Nothing: the records end with the process."""
 

@@ -49,11 +49,11 @@ log = structlog.get_logger()
 class SqliteStore:
     """Everything in one file. Every call runs in one thread, one after the other, the urgent ones first."""
 
-    shared = False
-
     def __init__(
         self, database: Database, lock: FileLock, clock: Clock, exports: Path, keep: int, patience: float
     ) -> None:
+        self.shared = False
+        """Set where further processes follow this one (`workers`): then proxies may come from one that is ahead."""
         self._database = database
         self._lock = lock
         self._clock = clock

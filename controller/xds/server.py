@@ -59,8 +59,9 @@ OTHER_CONNECTION = Admission(reason=NotCounted.OTHER_CONNECTION)
 
 
 def make_grpc_server(limits: Limits, *options: tuple[str, int]) -> grpc.aio.Server:
-    """A gRPC server with those of the limits that gRPC itself enforces."""
-    return grpc.aio.server(options=[*server_options(limits), *options], maximum_concurrent_rpcs=limits.streams)
+    """A gRPC server with those of the limits that gRPC itself enforces. Of two options of one name the first counts, so
+    the `options` go before."""
+    return grpc.aio.server(options=[*options, *server_options(limits)], maximum_concurrent_rpcs=limits.streams)
 
 
 MAX_ADMISSIONS = 1024

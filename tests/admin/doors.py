@@ -75,12 +75,16 @@ async def opened_doors() -> AsyncIterator[Doors]:
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     doors: Doors
+
+    async def read_registry() -> CollectorRegistry:
+        return registry
+
     reader = ServiceReader(operations, observatory, fleet)
     site = make_http(
         operations,
         reader,
         doorkeeper("http"),
-        Probes(lambda: doors.unready, lambda: registry, reader, membership.role),
+        Probes(lambda: doors.unready, read_registry, reader, membership.role),
         pages=console_routes(
             operations,
             observatory,

@@ -20,6 +20,7 @@ SETTINGS = {"xds": "xds_listen", "admin": "admin_listen", "http": "http_listen"}
     metavar="DIR",
     help="Apply the service files in this folder, and again when they change (HALDANE_APPLY_FROM).",
 )
+@click.option("--workers", metavar="N", help="How many processes serve proxies, 1 to 64 (HALDANE_WORKERS).")
 @click.option(
     "--init",
     is_flag=True,
