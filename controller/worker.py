@@ -51,13 +51,14 @@ log = structlog.get_logger()
 
 
 class Worker:
-    """Everything of one worker, wired."""
+    """Everything of one worker, wired. `serving` says whether proxies may be connected."""
 
     def __init__(
         self, order: WorkerOrder, first: FirstClient, me: Member, shares: DescriptorShares, tracer: DecisionTracer
     ) -> None:
         """`Refusal` that names the setting if a file of [tls] cannot be used. `first` is how the first process is
         reached, `me` what it shows of this one."""
+        self.serving = False
         settings = order.settings
         self._own = order.own
         self._first = first
@@ -92,6 +93,7 @@ class Worker:
         await server.start()
         try:
             async with self._doors.xds((proxies.xds, proxies.load_reports, proxies.metrics)):
+                self.serving = True
                 tune_gc()
                 log.info("serving", xds=self._base.settings.xds_listen)
                 work = (
@@ -139,11 +141,13 @@ async def run(order: WorkerOrder, shares: DescriptorShares) -> None:
         admin=order.own,
     )
     stop = asyncio.Event()
+    worker: Worker | None = None
 
     def end() -> None:
         loop.remove_reader(LIFELINE)
         stop.set()
-        loop.call_later(settings.drain + END_BEYOND, os._exit, 1)
+        patience = settings.drain + END_BEYOND if worker and worker.serving else 0.0  # else there is nothing to drain
+        loop.call_later(patience, os._exit, 1)
 
     loop.add_signal_handler(signal.SIGTERM, end)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal sends it to all; the first process decides
@@ -155,8 +159,7 @@ async def run(order: WorkerOrder, shares: DescriptorShares) -> None:
                 worker = Worker(order, first, me, shares, tracer)
             except Refusal as refusal:
                 raise Unstartable(refusal.message) from refusal
-            serving = asyncio.create_task(worker.serve(stop))
-            await serving
+            await worker.serve(stop)
     finally:
         await first.close()
 
