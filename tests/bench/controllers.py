@@ -64,6 +64,13 @@ def thread_time(pid: int) -> float:
     return sum(int(each.read_text().split()[0]) for each in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
+def workers_of(pid: int) -> list[int]:
+    """The processes that this one has started, in this order."""
+    return sorted(
+        int(each) for task in Path(f"/proc/{pid}/task").glob("*/children") for each in task.read_text().split()
+    )
+
+
 def unread(ports: Collection[int]) -> int:
     """Bytes that have come from these ports and that their clients have not read."""
     lines = (each.split() for each in Path("/proc/net/tcp").read_text().splitlines()[1:])
@@ -72,7 +79,7 @@ def unread(ports: Collection[int]) -> int:
 
 @dataclass
 class Group:
-    """Controllers that share a store. The first one decides."""
+    """Controllers that share a store, or one with workers. The first process decides."""
 
     name: str
     members: list[ControllerProcess]
@@ -85,8 +92,8 @@ class Group:
         return ",".join(each.xds for each in self.members)
 
     def cpu(self) -> list[float]:
-        """Seconds of CPU that each of them has used."""
-        return [thread_time(each.child.pid) for each in self.members]
+        """Seconds of CPU that each of their processes has used."""
+        return [thread_time(pid) for each in self.members for pid in (each.child.pid, *workers_of(each.child.pid))]
 
     async def sent(self) -> tuple[float, list[float]]:
         """Wait until nothing more comes to proxies that do not read: when the last of it had come, on the monotonic
@@ -109,13 +116,25 @@ class Group:
             await each.start(LONG)
 
 
-def grouped(processes: Children, cluster: EtcdCluster, count: int) -> Group:
-    """So many controllers over a part of that etcd of their own; 0 is one with a file."""
+def with_a_file(processes: Children, workers: int = 1) -> Group:
+    """One controller with its store in a file, of so many processes."""
+    settings = {**bench_settings(processes), "HALDANE_WORKERS": str(workers)}
+    name = "a file" if workers == 1 else f"a file, {workers} workers"
+    return Group(name, [ControllerProcess(processes, settings, f"file-{uuid.uuid4().hex[:6]}")])
+
+
+def bench_settings(processes: Children) -> dict[str, str]:
+    """What all of them have."""
     config = processes.folder / "settings.toml"
     config.write_text(f"[xds_limits]\nstreams = {4 * STREAMS}\n")
-    settings = {**SETTINGS, "HALDANE_CONFIG": str(config), "HALDANE_SYNC_SHARE": "0.5"}
+    return {**SETTINGS, "HALDANE_CONFIG": str(config), "HALDANE_SYNC_SHARE": "0.5"}
+
+
+def grouped(processes: Children, cluster: EtcdCluster, count: int) -> Group:
+    """So many controllers over a part of that etcd of their own; 0 is one with a file."""
     if not count:
-        return Group("a file", [ControllerProcess(processes, settings, f"file-{uuid.uuid4().hex[:6]}")])
+        return with_a_file(processes)
+    settings = bench_settings(processes)
     prefix = f"/{uuid.uuid4().hex[:8]}"
     members = []
     for number in range(count):
@@ -219,17 +238,27 @@ async def crowded(group: Group, streams: int, *, at_the_last: bool = False) -> A
 
 
 async def pushing(cluster: EtcdCluster) -> list[Row]:
-    """The same commands to one controller with a file and to two over etcd, in turns."""
-    case = f"{STREAMS} streams"
+    """The same commands to one controller with a file, to one with two workers, and to two over etcd, in turns."""
     with children() as processes:
-        groups = [grouped(processes, cluster, count) for count in (0, 2)]
-        async with AsyncExitStack() as stack:
-            crowds = [await stack.enter_async_context(crowded(group, STREAMS)) for group in groups]
-            for mode in [*HOW] * ROUNDS:
-                for crowd in crowds:
-                    await crowd.command(mode)
+        return await compared([with_a_file(processes), with_a_file(processes, 2), grouped(processes, cluster, 2)])
+
+
+async def with_workers() -> list[Row]:
+    """The first two of these."""
+    with children() as processes:
+        return await compared([with_a_file(processes), with_a_file(processes, 2)])
+
+
+async def compared(groups: list[Group]) -> list[Row]:
+    """Commands to each, in turns."""
+    case = f"{STREAMS} streams"
+    async with AsyncExitStack() as stack:
+        crowds = [await stack.enter_async_context(crowded(group, STREAMS)) for group in groups]
+        for mode in [*HOW] * ROUNDS:
+            for crowd in crowds:
+                await crowd.command(mode)
     rows = [row for group in groups for row in medians(group, case)]
-    return rows + ratios(groups[0], groups[1], case)
+    return rows + [row for other in groups[1:] for row in ratios(groups[0], other, case)]
 
 
 async def through_a_follower(cluster: EtcdCluster) -> list[Row]:

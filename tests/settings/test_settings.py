@@ -117,6 +117,19 @@ BAD: dict[str, tuple[str, list[str]]] = {
     "an etcd without a port": ("store = 'etcd:10.0.0.1'", ["store: etcd:HOST:PORT,HOST:PORT,... is needed"]),
     "an etcd with a wrong prefix": ("store = 'etcd:e:1?prefix=x'", ["store: after `?` comes `prefix=/NAME`"]),
     "half a certificate for etcd": ("[etcd]\nkey_file = 'x'", ["etcd: certificate_file and key_file go together"]),
+    "no worker at all": ("workers = 0", ["workers: should be greater than or equal to 1"]),
+    "too many workers": ("workers = 65", ["workers: should be less than or equal to 64"]),
+    "workers over etcd": (
+        "store = 'etcd:e:1'\nworkers = 2",
+        [
+            "workers: several processes for one store in etcd are several controllers (docs/several-controllers.md): "
+            "1 is needed"
+        ],
+    ),
+    "workers at any port": (
+        "xds_listen = '127.0.0.1:0'\nworkers = 2",
+        ["workers: several processes share xds_listen, so that it needs a port, and not 0"],
+    ),
     "no kind of store": ("store = 'state.db'", ["store: sqlite:PATH or etcd:HOST:PORT,HOST:PORT,... is needed"]),
     "a store without a path": ("store = 'sqlite:'", ["store: sqlite:PATH or etcd:HOST:PORT,HOST:PORT,... is needed"]),
     "no duration": ("drain = 'soon'", ["drain: a duration such as 250ms, 5s, 2m or 6h is needed, not 'soon'"]),

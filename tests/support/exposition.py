@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 from prometheus_client import generate_latest
 
@@ -33,6 +34,7 @@ from controller.ports.store_health import StoreHealth
 from controller.runtime.followed_judge import FollowedJudge
 from controller.runtime.joined_fleet import JoinedFleet
 from controller.store.memory import MemoryStore
+from controller.workers.workers_state import WorkersState
 from tests.builders import service_file
 from tests.fakes.clock import FakeClock
 from tests.fakes.fleet import FakeFleet
@@ -90,6 +92,13 @@ def proxy(fleet: str, state: ConfigState = ConfigState.SYNCED) -> ProxyStatus:
     return ProxyStatus(f"node of {fleet}", fleet, "envoy", 0.0, (), state)
 
 
+class OneWorker:
+    """A worker that serves."""
+
+    serving = (2,)
+    ends: ClassVar[Mapping[int, int]] = {2: 0}
+
+
 async def whole_exposition() -> bytes:
     """What a scrape reads once each part of a controller has something to show."""
     metrics, state = Metrics(), rolling()
@@ -111,6 +120,7 @@ async def whole_exposition() -> bytes:
         CertificateExpiry(lambda: {"controller": 1.0}),
         ControllersState(membership),
         RelayState(fleet, ReportLog(), Unconnected(), membership),
+        WorkersState(OneWorker()),
     )
     with fleet.deciding(Unheard()):  # type: ignore[arg-type]  # it is asked for no more than that
         return generate_latest(exposition.read())
