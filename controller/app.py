@@ -62,10 +62,10 @@ class Controller:
         base = make_base(settings, store, clock, tracer, self._on_endpoints)
         self._replica = base.replica
         self._sources = base.sources
-        self._proxies = ProxyServices(base)
+        workers = settings.workers > 1
+        self._proxies = ProxyServices(base, may_lag=store.shared and not workers)  # a first process is never behind
         self._authentication = Authentication(settings, clock, base.metrics)
         self._endpoint_saver = EndpointSaver(base.sources, base.last_known, clock)
-        workers = settings.workers > 1
         self._peers = Peers(
             base, self._proxies, (lambda: None) if workers else self._authentication.channel_credentials
         )

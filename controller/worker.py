@@ -64,7 +64,7 @@ class Worker:
         self._first = first
         self._store = FollowedStore(first)
         self._base = make_base(settings, self._store, SystemClock(), tracer, self._on_endpoints)
-        self._proxies = ProxyServices(self._base)
+        self._proxies = ProxyServices(self._base, may_lag=True)
         self._peers = Peers(self._base, self._proxies, lambda: None, me)
         self._doors = Doors(settings, TlsFiles(settings.tls) if settings.tls else None, shares)
 

@@ -21,13 +21,14 @@ from controller.xds.server import XdsServer
 class ProxyServices:
     """The xDS server, and the intake of load reports and metrics."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, *, may_lag: bool) -> None:
+        """`may_lag`: proxies may come from a process that has served a newer view than this one has."""
         self._base = base
         replica = base.replica
         self.xds = XdsServer(
             clock=base.clock,
             own=base.own_addresses,
-            shared=base.store.shared,
+            shared=may_lag,
             limits=base.settings.xds_limits,
             identifier=f"haldane/{__version__} {socket.gethostname()} {os.getpid()}",
             observer=ProxyEvents(base.metrics, replica, base.tracer),

@@ -53,7 +53,7 @@ class SqliteStore:
         self, database: Database, lock: FileLock, clock: Clock, exports: Path, keep: int, patience: float
     ) -> None:
         self.shared = False
-        """Set where further processes follow this one (`workers`): then proxies may come from one that is ahead."""
+        """Set where further processes follow this one (`workers`): then proxies report to each of them."""
         self._database = database
         self._lock = lock
         self._clock = clock
