@@ -131,7 +131,7 @@ async def harm_is_rolled_back(system: System) -> None:
         http.get(f"http://{system.controller.http}/metrics") as response,
     ):
         text = await response.text()
-    counted = re.search(r'haldane_requests_total{[^}]*outcome="5xx"[^}]*worker="2"} (\S+)', text)
+    counted = re.search(r'haldane_requests_total{[^}]*outcome="5xx"[^}]*version="v2",worker="2"} (\S+)', text)
     assert counted
     assert float(counted[1]) > 0
     assert 'haldane_worker_up{worker="2"} 1.0' in text
