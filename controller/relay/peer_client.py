@@ -37,6 +37,7 @@ OPTIONS = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 3000),
+    ("grpc.use_local_subchannel_pool", 1),  # else a new channel has the former one's connection, which waits in backoff
 ]
 
 M = TypeVar("M", bound=Message)

@@ -29,6 +29,9 @@ from tests.xds.test_proxyless import calling, model
 
 CONNECTIONS = "cluster.haldane.upstream_cx_total"
 
+POLICY = f"{QUICK}  latency: {{tolerance: 100%}}\n"
+"""What a busy machine does to latency is no harm."""
+
 pytestmark = [pytest.mark.envoy, pytest.mark.timeout(300)]
 
 
@@ -53,7 +56,7 @@ async def test_a_rotation_of_the_ca_and_both_certificates_fails_no_request(proce
         return haldane("bootstrap", "--fleet", FLEET, *where, *folders)
 
     async with (
-        running_system(processes, policy=QUICK, controller=controller, change=bootstrap) as system,
+        running_system(processes, policy=POLICY, controller=controller, change=bootstrap) as system,
         steady(system.entry, 100) as load,
     ):
         await wait_until(lambda: len(load.results) > 50)
