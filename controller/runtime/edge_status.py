@@ -1,6 +1,6 @@
 """What has changed at this controller's proxies, for the one that decides."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from controller.core.model.view import View
@@ -9,7 +9,7 @@ from controller.ports.edges import EdgeUpdate, Node, ServiceSync
 from controller.ports.fleet import Fleet, ProxyStatus
 
 LIST_EVERY = 2.0
-"""Seconds between two walks over all proxies and services: only rollouts wait for less."""
+"""Seconds between two walks over all proxies and services: only what moves is told sooner."""
 TOGETHER = 200
 """Proxies in one update: some 100 KB."""
 
@@ -24,6 +24,9 @@ class EdgeStatus:
         self._clock = clock
         self._proxies: dict[Node, ProxyStatus] = {}
         self._syncs: dict[str, ServiceSync] = {}
+        self._moving: set[str] = set()
+        """The services with a running rollout, or with one whose end has yet to reach every proxy: rollbacks, too, are
+        waited for."""
         self._listed_at = float("-inf")
 
     def everything(self) -> Iterator[EdgeUpdate]:
@@ -37,14 +40,15 @@ class EdgeStatus:
         """What has changed."""
         if self._clock.monotonic() - self._listed_at >= LIST_EVERY:
             yield from self._walk()
-        elif syncs := self._changed_syncs(running_only=True):
+        elif syncs := self._changed_syncs(moving_only=True):
             yield EdgeUpdate(syncs=syncs)
 
     def _walk(self) -> Iterator[EdgeUpdate]:
         self._listed_at = self._clock.monotonic()
         services = self._view().services
         self._syncs = {name: known for name, known in self._syncs.items() if name in services}
-        syncs = self._changed_syncs(running_only=False)
+        self._moving &= services.keys()
+        syncs = self._changed_syncs(moving_only=False)
         present = {(each.node, each.fleet): each for each in self._fleet.proxies()}
         changed = [each for node, each in present.items() if _is_news(self._proxies.get(node), each)]
         gone = tuple(self._proxies.keys() - present.keys())
@@ -56,17 +60,20 @@ class EdgeStatus:
         if gone or syncs:
             yield EdgeUpdate(gone=gone, syncs=syncs)
 
-    def _changed_syncs(self, *, running_only: bool) -> dict[str, ServiceSync]:
+    def _changed_syncs(self, *, moving_only: bool) -> dict[str, ServiceSync]:
         changed: dict[str, ServiceSync] = {}
-        for name, now in self._present_syncs(running_only=running_only):
+        for name, state in self._view().services.items():
+            running = state.rollout is not None and state.rollout.running
+            if moving_only and not running and name not in self._moving:
+                continue
+            now = ServiceSync(state.revision, self._fleet.sync(name, state.revision))
+            if running:
+                self._moving.add(name)
+            elif now.sync.complete:
+                self._moving.discard(name)
             if self._syncs.get(name) != now:
                 changed[name] = self._syncs[name] = now
         return changed
-
-    def _present_syncs(self, *, running_only: bool) -> Iterable[tuple[str, ServiceSync]]:
-        for name, state in self._view().services.items():
-            if not running_only or (state.rollout and state.rollout.running):
-                yield name, ServiceSync(state.revision, self._fleet.sync(name, state.revision))
 
 
 def _is_news(before: ProxyStatus | None, now: ProxyStatus) -> bool:
