@@ -1,6 +1,9 @@
 """When a worker that has ended is started again. Pure."""
 
 import signal
+from collections.abc import Iterator
+
+from controller.process.backoff import backoff
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 30.0
@@ -15,15 +18,18 @@ class Restarts:
     def __init__(self) -> None:
         self.number = 0
         """How often it has ended."""
-        self._pause = FIRST_PAUSE
+        self._pauses = _pauses()
 
     def pause_after(self, lasted: float) -> float:
         """The seconds until it is started again, after a run of so many seconds."""
         self.number += 1
         if lasted >= STEADY:
-            self._pause = FIRST_PAUSE
-        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
-        return pause
+            self._pauses = _pauses()
+        return next(self._pauses)
+
+
+def _pauses() -> Iterator[float]:
+    return backoff(FIRST_PAUSE, LONGEST_PAUSE, spread=0)
 
 
 def describe_exit(code: int) -> str:
