@@ -17,6 +17,7 @@ from controller.pb.haldane.relay.v1 import relay_pb2 as pb
 from controller.ports.fleet import ProxyStatus
 from controller.ports.peers import FleetList, Judgement, Judgements, PeerLost
 from controller.ports.service_files import FilesStatus
+from controller.process.raw_messages import as_is
 from controller.relay.batch_messages import InvalidUpdate
 from controller.relay.edge_messages import read_cut_off, read_proxy
 from controller.relay.judgement_messages import read_files, read_judgement
@@ -114,7 +115,7 @@ class PeerClient:
     async def _answer(self, member: Member, method: str, request: Message, kind: type[M], within: float) -> M:
         while True:
             channel, is_new = self._channel(member)
-            call = channel.unary_unary(f"/{SERVICE}/{method}", _as_is, _as_is)
+            call = channel.unary_unary(f"/{SERVICE}/{method}", as_is, as_is)
             try:
                 return _parsed(kind, await call(request.SerializeToString(), timeout=within), member)
             except grpc.aio.AioRpcError as error:
@@ -125,7 +126,7 @@ class PeerClient:
         begun = False
         while True:
             channel, is_new = self._channel(member)
-            call = channel.unary_stream(f"/{SERVICE}/{method}", _as_is, _as_is)(request.SerializeToString())
+            call = channel.unary_stream(f"/{SERVICE}/{method}", as_is, as_is)(request.SerializeToString())
             try:
                 while (data := await _next_part(call)) is not None:
                     begun = True
@@ -167,10 +168,6 @@ class PeerClient:
             closing = asyncio.ensure_future(channel.close(CALLS_END_WITHIN))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
-
-
-def _as_is(data: bytes) -> bytes:
-    return data
 
 
 async def _next_part(call: "grpc.aio.UnaryStreamCall[bytes, bytes]") -> bytes | None:

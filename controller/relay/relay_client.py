@@ -11,6 +11,7 @@ from controller.core.model.member import Member
 from controller.pb.haldane.relay.v1 import relay_pb2 as pb
 from controller.ports.edges import EdgeUpdate
 from controller.process.backoff import backoff
+from controller.process.raw_messages import as_is
 from controller.relay.batch_messages import batch_message
 from controller.relay.edge_messages import edge_message
 from controller.relay.relay_service import SERVICE
@@ -123,7 +124,7 @@ class RelayClient:
         else:
             channel = grpc.aio.insecure_channel(leader.admin, options=OPTIONS)
         async with channel:
-            call = channel.stream_stream(METHOD, _as_is, _as_is)(None)
+            call = channel.stream_stream(METHOD, as_is, as_is)(None)
             try:
                 await self._converse(call, leader)
             except grpc.aio.AioRpcError as error:
@@ -170,10 +171,6 @@ class RelayClient:
             batch=batch_message(batch) if batch else None,
             edges=map(edge_message, islice(updates, EDGES_AT_ONCE)),
         )
-
-
-def _as_is(data: bytes) -> bytes:
-    return data
 
 
 async def _exchange(call: "grpc.aio.StreamStreamCall[bytes, bytes]", update: pb.Update) -> pb.Ack:

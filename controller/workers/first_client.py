@@ -10,6 +10,7 @@ from controller.core.model.roster import Leader, Roster
 from controller.core.model.store_errors import StoreLost
 from controller.core.model.view import View
 from controller.pb.haldane.worker.v1 import worker_pb2 as pb
+from controller.process.raw_messages import as_is
 from controller.store.records import Unreadable
 from controller.workers.first_service import SERVICE
 from controller.workers.view_messages import ViewReader
@@ -41,7 +42,7 @@ class FirstClient:
     async def views(self) -> AsyncIterator[View]:
         """The newest view, then each that follows. `StoreLost` ends it."""
         reader = ViewReader()
-        call = self._channel.unary_stream(f"/{SERVICE}/Follow", _as_is, _as_is)(
+        call = self._channel.unary_stream(f"/{SERVICE}/Follow", as_is, as_is)(
             pb.FollowRequest(instance=self._instance).SerializeToString()
         )
         try:
@@ -71,16 +72,12 @@ class FirstClient:
         return Roster.of(map(Member.model_validate_json, message.members), decides)
 
     async def _answer(self, method: str, request: Message) -> bytes:
-        call = self._channel.unary_unary(f"/{SERVICE}/{method}", _as_is, _as_is)
+        call = self._channel.unary_unary(f"/{SERVICE}/{method}", as_is, as_is)
         try:
             answer: bytes = await call(request.SerializeToString(), timeout=ANSWER_WITHIN)
         except grpc.aio.AioRpcError as error:
             raise _lost(error) from None
         return answer
-
-
-def _as_is(data: bytes) -> bytes:
-    return data
 
 
 def _lost(error: grpc.aio.AioRpcError) -> StoreLost:

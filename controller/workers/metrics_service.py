@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from controller.pb.haldane.worker.v1 import worker_pb2 as pb
+from controller.process.raw_messages import as_is
 from controller.workers.worker_metrics import read_families, write_families
 
 SERVICE = "haldane.worker.v1.Worker"
@@ -33,14 +34,10 @@ async def read_metrics(address: str, worker: int) -> list[Metric]:
     """The metrics of the worker at that address; none without an answer."""
     options = [("grpc.max_receive_message_length", -1), ("grpc.enable_http_proxy", 0)]
     async with grpc.aio.insecure_channel(address, options=options) as channel:
-        call = channel.unary_unary(f"/{SERVICE}/ReadMetrics", _as_is, _as_is)
+        call = channel.unary_unary(f"/{SERVICE}/ReadMetrics", as_is, as_is)
         try:
             data = await call(pb.MetricsRequest().SerializeToString(), timeout=ANSWER_WITHIN)
         except grpc.aio.AioRpcError as error:
             log.warning("worker_metrics_missing", worker=worker, reason=f"{error.code().name}: {error.details()}")
             return []
     return await asyncio.to_thread(read_families, pb.Metrics.FromString(data).families, worker)
-
-
-def _as_is(data: bytes) -> bytes:
-    return data
