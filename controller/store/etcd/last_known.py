@@ -1,11 +1,9 @@
 """The newest state on this machine's disk: what a replica serves that starts while etcd is away.
 
-A file of lines: the digest of all that follows; then the head; then a line for each record.
+A digested file of lines: the head, then one for each record.
 """
 
-import hashlib
 import json
-import os
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ import structlog
 from controller.core.model.ledger_line import ChainEnd
 from controller.core.model.service_state import ServiceState
 from controller.core.model.view import View
-from controller.store.durable_files import sync_file
+from controller.process.digested_file import NotWhole, read_digested, write_digested
 from controller.store.etcd.replicated_state import ReplicatedState, with_records
 from controller.store.records import Unreadable, canonical, read_exclusion, read_freeze, read_state, write
 
@@ -33,15 +31,8 @@ class LastKnown:
     def save(self, state: ReplicatedState) -> None:
         """Replace the copy as one: after a crash it is the old one or the new one. OSError if the disk refuses."""
         body = b"".join(self._lines(state))
-        path = self._path
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        with partial.open("wb") as file:
-            file.write(hashlib.sha256(body).hexdigest().encode() + b"\n")
-            file.write(body)
-        partial.chmod(0o600)
-        sync_file(partial)
-        partial.rename(path)
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_digested(self._path, body)
 
     def _lines(self, state: ReplicatedState) -> Iterator[bytes]:
         view = state.view
@@ -73,14 +64,11 @@ class LastKnown:
 def load(path: Path) -> ReplicatedState | None:
     """The copy; None if there is none, or it is not whole."""
     try:
-        found, _, body = path.read_bytes().partition(b"\n")
+        body = read_digested(path)
     except FileNotFoundError:
         return None
-    except OSError as error:
+    except (OSError, NotWhole) as error:
         _unusable(path, str(error))
-        return None
-    if found.decode(errors="replace") != hashlib.sha256(body).hexdigest():
-        _unusable(path, "its digest is not that of its content")
         return None
     try:
         return _state(json.loads(line) for line in body.splitlines())
